@@ -1,0 +1,31 @@
+"""A trained VAE as a service: exact, repeatable, calibrated ELBO scores. The public door; imports on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaekit.client import AsyncClient, Client
+    from vaekit.detector import Detector
+    from vaekit.runtime import Model
+
+__version__ = "0.1.0"
+__all__ = ["AsyncClient", "Client", "Detector", "Model", "__version__"]
+
+_HOMES = {
+    "AsyncClient": "vaekit.client",
+    "Client": "vaekit.client",
+    "Detector": "vaekit.detector",
+    "Model": "vaekit.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vaekit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

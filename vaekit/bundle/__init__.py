@@ -1,0 +1,22 @@
+"""The contract that a writer and a reader of bundles must agree on byte for byte. numpy and pydantic only."""
+
+from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.draws import default_eps
+from vaekit.bundle.encode import encode
+from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
+from vaekit.bundle.store import Bundle, find, models, open_bundle, publish, versions
+
+__all__ = [
+    "Bundle",
+    "Calibration",
+    "ImageSpec",
+    "Manifest",
+    "VectorSpec",
+    "default_eps",
+    "encode",
+    "find",
+    "models",
+    "open_bundle",
+    "publish",
+    "versions",
+]

@@ -1,0 +1,192 @@
+"""Rows as a caller has them -> the array the graphs take. Knows the input spec, not files, HTTP or models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+from vaekit.errors import InputError
+
+_NUMBERS = frozenset({int, float})
+
+
+def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
+    """Check rows against the spec and make the array that the graphs take.
+
+    Args:
+        rows: for a vector model an array (N, D), a sequence of rows in column order, or a sequence of mappings by
+            column name; for an image model an array (N, H, W, C) or nested lists of integers 0..255, the channel
+            axis free to be absent where C is 1.
+        spec: what the model takes.
+
+    Returns:
+        (N, D) float64 for vectors, (N, H, W, C) uint8 for images. N >= 1.
+
+    Raises:
+        InputError: no rows, wrong width, an unknown or missing column, or a cell that is not a finite number; the
+            message names the row, the column and the value.
+    """
+    if isinstance(spec, ImageSpec):
+        return _encode_images(rows, spec)
+    if isinstance(rows, np.ndarray):
+        return check_columns(_vector_array(rows, spec), spec)
+    if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
+        raise InputError(f"inputs: expected rows, not {_show(rows)}")
+    if not rows:
+        raise InputError("inputs: no rows")
+    if isinstance(rows[0], Mapping):
+        return check_columns(_from_mappings(rows, spec), spec)
+    return check_columns(_from_lists(rows, spec), spec)
+
+
+def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
+    """Refuse NaN, infinities, and other values than 0 and 1 in binary columns; returns x, (N, D)."""
+    bad = ~np.isfinite(x)
+    if bad.any():
+        row, d = np.argwhere(bad)[0]
+        raise InputError(f"row {row}, feature {spec.names[d]!r}: not finite: {x[row, d]}")
+    for d, column in enumerate(spec.columns):
+        if column.kind == "binary":
+            _check_binary(x[:, d], column)
+    return x
+
+
+def _check_binary(values: NDArray[np.float64], column: Column) -> None:
+    bad = (values != 0) & (values != 1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(f"row {row}, feature {column.name!r}: not 0 or 1: {values[row]}")
+
+
+def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
+    if rows.ndim != 2 or rows.shape[1] != spec.dim:
+        raise InputError(f"inputs: shape {rows.shape}, expected (N, {spec.dim})")
+    if len(rows) == 0:
+        raise InputError("inputs: no rows")
+    if rows.dtype.kind not in "iuf":
+        raise InputError(f"inputs: dtype {rows.dtype} is not one of numbers")
+    return np.ascontiguousarray(rows, dtype=np.float64)
+
+
+def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
+    try:
+        widths = set(map(len, rows))
+    except TypeError:
+        row = next(i for i, r in enumerate(rows) if not hasattr(r, "__len__"))
+        raise InputError(f"row {row}: expected a list of {spec.dim} numbers, not {_show(rows[row])}") from None
+    if widths != {spec.dim}:
+        row = next(i for i, r in enumerate(rows) if len(r) != spec.dim)
+        raise InputError(f"row {row}: {len(rows[row])} values, expected {spec.dim}")
+    if set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
+        try:
+            return np.array(rows, dtype=np.float64)
+        except OverflowError:
+            pass
+    return np.stack([_column([r[d] for r in rows], column) for d, column in enumerate(spec.columns)], axis=1)
+
+
+def _from_mappings(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InputError(f"row {i}: expected an object by column name, as in row 0, not {_show(row)}")
+        if len(row) != spec.dim:
+            _refuse_keys(i, row, spec)
+    pick = itemgetter(*spec.names) if spec.dim > 1 else lambda row: (row[spec.names[0]],)
+    try:
+        return _from_lists(list(map(pick, rows)), spec)
+    except KeyError:
+        i = next(i for i, row in enumerate(rows) if any(name not in row for name in spec.names))
+        _refuse_keys(i, rows[i], spec)
+
+
+def _refuse_keys(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> NoReturn:
+    unknown = [key for key in row if key not in set(spec.names)]
+    if unknown:
+        raise InputError(f"row {i}: unknown feature {_show(unknown[0])}")
+    missing = next(name for name in spec.names if name not in row)
+    raise InputError(f"row {i}, feature {missing!r}: missing")
+
+
+def _column(values: list[Any], column: Column) -> NDArray[np.float64]:
+    """One column as (N,) float64; the slow look at single cells happens only where a cell is wrong."""
+    odd = {t for t in map(type, values) if t not in _NUMBERS and not _is_number_type(t)}
+    if not odd:
+        try:
+            return np.array(values, dtype=np.float64)
+        except OverflowError:
+            pass
+    for i, value in enumerate(values):
+        if type(value) in odd:
+            raise InputError(f"row {i}, feature {column.name!r}: not a number: {_show(value)}")
+        try:
+            float(value)
+        except OverflowError:
+            raise InputError(f"row {i}, feature {column.name!r}: not finite: {_show(value)}") from None
+    raise AssertionError("a column that numpy refuses has a cell that float refuses")
+
+
+def _is_number_type(t: type) -> bool:
+    return issubclass(t, np.integer | np.floating)
+
+
+def _encode_images(rows: Any, spec: ImageSpec) -> NDArray[np.uint8]:
+    x = _image_array(rows, spec)
+    shape = spec.row_shape
+    if x.ndim == 3 and spec.channels == 1:
+        x = x[..., None]
+    if x.ndim != 4 or x.shape[1:] != shape:
+        raise InputError(f"inputs: shape {x.shape}, expected (N, {', '.join(map(str, shape))})")
+    if len(x) == 0:
+        raise InputError("inputs: no rows")
+    if x.dtype != np.uint8:
+        x = _to_uint8(x)
+    if spec.two_valued:
+        _refuse_pixel((x != 0) & (x != 255), x, "not 0 or 255")
+    return np.ascontiguousarray(x)
+
+
+def _image_array(rows: Any, spec: ImageSpec) -> NDArray[Any]:
+    if isinstance(rows, np.ndarray):
+        return rows
+    try:
+        x = np.array(rows)
+    except (ValueError, OverflowError) as exc:
+        raise InputError(f"inputs: pictures of different or ragged sizes, expected {spec.row_shape}") from exc
+    if x.dtype.kind in "iuf":
+        _refuse_booleans(rows, x.ndim)
+    return x
+
+
+def _refuse_booleans(rows: Any, depth: int) -> None:
+    cells = rows
+    for _ in range(depth - 1):
+        cells = chain.from_iterable(cells)
+    if bool in set(map(type, cells)):
+        raise InputError("inputs: a pixel is a boolean, expected integers 0..255")
+
+
+def _to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
+    if x.dtype.kind not in "iuf":
+        raise InputError(f"inputs: dtype {x.dtype}, expected integers 0..255")
+    with np.errstate(invalid="ignore"):
+        bad = ~((x >= 0) & (x <= 255) & (np.trunc(x) == x))
+    _refuse_pixel(bad, x, "not an integer 0..255")
+    return x.astype(np.uint8)
+
+
+def _refuse_pixel(bad: NDArray[np.bool_], x: NDArray[Any], what: str) -> None:
+    if bad.any():
+        row, h, w, c = np.argwhere(bad)[0]
+        raise InputError(f"row {row}, pixel ({h}, {w}, {c}): {what}: {x[row, h, w, c]}")
+
+
+def _show(value: Any) -> str:
+    """A short repr: the value itself, never pages of it."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

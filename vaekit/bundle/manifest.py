@@ -1,0 +1,220 @@
+"""What a bundle says of itself: manifest.json as typed models. Knows the format, not the files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, field_validator
+
+FORMAT = "1.0"
+MANIFEST_FILE = "manifest.json"
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Name of a model.")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="A file beside the manifest.")]
+Operation = Literal["encode", "prior", "decode", "observe", "elbo", "surprise"]
+
+
+class _Part(BaseModel):
+    """Frozen; fields unknown to this minor format are ignored, so that newer bundles stay readable."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class File(_Part):
+    """A file of the bundle and the digest it must have."""
+
+    file: FileName
+    sha256: Sha256
+
+
+class Constant(_Part):
+    """How a column that never changed in training is modelled: N(value, scale^2), apart from the networks."""
+
+    value: FiniteFloat
+    scale: Annotated[FiniteFloat, Field(gt=0)]
+
+
+class Column(_Part):
+    """One named column of a vector model."""
+
+    name: Annotated[str, Field(min_length=1)]
+    kind: Literal["real", "binary"] = Field("real", description="binary columns take 0 and 1 alone")
+    may_be_missing: bool = False
+    constant: Constant | None = None
+
+
+class VectorSpec(_Part):
+    """Rows of D named columns; the graphs take x (N, D) float64 in raw units."""
+
+    kind: Literal["vector"] = "vector"
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    dtype: Literal["float64"] = "float64"
+
+    @field_validator("columns")
+    @classmethod
+    def _names_differ(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        names = [column.name for column in columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two columns of one name: {next(n for n in names if names.count(n) > 1)!r}")
+        return columns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return len(self.columns)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (self.dim,)
+
+
+class ImageSpec(_Part):
+    """Pictures; the graphs take x (N, H, W, C) uint8, 0..255."""
+
+    kind: Literal["image"] = "image"
+    height: PositiveInt
+    width: PositiveInt
+    channels: Literal[1, 3, 4]
+    channel_order: Literal["HWC"] = "HWC"
+    dtype: Literal["uint8"] = "uint8"
+    two_valued: bool = Field(False, description="pixels are 0 or 255 alone; grey ones are refused")
+
+    @property
+    def dim(self) -> int:
+        """D = H W C."""
+        return self.height * self.width * self.channels
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (self.height, self.width, self.channels)
+
+
+InputSpec = Annotated[VectorSpec | ImageSpec, Field(discriminator="kind")]
+
+
+class Likelihood(_Part):
+    """p(x|z), its settings, and what its density is a density of."""
+
+    name: Literal["gaussian", "bernoulli"]
+    parameters: tuple[str, ...] = Field(description="outputs of the decoder graph, in raw units")
+    scale: Literal["network", "feature", "shared", "fixed"] | None = None
+    binarize: Literal["none", "threshold"] | None = None
+    threshold: FiniteFloat | None = Field(None, description="raw values >= this are ones, where binarize is threshold")
+    bits_per_dim_of: str | None = Field(
+        None, description="what -elbo / (D ln 2) counts bits of; null where the density is not one over pixels"
+    )
+
+
+class Prior(_Part):
+    """p(z), which /sample draws from and elbo scores with."""
+
+    name: Literal["normal"] = "normal"
+
+
+class Tensor(_Part):
+    """One input or output of a graph; letters stand for free sizes."""
+
+    name: str
+    dtype: Literal["float32", "float64", "uint8", "bool"]
+    shape: tuple[PositiveInt | str, ...]
+
+
+class Graph(File):
+    """One ONNX graph and its signature."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class Draws(File):
+    """The base draws (K_max, Z) of the Monte-Carlo estimate; bundle/draws.py has the rule that makes eps of them."""
+
+    rule: Literal["first-k-centred-unit-moment"] = "first-k-centred-unit-moment"
+    default: Annotated[int, Field(ge=2, description="K unless a request says otherwise")]
+    maximum: Annotated[int, Field(ge=2, description="K_max")]
+
+
+class CalibrationEntry(_Part):
+    """Held-out scores of one way of scoring: only the same graph, K and draws compare with them."""
+
+    array: str = Field(description="name inside the npz file")
+    graph: Literal["elbo"] = "elbo"
+    num_samples: Annotated[int, Field(ge=2)]
+    draws: Literal["default"] = "default"
+    n: PositiveInt
+
+
+class CalibrationFile(File):
+    """Scores of rows used for nothing else."""
+
+    entries: Annotated[tuple[CalibrationEntry, ...], Field(min_length=1)]
+    assumption: str = Field(description="what must hold between calibration rows and scored rows")
+
+
+class Tolerance(_Part):
+    """|got - want| <= absolute + relative |want|."""
+
+    relative: Annotated[FiniteFloat, Field(gt=0)]
+    absolute: Annotated[FiniteFloat, Field(gt=0)]
+
+
+class Golden(File):
+    """Rows and the outputs they must give, replayed before the bundle may serve."""
+
+    num_samples: Annotated[int, Field(ge=2)]
+    tolerance: dict[str, Tolerance] = Field(description="by ONNX Runtime execution provider")
+
+
+class Metric(_Part):
+    """One measured figure."""
+
+    value: FiniteFloat
+    standard_error: FiniteFloat | None = None
+    n: PositiveInt | None = Field(None, description="rows it was measured on")
+    unit: str | None = None
+
+
+class Provenance(_Part):
+    """What made the bundle."""
+
+    config: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = None
+    data: str | None = Field(None, description="where the rows came from")
+    data_sha256: Sha256 | None = None
+    rows: dict[str, int] = Field(default_factory=dict, description="rows of each part of the split")
+    commit: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    parent: str | None = Field(None, description="name@version this one was derived from")
+
+
+class Manifest(_Part):
+    """manifest.json of format 1."""
+
+    format: Annotated[str, Field(pattern=r"^1\.\d+$", description="major.minor")] = FORMAT
+    name: Name
+    version: PositiveInt
+    created: AwareDatetime
+    input: InputSpec
+    likelihood: Likelihood
+    prior: Prior
+    latent_dim: PositiveInt
+    operations: dict[Operation, Graph]
+    draws: Draws
+    calibration: CalibrationFile | None = None
+    golden: Golden
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+    provenance: Provenance = Field(default_factory=Provenance)
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Every file that a reader copies and verifies."""
+        parts: list[File] = [*self.operations.values(), self.draws, self.golden]
+        return (*parts, self.calibration) if self.calibration else tuple(parts)
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2) + "\n"

@@ -1,0 +1,239 @@
+"""models/<name>/<version>/: written once and whole, read as a verified private copy. Knows files, not graphs."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.manifest import MANIFEST_FILE, CalibrationEntry, Manifest, Name, Operation
+from vaekit.bundle.onnxfile import check_graph
+from vaekit.errors import FormatError, IntegrityError, UnknownModel
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_NAME = TypeAdapter(Name)
+_WRITING = ".writing-"  # never listed: a name starts with a letter or digit, a version is a number
+
+
+def digest(data: bytes) -> str:
+    """sha256 as the manifest writes it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        UnknownModel: not a name that a model can have, so no model has it.
+    """
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError:
+        raise UnknownModel(f"no model {name!r}: names match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
+
+
+def models(root: Path | str) -> list[str]:
+    """Names under root that have at least one whole version, sorted."""
+    folder = Path(root)
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(name for name in names if versions(folder, name))
+
+
+def versions(root: Path | str, name: str) -> list[int]:
+    """Whole versions of a model, ascending; empty where there is no such model."""
+    try:
+        home = Path(root) / check_name(name)
+    except UnknownModel:
+        return []
+    if not home.is_dir():
+        return []
+    numbers = (entry.name for entry in home.iterdir() if _VERSION.fullmatch(entry.name))
+    return sorted(int(number) for number in numbers if (home / number / MANIFEST_FILE).is_file())
+
+
+def find(root: Path | str, name: str, version: int | None = None) -> Path:
+    """The folder of a version, the latest one by default.
+
+    Raises:
+        UnknownModel: no such model or version; the message lists those there are.
+    """
+    known = versions(root, check_name(name))
+    if not known:
+        raise UnknownModel(f"no model {name!r}; there are: {', '.join(models(root)) or 'none'}")
+    if version is None:
+        version = known[-1]
+    if version not in known:
+        raise UnknownModel(f"no version {version} of {name!r}; there are: {', '.join(map(str, known))}")
+    return Path(root) / name / str(version)
+
+
+def read_manifest(folder: Path | str) -> Manifest:
+    """The manifest of one version's folder.
+
+    Raises:
+        FormatError: no manifest, one that is no manifest, or one of a newer major format.
+    """
+    path = Path(folder) / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as exc:
+        raise FormatError(f"{folder}: no {MANIFEST_FILE}") from exc
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FormatError(f"{path}: {where}: {first['msg']}") from exc
+
+
+def publish(root: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Write a new version, all of it or none; never over an old one.
+
+    The folder is written beside its target under a name that is not listed, synced to disk, and renamed. Several
+    publishers at once get different versions.
+
+    Args:
+        root: the models folder.
+        manifest: its version is replaced by the one the bundle gets.
+        files: content by path relative to the bundle, manifest.json not among them; every file that the manifest
+            signs, and any others (report/...).
+
+    Returns:
+        The manifest as written.
+    """
+    for part in manifest.files:
+        assert digest(files[part.file]) == part.sha256, part.file
+    home = Path(root) / manifest.name
+    home.mkdir(parents=True, exist_ok=True)
+    temp = Path(tempfile.mkdtemp(prefix=_WRITING, dir=home))
+    try:
+        temp.chmod(0o755)
+        for name, data in files.items():
+            _write(temp / name, data)
+        return _publish_as_next(home, temp, manifest)
+    except BaseException:
+        shutil.rmtree(temp, ignore_errors=True)
+        raise
+
+
+def _publish_as_next(home: Path, temp: Path, manifest: Manifest) -> Manifest:
+    while True:
+        taken = versions(home.parent, home.name)
+        manifest = manifest.model_copy(update={"version": max(taken, default=0) + 1})
+        _write(temp / MANIFEST_FILE, manifest.to_json().encode())
+        for folder in (*(p for p in temp.rglob("*") if p.is_dir()), temp):
+            _sync(folder)
+        try:
+            temp.rename(home / str(manifest.version))
+        except OSError as exc:  # somebody else took this number: try the next
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            continue
+        _sync(home)
+        return manifest
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass
+class Bundle:
+    """A verified private copy of one version; close it when its graphs are no longer needed."""
+
+    manifest: Manifest
+    source: Path
+    _copy: tempfile.TemporaryDirectory[str] = field(repr=False)
+
+    def path(self, file: str) -> Path:
+        """A verified file by its name in the manifest."""
+        return Path(self._copy.name) / file
+
+    def graph(self, operation: Operation) -> Path:
+        return self.path(self.manifest.operations[operation].file)
+
+    def noise(self) -> NDArray[np.float64]:
+        """Base draws, (K_max, Z)."""
+        base = np.load(self.path(self.manifest.draws.file), allow_pickle=False)
+        expected = (self.manifest.draws.maximum, self.manifest.latent_dim)
+        if base.shape != expected:
+            raise FormatError(f"{self.manifest.draws.file}: shape {base.shape}, expected {expected}")
+        return np.asarray(base, dtype=np.float64)
+
+    def golden(self) -> dict[str, NDArray[np.generic]]:
+        """Golden inputs and outputs by name."""
+        with np.load(self.path(self.manifest.golden.file), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def calibrations(self) -> dict[CalibrationEntry, Calibration]:
+        """Calibration of each way of scoring that has one."""
+        if self.manifest.calibration is None:
+            return {}
+        with np.load(self.path(self.manifest.calibration.file), allow_pickle=False) as arrays:
+            return {entry: Calibration.of(arrays[entry.array]) for entry in self.manifest.calibration.entries}
+
+    def close(self) -> None:
+        self._copy.cleanup()
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def open_bundle(folder: Path | str) -> Bundle:
+    """Copy a version into a private folder (0700), verify the copy, and refuse what a bundle may not hold.
+
+    Raises:
+        FormatError: see read_manifest.
+        IntegrityError: a file is missing, or differs from what the manifest signed.
+        ForbiddenGraph: external data or operators of an unknown domain.
+    """
+    source = Path(folder)
+    manifest = read_manifest(source)
+    copy = tempfile.TemporaryDirectory(prefix="vaekit-")
+    try:
+        for part in manifest.files:
+            _copy_verified(source / part.file, Path(copy.name) / part.file, part.sha256)
+        for graph in manifest.operations.values():
+            check_graph(Path(copy.name) / graph.file)
+    except BaseException:
+        copy.cleanup()
+        raise
+    return Bundle(manifest, source, copy)
+
+
+def _copy_verified(source: Path, target: Path, sha256: str) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as exc:
+        raise IntegrityError(f"{source}: {exc.strerror}") from exc
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise IntegrityError(f"{source}: sha256 {found[:12]}... is not the manifest's {sha256[:12]}...")

@@ -1,0 +1,5 @@
+"""`vae calibrate`."""
+
+
+def calibrate() -> None:
+    raise SystemExit("not written yet")

@@ -1,0 +1,5 @@
+"""`vae serve`."""
+
+
+def serve() -> None:
+    raise SystemExit("not written yet")

@@ -1,0 +1,177 @@
+"""What travels: requests and replies as pydantic models, shared by the service and its clients. Knows no transport.
+
+Array replies (`Accept: application/x-npy`) are one structured array, a record per row, whose fields have the names used
+here; what is not per row travels as the headers named at the end of this file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, NonNegativeFloat
+
+MAX_SEED = 2**53 - 1  # what a JSON number carries exactly in every language
+
+Cells = Annotated[list[FiniteFloat], FailFast()]
+Rows = Annotated[list[Cells], FailFast(), Field(min_length=1)]
+Objects = Annotated[
+    list[Annotated[dict[str, FiniteFloat], FailFast()]],
+    FailFast(),
+    Field(min_length=1),
+]
+Pixel = Annotated[int, Field(ge=0, le=255)]
+PixelRow = Annotated[list[Annotated[list[Pixel], FailFast()]], FailFast()]
+Pictures = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
+Encoded = Annotated[
+    list[Annotated[str, Field(description="base64 of a PNG or JPEG of the model's size")]],
+    FailFast(),
+    Field(min_length=1),
+]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+class Request(BaseModel):
+    """Strict: no strings for numbers, no unknown fields, nothing that is not finite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class EncodeOptions(Request):
+    """/encode takes no options."""
+
+
+class DecodeOptions(Request):
+    """/decode takes no options."""
+
+
+class SampleOptions(Request):
+    """What /sample takes beside the model."""
+
+    n: Annotated[int, Field(ge=1, description="how many samples")]
+    seed: Seed | None = Field(None, description="none: one is drawn and returned")
+    temperature: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = Field(
+        1.0, description="scales the noise that goes into the prior"
+    )
+    observe: bool = Field(False, description="draw from p(x|z) instead of returning its mean")
+
+
+class ElboOptions(Request):
+    """What /elbo takes beside the rows."""
+
+    num_samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Monte-Carlo draws K, from 2 to the model's K_max; null: the model's default"
+    )
+    seed: Seed | None = Field(None, description="draws of one's own; null: the published default draws")
+    alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
+        None, description="false-alarm rate of the verdict; null: the service's default"
+    )
+    features: bool = Field(False, description="also the log-likelihood of each feature")
+
+
+class VectorRows(Request):
+    inputs: Rows = Field(description="rows in column order")
+
+
+class VectorObjects(Request):
+    inputs: Objects = Field(description="rows by column name")
+
+
+class ImagePixels(Request):
+    inputs: Pictures = Field(description="H x W x C integers 0..255")
+
+
+class ImageFiles(Request):
+    inputs: Encoded
+
+
+class Latents(Request):
+    latents: Rows = Field(description="codes z, (N, Z)")
+
+
+class Reply(BaseModel):
+    """Which model answered, and what it said. N rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    version: int
+
+
+class EncodeReply(Reply):
+    mu: list[list[float]] = Field(description="posterior mean, (N, Z)")
+    sigma: list[list[float]] = Field(description="posterior scale, (N, Z)")
+
+
+class DecodeReply(Reply):
+    mean: list[Any] = Field(description="E[x|z] in raw units, (N, D) or (N, H, W, C) in 0..255")
+    scale: list[Any] | None = Field(description="scale of p(x|z) in raw units, as mean; null where it has none")
+
+
+class SampleReply(Reply):
+    seed: int = Field(description="gives the same samples again")
+    latents: list[list[float]] = Field(description="z, (n, Z)")
+    samples: list[Any] = Field(description="x in raw units, (n, D) or (n, H, W, C)")
+
+
+class ElboReply(Reply):
+    """In nats, per row, fully normalised, in the data's own units."""
+
+    elbo: list[float]
+    log_likelihood: list[float] = Field(description="E_q[log p(x|z)]")
+    kl: list[float] = Field(description="KL(q(z|x) || p(z))")
+    log_evidence: list[float] = Field(description="the importance-weighted bound")
+    score: list[float] = Field(description="-elbo: higher is odder")
+    p_value: list[float] | None = Field(description="split-conformal; lower is odder; null with p_value_reason")
+    is_anomaly: list[bool] | None = Field(description="p_value <= alpha")
+    alpha: float | None = Field(description="the false-alarm rate of is_anomaly")
+    p_value_reason: str | None = Field(description="why there is no p_value")
+    num_samples: int = Field(description="K")
+    bits_per_dim: list[float] | None = Field(None, description="-elbo / (D ln 2), for likelihoods over pixels")
+    feature_log_likelihood: list[Any] | None = Field(None, description="(N, D) or (N, H, W, C), when asked for")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document, application/problem+json."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = Field("about:blank", description="a URI reference that names the kind of problem")
+    title: str
+    status: int
+    detail: str
+    instance: str | None = Field(None, description="the request's id")
+
+
+class ModelSummary(BaseModel):
+    """One served model, as /models lists it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: int = Field(description="the version that answers when none is asked for")
+    versions: list[int]
+    state: Literal["loading", "ready", "failed"]
+    reason: str | None = Field(None, description="why it failed")
+
+
+class ModelList(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    default: str | None
+    models: list[ModelSummary]
+
+
+# Headers of array replies.
+MODEL_HEADER = "vae-model"
+VERSION_HEADER = "vae-version"
+SEED_HEADER = "vae-seed"
+ALPHA_HEADER = "vae-alpha"
+NUM_SAMPLES_HEADER = "vae-num-samples"
+P_VALUE_REASON_HEADER = "vae-p-value-reason"
+
+REQUEST_ID_HEADER = "x-request-id"
+KEY_HEADER = "authorization"  # Bearer <key>
+
+JSON_TYPE = "application/json"
+NPY_TYPE = "application/x-npy"
+PROBLEM_TYPE = "application/problem+json"

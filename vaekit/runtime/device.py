@@ -1,0 +1,117 @@
+"""Which ONNX Runtime is installed and which device it really gives. Knows providers, not bundles."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vaekit.errors import DeviceError, MissingExtra
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
+
+
+def check_distribution() -> str:
+    """The one ONNX Runtime distribution that is installed.
+
+    onnxruntime and onnxruntime-gpu share one import name: of both, the one installed last wins in silence, and taking
+    either away breaks the other.
+
+    Raises:
+        MissingExtra: neither is installed, or both are.
+    """
+    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    if len(found) == 2:
+        raise MissingExtra(
+            "onnxruntime and onnxruntime-gpu are both installed and break each other: "
+            "pip uninstall both, then install vaekit[cpu] or vaekit[gpu]"
+        )
+    if not found:
+        raise MissingExtra("no ONNX Runtime: install vaekit[cpu] or vaekit[gpu]")
+    return found[0]
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def parse_device(device: str) -> tuple[str, int]:
+    """("auto" | "cpu" | "cuda", index).
+
+    Raises:
+        DeviceError: another word.
+    """
+    match = _DEVICE.fullmatch(device)
+    if match is None:
+        raise DeviceError(f"device {device!r} is not auto, cpu, cuda or cuda:<index>")
+    return device.split(":")[0], int(match.group(1) or 0)
+
+
+def cpu_count() -> int:
+    """Cores this process may use: the smaller of its affinity and its cgroup's quota, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def open_session(path: Path, device: str, threads: int | None = None) -> Any:
+    """An onnxruntime.InferenceSession of the graph on the device.
+
+    Args:
+        path: the graph.
+        device: "cpu", "cuda", "cuda:<index>", or "auto": CUDA where it works, else the CPU.
+        threads: intra-op threads, None: one per core this process may use.
+
+    Raises:
+        DeviceError: CUDA was asked for by name and the session did not get it.
+    """
+    check_distribution()
+    import onnxruntime
+
+    kind, index = parse_device(device)
+    if kind == "cpu" or (kind == "auto" and CUDA not in onnxruntime.get_available_providers()):
+        return _session(path, [CPU], threads)
+    try:
+        return _cuda_session(path, index, threads)
+    except DeviceError:
+        if kind == "cuda":
+            raise
+        return _session(path, [CPU], threads)
+
+
+def _cuda_session(path: Path, index: int, threads: int | None) -> Any:
+    import onnxruntime
+
+    if CUDA not in onnxruntime.get_available_providers():
+        raise DeviceError("device cuda: this ONNX Runtime has no CUDA provider; install vaekit[gpu]")
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # finds the libraries that pip installed beside it
+    options = {"device_id": str(index), "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    try:
+        session = _session(path, [(CUDA, options), CPU], threads)
+    except Exception as exc:  # the native layer raises what it likes; whatever it is, there is no CUDA
+        raise DeviceError(f"device cuda:{index}: {exc}") from exc
+    if CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU without an error
+        raise DeviceError(f"device cuda:{index}: ONNX Runtime fell back to {session.get_providers()}")
+    return session
+
+
+def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or cpu_count()
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)

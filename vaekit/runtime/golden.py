@@ -1,0 +1,53 @@
+"""Replays golden rows: the graphs must give here what they gave at export. Knows arrays by name, not what they mean.
+
+golden.npz holds, for each operation, its inputs as `<operation>.in.<name>` and its outputs as `<operation>.out.<name>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import Bundle
+from vaekit.bundle.manifest import Operation, Tolerance
+from vaekit.errors import FormatError, GoldenMismatch
+
+Run = Callable[[Operation, Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
+
+
+def replay(run: Run, bundle: Bundle, providers: tuple[str, ...]) -> None:
+    """Run every operation on its golden inputs.
+
+    Raises:
+        GoldenMismatch: an output differs by more than the tolerance of the provider in use.
+        FormatError: an operation has no golden rows, or the provider no tolerance.
+    """
+    golden = bundle.golden()
+    tolerance = bundle.manifest.golden.tolerance.get(providers[0])
+    if tolerance is None:
+        raise FormatError(f"{bundle.source}: golden has no tolerance for {providers[0]}")
+    for operation in bundle.manifest.operations:
+        feeds = _named(golden, f"{operation}.in.")
+        wanted = _named(golden, f"{operation}.out.")
+        if not feeds or not wanted:
+            raise FormatError(f"{bundle.source}: {operation} has no golden rows")
+        got = run(operation, feeds)
+        for name, want in wanted.items():
+            _compare(f"{bundle.source}: {operation}: {name}", got[name], want, tolerance)
+
+
+def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+def _compare(what: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolerance) -> None:
+    if got.shape != want.shape:
+        raise GoldenMismatch(f"{what}: shape {got.shape}, golden {want.shape}")
+    allowed = tolerance.absolute + tolerance.relative * np.abs(want.astype(np.float64))
+    off = np.abs(got.astype(np.float64) - want) - allowed
+    if off.max(initial=-1.0) > 0:
+        at = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
+        raise GoldenMismatch(f"{what}: {got[at]} at {at}, golden {want[at]}")

@@ -1,0 +1,256 @@
+"""A loaded bundle as array functions. Knows graphs, draws and calibration; not HTTP, not files of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
+from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, VectorSpec
+from vaekit.errors import InputError, NotFinite
+from vaekit.runtime.device import open_session
+from vaekit.runtime.golden import replay
+from vaekit.runtime.results import Decoded, Elbo, Posterior, Rows, Samples
+
+MAX_ELEMENTS = 2**19  # N K D of one call of a graph: what the caches like, and a bound on memory
+MAX_LATENT = 1e6  # |z| beyond it is no code, and float32 would overflow on the way
+
+R = TypeVar("R", bound=Rows)
+
+
+class Model:
+    """One version of a trained VAE on ONNX Runtime.
+
+    >>> model = Model.load("models/breast-cancer")
+    >>> model.encode(rows).mu.shape
+    (2, 8)
+
+    Rows are in raw units and may be given as anything that `vaekit.bundle.encode` takes. Answers do not depend on the
+    rows around them (to 1e-5 relative). Calls from several threads are safe.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int | None = None) -> None:
+        """Open the graphs of a verified bundle and replay its golden rows; the model owns the bundle from then on.
+
+        Raises:
+            DeviceError: the device was asked for by name and is not to be had.
+            GoldenMismatch: the graphs do not give the golden outputs on this machine.
+        """
+        self.bundle = bundle
+        self.manifest: Manifest = bundle.manifest
+        self.spec: VectorSpec | ImageSpec = bundle.manifest.input
+        self._sessions = {op: open_session(bundle.graph(op), device, threads) for op in self.manifest.operations}
+        self._outputs = {op: [out.name for out in graph.outputs] for op, graph in self.manifest.operations.items()}
+        self._noise = bundle.noise()  # (K_max, Z)
+        self._calibrations = bundle.calibrations()
+        self._eps: dict[tuple[int, int | None], NDArray[np.float32]] = {}
+        replay(self.run, bundle, self.providers)
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str = "auto", threads: int | None = None) -> Model:
+        """Open, verify and replay a version's folder, or the latest version in a model's folder.
+
+        Args:
+            path: models/<name>/<version> or models/<name>.
+            device: "auto", "cpu", "cuda" or "cuda:<index>".
+            threads: intra-op threads; None: one per core this process may use.
+
+        Raises:
+            BundleError, DeviceError, MissingExtra: see those.
+        """
+        folder = Path(path)
+        if not (folder / MANIFEST_FILE).is_file() and (known := versions(folder.parent, folder.name)):
+            folder = folder / str(known[-1])
+        bundle = open_bundle(folder)
+        try:
+            return cls(bundle, device=device, threads=threads)
+        except BaseException:
+            bundle.close()
+            raise
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers really in use, by preference."""
+        return tuple(next(iter(self._sessions.values())).get_providers())
+
+    @property
+    def device(self) -> str:
+        """ "cuda" or "cpu"."""
+        return "cuda" if "CUDAExecutionProvider" in self.providers else "cpu"
+
+    def close(self) -> None:
+        self._sessions.clear()
+        self.bundle.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """One call of one graph: outputs by name.
+
+        Raises:
+            NotFinite: an output holds NaN or an infinity.
+        """
+        outputs = self._sessions[operation].run(self._outputs[operation], dict(feeds))
+        for name, values in zip(self._outputs[operation], outputs, strict=True):
+            if not np.isfinite(values).all():
+                row = int(np.argwhere(~np.isfinite(values))[0][0])
+                raise NotFinite(f"{self.manifest.name}: {operation} gave a {name} that is not finite for row {row}")
+        return dict(zip(self._outputs[operation], outputs, strict=True))
+
+    def encode(self, x: Any) -> Posterior:
+        """q(z|x) = N(mu, sigma^2) of each row.
+
+        Raises:
+            InputError: see vaekit.bundle.encode.
+        """
+        rows = encode(x, self.spec)
+        return _in_chunks(Posterior, len(rows), self._chunk(1), lambda at: self.run("encode", {"x": rows[at]}))
+
+    def decode(self, z: ArrayLike) -> Decoded:
+        """Mean and scale of p(x|z), raw units, for codes z (N, Z).
+
+        Raises:
+            InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6.
+        """
+        codes = self.check_latents(z)
+        return _in_chunks(Decoded, len(codes), self._chunk(1), lambda at: self._decode(codes[at]))
+
+    def _decode(self, codes: NDArray[np.float32]) -> dict[str, Any]:
+        return {"scale": None, **self.run("decode", {"z": codes})}
+
+    def check_latents(self, z: ArrayLike) -> NDArray[np.float32]:
+        """Codes as the decoder takes them, (N, Z) float32; see decode."""
+        try:
+            codes = np.asarray(z, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise InputError(f"latents: expected numbers (N, {self.manifest.latent_dim}): {exc}") from None
+        if codes.ndim != 2 or codes.shape[1] != self.manifest.latent_dim or len(codes) == 0:
+            raise InputError(f"latents: shape {codes.shape}, expected (N, {self.manifest.latent_dim}) with N >= 1")
+        bad = ~(np.abs(codes) <= MAX_LATENT)
+        if bad.any():
+            row, j = np.argwhere(bad)[0]
+            raise InputError(f"row {row}, latent {j}: not within +-{MAX_LATENT:g}: {codes[row, j]}")
+        return codes.astype(np.float32)
+
+    def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
+        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) where observe is true.
+
+        The first rows of a larger n are the same draws. A temperature scales the noise that goes into the prior.
+
+        Raises:
+            InputError: n < 1, or a temperature below 0 or not finite.
+        """
+        if n < 1:
+            raise InputError(f"n: {n} is not at least 1")
+        if not 0.0 <= temperature < np.inf:
+            raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
+        prior, pixel = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+
+        def part(at: slice) -> dict[str, Any]:
+            size = at.stop - at.start
+            noise = prior.standard_normal((size, self.manifest.latent_dim)) * temperature  # (n, Z)
+            z = self.run("prior", {"noise": noise.astype(np.float32)})["z"]
+            codes = np.clip(z, -MAX_LATENT, MAX_LATENT)
+            if not observe:
+                return {"latents": codes, "samples": self.run("decode", {"z": codes})["mean"]}
+            normals = pixel.standard_normal((size, self.spec.dim, 2)).astype(np.float32)
+            return {"latents": codes, "samples": self.run("observe", {"z": codes, "noise": normals})["x"]}
+
+        return _in_chunks(Samples, n, self._chunk(1), part)
+
+    def elbo(
+        self,
+        x: Any,
+        *,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        features: bool = False,
+        eps: NDArray[np.floating] | None = None,
+    ) -> Elbo:
+        """ELBO of each row in nats, in the data's own units, with its two terms and the importance-weighted bound.
+
+            elbo         = E_q[log p(x|z)] - KL(q(z|x) || p(z))
+            log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x),   z_k = mu + sigma eps_k
+
+        Args:
+            x: rows.
+            num_samples: K; None: the manifest's default.
+            seed: draws of one's own, shared by all rows; None: the published default draws.
+            features: also the log-likelihood of each feature.
+            eps: draws given outright, (K, Z) or (N, K, Z), in place of the two above.
+
+        Raises:
+            InputError: rows, K or eps that do not fit.
+        """
+        rows = encode(x, self.spec)
+        draws = self.draws(num_samples, seed) if eps is None else self._check_eps(eps, len(rows))
+        operation: Operation = "surprise" if features else "elbo"
+        chunk = self._chunk(draws.shape[-2])
+        shared = draws.ndim == 2
+        if shared:
+            draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
+
+        def part(at: slice) -> dict[str, Any]:
+            some = draws[: at.stop - at.start] if shared else draws[at]
+            return self.run(operation, {"x": rows[at], "eps": some})
+
+        return _in_chunks(Elbo, len(rows), chunk, part)
+
+    def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
+        """eps (K, Z): the default draws of K, or those of a seed.
+
+        Raises:
+            InputError: K is not between 2 and the manifest's K_max.
+        """
+        k = self.manifest.draws.default if num_samples is None else num_samples
+        if (k, seed) not in self._eps:
+            eps = default_eps(self._noise, k)
+            if seed is not None:
+                return np.random.default_rng(seed).standard_normal(eps.shape).astype(np.float32)
+            self._eps[k, seed] = eps.astype(np.float32)
+        return self._eps[k, seed]
+
+    def calibration(self, num_samples: int | None = None, seed: int | None = None) -> Calibration | str:
+        """The calibration that scores of these draws compare with, or the reason why there is none."""
+        if not self._calibrations:
+            return "the model has no calibration"
+        if seed is not None:
+            return "the request has draws of its own; p-values need the default ones"
+        k = self.manifest.draws.default if num_samples is None else num_samples
+        for entry, calibration in self._calibrations.items():
+            if entry.num_samples == k:
+                return calibration
+        known = ", ".join(str(entry.num_samples) for entry in self._calibrations)
+        return f"num_samples {k} has no calibration; there is one for {known}"
+
+    def bits_per_dim(self, elbo: Elbo) -> NDArray[np.float64] | None:
+        """-elbo / (D ln 2), (N,), where the likelihood is one over pixels, else None."""
+        if self.manifest.likelihood.bits_per_dim_of is None:
+            return None
+        return elbo.score / (self.spec.dim * np.log(2.0))
+
+    def _check_eps(self, eps: NDArray[np.floating], n: int) -> NDArray[np.float32]:
+        expected = eps.ndim == 2 or (eps.ndim == 3 and len(eps) == n)
+        if not expected or eps.shape[-1] != self.manifest.latent_dim or eps.shape[-2] < 1:
+            raise InputError(
+                f"eps: shape {eps.shape}, expected (K, {self.manifest.latent_dim}), or one such for each row"
+            )
+        return np.ascontiguousarray(eps, dtype=np.float32)
+
+    def _chunk(self, num_samples: int) -> int:
+        return max(1, MAX_ELEMENTS // (num_samples * self.spec.dim))
+
+
+def _in_chunks(kind: type[R], n: int, chunk: int, part: Any) -> R:
+    """kind(**part(slice)) over slices of at most `chunk` rows, joined."""
+    slices = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
+    return kind.concatenate([kind(**part(at)) for at in slices])

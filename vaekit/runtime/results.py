@@ -1,0 +1,73 @@
+"""What a model answers, as arrays. N rows, D data dimensions (or H, W, C), Z latent dimensions; nats per row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays whose first axis is the row; None stands for what was not computed."""
+
+    def __getitem__(self, rows: slice) -> Self:
+        """The same answer for some of the rows."""
+        return type(self)(**{name: None if a is None else a[rows] for name, a in self.arrays().items()})
+
+    def __len__(self) -> int:
+        return len(next(a for a in self.arrays().values() if a is not None))
+
+    def arrays(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def concatenate(cls, parts: list[Self]) -> Self:
+        if len(parts) == 1:
+            return parts[0]
+        columns = {name: [getattr(part, name) for part in parts] for name in parts[0].arrays()}
+        return cls(**{name: None if cs[0] is None else np.concatenate(cs) for name, cs in columns.items()})
+
+
+@dataclass(frozen=True)
+class Posterior(Rows):
+    """q(z|x) = N(mu, diag(sigma^2))."""
+
+    mu: NDArray[np.float32]  # (N, Z)
+    sigma: NDArray[np.float32]  # (N, Z)
+
+
+@dataclass(frozen=True)
+class Decoded(Rows):
+    """Mean and scale of p(x|z) in raw units."""
+
+    mean: Array  # (N, D) or (N, H, W, C)
+    scale: Array | None  # as mean; None where the likelihood has no scale
+
+
+@dataclass(frozen=True)
+class Samples(Rows):
+    """Draws of the model."""
+
+    latents: NDArray[np.float32]  # (n, Z)
+    samples: Array  # (n, D) or (n, H, W, C), raw units
+
+
+@dataclass(frozen=True)
+class Elbo(Rows):
+    """elbo = log_likelihood - kl <= log_evidence <= log p(x) up to the draws, (N,) each."""
+
+    elbo: Array
+    log_likelihood: Array
+    kl: Array
+    log_evidence: Array
+    feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C)
+
+    @property
+    def score(self) -> Array:
+        """Negative ELBO of each row, (N,), in nats. Higher is odder."""
+        return -self.elbo
