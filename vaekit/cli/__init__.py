@@ -1,4 +1,4 @@
-"""The `vae` command: words and flags, progress and exit codes. Knows every room by its door, and imports it when called."""
+"""The `vae` command: words, flags and exit codes. Knows every room by its door, and imports it when called."""
 
 from __future__ import annotations
 
