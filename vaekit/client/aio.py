@@ -1,0 +1,118 @@
+"""The asynchronous client. Knows how to send a request and await; what it holds and what the reply means it is told."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import httpx
+from numpy.typing import ArrayLike
+
+from vaekit.bundle import Manifest
+from vaekit.client import replies, requests
+from vaekit.client.errors import NOT_UP, translated
+from vaekit.client.refusals import check
+from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
+from vaekit.client.requests import TIMEOUT, Call, key_header
+from vaekit.client.wire import ModelList
+
+
+class AsyncClient:
+    """As Client, for asyncio; everything said there holds here.
+
+    >>> async with AsyncClient("http://127.0.0.1:8000") as client:
+    ...     (await client.elbo(rows, alpha=0.05)).is_anomaly
+    array([False,  True])
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = TIMEOUT,
+        key: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        with translated(url):
+            self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
+
+    async def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
+        """q(z|x) of each row: mu and sigma, (N, Z)."""
+        call = requests.encode(inputs, model, version)
+        return replies.encode(await self._ask(call), call.rows)
+
+    async def decode(self, latents: ArrayLike, *, model: str | None = None, version: int | None = None) -> DecodeResult:
+        """Mean and scale of p(x|z), raw units, for codes z (N, Z)."""
+        call = requests.decode(latents, model, version)
+        return replies.decode(await self._ask(call), call.rows)
+
+    async def sample(
+        self,
+        n: int,
+        *,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        observe: bool = False,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> SampleResult:
+        """n draws of the model: E[x|z], or a draw from p(x|z) where observe is true."""
+        call = requests.sample(n, model, version, seed=seed, temperature=temperature, observe=observe)
+        return replies.sample(await self._ask(call), call.rows)
+
+    async def elbo(
+        self,
+        inputs: Any,
+        *,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        alpha: float | None = None,
+        features: bool = False,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> ElboResult:
+        """ELBO of each row with its terms in nats, its p-value, and the verdict at alpha."""
+        call = requests.elbo(inputs, model, version, num_samples=num_samples, seed=seed, alpha=alpha, features=features)
+        return replies.elbo(await self._ask(call), call.rows)
+
+    async def models(self) -> ModelList:
+        """What is served."""
+        return replies.models(await self._ask(requests.models()))
+
+    async def model(self, name: str, version: int | None = None) -> Manifest:
+        """The manifest of a model's version, the serving one by default."""
+        return replies.manifest(await self._ask(requests.manifest(name, version)))
+
+    async def health(self) -> bool:
+        """Whether the service answers at all; False, not an error, where nothing does."""
+        return await self._says_yes(requests.health())
+
+    async def ready(self) -> bool:
+        """Whether the service takes requests; False, not an error, where nothing answers."""
+        return await self._says_yes(requests.ready())
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _ask(self, call: Call) -> httpx.Response:
+        with translated(self.url):
+            response = await self._http.request(
+                call.method, call.path, params=call.params, headers=call.headers, content=call.content
+            )
+        return check(response)
+
+    async def _says_yes(self, call: Call) -> bool:
+        try:
+            await self._ask(call)
+        except NOT_UP:
+            return False
+        return True

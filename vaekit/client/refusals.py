@@ -1,0 +1,53 @@
+"""Turns an error status and its problem document into the error it stands for. Knows no transport and no results."""
+
+from __future__ import annotations
+
+import httpx
+from pydantic import ValidationError
+
+from vaekit.client import errors, wire
+
+
+def media_type(response: httpx.Response) -> str:
+    return str(response.headers.get("content-type", "")).split(";")[0].strip().lower()
+
+
+def check(response: httpx.Response) -> httpx.Response:
+    """The response itself where its status is 200.
+
+    Raises:
+        ClientError: the error that the status stands for.
+    """
+    status = response.status_code
+    if status == 200:
+        return response
+    if not 400 <= status < 600:
+        raise errors.ProtocolError(f"{response.url}: unexpected status {status}")
+    problem = _problem(response)
+    detail = problem.detail if problem else f"{response.url}: status {status}"
+    if status == 504:
+        raise errors.DeadlineExceeded(detail)
+    kind = _error_of(status, is_problem=problem is not None)
+    request_id = response.headers.get(wire.REQUEST_ID_HEADER) or (problem.instance if problem else None)
+    raise kind(detail, status=status, request_id=request_id, retry_after=_seconds(response.headers.get("retry-after")))
+
+
+def _error_of(status: int, *, is_problem: bool) -> type[errors.RequestRefused | errors.ServiceFailed]:
+    if status == 404:  # without a problem document it is somebody else's 404
+        return errors.ModelNotFound if is_problem else errors.RequestRefused
+    if status >= 500:
+        return errors.ServiceUnavailable if status == 503 else errors.ServiceFailed
+    return {401: errors.Unauthorized, 403: errors.Unauthorized, 429: errors.TooBusy}.get(status, errors.RequestRefused)
+
+
+def _problem(response: httpx.Response) -> wire.Problem | None:
+    if media_type(response) != wire.PROBLEM_TYPE:
+        return None
+    try:
+        return wire.Problem.model_validate_json(response.content)
+    except ValidationError:
+        return None
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and retry_after.isdecimal() else None

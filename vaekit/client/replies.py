@@ -1,0 +1,200 @@
+"""Reads replies, JSON or npy, into frozen results of arrays. Knows no transport and no refusals.
+
+N rows, D data dimensions (or H, W, C), Z latent dimensions; everything in nats, per row, in the data's own units.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from vaekit.bundle import Manifest
+from vaekit.client import errors, wire
+from vaekit.client.refusals import media_type
+
+Array = NDArray[np.float64]
+Document = TypeVar("Document", bound=BaseModel)
+_HEADERS = {
+    "model": (wire.MODEL_HEADER, str),
+    "version": (wire.VERSION_HEADER, int),
+    "seed": (wire.SEED_HEADER, int),
+    "alpha": (wire.ALPHA_HEADER, float),
+    "num_samples": (wire.NUM_SAMPLES_HEADER, int),
+    "p_value_reason": (wire.P_VALUE_REASON_HEADER, str),
+}
+
+
+@dataclass(frozen=True)
+class _Result:
+    model: str
+    version: int
+
+
+@dataclass(frozen=True)
+class EncodeResult(_Result):
+    """q(z|x) = N(mu, diag(sigma^2)) of each row."""
+
+    mu: Array  # (N, Z)
+    sigma: Array  # (N, Z)
+
+
+@dataclass(frozen=True)
+class DecodeResult(_Result):
+    """Mean and scale of p(x|z) in raw units."""
+
+    mean: Array  # (N, D) or (N, H, W, C)
+    scale: Array | None  # as mean; None where the likelihood has no scale
+
+
+@dataclass(frozen=True)
+class SampleResult(_Result):
+    """Draws of the model."""
+
+    seed: int  # gives the same draws again
+    latents: Array  # (n, Z)
+    samples: Array  # (n, D) or (n, H, W, C), raw units
+
+
+@dataclass(frozen=True)
+class ElboResult(_Result):
+    """elbo = log_likelihood - kl, and the verdict that the model's calibration gives, (N,) each.
+
+    p_value and is_anomaly are None where there is no calibration for the draws asked for; p_value_reason says why.
+    """
+
+    elbo: Array
+    log_likelihood: Array
+    kl: Array
+    log_evidence: Array
+    score: Array  # -elbo: higher is odder
+    p_value: Array | None  # lower is odder
+    is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
+    alpha: float | None
+    p_value_reason: str | None
+    num_samples: int
+    bits_per_dim: Array | None
+    feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C)
+
+
+def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
+    got = _fields(response, wire.EncodeReply)
+    arrays = _arrays(got, rows, "mu", "sigma")
+    return EncodeResult(**_who(got), **arrays)
+
+
+def decode(response: httpx.Response, rows: int | None) -> DecodeResult:
+    got = _fields(response, wire.DecodeReply)
+    return DecodeResult(**_who(got), **_arrays(got, rows, "mean"), **_optional(got, rows, "scale"))
+
+
+def sample(response: httpx.Response, rows: int | None) -> SampleResult:
+    got = _fields(response, wire.SampleReply)
+    return SampleResult(**_who(got), seed=_take(got, "seed"), **_arrays(got, rows, "latents", "samples"))
+
+
+def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
+    got = _fields(response, wire.ElboReply)
+    verdict = got.get("is_anomaly")
+    return ElboResult(
+        **_who(got),
+        **_arrays(got, rows, "elbo", "log_likelihood", "kl", "log_evidence", "score"),
+        **_optional(got, rows, "p_value", "bits_per_dim", "feature_log_likelihood"),
+        is_anomaly=None if verdict is None else _array("is_anomaly", verdict, rows, np.bool_),
+        alpha=got.get("alpha"),
+        p_value_reason=got.get("p_value_reason"),
+        num_samples=_take(got, "num_samples"),
+    )
+
+
+def models(response: httpx.Response) -> wire.ModelList:
+    return _document(response, wire.ModelList)
+
+
+def manifest(response: httpx.Response) -> Manifest:
+    return _document(response, Manifest)
+
+
+def _document(response: httpx.Response, kind: type[Document]) -> Document:
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as exc:
+        raise errors.ProtocolError(f"{response.url}: not a {kind.__name__}: {_short(exc)}") from exc
+
+
+def _fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str, Any]:
+    """The reply's fields by name, whichever way they travelled."""
+    kind = media_type(response)
+    if kind == wire.NPY_TYPE:
+        return _npy_fields(response)
+    if kind == wire.JSON_TYPE:
+        return _json_fields(response, reply)
+    raise errors.ProtocolError(f"{response.url}: a reply of content type {kind!r}")
+
+
+def _json_fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError as exc:
+        raise errors.ProtocolError(f"{response.url}: not JSON: {exc}") from exc
+    if not isinstance(body, dict):
+        raise errors.ProtocolError(f"{response.url}: not a JSON object")
+    known = {name: value for name, value in body.items() if name in reply.model_fields}  # a newer service may add some
+    try:
+        return dict(reply.model_validate(known))
+    except ValidationError as exc:
+        raise errors.ProtocolError(f"{response.url}: not a {reply.__name__}: {_short(exc)}") from exc
+
+
+def _npy_fields(response: httpx.Response) -> dict[str, Any]:
+    try:
+        records = np.lib.format.read_array(io.BytesIO(response.content), allow_pickle=False)
+        facts = {
+            name: kind(response.headers[header])
+            for name, (header, kind) in _HEADERS.items()
+            if header in response.headers
+        }
+    except ValueError as exc:
+        raise errors.ProtocolError(f"{response.url}: not an array reply: {exc}") from exc
+    if records.ndim != 1 or records.dtype.names is None:
+        raise errors.ProtocolError(f"{response.url}: not a record per row: {records.dtype}, shape {records.shape}")
+    return {**facts, **{name: records[name] for name in records.dtype.names}}
+
+
+def _short(exc: ValidationError) -> str:
+    first = exc.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _take(got: Mapping[str, Any], name: str) -> Any:
+    if got.get(name) is None:
+        raise errors.ProtocolError(f"a reply without {name}")
+    return got[name]
+
+
+def _who(got: Mapping[str, Any]) -> dict[str, Any]:
+    return {"model": _take(got, "model"), "version": _take(got, "version")}
+
+
+def _arrays(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, Any]:
+    return {name: _array(name, _take(got, name), rows, np.float64) for name in names}
+
+
+def _optional(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, Any]:
+    return {name: None if got.get(name) is None else _array(name, got[name], rows, np.float64) for name in names}
+
+
+def _array(name: str, values: Any, rows: int | None, dtype: Any) -> NDArray[Any]:
+    try:
+        array = np.ascontiguousarray(values, dtype=dtype)
+    except (TypeError, ValueError) as exc:
+        raise errors.ProtocolError(f"a reply whose {name} is not an array: {exc}") from exc
+    if rows is not None and len(array) != rows:
+        raise errors.ProtocolError(f"a reply of {len(array)} {name} to a request of {rows} rows")
+    return array

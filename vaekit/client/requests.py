@@ -1,0 +1,179 @@
+"""Builds requests from what a caller has: arrays as npy, lists, objects and pictures as JSON. Knows no transport."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.store import check_name
+from vaekit.client.wire import JSON_TYPE, KEY_HEADER, NPY_TYPE
+from vaekit.errors import InputError
+
+TIMEOUT = 30.0  # seconds; a large scoring request on a busy CPU takes some
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, complete but for the address and the key."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    rows: int | None = None  # how many rows the reply must have
+
+
+def key_header(key: str | None) -> dict[str, str]:
+    return {} if key is None else {KEY_HEADER: f"Bearer {key}"}
+
+
+def encode(inputs: Any, model: str | None, version: int | None) -> Call:
+    return _rows_call("encode", "inputs", inputs, {}, model, version)
+
+
+def decode(latents: Any, model: str | None, version: int | None) -> Call:
+    return _rows_call("decode", "latents", latents, {}, model, version)
+
+
+def elbo(
+    inputs: Any,
+    model: str | None,
+    version: int | None,
+    *,
+    num_samples: int | None,
+    seed: int | None,
+    alpha: float | None,
+    features: bool,
+) -> Call:
+    options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "features": features or None}
+    return _rows_call("elbo", "inputs", inputs, options, model, version)
+
+
+def sample(
+    n: int, model: str | None, version: int | None, *, seed: int | None, temperature: float, observe: bool
+) -> Call:
+    body = {"n": n, "seed": seed, "temperature": temperature, "observe": observe}
+    content = _json({name: value for name, value in body.items() if value is not None})
+    return Call("POST", _path("sample", model, version), _types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
+
+
+def models() -> Call:
+    return _get("/models")
+
+
+def manifest(model: str, version: int | None) -> Call:
+    return _get(_home(model, version))
+
+
+def health() -> Call:
+    return _get("/healthz")
+
+
+def ready() -> Call:
+    return _get("/readyz")
+
+
+def _get(path: str) -> Call:
+    return Call("GET", path, {"accept": JSON_TYPE})
+
+
+def _home(model: str, version: int | None) -> str:
+    home = f"/models/{check_name(model)}"
+    return home if version is None else f"{home}/versions/{int(version)}"
+
+
+def _path(operation: str, model: str | None, version: int | None) -> str:
+    if model is None:
+        if version is not None:
+            raise InputError(f"version: {version} of which model? name it")
+        return f"/{operation}"
+    return f"{_home(model, version)}/{operation}"
+
+
+def _types(sent: str, wanted: str) -> dict[str, str]:
+    return {"content-type": sent, "accept": wanted}
+
+
+def _rows_call(
+    operation: str, name: str, rows: Any, options: Mapping[str, Any], model: str | None, version: int | None
+) -> Call:
+    path = _path(operation, model, version)
+    given = {key: value for key, value in options.items() if value is not None}
+    if isinstance(rows, np.ndarray):
+        params = {key: _word(value) for key, value in given.items()}
+        return Call("POST", path, _types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
+    listed = _listed(name, rows)
+    content = _json({name: listed, **given})
+    return Call("POST", path, _types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
+
+
+def _npy(name: str, rows: NDArray[Any]) -> bytes:
+    if rows.dtype.kind not in "iuf":
+        raise InputError(f"{name}: dtype {rows.dtype} is not one of numbers")
+    if rows.ndim == 0:
+        raise InputError(f"{name}: one number, expected rows")
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, rows, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _listed(name: str, rows: Any) -> Sequence[Any]:
+    if isinstance(rows, str | bytes | Mapping | PathLike) or not isinstance(rows, Iterable):
+        raise InputError(f"{name}: expected rows, not {type(rows).__name__}")
+    listed = list(rows)
+    if any(isinstance(row, str | bytes | PathLike) for row in listed):
+        return [_picture(i, row) for i, row in enumerate(listed)]
+    return listed
+
+
+def _picture(i: int, picture: Any) -> str:
+    """base64 of a picture's file, given as its path or its bytes."""
+    if isinstance(picture, bytes):
+        return base64.b64encode(picture).decode()
+    if not isinstance(picture, str | PathLike):
+        raise InputError(f"row {i}: expected the path or the bytes of a picture, as in other rows")
+    try:
+        return base64.b64encode(Path(picture).read_bytes()).decode()
+    except OSError as exc:
+        raise InputError(f"row {i}: {exc.filename}: {exc.strerror}") from exc
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    try:
+        return _dumps(body)
+    except (TypeError, ValueError) as exc:
+        rows = next((value for value in body.values() if isinstance(value, list)), [])
+        raise InputError(_first_fault(rows, str(exc))) from exc
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"not a number: {value!r:.40}")
+
+
+def _first_fault(rows: Sequence[Any], fault: str) -> str:
+    for i, row in enumerate(rows):
+        try:
+            _dumps(row)
+        except (TypeError, ValueError) as exc:
+            return f"row {i}: {exc}"
+    return fault

@@ -1,0 +1,132 @@
+"""The synchronous client. Knows how to send a request and wait; what it holds and what the reply means it is told."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import httpx
+from numpy.typing import ArrayLike
+
+from vaekit.bundle import Manifest
+from vaekit.client import replies, requests
+from vaekit.client.errors import NOT_UP, translated
+from vaekit.client.refusals import check
+from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
+from vaekit.client.requests import TIMEOUT, Call, key_header
+from vaekit.client.wire import ModelList
+
+
+class Client:
+    """A connection to a running service; close it, or use it in a with statement.
+
+    >>> with Client("http://127.0.0.1:8000") as client:
+    ...     client.elbo(rows, alpha=0.05).is_anomaly
+    array([False,  True])
+
+    Arrays travel as npy; lists of numbers, objects by column name and pictures (paths, or bytes of PNG or JPEG files)
+    as JSON. Without a model the service's default model answers, without a version its latest. Calls from several
+    threads are safe.
+
+    Args:
+        url: where the service is, a path prefix included.
+        timeout: seconds for connecting, and for each wait for bytes.
+        key: sent as a bearer token.
+        transport: in place of the network, for tests.
+
+    Every call raises:
+        InputError: rows that cannot be sent.
+        RequestRefused, ModelNotFound, TooBusy: the service refuses; the message is its own.
+        ServiceFailed, ServiceUnavailable: the service cannot.
+        ConnectionFailed, DeadlineExceeded, ProtocolError: no answer, or none that is understood.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = TIMEOUT,
+        key: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        with translated(url):
+            self._http = httpx.Client(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
+
+    def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
+        """q(z|x) of each row: mu and sigma, (N, Z)."""
+        call = requests.encode(inputs, model, version)
+        return replies.encode(self._ask(call), call.rows)
+
+    def decode(self, latents: ArrayLike, *, model: str | None = None, version: int | None = None) -> DecodeResult:
+        """Mean and scale of p(x|z), raw units, for codes z (N, Z)."""
+        call = requests.decode(latents, model, version)
+        return replies.decode(self._ask(call), call.rows)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        observe: bool = False,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> SampleResult:
+        """n draws of the model: E[x|z], or a draw from p(x|z) where observe is true."""
+        call = requests.sample(n, model, version, seed=seed, temperature=temperature, observe=observe)
+        return replies.sample(self._ask(call), call.rows)
+
+    def elbo(
+        self,
+        inputs: Any,
+        *,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        alpha: float | None = None,
+        features: bool = False,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> ElboResult:
+        """ELBO of each row with its terms in nats, its p-value, and the verdict at alpha."""
+        call = requests.elbo(inputs, model, version, num_samples=num_samples, seed=seed, alpha=alpha, features=features)
+        return replies.elbo(self._ask(call), call.rows)
+
+    def models(self) -> ModelList:
+        """What is served."""
+        return replies.models(self._ask(requests.models()))
+
+    def model(self, name: str, version: int | None = None) -> Manifest:
+        """The manifest of a model's version, the serving one by default."""
+        return replies.manifest(self._ask(requests.manifest(name, version)))
+
+    def health(self) -> bool:
+        """Whether the service answers at all; False, not an error, where nothing does."""
+        return self._says_yes(requests.health())
+
+    def ready(self) -> bool:
+        """Whether the service takes requests; False, not an error, where nothing answers."""
+        return self._says_yes(requests.ready())
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _ask(self, call: Call) -> httpx.Response:
+        with translated(self.url):
+            response = self._http.request(
+                call.method, call.path, params=call.params, headers=call.headers, content=call.content
+            )
+        return check(response)
+
+    def _says_yes(self, call: Call) -> bool:
+        try:
+            self._ask(call)
+        except NOT_UP:
+            return False
+        return True
