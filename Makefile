@@ -1,0 +1,62 @@
+# What a user and a contributor run. Knows set-up and commands; what they do is in the rooms.
+
+PYTHON ?= python3
+PORT ?= 8000
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+URL = http://127.0.0.1:$(PORT)
+
+.DEFAULT_GOAL := help
+.PHONY: help serve demo test check wheel floors clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Settings: PYTHON=$(PYTHON) PORT=$(PORT) PIP_ARGS='$(PIP_ARGS)' PYTEST_ARGS='$(PYTEST_ARGS)'"
+
+serve: $(VENV)/ready-serve ## Serve the two committed models on the CPU (no torch installed)
+	@echo
+	@echo "Serving models/ at $(URL), reference at $(URL)/docs; stop with Ctrl-C. From another terminal:"
+	@echo
+	@echo "  curl -s $(URL)/models/breast-cancer/elbo -H 'content-type: application/json' -d @examples/rows.json"
+	@echo
+	@exec $(VENV)/bin/vae serve --models models --host 127.0.0.1 --port $(PORT)
+
+demo: $(VENV)/ready-demo ## Train, publish, serve and score on real data, end to end
+	$(PY) examples/demo.py --out build/demo
+
+test: $(VENV)/ready-all ## Run the whole test suite
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/ready-all ## Check style, types and the direction of imports
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+wheel: $(VENV)/ready-all ## Build the wheel into dist/
+	$(PY) -m build --wheel --no-isolation --outdir dist
+
+floors: $(VENV)/ready-all ## Run the suite on the lowest versions that pyproject.toml admits
+	$(PY) .ci/floors.py --venv build/floors $(PYTEST_ARGS)
+
+clean: ## Remove the virtual environment and everything that was built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# One virtual environment, one stamp per set of extras. A larger set makes the smaller ones ready too.
+$(VENV)/ready-serve: EXTRAS := cpu,service
+$(VENV)/ready-serve: SETS := serve
+$(VENV)/ready-demo: EXTRAS := cpu,service,training,scoring
+$(VENV)/ready-demo: SETS := serve demo
+$(VENV)/ready-all: EXTRAS := cpu,service,training,scoring,dev
+$(VENV)/ready-all: SETS := serve demo all
+
+$(VENV)/ready-%: pyproject.toml constraints.txt
+	@sh .ci/venv.sh "$(PYTHON)" "$(VENV)"
+	@echo "Installing vaekit[$(EXTRAS)] into $(VENV)"
+	@$(PIP) install --quiet --constraint constraints.txt pip setuptools
+	$(PIP) install --no-build-isolation --constraint constraints.txt $(PIP_ARGS) --editable '.[$(EXTRAS)]'
+	@touch $(SETS:%=$(VENV)/ready-%)

@@ -1,0 +1,179 @@
+"""Writes down what a benchmark measured: results.json, a table, a picture. Knows figures, not what they measure."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number, the range it was seen in, and what it should be."""
+
+    name: str
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    target: float | None = None
+    better: Literal["lower", "higher"] = "lower"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the value is on the right side of its target; None where there is no target."""
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.better == "lower" else self.value >= self.target
+
+    @classmethod
+    def of(cls, name: str, values: Sequence[float], unit: str, **more: Any) -> Figure:
+        """The median of several rounds with their lowest and highest."""
+        return cls(name, statistics.median(values), unit, min(values), max(values), **more)
+
+
+def interleave(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds that each contender took in each round, after one unmeasured call.
+
+    Every round calls all of them, in an order that turns by one, so that whatever else the machine does falls on all
+    alike. The garbage collector rests while a call is measured.
+    """
+    for run in contenders.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            seconds[name].append(_measure(contenders[name]))
+    return seconds
+
+
+def _measure(run: Callable[[], object]) -> float:
+    gc.collect()
+    gc.disable()
+    try:
+        start = perf_counter()
+        run()
+        return perf_counter() - start
+    finally:
+        gc.enable()
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": _processor(),
+        "cores": cores,
+        "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Python's version and those of the distributions named."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+
+
+def publish(out: Path, title: str, figures: Sequence[Figure], packages: Sequence[str], **facts: Any) -> None:
+    """Write results.json at `out` and a picture beside it, and print the table.
+
+    Args:
+        out: the JSON file; the picture has its name and ends in .png.
+        title: what was measured, with its sizes.
+        figures: in the order to show.
+        packages: distributions whose versions matter here.
+        facts: settings of this run that a reader needs to repeat it.
+    """
+    results = {
+        "title": title,
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "figures": [{**asdict(figure), "met": figure.met} for figure in figures],
+        "settings": facts,
+        "machine": machine(),
+        "versions": versions(packages),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=2) + "\n")
+    picture = out.with_suffix(".png")
+    _draw(picture, title, figures)
+    console = Console()
+    console.print(_table(title, figures))
+    console.print(f"Written: {out} and {picture}", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, figures: Sequence[Figure]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("figure", no_wrap=True)
+    for heading in ("median", "range", "target"):
+        table.add_column(heading, justify="right")
+    table.add_column("met")
+    words = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
+    for figure in figures:
+        table.add_row(figure.name, _show(figure.value, figure.unit), _range(figure), _target(figure), words[figure.met])
+    return table
+
+
+def _show(value: float, unit: str) -> str:
+    return f"{value:.3g} {unit}"
+
+
+def _range(figure: Figure) -> str:
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"{figure.low:.3g} .. {figure.high:.3g}"
+
+
+def _target(figure: Figure) -> str:
+    if figure.target is None:
+        return ""
+    return f"{'<=' if figure.better == 'lower' else '>='} {_show(figure.target, figure.unit)}"
+
+
+def _draw(path: Path, title: str, figures: Sequence[Figure]) -> None:
+    """One panel for each unit: bars at the medians, whiskers over the ranges, dashes at the targets."""
+    from matplotlib.figure import Figure as Canvas
+
+    units = list(dict.fromkeys(figure.unit for figure in figures))
+    groups = [[figure for figure in figures if figure.unit == unit] for unit in units]
+    heights = [len(group) for group in groups]
+    canvas = Canvas(figsize=(9, 1.2 + 0.45 * sum(heights) + 0.6 * len(units)), layout="constrained")
+    canvas.suptitle(title, fontsize=11)
+    panels = canvas.subplots(len(units), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for panel, unit, group in zip(panels, units, groups, strict=True):
+        _draw_panel(panel, unit, group)
+    canvas.savefig(path, dpi=120)
+
+
+def _draw_panel(panel: Any, unit: str, group: Sequence[Figure]) -> None:
+    values = [figure.value for figure in group]
+    low = [figure.value - (figure.value if figure.low is None else figure.low) for figure in group]
+    high = [(figure.value if figure.high is None else figure.high) - figure.value for figure in group]
+    panel.barh(range(len(group)), values, xerr=[low, high], color="#4477aa", ecolor="#222222", capsize=2)
+    for row, figure in enumerate(group):
+        if figure.target is not None:
+            panel.plot([figure.target] * 2, [row - 0.45, row + 0.45], "--", color="#cc3311")
+    panel.set_yticks(range(len(group)), [figure.name for figure in group], fontsize=8)
+    panel.invert_yaxis()
+    panel.set_xlabel(f"{unit} (bar: median, whisker: range, dashes: target)", fontsize=8)
