@@ -1,0 +1,119 @@
+"""Uses an installed vaekit as a user would, by its command and over HTTP. Knows the wheel alone, nothing of the clone.
+
+smoke.py base                                 what a plain install offers
+smoke.py service --models DIR --rows FILE     what vaekit[cpu,service] offers
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+VAE = str(Path(sys.executable).parent / "vae")
+START_S, STOP_S = 60.0, 30.0
+
+
+def check(holds: bool, what: str) -> None:
+    """Say what was found, and stop where it is not what it should be."""
+    print(f"{'ok' if holds else 'FAILED'}: {what}", flush=True)
+    if not holds:
+        raise SystemExit(1)
+
+
+def import_walls(module: str, walls: set[str]) -> None:
+    """Import a module in a fresh process and look for what must not have come with it."""
+    code = f"import sys, {module}; print(*sorted({walls!r} & set(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    check(
+        not found, f"import {module} brings none of {', '.join(sorted(walls))}" + (f", but: {found}" if found else "")
+    )
+
+
+def base() -> None:
+    """A plain install: the client and the command line; what needs an extra says which."""
+    import_walls("vaekit", {"torch", "onnxruntime", "fastapi", "service", "training"})
+    import_walls("vaekit.client", {"torch", "onnxruntime", "fastapi", "service", "training"})
+    shown = subprocess.run([VAE, "--help"], check=True, capture_output=True, text=True).stdout
+    check(all(word in shown for word in ("train", "serve", "score")), "vae --help lists train, serve and score")
+    refused = subprocess.run([VAE, "serve", "--models", "."], capture_output=True, text=True)
+    check(refused.returncode != 0, "vae serve without its extra is refused")
+    check("vaekit[" in refused.stderr and "Traceback" not in refused.stderr, f"it says: {refused.stderr.strip()}")
+
+
+@contextmanager
+def serving(models: Path) -> Iterator[str]:
+    """The address of a running `vae serve`; on leaving it is asked to stop and must."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([VAE, "serve", "--models", str(models), "--port", str(port), "--device", "cpu"])
+    try:
+        yield f"http://127.0.0.1:{port}"
+        process.send_signal(signal.SIGTERM)
+        check(process.wait(STOP_S) == 0, "SIGTERM ends the service with exit code 0")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_ready(url: str) -> None:
+    """Ask /readyz until it answers 200."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        try:
+            with urlopen(f"{url}/readyz", timeout=5) as reply:
+                check(reply.status == 200, "/readyz answers 200")
+                return
+        except (HTTPError, URLError, ConnectionError):
+            time.sleep(0.1)
+    check(False, f"/readyz answers 200 within {START_S:.0f} s")
+
+
+def post(url: str, body: bytes) -> dict[str, Any]:
+    """The reply to a JSON request."""
+    with urlopen(Request(url, body, {"content-type": "application/json"}), timeout=30) as reply:
+        answer: dict[str, Any] = json.load(reply)
+    return answer
+
+
+def service(models: Path, rows: Path) -> None:
+    """Serve the models and ask for the scores of the example's rows."""
+    import_walls("service.app", {"torch", "training", "sklearn", "matplotlib", "vaekit.cli", "vaekit.scoring"})
+    with serving(models) as url:
+        wait_until_ready(url)
+        answer = post(f"{url}/models/breast-cancer/elbo", rows.read_bytes())
+        inputs = json.loads(rows.read_bytes())["inputs"]
+        check(len(answer["elbo"]) == len(inputs), f"/elbo answers {len(inputs)} rows: p_value {answer['p_value']}")
+        sums = [ll - kl for ll, kl in zip(answer["log_likelihood"], answer["kl"], strict=True)]
+        gap = max(abs(e - s) for e, s in zip(answer["elbo"], sums, strict=True))
+        check(gap < 1e-3, f"elbo = log_likelihood - kl within {gap:.1e} nats")
+
+
+def main() -> None:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["base", "service"])
+    parser.add_argument("--models", type=Path)
+    parser.add_argument("--rows", type=Path)
+    options = parser.parse_args()
+    if options.what == "base":
+        base()
+    else:
+        service(options.models, options.rows)
+
+
+if __name__ == "__main__":
+    main()

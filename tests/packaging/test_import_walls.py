@@ -1,0 +1,42 @@
+"""What comes with an import, each in a fresh process; the directions between rooms are import-linter's (pyproject)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+APPLICATIONS = {"service", "training"}
+WEB = {"fastapi", "starlette", "uvicorn", "prometheus_client"}
+LEARNING = {"torch", "onnx", "onnxscript", "sklearn", "scipy", "matplotlib"}
+HEAVY = LEARNING | WEB | APPLICATIONS
+
+WALLS = [
+    ("vaekit", HEAVY | {"numpy", "pydantic", "httpx", "onnxruntime", "typer", "rich"}),
+    ("vaekit.errors", HEAVY | {"numpy", "pydantic"}),
+    ("vaekit.bundle", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich"}),
+    ("vaekit.runtime", HEAVY | {"httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.client"}),
+    ("vaekit.client", HEAVY | {"onnxruntime", "pyarrow", "typer", "vaekit.runtime"}),
+    ("vaekit.client.wire", HEAVY | {"onnxruntime", "httpx", "numpy"}),
+    ("vaekit.scoring", HEAVY | {"typer"}),
+    ("vaekit.cli", HEAVY | {"onnxruntime", "pyarrow", "httpx", "vaekit.runtime", "vaekit.scoring"}),
+    ("service.app", LEARNING | {"training", "httpx", "pyarrow", "typer", "vaekit.scoring", "vaekit.cli"}),
+    ("service.settings", LEARNING | {"training", "fastapi", "onnxruntime"}),
+    ("training.config", WEB | {"service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
+    ("training.export", WEB | {"service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
+]
+
+
+@pytest.mark.parametrize(("module", "walls"), WALLS, ids=[module for module, _ in WALLS])
+def test_an_import_brings_nothing_from_behind_its_walls(module: str, walls: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted({walls!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert found == []
+
+
+def test_every_name_of_the_walls_is_a_module_that_could_be_imported() -> None:
+    names = sorted({name for _, walls in WALLS for name in walls})
+    code = f"import importlib.util as u; print(*[n for n in {names!r} if u.find_spec(n) is None])"
+    missing = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert missing == []

@@ -1,0 +1,119 @@
+"""What the make targets install and say: pins against dependencies, and the set-up's own error messages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+SETS = dict(re.findall(r"^\$\(VENV\)/ready-(\w+): EXTRAS := (\S+)$", MAKEFILE, re.MULTILINE))
+
+
+def pins() -> dict[str, Requirement]:
+    """constraints.txt by name."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines if line}
+
+
+def needed(name: str, extras: frozenset[str]) -> set[str]:
+    """Every distribution that installing name[extras] brings here, by what the installed ones say they require."""
+    todo, seen = [(name, extras)], set()
+    while todo:
+        current, wanted = todo.pop()
+        if (current, wanted) in seen:
+            continue
+        seen.add((current, wanted))
+        for requirement in map(Requirement, metadata.requires(current) or []):
+            environments = [{"extra": extra} for extra in wanted or {""}]
+            if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
+                todo.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return {found for found, _ in seen} - {name}
+
+
+def everything() -> set[str]:
+    """What the largest set needs, with the two tools that install it."""
+    return needed("vaekit", frozenset(SETS["all"].split(","))) | {"pip", "setuptools"}
+
+
+def test_every_distribution_that_is_installed_is_pinned() -> None:
+    assert sorted(everything() - set(pins())) == []
+
+
+def test_every_pin_is_of_something_that_is_installed() -> None:
+    gpu = {name for name in pins() if name.startswith("nvidia-") or name == "onnxruntime-gpu"}
+    assert sorted(set(pins()) - everything() - gpu) == []
+
+
+def test_every_pin_is_exact_but_that_of_torch() -> None:
+    loose = {name: str(pin.specifier) for name, pin in pins().items() if not str(pin.specifier).startswith("==")}
+    assert loose == {"torch": "<2.14,>=2.13"}
+
+
+def test_every_dependency_has_a_floor_that_its_pin_is_above() -> None:
+    known = pins()
+    for requirement in map(Requirement, metadata.requires("vaekit") or []):
+        assert ">=" in str(requirement.specifier), requirement
+        for pin in known[canonicalize_name(requirement.name)].specifier:
+            assert pin.operator == "<" or requirement.specifier.contains(pin.version), requirement
+
+
+def test_serving_installs_neither_torch_nor_anything_of_training() -> None:
+    assert SETS["serve"] == "cpu,service"
+    brought = needed("vaekit", frozenset(SETS["serve"].split(",")))
+    assert not brought & {"torch", "onnx", "onnxscript", "scikit-learn", "matplotlib", "pyarrow", "onnxruntime-gpu"}
+    assert {"onnxruntime", "fastapi", "uvicorn"} <= brought
+
+
+def test_plain_make_shows_every_target() -> None:
+    shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
+    assert sorted(re.findall(r"^make (\w+)", shown, re.MULTILINE)) == sorted(phony.split())
+
+
+def fake_python(folder: Path, version: str, *, venv: bool) -> Path:
+    """A program that answers what the set-up asks a Python."""
+    old = version in ("3.9", "3.10")
+    script = folder / "fake-python"
+    script.write_text(
+        "#!/bin/sh\n"
+        'case "$2" in\n'
+        f"  *print*) echo {version} ;;\n"
+        f"  *version_info*) exit {int(old)} ;;\n"
+        f"  *ensurepip*) exit {int(not venv)} ;;\n"
+        "esac\n"
+    )
+    script.chmod(0o755)
+    return script
+
+
+def set_up(python: Path | str, folder: Path) -> tuple[int, str]:
+    """Exit code and message of the set-up's first step."""
+    command = ["sh", str(ROOT / ".ci" / "venv.sh"), str(python), str(folder / "venv")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def test_an_old_python_is_refused_with_its_version_and_what_to_do(tmp_path: Path) -> None:
+    python = fake_python(tmp_path, "3.10", venv=True)
+    code, message = set_up(python, tmp_path)
+    assert code == 1
+    assert f"{python} is Python 3.10 and 3.11 or newer is needed" in message
+    assert "make PYTHON=" in message
+
+
+def test_a_python_without_venv_is_refused_with_the_package_that_brings_it(tmp_path: Path) -> None:
+    code, message = set_up(fake_python(tmp_path, "3.12", venv=False), tmp_path)
+    assert code == 1
+    assert "apt-get install python3.12-venv" in message
+
+
+def test_no_python_at_all_is_said_in_one_sentence(tmp_path: Path) -> None:
+    code, message = set_up("no-such-python", tmp_path)
+    assert (code, message.count("\n")) == (1, 1)
+    assert "no no-such-python here: install Python 3.11 or newer" in message
