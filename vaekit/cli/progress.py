@@ -1,0 +1,34 @@
+"""The progress bar of commands that read files. Knows rich and stderr, not what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr; tell it (done, of, unit). It leaves nothing where stderr is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None, count="")
+
+        def advance(done: int, of: int, unit: str) -> None:
+            progress.update(task, completed=done, total=of, count=_count(done, of, unit))
+
+        yield advance
+
+
+def _count(done: int, of: int, unit: str) -> str:
+    return f"{done / 1e6:.1f}/{of / 1e6:.1f} MB" if unit == "bytes" else f"{done:,}/{of:,} {unit}"

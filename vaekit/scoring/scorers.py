@@ -1,0 +1,161 @@
+"""Rows -> scores, by a model here or one behind a service, with the same answer. Knows arrays, not files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.client import Client, ServiceUnavailable, TooBusy
+from vaekit.errors import InputError
+from vaekit.runtime import Model
+
+Array = NDArray[np.float64]
+LOCAL_CELLS = 2**22  # cells of a batch: 32 MiB of float64
+REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
+ATTEMPTS = 10  # tries of one request while the service is full or restarts
+LONGEST_PAUSE = 30.0  # seconds
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of each row, (n,), in nats; p_value and is_anomaly are None where the model cannot give them."""
+
+    elbo: Array
+    log_likelihood: Array  # E_q[log p(x|z)]
+    kl: Array  # KL(q(z|x) || p(z))
+    p_value: Array | None  # lower is odder
+    is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
+
+    @property
+    def score(self) -> Array:
+        """Negative ELBO. Higher is odder."""
+        return -self.elbo
+
+
+class Scorer(Protocol):
+    """A model and the way it is asked."""
+
+    @property
+    def model(self) -> str:
+        """name@version."""
+
+    @property
+    def spec(self) -> VectorSpec | ImageSpec: ...
+
+    @property
+    def alpha(self) -> float: ...
+
+    @property
+    def reason(self) -> str | None:
+        """Why there are no p-values; None where there are, or where no row has been scored that would tell."""
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows it likes at once."""
+
+    def score(self, x: NDArray[Any]) -> Scores:
+        """Scores of rows as the model takes them, n >= 1."""
+
+
+class LocalScorer:
+    """A loaded model, with the draws whose scores its calibration knows."""
+
+    def __init__(self, model: Model, *, num_samples: int | None = None, alpha: float = 0.05) -> None:
+        """
+        Args:
+            model: stays the caller's to close.
+            num_samples: K; None: the model's default.
+            alpha: false-alarm rate of the verdict.
+
+        Raises:
+            InputError: K or alpha out of range.
+            NotResolvable: an alpha that the calibration cannot tell.
+        """
+        check_alpha(alpha)
+        model.draws(num_samples)
+        found = model.calibration(num_samples)
+        self._model = model
+        self._num_samples = num_samples
+        self._calibration = None if isinstance(found, str) else found
+        self.reason = found if isinstance(found, str) else None
+        self.model = f"{model.manifest.name}@{model.manifest.version}"
+        self.spec = model.spec
+        self.alpha = alpha
+        self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
+        if self._calibration is not None:
+            self._calibration.check_alpha(alpha)
+
+    def score(self, x: NDArray[Any]) -> Scores:
+        got = self._model.elbo(x, num_samples=self._num_samples)
+        if self._calibration is None:
+            return Scores(got.elbo, got.log_likelihood, got.kl, None, None)
+        p_value = self._calibration.p_value(got.score)
+        is_anomaly = self._calibration.is_anomaly(p_value, self.alpha)
+        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly)
+
+
+class RemoteScorer:
+    """A version of a model behind a running service; waits and asks again while the service is full or restarts."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        version: int | None = None,
+        *,
+        num_samples: int | None = None,
+        alpha: float = 0.05,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """
+        Args:
+            client: stays the caller's to close.
+            name: a model that the service has.
+            version: None: the one that serves now, and for the whole run.
+            num_samples: K; None: the model's default.
+            alpha: false-alarm rate of the verdict.
+            pause: waits some seconds.
+
+        Raises:
+            ClientError: the service does not answer, or has no such model.
+        """
+        check_alpha(alpha)
+        manifest = client.model(name, version)
+        self._client = client
+        self._name, self._version = manifest.name, manifest.version
+        self._num_samples = num_samples
+        self._pause = pause
+        self.reason: str | None = None
+        self.model = f"{manifest.name}@{manifest.version}"
+        self.spec: VectorSpec | ImageSpec = manifest.input
+        self.alpha = alpha
+        self.batch_rows = max(1, REMOTE_CELLS // self.spec.dim)
+
+    def score(self, x: NDArray[Any]) -> Scores:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._ask(x)
+            except (TooBusy, ServiceUnavailable) as exc:
+                if attempt == ATTEMPTS:
+                    raise
+                self._pause(min(LONGEST_PAUSE, exc.retry_after or 0.25 * 2**attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ask(self, x: NDArray[Any]) -> Scores:
+        got = self._client.elbo(
+            x, num_samples=self._num_samples, alpha=self.alpha, model=self._name, version=self._version
+        )
+        self.reason = got.p_value_reason
+        return Scores(got.elbo, got.log_likelihood, got.kl, got.p_value, got.is_anomaly)
+
+
+def check_alpha(alpha: float) -> None:
+    """Raises InputError where alpha is not between 0 and 1."""
+    if not 0.0 < alpha < 1.0:
+        raise InputError(f"alpha: {alpha} is not between 0 and 1")

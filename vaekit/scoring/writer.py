@@ -1,0 +1,93 @@
+"""Writes a table beside its target and puts it there whole, or leaves nothing. Knows files, not what rows mean."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from vaekit.errors import InputError, VaeError
+
+
+class TableWriter(Protocol):
+    """Takes record batches of one schema."""
+
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file to write, which becomes `path` when the block ends well and is deleted when it does not.
+
+    It lies in the same folder under a hidden name, and is synced to disk before it is renamed: `path` is the old file
+    or the whole new one at any time.
+    """
+    target = Path(os.path.realpath(path))
+    temp = target.with_name(f".{target.name}.writing-{secrets.token_hex(4)}")
+    try:
+        yield temp
+        _sync(temp)
+        temp.replace(target)
+        _sync(target.parent)
+    except OSError as exc:
+        raise VaeError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+@contextmanager
+def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
+    """A writer of the format that the ending names, .parquet or .csv; the file is closed at the end of the block."""
+    writer = pq.ParquetWriter(file, schema) if ending == ".parquet" else pyarrow.csv.CSVWriter(str(file), schema)
+    with writer:
+        yield writer
+
+
+def check_output(output: Path, source: Path) -> str:
+    """The output's ending, once it is known that writing there can do no harm.
+
+    Raises:
+        InputError: another ending than .parquet or .csv, a folder, no folder to write in, or the input itself.
+    """
+    ending = output.suffix.lower()
+    if ending not in (".parquet", ".csv"):
+        raise InputError(f"{output}: the output ends in .parquet or .csv")
+    if output.is_dir():
+        raise InputError(f"{output}: a folder; the output is one file")
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: no folder {output.parent}")
+    written, read = Path(os.path.realpath(output)), Path(os.path.realpath(source))
+    if written == read or (written.exists() and read.exists() and written.samefile(read)):
+        raise InputError(f"{output}: input and output are the same file")
+    if read in written.parents:
+        raise InputError(f"{output}: lies in the input, {source}, and would be read as a part of it next time")
+    return ending
+
+
+def check_schema(ending: str, schema: pa.Schema) -> None:
+    """Refuse, before anything is written, a column that the format cannot hold.
+
+    Raises:
+        InputError: the column is named.
+    """
+    for field in schema if ending == ".csv" else ():
+        try:
+            pyarrow.csv.write_csv(pa.table([pa.nulls(1, field.type)], names=["x"]), io.BytesIO())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
+            raise InputError(f"column {field.name!r} of {field.type} cannot be written as CSV; use .parquet") from exc
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
