@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from vaekit.errors import DeviceError, MissingExtra
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
+_PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18: what a device must at least be able to open
+    "08083a360a0b0a017812017922034e6567120570726f62655a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a"
+    "02080142040a001012"
+)
 
 
 def check_distribution() -> str:
@@ -52,6 +57,20 @@ def parse_device(device: str) -> tuple[str, int]:
     if match is None:
         raise DeviceError(f"device {device!r} is not auto, cpu, cuda or cuda:<index>")
     return device.split(":")[0], int(match.group(1) or 0)
+
+
+def check_device(device: str) -> None:
+    """Refuse, before any model is loaded, a device that cannot be had.
+
+    Raises:
+        DeviceError: another word, or CUDA by name where it does not work.
+    """
+    if parse_device(device)[0] != "cuda":
+        return
+    with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
+        graph = Path(folder) / "probe.onnx"
+        graph.write_bytes(_PROBE)
+        open_session(graph, device, threads=1)
 
 
 def cpu_count() -> int:

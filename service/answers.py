@@ -1,0 +1,129 @@
+"""From a request to a job, and from the model's arrays to what is answered. Knows arrays and verdicts, no bytes."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from service.engine import Job, Operation
+from service.limits import Limits
+from service.requests import Parsed
+from vaekit.bundle import Calibration
+from vaekit.client.wire import MAX_SEED, ElboOptions, SampleOptions
+from vaekit.errors import InputError, NotResolvable
+from vaekit.runtime import Elbo, Model
+from vaekit.runtime.results import Rows
+
+Fact = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply before it is written: arrays with a row for each row of the request, and facts about all of them."""
+
+    model: str
+    version: int
+    n: int
+    rows: dict[str, NDArray[Any] | None]
+    facts: dict[str, Fact]
+
+
+def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits) -> Job:
+    """The job of a request, refused here where the model or the limits do not admit it.
+
+    Raises:
+        InputError: what the model does not take or offer.
+        TooLarge: more than one request may ask for.
+    """
+    options = parsed.options
+    if isinstance(options, SampleOptions):
+        return _sample_job(model, options, limits)
+    assert parsed.rows is not None
+    n = len(parsed.rows)
+    limits.check_rows(n, model.manifest)
+    if isinstance(options, ElboOptions):
+        return _elbo_job(model, parsed.rows, options, limits)
+    rows = model.check_latents(parsed.rows) if operation == "decode" else parsed.rows
+    return Job(model, operation, n, rows)
+
+
+def _sample_job(model: Model, options: SampleOptions, limits: Limits) -> Job:
+    limits.check_samples(options.n, model.manifest)
+    if options.observe and "observe" not in model.manifest.operations:
+        raise InputError("observe: this model offers no draws from p(x|z)")
+    return Job(
+        model,
+        "sample",
+        options.n,
+        seed=secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed,
+        temperature=options.temperature,
+        observe=options.observe,
+    )
+
+
+def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Limits) -> Job:
+    draws = model.manifest.draws
+    k = draws.default if options.num_samples is None else options.num_samples
+    if not 2 <= k <= draws.maximum:
+        raise InputError(f"num_samples: {k} is not between 2 and {draws.maximum}")
+    limits.check_work(len(rows), k, model.manifest)
+    if options.features and "surprise" not in model.manifest.operations:
+        raise InputError("features: this model offers no log-likelihood of each feature")
+    calibration = model.calibration(k, options.seed)
+    if options.alpha is not None and isinstance(calibration, Calibration):
+        calibration.check_alpha(options.alpha)
+    return Job(model, "elbo", len(rows), rows, num_samples=k, seed=options.seed, features=options.features)
+
+
+def make_answer(job: Job, result: Rows, alpha: float | None, default_alpha: float) -> Answer:
+    """What is answered to a job.
+
+    Args:
+        job: what was asked.
+        result: what the model said.
+        alpha: the request's false-alarm rate, if it named one.
+        default_alpha: the service's.
+    """
+    rows: dict[str, NDArray[Any] | None] = result.arrays()
+    facts: dict[str, Fact] = {}
+    if job.operation == "sample":
+        facts = {"seed": job.seed}
+    if isinstance(result, Elbo):
+        rows, facts = _elbo(job, result, alpha, default_alpha)
+    manifest = job.model.manifest
+    return Answer(manifest.name, manifest.version, job.n, rows, facts)
+
+
+def _elbo(
+    job: Job, elbo: Elbo, alpha: float | None, default_alpha: float
+) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
+    rows = elbo.arrays()
+    per_feature = rows.pop("feature_log_likelihood")
+    verdict, facts = _verdict(job, elbo, alpha, default_alpha)
+    rows |= {"score": elbo.score, **verdict}
+    extra = {"bits_per_dim": job.model.bits_per_dim(elbo), "feature_log_likelihood": per_feature}
+    rows |= {name: a for name, a in extra.items() if a is not None}
+    return rows, {**facts, "num_samples": job.num_samples}
+
+
+def _verdict(
+    job: Job, elbo: Elbo, alpha: float | None, default_alpha: float
+) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
+    """p-values where the draws are the calibration's own, and the verdict where alpha can be told.
+
+    A request's alpha that cannot be told was refused before the job ran; the service's own default is no reason to
+    refuse a request that did not ask for it, so its p-values are given without a verdict.
+    """
+    calibration = job.model.calibration(job.num_samples, job.seed)
+    if isinstance(calibration, str):
+        return {"p_value": None, "is_anomaly": None}, {"alpha": None, "p_value_reason": calibration}
+    p_value = calibration.p_value(elbo.score)
+    level = default_alpha if alpha is None else alpha
+    try:
+        is_anomaly = calibration.is_anomaly(p_value, level)
+    except NotResolvable as exc:
+        return {"p_value": p_value, "is_anomaly": None}, {"alpha": None, "p_value_reason": f"no verdict: {exc}"}
+    return {"p_value": p_value, "is_anomaly": is_anomaly}, {"alpha": level, "p_value_reason": None}

@@ -1,0 +1,102 @@
+"""Composes the service: create_app(settings) -> FastAPI. No logic of its own and nothing global."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from service import openapi, page, problems
+from service.body import Intake
+from service.engine import Engine
+from service.envelope import Envelope
+from service.limits import Limits
+from service.logs import Log, make_log
+from service.metrics import Metrics
+from service.registry import Registry
+from service.routes import Api, Lifecycle, Named
+from service.settings import Settings
+from vaekit import __version__
+from vaekit.errors import VaeError
+
+
+def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
+    """The service as an ASGI application; its parts are in `app.state.api`.
+
+    Args:
+        settings: see service/settings.py.
+        log: where log lines go; None: to stderr, as the settings say.
+    """
+    log = log or make_log(settings.log_format, settings.log_level)
+    api = make_api(settings, log)
+    app = FastAPI(
+        title="vaekit",
+        version=__version__,
+        docs_url=None,  # ours needs no script from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lambda _: lifespan(api),
+        telemetry={"auto_configure": False},
+    )
+    app.state.api = api
+    document = openapi.document()
+    app.router.routes.extend(api.routes())
+    app.router.routes.append(Named("/openapi.json", partial(_openapi, openapi.dumps(document))))
+    app.router.routes.append(Named("/docs", partial(_docs, page.render(document))))
+    app.add_exception_handler(VaeError, problems.on_vae_error)
+    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(Exception, problems.on_crash)
+    app.add_middleware(Envelope, log=log, metrics=api.metrics)
+    return app
+
+
+def make_api(settings: Settings, log: Log) -> Api:
+    """The parts that the routes stand on."""
+    metrics, lifecycle = Metrics(), Lifecycle()
+    registry = Registry(
+        settings.models,
+        device=settings.device,
+        threads=settings.threads,
+        default=settings.default_model,
+        max_old_versions=settings.max_old_versions,
+        log=log,
+    )
+    engine = Engine(max_queue=settings.max_queue, answer_seconds=settings.answer_seconds, report=metrics.ran)
+    intake = Intake(
+        max_body_bytes=settings.max_body_bytes,
+        max_inflight_bytes=settings.max_inflight_bytes,
+        body_seconds=settings.body_seconds,
+    )
+    limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
+    desk = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
+    api = Api(registry, engine, intake, limits, metrics, lifecycle, desk, settings.alpha)
+    metrics.watch(engine, registry, ready=lambda: api.unready() is None)
+    return api
+
+
+@asynccontextmanager
+async def lifespan(api: Api) -> AsyncIterator[None]:
+    """Start the engine and the loading of models; stop both. The listener is up from the first of it."""
+    api.engine.start()
+    api.registry.start()
+    try:
+        yield
+    finally:
+        await api.engine.close()
+        await api.registry.close()
+        api.desk.shutdown(wait=False, cancel_futures=True)
+
+
+async def _openapi(text: bytes, _: Request) -> Response:
+    return Response(text, media_type="application/json")
+
+
+async def _docs(html: str, _: Request) -> Response:
+    return HTMLResponse(html, headers={"content-security-policy": page.POLICY})

@@ -1,0 +1,56 @@
+"""What can go wrong between a socket and a model, on purpose. Knows no status: problems.py gives each its own.
+
+VaeError
+└── ServiceError
+    ├── Unparsable (ValueError)  bytes that are not of the type they claim to be
+    ├── SlowBody                 a body that did not arrive in time
+    ├── NotAcceptable            no reply type that the caller takes
+    ├── TooLarge                 a request that will never fit
+    ├── MediaType                a body of a type or coding that the route does not read
+    ├── Overloaded               no room now; worth trying again
+    ├── NotReady                 a model that is loading, or failed to load, or none at all
+    ├── DeadlineExceeded         an answer that did not come in time
+    └── Disconnected             the caller hung up before its answer
+"""
+
+from vaekit.errors import VaeError
+
+
+class ServiceError(VaeError):
+    """Base of the service's own errors."""
+
+
+class Unparsable(ServiceError, ValueError):
+    """Bytes that are not of the type they claim to be."""
+
+
+class SlowBody(ServiceError):
+    """A body that did not arrive in time."""
+
+
+class NotAcceptable(ServiceError):
+    """No reply type that the caller takes."""
+
+
+class TooLarge(ServiceError):
+    """A request that will never fit, however often it is sent."""
+
+
+class MediaType(ServiceError):
+    """A body of a type or coding that the route does not read."""
+
+
+class Overloaded(ServiceError):
+    """No room now; the same request may be answered a moment later."""
+
+
+class NotReady(ServiceError):
+    """A model that is loading, or failed to load, or no model at all."""
+
+
+class DeadlineExceeded(ServiceError):
+    """An answer that did not come in time."""
+
+
+class Disconnected(ServiceError):
+    """The caller hung up before its answer; nobody reads the reply."""

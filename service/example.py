@@ -1,0 +1,45 @@
+"""A request that works, as a line for the shell. Knows one loaded model, and how curl is called."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import numpy as np
+from PIL import Image
+
+from vaekit.bundle.manifest import ImageSpec
+from vaekit.runtime import Model
+
+_MAX_LENGTH = 1500  # beyond it nobody pastes the line
+
+
+def curl(model: Model, url: str) -> str:
+    """A curl line that scores one row, which the model itself has drawn; a line for /sample where rows are too long."""
+    base = f"{url}/models/{model.manifest.name}"
+    line = _line(f"{base}/elbo", {"inputs": [_row(model)]})
+    return line if len(line) <= _MAX_LENGTH else _line(f"{base}/sample", {"n": 2})
+
+
+def _line(url: str, body: object) -> str:
+    return f"curl -s {url} -H 'content-type: application/json' -d '{json.dumps(body)}'"
+
+
+def _row(model: Model) -> object:
+    drawn = model.sample(1, seed=0).samples[0]  # (D) or (H, W, C)
+    if not isinstance(model.spec, ImageSpec):
+        return _plain(drawn, model)
+    pixels = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
+    if model.spec.two_valued:
+        pixels = np.where(pixels < 128, 0, 255).astype(np.uint8)
+    picture, file = Image.fromarray(pixels.squeeze(axis=2) if model.spec.channels == 1 else pixels), io.BytesIO()
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _plain(row: np.ndarray, model: Model) -> list[float]:
+    """Four digits are enough to try; binary columns must stay 0 or 1."""
+    assert not isinstance(model.spec, ImageSpec)
+    binary = [column.kind == "binary" for column in model.spec.columns]
+    return [float(round(x)) if b else float(f"{x:.4g}") for x, b in zip(row.tolist(), binary, strict=True)]

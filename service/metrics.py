@@ -1,0 +1,78 @@
+"""What is counted, in base units, for Prometheus. A registry of its own for each app; knows no route's inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from service.engine import Engine, Job
+from service.registry import Registry
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """Labels are bounded: routes are templates, models those that are served."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "vae_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            "vae_http_request_duration_seconds",
+            "From the request's first line to the reply's last byte.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.in_flight = Gauge("vae_http_requests_in_flight", "Requests being answered.", registry=self._registry)
+        self.rows = Counter(
+            "vae_rows", "Rows, codes or samples answered.", ["operation", "model", "version"], registry=self._registry
+        )
+        self.device_seconds = Histogram(
+            "vae_job_duration_seconds",
+            "Time of one job on the device.",
+            ["operation", "model"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+
+    def ran(self, job: Job, seconds: float) -> None:
+        """A job that the engine finished."""
+        name, version = job.model.manifest.name, str(job.model.manifest.version)
+        self.rows.labels(job.operation, name, version).inc(job.n)
+        self.device_seconds.labels(job.operation, name).observe(seconds)
+
+    def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+        """Read these at each scrape, instead of keeping a second account of them."""
+        self._registry.register(_Live(engine, registry, ready))
+
+    def text(self) -> bytes:
+        """The exposition format of Prometheus."""
+        return generate_latest(self._registry)
+
+
+class _Live(Collector):
+    """Gauges that are read off the living parts."""
+
+    def __init__(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+        self._engine, self._models, self._ready = engine, registry, ready
+
+    def collect(self) -> list[Metric]:
+        info = GaugeMetricFamily(
+            "vae_model_info", "1 for each version in memory.", labels=["model", "version", "device"]
+        )
+        for served in self._models.loaded:
+            if served.model is not None:
+                info.add_metric([served.name, str(served.version), served.model.device], 1)
+        return [
+            GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
+            GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),
+            info,
+        ]

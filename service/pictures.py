@@ -1,0 +1,70 @@
+"""base64 PNG and JPEG -> pixels. Knows an image model's size; never makes a picture before its header fits."""
+
+from __future__ import annotations
+
+import binascii
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from service.refusals import show
+from vaekit.bundle.manifest import ImageSpec
+from vaekit.errors import InputError
+
+# Modes that become the model's channels without loss: grey goes into colour as three equal channels, never back.
+MODES = {1: ("L", "1"), 3: ("RGB", "L", "1"), 4: ("RGBA",)}
+_TARGET = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def read_pictures(files: Sequence[str], spec: ImageSpec) -> NDArray[np.uint8]:
+    """Pixels (N, H, W, C) of base64 strings.
+
+    Raises:
+        InputError: no base64, no PNG or JPEG, another size, several frames, or a colour mode that would lose
+            something; the message names the row.
+    """
+    x = np.empty((len(files), *spec.row_shape), dtype=np.uint8)
+    for row, text in enumerate(files):
+        x[row] = _read(row, text, spec)
+    if spec.two_valued and (bad := ((x != 0) & (x != 255)).reshape(len(x), -1).any(axis=1)).any():
+        raise InputError(f"row {int(bad.argmax())}: a pixel that is not 0 or 255")
+    return x
+
+
+def _read(row: int, text: str, spec: ImageSpec) -> NDArray[np.uint8]:
+    try:
+        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise InputError(f"row {row}: not base64: {show(text)}") from None
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+            _check(row, picture, spec)
+            picture.load()
+            mode = _TARGET[spec.channels]
+            pixels = picture if picture.mode == mode else picture.convert(mode)
+            return np.asarray(pixels, dtype=np.uint8).reshape(spec.row_shape)
+    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        raise InputError(f"row {row}: not a PNG or JPEG picture that is read here: {type(exc).__name__}") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as exc:
+        if isinstance(exc, InputError):
+            raise
+        raise InputError(f"row {row}: a damaged picture: {str(exc)[:100]}") from None
+
+
+def _check(row: int, picture: Any, spec: ImageSpec) -> None:
+    if picture.size != (spec.width, spec.height):
+        raise InputError(
+            f"row {row}: a picture of {picture.size[0]} x {picture.size[1]} pixels, "
+            f"expected {spec.width} x {spec.height} (width x height)"
+        )
+    if getattr(picture, "n_frames", 1) != 1:
+        raise InputError(f"row {row}: a picture of {picture.n_frames} frames, expected one")
+    if picture.mode not in MODES[spec.channels] or "transparency" in picture.info:
+        raise InputError(
+            f"row {row}: a picture of mode {picture.mode}, the model's {spec.channels} channel(s) take "
+            f"{', '.join(MODES[spec.channels])}"
+        )

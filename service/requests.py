@@ -1,0 +1,111 @@
+"""The bodies that each route takes, put together from the wire's parts. Knows their form, not the models behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from service.engine import Operation
+from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
+from vaekit.client.wire import (
+    DecodeOptions,
+    ElboOptions,
+    EncodeOptions,
+    ImageFiles,
+    ImagePixels,
+    Latents,
+    Request,
+    SampleOptions,
+    VectorObjects,
+    VectorRows,
+)
+
+
+class EncodeRows(EncodeOptions, VectorRows):
+    """Rows of a vector model, in column order."""
+
+
+class EncodeObjects(EncodeOptions, VectorObjects):
+    """Rows of a vector model, by column name."""
+
+
+class EncodePixels(EncodeOptions, ImagePixels):
+    """Pictures of an image model, as integers."""
+
+
+class EncodeFiles(EncodeOptions, ImageFiles):
+    """Pictures of an image model, as files."""
+
+
+class ElboRows(ElboOptions, VectorRows):
+    """Rows of a vector model, in column order."""
+
+
+class ElboObjects(ElboOptions, VectorObjects):
+    """Rows of a vector model, by column name."""
+
+
+class ElboPixels(ElboOptions, ImagePixels):
+    """Pictures of an image model, as integers."""
+
+
+class ElboFiles(ElboOptions, ImageFiles):
+    """Pictures of an image model, as files."""
+
+
+class DecodeLatents(DecodeOptions, Latents):
+    """Codes z."""
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The plain form of a body, and the other one that its first row may show it to be."""
+
+    plain: type[Request]
+    other: type[Request] | None = None
+
+
+def forms(operation: Operation, spec: VectorSpec | ImageSpec) -> Forms:
+    """What a JSON body of the operation may look like for a model that takes `spec`."""
+    if operation == "sample":
+        return Forms(SampleOptions)
+    if operation == "decode":
+        return Forms(DecodeLatents)
+    image = isinstance(spec, ImageSpec)
+    if operation == "encode":
+        return Forms(EncodePixels, EncodeFiles) if image else Forms(EncodeRows, EncodeObjects)
+    return Forms(ElboPixels, ElboFiles) if image else Forms(ElboRows, ElboObjects)
+
+
+BODIES: dict[Operation, list[type[Request]]] = {
+    "encode": [EncodeRows, EncodeObjects, EncodePixels, EncodeFiles],
+    "decode": [DecodeLatents],
+    "sample": [SampleOptions],
+    "elbo": [ElboRows, ElboObjects, ElboPixels, ElboFiles],
+}
+
+OPTIONS: dict[Operation, type[Request]] = {
+    "encode": EncodeOptions,
+    "decode": DecodeOptions,
+    "sample": SampleOptions,
+    "elbo": ElboOptions,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a body is read for."""
+
+    operation: Operation
+    manifest: Manifest
+    most_rows: int  # the most rows one request may hold
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a body said: the options, and the array that the graphs take, where the operation takes one."""
+
+    options: Request
+    rows: NDArray[Any] | None
