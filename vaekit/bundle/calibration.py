@@ -48,7 +48,7 @@ class Calibration:
     def p_value(self, score: ArrayLike) -> NDArray[np.float64]:
         """p-value of each score, (N,), between 1 / (n + 1) and 1. Lower is odder."""
         below = np.searchsorted(self.scores, np.asarray(score, dtype=np.float64), side="left")
-        return (1.0 + (self.n - below)) / (1.0 + self.n)
+        return np.asarray((1.0 + (self.n - below)) / (1.0 + self.n), dtype=np.float64)
 
     def check_alpha(self, alpha: float) -> None:
         """Refuse an alpha that no p-value could ever reach.

@@ -28,4 +28,5 @@ def default_eps(base: NDArray[np.floating], num_samples: int) -> NDArray[np.floa
         raise InputError(f"num_samples: {num_samples} is not between 2 and {len(base)}")
     eps = np.asarray(base[:num_samples], dtype=np.float64)  # (K, Z)
     eps = eps - eps.mean(axis=0)
-    return eps / np.sqrt(np.square(eps).mean(axis=0))
+    scaled: NDArray[np.float64] = eps / np.sqrt(np.square(eps).mean(axis=0))
+    return scaled

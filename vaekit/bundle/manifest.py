@@ -157,7 +157,7 @@ class CalibrationFile(File):
 
 
 class Tolerance(_Part):
-    """|got - want| <= absolute + relative |want|."""
+    """|got - want| <= absolute unit + relative |want|; the golden file has the units."""
 
     relative: Annotated[FiniteFloat, Field(gt=0)]
     absolute: Annotated[FiniteFloat, Field(gt=0)]

@@ -1,5 +1,121 @@
-"""`vae train`."""
+"""`vae train`: a config or a data file in, a published bundle out. Shows progress; knows nothing of training."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vaekit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.config import Config
+    from training.loop import History, Look
+    from training.run import Listener
+    from vaekit.bundle.manifest import Manifest
 
 
-def train() -> None:
-    raise SystemExit("not written yet")
+def train(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG.toml | DATA",
+            help="A config, or data alone (.csv, .parquet, .npy, .npz, a folder of pictures, breast-cancer, digits): "
+            "a config is then made for it.",
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the config; may be repeated."),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="Folder that the bundle is published under.")] = Path("models"),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:index].")] = "auto",
+) -> None:
+    """Train a VAE and publish it as a new version of its model."""
+    from training.run import train as run
+
+    console = Console(stderr=True, highlight=False)
+    config = _config(source, overrides or [], console)
+    try:
+        with _listener(console, config) as listener:
+            manifest = run(config, models, device=device, listener=listener)
+    except KeyboardInterrupt:
+        console.print("[yellow]stopped; nothing was published[/]")
+        raise typer.Exit(130) from None
+    _summary(console, manifest, models)
+    typer.echo(models / manifest.name / str(manifest.version))
+
+
+def _config(source: str, overrides: list[str], console: Console) -> Config:
+    from training.config import load_config, make_config
+    from training.infer import infer
+
+    if source.endswith(".toml"):
+        return load_config(source, overrides)
+    if source.endswith((".yaml", ".yml", ".json")):
+        raise ConfigError(f"{source}: a config is a .toml file")
+    tree, remarks = infer(source)
+    for remark in remarks:
+        console.print(f"[dim]{escape(remark)}[/]")
+    return make_config(tree, overrides)
+
+
+@contextmanager
+def _listener(console: Console, config: Config) -> Iterator[Listener]:
+    from training.run import Listener
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[elbo]}"),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        task = progress.add_task(f"training {config.name}", total=config.training.steps, elbo="", start=False)
+
+        def on_step(step: int) -> None:
+            if step == 1:
+                progress.start_task(task)
+            progress.update(task, completed=step)
+
+        def on_look(look: Look) -> None:
+            progress.update(task, elbo=f"validation ELBO {look.elbo:.2f} nats")
+
+        def on_trained(history: History) -> None:
+            progress.update(task, total=history.looks[-1].step)
+            why = "stopped early" if history.stopped_early else "ran to the last step"
+            console.print(f"[dim]{why}; kept the weights of step {history.best.step}[/]")
+
+        def constants(names: list[str]) -> None:
+            if names:
+                console.print(f"constant in the training rows, modelled at a stated scale: {escape(', '.join(names))}")
+
+        yield Listener(lambda text: console.print(f"[dim]{escape(text)}[/]"), on_step, on_look, on_trained, constants)
+
+
+def _summary(console: Console, manifest: Manifest, models: Path) -> None:
+    table = Table(title=f"{manifest.name} version {manifest.version}", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    for name, metric in manifest.metrics.items():
+        error = f" ± {metric.standard_error:.2g}" if metric.standard_error is not None else ""
+        rows = f" ({metric.n} rows)" if metric.n else ""
+        table.add_row(name, f"{metric.value:.5g}{error}", f"{metric.unit or ''}{rows}")
+    console.print(table)
+    calibration = manifest.calibration
+    if calibration and calibration.entries[0].n < 19:
+        console.print(
+            f"[yellow]only {calibration.entries[0].n} calibration rows: an alpha of 0.05 takes at least 19[/]"
+        )
+    console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'model-card.md'))}")

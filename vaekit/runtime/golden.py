@@ -1,6 +1,7 @@
 """Replays golden rows: the graphs must give here what they gave at export. Knows arrays by name, not what they mean.
 
-golden.npz holds, for each operation, its inputs as `<operation>.in.<name>` and its outputs as `<operation>.out.<name>`.
+golden.npz holds, for each operation, its inputs as `<operation>.in.<name>`, its outputs as `<operation>.out.<name>`, and
+where an output is not in nats or latent units, the size of one unit of it, by column, as `<operation>.unit.<name>`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from vaekit.bundle import Bundle
 from vaekit.bundle.manifest import Operation, Tolerance
 from vaekit.errors import FormatError, GoldenMismatch
 
+_ONE = np.ones(())
 Run = Callable[[Operation, Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
 
 
@@ -32,21 +34,22 @@ def replay(run: Run, bundle: Bundle, providers: tuple[str, ...]) -> None:
     for operation in bundle.manifest.operations:
         feeds = _named(golden, f"{operation}.in.")
         wanted = _named(golden, f"{operation}.out.")
+        units = _named(golden, f"{operation}.unit.")
         if not feeds or not wanted:
             raise FormatError(f"{bundle.source}: {operation} has no golden rows")
         got = run(operation, feeds)
         for name, want in wanted.items():
-            _compare(f"{bundle.source}: {operation}: {name}", got[name], want, tolerance)
+            _compare(f"{bundle.source}: {operation}: {name}", got[name], want, tolerance, units.get(name, _ONE))
 
 
 def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
 
 
-def _compare(what: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolerance) -> None:
+def _compare(what: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolerance, unit: NDArray[Any]) -> None:
     if got.shape != want.shape:
         raise GoldenMismatch(f"{what}: shape {got.shape}, golden {want.shape}")
-    allowed = tolerance.absolute + tolerance.relative * np.abs(want.astype(np.float64))
+    allowed = tolerance.absolute * unit + tolerance.relative * np.abs(want.astype(np.float64))
     off = np.abs(got.astype(np.float64) - want) - allowed
     if off.max(initial=-1.0) > 0:
         at = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))

@@ -236,7 +236,7 @@ class Model:
         """-elbo / (D ln 2), (N,), where the likelihood is one over pixels, else None."""
         if self.manifest.likelihood.bits_per_dim_of is None:
             return None
-        return elbo.score / (self.spec.dim * np.log(2.0))
+        return np.asarray(elbo.score / (self.spec.dim * np.log(2.0)))
 
     def _check_eps(self, eps: NDArray[np.floating], n: int) -> NDArray[np.float32]:
         expected = eps.ndim == 2 or (eps.ndim == 3 and len(eps) == n)

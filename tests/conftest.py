@@ -1,0 +1,53 @@
+"""What every room's tests share: the two committed bundles and the rows that ship inside scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vaekit.runtime import Model
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The committed bundles."""
+    return ROOT / "models"
+
+
+@pytest.fixture(scope="session")
+def breast_cancer(models_dir: Path) -> Iterator[Model]:
+    """30 real columns, gaussian."""
+    with Model.load(models_dir / "breast-cancer", device="cpu") as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def digits(models_dir: Path) -> Iterator[Model]:
+    """8 x 8 pictures, bernoulli."""
+    with Model.load(models_dir / "digits", device="cpu") as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def benign_rows() -> NDArray[np.float64]:
+    """357 benign rows, (N, 30), raw units."""
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    return np.asarray(data.data[data.target == 1], dtype=np.float64)
+
+
+@pytest.fixture(scope="session")
+def digit_images() -> NDArray[np.uint8]:
+    """1797 pictures, (N, 8, 8, 1), 0..255."""
+    from training.data import read
+
+    pictures = read("digits").pictures
+    assert pictures is not None
+    return pictures

@@ -1,0 +1,128 @@
+"""What is measured of an exported model before it is published. Knows the runtime and the split, not training.
+
+Scores come from the exported graphs themselves, on the default draws; means over rows use independent draws per row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from training.export import ExportedGraph, double, evaluate, graph_inputs
+from training.split import Parts
+from training.vae import VAE
+from vaekit.bundle import Calibration
+from vaekit.bundle.manifest import Metric, Operation
+from vaekit.errors import TrainingError
+from vaekit.runtime import Elbo, Model
+
+LARGEST_PARITY = 1e-4  # nats per dimension between a graph and torch in float64
+ALPHA = 0.05  # the false-alarm rate that reports speak of
+ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
+PARITY_ROWS = 256
+
+
+def parity(model: Model, vae: VAE, x: NDArray[Any]) -> float:
+    """Largest |graph - torch in float64| over the bound's terms of rows x, in nats per dimension.
+
+    Raises:
+        TrainingError: it is above 1e-4, so that the bundle must not be published.
+    """
+    rows = x[:PARITY_ROWS]
+    feeds = graph_inputs(vae, torch.from_numpy(rows), model.manifest.latent_dim, model.manifest.draws.default, seed=1)
+    want = evaluate(double(vae), "surprise", feeds["surprise"])
+    got = model.elbo(rows, eps=feeds["surprise"]["eps"].numpy(), features=True).arrays()
+    worst = max(float(np.abs(got[name] - want[name].numpy()).max()) for name in ("elbo", "log_likelihood", "kl"))
+    by_feature = float(np.abs(got["feature_log_likelihood"] - want["feature_log_likelihood"].numpy()).max())
+    off = max(worst / vae.features.dim, by_feature)
+    if not off <= LARGEST_PARITY:
+        raise TrainingError(
+            f"parity: the graphs differ from torch by {off:.3g} nats per dimension (> {LARGEST_PARITY:g})"
+        )
+    return off
+
+
+def golden(
+    vae: VAE, graphs: dict[Operation, ExportedGraph], x: NDArray[Any], latent_dim: int, num_samples: int
+) -> dict[str, NDArray[Any]]:
+    """Golden inputs, the outputs that torch in float64 gives, and the units of those in raw units."""
+    reference = double(vae)
+    feeds = graph_inputs(vae, torch.from_numpy(x), latent_dim, num_samples, seed=2)
+    feeds["observe"]["noise"] = _decided(reference, feeds["observe"])
+    arrays: dict[str, NDArray[Any]] = {}
+    for operation, graph in graphs.items():
+        outputs = evaluate(reference, operation, feeds[operation])
+        arrays |= {f"{operation}.in.{name}": a.numpy() for name, a in feeds[operation].items()}
+        for tensor in graph.outputs:
+            arrays[f"{operation}.out.{tensor.name}"] = outputs[tensor.name].numpy().astype(tensor.dtype)
+    arrays |= {f"{op}.unit.{name}": unit for op, name, unit in _units(vae)}
+    return arrays
+
+
+def _decided(reference: VAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Noise whose draw of a two-valued x does not hang on the last bit: where it does, take the other side."""
+    noise = feeds["noise"]
+    off = torch.zeros(noise.shape[:2], dtype=torch.bool)
+    for shift in (-1e-3, 1e-3):
+        nudged = {"z": feeds["z"], "noise": noise + shift}
+        a, b = (evaluate(reference, "observe", f)["x"].flatten(1) for f in (feeds, nudged))
+        off |= (a - b).abs() > 100 * abs(shift) * reference.features.to_raw_scale(torch.ones(a.shape[-1])).flatten()
+    return torch.where(off[..., None], -noise, noise)
+
+
+def _units(vae: VAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
+    one = vae.features.to_raw_scale(torch.ones(vae.features.dim, dtype=torch.float64)).numpy()
+    nats = np.full((), float(vae.features.dim))
+    units: list[tuple[Operation, str, NDArray[np.float64]]] = [("observe", "x", one)]
+    units += [("decode", name, one) for name in vae.likelihood.parameters_in_raw_units]
+    for operation in ("elbo", "surprise"):
+        units += [(operation, name, nats) for name in ("elbo", "log_likelihood", "kl", "log_evidence")]
+    return units
+
+
+def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:
+    """The bound with draws of their own for each row: what means over rows are taken of."""
+    k = model.manifest.draws.default
+    eps = np.random.default_rng(seed).standard_normal((len(x), k, model.manifest.latent_dim))
+    return model.elbo(x, eps=eps)
+
+
+def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: Calibration, seed: int) -> dict[str, Metric]:
+    """Figures of the test rows, and of anomalies where there are any."""
+    bound = independent(model, x[parts.test], seed)
+    found = {name: _mean(getattr(bound, name), "nats") for name in ("elbo", "log_likelihood", "kl", "log_evidence")}
+    bits = model.bits_per_dim(bound)
+    if bits is not None:
+        found["bits_per_dim"] = _mean(bits, "bits")
+    scores = model.elbo(x[parts.test]).score
+    if calibration.smallest_alpha <= ALPHA:
+        false_alarms = calibration.is_anomaly(calibration.p_value(scores), ALPHA)
+        found["false_alarm_rate"] = _mean(false_alarms.astype(float), f"share of normal rows at alpha = {ALPHA}")
+    if len(parts.anomalies):
+        found |= _against_anomalies(model, x[parts.anomalies], scores, calibration)
+    mu = model.encode(x[parts.test]).mu
+    active = int((mu.var(axis=0) > ACTIVE).sum())
+    found["active_units"] = Metric(value=active, unit=f"of {model.manifest.latent_dim} latent dimensions")
+    return found
+
+
+def _against_anomalies(
+    model: Model, anomalies: NDArray[Any], normal: NDArray[np.float64], calibration: Calibration
+) -> dict[str, Metric]:
+    odd = model.elbo(anomalies).score
+    labels = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
+    area = float(roc_auc_score(labels, np.r_[normal, odd]))
+    found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
+    if calibration.smallest_alpha <= ALPHA:
+        hits = calibration.is_anomaly(calibration.p_value(odd), ALPHA)
+        found["detection_rate"] = _mean(hits.astype(float), f"share of anomalies at alpha = {ALPHA}")
+    return found
+
+
+def _mean(values: NDArray[np.float64], unit: str) -> Metric:
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return Metric(value=float(values.mean()), standard_error=error, n=len(values), unit=unit)

@@ -1,0 +1,205 @@
+"""A trained VAE -> ONNX graphs that give the same numbers. Knows graphs and parity, not training."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from training.vae import VAE
+from vaekit.bundle.manifest import Operation
+from vaekit.bundle.manifest import Tensor as TensorSpec
+
+OPSET = 18
+_DTYPES: dict[int, str] = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.UINT8: "uint8",
+}
+
+
+class _Part(nn.Module):
+    def __init__(self, vae: VAE) -> None:
+        super().__init__()
+        self.vae = vae
+
+
+class _Encode(_Part):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.vae.encode(x)
+
+
+class _Prior(nn.Module):
+    """z of standard normals: the identity for p(z) = N(0, I)."""
+
+    def forward(self, noise: Tensor) -> tuple[Tensor, ...]:
+        return (noise * 1.0,)
+
+
+class _Decode(_Part):
+    def forward(self, z: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.vae.decode(z).values())
+
+
+class _Observe(_Part):
+    def forward(self, z: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        return (self.vae.observe(z, noise),)
+
+
+class _Surprise(_Part):
+    def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
+        bound = self.vae.bound(x, eps)
+        by_feature = bound.feature_log_likelihood.unflatten(-1, x.shape[1:])
+        return (*bound[:4], by_feature)
+
+
+class _Elbo(_Part):
+    def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.vae.bound(x, eps)[:4])
+
+
+_BOUND = ("elbo", "log_likelihood", "kl", "log_evidence")
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """One graph as bytes, with its signature."""
+
+    file: str
+    data: bytes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def double(vae: VAE) -> VAE:
+    """The same model computing in float64: the reference that graphs are held against."""
+    return copy.deepcopy(vae).double().eval()
+
+
+def graph_inputs(
+    vae: VAE, x: Tensor, latent_dim: int, num_samples: int, seed: int
+) -> dict[Operation, dict[str, Tensor]]:
+    """Inputs for every operation around the rows x, noise drawn from the seed."""
+    n = len(x)
+    generator = torch.Generator().manual_seed(seed)
+    eps = torch.randn(n, num_samples, latent_dim, generator=generator)
+    z = torch.randn(n, latent_dim, generator=generator)
+    noise = torch.randn(n, vae.features.dim, 2, generator=generator)
+    return {
+        "encode": {"x": x},
+        "prior": {"noise": z},
+        "decode": {"z": z},
+        "observe": {"z": z, "noise": noise},
+        "elbo": {"x": x, "eps": eps},
+        "surprise": {"x": x, "eps": eps},
+    }
+
+
+def evaluate(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the operation's graph must give: outputs by name, from torch in the model's own precision."""
+    module, names = _module(vae, operation)
+    floats = {name: a if a.dtype in (torch.uint8, torch.float64) else a.to(vae.dtype) for name, a in feeds.items()}
+    with torch.no_grad():
+        return dict(zip(names, module(*floats.values()), strict=True))
+
+
+def export_graphs(vae: VAE, x: Tensor, latent_dim: int) -> dict[Operation, ExportedGraph]:
+    """Every operation's graph, with free N (and K).
+
+    Args:
+        vae: in float32.
+        x: two or more raw rows to trace with.
+        latent_dim: Z.
+    """
+    vae = vae.eval()
+    feeds = graph_inputs(vae, x[:3], latent_dim, num_samples=2, seed=0)
+    return {operation: _export(vae, operation, feeds[operation]) for operation in feeds}
+
+
+def _module(vae: VAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
+    """The operation as a module, and its outputs' names."""
+    return {
+        "encode": (_Encode(vae), ("mu", "sigma")),
+        "prior": (_Prior(), ("z",)),
+        "decode": (_Decode(vae), vae.likelihood.parameters_in_raw_units),
+        "observe": (_Observe(vae), ("x",)),
+        "elbo": (_Elbo(vae), _BOUND),
+        "surprise": (_Surprise(vae), (*_BOUND, "feature_log_likelihood")),
+    }[operation]
+
+
+_FILES: dict[Operation, str] = {
+    "encode": "encoder.onnx",
+    "prior": "prior.onnx",
+    "decode": "decoder.onnx",
+    "observe": "observe.onnx",
+    "elbo": "elbo.onnx",
+    "surprise": "surprise.onnx",
+}
+
+
+def _export(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> ExportedGraph:
+    module, names = _module(vae, operation)
+    n, k = torch.export.Dim("N"), torch.export.Dim("K")
+    shapes = {name: {0: n, 1: k} if name == "eps" else {0: n} for name in feeds}
+    with _Quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(feeds.values()),
+            input_names=list(feeds),
+            output_names=list(names),
+            dynamic_shapes=tuple(shapes.values()),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = _strip(program.model_proto)
+    return ExportedGraph(
+        _FILES[operation],
+        model.SerializeToString(deterministic=True),
+        tuple(_signature(value) for value in model.graph.input),
+        tuple(_signature(value) for value in model.graph.output),
+    )
+
+
+def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Take out stack traces with this machine's paths, and inferred shapes, which readers infer for themselves."""
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ""
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    assert not model.functions
+    return model
+
+
+def _signature(value: onnx.ValueInfoProto) -> TensorSpec:
+    shape = tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
+    return TensorSpec.model_validate(
+        {"name": value.name, "dtype": _DTYPES[value.type.tensor_type.elem_type], "shape": shape}
+    )
+
+
+class _Quiet(warnings.catch_warnings):
+    """The exporter's remarks about itself are none of our user's business; its errors are."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore")
+        self._level = logging.getLogger("torch.onnx").level
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+
+    def __exit__(self, *exc: Any) -> None:
+        logging.getLogger("torch.onnx").setLevel(self._level)
+        super().__exit__(*exc)

@@ -1,0 +1,224 @@
+"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report. Knows format 1."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training import build, evaluate, report
+from training.config import Config
+from training.data import Rows
+from training.export import ExportedGraph, export_graphs
+from training.loop import History
+from training.split import ASSUMPTIONS, Parts
+from training.vae import VAE
+from vaekit.bundle import Calibration, Manifest, find, publish
+from vaekit.bundle.manifest import (
+    CalibrationEntry,
+    CalibrationFile,
+    Draws,
+    Golden,
+    Graph,
+    Metric,
+    Operation,
+    Prior,
+    Provenance,
+    Tolerance,
+)
+from vaekit.bundle.store import digest
+from vaekit.runtime import Model
+
+NOISE_FILE, GOLDEN_FILE, CALIBRATION_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "calibration.npz", "config.toml"
+GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
+TOLERANCES = {
+    "CPUExecutionProvider": Tolerance(relative=1e-4, absolute=1e-4),
+    "CUDAExecutionProvider": Tolerance(relative=1e-3, absolute=1e-3),
+}
+PACKAGES = ("vaekit", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    config: Config
+    rows: Rows
+    parts: Parts
+    vae: VAE  # on the CPU, in float32
+    history: History
+
+
+def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = lambda _: None) -> Manifest:
+    """Export, verify by loading as a reader does, calibrate, measure, and publish a new version.
+
+    Args:
+        run: what was trained.
+        models: the models folder.
+        say: told what is being done.
+
+    Returns:
+        The manifest as published.
+
+    Raises:
+        TrainingError: the graphs differ from torch by more than 1e-4 nats per dimension; nothing is published.
+        GoldenMismatch: they differ on golden rows; nothing is published.
+    """
+    say("exporting graphs")
+    latent_dim = build.dimension(run.config, run.rows)
+    graphs = export_graphs(run.vae, _tensor(run.rows.x[run.parts.train[:3]]), latent_dim)
+    manifest, files = _draft(run, graphs, latent_dim)
+    with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
+        publish(draft, manifest, files)
+        with Model.load(find(draft, manifest.name), device="cpu") as model:
+            say("verifying, calibrating and measuring")
+            manifest = _measured(run, model, manifest, files)
+            say("drawing the report")
+            files |= report.render(run, model, manifest)
+    return publish(models, manifest, files)
+
+
+def base_draws(latent_dim: int, maximum: int, seed: int) -> NDArray[np.float64]:
+    """Scrambled Sobol points through the normal quantile, (K_max, Z); see vaekit.bundle.draws for their use.
+
+    Source: Joe and Kuo (2008) directions, Owen (1998) scrambling, as torch.quasirandom has them.
+    """
+    points = torch.quasirandom.SobolEngine(latent_dim, scramble=True, seed=seed).draw(maximum, dtype=torch.float64)
+    half = 2.0**-33  # points are multiples of 2^-32 or so: keep clear of 0 and 1
+    return np.asarray(torch.special.ndtri(points.clamp(half, 1 - half)).numpy())
+
+
+def default_draws(config: Config, rows: Rows) -> int:
+    """K: the config's, or 16 for tables and 4 for pictures."""
+    return config.draws.default or min(4 if rows.is_image else 16, config.draws.maximum)
+
+
+def _draft(run: Trained, graphs: dict[Operation, ExportedGraph], latent_dim: int) -> tuple[Manifest, dict[str, bytes]]:
+    """Everything but calibration, figures and report."""
+    config = run.config
+    rows = _golden_rows(run.vae, run.rows, latent_dim, config.training.seed)
+    files = {graph.file: graph.data for graph in graphs.values()}
+    files[NOISE_FILE] = npy(base_draws(latent_dim, config.draws.maximum, config.training.seed))
+    files[GOLDEN_FILE] = npz(evaluate.golden(run.vae, graphs, rows, latent_dim, GOLDEN_DRAWS))
+    files[CONFIG_FILE] = config.to_toml().encode()
+    manifest = Manifest(
+        name=config.name,
+        version=1,
+        created=datetime.now(UTC).replace(microsecond=0),
+        input=build.input_spec(config, run.rows, run.vae),
+        likelihood=build.likelihood_spec(config, run.rows, run.vae),
+        prior=Prior(),
+        latent_dim=latent_dim,
+        operations={operation: _graph(graph) for operation, graph in graphs.items()},
+        draws=Draws(
+            file=NOISE_FILE,
+            sha256=digest(files[NOISE_FILE]),
+            default=default_draws(config, run.rows),
+            maximum=config.draws.maximum,
+        ),
+        golden=Golden(
+            file=GOLDEN_FILE, sha256=digest(files[GOLDEN_FILE]), num_samples=GOLDEN_DRAWS, tolerance=TOLERANCES
+        ),
+        provenance=_provenance(run),
+    )
+    return manifest, files
+
+
+def _measured(run: Trained, model: Model, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
+    """The manifest with calibration and figures; adds the calibration's file."""
+    k = manifest.draws.default
+    held_out = Calibration.of(model.elbo(run.rows.x[run.parts.calibration]).score)
+    entry = CalibrationEntry(array=f"elbo_k{k}_default", graph="elbo", num_samples=k, n=held_out.n)
+    files[CALIBRATION_FILE] = npz({entry.array: held_out.scores})
+    calibration = CalibrationFile(
+        file=CALIBRATION_FILE,
+        sha256=digest(files[CALIBRATION_FILE]),
+        entries=(entry,),
+        assumption=ASSUMPTIONS[run.config.data.split.partition(":")[0]],
+    )
+    off = evaluate.parity(model, run.vae, run.rows.x[run.parts.validation])
+    figures = {
+        **evaluate.metrics(model, run.rows.x, run.parts, held_out, run.config.training.seed),
+        "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
+        "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept"),
+        "validation_objective": Metric(
+            value=run.history.best.objective, unit=f"nats at beta = {run.config.objective.beta:g}"
+        ),
+        "validation_elbo": Metric(value=run.history.best.elbo, unit="nats"),
+    }
+    return manifest.model_copy(update={"calibration": calibration, "metrics": figures})
+
+
+def _golden_rows(vae: VAE, rows: Rows, latent_dim: int, seed: int) -> NDArray[Any]:
+    """Draws of the model, never anybody's rows, and for tables a row far outside and one of zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(GOLDEN_ROWS, latent_dim, generator=generator)
+    noise = torch.randn(GOLDEN_ROWS, vae.features.dim, 2, generator=generator)
+    with torch.no_grad():
+        x = vae.observe(z, noise).numpy()
+    if rows.is_image:
+        extremes = np.stack([np.zeros(x.shape[1:]), np.full(x.shape[1:], 255.0)])
+        return np.concatenate([x, extremes]).astype(np.uint8)
+    if vae.likelihood.parameters_in_raw_units == ("mean",):  # two-valued columns have no far outside
+        return np.concatenate([x, np.zeros((1, x.shape[1]))])
+    return np.concatenate([x, np.zeros((1, x.shape[1])), np.full((1, x.shape[1]), 1e300)])
+
+
+def _graph(graph: ExportedGraph) -> Graph:
+    return Graph(file=graph.file, sha256=digest(graph.data), inputs=graph.inputs, outputs=graph.outputs)
+
+
+def _provenance(run: Trained) -> Provenance:
+    return Provenance(
+        config=run.config.model_dump(mode="json"),
+        seed=run.config.training.seed,
+        data=run.config.data.source,
+        data_sha256=run.rows.digest(),
+        rows=run.parts.sizes(),
+        commit=_commit(),
+        versions={name: version for name in PACKAGES if (version := _version(name))},
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the folder that the run was started in, where it is one of git's."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    """The array as the content of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """The arrays as the content of a compressed .npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its keywords are arrays
+    return buffer.getvalue()
+
+
+def _tensor(x: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x))

@@ -1,0 +1,108 @@
+"""One training run from config to published bundle. Composes the room; decides nothing of its own."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from training import build
+from training.config import Config
+from training.data import load
+from training.loop import History, Look, fit
+from training.publish import Trained, publish_run
+from training.split import split
+from training.vae import VAE
+from vaekit.bundle.manifest import Manifest
+from vaekit.errors import DeviceError, MissingExtra
+from vaekit.runtime.device import check_distribution, parse_device
+
+NEEDED = ("onnx", "onnxscript", "matplotlib", "jinja2", "sklearn")
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Told of a run's progress; by default nobody listens."""
+
+    say: Callable[[str], None] = _ignore
+    on_step: Callable[[int], None] = _ignore
+    on_look: Callable[[Look], None] = _ignore
+    on_trained: Callable[[History], None] = _ignore
+    constants: Callable[[list[str]], None] = field(default=_ignore)
+
+
+def train(config: Config, models: Path | str, *, device: str = "auto", listener: Listener | None = None) -> Manifest:
+    """Train, and publish a new version of config.name under models.
+
+    Raises:
+        MissingExtra: a package that exporting will need does not import; said before training, not after.
+        DeviceError: CUDA was asked for and torch has none.
+        ConfigError, InputError: config or rows that are refused.
+        TrainingError: the objective ran away, or the graphs do not reproduce torch.
+    """
+    trained = run(config, device=device, listener=listener)
+    return publish_run(trained, models, (listener or Listener()).say)
+
+
+def run(config: Config, *, device: str = "auto", listener: Listener | None = None) -> Trained:
+    """Train without publishing; see train."""
+    listener = listener or Listener()
+    check_imports()
+    place = torch_device(device)
+    listener.say(f"reading {config.data.source}")
+    rows = load(config.data)
+    build.check(rows, config)
+    parts = split(rows, config.data, config.training.seed)
+    vae = build.build(config, rows, parts.train)
+    listener.constants(build.constants(vae, rows.columns))
+    t = {name: _seen(vae, rows.x[getattr(parts, name)]).to(place) for name in ("train", "validation")}
+    history = fit(
+        vae.to(place), t["train"], t["validation"], config, on_step=listener.on_step, on_look=listener.on_look
+    )
+    listener.on_trained(history)
+    return Trained(config, rows, parts, vae.cpu().eval(), history)
+
+
+def check_imports() -> None:
+    """Import all that exporting and reporting will need.
+
+    Raises:
+        MissingExtra: one of them does not import.
+    """
+    check_distribution()
+    for name in NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError as exc:
+            raise MissingExtra(
+                f"{name} does not import, and exporting needs it: pip install 'vaekit[training]'"
+            ) from exc
+
+
+def torch_device(device: str) -> torch.device:
+    """The torch device of "auto", "cpu", "cuda" or "cuda:<index>".
+
+    Raises:
+        DeviceError: CUDA was asked for and torch has none, or none of that index.
+    """
+    kind, index = parse_device(device)
+    have = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cpu" or (kind == "auto" and not have):
+        return torch.device("cpu")
+    if index >= have:
+        raise DeviceError(f"device {device}: torch sees {have or 'no'} CUDA devices")
+    return torch.device("cuda", index)
+
+
+def _seen(vae: VAE, x: NDArray[Any]) -> torch.Tensor:
+    """Rows as the networks see them, (n, D) float32."""
+    return vae.features(torch.from_numpy(x)).to(vae.dtype)

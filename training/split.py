@@ -1,0 +1,78 @@
+"""Which row is for what. Knows row numbers and keys, not what a row holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import Data
+from training.data import Rows
+from vaekit.errors import InputError
+
+FEWEST = 20  # normal rows; with fewer, no part says anything
+PARTS = ("train", "validation", "calibration", "test")
+
+ASSUMPTIONS = {
+    "random": "The calibration rows are a random part of the normal rows: p-values are valid for rows that are "
+    "exchangeable with them.",
+    "time": "The calibration rows are later than the training rows and earlier than the test rows: p-values are valid "
+    "as far as the rows to come are like that stretch of time.",
+    "group": "No group of rows is in two parts: p-values are valid for rows of new groups as far as those are like the "
+    "calibration groups; rows of one group are not independent, so the false-alarm rate varies more than its law says.",
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Row numbers of each part; anomalies are in none of the four, and are tested apart."""
+
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+    calibration: NDArray[np.intp]
+    test: NDArray[np.intp]
+    anomalies: NDArray[np.intp]
+
+    def sizes(self) -> dict[str, int]:
+        return {name: len(getattr(self, name)) for name in (*PARTS, "anomalies")}
+
+
+def split(rows: Rows, config: Data, seed: int) -> Parts:
+    """Deal the normal rows out by the config's fractions, at random, by time or by group.
+
+    Raises:
+        InputError: too few normal rows, or too few groups, for every part to get one.
+    """
+    normal = np.flatnonzero(~rows.anomaly)
+    if len(normal) < FEWEST:
+        raise InputError(f"too few rows: {len(normal)} normal ones, at least {FEWEST} are needed")
+    rng = np.random.default_rng(seed)
+    kind = config.split.partition(":")[0]
+    if kind == "random":
+        order, units = rng.permutation(normal), np.arange(len(normal))
+    elif kind == "time":
+        assert rows.split_key is not None
+        order, units = normal[np.argsort(rows.split_key[normal], kind="stable")], np.arange(len(normal))
+    else:
+        order, units = _by_group(rows, normal, rng)
+    fractions = config.fractions
+    shares = np.cumsum([fractions.train, fractions.validation, fractions.calibration])
+    edges = np.searchsorted(units, np.rint(shares * (units[-1] + 1)), side="left")
+    pieces = np.split(order, edges)
+    for name, piece in zip(PARTS, pieces, strict=True):
+        if len(piece) == 0:
+            raise InputError(f"too few {'groups' if kind == 'group' else 'rows'}: none is left for the {name} part")
+    train, validation, calibration, test = (np.sort(piece) for piece in pieces)
+    return Parts(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly))
+
+
+def _by_group(
+    rows: Rows, normal: NDArray[np.intp], rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows ordered by shuffled groups, and each row's group by its place among them; groups count, not rows."""
+    assert rows.split_key is not None
+    _, group = np.unique(rows.split_key[normal].astype(str), return_inverse=True)
+    place = rng.permutation(int(group.max()) + 1)[group]
+    order = np.argsort(place, kind="stable")
+    return normal[order], place[order]
