@@ -20,6 +20,7 @@ from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 
 FILE = "calibration.npz"
+OUTDATED = ("false_alarm_rate", "detection_rate")  # metrics that were measured with the old p-values
 
 
 def publish_calibration(
@@ -102,8 +103,11 @@ def _manifest(old: Manifest, data: Path, content: bytes, counts: dict[int, int])
     provenance = old.provenance.model_copy(
         update={"parent": f"{old.name}@{old.version}", "rows": {**old.provenance.rows, "calibration": n}}
     )
-    update = {"calibration": calibration, "provenance": provenance, "created": datetime.now(UTC)}
-    return old.model_copy(update=update)
+    metrics = {name: metric for name, metric in old.metrics.items() if name not in OUTDATED}
+    created = datetime.now(UTC).replace(microsecond=0)
+    return old.model_copy(
+        update={"calibration": calibration, "provenance": provenance, "created": created, "metrics": metrics}
+    )
 
 
 def _files(model: Model) -> dict[str, bytes]:

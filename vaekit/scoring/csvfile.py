@@ -18,7 +18,7 @@ import pyarrow.csv
 from vaekit.errors import InputError
 from vaekit.scoring.pieces import Piece, translated
 
-BLOCK = 4 * 2**20  # bytes; also the longest line that can be read
+BLOCK = 2**20  # bytes; pyarrow reads some of them ahead; also the longest line that can be read
 
 
 class CsvSource:

@@ -52,8 +52,9 @@ class ParquetSource:
                 pq.ParquetFile(file.path, filesystem=file.filesystem, buffer_size=BUFFER, pre_buffer=False) as rows,
             ):
                 for batch in rows.iter_batches(batch_size=self._batch_rows):
-                    yield Piece(self._done, self._with_keys(batch, keys))
+                    start = self._done
                     self._done += batch.num_rows
+                    yield Piece(start, self._with_keys(batch, keys))
 
     def _with_keys(self, batch: pa.RecordBatch, keys: dict[str, Any]) -> pa.RecordBatch:
         constants = [pa.repeat(pa.scalar(keys.get(key.name), key.type), batch.num_rows) for key in self._keys]

@@ -80,7 +80,7 @@ class VectorRows:
         x = np.empty((piece.table.num_rows, len(self._columns)), dtype=np.float64)  # (n, D)
         for d, (column, at) in enumerate(zip(self._columns, self._at, strict=True)):
             cells = arrays[at]
-            numbers = _parsed(cells, column, piece.start) if self._text else _cast(cells)
+            numbers = _parsed(cells, column, piece.start) if self._text else _floats(cells)
             x[:, d] = _checked(numbers, cells, column, piece.start)
             if self._text:
                 arrays[at] = numbers
@@ -88,15 +88,12 @@ class VectorRows:
 
 
 def _check_type(name: str, kind: pa.DataType) -> None:
-    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    is_number = pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_decimal(inner)
-    if not is_number and not pa.types.is_null(inner):
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if not is_number and not pa.types.is_null(kind):
         raise InputError(f"feature {name!r}: a column of {kind}, expected numbers")
 
 
-def _cast(cells: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.dictionary_decode()
+def _floats(cells: pa.Array) -> pa.Array:
     return pc.cast(cells, pa.float64(), safe=False)  # integers past 2**53 are rounded, as everywhere
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.client import Client, ServiceUnavailable, TooBusy
+from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 
 Array = NDArray[np.float64]
 LOCAL_CELLS = 2**22  # cells of a batch: 32 MiB of float64
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
+REMOTE_ROWS = 10_000  # rows of a request
 ATTEMPTS = 10  # tries of one request while the service is full or restarts
 LONGEST_PAUSE = 30.0  # seconds
+TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ class LocalScorer:
 
 
 class RemoteScorer:
-    """A version of a model behind a running service; waits and asks again while the service is full or restarts."""
+    """A version of a model behind a running service.
+
+    While the service is full or restarts it waits and asks again; what the service calls too large it halves.
+    """
 
     def __init__(
         self,
@@ -135,9 +140,20 @@ class RemoteScorer:
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
         self.alpha = alpha
-        self.batch_rows = max(1, REMOTE_CELLS // self.spec.dim)
+        self.batch_rows = self._most = max(1, min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim))
 
     def score(self, x: NDArray[Any]) -> Scores:
+        if len(x) > self._most:
+            return _joined([self.score(x[at : at + self._most]) for at in range(0, len(x), self._most)])
+        try:
+            return self._patiently(x)
+        except RequestRefused as exc:
+            if exc.status != TOO_LARGE or len(x) == 1:
+                raise
+        self._most = (len(x) + 1) // 2  # the service takes less than that at once
+        return self.score(x)
+
+    def _patiently(self, x: NDArray[Any]) -> Scores:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._ask(x)
@@ -153,6 +169,12 @@ class RemoteScorer:
         )
         self.reason = got.p_value_reason
         return Scores(got.elbo, got.log_likelihood, got.kl, got.p_value, got.is_anomaly)
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    """Scores of consecutive rows as one."""
+    columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Scores)}
+    return Scores(**{name: None if some[0] is None else np.concatenate(some) for name, some in columns.items()})
 
 
 def check_alpha(alpha: float) -> None:

@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 from vaekit.errors import InputError, VaeError
 
 
+ROW_GROUP = 32 * 2**20  # bytes of a row group before it is encoded, but for its last batch
+
+
 class TableWriter(Protocol):
     """Takes record batches of one schema."""
 
@@ -46,9 +49,32 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
     """A writer of the format that the ending names, .parquet or .csv; the file is closed at the end of the block."""
-    writer = pq.ParquetWriter(file, schema) if ending == ".parquet" else pyarrow.csv.CSVWriter(str(file), schema)
-    with writer:
-        yield writer
+    if ending == ".csv":
+        with pyarrow.csv.CSVWriter(str(file), schema) as lines:
+            yield lines
+        return
+    with pq.ParquetWriter(file, schema) as parquet:
+        groups = _RowGroups(parquet)
+        yield groups
+        groups.flush()
+
+
+class _RowGroups:
+    """Gathers batches into row groups of a size that readers like."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._waiting: list[pa.RecordBatch] = []
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        self._waiting.append(batch)
+        if sum(waiting.nbytes for waiting in self._waiting) >= ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting))
+        self._waiting = []
 
 
 def check_output(output: Path, source: Path) -> str:

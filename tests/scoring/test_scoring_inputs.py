@@ -1,0 +1,332 @@
+"""What scoring reads, passes through and refuses, by a scorer whose arithmetic is plain."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vaekit.bundle import VectorSpec
+from vaekit.bundle.manifest import Column
+from vaekit.errors import InputError
+from vaekit.scoring import APPENDED, score_file
+
+GOOD = pa.table({"a": [1.0, 2.0, 3.0], "b": [4, 5, 6], "c": [0, 1, 0]})
+
+
+def scored(scorer: Any, source: Path) -> pa.Table:
+    output = source.with_name("scored.parquet")
+    score_file(scorer, source, output)
+    return pq.read_table(output)
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Callable[[str | bytes], Path]:
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "rows.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Callable[..., Path]:
+    def write(name: str = "rows.parquet", **columns: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        pq.write_table(pa.table({**{name: GOOD[name] for name in GOOD.column_names}, **columns}), path)
+        return path
+
+    return write
+
+
+def test_columns_are_found_by_name_and_the_others_pass_through_in_order(scorer, csv):
+    table = scored(scorer, csv('id,c,a,b,note\n007,1, 1.5,2,"x, y"\n008,0,1e3,-1,"two\nlines"\n'))
+    np.testing.assert_array_equal(scorer.rows, [[2.0, 1.5, 1.0], [-1.0, 1000.0, 0.0]])
+    assert table.column_names == ["id", "c", "a", "b", "note", *APPENDED.names]
+    assert table["id"].to_pylist() == ["007", "008"]
+    assert table["note"].to_pylist() == ["x, y", "two\nlines"]
+    assert table["a"].to_pylist() == [1.5, 1000.0]
+
+
+def test_appended_columns_hold_the_scores(scorer, csv):
+    table = scored(scorer, csv("a,b,c\n1,2,0\n30,0,1\n"))
+    assert table["log_likelihood"].to_pylist() == [-5.0, -901.0]
+    assert table["kl"].to_pylist() == [1.0, 1.0]
+    assert table["elbo"].to_pylist() == [-6.0, -902.0]
+    assert table["score"].to_pylist() == [6.0, 902.0]
+    assert table["p_value"].to_pylist() == [0.5, 0.01]
+    assert table["is_anomaly"].to_pylist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("", "row 5, feature 'a': missing"),
+        ("  ", "row 5, feature 'a': missing"),
+        ("n/a", "row 5, feature 'a': not a number: 'n/a'"),
+        ("true", "row 5, feature 'a': not a number: 'true'"),
+        ("1_0", "row 5, feature 'a': not a number: '1_0'"),
+        ("nan", "row 5, feature 'a': not finite: 'nan'"),
+        ("-inf", "row 5, feature 'a': not finite: '-inf'"),
+        ("1e999", "row 5, feature 'a': not finite: '1e999'"),
+    ],
+)
+def test_a_bad_csv_cell_is_named_by_its_row_in_the_whole_file(refused, csv, cell, message):
+    good = "1,2,0\n"
+    assert refused(csv(f"a,b,c\n{good * 5}{cell},2,0\n{good}")) == message
+
+
+@pytest.fixture
+def refused(scorer, tmp_path) -> Callable[[Path], str]:
+    """The message that an input is refused with; nothing may be left behind."""
+
+    def message(source: Path, by: Any = scorer) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(InputError) as caught:
+            score_file(by, source, tmp_path / "out.parquet")
+        assert sorted(tmp_path.rglob("*")) == before
+        return str(caught.value)
+
+    return message
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([1.0, None, 3.0], "row 1, feature 'a': missing"),
+        ([1.0, 2.0, float("nan")], "row 2, feature 'a': not finite: nan"),
+        ([float("-inf"), 2.0, 3.0], "row 0, feature 'a': not finite: -inf"),
+        ([None, None, None], "row 0, feature 'a': missing"),
+        ([True, False, True], "feature 'a': a column of bool, expected numbers"),
+        (["1", "2", "3"], "feature 'a': a column of string, expected numbers"),
+        ([datetime.date(2024, 1, 1)] * 3, "feature 'a': a column of date32[day], expected numbers"),
+    ],
+)
+def test_a_bad_parquet_cell_or_column_is_named(refused, parquet, column, message):
+    assert refused(parquet(a=pa.array(column))) == message
+
+
+def test_a_binary_column_takes_nothing_but_0_and_1(refused, parquet):
+    assert refused(parquet(c=[0, 1, 2])) == "row 2, feature 'c': not 0 or 1: 2"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1, 2, 3], pa.int8()),
+        pa.array([1, 2, 3], pa.uint64()),
+        pa.array([1, 2, 3], pa.float32()),
+        pa.array([Decimal("1.00"), Decimal("2.00"), Decimal("3.00")], pa.decimal128(8, 2)),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_every_kind_of_number_is_scored_and_keeps_its_type(scorer, parquet, column):
+    table = scored(scorer, parquet(a=column))
+    np.testing.assert_array_equal(scorer.rows[:, 1], [1.0, 2.0, 3.0])
+    assert table.schema.field("a").type == column.type
+    assert table["a"].combine_chunks().to_pylist() == column.to_pylist()
+
+
+def test_passed_through_columns_keep_types_nulls_and_nesting(scorer, parquet):
+    extra = {
+        "when": pa.array([datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC), None, None], pa.timestamp("us", "UTC")),
+        "tags": pa.array([["x"], [], None]),
+        "flag": pa.array([True, None, False]),
+    }
+    source = parquet(**extra)
+    table = scored(scorer, source)
+    assert table.select(list(extra)).equals(pq.read_table(source).select(list(extra)))
+
+
+def test_an_odd_value_late_in_a_passed_through_csv_column_fails_nothing(scorer, csv):
+    rows = "".join(f"{i},1,2,0\n" for i in range(300_000))
+    table = scored(scorer.__class__(batch_rows=65536), csv(f"id,a,b,c\n{rows}late-one,1,2,0\n"))
+    assert table["id"][-1].as_py() == "late-one"
+    assert table["id"][1].as_py() == "1"
+
+
+def test_all_missing_columns_are_named(refused, csv):
+    assert refused(csv("id,a\n1,2\n")) == "the input lacks 2 of the model's columns: 'b', 'c'"
+
+
+def test_two_columns_of_one_name_are_refused(refused, csv):
+    assert refused(csv("a,b,c,a\n1,2,0,1\n")) == "two columns of one name: 'a'"
+
+
+def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
+    message = refused(csv("a,b,c,score,kl\n1,2,0,1,1\n"))
+    assert message == "the input has columns that scoring would append: 'kl', 'score'; rename them"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no header line"),
+        (b"a,b,c\n1,2\n", "Expected 3 columns, got 2"),
+        (b"a,b,c,d\n1,2,0,\xff\n", "invalid start byte"),
+        (b"a,b,c,d\n" + b"1,2,0,x\n" * 3000 + b"1,2,0,\xff\n", "invalid UTF8 data"),
+    ],
+    ids=["empty", "ragged", "latin-1", "late latin-1"],
+)
+def test_a_csv_that_is_none_is_refused_by_its_name(refused, csv, content, message):
+    text = refused(csv(content))
+    assert "rows.csv: " in text
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbfa,b,c\n1,2,0\n", b"a,b,c\r\n1,2,0\r\n", b"a,b,c\n\n1,2,0\n\n", b'"a","b","c"\n1,2,0'],
+    ids=["byte order mark", "CRLF", "empty lines", "quoted header and no last newline"],
+)
+def test_csv_dialects_that_people_send_are_read(scorer, csv, content):
+    scored(scorer, csv(content))
+    np.testing.assert_array_equal(scorer.rows, [[2.0, 1.0, 0.0]])
+
+
+def test_an_empty_line_of_a_file_of_one_column_is_a_missing_cell(scorer, refused, csv):
+    alone = type(scorer)(VectorSpec(columns=(Column(name="a"),)))
+    assert refused(csv("a\n1\n\n3\n"), alone) == "row 1, feature 'a': missing"
+
+
+@pytest.mark.parametrize("content", ["a,b,c\n", "a,b,c", "a,b,c\n\n"])
+def test_a_csv_without_rows_gives_a_well_formed_empty_output(scorer, csv, content):
+    table = scored(scorer, csv(content))
+    assert table.num_rows == 0
+    assert table.schema.field("a").type == pa.float64()
+    assert table.column_names == ["a", "b", "c", *APPENDED.names]
+
+
+def test_a_parquet_file_and_an_array_without_rows_give_empty_outputs(scorer, tmp_path):
+    pq.write_table(GOOD.slice(0, 0), tmp_path / "none.parquet")
+    np.save(tmp_path / "none.npy", np.empty((0, 3)))
+    assert scored(scorer, tmp_path / "none.parquet").num_rows == 0
+    assert scored(scorer, tmp_path / "none.npy").num_rows == 0
+
+
+def test_a_folder_is_read_in_the_order_of_its_paths_as_one_input(scorer, parquet, tmp_path):
+    for name, value in (("b.parquet", 2.0), ("a.parquet", 1.0), ("deep/c.parquet", 3.0)):
+        parquet(f"folder/{name}", a=pa.array([value] * 3))
+    score_file(scorer, tmp_path / "folder", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["a"].to_pylist() == [1.0] * 3 + [2.0] * 3 + [3.0] * 3
+
+
+def test_rows_of_a_folder_are_numbered_over_all_its_files(refused, parquet, tmp_path):
+    parquet("folder/1.parquet")
+    parquet("folder/2.parquet", a=[1.0, float("nan"), 1.0])
+    assert refused(tmp_path / "folder") == "row 4, feature 'a': not finite: nan"
+
+
+def test_folders_named_key_value_give_a_column(scorer, parquet, tmp_path):
+    parquet("folder/day=1/x.parquet")
+    parquet("folder/day=2/x.parquet")
+    score_file(scorer, tmp_path / "folder", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["day"].to_pylist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_a_folder_of_files_with_different_columns_is_refused(refused, parquet, tmp_path):
+    parquet("folder/1.parquet")
+    parquet("folder/2.parquet", extra=[1, 2, 3])
+    assert refused(tmp_path / "folder").endswith("2.parquet differs from the first file in column 'extra': int64")
+
+
+def test_an_empty_folder_and_a_file_that_is_no_parquet_are_refused(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert refused(tmp_path / "folder").endswith("holds no Parquet files")
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 is how it starts, and no more")
+    assert "x.parquet" in refused(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12.0).reshape(4, 3) % 2,
+        np.asfortranarray(np.arange(12.0).reshape(4, 3) % 2),
+        (np.arange(12) % 2).reshape(4, 3).astype(">i4"),
+        (np.arange(12) % 2).reshape(4, 3).astype(np.float16),
+    ],
+    ids=["C order", "Fortran order", "big endian", "float16"],
+)
+def test_an_array_is_scored_and_its_columns_get_the_models_names(scorer, tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    table = scored(scorer, tmp_path / "x.npy")
+    np.testing.assert_array_equal(scorer.rows, array.astype(np.float64))
+    assert table.column_names[:3] == ["b", "a", "c"]
+    assert table["a"].to_pylist() == array[:, 1].tolist()
+
+
+def test_an_array_of_integers_keeps_its_type(scorer, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 3), dtype=np.int16))
+    assert scored(scorer, tmp_path / "x.npy").schema.field("a").type == pa.int16()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((2, 4)), r"shape (2, 4), expected (N, 3)"),
+        (np.ones(3), r"shape (3,), expected (N, 3)"),
+        (np.float64(1.0), r"shape (), expected (N, 3)"),
+        (np.ones((2, 3), dtype=bool), "dtype bool is not one of numbers"),
+        (np.full((2, 3), "1"), "dtype <U1 is not one of numbers"),
+    ],
+)
+def test_an_array_of_another_shape_or_kind_is_refused(refused, tmp_path, array, message):
+    np.save(tmp_path / "x.npy", array)
+    assert refused(tmp_path / "x.npy").endswith(message)
+
+
+def test_a_file_that_is_no_array_is_refused(refused, tmp_path):
+    (tmp_path / "x.npy").write_bytes(b"no array")
+    assert "not a .npy file of numbers" in refused(tmp_path / "x.npy")
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.savez(file, a=np.ones(3))
+    assert "an archive of arrays" in refused(tmp_path / "x.npy")
+    np.save(tmp_path / "x.npy", np.array([{}], dtype=object))
+    assert "not a .npy file of numbers" in refused(tmp_path / "x.npy")
+
+
+def test_an_unknown_ending_and_a_missing_file_are_refused(refused, tmp_path):
+    (tmp_path / "x.txt").touch()
+    assert refused(tmp_path / "x.txt").endswith("expected .csv, .parquet, .npy, or a folder of .parquet files")
+    assert refused(tmp_path / "none.csv").endswith("none.csv: no such file or folder")
+
+
+def test_pictures_give_scores_and_row_numbers(image_scorer, tmp_path):
+    pictures = (np.arange(40).reshape(10, 2, 2, 1) % 2 * 255).astype(np.uint8)
+    np.save(tmp_path / "x.npy", pictures)
+    table = scored(image_scorer, tmp_path / "x.npy")
+    np.testing.assert_array_equal(image_scorer.rows, pictures)
+    assert table.column_names == ["row", *APPENDED.names]
+    assert table["row"].to_pylist() == list(range(10))
+
+
+def test_pictures_of_one_channel_may_lack_its_axis(image_scorer, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 2, 2), dtype=np.uint8))
+    assert scored(image_scorer, tmp_path / "x.npy").num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 2, 2, 1)), "dtype float64, expected uint8"),
+        (np.zeros((3, 2, 3, 1), dtype=np.uint8), "shape (3, 2, 3, 1), expected (N, 2, 2, 1)"),
+        (np.zeros((2, 2), dtype=np.uint8), "shape (2, 2), expected (N, 2, 2, 1)"),
+        (np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1) // 21 * 7, "row 5, pixel (0, 1, 0): not 0 or 255: 7"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_refused(refused, image_scorer, tmp_path, array, message):
+    np.save(tmp_path / "x.npy", array)
+    assert refused(tmp_path / "x.npy", image_scorer).endswith(message)
+
+
+def test_a_model_of_images_takes_no_table(refused, image_scorer, csv):
+    assert "a model of images scores .npy files" in refused(csv("a,b,c\n"), image_scorer)
