@@ -9,7 +9,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_
 FROM base AS build
 ARG PIP_ARGS=""
 WORKDIR /build
-COPY constraints.txt ./
+COPY constraints.txt constraints-gpu.txt ./
 RUN python -m venv /opt/vaekit && /opt/vaekit/bin/pip install --constraint constraints.txt pip setuptools
 ENV PATH=/opt/vaekit/bin:$PATH
 COPY pyproject.toml README.md LICENSE ./
@@ -23,7 +23,7 @@ RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[cp
     && pip uninstall --yes setuptools pip
 
 FROM build AS build-service-gpu
-RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[gpu,service]" \
+RUN pip install --constraint constraints.txt --constraint constraints-gpu.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[gpu,service]" \
     && pip uninstall --yes setuptools pip
 
 FROM build AS build-trainer

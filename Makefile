@@ -8,7 +8,6 @@ PYTEST_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
-URL = http://127.0.0.1:$(PORT)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test check wheel floors clean
@@ -18,12 +17,7 @@ help: ## Show this list
 	@echo "Settings: PYTHON=$(PYTHON) PORT=$(PORT) PIP_ARGS='$(PIP_ARGS)' PYTEST_ARGS='$(PYTEST_ARGS)'"
 
 serve: $(VENV)/ready-serve ## Serve the two committed models on the CPU (no torch installed)
-	@echo
-	@echo "Serving models/ at $(URL), reference at $(URL)/docs; stop with Ctrl-C. From another terminal:"
-	@echo
-	@echo "  curl -s $(URL)/models/breast-cancer/elbo -H 'content-type: application/json' -d @examples/rows.json"
-	@echo
-	@exec $(VENV)/bin/vae serve --models models --host 127.0.0.1 --port $(PORT)
+	@exec $(VENV)/bin/vae serve --models models --port $(PORT)
 
 demo: $(VENV)/ready-demo ## Train, publish, serve and score on real data, end to end
 	$(PY) examples/demo.py --out build/demo

@@ -1,0 +1,156 @@
+"""What the documents show is run: commands, snippets, replies and links of README, CONTRIBUTING and docs/."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text()
+URL = "http://127.0.0.1:8000"
+QUICK = {"train": ["--set", "training.steps=60"]}  # what is added to a command so that its test is short
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Fenced blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(program: str, text: str = README) -> list[str]:
+    """Lines of the shell blocks that call a program, environment variables before it left out."""
+    lines = [line.strip() for block in blocks(text, "sh") for line in block.splitlines()]
+    bare = [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line) for line in lines]
+    return [line for line in bare if line.startswith(f"{program} ")]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like the clone, with copies of the models and examples."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("models", "examples"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    """This one, with the `vae` of the Python that runs the tests first, and no settings of the caller's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
+
+
+@pytest.fixture(scope="module")
+def served(workspace: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The address of `vae serve` over the workspace's models, once it says that they are ready."""
+    command = ["vae", "serve", "--models", "models", "--port", "0", "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=workspace, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith("try:"):
+        lines.append(process.stdout.readline())
+        assert lines[-1], f"vae serve ended: {lines}"
+    address = re.search(r"http://[0-9.:]+", "".join(lines))
+    assert address is not None
+    yield address[0]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readme_trains_and_scores_as_shown(workspace: Path, environment: dict[str, str]) -> None:
+    shown = [shlex.split(line) for line in commands("vae")]
+    assert [words[1] for words in shown] == ["train", "score", "serve"]
+    for words in shown:
+        if words[1] != "serve":  # that one does not end; the `served` tests run it
+            run([*words, *QUICK.get(words[1], [])], workspace, environment)
+    assert (workspace / "build" / "scored.parquet").stat().st_size > 0
+
+
+def test_the_readme_names_the_columns_that_scoring_appends(workspace: Path, environment: dict[str, str]) -> None:
+    run(["vae", "score", "breast-cancer", "examples/rows.csv", "scored.csv"], workspace, environment)
+    before = (workspace / "examples" / "rows.csv").read_text().splitlines()[0]
+    header = (workspace / "scored.csv").read_text().splitlines()[0].replace('"', "")
+    assert f"`{header.removeprefix(before + ',').replace(',', ', ')}`" in README
+
+
+@pytest.mark.parametrize("command", [words for words in commands("vae") if " serve" in words])
+def test_every_flag_of_a_shown_serve_command_exists(command: str, environment: dict[str, str]) -> None:
+    known = run(["vae", "serve", "--help"], ROOT, {**environment, "COLUMNS": "200", "NO_COLOR": "1"})
+    assert all(word in known for word in shlex.split(command) if word.startswith("--"))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_curl_line_of_the_readme_gives_the_reply_beside_it(
+    served: str, workspace: Path, environment: dict[str, str]
+) -> None:
+    (command,) = commands("curl")
+    (shown,) = blocks(README, "json")
+    live = json.loads(run(shlex.split(command.replace(URL, served)), workspace, environment))
+    assert rounded(live, json.loads(shown))
+
+
+def rounded(live: Any, shown: Any) -> bool:
+    """Whether a reply is the shown one, but for the digits that were left out."""
+    if isinstance(shown, dict):
+        return list(live) == list(shown) and all(rounded(live[name], shown[name]) for name in shown)
+    if isinstance(shown, list):
+        return len(live) == len(shown) and all(map(rounded, live, shown))
+    if isinstance(shown, float):
+        return abs(live - shown) <= 0.02 + 1e-4 * abs(shown)
+    return bool(live == shown)
+
+
+@pytest.mark.parametrize("snippet", blocks(README, "python"), ids=lambda code: code.splitlines()[1])
+def test_every_python_snippet_of_the_readme_runs(
+    snippet: str, served: str, workspace: Path, environment: dict[str, str]
+) -> None:
+    run([sys.executable, "-W", "error", "-c", snippet.replace(URL, served)], workspace, environment)
+
+
+def test_every_field_that_the_readme_explains_is_in_a_reply() -> None:
+    from vaekit.client.wire import ElboReply
+
+    explained = {
+        name for row in re.findall(r"^\| (`.+?`) \|", README, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert {"elbo", "log_likelihood", "kl", "score", "p_value", "is_anomaly"} <= explained & set(ElboReply.model_fields)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_target_that_a_document_shows_exists(document: Path) -> None:
+    known = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    text = document.read_text()
+    shown = [line.split()[1] for line in commands("make", text)] + re.findall(r"`make ([a-z]+)", text)
+    assert set(shown) <= set(known)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_variable_that_a_document_names_is_read_by_something(document: Path) -> None:
+    from service.settings import Settings
+
+    named = set(re.findall(r"\bVAE_[A-Z_]+\b", document.read_text()))
+    assert {name.removeprefix("VAE_").lower() for name in named} <= {*Settings.model_fields, "key"}
