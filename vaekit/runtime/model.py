@@ -205,6 +205,10 @@ class Model:
 
         return _in_chunks(Elbo, len(rows), chunk, part)
 
+    def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
+        """elbo with the log-likelihood of each feature: which cell is odd."""
+        return self.elbo(x, num_samples=num_samples, seed=seed, features=True)
+
     def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
         """eps (K, Z): the default draws of K, or those of a seed.
 

@@ -1,0 +1,184 @@
+"""The main job on real data: train, publish, serve, call, score. Knows the commands and the client, as a user does.
+
+python examples/demo.py --out build/demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, parquet
+from rich.console import Console
+from rich.table import Table
+
+from training.data import load, read
+from training.report import grid, histogram, png
+from training.split import split
+from vaekit import Client
+from vaekit.bundle import Manifest, find
+from vaekit.bundle.store import read_manifest
+
+HERE = Path(__file__).resolve().parent
+VAE = [sys.executable, "-m", "vaekit"]
+ALPHA = 0.05
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the whole job; any step that fails ends it with an error."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for everything the demo makes")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    models = out / "models"
+    started = time.perf_counter()
+    for name in ("breast-cancer", "digits"):
+        vae("train", str(HERE / f"{name}.toml"), "--models", str(models))
+    tumours, digits = (read_manifest(find(models, name)) for name in ("breast-cancer", "digits"))
+    figures(tumours, digits)
+    rows, anomaly = held_out(tumours)
+    with service(models) as url, Client(url) as client:
+        picture = call(client, rows, anomaly, out)
+    table, scored = write_rows(tumours, rows, anomaly, out), out / "scored.parquet"
+    vae("score", "breast-cancer", str(table), str(scored), "--models", str(models), "--alpha", str(ALPHA))
+    shown = draw_scores(scored, out)
+    console.print(f"\nDone in {time.perf_counter() - started:.0f} s. Look at:")
+    for path in (picture, shown, scored, models / "breast-cancer" / str(tumours.version) / "report"):
+        console.print(f"  {path}")
+
+
+def vae(*arguments: str) -> None:
+    """Run a `vae` command, shown as it would be typed."""
+    console.print(f"\n[bold]$ vae {shlex.join(arguments)}[/]")
+    subprocess.run([*VAE, *arguments], check=True)
+
+
+def figures(tumours: Manifest, digits: Manifest) -> None:
+    """The figures that the bundles carry, those of the promise first."""
+    table = Table(title="What was measured on rows never trained on", title_justify="left")
+    for column in ("figure", tumours.name, digits.name, "unit"):
+        table.add_column(column, justify="left" if column in ("figure", "unit") else "right")
+    for name in ("parity", "elbo", "bits_per_dim", "auroc", "false_alarm_rate"):
+        found = [manifest.metrics.get(name) for manifest in (tumours, digits)]
+        unit = next(metric.unit for metric in found if metric)
+        cells = [
+            f"{m.value:.4g}" + (f" ± {m.standard_error:.2g}" if m.standard_error else "") if m else "" for m in found
+        ]
+        table.add_row(name, *cells, unit)
+    console.print(table)
+
+
+def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the run's test part, benign and malignant, and which are malignant."""
+    from training.config import Config
+
+    config = Config.model_validate(manifest.provenance.config)
+    data = load(config.data)
+    parts = split(data, config.data, config.training.seed)
+    index = np.r_[parts.test, parts.anomalies]
+    return data.x[index], data.anomaly[index]
+
+
+@contextmanager
+def service(models: Path) -> Iterator[str]:
+    """A running service on a free port: its address; it is stopped at the end and must exit with 0."""
+    command = ["serve", "--models", str(models), "--port", "0"]
+    console.print(f"\n[bold]$ vae {shlex.join(command)}[/]")
+    process = subprocess.Popen([*VAE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    address: list[str] = []
+    known = threading.Event()
+
+    def listen() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if not known.is_set() and (found := re.search(r"http://127\.0\.0\.1:\d+", line)):
+                address.append(found.group())
+                known.set()
+        known.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        known.wait(60)
+        if not address:
+            raise SystemExit(f"the service did not start (exit code {process.poll()})")
+        wait_ready(address[0])
+        console.print(f"listening on {address[0]}")
+        yield address[0]
+    finally:
+        process.terminate()
+        code = process.wait(30)
+    console.print(f"stopped the service: exit code {code}")
+    if code:
+        raise SystemExit(code)
+
+
+def wait_ready(url: str) -> None:
+    with Client(url) as client:
+        for _ in range(600):
+            if client.ready():
+                return
+            time.sleep(0.1)
+    raise SystemExit("the service did not get ready")
+
+
+def call(client: Client, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Path:
+    """Every operation through the client; a picture of sampled digits."""
+    posterior = client.encode(rows, model="breast-cancer")
+    decoded = client.decode(posterior.mu, model="breast-cancer")
+    drawn = client.sample(64, seed=7, model="digits")
+    bound = client.elbo(rows, alpha=ALPHA, features=True, model="breast-cancer")
+    pictures = read("digits").pictures
+    assert pictures is not None
+    some_digits = client.elbo(pictures[:8], model="digits")
+    assert bound.is_anomaly is not None
+    assert bound.feature_log_likelihood is not None
+    assert some_digits.bits_per_dim is not None
+    console.print(f"/encode  {len(rows)} rows -> mu {posterior.mu.shape}, sigma {posterior.sigma.shape}")
+    console.print(f"/decode  {len(rows)} codes -> mean {decoded.mean.shape} in raw units")
+    console.print(f"/sample  {len(drawn.samples)} digits with seed {drawn.seed}")
+    for kind, some in (("benign", ~anomaly), ("malignant", anomaly)):
+        console.print(
+            f"/elbo    {some.sum()} {kind} rows: {bound.elbo[some].mean():.1f} nats a row, "
+            f"{bound.is_anomaly[some].mean():.1%} flagged at alpha = {ALPHA}"
+        )
+    console.print(f"/elbo    8 digits: {some_digits.bits_per_dim.mean():.3f} bits per binarised pixel")
+    path = out / "sampled-digits.png"
+    path.write_bytes(png(grid(drawn.samples, 8, "digits drawn by /sample")))
+    return path
+
+
+def write_rows(manifest: Manifest, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Path:
+    """The held-out rows as a CSV with names, and a column that the model does not know."""
+    assert manifest.input.kind == "vector"
+    columns = {name: rows[:, d] for d, name in enumerate(manifest.input.names)}
+    path = out / "rows.csv"
+    csv.write_csv(pa.table({**columns, "malignant": anomaly.astype(np.int64)}), path)
+    return path
+
+
+def draw_scores(scored: Path, out: Path) -> Path:
+    """The histogram of the scored file."""
+    table = parquet.read_table(scored)
+    score, malignant = table["score"].to_numpy(), table["malignant"].to_numpy() == 1
+    flagged = score[table["is_anomaly"].to_numpy()]
+    threshold = float(flagged.min()) if len(flagged) else None
+    path = out / "scores.png"
+    path.write_bytes(
+        png(histogram(score[~malignant], score[malignant], threshold, "breast-cancer, scored by vae score"))
+    )
+    return path
+
+
+if __name__ == "__main__":
+    main()
