@@ -43,6 +43,7 @@ _PARAMETERS = {
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"},
     "version": {"type": "integer", "minimum": 1},
 }
+_STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
 _ARRAY = {"type": "string", "contentEncoding": "binary", "description": "an npy file, format version 1.0 or 2.0"}
 
 
@@ -52,7 +53,7 @@ def document() -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "vaekit", "version": __version__, "description": _DESCRIPTION},
         "paths": {**_inference_paths(), **_other_paths()},
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": _schemas(), "responses": {str(s): _problem(s) for s in _STATUSES}},
     }
 
 
@@ -79,14 +80,13 @@ def _inference(operation: str, prefix: str) -> Schema:
     if operation != "sample":
         content[wire.NPY_TYPE] = {"schema": _ARRAY}
     answered = {wire.JSON_TYPE: {"schema": _ref(REPLIES[operation])}, wire.NPY_TYPE: {"schema": _ARRAY}}
-    statuses = {kind.status for kind in ANSWERS.values()} - {499}
     return {
         "operationId": "_".join([operation, *_names(prefix)]),
         "summary": _SUMMARIES[operation],
         "description": f"Answered by {_SCOPES[prefix]}.",
         "parameters": [*_path_parameters(prefix), *_query_parameters(operation)],
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": _response("The answer.", answered), **{str(s): _problem(s) for s in sorted(statuses)}},
+        "responses": {"200": _response("The answer.", answered), **_problems(_STATUSES)},
     }
 
 
@@ -145,9 +145,13 @@ def _other_paths() -> Schema:
 
 
 def _get(name: str, summary: str, content: Schema, problems: list[int], prefix: str = "") -> Schema:
-    responses = {"200": _response("The answer.", content), **{str(status): _problem(status) for status in problems}}
+    responses = {"200": _response("The answer.", content), **_problems(problems)}
     parameters = _path_parameters(prefix)
     return {"get": {"operationId": name, "summary": summary, "parameters": parameters, "responses": responses}}
+
+
+def _problems(statuses: list[int]) -> Schema:
+    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
 
 
 def _problem(status: int) -> Schema:

@@ -45,16 +45,17 @@ def _operations(document: dict[str, Any]) -> Iterator[str]:
     for summary, routes in sections.items():
         yield f"<section><h2>{escape(summary)}</h2>"
         yield "<pre>" + "\n".join(f"<code>{method} {escape(path)}</code>" for method, path, _ in routes) + "</pre>"
-        yield from _bodies(routes[0][2])
+        yield from _bodies(routes[0][2], document["components"]["responses"])
         yield "</section>"
 
 
-def _bodies(operation: dict[str, Any]) -> Iterator[str]:
+def _bodies(operation: dict[str, Any], problems: dict[str, Any]) -> Iterator[str]:
     for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
         forms = body["schema"].get("anyOf", [])
         yield f"<p>Body <code>{escape(media_type)}</code> {' or '.join(map(_link, forms))}</p>"
     yield "<table>"
-    for status, response in operation["responses"].items():
+    for status, found in operation["responses"].items():
+        response = problems[status] if "$ref" in found else found
         forms = [content["schema"] for content in response["content"].values() if "$ref" in content["schema"]]
         links = " ".join(map(_link, forms))
         yield f"<tr><th>{status}<td>{escape(response['description'])}<td>{links}"

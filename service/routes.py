@@ -173,8 +173,9 @@ async def until_gone(request: Request, work: Awaitable[T]) -> T:
             return task.result()
         raise Disconnected("the caller hung up before its answer")
     finally:
-        task.cancel()
-        gone.cancel()
+        for waiting in (task, gone):
+            waiting.cancel()
+        await asyncio.wait({task, gone})  # until the job has left the queue
 
 
 async def _gone(request: Request) -> None:

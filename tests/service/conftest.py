@@ -1,0 +1,150 @@
+"""A service in this process, and one in a process of its own; both on the committed bundles."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.logs import make_log
+from service.routes import Api
+from service.settings import load
+
+
+@dataclass
+class Running:
+    """A service in this process."""
+
+    http: httpx.AsyncClient
+    api: Api
+    log: io.StringIO
+
+    async def post(self, path: str, body: Any, **more: Any) -> httpx.Response:
+        """POST of a body as JSON, or of bytes as they are."""
+        content = body if isinstance(body, str | bytes) else json.dumps(body)
+        return await self.http.post(path, content=content, headers={"content-type": "application/json"}, **more)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+Run = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@asynccontextmanager
+async def run(models: Path, *, wait: bool = True, **given: Any) -> AsyncIterator[Running]:
+    log = io.StringIO()
+    app = create_app(load(models=models, device="cpu", **given), make_log("json", "debug", log))
+    async with app.router.lifespan_context(app):
+        if wait:
+            await app.state.api.registry.settled.wait()
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+            yield Running(http, app.state.api, log)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def start() -> Run:
+    """start(models, wait=True, **settings): a service for the time of an `async with`."""
+    return run
+
+
+@pytest.fixture(scope="module")
+async def service(models_dir: Path, anyio_backend: str) -> AsyncIterator[Running]:
+    """Both committed models; breast-cancer is the default one."""
+    assert anyio_backend == "asyncio"
+    async with run(models_dir, default_model="breast-cancer") as running:
+        yield running
+
+
+@pytest.fixture
+def copied(models_dir: Path, tmp_path: Path) -> Path:
+    """A models folder of the test's own, with breast-cancer in it."""
+    root = tmp_path / "models"
+    shutil.copytree(models_dir / "breast-cancer" / "1", root / "breast-cancer" / "1")
+    return root
+
+
+def add_version(root: Path, version: int, *, says: dict[str, Any] | None = None) -> Path:
+    """A copy of version 1 as another version, whose manifest may say something else."""
+    folder = root / "breast-cancer" / str(version)
+    shutil.copytree(root / "breast-cancer" / "1", folder)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "version": version, **(says or {})}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def more_versions() -> Callable[..., Path]:
+    return add_version
+
+
+class Process:
+    """`vae serve` in a process of its own."""
+
+    def __init__(self, *flags: str, **environment: str) -> None:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
+        self.popen = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from vaekit.cli import main; main()",
+                "serve",
+                "--port",
+                "0",
+                "--device",
+                "cpu",
+                *flags,
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**env, **environment},
+        )
+        assert self.popen.stdout is not None
+        self.out = self.popen.stdout
+
+    def until(self, pattern: str) -> str:
+        """Lines of stdout up to the one that matches; the first group of the match."""
+        for line in self.out:
+            if match := re.search(pattern, line):
+                return match[1]
+        raise AssertionError(f"ended before {pattern!r}: {self.popen.communicate()[1]}")
+
+    def end(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.communicate()
+
+
+@pytest.fixture
+def process() -> Iterator[Callable[..., Process]]:
+    """process(*flags, **environment): ended with the test."""
+    started: list[Process] = []
+
+    def begin(*flags: str, **environment: str) -> Process:
+        started.append(Process(*flags, **environment))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.end()

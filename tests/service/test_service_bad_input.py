@@ -1,0 +1,312 @@
+"""Every bad input that the issue lists, and what the caller is told about it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+pytestmark = pytest.mark.anyio
+
+ROW = ", ".join(["1.0"] * 30)
+
+
+def with_cell(text: str) -> str:
+    """Two rows; the fourth value of the second is `text`."""
+    cells = ["1.0"] * 30
+    cells[3] = text
+    return f'{{"inputs": [[{ROW}], [{", ".join(cells)}]]}}'
+
+
+VECTOR = {
+    "a row too narrow": ('{"inputs": [[1, 2, 3]]}', 422, "row 0: 3 values, expected 30"),
+    "a ragged batch": (f'{{"inputs": [[{ROW}], [{ROW}, 1]]}}', 422, "row 1: 31 values, expected 30"),
+    "NaN": (with_cell("NaN"), 422, "row 1, feature 'mean area': not finite: NaN"),
+    "1e999": (with_cell("1e999"), 422, "row 1, feature 'mean area': not finite: Infinity"),
+    "null": (with_cell("null"), 422, "row 1, feature 'mean area': not a number: null"),
+    "a string": (with_cell('"1.5"'), 422, "row 1, feature 'mean area': not a number: \"1.5\""),
+    "true": (with_cell("true"), 422, "row 1, feature 'mean area': not a number: true"),
+    "a nested list": (with_cell("[1]"), 422, "row 1, feature 'mean area': not a number: a list"),
+    "an integer of 400 digits": (with_cell("9" * 400), 422, "row 1, feature 'mean area': not finite: 999"),
+    "an empty batch": ('{"inputs": []}', 422, "inputs: no rows"),
+    "no inputs": ("{}", 422, "inputs: missing"),
+    "a list for a body": ("[[1]]", 422, "body: not an object: a list"),
+    "rows that are numbers": ('{"inputs": [1, 2]}', 422, "row 0: not a list: 1"),
+    "an unknown field": (f'{{"inputs": [[{ROW}]], "imputs": 1}}', 422, "imputs: unknown field"),
+    "truncated JSON": (f'{{"inputs": [[{ROW}', 400, "not JSON"),
+    "an empty body": ("", 400, "not JSON"),
+    "100,000 brackets": ("[" * 100_000, 400, "not JSON: recursion limit"),
+    "100,000 brackets inside": ('{"inputs": ' + "[" * 100_000, 400, "not JSON: recursion limit"),
+    "bytes that are no text": (b"\xff\xfe\x00", 400, "not JSON"),
+    "num_samples of one": (f'{{"inputs": [[{ROW}]], "num_samples": 1}}', 422, "num_samples: should be greater"),
+    "num_samples beyond K_max": (f'{{"inputs": [[{ROW}]], "num_samples": 257}}', 422, "257 is not between 2 and 256"),
+    "a seed beyond 2**53": (f'{{"inputs": [[{ROW}]], "seed": 9007199254740992}}', 422, "seed: should be less"),
+    "alpha of one": (f'{{"inputs": [[{ROW}]], "alpha": 1}}', 422, "alpha: should be less than 1"),
+    "alpha of nought": (f'{{"inputs": [[{ROW}]], "alpha": 0}}', 422, "alpha: should be greater than 0"),
+    "features as a number": (f'{{"inputs": [[{ROW}]], "features": 1}}', 422, "features: not true or false: 1"),
+}
+
+
+@pytest.mark.parametrize("case", VECTOR)
+async def test_a_bad_vector_body_is_refused_by_name(service: Any, case: str) -> None:
+    body, status, detail = VECTOR[case]
+    reply = await service.post("/elbo", body)
+    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
+    assert detail in reply.json()["detail"]
+
+
+async def test_a_bad_row_by_name_is_refused_by_name(service: Any, breast_cancer: Any) -> None:
+    good = dict.fromkeys(breast_cancer.spec.names, 1.0)
+    cases = [
+        ([good, {**good, "load": 1.0}], "row 1: unknown feature 'load'"),
+        ([dict.fromkeys(list(good)[1:], 1.0)], "row 0, feature 'mean radius': missing"),
+        ([{**good, "mean area": "1.5"}], "row 0, feature 'mean area': not a number: \"1.5\""),
+        ([good, [1.0] * 30], "row 1: not an object by column name, as the rows before it: a list"),
+        ([[1.0] * 30, good], "row 1: not a list: an object"),
+    ]
+    for inputs, detail in cases:
+        reply = await service.post("/elbo", {"inputs": inputs})
+        assert reply.status_code == 422
+        assert reply.json()["detail"].startswith(detail)
+
+
+async def test_bad_codes_are_refused_by_name(service: Any) -> None:
+    for latents, detail in [
+        ([[0.0] * 7], "row 0: 7 latents, expected 8"),
+        ([[0.0] * 8, [0.0] * 7 + [None]], "row 1, latent 7: not a number: null"),
+        ([[1e7] * 8], "row 0, latent 0: not within +-1e+06"),
+    ]:
+        reply = await service.post("/decode", {"latents": latents})
+        assert (reply.status_code, reply.json()["detail"][: len(detail)]) == (422, detail)
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"n": 0}, "n: should be greater than or equal to 1"),
+        ({"n": 10_001}, "n: 10001 is not between 1 and 10000"),
+        ({"n": 1, "temperature": -1}, "temperature: should be greater"),
+        ({"n": 1, "observe": "yes"}, "observe: not true or false"),
+        ({}, "n: missing"),
+    ],
+)
+async def test_bad_options_of_sample_are_refused(service: Any, body: dict[str, Any], detail: str) -> None:
+    reply = await service.post("/sample", body)
+    assert reply.status_code == 422
+    assert reply.json()["detail"].startswith(detail)
+
+
+def png(array: NDArray[np.uint8], **options: Any) -> str:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG", **options)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def two_frames() -> str:
+    file = io.BytesIO()
+    first, second = (Image.fromarray(np.full((8, 8), shade, np.uint8)) for shade in (0, 255))
+    first.save(file, "PNG", save_all=True, append_images=[second])
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def huge_header() -> str:
+    """A PNG that says it has 4 gigapixels."""
+    data = bytearray(base64.b64decode(png(np.zeros((8, 8), np.uint8))))
+    data[16:24] = (65535).to_bytes(4, "big") * 2
+    import zlib
+
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    return base64.b64encode(bytes(data)).decode()
+
+
+GIF = base64.b64encode(b"GIF89a\x08\x00\x08\x00\x80\x00\x00").decode()
+PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
+    "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "a picture of 8 x 9 pixels, expected 8 x 8"),
+    "colour for grey": (lambda: png(np.zeros((8, 8, 3), np.uint8)), "mode RGB, the model's 1 channel(s) take L, 1"),
+    "two frames": (two_frames, "a picture of 2 frames"),
+    "a bomb": (huge_header, "not a PNG or JPEG picture that is read here"),
+    "another format": (lambda: GIF, "not a PNG or JPEG"),
+    "half a file": (lambda: png(np.zeros((8, 8), np.uint8))[:60], "picture"),
+    "no base64": (lambda: "not base64!", 'not base64: "not base64!"'),
+    "a data URI": (lambda: "data:image/png;base64,AAAA", "not base64"),
+    "pixels of another size": (lambda: [[[0]] * 8] * 9, "expected (N, 8, 8, 1)"),
+    "a pixel of 256": (lambda: [[[256]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): should be less"),
+    "a pixel of 1.5": (lambda: [[[1.5]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): not an integer"),
+    "a pixel that is true": (lambda: [[[True]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): not an"),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+async def test_a_bad_picture_is_refused_by_row(service: Any, case: str) -> None:
+    make, detail = PICTURES[case]
+    reply = await service.post("/models/digits/encode", {"inputs": [make()]})
+    assert reply.status_code == 422
+    assert detail in reply.json()["detail"]
+
+
+def npy(array: NDArray[Any], **options: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def lying_header(shape: str) -> bytes:
+    return npy(np.zeros((1, 30))).replace(b"(1, 30)", shape.encode())
+
+
+ARRAYS: dict[str, tuple[bytes, int, str]] = {
+    "another width": (npy(np.zeros((2, 29))), 422, "shape (2, 29), expected (N, 30)"),
+    "no rows": (npy(np.zeros((0, 30))), 422, "no rows"),
+    "NaN": (npy(np.full((1, 30), np.nan)), 422, "row 0, feature 'mean radius': not finite: nan"),
+    "text": (npy(np.array([["1.5"] * 30])), 422, "dtype <U3 is not one of numbers"),
+    "booleans": (npy(np.ones((1, 30), bool)), 422, "dtype bool is not one of numbers"),
+    "objects": (npy(np.array([[None] * 30]), allow_pickle=True), 422, "dtype object is not one of numbers"),
+    "records": (npy(np.zeros(3, [("a", "f8")])), 422, "is not one of numbers"),
+    "half the data": (npy(np.zeros((1, 30)))[:-8], 400, "232 bytes of data are not an array (1, 30) of float64"),
+    "a shape of terabytes": (lying_header("(10**12,30)"), 400, "not an npy file"),
+    "a shape beyond its data": (lying_header("(9, 30)"), 400, "are not an array (9, 30)"),
+    "a negative size": (lying_header("(-1,30)"), 400, "are not an array"),
+    "no npy": (b"PK\x03\x04 and the rest", 400, "not an npy file"),
+    "nothing": (b"", 400, "not an npy file"),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+async def test_a_bad_array_is_refused(service: Any, case: str) -> None:
+    body, status, detail = ARRAYS[case]
+    reply = await service.http.post("/elbo", content=body, headers={"content-type": "application/x-npy"})
+    assert reply.status_code == status
+    assert detail in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [("num_sample=16", "num_sample: unknown field"), ("alpha=nan", "alpha: not finite"), ("seed=x", "seed: ")],
+)
+async def test_a_bad_option_of_an_array_is_refused(service: Any, query: str, detail: str) -> None:
+    content, headers = npy(np.ones((1, 30))), {"content-type": "application/x-npy"}
+    reply = await service.http.post(f"/elbo?{query}", content=content, headers=headers)
+    assert (reply.status_code, reply.json()["detail"][: len(detail)]) == (422, detail)
+
+
+async def test_options_of_a_json_request_do_not_stand_in_the_query(service: Any) -> None:
+    reply = await service.post("/elbo?num_samples=4", {"inputs": [[1.0] * 30]})
+    assert reply.status_code == 422
+    assert "num_samples" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/elbo", {"content-type": "application/x-www-form-urlencoded"}, 415),
+        ("/elbo", {"content-type": "text/plain"}, 415),
+        ("/elbo", {}, 415),
+        ("/elbo", {"content-type": "application/json; charset=latin-1"}, 415),
+        ("/elbo", {"content-type": "application/json", "content-encoding": "gzip"}, 415),
+        ("/sample", {"content-type": "application/x-npy"}, 415),
+        ("/elbo", {"content-type": "application/json", "accept": "text/html"}, 406),
+        ("/elbo", {"content-type": "application/json", "accept": "application/json;q=0"}, 406),
+    ],
+)
+async def test_a_type_that_is_not_read_or_written_is_refused(
+    service: Any, path: str, headers: dict[str, str], status: int
+) -> None:
+    reply = await service.http.post(path, content=b"{}", headers=headers)
+    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
+
+
+class Unread(httpx.AsyncByteStream):
+    """A body of which nothing may be read."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+
+async def test_ten_gigabytes_are_refused_before_a_byte_is_read(service: Any) -> None:
+    headers = {"content-type": "application/json", "content-length": str(10 * 2**30)}
+    reply = await service.http.post("/elbo", content=Unread(), headers=headers)
+    assert (reply.status_code, reply.headers["connection"]) == (413, "close")
+
+
+async def test_a_body_without_end_is_cut_off_at_the_cap(start: Any, models_dir: Any) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 2**16
+            yield b"1," * 2**15
+
+    headers = {"content-type": "application/json"}
+    async with start(models_dir, default_model="breast-cancer", max_body_bytes=2**20) as service:
+        reply = await service.http.post("/elbo", content=endless(), headers=headers)
+        assert (reply.status_code, sent) == (413, 2**20 + 2**16)
+        assert service.api.intake.held == 0
+
+
+async def test_a_body_that_does_not_come_is_given_up(start: Any, models_dir: Any) -> None:
+    import asyncio
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b'{"inputs": '
+        await asyncio.Event().wait()
+
+    headers = {"content-type": "application/json"}
+    async with start(models_dir, default_model="breast-cancer", body_seconds=0.01) as service:
+        reply = await service.http.post("/elbo", content=stalled(), headers=headers)
+        assert (reply.status_code, reply.headers["connection"]) == (408, "close")
+
+
+async def test_more_than_one_request_may_hold_is_too_large(start: Any, models_dir: Any) -> None:
+    rows = [[1.0] * 30] * 5
+    async with start(models_dir, default_model="breast-cancer", max_rows=4) as service:
+        assert (await service.post("/elbo", {"inputs": rows})).status_code == 413
+        assert (await service.post("/elbo", {"inputs": rows[:4]})).status_code == 200
+    async with start(models_dir, default_model="breast-cancer", max_work=30 * 16 * 4) as service:
+        assert (await service.post("/elbo", {"inputs": rows})).status_code == 413
+        assert (await service.post("/elbo", {"inputs": rows, "num_samples": 8})).status_code == 200
+
+
+async def test_very_many_unknown_fields_are_one_refusal(service: Any) -> None:
+    body = json.dumps({f"field {i}": 1 for i in range(100_000)})
+    reply = await service.post("/elbo", body)
+    assert reply.status_code == 422
+    assert reply.json()["detail"] == "100001 fields that this route does not know"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/nobody/elbo",
+        "/models/Breast-Cancer/elbo",
+        "/models/..%2fbreast-cancer/elbo",
+        "/models/%2e%2e/elbo",
+        "/models/breast-cancer%00/elbo",
+        "/models/breast-cancer/versions/0/elbo",
+        "/models/breast-cancer/versions/01/elbo",
+        "/models/breast-cancer/versions/-1/elbo",
+        "/models/breast-cancer/versions/latest/elbo",
+        "/models/breast-cancer/versions/99999999999999999999/elbo",
+    ],
+)
+async def test_an_unknown_model_or_version_is_a_404_that_lists_what_there_is(service: Any, path: str) -> None:
+    reply = await service.post(path, {"inputs": [[1.0] * 30]})
+    assert (reply.status_code, reply.headers["content-type"]) == (404, "application/problem+json")
+    listed = "there are: 1" if "versions" in path else "breast-cancer, digits"
+    assert listed in reply.json()["detail"]
+
+
+async def test_a_method_that_a_path_does_not_take_is_a_405_problem(service: Any) -> None:
+    reply = await service.http.get("/elbo")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+    assert reply.json()["status"] == 405
+    assert (await service.http.post("/elbo/")).status_code == 404

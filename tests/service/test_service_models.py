@@ -1,0 +1,187 @@
+"""Which models are served: loading, readiness, versions, and bundles that must not be served."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import registry
+
+pytestmark = pytest.mark.anyio
+ROW = [1.0] * 30
+
+
+def tamper(root: Path) -> None:
+    graph = root / "breast-cancer/1/elbo.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\x00")
+
+
+def lose(root: Path) -> None:
+    (root / "breast-cancer/1/decoder.onnx").unlink()
+
+
+def rename(root: Path) -> None:
+    (root / "breast-cancer").rename(root / "lung-cancer")
+
+
+def renumber(root: Path) -> None:
+    (root / "breast-cancer/1").rename(root / "breast-cancer/2")
+
+
+def half_a_manifest(root: Path) -> None:
+    manifest = root / "breast-cancer/1/manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:100])
+
+
+FAULTS = {
+    "a tampered graph": (tamper, "breast-cancer/1/elbo.onnx: sha256"),
+    "a missing file": (lose, "breast-cancer/1/decoder.onnx: No such file"),
+    "a folder of another name": (rename, "the manifest says breast-cancer/1, the folder lung-cancer/1"),
+    "a folder of another version": (renumber, "the manifest says breast-cancer/1, the folder breast-cancer/2"),
+    "half a manifest": (half_a_manifest, "breast-cancer/1/manifest.json"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+async def test_a_bundle_that_must_not_be_served_is_failed_with_its_reason(start: Any, copied: Path, case: str) -> None:
+    harm, reason = FAULTS[case]
+    harm(copied)
+    async with start(copied) as service:
+        [model] = (await service.http.get("/models")).json()["models"]
+        assert model["state"] == "failed"
+        assert reason in model["reason"]
+        assert str(copied) not in model["reason"]
+        reply = await service.post("/elbo", {"inputs": [ROW]})
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        assert reason in reply.json()["detail"]
+        assert (await service.http.get("/readyz")).status_code == 503
+        assert (await service.http.get("/healthz")).status_code == 200
+
+
+async def test_one_failed_model_does_not_take_the_others_with_it(start: Any, copied: Path, models_dir: Path) -> None:
+    shutil.copytree(models_dir / "digits", copied / "digits")
+    tamper(copied)
+    async with start(copied) as service:
+        assert (await service.http.get("/readyz")).status_code == 200
+        assert (await service.post("/models/digits/sample", {"n": 1})).status_code == 200
+        assert (await service.post("/models/breast-cancer/sample", {"n": 1})).status_code == 503
+    async with start(copied, default_model="breast-cancer") as service:
+        assert (await service.http.get("/readyz")).status_code == 503
+
+
+async def test_a_half_written_bundle_is_not_listed(start: Any, copied: Path) -> None:
+    home = copied / "breast-cancer"
+    shutil.copytree(home / "1", home / ".writing-abc")
+    shutil.copytree(home / "1", home / "2")
+    (home / "2/manifest.json").unlink()
+    async with start(copied) as service:
+        [model] = (await service.http.get("/models")).json()["models"]
+        assert (model["versions"], model["state"]) == ([1], "ready")
+
+
+async def test_without_any_bundle_the_service_is_up_and_not_ready(start: Any, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        async with start(folder) as service:
+            assert (await service.http.get("/healthz")).status_code == 200
+            for reply in (await service.http.get("/readyz"), await service.post("/elbo", {"inputs": [ROW]})):
+                assert reply.status_code == 503
+                assert reply.json()["detail"] == f"no model under {folder}"
+            reply = await service.post("/models/a/elbo", {"inputs": [ROW]})
+            assert (reply.status_code, reply.json()["detail"]) == (404, "no model 'a'; there are: none")
+            assert (await service.http.get("/models")).json() == {"default": None, "models": []}
+
+
+async def test_a_model_that_loads_is_not_ready_until_it_has_loaded(
+    start: Any, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave, load = threading.Event(), registry.open_version
+
+    def held(*args: Any) -> Any:
+        assert leave.wait(30)
+        return load(*args)
+
+    monkeypatch.setattr(registry, "open_version", held)
+    async with start(models_dir, wait=False, default_model="digits") as service:
+        reply = await service.http.get("/readyz")
+        assert (reply.status_code, reply.json()["detail"]) == (503, "loading: breast-cancer, digits")
+        assert (await service.http.get("/healthz")).status_code == 200
+        reply = await service.post("/sample", {"n": 1})
+        assert (reply.status_code, reply.json()["detail"]) == (503, "version 1 of 'digits' is loading")
+        assert (await service.http.get("/models")).json()["models"][0]["state"] == "loading"
+        leave.set()
+        await service.api.registry.settled.wait()
+        assert (await service.http.get("/readyz")).status_code == 200
+        assert (await service.post("/sample", {"n": 1})).status_code == 200
+        service.api.lifecycle.draining = True
+        assert (await service.http.get("/readyz")).json()["detail"] == "shutting down"
+
+
+async def test_the_only_model_is_the_default_one_and_of_two_neither_is(
+    start: Any, copied: Path, models_dir: Path
+) -> None:
+    async with start(copied) as service:
+        assert (await service.post("/sample", {"n": 1})).json()["model"] == "breast-cancer"
+    async with start(models_dir) as service:
+        reply = await service.post("/sample", {"n": 1})
+        assert reply.status_code == 404
+        assert reply.json()["detail"].endswith("there are: breast-cancer, digits")
+    async with start(models_dir, default_model="nobody") as service:
+        assert (await service.post("/sample", {"n": 1})).status_code == 404
+        assert (await service.http.get("/readyz")).status_code == 503
+
+
+async def test_the_latest_version_answers_and_older_ones_when_asked_for(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    for version in (2, 10):
+        more_versions(copied, version)
+    async with start(copied) as service:
+        assert (await service.post("/sample", {"n": 1})).json()["version"] == 10
+        assert [served.version for served in service.api.registry.loaded] == [10]
+        replies = await asyncio.gather(
+            *(service.post("/models/breast-cancer/versions/2/sample", {"n": 1}) for _ in range(4))
+        )
+        assert [reply.json()["version"] for reply in replies] == [2] * 4
+        assert sorted(served.version for served in service.api.registry.loaded) == [2, 10]
+        assert (await service.http.get("/models")).json()["models"][0]["versions"] == [1, 2, 10]
+
+
+async def test_of_the_older_versions_the_one_unused_for_longest_leaves(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    for version in (2, 3, 4):
+        more_versions(copied, version)
+    async with start(copied, max_old_versions=2) as service:
+        for version in (1, 2, 1, 3):
+            path = f"/models/breast-cancer/versions/{version}/sample"
+            assert (await service.post(path, {"n": 1})).json()["version"] == version
+        assert sorted(served.version for served in service.api.registry.loaded) == [1, 3, 4]
+        again = await service.post("/models/breast-cancer/versions/2/sample", {"n": 1})
+        assert again.json()["version"] == 2
+
+
+async def test_a_version_in_use_does_not_leave(start: Any, copied: Path, more_versions: Any) -> None:
+    for version in (2, 3):
+        more_versions(copied, version)
+    async with (
+        start(copied, max_old_versions=1) as service,
+        service.api.registry.lend("breast-cancer", "1") as model,
+    ):
+        await service.post("/models/breast-cancer/versions/2/sample", {"n": 1})
+        assert model.sample(1, seed=0).samples.shape == (1, 30)
+
+
+async def test_an_old_version_that_fails_says_so_each_time(start: Any, copied: Path, more_versions: Any) -> None:
+    more_versions(copied, 2)
+    tamper(copied)
+    async with start(copied) as service:
+        for _ in range(2):
+            reply = await service.post("/models/breast-cancer/versions/1/sample", {"n": 1})
+            assert reply.status_code == 503
+            assert "sha256" in reply.json()["detail"]
+        assert (await service.post("/sample", {"n": 1})).status_code == 200

@@ -1,0 +1,126 @@
+"""The OpenAPI document: pinned, and every live reply is valid against it, problems included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
+
+from service import openapi
+from service.routes import OPERATIONS, PREFIXES
+
+pytestmark = pytest.mark.anyio
+
+PINNED = Path(__file__).with_name("openapi.json")
+RENEW = "if the change is meant: python tests/service/test_service_openapi.py"
+ROW = [1.0] * 30
+
+
+def schema_of(reply: httpx.Response, template: str) -> dict[str, Any]:
+    """What the document promises for this status and content type of this route."""
+    document = openapi.document()
+    method = reply.request.method.lower()
+    status = str(reply.status_code)
+    response = document["paths"][template][method]["responses"][status]
+    promised = document["components"]["responses"][status] if "$ref" in response else response
+    media_type = reply.headers["content-type"].split(";")[0]
+    return {**promised["content"][media_type]["schema"], "components": document["components"]}
+
+
+def check(reply: httpx.Response, template: str, status: int) -> None:
+    assert reply.status_code == status, reply.text
+    assert "x-request-id" in reply.headers
+    Draft202012Validator(schema_of(reply, template)).validate(reply.json())
+
+
+def test_the_document_is_the_pinned_one() -> None:
+    assert json.loads(PINNED.read_text()) == openapi.document(), RENEW
+
+
+def test_every_schema_of_the_document_is_a_schema() -> None:
+    document = openapi.document()
+    for schema in document["components"]["schemas"].values():
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+
+
+async def test_the_document_is_served_and_names_every_route(service: Any) -> None:
+    document = (await service.http.get("/openapi.json")).json()
+    assert document == openapi.document()
+    routes = {route.path for route in service.api.routes()}
+    assert set(document["paths"]) == routes
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_every_answer_is_valid_against_the_document(service: Any, prefix: str, digit_images: Any) -> None:
+    name = "breast-cancer"
+    home = prefix.format(name=name, version=1)
+    codes = (await service.post(f"{home}/encode", {"inputs": [ROW]})).json()["mu"]
+    bodies: dict[str, list[dict[str, Any]]] = {
+        "encode": [{"inputs": [ROW, ROW]}],
+        "decode": [{"latents": codes}],
+        "sample": [{"n": 2}, {"n": 1, "observe": True}],
+        "elbo": [{"inputs": [ROW]}, {"inputs": [ROW], "features": True}, {"inputs": [ROW], "num_samples": 3}],
+    }
+    assert set(bodies) == set(OPERATIONS)
+    for operation, some in bodies.items():
+        for body in some:
+            check(await service.post(f"{home}/{operation}", body), f"{prefix}/{operation}", 200)
+    if prefix:
+        digits = prefix.format(name="digits", version=1)
+        for operation in ("encode", "elbo"):
+            body = {"inputs": digit_images[:2].tolist()}
+            check(await service.post(f"{digits}/{operation}", body), f"{prefix}/{operation}", 200)
+        check(await service.post(f"{digits}/sample", {"n": 2}), f"{prefix}/sample", 200)
+
+
+async def test_the_other_answers_are_valid_against_the_document(service: Any) -> None:
+    for path, template in [
+        ("/models", "/models"),
+        ("/models/digits", "/models/{name}"),
+        ("/models/breast-cancer/versions/1", "/models/{name}/versions/{version}"),
+        ("/healthz", "/healthz"),
+        ("/readyz", "/readyz"),
+    ]:
+        check(await service.http.get(path), template, 200)
+
+
+async def test_problems_are_valid_against_the_document(service: Any, start: Any, tmp_path: Path) -> None:
+    check(await service.post("/elbo", "{"), "/elbo", 400)
+    check(await service.post("/models/nobody/elbo", {}), "/models/{name}/elbo", 404)
+    check(await service.http.get("/models/nobody"), "/models/{name}", 404)
+    headers = {"content-type": "application/json", "accept": "text/html"}
+    check(await service.http.post("/elbo", content=b"{}", headers=headers), "/elbo", 406)
+    check(await service.post("/elbo", "1" * (32 * 2**20 + 1)), "/elbo", 413)
+    check(await service.http.post("/elbo", content=b"{}"), "/elbo", 415)
+    check(await service.post("/elbo", {"inputs": []}), "/elbo", 422)
+    async with start(tmp_path) as empty:
+        check(await empty.post("/elbo", {"inputs": [ROW]}), "/elbo", 503)
+        check(await empty.http.get("/readyz"), "/readyz", 503)
+
+
+async def test_the_models_page_shows_the_manifest_and_where_it_runs(service: Any) -> None:
+    shown = (await service.http.get("/models/breast-cancer")).json()
+    assert (shown["name"], shown["version"], shown["latent_dim"]) == ("breast-cancer", 1, 8)
+    assert (shown["device"], shown["providers"]) == ("cpu", ["CPUExecutionProvider"])
+    listed = (await service.http.get("/models")).json()
+    assert listed["default"] == "breast-cancer"
+    assert [model["state"] for model in listed["models"]] == ["ready", "ready"]
+
+
+async def test_the_docs_page_needs_no_other_host(service: Any) -> None:
+    reply = await service.http.get("/docs")
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "<script" not in reply.text
+    assert "http://" not in reply.text
+    assert "https://" not in reply.text
+    for path in openapi.document()["paths"]:
+        assert path in reply.text
+
+
+if __name__ == "__main__":
+    PINNED.write_bytes(openapi.dumps(openapi.document()) + b"\n")

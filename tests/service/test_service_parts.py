@@ -1,0 +1,309 @@
+"""The parts on their own: problems, engine, intake, log, metrics, request ids, imports."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import service.errors
+import vaekit.client.errors  # noqa: F401 - so that the walk below meets its classes
+from service.body import Intake
+from service.engine import Engine, Job
+from service.errors import DeadlineExceeded, Overloaded, TooLarge
+from service.problems import ANSWERS, kind_of
+from vaekit.errors import NotFinite, VaeError
+
+pytestmark = pytest.mark.anyio
+ROW = [1.0] * 30
+
+
+def subclasses(kind: type) -> Iterator[type]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def test_every_error_has_its_row_in_the_table_of_answers() -> None:
+    for error in subclasses(VaeError):
+        if error.__module__.startswith("vaekit.client") or error is service.errors.ServiceError:
+            continue  # errors of the other end of the wire, and an abstract base
+        assert any(ancestor in ANSWERS for ancestor in error.__mro__), f"{error.__name__} has no status"
+
+
+def test_what_is_not_in_the_table_is_an_internal_error_that_tells_nothing() -> None:
+    assert (kind_of(ZeroDivisionError).status, kind_of(ZeroDivisionError).tell) == (500, False)
+
+
+def test_importing_the_app_brings_none_of_the_heavy_packages() -> None:
+    walled = ["torch", "training", "pandas", "matplotlib", "sklearn", "onnx", "onnxruntime", "pyarrow", "scipy"]
+    code = f"import sys, service.app; print([m for m in {walled!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+class Held:
+    """A model whose encode waits for leave, and says when it has begun."""
+
+    manifest = SimpleNamespace(name="held", version=1)
+
+    def __init__(self) -> None:
+        self.begun, self.leave = threading.Event(), threading.Event()
+        self.ran: list[Any] = []
+
+    def encode(self, rows: Any) -> Any:
+        self.begun.set()
+        assert self.leave.wait(30)
+        self.ran.append(rows)
+        return rows
+
+
+def job(model: Any, rows: Any = "rows") -> Job:
+    return Job(model, "encode", 1, rows)
+
+
+@dataclass
+class Busy:
+    engine: Engine
+    model: Held
+    first: asyncio.Task[Any]
+
+
+async def busy(**settings: Any) -> Busy:
+    """An engine whose device is held by a first job."""
+    engine = Engine(**{"max_queue": 2, "answer_seconds": 30.0, **settings})
+    engine.start()
+    model = Held()
+    first = asyncio.create_task(engine.submit(job(model, "first")))
+    await asyncio.to_thread(model.begun.wait, 30)
+    return Busy(engine, model, first)
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    on = await busy()
+    waiting = [asyncio.create_task(on.engine.submit(job(on.model, i))) for i in range(2)]
+    await asyncio.sleep(0)
+    assert on.engine.depth == 2
+    with pytest.raises(Overloaded, match="2 jobs wait"):
+        await on.engine.submit(job(on.model))
+    on.model.leave.set()
+    assert await asyncio.gather(on.first, *waiting) == ["first", 0, 1]
+    await on.engine.close()
+
+
+async def test_a_job_that_nobody_waits_for_is_not_run() -> None:
+    on = await busy()
+    gone = asyncio.create_task(on.engine.submit(job(on.model, "gone")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert on.engine.depth == 0
+    on.model.leave.set()
+    await on.engine.submit(job(on.model, "last"))
+    assert on.model.ran == ["first", "last"]
+    await on.engine.close()
+
+
+async def test_an_answer_that_comes_too_late_is_a_deadline_and_leaves_the_queue() -> None:
+    on = await busy(answer_seconds=0.01)
+    with pytest.raises(DeadlineExceeded, match=r"0\.01 s"):
+        await on.engine.submit(job(on.model, "late"))
+    assert on.engine.depth == 0
+    with pytest.raises(DeadlineExceeded):
+        await on.first
+    on.model.leave.set()
+    await on.engine.close()
+
+
+async def test_a_job_that_fails_fails_alone() -> None:
+    class Faulty(Held):
+        def encode(self, _: Any) -> Any:
+            raise NotFinite("no")
+
+    engine = Engine(max_queue=2, answer_seconds=30.0)
+    engine.start()
+    model = Held()
+    model.leave.set()
+    with pytest.raises(NotFinite):
+        await engine.submit(job(Faulty()))
+    assert await engine.submit(job(model, "next")) == "next"
+    await engine.close()
+
+
+async def test_closing_the_engine_leaves_nobody_waiting() -> None:
+    on = await busy()
+    queued = asyncio.create_task(on.engine.submit(job(on.model)))
+    await asyncio.sleep(0)
+    await on.engine.close()
+    on.model.leave.set()
+    for task in (on.first, queued):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+def test_bodies_in_flight_are_bounded_and_given_back() -> None:
+    intake = Intake(max_body_bytes=10, max_inflight_bytes=15, body_seconds=1.0)
+    with intake.reserve() as first:
+        first.grow_to(10)
+        with intake.reserve() as second, pytest.raises(Overloaded, match="10 bytes of requests are in flight"):
+            second.grow_to(6)
+        assert intake.held == 10
+        with pytest.raises(TooLarge):
+            intake.check(11)
+    assert intake.held == 0
+
+
+async def test_overload_is_a_429_that_says_when_to_come_again_and_reads_no_body(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.api.engine, "_max_queue", 0)
+
+    async def unread() -> Any:
+        raise AssertionError("the body was read")
+        yield b""
+
+    headers = {"content-type": "application/json", "content-length": "100"}
+    reply = await service.http.post("/elbo", content=unread(), headers=headers)
+    assert (reply.status_code, reply.headers["retry-after"], reply.headers["connection"]) == (429, "1", "close")
+
+
+async def test_an_answer_that_is_not_finite_is_withheld_and_its_reason_stays_in_the_log(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Job) -> Any:
+        raise NotFinite("encode gave a mu that is not finite for row 0")
+
+    monkeypatch.setattr(Job, "run", fail)
+    reply = await service.post("/encode", {"inputs": [ROW]})
+    assert (reply.status_code, reply.json()["title"]) == (500, "Internal error")
+    assert "mu" not in reply.json()["detail"]
+    assert service.lines()[-1]["error"] == "NotFinite: encode gave a mu that is not finite for row 0"
+
+
+async def test_a_crash_is_a_500_problem_with_the_requests_id(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Job) -> Any:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(Job, "run", fail)
+    headers = {"content-type": "application/json", "x-request-id": "crash-1"}
+    reply = await service.http.post("/encode", json={"inputs": [ROW]}, headers=headers)
+    assert (reply.status_code, reply.headers["x-request-id"], reply.json()["instance"]) == (500, "crash-1", "crash-1")
+    assert "secret" not in reply.text
+    assert service.lines()[-1]["status"] == 500
+
+
+async def test_a_caller_that_hangs_up_while_it_waits_leaves_the_queue(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = await busy()
+    monkeypatch.setattr(service.api.engine, "submit", lambda _: on.engine.submit(job(on.model, "gone")))
+    body = [{"type": "http.request", "body": b'{"n": 1}', "more_body": False}, {"type": "http.disconnect"}]
+    transport: Any = service.http._transport
+    headers = [(b"content-type", b"application/json")]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/sample",
+        "headers": headers,
+        "query_string": b"",
+        "root_path": "",
+    }
+
+    async def receive() -> Any:
+        return body.pop(0)
+
+    async def send(_: Any) -> None:
+        return None
+
+    await transport.app({**scope, "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}, receive, send)
+    assert on.engine.depth == 0
+    assert service.lines()[-1]["status"] == 499
+    on.model.leave.set()
+    await on.first
+    assert on.model.ran == ["first"]
+    await on.engine.close()
+
+
+@pytest.mark.parametrize("given", ["abc-123", "a" * 128])
+async def test_a_sane_request_id_is_echoed_on_answers_and_problems(service: Any, given: str) -> None:
+    for path, status in (("/healthz", 200), ("/nowhere", 404)):
+        reply = await service.http.get(path, headers={"x-request-id": given})
+        assert (reply.status_code, reply.headers["x-request-id"]) == (status, given)
+    assert reply.json()["instance"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a" * 129, "two words", 'quote"', "<b>"])
+async def test_any_other_request_id_is_replaced(service: Any, given: str) -> None:
+    reply = await service.http.get("/healthz", headers={"x-request-id": given})
+    assert len(reply.headers["x-request-id"]) == 32
+
+
+async def test_the_access_log_has_the_facts_and_never_the_payload(service: Any) -> None:
+    before = len(service.lines())
+    bodies: list[Any] = [{"inputs": [[123456.789] * 30]}, {"inputs": [["leaked"] * 30]}, '{"leaked": ']
+    for body in bodies:
+        await service.post("/models/breast-cancer/elbo?x=leaked" if body == bodies[1] else "/elbo", body)
+    lines = service.lines()[before:]
+    assert [line["status"] for line in lines] == [200, 422, 400]
+    assert lines[0] | {"route": "/elbo", "method": "POST", "rows": 1, "model": "breast-cancer@1"} == lines[0]
+    assert lines[1]["route"] == "/models/{name}/elbo"
+    assert {"request_id", "duration_ms", "timestamp", "level"} <= set(lines[0])
+    assert "leaked" not in service.log.getvalue()
+    assert "123456" not in service.log.getvalue()
+
+
+def figures(text: str) -> dict[str, float]:
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_metrics_count_requests_and_rows_by_bounded_labels(service: Any) -> None:
+    async def read() -> dict[str, float]:
+        return figures((await service.http.get("/metrics")).text)
+
+    before = await read()
+    await service.post("/models/digits/sample", {"n": 3})
+    await service.post("/models/digits/sample", {"n": 0})
+    await service.http.get("/models/%2e%2e/secret")
+    await service.http.request("BREW", "/elbo")
+    after = await read()
+    route = 'route="/models/{name}/sample"'
+    for name, grown in {
+        f'vae_http_requests_total{{method="POST",{route},status="200"}}': 1,
+        f'vae_http_requests_total{{method="POST",{route},status="422"}}': 1,
+        'vae_http_requests_total{method="GET",route="unmatched",status="404"}': 1,
+        'vae_http_requests_total{method="other",route="/elbo",status="405"}': 1,
+        f"vae_http_request_duration_seconds_count{{{route}}}": 2,
+        'vae_rows_total{model="digits",operation="sample",version="1"}': 3,
+        'vae_job_duration_seconds_count{model="digits",operation="sample"}': 1,
+    }.items():
+        assert after[name] - before.get(name, 0) == grown, name
+    assert after["vae_queue_depth"] == 0
+    assert after["vae_http_requests_in_flight"] == 1  # the scrape itself
+    assert after["vae_ready"] == 1
+    assert after['vae_model_info{device="cpu",model="digits",version="1"}'] == 1
+
+
+async def test_two_apps_share_nothing(start: Any, models_dir: Any) -> None:
+    async with start(models_dir) as one, start(models_dir) as other:
+        await one.post("/models/digits/sample", {"n": 1})
+        name = 'vae_rows_total{model="digits",operation="sample",version="1"}'
+        assert name in figures((await one.http.get("/metrics")).text)
+        assert name not in figures((await other.http.get("/metrics")).text)
+
+
+async def test_many_callers_at_once_get_their_own_answers(service: Any, benign_rows: Any, breast_cancer: Any) -> None:
+    want = breast_cancer.elbo(benign_rows[:32]).elbo
+    replies: list[httpx.Response] = await asyncio.gather(
+        *(service.post("/elbo", {"inputs": [row]}) for row in benign_rows[:32].tolist())
+    )
+    np.testing.assert_allclose([reply.json()["elbo"][0] for reply in replies], want, rtol=1e-5)

@@ -1,0 +1,157 @@
+"""`vae serve` as a process: address, signals, start-up errors, and the memory of a hostile body."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import httpx
+import pytest
+
+URL = r"listening on (http://127\.0\.0\.1:\d+) "
+ROW = [1.0] * 30
+
+
+@pytest.fixture
+def serve(process: Callable[..., Any], models_dir: Path) -> Callable[..., tuple[Any, str]]:
+    """serve(**environment): the process, ready, and its address."""
+
+    def begin(**environment: str) -> tuple[Any, str]:
+        started = process("--models", str(models_dir), "--default-model", "breast-cancer", **environment)
+        url = started.until(URL)
+        started.until("^(ready): digits")
+        return started, url
+
+    return begin
+
+
+def open_request(url: str, body: bytes) -> socket.socket:
+    """A POST /elbo whose body is still to come."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    head = f"POST /elbo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
+
+
+def wait_in_flight(url: str, count: int) -> None:
+    """Until the server has begun on so many requests beside the scrape itself."""
+    while f"vae_http_requests_in_flight {count + 1}.0" not in httpx.get(f"{url}/metrics").text:
+        pass
+
+
+def test_sigterm_finishes_what_is_in_flight_and_exits_with_0(serve: Any) -> None:
+    process, url = serve(VAE_DRAIN_SECONDS="0")
+    body = json.dumps({"inputs": [ROW]}).encode()
+    with open_request(url, body) as connection:
+        wait_in_flight(url, 1)
+        process.popen.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.popen.wait(0.5)
+        connection.sendall(body)
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 200 OK")
+    assert b'"elbo"' in reply
+    assert process.popen.wait(30) == 0
+
+
+def test_while_it_drains_readyz_says_503_and_requests_are_still_answered(serve: Any) -> None:
+    process, url = serve(VAE_DRAIN_SECONDS="100")
+    assert httpx.get(f"{url}/readyz").status_code == 200
+    process.popen.send_signal(signal.SIGTERM)
+    while httpx.get(f"{url}/readyz").status_code == 200:
+        pass
+    assert httpx.get(f"{url}/readyz").json()["detail"] == "shutting down"
+    assert httpx.post(f"{url}/elbo", json={"inputs": [ROW]}).status_code == 200
+    process.popen.send_signal(signal.SIGTERM)  # some supervisors send two
+    assert httpx.get(f"{url}/healthz").status_code == 200
+    process.popen.send_signal(signal.SIGINT)
+    assert process.popen.wait(30) == 0
+
+
+def test_what_takes_longer_than_the_limit_is_cut_off(serve: Any) -> None:
+    process, url = serve(VAE_DRAIN_SECONDS="0", VAE_SHUTDOWN_SECONDS="1")
+    with open_request(url, b"x" * 100) as connection:
+        wait_in_flight(url, 1)
+        process.popen.send_signal(signal.SIGINT)
+        assert process.popen.wait(30) == 0
+        connection.recv(65536)
+
+
+def test_the_line_that_it_prints_works(process: Any, models_dir: Path) -> None:
+    for name in ("breast-cancer", "digits"):
+        started = process("--models", str(models_dir), "--default-model", name)
+        line = started.until(r"^\s+(curl .*)$")
+        _, _, url, _, header, _, body = shlex.split(line)
+        reply = httpx.post(url, content=body, headers=dict([header.split(": ")]))
+        assert (reply.status_code, reply.json()["model"]) == (200, name)
+        assert reply.json()["is_anomaly"] == [False]
+
+
+def refused(*flags: str, **environment: str) -> str:
+    """What `vae serve` says before it exits with 1."""
+    command = [sys.executable, "-c", "from vaekit.cli import main; main()", "serve", "--port", "0", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_cuda_by_name_without_cuda_is_an_error_at_start() -> None:
+    from onnxruntime import get_available_providers
+
+    if "CUDAExecutionProvider" in get_available_providers():
+        pytest.skip("this ONNX Runtime has a CUDA provider")
+    assert "error: device cuda" in refused(VAE_DEVICE="cuda")
+    assert "error: device 'gpu' is not auto, cpu, cuda" in refused("--device", "gpu")
+
+
+def test_an_address_in_use_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"error: cannot listen on 127.0.0.1, port {port}: " in refused("--port", port)
+
+
+def test_a_setting_that_is_refused_is_named_with_its_value() -> None:
+    assert "VAE_ALPHA: Input should be less than 1: '2'" in refused(VAE_ALPHA="2")
+    assert "VAE_LOG_FORMAT: " in refused("--log-format", "xml")
+
+
+def peak_memory(pid: int) -> int:
+    """Most bytes the process ever had in memory."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: b'{"inputs": [[' + b"null," * 4_000_000 + b"null]]}",
+        lambda: b'{"inputs": [' + b"[null]," * 3_000_000 + b"[null]]}",
+        lambda: b'{"inputs": ' + b"[" * 20_000_000,
+        lambda: b'{"inputs": [[1' + b"0" * 20_000_000 + b"]]}",
+        lambda: b'{"inputs": [{' + b'"":0,' * 4_000_000 + b'"":0}]}',
+    ],
+    ids=["a row of nulls", "rows of null", "brackets", "one number", "one object"],
+)
+def test_20_mb_of_nothing_are_refused_in_under_a_second_and_the_memory_stays_flat(serve: Any, make: Any) -> None:
+    process, url = serve()
+    body = make()
+    headers = {"content-type": "application/json"}
+    before = peak_memory(process.popen.pid)
+    start = perf_counter()
+    reply = httpx.post(f"{url}/elbo", content=body, headers=headers, timeout=30)
+    seconds = perf_counter() - start
+    assert reply.status_code in (400, 413, 422)
+    assert seconds < 1.0
+    assert peak_memory(process.popen.pid) - before < 3 * len(body)  # the body itself, and no tree of it
+    assert httpx.get(f"{url}/readyz").status_code == 200
