@@ -1,14 +1,20 @@
-"""A scorer that needs no model: its scores can be checked by hand."""
+"""A scorer that needs no model, so that its scores can be checked by hand; a live service; a file of real rows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer
 
+from tests.live import serving
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.scoring import Scores
@@ -50,3 +56,21 @@ def scorer() -> Squares:
 @pytest.fixture
 def image_scorer() -> Squares:
     return Squares(ImageSpec(height=2, width=2, channels=1, two_valued=True))
+
+
+@pytest.fixture(scope="session")
+def url(models_dir: Path) -> Iterator[str]:
+    """A live service with the committed bundles."""
+    with serving(models_dir) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def cancer_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All 569 rows by column name, with their diagnosis beside them."""
+    data = load_breast_cancer()
+    columns = {"diagnosis": [data.target_names[t] for t in data.target]}
+    columns |= {str(name): data.data[:, d] for d, name in enumerate(data.feature_names)}
+    path = tmp_path_factory.mktemp("cancer") / "cancer.csv"
+    pyarrow.csv.write_csv(pa.table(columns), path)
+    return path

@@ -143,8 +143,8 @@ class RemoteScorer:
         self.batch_rows = self._most = max(1, min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim))
 
     def score(self, x: NDArray[Any]) -> Scores:
-        if len(x) > self._most:
-            return _joined([self.score(x[at : at + self._most]) for at in range(0, len(x), self._most)])
+        if len(x) > (most := self._most):
+            return _joined([self.score(x[at : at + most]) for at in range(0, len(x), most)])
         try:
             return self._patiently(x)
         except RequestRefused as exc:

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 
 from vaekit.errors import InputError, VaeError
 
-
 ROW_GROUP = 32 * 2**20  # bytes of a row group before it is encoded, but for its last batch
 
 

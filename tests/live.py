@@ -1,0 +1,40 @@
+"""A live service on a free port of this machine, in a thread. Knows the application, not what is asked of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from service.app import create_app
+from service.settings import load
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        await self.config.app.state.api.registry.settled.wait()
+        self.up.set()
+
+
+@contextmanager
+def serving(models: Path, **settings: Any) -> Iterator[str]:
+    """The address of a service whose models are loaded."""
+    app = create_app(load(models=models, device="cpu", log_level="error", **settings))
+    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert server.up.wait(30)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)

@@ -1,0 +1,114 @@
+"""A model here and the same model behind a service give one answer; a full service is asked again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.live import serving
+from vaekit.client import Client, ModelNotFound, RequestRefused, TooBusy
+from vaekit.errors import InputError, NotResolvable
+from vaekit.scoring import LocalScorer, RemoteScorer
+
+NAMES = ("elbo", "log_likelihood", "kl", "score", "p_value", "is_anomaly")
+
+
+def test_a_local_scorer_says_what_the_model_says(breast_cancer, benign_rows):
+    scores = LocalScorer(breast_cancer).score(benign_rows)
+    elbo = breast_cancer.elbo(benign_rows)
+    calibration = breast_cancer.calibration()
+    np.testing.assert_array_equal(scores.score, elbo.score)
+    np.testing.assert_array_equal(scores.p_value, calibration.p_value(elbo.score))
+    np.testing.assert_array_equal(scores.is_anomaly, scores.p_value <= 0.05)
+
+
+@pytest.mark.parametrize("num_samples", [None, 4])
+def test_a_service_gives_the_scores_that_the_model_gives_here(breast_cancer, benign_rows, url, num_samples):
+    here = LocalScorer(breast_cancer, num_samples=num_samples, alpha=0.1)
+    with Client(url) as client:
+        there = RemoteScorer(client, "breast-cancer", num_samples=num_samples, alpha=0.1)
+        remote, local = there.score(benign_rows), here.score(benign_rows)
+    for name in NAMES:
+        np.testing.assert_allclose(
+            np.asarray(getattr(remote, name), float), np.asarray(getattr(local, name), float), rtol=1e-5, err_msg=name
+        )
+    assert there.reason == here.reason
+    assert there.model == here.model == "breast-cancer@1"
+    assert (here.reason is None) == (num_samples is None)
+
+
+def test_images_are_scored_by_a_service_too(digits, digit_images, url):
+    with Client(url) as client:
+        remote = RemoteScorer(client, "digits").score(digit_images)
+    np.testing.assert_allclose(remote.elbo, LocalScorer(digits).score(digit_images).elbo, rtol=1e-5)
+
+
+def test_what_is_too_large_for_the_service_is_halved_until_it_fits(breast_cancer, benign_rows, models_dir):
+    with serving(models_dir, max_rows=50) as small, Client(small) as client:
+        scorer = RemoteScorer(client, "breast-cancer")
+        scores = scorer.score(benign_rows)
+        with pytest.raises(RequestRefused, match="num_samples: 300"):
+            RemoteScorer(client, "breast-cancer", num_samples=300).score(benign_rows)
+    np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
+    assert scores.is_anomaly.dtype == np.bool_
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0, float("nan")])
+def test_an_alpha_that_is_none_is_refused(breast_cancer, alpha):
+    with pytest.raises(InputError, match="not between 0 and 1"):
+        LocalScorer(breast_cancer, alpha=alpha)
+
+
+def test_an_alpha_that_the_calibration_cannot_tell_is_refused_here_and_there(breast_cancer, benign_rows, url):
+    with pytest.raises(NotResolvable, match="the smallest is"):
+        LocalScorer(breast_cancer, alpha=1e-4)
+    with Client(url) as client, pytest.raises(RequestRefused, match="the smallest is"):
+        RemoteScorer(client, "breast-cancer", alpha=1e-4).score(benign_rows)
+
+
+def test_a_number_of_draws_out_of_range_is_refused_before_any_row(breast_cancer):
+    with pytest.raises(InputError, match="num_samples: 1 is not between 2 and 256"):
+        LocalScorer(breast_cancer, num_samples=1)
+
+
+def test_a_model_that_the_service_has_not_is_an_error(url):
+    with Client(url) as client, pytest.raises(ModelNotFound, match="breast-cancer"):
+        RemoteScorer(client, "nothing")
+
+
+class Full(httpx.BaseTransport):
+    """Says 429 to the first `times` requests for scores, then passes on."""
+
+    def __init__(self, times: int, retry_after: str | None) -> None:
+        self._inner, self._left = httpx.HTTPTransport(), times
+        self._headers = {} if retry_after is None else {"retry-after": retry_after}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and self._left:
+            self._left -= 1
+            return httpx.Response(429, headers=self._headers)
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "waits"), [("7", [7.0, 7.0, 7.0]), (None, [0.5, 1.0, 2.0]), ("99", [30.0] * 3)]
+)
+def test_a_full_service_is_asked_again_after_the_pause_it_names(breast_cancer, benign_rows, url, retry_after, waits):
+    waited: list[float] = []
+    with Client(url, transport=Full(3, retry_after)) as client:
+        scores = RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
+    assert waited == waits
+    np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
+
+
+def test_a_service_that_stays_full_is_an_error_in_the_end(benign_rows, url):
+    waited: list[Any] = []
+    with Client(url, transport=Full(1000, None)) as client, pytest.raises(TooBusy):
+        RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
+    assert len(waited) == 9
