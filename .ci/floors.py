@@ -11,18 +11,24 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
 EXTRAS = ("cpu", "service", "scoring", "training")
+TOOLS = ("build", "import-linter", "mypy", "ruff", "types-")  # of dev, but the suite does without them
 
 
-def floors(project: Path) -> list[str]:
+def floors(project: dict[str, Any]) -> list[str]:
     """`name==version` for the lower bound of every direct dependency, those of dev and gpu apart."""
-    table = tomllib.loads(project.read_text())["project"]
-    extras = table["optional-dependencies"]
-    direct = [*table["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
+    extras = project["optional-dependencies"]
+    direct = [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
     return sorted({_floor(Requirement(line)) for line in direct})
+
+
+def of_the_suite(project: dict[str, Any]) -> list[str]:
+    """What the tests themselves need."""
+    return [line for line in project["optional-dependencies"]["dev"] if not line.startswith(TOOLS)]
 
 
 def _floor(requirement: Requirement) -> str:
@@ -41,13 +47,14 @@ def main() -> None:
     python = str(options.venv / "bin" / "python")
     pins = options.venv.with_suffix(".txt")
     pins.parent.mkdir(parents=True, exist_ok=True)
-    pins.write_text("\n".join(floors(Path("pyproject.toml"))) + "\n")
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    pins.write_text("\n".join(floors(project)) + "\n")
     print(pins.read_text())
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(options.venv)], check=True)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade"]
     subprocess.run([*pip, "pip", "setuptools"], check=True)
-    names = ",".join((*EXTRAS, "dev"))
-    subprocess.run([*pip, "--no-build-isolation", "--constraint", str(pins), "--editable", f".[{names}]"], check=True)
+    package = ["--no-build-isolation", "--editable", f".[{','.join(EXTRAS)}]"]
+    subprocess.run([*pip, "--constraint", str(pins), *package, *of_the_suite(project)], check=True)
     os.execv(python, [python, "-m", "pytest", *arguments])
 
 
