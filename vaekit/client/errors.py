@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from vaekit.errors import InputError, UnknownModel, VaeError
+from vaekit.errors import UnknownModel, VaeError
 
 
 class ClientError(VaeError):
@@ -90,8 +90,6 @@ def translated(url: str) -> Iterator[None]:
         yield
     except httpx.TimeoutException as exc:
         raise DeadlineExceeded(f"{url}: no answer in time ({type(exc).__name__})") from exc
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
-        raise InputError(f"url: {url!r}: {exc}") from exc
     except httpx.TransportError as exc:
         raise ConnectionFailed(f"{url}: {exc or type(exc).__name__}") from exc
     except httpx.HTTPError as exc:

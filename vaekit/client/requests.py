@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,21 @@ class Call:
     params: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     rows: int | None = None  # how many rows the reply must have
+
+
+def check_url(url: str) -> str:
+    """The address itself.
+
+    Raises:
+        InputError: it is none of http or https.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as exc:
+        raise InputError(f"url: {url!r}: expected http://host or https://host: {exc}") from exc
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InputError(f"url: {url!r}: expected http://host or https://host")
+    return url
 
 
 def key_header(key: str | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from vaekit.client import replies, requests
 from vaekit.client.errors import NOT_UP, translated
 from vaekit.client.refusals import check
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
-from vaekit.client.requests import TIMEOUT, Call, key_header
+from vaekit.client.requests import TIMEOUT, Call, check_url, key_header
 from vaekit.client.wire import ModelList
 
 
@@ -49,9 +49,8 @@ class Client:
         key: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = url
-        with translated(url):
-            self._http = httpx.Client(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
+        self.url = check_url(url)
+        self._http = httpx.Client(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
 
     def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
         """q(z|x) of each row: mu and sigma, (N, Z)."""

@@ -124,7 +124,7 @@ class ElboReply(Reply):
     p_value: list[float] | None = Field(description="split-conformal; lower is odder; null with p_value_reason")
     is_anomaly: list[bool] | None = Field(description="p_value <= alpha")
     alpha: float | None = Field(description="the false-alarm rate of is_anomaly")
-    p_value_reason: str | None = Field(description="why there is no p_value")
+    p_value_reason: str | None = Field(description="why there is no p_value, or no verdict")
     num_samples: int = Field(description="K")
     bits_per_dim: list[float] | None = Field(None, description="-elbo / (D ln 2), for likelihoods over pixels")
     feature_log_likelihood: list[Any] | None = Field(None, description="(N, D) or (N, H, W, C), when asked for")

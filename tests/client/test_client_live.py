@@ -1,0 +1,137 @@
+"""The clients against the real service: the answers are the runtime's."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaekit import AsyncClient, Client
+from vaekit.client import ConnectionFailed, ModelNotFound, RequestRefused
+
+
+@pytest.fixture(scope="module")
+def client(url):
+    with Client(url) as client:
+        yield client
+
+
+def test_encode_is_that_of_the_runtime_by_array_list_and_object(client, breast_cancer, benign_rows):
+    rows = benign_rows[:20]
+    here = breast_cancer.encode(rows)
+    objects = [dict(zip(breast_cancer.spec.names, row, strict=True)) for row in rows.tolist()]
+    for inputs in (rows, rows.tolist(), objects):
+        there = client.encode(inputs)
+        np.testing.assert_allclose(there.mu, here.mu, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(there.sigma, here.sigma, rtol=1e-5)
+    assert (there.model, there.version) == ("breast-cancer", 1)
+
+
+def test_decode_is_that_of_the_runtime(client, breast_cancer):
+    z = np.random.default_rng(0).standard_normal((5, breast_cancer.manifest.latent_dim))
+    here = breast_cancer.decode(z)
+    for latents in (z, z.tolist()):
+        there = client.decode(latents)
+        np.testing.assert_allclose(there.mean, here.mean, rtol=1e-5)
+        np.testing.assert_allclose(there.scale, here.scale, rtol=1e-5)
+
+
+def test_samples_repeat_by_the_seed_that_comes_back(client):
+    first = client.sample(4, model="digits")
+    again = client.sample(4, model="digits", seed=first.seed)
+    assert first.samples.shape == (4, 8, 8, 1)
+    np.testing.assert_array_equal(first.samples, again.samples)
+    assert (client.sample(4, model="digits").samples != first.samples).any()
+
+
+@pytest.mark.parametrize("options", [{}, {"seed": 5}, {"num_samples": 8}, {"features": True, "alpha": 0.2}])
+def test_elbo_is_that_of_the_runtime_either_way(client, breast_cancer, benign_rows, options):
+    rows = benign_rows[:20]
+    here = breast_cancer.elbo(rows, **{name: value for name, value in options.items() if name != "alpha"})
+    by_npy, by_json = client.elbo(rows, **options), client.elbo(rows.tolist(), **options)
+    for there in (by_npy, by_json):
+        for name in ("elbo", "log_likelihood", "kl", "log_evidence", "score"):
+            np.testing.assert_allclose(getattr(there, name), getattr(here, name), rtol=1e-5, atol=1e-5, err_msg=name)
+        assert (
+            (there.p_value is None)
+            == (there.p_value_reason is not None)
+            == bool({"seed", "num_samples"} & set(options))
+        )
+        assert (there.feature_log_likelihood is None) == ("features" not in options)
+    assert by_npy.num_samples == by_json.num_samples == options.get("num_samples", 16)
+    assert (by_npy.alpha, by_npy.p_value_reason) == (by_json.alpha, by_json.p_value_reason)
+    if by_npy.is_anomaly is not None:
+        np.testing.assert_array_equal(by_npy.is_anomaly, by_npy.p_value <= by_npy.alpha)
+
+
+def test_pictures_as_files_and_as_arrays_are_the_same_rows(client, digits, digit_images, tmp_path):
+    pictures = digit_images[:3]
+    files = []
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture[..., 0]).save(tmp_path / f"{i}.png")
+        files.append(tmp_path / f"{i}.png")
+    buffer = io.BytesIO()
+    Image.fromarray(pictures[2, ..., 0]).save(buffer, "PNG")
+    here = digits.elbo(pictures)
+    for inputs in (pictures, pictures.tolist(), files, [*map(str, files[:2]), buffer.getvalue()]):
+        there = client.elbo(inputs, model="digits", version=1)
+        np.testing.assert_allclose(there.elbo, here.elbo, rtol=1e-5)
+        np.testing.assert_allclose(there.bits_per_dim, digits.bits_per_dim(here), rtol=1e-5)
+
+
+def test_the_manifest_and_the_list_of_models_are_those_of_the_bundles(client, breast_cancer, digits):
+    assert client.model("digits") == digits.manifest
+    assert client.model("breast-cancer", 1) == breast_cancer.manifest
+    listed = client.models()
+    assert listed.default == "breast-cancer"
+    assert {(model.name, model.version, model.state) for model in listed.models} == {
+        ("breast-cancer", 1, "ready"),
+        ("digits", 1, "ready"),
+    }
+
+
+def test_a_live_service_is_up_and_a_closed_port_is_not(client):
+    assert client.health() is client.ready() is True
+    with Client("http://127.0.0.1:9") as nobody:
+        assert nobody.health() is False
+        with pytest.raises(ConnectionFailed):
+            nobody.models()
+
+
+def test_refusals_carry_the_services_words(client, benign_rows):
+    with pytest.raises(RequestRefused, match=r"shape \(357, 29\), expected \(N, 30\)") as caught:
+        client.elbo(benign_rows[:, :29])
+    assert caught.value.status == 422
+    assert caught.value.request_id
+    with pytest.raises(ModelNotFound, match="digits"):
+        client.elbo(benign_rows, model="nothing")
+    with pytest.raises(ModelNotFound, match="of 'digits'; there are: 1"):
+        client.elbo(benign_rows, model="digits", version=9)
+
+
+def test_one_client_serves_several_threads(client, breast_cancer, benign_rows):
+    want = breast_cancer.elbo(benign_rows).elbo
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: client.elbo(benign_rows[i : i + 10]).elbo, range(40)))
+    for i, answer in enumerate(answers):
+        np.testing.assert_allclose(answer, want[i : i + 10], rtol=1e-5)
+
+
+@pytest.mark.anyio
+async def test_the_async_client_has_every_answer_too(url, breast_cancer, benign_rows):
+    async with AsyncClient(url) as client:
+        assert await client.health()
+        assert await client.ready()
+        assert (await client.model("breast-cancer")) == breast_cancer.manifest
+        assert len((await client.models()).models) == 2
+        np.testing.assert_allclose(
+            (await client.elbo(benign_rows)).elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5
+        )
+        posterior = await client.encode(benign_rows)
+        assert (await client.decode(posterior.mu)).mean.shape == benign_rows.shape
+        assert (await client.sample(3, observe=True)).samples.shape == (3, 30)
+    async with AsyncClient("http://127.0.0.1:9") as nobody:
+        assert not await nobody.ready()

@@ -1,0 +1,262 @@
+"""What the client makes of replies, right ones and wrong ones; sync and async alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from vaekit import AsyncClient, Client
+from vaekit.client import (
+    ClientError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    ModelNotFound,
+    ProtocolError,
+    RequestRefused,
+    ServiceFailed,
+    ServiceUnavailable,
+    TooBusy,
+    Unauthorized,
+    errors,
+)
+from vaekit.errors import UnknownModel, VaeError
+
+ROWS = np.zeros((2, 3))
+ELBO = {
+    "model": "m",
+    "version": 2,
+    "elbo": [1.0, 2.0],
+    "log_likelihood": [2.0, 3.0],
+    "kl": [1.0, 1.0],
+    "log_evidence": [1.5, 2.5],
+    "score": [-1.0, -2.0],
+    "p_value": [0.5, 0.01],
+    "is_anomaly": [False, True],
+    "alpha": 0.05,
+    "p_value_reason": None,
+    "num_samples": 16,
+}
+FACTS = {"vae-model": "m", "vae-version": "2", "vae-alpha": "0.05", "vae-num-samples": "16"}
+
+
+def npy(records: np.ndarray, headers: dict[str, str] = FACTS) -> httpx.Response:
+    buffer = io.BytesIO()
+    np.save(buffer, records, allow_pickle=False)
+    return httpx.Response(200, content=buffer.getvalue(), headers={"content-type": "application/x-npy", **headers})
+
+
+def records(**columns: Any) -> np.ndarray:
+    arrays = {name: np.asarray(column) for name, column in columns.items()}
+    made = np.empty(2, dtype=[(name, a.dtype, a.shape[1:]) for name, a in arrays.items()])
+    for name, a in arrays.items():
+        made[name] = a
+    return made
+
+
+PER_ROW = {name: value for name, value in ELBO.items() if isinstance(value, list)}
+
+
+def equal(a: Any, b: Any) -> bool:
+    pairs = zip(dataclasses.astuple(a), dataclasses.astuple(b), strict=True)
+    return all(np.array_equal(x, y) if isinstance(x, np.ndarray) else x == y for x, y in pairs)
+
+
+@pytest.fixture
+def client(transport):
+    with Client("http://host", transport=transport) as client:
+        yield client
+
+
+def test_json_and_npy_give_the_same_result(client, transport):
+    transport.answer = httpx.Response(200, json=ELBO)
+    by_json = client.elbo(ROWS)
+    transport.answer = npy(records(**PER_ROW))
+    assert equal(client.elbo(ROWS), by_json)
+    assert (by_json.model, by_json.version, by_json.num_samples, by_json.alpha) == ("m", 2, 16, 0.05)
+    np.testing.assert_array_equal(by_json.is_anomaly, [False, True])
+
+
+def test_what_is_null_or_absent_is_none(client, transport):
+    null = {**ELBO, "p_value": None, "is_anomaly": None, "alpha": None, "p_value_reason": "why"}
+    transport.answer = httpx.Response(200, json=null)
+    by_json = client.elbo(ROWS)
+    short = {name: value for name, value in PER_ROW.items() if name not in ("p_value", "is_anomaly")}
+    facts = {"vae-model": "m", "vae-version": "2", "vae-num-samples": "16", "vae-p-value-reason": "why"}
+    transport.answer = npy(records(**short), facts)
+    assert equal(client.elbo(ROWS), by_json)
+    assert by_json.p_value is by_json.is_anomaly is by_json.bits_per_dim is by_json.feature_log_likelihood is None
+    assert by_json.p_value_reason == "why"
+
+
+def test_results_are_arrays_of_float64_in_memory_of_their_own(client, transport):
+    transport.answer = npy(records(mu=np.ones((2, 4), np.float32), sigma=np.ones((2, 4), np.float32)))
+    got = client.encode(ROWS)
+    assert got.mu.dtype == np.float64
+    assert got.mu.flags.c_contiguous
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        got.mu = got.sigma
+
+
+def test_every_operation_is_understood(client, transport):
+    transport.answer = npy(records(mean=np.zeros((2, 3)), scale=np.ones((2, 3))))
+    assert client.decode(ROWS).scale.shape == (2, 3)
+    transport.answer = npy(records(mean=np.zeros((2, 8, 8, 1))))
+    assert client.decode(ROWS).scale is None
+    transport.answer = npy(records(latents=np.zeros((2, 1)), samples=np.ones((2, 3))), {**FACTS, "vae-seed": "77"})
+    assert client.sample(2).seed == 77
+    transport.answer = httpx.Response(200, json={"default": None, "models": []})
+    assert client.models().models == []
+
+
+def test_fields_that_a_newer_service_adds_are_ignored(client, transport):
+    transport.answer = httpx.Response(200, json={**ELBO, "novel": [1, 2]})
+    assert client.elbo(ROWS).num_samples == 16
+    transport.answer = npy(records(**PER_ROW, novel=[1.0, 2.0]))
+    assert client.elbo(ROWS).num_samples == 16
+
+
+def json_without(name: str) -> httpx.Response:
+    return httpx.Response(200, json={key: value for key, value in ELBO.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (httpx.Response(200, text="<html>"), "content type 'text/plain'"),
+        (httpx.Response(200, content=b"{", headers={"content-type": "application/json"}), "not JSON"),
+        (httpx.Response(200, json=[1]), "not a JSON object"),
+        (json_without("kl"), "kl: Field required"),
+        (json_without("model"), "model: Field required"),
+        (httpx.Response(200, json={**ELBO, "elbo": ["1.0", "x"]}), "elbo.1"),
+        (httpx.Response(200, json={**ELBO, "elbo": [1.0]}), "1 elbo to a request of 2 rows"),
+        (npy(np.zeros((2, 3))), "not a record per row"),
+        (npy(records(elbo=[1.0, 2.0])), "without log_likelihood"),
+        (npy(records(**PER_ROW), {}), "without model"),
+        (npy(records(**PER_ROW), {**FACTS, "vae-version": "two"}), "not an array reply"),
+        (httpx.Response(200, content=b"\x93NUMPY", headers={"content-type": "application/x-npy"}), "not an array"),
+        (httpx.Response(302, headers={"location": "http://elsewhere"}), "unexpected status 302"),
+        (httpx.Response(204), "unexpected status 204"),
+    ],
+)
+def test_a_reply_that_is_none_is_a_protocol_error(client, transport, answer, message):
+    transport.answer = answer
+    with pytest.raises(ProtocolError, match=message):
+        client.elbo(ROWS)
+
+
+def test_pickled_replies_are_not_opened(client, transport):
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{}], dtype=object), allow_pickle=True)
+    transport.answer = httpx.Response(200, content=buffer.getvalue(), headers={"content-type": "application/x-npy"})
+    with pytest.raises(ProtocolError, match="allow_pickle"):
+        client.elbo(ROWS)
+
+
+def problem(status: int, **headers: str) -> httpx.Response:
+    body = {"type": "about:blank", "title": "t", "status": status, "detail": "row 17 is odd", "instance": "id-1"}
+    return httpx.Response(status, json=body, headers={"content-type": "application/problem+json", **headers})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, RequestRefused),
+        (401, Unauthorized),
+        (403, Unauthorized),
+        (404, ModelNotFound),
+        (413, RequestRefused),
+        (422, RequestRefused),
+        (429, TooBusy),
+        (500, ServiceFailed),
+        (503, ServiceUnavailable),
+    ],
+)
+def test_a_problem_is_the_error_of_its_status_with_its_text(client, transport, status, kind):
+    transport.answer = problem(status, **{"retry-after": "3", "x-request-id": "abc"})
+    with pytest.raises(kind, match=r"^row 17 is odd$") as caught:
+        client.elbo(ROWS)
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.request_id, caught.value.retry_after) == (status, "abc", 3.0)
+
+
+def test_a_deadline_of_the_service_is_one_of_the_client(client, transport):
+    transport.answer = problem(504)
+    with pytest.raises(DeadlineExceeded, match="row 17 is odd"):
+        client.elbo(ROWS)
+
+
+def test_the_request_id_is_the_problems_instance_where_no_header_says_it(client, transport):
+    transport.answer = problem(422)
+    with pytest.raises(RequestRefused) as caught:
+        client.elbo(ROWS)
+    assert (caught.value.request_id, caught.value.retry_after) == ("id-1", None)
+
+
+def test_a_404_that_is_no_problem_document_is_not_a_missing_model(client, transport):
+    transport.answer = httpx.Response(404, text="nginx")
+    with pytest.raises(RequestRefused, match="http://host/elbo: status 404") as caught:
+        client.elbo(ROWS)
+    assert not isinstance(caught.value, UnknownModel)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ConnectError("refused"), ConnectionFailed),
+        (httpx.RemoteProtocolError("broke off"), ConnectionFailed),
+        (httpx.ReadTimeout("slow"), DeadlineExceeded),
+        (httpx.ConnectTimeout("slow"), DeadlineExceeded),
+        (httpx.PoolTimeout("slow"), DeadlineExceeded),
+        (httpx.DecodingError("not gzip"), ProtocolError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_what_httpx_raises_leaves_as_ours_with_the_address(client, transport, error, kind):
+    transport.answer = error
+    with pytest.raises(kind, match=r"^http://host: ") as caught:
+        client.elbo(ROWS)
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("answer", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), problem(503)])
+def test_a_service_that_is_not_up_is_false_and_not_an_error(client, transport, answer):
+    transport.answer = answer
+    assert client.health() is client.ready() is False
+
+
+def test_every_error_of_the_client_is_an_error_of_the_project():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__module__ == errors.__name__]
+    assert len(kinds) > 8
+    assert all(issubclass(kind, ClientError) and issubclass(kind, VaeError) for kind in kinds)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [problem(429), httpx.ConnectError("refused"), httpx.Response(200, json=ELBO)])
+async def test_the_async_client_answers_as_the_sync_one_does(client, transport, answer):
+    transport.answer = answer
+    async with AsyncClient("http://host", transport=transport) as asynchronous:
+        if isinstance(answer, httpx.Response) and answer.status_code == 200:
+            assert equal(await asynchronous.elbo(ROWS), client.elbo(ROWS))
+            return
+        with pytest.raises(ClientError) as sync_error:
+            client.elbo(ROWS)
+        with pytest.raises(type(sync_error.value)):
+            await asynchronous.elbo(ROWS)
+
+
+def test_both_clients_have_the_same_methods_with_the_same_parameters():
+    own = {"close": "aclose"}
+    for name, method in inspect.getmembers(Client, inspect.isfunction):
+        if name.startswith("_") and name != "__init__":
+            continue
+        other = getattr(AsyncClient, own.get(name, name))
+        ours, theirs = inspect.signature(method).parameters, inspect.signature(other).parameters
+        assert list(ours) == list(theirs), name
+        defaults = [(p.name, p.default) for p in theirs.values()]
+        assert [(p.name, p.default) for p in ours.values()] == defaults, name

@@ -1,0 +1,155 @@
+"""What the client sends, and what it refuses to send."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from vaekit import Client
+from vaekit.client import ClientError
+from vaekit.errors import InputError, UnknownModel
+
+ROWS = np.arange(6.0).reshape(2, 3)
+
+
+@pytest.fixture
+def client(transport):
+    with Client("http://host/prefix", key="secret", transport=transport) as client:
+        yield client
+
+
+@pytest.fixture
+def sent(client, transport):
+    """The request that a call makes; the empty reply to it is not one, which is another test's matter."""
+
+    def send(operation: str, *args: Any, **options: Any) -> httpx.Request:
+        with pytest.raises(ClientError):
+            getattr(client, operation)(*args, **options)
+        return transport.request
+
+    return send
+
+
+def test_an_array_travels_as_npy_with_its_options_as_query_parameters(sent):
+    request = sent("elbo", ROWS, num_samples=8, seed=3, alpha=0.01, features=True, model="m", version=2)
+    assert request.method == "POST"
+    assert request.url.path == "/prefix/models/m/versions/2/elbo"
+    assert dict(request.url.params) == {"num_samples": "8", "seed": "3", "alpha": "0.01", "features": "true"}
+    assert request.headers["content-type"] == request.headers["accept"] == "application/x-npy"
+    np.testing.assert_array_equal(np.load(io.BytesIO(request.content), allow_pickle=False), ROWS)
+
+
+def test_options_that_are_not_given_are_not_sent(sent):
+    assert dict(sent("elbo", ROWS).url.params) == {}
+    assert json.loads(sent("elbo", [[1.0]]).content) == {"inputs": [[1.0]]}
+    assert json.loads(sent("sample", 2).content) == {"n": 2, "temperature": 1.0, "observe": False}
+
+
+@pytest.mark.parametrize(
+    "rows", [[[1, 2.5]], [{"a": 1.0}], ((1.0, 2.0),), [np.array([1.0, 2.0])], [[np.float64(1), np.int64(2)]]]
+)
+def test_lists_and_objects_travel_as_json(sent, rows):
+    request = sent("encode", rows)
+    assert request.headers["content-type"] == request.headers["accept"] == "application/json"
+    plain = json.loads(json.dumps(rows, default=lambda value: value.tolist()))
+    assert json.loads(request.content) == {"inputs": plain}
+
+
+def test_options_travel_beside_listed_rows(sent):
+    body = json.loads(sent("elbo", [[1.0]], num_samples=8, seed=3, alpha=0.01, features=True).content)
+    assert body == {"inputs": [[1.0]], "num_samples": 8, "seed": 3, "alpha": 0.01, "features": True}
+
+
+def test_latents_travel_as_rows_do(sent):
+    assert json.loads(sent("decode", [[1.0]]).content) == {"latents": [[1.0]]}
+    assert sent("decode", ROWS).headers["content-type"] == "application/x-npy"
+
+
+def test_samples_are_asked_for_in_json_and_answered_as_npy(sent):
+    request = sent("sample", 5, seed=9, temperature=0.5, observe=True)
+    assert json.loads(request.content) == {"n": 5, "seed": 9, "temperature": 0.5, "observe": True}
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["accept"] == "application/x-npy"
+
+
+def test_pictures_are_sent_by_path_or_as_bytes(sent, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"one")
+    body = json.loads(sent("encode", [tmp_path / "x.png", str(tmp_path / "x.png"), b"two"]).content)
+    assert [base64.b64decode(picture) for picture in body["inputs"]] == [b"one", b"one", b"two"]
+
+
+def test_the_key_travels_as_a_bearer_token(sent):
+    assert sent("models").headers["authorization"] == "Bearer secret"
+
+
+def test_without_a_key_no_authorization_is_sent(transport):
+    with Client("http://host", transport=transport) as client:
+        client.health()
+    assert "authorization" not in transport.request.headers
+
+
+@pytest.mark.parametrize(
+    ("call", "path"),
+    [
+        (("encode", ROWS), "/prefix/encode"),
+        (("models",), "/prefix/models"),
+        (("model", "digits"), "/prefix/models/digits"),
+        (("model", "digits", 3), "/prefix/models/digits/versions/3"),
+        (("health",), "/prefix/healthz"),
+        (("ready",), "/prefix/readyz"),
+    ],
+)
+def test_paths_are_those_of_the_service_under_the_given_prefix(client, transport, call, path):
+    transport.answer = httpx.Response(500)
+    with pytest.raises(ClientError):
+        getattr(client, call[0])(*call[1:])
+    assert transport.request.url.path == path
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1.0], [float("nan")]], "row 1: .*not JSON compliant"),
+        ([[1.0], [object()]], "row 1: not a number: <object"),
+        ("rows", "expected rows, not str"),
+        (b"rows", "expected rows, not bytes"),
+        ({"a": 1.0}, "expected rows, not dict"),
+        (7, "expected rows, not int"),
+        (np.array([["1"]]), "dtype <U1 is not one of numbers"),
+        (np.array([[True]]), "dtype bool is not one of numbers"),
+        (np.array([[None]]), "dtype object is not one of numbers"),
+        (np.float64(3), "expected rows, not float64"),
+        (np.array(3.0), "one number, expected rows"),
+        ([b"png", [1.0]], "row 1: expected the path or the bytes of a picture"),
+        (["/none/such.png"], "row 0: /none/such.png: No such file"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_name_and_nothing_is_sent(client, transport, rows, message):
+    with pytest.raises(InputError, match=message):
+        client.encode(rows)
+    assert transport.request is None
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "..%2f", "Digits", "a" * 65])
+def test_a_name_that_no_model_can_have_never_reaches_a_path(client, transport, name):
+    with pytest.raises(UnknownModel):
+        client.encode(ROWS, model=name)
+    assert transport.request is None
+
+
+def test_a_version_without_a_model_is_refused(client):
+    with pytest.raises(InputError, match="version: 3 of which model"):
+        client.encode(ROWS, version=3)
+
+
+@pytest.mark.parametrize("address", ["host:8000", "http://", "", "ftp://host", "http://host:port"])
+def test_an_address_that_is_none_is_refused_by_name(address):
+    with pytest.raises(InputError, match="expected http://host") as caught:
+        Client(address)
+    assert repr(address) in str(caught.value)
