@@ -1,0 +1,72 @@
+"""The measuring itself: fair turns, targets judged the right way round, results that can be read again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import encode
+from benchmarks.report import Figure, interleave, publish
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "better", "met"),
+    [
+        (40.0, 50.0, "lower", True),
+        (60.0, 50.0, "lower", False),
+        (60.0, 50.0, "higher", True),
+        (40.0, 50.0, "higher", False),
+        (40.0, None, "lower", None),
+    ],
+)
+def test_a_target_is_met_on_its_better_side(value: float, target: float | None, better: str, met: bool | None) -> None:
+    assert Figure("time", value, "ms", target=target, better=better).met is met
+
+
+def test_a_figure_of_rounds_is_their_median_within_their_range() -> None:
+    figure = Figure.of("time", [5.0, 1.0, 2.0], "ms")
+    assert (figure.low, figure.value, figure.high) == (1.0, 2.0, 5.0)
+
+
+def test_every_contender_runs_once_unmeasured_and_then_first_in_its_turn() -> None:
+    calls: list[str] = []
+    seconds = interleave({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=3)
+    assert "".join(calls) == "abc" + "abc" + "bca" + "cab"
+    assert {name: len(taken) for name, taken in seconds.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_results_say_what_was_measured_on_what_and_whether_it_was_met(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "results.json"
+    publish(out, "two figures", [Figure("a", 1.0, "ms", 0.5, 2.0, target=3.0), Figure("b", 2.0, "times")], ["numpy"])
+    written = json.loads(out.read_text())
+    assert [(figure["name"], figure["value"], figure["met"]) for figure in written["figures"]] == [
+        ("a", 1.0, True),
+        ("b", 2.0, None),
+    ]
+    assert written["versions"]["numpy"] == np.__version__
+    assert written["machine"]["cores"] >= 1
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_ways_to_encode_agree_and_one_that_does_not_is_refused() -> None:
+    ways = encode.contenders()
+    encode.check_equal(ways)
+    ways["wrong"] = lambda: ways["array, vaekit"]() * 2
+    with pytest.raises(SystemExit, match="wrong gives another array"):
+        encode.check_equal(ways)
+
+
+def test_the_encode_benchmark_runs_from_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    command = [sys.executable, "-m", "benchmarks.encode", "--quick", "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    names = [figure["name"] for figure in json.loads(out.read_text())["figures"]]
+    assert "lists, vaekit" in names
+    assert "lists: cell by cell / vaekit" in names
