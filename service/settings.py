@@ -16,9 +16,7 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Settings(BaseSettings):
     """Frozen, so that an app cannot change under its own requests. Each field is VAE_<NAME> in the environment."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="VAE_", env_ignore_empty=True, frozen=True, extra="forbid", protected_namespaces=()
-    )
+    model_config = SettingsConfigDict(env_prefix="VAE_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="folder of bundles, models/<name>/<version>/")
     host: str = Field("127.0.0.1", description="address to listen on; loopback, since the service asks for no key")

@@ -1,18 +1,13 @@
-"""Every bad input that the issue lists, and what the caller is told about it."""
+"""Bad bodies, headers and paths, and what the caller is told about them. Pictures and arrays are next door."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
 pytestmark = pytest.mark.anyio
 
@@ -102,99 +97,6 @@ async def test_bad_options_of_sample_are_refused(service: Any, body: dict[str, A
     reply = await service.post("/sample", body)
     assert reply.status_code == 422
     assert reply.json()["detail"].startswith(detail)
-
-
-def png(array: NDArray[np.uint8], **options: Any) -> str:
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG", **options)
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def two_frames() -> str:
-    file = io.BytesIO()
-    first, second = (Image.fromarray(np.full((8, 8), shade, np.uint8)) for shade in (0, 255))
-    first.save(file, "PNG", save_all=True, append_images=[second])
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def huge_header() -> str:
-    """A PNG that says it has 4 gigapixels."""
-    data = bytearray(base64.b64decode(png(np.zeros((8, 8), np.uint8))))
-    data[16:24] = (65535).to_bytes(4, "big") * 2
-    import zlib
-
-    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
-    return base64.b64encode(bytes(data)).decode()
-
-
-GIF = base64.b64encode(b"GIF89a\x08\x00\x08\x00\x80\x00\x00").decode()
-PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
-    "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "a picture of 8 x 9 pixels, expected 8 x 8"),
-    "colour for grey": (lambda: png(np.zeros((8, 8, 3), np.uint8)), "mode RGB, the model's 1 channel(s) take L, 1"),
-    "two frames": (two_frames, "a picture of 2 frames"),
-    "a bomb": (huge_header, "not a PNG or JPEG picture that is read here"),
-    "another format": (lambda: GIF, "not a PNG or JPEG"),
-    "half a file": (lambda: png(np.zeros((8, 8), np.uint8))[:60], "picture"),
-    "no base64": (lambda: "not base64!", 'not base64: "not base64!"'),
-    "a data URI": (lambda: "data:image/png;base64,AAAA", "not base64"),
-    "pixels of another size": (lambda: [[[0]] * 8] * 9, "expected (N, 8, 8, 1)"),
-    "a pixel of 256": (lambda: [[[256]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): should be less"),
-    "a pixel of 1.5": (lambda: [[[1.5]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): not an integer"),
-    "a pixel that is true": (lambda: [[[True]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): not an"),
-}
-
-
-@pytest.mark.parametrize("case", PICTURES)
-async def test_a_bad_picture_is_refused_by_row(service: Any, case: str) -> None:
-    make, detail = PICTURES[case]
-    reply = await service.post("/models/digits/encode", {"inputs": [make()]})
-    assert reply.status_code == 422
-    assert detail in reply.json()["detail"]
-
-
-def npy(array: NDArray[Any], **options: Any) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, **options)
-    return file.getvalue()
-
-
-def lying_header(shape: str) -> bytes:
-    return npy(np.zeros((1, 30))).replace(b"(1, 30)", shape.encode())
-
-
-ARRAYS: dict[str, tuple[bytes, int, str]] = {
-    "another width": (npy(np.zeros((2, 29))), 422, "shape (2, 29), expected (N, 30)"),
-    "no rows": (npy(np.zeros((0, 30))), 422, "no rows"),
-    "NaN": (npy(np.full((1, 30), np.nan)), 422, "row 0, feature 'mean radius': not finite: nan"),
-    "text": (npy(np.array([["1.5"] * 30])), 422, "dtype <U3 is not one of numbers"),
-    "booleans": (npy(np.ones((1, 30), bool)), 422, "dtype bool is not one of numbers"),
-    "objects": (npy(np.array([[None] * 30]), allow_pickle=True), 422, "dtype object is not one of numbers"),
-    "records": (npy(np.zeros(3, [("a", "f8")])), 422, "is not one of numbers"),
-    "half the data": (npy(np.zeros((1, 30)))[:-8], 400, "232 bytes of data are not an array (1, 30) of float64"),
-    "a shape of terabytes": (lying_header("(10**12,30)"), 400, "not an npy file"),
-    "a shape beyond its data": (lying_header("(9, 30)"), 400, "are not an array (9, 30)"),
-    "a negative size": (lying_header("(-1,30)"), 400, "are not an array"),
-    "no npy": (b"PK\x03\x04 and the rest", 400, "not an npy file"),
-    "nothing": (b"", 400, "not an npy file"),
-}
-
-
-@pytest.mark.parametrize("case", ARRAYS)
-async def test_a_bad_array_is_refused(service: Any, case: str) -> None:
-    body, status, detail = ARRAYS[case]
-    reply = await service.http.post("/elbo", content=body, headers={"content-type": "application/x-npy"})
-    assert reply.status_code == status
-    assert detail in reply.json()["detail"]
-
-
-@pytest.mark.parametrize(
-    ("query", "detail"),
-    [("num_sample=16", "num_sample: unknown field"), ("alpha=nan", "alpha: not finite"), ("seed=x", "seed: ")],
-)
-async def test_a_bad_option_of_an_array_is_refused(service: Any, query: str, detail: str) -> None:
-    content, headers = npy(np.ones((1, 30))), {"content-type": "application/x-npy"}
-    reply = await service.http.post(f"/elbo?{query}", content=content, headers=headers)
-    assert (reply.status_code, reply.json()["detail"][: len(detail)]) == (422, detail)
 
 
 async def test_options_of_a_json_request_do_not_stand_in_the_query(service: Any) -> None:

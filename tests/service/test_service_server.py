@@ -155,3 +155,14 @@ def test_20_mb_of_nothing_are_refused_in_under_a_second_and_the_memory_stays_fla
     assert seconds < 1.0
     assert peak_memory(process.popen.pid) - before < 3 * len(body)  # the body itself, and no tree of it
     assert httpx.get(f"{url}/readyz").status_code == 200
+
+
+def test_the_graph_that_probes_a_device_is_one_that_runs(tmp_path: Path) -> None:
+    import numpy as np
+
+    from vaekit.runtime import device
+
+    graph = tmp_path / "probe.onnx"
+    graph.write_bytes(device._PROBE)
+    [y] = device.open_session(graph, "cpu").run(["y"], {"x": np.ones(1, np.float32)})
+    assert y == [-1.0]

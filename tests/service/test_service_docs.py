@@ -1,0 +1,65 @@
+"""docs/wire.md and docs/service.md: their requests are run, and what they list is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.problems import ANSWERS
+from service.settings import Settings
+from vaekit.client.wire import ElboReply, Reply
+
+pytestmark = pytest.mark.anyio
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+WIRE, SERVICE = (DOCS / "wire.md").read_text(), (DOCS / "service.md").read_text()
+REQUESTS = re.findall(r"```http\nPOST (\S+)\n\n(.*?)```", WIRE, re.DOTALL)
+
+
+def test_there_is_a_request_of_each_kind() -> None:
+    assert {path.rpartition("/")[2] for path, _ in REQUESTS} == {"encode", "decode", "sample", "elbo"}
+
+
+@pytest.mark.parametrize(("path", "body"), REQUESTS)
+async def test_every_request_of_the_wires_page_is_answered(service: Any, path: str, body: str) -> None:
+    reply = await service.post(path, body)
+    assert reply.status_code == 200, reply.text
+
+
+def test_the_wires_page_has_every_field_of_an_elbo_reply() -> None:
+    fields = set(ElboReply.model_fields) - set(Reply.model_fields)
+    assert fields == set(re.findall(r"^\| `(\w+)` \|", WIRE, re.MULTILINE))
+
+
+def test_the_wires_page_has_every_status_and_title() -> None:
+    rows = dict(re.findall(r"^\| (\d{3}) \| (.*) \|$", WIRE, re.MULTILINE))
+    told = {kind for kind in ANSWERS.values() if kind.status != 499}
+    assert {str(kind.status) for kind in told} | {"405"} == set(rows)
+    assert all(kind.title in rows[str(kind.status)] for kind in told)
+
+
+async def test_the_wires_page_has_every_path(service: Any) -> None:
+    for path in {
+        re.sub(r"^/models/\{name\}(/versions/\{version\})?", "", route.path) for route in service.api.routes()
+    }:
+        assert path in WIRE
+
+
+def test_the_services_page_has_every_setting_with_its_default_and_its_reason() -> None:
+    rows = re.findall(r"^\| `VAE_(\w+)` \| (.*?) \| (.*) \|$", SERVICE, re.MULTILINE)
+    assert {name.lower(): (default, reason) for name, default, reason in rows} == {
+        name: (shown(field.default), field.description) for name, field in Settings.model_fields.items()
+    }
+
+
+def shown(default: Any) -> str:
+    return "none" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
+
+
+async def test_the_services_page_has_every_metric(service: Any) -> None:
+    text = (await service.http.get("/metrics")).text
+    names = set(re.findall(r"^# TYPE (vae_\w+?)(?:_created)? ", text, re.MULTILINE))
+    assert names == set(re.findall(r"`(vae_\w+)`", SERVICE)) | {"vae_http_requests", "vae_rows"} & names
