@@ -39,7 +39,7 @@ def _check(data: memoryview, message: str, name: str, depth: int) -> None:
         raise ForbiddenGraph(f"{name}: graphs nested more than 32 deep")
     children = _CHILDREN.get(message, {})
     for field, value in _fields(data):
-        if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value == 1)):
+        if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)):
             raise ForbiddenGraph(f"{name}: keeps weights in external data")
         if not isinstance(value, memoryview):
             continue
@@ -55,6 +55,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < len(data):
         key, at = _varint(data, at)
         kind = key & 7
+        if key >> 32:  # a parser that keeps 32 bits would see another field than this one
+            raise ValueError("a tag longer than 32 bits")
         if kind == 0:
             number, at = _varint(data, at)
             yield key >> 3, number

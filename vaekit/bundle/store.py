@@ -130,7 +130,7 @@ def publish(root: Path | str, manifest: Manifest, files: Mapping[str, bytes]) ->
 
 def _publish_as_next(home: Path, temp: Path, manifest: Manifest) -> Manifest:
     while True:
-        taken = versions(home.parent, home.name)
+        taken = [int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name)]  # whole or not
         manifest = manifest.model_copy(update={"version": max(taken, default=0) + 1})
         _write(temp / MANIFEST_FILE, manifest.to_json().encode())
         for folder in (*(p for p in temp.rglob("*") if p.is_dir()), temp):

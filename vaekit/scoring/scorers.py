@@ -174,7 +174,8 @@ class RemoteScorer:
 def _joined(parts: Sequence[Scores]) -> Scores:
     """Scores of consecutive rows as one."""
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Scores)}
-    return Scores(**{name: None if some[0] is None else np.concatenate(some) for name, some in columns.items()})
+    joined: dict[str, Any] = {n: None if some[0] is None else np.concatenate(some) for n, some in columns.items()}
+    return Scores(**joined)
 
 
 def check_alpha(alpha: float) -> None:

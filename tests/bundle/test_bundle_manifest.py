@@ -1,0 +1,103 @@
+"""manifest.json: what a reader takes and what it refuses, and the schema that says so to others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+import vaekit.bundle
+from vaekit.bundle import Manifest
+from vaekit.bundle.manifest import Name
+from vaekit.bundle.store import read_manifest
+from vaekit.errors import FormatError
+
+SCHEMA = Path(vaekit.bundle.__file__).with_name("manifest.schema.json")
+RENEW = "import json; from vaekit.bundle import Manifest; print(json.dumps(Manifest.model_json_schema(), indent=2))"
+
+
+@pytest.fixture
+def written(tiny) -> dict[str, Any]:
+    return json.loads(tiny.manifest.to_json())
+
+
+def test_a_manifest_comes_back_as_it_was_written(tiny):
+    assert Manifest.model_validate_json(tiny.manifest.to_json()) == tiny.manifest
+
+
+@pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
+def test_the_committed_manifests_come_back_as_they_were_written(bundle, request):
+    model = request.getfixturevalue(bundle)
+    assert (model.bundle.source / "manifest.json").read_text() == model.manifest.to_json()
+
+
+def test_fields_of_a_newer_minor_format_are_ignored_at_every_level(tiny, written):
+    newer = {**written, "format": "1.7", "novel": 1, "likelihood": {**written["likelihood"], "novel": {}}}
+    newer["input"]["columns"][0]["novel"] = []
+    read = Manifest.model_validate(newer)
+    assert read.format == "1.7"
+    assert read.model_copy(update={"format": tiny.manifest.format}) == tiny.manifest
+
+
+@pytest.mark.parametrize("version", ["2.0", "10.0", "0.9", "1", "1.x", "", None, 1.0])
+def test_another_major_format_is_refused(written, tmp_path, version):
+    (tmp_path / "manifest.json").write_text(json.dumps({**written, "format": version}))
+    with pytest.raises(FormatError, match="format: "):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no manifest.json"), (b"", "Invalid JSON"), (b"[]", "should be an object"), (b'{"format": "1.0"', "JSON")],
+)
+def test_what_is_no_manifest_is_a_format_error_that_names_the_folder(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(FormatError, match=message) as caught:
+        read_manifest(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a-b_c", "breast-cancer", "a" * 64])
+def test_a_name_is_lower_case_letters_digits_hyphens_and_underscores(name):
+    assert TypeAdapter(Name).validate_python(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "-a", "_a", "A", "a b", "a/b", "..", ".a", "a.b", "a" * 65, "ä", "a\n", "a%2f"])
+def test_every_other_name_is_refused(name):
+    with pytest.raises(ValidationError):
+        TypeAdapter(Name).validate_python(name)
+
+
+@pytest.mark.parametrize("file", ["../x", "/etc/passwd", "a/b", "..", "", "A", "x\n", "a\\b"])
+def test_a_file_lies_beside_the_manifest_and_nowhere_else(written, file):
+    written["golden"]["file"] = file
+    with pytest.raises(ValidationError, match=r"golden.file"):
+        Manifest.model_validate(written)
+
+
+def test_two_columns_of_one_name_are_refused(written):
+    written["input"]["columns"].append({"name": "a"})
+    with pytest.raises(ValidationError, match="two columns of one name: 'a'"):
+        Manifest.model_validate(written)
+
+
+def test_every_signed_file_is_listed(tiny):
+    assert {part.file for part in tiny.manifest.files} == set(tiny.files) - {"report/card.md"}
+
+
+def test_the_published_schema_is_the_models():
+    renew = f"it is renewed by:  python -c '{RENEW}' > vaekit/bundle/manifest.schema.json"
+    assert json.loads(SCHEMA.read_text()) == Manifest.model_json_schema(), renew
+
+
+@pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
+def test_the_committed_manifests_fit_the_published_schema(bundle, request):
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    manifest = request.getfixturevalue(bundle).bundle.source / "manifest.json"
+    jsonschema.validate(json.loads(manifest.read_text()), schema)

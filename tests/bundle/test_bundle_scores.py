@@ -1,0 +1,84 @@
+"""Calibration against a count by hand, and the laws of the default draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaekit.bundle import Calibration, default_eps
+from vaekit.errors import InputError, NotResolvable
+
+# Few distinct values, so that ties are common.
+SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
+
+
+@given(SCORES, SCORES)
+def test_a_p_value_is_the_share_of_held_out_scores_at_least_as_odd_with_the_row_among_them(held_out, scores):
+    calibration = Calibration.of(held_out)
+    counted = [(1 + sum(h >= s for h in held_out)) / (1 + len(held_out)) for s in scores]
+    np.testing.assert_array_equal(calibration.p_value(scores), counted)
+
+
+@given(SCORES, st.floats(0.01, 0.99))
+def test_a_verdict_is_the_p_value_at_most_alpha(held_out, alpha):
+    calibration = Calibration.of(held_out)
+    p_value = calibration.p_value(held_out)
+    if alpha < 1 / (len(held_out) + 1):
+        with pytest.raises(NotResolvable):
+            calibration.is_anomaly(p_value, alpha)
+    else:
+        np.testing.assert_array_equal(calibration.is_anomaly(p_value, alpha), p_value <= alpha)
+
+
+@given(SCORES, st.floats(0.05, 0.95))
+def test_of_the_held_out_rows_and_one_more_at_most_alpha_are_called_anomalies(scores, alpha):
+    """Exchangeability at work: leave each row out in turn, and count how often it is called an anomaly."""
+    n = len(scores)
+    if n < 2 or alpha < 1 / n:
+        return
+    left_out = [Calibration.of(np.delete(scores, i)).p_value([scores[i]])[0] for i in range(n)]
+    assert np.mean(np.asarray(left_out) <= alpha) <= alpha
+
+
+def test_the_smallest_alpha_is_named_where_a_smaller_one_is_asked_for():
+    calibration = Calibration.of(np.arange(72.0))
+    calibration.check_alpha(1 / 73)
+    with pytest.raises(NotResolvable, match=r"^alpha: 0.01 cannot be told by 72 calibration rows; .* is 0.0136986$"):
+        calibration.check_alpha(0.01)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 2.0, float("nan")])
+def test_an_alpha_that_is_none_is_refused(alpha):
+    with pytest.raises(InputError, match="is not between 0 and 1"):
+        Calibration.of([1.0]).check_alpha(alpha)
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"), [([], "no held-out scores"), ([1.0, np.nan], "not finite"), ([np.inf], "not finite")]
+)
+def test_a_calibration_needs_finite_scores(scores, message):
+    with pytest.raises(InputError, match=message):
+        Calibration.of(scores)
+
+
+@pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
+def test_default_draws_have_mean_0_and_mean_square_1_in_every_dimension_at_every_k(bundle, request):
+    base = request.getfixturevalue(bundle).bundle.noise()
+    for k in range(2, len(base) + 1):
+        eps = default_eps(base, k)
+        assert eps.shape == (k, base.shape[1])
+        np.testing.assert_allclose(eps.mean(axis=0), 0.0, atol=1e-12)
+        np.testing.assert_allclose(np.square(eps).mean(axis=0), 1.0, rtol=1e-12)
+
+
+def test_default_draws_come_from_the_first_k_base_draws_alone():
+    base = np.random.default_rng(0).standard_normal((8, 3))
+    np.testing.assert_array_equal(default_eps(base, 5), default_eps(base[:5], 5))
+
+
+@pytest.mark.parametrize("k", [-1, 0, 1, 9])
+def test_a_k_that_the_base_draws_have_not_is_refused(k):
+    with pytest.raises(InputError, match=f"num_samples: {k} is not between 2 and 8"):
+        default_eps(np.zeros((8, 3)), k)

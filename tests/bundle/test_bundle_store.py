@@ -1,0 +1,317 @@
+"""models/<name>/<version>/: written whole or not at all, never over an old one; read verified or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vaekit.bundle import find, models, open_bundle, publish, versions
+from vaekit.errors import ForbiddenGraph, FormatError, IntegrityError, UnknownModel
+
+
+@pytest.fixture
+def published(tiny, tmp_path: Path) -> Path:
+    """The folder of tiny/1."""
+    publish(tmp_path, tiny.manifest, tiny.files)
+    return tmp_path / "tiny" / "1"
+
+
+def test_what_was_published_is_found_and_read_back(tiny, published, tmp_path):
+    assert models(tmp_path) == ["tiny"]
+    assert versions(tmp_path, "tiny") == [1]
+    assert find(tmp_path, "tiny") == find(tmp_path, "tiny", 1) == published
+    with open_bundle(published) as bundle:
+        assert bundle.manifest == tiny.manifest
+        np.testing.assert_array_equal(bundle.noise(), np.arange(8.0).reshape(4, 2))
+        assert list(bundle.golden()) == ["x"]
+        assert [c.n for c in bundle.calibrations().values()] == [3]
+        assert bundle.graph("encode").read_bytes() == tiny.files["encoder.onnx"]
+    assert (published / "report" / "card.md").read_bytes() == b"# tiny"
+
+
+def test_each_publication_gets_the_next_version(tiny, tmp_path):
+    assert [publish(tmp_path, tiny.manifest, tiny.files).version for _ in range(3)] == [1, 2, 3]
+    shutil.rmtree(tmp_path / "tiny" / "2")
+    assert publish(tmp_path, tiny.manifest, tiny.files).version == 4
+    assert find(tmp_path, "tiny").name == "4"
+    assert versions(tmp_path, "tiny") == [1, 3, 4]
+
+
+def test_versions_are_ordered_as_numbers(tiny, tmp_path):
+    for _ in range(11):
+        publish(tmp_path, tiny.manifest, tiny.files)
+    assert versions(tmp_path, "tiny") == list(range(1, 12))
+
+
+@pytest.mark.timeout(20)
+def test_a_half_written_version_is_not_listed_and_not_written_over(tiny, published, tmp_path):
+    half = tmp_path / "tiny" / "2"
+    half.mkdir()
+    (half / "encoder.onnx").write_bytes(b"being copied by somebody else")
+    assert versions(tmp_path, "tiny") == [1]
+    assert publish(tmp_path, tiny.manifest, tiny.files).version == 3
+    assert [path.name for path in half.iterdir()] == ["encoder.onnx"]
+    assert published.is_dir()
+
+
+def test_what_is_no_version_is_not_listed(published, tmp_path):
+    for name in ("0", "01", "-1", "latest", ".writing-x", "1.5", "9999999999"):
+        shutil.copytree(published, tmp_path / "tiny" / name)
+    shutil.copytree(tmp_path / "tiny", tmp_path / ".hidden")
+    shutil.copytree(tmp_path / "tiny", tmp_path / "Upper")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    assert versions(tmp_path, "tiny") == [1]
+    assert models(tmp_path) == ["tiny"]
+
+
+def test_no_folder_of_models_is_no_models(tmp_path):
+    assert models(tmp_path / "none") == []
+    assert versions(tmp_path / "none", "tiny") == []
+
+
+@pytest.mark.parametrize("name", ["..", "../tiny", "tiny/", "TINY", "", ".", "tiny/1", "a\0b"])
+def test_a_name_that_no_model_can_have_is_unknown_and_touches_no_path(published, tmp_path, name):
+    assert published.is_dir()
+    assert versions(tmp_path, name) == []
+    with pytest.raises(UnknownModel, match="names match"):
+        find(tmp_path, name)
+
+
+def test_an_unknown_model_or_version_lists_those_there_are(published, tmp_path):
+    assert published.is_dir()
+    with pytest.raises(UnknownModel, match=r"^no model 'other'; there are: tiny$"):
+        find(tmp_path, "other")
+    with pytest.raises(UnknownModel, match=r"^no version 2 of 'tiny'; there are: 1$"):
+        find(tmp_path, "tiny", 2)
+    with pytest.raises(UnknownModel, match="there are: none"):
+        find(tmp_path / "none", "tiny")
+
+
+def test_the_copy_is_private_and_goes_with_the_bundle(published):
+    bundle = open_bundle(published)
+    folder = bundle.path("encoder.onnx").parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.is_relative_to(published)
+    bundle.close()
+    assert not folder.exists()
+
+
+def test_what_changes_after_opening_changes_nothing(tiny, published):
+    with open_bundle(published) as bundle:
+        (published / "encoder.onnx").write_bytes(b"tampered later")
+        assert bundle.graph("encode").read_bytes() == tiny.files["encoder.onnx"]
+
+
+SIGNED = ("encoder.onnx", "decoder.onnx", "noise.npy", "golden.npz", "calibration.npz")
+
+
+@pytest.mark.parametrize("file", SIGNED)
+def test_a_file_that_differs_in_one_bit_is_refused_by_name(published, file):
+    data = bytearray((published / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (published / file).write_bytes(data)
+    with pytest.raises(IntegrityError, match=f"{file}: sha256"):
+        open_bundle(published)
+
+
+@pytest.mark.parametrize("file", SIGNED)
+@pytest.mark.parametrize("how", ["missing", "truncated", "a folder", "a dangling link", "a link in a circle"])
+def test_a_file_that_is_not_all_there_is_refused_by_name(published, file, how):
+    path = published / file
+    whole = path.read_bytes()
+    path.unlink()
+    if how == "truncated":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif how == "a folder":
+        path.mkdir()
+    elif how != "missing":
+        path.symlink_to("nothing" if how == "a dangling link" else file)
+    with pytest.raises(IntegrityError, match=file):
+        open_bundle(published)
+
+
+def test_a_graph_behind_a_link_is_taken_for_what_it_holds(tiny, published, tmp_path):
+    elsewhere = tmp_path / "elsewhere.onnx"
+    shutil.move(published / "encoder.onnx", elsewhere)
+    (published / "encoder.onnx").symlink_to(elsewhere)
+    with open_bundle(published) as bundle:
+        assert not bundle.graph("encode").is_symlink()
+        elsewhere.write_bytes(b"something else")
+        assert bundle.graph("encode").read_bytes() == tiny.files["encoder.onnx"]
+    with pytest.raises(IntegrityError, match=r"encoder.onnx: sha256"):
+        open_bundle(published)
+
+
+def test_a_signed_graph_of_a_foreign_domain_is_refused(tiny, tmp_path):
+    from onnx import helper
+
+    from tests.bundle.conftest import model_of
+    from vaekit.bundle.store import digest
+
+    evil = model_of([helper.make_node("Identity", ["x"], ["y"], domain="com.evil")]).SerializeToString()
+    operations = dict(tiny.manifest.operations)
+    operations["encode"] = operations["encode"].model_copy(update={"sha256": digest(evil)})
+    manifest = tiny.manifest.model_copy(update={"operations": operations})
+    publish(tmp_path, manifest, {**tiny.files, "encoder.onnx": evil})
+    with pytest.raises(ForbiddenGraph, match=r"com.evil"):
+        open_bundle(tmp_path / "tiny" / "1")
+
+
+def test_a_bundle_of_a_newer_major_format_is_refused_before_its_files_are_touched(published):
+    manifest = json.loads((published / "manifest.json").read_text())
+    (published / "manifest.json").write_text(json.dumps({**manifest, "format": "2.0"}))
+    (published / "encoder.onnx").unlink()
+    with pytest.raises(FormatError, match="format"):
+        open_bundle(published)
+
+
+def test_base_draws_of_another_shape_are_refused(tiny, tmp_path):
+    manifest = tiny.manifest.model_copy(update={"latent_dim": 3})
+    publish(tmp_path, manifest, tiny.files)
+    with (
+        open_bundle(tmp_path / "tiny" / "1") as bundle,
+        pytest.raises(FormatError, match=r"\(4, 2\), expected \(4, 3\)"),
+    ):
+        bundle.noise()
+
+
+def test_a_refused_bundle_leaves_no_copy_behind(published, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "copies"))
+    (tmp_path / "copies").mkdir()
+    (published / "golden.npz").unlink()
+    with pytest.raises(IntegrityError):
+        open_bundle(published)
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_a_publication_that_fails_leaves_nothing(tiny, tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        publish(tmp_path, tiny.manifest, tiny.files)
+    assert list((tmp_path / "tiny").iterdir()) == []
+
+
+PREAMBLE = """
+    import json, os, sys
+    from pathlib import Path
+    from vaekit.bundle import Manifest, open_bundle, publish, versions
+
+    root, given = Path(sys.argv[1]), Path(sys.argv[2])
+    manifest = Manifest.model_validate_json((given / "manifest.json").read_bytes())
+    files = {p.relative_to(given).as_posix(): p.read_bytes() for p in given.rglob("*") if p.is_file()}
+    del files["manifest.json"]
+"""
+
+PUBLISH_20 = """
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps([publish(root, manifest, files).version for _ in range(20)]))
+"""
+
+# A child per step: the parent has one thread, so that a fork is safe. Audit events tell of every file that is opened
+# for writing, every folder made and every rename; fsync has none, and is wrapped.
+KILL_AT_EVERY_STEP = """
+    STEPS = ("open", "os.mkdir", "os.chmod", "os.rename", "fsync", "torn")
+
+    def die_at(step, torn):
+        count = 0
+
+        def at(event, handle=None):
+            nonlocal count
+            if count == step:
+                if torn and handle is not None and os.path.isfile(f"/proc/self/fd/{handle}"):
+                    os.truncate(f"/proc/self/fd/{handle}", os.fstat(handle).st_size // 2)
+                os._exit(9)
+            count += 1
+
+        def audit(event, arguments):
+            if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+                return
+            if event in STEPS:
+                at(event)
+
+        real = os.fsync
+
+        def fsync(handle):
+            at("fsync", handle)
+            real(handle)
+
+        os.fsync = fsync
+        sys.addaudithook(audit)
+
+    def attempt(step, torn):
+        child = os.fork()
+        if child == 0:
+            die_at(step, torn)
+            publish(root, manifest, files)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    steps = 0
+    for torn in (False, True):
+        step = 0
+        while True:
+            before = versions(root, "tiny")
+            code = attempt(step, torn)
+            assert code in (0, 9), code
+            for version in versions(root, "tiny"):
+                open_bundle(root / "tiny" / str(version)).close()
+            added = set(versions(root, "tiny")) - set(before)
+            assert len(added) == (1 if code == 0 else len(added)) and len(added) <= 1
+            print(step, torn, code, sorted(added))
+            steps += 1
+            if code == 0:
+                break
+            step += 1
+    print("steps", steps)
+"""
+
+
+def script(body: str, root: Path, given: Path) -> subprocess.Popen[str]:
+    code = textwrap.dedent(PREAMBLE) + textwrap.dedent(body)
+    command = [sys.executable, "-c", code, str(root), str(given)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_that_publish_twenty_times_each_get_forty_versions(published, tmp_path):
+    root = tmp_path / "shared"
+    both = [script(PUBLISH_20, root, published) for _ in range(2)]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    taken = []
+    for process in both:
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        taken += json.loads(out)
+    assert sorted(taken) == versions(root, "tiny") == list(range(1, 41))
+    for version in taken:
+        open_bundle(root / "tiny" / str(version)).close()
+        assert json.loads((root / "tiny" / str(version) / "manifest.json").read_text())["version"] == version
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs fork and /proc")
+def test_a_kill_at_any_step_leaves_no_broken_version(published, tmp_path):
+    process = script(KILL_AT_EVERY_STEP, tmp_path / "killed", published)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    lines = out.splitlines()
+    files = len(list(published.rglob("*.*")))
+    assert int(lines[-1].split()[1]) > 2 * (2 * files + 3)  # an open and an fsync of each file, and more, twice
+    listed = [line for line in lines[:-1] if not line.endswith("[]")]
+    assert len(listed) <= 4  # the two that ran to their end, and the two that died after the rename
