@@ -117,9 +117,8 @@ def export_graphs(vae: VAE, x: Tensor, latent_dim: int) -> dict[Operation, Expor
         x: two or more raw rows to trace with.
         latent_dim: Z.
     """
-    vae = vae.eval()
     feeds = graph_inputs(vae, x[:3], latent_dim, num_samples=2, seed=0)
-    return {operation: _export(vae, operation, feeds[operation]) for operation in feeds}
+    return {operation: export_graph(vae, operation, feeds[operation]) for operation in feeds}
 
 
 def _module(vae: VAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
@@ -144,16 +143,30 @@ _FILES: dict[Operation, str] = {
 }
 
 
-def _export(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> ExportedGraph:
-    module, names = _module(vae, operation)
+def export_graph(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> ExportedGraph:
+    """One operation's graph, with free N (and K), traced with these inputs."""
+    module, names = _module(vae.eval(), operation)
     n, k = torch.export.Dim("N"), torch.export.Dim("K")
     shapes = {name: {0: n, 1: k} if name == "eps" else {0: n} for name in feeds}
+    model = quiet_export(module, feeds, names, shapes)
+    return ExportedGraph(
+        _FILES[operation],
+        model.SerializeToString(deterministic=True),
+        tuple(_signature(value) for value in model.graph.input),
+        tuple(_signature(value) for value in model.graph.output),
+    )
+
+
+def quiet_export(
+    module: nn.Module, feeds: dict[str, Tensor], outputs: tuple[str, ...], shapes: dict[str, dict[int, Any]]
+) -> onnx.ModelProto:
+    """The module as an ONNX model without metadata, the exporter's remarks about itself unsaid."""
     with _Quiet():
         program = torch.onnx.export(
             module.eval(),
             tuple(feeds.values()),
             input_names=list(feeds),
-            output_names=list(names),
+            output_names=list(outputs),
             dynamic_shapes=tuple(shapes.values()),
             opset_version=OPSET,
             dynamo=True,
@@ -162,13 +175,7 @@ def _export(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> Exporte
             verbose=False,
         )
     assert program is not None
-    model = _strip(program.model_proto)
-    return ExportedGraph(
-        _FILES[operation],
-        model.SerializeToString(deterministic=True),
-        tuple(_signature(value) for value in model.graph.input),
-        tuple(_signature(value) for value in model.graph.output),
-    )
+    return _strip(program.model_proto)
 
 
 def _strip(model: onnx.ModelProto) -> onnx.ModelProto:

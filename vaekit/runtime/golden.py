@@ -1,7 +1,7 @@
 """Replays golden rows: the graphs must give here what they gave at export. Knows arrays by name, not what they mean.
 
-golden.npz holds, for each operation, its inputs as `<operation>.in.<name>`, its outputs as `<operation>.out.<name>`, and
-where an output is not in nats or latent units, the size of one unit of it, by column, as `<operation>.unit.<name>`.
+golden.npz holds, for each operation, its inputs as `<operation>.in.<name>`, its outputs as `<operation>.out.<name>`,
+and where an output is not in nats or latent units, the size of one unit of it, by column, as `<operation>.unit.<name>`.
 """
 
 from __future__ import annotations

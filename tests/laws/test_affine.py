@@ -1,0 +1,69 @@
+"""x -> a x + b in any column, standardisation refitted: the ELBO moves by -sum log|a| exactly, the KL not at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.training.models import Case, case, standard_eps
+from training.build import build
+from training.data import Rows
+from training.export import export_graph, graph_inputs
+from training.vae import VAE
+
+Array = NDArray[np.float64]
+MAPS = {
+    "units": (np.array([1000.0, 1e-6, 3.6, 1 / 25.4, 0.01]), np.zeros(5)),
+    "offsets of 1e9": (np.array([1.0, 1e4, 1.0, 3.0, 2.0]), np.array([1e9, -1e9, 1e9, 0.0, 1e9])),
+    "signs": (np.array([-1.0, 1.0, -30.0, 1.0, -0.5]), np.array([0.0, 1.0, 10.0, -5.0, 0.0])),
+}
+KINDS = ["gaussian, scale from the network", "gaussian, a scale for each feature", "gaussian, a fixed scale"]
+
+
+def _base(kind: str) -> Case:
+    """The case on columns of ordinary size, so that adding 1e9 costs no more than float64's rounding of it."""
+    one = case(kind)
+    x = (one.rows.x - one.rows.x.mean(axis=0)) / one.rows.x.std(axis=0) * np.array([1.0, 0.5, 2.0, 5.0, 1.0])
+    return _rebuilt(one, Rows(x, one.rows.columns, one.rows.anomaly), np.ones(5))
+
+
+def _rebuilt(one: Case, rows: Rows, a: Array) -> Case:
+    """The same weights on mapped rows, standardisation and floors refitted; a negative a mirrors its column."""
+    vae = build(one.config, rows, np.arange(len(rows.x)))
+    floors = dict(vae.likelihood.named_buffers())
+    vae.encoder.load_state_dict(one.vae.encoder.state_dict())
+    vae.decoder.load_state_dict(one.vae.decoder.state_dict())
+    vae.likelihood.load_state_dict({**one.vae.likelihood.state_dict(), **floors})
+    sign = torch.from_numpy(np.sign(a)).float()
+    with torch.no_grad():
+        first, last = vae.encoder[0], vae.decoder[-1]  # type: ignore[index]  # Sequentials
+        first.weight.mul_(sign)
+        last.weight[: len(a)].mul_(sign[:, None])
+        last.bias[: len(a)].mul_(sign)
+    return Case(one.config, rows, vae.eval())
+
+
+def _exported(vae: VAE, rows: Rows, z: int) -> dict[str, Array]:
+    x = torch.from_numpy(rows.x)
+    graph = export_graph(vae, "elbo", graph_inputs(vae, x[:3], z, 2, 0)["elbo"])
+    session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+    names = [out.name for out in graph.outputs]
+    eps = standard_eps(4, z, len(x)).numpy()
+    return dict(zip(names, session.run(names, {"x": rows.x, "eps": eps}), strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", MAPS)
+def test_an_affine_map_moves_the_exported_elbo_by_its_log_determinant(kind: str, name: str) -> None:
+    a, b = MAPS[name]
+    one = _base(kind)
+    mapped = _rebuilt(one, Rows(a * one.rows.x + b, one.rows.columns, one.rows.anomaly), a)
+    before, after = (_exported(c.vae, c.rows, c.latent_dim) for c in (one, mapped))
+    tolerance = 1e-5 * (1 + np.abs(before["log_likelihood"]) + np.abs(before["kl"]))
+    shift = -np.log(np.abs(a)).sum()
+    for term in ("elbo", "log_likelihood", "log_evidence"):
+        assert (np.abs(after[term] - before[term] - shift) <= tolerance).all(), term
+    assert (np.abs(after["kl"] - before["kl"]) <= tolerance).all()

@@ -1,0 +1,68 @@
+"""The promise of the p-value: on rows like the calibration rows, false alarms come at a rate of alpha at most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import betabinom, chisquare
+
+from vaekit.bundle import Calibration
+from vaekit.runtime import Model
+
+SPLITS, CALIBRATION = 400, 72
+ALPHAS = (0.05, 0.1, 0.3)
+
+
+@pytest.fixture(scope="module")
+def scores(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores of the bundle's own calibration and test rows: never trained on, 143 of them."""
+    from training.config import Config
+    from training.data import load
+    from training.split import split
+
+    config = Config.model_validate(breast_cancer.manifest.provenance.config)
+    rows = load(config.data)
+    parts = split(rows, config.data, config.training.seed)
+    held_out = np.r_[parts.calibration, parts.test]
+    assert len(held_out) == 143
+    assert len(benign_rows) == sum(len(p) for p in (parts.train, parts.validation, held_out))
+    return breast_cancer.elbo(rows.x[held_out]).score
+
+
+def _false_alarms(scores: NDArray[np.float64], alpha: float) -> NDArray[np.intp]:
+    """Alarms among the rows left over, for each of many random splits."""
+    rng = np.random.default_rng(0)
+    counts = []
+    for _ in range(SPLITS):
+        order = rng.permutation(scores)
+        calibration = Calibration.of(order[:CALIBRATION])
+        alarms = calibration.is_anomaly(calibration.p_value(order[CALIBRATION:]), alpha)
+        counts.append(int(alarms.sum()))
+    return np.array(counts)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_the_mean_false_alarm_rate_is_at_most_alpha(scores: NDArray[np.float64], alpha: float) -> None:
+    left = len(scores) - CALIBRATION
+    assert _false_alarms(scores, alpha).mean() / left <= alpha
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_counts_follow_their_beta_binomial_law(scores: NDArray[np.float64], alpha: float) -> None:
+    """With l = floor(alpha (n + 1)) alarms among m rows are BetaBinomial(m, l, n + 1 - l)."""
+    left = len(scores) - CALIBRATION
+    rank = int(np.floor(alpha * (CALIBRATION + 1) + 1e-9))
+    law = betabinom(left, rank, CALIBRATION + 1 - rank)
+    edges = np.unique(law.ppf(np.linspace(0, 1, 9)[1:-1]).astype(int))
+    counts = _false_alarms(scores, alpha)
+    seen = np.histogram(counts, np.r_[-1, edges, left] + 0.5)[0]
+    expected = np.diff(np.r_[0.0, law.cdf(edges), 1.0]) * SPLITS
+    assert expected.min() > 5
+    assert chisquare(seen, expected).pvalue > 0.001
+
+
+def test_the_smallest_alpha_still_alarms(scores: NDArray[np.float64]) -> None:
+    calibration = Calibration.of(scores)
+    odd = calibration.p_value([scores.max() + 1.0])
+    assert calibration.is_anomaly(odd, calibration.smallest_alpha).all()

@@ -1,0 +1,101 @@
+"""Every function that is exported against float64, from -200 to 200, in torch and in ONNX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training import functional
+from training.export import quiet_export
+
+GRID = np.unique(np.concatenate([np.linspace(-200, 200, 4001), np.linspace(-1, 1, 801), np.geomspace(1e-8, 200, 400)]))
+Reference = Callable[[float], float]
+
+
+def softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def logaddexp(x: float) -> float:
+    a, b = x, 0.5 * x - 3
+    return max(a, b) + math.log1p(math.exp(-abs(a - b)))
+
+
+FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Reference]] = {
+    "softplus": (functional.softplus, softplus),
+    "log_sigmoid": (functional.log_sigmoid, lambda x: -softplus(-x)),
+    "log1p of exp(-|x|)": (lambda x: functional.log1p(torch.exp(-x.abs())), lambda x: math.log1p(math.exp(-abs(x)))),
+    "log p(1) of Bernoulli": (lambda x: functional.bernoulli_log_prob(torch.ones_like(x), x), lambda x: -softplus(-x)),
+    "log p(0) of Bernoulli": (lambda x: functional.bernoulli_log_prob(torch.zeros_like(x), x), lambda x: -softplus(x)),
+    "logaddexp": (lambda x: functional.logaddexp(x, 0.5 * x - 3), logaddexp),
+}
+
+
+class _Apply(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+@pytest.fixture(scope="module", params=FUNCTIONS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def _exact(name: str) -> NDArray[np.float64]:
+    return np.array([FUNCTIONS[name][1](float(x)) for x in GRID.astype(np.float32)])
+
+
+def _relative_error(got: NDArray[np.floating], want: NDArray[np.float64]) -> float:
+    """Largest error in units of the value; values below float32's normal numbers count as absolute."""
+    return float((np.abs(got.astype(np.float64) - want) / np.maximum(np.abs(want), np.finfo(np.float32).tiny)).max())
+
+
+def test_torch_gives_the_float64_value(name: str) -> None:
+    got = FUNCTIONS[name][0](torch.from_numpy(GRID.astype(np.float32))).numpy()
+    off = _relative_error(got, _exact(name)) if name != "logaddexp" else np.abs(got - _exact(name)).max()
+    assert off < 1e-5
+
+
+def test_onnx_gives_the_float64_value(name: str) -> None:
+    x = torch.from_numpy(GRID.astype(np.float32))
+    model = quiet_export(_Apply(FUNCTIONS[name][0]), {"x": x}, ("y",), {"x": {0: torch.export.Dim("N")}})
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    got = session.run(None, {"x": x.numpy()})[0]
+    off = _relative_error(got, _exact(name)) if name != "logaddexp" else np.abs(got - _exact(name)).max()
+    assert off < 1e-5
+
+
+def test_gradients_are_finite_everywhere(name: str) -> None:
+    x = torch.from_numpy(GRID.astype(np.float32)).requires_grad_()
+    FUNCTIONS[name][0](x).sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_log_mean_exp_holds_where_exp_overflows() -> None:
+    x = torch.tensor([[1000.0, 1000.0, -1000.0], [-5e17, -5e17, -6e17]], dtype=torch.float64)
+    got = functional.log_mean_exp(x)
+    assert got.tolist() == pytest.approx([1000 + math.log(2 / 3), -5e17 + math.log(2 / 3)])
+
+
+def test_normal_cdf_is_scipys() -> None:
+    from scipy.stats import norm
+
+    x = torch.linspace(-5, 5, 101, dtype=torch.float64)
+    np.testing.assert_allclose(functional.normal_cdf(x).numpy(), norm.cdf(x.numpy()), atol=1e-15)
+
+
+def test_softplus_inverse_inverts() -> None:
+    for y in (1e-6, 0.5, 1.0, 30.0):
+        assert softplus(functional.softplus_inverse(y)) == pytest.approx(y, rel=1e-9)

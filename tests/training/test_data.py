@@ -1,0 +1,165 @@
+"""Rows from every source, and what is refused of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import csv, parquet
+
+from training.config import Data
+from training.data import Rows, load
+from training.infer import infer
+from vaekit.errors import InputError
+
+X = np.random.default_rng(0).standard_normal((12, 3))
+LABEL = np.arange(12) % 4 == 0
+
+
+def table(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / f"rows.{kind}"
+    columns = {"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "odd": LABEL.astype(np.int64)}
+    if kind == "csv":
+        csv.write_csv(pa.table(columns), path)
+    elif kind == "parquet":
+        parquet.write_table(pa.table(columns), path)
+    elif kind == "npz":
+        np.savez(path, X=X, odd=LABEL.astype(int))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_every_table_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
+    rows = load(Data(source=str(table(tmp_path, kind)), label="odd"))
+    np.testing.assert_allclose(rows.x, X)
+    assert rows.anomaly.tolist() == LABEL.tolist()
+    assert len(rows.columns) == 3
+
+
+def test_npy_columns_are_numbered(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X.astype(np.float32))
+    rows = load(Data(source=str(tmp_path / "x.npy")))
+    assert rows.columns == ("x0", "x1", "x2")
+    assert rows.x.dtype == np.float64
+
+
+def test_a_folder_of_parquet_is_one_table(tmp_path: Path) -> None:
+    for i in range(2):
+        parquet.write_table(pa.table({"a": X[:, 0]}), tmp_path / f"{i}.parquet")
+    assert len(load(Data(source=str(tmp_path))).x) == 24
+
+
+def test_pictures_come_from_npy_npz_and_folders(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 5, 6), dtype=np.uint8)
+    np.save(tmp_path / "p.npy", pictures)
+    np.savez(tmp_path / "p.npz", X=pictures, odd=np.array([0, 0, 1, 0]))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    for name in ("p.npy", "p.npz", "folder"):
+        rows = load(Data(source=str(tmp_path / name), label="odd" if name == "p.npz" else None))
+        assert (rows.x == pictures[..., None]).all()
+        assert rows.anomaly.sum() == (name == "p.npz")
+
+
+def test_grey_and_colour_pictures_become_colour(tmp_path: Path) -> None:
+    Image.new("L", (3, 2), 7).save(tmp_path / "a.png")
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "b.png")
+    rows = load(Data(source=str(tmp_path)))
+    assert rows.x.shape == (2, 2, 3, 3)
+    assert rows.x[0, 0, 0].tolist() == [7, 7, 7]
+
+
+def test_built_in_sets_are_what_they_say() -> None:
+    tumours, digits = load(Data(source="breast-cancer", label="malignant")), load(Data(source="digits"))
+    assert tumours.x.shape == (569, 30)
+    assert tumours.anomaly.sum() == 212
+    assert digits.x.shape == (1797, 8, 8, 1)
+    assert digits.x.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n3,\n", "row 1, feature 'b': missing value"),
+        ("a,b\n1,2\n3,inf\n", "row 1, feature 'b': not finite: inf"),
+        ("a,b\n1,2\n3,n/a!\n", "row 0, feature 'b': not a number: '2'"),
+        ("a,b\n1,true\n3,false\n", "feature 'b': not a number"),
+        ("a,b\n1,2\n3\n", "Expected 2 columns"),
+    ],
+)
+def test_a_bad_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "bad.csv").write_text(text)
+    with pytest.raises(InputError, match=said.replace("(", r"\(")):
+        load(Data(source=str(tmp_path / "bad.csv")))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"label": "none"}, "no column 'none'; there are: a, b, c, odd"),
+        ({"exclude": ("zz",)}, "no column 'zz'"),
+        ({"split": "time:zz"}, "no column 'zz'"),
+        ({"label": "odd", "anomalies": ("yes",)}, "no row has a value of data.anomalies"),
+        ({"exclude": ("a", "b", "c", "odd")}, "no columns left"),
+    ],
+)
+def test_wrong_columns_are_named(tmp_path: Path, config: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load(Data(source=str(table(tmp_path, "csv")), **config))  # type: ignore[arg-type]  # a table of cases
+
+
+@pytest.mark.parametrize("name", ["none.csv", "rows.xls", "folder"])
+def test_an_unknown_source_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "rows.xls").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError):
+        load(Data(source=str(tmp_path / name)))
+
+
+def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    Image.new("L", (3, 2)).save(tmp_path / "a.png")
+    Image.new("L", (2, 2)).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"b\.png: 2 x 2 pixels, where a\.png has 2 x 3"):
+        load(Data(source=str(tmp_path)))
+
+
+def test_a_false_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="not a picture"):
+        load(Data(source=str(tmp_path)))
+
+
+def test_labels_of_any_type_are_compared_as_values(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("a,l\n1,normal\n2,attack\n")
+    assert load(Data(source=str(path), label="l", anomalies=("attack",))).anomaly.tolist() == [False, True]
+    path.write_text("a,l\n1,0.0\n2,1.0\n")
+    assert load(Data(source=str(path), label="l")).anomaly.tolist() == [False, True]
+
+
+def test_the_digest_changes_with_any_cell() -> None:
+    rows = Rows(X, ("a", "b", "c"), LABEL)
+    other = X.copy()
+    other[3, 1] = np.nextafter(other[3, 1], 9)
+    assert rows.digest() == Rows(X.copy(), ("a", "b", "c"), LABEL).digest()
+    assert rows.digest() != Rows(other, ("a", "b", "c"), LABEL).digest()
+
+
+def test_inference_leaves_text_out_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "Pump 7.csv").write_text("when,load\nmonday,1\ntuesday,2\n")
+    tree, remarks = infer(str(tmp_path / "Pump 7.csv"))
+    assert tree["name"] == "pump-7"
+    assert tree["data"]["exclude"] == ["when"]
+    assert "when" in remarks[0]
+
+
+def test_inference_binarises_grey_pictures_alone(tmp_path: Path) -> None:
+    for name, values in (("grey", (0, 100)), ("bw", (0, 255))):
+        np.save(tmp_path / f"{name}.npy", np.array(values, dtype=np.uint8).reshape(2, 1, 1))
+        tree, _ = infer(str(tmp_path / f"{name}.npy"))
+        assert tree["likelihood"]["binarize"] == ("threshold" if name == "grey" else "none")

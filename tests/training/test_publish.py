@@ -1,0 +1,220 @@
+"""A run from end to end: what is published, what it holds, and what keeps it from being published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.training.models import case
+from training import evaluate, run
+from training.config import Config, load_config, make_config
+from training.data import load
+from training.loop import Look
+from training.publish import _golden_rows, base_draws
+from training.run import Listener, train
+from training.split import split
+from vaekit.bundle import find, models, versions
+from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
+from vaekit.errors import ConfigError, DeviceError, InputError, MissingExtra, TrainingError
+from vaekit.runtime import Model
+
+QUICK = ["training.steps=60", "network.hidden=[8]", "network.latent_dim=3", "draws.default=4"]
+
+
+def table_config(tmp_path: Path, *overrides: str) -> Config:
+    """60 rows, one column constant, one label."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 4)) * np.array([1, 1e4, 1e-3, 1]) + 5
+    odd = np.arange(60) % 12 == 0
+    x[odd] += 40
+    np.savez(tmp_path / "rows.npz", X=np.column_stack([x, np.full(60, 3.0)]), odd=odd.astype(int))
+    tree = {"name": "table", "data": {"source": str(tmp_path / "rows.npz"), "label": "odd"}}
+    return make_config(tree, [*QUICK, *overrides])
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, Config]:
+    folder = tmp_path_factory.mktemp("table")
+    config = table_config(folder)
+    return folder / "models", train(config, folder / "models"), config
+
+
+def test_what_is_published_can_be_loaded_and_says_what_made_it(table: tuple[Path, Manifest, Config]) -> None:
+    root, manifest, config = table
+    folder = find(root, "table", 1)
+    with Model.load(folder, device="cpu") as model:
+        assert model.manifest == manifest
+    assert load_config(folder / "config.toml") == config
+    assert manifest.provenance.rows == {"train": 33, "validation": 5, "calibration": 11, "test": 6, "anomalies": 5}
+    assert manifest.provenance.data_sha256 == load(config.data).digest()
+    assert manifest.provenance.versions["torch"] == torch.__version__
+    assert manifest.draws.default == 4
+    assert set(manifest.operations) == {"encode", "prior", "decode", "observe", "elbo", "surprise"}
+
+
+def test_constant_columns_are_named_and_stated(table: tuple[Path, Manifest, Config]) -> None:
+    root, manifest, _ = table
+    assert isinstance(manifest.input, VectorSpec)
+    constants = {column.name: column.constant for column in manifest.input.columns if column.constant}
+    assert list(constants) == ["x4"]
+    assert constants["x4"].value == 3.0  # type: ignore[union-attr]  # filtered above
+    assert constants["x4"].scale == pytest.approx(3e-6)  # type: ignore[union-attr]  # filtered above
+    assert "`x4`" in (find(root, "table") / "report" / "model-card.md").read_text()
+
+
+def test_the_report_is_drawn(table: tuple[Path, Manifest, Config]) -> None:
+    report = find(table[0], "table") / "report"
+    pictures = sorted(path.name for path in report.glob("*.png"))
+    assert pictures == ["latents.png", "loss.png", "reconstructions.png", "samples.png", "scores.png"]
+    for name in pictures:
+        with Image.open(report / name) as picture:
+            assert picture.width > 300
+            assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 5
+    card = (report / "model-card.md").read_text()
+    assert "exchangeable" in card
+    assert f"{table[1].metrics['elbo'].value:.6g}" in card
+
+
+def test_calibration_scores_are_those_of_the_calibration_rows(table: tuple[Path, Manifest, Config]) -> None:
+    root, _, config = table
+    rows = load(config.data)
+    parts = split(rows, config.data, config.training.seed)
+    with Model.load(find(root, "table"), device="cpu") as model:
+        calibration = model.calibration()
+        assert not isinstance(calibration, str)
+        np.testing.assert_allclose(calibration.scores, np.sort(model.elbo(rows.x[parts.calibration]).score), rtol=1e-6)
+        assert calibration.n == len(parts.calibration)
+        assert isinstance(model.calibration(num_samples=5), str)
+        assert isinstance(model.calibration(seed=1), str)
+
+
+def test_metrics_use_independent_draws_and_state_their_error(table: tuple[Path, Manifest, Config]) -> None:
+    root, manifest, config = table
+    rows = load(config.data)
+    parts = split(rows, config.data, config.training.seed)
+    with Model.load(find(root, "table"), device="cpu") as model:
+        bound = evaluate.independent(model, rows.x[parts.test], config.training.seed)
+    assert manifest.metrics["elbo"].value == pytest.approx(bound.elbo.mean())
+    error = bound.elbo.std(ddof=1) / np.sqrt(len(bound))
+    assert manifest.metrics["elbo"].standard_error == pytest.approx(error)
+    assert manifest.metrics["auroc"].value > 0.9
+    assert 0 <= manifest.metrics["parity"].value < 1e-4
+
+
+def test_the_same_config_gives_the_same_bundle(tmp_path: Path, table: tuple[Path, Manifest, Config]) -> None:
+    _, first, config = table
+    second = train(config, tmp_path)
+    assert second.operations == first.operations  # digests of the graphs
+    assert second.golden == first.golden
+    assert second.calibration == first.calibration
+    assert second.metrics == first.metrics
+
+
+def test_training_again_makes_a_new_version_and_leaves_the_old(tmp_path: Path) -> None:
+    config = make_config(
+        {"name": "binary", "data": {"source": str(bits(tmp_path))}, "likelihood": {"name": "bernoulli"}}, QUICK
+    )
+    for _ in range(2):
+        manifest = train(config, tmp_path / "models")
+    assert manifest.version == 2
+    assert versions(tmp_path / "models", "binary") == [1, 2]
+    assert isinstance(manifest.input, VectorSpec)
+    assert {column.kind for column in manifest.input.columns} == {"binary"}
+    with Model.load(tmp_path / "models" / "binary", device="cpu") as model:
+        assert np.isin(model.sample(20, seed=0, observe=True).samples, (0, 1)).all()
+        assert model.decode(np.zeros((1, 3))).scale is None
+        with pytest.raises(InputError, match=r"row 0, feature 'x0': not 0 or 1: 0\.5"):
+            model.elbo([[0.5] * 5])
+
+
+def bits(tmp_path: Path) -> Path:
+    np.save(tmp_path / "bits.npy", (np.random.default_rng(0).random((60, 5)) < 0.4).astype(float))
+    return tmp_path / "bits.npy"
+
+
+def test_colour_pictures_are_trained_and_served(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.random.default_rng(0).integers(0, 256, (40, 4, 3, 3), dtype=np.uint8))
+    tree = {"name": "colour", "data": {"source": str(tmp_path / "p.npy")}}
+    config = make_config(tree, [*QUICK, "likelihood.name=bernoulli", "likelihood.binarize=threshold"])
+    manifest = train(config, tmp_path)
+    assert manifest.input == ImageSpec(height=4, width=3, channels=3)
+    assert manifest.likelihood.threshold == 127.5
+    assert manifest.metrics["bits_per_dim"].value > 0
+    with Model.load(tmp_path / "colour", device="cpu") as model:
+        assert model.sample(2, seed=1).samples.shape == (2, 4, 3, 3)
+        same = model.elbo(np.full((1, 4, 3, 3), 128, dtype=np.uint8)).elbo
+        assert model.elbo(np.full((1, 4, 3, 3), 255, dtype=np.uint8)).elbo == same  # both binarise to ones
+
+
+@pytest.mark.parametrize("kind", ["gaussian, scale from the network", "bernoulli, colour"])
+def test_golden_inputs_are_nobodys_rows(kind: str) -> None:
+    one = case(kind)
+    golden = _golden_rows(one.vae, one.rows, one.latent_dim, seed=0)
+    known = {row.tobytes() for row in one.rows.x}
+    assert not any(row.tobytes() in known for row in golden)
+    assert golden.dtype == one.rows.x.dtype
+
+
+def test_graphs_that_differ_from_torch_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "LARGEST_PARITY", 1e-12)
+    with pytest.raises(TrainingError, match="the graphs differ from torch"):
+        train(table_config(tmp_path), tmp_path / "models")
+    assert models(tmp_path / "models") == []
+
+
+def test_stopping_by_ctrl_c_publishes_nothing(tmp_path: Path) -> None:
+    def stop(_: Look) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_look=stop))
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_missing_package_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(run, "NEEDED", ("onnx", "no_such_package"))
+    with pytest.raises(MissingExtra, match=r"no_such_package does not import.*vaekit\[training\]"):
+        train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_step=steps.append))
+    assert steps == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no CUDA")
+def test_cuda_that_is_not_there_is_an_error_not_a_silent_cpu(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="torch sees no CUDA devices"):
+        train(table_config(tmp_path), tmp_path / "models", device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_on_cuda_publishes(tmp_path: Path) -> None:
+    assert train(table_config(tmp_path), tmp_path / "models", device="cuda").version == 1
+
+
+def test_gaussian_on_pictures_is_refused_by_name(tmp_path: Path) -> None:
+    config = make_config({"name": "m", "data": {"source": "digits"}}, QUICK)
+    with pytest.raises(ConfigError, match="'gaussian' is not offered for pictures"):
+        train(config, tmp_path)
+
+
+def test_grey_pixels_without_a_threshold_are_refused(tmp_path: Path) -> None:
+    config = make_config({"name": "m", "data": {"source": "digits"}, "likelihood": {"name": "bernoulli"}}, QUICK)
+    with pytest.raises(InputError, match=r"row 0, pixel \(0, 2, 0\): 80 is neither 0 nor 255.*binarize = 'threshold'"):
+        train(config, tmp_path)
+
+
+def test_grey_columns_without_a_threshold_are_refused(tmp_path: Path) -> None:
+    config = table_config(tmp_path, "likelihood.name=bernoulli")
+    with pytest.raises(InputError, match=r"row 0, feature 'x0': .* is neither 0 nor 1.*'gaussian'"):
+        train(config, tmp_path)
+
+
+def test_base_draws_are_quasi_random_normals() -> None:
+    draws = base_draws(5, 256, seed=0)
+    assert np.isfinite(draws).all()
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.02)
+    np.testing.assert_allclose(np.square(draws).mean(axis=0), 1, atol=0.05)
+    assert np.array_equal(draws, base_draws(5, 256, seed=0))
