@@ -53,9 +53,10 @@ def test_sigterm_finishes_what_is_in_flight_and_exits_with_0(serve: Any) -> None
     body = json.dumps({"inputs": [ROW]}).encode()
     with open_request(url, body) as connection:
         wait_in_flight(url, 1)
-        process.popen.send_signal(signal.SIGTERM)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.popen.wait(0.5)
+        for _ in range(2):  # some supervisors send two
+            process.popen.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.popen.wait(0.5)
         connection.sendall(body)
         reply = b"".join(iter(lambda: connection.recv(65536), b""))
     assert reply.startswith(b"HTTP/1.1 200 OK")
@@ -71,8 +72,6 @@ def test_while_it_drains_readyz_says_503_and_requests_are_still_answered(serve: 
         pass
     assert httpx.get(f"{url}/readyz").json()["detail"] == "shutting down"
     assert httpx.post(f"{url}/elbo", json={"inputs": [ROW]}).status_code == 200
-    process.popen.send_signal(signal.SIGTERM)  # some supervisors send two
-    assert httpx.get(f"{url}/healthz").status_code == 200
     process.popen.send_signal(signal.SIGINT)
     assert process.popen.wait(30) == 0
 
