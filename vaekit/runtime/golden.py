@@ -38,6 +38,8 @@ def replay(run: Run, bundle: Bundle, providers: tuple[str, ...]) -> None:
         if not feeds or not wanted:
             raise FormatError(f"{bundle.source}: {operation} has no golden rows")
         got = run(operation, feeds)
+        if wanted.keys() != got.keys():
+            raise FormatError(f"{bundle.source}: golden rows of {operation} have other outputs than its graph")
         for name, want in wanted.items():
             _compare(f"{bundle.source}: {operation}: {name}", got[name], want, tolerance, units.get(name, _ONE))
 
@@ -49,6 +51,8 @@ def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray
 def _compare(what: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolerance, unit: NDArray[Any]) -> None:
     if got.shape != want.shape:
         raise GoldenMismatch(f"{what}: shape {got.shape}, golden {want.shape}")
+    if not (np.isfinite(want).all() and np.isfinite(unit).all()):  # nothing could differ from them
+        raise GoldenMismatch(f"{what}: golden is not finite")
     allowed = tolerance.absolute * unit + tolerance.relative * np.abs(want.astype(np.float64))
     off = np.abs(got.astype(np.float64) - want) - allowed
     if off.max(initial=-1.0) > 0:

@@ -1,0 +1,305 @@
+"""A loaded model answers the same whatever surrounds a row, and only what is finite."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError, NotFinite
+from vaekit.runtime import Elbo, Model, Posterior, model
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+BUNDLES = ["breast_cancer", "digits"]
+
+
+@pytest.fixture(params=BUNDLES)
+def loaded(request) -> Model:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def rows(loaded, benign_rows, digit_images) -> NDArray[Any]:
+    return benign_rows if loaded.spec.kind == "vector" else digit_images[:400]
+
+
+def assert_same(a: Any, b: Any) -> None:
+    for name, got in a.arrays().items():
+        want = getattr(b, name)
+        assert (got is None) == (want is None), name
+        if got is not None:
+            np.testing.assert_allclose(got, want, **CLOSE, err_msg=name)
+
+
+def answers(loaded: Model, rows: Any) -> list[Any]:
+    z = loaded.encode(rows).mu
+    return [loaded.encode(rows), loaded.decode(z), loaded.elbo(rows), loaded.elbo(rows, features=True)]
+
+
+def test_shapes_and_types_are_those_of_the_manifest(loaded, rows):
+    n, z, shape = len(rows), loaded.manifest.latent_dim, loaded.spec.row_shape
+    posterior, decoded, elbo, surprise = answers(loaded, rows)
+    assert posterior.mu.shape == posterior.sigma.shape == (n, z)
+    assert (posterior.sigma > 0).all()
+    assert decoded.mean.shape == (n, *shape)
+    assert (decoded.scale is None) == (loaded.manifest.likelihood.name == "bernoulli")
+    for name in ("elbo", "log_likelihood", "kl", "log_evidence", "score"):
+        assert getattr(elbo, name).shape == (n,)
+    assert elbo.feature_log_likelihood is None
+    assert surprise.feature_log_likelihood.shape == (n, *shape)
+    for operation, graph in loaded.manifest.operations.items():
+        assert {out.name for out in graph.outputs} == set(loaded._outputs[operation])
+
+
+def test_an_answer_does_not_depend_on_the_rows_around_it(loaded, rows):
+    together = answers(loaded, rows)
+    order = np.random.default_rng(0).permutation(len(rows))
+    shuffled = answers(loaded, rows[order])
+    for one, other in zip(together, shuffled, strict=True):
+        assert_same(type(one)(**{n: None if a is None else a[order] for n, a in one.arrays().items()}), other)
+    for i in (0, 7, len(rows) - 1):
+        alone = answers(loaded, rows[i : i + 1])
+        for one, other in zip(together, alone, strict=True):
+            assert_same(one[i : i + 1], other)
+
+
+def test_an_outlier_in_the_batch_changes_nothing_for_the_others(breast_cancer, benign_rows):
+    mates = np.vstack([np.full((1, 30), 1e300), benign_rows[:5], np.full((1, 30), -1e308)])
+    assert_same(breast_cancer.elbo(mates, features=True)[1:6], breast_cancer.elbo(benign_rows[:5], features=True))
+
+
+def test_chunks_are_joined_to_what_one_call_gives(loaded, rows, monkeypatch):
+    whole = [*answers(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
+    sizes = []
+    real = Model.run
+    monkeypatch.setattr(Model, "run", lambda *a: (sizes.append(len(next(iter(a[2].values())))), real(*a))[1])
+    monkeypatch.setattr(model, "MAX_ELEMENTS", 7 * loaded.spec.dim)
+    chunked = [*answers(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
+    assert max(sizes) == 7
+    for one, other in zip(whole, chunked, strict=True):
+        assert_same(one, other)
+
+
+def test_a_chunk_is_never_less_than_a_row(loaded, rows, monkeypatch):
+    monkeypatch.setattr(model, "MAX_ELEMENTS", 1)
+    assert len(loaded.elbo(rows[:3])) == 3
+
+
+def test_elbo_is_the_likelihood_less_the_kl_and_the_score_its_negative(loaded, rows):
+    got = loaded.elbo(rows)
+    np.testing.assert_allclose(got.elbo, got.log_likelihood - got.kl, rtol=1e-6, atol=1e-4)
+    np.testing.assert_array_equal(got.score, -got.elbo)
+    assert (got.kl >= 0).all()
+
+
+def test_features_sum_to_the_log_likelihood(loaded, rows):
+    got = loaded.elbo(rows, features=True)
+    total = got.feature_log_likelihood.reshape(len(rows), -1).sum(axis=1)
+    np.testing.assert_allclose(total, got.log_likelihood, rtol=1e-5, atol=1e-3)
+    assert_same(Elbo(**{**got.arrays(), "feature_log_likelihood": None}), loaded.elbo(rows))
+
+
+def test_the_importance_weighted_bound_is_never_below_the_elbo_at_any_k(loaded, rows):
+    some = rows[:40]
+    for k in (2, 3, 4, 5, 8, 16, 31, 64, 128, loaded.manifest.draws.maximum):
+        got = loaded.elbo(some, num_samples=k)
+        slack = 1e-5 * (1 + np.abs(got.log_likelihood) + got.kl)  # float32 in the graph
+        assert (got.log_evidence >= got.elbo - slack).all(), k
+
+
+def test_the_default_draws_make_the_bound_tighter_as_they_grow(loaded, rows):
+    gap = [np.mean(got.log_evidence - got.elbo) for got in (loaded.elbo(rows[:40], num_samples=k) for k in (2, 256))]
+    assert gap[1] > gap[0]
+
+
+def test_default_draws_repeat_and_a_seed_repeats_its_own(loaded, rows):
+    assert_same(loaded.elbo(rows), loaded.elbo(rows))
+    assert_same(loaded.elbo(rows, seed=3), loaded.elbo(rows, seed=3))
+    assert (loaded.elbo(rows, seed=3).log_likelihood != loaded.elbo(rows, seed=4).log_likelihood).any()
+    np.testing.assert_array_equal(loaded.draws(4, 3), loaded.draws(4, 3))
+
+
+def test_k_draws_of_the_manifests_default_are_the_default(loaded, rows):
+    assert_same(loaded.elbo(rows), loaded.elbo(rows, num_samples=loaded.manifest.draws.default))
+
+
+def test_draws_given_outright_are_used_shared_or_per_row(loaded, rows):
+    some = rows[:6]
+    shared = loaded.draws(5, seed=1)
+    per_row = np.broadcast_to(shared, (6, *shared.shape))
+    want = loaded.elbo(some, num_samples=5, seed=1)
+    assert_same(loaded.elbo(some, eps=shared), want)
+    assert_same(loaded.elbo(some, eps=per_row), want)
+    each = np.random.default_rng(0).standard_normal((6, 1, loaded.manifest.latent_dim))
+    alone = loaded.elbo(some[2:3], eps=each[2])
+    assert_same(loaded.elbo(some, eps=each)[2:3], alone)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 99), (5, 4, 8), (0, 8)])
+def test_draws_of_another_shape_are_refused(breast_cancer, benign_rows, shape):
+    with pytest.raises(InputError, match="eps: shape"):
+        breast_cancer.elbo(benign_rows[:2], eps=np.zeros(shape))
+
+
+@pytest.mark.parametrize("k", [-1, 0, 1, 257])
+def test_a_k_out_of_range_is_refused(loaded, rows, k):
+    for options in ({}, {"seed": 1}):
+        with pytest.raises(InputError, match=f"num_samples: {k} is not between 2 and 256"):
+            loaded.elbo(rows, num_samples=k, **options)
+
+
+def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
+    for observe in (False, True):
+        few, many = loaded.sample(5, seed=7, observe=observe), loaded.sample(50, seed=7, observe=observe)
+        assert_same(many[:5], few)
+        assert (loaded.sample(5, seed=8, observe=observe).samples != few.samples).any()
+
+
+def test_a_sample_is_the_mean_of_its_code_or_a_draw_around_it(loaded):
+    mean, draw = loaded.sample(20, seed=7), loaded.sample(20, seed=7, observe=True)
+    np.testing.assert_array_equal(mean.latents, draw.latents)
+    np.testing.assert_allclose(loaded.decode(mean.latents).mean, mean.samples, **CLOSE)
+    assert (mean.samples != draw.samples).any()
+
+
+def test_a_temperature_scales_the_noise_of_the_prior(loaded):
+    warm, cold = loaded.sample(20, seed=7, temperature=0.5), loaded.sample(20, seed=7, temperature=0.0)
+    np.testing.assert_allclose(warm.latents, 0.5 * loaded.sample(20, seed=7).latents, rtol=1e-6)
+    np.testing.assert_array_equal(cold.latents, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n: 0 is not at least 1"),
+        ({"temperature": -1.0}, "temperature: -1.0"),
+        ({"temperature": float("nan")}, "temperature: nan"),
+        ({"temperature": float("inf")}, "temperature: inf"),
+    ],
+)
+def test_samples_that_cannot_be_are_refused(loaded, options, message):
+    with pytest.raises(InputError, match=message):
+        loaded.sample(**{"n": 1, "seed": 0, **options})
+
+
+def test_a_huge_temperature_still_gives_finite_samples(loaded):
+    got = loaded.sample(5, seed=0, temperature=1e30)
+    assert np.isfinite(got.samples).all()
+    assert np.abs(got.latents).max() <= model.MAX_LATENT
+
+
+@pytest.mark.parametrize(
+    ("z", "message"),
+    [
+        ([[0.0] * 7], r"latents: shape \(1, 7\), expected \(N, 8\)"),
+        ([0.0] * 8, r"latents: shape \(8,\), expected \(N, 8\)"),
+        (np.empty((0, 8)), r"latents: shape \(0, 8\), expected \(N, 8\) with N >= 1"),
+        ([[0.0] * 7 + [float("nan")]], r"row 0, latent 7: not within .*: nan"),
+        ([[0.0] * 8, [1e7] + [0.0] * 7], r"row 1, latent 0: not within \+-1e\+06: 10000000.0"),
+        ([[0.0] * 8, [0.0]], r"latents: expected numbers \(N, 8\)"),
+        ([["x"] * 8], r"latents: expected numbers \(N, 8\)"),
+        ([[None] * 8], r"row 0, latent 0: not within .*: nan"),
+        ([[10**400] * 8], r"latents: expected numbers \(N, 8\)"),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(breast_cancer, z, message):
+    with pytest.raises(InputError, match=message):
+        breast_cancer.decode(z)
+
+
+def test_codes_at_the_limit_are_decoded_to_finite_numbers(loaded):
+    z = np.full((2, loaded.manifest.latent_dim), model.MAX_LATENT) * [[1.0], [-1.0]]
+    got = loaded.decode(z)
+    assert np.isfinite(got.mean).all()
+    assert got.scale is None or (np.isfinite(got.scale).all() and (got.scale > 0).all())
+
+
+@pytest.mark.parametrize("value", [1e300, -1e308, np.finfo(float).max, 5e-324, -0.0, 2.0**63])
+@pytest.mark.parametrize("where", ["every column", "one column"])
+def test_every_finite_row_gets_finite_numbers(breast_cancer, benign_rows, value, where):
+    row = np.full((1, 30), value) if where == "every column" else benign_rows[:1].copy()
+    row[0, 3] = value
+    for k in (2, 16, 256):
+        got = breast_cancer.elbo(row, num_samples=k, features=True)
+        assert all(np.isfinite(a).all() for a in got.arrays().values())
+    posterior = breast_cancer.encode(row)
+    assert np.isfinite(posterior.mu).all()
+    assert (posterior.sigma > 0).all()
+
+
+def test_the_farther_out_a_row_is_the_odder_it_is(breast_cancer, benign_rows):
+    rows = np.repeat(benign_rows[:1], 4, axis=0)
+    rows[:, 3] *= [1.0, 1e2, 1e4, 1e6]
+    assert (np.diff(breast_cancer.elbo(rows).score) > 0).all()
+
+
+def test_extreme_pictures_get_finite_numbers(digits):
+    for picture in (np.zeros((1, 8, 8, 1), np.uint8), np.full((1, 8, 8, 1), 255, np.uint8)):
+        got = digits.elbo(picture, features=True)
+        assert all(np.isfinite(a).all() for a in got.arrays().values())
+
+
+def test_rows_may_be_lists_or_objects(breast_cancer, benign_rows):
+    rows = benign_rows[:3]
+    objects = [dict(zip(breast_cancer.spec.names, row, strict=True)) for row in rows.tolist()]
+    for form in (rows.tolist(), objects):
+        assert_same(breast_cancer.elbo(form), breast_cancer.elbo(rows))
+
+
+def test_a_row_with_nan_is_refused_by_name(breast_cancer, benign_rows):
+    rows = benign_rows[:3].copy()
+    rows[2, 1] = np.nan
+    for call in (breast_cancer.encode, breast_cancer.elbo):
+        with pytest.raises(InputError, match=r"row 2, feature 'mean texture': not finite: nan"):
+            call(rows)
+
+
+def test_a_graph_that_gives_nan_is_not_answered(breast_cancer, benign_rows, monkeypatch):
+    class Broken:
+        def run(self, names: list[str], feeds: Any) -> list[Any]:
+            outputs = [np.zeros((len(feeds["x"]), 8)) for _ in names]
+            outputs[1][2, 3] = np.nan
+            return outputs
+
+    monkeypatch.setitem(breast_cancer._sessions, "encode", Broken())
+    with pytest.raises(NotFinite, match="breast-cancer: encode gave a sigma that is not finite for row 2"):
+        breast_cancer.encode(benign_rows)
+
+
+def test_calls_from_many_threads_give_what_one_thread_gives(loaded, rows):
+    want = answers(loaded, rows[:64])
+
+    def ask(i: int) -> list[Any]:
+        at = slice(i % 48, i % 48 + 16)
+        return [at, *answers(loaded, rows[at]), loaded.sample(4, seed=i)]
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(ask, range(64)))
+    for i, (at, *those, sample) in enumerate(got):
+        for one, other in zip(want, those, strict=True):
+            assert_same(one[at], other)
+        assert_same(sample, loaded.sample(4, seed=i))
+
+
+def test_why_there_is_no_calibration_is_said(loaded):
+    k = loaded.manifest.draws.default
+    assert loaded.calibration().n == loaded.calibration(k).n > 50
+    assert loaded.calibration(k + 1) == f"num_samples {k + 1} has no calibration; there is one for {k}"
+    assert "draws of its own" in loaded.calibration(None, seed=1)
+
+
+def test_bits_per_dimension_are_given_over_pixels_alone(breast_cancer, digits, benign_rows, digit_images):
+    assert breast_cancer.bits_per_dim(breast_cancer.elbo(benign_rows)) is None
+    elbo = digits.elbo(digit_images)
+    np.testing.assert_allclose(digits.bits_per_dim(elbo), -elbo.elbo / (64 * np.log(2)))
+
+
+def test_results_are_sliced_and_joined_by_row():
+    parts = [Posterior(np.full((n, 2), n, np.float32), np.ones((n, 2), np.float32)) for n in (1, 2, 3)]
+    whole = Posterior.concatenate(parts)
+    assert len(whole) == 6
+    np.testing.assert_array_equal(whole[1:3].mu, parts[1].mu)
+    assert Elbo(*[np.zeros(2)] * 4)[:1].feature_log_likelihood is None
