@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,22 @@ def load(config: DataConfig) -> Rows:
         _check_column(name, table[name])
     x = np.stack([table[name].astype(np.float64) for name in columns], axis=1)
     return Rows(x, columns, _anomalies(table, config, len(x)), split_key)
+
+
+def of_array(x: NDArray[Any], names: Sequence[str] | None = None, anomaly: NDArray[np.bool_] | None = None) -> Rows:
+    """Rows of an array (N, D), or pictures (N, H, W[, C]) uint8, checked as a file's are.
+
+    Raises:
+        InputError: another shape, or a cell that is not a finite number.
+    """
+    source = _from_array(x)
+    anomaly = np.zeros(len(x), dtype=bool) if anomaly is None else anomaly
+    if source.pictures is not None:
+        return Rows(source.pictures, (), anomaly)
+    columns = tuple(names or source.columns)
+    for name, values in zip(columns, x.T, strict=True):
+        _check_column(name, values)
+    return Rows(np.ascontiguousarray(x, dtype=np.float64), columns, anomaly)
 
 
 def read(source: str) -> Source:

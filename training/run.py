@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training import build
 from training.config import Config
-from training.data import load
+from training.data import Rows, load
 from training.loop import History, Look, fit
 from training.publish import Trained, publish_run
 from training.split import split
@@ -40,8 +40,15 @@ class Listener:
     constants: Callable[[list[str]], None] = field(default=_ignore)
 
 
-def train(config: Config, models: Path | str, *, device: str = "auto", listener: Listener | None = None) -> Manifest:
-    """Train, and publish a new version of config.name under models.
+def train(
+    config: Config,
+    models: Path | str,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+    rows: Rows | None = None,
+) -> Manifest:
+    """Train, and publish a new version of config.name under models; rows stand in for the config's source.
 
     Raises:
         MissingExtra: a package that exporting will need does not import; said before training, not after.
@@ -49,17 +56,18 @@ def train(config: Config, models: Path | str, *, device: str = "auto", listener:
         ConfigError, InputError: config or rows that are refused.
         TrainingError: the objective ran away, or the graphs do not reproduce torch.
     """
-    trained = run(config, device=device, listener=listener)
+    trained = run(config, device=device, listener=listener, rows=rows)
     return publish_run(trained, models, (listener or Listener()).say)
 
 
-def run(config: Config, *, device: str = "auto", listener: Listener | None = None) -> Trained:
+def run(config: Config, *, device: str = "auto", listener: Listener | None = None, rows: Rows | None = None) -> Trained:
     """Train without publishing; see train."""
     listener = listener or Listener()
     check_imports()
     place = torch_device(device)
-    listener.say(f"reading {config.data.source}")
-    rows = load(config.data)
+    if rows is None:
+        listener.say(f"reading {config.data.source}")
+        rows = load(config.data)
     build.check(rows, config)
     parts = split(rows, config.data, config.training.seed)
     vae = build.build(config, rows, parts.train)

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,17 +162,20 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-@dataclass
+@dataclass(eq=False)
 class Bundle:
-    """A verified private copy of one version; close it when its graphs are no longer needed."""
+    """A verified private copy of one version; the copy goes when it is closed, or when nobody holds it any more."""
 
     manifest: Manifest
     source: Path
-    _copy: tempfile.TemporaryDirectory[str] = field(repr=False)
+    copy: Path = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self.close = weakref.finalize(self, shutil.rmtree, self.copy, ignore_errors=True)
 
     def path(self, file: str) -> Path:
         """A verified file by its name in the manifest."""
-        return Path(self._copy.name) / file
+        return self.copy / file
 
     def graph(self, operation: Operation) -> Path:
         return self.path(self.manifest.operations[operation].file)
@@ -196,9 +200,6 @@ class Bundle:
         with np.load(self.path(self.manifest.calibration.file), allow_pickle=False) as arrays:
             return {entry: Calibration.of(arrays[entry.array]) for entry in self.manifest.calibration.entries}
 
-    def close(self) -> None:
-        self._copy.cleanup()
-
     def __enter__(self) -> Bundle:
         return self
 
@@ -216,16 +217,16 @@ def open_bundle(folder: Path | str) -> Bundle:
     """
     source = Path(folder)
     manifest = read_manifest(source)
-    copy = tempfile.TemporaryDirectory(prefix="vaekit-")
+    bundle = Bundle(manifest, source, Path(tempfile.mkdtemp(prefix="vaekit-")))
     try:
         for part in manifest.files:
-            _copy_verified(source / part.file, Path(copy.name) / part.file, part.sha256)
-        for graph in manifest.operations.values():
-            check_graph(Path(copy.name) / graph.file)
+            _copy_verified(source / part.file, bundle.path(part.file), part.sha256)
+        for operation in manifest.operations:
+            check_graph(bundle.graph(operation))
     except BaseException:
-        copy.cleanup()
+        bundle.close()
         raise
-    return Bundle(manifest, source, copy)
+    return bundle
 
 
 def _copy_verified(source: Path, target: Path, sha256: str) -> None:

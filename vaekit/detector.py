@@ -1,0 +1,152 @@
+"""An anomaly detector in scikit-learn's manner: fit, score, predict. Knows training and runtime by their doors."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vaekit.bundle import Calibration, find
+from vaekit.errors import BundleError, InputError
+from vaekit.runtime import Model
+
+
+class Detector:
+    """Odd rows by the ELBO of a VAE, with a false-alarm rate that is set, not hoped for.
+
+    >>> detector = Detector(alpha=0.05).fit(rows)
+    >>> detector.predict(rows_to_check)
+    array([ 1,  1, -1])
+
+    Signs are those of scikit-learn's outlier detectors: lower is odder, predict gives -1 for an anomaly. p_value and
+    its verdict are split-conformal: on rows exchangeable with the held-out part of those fitted on, P(-1) <= alpha.
+
+    Args:
+        alpha: false-alarm rate of predict and decision_function.
+        likelihood: "gaussian" for real columns, "bernoulli" for columns of 0 and 1.
+        settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"].
+        random_state: seed of everything.
+        device: of training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
+
+    Attributes:
+        model_: the runtime model, after fit or of.
+        offset_: decision_function = score_samples - offset_, nats.
+        n_features_in_: D.
+    """
+
+    model_: Model
+    offset_: float
+    n_features_in_: int
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.05,
+        likelihood: str = "gaussian",
+        settings: Sequence[str] = (),
+        random_state: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.alpha = alpha
+        self.likelihood = likelihood
+        self.settings = settings
+        self.random_state = random_state
+        self.device = device
+
+    @classmethod
+    def of(cls, model: Model, *, alpha: float = 0.05) -> Self:
+        """A detector over a model that is trained already.
+
+        Raises:
+            BundleError: the model has no calibration.
+            InputError, NotResolvable: an alpha that its calibration cannot tell.
+        """
+        return cls(alpha=alpha)._take(model)
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:  # noqa: N803  scikit-learn's name
+        """Train on rows X (N, D), raw units; needs the `training` extra.
+
+        A fifth of the rows is held out for p-values, a tenth to choose when to stop, and a tenth for the figures of
+        the report.
+
+        Args:
+            X: an array or a data frame; a frame's column names become those of the features.
+            y: 1 marks known anomalies, which are kept out of training; None: all rows are taken as normal.
+
+        Raises:
+            InputError: rows that are refused, or fewer than 20 normal ones.
+            MissingExtra: the training extra is not installed.
+            NotResolvable: too few rows for this alpha.
+        """
+        from training.config import make_config
+        from training.run import train
+
+        rows = _rows(X, y)
+        tree = {
+            "name": "detector",
+            "data": {"source": "memory"},
+            "likelihood": {"name": self.likelihood},
+            "training": {"seed": self.random_state},
+        }
+        config = make_config(tree, self.settings)
+        with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
+            train(config, folder, device=self.device, rows=rows)
+            return self._take(Model.load(find(Path(folder), "detector"), device=self.device))
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
+        """ELBO of each row, (N,), in nats. Lower is odder."""
+        return self.model_.elbo(X).elbo
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
+        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
+        """-1 for an anomaly at alpha, 1 for none, (N,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
+        """fit, then predict; p-values of the rows fitted on promise nothing."""
+        return self.fit(X, y).predict(_values(X))
+
+    def p_value(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
+        """Split-conformal p-value of each row, (N,). Lower is odder."""
+        return self._calibration().p_value(-self.score_samples(X))
+
+    def _take(self, model: Model) -> Self:
+        self.model_ = model
+        self.n_features_in_ = model.spec.dim
+        calibration = self._calibration()
+        calibration.check_alpha(self.alpha)
+        alarms = int(np.floor(self.alpha * (calibration.n + 1) * (1 + 1e-12)))  # held-out scores a verdict may exceed
+        self.offset_ = -float(calibration.scores[calibration.n - alarms])
+        return self
+
+    def _calibration(self) -> Calibration:
+        found = self.model_.calibration()
+        if isinstance(found, str):
+            raise BundleError(f"{self.model_.manifest.name}: {found}")
+        return found
+
+
+def _values(X: Any) -> Any:  # noqa: N803  scikit-learn's name
+    """A data frame's numbers; anything else as it is."""
+    return X.to_numpy() if hasattr(X, "to_numpy") else X
+
+
+def _rows(X: Any, y: ArrayLike | None) -> Any:  # noqa: N803  scikit-learn's name
+    """X and y as the training room's rows."""
+    from training.data import of_array
+
+    names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+    values = np.asarray(_values(X))
+    if y is None:
+        return of_array(values, names)
+    labels = np.asarray(y)
+    if labels.shape != (len(values),):
+        raise InputError(f"y: shape {labels.shape}, expected ({len(values)},)")
+    return of_array(values, names, labels == 1)
