@@ -64,16 +64,18 @@ class _RowGroups:
     def __init__(self, writer: pq.ParquetWriter) -> None:
         self._writer = writer
         self._waiting: list[pa.RecordBatch] = []
+        self._bytes = 0
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         self._waiting.append(batch)
-        if sum(waiting.nbytes for waiting in self._waiting) >= ROW_GROUP:
+        self._bytes += batch.nbytes
+        if self._bytes >= ROW_GROUP:
             self.flush()
 
     def flush(self) -> None:
         if self._waiting:
             self._writer.write_table(pa.Table.from_batches(self._waiting))
-        self._waiting = []
+        self._waiting, self._bytes = [], 0
 
 
 def check_output(output: Path, source: Path) -> str:

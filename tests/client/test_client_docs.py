@@ -1,0 +1,35 @@
+"""What docs/client.md shows is run, and what it lists is what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vaekit.client
+from vaekit.client import ElboResult
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "client.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_every_snippet_of_the_page_runs(snippet, url):
+    code = snippet.replace("http://127.0.0.1:8000", url)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_error_of_the_room_is_in_the_table():
+    errors = {name for name in vaekit.client.__all__ if not name.endswith(("Result", "Client"))} - {"ClientError"}
+    assert errors <= set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+
+
+def test_every_field_of_an_elbo_is_in_the_table():
+    line = next(line for line in PAGE.splitlines() if line.startswith("| `elbo("))
+    fields = {field.name for field in dataclasses.fields(ElboResult)} - {"model", "version"}
+    assert fields == set(re.findall(r"`(\w+)`", line.split("|")[2]))
