@@ -11,6 +11,9 @@ from typing import Any
 
 from vaekit.errors import DeviceError, MissingExtra
 
+# Since 1.29 ONNX Runtime reports machine, process and graphs to its maker, unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
 _PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18: what a device must at least be able to open
