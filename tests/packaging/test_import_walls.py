@@ -21,6 +21,7 @@ WALLS = [
     ("vaekit.client.wire", HEAVY | {"onnxruntime", "httpx", "numpy"}),
     ("vaekit.scoring", HEAVY | {"typer"}),
     ("vaekit.cli", HEAVY | {"onnxruntime", "pyarrow", "httpx", "vaekit.runtime", "vaekit.scoring"}),
+    ("vaekit.detector", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.client"}),
     ("service.app", LEARNING | {"training", "httpx", "pyarrow", "typer", "vaekit.scoring", "vaekit.cli"}),
     ("service.settings", LEARNING | {"training", "fastapi", "onnxruntime"}),
     ("training.config", WEB | {"service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
