@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,29 @@ def test_what_is_refused_is_one_sentence_on_stderr_and_leaves_nothing(models_dir
     assert done.returncode == 1
     assert done.stderr.startswith("error: the input lacks 29 of the model's columns: 'mean texture', ")
     assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_run_that_is_stopped_by_a_signal_leaves_nothing(cancer_csv, models_dir, tmp_path, name):
+    code = f"""
+import os, signal
+from vaekit.cli import main
+from vaekit.scoring import LocalScorer
+score = LocalScorer.score
+LocalScorer.score = lambda self, x: (os.kill(os.getpid(), signal.{name}), score(self, x))[1]
+main()
+"""
+    words = ["score", "breast-cancer", cancer_csv, tmp_path / "out.csv", "--models", models_dir]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + getattr(signal, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_that_is_not_there_is_one_sentence(cancer_csv, tmp_path):
+    done = vae("score", "breast-cancer", cancer_csv, tmp_path / "out.csv", "--url", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: http://127.0.0.1:9: ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

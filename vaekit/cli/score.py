@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -29,9 +31,14 @@ def score(
     from vaekit.cli.progress import bar
     from vaekit.scoring import score_file
 
+    signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C does, so that nothing half-written stays
     with _scorer(model, models, url, key, num_samples, alpha, device) as scorer, bar("scoring") as progress:
         summary = score_file(scorer, source, output, batch_rows=batch_rows, progress=progress)
     _report(summary)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 @contextmanager
