@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from vaekit.bundle import Manifest
+from vaekit.bundle import Manifest, publish
 from vaekit.bundle.store import digest
 
 
@@ -87,3 +88,10 @@ def tiny() -> Tiny:
         }
     )
     return Tiny(manifest, {**files, "report/card.md": b"# tiny"})
+
+
+@pytest.fixture
+def published(tiny, tmp_path: Path) -> Path:
+    """The folder of tiny/1."""
+    publish(tmp_path, tiny.manifest, tiny.files)
+    return tmp_path / "tiny" / "1"

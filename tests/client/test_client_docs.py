@@ -33,3 +33,15 @@ def test_every_field_of_an_elbo_is_in_the_table():
     line = next(line for line in PAGE.splitlines() if line.startswith("| `elbo("))
     fields = {field.name for field in dataclasses.fields(ElboResult)} - {"model", "version"}
     assert fields == set(re.findall(r"`(\w+)`", line.split("|")[2]))
+
+
+def test_the_wire_comes_without_httpx_and_the_client_without_onnx_runtime():
+    code = """
+import sys
+import vaekit.client.wire
+assert "httpx" not in sys.modules
+from vaekit import AsyncClient, Client
+assert not {"onnxruntime", "pyarrow", "torch", "fastapi"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer
@@ -17,7 +18,8 @@ from sklearn.datasets import load_breast_cancer
 from tests.live import serving
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Column
-from vaekit.scoring import Scores
+from vaekit.errors import InputError
+from vaekit.scoring import Scores, score_file
 
 ABC = VectorSpec(columns=(Column(name="b"), Column(name="a"), Column(name="c", kind="binary")))
 
@@ -74,3 +76,23 @@ def cancer_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cancer") / "cancer.csv"
     pyarrow.csv.write_csv(pa.table(columns), path)
     return path
+
+
+def scored(scorer: Any, source: Path) -> pa.Table:
+    output = source.with_name("scored.parquet")
+    score_file(scorer, source, output)
+    return pq.read_table(output)
+
+
+@pytest.fixture
+def refused(scorer, tmp_path) -> Callable[[Path], str]:
+    """The message that an input is refused with; nothing may be left behind."""
+
+    def message(source: Path, by: Any = scorer) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(InputError) as caught:
+            score_file(by, source, tmp_path / "out.parquet")
+        assert sorted(tmp_path.rglob("*")) == before
+        return str(caught.value)
+
+    return message

@@ -13,18 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.scoring.conftest import scored
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.manifest import Column
-from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, score_file
 
 GOOD = pa.table({"a": [1.0, 2.0, 3.0], "b": [4, 5, 6], "c": [0, 1, 0]})
-
-
-def scored(scorer: Any, source: Path) -> pa.Table:
-    output = source.with_name("scored.parquet")
-    score_file(scorer, source, output)
-    return pq.read_table(output)
 
 
 @pytest.fixture
@@ -83,20 +77,6 @@ def test_appended_columns_hold_the_scores(scorer, csv):
 def test_a_bad_csv_cell_is_named_by_its_row_in_the_whole_file(refused, csv, cell, message):
     good = "1,2,0\n"
     assert refused(csv(f"a,b,c\n{good * 5}{cell},2,0\n{good}")) == message
-
-
-@pytest.fixture
-def refused(scorer, tmp_path) -> Callable[[Path], str]:
-    """The message that an input is refused with; nothing may be left behind."""
-
-    def message(source: Path, by: Any = scorer) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(InputError) as caught:
-            score_file(by, source, tmp_path / "out.parquet")
-        assert sorted(tmp_path.rglob("*")) == before
-        return str(caught.value)
-
-    return message
 
 
 @pytest.mark.parametrize(
@@ -174,8 +154,9 @@ def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
         (b"a,b,c\n1,2\n", "Expected 3 columns, got 2"),
         (b"a,b,c,d\n1,2,0,\xff\n", "invalid start byte"),
         (b"a,b,c,d\n" + b"1,2,0,x\n" * 3000 + b"1,2,0,\xff\n", "invalid UTF8 data"),
+        (b"a,b,c,d\n1,2,0," + b"x" * 3 * 2**20 + b"\n", "try to increase block size"),
     ],
-    ids=["empty", "ragged", "latin-1", "late latin-1"],
+    ids=["empty", "ragged", "latin-1", "late latin-1", "a line of 3 MiB"],
 )
 def test_a_csv_that_is_none_is_refused_by_its_name(refused, csv, content, message):
     text = refused(csv(content))
@@ -246,86 +227,10 @@ def test_an_empty_folder_and_a_file_that_is_no_parquet_are_refused(refused, tmp_
     assert "x.parquet" in refused(tmp_path / "x.parquet")
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.arange(12.0).reshape(4, 3) % 2,
-        np.asfortranarray(np.arange(12.0).reshape(4, 3) % 2),
-        (np.arange(12) % 2).reshape(4, 3).astype(">i4"),
-        (np.arange(12) % 2).reshape(4, 3).astype(np.float16),
-    ],
-    ids=["C order", "Fortran order", "big endian", "float16"],
-)
-def test_an_array_is_scored_and_its_columns_get_the_models_names(scorer, tmp_path, array):
-    np.save(tmp_path / "x.npy", array)
-    table = scored(scorer, tmp_path / "x.npy")
-    np.testing.assert_array_equal(scorer.rows, array.astype(np.float64))
-    assert table.column_names[:3] == ["b", "a", "c"]
-    assert table["a"].to_pylist() == array[:, 1].tolist()
-
-
-def test_an_array_of_integers_keeps_its_type(scorer, tmp_path):
-    np.save(tmp_path / "x.npy", np.ones((2, 3), dtype=np.int16))
-    assert scored(scorer, tmp_path / "x.npy").schema.field("a").type == pa.int16()
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.ones((2, 4)), r"shape (2, 4), expected (N, 3)"),
-        (np.ones(3), r"shape (3,), expected (N, 3)"),
-        (np.float64(1.0), r"shape (), expected (N, 3)"),
-        (np.ones((2, 3), dtype=bool), "dtype bool is not one of numbers"),
-        (np.full((2, 3), "1"), "dtype <U1 is not one of numbers"),
-    ],
-)
-def test_an_array_of_another_shape_or_kind_is_refused(refused, tmp_path, array, message):
-    np.save(tmp_path / "x.npy", array)
-    assert refused(tmp_path / "x.npy").endswith(message)
-
-
-def test_a_file_that_is_no_array_is_refused(refused, tmp_path):
-    (tmp_path / "x.npy").write_bytes(b"no array")
-    assert "not a .npy file of numbers" in refused(tmp_path / "x.npy")
-    with (tmp_path / "x.npy").open("wb") as file:
-        np.savez(file, a=np.ones(3))
-    assert "an archive of arrays" in refused(tmp_path / "x.npy")
-    np.save(tmp_path / "x.npy", np.array([{}], dtype=object))
-    assert "not a .npy file of numbers" in refused(tmp_path / "x.npy")
-
-
 def test_an_unknown_ending_and_a_missing_file_are_refused(refused, tmp_path):
     (tmp_path / "x.txt").touch()
     assert refused(tmp_path / "x.txt").endswith("expected .csv, .parquet, .npy, or a folder of .parquet files")
     assert refused(tmp_path / "none.csv").endswith("none.csv: no such file or folder")
-
-
-def test_pictures_give_scores_and_row_numbers(image_scorer, tmp_path):
-    pictures = (np.arange(40).reshape(10, 2, 2, 1) % 2 * 255).astype(np.uint8)
-    np.save(tmp_path / "x.npy", pictures)
-    table = scored(image_scorer, tmp_path / "x.npy")
-    np.testing.assert_array_equal(image_scorer.rows, pictures)
-    assert table.column_names == ["row", *APPENDED.names]
-    assert table["row"].to_pylist() == list(range(10))
-
-
-def test_pictures_of_one_channel_may_lack_its_axis(image_scorer, tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((3, 2, 2), dtype=np.uint8))
-    assert scored(image_scorer, tmp_path / "x.npy").num_rows == 3
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((3, 2, 2, 1)), "dtype float64, expected uint8"),
-        (np.zeros((3, 2, 3, 1), dtype=np.uint8), "shape (3, 2, 3, 1), expected (N, 2, 2, 1)"),
-        (np.zeros((2, 2), dtype=np.uint8), "shape (2, 2), expected (N, 2, 2, 1)"),
-        (np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1) // 21 * 7, "row 5, pixel (0, 1, 0): not 0 or 255: 7"),
-    ],
-)
-def test_pictures_that_do_not_fit_are_refused(refused, image_scorer, tmp_path, array, message):
-    np.save(tmp_path / "x.npy", array)
-    assert refused(tmp_path / "x.npy", image_scorer).endswith(message)
 
 
 def test_a_model_of_images_takes_no_table(refused, image_scorer, csv):

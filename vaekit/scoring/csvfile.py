@@ -69,9 +69,8 @@ def _header(path: Path) -> tuple[list[str], bool]:
     """Column names, and whether no row follows them."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file)
-            names = next(lines, [])
-            empty = next(lines, None) is None
+            names = next(csv.reader(file), [])
+            empty = next(file, None) is None
     except (UnicodeDecodeError, csv.Error) as exc:
         raise InputError(f"{path}: {exc}") from exc
     if not names:
