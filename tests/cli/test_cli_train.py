@@ -1,0 +1,97 @@
+"""`vae train` as it is typed: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.config import load_config
+from vaekit.bundle import models
+from vaekit.cli import main
+from vaekit.runtime import Model
+
+ROOT = Path(__file__).parents[2]
+QUICK = ["--set", "training.steps=60", "--set", "network.hidden=[8]", "--set", "network.latent_dim=2"]
+
+
+def vae(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vaekit", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    x = np.random.default_rng(0).standard_normal((80, 2))
+    lines = ["site,load,temp", *(f"north,{a},{b}" for a, b in x)]
+    path = tmp_path / "Pump 7.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_path: Path) -> None:
+    done = vae("train", rows.name, *QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "models/pump-7/1"
+    assert "left out: site" in done.stderr
+    folder = tmp_path / "models" / "pump-7" / "1"
+    config = load_config(folder / "config.toml")
+    assert config.data.exclude == ("site",)
+    assert config.training.steps == 60
+    with Model.load(folder, device="cpu") as model:
+        assert model.spec.names == ("load", "temp")  # type: ignore[union-attr]  # a vector model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.csv"], "no such file"),
+        (["none.toml"], "none.toml: No such file"),
+        (["c.yaml"], "a config is a .toml file"),
+        (["Pump 7.csv", "--set", "training.step=3"], "config: training.step: no such key"),
+        (["Pump 7.csv", "--set", "data.exclude=[]"], "row 0, feature 'site': not a number: 'north'"),
+        (["Pump 7.csv", "--device", "tpu"], "device 'tpu' is not auto, cpu, cuda or cuda:<index>"),
+        (["digits", "--set", "likelihood.name=gaussian"], "'gaussian' is not offered for pictures"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_exit_code_1(
+    rows: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(rows.parent)
+    monkeypatch.setattr(sys, "argv", ["vae", "train", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert said in capsys.readouterr().err
+    assert models(rows.parent / "models") == []
+
+
+def test_ctrl_c_ends_cleanly_and_publishes_nothing(rows: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vaekit", "train", rows.name, "--set", "training.steps=1000000"]
+    command += ["--set", "training.patience=1000000"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    assert process.stderr is not None
+    seen = ""
+    while "reading" not in seen:
+        seen += process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "nothing was published" in rest
+    assert "Traceback" not in rest
+    assert models(tmp_path / "models") == []
+
+
+@pytest.mark.parametrize("name", ["breast-cancer", "digits"])
+def test_the_committed_bundles_are_those_of_the_examples(name: str) -> None:
+    folder = ROOT / "models" / name / "1"
+    assert load_config(folder / "config.toml") == load_config(ROOT / "examples" / f"{name}.toml")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size < 500_000

@@ -1,0 +1,53 @@
+"""docs/training.md lists every setting, with its default and its reason; `python -m tests.training.test_training_page`
+renews it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from training.config import Config
+
+PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+MARK = "<!-- renewed by: python -m tests.training.test_training_page -->\n"
+
+
+def table() -> str:
+    """One row a setting."""
+    lines = ["| key | default | what for |", "|---|---|---|"]
+    return "\n".join([*lines, *rows(Config, ""), ""])
+
+
+def rows(model: type[BaseModel], prefix: str) -> list[str]:
+    lines = []
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            lines += rows(section, f"{prefix}{name}.")
+        else:
+            lines.append(f"| `{prefix}{name}` | {default(field)} | {text(name, field)} |")
+    return lines
+
+
+def default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "(required)"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return "none" if value is None else f"`{value!r}`"
+
+
+def text(name: str, field: FieldInfo) -> str:
+    words = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
+    return (field.description or ", ".join(words) or name.replace("_", " ")).replace("|", "\\|")
+
+
+def test_the_page_lists_every_setting() -> None:
+    assert PAGE.read_text().endswith(MARK + "\n" + table()), "python -m tests.training.test_training_page renews it"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(PAGE.read_text().split(MARK)[0] + MARK + "\n" + table())
