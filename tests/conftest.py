@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: tests are small and run beside each other
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -115,6 +115,11 @@ class Training(_Section):
     patience: PositiveInt = Field(
         20, description="looks without a better validation objective, after the warm-up, before stopping"
     )
+    threads: PositiveInt | None = Field(
+        None,
+        description="CPU threads; none: 1 where a step is small, else one per core. Threads of a small step wait for "
+        "each other far longer than they work, once anything else runs on the machine",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         0, description="of the split, the weights, the batches, the draws"
     )

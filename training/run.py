@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from training.split import split
 from training.vae import VAE
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import DeviceError, MissingExtra
-from vaekit.runtime.device import check_distribution, parse_device
+from vaekit.runtime.device import check_distribution, cpu_count, parse_device
 
+SHARED_WORK = 2e8  # operations of a step that are worth sharing among threads: some milliseconds of one core
 NEEDED = ("onnx", "onnxscript", "matplotlib", "jinja2", "sklearn")
 
 
@@ -73,11 +75,29 @@ def run(config: Config, *, device: str = "auto", listener: Listener | None = Non
     vae = build.build(config, rows, parts.train)
     listener.constants(build.constants(vae, rows.columns))
     t = {name: _seen(vae, rows.x[getattr(parts, name)]).to(place) for name in ("train", "validation")}
-    history = fit(
-        vae.to(place), t["train"], t["validation"], config, on_step=listener.on_step, on_look=listener.on_look
-    )
+    with cpu_threads(config.training.threads or fitting_threads(vae, config.training.batch_size)):
+        history = fit(
+            vae.to(place), t["train"], t["validation"], config, on_step=listener.on_step, on_look=listener.on_look
+        )
     listener.on_trained(history)
     return Trained(config, rows, parts, vae.cpu().eval(), history)
+
+
+def fitting_threads(vae: VAE, batch_size: int) -> int:
+    """1 where a step is too small to share, else one thread per core this process may use."""
+    work = 6.0 * batch_size * sum(p.numel() for p in vae.parameters())  # floating-point operations, forward and back
+    return cpu_count() if work > SHARED_WORK else 1
+
+
+@contextmanager
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_imports() -> None:

@@ -21,6 +21,7 @@ from vaekit.bundle import find, models, versions
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.errors import ConfigError, DeviceError, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Model
+from vaekit.runtime.device import cpu_count
 
 QUICK = ["training.steps=60", "network.hidden=[8]", "network.latent_dim=3", "draws.default=4"]
 
@@ -218,3 +219,13 @@ def test_base_draws_are_quasi_random_normals() -> None:
     np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(np.square(draws).mean(axis=0), 1, atol=0.05)
     assert np.array_equal(draws, base_draws(5, 256, seed=0))
+
+
+def test_small_steps_run_on_one_thread_and_the_count_is_given_back() -> None:
+    small, large = (case("gaussian, one scale", f"network.hidden=[{width}]").vae for width in (8, 4096))
+    assert run.fitting_threads(small, 128) == 1
+    assert run.fitting_threads(large, 65536) == cpu_count()
+    before = torch.get_num_threads()
+    with run.cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
