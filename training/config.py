@@ -25,7 +25,7 @@ class _Section(BaseModel):
 class Fractions(_Section):
     """Shares of the normal rows; they add up to 1. Labelled anomalies all go to the test part."""
 
-    train: Fraction = 0.6
+    train: Fraction = Field(0.6, description="gives weights and standardisation")
     validation: Fraction = Field(0.1, description="chooses when to stop")
     calibration: Fraction = Field(0.2, description="gives the p-values, and is used for nothing else")
     test: Fraction = Field(0.1, description="gives the reported figures")
@@ -65,7 +65,9 @@ class Network(_Section):
     hidden: tuple[PositiveInt, ...] = Field(
         (128, 128), description="widths of the encoder's hidden layers; the decoder has them reversed"
     )
-    activation: Literal["leaky_relu", "relu", "tanh", "silu", "gelu"] = "leaky_relu"
+    activation: Literal["leaky_relu", "relu", "tanh", "silu", "gelu"] = Field(
+        "leaky_relu", description="'leaky_relu', 'relu', 'tanh', 'silu' or 'gelu', between the layers"
+    )
 
 
 class Likelihood(_Section):
@@ -107,7 +109,7 @@ class Training(_Section):
     """[training]: the optimiser and when it stops."""
 
     steps: PositiveInt = Field(4000, description="the most optimiser steps")
-    batch_size: PositiveInt = 128
+    batch_size: PositiveInt = Field(128, description="rows of a step")
     learning_rate: Positive = Field(1e-3, description="at the start; a cosine takes it to 0 at the last step")
     weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(1e-2, description="of AdamW, on weight matrices")
     clip_norm: Positive = Field(10.0, description="longest gradient; longer ones are shortened to it")

@@ -4,7 +4,6 @@ renews it."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -29,7 +28,7 @@ def rows(model: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(section, type) and issubclass(section, BaseModel):
             lines += rows(section, f"{prefix}{name}.")
         else:
-            lines.append(f"| `{prefix}{name}` | {default(field)} | {text(name, field)} |")
+            lines.append(f"| `{prefix}{name}` | {default(field)} | {field.description} |")
     return lines
 
 
@@ -38,11 +37,6 @@ def default(field: FieldInfo) -> str:
         return "(required)"
     value = list(field.default) if isinstance(field.default, tuple) else field.default
     return "none" if value is None else f"`{value!r}`"
-
-
-def text(name: str, field: FieldInfo) -> str:
-    words = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
-    return (field.description or ", ".join(words) or name.replace("_", " ")).replace("|", "\\|")
 
 
 def test_the_page_lists_every_setting() -> None:
