@@ -170,7 +170,10 @@ def write_rows(manifest: Manifest, rows: np.ndarray, anomaly: np.ndarray, out: P
 def draw_scores(scored: Path, out: Path) -> Path:
     """The histogram of the scored file."""
     table = parquet.read_table(scored)
-    score, malignant = table["score"].to_numpy(), table["malignant"].to_numpy() == 1
+    score = table["score"].to_numpy()
+    malignant = table["malignant"].to_numpy() == "1"  # what the model does not know passes through a CSV as text
+    assert malignant.any()
+    assert not malignant.all()
     flagged = score[table["is_anomaly"].to_numpy()]
     threshold = float(flagged.min()) if len(flagged) else None
     path = out / "scores.png"

@@ -92,7 +92,7 @@ def histogram(normal: NDArray[Any], odd: NDArray[Any], threshold: float | None, 
     ax.set(xlabel="score = -ELBO, nats (higher is odder)", ylabel="rows", title=title)
     if far:
         ax.set_xticks(_ticks(bins[0], bins[-1], lift))
-    ax.legend(fontsize=8)
+    f.legend(fontsize=8, loc="outside lower center", ncols=3)
     return f
 
 
