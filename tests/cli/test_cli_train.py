@@ -78,11 +78,14 @@ def test_ctrl_c_ends_cleanly_and_publishes_nothing(rows: Path, tmp_path: Path) -
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
     )
     assert process.stderr is not None
-    seen = ""
-    while "reading" not in seen:
-        seen += process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    try:
+        seen = ""
+        while "reading" not in seen:
+            seen += process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "nothing was published" in rest
     assert "Traceback" not in rest
