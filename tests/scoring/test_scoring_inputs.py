@@ -154,9 +154,9 @@ def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
         (b"a,b,c\n1,2\n", "Expected 3 columns, got 2"),
         (b"a,b,c,d\n1,2,0,\xff\n", "invalid start byte"),
         (b"a,b,c,d\n" + b"1,2,0,x\n" * 3000 + b"1,2,0,\xff\n", "invalid UTF8 data"),
-        (b"a,b,c,d\n1,2,0," + b"x" * 3 * 2**20 + b"\n", "try to increase block size"),
+        (b"a,b,c,d\n1,2,0," + b"x" * 2**20 + b"\n", "line 2: a row goes on for more than 1,048,576 bytes"),
     ],
-    ids=["empty", "ragged", "latin-1", "late latin-1", "a line of 3 MiB"],
+    ids=["empty", "ragged", "latin-1", "late latin-1", "a line past 1 MiB"],
 )
 def test_a_csv_that_is_none_is_refused_by_its_name(refused, csv, content, message):
     text = refused(csv(content))
@@ -164,10 +164,51 @@ def test_a_csv_that_is_none_is_refused_by_its_name(refused, csv, content, messag
     assert message in text
 
 
+ROW = "1,2,0,ok\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f'a,b,c,note\n{ROW * 3}1,2,0,"ok\n{ROW * 8}', "line 5: a quote is opened and never closed"),
+        (f'a,b,c,"note\n{ROW * 12}', "line 1: a quote is opened and never closed"),
+        (f'a,b,c,note\n{ROW * 239_998}1,2,0,"ok\n{ROW}', "line 240000: a quote is opened and never closed"),
+        (f'a,b,c,note\n1,2,0,"ok\n{ROW * 239_999}', "line 2: a quoted value goes on for more than 1,048,576 bytes"),
+        (f'a,b,c,note\n1,2,0,"ok\n{ROW}1,2,0,"ok"\n', "line 4: text after a closing quote"),
+        (f'a,b,c,note\n1,2,0,"two\nlines"\n1,2,0,"ok ""so""\n{ROW}', "line 4: a quote is opened and never closed"),
+        ('a,b,c,note\n1,2,0,"', "line 2: a quote is opened and never closed"),
+    ],
+    ids=["row 3", "header", "last but one", "past a block", "closed by a later one", "after good ones", "last byte"],
+)
+def test_a_quote_that_is_not_closed_loses_no_row_in_silence(refused, csv, text, message):
+    assert f"rows.csv: {message}" in refused(csv(text))
+
+
+def test_quotes_that_are_closed_are_read_as_they_are_meant(scorer, csv):
+    notes = ['""', '"a ""b"""', '5" pipe', '"\n"', '"x,\r\n""\r\ny"', '""""', "", '"end"']
+    table = scored(scorer, csv("\ufeffa,b,c,note\n" + "\n".join(f"1,2,0,{note}" for note in notes)))
+    assert table["note"].to_pylist() == ["", 'a "b"', '5" pipe', "\n", 'x,\r\n"\r\ny', '"', "", "end"]
+
+
+@pytest.mark.parametrize("before", [0, 1, 2**19, 2**20 - 20])
+def test_a_row_of_one_mebibyte_is_read_wherever_it_lies(scorer, csv, before):
+    long = "1,2,0," + "x" * (2**20 - 7) + "\n"
+    first = "1,2,0," + "y" * before + "\n"
+    table = scored(scorer, csv("a,b,c,note\n" + first + long * 3))
+    assert [len(note.as_py()) for note in table["note"]] == [before, *[2**20 - 7] * 3]
+
+
 @pytest.mark.parametrize(
     "content",
-    [b"\xef\xbb\xbfa,b,c\n1,2,0\n", b"a,b,c\r\n1,2,0\r\n", b"a,b,c\n\n1,2,0\n\n", b'"a","b","c"\n1,2,0'],
-    ids=["byte order mark", "CRLF", "empty lines", "quoted header and no last newline"],
+    [
+        b"\xef\xbb\xbfa,b,c\n1,2,0\n",
+        b'\xef\xbb\xbf"a",b,c\n1,2,0\n',
+        b"a,b,c\r\n1,2,0\r\n",
+        b"a,b,c\r1,2,0\r",
+        b"a,b,c\n\n1,2,0\n\n",
+        b'"a","b","c"\n1,2,0',
+    ],
+    ids=["byte order mark", "and a quote", "CRLF", "CR", "empty lines", "quoted header and no last newline"],
 )
 def test_csv_dialects_that_people_send_are_read(scorer, csv, content):
     scored(scorer, csv(content))

@@ -3,11 +3,15 @@
 Every column is read as text, so that an odd value late in a column that is only passed through cannot fail a run, and
 so that `007` and `1e3` leave as they came. UTF-8, one header line, comma, quotes doubled; lines that are empty are
 skipped, as pyarrow does, but where the only column would be read from them.
+
+pyarrow takes a quote that is never closed for one long value and says nothing of the rows in it, so the quotes of the
+whole file are checked before it is read.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -18,7 +22,10 @@ import pyarrow.csv
 from vaekit.errors import InputError
 from vaekit.scoring.pieces import Piece, translated
 
-BLOCK = 2**20  # bytes; pyarrow reads some of them ahead; also the longest line that can be read
+BLOCK = 2**20  # bytes; pyarrow reads some of them ahead; also the longest row, which must fit in two of them anywhere
+
+_FIELD = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+)?+'  # quoted, plain or empty
+_FIELDS = re.compile(rf"(?:{_FIELD},)*+{_FIELD}[\r\n]*+")
 
 
 class CsvSource:
@@ -33,6 +40,7 @@ class CsvSource:
         self._batch_rows = batch_rows
         self._file: pa.NativeFile | None = None
         self._read = 0
+        _check_quotes(path)
         names, self._empty = _header(path)
         self.schema = pa.schema([(name, pa.string()) for name in names])
 
@@ -65,11 +73,45 @@ class CsvSource:
         self._file, self._read = None, self.size
 
 
+def _check_quotes(path: Path) -> None:
+    """Read the file once, a line at a time.
+
+    Raises:
+        InputError: a quote that is never closed, text after a closing quote, or a row longer than a block.
+    """
+    opened, length = 0, 0  # line where the row's open quote is, 0: none is open; bytes of the row so far
+    with path.open(encoding="latin-1", newline="") as file:  # a character is a byte
+        for number, line in enumerate(iter(lambda: file.readline(BLOCK + 1), ""), start=1):
+            length += len(line)
+            if length > BLOCK:
+                what = "a quoted value" if opened else "a row"
+                raise InputError(f"{path}: line {opened or number}: {what} goes on for more than {BLOCK:,} bytes")
+            if opened or '"' in line:
+                opened = _open_after(path, number, line, opened)
+            if not opened:
+                length = 0
+    if opened:
+        raise InputError(f"{path}: line {opened}: a quote is opened and never closed")
+
+
+def _open_after(path: Path, number: int, line: str, opened: int) -> int:
+    """Where the quote is that is open at the end of this line, as `opened` was before it."""
+    fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
+    found = _FIELDS.match(fields)
+    assert found is not None  # it matches the empty text
+    at = found.end()
+    if at == len(fields):
+        return 0
+    if fields[at] != '"':
+        raise InputError(f"{path}: line {number}: text after a closing quote; a quote in a quoted value is doubled")
+    return opened if opened and at == 0 else number
+
+
 def _header(path: Path) -> tuple[list[str], bool]:
     """Column names, and whether no row follows them."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            names = next(csv.reader(file), [])
+            names = next(csv.reader(file, strict=True), [])
             empty = next(file, None) is None
     except (UnicodeDecodeError, csv.Error) as exc:
         raise InputError(f"{path}: {exc}") from exc
