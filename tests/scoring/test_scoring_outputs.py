@@ -163,11 +163,38 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(scorer, sou
     assert scorer.seen == []
 
 
-def test_a_column_that_csv_cannot_hold_is_named_before_anything_is_scored(scorer, tmp_path):
-    pq.write_table(ROWS.append_column("tags", pa.array([["x"]] * 10)), tmp_path / "x.parquet")
-    with pytest.raises(InputError, match=r"column 'tags' of list<.*> cannot be written as CSV; use .parquet"):
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pa.array([["x"]] * 10),
+        pa.array([b"\xff"] * 10),
+        pa.array([b"plain"] * 10, pa.large_binary()),
+        pa.array([b"\xff\x00"] * 10, pa.binary(2)),
+        pa.array([b"\xff"] * 10).dictionary_encode(),
+    ],
+    ids=lambda cells: str(cells.type),
+)
+def test_a_column_that_csv_cannot_hold_is_named_before_anything_is_scored(scorer, tmp_path, cells):
+    pq.write_table(ROWS.append_column("tags", cells), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=r"column 'tags' of \w+.* cannot be written as CSV; use .parquet"):
         score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.csv")
     assert scorer.seen == []
+
+
+def test_bytes_that_csv_cannot_hold_pass_through_to_parquet(scorer, tmp_path):
+    pq.write_table(ROWS.append_column("tags", pa.array([b"\xff"] * 10)), tmp_path / "x.parquet")
+    score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["tags"].to_pylist() == [b"\xff"] * 10
+
+
+def test_what_arrow_cannot_write_is_one_sentence_and_leaves_nothing(tmp_path):
+    def write() -> None:
+        with replacing(tmp_path / "out.csv") as temp:
+            pyarrow.csv.write_csv(pa.table({"x": [b"\xff"]}), temp)
+
+    with pytest.raises(VaeError, match=r"out.csv: cannot be written: Invalid UTF8"):
+        write()
+    assert list(tmp_path.iterdir()) == []
 
 
 SCRIPT = r"""

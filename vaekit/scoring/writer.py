@@ -41,6 +41,8 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync(target.parent)
     except OSError as exc:
         raise VaeError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    except pa.ArrowException as exc:
+        raise VaeError(f"{path}: cannot be written: {exc}") from exc
     finally:
         temp.unlink(missing_ok=True)
 
@@ -106,10 +108,19 @@ def check_schema(ending: str, schema: pa.Schema) -> None:
         InputError: the column is named.
     """
     for field in schema if ending == ".csv" else ():
-        try:
-            pyarrow.csv.write_csv(pa.table([pa.nulls(1, field.type)], names=["x"]), io.BytesIO())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
-            raise InputError(f"column {field.name!r} of {field.type} cannot be written as CSV; use .parquet") from exc
+        if not _fits_csv(field.type):
+            raise InputError(f"column {field.name!r} of {field.type} cannot be written as CSV; use .parquet")
+
+
+def _fits_csv(kind: pa.DataType) -> bool:
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_binary(values) or pa.types.is_large_binary(values) or pa.types.is_fixed_size_binary(values):
+        return False  # pyarrow writes those bytes that happen to be UTF-8, and fails on the first others
+    try:
+        pyarrow.csv.write_csv(pa.table([pa.nulls(1, kind)], names=["x"]), io.BytesIO())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:
