@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from vaekit import Client
+from vaekit import AsyncClient, Client
 from vaekit.client import ClientError
 from vaekit.errors import InputError, UnknownModel
 
@@ -86,6 +86,14 @@ def test_pictures_are_sent_by_path_or_as_bytes(sent, tmp_path):
 
 def test_the_key_travels_as_a_bearer_token(sent):
     assert sent("models").headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("key", ["s\u00e9cret", "secret\n", "sec\rret", "sec\0ret", "secret ", "\u2028secret", ""])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_told(kind, key):
+    with pytest.raises(InputError, match=r"^key: expected printable ASCII") as caught:
+        kind("http://host", key=key)
+    assert "cret" not in str(caught.value)
 
 
 def test_without_a_key_no_authorization_is_sent(transport):

@@ -98,6 +98,14 @@ def test_a_service_that_is_not_there_is_one_sentence(cancer_csv, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("key", ["\u00e9-secret", "secret\n"])
+def test_a_key_that_cannot_be_sent_is_one_sentence_without_it(cancer_csv, tmp_path, monkeypatch, key):
+    monkeypatch.setenv("VAE_KEY", key)
+    done = vae("score", "breast-cancer", cancer_csv, tmp_path / "out.csv", "--url", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr == "error: key: expected printable ASCII with no space at either end\n"
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [("digits", ("digits", None)), ("digits@12", ("digits", 12)), ("./a@b/digits", ("./a@b/digits", None))],

@@ -50,7 +50,16 @@ def check_url(url: str) -> str:
 
 
 def key_header(key: str | None) -> dict[str, str]:
-    return {} if key is None else {KEY_HEADER: f"Bearer {key}"}
+    """The key as a bearer token.
+
+    Raises:
+        InputError: no header can carry it; the message does not tell it, for it is a secret.
+    """
+    if key is None:
+        return {}
+    if not (key and key.isascii() and key.isprintable() and key == key.strip()):
+        raise InputError("key: expected printable ASCII with no space at either end")
+    return {KEY_HEADER: f"Bearer {key}"}
 
 
 def encode(inputs: Any, model: str | None, version: int | None) -> Call:
