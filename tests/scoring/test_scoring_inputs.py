@@ -261,9 +261,29 @@ def test_a_folder_of_files_with_different_columns_is_refused(refused, parquet, t
     assert refused(tmp_path / "folder").endswith("2.parquet differs from the first file in column 'extra': int64")
 
 
+@pytest.mark.parametrize("where", ["folder", "."])
+def test_what_is_no_parquet_file_in_a_folder_is_left_out(scorer, parquet, tmp_path, monkeypatch, where):
+    parquet("key=0/folder/day=1/x.PARQUET")
+    for odd in ("README.txt", "rows.csv", ".x.parquet.writing-1", "_part.parquet", ".half/x.parquet", "day=1/_SUCCESS"):
+        path = tmp_path / "key=0" / "folder" / odd
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("no Parquet")
+    monkeypatch.chdir(tmp_path / "key=0" / ("folder" if where == "." else "."))
+    score_file(scorer, Path(where), tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == [*GOOD.column_names, "day", *APPENDED.names]
+    assert table["day"].to_pylist() == [1, 1, 1]
+
+
+def test_a_folder_without_parquet_files_is_refused_by_its_name(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "rows.csv").write_text("a,b,c\n1,2,0\n")
+    assert refused(tmp_path / "folder") == f"{tmp_path / 'folder'}: holds no .parquet files"
+
+
 def test_an_empty_folder_and_a_file_that_is_no_parquet_are_refused(refused, tmp_path):
     (tmp_path / "folder").mkdir()
-    assert refused(tmp_path / "folder").endswith("holds no Parquet files")
+    assert refused(tmp_path / "folder").endswith("holds no .parquet files")
     (tmp_path / "x.parquet").write_bytes(b"PAR1 is how it starts, and no more")
     assert "x.parquet" in refused(tmp_path / "x.parquet")
 

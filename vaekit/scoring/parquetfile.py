@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow.fs import FileSelector, LocalFileSystem
 
 from vaekit.errors import InputError
 from vaekit.scoring.pieces import Piece, translated
@@ -17,8 +18,9 @@ BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group
 
 
 class ParquetSource:
-    """One file, or the files of a folder in the order of their paths, all of one schema.
+    """One file, or the .parquet files of a folder in the order of their paths, all of one schema.
 
+    Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
     Folders named `key=value` give a column to the rows under them.
     """
 
@@ -30,10 +32,8 @@ class ParquetSource:
         self.path = path
         self._batch_rows = batch_rows
         self._done = 0
-        dataset = ds.dataset(str(path), format="parquet", partitioning="hive")
+        dataset = _folder(path) if path.is_dir() else ds.dataset(str(path), format="parquet", partitioning="hive")
         self._files = sorted(dataset.get_fragments(), key=lambda file: str(file.path))
-        if not self._files:
-            raise InputError(f"{path}: holds no Parquet files")
         first = self._files[0].physical_schema
         for file in self._files:
             _check_same(path, first, file)
@@ -59,6 +59,18 @@ class ParquetSource:
     def _with_keys(self, batch: pa.RecordBatch, keys: dict[str, Any]) -> pa.RecordBatch:
         constants = [pa.repeat(pa.scalar(keys.get(key.name), key.type), batch.num_rows) for key in self._keys]
         return pa.RecordBatch.from_arrays([*batch.columns, *constants], schema=self.schema)
+
+
+def _folder(path: Path) -> ds.Dataset:
+    everything = LocalFileSystem().get_file_info(FileSelector(str(path), recursive=True))
+    files = [file.path for file in everything if file.is_file and _is_part(Path(file.path).relative_to(path))]
+    if not files:
+        raise InputError(f"{path}: holds no .parquet files")
+    return ds.dataset(files, format="parquet", partitioning="hive", partition_base_dir=str(path))
+
+
+def _is_part(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet" and not any(part.startswith((".", "_")) for part in file.parts)
 
 
 def _check_same(folder: Path, first: pa.Schema, file: Any) -> None:
