@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.live import serving
-from vaekit.client import Client, ModelNotFound, RequestRefused, TooBusy
+from vaekit.client import Client, ModelNotFound, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.errors import InputError, NotResolvable
 from vaekit.scoring import LocalScorer, RemoteScorer
 
@@ -80,16 +80,16 @@ def test_a_model_that_the_service_has_not_is_an_error(url):
 
 
 class Full(httpx.BaseTransport):
-    """Says 429 to the first `times` requests for scores, then passes on."""
+    """Refuses the first `times` requests for scores, then passes on."""
 
-    def __init__(self, times: int, retry_after: str | None) -> None:
-        self._inner, self._left = httpx.HTTPTransport(), times
+    def __init__(self, times: int, retry_after: str | None, status: int = 429) -> None:
+        self._inner, self._left, self._status = httpx.HTTPTransport(), times, status
         self._headers = {} if retry_after is None else {"retry-after": retry_after}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST" and self._left:
             self._left -= 1
-            return httpx.Response(429, headers=self._headers)
+            return httpx.Response(self._status, headers=self._headers)
         return self._inner.handle_request(request)
 
     def close(self) -> None:
@@ -105,6 +105,21 @@ def test_a_full_service_is_asked_again_after_the_pause_it_names(breast_cancer, b
         scores = RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
     assert waited == waits
     np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
+
+
+def test_a_service_that_will_be_back_is_asked_again(breast_cancer, benign_rows, url):
+    waited: list[float] = []
+    with Client(url, transport=Full(2, "1", status=503)) as client:
+        scores = RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
+    assert waited == [1.0, 1.0]
+    np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
+
+
+def test_a_service_that_names_no_time_to_be_back_is_not_asked_again(benign_rows, url):
+    waited: list[Any] = []
+    with Client(url, transport=Full(1, None, status=503)) as client, pytest.raises(ServiceUnavailable):
+        RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
+    assert waited == []
 
 
 def test_a_service_that_stays_full_is_an_error_in_the_end(benign_rows, url):

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 LOCAL_CELLS = 2**22  # cells of a batch: 32 MiB of float64
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
 REMOTE_ROWS = 10_000  # rows of a request
-ATTEMPTS = 10  # tries of one request while the service is full or restarts
+ATTEMPTS = 10  # tries of one request while the service is full, or will be back
 LONGEST_PAUSE = 30.0  # seconds
 TOO_LARGE = 413
 
@@ -105,7 +105,8 @@ class LocalScorer:
 class RemoteScorer:
     """A version of a model behind a running service.
 
-    While the service is full or restarts it waits and asks again; what the service calls too large it halves.
+    While the service is full, or says that it will be back, it waits and asks again; what is too large for the service
+    it halves.
     """
 
     def __init__(
@@ -158,7 +159,8 @@ class RemoteScorer:
             try:
                 return self._ask(x)
             except (TooBusy, ServiceUnavailable) as exc:
-                if attempt == ATTEMPTS:
+                lasting = isinstance(exc, ServiceUnavailable) and exc.retry_after is None  # it would fail again
+                if lasting or attempt == ATTEMPTS:
                     raise
                 self._pause(min(LONGEST_PAUSE, exc.retry_after or 0.25 * 2**attempt))
         raise AssertionError("the last attempt returns or raises")
