@@ -25,8 +25,8 @@ from rich.table import Table
 from training.data import load, read
 from training.report import grid, histogram, png
 from training.split import split
-from vaekit import Client
-from vaekit.bundle import Manifest, find
+from vaekit import Client, Model
+from vaekit.bundle import Calibration, Manifest, find
 from vaekit.bundle.store import read_manifest
 
 HERE = Path(__file__).resolve().parent
@@ -52,7 +52,7 @@ def main() -> None:
         picture = call(client, rows, anomaly, out)
     table, scored = write_rows(tumours, rows, anomaly, out), out / "scored.parquet"
     vae("score", "breast-cancer", str(table), str(scored), "--models", str(models), "--alpha", str(ALPHA))
-    shown = draw_scores(scored, out)
+    shown = draw_scores(scored, models / "breast-cancer", out)
     console.print(f"\nDone in {time.perf_counter() - started:.0f} s. Look at:")
     for path in (picture, shown, scored, models / "breast-cancer" / str(tumours.version) / "report"):
         console.print(f"  {path}")
@@ -167,15 +167,18 @@ def write_rows(manifest: Manifest, rows: np.ndarray, anomaly: np.ndarray, out: P
     return path
 
 
-def draw_scores(scored: Path, out: Path) -> Path:
+def draw_scores(scored: Path, model: Path, out: Path) -> Path:
     """The histogram of the scored file."""
     table = parquet.read_table(scored)
     score = table["score"].to_numpy()
     malignant = table["malignant"].to_numpy() == "1"  # what the model does not know passes through a CSV as text
     assert malignant.any()
     assert not malignant.all()
-    flagged = score[table["is_anomaly"].to_numpy()]
-    threshold = float(flagged.min()) if len(flagged) else None
+    with Model.load(model) as loaded:
+        calibration = loaded.calibration()
+    assert isinstance(calibration, Calibration)
+    threshold = calibration.threshold(ALPHA)
+    assert ((score > threshold) == table["is_anomaly"].to_numpy()).all()
     path = out / "scores.png"
     path.write_bytes(
         png(histogram(score[~malignant], score[malignant], threshold, "breast-cancer, scored by vae score"))

@@ -34,6 +34,7 @@ def test_a_fitted_detector_knows_its_columns_and_flags_what_is_far(fitted: Detec
     assert fitted.model_.spec.names == ("load", "speed")  # type: ignore[union-attr]  # a vector model
     assert fitted.n_features_in_ == 2
     assert fitted.predict([[50.0, 0.0], [0.0, 0.0]]).tolist() == [-1, 1]
+    assert fitted.predict(Frame(np.array([[50.0, 0.0], [0.0, 0.0]]))).tolist() == [-1, 1]
 
 
 @pytest.mark.parametrize("alpha", [1 / 73, 0.05, 0.1, 0.3, 0.999])
@@ -54,6 +55,12 @@ def test_scores_are_the_models_elbo(breast_cancer: Model, benign_rows: NDArray[n
 def test_an_alpha_that_cannot_be_told_is_refused(breast_cancer: Model) -> None:
     with pytest.raises(NotResolvable, match=r"the smallest is 0\.0136"):
         Detector.of(breast_cancer, alpha=0.01)
+
+
+def test_an_alpha_that_will_not_be_told_is_refused_before_training() -> None:
+    x = np.random.default_rng(0).standard_normal((100, 2))
+    with pytest.raises(NotResolvable, match=r"alpha: 0\.01 cannot be told by 20 calibration rows"):
+        Detector(alpha=0.01, settings=["training.steps=1000000000"]).fit(x)
 
 
 def test_wrong_rows_are_named() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,18 +32,28 @@ def check(rows: Rows, config: Config) -> None:
         if rows.is_image:
             raise ConfigError("likelihood.name: 'gaussian' is not offered for pictures; take 'bernoulli'")
         return
-    if config.likelihood.binarize == "threshold":
-        return
     high = 255 if rows.is_image else 1
+    if config.likelihood.binarize == "threshold":
+        outside = (rows.x < 0) | (rows.x > high)
+        if outside.any():
+            where, value = _first(rows, outside)
+            raise InputError(f"{where}: {value} is not between 0 and {high}, the range that is cut in half")
+        return
     grey = (rows.x != 0) & (rows.x != high)
     if grey.any():
-        row, *place = (int(i) for i in np.argwhere(grey)[0])
-        what = f"pixel {tuple(place)}" if rows.is_image else f"feature {rows.columns[place[0]]!r}"
+        where, value = _first(rows, grey)
         raise InputError(
-            f"row {row}, {what}: {rows.x[(row, *place)]} is neither 0 nor {high}, and bernoulli is one of two values: "
+            f"{where}: {value} is neither 0 nor {high}, and bernoulli is one of two values: "
             "set likelihood.binarize = 'threshold'"
             + ("" if rows.is_image else ", or take likelihood.name = 'gaussian'")
         )
+
+
+def _first(rows: Rows, bad: NDArray[np.bool_]) -> tuple[str, Any]:
+    """Where the first such cell is, and what it holds."""
+    row, *place = (int(i) for i in np.argwhere(bad)[0])
+    what = f"pixel {tuple(place)}" if rows.is_image else f"feature {rows.columns[place[0]]!r}"
+    return f"row {row}, {what}", rows.x[(row, *place)]
 
 
 def dimension(config: Config, rows: Rows) -> int:
@@ -69,7 +81,16 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
 
 def _features(config: Config, rows: Rows, train: NDArray[np.intp]) -> Features:
     if config.likelihood.name == "gaussian":
-        return Standardize.fit(rows.x[train], zscore=config.likelihood.standardize == "zscore")
+        features = Standardize.fit(rows.x[train])
+        scale = features.scale.numpy()
+        bad = ~(np.isfinite(features.loc.numpy()) & np.isfinite(scale) & (scale > 0))
+        if bad.any():
+            d = int(bad.argmax())
+            raise InputError(
+                f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: too large or too "
+                "small for float64 to standardise; give the column in another unit"
+            )
+        return features
     high = 255.0 if rows.is_image else 1.0
     return Binarize(rows.x.shape[1:], threshold=high / 2, high=high)
 
@@ -78,9 +99,8 @@ def _likelihood(config: Config, rows: Rows, train: NDArray[np.intp], features: F
     if isinstance(features, Binarize):
         return Bernoulli(features.dim)
     x = rows.x[train]
-    spread = np.where(features.active.numpy(), x.std(axis=0), 1.0) / features.scale.numpy()
     rounding = resolution(x) * ROUNDING / features.scale.numpy()
-    floor = np.maximum(config.likelihood.scale_floor * spread, rounding)
+    floor = np.maximum(config.likelihood.scale_floor, np.minimum(rounding, 1.0))  # in standard deviations
     return Gaussian(config.likelihood.scale, torch.from_numpy(floor), features.active)
 
 
@@ -89,8 +109,6 @@ def input_spec(config: Config, rows: Rows, vae: VAE) -> VectorSpec | ImageSpec:
     two_valued = config.likelihood.name == "bernoulli" and config.likelihood.binarize == "none"
     if rows.is_image:
         height, width, channels = rows.x.shape[1:]
-        if channels not in (1, 3, 4):
-            raise InputError(f"pictures of {channels} channels; 1, 3 or 4 are served")
         return ImageSpec(height=height, width=width, channels=channels, two_valued=two_valued)
     kind = "binary" if two_valued else "real"
     columns = [Column(name=name, kind=kind, constant=_constant(vae, d)) for d, name in enumerate(rows.columns)]

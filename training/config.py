@@ -86,9 +86,6 @@ class Likelihood(_Section):
         description="gaussian: no learned scale is below this share of the column's standard deviation, nor below the "
         "rounding of its recorded values; a density without a floor runs away to infinity",
     )
-    standardize: Literal["zscore", "none"] = Field(
-        "zscore", description="gaussian: what the networks see; the density is one of the raw values either way"
-    )
     binarize: Literal["none", "threshold"] = Field(
         "none",
         description="bernoulli: 'threshold' makes ones of values of at least half the range, inside the model; with "
@@ -172,9 +169,9 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
-    source = tree.get("data", {}).get("source")
-    if isinstance(source, str) and (path.parent / source).exists():
-        tree["data"]["source"] = str(path.parent / source)
+    data = tree.get("data")
+    if isinstance(data, dict) and isinstance(source := data.get("source"), str) and (path.parent / source).exists():
+        data["source"] = str(path.parent / source)
     return make_config(tree, overrides)
 
 
@@ -189,15 +186,17 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as exc:
-        raise ConfigError("\n".join(_explain(error) for error in exc.errors())) from exc
+        raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
 
 
 def _explain(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and "constrained" not in str(part))
     if error["type"] == "extra_forbidden":
         return f"config: {where}: no such key"
     if error["type"] == "literal_error" and where == "likelihood.name":
         return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
+    if where == "likelihood.scale":
+        return f"config: {where}: {error['input']!r} is not 'network', 'feature', 'shared' or a number above 0"
     return f"config: {where}: {error['msg']}, not {error['input']!r}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,8 @@ def load(config: DataConfig) -> Rows:
     """
     source = read(config.source)
     table = source.columns
+    if not len(next(iter(table.values()))) if table else source.pictures is None:
+        raise InputError(f"data {config.source!r}: no rows")
     kind, _, key = config.split.partition(":")
     special = [name for name in (config.label, key) if name]
     for name in (*special, *config.exclude):
@@ -68,6 +71,7 @@ def load(config: DataConfig) -> Rows:
     columns = tuple(name for name in table if name not in special and name not in config.exclude)
     if not columns:
         raise InputError(f"data {config.source!r}: no columns left to model")
+    _check_names(columns)
     for name in columns:
         _check_column(name, table[name])
     x = np.stack([table[name].astype(np.float64) for name in columns], axis=1)
@@ -85,6 +89,7 @@ def of_array(x: NDArray[Any], names: Sequence[str] | None = None, anomaly: NDArr
     if source.pictures is not None:
         return Rows(source.pictures, (), anomaly)
     columns = tuple(names or source.columns)
+    _check_names(columns)
     for name, values in zip(columns, x.T, strict=True):
         _check_column(name, values)
     return Rows(np.ascontiguousarray(x, dtype=np.float64), columns, anomaly)
@@ -110,13 +115,21 @@ def read(source: str) -> Source:
         return reader(path)
     except InputError:
         raise
-    except (OSError, ValueError) as exc:  # pyarrow's errors are ValueErrors
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:  # pyarrow's errors are among these
         raise InputError(f"data {source!r}: {exc}") from exc
 
 
 def numeric(values: NDArray[Any]) -> bool:
     """Whether a column holds numbers (booleans are not)."""
     return values.dtype.kind in "iuf"
+
+
+def _check_names(columns: tuple[str, ...]) -> None:
+    for d, name in enumerate(columns):
+        if not name:
+            raise InputError(f"column {d} has no name; name it, or leave it out by data.exclude = ['']")
+        if name in columns[:d]:
+            raise InputError(f"two columns of one name: {name!r}")
 
 
 def _check_column(name: str, values: NDArray[Any]) -> None:
@@ -202,7 +215,7 @@ def _npy(path: Path) -> Source:
 
 def _npz(path: Path) -> Source:
     """`X`, or the only array of two or more axes; one-axis arrays of the same length are columns (labels)."""
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     wide = [name for name, a in arrays.items() if a.ndim > 1]
     name = "X" if "X" in wide else wide[0] if len(wide) == 1 else None
@@ -216,6 +229,8 @@ def _npz(path: Path) -> Source:
 
 def _from_array(x: NDArray[Any]) -> Source:
     if x.dtype == np.uint8 and x.ndim in (3, 4):
+        if x.size == 0 or (x.ndim == 4 and x.shape[-1] not in (1, 3, 4)):
+            raise InputError(f"pictures of shape {x.shape}: expected (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels")
         return Source({}, x if x.ndim == 4 else x[..., None])
     if x.ndim != 2:
         raise InputError(

@@ -33,14 +33,13 @@ class Standardize(nn.Module):
         self.all_active = bool(active.all())
 
     @classmethod
-    def fit(cls, x: NDArray[np.float64], *, zscore: bool = True) -> Standardize:
-        """Mean and standard deviation of each column of x (n, D); zscore=False leaves the units as they are."""
+    def fit(cls, x: NDArray[np.float64]) -> Standardize:
+        """Mean and standard deviation of each column of x (n, D); not finite, or 0, where float64 cannot hold them."""
         active = ~constant_columns(x)
         value = x[0]
-        loc = np.where(active, x.mean(axis=0), value)
-        scale = np.where(active, x.std(axis=0), np.where(value == 0, 1.0, np.abs(value)) * CONSTANT_SCALE)
-        if not zscore:
-            loc, scale = np.where(active, 0.0, loc), np.where(active, 1.0, scale)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            loc = np.where(active, x.mean(axis=0), value)
+            scale = np.where(active, x.std(axis=0), np.where(value == 0, 1.0, np.abs(value)) * CONSTANT_SCALE)
         return cls(torch.from_numpy(loc), torch.from_numpy(scale), torch.from_numpy(active))
 
     @property
@@ -100,7 +99,8 @@ Features = Standardize | Binarize
 
 def constant_columns(x: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Columns whose values differ by no more than float64's rounding of them, (D,)."""
-    span = x.max(axis=0) - x.min(axis=0)
+    with np.errstate(over="ignore"):
+        span = x.max(axis=0) - x.min(axis=0)
     return np.asarray(span <= 8 * np.spacing(np.abs(x).max(axis=0)))
 
 
@@ -109,7 +109,8 @@ def resolution(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Recorded values are rounded: no density of them can honestly be narrower than that.
     """
-    gaps = np.diff(np.sort(x, axis=0), axis=0)
+    with np.errstate(over="ignore"):
+        gaps = np.diff(np.sort(x, axis=0), axis=0)
     gaps[gaps <= 8 * np.spacing(np.abs(x).max(axis=0))] = np.inf
     smallest = gaps.min(axis=0, initial=np.inf)
     return np.where(np.isfinite(smallest), smallest, 0.0)

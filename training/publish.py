@@ -24,6 +24,7 @@ from training.loop import History
 from training.split import ASSUMPTIONS, Parts
 from training.vae import VAE
 from vaekit.bundle import Calibration, Manifest, find, publish
+from vaekit.bundle.calibration import array_name
 from vaekit.bundle.manifest import (
     CalibrationEntry,
     CalibrationFile,
@@ -36,7 +37,7 @@ from vaekit.bundle.manifest import (
     Provenance,
     Tolerance,
 )
-from vaekit.bundle.store import digest
+from vaekit.bundle.store import digest, npz
 from vaekit.runtime import Model
 
 NOISE_FILE, GOLDEN_FILE, CALIBRATION_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "calibration.npz", "config.toml"
@@ -119,6 +120,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph], latent_dim: int
         likelihood=build.likelihood_spec(config, run.rows, run.vae),
         prior=Prior(),
         latent_dim=latent_dim,
+        width=max(p.shape[0] for p in run.vae.parameters() if p.ndim > 1),
         operations={operation: _graph(graph) for operation, graph in graphs.items()},
         draws=Draws(
             file=NOISE_FILE,
@@ -138,7 +140,7 @@ def _measured(run: Trained, model: Model, manifest: Manifest, files: dict[str, b
     """The manifest with calibration and figures; adds the calibration's file."""
     k = manifest.draws.default
     held_out = Calibration.of(model.elbo(run.rows.x[run.parts.calibration]).score)
-    entry = CalibrationEntry(array=f"elbo_k{k}_default", graph="elbo", num_samples=k, n=held_out.n)
+    entry = CalibrationEntry(array=array_name(k), graph="elbo", num_samples=k, n=held_out.n)
     files[CALIBRATION_FILE] = npz({entry.array: held_out.scores})
     calibration = CalibrationFile(
         file=CALIBRATION_FILE,
@@ -210,13 +212,6 @@ def npy(array: NDArray[Any]) -> bytes:
     """The array as the content of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def npz(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """The arrays as the content of a compressed .npz file."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its keywords are arrays
     return buffer.getvalue()
 
 

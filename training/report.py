@@ -15,6 +15,7 @@ from PIL import Image
 
 from training import build
 from training.evaluate import ALPHA
+from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import Manifest
 from vaekit.runtime import Model
 
@@ -106,9 +107,8 @@ def scores(run: Trained, model: Model) -> Figure:
     """Scores of test rows and anomalies, with the threshold at alpha = 0.05."""
     normal = model.elbo(run.rows.x[run.parts.test]).score
     odd = model.elbo(run.rows.x[run.parts.anomalies]).score if len(run.parts.anomalies) else np.zeros(0)
-    held_out = np.sort(model.elbo(run.rows.x[run.parts.calibration]).score)
-    rank = int(np.ceil((1 - ALPHA) * (len(held_out) + 1)))  # the smallest score with p_value <= alpha is above it
-    threshold = float(held_out[rank - 1]) if rank <= len(held_out) else None
+    held_out = Calibration.of(model.elbo(run.rows.x[run.parts.calibration]).score)
+    threshold = held_out.threshold(ALPHA) if held_out.smallest_alpha <= ALPHA else None
     return histogram(normal, odd, threshold, f"{run.config.name}: score of rows never trained on")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from training.publish import Trained, publish_run
 from training.split import split
 from training.vae import VAE
 from vaekit.bundle.manifest import Manifest
-from vaekit.errors import DeviceError, MissingExtra
+from vaekit.errors import ConfigError, DeviceError, MissingExtra
 from vaekit.runtime.device import check_distribution, cpu_count, parse_device
 
 SHARED_WORK = 2e8  # operations of a step that are worth sharing among threads: some milliseconds of one core
@@ -55,9 +56,10 @@ def train(
     Raises:
         MissingExtra: a package that exporting will need does not import; said before training, not after.
         DeviceError: CUDA was asked for and torch has none.
-        ConfigError, InputError: config or rows that are refused.
+        ConfigError, InputError: config, rows or a models folder that are refused.
         TrainingError: the objective ran away, or the graphs do not reproduce torch.
     """
+    _check_writable(Path(models))
     trained = run(config, device=device, listener=listener, rows=rows)
     return publish_run(trained, models, (listener or Listener()).say)
 
@@ -81,6 +83,16 @@ def run(config: Config, *, device: str = "auto", listener: Listener | None = Non
         )
     listener.on_trained(history)
     return Trained(config, rows, parts, vae.cpu().eval(), history)
+
+
+def _check_writable(models: Path) -> None:
+    """Refuse a models folder before training for it."""
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=models):
+            pass
+    except OSError as exc:
+        raise ConfigError(f"models folder {models}: {exc.strerror}") from exc
 
 
 def fitting_threads(vae: VAE, batch_size: int) -> int:

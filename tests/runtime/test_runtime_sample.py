@@ -44,8 +44,9 @@ def test_samples_that_cannot_be_are_refused(loaded, options, message):
         loaded.sample(**{"n": 1, "seed": 0, **options})
 
 
-def test_a_huge_temperature_still_gives_finite_samples(loaded):
-    got = loaded.sample(5, seed=0, temperature=1e30)
+@pytest.mark.parametrize("temperature", [1e30, 1e308])
+def test_a_huge_temperature_still_gives_finite_samples(loaded, temperature):
+    got = loaded.sample(5, seed=0, temperature=temperature)
     assert np.isfinite(got.samples).all()
     assert np.abs(got.latents).max() <= model.MAX_LATENT
 

@@ -62,7 +62,6 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
     "gaussian, a scale for each feature": (table, ['likelihood.scale="feature"']),
     "gaussian, one scale": (table, ['likelihood.scale="shared"']),
     "gaussian, a fixed scale": (table, ["likelihood.scale=0.5"]),
-    "gaussian, not standardised": (bits, ['likelihood.standardize="none"']),
     "gaussian, a constant column": (lambda: table(constant=True), []),
     "bernoulli, columns": (bits, ['likelihood.name="bernoulli"']),
     "bernoulli, grey pictures": (pictures, ['likelihood.name="bernoulli"', 'likelihood.binarize="threshold"']),

@@ -41,7 +41,7 @@ def test_a_source_beside_the_config_is_found(tmp_path: Path) -> None:
         ("nosuch.key=1", "nosuch: no such key"),
         ("likelihood.name=poisson", "likelihood.name: 'poisson'"),
         ("likelihood.scale=-1", "likelihood.scale"),
-        ("likelihood.scale=row", "likelihood.scale"),
+        ("likelihood.scale=row", "likelihood.scale: 'row' is not 'network', 'feature', 'shared' or a number above 0"),
         ("training.steps=many", "training.steps"),
         ("training.steps=0", "training.steps"),
         ("objective.beta=nan", "objective.beta"),
@@ -63,6 +63,12 @@ def test_a_refused_value_is_named(override: str, said: str) -> None:
 def test_a_broken_file_is_an_error(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "c.toml").write_text(text, encoding="latin-1")
     with pytest.raises(ConfigError, match=said):
+        load_config(tmp_path / "c.toml")
+
+
+def test_a_section_that_is_no_section_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('name = "m"\ndata = 3\n')
+    with pytest.raises(ConfigError, match="config: data"):
         load_config(tmp_path / "c.toml")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -110,3 +112,36 @@ def test_a_batch_larger_than_the_data_is_the_data() -> None:
 
 def test_latent_dim_is_the_decoders() -> None:
     assert latent_dim(case(GAUSSIAN).vae) == 3
+
+
+def _moved(*settings: str) -> torch.Tensor:
+    """Weights after a few steps under these settings."""
+    one = case(GAUSSIAN, "training.steps=20", "training.evaluate_every=20", "objective.warmup=0", *settings)
+    run(one)
+    return weights(one)
+
+
+def test_the_learning_rate_falls_to_nothing_at_the_last_step() -> None:
+    one = case(GAUSSIAN, "training.steps=20", "training.weight_decay=0", "training.learning_rate=0.01")
+    seen: list[torch.Tensor] = []
+    t = one.vae.features(one.x).to(one.vae.dtype)
+    fit(one.vae, t[:30], t[30:], one.config, on_step=lambda _: seen.append(weights(one).clone()))
+    moves = [float((b - a).abs().max()) for a, b in pairwise(seen)]
+    assert moves[0] > 0.005
+    assert moves[-1] < 0.1 * moves[0]
+
+
+def test_long_gradients_are_shortened() -> None:
+    """With a norm of almost nothing Adam's epsilon outweighs the gradient, and the weights stay."""
+    start = weights(case(GAUSSIAN))
+    still = _moved("training.clip_norm=1e-12", "training.weight_decay=0")
+    assert float((still - start).abs().max()) < 1e-4
+    assert float((_moved("training.weight_decay=0") - start).abs().max()) > 1e-3
+
+
+def test_weight_decay_shrinks_matrices_alone() -> None:
+    with_decay, without = (_moved(f"training.weight_decay={d}", "training.clip_norm=1e-12") for d in (20, 0))
+    one = case(GAUSSIAN)
+    matrix = torch.cat([torch.full((p.numel(),), p.ndim > 1) for p in one.vae.parameters()])
+    assert with_decay[matrix].norm() < 0.95 * without[matrix].norm()
+    assert torch.allclose(with_decay[~matrix], without[~matrix], atol=1e-4)

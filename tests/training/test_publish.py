@@ -10,16 +10,20 @@ import torch
 from PIL import Image
 
 from tests.training.models import case
-from training import evaluate, run
+from tests.training.models import table as table_rows
+from training import build, evaluate, run
 from training.config import Config, load_config, make_config
-from training.data import load
+from training.data import Rows, load
+from training.features import Standardize
+from training.likelihoods import Gaussian
 from training.loop import Look
 from training.publish import _golden_rows, base_draws
 from training.run import Listener, train
 from training.split import split
+from training.vae import VAE
 from vaekit.bundle import find, models, versions
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
-from vaekit.errors import ConfigError, DeviceError, InputError, MissingExtra, TrainingError
+from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Model
 from vaekit.runtime.device import cpu_count
 
@@ -98,7 +102,9 @@ def test_metrics_use_independent_draws_and_state_their_error(table: tuple[Path, 
     rows = load(config.data)
     parts = split(rows, config.data, config.training.seed)
     with Model.load(find(root, "table"), device="cpu") as model:
-        bound = evaluate.independent(model, rows.x[parts.test], config.training.seed)
+        x = rows.x[parts.test]
+        eps = np.random.default_rng(config.training.seed).standard_normal((len(x), 4, 3))  # a row's own draws
+        bound = model.elbo(x, eps=eps)
     assert manifest.metrics["elbo"].value == pytest.approx(bound.elbo.mean())
     error = bound.elbo.std(ddof=1) / np.sqrt(len(bound))
     assert manifest.metrics["elbo"].standard_error == pytest.approx(error)
@@ -161,10 +167,49 @@ def test_golden_inputs_are_nobodys_rows(kind: str) -> None:
 
 
 def test_graphs_that_differ_from_torch_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "LARGEST_PARITY", 1e-12)
-    with pytest.raises(TrainingError, match="the graphs differ from torch"):
-        train(table_config(tmp_path), tmp_path / "models")
+    """The reference is torch in float64: a thousandth of a nat a dimension off, and nothing is published."""
+    real = evaluate.double
+
+    def shifted(vae: VAE) -> VAE:
+        vae = real(vae)
+        assert isinstance(vae.features, Standardize)
+        vae.features.loc += 1e-3 * vae.features.scale
+        return vae
+
+    monkeypatch.setattr(evaluate, "double", shifted)
+    config = table_config(tmp_path)
+    with pytest.raises((TrainingError, GoldenMismatch)):
+        train(config, tmp_path / "models")
     assert models(tmp_path / "models") == []
+
+
+def test_parity_is_held_against_float64_and_names_the_worst_row(
+    table: tuple[Path, Manifest, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _, config = table
+    trained = run.run(config)
+    x = trained.rows.x[trained.parts.validation]
+    with Model.load(find(root, "table"), device="cpu") as model:
+        off = evaluate.parity(model, trained.vae, x)
+        assert 0 < off < 1e-4
+        monkeypatch.setattr(evaluate, "double", lambda vae: vae)
+        assert evaluate.parity(model, trained.vae, x) != off
+        monkeypatch.setattr(evaluate, "LARGEST_PARITY", 1e-12)
+        with pytest.raises(TrainingError, match=r"of validation row [0-5]"):
+            evaluate.parity(model, trained.vae, x)
+
+
+def test_a_very_odd_validation_row_does_not_keep_a_run_from_being_published(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.standard_normal((80, 2)), np.zeros(80)])
+    tree = {"name": "flag", "data": {"source": str(tmp_path / "x.npy")}}
+    np.save(tmp_path / "x.npy", x)
+    config = make_config(tree, QUICK)
+    odd = split(load(config.data), config.data, config.training.seed).validation[0]
+    x[odd, 2] = 1.0  # a flag that no training row has
+    x[odd, 0] = 300.0
+    np.save(tmp_path / "x.npy", x)
+    assert train(config, tmp_path / "models").metrics["parity"].value < 1e-4
 
 
 def test_stopping_by_ctrl_c_publishes_nothing(tmp_path: Path) -> None:
@@ -173,7 +218,7 @@ def test_stopping_by_ctrl_c_publishes_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_look=stop))
-    assert not (tmp_path / "models").exists()
+    assert list((tmp_path / "models").iterdir()) == []
 
 
 def test_a_missing_package_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,3 +274,42 @@ def test_small_steps_run_on_one_thread_and_the_count_is_given_back() -> None:
     with run.cpu_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("value", [1e200, 1e-200, 5e-324])
+def test_columns_that_float64_cannot_standardise_are_named(tmp_path: Path, value: float) -> None:
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    x[:, 1] = value * np.round(x[:, 1] * 10)
+    np.save(tmp_path / "x.npy", x)
+    config = make_config({"name": "m", "data": {"source": str(tmp_path / "x.npy")}}, QUICK)
+    with pytest.raises(InputError, match=r"feature 'x1': .* give the column in another unit"):
+        train(config, tmp_path / "models")
+
+
+def test_a_binarised_table_outside_its_range_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-20, 150, (40, 2)))
+    config = make_config(
+        {"name": "m", "data": {"source": str(tmp_path / "x.npy")}},
+        [*QUICK, "likelihood.name=bernoulli", "likelihood.binarize=threshold"],
+    )
+    with pytest.raises(InputError, match=r"row 0, feature 'x\d': .* is not between 0 and 1"):
+        train(config, tmp_path / "models")
+
+
+def test_a_models_folder_that_cannot_be_written_is_said_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    steps: list[int] = []
+    with pytest.raises(ConfigError, match=r"models folder .*file/models: Not a directory"):
+        train(table_config(tmp_path), tmp_path / "file" / "models", listener=Listener(on_step=steps.append))
+    assert steps == []
+
+
+def test_one_outlier_in_a_rounded_column_does_not_blind_the_model_to_it() -> None:
+    rows = table_rows(100)
+    x = rows.x.copy()
+    x[:, 1] = 5.0
+    x[0, 1] = 1e6
+    config = case("gaussian, one scale").config
+    vae = build.build(config, Rows(x, rows.columns, rows.anomaly), np.arange(100))
+    assert isinstance(vae.likelihood, Gaussian)
+    assert vae.likelihood.floor[1] <= 1.0

@@ -10,6 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.errors import InputError, NotResolvable
 
 
+def array_name(num_samples: int) -> str:
+    """Name in calibration.npz of the scores on K default draws."""
+    return f"elbo_k{num_samples}_default"
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Split-conformal calibration on n held-out scores, nats, higher is odder.
@@ -63,6 +68,16 @@ class Calibration:
             raise NotResolvable(
                 f"alpha: {alpha} cannot be told by {self.n} calibration rows; the smallest is {self.smallest_alpha:.6g}"
             )
+
+    def threshold(self, alpha: float) -> float:
+        """The score, nats, beyond which a row is an anomaly: score > threshold exactly where p_value <= alpha.
+
+        Raises:
+            InputError, NotResolvable: see check_alpha.
+        """
+        self.check_alpha(alpha)
+        reached = 1 + np.flatnonzero((1.0 + np.arange(self.n + 1)) / (1.0 + self.n) <= alpha).max(initial=0)
+        return float(self.scores[self.n - reached])
 
     def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
         """p_value <= alpha for each row, (N,)."""

@@ -203,7 +203,8 @@ class Manifest(_Part):
     likelihood: Likelihood
     prior: Prior
     latent_dim: PositiveInt
-    operations: dict[Operation, Graph]
+    width: PositiveInt = Field(1, description="values a row in the widest layer: what bounds the memory of a call")
+    operations: Annotated[dict[Operation, Graph], Field(min_length=1)]
     draws: Draws
     calibration: CalibrationFile | None = None
     golden: Golden

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,13 @@ _WRITING = ".writing-"  # never listed: a name starts with a letter or digit, a 
 def digest(data: bytes) -> str:
     """sha256 as the manifest writes it."""
     return hashlib.sha256(data).hexdigest()
+
+
+def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The arrays as the content of a compressed .npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
 
 
 def check_name(name: str) -> str:

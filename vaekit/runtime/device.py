@@ -14,6 +14,7 @@ from vaekit.errors import DeviceError, MissingExtra
 # Since 1.29 ONNX Runtime reports machine, process and graphs to its maker, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+MOST_THREADS = 8  # by default: every graph has a pool of its own, and these graphs are small
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
 _PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18: what a device must at least be able to open
@@ -92,7 +93,7 @@ def open_session(path: Path, device: str, threads: int | None = None) -> Any:
     Args:
         path: the graph.
         device: "cpu", "cuda", "cuda:<index>", or "auto": CUDA where it works, else the CPU.
-        threads: intra-op threads, None: one per core this process may use.
+        threads: intra-op threads, None: one per core this process may use, 8 at most.
 
     Raises:
         DeviceError: CUDA was asked for by name and the session did not get it.
@@ -132,7 +133,7 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or cpu_count()
+    options.intra_op_num_threads = threads or min(cpu_count(), MOST_THREADS)
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3

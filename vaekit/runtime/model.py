@@ -17,7 +17,7 @@ from vaekit.runtime.device import open_session
 from vaekit.runtime.golden import replay
 from vaekit.runtime.results import Decoded, Elbo, Posterior, Rows, Samples
 
-MAX_ELEMENTS = 2**19  # N K D of one call of a graph: what the caches like, and a bound on memory
+MAX_ELEMENTS = 2**20  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
 MAX_LATENT = 1e6  # |z| beyond it is no code, and float32 would overflow on the way
 
 R = TypeVar("R", bound=Rows)
@@ -48,7 +48,7 @@ class Model:
         self._outputs = {op: [out.name for out in graph.outputs] for op, graph in self.manifest.operations.items()}
         self._noise = bundle.noise()  # (K_max, Z)
         self._calibrations = bundle.calibrations()
-        self._eps: dict[tuple[int, int | None], NDArray[np.float32]] = {}
+        self._default_eps = default_eps(self._noise, self.manifest.draws.default).astype(np.float32)  # (K, Z)
         replay(self.run, bundle, self.providers)
 
     @classmethod
@@ -58,7 +58,7 @@ class Model:
         Args:
             path: models/<name>/<version> or models/<name>.
             device: "auto", "cpu", "cuda" or "cuda:<index>".
-            threads: intra-op threads; None: one per core this process may use.
+            threads: intra-op threads; None: one per core this process may use, 8 at most.
 
         Raises:
             BundleError, DeviceError, MissingExtra: see those.
@@ -97,8 +97,11 @@ class Model:
         """One call of one graph: outputs by name.
 
         Raises:
+            InputError: the bundle does not offer the operation.
             NotFinite: an output holds NaN or an infinity.
         """
+        if operation not in self._sessions:
+            raise InputError(f"{self.manifest.name} offers no {operation}, but {', '.join(self._sessions)}")
         outputs = self._sessions[operation].run(self._outputs[operation], dict(feeds))
         for name, values in zip(self._outputs[operation], outputs, strict=True):
             if not np.isfinite(values).all():
@@ -157,7 +160,9 @@ class Model:
 
         def part(at: slice) -> dict[str, Any]:
             size = at.stop - at.start
-            noise = prior.standard_normal((size, self.manifest.latent_dim)) * temperature  # (n, Z)
+            noise = prior.standard_normal((size, self.manifest.latent_dim))  # (n, Z)
+            with np.errstate(over="ignore"):
+                noise = np.clip(noise * temperature, -MAX_LATENT, MAX_LATENT)
             z = self.run("prior", {"noise": noise.astype(np.float32)})["z"]
             codes = np.clip(z, -MAX_LATENT, MAX_LATENT)
             if not observe:
@@ -216,12 +221,12 @@ class Model:
             InputError: K is not between 2 and the manifest's K_max.
         """
         k = self.manifest.draws.default if num_samples is None else num_samples
-        if (k, seed) not in self._eps:
-            eps = default_eps(self._noise, k)
-            if seed is not None:
-                return np.random.default_rng(seed).standard_normal(eps.shape).astype(np.float32)
-            self._eps[k, seed] = eps.astype(np.float32)
-        return self._eps[k, seed]
+        if seed is None and k == self.manifest.draws.default:
+            return self._default_eps
+        eps = default_eps(self._noise, k)
+        if seed is not None:
+            eps = np.random.default_rng(seed).standard_normal(eps.shape)
+        return eps.astype(np.float32)
 
     def calibration(self, num_samples: int | None = None, seed: int | None = None) -> Calibration | str:
         """The calibration that scores of these draws compare with, or the reason why there is none."""
@@ -251,7 +256,8 @@ class Model:
         return np.ascontiguousarray(eps, dtype=np.float32)
 
     def _chunk(self, num_samples: int) -> int:
-        return max(1, MAX_ELEMENTS // (num_samples * self.spec.dim))
+        widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
+        return max(1, MAX_ELEMENTS // (num_samples * widest))
 
 
 def _in_chunks(kind: type[R], n: int, chunk: int, part: Any) -> R:

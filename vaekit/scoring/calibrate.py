@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, Manifest, publish
+from vaekit.bundle.calibration import array_name
 from vaekit.bundle.manifest import MANIFEST_FILE, CalibrationEntry, CalibrationFile
-from vaekit.bundle.store import digest
+from vaekit.bundle.store import digest, npz
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.scoring.score import Progress, rows_of
@@ -52,8 +52,8 @@ def publish_calibration(
     root = _root(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     scores = _scores(model, data, wanted, batch_rows, progress)
-    arrays = {_array_name(k): Calibration.of(scores[k]).scores for k in wanted}
-    content = _npz(arrays)
+    arrays = {array_name(k): Calibration.of(scores[k]).scores for k in wanted}
+    content = npz(arrays)
     manifest = _manifest(model.manifest, data, content, {k: len(scores[k]) for k in wanted})
     return publish(root, manifest, {**_files(model), FILE: content})
 
@@ -82,22 +82,12 @@ def _scores(
     return {k: np.concatenate(scores) if scores else np.empty(0) for k, scores in parts.items()}
 
 
-def _array_name(num_samples: int) -> str:
-    return f"elbo_k{num_samples}_default"
-
-
-def _npz(arrays: dict[str, NDArray[np.float64]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
 def _manifest(old: Manifest, data: Path, content: bytes, counts: dict[int, int]) -> Manifest:
     n = next(iter(counts.values()))
     calibration = CalibrationFile(
         file=FILE,
         sha256=digest(content),
-        entries=tuple(CalibrationEntry(array=_array_name(k), num_samples=k, n=n) for k in counts),
+        entries=tuple(CalibrationEntry(array=array_name(k), num_samples=k, n=n) for k in counts),
         assumption=f"scored rows are exchangeable with the {n} rows of {data.name}, which the model was not trained on",
     )
     provenance = old.provenance.model_copy(
