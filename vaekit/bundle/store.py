@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from vaekit.bundle.arrays import read_archive, read_array
 from vaekit.bundle.calibration import Calibration
 from vaekit.bundle.manifest import MANIFEST_FILE, CalibrationEntry, Manifest, Name, Operation
 from vaekit.bundle.onnxfile import check_graph
-from vaekit.errors import FormatError, IntegrityError, UnknownModel
+from vaekit.errors import FormatError, InputError, IntegrityError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _NAME = TypeAdapter(Name)
@@ -190,24 +191,41 @@ class Bundle:
         return self.path(self.manifest.operations[operation].file)
 
     def noise(self) -> NDArray[np.float64]:
-        """Base draws, (K_max, Z)."""
-        base = np.load(self.path(self.manifest.draws.file), allow_pickle=False)
+        """Base draws, (K_max, Z).
+
+        Raises:
+            FormatError: not arrays of numbers, or of another shape.
+        """
+        base = read_array(self.path(self.manifest.draws.file))
         expected = (self.manifest.draws.maximum, self.manifest.latent_dim)
         if base.shape != expected:
             raise FormatError(f"{self.manifest.draws.file}: shape {base.shape}, expected {expected}")
         return np.asarray(base, dtype=np.float64)
 
     def golden(self) -> dict[str, NDArray[np.generic]]:
-        """Golden inputs and outputs by name."""
-        with np.load(self.path(self.manifest.golden.file), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        """Golden inputs and outputs by name.
+
+        Raises:
+            FormatError: not arrays of numbers.
+        """
+        return read_archive(self.path(self.manifest.golden.file))
 
     def calibrations(self) -> dict[CalibrationEntry, Calibration]:
-        """Calibration of each way of scoring that has one."""
+        """Calibration of each way of scoring that has one.
+
+        Raises:
+            FormatError: not arrays of numbers, one that is missing, or held-out scores that can be none.
+        """
         if self.manifest.calibration is None:
             return {}
-        with np.load(self.path(self.manifest.calibration.file), allow_pickle=False) as arrays:
+        file = self.manifest.calibration.file
+        arrays = read_archive(self.path(file))
+        try:
             return {entry: Calibration.of(arrays[entry.array]) for entry in self.manifest.calibration.entries}
+        except KeyError as exc:
+            raise FormatError(f"{file}: no array {exc}") from exc
+        except InputError as exc:
+            raise FormatError(f"{file}: {exc}") from exc
 
     def __enter__(self) -> Bundle:
         return self
