@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import binascii
 import io
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ from service.refusals import show
 from vaekit.bundle.manifest import ImageSpec
 from vaekit.errors import InputError
 
+# What a file may have beyond its pixels: metadata and colour profiles, as they are stored, never unpacked.
+_SPARE = 64 * 1024
+_PNG = b"\x89PNG\r\n\x1a\n"
+_COMPRESSED = {b"zTXt", b"iTXt", b"iCCP"}  # chunks that Pillow unpacks beside the pixels: 50 kB become 40 MB
+
 # Modes that become the model's channels without loss: grey goes into colour as three equal channels, never back.
 MODES = {1: ("L", "1"), 3: ("RGB", "L", "1"), 4: ("RGBA",)}
 _TARGET = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -24,8 +30,8 @@ def read_pictures(files: Sequence[str], spec: ImageSpec) -> NDArray[np.uint8]:
     """Pixels (N, H, W, C) of base64 strings.
 
     Raises:
-        InputError: no base64, no PNG or JPEG, another size, several frames, or a colour mode that would lose
-            something; the message names the row.
+        InputError: no base64, no PNG or JPEG, another size, several frames, a colour mode that would lose something,
+            or far more bytes than the pixels need; the message names the row.
     """
     x = np.empty((len(files), *spec.row_shape), dtype=np.uint8)
     for row, text in enumerate(files):
@@ -40,6 +46,7 @@ def _read(row: int, text: str, spec: ImageSpec) -> NDArray[np.uint8]:
         data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
         raise InputError(f"row {row}: not base64: {show(text)}") from None
+    _check_file(row, data, spec)
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
             _check(row, picture, spec)
@@ -53,6 +60,24 @@ def _read(row: int, text: str, spec: ImageSpec) -> NDArray[np.uint8]:
         if isinstance(exc, InputError):
             raise
         raise InputError(f"row {row}: a damaged picture: {str(exc)[:100]}") from None
+
+
+def _check_file(row: int, data: bytes, spec: ImageSpec) -> None:
+    """Refuse by sizes alone what would cost more than its pixels."""
+    most = 4 * spec.dim + _SPARE
+    if len(data) > most:
+        raise InputError(f"row {row}: a picture file of {len(data)} bytes, more than the {most} that this size needs")
+    if data.startswith(_PNG) and (bad := _COMPRESSED & set(_chunks(data))):
+        raise InputError(f"row {row}: a PNG with compressed metadata, {min(bad).decode()}: save it without")
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """The types of a PNG's chunks; each is a length, a type, the content and a checksum."""
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        yield kind
+        at += size + 12
 
 
 def _check(row: int, picture: Any, spec: ImageSpec) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from service import jsoncodec
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +41,15 @@ def huge_header() -> str:
     return base64.b64encode(bytes(data)).decode()
 
 
+def with_chunk(kind: bytes, content: bytes) -> str:
+    """A good PNG with one more chunk, before its pixels."""
+    data = base64.b64decode(png(np.zeros((8, 8), np.uint8)))
+    chunk = kind + content
+    chunk = len(content).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    return base64.b64encode(data[:33] + chunk + data[33:]).decode()
+
+
+UNPACKS = zlib.compress(bytes(2**20))
 GIF = base64.b64encode(b"GIF89a\x08\x00\x08\x00\x80\x00\x00").decode()
 PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
     "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "a picture of 8 x 9 pixels, expected 8 x 8"),
@@ -45,6 +58,10 @@ PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
     "a bomb": (huge_header, "not a PNG or JPEG picture that is read here"),
     "another format": (lambda: GIF, "not a PNG or JPEG"),
     "half a file": (lambda: png(np.zeros((8, 8), np.uint8))[:60], "picture"),
+    "compressed text": (lambda: with_chunk(b"zTXt", b"a\0\0" + UNPACKS), "a PNG with compressed metadata, zTXt"),
+    "compressed Unicode": (lambda: with_chunk(b"iTXt", b"a\0\1\0\0\0" + UNPACKS), "compressed metadata, iTXt"),
+    "a compressed profile": (lambda: with_chunk(b"iCCP", b"a\0\0" + UNPACKS), "compressed metadata, iCCP"),
+    "much beside the pixels": (lambda: with_chunk(b"tEXt", b"a\0" + b"b" * 2**17), "a picture file of 131"),
     "no base64": (lambda: "not base64!", 'not base64: "not base64!"'),
     "a data URI": (lambda: "data:image/png;base64,AAAA", "not base64"),
     "pixels of another size": (lambda: [[[0]] * 8] * 9, "expected (N, 8, 8, 1)"),
@@ -60,6 +77,27 @@ async def test_a_bad_picture_is_refused_by_row(service: Any, case: str) -> None:
     reply = await service.post("/models/digits/encode", {"inputs": [make()]})
     assert reply.status_code == 422
     assert detail in reply.json()["detail"]
+
+
+async def test_plain_metadata_is_passed_over(service: Any) -> None:
+    body = {"inputs": [with_chunk(b"tEXt", b"Author\0nobody")]}
+    assert (await service.post("/models/digits/encode", body)).status_code == 200
+
+
+async def test_pictures_are_unpacked_in_a_thread_under_the_deadline(
+    start: Any, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = threading.Event()
+
+    def held(*_: Any) -> Any:
+        assert leave.wait(30)
+
+    monkeypatch.setattr(jsoncodec, "read_pictures", held)
+    async with start(models_dir, default_model="digits", answer_seconds=0.01) as service:
+        reply = await service.post("/encode", {"inputs": [png(np.zeros((8, 8), np.uint8))]})
+        leave.set()
+        assert reply.status_code == 504
+        assert service.api.intake.held == 0
 
 
 def npy(array: NDArray[Any], **options: Any) -> bytes:
