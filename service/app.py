@@ -52,8 +52,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     app.router.routes.append(Named("/docs", partial(_docs, page.render(document))))
     app.add_exception_handler(VaeError, problems.on_vae_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    app.add_exception_handler(Exception, problems.on_crash)
-    app.add_middleware(Envelope, log=log, metrics=api.metrics)
+    app.add_middleware(Envelope, log=log, metrics=api.metrics, reply_seconds=settings.reply_seconds)
     return app
 
 
@@ -76,7 +75,7 @@ def make_api(settings: Settings, log: Log) -> Api:
     )
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     desk = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
-    api = Api(registry, engine, intake, limits, metrics, lifecycle, desk, settings.alpha)
+    api = Api(registry, engine, intake, limits, metrics, lifecycle, desk, settings.alpha, settings.answer_seconds)
     metrics.watch(engine, registry, ready=lambda: api.unready() is None)
     return api
 

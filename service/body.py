@@ -1,4 +1,4 @@
-"""Request bodies: read with a cap, a deadline and a budget. Knows bytes, not what they mean."""
+"""Bodies, read with a cap and a deadline, and the budget that they share with replies. Knows bytes, no meaning."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from service.errors import Disconnected, Overloaded, SlowBody, TooLarge, Unparsa
 
 
 class Intake:
-    """Reads bodies, and bounds what all of them hold together."""
+    """Reads bodies, and bounds what all of them and the replies hold together."""
 
     def __init__(self, *, max_body_bytes: int, max_inflight_bytes: int, body_seconds: float) -> None:
         self._max_body = max_body_bytes
-        self._max_total = max(max_inflight_bytes, max_body_bytes)  # else the largest body would never fit
+        self._max_total = max_inflight_bytes
         self._seconds = body_seconds
-        self.held = 0  # bytes of all requests in flight
+        self.held = 0  # bytes of all bodies and replies in flight
 
     @contextmanager
     def reserve(self) -> Iterator[Reservation]:
-        """Room for one request's body, given back at the end of the block."""
+        """Room for one request's body and then its reply, given back at the end of the block."""
         reservation = Reservation(self)
         try:
             yield reservation
@@ -32,8 +32,8 @@ class Intake:
     async def read(self, request: Request, room: Reservation) -> bytearray:
         """The whole body.
 
-        What Content-Length declares is refused or reserved before a byte is read; a body sent in chunks is counted as
-        it comes.
+        What Content-Length declares is held against the cap before a byte is read; room is taken as bytes come, since
+        a declaration costs its sender nothing.
 
         Raises:
             TooLarge: the body is over the cap.
@@ -41,7 +41,7 @@ class Intake:
             SlowBody: it did not arrive in time.
             Disconnected: the caller hung up.
         """
-        room.grow_to(self._declared(request))
+        self.check(self._declared(request))
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._collect(request, room)
@@ -54,27 +54,33 @@ class Intake:
         text = request.headers.get("content-length", "0")
         if not (text.isascii() and text.isdigit()):
             raise Unparsable(f"content-length: not a length: {text[:40]!r}")
-        return self.check(int(text[:20]))
+        return int(text[:20])
 
-    def check(self, size: int) -> int:
-        """The size itself, where a body may have it."""
+    def check(self, size: int) -> None:
+        """
+        Raises:
+            TooLarge: a body may not have the size.
+        """
         if size > self._max_body:
             raise TooLarge(f"body: more than {self._max_body} bytes, the most that one request may have")
-        return size
 
     async def _collect(self, request: Request, room: Reservation) -> bytearray:
         body = bytearray()
         async for chunk in request.stream():
             self.check(len(body) + len(chunk))
-            room.grow_to(len(body) + len(chunk))
+            room.hold(len(body) + len(chunk))
             body += chunk
         return body
 
-    def take(self, size: int) -> None:
-        """Count bytes in; Reservation gives them back."""
-        if self.held + size > self._max_total:
-            raise Overloaded(f"{self.held} bytes of requests are in flight, no room for {size} more")
-        self.held += size
+    def change(self, old: int, new: int) -> None:
+        """Count one request's bytes as `new` in place of `old`.
+
+        A request that is alone always has room: else the largest replies would never fit.
+        """
+        others = self.held - old
+        if new > old and others and others + new > self._max_total:
+            raise Overloaded(f"{others} bytes of other requests are in flight, no room for {new} more")
+        self.held = others + new
 
 
 class Reservation:
@@ -84,12 +90,11 @@ class Reservation:
         self._intake = intake
         self.size = 0
 
-    def grow_to(self, size: int) -> None:
-        """Hold at least so many bytes.
+    def hold(self, size: int) -> None:
+        """Hold so many bytes from here on.
 
         Raises:
             Overloaded: the budget has no room for them.
         """
-        if size > self.size:
-            self._intake.take(size - self.size)
-            self.size = size
+        self._intake.change(self.size, size)
+        self.size = size

@@ -8,7 +8,8 @@ VaeError
     ├── TooLarge                 a request that will never fit
     ├── MediaType                a body of a type or coding that the route does not read
     ├── Overloaded               no room now; worth trying again
-    ├── NotReady                 a model that is loading, or failed to load, or none at all
+    ├── NotReady                 a model that is loading, or a service on its way out; worth trying again
+    ├── Unservable               a model that failed to load, or none at all
     ├── DeadlineExceeded         an answer that did not come in time
     └── Disconnected             the caller hung up before its answer
 """
@@ -45,7 +46,11 @@ class Overloaded(ServiceError):
 
 
 class NotReady(ServiceError):
-    """A model that is loading, or failed to load, or no model at all."""
+    """A model that is loading, or a service on its way out; the same request may be answered a moment later."""
+
+
+class Unservable(ServiceError):
+    """A model that failed to load, or no model at all: only a change of the models folder helps."""
 
 
 class DeadlineExceeded(ServiceError):

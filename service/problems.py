@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import errors
-from vaekit.client.wire import PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
+from vaekit.client.wire import PROBLEM_TYPE, Problem
 from vaekit.errors import (
     BundleError,
     ConfigError,
@@ -32,6 +32,7 @@ class Kind(NamedTuple):
     status: int
     title: str
     tell: bool = True  # whether the message is for the caller, or for the log alone
+    again: str | None = None  # seconds: a queue of jobs and a loading model are both a matter of moments
 
 
 _INTERNAL = Kind(500, "Internal error", tell=False)
@@ -45,9 +46,10 @@ ANSWERS: dict[type[VaeError], Kind] = {
     errors.MediaType: Kind(415, "Unsupported media type"),
     InputError: Kind(422, "Invalid input"),
     NotResolvable: Kind(422, "Alpha not resolvable"),
-    errors.Overloaded: Kind(429, "Overloaded"),
+    errors.Overloaded: Kind(429, "Overloaded", again="1"),
     errors.Disconnected: Kind(499, "Caller hung up"),  # for the log: nobody reads it
-    errors.NotReady: Kind(503, "Not ready"),
+    errors.NotReady: Kind(503, "Not ready", again="1"),
+    errors.Unservable: Kind(503, "Not ready"),
     errors.DeadlineExceeded: Kind(504, "Deadline exceeded"),
     # What a request must never reach; if it does, the fault is ours.
     BundleError: _INTERNAL,
@@ -58,7 +60,6 @@ ANSWERS: dict[type[VaeError], Kind] = {
     TrainingError: _INTERNAL,
 }
 
-RETRY_AFTER = {429: "1", 503: "1"}  # seconds: a queue of jobs and a loading model are both a matter of moments
 _HIDDEN = "the service failed on this request; its log has the reason under the id that `instance` gives"
 _TYPE = "urn:vaekit:problem:"
 
@@ -77,7 +78,8 @@ def respond(request: Request, error: Exception) -> Response:
     name = type(error).__name__  # for the access log: what the caller is told may quote its rows, so it stays out
     request.state.error = name if kind.tell else f"{name}: {error}"
     detail = str(error) if kind.tell else _HIDDEN
-    return problem(request, kind.status, kind.title, detail)
+    headers = {"retry-after": kind.again} if kind.again else None
+    return problem(request, kind.status, kind.title, detail, headers)
 
 
 def problem(
@@ -92,10 +94,7 @@ def problem(
         detail=detail,
         instance=getattr(request.state, "request_id", None),
     )
-    more = {"retry-after": RETRY_AFTER[status]} if status in RETRY_AFTER else {}
-    return Response(
-        document.model_dump_json(), status, {**more, "cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE
-    )
+    return Response(document.model_dump_json(), status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
 
 
 async def on_vae_error(request: Request, exc: Exception) -> Response:
@@ -107,13 +106,6 @@ async def on_http_error(request: Request, exc: Exception) -> Response:
     """What the router raises: no such path, or not that method."""
     assert isinstance(exc, HTTPException)
     return problem(request, exc.status_code, HTTPStatus(exc.status_code).phrase, _reason(request, exc), exc.headers)
-
-
-async def on_crash(request: Request, exc: Exception) -> Response:
-    """What nobody foresaw. The server logs the traceback; the caller learns that it was not the caller's fault."""
-    response = respond(request, exc)
-    response.headers[REQUEST_ID_HEADER] = request.state.request_id  # this reply is made outside of the envelope
-    return response
 
 
 def _reason(request: Request, exc: HTTPException) -> str:

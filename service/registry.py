@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Literal, NoReturn
+from time import monotonic
+from typing import Literal
 
-from service.errors import NotReady
+from service.errors import NotReady, Unservable
 from service.logs import Log
 from vaekit.bundle.manifest import Manifest
 from vaekit.bundle.store import models, read_manifest, versions
@@ -35,6 +36,7 @@ class Served:
     users: int = 0
     last_used: int = 0
     loading: asyncio.Task[None] | None = None
+    retry_at: float | None = None  # when an old version that failed may be tried again, by the monotonic clock
 
 
 def open_version(folder: Path, device: str, threads: int | None) -> Model:
@@ -56,7 +58,8 @@ class Registry:
     """What the models folder held when the service started.
 
     The latest version of each model is loaded at the start, in the background, one after the other; an older one when
-    it is first asked for, at most `max_old_versions` of them at a time.
+    it is first asked for, at most `max_old_versions` of them at a time; one that failed is tried again when it is asked
+    for `retry_seconds` later.
     """
 
     def __init__(
@@ -68,8 +71,9 @@ class Registry:
         default: str | None,
         max_old_versions: int,
         log: Log,
+        retry_seconds: float = 30.0,
     ) -> None:
-        self.root = root
+        self.root, self._retry = root, retry_seconds
         self._device, self._threads, self._log = device, threads, log
         self._configured_default = default
         self._max_old = max_old_versions
@@ -90,7 +94,11 @@ class Registry:
 
     @property
     def loaded(self) -> list[Served]:
-        return [s for known in self._served.values() for s in known.values() if s.model is not None]
+        return [s for s in self.all if s.model is not None]
+
+    @property
+    def all(self) -> list[Served]:
+        return [s for known in self._served.values() for s in known.values()]
 
     @property
     def names(self) -> list[str]:
@@ -143,14 +151,12 @@ class Registry:
         return None
 
     @asynccontextmanager
-    async def lend(self, name: str | None, version: str | None) -> AsyncIterator[Model]:
-        """The model for one request; it stays loaded until the block ends.
+    async def lend(self, served: Served) -> AsyncIterator[Model]:
+        """The model for one request; it stays loaded until the block ends. An old version is loaded first.
 
         Raises:
-            UnknownModel: no such model or version; the message lists those there are.
-            NotReady: it is loading or failed to load, or there is no model at all.
+            NotReady, Unservable: see check.
         """
-        served = self.find(name, version)
         model = await self._loaded(served)
         served.users += 1
         served.last_used = next(self._ticks)
@@ -160,7 +166,12 @@ class Registry:
             served.users -= 1
 
     def find(self, name: str | None, version: str | None) -> Served:
-        """The version that a path names; see lend."""
+        """The version that a path names.
+
+        Raises:
+            UnknownModel: no such model or version; the message lists those there are.
+            Unservable: there is no model at all.
+        """
         if name is None:
             name = self._default_name()
         if name not in self._served:
@@ -175,7 +186,7 @@ class Registry:
 
     def _default_name(self) -> str:
         if not self._served:
-            raise NotReady(f"no model under {self.root}")
+            raise Unservable(f"no model under {self.root}")
         if self.default is None:
             raise UnknownModel(
                 f"there is no default model: ask for one by name, as in /models/{self.names[0]}/elbo; "
@@ -190,23 +201,37 @@ class Registry:
 
     async def _loaded(self, served: Served) -> Model:
         while served.model is None:
-            if served.state == "idle":
+            self.check(served)
+            if served.loading is None:
                 served.state = "loading"
                 served.loading = asyncio.create_task(self._load_old(served))
-            if served.loading is None:
-                self._refuse(served)
             await asyncio.shield(served.loading)  # shared: one caller who hangs up does not stop it for the others
         return served.model
 
-    def _refuse(self, served: Served) -> NoReturn:
+    def check(self, served: Served) -> None:
+        """Refuse before any work is done on a request.
+
+        Raises:
+            NotReady: the version is loading, as the latest ones do at the start.
+            Unservable: it failed to load.
+        """
+        if served.model is not None or served.loading is not None or self._may_load(served):
+            return
         what = f"version {served.version} of {served.name!r}"
         if served.state == "loading":
             raise NotReady(f"{what} is loading")
-        raise NotReady(f"{what} failed to load: {served.reason}")
+        raise Unservable(f"{what} failed to load: {served.reason}")
+
+    def _may_load(self, served: Served) -> bool:
+        """Idle; or an old version that failed long enough ago: what it lacked, memory or a file, may be there now."""
+        if served.state == "idle":
+            return True
+        return served.retry_at is not None and monotonic() >= served.retry_at
 
     async def _load_old(self, served: Served) -> None:
         await self._load(served)
         served.loading = None
+        served.retry_at = monotonic() + self._retry if served.state == "failed" else None
         self._make_room(served)
 
     def _make_room(self, arrived: Served) -> None:
@@ -232,7 +257,7 @@ class Registry:
         except Exception as exc:  # noqa: BLE001 - the native layer raises what it likes; the other models must load
             self._failed(served, f"{type(exc).__name__}: {exc}")
         else:
-            served.state = "ready"
+            served.state, served.reason = "ready", None
             device = served.model.device
             self._log.info("model ready", model=served.name, version=served.version, device=device)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
@@ -16,14 +17,16 @@ from starlette.types import Scope
 
 from service import codecs
 from service.answers import Answer, make_answer, make_job
-from service.body import Intake
+from service.body import Intake, Reservation
 from service.codecs import Codec
 from service.engine import Engine, Operation
-from service.errors import Disconnected, NotReady
+from service.errors import DeadlineExceeded, Disconnected, NotReady, Unservable
 from service.limits import Limits
 from service.metrics import CONTENT_TYPE, Metrics
-from service.registry import Registry
-from service.requests import Parsed, Target
+from service.registry import Registry, Served
+from service.requests import Target
+from service.sending import Held
+from vaekit.bundle.manifest import ImageSpec
 from vaekit.client.wire import JSON_TYPE, ElboOptions
 from vaekit.runtime import Model
 
@@ -62,6 +65,7 @@ class Api:
     lifecycle: Lifecycle
     desk: ThreadPoolExecutor  # reads and writes large bodies, so that the event loop does not stand still
     alpha: float
+    answer_seconds: float
 
     def routes(self) -> list[Route]:
         """Every route of the service but the documents (service/app.py adds those)."""
@@ -86,41 +90,58 @@ class Api:
 
     def _inference(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            path = request.path_params
-            async with self.registry.lend(path.get("name"), path.get("version")) as model:
-                request.state.model = f"{model.manifest.name}@{model.manifest.version}"
-                return await self._infer(operation, model, request)
+            return await self._infer(operation, request)
 
         return endpoint
 
-    async def _infer(self, operation: Operation, model: Model, request: Request) -> Response:
+    async def _infer(self, operation: Operation, request: Request) -> Response:
+        served = self.registry.find(request.path_params.get("name"), request.path_params.get("version"))
+        self.registry.check(served)
         self.engine.check_room()
         reader = codecs.reader(request.headers, operation)
         writer = codecs.writer(request.headers)
-        with self.intake.reserve() as room:
+        with ExitStack() as held:
+            room = held.enter_context(self.intake.reserve())
             body = await self.intake.read(request, room)
-            parsed = await self._read(reader, body, request, Target(operation, model.manifest, self._most(model)))
-            del body  # the array is what is needed from here on
+            work = self._work(operation, served, request, reader, body)
+            del body  # the work lets go of it as soon as there is an array
+            answer, content = await self._in_time(request, self._written(work, writer, room))
+            return Held(content, held.pop_all(), headers=writer.headers(answer), media_type=writer.media_type)
+
+    async def _work(
+        self, operation: Operation, served: Served, request: Request, reader: Codec, body: bytearray
+    ) -> Answer:
+        async with self.registry.lend(served) as model:
+            manifest = model.manifest
+            request.state.model = f"{manifest.name}@{manifest.version}"
+            large = len(body) > LARGE or isinstance(manifest.input, ImageSpec)  # pictures unpack to what they like
+            target = Target(operation, manifest, self.limits.most_rows(manifest))
+            parsed = await self._at_desk(large, reader.read, body, dict(request.query_params), target)
+            del body
             job = make_job(operation, model, parsed, self.limits)
             request.state.rows = job.n
-            result = await until_gone(request, self.engine.submit(job))
-        alpha = parsed.options.alpha if isinstance(parsed.options, ElboOptions) else None
-        return await self._write(writer, make_answer(job, result, alpha, self.alpha))
+            result = await self.engine.submit(job)
+            alpha = parsed.options.alpha if isinstance(parsed.options, ElboOptions) else None
+            return make_answer(job, result, alpha, self.alpha)
 
-    def _most(self, model: Model) -> int:
-        return self.limits.most_rows(model.manifest)
+    async def _written(self, work: Awaitable[Answer], writer: Codec, room: Reservation) -> tuple[Answer, bytes]:
+        answer = await work
+        arrays = [a for a in answer.rows.values() if a is not None]
+        room.hold(sum(a.nbytes for a in arrays))
+        content = await self._at_desk(sum(a.size for a in arrays) > LARGE, writer.write, answer)
+        room.hold(len(content))
+        return answer, content
 
-    async def _read(self, codec: Codec, body: bytearray, request: Request, target: Target) -> Parsed:
-        query = dict(request.query_params)
-        return await self._at_desk(len(body), codec.read, body, query, target)
+    async def _in_time(self, request: Request, work: Awaitable[T]) -> T:
+        """What is waited for no longer than the caller does, nor than an answer may take."""
+        try:
+            async with asyncio.timeout(self.answer_seconds):
+                return await until_gone(request, work)
+        except TimeoutError:
+            raise DeadlineExceeded(f"no answer within {self.answer_seconds:g} s") from None
 
-    async def _write(self, codec: Codec, answer: Answer) -> Response:
-        cells = sum(a.size for a in answer.rows.values() if a is not None)
-        content = await self._at_desk(cells, codec.write, answer)
-        return Response(content, headers=codec.headers(answer), media_type=codec.media_type)
-
-    async def _at_desk(self, size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        if size <= LARGE:
+    async def _at_desk(self, large: bool, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        if not large:
             return work(*args)
         return await asyncio.get_running_loop().run_in_executor(self.desk, work, *args)
 
@@ -130,9 +151,10 @@ class Api:
 
     async def model(self, request: Request) -> Response:
         """GET /models/{name} and /models/{name}/versions/{version}: the manifest, and where it runs."""
-        path = request.path_params
-        async with self.registry.lend(path["name"], path.get("version")) as model:
-            return _json(describe(model))
+        served = self.registry.find(request.path_params["name"], request.path_params.get("version"))
+        async with AsyncExitStack() as held:
+            lent = held.enter_async_context(self.registry.lend(served))
+            return _json(describe(await self._in_time(request, lent)))
 
     async def healthz(self, _: Request) -> Response:
         """GET /healthz: the process answers."""
@@ -141,7 +163,8 @@ class Api:
     async def readyz(self, _: Request) -> Response:
         """GET /readyz: requests will be answered."""
         if reason := self.unready():
-            raise NotReady(reason)
+            soon = self.lifecycle.draining or not self.registry.settled.is_set()
+            raise NotReady(reason) if soon else Unservable(reason)
         return _json({"status": "ready"})
 
     async def scrape(self, _: Request) -> Response:

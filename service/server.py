@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from service import example
 from service.app import create_app
+from service.envelope import ABORT
 from service.logs import Forward, make_log
 from service.routes import Api
 from service.settings import Settings
@@ -64,6 +67,13 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}") from exc
 
 
+def connect(**given: Any) -> asyncio.Protocol:
+    """uvicorn's protocol of one connection, whose requests find in their state the function that cuts it off."""
+    protocol: Any = AutoHTTPProtocol(**given)
+    protocol.app_state = {**protocol.app_state, ABORT: lambda: protocol.transport.abort()}
+    return cast(asyncio.Protocol, protocol)
+
+
 class Server(uvicorn.Server):
     """uvicorn with signals of our own: at the first one /readyz says 503, what is in flight is finished, exit 0.
 
@@ -75,6 +85,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=connect,  # type: ignore[arg-type]  # uvicorn calls it; a class is what its annotation says
                 log_config=None,
                 access_log=False,
                 server_header=False,

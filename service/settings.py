@@ -39,7 +39,8 @@ class Settings(BaseSettings):
         32 * 2**20, description="largest request body: 10,000 rows of 100 columns as JSON, with room to spare"
     )
     max_inflight_bytes: Annotated[int, Field(ge=1)] = Field(
-        128 * 2**20, description="request bodies held at once; beyond it a request is refused before it is read"
+        128 * 2**20,
+        description="bodies and replies held at once; beyond it requests get a 429, but a lone one",
     )
     max_rows: Annotated[int, Field(ge=1)] = Field(
         10_000, description="rows, codes or samples of one request; files of more go through `vae score`"
@@ -56,6 +57,9 @@ class Settings(BaseSettings):
 
     body_seconds: Seconds = Field(30.0, description="time a caller has to send its body")
     answer_seconds: Seconds = Field(60.0, description="time a request may wait for its answer before it gets a 504")
+    reply_seconds: Seconds = Field(
+        60.0, description="time a caller has to take its reply before its connection is cut off"
+    )
     drain_seconds: Seconds = Field(
         1.0, description="after SIGTERM: how long new requests are still taken while /readyz says 503"
     )

@@ -50,10 +50,13 @@ def test_importing_the_app_brings_none_of_the_heavy_packages() -> None:
 
 def test_bodies_in_flight_are_bounded_and_given_back() -> None:
     intake = Intake(max_body_bytes=10, max_inflight_bytes=15, body_seconds=1.0)
+    with intake.reserve() as alone:
+        alone.hold(16)  # else it would never fit
+    assert intake.held == 0
     with intake.reserve() as first:
-        first.grow_to(10)
-        with intake.reserve() as second, pytest.raises(Overloaded, match="10 bytes of requests are in flight"):
-            second.grow_to(6)
+        first.hold(10)
+        with intake.reserve() as second, pytest.raises(Overloaded, match="10 bytes of other requests are in flight"):
+            second.hold(6)
         assert intake.held == 10
         with pytest.raises(TooLarge):
             intake.check(11)
@@ -96,7 +99,11 @@ async def test_a_crash_is_a_500_problem_with_the_requests_id(service: Any, monke
     reply = await service.http.post("/encode", json={"inputs": [ROW]}, headers=headers)
     assert (reply.status_code, reply.headers["x-request-id"], reply.json()["instance"]) == (500, "crash-1", "crash-1")
     assert "secret" not in reply.text
-    assert service.lines()[-1]["status"] == 500
+    crash, request = service.lines()[-2:]
+    assert (crash["event"], crash["request_id"]) == ("crash", "crash-1")
+    assert crash["exception"].endswith("ZeroDivisionError: secret")
+    facts = {"status": 500, "request_id": "crash-1", "error": "ZeroDivisionError: secret"}
+    assert request | facts == request
 
 
 @pytest.mark.parametrize("given", ["abc-123", "a" * 128])
