@@ -71,8 +71,9 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_1(
     assert models(rows.parent / "models") == []
 
 
-def test_ctrl_c_ends_cleanly_and_publishes_nothing(rows: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "vaekit", "train", rows.name, "--set", "training.steps=1000000"]
+def test_ctrl_c_ends_cleanly_and_publishes_nothing(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
+    command = [sys.executable, "-m", "vaekit", "train", "rows.npy", "--set", "training.steps=1000000"]
     command += ["--set", "training.patience=1000000"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}

@@ -55,7 +55,7 @@ def test_chunks_are_joined_to_what_one_call_gives(loaded, rows, monkeypatch):
     sizes = []
     real = Model.run
     monkeypatch.setattr(Model, "run", lambda *a: (sizes.append(len(next(iter(a[2].values())))), real(*a))[1])
-    monkeypatch.setattr(model, "MAX_ELEMENTS", 7 * loaded.spec.dim)
+    monkeypatch.setattr(model, "MAX_ELEMENTS", 7 * max(loaded.spec.dim, loaded.manifest.width))
     chunked = [*answers(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
     assert max(sizes) == 7
     for one, other in zip(whole, chunked, strict=True):
