@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from math import prod
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from service.answers import Answer
 from service.errors import Unparsable
-from service.refusals import first_errors, refusal
+from service.refusals import first_errors, refusal, show
 from service.requests import OPTIONS, Parsed, Target
 from vaekit.bundle import encode
 from vaekit.client import wire
 from vaekit.errors import InputError
 
 _MAX_HEADER = 4096  # a shape and a type name: anything longer is no header of ours
+_MAX_AXES, _MAX_DIGITS = 4, 12
+_LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the header's length, by version
+# The header is a Python dictionary as text. numpy evaluates it; so little of it can be meant that matching is enough.
+_FIELD = re.compile(r"""['"](\w+)['"]\s*:\s*('[^']*'|"[^"]*"|\[.*\]|\([^()]*\)|True|False)\s*,?""")
+_NUMBERS = re.compile(r"[<>=|]?[iuf]\d{1,2}")
 _HEADERS = {
     "seed": wire.SEED_HEADER,
     "alpha": wire.ALPHA_HEADER,
@@ -36,32 +44,67 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
         Unparsable: no npy array, or one of another size than it says.
         InputError: an array or options that the model does not take.
     """
+    given = {name: _scalar(name, text) for name, text in query.items()}
     try:
-        options = OPTIONS[target.operation].model_validate_strings(dict(query))
+        options = OPTIONS[target.operation].model_validate(given)
     except ValidationError as exc:
         raise refusal(first_errors(exc)[0], target.manifest) from None
-    array = read_array(body)
-    return Parsed(options, array if target.operation == "decode" else encode(array, target.manifest.input))
+    if target.operation == "decode":
+        return Parsed(options, read_array(body, "latents"))
+    return Parsed(options, encode(read_array(body, "inputs"), target.manifest.input))
 
 
-def read_array(body: bytes | bytearray) -> NDArray[Any]:
-    """The array of an npy file held in memory, without a copy; its size is checked before anything is made of it."""
-    file = io.BytesIO(body[: _MAX_HEADER + 16])
+def _scalar(name: str, text: str) -> Any:
+    """An option as JSON would write it, so that it is held to the same rules."""
     try:
-        version = npy.read_magic(file)
-        header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-        shape, fortran, dtype = header(file, max_header_size=_MAX_HEADER)
-    except KeyError:
-        raise Unparsable("body: an npy file of a version other than 1.0 and 2.0") from None
-    except (ValueError, TypeError, SyntaxError) as exc:
-        raise Unparsable(f"body: not an npy file: {str(exc)[:200]}") from None
-    if dtype.kind not in "iuf" or dtype.hasobject:
-        raise InputError(f"inputs: dtype {dtype} is not one of numbers")
-    start = file.tell()
-    if any(size < 0 for size in shape) or prod(shape) * dtype.itemsize != len(body) - start:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise InputError(f"{name[:64]}: not a number, true or false: {show(text)}") from None
+
+
+def read_array(body: bytes | bytearray, field: str) -> NDArray[Any]:
+    """The array of an npy file held in memory, without a copy; its size is checked before anything is made of it.
+
+    Args:
+        body: the file.
+        field: what the JSON body calls it, for the messages.
+    """
+    text, start = _header(body)
+    fields = dict(_FIELD.findall(text))
+    if set(fields) != {"descr", "fortran_order", "shape"} or _FIELD.sub("", text).strip(" \n{}"):
+        raise Unparsable(f"body: not an npy file: its header is {text[:100]!r}")
+    dtype, shape = _dtype(fields["descr"], field), _shape(fields["shape"])
+    if prod(shape) * dtype.itemsize != len(body) - start:
         raise Unparsable(f"body: {len(body) - start} bytes of data are not an array {str(shape)[:100]} of {dtype}")
     flat = np.frombuffer(body, dtype, offset=start)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return flat.reshape(shape, order="F" if fields["fortran_order"] == "True" else "C")
+
+
+def _header(body: bytes | bytearray) -> tuple[str, int]:
+    """The header of an npy file, and where its data begin."""
+    version = bytes(body[6:8])
+    if body[:6] != b"\x93NUMPY" or version not in _LENGTH:
+        raise Unparsable("body: not an npy file of version 1.0 or 2.0")
+    start = 8 + _LENGTH[version]
+    end = start + int.from_bytes(body[8:start], "little")
+    if not end <= min(len(body), _MAX_HEADER):
+        raise Unparsable(f"body: not an npy file: a header up to byte {end} of {len(body)}, at most {_MAX_HEADER}")
+    return body[start:end].decode("latin-1"), end
+
+
+def _dtype(text: str, field: str) -> np.dtype[Any]:
+    name = text[1:-1]
+    if _NUMBERS.fullmatch(name):
+        with suppress(TypeError):  # numbers of a size that there is not, or not on this machine
+            return np.dtype(name)
+    raise InputError(f"{field}: dtype {name[:40]} is not one of numbers")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = [size.strip() for size in text[1:-1].removesuffix(",").split(",")]
+    if len(sizes) > _MAX_AXES or not all(size.isdecimal() and len(size) <= _MAX_DIGITS for size in sizes):
+        raise Unparsable(f"body: not an npy file: its shape is {text[:100]!r}")
+    return tuple(map(int, sizes))
 
 
 def write(answer: Answer) -> bytes:

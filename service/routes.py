@@ -28,6 +28,7 @@ from service.requests import Target
 from service.sending import Held
 from vaekit.bundle.manifest import ImageSpec
 from vaekit.client.wire import JSON_TYPE, ElboOptions
+from vaekit.errors import InputError
 from vaekit.runtime import Model
 
 OPERATIONS: tuple[Operation, ...] = ("encode", "decode", "sample", "elbo")
@@ -116,7 +117,7 @@ class Api:
             request.state.model = f"{manifest.name}@{manifest.version}"
             large = len(body) > LARGE or isinstance(manifest.input, ImageSpec)  # pictures unpack to what they like
             target = Target(operation, manifest, self.limits.most_rows(manifest))
-            parsed = await self._at_desk(large, reader.read, body, dict(request.query_params), target)
+            parsed = await self._at_desk(large, reader.read, body, query(request), target)
             del body
             job = make_job(operation, model, parsed, self.limits)
             request.state.rows = job.n
@@ -170,6 +171,19 @@ class Api:
     async def scrape(self, _: Request) -> Response:
         """GET /metrics."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def query(request: Request) -> dict[str, str]:
+    """The query's parameters.
+
+    Raises:
+        InputError: one is given more than once.
+    """
+    given = request.query_params
+    for name in given:
+        if (times := len(given.getlist(name))) > 1:
+            raise InputError(f"{name[:64]}: given {times} times")
+    return dict(given)
 
 
 def describe(model: Model) -> dict[str, object]:

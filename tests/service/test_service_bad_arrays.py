@@ -110,18 +110,41 @@ def lying_header(shape: str) -> bytes:
     return npy(np.zeros((1, 30))).replace(b"(1, 30)", shape.encode())
 
 
+def headed(header: str) -> bytes:
+    """An npy file with that header, and eight bytes of data."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
+
+
 ARRAYS: dict[str, tuple[bytes, int, str]] = {
     "another width": (npy(np.zeros((2, 29))), 422, "shape (2, 29), expected (N, 30)"),
     "no rows": (npy(np.zeros((0, 30))), 422, "no rows"),
     "NaN": (npy(np.full((1, 30), np.nan)), 422, "row 0, feature 'mean radius': not finite: nan"),
     "text": (npy(np.array([["1.5"] * 30])), 422, "dtype <U3 is not one of numbers"),
-    "booleans": (npy(np.ones((1, 30), bool)), 422, "dtype bool is not one of numbers"),
-    "objects": (npy(np.array([[None] * 30]), allow_pickle=True), 422, "dtype object is not one of numbers"),
+    "booleans": (npy(np.ones((1, 30), bool)), 422, "inputs: dtype |b1 is not one of numbers"),
+    "objects": (npy(np.array([[None] * 30]), allow_pickle=True), 422, "dtype |O is not one of numbers"),
     "records": (npy(np.zeros(3, [("a", "f8")])), 422, "is not one of numbers"),
     "half the data": (npy(np.zeros((1, 30)))[:-8], 400, "232 bytes of data are not an array (1, 30) of float64"),
     "a shape of terabytes": (lying_header("(10**12,30)"), 400, "not an npy file"),
     "a shape beyond its data": (lying_header("(9, 30)"), 400, "are not an array (9, 30)"),
-    "a negative size": (lying_header("(-1,30)"), 400, "are not an array"),
+    "a negative size": (lying_header("(-1,30)"), 400, "not an npy file: its shape is '(-1,30)'"),
+    "a size beyond 64 bits": (lying_header("(99999999999999999999, 0)"), 400, "not an npy file: its shape"),
+    "a size of all 64 bits": (lying_header("(0, 9223372036854775807)"), 400, "not an npy file: its shape"),
+    "a hundred axes": (headed(f"{{'descr': '<f8', 'fortran_order': False, 'shape': {(1,) * 100}}}"), 400, "its shape"),
+    "five axes": (headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1)}"), 400, "its shape"),
+    "no axes": (headed("{'descr': '<f8', 'fortran_order': False, 'shape': ()}"), 400, "its shape is '()'"),
+    "a size that is true": (lying_header("(True, 30)"), 400, "its shape is '(True, 30)'"),
+    "sizes of Python 2": (lying_header("(1L,30L)"), 400, "its shape is '(1L,30L)'"),
+    "a header of minus signs": (headed("-" * 3900 + "1"), 400, "not an npy file: its header is '----"),
+    "a header of brackets": (headed("[" * 3500), 400, "not an npy file: its header is '[[[["),
+    "a header without end": (b"\x93NUMPY\x01\x00\xff\xff{'descr'", 400, "not an npy file: a header up to byte 65545"),
+    "a field too many": (
+        headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'a': True}"),
+        400,
+        "its header",
+    ),
+    "a type that is a tuple": (headed("{'descr': ('a',), 'fortran_order': False, 'shape': (1,)}"), 422, "dtype 'a',"),
+    "numbers of 24 bits": (headed("{'descr': '<f3', 'fortran_order': False, 'shape': (1,)}"), 422, "dtype <f3 is not"),
+    "version 3": (b"\x93NUMPY\x03\x00", 400, "not an npy file of version 1.0 or 2.0"),
     "no npy": (b"PK\x03\x04 and the rest", 400, "not an npy file"),
     "nothing": (b"", 400, "not an npy file"),
 }
@@ -137,9 +160,25 @@ async def test_a_bad_array_is_refused(service: Any, case: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "detail"),
-    [("num_sample=16", "num_sample: unknown field"), ("alpha=nan", "alpha: not finite"), ("seed=x", "seed: ")],
+    [
+        ("num_sample=16", "num_sample: unknown field"),
+        ("alpha=nan", 'alpha: not a number, true or false: "nan"'),
+        ("seed=x", 'seed: not a number, true or false: "x"'),
+        ("seed=1_0", 'seed: not a number, true or false: "1_0"'),
+        ("seed=true", "seed: not an integer: true"),
+        ("num_samples=8.0", "num_samples: not an integer: 8.0"),
+        ("features=yes", 'features: not a number, true or false: "yes"'),
+        ("features=1", "features: not true or false: 1"),
+        ("alpha=0.1&alpha=0.2", "alpha: given 2 times"),
+    ],
 )
 async def test_a_bad_option_of_an_array_is_refused(service: Any, query: str, detail: str) -> None:
     content, headers = npy(np.ones((1, 30))), {"content-type": "application/x-npy"}
     reply = await service.http.post(f"/elbo?{query}", content=content, headers=headers)
     assert (reply.status_code, reply.json()["detail"][: len(detail)]) == (422, detail)
+
+
+async def test_codes_of_another_type_are_refused_as_latents(service: Any) -> None:
+    headers = {"content-type": "application/x-npy"}
+    reply = await service.http.post("/decode", content=npy(np.ones((1, 8), bool)), headers=headers)
+    assert (reply.status_code, reply.json()["detail"]) == (422, "latents: dtype |b1 is not one of numbers")
