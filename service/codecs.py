@@ -53,8 +53,8 @@ def reader(headers: Headers, operation: Operation) -> Codec:
 
 
 def _is_utf8(parameters: str) -> bool:
-    name, _, value = parameters.strip().partition("=")
-    return name.strip().lower() != "charset" or value.strip().strip('"').lower() in ("utf-8", "utf8")
+    pairs = (parameter.strip().lower().partition("=") for parameter in parameters.split(";"))
+    return all(value.strip().strip('"') in ("utf-8", "utf8") for name, _, value in pairs if name.strip() == "charset")
 
 
 def writer(headers: Headers) -> Codec:

@@ -112,6 +112,7 @@ async def test_options_of_a_json_request_do_not_stand_in_the_query(service: Any)
         ("/elbo", {"content-type": "text/plain"}, 415),
         ("/elbo", {}, 415),
         ("/elbo", {"content-type": "application/json; charset=latin-1"}, 415),
+        ("/elbo", {"content-type": "application/json; foo=bar; charset=latin1"}, 415),
         ("/elbo", {"content-type": "application/json", "content-encoding": "gzip"}, 415),
         ("/sample", {"content-type": "application/x-npy"}, 415),
         ("/elbo", {"content-type": "application/json", "accept": "text/html"}, 406),
