@@ -71,8 +71,15 @@ class _Live(Collector):
         for served in self._models.loaded:
             if served.model is not None:
                 info.add_metric([served.name, str(served.version), served.model.device], 1)
+        failed = GaugeMetricFamily(
+            "vae_model_failed", "1 for each version that did not load.", labels=["model", "version"]
+        )
+        for served in self._models.all:
+            if served.state == "failed":
+                failed.add_metric([served.name, str(served.version)], 1)
         return [
             GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
             GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),
             info,
+            failed,
         ]

@@ -72,6 +72,10 @@ async def test_one_failed_model_does_not_take_the_others_with_it(start: Any, cop
         assert (await service.http.get("/readyz")).status_code == 200
         assert (await service.post("/models/digits/sample", {"n": 1})).status_code == 200
         assert (await service.post("/models/breast-cancer/sample", {"n": 1})).status_code == 503
+        lines = (await service.http.get("/metrics")).text.splitlines()
+        assert [line for line in lines if line.startswith("vae_model_failed{")] == [
+            'vae_model_failed{model="breast-cancer",version="1"} 1.0'
+        ]
     async with start(copied, default_model="breast-cancer") as service:
         assert (await service.http.get("/readyz")).status_code == 503
 
