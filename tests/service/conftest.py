@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -131,18 +132,23 @@ class Process:
         raise AssertionError(f"ended before {pattern!r}: {self.popen.communicate()[1]}")
 
     def end(self) -> None:
+        """End it, as politely as its private copies of bundles need to be removed."""
         if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGINT)
+        try:
+            self.popen.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
             self.popen.kill()
-        self.popen.communicate()
+            self.popen.communicate()
 
 
 @pytest.fixture
-def process() -> Iterator[Callable[..., Process]]:
-    """process(*flags, **environment): ended with the test."""
+def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """process(*flags, **environment): ended with the test, and whatever it leaves behind lies in the test's folder."""
     started: list[Process] = []
 
     def begin(*flags: str, **environment: str) -> Process:
-        started.append(Process(*flags, **environment))
+        started.append(Process(*flags, TMPDIR=str(tmp_path), **environment))
         return started[-1]
 
     yield begin
