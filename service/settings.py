@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0: any free one")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>; cuda by name is never answered by a CPU")
     threads: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="threads of one call of a graph; none: one per core this process may use"
+        None, description="threads of one call of a graph; none: one per core this process may use, 8 at most"
     )
     default_model: str | None = Field(
         None, description="the model of /encode, /decode, /sample, /elbo; none: the only one there is"
