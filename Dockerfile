@@ -32,7 +32,7 @@ RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[cp
 FROM base AS run
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin vaekit
 ENV PATH=/opt/vaekit/bin:$PATH HOME=/tmp USER=vaekit ORT_DISABLE_TELEMETRY=1
-WORKDIR /work
+WORKDIR /workspace
 USER 10001:10001
 
 FROM run AS serve
