@@ -70,10 +70,8 @@ def fit(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     batches = _batches(train, settings.batch_size, settings.seed)
     warm_up = round(config.objective.warmup * settings.steps)
-    looks: list[Look] = []
-    best, best_weights = None, copy.deepcopy(vae.state_dict())
-    total = torch.zeros((), dtype=torch.float64, device=train.device)
-    since = 0
+    keeper = _Keeper(vae, warm_up, settings.patience)
+    losses: list[Tensor] = []  # of the steps since the last look; on the device until then
     for step in range(1, settings.steps + 1):
         beta = final_beta * min(1.0, step / max(warm_up, 1))
         loss = negative_objective(vae, next(batches), beta, draws)
@@ -82,25 +80,41 @@ def fit(
         torch.nn.utils.clip_grad_norm_(vae.parameters(), settings.clip_norm)
         optimizer.step()
         schedule.step()
-        total += loss.detach()
-        since += 1
+        losses.append(loss.detach())
         on_step(step)
-        if step % settings.evaluate_every and step != settings.steps:
-            continue
-        look = _look(vae, validation, eps, final_beta, step, beta, float(total) / since)
-        total.zero_()
-        since = 0
-        looks.append(look)
-        on_look(look)
-        if step < warm_up:
-            continue
-        if best is None or look.objective < best.objective:
-            best, best_weights = look, copy.deepcopy(vae.state_dict())
-        elif sum(earlier.step > best.step for earlier in looks) >= settings.patience:
-            break
-    assert best is not None  # the last step is always looked at
-    vae.load_state_dict(best_weights)
-    return History(tuple(looks), best, stopped_early=looks[-1].step < settings.steps)
+        if step % settings.evaluate_every == 0 or step == settings.steps:
+            look = _look(vae, validation, eps, final_beta, step, beta, float(torch.stack(losses).double().mean()))
+            losses.clear()
+            on_look(look)
+            if keeper.is_done(look):
+                break
+    return keeper.restore(settings.steps)
+
+
+class _Keeper:
+    """Keeps the weights of the best look after the warm-up, and says when to stop."""
+
+    def __init__(self, vae: VAE, warm_up: int, patience: int) -> None:
+        self._vae, self._warm_up, self._patience = vae, warm_up, patience
+        self._looks: list[Look] = []
+        self._best: Look | None = None
+        self._weights: dict[str, Tensor] = {}
+
+    def is_done(self, look: Look) -> bool:
+        """Take in a look; true after `patience` looks without a better one."""
+        self._looks.append(look)
+        if look.step < self._warm_up:
+            return False
+        if self._best is None or look.objective < self._best.objective:
+            self._best, self._weights = look, copy.deepcopy(self._vae.state_dict())
+            return False
+        return sum(later.step > self._best.step for later in self._looks) >= self._patience
+
+    def restore(self, steps: int) -> History:
+        """Put the best weights back."""
+        assert self._best is not None  # the last step is always looked at
+        self._vae.load_state_dict(self._weights)
+        return History(tuple(self._looks), self._best, stopped_early=self._looks[-1].step < steps)
 
 
 def latent_dim(vae: VAE) -> int:

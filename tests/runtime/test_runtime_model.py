@@ -82,8 +82,8 @@ def test_features_sum_to_the_log_likelihood(loaded, rows):
 
 
 def test_the_importance_weighted_bound_is_never_below_the_elbo_at_any_k(loaded, rows):
-    some = rows[:40]
-    for k in (2, 3, 4, 5, 8, 16, 31, 64, 128, loaded.manifest.draws.maximum):
+    some = rows[:8]
+    for k in range(2, loaded.manifest.draws.maximum + 1):
         got = loaded.elbo(some, num_samples=k)
         slack = 1e-5 * (1 + np.abs(got.log_likelihood) + got.kl)  # float32 in the graph
         assert (got.log_evidence >= got.elbo - slack).all(), k
