@@ -25,7 +25,6 @@ from benchmarks.report import Figure, publish
 from training.config import load_config
 from training.publish import Trained, base_draws, default_draws
 from training.run import run, train
-from training.vae import VAE
 from vaekit.bundle import Calibration, Manifest, default_eps
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -57,15 +56,11 @@ class Split:
 
 def score(run: Trained, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """-ELBO of rows by their numbers, default draws, (N,) nats; torch, which the graphs are held to."""
-    base = base_draws(_latent_dim(run.vae), run.config.draws.maximum, run.config.training.seed)
+    base = base_draws(run.vae.latent_dim, run.config.draws.maximum, run.config.training.seed)
     eps = torch.from_numpy(default_eps(base, default_draws(run.config, run.rows))).float()
     with torch.no_grad():
         x = torch.from_numpy(run.rows.x[rows])
         return -run.vae.bound(x, eps.expand(len(x), -1, -1)).elbo.numpy()
-
-
-def _latent_dim(vae: VAE) -> int:
-    return vae.encode(torch.zeros(1, vae.features.dim, dtype=torch.float64))[0].shape[1]
 
 
 def split(seed: int) -> Split:

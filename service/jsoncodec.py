@@ -52,7 +52,7 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
     rows: Any = request.inputs
     spec = target.manifest.input
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
-        return Parsed(request, read_pictures(rows, spec))
+        rows = read_pictures(rows, spec)
     return Parsed(request, encode(rows, spec))
 
 

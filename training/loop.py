@@ -65,7 +65,7 @@ def fit(
     """
     settings, final_beta = config.training, config.objective.beta
     draws = torch.Generator(device=train.device).manual_seed(settings.seed)
-    eps = torch.randn(len(validation), VALIDATION_DRAWS, latent_dim(vae), generator=draws, device=train.device)
+    eps = torch.randn(len(validation), VALIDATION_DRAWS, vae.latent_dim, generator=draws, device=train.device)
     optimizer = _optimizer(vae, config)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     batches = _batches(train, settings.batch_size, settings.seed)
@@ -115,11 +115,6 @@ class _Keeper:
         assert self._best is not None  # the last step is always looked at
         self._vae.load_state_dict(self._weights)
         return History(tuple(self._looks), self._best, stopped_early=self._looks[-1].step < steps)
-
-
-def latent_dim(vae: VAE) -> int:
-    """Z."""
-    return next(p for p in vae.decoder.parameters() if p.ndim > 1).shape[1]
 
 
 def negative_objective(vae: VAE, t: Tensor, beta: float, draws: torch.Generator) -> Tensor:

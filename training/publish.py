@@ -24,10 +24,7 @@ from training.loop import History
 from training.split import ASSUMPTIONS, Parts
 from training.vae import VAE
 from vaekit.bundle import Calibration, Manifest, find, publish
-from vaekit.bundle.calibration import array_name
 from vaekit.bundle.manifest import (
-    CalibrationEntry,
-    CalibrationFile,
     Draws,
     Golden,
     Graph,
@@ -37,10 +34,10 @@ from vaekit.bundle.manifest import (
     Provenance,
     Tolerance,
 )
-from vaekit.bundle.store import digest, npz
+from vaekit.bundle.store import calibration_file, digest, npz
 from vaekit.runtime import Model
 
-NOISE_FILE, GOLDEN_FILE, CALIBRATION_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "calibration.npz", "config.toml"
+NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
 TOLERANCES = {
     "CPUExecutionProvider": Tolerance(relative=1e-4, absolute=1e-4),
@@ -77,15 +74,16 @@ def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = l
     """
     say("exporting graphs")
     latent_dim = build.dimension(run.config, run.rows)
-    graphs = export_graphs(run.vae, _tensor(run.rows.x[run.parts.train[:3]]), latent_dim)
+    graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.parts.train[:3]]), latent_dim)
     manifest, files = _draft(run, graphs, latent_dim)
     with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            manifest = _measured(run, model, manifest, files)
+            held_out = Calibration.of(model.elbo(run.rows.x[run.parts.calibration]).score)
+            manifest = _measured(run, model, manifest, held_out, files)
             say("drawing the report")
-            files |= report.render(run, model, manifest)
+            files |= report.render(run, model, manifest, held_out)
     return publish(models, manifest, files)
 
 
@@ -136,18 +134,13 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph], latent_dim: int
     return manifest, files
 
 
-def _measured(run: Trained, model: Model, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
+def _measured(
+    run: Trained, model: Model, manifest: Manifest, held_out: Calibration, files: dict[str, bytes]
+) -> Manifest:
     """The manifest with calibration and figures; adds the calibration's file."""
-    k = manifest.draws.default
-    held_out = Calibration.of(model.elbo(run.rows.x[run.parts.calibration]).score)
-    entry = CalibrationEntry(array=array_name(k), graph="elbo", num_samples=k, n=held_out.n)
-    files[CALIBRATION_FILE] = npz({entry.array: held_out.scores})
-    calibration = CalibrationFile(
-        file=CALIBRATION_FILE,
-        sha256=digest(files[CALIBRATION_FILE]),
-        entries=(entry,),
-        assumption=ASSUMPTIONS[run.config.data.split.partition(":")[0]],
-    )
+    assumption = ASSUMPTIONS[run.config.data.split.partition(":")[0]]
+    calibration, content = calibration_file({manifest.draws.default: held_out}, assumption)
+    files[calibration.file] = content
     off = evaluate.parity(model, run.vae, run.rows.x[run.parts.validation])
     figures = {
         **evaluate.metrics(model, run.rows.x, run.parts, held_out, run.config.training.seed),
@@ -213,7 +206,3 @@ def npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _tensor(x: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x))

@@ -26,11 +26,11 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#7f7f7f"  # apart for the colour-bli
 MOST_POINTS = 2000
 
 
-def render(run: Trained, model: Model, manifest: Manifest) -> dict[str, bytes]:
+def render(run: Trained, model: Model, manifest: Manifest, held_out: Calibration) -> dict[str, bytes]:
     """Files of report/ by path: pictures as PNG, and the model card."""
     pictures = {
         "loss.png": loss(run),
-        "scores.png": scores(run, model),
+        "scores.png": scores(run, model, held_out),
         "latents.png": latents(run, model),
         "samples.png": samples(run, model),
         "reconstructions.png": reconstructions(run, model),
@@ -103,11 +103,10 @@ def _ticks(low: float, high: float, lift: float) -> list[float]:
     return sorted({float(f"{place:.2g}") for place in places if low <= float(f"{place:.2g}") <= high})
 
 
-def scores(run: Trained, model: Model) -> Figure:
+def scores(run: Trained, model: Model, held_out: Calibration) -> Figure:
     """Scores of test rows and anomalies, with the threshold at alpha = 0.05."""
     normal = model.elbo(run.rows.x[run.parts.test]).score
     odd = model.elbo(run.rows.x[run.parts.anomalies]).score if len(run.parts.anomalies) else np.zeros(0)
-    held_out = Calibration.of(model.elbo(run.rows.x[run.parts.calibration]).score)
     threshold = held_out.threshold(ALPHA) if held_out.smallest_alpha <= ALPHA else None
     return histogram(normal, odd, threshold, f"{run.config.name}: score of rows never trained on")
 

@@ -52,6 +52,11 @@ class VAE(nn.Module):
         """What the networks compute in."""
         return next(self.encoder.parameters()).dtype
 
+    @property
+    def latent_dim(self) -> int:
+        """Z."""
+        return next(p for p in self.decoder.parameters() if p.ndim > 1).shape[1]
+
     def posterior(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """mu, sigma (N, Z) each, for rows t (N, D) as the networks see them."""
         shown = t if self.features.all_active else torch.where(self.features.active, t, 0.0)

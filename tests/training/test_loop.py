@@ -10,7 +10,7 @@ import torch
 
 from tests.training.models import Case, case, table
 from training.build import build
-from training.loop import History, Look, _batches, fit, latent_dim, negative_objective
+from training.loop import History, Look, _batches, fit, negative_objective
 from vaekit.errors import TrainingError
 
 GAUSSIAN = "gaussian, scale from the network"
@@ -111,7 +111,7 @@ def test_a_batch_larger_than_the_data_is_the_data() -> None:
 
 
 def test_latent_dim_is_the_decoders() -> None:
-    assert latent_dim(case(GAUSSIAN).vae) == 3
+    assert case(GAUSSIAN).vae.latent_dim == 3
 
 
 def _moved(*settings: str) -> torch.Tensor:

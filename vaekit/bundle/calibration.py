@@ -15,6 +15,12 @@ def array_name(num_samples: int) -> str:
     return f"elbo_k{num_samples}_default"
 
 
+def check_alpha(alpha: float) -> None:
+    """Raises InputError where alpha is not between 0 and 1."""
+    if not 0.0 < alpha < 1.0:
+        raise InputError(f"alpha: {alpha} is not between 0 and 1")
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Split-conformal calibration on n held-out scores, nats, higher is odder.
@@ -62,8 +68,7 @@ class Calibration:
             InputError: alpha is not between 0 and 1.
             NotResolvable: alpha < 1 / (n + 1).
         """
-        if not 0.0 < alpha < 1.0:
-            raise InputError(f"alpha: {alpha} is not between 0 and 1")
+        check_alpha(alpha)
         if alpha < self.smallest_alpha:
             raise NotResolvable(
                 f"alpha: {alpha} cannot be told by {self.n} calibration rows; the smallest is {self.smallest_alpha:.6g}"

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, P
 
 FORMAT = "1.0"
 MANIFEST_FILE = "manifest.json"
+CALIBRATION_FILE = "calibration.npz"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Name of a model.")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

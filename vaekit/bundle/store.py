@@ -21,8 +21,16 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from vaekit.bundle.arrays import read_archive, read_array
-from vaekit.bundle.calibration import Calibration
-from vaekit.bundle.manifest import MANIFEST_FILE, CalibrationEntry, Manifest, Name, Operation
+from vaekit.bundle.calibration import Calibration, array_name
+from vaekit.bundle.manifest import (
+    CALIBRATION_FILE,
+    MANIFEST_FILE,
+    CalibrationEntry,
+    CalibrationFile,
+    Manifest,
+    Name,
+    Operation,
+)
 from vaekit.bundle.onnxfile import check_graph
 from vaekit.errors import FormatError, InputError, IntegrityError, UnknownModel
 
@@ -41,6 +49,21 @@ def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
+
+
+def calibration_file(by_draws: Mapping[int, Calibration], assumption: str) -> tuple[CalibrationFile, bytes]:
+    """The calibration of each K on default draws as the manifest signs it, and the content of its file.
+
+    Args:
+        by_draws: held-out scores by K.
+        assumption: what must hold between calibration rows and scored rows.
+    """
+    content = npz({array_name(k): calibration.scores for k, calibration in by_draws.items()})
+    entries = (CalibrationEntry(array=array_name(k), num_samples=k, n=found.n) for k, found in by_draws.items())
+    signed = CalibrationFile(
+        file=CALIBRATION_FILE, sha256=digest(content), entries=tuple(entries), assumption=assumption
+    )
+    return signed, content
 
 
 def check_name(name: str) -> str:
@@ -145,14 +168,14 @@ def _publish_as_next(home: Path, temp: Path, manifest: Manifest) -> Manifest:
         manifest = manifest.model_copy(update={"version": max(taken, default=0) + 1})
         _write(temp / MANIFEST_FILE, manifest.to_json().encode())
         for folder in (*(p for p in temp.rglob("*") if p.is_dir()), temp):
-            _sync(folder)
+            sync(folder)
         try:
             temp.rename(home / str(manifest.version))
         except OSError as exc:  # somebody else took this number: try the next
             if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             continue
-        _sync(home)
+        sync(home)
         return manifest
 
 
@@ -164,8 +187,9 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """What was written of a file, or which names a folder holds, is on disk when this returns."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

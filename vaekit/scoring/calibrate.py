@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, Manifest, publish
-from vaekit.bundle.calibration import array_name
-from vaekit.bundle.manifest import MANIFEST_FILE, CalibrationEntry, CalibrationFile
-from vaekit.bundle.store import digest, npz
+from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile
+from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.scoring.score import Progress, rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 
-FILE = "calibration.npz"
 OUTDATED = ("false_alarm_rate", "detection_rate")  # metrics that were measured with the old p-values
 
 
@@ -52,10 +50,14 @@ def publish_calibration(
     root = _root(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     scores = _scores(model, data, wanted, batch_rows, progress)
-    arrays = {array_name(k): Calibration.of(scores[k]).scores for k in wanted}
-    content = npz(arrays)
-    manifest = _manifest(model.manifest, data, content, {k: len(scores[k]) for k in wanted})
-    return publish(root, manifest, {**_files(model), FILE: content})
+    held_out = {k: Calibration.of(scores[k]) for k in wanted}
+    n = held_out[wanted[0]].n
+    calibration, content = calibration_file(
+        held_out,
+        assumption=f"scored rows are exchangeable with the {n} rows of {data.name}, which the model was not trained on",
+    )
+    manifest = _manifest(model.manifest, calibration, n)
+    return publish(root, manifest, {**_files(model), calibration.file: content})
 
 
 def _root(model: Model) -> Path:
@@ -82,14 +84,7 @@ def _scores(
     return {k: np.concatenate(scores) if scores else np.empty(0) for k, scores in parts.items()}
 
 
-def _manifest(old: Manifest, data: Path, content: bytes, counts: dict[int, int]) -> Manifest:
-    n = next(iter(counts.values()))
-    calibration = CalibrationFile(
-        file=FILE,
-        sha256=digest(content),
-        entries=tuple(CalibrationEntry(array=array_name(k), num_samples=k, n=n) for k in counts),
-        assumption=f"scored rows are exchangeable with the {n} rows of {data.name}, which the model was not trained on",
-    )
+def _manifest(old: Manifest, calibration: CalibrationFile, n: int) -> Manifest:
     provenance = old.provenance.model_copy(
         update={"parent": f"{old.name}@{old.version}", "rows": {**old.provenance.rows, "calibration": n}}
     )
@@ -110,4 +105,4 @@ def _files(model: Model) -> dict[str, bytes]:
         if path.is_file() and not path.is_symlink()
     }
     files |= {part.file: model.bundle.path(part.file).read_bytes() for part in manifest.files}
-    return {name: data for name, data in files.items() if name not in {MANIFEST_FILE, FILE, *old}}
+    return {name: data for name, data in files.items() if name not in {MANIFEST_FILE, CALIBRATION_FILE, *old}}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
-from vaekit.errors import InputError
 from vaekit.runtime import Model
+from vaekit.runtime.results import Rows
 
 Array = NDArray[np.float64]
 LOCAL_CELLS = 2**22  # cells of a batch: 32 MiB of float64
@@ -25,7 +26,7 @@ TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Rows):
     """Of each row, (n,), in nats; p_value and is_anomaly are None where the model cannot give them."""
 
     elbo: Array
@@ -145,7 +146,7 @@ class RemoteScorer:
 
     def score(self, x: NDArray[Any]) -> Scores:
         if len(x) > (most := self._most):
-            return _joined([self.score(x[at : at + most]) for at in range(0, len(x), most)])
+            return Scores.concatenate([self.score(x[at : at + most]) for at in range(0, len(x), most)])
         try:
             return self._patiently(x)
         except RequestRefused as exc:
@@ -171,16 +172,3 @@ class RemoteScorer:
         )
         self.reason = got.p_value_reason
         return Scores(got.elbo, got.log_likelihood, got.kl, got.p_value, got.is_anomaly)
-
-
-def _joined(parts: Sequence[Scores]) -> Scores:
-    """Scores of consecutive rows as one."""
-    columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Scores)}
-    joined: dict[str, Any] = {n: None if some[0] is None else np.concatenate(some) for n, some in columns.items()}
-    return Scores(**joined)
-
-
-def check_alpha(alpha: float) -> None:
-    """Raises InputError where alpha is not between 0 and 1."""
-    if not 0.0 < alpha < 1.0:
-        raise InputError(f"alpha: {alpha} is not between 0 and 1")

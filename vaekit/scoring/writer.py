@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from vaekit.bundle.store import sync
 from vaekit.errors import InputError, VaeError
 
 ROW_GROUP = 32 * 2**20  # bytes of a row group before it is encoded, but for its last batch
@@ -36,9 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temp = target.with_name(f".{target.name}.writing-{secrets.token_hex(4)}")
     try:
         yield temp
-        _sync(temp)
+        sync(temp)
         temp.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as exc:
         raise VaeError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
     except pa.ArrowException as exc:
@@ -121,11 +122,3 @@ def _fits_csv(kind: pa.DataType) -> bool:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
     return True
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
