@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import Data as DataConfig
+from training.sections import Data as DataConfig
 from vaekit.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import Data
 from training.data import Rows
+from training.sections import Data
 from vaekit.errors import InputError
 
 FEWEST = 20  # normal rows; with fewer, no part says anything

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 FORMAT = "1.0"
 MANIFEST_FILE = "manifest.json"
@@ -14,6 +23,17 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="A file beside the manifest.")]
 Operation = Literal["encode", "prior", "decode", "observe", "elbo", "surprise"]
+Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
+LikelihoodName = Literal[
+    "gaussian",
+    "student_t",
+    "laplace",
+    "bernoulli",
+    "continuous_bernoulli",
+    "discretized_logistic",
+    "categorical",
+    "mixed",
+]
 
 
 class _Part(BaseModel):
@@ -40,13 +60,31 @@ class Column(_Part):
     """One named column of a vector model."""
 
     name: Annotated[str, Field(min_length=1)]
-    kind: Literal["real", "binary"] = Field("real", description="binary columns take 0 and 1 alone")
-    may_be_missing: bool = False
+    kind: Kind = Field(
+        "real",
+        description="real: any finite number; positive: > 0; count: 0, 1, 2, ...; fraction: between 0 and 1; binary: 0 "
+        "or 1; category: one of the levels",
+    )
+    levels: tuple[str, ...] | None = Field(
+        None, description="category: what a cell may be; the graphs take its index, 0, 1, 2, ..."
+    )
+    may_be_missing: bool = Field(False, description="an empty cell is left out of the ELBO")
     constant: Constant | None = None
+
+    @model_validator(mode="after")
+    def _has_levels(self) -> Column:
+        if (self.kind == "category") != (self.levels is not None):
+            raise ValueError(f"column {self.name!r}: levels belong to categories, and to every one of them")
+        if self.levels is not None and len(set(self.levels)) != len(self.levels):
+            raise ValueError(f"column {self.name!r}: two levels of one name")
+        return self
 
 
 class VectorSpec(_Part):
-    """Rows of D named columns; the graphs take x (N, D) float64 in raw units."""
+    """Rows of D named columns; the graphs take x (N, D) float64 in raw units, and the level's index for categories.
+
+    Where any column may be missing they also take observed (N, D) bool; x is then 0 where observed is false.
+    """
 
     kind: Literal["vector"] = "vector"
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
@@ -63,6 +101,11 @@ class VectorSpec(_Part):
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether any column may."""
+        return any(column.may_be_missing for column in self.columns)
 
     @property
     def dim(self) -> int:
@@ -86,6 +129,11 @@ class ImageSpec(_Part):
     two_valued: bool = Field(False, description="pixels are 0 or 255 alone; grey ones are refused")
 
     @property
+    def may_be_missing(self) -> bool:
+        """Pixels may not."""
+        return False
+
+    @property
     def dim(self) -> int:
         """D = H W C."""
         return self.height * self.width * self.channels
@@ -101,10 +149,16 @@ InputSpec = Annotated[VectorSpec | ImageSpec, Field(discriminator="kind")]
 class Likelihood(_Part):
     """p(x|z), its settings, and what its density is a density of."""
 
-    name: Literal["gaussian", "bernoulli"]
-    parameters: tuple[str, ...] = Field(description="outputs of the decoder graph, in raw units")
+    name: LikelihoodName
+    parameters: tuple[str, ...] = Field(
+        description="outputs of the decoder graph, in raw units: mean; scale and df where every column has one; "
+        "probabilities (N, all levels of all categories)"
+    )
+    columns: tuple[LikelihoodName, ...] | None = Field(None, description="mixed: the likelihood of each column")
     scale: Literal["network", "feature", "shared", "fixed"] | None = None
-    binarize: Literal["none", "threshold"] | None = None
+    components: PositiveInt | None = Field(None, description="discretized_logistic: logistics in each mixture")
+    mass: bool = Field(False, description="the density is a probability: of pixels, counts, levels or binary values")
+    binarize: Literal["none", "threshold", "dynamic"] | None = None
     threshold: FiniteFloat | None = Field(None, description="raw values >= this are ones, where binarize is threshold")
     bits_per_dim_of: str | None = Field(
         None, description="what -elbo / (D ln 2) counts bits of; null where the density is not one over pixels"
@@ -114,14 +168,17 @@ class Likelihood(_Part):
 class Prior(_Part):
     """p(z), which /sample draws from and elbo scores with."""
 
-    name: Literal["normal"] = "normal"
+    name: Literal["normal", "aggregate"] = Field(
+        "normal", description="normal: N(0, I); aggregate: the mean of the posteriors of training rows"
+    )
+    components: PositiveInt | None = Field(None, description="aggregate: how many training rows, for each member")
 
 
 class Tensor(_Part):
     """One input or output of a graph; letters stand for free sizes."""
 
     name: str
-    dtype: Literal["float32", "float64", "uint8", "bool"]
+    dtype: Literal["float32", "float64", "int64", "uint8", "bool"]
     shape: tuple[PositiveInt | str, ...]
 
 
@@ -148,6 +205,9 @@ class CalibrationEntry(_Part):
     num_samples: Annotated[int, Field(ge=2)]
     draws: Literal["default"] = "default"
     n: PositiveInt
+    observed_counts: tuple[PositiveInt, ...] | None = Field(
+        None, description="numbers of observed columns that the held-out rows had; null where no column may be missing"
+    )
 
 
 class CalibrationFile(File):
@@ -204,6 +264,7 @@ class Manifest(_Part):
     likelihood: Likelihood
     prior: Prior
     latent_dim: PositiveInt
+    members: PositiveInt = Field(1, description="M: VAEs that the density is an equally weighted mixture of")
     width: PositiveInt = Field(1, description="values a row in the widest layer: what bounds the memory of a call")
     operations: Annotated[dict[Operation, Graph], Field(min_length=1)]
     draws: Draws
