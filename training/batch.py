@@ -1,0 +1,140 @@
+"""Rows as the networks see them, and endless batches of them. Knows tensors and positions; not files, units or models.
+
+n rows, D data dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+AT_ONCE = 64  # batches gathered by one call: the copy is as long, and its overhead is shared
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Rows t as the networks see them; a batch also knows which rows of the training part it holds."""
+
+    t: Tensor  # (n, D) float32
+    observed: Tensor | None = None  # (n, D) bool; None: every cell is
+    own: Tensor | None = None  # (n,) int64, row numbers in the training part
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def take(self, index: Tensor) -> Seen:
+        """The rows of these numbers, (m,) int64 on any device."""
+        index = index.to(self.t.device)
+        return self._each(lambda part: part.index_select(0, index))
+
+    def slice(self, start: int, stop: int) -> Seen:
+        """Rows start to stop, without a copy."""
+        return self._each(lambda part: part[start:stop])
+
+    def split(self, size: int) -> list[Seen]:
+        """Pieces of so many rows, the last perhaps of fewer, without a copy."""
+        parts = [
+            (None,) * -(-len(self) // size) if p is None else p.split(size) for p in (self.t, self.observed, self.own)
+        ]
+        return [Seen(t, observed, own) for t, observed, own in zip(*parts, strict=True)]
+
+    def to(self, device: torch.device | str) -> Seen:
+        return self._each(lambda part: part.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Seen:
+        observed, own = (None if part is None else change(part) for part in (self.observed, self.own))
+        return Seen(change(self.t), observed, own)
+
+
+class Table(Protocol):
+    """Rows that can be taken by number: a Seen, or one that is made from a file as it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: Tensor) -> Seen:
+        """The rows of these numbers, (m,) int64 on the CPU."""
+        ...
+
+
+class Batches(Protocol):
+    """Endless batches of one size, in an order that follows from a seed, and that can be left and found again.
+
+    A batch is the global one, whatever the number of ranks: every rank makes the same, and takes its share. After
+    `load_state_dict(state_dict())` the same batches follow, bit for bit, in another process too.
+    """
+
+    size: int  # rows of every batch
+
+    def __iter__(self) -> Iterator[Seen]: ...
+
+    def __next__(self) -> Seen:
+        """The next batch, `own` included, on the device to train on."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the next batch begins: plain numbers, strings and tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class MemoryBatches:
+    """Batches of a table: each epoch a new permutation, whose short end goes into the next epoch's start.
+
+    Epoch e's permutation follows from (seed, e) alone, so that a number of rows says where a run stands.
+    """
+
+    def __init__(self, rows: Table, size: int, seed: int, device: torch.device | str = "cpu") -> None:
+        """size: cut to the number of rows; device: where batches go."""
+        self.size = min(size, len(rows))
+        self._rows, self._seed, self._device = rows, seed, device
+        self._position = 0  # rows given so far
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.long)  # of that epoch
+        self._ready: list[Seen] = []  # batches to come, the next one last
+
+    def __iter__(self) -> Iterator[Seen]:
+        return self
+
+    def __next__(self) -> Seen:
+        if not self._ready:
+            self._ready = self._gather()[::-1]
+        self._position += self.size
+        return self._ready.pop()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"position": self._position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._position, self._ready = int(state["position"]), []
+
+    def _gather(self) -> list[Seen]:
+        """The batches to come, at most AT_ONCE and within two epochs."""
+        start = self._position
+        stop = start + self.size * min(AT_ONCE, -(-len(self._rows) // self.size))
+        pieces = []
+        while start < stop:
+            epoch, first = divmod(start, len(self._rows))
+            piece = self._permutation(epoch)[first : first + stop - start]
+            pieces.append(piece)
+            start += len(piece)
+        index = torch.cat(pieces)  # (m,)
+        seen = self._rows.take(index)
+        return Seen(seen.t, seen.observed, index).to(self._device).split(self.size)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, torch.randperm(len(self._rows), generator=generator(self._seed, 1, epoch))
+        return self._order
+
+
+def generator(*seeds: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator that follows from these numbers; others give an unrelated one."""
+    entropy = (len(seeds), *seeds)  # a SeedSequence alone does not tell (1,) from (1, 0)
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    return torch.Generator(device=device).manual_seed(int(state))
