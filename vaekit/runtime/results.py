@@ -35,18 +35,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class Posterior(Rows):
-    """q(z|x) = N(mu, diag(sigma^2))."""
+    """q(z|x) = N(mu, diag(sigma^2)), one for each member where there are several."""
 
-    mu: NDArray[np.float32]  # (N, Z)
-    sigma: NDArray[np.float32]  # (N, Z)
+    mu: NDArray[np.float32]  # (N, Z) or (N, M, Z)
+    sigma: NDArray[np.float32]  # as mu
+    weights: NDArray[np.float32] | None = None  # (N, M), q(m|x); None without members
 
 
 @dataclass(frozen=True)
 class Decoded(Rows):
-    """Mean and scale of p(x|z) in raw units."""
+    """Mean and scale of p(x|z) in raw units; a category's mean is the index of its most probable level."""
 
     mean: Array  # (N, D) or (N, H, W, C)
     scale: Array | None  # as mean; None where the likelihood has no scale
+    df: Array | None = None  # (N, D), degrees of freedom of student_t
+    probabilities: Array | None = None  # (N, L): all levels of all categories, in column order
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Samples(Rows):
     """Draws of the model."""
 
     latents: NDArray[np.float32]  # (n, Z)
-    samples: Array  # (n, D) or (n, H, W, C), raw units
+    samples: Array  # (n, D) or (n, H, W, C), raw units; the level's index of a category
+    members: NDArray[np.int64] | None = None  # (n,), who drew it; None without members
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Elbo(Rows):
     log_likelihood: Array
     kl: Array
     log_evidence: Array
-    feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C)
+    feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C); 0 where a cell is missing
+    observed_count: NDArray[np.int64] | None = None  # (N,), observed columns; None where none may be missing
 
     @property
     def score(self) -> Array:
