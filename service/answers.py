@@ -18,6 +18,7 @@ from vaekit.runtime import Elbo, Model
 from vaekit.runtime.results import Rows
 
 Fact = str | int | float | None
+_STATED = {"scale", "p_value", "is_anomaly"}  # what is said to be null where there is none; the rest is left out
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def make_answer(job: Job, result: Rows, alpha: float | None, default_alpha: floa
         alpha: the request's false-alarm rate, if it named one.
         default_alpha: the service's.
     """
-    rows: dict[str, NDArray[Any] | None] = result.arrays()
+    rows: dict[str, NDArray[Any] | None] = _said(result.arrays())
     facts: dict[str, Fact] = {}
     if job.operation == "sample":
         facts = {"seed": job.seed}
@@ -100,13 +101,13 @@ def make_answer(job: Job, result: Rows, alpha: float | None, default_alpha: floa
 def _elbo(
     job: Job, elbo: Elbo, alpha: float | None, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
-    rows = elbo.arrays()
-    per_feature = rows.pop("feature_log_likelihood")
     verdict, facts = _verdict(job, elbo, alpha, default_alpha)
-    rows |= {"score": elbo.score, **verdict}
-    extra = {"bits_per_dim": job.model.bits_per_dim(elbo), "feature_log_likelihood": per_feature}
-    rows |= {name: a for name, a in extra.items() if a is not None}
-    return rows, {**facts, "num_samples": job.num_samples}
+    rows = {**elbo.arrays(), "score": elbo.score, **verdict, "bits_per_dim": job.model.bits_per_dim(elbo)}
+    return _said(rows), {**facts, "num_samples": job.num_samples}
+
+
+def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:
+    return {name: a for name, a in rows.items() if a is not None or name in _STATED}
 
 
 def _verdict(

@@ -98,19 +98,27 @@ class Reply(BaseModel):
 
 
 class EncodeReply(Reply):
-    mu: list[list[float]] = Field(description="posterior mean, (N, Z)")
-    sigma: list[list[float]] = Field(description="posterior scale, (N, Z)")
+    mu: list[Any] = Field(description="posterior mean, (N, Z), or (N, M, Z) of a model of M members")
+    sigma: list[Any] = Field(description="posterior scale, as mu")
+    weights: list[list[float]] | None = Field(None, description="q(m|x), (N, M), of a model of M members")
 
 
 class DecodeReply(Reply):
-    mean: list[Any] = Field(description="E[x|z] in raw units, (N, D) or (N, H, W, C) in 0..255")
+    mean: list[Any] = Field(
+        description="E[x|z] in raw units, (N, D) or (N, H, W, C) in 0..255; of a category its most probable level"
+    )
     scale: list[Any] | None = Field(description="scale of p(x|z) in raw units, as mean; null where it has none")
+    df: list[list[float]] | None = Field(None, description="student_t: degrees of freedom, (N, D)")
+    probabilities: dict[str, list[list[float]]] | None = Field(
+        None, description="by category column: the probability of each of its levels, (N, levels), in their order"
+    )
 
 
 class SampleReply(Reply):
     seed: int = Field(description="gives the same samples again")
     latents: list[list[float]] = Field(description="z, (n, Z)")
-    samples: list[Any] = Field(description="x in raw units, (n, D) or (n, H, W, C)")
+    samples: list[Any] = Field(description="x in raw units, (n, D) or (n, H, W, C); of a category the level")
+    members: list[int] | None = Field(None, description="which member drew each, (n), of a model of several")
 
 
 class ElboReply(Reply):
@@ -121,13 +129,20 @@ class ElboReply(Reply):
     kl: list[float] = Field(description="KL(q(z|x) || p(z))")
     log_evidence: list[float] = Field(description="the importance-weighted bound")
     score: list[float] = Field(description="-elbo: higher is odder")
-    p_value: list[float] | None = Field(description="split-conformal; lower is odder; null with p_value_reason")
-    is_anomaly: list[bool] | None = Field(description="p_value <= alpha")
+    p_value: list[float | None] | None = Field(
+        description="split-conformal; lower is odder; null with p_value_reason, for all rows or for one"
+    )
+    is_anomaly: list[bool | None] | None = Field(description="p_value <= alpha; null where there is no verdict")
     alpha: float | None = Field(description="the false-alarm rate of is_anomaly")
-    p_value_reason: str | None = Field(description="why there is no p_value, or no verdict")
+    p_value_reason: str | None = Field(description="why there is no p_value, or no verdict, or not for every row")
     num_samples: int = Field(description="K")
     bits_per_dim: list[float] | None = Field(None, description="-elbo / (D ln 2), for likelihoods over pixels")
-    feature_log_likelihood: list[Any] | None = Field(None, description="(N, D) or (N, H, W, C), when asked for")
+    feature_log_likelihood: list[Any] | None = Field(
+        None, description="(N, D) or (N, H, W, C), when asked for; 0 where a cell is missing"
+    )
+    observed_count: list[int] | None = Field(
+        None, description="how many columns of each row are not missing; where any column may be"
+    )
 
 
 class Problem(BaseModel):
