@@ -1,0 +1,93 @@
+"""The last layer of a network, as a likelihood starts it. Knows rows of outputs; not what they mean."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Head:
+    """The last layer, Linear or of M members: `width` outputs, one row of weights and one bias each.
+
+    `weight` (..., width, in) and `bias` (..., width) may be used directly, too.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """As the layer has it."""
+        return cast(nn.Parameter, self.layer.weight)
+
+    @property
+    def bias(self) -> nn.Parameter:
+        """(..., outputs of the layer)."""
+        return cast(nn.Parameter, self.layer.bias)
+
+    @property
+    def width(self) -> int:
+        """Outputs, as a likelihood counts them."""
+        return self.bias.shape[-1]
+
+    @torch.no_grad()
+    def zero_rows(self, rows: slice, value: float | Tensor) -> None:
+        """Let these outputs be `value` whatever the input is: weights 0, bias `value`.
+
+        Args:
+            rows: a slice of the width.
+            value: one for all, or one for each of the rows.
+        """
+        self._by_output()[self._outputs(rows)] = 0.0
+        self.set_bias(rows, value)
+
+    @torch.no_grad()
+    def set_bias(self, rows: slice, value: float | Tensor) -> None:
+        """Let these outputs start around `value`; their weights stay."""
+        start = torch.as_tensor(value, dtype=self.bias.dtype, device=self.bias.device)
+        self.bias[..., self._outputs(rows)] = self._shared(start) if start.ndim else start
+
+    def _by_output(self) -> Tensor:
+        """The weights with the axis of outputs in front."""
+        return self.weight.movedim(-2, 0)
+
+    def _outputs(self, rows: slice) -> slice:
+        """The layer's outputs that these rows are."""
+        return rows
+
+    def _shared(self, value: Tensor) -> Tensor:
+        """One value for each bias, of one for each row."""
+        return value
+
+
+class PictureHead(Head):
+    """The last convolution: width P * H * W * C, [P, H, W, C] flattened, whose H W pixels share weights and a bias.
+
+    Rows are whole parameters here, and values that differ between pixels are averaged over them.
+    """
+
+    layer: nn.Conv2d | nn.ConvTranspose2d
+
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, shape: tuple[int, int, int]) -> None:
+        super().__init__(layer)
+        height, width, self.channels = shape
+        self.pixels = height * width
+
+    @property
+    def width(self) -> int:
+        return self.bias.shape[-1] * self.pixels
+
+    def _by_output(self) -> Tensor:
+        return self.weight.movedim(1, 0) if isinstance(self.layer, nn.ConvTranspose2d) else self.weight
+
+    def _outputs(self, rows: slice) -> slice:
+        start, stop, step = rows.indices(self.width)
+        values = self.pixels * self.channels  # of one parameter
+        assert step == 1
+        assert start % values == stop % values == 0, "a convolution's pixels share their parameters"
+        return slice(start // self.pixels, stop // self.pixels)
+
+    def _shared(self, value: Tensor) -> Tensor:
+        return value.view(-1, self.pixels, self.channels).mean(1).flatten()

@@ -1,0 +1,75 @@
+"""Single layers: activations, and layers of M members at once. Knows one layer, not what networks are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "leaky_relu": nn.LeakyReLU,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+}
+
+
+class MemberLinear(nn.Module):
+    """y_m = x_m W_m^T + b_m for M members at once: weight (M, out, in), bias (M, out).
+
+    Every member starts as nn.Linear does: U(-a, a) with a = 1 / sqrt(in).
+    """
+
+    def __init__(self, members: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        bound = in_features**-0.5
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.empty(members, out_features, in_features).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, out_features).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, R, in), or (1, R, in) for all members alike -> (M, R, out)."""
+        if torch.compiler.is_exporting():  # baddbmm exports with factors of one; MatMul broadcasts by itself
+            return x @ self.weight.mT + self.bias[:, None]
+        return torch.baddbmm(self.bias[:, None], x.expand(len(self.weight), -1, -1), self.weight.mT)
+
+
+class MemberLayerNorm(nn.Module):
+    """(x - mean) / sqrt(variance + 1e-5) over a row's units, then each member's own weight (M, W) and bias (M, W)."""
+
+    def __init__(self, members: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(members, width))
+        self.bias = nn.Parameter(torch.zeros(members, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, R, W) -> (M, R, W)."""
+        return F.layer_norm(x, x.shape[-1:]) * self.weight[:, None] + self.bias[:, None]
+
+
+class Residual(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+MATRICES = (nn.Linear, MemberLinear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def decayed(network: nn.Module) -> Iterator[nn.Parameter]:
+    """The weights that weight decay is for: those that multiply activations; no bias and no normalisation.
+
+    Counting axes would not tell: a bias of M members is (M, out).
+    """
+    for layer in network.modules():
+        if isinstance(layer, MATRICES):
+            yield cast(nn.Parameter, layer.weight)
