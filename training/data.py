@@ -12,28 +12,60 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from training.columns import Statistics, channels
 from training.sections import Data as DataConfig
+from vaekit.bundle.manifest import Kind
 from vaekit.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Rows:
     """What a run trains on: x in raw units, and what is known of each row."""
 
-    x: NDArray[Any]  # (N, D) float64, or (N, H, W, C) uint8
+    x: NDArray[Any]  # (N, D) float64, NaN where a cell is missing, level indices; or (N, H, W, C) uint8
     columns: tuple[str, ...]  # D names; () for pictures
     anomaly: NDArray[np.bool_]  # (N,), all false where there is no label
     split_key: NDArray[Any] | None = None  # (N,): time or group
+    kinds: tuple[Kind, ...] = ()  # D; all real where not given
+    levels: tuple[tuple[str, ...] | None, ...] = ()  # D; None for all but categories
+    may_be_missing: tuple[bool, ...] = ()  # D
+
+    def __post_init__(self) -> None:
+        for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False)):
+            object.__setattr__(self, name, getattr(self, name) or (default,) * len(self.columns))
 
     @property
     def is_image(self) -> bool:
         return self.x.ndim == 4
 
+    @property
+    def observed(self) -> NDArray[np.bool_] | None:
+        """Which cells are there, (N, D); None where no column may be missing."""
+        return ~np.isnan(self.x) if any(self.may_be_missing) else None
+
+    def statistics(self, index: NDArray[np.intp]) -> Statistics:
+        """Of the columns of these rows.
+
+        Raises:
+            InputError: a column of which none of them has a cell.
+        """
+        found = Statistics.of(self.x[index], self.kinds)
+        if not found.count.all():
+            name = self.columns[int(found.count.argmin())]
+            raise InputError(f"feature {name!r}: no training row has a value; leave it out by data.exclude")
+        return found
+
+    def channels(self, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of each channel of these pictures, each (C,)."""
+        return channels(self.x[part] for part in np.array_split(index, len(index) // PICTURES_AT_ONCE + 1))
+
     def digest(self) -> str:
-        """sha256 over shape, names, values and labels."""
-        sha = hashlib.sha256(repr((self.x.shape, str(self.x.dtype), self.columns)).encode())
+        """sha256 over shape, names, levels, values and labels."""
+        facts: tuple[Any, ...] = (self.x.shape, str(self.x.dtype), self.columns)
+        sha = hashlib.sha256(repr((*facts, self.levels) if any(self.levels) else facts).encode())
         sha.update(np.ascontiguousarray(self.x).data)
         sha.update(self.anomaly.tobytes())
         return sha.hexdigest()

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from pyarrow import csv, parquet
 
-from training.config import Data
 from training.data import Rows, load
 from training.infer import infer
+from training.sections import Data
 from vaekit.errors import InputError
 
 X = np.random.default_rng(0).standard_normal((12, 3))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import Data, Fractions
 from training.data import Rows
+from training.sections import Data, Fractions
 from training.split import Parts, split
 from vaekit.errors import InputError
 
