@@ -95,3 +95,22 @@ def test_a_score_beyond_the_threshold_is_an_anomaly_and_no_other(n: int, alpha: 
     scores = np.arange(-1, 21, 0.5)
     beyond = scores > calibration.threshold(alpha)
     assert (beyond == calibration.is_anomaly(calibration.p_value(scores), alpha)).all()
+
+
+def test_a_row_with_a_number_of_observed_columns_that_no_held_out_row_has_has_no_p_value():
+    calibration = Calibration.of([3.0, 1.0, 2.0], [5, 4, 5])
+    assert calibration.observed_counts == (4, 5)
+    p_value = calibration.p_value([2.5, 9.0, 9.0], [4, 5, 3])
+    np.testing.assert_array_equal(p_value, [0.5, 0.25, np.nan])
+    np.testing.assert_array_equal(calibration.is_anomaly(p_value, 0.25), [False, True, False])
+    assert calibration.gap([4, 5, 3]) == (
+        "rows with 3 observed columns have no p-value: no calibration row has as many"
+    )
+    assert calibration.gap([4, 5]) is None
+    assert calibration.gap(np.arange(6, 18)).startswith("rows with 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, ... observed")
+
+
+def test_where_nothing_may_be_missing_every_row_has_a_p_value():
+    calibration = Calibration.of([3.0, 1.0, 2.0])
+    assert calibration.gap(None) is None
+    np.testing.assert_array_equal(calibration.p_value([2.5]), calibration.p_value([2.5], [7]))

@@ -9,7 +9,8 @@ import stat
 import numpy as np
 import pytest
 
-from vaekit.bundle import find, models, open_bundle, publish, versions
+from vaekit.bundle import Calibration, find, models, open_bundle, publish, versions
+from vaekit.bundle.store import calibration_file
 from vaekit.errors import ForbiddenGraph, FormatError, IntegrityError, UnknownModel
 
 
@@ -180,3 +181,15 @@ def test_a_refused_bundle_leaves_no_copy_behind(published, tmp_path, monkeypatch
     with pytest.raises(IntegrityError):
         open_bundle(published)
     assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_the_observed_counts_of_held_out_rows_travel_with_their_scores(tiny, tmp_path):
+    held_out = Calibration.of([3.0, 1.0, 2.0], [2, 1, 2])
+    signed, content = calibration_file({2: held_out}, "none")
+    manifest = tiny.manifest.model_copy(update={"calibration": signed})
+    publish(tmp_path, manifest, {**tiny.files, signed.file: content})
+    with open_bundle(tmp_path / "tiny" / "1") as bundle:
+        (entry, read), *others = bundle.calibrations().items()
+    assert not others
+    assert entry.observed_counts == read.observed_counts == (1, 2)
+    np.testing.assert_array_equal(read.scores, held_out.scores)

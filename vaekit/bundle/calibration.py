@@ -28,14 +28,20 @@ class Calibration:
         p_value(x) = (1 + #{held-out scores >= score(x)}) / (1 + n)
 
     For rows exchangeable with the held-out ones P(p_value <= alpha) <= alpha (Vovk, Gammerman and Shafer 2005;
-    Bates et al. 2023 for outliers).
+    Bates et al. 2023 for outliers). Where cells may be missing, the held-out rows miss as many as rows in use do; a row
+    whose number of observed columns none of them has is exchangeable with none, and has no p-value.
     """
 
     scores: NDArray[np.float64]  # (n,), ascending
+    observed_counts: tuple[int, ...] | None = None  # that the held-out rows have, ascending; None: nothing is missing
 
     @classmethod
-    def of(cls, scores: ArrayLike) -> Calibration:
+    def of(cls, scores: ArrayLike, observed_count: ArrayLike | None = None) -> Calibration:
         """Calibration on these scores, any order.
+
+        Args:
+            scores: of the held-out rows, (n,), nats.
+            observed_count: how many columns of each are not missing, (n,); None where no column may be.
 
         Raises:
             InputError: no scores, or one that is not finite.
@@ -45,7 +51,8 @@ class Calibration:
             raise InputError("calibration: no held-out scores")
         if not np.isfinite(held_out).all():
             raise InputError("calibration: a held-out score is not finite")
-        return cls(held_out)
+        counts = None if observed_count is None else tuple(np.unique(np.asarray(observed_count, np.int64)).tolist())
+        return cls(held_out, counts)
 
     @property
     def n(self) -> int:
@@ -56,10 +63,32 @@ class Calibration:
         """The smallest p-value there can be, 1 / (n + 1)."""
         return 1.0 / (self.n + 1)
 
-    def p_value(self, score: ArrayLike) -> NDArray[np.float64]:
-        """p-value of each score, (N,), between 1 / (n + 1) and 1. Lower is odder."""
+    def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
+        """p-value of each score, (N,), between 1 / (n + 1) and 1. Lower is odder.
+
+        Args:
+            score: nats, (N,).
+            observed_count: how many columns of each row are not missing, (N,). A count that no held-out row has gives
+                NaN; None: all rows are taken to be comparable.
+        """
         below = np.searchsorted(self.scores, np.asarray(score, dtype=np.float64), side="left")
-        return np.asarray((1.0 + (self.n - below)) / (1.0 + self.n), dtype=np.float64)
+        p_value = np.asarray((1.0 + (self.n - below)) / (1.0 + self.n), dtype=np.float64)
+        return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
+
+    def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
+        """Whether some held-out row has as many observed columns, (N,)."""
+        counts = np.asarray(observed_count, dtype=np.int64)
+        if self.observed_counts is None:
+            return np.ones(counts.shape, dtype=bool)
+        return np.isin(counts, self.observed_counts)
+
+    def gap(self, observed_count: ArrayLike | None) -> str | None:
+        """Why some of the rows have no p-value, or None where all have one."""
+        if observed_count is None or self.comparable(observed_count).all():
+            return None
+        unseen = np.unique(np.asarray(observed_count)[~self.comparable(observed_count)])
+        some = ", ".join(map(str, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
+        return f"rows with {some} observed columns have no p-value: no calibration row has as many"
 
     def check_alpha(self, alpha: float) -> None:
         """Refuse an alpha that no p-value could ever reach.
@@ -85,6 +114,6 @@ class Calibration:
         return float(self.scores[self.n - reached])
 
     def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-        """p_value <= alpha for each row, (N,)."""
+        """p_value <= alpha for each row, (N,); False where the p-value is NaN, which tells of no verdict."""
         self.check_alpha(alpha)
         return np.asarray(p_value, dtype=np.float64) <= alpha

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,7 +59,10 @@ def calibration_file(by_draws: Mapping[int, Calibration], assumption: str) -> tu
         assumption: what must hold between calibration rows and scored rows.
     """
     content = npz({array_name(k): calibration.scores for k, calibration in by_draws.items()})
-    entries = (CalibrationEntry(array=array_name(k), num_samples=k, n=found.n) for k, found in by_draws.items())
+    entries = (
+        CalibrationEntry(array=array_name(k), num_samples=k, n=found.n, observed_counts=found.observed_counts)
+        for k, found in by_draws.items()
+    )
     signed = CalibrationFile(
         file=CALIBRATION_FILE, sha256=digest(content), entries=tuple(entries), assumption=assumption
     )
@@ -245,7 +248,10 @@ class Bundle:
         file = self.manifest.calibration.file
         arrays = read_archive(self.path(file))
         try:
-            return {entry: Calibration.of(arrays[entry.array]) for entry in self.manifest.calibration.entries}
+            return {
+                entry: replace(Calibration.of(arrays[entry.array]), observed_counts=entry.observed_counts)
+                for entry in self.manifest.calibration.entries
+            }
         except KeyError as exc:
             raise FormatError(f"{file}: no array {exc}") from exc
         except InputError as exc:

@@ -47,7 +47,7 @@ class Decoded(Rows):
     """Mean and scale of p(x|z) in raw units; a category's mean is the index of its most probable level."""
 
     mean: Array  # (N, D) or (N, H, W, C)
-    scale: Array | None  # as mean; None where the likelihood has no scale
+    scale: Array | None = None  # as mean; None where the likelihood has no scale
     df: Array | None = None  # (N, D), degrees of freedom of student_t
     probabilities: Array | None = None  # (N, L): all levels of all categories, in column order
 
