@@ -1,0 +1,243 @@
+"""Networks take any picture and any number of members, start as said, cost what is counted, and export exactly."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from training.export import quiet_export
+from training.networks import MLP, Head, cost, decayed, decoder, encoder
+from training.networks.layers import MemberLinear
+from training.networks.make import Decoder, Encoder
+from training.sections import Network
+from vaekit.errors import ConfigError
+
+Z = 3
+SMALL: dict[str, Any] = {"channels": (4, 5), "hidden": (7, 7), "blocks": 1}
+SIZES = [(8, 8, 1), (9, 8, 3), (13, 22, 2), (31, 33, 1), (8, 256, 1)]
+
+
+def make(shape: Any, parameters: int = 2, **settings: Any) -> tuple[Encoder, Decoder]:
+    """A pair over rows of this shape, weights from a seed."""
+    config = Network(**{**SMALL, **settings})
+    dim = shape if isinstance(shape, int) else math.prod(shape)
+    torch.manual_seed(0)
+    return encoder(config, shape, Z), decoder(config, Z, shape, parameters * dim)
+
+
+def stirred(network: nn.Module) -> nn.Module:
+    """Norms and biases away from their start, too."""
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    return network.eval()
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("name", ["mlp", "conv", "resnet"])
+def test_pictures_of_any_size_come_in_and_out(name: str, shape: tuple[int, int, int]) -> None:
+    encode, decode = make(shape, name=name)
+    dim = math.prod(shape)
+    assert encode(torch.rand(2, dim)).shape == (2, 2 * Z)
+    assert decode(torch.randn(2, Z)).shape == (2, 2 * dim)
+    assert decode(torch.randn(2, 4, Z)).shape == (2, 4, 2 * dim)
+    assert decode.inputs == Z
+    assert decode.head.width == decode.outputs == 2 * dim
+
+
+@pytest.mark.parametrize("name", ["conv", "resnet"])
+def test_rows_are_read_as_height_width_channel(name: str) -> None:
+    encode, _ = make((9, 8, 3), name=name)
+    picture = torch.rand(2, 9, 8, 3)
+    by_hand = encode.linear(encode.stages(picture.permute(0, 3, 1, 2)).flatten(1))  # type: ignore[operator,union-attr]  # of a ConvEncoder
+    torch.testing.assert_close(encode(picture.flatten(1)), by_hand)
+
+
+@pytest.mark.parametrize("name", ["conv", "resnet"])
+def test_outputs_lie_parameter_by_parameter_in_height_width_channel(name: str) -> None:
+    shape, seen = (9, 8, 3), []
+    _, decode = make(shape, name=name)
+    decode.head.layer.register_forward_hook(lambda _layer, _x, out: seen.append(out))
+    h = decode(torch.randn(1, Z)).view(2, *shape)
+    planes = seen[0][0]  # (P C, H, W), before it is cut
+    for p, y, x, c in [(0, 0, 0, 0), (0, 8, 7, 2), (1, 3, 5, 1)]:
+        assert h[p, y, x, c] == planes[3 * p + c, y, x]
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "resnet"])
+def test_a_row_alone_is_the_row_in_a_batch(name: str) -> None:
+    encode, decode = make((9, 8, 3), name=name, layer_norm=True)
+    x, z = torch.randn(6, 9 * 8 * 3), torch.randn(6, 2, Z)
+    torch.testing.assert_close(encode(x)[3:4], encode(x[3:4]))
+    torch.testing.assert_close(decode(z)[3:4, 1:], decode(z[3:4, 1:]))
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+def test_members_give_what_as_many_single_networks_give(residual: bool, layer_norm: bool) -> None:
+    members, rows = 4, 5
+    encode, decode = make(6, members=members, residual=residual, layer_norm=layer_norm)
+    x, z = torch.randn(rows, 6), torch.randn(members, rows, 3, Z)
+    for network, out in ((stirred(encode), encode(x)), (stirred(decode), decode(z))):
+        for m in range(members):
+            sizes = [network.inputs, 7, 7, network.outputs]
+            alone = MLP(sizes, "leaky_relu", residual=residual, layer_norm=layer_norm)  # type: ignore[arg-type]  # ints
+            alone.load_state_dict({name: a[m] for name, a in network.state_dict().items()})
+            torch.testing.assert_close(out[m], alone(x if network is encode else z[m]))
+
+
+def test_members_share_codes_that_have_no_member_axis() -> None:
+    _, decode = make(6, members=4)
+    z = torch.randn(5, 3, Z)
+    own = z.expand(4, -1, -1, -1)
+    torch.testing.assert_close(decode(z), decode(own))
+    torch.testing.assert_close(decode(z[:, 0]), decode(own)[:, :, 0])
+
+
+def test_members_start_apart_and_each_as_a_linear_layer_does() -> None:
+    torch.manual_seed(0)
+    layer = MemberLinear(50, 16, 40)
+    for p in (layer.weight.detach(), layer.bias.detach()):
+        assert float(p.abs().max()) <= 0.25  # 1 / sqrt(16)
+        assert float(p.std()) == pytest.approx(0.25 / 3**0.5, rel=0.05)
+        assert len(torch.unique(p)) > 0.99 * p.numel()
+
+
+def test_residual_adds_the_input_where_widths_agree_and_only_there() -> None:
+    torch.manual_seed(0)
+    network = MLP([6, 7, 7, 4], "tanh", residual=True)
+    first, _, middle, last = network
+    x = torch.randn(5, 6)
+    h = torch.tanh(first(x))
+    torch.testing.assert_close(network(x), last(h + torch.tanh(middle.layers[0](h))))  # type: ignore[index,union-attr]  # a Residual
+
+
+def test_layer_norm_makes_hidden_units_of_mean_0_and_variance_1() -> None:
+    torch.manual_seed(0)
+    seen: list[Tensor] = []
+    network = MLP([6, 50, 4], "relu", layer_norm=True)
+    network[1].register_forward_hook(lambda _layer, _x, out: seen.append(out))
+    network(100 * torch.randn(5, 6))
+    torch.testing.assert_close(seen[0].mean(-1), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen[0].var(-1, correction=0), torch.ones(5), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"members": 3}, {"name": "conv"}, {"name": "resnet"}], ids=str)
+def test_rows_of_a_head_start_at_a_constant_and_the_others_stay(settings: dict[str, Any]) -> None:
+    shape, dim = (8, 9, 2), 144
+    _, decode = make(shape, parameters=3, **settings)
+    z = torch.randn(4, 2, Z)
+    before = decode(z)
+    values = torch.rand(2).repeat(72)  # by channel: what pixels may share
+    decode.head.zero_rows(slice(dim, 2 * dim), values)
+    decode.head.zero_rows(slice(2 * dim, None), -1.5)
+    after = decode(z)
+    torch.testing.assert_close(after[..., :dim], before[..., :dim])
+    torch.testing.assert_close(after[..., dim : 2 * dim], values.expand_as(after[..., :dim]))
+    assert (after[..., 2 * dim :] == -1.5).all()
+    decode.head.set_bias(slice(0, dim), 2.0)
+    assert (decode(z)[..., :dim] != 2.0).any()
+
+
+def test_pixels_that_share_a_bias_start_at_the_mean_of_theirs() -> None:
+    _, decode = make((8, 8, 2), parameters=1, name="conv")
+    values = torch.rand(8, 8, 2)
+    decode.head.zero_rows(slice(0, 128), values.flatten())
+    torch.testing.assert_close(decode(torch.randn(1, Z)).view(8, 8, 2), values.mean((0, 1)).expand(8, 8, 2))
+
+
+def test_a_head_over_a_linear_layer_is_that_layer() -> None:
+    layer = nn.Linear(4, 6)
+    assert Head(layer).weight is layer.weight
+    assert Head(layer).bias is layer.bias
+
+
+@pytest.mark.parametrize("settings", [{}, {"members": 3}, {"name": "conv"}, {"name": "resnet"}], ids=str)
+def test_multiply_adds_are_those_that_torch_counts(settings: dict[str, Any]) -> None:
+    for network in make((9, 8, 3), **settings):
+        counted = cost(network)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, network.inputs))
+        assert counted.flops == counter.get_total_flops()
+        assert counted.parameters == sum(p.numel() for p in network.parameters())
+
+
+def test_the_widest_layer_is_that_of_most_values_of_all_members() -> None:
+    encode, decode = make(6, members=3, hidden=(50, 7))
+    assert (cost(encode).widest, cost(decode).widest) == (150, 150)
+    _, decode = make((8, 8, 3), name="conv", channels=(2,))
+    assert cost(decode).widest == 2 * 8 * 8 * 3
+
+
+@pytest.mark.parametrize("settings", [{"members": 3, "layer_norm": True}, {"name": "resnet"}], ids=str)
+def test_weight_decay_is_for_matrices_and_kernels_alone(settings: dict[str, Any]) -> None:
+    encode, _ = make((8, 8, 1), **settings)
+    wanted = {id(p) for p in decayed(encode)}
+    named = {name for name, p in encode.named_parameters() if id(p) in wanted}
+    norms = {"1.weight", "4.weight"} if "members" in settings else set()
+    assert named == {name for name, _ in encode.named_parameters() if name.endswith("weight")} - norms
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "message"),
+    [
+        ({"name": "conv"}, 30, r"network\.name: 'conv' takes pictures of 8 to 256 .*, not rows of 30 columns"),
+        ({"name": "resnet"}, (7, 40, 1), r"network\.name: 'resnet' takes pictures of 8 to 256 .*, not 7 x 40"),
+        ({"name": "conv"}, (300, 40, 1), r"not 300 x 40"),
+        (
+            {"name": "conv", "channels": (2, 2, 2, 2)},
+            (8, 40, 1),
+            r"network\.channels: 4 stages.* 8 x 40 take at most 3",
+        ),
+    ],
+)
+def test_networks_that_do_not_fit_the_rows_are_refused(settings: dict[str, Any], shape: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        encoder(Network(**settings), shape, Z)
+    with pytest.raises(ConfigError, match=message):
+        decoder(Network(**settings), Z, shape, 2 * (shape if isinstance(shape, int) else math.prod(shape)))
+
+
+def run(network: nn.Module, name: str, traced: Tensor, free: dict[int, Any], inputs: Tensor) -> np.ndarray:
+    """The exported network's answer to other numbers of rows and draws than it was traced with."""
+    model = quiet_export(network, {name: traced}, ("out",), {name: free})
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {name: inputs.numpy()})[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        ({"residual": True, "layer_norm": True, "activation": "gelu"}, 6),
+        ({"members": 3, "residual": True, "layer_norm": True}, 6),
+        ({"name": "conv", "activation": "silu"}, (9, 13, 2)),
+        ({"name": "resnet"}, (8, 11, 3)),
+    ],
+    ids=str,
+)
+def test_networks_export_exactly(settings: dict[str, Any], shape: Any) -> None:
+    encode, decode = (stirred(network) for network in make(shape, **settings))
+    n, k = torch.export.Dim("N"), torch.export.Dim("K")
+    x = torch.randn(7, shape if isinstance(shape, int) else math.prod(shape))
+    with torch.no_grad():
+        np.testing.assert_allclose(run(encode, "x", x[:3], {0: n}, x), encode(x), rtol=1e-5, atol=1e-5)
+        own = (3,) if "members" in settings else ()
+        z = torch.randn(*own, 7, 5, Z)
+        free = {len(own): n, len(own) + 1: k}
+        traced = z[..., :3, :2, :]
+        np.testing.assert_allclose(run(decode, "z", traced, free, z), decode(z), rtol=1e-5, atol=1e-5)
+
+
+def test_codes_that_members_share_export_exactly() -> None:
+    _, decode = make(6, members=3)
+    z = torch.randn(7, Z)
+    with torch.no_grad():
+        got = run(decode, "z", z[:2], {0: torch.export.Dim("N")}, z)
+        np.testing.assert_allclose(got, decode(z), rtol=1e-5, atol=1e-5)
