@@ -15,6 +15,7 @@ from vaekit.bundle import Calibration
 from vaekit.client.wire import MAX_SEED, ElboOptions, SampleOptions
 from vaekit.errors import InputError, NotResolvable
 from vaekit.runtime import Elbo, Model
+from vaekit.runtime.codes import check_latents
 from vaekit.runtime.results import Rows
 
 Fact = str | int | float | None
@@ -47,7 +48,7 @@ def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits)
     limits.check_rows(n, model.manifest)
     if isinstance(options, ElboOptions):
         return _elbo_job(model, parsed.rows, options, limits)
-    rows = model.check_latents(parsed.rows) if operation == "decode" else parsed.rows
+    rows = check_latents(parsed.rows, model.manifest) if operation == "decode" else parsed.rows
     return Job(model, operation, n, rows)
 
 

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, VectorSpec
 from vaekit.errors import InputError, NotFinite
+from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.device import open_session
 from vaekit.runtime.golden import replay
 from vaekit.runtime.results import Decoded, Elbo, Posterior, Rows, Samples
 
 MAX_ELEMENTS = 2**20  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
-MAX_LATENT = 1e6  # |z| beyond it is no code, and float32 would overflow on the way
 
 R = TypeVar("R", bound=Rows)
 
@@ -116,33 +116,41 @@ class Model:
             InputError: see vaekit.bundle.encode.
         """
         rows = encode(x, self.spec)
-        return _in_chunks(Posterior, len(rows), self._chunk(1), lambda at: self.run("encode", {"x": rows[at]}))
+        needs_draws = any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
+        draws = self._default_eps if needs_draws else None
+        chunk = self._chunk(1 if draws is None else len(draws))
 
-    def decode(self, z: ArrayLike) -> Decoded:
-        """Mean and scale of p(x|z), raw units, for codes z (N, Z).
+        def part(at: slice) -> dict[str, Any]:
+            feeds = self._fed(rows[at])
+            if draws is not None:
+                feeds["eps"] = np.ascontiguousarray(np.broadcast_to(draws, (len(feeds["x"]), *draws.shape)))
+            return self.run("encode", feeds)
+
+        return _in_chunks(Posterior, len(rows), chunk, part)
+
+    def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
+        """Parameters of p(x|z), raw units, for codes z (N, Z).
+
+        Args:
+            z: codes.
+            member: (N,) which member each code is of, 0..M-1, where the model has members.
 
         Raises:
-            InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6.
+            InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6; members that do not
+                fit.
         """
-        codes = self.check_latents(z)
-        return _in_chunks(Decoded, len(codes), self._chunk(1), lambda at: self._decode(codes[at]))
+        codes = check_latents(z, self.manifest)
+        which = check_members(member, len(codes), self.manifest)
+        return _in_chunks(
+            Decoded, len(codes), self._chunk(1), lambda at: self.run("decode", {"z": codes[at], **_at(which, at)})
+        )
 
-    def _decode(self, codes: NDArray[np.float32]) -> dict[str, Any]:
-        return {"scale": None, **self.run("decode", {"z": codes})}
-
-    def check_latents(self, z: ArrayLike) -> NDArray[np.float32]:
-        """Codes as the decoder takes them, (N, Z) float32; see decode."""
-        try:
-            codes = np.asarray(z, dtype=np.float64)
-        except (TypeError, ValueError, OverflowError) as exc:
-            raise InputError(f"latents: expected numbers (N, {self.manifest.latent_dim}): {exc}") from None
-        if codes.ndim != 2 or codes.shape[1] != self.manifest.latent_dim or len(codes) == 0:
-            raise InputError(f"latents: shape {codes.shape}, expected (N, {self.manifest.latent_dim}) with N >= 1")
-        bad = ~(np.abs(codes) <= MAX_LATENT)
-        if bad.any():
-            row, j = np.argwhere(bad)[0]
-            raise InputError(f"row {row}, latent {j}: not within +-{MAX_LATENT:g}: {codes[row, j]}")
-        return codes.astype(np.float32)
+    def _fed(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Checked rows as the graphs take them: which cells are observed told apart where any may be missing."""
+        if not self.spec.may_be_missing:
+            return {"x": rows}
+        observed = ~np.isnan(rows)
+        return {"x": np.where(observed, rows, 0.0), "observed": observed}
 
     def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
         """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) where observe is true.
@@ -156,19 +164,25 @@ class Model:
             raise InputError(f"n: {n} is not at least 1")
         if not 0.0 <= temperature < np.inf:
             raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
-        prior, pixel = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+        prior, pixel, component, origin = (np.random.default_rng([seed, stream]) for stream in range(4))
+        wanted = {tensor.name for tensor in self.manifest.operations["prior"].inputs}
 
         def part(at: slice) -> dict[str, Any]:
             size = at.stop - at.start
             noise = prior.standard_normal((size, self.manifest.latent_dim))  # (n, Z)
             with np.errstate(over="ignore"):
                 noise = np.clip(noise * temperature, -MAX_LATENT, MAX_LATENT)
-            z = self.run("prior", {"noise": noise.astype(np.float32)})["z"]
+            member: dict[str, NDArray[Any]] = {}
+            if self.manifest.members > 1:
+                member["member"] = origin.integers(self.manifest.members, size=size)
+            feeds = {"noise": noise.astype(np.float32), "choice": component.random(size, dtype=np.float32), **member}
+            z = self.run("prior", {name: a for name, a in feeds.items() if name in wanted})["z"]
             codes = np.clip(z, -MAX_LATENT, MAX_LATENT)
+            drawn = {"latents": codes, "members": member.get("member")}
             if not observe:
-                return {"latents": codes, "samples": self.run("decode", {"z": codes})["mean"]}
+                return {**drawn, "samples": self.run("decode", {"z": codes, **member})["mean"]}
             normals = pixel.standard_normal((size, self.spec.dim, 2)).astype(np.float32)
-            return {"latents": codes, "samples": self.run("observe", {"z": codes, "noise": normals})["x"]}
+            return {**drawn, "samples": self.run("observe", {"z": codes, "noise": normals, **member})["x"]}
 
         return _in_chunks(Samples, n, self._chunk(1), part)
 
@@ -205,8 +219,11 @@ class Model:
             draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
 
         def part(at: slice) -> dict[str, Any]:
-            some = draws[: at.stop - at.start] if shared else draws[at]
-            return self.run(operation, {"x": rows[at], "eps": some})
+            feeds = self._fed(rows[at])
+            observed = feeds.get("observed")
+            feeds["eps"] = draws[: at.stop - at.start] if shared else draws[at]
+            count = None if observed is None else observed.sum(axis=1)
+            return {**self.run(operation, feeds), "observed_count": count}
 
         return _in_chunks(Elbo, len(rows), chunk, part)
 
@@ -258,6 +275,10 @@ class Model:
     def _chunk(self, num_samples: int) -> int:
         widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
         return max(1, MAX_ELEMENTS // (num_samples * widest))
+
+
+def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:
+    return {name: a[at] for name, a in arrays.items()}
 
 
 def _in_chunks(kind: type[R], n: int, chunk: int, part: Any) -> R:
