@@ -16,6 +16,20 @@ from vaekit.errors import InputError
 
 AB = VectorSpec(columns=(Column(name="a"), Column(name="b")))
 BINARY = VectorSpec(columns=(Column(name="a"), Column(name="on", kind="binary")))
+COLOURS = ("blue", "green", "red")
+MIXED = VectorSpec(
+    columns=(
+        Column(name="load"),
+        Column(name="size", kind="positive", may_be_missing=True),
+        Column(name="stops", kind="count"),
+        Column(name="share", kind="fraction"),
+        Column(name="on", kind="binary", may_be_missing=True),
+        Column(name="colour", kind="category", levels=COLOURS, may_be_missing=True),
+        Column(name="code", kind="category", levels=("1", "2.5", "x")),
+    )
+)
+ROW = [1.5, 2.0, 3, 0.25, 1, "red", 2.5]
+GAPS = VectorSpec(columns=tuple(Column(name=name, may_be_missing=True) for name in "ab"))
 GREY = ImageSpec(height=2, width=3, channels=1)
 COLOUR = ImageSpec(height=2, width=3, channels=3)
 TWO_VALUED = ImageSpec(height=1, width=2, channels=1, two_valued=True)
@@ -69,7 +83,7 @@ def test_one_column_may_be_given_by_name():
         ([[1, 2], [1, 2, 3]], "row 1: 3 values, expected 2"),
         ([[1, 2], [1, "1.5"]], "row 1, feature 'b': not a number: '1.5'"),
         ([[1, 2], [True, 2]], "row 1, feature 'a': not a number: True"),
-        ([[1, 2], [None, 2]], "row 1, feature 'a': not a number: None"),
+        ([[1, 2], [None, 2]], "row 1, feature 'a': missing"),
         ([[1, 2], [[1], 2]], "row 1, feature 'a': not a number: [1]"),
         ([[1, 2], [1, "x" * 99]], "row 1, feature 'b': not a number: '" + "x" * 36 + "..."),
         ([[1, 2], [1, float("nan")]], "row 1, feature 'b': not finite: nan"),
@@ -98,6 +112,105 @@ def test_a_binary_column_takes_0_and_1_alone():
     np.testing.assert_array_equal(encode([[5, 0], [5, 1.0]], BINARY), [[5, 0], [5, 1]])
     with pytest.raises(InputError, match=r"^row 1, feature 'on': not 0 or 1: 0.5$"):
         encode([[5, 0], [5, 0.5]], BINARY)
+
+
+def test_rows_of_every_kind_are_the_same_by_list_object_and_array():
+    want = np.array([[1.5, 2.0, 3.0, 0.25, 1.0, 2.0, 1.0], [0.0, np.nan, 0.0, 1.0, np.nan, np.nan, 0.0]])
+    gaps = [0, None, 0, 1, float("nan"), None, "1"]
+    objects = [dict(zip(reversed(MIXED.names), reversed(row), strict=True)) for row in (ROW, gaps)]
+    for form in ([ROW, gaps], [tuple(ROW), gaps], objects, np.array([ROW, gaps], dtype=object), want):
+        np.testing.assert_array_equal(encode(form, MIXED), want)
+    np.testing.assert_array_equal(encode(encode([ROW, gaps], MIXED), MIXED), want)
+
+
+def test_a_column_that_may_be_missing_needs_no_key():
+    absent = {name: value for name, value in zip(MIXED.names, ROW, strict=True) if name not in ("size", "colour")}
+    whole = dict(zip(MIXED.names, ROW, strict=True))
+    np.testing.assert_array_equal(encode([whole, absent], MIXED)[1], [1.5, np.nan, 3, 0.25, 1, np.nan, 1])
+    np.testing.assert_array_equal(encode([{"b": 1.0}, {"a": 2}], GAPS), [[np.nan, 1], [2, np.nan]])
+
+
+@pytest.mark.parametrize("one", [1, 1.0, "1", np.int8(1), np.float32(1)])
+def test_a_level_that_is_a_numeral_may_be_given_as_the_number(one):
+    assert encode([[*ROW[:6], one]], MIXED)[0, 6] == 0
+
+
+def test_levels_true_and_false_may_be_given_as_booleans_and_in_any_spelling():
+    spec = VectorSpec(columns=(Column(name="a", kind="category", levels=("False", "True", "maybe")),))
+    cells = [[True], [False], [np.True_], ["true"], ["FALSE"], ["maybe"]]
+    np.testing.assert_array_equal(encode(cells, spec).ravel(), [1, 0, 1, 1, 0, 2])
+
+
+def test_a_binary_cell_may_be_a_boolean():
+    np.testing.assert_array_equal(encode([[5, True], [5, False], [5, np.True_]], BINARY)[:, 1], [1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("at", "cell", "message"),
+    [
+        ("load", None, "row 1, feature 'load': missing"),
+        ("load", float("nan"), "row 1, feature 'load': not finite: nan"),
+        ("load", "red", "row 1, feature 'load': not a number: 'red'"),
+        ("size", 0, "row 1, feature 'size': not above 0: 0.0"),
+        ("size", "", "row 1, feature 'size': not a number: ''"),
+        ("size", float("inf"), "row 1, feature 'size': not finite: inf"),
+        ("size", 10**400, "row 1, feature 'size': not finite: 1" + "0" * 36 + "..."),
+        ("stops", -1, "row 1, feature 'stops': not a whole number of at least 0: -1.0"),
+        ("stops", 2.5, "row 1, feature 'stops': not a whole number of at least 0: 2.5"),
+        ("share", 1.01, "row 1, feature 'share': not between 0 and 1: 1.01"),
+        ("on", 2, "row 1, feature 'on': not 0 or 1: 2.0"),
+        ("colour", "pink", "row 1, feature 'colour': not one of its 3 levels ('blue', 'green', 'red'): 'pink'"),
+        ("colour", 1, "row 1, feature 'colour': not one of its 3 levels ('blue', 'green', 'red'): 1"),
+        ("colour", ["red"], "row 1, feature 'colour': not one of its 3 levels ('blue', 'green', 'red'): ['red']"),
+        ("code", None, "row 1, feature 'code': missing"),
+        ("code", True, "row 1, feature 'code': not one of its 3 levels ('1', '2.5', 'x'): True"),
+        ("code", float("nan"), "row 1, feature 'code': missing"),
+    ],
+)
+def test_a_cell_that_its_column_does_not_take_is_refused_by_its_kind(at, cell, message):
+    bad = list(ROW)
+    bad[MIXED.names.index(at)] = cell
+    for form in ([ROW, bad], [dict(zip(MIXED.names, row, strict=True)) for row in (ROW, bad)]):
+        with pytest.raises(InputError) as caught:
+            encode(form, MIXED)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("at", "cell", "message"),
+    [
+        ("load", np.nan, "row 1, feature 'load': not finite: nan"),
+        ("code", 3.0, "row 1, feature 'code': not the index of a level: 3.0"),
+        ("code", 0.5, "row 1, feature 'code': not the index of a level: 0.5"),
+        ("colour", -1.0, "row 1, feature 'colour': not the index of a level: -1.0"),
+        ("size", -1.0, "row 1, feature 'size': not above 0: -1.0"),
+    ],
+)
+def test_a_cell_of_an_array_is_refused_by_its_kind_too(at, cell, message):
+    x = encode([ROW, ROW], MIXED)
+    x[1, MIXED.names.index(at)] = cell
+    with pytest.raises(InputError) as caught:
+        encode(x, MIXED)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("rows", [[[1, 2], [None, float("nan")]], [{"a": 1}, {}], np.array([[1.0, 2], [np.nan] * 2])])
+def test_a_row_that_misses_every_cell_is_refused(rows):
+    with pytest.raises(InputError, match=r"^row 1: every cell is missing$"):
+        encode(rows, GAPS)
+
+
+def test_an_object_that_lacks_what_may_not_be_missing_is_refused_by_name():
+    with pytest.raises(InputError, match=r"^row 0, feature 'stops': missing$"):
+        encode([{"load": 1, "share": 0.5, "code": "x"}], MIXED)
+    with pytest.raises(InputError, match=r"^row 0: unknown feature 'lode'$"):
+        encode([{**dict(zip(MIXED.names[1:], ROW[1:], strict=True)), "lode": 1}], MIXED)
+
+
+def test_many_levels_are_not_all_listed():
+    spec = VectorSpec(columns=(Column(name="a", kind="category", levels=tuple(f"l{i}" for i in range(99))),))
+    with pytest.raises(InputError, match=r"not one of its 99 levels \('l0', .*'l9', \.\.\.\): 'z'$"):
+        encode([["z"]], spec)
 
 
 def test_ten_thousand_rows_of_thirty_columns_take_under_50_ms():

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
+from types import NoneType
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.bundle.columns import first_fault, level_index, level_indices, not_a_level
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
 
 _NUMBERS = frozenset({int, float})
+_NAMES = frozenset({str, int, float, NoneType})  # of levels; a boolean would be taken for 0 or 1
 
 
 def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
-    """Check rows against the spec and make the array that the graphs take.
+    """Check rows against the spec and make the array of them.
+
+    Where a column may be missing, None, NaN and an absent key are missing cells. A category is given as its level's
+    text, or as the number that the text is; in an array of numbers as the level's index.
 
     Args:
         rows: for a vector model an array (N, D), a sequence of rows in column order, or a sequence of mappings by
@@ -26,16 +33,19 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
         spec: what the model takes.
 
     Returns:
-        (N, D) float64 for vectors, (N, H, W, C) uint8 for images. N >= 1.
+        (N, D) float64 for vectors, NaN where a cell is missing and the index of its level where it is a category;
+        (N, H, W, C) uint8 for images. N >= 1.
 
     Raises:
-        InputError: no rows, wrong width, an unknown or missing column, or a cell that is not a finite number; the
-            message names the row, the column and the value.
+        InputError: no rows, wrong width, an unknown or missing column, a cell that its column does not take, or a row
+            that misses every cell; the message names the row, the column and the value.
     """
     if isinstance(spec, ImageSpec):
         return _encode_images(rows, spec)
-    if isinstance(rows, np.ndarray):
+    if isinstance(rows, np.ndarray) and rows.dtype != object:
         return check_columns(_vector_array(rows, spec), spec)
+    if isinstance(rows, np.ndarray):
+        rows = rows.tolist()
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
         raise InputError(f"inputs: expected rows, not {_show(rows)}")
     if not rows:
@@ -46,22 +56,25 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
 
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
-    """Refuse NaN, infinities, and other values than 0 and 1 in binary columns; returns x, (N, D)."""
-    bad = ~np.isfinite(x)
-    if bad.any():
-        row, d = np.argwhere(bad)[0]
-        raise InputError(f"row {row}, feature {spec.names[d]!r}: not finite: {x[row, d]}")
+    """Refuse cells that their columns do not take, and rows that miss every cell; returns x, (N, D)."""
+    finite = np.isfinite(x)
+    if not finite.all():
+        _check_gaps(x, finite, spec)
     for d, column in enumerate(spec.columns):
-        if column.kind == "binary":
-            _check_binary(x[:, d], column)
+        if column.kind != "real" and (fault := first_fault(x[:, d], column)):
+            row, what = fault
+            raise InputError(f"row {row}, feature {column.name!r}: {what}: {x[row, d]}")
     return x
 
 
-def _check_binary(values: NDArray[np.float64], column: Column) -> None:
-    bad = (values != 0) & (values != 1)
+def _check_gaps(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
+    missing = np.isnan(x) & [column.may_be_missing for column in spec.columns]
+    bad = ~(finite | missing)
     if bad.any():
-        row = int(bad.argmax())
-        raise InputError(f"row {row}, feature {column.name!r}: not 0 or 1: {values[row]}")
+        row, d = np.argwhere(bad)[0]
+        raise InputError(f"row {row}, feature {spec.names[d]!r}: not finite: {x[row, d]}")
+    if (empty := missing.all(axis=1)).any():
+        raise InputError(f"row {int(empty.argmax())}: every cell is missing")
 
 
 def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
@@ -83,7 +96,8 @@ def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
     if widths != {spec.dim}:
         row = next(i for i, r in enumerate(rows) if len(r) != spec.dim)
         raise InputError(f"row {row}: {len(rows[row])} values, expected {spec.dim}")
-    if set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
+    categories = any(column.kind == "category" for column in spec.columns)
+    if not categories and set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
         try:
             return np.array(rows, dtype=np.float64)
         except OverflowError:
@@ -95,40 +109,72 @@ def _from_mappings(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise InputError(f"row {i}: expected an object by column name, as in row 0, not {_show(row)}")
-        if len(row) != spec.dim:
+        if len(row) != spec.dim and not spec.may_be_missing:
             _refuse_keys(i, row, spec)
     pick = itemgetter(*spec.names) if spec.dim > 1 else lambda row: (row[spec.names[0]],)
-    try:
-        return _from_lists(list(map(pick, rows)), spec)
-    except KeyError:
-        i = next(i for i, row in enumerate(rows) if any(name not in row for name in spec.names))
-        _refuse_keys(i, rows[i], spec)
+    if not spec.may_be_missing or all(len(row) == spec.dim for row in rows):
+        with suppress(KeyError):
+            return _from_lists(list(map(pick, rows)), spec)
+    return _from_lists([_with_gaps(i, row, spec) for i, row in enumerate(rows)], spec)
+
+
+def _with_gaps(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> list[Any]:
+    """Cells in column order, None where a column that may be missing has no key."""
+    absent = [column for column in spec.columns if column.name not in row]
+    if len(row) + len(absent) != spec.dim or not all(column.may_be_missing for column in absent):
+        _refuse_keys(i, row, spec)
+    return [row.get(name) for name in spec.names]
 
 
 def _refuse_keys(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> NoReturn:
     unknown = [key for key in row if key not in set(spec.names)]
     if unknown:
         raise InputError(f"row {i}: unknown feature {_show(unknown[0])}")
-    missing = next(name for name in spec.names if name not in row)
+    missing = next(column.name for column in spec.columns if column.name not in row and not column.may_be_missing)
     raise InputError(f"row {i}, feature {missing!r}: missing")
 
 
 def _column(values: list[Any], column: Column) -> NDArray[np.float64]:
     """One column as (N,) float64; the slow look at single cells happens only where a cell is wrong."""
+    if column.kind == "category":
+        return _categories(values, column)
     odd = {t for t in map(type, values) if t not in _NUMBERS and not _is_number_type(t)}
+    odd -= {NoneType} if column.may_be_missing else set()
+    odd -= {bool, np.bool_} if column.kind == "binary" else set()
     if not odd:
         try:
-            return np.array(values, dtype=np.float64)
+            return np.array(values, dtype=np.float64)  # None becomes NaN
         except OverflowError:
             pass
     for i, value in enumerate(values):
+        where = f"row {i}, feature {column.name!r}"
         if type(value) in odd:
-            raise InputError(f"row {i}, feature {column.name!r}: not a number: {_show(value)}")
+            raise InputError(f"{where}: missing" if value is None else f"{where}: not a number: {_show(value)}")
         try:
-            float(value)
+            float(value or 0)
         except OverflowError:
-            raise InputError(f"row {i}, feature {column.name!r}: not finite: {_show(value)}") from None
+            raise InputError(f"{where}: not finite: {_show(value)}") from None
     raise AssertionError("a column that numpy refuses has a cell that float refuses")
+
+
+def _categories(values: list[Any], column: Column) -> NDArray[np.float64]:
+    known: dict[Any, float] = {**level_indices(column), **({None: np.nan} if column.may_be_missing else {})}
+    if set(map(type, values)) <= _NAMES:
+        with suppress(KeyError):
+            return np.array([known[value] for value in values], dtype=np.float64)
+    return np.array([_level(i, value, column) for i, value in enumerate(values)], dtype=np.float64)
+
+
+def _level(i: int, cell: Any, column: Column) -> float:
+    """The index of the level that a cell names; NaN where the cell is missing."""
+    index = level_index(cell, column)
+    if index is not None:
+        return index
+    if cell is None or (isinstance(cell, float | np.floating) and np.isnan(cell)):
+        if column.may_be_missing:
+            return np.nan
+        raise InputError(f"row {i}, feature {column.name!r}: missing")
+    raise InputError(f"row {i}, feature {column.name!r}: {not_a_level(column)}: {_show(cell)}")
 
 
 def _is_number_type(t: type) -> bool:
