@@ -61,6 +61,20 @@ def test_rows_are_read_as_height_width_channel(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["conv", "resnet"])
+def test_the_first_layer_takes_up_any_affine_map_of_the_channels_edges_included(name: str) -> None:
+    """f(x) of weights w, b is f(a x + c) of w / a, b - sum w c / a."""
+    encode, _ = (network.double() for network in make((9, 8, 3), name=name))
+    x = torch.rand(2, 9, 8, 3, dtype=torch.float64)
+    a, c = torch.tensor([127.5, -3.0, 0.01]).double(), torch.tensor([-1.0, 100.0, 0.5]).double()
+    before = encode(x.flatten(1))
+    first = encode.stages[0]  # type: ignore[union-attr,index]  # of a ConvEncoder
+    with torch.no_grad():
+        first.weight.div_(a[:, None, None])
+        first.bias.sub_((first.weight * c[:, None, None]).sum((1, 2, 3)))
+    torch.testing.assert_close(encode((a * x + c).flatten(1)), before)
+
+
+@pytest.mark.parametrize("name", ["conv", "resnet"])
 def test_outputs_lie_parameter_by_parameter_in_height_width_channel(name: str) -> None:
     shape, seen = (9, 8, 3), []
     _, decode = make(shape, name=name)

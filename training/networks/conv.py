@@ -21,7 +21,11 @@ Convolution = TypeVar("Convolution", bound=nn.Conv2d | nn.ConvTranspose2d)
 
 
 class ConvEncoder(nn.Module):
-    """Stages that halve the sides, (H, W) -> (ceil(H / 2), ceil(W / 2)), then one Linear layer."""
+    """Stages that halve the sides, (H, W) -> (ceil(H / 2), ceil(W / 2)), then one Linear layer.
+
+    The picture's own edge is repeated, not filled with zeros: what 0 is depends on how pixels are scaled, and so any
+    affine map of the channels can be taken up by the first layer exactly.
+    """
 
     def __init__(self, shape: Shape, channels: Sequence[int], outputs: int, activation: str, blocks: int = 0) -> None:
         """blocks: residual blocks after each halving."""
@@ -30,7 +34,9 @@ class ConvEncoder(nn.Module):
         depth = len(channels) * blocks
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise((shape[2], *channels)):
-            layers += [_start(nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), activation)]
+            edge = "zeros" if layers else "replicate"
+            half = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, padding_mode=edge)
+            layers += [_start(half, activation)]
             layers += [residual_block(n_out, activation, depth) for _ in range(blocks)]
             layers += [ACTIVATIONS[activation]()]
         height, width = sides(shape, len(channels))[-1]
