@@ -34,8 +34,7 @@ class ConvEncoder(nn.Module):
         depth = len(channels) * blocks
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise((shape[2], *channels)):
-            edge = "zeros" if layers else "replicate"
-            half = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, padding_mode=edge)
+            half = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, padding_mode="zeros" if layers else "replicate")
             layers += [_start(half, activation)]
             layers += [residual_block(n_out, activation, depth) for _ in range(blocks)]
             layers += [ACTIVATIONS[activation]()]
