@@ -16,6 +16,7 @@ WALLS = [
     ("vaekit", HEAVY | {"numpy", "pydantic", "httpx", "onnxruntime", "typer", "rich"}),
     ("vaekit.errors", HEAVY | {"numpy", "pydantic"}),
     ("vaekit.bundle", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich"}),
+    ("vaekit.losses", HEAVY | {"numpy", "pydantic", "onnxruntime", "httpx", "typer", "rich"}),
     ("vaekit.runtime", HEAVY | {"httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.client"}),
     ("vaekit.client", HEAVY | {"onnxruntime", "pyarrow", "typer", "vaekit.runtime"}),
     ("vaekit.client.wire", HEAVY | {"onnxruntime", "httpx", "numpy"}),

@@ -1,0 +1,91 @@
+"""One sentence on what a run of ours minimised, and what that equals elsewhere. Knows settings, not data."""
+
+from __future__ import annotations
+
+from vaekit.losses.foreign import log_normaliser
+
+Scale = str | float | None
+
+
+def sentence(
+    *,
+    likelihood: str,
+    dim: int,
+    latent_dim: int,
+    scale: Scale = None,
+    beta: float = 1.0,
+    objective: str = "elbo",
+    num_samples: int = 1,
+    free_bits: float = 0.0,
+    members: int = 1,
+    mass: bool = False,
+) -> str:
+    """What was minimised a row, and its name in the common conventions.
+
+    Args:
+        likelihood: its name.
+        dim: D.
+        latent_dim: Z.
+        scale: "network", "feature", "shared" or a fixed number, as the config has it; None where there is none.
+        beta: weight of the KL at the end.
+        objective: "elbo" or "iwae".
+        num_samples: K of training.
+        free_bits: nats that each latent dimension has for nothing.
+        members: M.
+        mass: the likelihood is a probability of bins, pixels or levels, not a density.
+    """
+    rows = "the mean over rows of " if members == 1 else f"for each of {members} members, the mean over rows of "
+    if objective == "iwae":
+        return (
+            f"Minimised was {rows}-log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x) with K = {num_samples}, in nats, "
+            f"{_error(likelihood, dim)}: the importance-weighted bound, never below the ELBO in expectation, and no "
+            "weighting of a reconstruction error and a KL equals it."
+        )
+    terms = f"-log p(x|z) + {_times(beta)}KL(q(z|x) || p(z))"
+    said = f"Minimised was {rows}{terms} in nats, {_error(likelihood, dim)} and the KL over {latent_dim} codes: "
+    return said + _what(likelihood, scale, beta, dim, mass) + _free(free_bits, latent_dim) + "."
+
+
+def _error(likelihood: str, dim: int) -> str:
+    return f"the {likelihood.replace('_', ' ')} likelihood summed over {dim} dimension{'s' if dim > 1 else ''}"
+
+
+def _what(likelihood: str, scale: Scale, beta: float, dim: int, mass: bool) -> str:
+    if likelihood == "gaussian" and isinstance(scale, float | int) and not mass:
+        return _fixed(float(scale), beta, dim)
+    if likelihood == "bernoulli":
+        return f"as summed binary cross-entropy + {_times(beta)}KL on x of 0 and 1" + _bound(beta)
+    if likelihood == "gaussian" and not mass:
+        learned = {"network": "from the decoder", "feature": "one a column", "shared": "one for all columns"}
+        return (
+            f"no fixed weighting of squared error and KL, as the scale s is learned ({learned.get(str(scale), scale)}) "
+            f"and log s paid for; where s is constant, mean squared error + {2 * beta / dim:.6g} s^2 KL" + _bound(beta)
+        )
+    return f"no squared error or cross-entropy, but {'a probability' if mass else 'a density'} in full" + _bound(beta)
+
+
+def _fixed(sigma: float, beta: float, dim: int) -> str:
+    """SSE / (2 sigma^2) + beta KL, in the forms that others write."""
+    weight = 2 * sigma**2 * beta / dim
+    forms = f"as mean squared error + {weight:.6g} KL, or 0.5 SSE + {sigma**2 * beta:.6g} KL"
+    constant = f"plus a constant of {log_normaliser(dim, sigma):.6g} nats, with each column in its standard deviations"
+    if beta == 1:
+        return f"{forms}, {constant}; the exact negative ELBO"
+    return f"{forms}, {constant}; the optimum of the exact negative ELBO at a scale of {sigma * beta**0.5:.6g}"
+
+
+def _bound(beta: float) -> str:
+    if beta == 1:
+        return "; the exact negative ELBO"
+    side = "a looser bound than the ELBO" if beta > 1 else "no bound, being above the ELBO"
+    return f"; its negative is {side} wherever the KL is not 0, and the ELBO at beta = 1 stands beside it"
+
+
+def _free(free_bits: float, latent_dim: int) -> str:
+    if not free_bits:
+        return ""
+    return f"; up to {free_bits:g} nats of KL in each code, {free_bits * latent_dim:g} in all, cost nothing"
+
+
+def _times(beta: float) -> str:
+    return "" if beta == 1 else f"{beta:g} "
