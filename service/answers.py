@@ -6,16 +6,17 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.engine import Job, Operation
 from service.limits import Limits
 from service.requests import Parsed
-from vaekit.bundle import Calibration
-from vaekit.client.wire import MAX_SEED, ElboOptions, SampleOptions
+from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
+from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, SampleOptions
 from vaekit.errors import InputError, NotResolvable
 from vaekit.runtime import Elbo, Model
-from vaekit.runtime.codes import check_latents
+from vaekit.runtime.codes import check_latents, check_members
 from vaekit.runtime.results import Rows
 
 Fact = str | int | float | None
@@ -31,6 +32,7 @@ class Answer:
     n: int
     rows: dict[str, NDArray[Any] | None]
     facts: dict[str, Fact]
+    spec: VectorSpec | ImageSpec
 
 
 def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits) -> Job:
@@ -48,8 +50,17 @@ def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits)
     limits.check_rows(n, model.manifest)
     if isinstance(options, ElboOptions):
         return _elbo_job(model, parsed.rows, options, limits)
-    rows = check_latents(parsed.rows, model.manifest) if operation == "decode" else parsed.rows
-    return Job(model, operation, n, rows)
+    if isinstance(options, DecodeOptions):
+        members = _members(options, n, model.manifest)
+        return Job(model, operation, n, check_latents(parsed.rows, model.manifest), members=members)
+    return Job(model, operation, n, parsed.rows)
+
+
+def _members(options: DecodeOptions, n: int, manifest: Manifest) -> NDArray[np.int64] | None:
+    """The member that each of n codes is of, None where the model has none."""
+    given = options.members
+    each = [given] * n if isinstance(given, int) else given
+    return check_members(each, n, manifest).get("member")
 
 
 def _sample_job(model: Model, options: SampleOptions, limits: Limits) -> Job:
@@ -96,7 +107,7 @@ def make_answer(job: Job, result: Rows, alpha: float | None, default_alpha: floa
     if isinstance(result, Elbo):
         rows, facts = _elbo(job, result, alpha, default_alpha)
     manifest = job.model.manifest
-    return Answer(manifest.name, manifest.version, job.n, rows, facts)
+    return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
 
 
 def _elbo(
@@ -122,10 +133,12 @@ def _verdict(
     calibration = job.model.calibration(job.num_samples, job.seed)
     if isinstance(calibration, str):
         return {"p_value": None, "is_anomaly": None}, {"alpha": None, "p_value_reason": calibration}
-    p_value = calibration.p_value(elbo.score)
+    p_value = calibration.p_value(elbo.score, elbo.observed_count)
+    gap = calibration.gap(elbo.observed_count)
     level = default_alpha if alpha is None else alpha
     try:
         is_anomaly = calibration.is_anomaly(p_value, level)
     except NotResolvable as exc:
-        return {"p_value": p_value, "is_anomaly": None}, {"alpha": None, "p_value_reason": f"no verdict: {exc}"}
-    return {"p_value": p_value, "is_anomaly": is_anomaly}, {"alpha": level, "p_value_reason": None}
+        reason = f"no verdict: {exc}" + (f"; {gap}" if gap else "")
+        return {"p_value": p_value, "is_anomaly": None}, {"alpha": None, "p_value_reason": reason}
+    return {"p_value": p_value, "is_anomaly": is_anomaly}, {"alpha": level, "p_value_reason": gap}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import DeadlineExceeded, Overloaded
@@ -31,6 +32,7 @@ class Job:
     features: bool = False
     temperature: float = 1.0
     observe: bool = False
+    members: NDArray[np.int64] | None = None  # (N,) of decode, where the model has members
 
     def run(self) -> Rows:
         """The answer of the model, computed in the calling thread."""
@@ -41,7 +43,7 @@ class Job:
             return self.model.sample(self.n, seed=self.seed, temperature=self.temperature, observe=self.observe)
         assert self.rows is not None
         if self.operation == "decode":
-            return self.model.decode(self.rows)
+            return self.model.decode(self.rows, self.members)
         return self.model.elbo(self.rows, num_samples=self.num_samples, seed=self.seed, features=self.features)
 
 

@@ -9,7 +9,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from vaekit.bundle.manifest import ImageSpec
+from vaekit.bundle.columns import level_names
+from vaekit.bundle.manifest import Column, ImageSpec
 from vaekit.runtime import Model
 
 _MAX_LENGTH = 1500  # beyond it nobody pastes the line
@@ -38,8 +39,16 @@ def _row(model: Model) -> object:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def _plain(row: np.ndarray, model: Model) -> list[float]:
-    """Four digits are enough to try; binary columns must stay 0 or 1."""
+def _plain(row: np.ndarray, model: Model) -> list[object]:
+    """A row as JSON has it."""
     assert not isinstance(model.spec, ImageSpec)
-    binary = [column.kind == "binary" for column in model.spec.columns]
-    return [float(round(x)) if b else float(f"{x:.4g}") for x, b in zip(row.tolist(), binary, strict=True)]
+    return [cell(x, column) for x, column in zip(row.tolist(), model.spec.columns, strict=True)]
+
+
+def cell(x: float, column: Column) -> object:
+    """A value that the model has drawn, as one that its column takes; four digits are enough to try."""
+    if column.kind == "category":
+        return level_names([x], column)[0]
+    if column.kind in ("binary", "count"):
+        return max(0, round(x))
+    return float(f"{x:.4g}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -16,11 +17,14 @@ from service.pictures import read_pictures
 from service.refusals import first_errors, refusal
 from service.requests import Parsed, Target, forms
 from vaekit.bundle import encode
-from vaekit.bundle.manifest import ImageSpec, VectorSpec
+from vaekit.bundle.columns import level_names, level_slices
+from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.client.wire import (
     ImageFiles,
     ImagePixels,
     Latents,
+    MixedObjects,
+    MixedRows,
     Request,
     SampleOptions,
     VectorObjects,
@@ -48,7 +52,7 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
         return Parsed(request, None)
     if isinstance(request, Latents):
         return Parsed(request, np.array(_even(request.latents, target.manifest.latent_dim), dtype=np.float64))
-    assert isinstance(request, VectorRows | VectorObjects | ImagePixels | ImageFiles)
+    assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     spec = target.manifest.input
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
@@ -61,10 +65,15 @@ def _check_cells(body: bytearray, target: Target) -> None:
     spec, z = target.manifest.input, target.manifest.latent_dim
     per_row = z if target.operation == "decode" else spec.dim
     if isinstance(spec, VectorSpec):
-        per_row += sum(name.count(",") for name in spec.names)
+        per_row += sum(_commas(column) for column in spec.columns)
     most = target.most_rows
     if body.count(b",") > most * per_row + _SPARE or body.count(b":") > _MAX_KEYS:
         raise TooLarge(f"body: more values than the {most} rows of {per_row} that one request to this model may hold")
+
+
+def _commas(column: Column) -> int:
+    """The most commas that a cell and its column's name bring with them."""
+    return column.name.count(",") + max((level.count(",") for level in column.levels or ()), default=0)
 
 
 def _validate(body: bytearray, target: Target) -> Request:
@@ -94,7 +103,30 @@ def _even(rows: list[list[float]], width: int) -> list[list[float]]:
 
 
 def write(answer: Answer) -> bytes:
-    """The reply as JSON; arrays go straight from numpy, NaN cannot be among them (the runtime withholds it)."""
-    rows = {name: None if a is None else np.ascontiguousarray(a) for name, a in answer.rows.items()}
+    """The reply as JSON; arrays go straight from numpy. A p-value that is NaN is null; no other array has NaN."""
+    rows = {name: None if a is None else _value(name, a, answer) for name, a in answer.rows.items()}
     reply = {"model": answer.model, "version": answer.version, **answer.facts, **rows}
     return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
+    """The array as JSON has it: levels by name, and null where a verdict is not known."""
+    spec, p_value = answer.spec, answer.rows.get("p_value")
+    if name == "probabilities":
+        return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
+    if name == "is_anomaly" and p_value is not None and np.isnan(p_value).any():
+        return [None if unknown else odd for unknown, odd in zip(np.isnan(p_value), a.tolist(), strict=True)]
+    if name in ("mean", "samples") and level_slices(spec):
+        return _named(a, spec)
+    return np.ascontiguousarray(a)
+
+
+def _named(x: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[Any]]:
+    """Rows (N, D) with the names of levels in place of their indices."""
+    assert isinstance(spec, VectorSpec)
+    cells = x.astype(object)
+    for d, column in enumerate(spec.columns):
+        if column.kind == "category":
+            cells[:, d] = level_names(x[:, d], column)
+    rows: list[list[Any]] = cells.tolist()
+    return rows

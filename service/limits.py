@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.errors import TooLarge
+from vaekit.bundle.columns import level_slices
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 
 
 @dataclass(frozen=True)
 class Limits:
-    """N, N x D and N x K x D of one request; see service/settings.py for their reasons."""
+    """N, N x D and N x K x D x M of one request; see service/settings.py for their reasons."""
 
     max_rows: int
     max_cells: int
@@ -19,7 +20,7 @@ class Limits:
 
     def most_rows(self, manifest: Manifest) -> int:
         """The most rows, codes or samples of one request to a model."""
-        return max(1, min(self.max_rows, self.max_cells // manifest.input.dim))
+        return max(1, min(self.max_rows, self.max_cells // _widest(manifest)))
 
     def check_rows(self, n: int, manifest: Manifest) -> None:
         """
@@ -40,8 +41,14 @@ class Limits:
     def check_work(self, n: int, num_samples: int, manifest: Manifest) -> None:
         """
         Raises:
-            TooLarge: more than max_work of N x K x D.
+            TooLarge: more than max_work of N x K x D x M.
         """
-        most = max(1, self.max_work // (num_samples * manifest.input.dim))
+        most = max(1, self.max_work // (num_samples * manifest.input.dim * manifest.members))
         if n > most:
             raise TooLarge(f"{n} rows with num_samples {num_samples}, more than the {most} rows that one request may")
+
+
+def _widest(manifest: Manifest) -> int:
+    """Cells of a row in the widest thing that travels: the row, the codes of all members, or all levels."""
+    levels: int = sum(at.stop - at.start for at in level_slices(manifest.input).values())
+    return max(manifest.input.dim, levels, manifest.members * manifest.latent_dim)

@@ -20,6 +20,7 @@ from service.errors import Unparsable
 from service.refusals import first_errors, refusal, show
 from service.requests import OPTIONS, Parsed, Target
 from vaekit.bundle import encode
+from vaekit.bundle.columns import level_slices
 from vaekit.client import wire
 from vaekit.errors import InputError
 
@@ -108,15 +109,38 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def write(answer: Answer) -> bytes:
-    """One record per row, a field per array, named as in the JSON reply; what would be null there is absent."""
-    fields = {name: a for name, a in answer.rows.items() if a is not None}
-    layout = [(name, a.dtype, a.shape[1:]) for name, a in fields.items()]
-    records = np.empty(answer.n, dtype=layout)
-    for name, a in fields.items():
+    """One record per row, a field per array, named as in the JSON reply; what would be null there is absent.
+
+    A category is the index of its level; `probabilities` is a record of its own, with a field for each category.
+    """
+    fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
+    given = {name: a for name, a in fields.items() if a is not None}
+    return _npy(_records({name: (a, a.dtype, a.shape[1:]) for name, a in given.items()}, answer.n))
+
+
+def _records(fields: Mapping[str, tuple[NDArray[Any], Any, tuple[int, ...]]], n: int) -> NDArray[Any]:
+    records = np.empty(n, dtype=[(name, dtype, shape) for name, (_, dtype, shape) in fields.items()])
+    for name, (a, _, _) in fields.items():
         records[name] = a
-    file = io.BytesIO()
-    npy.write_array(file, records, allow_pickle=False)
-    return file.getvalue()
+    return records
+
+
+def _by_column(a: NDArray[Any] | None, answer: Answer) -> NDArray[Any] | None:
+    """Probabilities (N, L of all categories) as records, a field (N, L) for each category."""
+    if a is None:
+        return None
+    slices = level_slices(answer.spec)
+    return _records({name: (a[:, at], a.dtype, (at.stop - at.start,)) for name, at in slices.items()}, answer.n)
+
+
+def _npy(records: NDArray[Any]) -> bytes:
+    """An npy file of the lowest version that can name the fields: 1.0 unless they are many, or not Latin letters."""
+    for version in ((1, 0), (2, 0), (3, 0)):
+        file = io.BytesIO()
+        with suppress(ValueError):
+            npy.write_array(file, records, version, allow_pickle=False)
+            return file.getvalue()
+    raise AssertionError("version 3.0 holds any names")
 
 
 def headers(answer: Answer) -> dict[str, str]:

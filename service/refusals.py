@@ -43,12 +43,14 @@ def refusal(error: ErrorDetails, manifest: Manifest) -> InputError | Unparsable:
     """The error that says what is wrong and where."""
     if error["type"] == "json_invalid":
         return Unparsable(error["msg"].replace("Invalid JSON:", "not JSON:"))
-    where, what = _place(error["loc"], manifest), _what(error)
+    where, what = _place(error["loc"], manifest), _what(error, manifest)
     return InputError(f"{where}: {what}" if where else what)
 
 
-def _what(error: ErrorDetails) -> str:
+def _what(error: ErrorDetails, manifest: Manifest) -> str:
     said = _SAID.get(error["type"]) or error["msg"].removeprefix("Input ")
+    if error["type"] in ("float_type", "finite_number") and _is_category(error["loc"], manifest):
+        said = "not the name of a level"
     if error["type"] in ("missing", "extra_forbidden", "too_short"):
         return said
     return f"{said}: {show(error['input'])}"
@@ -67,6 +69,13 @@ def _place(loc: tuple[int | str, ...], manifest: Manifest) -> str:
     if isinstance(manifest.input, VectorSpec):
         return f"row {row}, {_feature(rest[0], manifest.input)}"
     return f"row {row}, pixel ({', '.join(map(str, rest))})"
+
+
+def _is_category(loc: tuple[int | str, ...], manifest: Manifest) -> bool:
+    if loc[0] != "inputs" or len(loc) < 3 or not isinstance(manifest.input, VectorSpec):
+        return False
+    columns = manifest.input.columns
+    return any(c.kind == "category" and loc[2] in (c.name, d) for d, c in enumerate(columns))
 
 
 def _feature(at: int | str, spec: VectorSpec) -> str:

@@ -16,6 +16,8 @@ from vaekit.client.wire import (
     ImageFiles,
     ImagePixels,
     Latents,
+    MixedObjects,
+    MixedRows,
     Request,
     SampleOptions,
     VectorObjects,
@@ -29,6 +31,14 @@ class EncodeRows(EncodeOptions, VectorRows):
 
 class EncodeObjects(EncodeOptions, VectorObjects):
     """Rows of a vector model, by column name."""
+
+
+class EncodeMixedRows(EncodeOptions, MixedRows):
+    """Rows of a vector model with categories or missing cells, in column order."""
+
+
+class EncodeMixedObjects(EncodeOptions, MixedObjects):
+    """Rows of a vector model with categories or missing cells, by column name."""
 
 
 class EncodePixels(EncodeOptions, ImagePixels):
@@ -45,6 +55,14 @@ class ElboRows(ElboOptions, VectorRows):
 
 class ElboObjects(ElboOptions, VectorObjects):
     """Rows of a vector model, by column name."""
+
+
+class ElboMixedRows(ElboOptions, MixedRows):
+    """Rows of a vector model with categories or missing cells, in column order."""
+
+
+class ElboMixedObjects(ElboOptions, MixedObjects):
+    """Rows of a vector model with categories or missing cells, by column name."""
 
 
 class ElboPixels(ElboOptions, ImagePixels):
@@ -73,17 +91,20 @@ def forms(operation: Operation, spec: VectorSpec | ImageSpec) -> Forms:
         return Forms(SampleOptions)
     if operation == "decode":
         return Forms(DecodeLatents)
-    image = isinstance(spec, ImageSpec)
-    if operation == "encode":
-        return Forms(EncodePixels, EncodeFiles) if image else Forms(EncodeRows, EncodeObjects)
-    return Forms(ElboPixels, ElboFiles) if image else Forms(ElboRows, ElboObjects)
+    if isinstance(spec, ImageSpec):
+        return Forms(EncodePixels, EncodeFiles) if operation == "encode" else Forms(ElboPixels, ElboFiles)
+    if spec.may_be_missing or any(column.kind == "category" for column in spec.columns):
+        encode, elbo = Forms(EncodeMixedRows, EncodeMixedObjects), Forms(ElboMixedRows, ElboMixedObjects)
+    else:
+        encode, elbo = Forms(EncodeRows, EncodeObjects), Forms(ElboRows, ElboObjects)
+    return encode if operation == "encode" else elbo
 
 
 BODIES: dict[Operation, list[type[Request]]] = {
-    "encode": [EncodeRows, EncodeObjects, EncodePixels, EncodeFiles],
+    "encode": [EncodeRows, EncodeObjects, EncodeMixedRows, EncodeMixedObjects, EncodePixels, EncodeFiles],
     "decode": [DecodeLatents],
     "sample": [SampleOptions],
-    "elbo": [ElboRows, ElboObjects, ElboPixels, ElboFiles],
+    "elbo": [ElboRows, ElboObjects, ElboMixedRows, ElboMixedObjects, ElboPixels, ElboFiles],
 }
 
 OPTIONS: dict[Operation, type[Request]] = {

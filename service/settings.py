@@ -46,10 +46,13 @@ class Settings(BaseSettings):
         10_000, description="rows, codes or samples of one request; files of more go through `vae score`"
     )
     max_cells: Annotated[int, Field(ge=1)] = Field(
-        2**22, description="N x D of one request or reply: 32 MiB as float64, some 80 MB as JSON"
+        2**22,
+        description="N x D of one request or reply, of codes and levels too: 32 MiB as float64, some 80 MB as JSON",
     )
     max_work: Annotated[int, Field(ge=1)] = Field(
-        2**27, description="N x K x D of one /elbo: a few seconds of one device, so that no request holds it for long"
+        2**27,
+        description="N x K x D of one /elbo, for each member of the model: a few seconds of one device, so that no "
+        "request holds it for long",
     )
     max_queue: Annotated[int, Field(ge=1)] = Field(
         256, description="jobs that wait for the device; beyond it a request is refused at once with 429"

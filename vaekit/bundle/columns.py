@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 
 Floats = NDArray[np.float64]
 _SHOWN = 10  # levels that a message lists
@@ -93,6 +93,17 @@ def level_names(indices: Sequence[float] | Floats, column: Column) -> list[str]:
     """The levels that the indices stand for."""
     levels = column.levels or ()
     return [levels[int(i)] for i in indices]
+
+
+def level_slices(spec: VectorSpec | ImageSpec) -> dict[str, slice]:
+    """Where the levels of each category lie among all levels of all of them, by column, in column order."""
+    slices: dict[str, slice] = {}
+    start = 0
+    for column in spec.columns if isinstance(spec, VectorSpec) else ():
+        if column.levels is not None:
+            slices[column.name] = slice(start, start + len(column.levels))
+            start += len(column.levels)
+    return slices
 
 
 def not_a_level(column: Column) -> str:

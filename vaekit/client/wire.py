@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, NonNegativeFloat
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, FiniteFloat, NonNegativeFloat, Tag
 
 MAX_SEED = 2**53 - 1  # what a JSON number carries exactly in every language
 
@@ -19,6 +19,10 @@ Objects = Annotated[
     FailFast(),
     Field(min_length=1),
 ]
+Cell = FiniteFloat | str | None  # of a table with categories or with cells that may be missing
+TableCells = Annotated[list[Cell], FailFast()]
+Table = Annotated[list[TableCells], FailFast(), Field(min_length=1)]
+TableObjects = Annotated[list[Annotated[dict[str, Cell], FailFast()]], FailFast(), Field(min_length=1)]
 Pixel = Annotated[int, Field(ge=0, le=255)]
 PixelRow = Annotated[list[Annotated[list[Pixel], FailFast()]], FailFast()]
 Pictures = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
@@ -40,8 +44,24 @@ class EncodeOptions(Request):
     """/encode takes no options."""
 
 
+def _one_or_each(members: Any) -> str:
+    return "each" if isinstance(members, list) else "one"
+
+
 class DecodeOptions(Request):
-    """/decode takes no options."""
+    """What /decode takes beside the codes."""
+
+    members: (
+        Annotated[
+            Annotated[int, Tag("one")] | Annotated[list[int], Tag("each")],
+            Discriminator(_one_or_each),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="which member of the model the codes are of, from 0: one number for all, or one for each code; "
+        "needed where the model has members, and not taken where it has none",
+    )
 
 
 class SampleOptions(Request):
@@ -74,6 +94,19 @@ class VectorRows(Request):
 
 class VectorObjects(Request):
     inputs: Objects = Field(description="rows by column name")
+
+
+class MixedRows(Request):
+    inputs: Table = Field(
+        description="rows in column order, of a model with categories or cells that may be missing: a category by its "
+        "level's name, null for a missing cell"
+    )
+
+
+class MixedObjects(Request):
+    inputs: TableObjects = Field(
+        description="the same rows by column name; a column that may be missing need not be there"
+    )
 
 
 class ImagePixels(Request):
