@@ -1,0 +1,63 @@
+"""What the trainer does beside others and beside its own promises, in one command.
+
+    python -m benchmarks.training [--quick] [--data DIR] [--only PART ...] --out build/benchmarks/training.json
+
+Peers are installed by pip into environments of their own. DIR holds mnist_train.npz and mnist_test.npz: arrays of
+pictures, (n, 28, 28) uint8; without it the density of MNIST is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.report import Figure, publish
+from benchmarks.training import throughput
+from benchmarks.training.plan import Measured, Plan
+
+PARTS: dict[str, Callable[[Plan], Measured]] = {
+    "throughput": throughput.measure,
+    "ensemble": throughput.ensemble,
+}
+PACKAGES = ["torch", "onnxruntime", "numpy", "pyarrow"]
+
+
+def main(arguments: list[str]) -> None:
+    """Measure part by part, write, print; what was measured is written even where a later part fails."""
+    options = _parser().parse_args(arguments)
+    figures: list[Figure] = []
+    facts: dict[str, Any] = {"quick": options.quick}
+    options.work.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in options.only or PARTS:
+            Console(stderr=True).print(f"{name} ...", highlight=False)
+            with tempfile.TemporaryDirectory(dir=options.work) as work:
+                plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.data)
+                measured = PARTS[name](plan)
+            figures += measured.figures
+            facts[name] = measured.facts
+    finally:
+        if figures:
+            publish(options.out, "The trainer", figures, PACKAGES, **facts)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller, with targets of its own; minutes")
+    parser.add_argument("--data", type=Path, help="folder with mnist_train.npz and mnist_test.npz")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of: {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/training.json"))
+    parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="where generated data go meanwhile")
+    parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
+    parser.add_argument("--no-peers", action="store_true", help="leave pythae and PyOD out")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

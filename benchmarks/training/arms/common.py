@@ -1,0 +1,75 @@
+"""What every arm is told and what it prints. Knows arguments, rows and clocks; imports no trainer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm's work: D -> hidden -> Z -> hidden -> D on 0/1 rows, first epoch warm-up."""
+
+    dims: int
+    hidden: int
+    latent: int
+    rows: int = 60_000
+    epochs: int = 6
+    batch: int = 128
+    members: int = 1
+
+    def arguments(self) -> list[str]:
+        return [part for name, value in asdict(self).items() for part in (f"--{name}", str(value))]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.rows // self.batch
+
+
+def job(arguments: list[str] | None = None) -> Job:
+    """The job that the command line asks for."""
+    parser = argparse.ArgumentParser()
+    for name in Job.__dataclass_fields__:
+        parser.add_argument(f"--{name}", type=int, required=True)
+    return Job(**vars(parser.parse_args(arguments)))
+
+
+def binary_rows(job: Job, rows: int | None = None) -> NDArray[np.float32]:
+    """0/1 rows (n, D) float32, 13 % ones as in binarised MNIST: every arm's loss is one of two values."""
+    return (np.random.default_rng(0).random((rows or job.rows, job.dims)) < 0.13).astype(np.float32)
+
+
+class Clock:
+    """Seconds of each epoch, from `start` on."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter()
+        self.seconds: list[float] = []
+
+    def start(self) -> None:
+        self._last = perf_counter()
+
+    def lap(self) -> None:
+        now = perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now
+
+
+def report(clock: Clock, rows_per_epoch: int, packages: tuple[str, ...]) -> None:
+    """Print what was measured, as the last line: the warm-up is still in it."""
+    line: dict[str, Any] = {
+        "rows_per_epoch": rows_per_epoch,
+        "seconds": clock.seconds,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "versions": {name: metadata.version(name) for name in packages},
+    }
+    sys.stdout.write("\n" + json.dumps(line) + "\n")

@@ -1,0 +1,59 @@
+"""The arm of this project: training.run.run as a user calls it, a file in, a trained model out."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.training.arms.common import Clock, Job, binary_rows, job, report
+from training.config import Config, make_config
+from training.run import Listener, run
+
+SPARE = 0.99  # share of the rows that trains; the others are looked at once, at the end
+
+
+def config(job: Job, source: Path) -> Config:
+    """One look at the validation rows, at the last step: the other arms have none."""
+    rest = (1 - SPARE) / 3
+    steps = job.epochs * job.steps_per_epoch
+    return make_config(
+        {
+            "name": "throughput",
+            "data": {
+                "source": str(source),
+                "kinds": {f"x{d}": "binary" for d in range(job.dims)},
+                "fractions": {"train": SPARE, "validation": rest, "calibration": rest, "test": rest},
+            },
+            "network": {
+                "hidden": [job.hidden],
+                "latent_dim": job.latent,
+                "activation": "relu",
+                "members": job.members,
+            },
+            "likelihood": {"name": "bernoulli"},
+            "training": {"steps": steps, "evaluate_every": steps, "batch_size": job.batch, "threads": 1},
+        }
+    )
+
+
+def fit(job: Job, clock: Clock, folder: str) -> None:
+    """Train; an epoch is as many steps as its rows fill batches."""
+    source = Path(folder) / "rows.npy"
+    np.save(source, binary_rows(job, round(job.rows / SPARE)))
+
+    def on_step(step: int) -> None:
+        if step == 1:
+            clock.start()  # the first step is of the warm-up's epoch
+        elif step % job.steps_per_epoch == 0:
+            clock.lap()
+
+    run(config(job, source), device="cpu", listener=Listener(on_step=on_step))
+
+
+if __name__ == "__main__":
+    asked, laps = job(), Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        fit(asked, laps, folder)
+    report(laps, asked.steps_per_epoch * asked.batch, ("torch", "numpy"))

@@ -1,0 +1,62 @@
+"""Runs an arm in a process of its own, and reads the line of JSON that it ends with. Knows no figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TAIL = 2000  # characters of a failed arm's last words
+
+
+def command(module: str, arguments: Sequence[str], python: Path | str = sys.executable) -> list[str]:
+    """What starts an arm, from ROOT."""
+    return [str(python), "-m", f"benchmarks.training.arms.{module}", *arguments]
+
+
+def environment(threads: int = 1, **more: str) -> dict[str, str]:
+    """This process's, with so many threads for every library that reads OMP_NUM_THREADS."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), **more}
+
+
+def ask(
+    module: str, arguments: Sequence[str], *, python: Path | str = sys.executable, threads: int = 1
+) -> dict[str, Any]:
+    """The arm's answer, with `process_seconds`, from the start of its process to the end.
+
+    Raises:
+        SystemExit: the arm failed; the message ends with its last words.
+    """
+    start = perf_counter()
+    done = subprocess.run(
+        command(module, arguments, python), cwd=ROOT, env=environment(threads), capture_output=True, text=True
+    )
+    seconds = perf_counter() - start
+    if done.returncode != 0:
+        raise SystemExit(f"arm {module} ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-TAIL:]}")
+    return {**answer(done.stdout), "process_seconds": seconds}
+
+
+def answer(output: str) -> dict[str, Any]:
+    """The last line of an arm's output, as JSON."""
+    return dict(json.loads(output.strip().splitlines()[-1]))
+
+
+def ask_in_turns(
+    arms: Mapping[str, tuple[Path | str, str, Sequence[str]]], rounds: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Every arm (python, module, arguments) once a round, in an order that turns by one."""
+    names = list(arms)
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            python, module, arguments = arms[name]
+            answers[name].append(ask(module, arguments, python=python))
+    return answers

@@ -1,0 +1,79 @@
+"""Throughput of trainers: every arm does the same work, warm-ups are not counted, ratios are the right way up."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.training.arms.common import Clock, Job, binary_rows, job
+from benchmarks.training.plan import Plan
+from benchmarks.training.processes import answer, ask, ask_in_turns
+from benchmarks.training.throughput import compare, ratio
+
+TINY = Job(dims=4, hidden=3, latent=2, rows=64, epochs=3, batch=8)
+
+
+def _answer(*seconds: float) -> dict[str, object]:
+    return {"rows_per_epoch": 1000, "seconds": [100.0, *seconds], "process_seconds": 1.0}
+
+
+def test_a_job_survives_its_own_command_line() -> None:
+    assert job(TINY.arguments()) == TINY
+
+
+def test_every_arm_trains_on_the_same_two_valued_rows() -> None:
+    x = binary_rows(TINY)
+    assert x.shape == (64, 4)
+    assert set(x.ravel()) == {0.0, 1.0}
+    assert (x == binary_rows(TINY)).all()
+
+
+def test_a_clock_gives_the_seconds_of_each_lap() -> None:
+    clock = Clock()
+    clock.start()
+    clock.lap()
+    clock.lap()
+    assert len(clock.seconds) == 2
+    assert min(clock.seconds) >= 0
+
+
+def test_the_warm_up_does_not_count_and_more_rows_a_second_is_a_ratio_above_one() -> None:
+    ours, other = [_answer(1.0, 1.0), _answer(0.5, 0.5)], [_answer(2.0, 2.0), _answer(2.0, 2.0)]
+    assert ratio(ours, other) == (1000 * 1.5 / 500, 2.0, 4.0)
+
+
+def test_targets_are_missed_by_a_slower_trainer_and_met_by_a_faster_one(tmp_path: Path) -> None:
+    answers = {"vaekit": [_answer(1.0)], "slow": [_answer(2.0)], "fast": [_answer(0.5)]}
+    targets = {"slow": (1.5, 1.0), "fast": (1.5, 1.0)}
+    found = {one.name: one for one in compare("s", answers, Plan(False, tmp_path, None), targets)}
+    assert found["s: vaekit / slow"].met
+    assert not found["s: vaekit / fast"].met
+    assert found["s: vaekit"].value == 1000.0
+
+
+@pytest.mark.parametrize("module", ["bare", "ours"])
+def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
+    found = ask(module, TINY.arguments())
+    assert found["rows_per_epoch"] == 64
+    assert len(found["seconds"]) == TINY.epochs
+    assert 0 < sum(found["seconds"]) < found["process_seconds"]
+
+
+def test_an_arm_that_fails_says_why() -> None:
+    with pytest.raises(SystemExit, match=r"(?s)arm bare ended with code 2.*--rows"):
+        ask("bare", ["--rows", "many"])
+
+
+def test_only_the_last_line_is_the_answer() -> None:
+    assert answer('a remark\n{"rows": 1}\n') == {"rows": 1}
+
+
+def test_arms_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(
+        "benchmarks.training.processes.ask", lambda module, _, **__: order.append(module) or {"seconds": []}
+    )
+    ask_in_turns({name: (sys.executable, name, ()) for name in ("a", "b")}, rounds=2)
+    assert order == ["a", "b", "b", "a"]
