@@ -40,7 +40,7 @@ class Data(Section):
 
     source: str = Field(
         description="a .csv, .parquet, .npy or .npz file, a folder of pictures or of .parquet files, or a built-in "
-        "set: 'breast-cancer', 'digits'"
+        "set: 'breast-cancer', 'digits', 'photographs'"
     )
     label: str | None = Field(None, description="column that marks anomalies, which are kept out of training")
     anomalies: tuple[str | int | float | bool, ...] = Field((1,), description="values of the label that mean anomaly")

@@ -74,6 +74,16 @@ def test_grey_and_colour_pictures_become_colour(tmp_path: Path) -> None:
     assert rows.x[0, 0, 0].tolist() == [7, 7, 7]
 
 
+def test_the_photographs_come_in_pieces_that_follow_one_another() -> None:
+    from sklearn.datasets import load_sample_images
+
+    pieces = load(Data(source="photographs")).x
+    assert pieces.shape == (520, 32, 32, 3)
+    first, second = load_sample_images().images
+    np.testing.assert_array_equal(pieces[21], first[32:64, 32:64])  # 20 in a row
+    np.testing.assert_array_equal(pieces[-1], second[384:416, 608:640])
+
+
 def test_built_in_sets_are_what_they_say() -> None:
     tumours, digits = load(Data(source="breast-cancer", label="malignant")), load(Data(source="digits"))
     assert tumours.x.shape == (569, 30)
