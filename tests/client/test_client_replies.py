@@ -94,6 +94,54 @@ def test_what_is_null_or_absent_is_none(client, transport):
     assert by_json.p_value_reason == "why"
 
 
+def test_a_row_without_a_p_value_is_nan_and_no_anomaly_either_way(client, transport):
+    transport.answer = httpx.Response(
+        200, json={**ELBO, "p_value": [None, 0.01], "is_anomaly": [None, True], "observed_count": [2, 3]}
+    )
+    by_json = client.elbo(ROWS)
+    verdict = {"p_value": [np.nan, 0.01], "is_anomaly": [False, True], "observed_count": [2, 3]}
+    transport.answer = npy(records(**{**PER_ROW, **verdict}))
+    by_npy = client.elbo(ROWS)
+    for got in (by_json, by_npy):
+        np.testing.assert_array_equal(got.p_value, [np.nan, 0.01])
+        np.testing.assert_array_equal(got.is_anomaly, [False, True])
+        np.testing.assert_array_equal(got.observed_count, [2, 3])
+        assert got.observed_count.dtype == np.int64
+
+
+def test_members_and_levels_are_understood_by_json_and_by_npy(client, transport):
+    mu, weights = np.arange(8.0).reshape(2, 2, 2), np.array([[0.25, 0.75], [1.0, 0.0]])
+    levels = {"colour": np.array([[0.5, 0.5], [0.25, 0.75]]), "size": np.array([[1.0, 0, 0], [0, 0, 1.0]])}
+    who = {"model": "m", "version": 2}
+    listed = {name: a.tolist() for name, a in levels.items()}
+    nested = np.empty(2, dtype=[(name, float, a.shape[1:]) for name, a in levels.items()])
+    for name, a in levels.items():
+        nested[name] = a
+    for encoded, decoded in [
+        (
+            httpx.Response(200, json={**who, "mu": mu.tolist(), "sigma": mu.tolist(), "weights": weights.tolist()}),
+            httpx.Response(200, json={**who, "mean": [[1.0], [2.0]], "scale": None, "probabilities": listed}),
+        ),
+        (
+            npy(records(mu=mu, sigma=mu, weights=weights)),
+            npy(records(mean=[[1.0], [2.0]], probabilities=nested)),
+        ),
+    ]:
+        transport.answer = encoded
+        posterior = client.encode(ROWS)
+        np.testing.assert_array_equal(posterior.mu, mu)
+        np.testing.assert_array_equal(posterior.weights, weights)
+        transport.answer = decoded
+        got = client.decode(ROWS, members=[0, 1])
+        assert list(got.probabilities) == ["colour", "size"]
+        for name, a in levels.items():
+            np.testing.assert_array_equal(got.probabilities[name], a)
+        assert got.df is None
+    sampled = records(latents=np.ones((2, 1)), samples=np.ones((2, 3)), members=np.array([1, 0]))
+    transport.answer = npy(sampled, {**FACTS, "vae-seed": "3"})
+    np.testing.assert_array_equal(client.sample(2).members, [1, 0])
+
+
 def test_results_are_arrays_of_float64_in_memory_of_their_own(client, transport):
     transport.answer = npy(records(mu=np.ones((2, 4), np.float32), sigma=np.ones((2, 4), np.float32)))
     got = client.encode(ROWS)

@@ -61,6 +61,38 @@ def test_lists_and_objects_travel_as_json(sent, rows):
     assert json.loads(request.content) == {"inputs": plain}
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rows", "plain"),
+    [
+        ([[1.5, "red"], [NAN, None]], [[1.5, "red"], [None, None]]),
+        ([{"a": 1.5, "b": "red"}, {"a": NAN}], [{"a": 1.5, "b": "red"}, {"a": None}]),
+        (np.array([[1.5, "red"], [NAN, None]], dtype=object), [[1.5, "red"], [None, None]]),
+        ([np.array([1.5, NAN]), (np.float32(NAN), 2)], [[1.5, None], [None, 2]]),
+    ],
+)
+def test_missing_cells_travel_as_null_and_levels_by_name(sent, rows, plain):
+    assert json.loads(sent("elbo", rows).content) == {"inputs": plain}
+
+
+def test_members_travel_with_their_codes_and_the_answer_is_an_array(sent):
+    one = sent("decode", ROWS, members=1)
+    assert one.headers["content-type"] == one.headers["accept"] == "application/x-npy"
+    assert dict(one.url.params) == {"members": "1"}
+    for latents in (ROWS, ROWS.tolist()):
+        each = sent("decode", latents, members=np.array([1, 0]))
+        assert each.headers["accept"] == "application/x-npy"
+        assert json.loads(each.content) == {"latents": ROWS.tolist(), "members": [1, 0]}
+
+
+def test_codes_that_are_no_numbers_are_not_taken_for_missing_cells(client, transport):
+    with pytest.raises(InputError, match="row 0: .*not JSON compliant"):
+        client.decode([[NAN]])
+    assert transport.request is None
+
+
 def test_options_travel_beside_listed_rows(sent):
     body = json.loads(sent("elbo", [[1.0]], num_samples=8, seed=3, alpha=0.01, features=True).content)
     assert body == {"inputs": [[1.0]], "num_samples": 8, "seed": 3, "alpha": 0.01, "features": True}
@@ -123,7 +155,8 @@ def test_paths_are_those_of_the_service_under_the_given_prefix(client, transport
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([[1.0], [float("nan")]], "row 1: .*not JSON compliant"),
+        ([[1.0], [float("inf")]], "row 1: .*not JSON compliant"),
+        ([[1.0], [float("nan"), float("inf")]], "row 1: .*not JSON compliant"),
         ([[1.0], [object()]], "row 1: not a number: <object"),
         ("rows", "expected rows, not str"),
         (b"rows", "expected rows, not bytes"),
@@ -131,7 +164,7 @@ def test_paths_are_those_of_the_service_under_the_given_prefix(client, transport
         (7, "expected rows, not int"),
         (np.array([["1"]]), "dtype <U1 is not one of numbers"),
         (np.array([[True]]), "dtype bool is not one of numbers"),
-        (np.array([[None]]), "dtype object is not one of numbers"),
+        (np.array([[object()]]), "row 0: not a number: <object"),
         (np.float64(3), "expected rows, not float64"),
         (np.array(3.0), "one number, expected rows"),
         ([b"png", [1.0]], "row 1: expected the path or the bytes of a picture"),

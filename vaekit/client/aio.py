@@ -41,9 +41,16 @@ class AsyncClient:
         call = requests.encode(inputs, model, version)
         return replies.encode(await self._ask(call), call.rows)
 
-    async def decode(self, latents: ArrayLike, *, model: str | None = None, version: int | None = None) -> DecodeResult:
-        """Mean and scale of p(x|z), raw units, for codes z (N, Z)."""
-        call = requests.decode(latents, model, version)
+    async def decode(
+        self,
+        latents: ArrayLike,
+        *,
+        members: int | ArrayLike | None = None,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> DecodeResult:
+        """Mean and scale of p(x|z), raw units, for codes z (N, Z); `members` says which member they are of."""
+        call = requests.decode(latents, model, version, members=members)
         return replies.decode(await self._ask(call), call.rows)
 
     async def sample(

@@ -21,6 +21,7 @@ from vaekit.client.refusals import media_type
 
 Array = NDArray[np.float64]
 Document = TypeVar("Document", bound=BaseModel)
+_LONGEST_HEADER = 2**18  # characters: numpy evaluates it, and categories by name need more than its own 10,000
 _HEADERS = {
     "model": (wire.MODEL_HEADER, str),
     "version": (wire.VERSION_HEADER, int),
@@ -39,18 +40,21 @@ class _Result:
 
 @dataclass(frozen=True)
 class EncodeResult(_Result):
-    """q(z|x) = N(mu, diag(sigma^2)) of each row."""
+    """q(z|x) = N(mu, diag(sigma^2)) of each row, one for each member where the model has several."""
 
-    mu: Array  # (N, Z)
-    sigma: Array  # (N, Z)
+    mu: Array  # (N, Z) or (N, M, Z)
+    sigma: Array  # as mu
+    weights: Array | None  # (N, M), q(m|x); None where the model has no members
 
 
 @dataclass(frozen=True)
 class DecodeResult(_Result):
-    """Mean and scale of p(x|z) in raw units."""
+    """Mean and scale of p(x|z) in raw units; a category's mean is the index of its most probable level."""
 
     mean: Array  # (N, D) or (N, H, W, C)
     scale: Array | None  # as mean; None where the likelihood has no scale
+    df: Array | None  # (N, D), degrees of freedom of student_t
+    probabilities: Mapping[str, Array] | None  # by category column, (N, its levels)
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,16 @@ class SampleResult(_Result):
 
     seed: int  # gives the same draws again
     latents: Array  # (n, Z)
-    samples: Array  # (n, D) or (n, H, W, C), raw units
+    samples: Array  # (n, D) or (n, H, W, C), raw units; the index of its level where it is a category
+    members: NDArray[np.int64] | None  # (n,), which drew each; None where the model has no members
 
 
 @dataclass(frozen=True)
 class ElboResult(_Result):
     """elbo = log_likelihood - kl, and the verdict that the model's calibration gives, (N,) each.
 
-    p_value and is_anomaly are None where there is no calibration for the draws asked for; p_value_reason says why.
+    p_value and is_anomaly are None where there is no calibration for the draws asked for; p_value_reason says why. A
+    row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.
     """
 
     elbo: Array
@@ -80,33 +86,43 @@ class ElboResult(_Result):
     p_value_reason: str | None
     num_samples: int
     bits_per_dim: Array | None
-    feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C)
+    feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C); 0 where a cell is missing
+    observed_count: NDArray[np.int64] | None  # columns that are not missing; None where none may be
 
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
     got = _fields(response, wire.EncodeReply)
-    arrays = _arrays(got, rows, "mu", "sigma")
-    return EncodeResult(**_who(got), **arrays)
+    return EncodeResult(**_who(got), **_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights"))
 
 
 def decode(response: httpx.Response, rows: int | None) -> DecodeResult:
     got = _fields(response, wire.DecodeReply)
-    return DecodeResult(**_who(got), **_arrays(got, rows, "mean"), **_optional(got, rows, "scale"))
+    return DecodeResult(
+        **_who(got),
+        **_arrays(got, rows, "mean"),
+        **_optional(got, rows, "scale", "df"),
+        probabilities=_by_column(got, rows, "probabilities"),
+    )
 
 
 def sample(response: httpx.Response, rows: int | None) -> SampleResult:
     got = _fields(response, wire.SampleReply)
-    return SampleResult(**_who(got), seed=_take(got, "seed"), **_arrays(got, rows, "latents", "samples"))
+    return SampleResult(
+        **_who(got),
+        seed=_take(got, "seed"),
+        **_arrays(got, rows, "latents", "samples"),
+        **_optional(got, rows, "members", dtype=np.int64),
+    )
 
 
 def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
     got = _fields(response, wire.ElboReply)
-    verdict = got.get("is_anomaly")
     return ElboResult(
         **_who(got),
         **_arrays(got, rows, "elbo", "log_likelihood", "kl", "log_evidence", "score"),
         **_optional(got, rows, "p_value", "bits_per_dim", "feature_log_likelihood"),
-        is_anomaly=None if verdict is None else _array("is_anomaly", verdict, rows, np.bool_),
+        **_optional(got, rows, "is_anomaly", dtype=np.bool_),
+        **_optional(got, rows, "observed_count", dtype=np.int64),
         alpha=got.get("alpha"),
         p_value_reason=got.get("p_value_reason"),
         num_samples=_take(got, "num_samples"),
@@ -154,7 +170,9 @@ def _json_fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str,
 
 def _npy_fields(response: httpx.Response) -> dict[str, Any]:
     try:
-        records = np.lib.format.read_array(io.BytesIO(response.content), allow_pickle=False)
+        records = np.lib.format.read_array(
+            io.BytesIO(response.content), allow_pickle=False, max_header_size=_LONGEST_HEADER
+        )
         facts = {
             name: kind(response.headers[header])
             for name, (header, kind) in _HEADERS.items()
@@ -186,8 +204,16 @@ def _arrays(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, 
     return {name: _array(name, _take(got, name), rows, np.float64) for name in names}
 
 
-def _optional(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, Any]:
-    return {name: None if got.get(name) is None else _array(name, got[name], rows, np.float64) for name in names}
+def _optional(got: Mapping[str, Any], rows: int | None, *names: str, dtype: Any = np.float64) -> dict[str, Any]:
+    return {name: None if got.get(name) is None else _array(name, got[name], rows, dtype) for name in names}
+
+
+def _by_column(got: Mapping[str, Any], rows: int | None, name: str) -> dict[str, Array] | None:
+    """Arrays by column: an object in JSON, a record of its own in npy."""
+    found = got.get(name)
+    if isinstance(found, np.ndarray):
+        found = {column: found[column] for column in found.dtype.names or ()}
+    return None if found is None else {column: _array(name, a, rows, np.float64) for column, a in found.items()}
 
 
 def _array(name: str, values: Any, rows: int | None, dtype: Any) -> NDArray[Any]:

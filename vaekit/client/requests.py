@@ -6,14 +6,15 @@ import base64
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.store import check_name
 from vaekit.client.wire import JSON_TYPE, KEY_HEADER, NPY_TYPE
@@ -66,8 +67,12 @@ def encode(inputs: Any, model: str | None, version: int | None) -> Call:
     return _rows_call("encode", "inputs", inputs, {}, model, version)
 
 
-def decode(latents: Any, model: str | None, version: int | None) -> Call:
-    return _rows_call("decode", "latents", latents, {}, model, version)
+def decode(latents: Any, model: str | None, version: int | None, *, members: int | ArrayLike | None = None) -> Call:
+    each = None if members is None else np.asarray(members).tolist()
+    if isinstance(each, list) and isinstance(latents, np.ndarray):
+        latents = latents.tolist()  # a member for each code is too long for a query
+    call = _rows_call("decode", "latents", latents, {"members": each}, model, version)
+    return replace(call, headers={**call.headers, "accept": NPY_TYPE})
 
 
 def elbo(
@@ -134,6 +139,8 @@ def _rows_call(
 ) -> Call:
     path = _path(operation, model, version)
     given = {key: value for key, value in options.items() if value is not None}
+    if isinstance(rows, np.ndarray) and rows.dtype == object:
+        rows = rows.tolist()
     if isinstance(rows, np.ndarray):
         params = {key: _word(value) for key, value in given.items()}
         return Call("POST", path, _types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
@@ -178,11 +185,29 @@ def _picture(i: int, picture: Any) -> str:
 
 
 def _json(body: Mapping[str, Any]) -> bytes:
+    rows = body.get("inputs")
+    with suppress(TypeError, ValueError):
+        return _dumps(body)
+    if isinstance(rows, list):
+        body = {**body, "inputs": [_without_nan(row) for row in rows]}
     try:
         return _dumps(body)
     except (TypeError, ValueError) as exc:
-        rows = next((value for value in body.values() if isinstance(value, list)), [])
-        raise InputError(_first_fault(rows, str(exc))) from exc
+        listed = next((value for value in body.values() if isinstance(value, list)), [])
+        raise InputError(_first_fault(listed, str(exc))) from exc
+
+
+def _without_nan(row: Any) -> Any:
+    """A row with null in place of NaN: a missing cell, which JSON has no number for."""
+    if isinstance(row, np.ndarray):
+        row = row.tolist()
+    if isinstance(row, Mapping):
+        return {name: None if _is_nan(cell) else cell for name, cell in row.items()}
+    return [None if _is_nan(cell) else cell for cell in row] if isinstance(row, list | tuple) else row
+
+
+def _is_nan(cell: Any) -> bool:
+    return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
 
 
 def _dumps(value: Any) -> bytes:

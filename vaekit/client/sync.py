@@ -57,9 +57,16 @@ class Client:
         call = requests.encode(inputs, model, version)
         return replies.encode(self._ask(call), call.rows)
 
-    def decode(self, latents: ArrayLike, *, model: str | None = None, version: int | None = None) -> DecodeResult:
-        """Mean and scale of p(x|z), raw units, for codes z (N, Z)."""
-        call = requests.decode(latents, model, version)
+    def decode(
+        self,
+        latents: ArrayLike,
+        *,
+        members: int | ArrayLike | None = None,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> DecodeResult:
+        """Mean and scale of p(x|z), raw units, for codes z (N, Z); `members` says which member they are of."""
+        call = requests.decode(latents, model, version, members=members)
         return replies.decode(self._ask(call), call.rows)
 
     def sample(
