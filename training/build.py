@@ -1,4 +1,4 @@
-"""Config and rows -> an untrained VAE and its input spec. Knows how the pieces fit; not the loop or the graphs."""
+"""Config and rows -> an untrained VAE. Knows how the pieces fit; not the loop, the graphs or the manifest."""
 
 from __future__ import annotations
 
@@ -8,44 +8,92 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.config import Config
+from training import networks
+from training.columns import Statistics
+from training.config import LOCATION_SCALE, Config
 from training.data import Rows
-from training.features import Binarize, Features, Standardize, resolution
-from training.likelihoods import Bernoulli, Gaussian, Likelihood
-from training.networks import mlp
+from training.features import AnyFeatures, Binarize, Pixels, Standardize
+from training.likelihoods import (
+    Bernoulli,
+    BinnedGaussian,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Grid,
+    Laplace,
+    Likelihood,
+    LocationScale,
+    Mixed,
+    StudentT,
+)
+from training.prior import Aggregate, Normal, Prior
 from training.vae import VAE
-from vaekit.bundle.manifest import Column, Constant, ImageSpec, VectorSpec
-from vaekit.bundle.manifest import Likelihood as LikelihoodSpec
+from vaekit.bundle.manifest import Kind, LikelihoodName
 from vaekit.errors import ConfigError, InputError
 
 ROUNDING = 12.0**-0.5  # standard deviation of a value rounded to a grid of gap 1
+LEVELS = 255  # of a pixel, above 0
+FAMILIES: dict[str, type[LocationScale]] = {"gaussian": Gaussian, "student_t": StudentT, "laplace": Laplace}
+TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {
+    "gaussian": ("real", "positive", "count"),
+    "student_t": ("real", "positive"),
+    "laplace": ("real", "positive"),
+    "bernoulli": ("binary",),
+    "continuous_bernoulli": ("fraction",),
+    "discretized_logistic": ("count",),
+    "categorical": ("category",),
+    "mixed": ("real", "positive", "count", "fraction", "binary", "category"),
+}
 
 
 def check(rows: Rows, config: Config) -> None:
     """Refuse rows that the likelihood is not one over.
 
     Raises:
-        ConfigError: gaussian on pictures.
-        InputError: grey values under bernoulli without a threshold; the message names row, feature and value.
+        ConfigError: a likelihood for another kind of column or of picture; the message names it.
+        InputError: grey values under bernoulli without binarisation; the message names row, feature and value.
     """
-    if config.likelihood.name == "gaussian":
-        if rows.is_image:
-            raise ConfigError("likelihood.name: 'gaussian' is not offered for pictures; take 'bernoulli'")
+    likelihood = config.likelihood
+    if config.network.latent_dim is None and not rows.is_image and not rows.columns:
+        raise InputError("data: no columns")
+    if likelihood.binarize != "none":
+        return _check_range(rows, likelihood.binarize)
+    if rows.is_image:
+        return _check_pictures(rows, config)
+    for name, kind in zip(rows.columns, rows.kinds, strict=True):
+        if kind not in TAKES[likelihood.name]:
+            takes = ", ".join(TAKES[likelihood.name])
+            raise ConfigError(
+                f"likelihood.name: {likelihood.name!r} takes columns that are {takes}, and {name!r} is {kind}: set "
+                f"data.kinds.{name}, or take 'mixed'"
+            )
+    return None
+
+
+def _check_range(rows: Rows, binarize: str) -> None:
+    high = LEVELS if rows.is_image else 1
+    if any(rows.may_be_missing):
+        raise ConfigError(f"likelihood.binarize: {binarize!r} takes no missing cells: set data.missing = 'refuse'")
+    outside = (rows.x < 0) | (rows.x > high)
+    if outside.any():
+        where, value = _first(rows, outside)
+        raise InputError(f"{where}: {value} is not between 0 and {high}, the range that is made two-valued")
+
+
+def _check_pictures(rows: Rows, config: Config) -> None:
+    name = config.likelihood.name
+    if name in ("categorical", "mixed"):
+        raise ConfigError(f"likelihood.name: {name!r} is for columns; pictures take any other")
+    if name != "bernoulli":
         return
-    high = 255 if rows.is_image else 1
-    if config.likelihood.binarize == "threshold":
-        outside = (rows.x < 0) | (rows.x > high)
-        if outside.any():
-            where, value = _first(rows, outside)
-            raise InputError(f"{where}: {value} is not between 0 and {high}, the range that is cut in half")
-        return
-    grey = (rows.x != 0) & (rows.x != high)
+    grey = (rows.x != 0) & (rows.x != LEVELS)
     if grey.any():
         where, value = _first(rows, grey)
         raise InputError(
-            f"{where}: {value} is neither 0 nor {high}, and bernoulli is one of two values: "
-            "set likelihood.binarize = 'threshold'"
-            + ("" if rows.is_image else ", or take likelihood.name = 'gaussian'")
+            f"{where}: {value} is neither 0 nor {LEVELS}, and bernoulli is one of two values: set likelihood.binarize "
+            "= 'threshold' or 'dynamic', or take likelihood.name = 'discretized_logistic', 'gaussian' or "
+            "'continuous_bernoulli'"
         )
 
 
@@ -65,82 +113,157 @@ def dimension(config: Config, rows: Rows) -> int:
 
 def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
     """An untrained VAE, standardised on the training rows; its weights follow from the seed alone."""
-    features = _features(config, rows, train)
-    dim, z = features.dim, dimension(config, rows)
-    hidden, activation = config.network.hidden, config.network.activation
+    z, members = dimension(config, rows), config.network.members
+    found = None if rows.is_image else rows.statistics(train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        likelihood = _likelihood(config, rows, train, features)
-        encoder = mlp([dim, *hidden, 2 * z], activation)
-        decoder = mlp([z, *reversed(hidden), likelihood.width], activation)
-    head = decoder[-1]
-    assert isinstance(head, torch.nn.Linear)
-    likelihood.initialize(head)
-    return VAE(features, encoder, decoder, likelihood)
+        features = _features(config, rows, train, found)
+        likelihood = _likelihood(config, rows, features, found)
+        shape = tuple(rows.x.shape[1:]) if rows.is_image else None
+        encoder = networks.encoder(config.network, shape or features.width, z)
+        decoder = networks.decoder(config.network, z, shape or features.dim, likelihood.width)
+        prior = _prior(config, len(train), z)
+    likelihood.initialize(decoder.head)
+    return VAE(features, encoder, decoder, likelihood, latent_dim=z, members=members, prior=prior)
 
 
-def _features(config: Config, rows: Rows, train: NDArray[np.intp]) -> Features:
-    if config.likelihood.name == "gaussian":
-        features = Standardize.fit(rows.x[train])
-        scale = features.scale.numpy()
-        bad = ~(np.isfinite(features.loc.numpy()) & np.isfinite(scale) & (scale > 0))
-        if bad.any():
-            d = int(bad.argmax())
-            raise InputError(
-                f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: too large or too "
-                "small for float64 to standardise; give the column in another unit"
-            )
-        return features
-    high = 255.0 if rows.is_image else 1.0
-    return Binarize(rows.x.shape[1:], threshold=high / 2, high=high)
+def width(vae: VAE) -> int:
+    """Values a row of the widest layer, of all members: what bounds the memory of a call."""
+    widest = max(networks.cost(vae.encoder).widest, networks.cost(vae.decoder).widest)
+    components = vae.prior.row.numel() * vae.members if isinstance(vae.prior, Aggregate) else 0
+    return max(widest, components)
 
 
-def _likelihood(config: Config, rows: Rows, train: NDArray[np.intp], features: Features) -> Likelihood:
+def _prior(config: Config, n: int, z: int) -> Prior:
+    """The components of an aggregate prior are a random part of the n training rows."""
+    if config.prior.name == "normal":
+        return Normal()
+    return Aggregate(torch.randperm(n)[: config.prior.components].sort().values, z, config.network.members)
+
+
+def _features(config: Config, rows: Rows, train: NDArray[np.intp], found: Statistics | None) -> AnyFeatures:
+    if config.likelihood.binarize != "none":
+        high = float(LEVELS if rows.is_image else 1)
+        dither = (
+            torch.Generator().manual_seed(config.training.seed) if config.likelihood.binarize == "dynamic" else None
+        )
+        return Binarize(tuple(rows.x.shape[1:]), threshold=high / 2, high=high, dither=dither)
+    if found is None:
+        return _pixels(config, rows, train)
+    counts = [len(levels) if levels else 0 for levels in rows.levels]
+    features = Standardize.of(found, rows.kinds, counts, rows.may_be_missing)
+    scale = features.scale.numpy()
+    bad = ~(np.isfinite(features.loc.numpy()) & np.isfinite(scale) & (scale > 0))
+    if bad.any():
+        d = int(bad.argmax())
+        raise InputError(
+            f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: too large or too "
+            "small for float64 to standardise; give the column in another unit"
+        )
+    return features
+
+
+def _pixels(config: Config, rows: Rows, train: NDArray[np.intp]) -> AnyFeatures:
+    name, shape = config.likelihood.name, tuple(rows.x.shape[1:])
+    channels = shape[-1]
+    if name == "bernoulli":
+        return Binarize(shape, threshold=LEVELS / 2, high=float(LEVELS))
+    if name == "continuous_bernoulli" or config.network.scaling == "unit":
+        loc, scale = [0.0] * channels, [float(LEVELS)] * channels
+    elif config.network.scaling == "symmetric":
+        loc, scale = [LEVELS / 2] * channels, [LEVELS / 2] * channels
+    else:
+        mean, spread = rows.channels(train)
+        loc, scale = mean.tolist(), np.where(spread > 0, spread, 1.0).tolist()
+    return Pixels(shape, loc, scale, mass=name in ("gaussian", "discretized_logistic"))
+
+
+def family(config: Config, kind: Kind) -> LikelihoodName:
+    """The likelihood of a column of this kind."""
+    own: dict[Kind, LikelihoodName] = {
+        "real": config.likelihood.real,
+        "positive": config.likelihood.real,
+        "count": config.likelihood.count,
+        "fraction": "continuous_bernoulli",
+        "binary": "bernoulli",
+        "category": "categorical",
+    }
+    return own[kind] if config.likelihood.name == "mixed" else config.likelihood.name
+
+
+def _likelihood(config: Config, rows: Rows, features: AnyFeatures, found: Statistics | None) -> Likelihood:
     if isinstance(features, Binarize):
         return Bernoulli(features.dim)
-    x = rows.x[train]
-    rounding = resolution(x) * ROUNDING / features.scale.numpy()
-    floor = np.maximum(config.likelihood.scale_floor, np.minimum(rounding, 1.0))  # in standard deviations
-    return Gaussian(config.likelihood.scale, torch.from_numpy(floor), features.active)
+    if isinstance(features, Pixels):
+        return _of_pixels(config, features)
+    assert found is not None
+    groups: dict[tuple[LikelihoodName, bool], list[int]] = {}
+    for d, kind in enumerate(rows.kinds):
+        groups.setdefault((family(config, kind), kind == "count"), []).append(d)
+    parts = [
+        (index, _of_columns(config, name, bins, index, rows, features, found)) for (name, bins), index in groups.items()
+    ]
+    return parts[0][1] if len(parts) == 1 else Mixed(parts)
 
 
-def input_spec(config: Config, rows: Rows, vae: VAE) -> VectorSpec | ImageSpec:
-    """What the manifest says that the model takes."""
-    two_valued = config.likelihood.name == "bernoulli" and config.likelihood.binarize == "none"
-    if rows.is_image:
-        height, width, channels = rows.x.shape[1:]
-        return ImageSpec(height=height, width=width, channels=channels, two_valued=two_valued)
-    kind = "binary" if two_valued else "real"
-    columns = [Column(name=name, kind=kind, constant=_constant(vae, d)) for d, name in enumerate(rows.columns)]
-    return VectorSpec(columns=tuple(columns))
+def _members(config: Config) -> int | None:
+    return config.network.members if config.network.members > 1 else None
+
+
+def _of_columns(
+    config: Config,
+    name: LikelihoodName,
+    bins: bool,
+    index: list[int],
+    rows: Rows,
+    features: Standardize,
+    found: Statistics,
+) -> Likelihood:
+    """The likelihood of some columns, in standardised units."""
+    members = _members(config)
+    if bins:
+        gap = (1.0 / features.scale)[index]
+        lowest = ((0.0 - features.loc) / features.scale)[index]
+        return _of_bins(config, name, Grid(gap, lowest, torch.full_like(gap, torch.inf)))
+    if name in FAMILIES:
+        rounding = found.resolution[index] * ROUNDING / features.scale.numpy()[index]
+        floor = np.maximum(config.likelihood.scale_floor, np.minimum(rounding, 1.0))  # in standard deviations
+        return FAMILIES[name](
+            config.likelihood.scale,
+            torch.from_numpy(floor),
+            features.active[index],
+            output=config.network.output,
+            members=members,
+        )
+    if name == "categorical":
+        return Categorical(tuple(len(rows.levels[d] or ()) for d in index))
+    if name == "continuous_bernoulli":
+        return ContinuousBernoulli(len(index))
+    return Bernoulli(len(index))
+
+
+def _of_bins(config: Config, name: LikelihoodName, grid: Grid) -> Likelihood:
+    """Whole numbers on a grid, as masses of their bins."""
+    active = torch.ones(grid.dim, dtype=torch.bool)
+    if name == "discretized_logistic":
+        return DiscretizedLogistic(grid, active, components=config.likelihood.components)
+    return BinnedGaussian(config.likelihood.scale, grid, active, output=config.network.output, members=_members(config))
+
+
+def _of_pixels(config: Config, features: Pixels) -> Likelihood:
+    name = config.likelihood.name
+    if name == "continuous_bernoulli":
+        return ContinuousBernoulli(features.dim)
+    lowest, highest = ((edge - features.loc) / features.scale for edge in (0.0, float(LEVELS)))
+    if name in ("gaussian", "discretized_logistic"):
+        return _of_bins(config, name, Grid(1.0 / features.scale, lowest, highest))
+    assert name in LOCATION_SCALE
+    floor = torch.full((features.dim,), max(config.likelihood.scale_floor, ROUNDING / float(features.scale.min())))
+    return FAMILIES[name](
+        config.likelihood.scale, floor, features.active, output=config.network.output, members=_members(config)
+    )
 
 
 def constants(vae: VAE, columns: tuple[str, ...]) -> list[str]:
-    """Names of the columns that never changed in training."""
-    return [name for d, name in enumerate(columns) if _constant(vae, d) is not None]
-
-
-def _constant(vae: VAE, d: int) -> Constant | None:
-    features = vae.features
-    if isinstance(features, Binarize) or features.active[d]:
-        return None
-    return Constant(value=float(features.loc[d]), scale=float(features.scale[d]))
-
-
-def likelihood_spec(config: Config, rows: Rows, vae: VAE) -> LikelihoodSpec:
-    """What the manifest says of p(x|z)."""
-    parameters = vae.likelihood.parameters_in_raw_units
-    if isinstance(vae.likelihood, Gaussian):
-        scale = config.likelihood.scale
-        return LikelihoodSpec(
-            name="gaussian", parameters=parameters, scale=scale if isinstance(scale, str) else "fixed"
-        )
-    assert isinstance(vae.features, Binarize)
-    binarize = config.likelihood.binarize
-    return LikelihoodSpec(
-        name="bernoulli",
-        parameters=parameters,
-        binarize=binarize,
-        threshold=vae.features.threshold if binarize == "threshold" else None,
-        bits_per_dim_of="binarised pixels" if rows.is_image else None,
-    )
+    """Names of the columns that never changed in training and are modelled apart from the networks."""
+    return [name for name, active in zip(columns, vae.features.active.tolist(), strict=False) if not active]

@@ -20,50 +20,62 @@ OPSET = 18
 _DTYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.INT64: "int64",
     onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.BOOL: "bool",
 }
 
 
 class _Part(nn.Module):
+    """One operation of a model; its arguments, in their order, are the graph's inputs."""
+
     def __init__(self, vae: VAE) -> None:
         super().__init__()
         self.vae = vae
 
 
 class _Encode(_Part):
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.vae.encode(x)
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.vae.encode(x, observed)
 
 
-class _Prior(nn.Module):
-    """z of standard normals: the identity for p(z) = N(0, I)."""
+class _EncodeMembers(_Part):
+    """mu, sigma (N, M, Z) each, and the members' weights (N, M)."""
 
-    def forward(self, noise: Tensor) -> tuple[Tensor, ...]:
-        return (noise * 1.0,)
+    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
+        mu, sigma = self.vae.encode(x, observed)
+        weights = self.vae.member_weights(x, eps, observed)
+        return mu.transpose(0, 1), sigma.transpose(0, 1), weights.transpose(0, 1)
+
+
+class _Prior(_Part):
+    def forward(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> tuple[Tensor, ...]:
+        return (self.vae.prior.sample(noise, choice, member),)
 
 
 class _Decode(_Part):
-    def forward(self, z: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.vae.decode(z).values())
+    def forward(self, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, ...]:
+        return tuple(self.vae.decode(z, member).values())
 
 
 class _Observe(_Part):
-    def forward(self, z: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        return (self.vae.observe(z, noise),)
+    def forward(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> tuple[Tensor, ...]:
+        return (self.vae.observe(z, noise, member),)
 
 
 class _Surprise(_Part):
-    def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
-        bound = self.vae.bound(x, eps)
+    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
+        bound = self.vae.bound(x, eps, observed)
         by_feature = bound.feature_log_likelihood.unflatten(-1, x.shape[1:])
         return (*bound[:4], by_feature)
 
 
 class _Elbo(_Part):
-    def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.vae.bound(x, eps)[:4])
+    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
+        return tuple(self.vae.bound(x, eps, observed)[:4])
 
 
+_CODES = ("mu", "sigma")
 _BOUND = ("elbo", "log_likelihood", "kl", "log_evidence")
 
 
@@ -82,50 +94,70 @@ def double(vae: VAE) -> VAE:
     return copy.deepcopy(vae).double().eval()
 
 
-def graph_inputs(
-    vae: VAE, x: Tensor, latent_dim: int, num_samples: int, seed: int
-) -> dict[Operation, dict[str, Tensor]]:
-    """Inputs for every operation around the rows x, noise drawn from the seed."""
-    n = len(x)
+def frozen(vae: VAE) -> VAE:
+    """The model as graphs hold it: what has no ONNX operator worked out as a constant."""
+    model = copy.deepcopy(vae).eval()
+    model.likelihood.freeze()
+    return model
+
+
+def observed_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x with 0 in place of NaN, and which cells are observed, (N, D) each."""
+    observed = ~x.isnan()
+    return torch.where(observed, x, 0.0), observed
+
+
+def graph_inputs(vae: VAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:
+    """Inputs for every operation around the rows x (NaN where a cell is missing), noise drawn from the seed."""
+    n, z_dim = len(x), vae.latent_dim
     generator = torch.Generator().manual_seed(seed)
-    eps = torch.randn(n, num_samples, latent_dim, generator=generator)
-    z = torch.randn(n, latent_dim, generator=generator)
+    eps = torch.randn(n, num_samples, z_dim, generator=generator)
+    z = torch.randn(n, z_dim, generator=generator)
     noise = torch.randn(n, vae.features.dim, 2, generator=generator)
+    rows = {"x": x}
+    if vae.features.may_be_missing:
+        rows["x"], rows["observed"] = observed_rows(x)
+    member: dict[str, Tensor] = {}
+    if vae.members > 1:
+        member["member"] = torch.randint(vae.members, (n,), generator=generator)
+    prior = {"noise": z}
+    if "choice" in vae.prior.inputs:
+        prior |= {"choice": torch.rand(n, generator=generator), **member}
+    bound = {"x": rows.pop("x"), "eps": eps, **rows}
     return {
-        "encode": {"x": x},
-        "prior": {"noise": z},
-        "decode": {"z": z},
-        "observe": {"z": z, "noise": noise},
-        "elbo": {"x": x, "eps": eps},
-        "surprise": {"x": x, "eps": eps},
+        "encode": {"x": bound["x"], **({"eps": eps} if member else {}), **rows},
+        "prior": prior,
+        "decode": {"z": z, **member},
+        "observe": {"z": z, "noise": noise, **member},
+        "elbo": bound,
+        "surprise": bound,
     }
 
 
 def evaluate(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the operation's graph must give: outputs by name, from torch in the model's own precision."""
     module, names = _module(vae, operation)
-    floats = {name: a if a.dtype in (torch.uint8, torch.float64) else a.to(vae.dtype) for name, a in feeds.items()}
+    floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
     with torch.no_grad():
         return dict(zip(names, module(*floats.values()), strict=True))
 
 
-def export_graphs(vae: VAE, x: Tensor, latent_dim: int) -> dict[Operation, ExportedGraph]:
+def export_graphs(vae: VAE, x: Tensor) -> dict[Operation, ExportedGraph]:
     """Every operation's graph, with free N (and K).
 
     Args:
         vae: in float32.
         x: two or more raw rows to trace with.
-        latent_dim: Z.
     """
-    feeds = graph_inputs(vae, x[:3], latent_dim, num_samples=2, seed=0)
+    feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
     return {operation: export_graph(vae, operation, feeds[operation]) for operation in feeds}
 
 
 def _module(vae: VAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
     """The operation as a module, and its outputs' names."""
     return {
-        "encode": (_Encode(vae), ("mu", "sigma")),
-        "prior": (_Prior(), ("z",)),
+        "encode": (_Encode(vae), _CODES) if vae.members == 1 else (_EncodeMembers(vae), (*_CODES, "weights")),
+        "prior": (_Prior(vae), ("z",)),
         "decode": (_Decode(vae), vae.likelihood.parameters_in_raw_units),
         "observe": (_Observe(vae), ("x",)),
         "elbo": (_Elbo(vae), _BOUND),
@@ -145,7 +177,7 @@ _FILES: dict[Operation, str] = {
 
 def export_graph(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> ExportedGraph:
     """One operation's graph, with free N (and K), traced with these inputs."""
-    module, names = _module(vae.eval(), operation)
+    module, names = _module(frozen(vae), operation)
     n, k = torch.export.Dim("N"), torch.export.Dim("K")
     shapes = {name: {0: n, 1: k} if name == "eps" else {0: n} for name in feeds}
     model = quiet_export(module, feeds, names, shapes)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training import build, evaluate, report
+from training import build, evaluate, report, specs
 from training.config import Config
 from training.data import Rows
 from training.export import ExportedGraph, export_graphs
@@ -30,7 +30,6 @@ from vaekit.bundle.manifest import (
     Graph,
     Metric,
     Operation,
-    Prior,
     Provenance,
     Tolerance,
 )
@@ -73,9 +72,8 @@ def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = l
         GoldenMismatch: they differ on golden rows; nothing is published.
     """
     say("exporting graphs")
-    latent_dim = build.dimension(run.config, run.rows)
-    graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.parts.train[:3]]), latent_dim)
-    manifest, files = _draft(run, graphs, latent_dim)
+    graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.parts.train[:3]]))
+    manifest, files = _draft(run, graphs)
     with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
@@ -102,23 +100,24 @@ def default_draws(config: Config, rows: Rows) -> int:
     return config.draws.default or min(4 if rows.is_image else 16, config.draws.maximum)
 
 
-def _draft(run: Trained, graphs: dict[Operation, ExportedGraph], latent_dim: int) -> tuple[Manifest, dict[str, bytes]]:
+def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manifest, dict[str, bytes]]:
     """Everything but calibration, figures and report."""
-    config = run.config
-    rows = _golden_rows(run.vae, run.rows, latent_dim, config.training.seed)
+    config, latent_dim = run.config, run.vae.latent_dim
+    rows = _golden_rows(run.vae, run.rows, config.training.seed)
     files = {graph.file: graph.data for graph in graphs.values()}
     files[NOISE_FILE] = npy(base_draws(latent_dim, config.draws.maximum, config.training.seed))
-    files[GOLDEN_FILE] = npz(evaluate.golden(run.vae, graphs, rows, latent_dim, GOLDEN_DRAWS))
+    files[GOLDEN_FILE] = npz(evaluate.golden(run.vae, graphs, rows, GOLDEN_DRAWS))
     files[CONFIG_FILE] = config.to_toml().encode()
     manifest = Manifest(
         name=config.name,
         version=1,
         created=datetime.now(UTC).replace(microsecond=0),
-        input=build.input_spec(config, run.rows, run.vae),
-        likelihood=build.likelihood_spec(config, run.rows, run.vae),
-        prior=Prior(),
+        input=specs.input_spec(run.rows, config, run.vae),
+        likelihood=specs.likelihood_spec(run.rows, config, run.vae),
+        prior=specs.prior_spec(run.vae),
         latent_dim=latent_dim,
-        width=max(p.shape[0] for p in run.vae.parameters() if p.ndim > 1),
+        members=run.vae.members,
+        width=build.width(run.vae),
         operations={operation: _graph(graph) for operation, graph in graphs.items()},
         draws=Draws(
             file=NOISE_FILE,
@@ -154,19 +153,37 @@ def _measured(
     return manifest.model_copy(update={"calibration": calibration, "metrics": figures})
 
 
-def _golden_rows(vae: VAE, rows: Rows, latent_dim: int, seed: int) -> NDArray[Any]:
-    """Draws of the model, never anybody's rows, and for tables a row far outside and one of zeros."""
+def _golden_rows(vae: VAE, rows: Rows, seed: int) -> NDArray[Any]:
+    """Draws of the model, never anybody's rows; then black and white pictures, or the ends of each kind of column."""
     generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(GOLDEN_ROWS, latent_dim, generator=generator)
+    z = torch.randn(GOLDEN_ROWS, vae.latent_dim, generator=generator)
     noise = torch.randn(GOLDEN_ROWS, vae.features.dim, 2, generator=generator)
+    member = torch.zeros(GOLDEN_ROWS, dtype=torch.long) if vae.members > 1 else None
     with torch.no_grad():
-        x = vae.observe(z, noise).numpy()
+        x = vae.observe(z, noise, member).numpy()
     if rows.is_image:
         extremes = np.stack([np.zeros(x.shape[1:]), np.full(x.shape[1:], 255.0)])
         return np.concatenate([x, extremes]).astype(np.uint8)
-    if vae.likelihood.parameters_in_raw_units == ("mean",):  # two-valued columns have no far outside
-        return np.concatenate([x, np.zeros((1, x.shape[1]))])
-    return np.concatenate([x, np.zeros((1, x.shape[1])), np.full((1, x.shape[1]), 1e300)])
+    ends = np.array([_ENDS[kind] for kind in rows.kinds]).T  # (2, D)
+    if vae.members > 1:  # so far out the rounding of ELBOs alone would decide which member a row is from
+        dense = vae.features.density.numpy() & np.isin(rows.kinds, ("real", "positive"))
+        ends[1] = np.where(dense, vae.features.to_raw(torch.full((len(dense),), 10.0)).numpy(), ends[1])
+        ends[1] = np.where(np.array(rows.kinds) == "count", 0.0, ends[1])
+    golden = np.concatenate([x, ends])
+    if vae.features.may_be_missing:
+        golden[: len(golden) // 2, list(rows.may_be_missing)] = np.nan
+        golden[np.isnan(golden).all(axis=1), 0] = ends[0, 0]  # every row shows something
+    return golden
+
+
+_ENDS: dict[str, tuple[float, float]] = {
+    "real": (0.0, 1e300),
+    "positive": (1e-300, 1e300),
+    "count": (0.0, 2.0**53),
+    "fraction": (0.0, 1.0),
+    "binary": (0.0, 1.0),
+    "category": (0.0, 0.0),
+}
 
 
 def _graph(graph: ExportedGraph) -> Graph:

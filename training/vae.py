@@ -1,21 +1,23 @@
 """The variational autoencoder and its bound. Knows the mathematics; not data files, optimisers or graphs.
 
-N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units.
+N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. An ensemble of M members has a leading
+axis M on whatever depends on weights; a single model has no such axis.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from training.features import Features
+from training.features import AnyFeatures
 from training.functional import log_mean_exp, softplus
 from training.likelihoods import Likelihood
+from training.prior import Normal, Prior
 
 SIGMA_FLOOR = 1e-6
-LARGEST_INPUT = 1e3  # any q keeps the bound: the encoder may look at a cut x
 
 
 class Bound(NamedTuple):
@@ -28,83 +30,137 @@ class Bound(NamedTuple):
     feature_log_likelihood: Tensor
 
 
-def kl_divergence(mu: Tensor, sigma: Tensor) -> Tensor:
-    """KL( N(mu, diag sigma^2) || N(0, I) ) = sum_j [ (mu_j^2 + sigma_j^2 - 1) / 2 - log sigma_j ], (N, Z) -> (N,).
-
-    Source: Kingma and Welling (2014), appendix B.
-    """
-    return (0.5 * (mu * mu + sigma * sigma - 1.0) - sigma.log()).sum(-1)
-
-
 class VAE(nn.Module):
-    """p(x, z) = p(x|z) N(z; 0, I) with q(z|x) = N(mu(x), diag sigma(x)^2)."""
+    """p(x, z) = p(x|z) p(z) with q(z|x) = N(mu(x), diag sigma(x)^2); with members, the mean of M such densities."""
 
-    def __init__(self, features: Features, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood) -> None:
-        """encoder: (N, D) -> (N, 2 Z); decoder: (..., Z) -> (..., likelihood.width)."""
+    def __init__(
+        self,
+        features: AnyFeatures,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        *,
+        latent_dim: int,
+        members: int = 1,
+        prior: Prior | None = None,
+    ) -> None:
+        """encoder: (N, E) -> (..., N, 2 Z); decoder: (..., N, K, Z) -> (..., N, K, likelihood.width)."""
         super().__init__()
         self.features = features
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
+        self.prior = Normal() if prior is None else prior
+        self.latent_dim, self.members = latent_dim, members
 
     @property
     def dtype(self) -> torch.dtype:
         """What the networks compute in."""
         return next(self.encoder.parameters()).dtype
 
-    @property
-    def latent_dim(self) -> int:
-        """Z."""
-        return next(p for p in self.decoder.parameters() if p.ndim > 1).shape[1]
-
-    def posterior(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """mu, sigma (N, Z) each, for rows t (N, D) as the networks see them."""
-        shown = t if self.features.all_active else torch.where(self.features.active, t, 0.0)
-        mu, raw = self.encoder(shown.clamp(-LARGEST_INPUT, LARGEST_INPUT)).chunk(2, dim=-1)
+    def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu, sigma (..., N, Z) each, for rows t (N, D) as the networks see them."""
+        out = self.encoder(self.features.shown(t, observed)).to(t.dtype)  # (..., N, 2 Z)
+        mu, raw = out.chunk(2, dim=-1)
         return mu, SIGMA_FLOOR + softplus(raw)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu, sigma (N, Z) each, for raw rows."""
-        return self.posterior(self.features(x).to(self.dtype))
+    def log_prob(self, t: Tensor, z: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(t_d|z_k) of each feature, (..., N, K, D), for t (N, D) and z (..., N, K, Z); 0 where not observed."""
+        h = self.decoder(z).to(t.dtype)  # (..., N, K, width)
+        log_p = self.likelihood.log_prob(t[:, None], h)
+        return log_p if observed is None else torch.where(observed[:, None], log_p, 0.0)
 
-    def decode(self, z: Tensor) -> dict[str, Tensor]:
-        """Mean, and scale where there is one, of p(x|z) in raw units, float64; (N, Z) -> (N, D) or (N, H, W, C)."""
-        h = self.decoder(z)
-        out = {"mean": self.features.to_raw(self.likelihood.mean(h))}
-        s = self.likelihood.scale(h)
+    def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu, sigma (..., N, Z) each, for raw rows."""
+        return self.posterior(self.features(x, observed).to(self.dtype), observed)
+
+    def decode(self, z: Tensor, member: Tensor | None = None) -> dict[str, Tensor]:
+        """Parameters of p(x|z) by name, in raw units, float64; z (N, Z) -> (N, D) or (N, H, W, C).
+
+        member: (N,) which member decodes each code, where there are members.
+        """
+        likelihood, h = self.likelihood, self._decoded(z)
+        out = {"mean": self.features.to_raw(self._of(likelihood.mean(h), member))}
+        s = likelihood.scale(h)
         if s is not None:
-            out["scale"] = self.features.to_raw_scale(s.expand((*h.shape[:-1], self.features.dim)))
-        return out
+            out["scale"] = self.features.to_raw_scale(self._of(s.expand((*h.shape[:-1], self.features.dim)), member))
+        for name, values in likelihood.extras(h).items():
+            out[name] = self._of(values.expand((*h.shape[:-1], values.shape[-1])), member).double()
+        return {name: out[name] for name in likelihood.parameters_in_raw_units}
 
-    def observe(self, z: Tensor, noise: Tensor) -> Tensor:
+    def observe(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> Tensor:
         """x ~ p(x|z) in raw units, float64, from standard normals (N, D, 2)."""
-        return self.features.to_raw(self.likelihood.observe(self.decoder(z), noise))
+        drawn = self.likelihood.observe(self._decoded(z), noise[:, None])  # (..., N, 1, D)
+        return self.features.to_raw(self._of(drawn, member))
 
-    def bound(self, x: Tensor, eps: Tensor) -> Bound:
-        """The bound of raw rows for draws eps (N, K, Z).
+    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+        """The bound of raw rows for draws eps (N, K, Z), over the observed features of each row.
 
         elbo         = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
         log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x)       Burda et al. (2016)
         """
-        t = self.features(x).to(self.dtype)  # (N, D)
-        mu, sigma = self.posterior(t)  # each (N, Z)
-        z = mu[:, None] + sigma[:, None] * eps  # (N, K, Z)
-        per_feature = self.likelihood.log_prob(t[:, None], self.decoder(z))  # (N, K, D)
-        jacobian = self.features.log_jacobian()  # (D,)
-        log_p_x = per_feature.sum(-1).double() + jacobian.sum()  # (N, K)
-        kl = kl_divergence(mu.double(), sigma.double())  # (N,)
-        log_ratio = log_prior_ratio(mu.double(), sigma.double(), eps.double())  # (N, K)
-        log_likelihood = log_p_x.mean(-1)  # (N,)
-        return Bound(
+        exact = self.features(x, observed)  # (N, D), float64 for columns
+        t = exact.to(self.dtype)
+        mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
+        z = mu[..., None, :] + sigma[..., None, :] * eps  # (..., N, K, Z)
+        per_feature = self.log_prob(t, z, observed)  # (..., N, K, D)
+        jacobian = self.features.log_jacobian(exact)  # (D,) or (N, D)
+        if observed is not None:
+            jacobian = torch.where(observed, jacobian, 0.0)
+        log_p_x = per_feature.sum(-1).double() + jacobian.sum(-1)[..., None]  # (..., N, K)
+        kl, log_ratio = self._against_prior(mu.double(), sigma.double(), eps.double())  # (..., N), (..., N, K)
+        log_likelihood = log_p_x.mean(-1)  # (..., N)
+        bound = Bound(
             elbo=log_likelihood - kl,  # E_q[log p(x|z)] - KL(q||p)
             log_likelihood=log_likelihood,
             kl=kl,
             log_evidence=log_mean_exp(log_p_x + log_ratio),
-            feature_log_likelihood=per_feature.mean(1).double() + jacobian,
+            feature_log_likelihood=per_feature.mean(-2).double() + jacobian,
         )
+        return bound if self.members == 1 else mixture(bound)
+
+    def member_weights(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Tensor:
+        """q(m|x) proportional to exp(ELBO_m), (M, N): which member a row is likely from."""
+        t = self.features(x, observed).to(self.dtype)
+        mu, sigma = self.posterior(t, observed)
+        z = mu[..., None, :] + sigma[..., None, :] * eps
+        log_p_x = self.log_prob(t, z, observed).sum(-1).double().mean(-1)  # (M, N); the Jacobian is common to all
+        kl, _ = self._against_prior(mu.double(), sigma.double(), eps.double())
+        return torch.softmax(log_p_x - kl, dim=0)
+
+    def _against_prior(self, mu: Tensor, sigma: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """KL(q(z|x) || p(z)) and log p(z_k) - log q(z_k|x)."""
+        z = mu[..., None, :] + sigma[..., None, :] * eps
+        return self.prior.kl(mu, sigma, z, eps), self.prior.log_ratio(sigma, z, eps)
+
+    def _decoded(self, z: Tensor) -> Tensor:
+        """h (..., N, 1, width) of codes (N, Z)."""
+        return self.decoder(z[:, None]).to(z.dtype)
+
+    def _of(self, values: Tensor, member: Tensor | None) -> Tensor:
+        """(N, ...) of the member asked for, of values (M, N, 1, ...); without members (N, 1, ...)."""
+        if self.members == 1:
+            return values.squeeze(-2)
+        assert member is not None
+        n, width = values.shape[1], values.shape[-1]
+        return values.squeeze(-2).gather(0, member.view(1, -1, 1).expand(1, n, width))[0]
 
 
-def log_prior_ratio(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
-    """log p(z_k) - log q(z_k|x) = sum_j [ (eps_kj^2 - z_kj^2) / 2 + log sigma_j ], (N, K)."""
-    z = mu[:, None] + sigma[:, None] * eps  # (N, K, Z)
-    return (0.5 * (eps * eps - z * z) + sigma[:, None].log()).sum(-1)
+def mixture(members: Bound) -> Bound:
+    """The bound of the equally weighted mixture of M densities, from theirs, (M, N) each.
+
+    q(m|x) proportional to exp(ELBO_m);  log_likelihood = sum_m q_m ll_m;  kl = sum_m q_m kl_m + KL(q || 1/M), so that
+    elbo = log_likelihood - kl = log (1/M) sum_m exp(ELBO_m).
+    """
+    count = members.elbo.shape[0]
+    log_q = torch.log_softmax(members.elbo, dim=0)  # (M, N)
+    q = log_q.exp()
+    log_likelihood = (q * members.log_likelihood).sum(0)
+    kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)
+    return Bound(
+        elbo=log_likelihood - kl,
+        log_likelihood=log_likelihood,
+        kl=kl,
+        log_evidence=log_mean_exp(members.log_evidence.transpose(0, 1)),
+        feature_log_likelihood=(q[..., None] * members.feature_log_likelihood).sum(0),
+    )

@@ -48,7 +48,7 @@ def _rebuilt(one: Case, rows: Rows, a: Array) -> Case:
 
 def _exported(vae: VAE, rows: Rows, z: int) -> dict[str, Array]:
     x = torch.from_numpy(rows.x)
-    graph = export_graph(vae, "elbo", graph_inputs(vae, x[:3], z, 2, 0)["elbo"])
+    graph = export_graph(vae, "elbo", graph_inputs(vae, x[:3], 2, 0)["elbo"])
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     names = [out.name for out in graph.outputs]
     eps = standard_eps(4, z, len(x)).numpy()

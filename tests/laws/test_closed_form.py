@@ -65,6 +65,7 @@ def make(w: Array) -> Linear:
         mlp([DIM, 2 * LATENT], "relu"),
         mlp([LATENT, DIM], "relu"),
         Gaussian(S, torch.zeros(DIM), active),
+        latent_dim=LATENT,
     )
     precision = np.eye(LATENT) + w.T @ w / S**2
     gain = np.linalg.inv(precision) @ w.T / S**2
@@ -95,7 +96,7 @@ def general() -> Linear:
 
 def _by_onnx(model: Linear, eps: Array) -> dict[str, Array]:
     x = torch.from_numpy(model.x)
-    graph = export_graph(model.vae, "elbo", graph_inputs(model.vae, x[:3], LATENT, 2, 0)["elbo"])
+    graph = export_graph(model.vae, "elbo", graph_inputs(model.vae, x[:3], 2, 0)["elbo"])
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     names = [out.name for out in graph.outputs]
     feeds = {"x": model.x, "eps": np.ascontiguousarray(eps, dtype=np.float32)}

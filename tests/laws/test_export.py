@@ -7,36 +7,37 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.training.models import KINDS, case
+from tests.training.models import KINDS, case, far
 from training.export import double, evaluate, export_graph, graph_inputs
-from training.features import Standardize
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_onnx_is_torch_on_rows_near_and_far(kind: str) -> None:
     one = case(kind)
-    x = one.x[:12].clone()
-    if isinstance(one.vae.features, Standardize):
-        x[0] += 50 * one.vae.features.scale
-        x[1], x[2] = 1e300, -1.7e308
-    feeds = graph_inputs(one.vae, x, one.latent_dim, num_samples=5, seed=3)["surprise"]
-    graph = export_graph(one.vae, "surprise", graph_inputs(one.vae, x[:3], one.latent_dim, 2, 0)["surprise"])
+    x = torch.cat([one.x[3:12], far(one)])
+    if not one.rows.is_image and "real" in one.rows.kinds:
+        real = torch.tensor([kind == "real" for kind in one.rows.kinds])
+        x[0] += torch.where(real, 50 * torch.from_numpy(np.nanstd(one.rows.x, axis=0)), 0.0)
+    feeds = graph_inputs(one.vae, x, num_samples=5, seed=3)["surprise"]
+    graph = export_graph(one.vae, "surprise", graph_inputs(one.vae, x[:3], 2, 0)["surprise"])
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     names = [out.name for out in graph.outputs]
     got = dict(zip(names, session.run(names, {name: a.numpy() for name, a in feeds.items()}), strict=True))
     want = evaluate(double(one.vae), "surprise", feeds)
     for name in names:
         exact = want[name].numpy()
-        dim = 1 if name == "feature_log_likelihood" else one.vae.features.dim
+        size = np.maximum(1 if name == "feature_log_likelihood" else one.vae.features.dim, np.abs(exact))
+        if one.vae.members > 1:  # which member a row is from hangs on differences of ELBOs, whose rounding is relative
+            size = np.maximum(size, np.abs(want["elbo"].numpy()).reshape(-1, *[1] * (exact.ndim - 1)))
         assert np.isfinite(got[name]).all()
-        assert (np.abs(got[name] - exact) <= 1e-4 * np.maximum(dim, np.abs(exact))).all(), name
+        assert (np.abs(got[name] - exact) <= 1e-4 * size).all(), name
 
 
 def test_graphs_are_free_of_paths_and_of_operators_of_other_domains() -> None:
     import onnx
 
     one = case("gaussian, a constant column")
-    graph = export_graph(one.vae, "elbo", graph_inputs(one.vae, one.x[:3], one.latent_dim, 2, 0)["elbo"])
+    graph = export_graph(one.vae, "elbo", graph_inputs(one.vae, one.x[:3], 2, 0)["elbo"])
     model = onnx.load_from_string(graph.data)
     assert {node.domain for node in model.graph.node} == {""}
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
@@ -46,12 +47,12 @@ def test_graphs_are_free_of_paths_and_of_operators_of_other_domains() -> None:
 
 def test_the_same_model_exports_to_the_same_bytes() -> None:
     one = case("bernoulli, columns")
-    feeds = graph_inputs(one.vae, one.x[:3], one.latent_dim, 2, 0)["encode"]
+    feeds = graph_inputs(one.vae, one.x[:3], 2, 0)["encode"]
     assert export_graph(one.vae, "encode", feeds) == export_graph(one.vae, "encode", feeds)
 
 
 def test_tracing_leaves_torch_as_it_was() -> None:
     state = torch.random.get_rng_state()
     one = case("bernoulli, columns")
-    export_graph(one.vae, "prior", graph_inputs(one.vae, one.x[:3], one.latent_dim, 2, 0)["prior"])
+    export_graph(one.vae, "prior", graph_inputs(one.vae, one.x[:3], 2, 0)["prior"])
     assert torch.equal(torch.random.get_rng_state(), state)

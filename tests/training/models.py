@@ -10,9 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from training import build
+from training.batch import Seen
 from training.config import Config, make_config
 from training.data import Rows
+from training.export import observed_rows
+from training.prior import Aggregate
 from training.vae import VAE
+from vaekit.bundle.manifest import Kind
 
 TABLE = "table"
 
@@ -31,7 +35,7 @@ class Case:
 
     @property
     def latent_dim(self) -> int:
-        return build.dimension(self.config, self.rows)
+        return self.vae.latent_dim
 
 
 def table(n: int = 40, seed: int = 0, constant: bool = False) -> Rows:
@@ -48,12 +52,64 @@ def table(n: int = 40, seed: int = 0, constant: bool = False) -> Rows:
 def bits(n: int = 40, seed: int = 0) -> Rows:
     """Columns of 0 and 1, (n, 6)."""
     x = (np.random.default_rng(seed).random((n, 6)) < 0.3).astype(np.float64)
-    return Rows(x, tuple(f"b{d}" for d in range(6)), np.zeros(n, dtype=bool))
+    return Rows(x, tuple(f"b{d}" for d in range(6)), np.zeros(n, dtype=bool), kinds=("binary",) * 6)
+
+
+def grades(n: int = 40, seed: int = 0) -> Rows:
+    """Columns of shares between 0 and 1, (n, 4)."""
+    x = np.random.default_rng(seed).beta(0.7, 2.0, (n, 4))
+    return Rows(x, tuple(f"g{d}" for d in range(4)), np.zeros(n, dtype=bool), kinds=("fraction",) * 4)
+
+
+def counts(n: int = 40, seed: int = 0) -> Rows:
+    """Columns of counts, of some and of thousands, (n, 3)."""
+    x = np.random.default_rng(seed).poisson([2.0, 40.0, 5000.0], (n, 3)).astype(np.float64)
+    return Rows(x, tuple(f"n{d}" for d in range(3)), np.zeros(n, dtype=bool), kinds=("count",) * 3)
+
+
+def levels(n: int = 40, seed: int = 0) -> Rows:
+    """Columns of two and of four levels, (n, 2)."""
+    x = np.random.default_rng(seed).integers(0, [2, 4], (n, 2)).astype(np.float64)
+    names: tuple[tuple[str, ...] | None, ...] = (("no", "yes"), ("a", "b", "c", "d"))
+    return Rows(x, ("l0", "l1"), np.zeros(n, dtype=bool), kinds=("category",) * 2, levels=names)
+
+
+MIXED: tuple[Kind, ...] = ("real", "category", "count", "positive", "binary", "fraction", "real")
+
+
+def mixed(n: int = 40, seed: int = 0, missing: bool = False) -> Rows:
+    """A column of every kind and one more that is real, (n, 7); with empty cells in three of them where asked."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal(n)
+    x = np.stack(
+        [
+            1e4 + 50 * (z + 0.3 * rng.standard_normal(n)),
+            rng.integers(0, 3, n),
+            rng.poisson(np.exp(1 + z)),
+            np.exp(2 * z + rng.standard_normal(n)),
+            z + rng.standard_normal(n) > 0,
+            1 / (1 + np.exp(-z)),
+            1e-3 * rng.standard_normal(n),
+        ],
+        axis=1,
+    ).astype(np.float64)
+    may = [missing and d in (1, 3, 6) for d in range(7)]
+    if missing:
+        x[:, may] = np.where(rng.random((n, 3)) < 0.3, np.nan, x[:, may])
+    names = tuple(f"m{d}" for d in range(7))
+    known = tuple(("red", "green", "blue") if kind == "category" else None for kind in MIXED)
+    return Rows(x, names, np.zeros(n, dtype=bool), kinds=MIXED, levels=known, may_be_missing=tuple(may))
 
 
 def pictures(n: int = 40, seed: int = 0, channels: int = 1) -> Rows:
     """Grey or coloured noise, (n, 4, 3, channels)."""
     x = np.random.default_rng(seed).integers(0, 256, (n, 4, 3, channels), dtype=np.uint8)
+    return Rows(x, (), np.zeros(n, dtype=bool))
+
+
+def big(n: int = 6) -> Rows:
+    """Coloured pictures of an odd size that convolutions take, (n, 9, 8, 3)."""
+    x = np.random.default_rng(0).integers(0, 256, (n, 9, 8, 3), dtype=np.uint8)
     return Rows(x, (), np.zeros(n, dtype=bool))
 
 
@@ -63,12 +119,48 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
     "gaussian, one scale": (table, ['likelihood.scale="shared"']),
     "gaussian, a fixed scale": (table, ["likelihood.scale=0.5"]),
     "gaussian, a constant column": (lambda: table(constant=True), []),
+    "gaussian, counts": (counts, []),
+    "gaussian, pictures": (lambda: pictures(channels=3), ["network.output='tanh'", "network.scaling='symmetric'"]),
+    "student_t": (table, ['likelihood.name="student_t"']),
+    "laplace, a scale for each feature": (table, ['likelihood.name="laplace"', 'likelihood.scale="feature"']),
+    "laplace, pictures": (
+        pictures,
+        ['likelihood.name="laplace"', "network.scaling='unit'", "network.output='sigmoid'"],
+    ),
     "bernoulli, columns": (bits, ['likelihood.name="bernoulli"']),
     "bernoulli, grey pictures": (pictures, ['likelihood.name="bernoulli"', 'likelihood.binarize="threshold"']),
+    "bernoulli, dithered pictures": (pictures, ['likelihood.name="bernoulli"', 'likelihood.binarize="dynamic"']),
     "bernoulli, colour": (
         lambda: pictures(channels=3),
         ['likelihood.name="bernoulli"', 'likelihood.binarize="threshold"'],
     ),
+    "continuous_bernoulli, columns": (grades, ['likelihood.name="continuous_bernoulli"']),
+    "continuous_bernoulli, pictures": (pictures, ['likelihood.name="continuous_bernoulli"']),
+    "discretized_logistic, counts": (counts, ['likelihood.name="discretized_logistic"']),
+    "discretized_logistic, pictures": (
+        pictures,
+        ['likelihood.name="discretized_logistic"', "likelihood.components=3"],
+    ),
+    "categorical": (levels, ['likelihood.name="categorical"']),
+    "mixed": (mixed, ['likelihood.name="mixed"', 'likelihood.real="student_t"']),
+    "mixed, missing cells": (lambda: mixed(missing=True), ['likelihood.name="mixed"']),
+    "conv": (big, ["network.name='conv'", "network.channels=[4, 6]", 'likelihood.name="gaussian"']),
+    "resnet": (
+        big,
+        ["network.name='resnet'", "network.channels=[4]", "network.blocks=1", 'likelihood.name="discretized_logistic"'],
+    ),
+    "residual, layer norm": (table, ["network.hidden=[6, 6]", "network.residual=true", "network.layer_norm=true"]),
+    "members": (table, ["network.members=3"]),
+    "members, mixed, missing cells": (
+        lambda: mixed(missing=True),
+        ['likelihood.name="mixed"', "network.members=2", "network.layer_norm=true"],
+    ),
+    "members, student_t, a scale for each feature": (
+        table,
+        ['likelihood.name="student_t"', 'likelihood.scale="feature"', "network.members=2"],
+    ),
+    "aggregate prior": (table, ['prior.name="aggregate"', "prior.components=12"]),
+    "aggregate prior, members": (table, ['prior.name="aggregate"', "prior.components=7", "network.members=2"]),
 }
 
 
@@ -83,7 +175,37 @@ def case(kind: str, *more: str) -> Case:
     with torch.no_grad():
         for p in vae.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=generator))
+    if isinstance(vae.prior, Aggregate):
+        vae.prior.refresh(vae, seen(vae, rows.x))
     return Case(config, rows, vae.eval())
+
+
+def far(one: Case) -> torch.Tensor:
+    """A few rows as they come, and rows at the ends of what each kind of column takes."""
+    if one.rows.is_image:
+        edges = [np.zeros_like(one.rows.x[0]), np.full_like(one.rows.x[0], 255)]
+        return torch.from_numpy(np.concatenate([one.rows.x[:3], edges]))
+    ends: dict[Kind, list[float]] = {
+        "real": [1e300, -1.7e308, 5e-324],
+        "positive": [1e300, 5e-324, 1.0],
+        "count": [2.0**53, 0.0, 1.0],
+        "fraction": [1.0, 0.0, 5e-324],
+        "binary": [1.0, 0.0, 1.0],
+        "category": [1.0, 0.0, 1.0],
+    }
+    columns = [ends[kind] for kind in one.rows.kinds]
+    return torch.from_numpy(np.concatenate([one.rows.x[:3], np.array(columns).T]))
+
+
+def seen(vae: VAE, x: NDArray[Any]) -> Seen:
+    """Rows as the networks see them."""
+    raw, observed = raw_rows(vae, torch.from_numpy(x))
+    return Seen(vae.features(raw, observed).to(vae.dtype), observed)
+
+
+def raw_rows(vae: VAE, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """x and which cells are observed, as the graphs take them."""
+    return observed_rows(x) if vae.features.may_be_missing else (x, None)
 
 
 def standard_eps(k: int, z: int, n: int, seed: int = 0) -> torch.Tensor:

@@ -1,0 +1,66 @@
+"""A trained VAE -> what the manifest says of its input, likelihood and prior. Knows names, not numbers."""
+
+from __future__ import annotations
+
+from training.build import family
+from training.config import Config
+from training.data import Rows
+from training.features import Binarize, Standardize
+from training.likelihoods import Mixed
+from training.prior import Aggregate
+from training.vae import VAE
+from vaekit.bundle.manifest import Column, Constant, ImageSpec, Likelihood, Prior, VectorSpec
+
+SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that likelihood.scale is for
+
+
+def input_spec(rows: Rows, config: Config, vae: VAE) -> VectorSpec | ImageSpec:
+    """What the model takes."""
+    if rows.is_image:
+        height, width, channels = rows.x.shape[1:]
+        two_valued = config.likelihood.name == "bernoulli" and config.likelihood.binarize == "none"
+        return ImageSpec(height=height, width=width, channels=channels, two_valued=two_valued)
+    columns = [
+        Column(name=name, kind=kind, levels=levels, may_be_missing=may, constant=_constant(vae, d))
+        for d, (name, kind, levels, may) in enumerate(
+            zip(rows.columns, rows.kinds, rows.levels, rows.may_be_missing, strict=True)
+        )
+    ]
+    return VectorSpec(columns=tuple(columns))
+
+
+def _constant(vae: VAE, d: int) -> Constant | None:
+    features = vae.features
+    if not isinstance(features, Standardize) or features.active[d]:
+        return None
+    return Constant(value=float(features.loc[d]), scale=float(features.scale[d]))
+
+
+def likelihood_spec(rows: Rows, config: Config, vae: VAE) -> Likelihood:
+    """What p(x|z) is, and what its number is of."""
+    settings, features = config.likelihood, vae.features
+    mass = not bool(features.density.any())
+    scaled = settings.name in SCALED
+    of_bins = settings.name == "discretized_logistic" or (
+        settings.name == "mixed" and settings.count == "discretized_logistic" and "count" in rows.kinds
+    )
+    binarized = isinstance(features, Binarize)
+    cut = features.threshold[0].item() if isinstance(features, Binarize) and settings.binarize == "threshold" else None
+    return Likelihood(
+        name=settings.name,
+        parameters=vae.likelihood.parameters_in_raw_units,
+        columns=tuple(family(config, kind) for kind in rows.kinds) if isinstance(vae.likelihood, Mixed) else None,
+        scale=(settings.scale if isinstance(settings.scale, str) else "fixed") if scaled else None,
+        components=settings.components if of_bins else None,
+        mass=mass,
+        binarize=settings.binarize if settings.name == "bernoulli" else None,
+        threshold=cut,
+        bits_per_dim_of=("binarised pixels" if binarized else "pixels") if rows.is_image and mass else None,
+    )
+
+
+def prior_spec(vae: VAE) -> Prior:
+    """What p(z) is."""
+    if isinstance(vae.prior, Aggregate):
+        return Prior(name="aggregate", components=vae.prior.row.numel())
+    return Prior()
