@@ -88,7 +88,7 @@ def test_members_travel_with_their_codes_and_the_answer_is_an_array(sent):
 
 
 def test_codes_that_are_no_numbers_are_not_taken_for_missing_cells(client, transport):
-    with pytest.raises(InputError, match="row 0: .*not JSON compliant"):
+    with pytest.raises(InputError, match=r"row 0: .*not JSON compliant"):
         client.decode([[NAN]])
     assert transport.request is None
 
