@@ -76,7 +76,7 @@ class Aggregate(nn.Module):
         self._is_filled = False  # filled, as Python knows it: no wait for a device in a step
 
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they are
+        super()._load_from_state_dict(*args, **kwargs)
         self._is_filled = bool(self.filled)
 
     @torch.no_grad()

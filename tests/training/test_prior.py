@@ -1,0 +1,112 @@
+"""The aggregated posterior as a prior: a density, whose components are training rows, less a row's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import distributions
+
+from tests.training.models import as_array, case, seen, standard_eps
+from training.export import double
+from training.prior import Aggregate, Normal
+from training.publish import base_draws
+from vaekit.bundle import default_eps
+
+KINDS = ["aggregate prior", "aggregate prior, members"]
+
+
+def _aggregate(kind: str) -> tuple[Aggregate, torch.Tensor]:
+    """A prior of which every member's first two codes are near, and a code for each of 5 rows, (..., 5, 2, Z)."""
+    one = case(kind)
+    assert isinstance(one.vae.prior, Aggregate)
+    shape = (5, 2, one.latent_dim) if one.vae.members == 1 else (one.vae.members, 5, 2, one.latent_dim)
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return one.vae.prior, z
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_mean_of_the_posteriors_of_its_rows(kind: str) -> None:
+    one = case(kind)
+    prior, z = _aggregate(kind)
+    mu, sigma = one.vae.posterior(seen(one.vae, one.rows.x[prior.row.numpy()]).t)
+    each = distributions.Normal(mu[..., None, None, :, :].double(), sigma[..., None, None, :, :].double())
+    want = torch.logsumexp(each.log_prob(z[..., None, :]).sum(-1), -1) - np.log(len(prior.row))
+    np.testing.assert_allclose(as_array(prior.log_prob(z)), as_array(want), rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rows_own_code_is_left_out(kind: str) -> None:
+    prior, z = _aggregate(kind)
+    own = torch.tensor([int(prior.row[0]), int(prior.row[3]), -1, int(prior.row[0]), -1])
+    got = prior.log_prob(z, own)
+    for n, row in enumerate(own.tolist()):
+        kept = prior.row != row
+        less = Aggregate(prior.row[kept], z.shape[-1], 1 if prior.mu.ndim == 2 else prior.mu.shape[0])
+        less.mu, less.sigma = prior.mu[..., kept, :], prior.sigma[..., kept, :]
+        want = less.log_prob(z)
+        np.testing.assert_allclose(as_array(got[..., n, :]), as_array(want[..., n, :]), rtol=1e-12)
+
+
+def test_a_code_on_top_of_its_own_component_gains_nothing_from_it() -> None:
+    prior, z = _aggregate(KINDS[0])
+    z[0] = prior.mu[0]
+    with_own, without = prior.log_prob(z)[0], prior.log_prob(z, torch.tensor([int(prior.row[0]), -1, -1, -1, -1]))[0]
+    assert (with_own > without).all()
+
+
+def test_it_integrates_to_one() -> None:
+    prior = Aggregate(torch.arange(3), 1)
+    prior.mu.copy_(torch.tensor([[-1.0], [0.5], [4.0]]))
+    prior.sigma.copy_(torch.tensor([[0.3], [1.0], [0.05]]))
+    grid = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    density = prior.log_prob(grid[:, None, None]).exp().squeeze(-1)
+    assert float(torch.trapezoid(density, grid)) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_samples_are_draws_of_it() -> None:
+    prior, _ = _aggregate(KINDS[0])
+    n = 40_000
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(n, prior.mu.shape[-1], generator=generator, dtype=torch.float64)
+    z = prior.sample(noise, torch.rand(n, generator=generator))
+    mean = prior.mu.mean(0)
+    variance = (prior.sigma**2 + prior.mu**2).mean(0) - mean**2
+    assert ((z.mean(0) - mean).abs() <= 5 * (variance / n).sqrt()).all()
+    assert ((z.var(0) / variance - 1).abs() <= 0.1).all()
+
+
+def test_members_draw_from_components_of_their_own() -> None:
+    prior, _ = _aggregate(KINDS[1])
+    count = len(prior.row)
+    choice = (torch.arange(count) + 0.5).repeat(2) / count
+    member = torch.tensor([0, 1]).repeat_interleave(count)
+    noise = torch.zeros(2 * count, prior.mu.shape[-1], dtype=torch.float64)
+    assert torch.equal(prior.sample(noise, choice, member), prior.mu.flatten(0, 1))
+
+
+def test_before_it_has_components_it_is_the_standard_normal() -> None:
+    prior, normal = Aggregate(torch.arange(4), 2), Normal()
+    mu, sigma = torch.randn(2, 3, 2).unbind(0)[0], torch.rand(3, 2) + 0.1
+    eps = torch.randn(3, 5, 2)
+    z = mu[:, None] + sigma[:, None] * eps
+    assert torch.equal(prior.kl(mu, sigma, z, eps), normal.kl(mu, sigma, z, eps))
+    assert torch.equal(prior.log_ratio(sigma, z, eps), normal.log_ratio(sigma, z, eps))
+
+
+def test_a_loaded_state_is_as_filled_as_it_was() -> None:
+    prior, z = _aggregate(KINDS[0])
+    again = Aggregate(torch.zeros_like(prior.row), z.shape[-1])
+    again.load_state_dict(prior.state_dict())
+    mu, sigma, eps = torch.zeros(5, 3, dtype=torch.float64), torch.ones(5, 3, dtype=torch.float64), z
+    assert torch.equal(again.kl(mu, sigma, z, eps), prior.kl(mu, sigma, z, eps))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [2, 7, 16])
+def test_log_evidence_is_never_below_the_elbo_on_any_draws(kind: str, k: int) -> None:
+    one = case(kind)
+    eps = torch.from_numpy(default_eps(base_draws(one.latent_dim, 64, 0), k)).expand(len(one.rows.x), -1, -1)
+    for draws in (eps, standard_eps(k, one.latent_dim, len(one.rows.x)).double()):
+        bound = double(one.vae).bound(one.x, draws)
+        assert (bound.log_evidence - bound.elbo >= -1e-9 * (1 + bound.elbo.abs())).all()
