@@ -8,7 +8,7 @@ arguments without a warning; these forms use plain operations where a graph is b
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ _DILOGARITHM = (
     0.896828414299, -0.0858981977591, 0.0137664003162, -0.00271560364704, 0.000600518716339, -0.000142742480275,
     3.51755455981e-05, -9.1126951474e-06, 3.00734331738e-06, -8.26566537203e-07,
 )  # fmt: skip  # a table of numbers
-_NODES = tuple(
+GAUSS_LEGENDRE = tuple(
     zip(
         (0.1193095930416, 0.3306046932331, 0.4662347571016),
         (0.4679139345727, 0.3607615730481, 0.1713244923792),
@@ -152,7 +152,7 @@ def log_ndtr(x: Tensor) -> Tensor:
 def _mean_over_bin(w: Tensor, cw: Tensor) -> Tensor:
     """Mean over |u| < 1/2 of exp(-c w u - (w u)^2 / 2) for w, c w <= 1, by quadrature with six nodes."""
     total = torch.zeros_like(cw)
-    for u, weight in _NODES:
+    for u, weight in GAUSS_LEGENDRE:
         total = total + weight * 0.5 * torch.exp(-0.5 * (w * u) ** 2) * (torch.exp(cw * u) + torch.exp(-cw * u))
     return total
 
@@ -170,8 +170,8 @@ def log_logistic_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Ten
 
 def log_normal_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Tensor:
     """log of a standard normal's mass on [c - w/2, c + w/2]; `below` and `above` mark bins open on that side."""
-    if torch.compiler.is_exporting():
-        return _normal_mass(c, w, below, above)[0]
+    if torch.compiler.is_exporting() or not torch.is_grad_enabled():
+        return _log_mass(_bin(c, w, below, above))
     return _LogNormalMass.apply(c, w, below, above)
 
 
@@ -183,26 +183,40 @@ class _LogNormalMass(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Tensor:
-        log_p, d_c, d_w = _normal_mass(c, w, below, above)
-        ctx.save_for_backward(d_c, d_w)
+        part = _bin(c, w, below, above)
+        log_p = _log_mass(part)
+        ctx.save_for_backward(*_slopes(part, log_p))
         ctx.shapes = c.shape, w.shape
         return log_p
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        d_c, d_w = ctx.saved_tensors
-        to_c, to_w = ctx.shapes
-        return (grad * d_c).sum_to_size(to_c), (grad * d_w).sum_to_size(to_w), None, None
+        to_c, to_w = ctx.saved_tensors
+        c_shape, w_shape = ctx.shapes
+        return (grads[0] * to_c).sum_to_size(c_shape), (grads[0] * to_w).sum_to_size(w_shape), None, None
 
 
-def _normal_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log p, d log p / dc and d log p / dw, with p the mass between a and b, mirrored so that a + b >= 0.
+class _Bin(NamedTuple):
+    """What is between a and b, mirrored so that a + b >= 0 (`flip` says where), and which form its mass p takes.
 
-    narrow   b - a < 1 and (b^2 - a^2) / 2 < 1:  p = w phi(c) A,  A = the mean of exp(-c w u - (w u)^2 / 2), |u| < 1/2
-    tail     0 <= a:   p = phi(a) (R(a) - exp(-c w) R(b)),  c w = (b^2 - a^2) / 2
-    central  a < 0:    p = 1 - (1 - Phi(-a)) - (1 - Phi(b))
+    narrow   b - a < 1 and c w < 1:  p = w phi(c) A,  A = the mean of exp(-c w u - (w u)^2 / 2) over |u| < 1/2
+    tail     0 <= a:                 p = phi(a) g,  g = R(a) - exp(-c w) R(b)
+    central  a < 0:                  p = 1 - q,  q = 1 - Phi(-a) + 1 - Phi(b)
     """
+
+    c: Tensor
+    w: Tensor
+    cw: Tensor  # c w = (b^2 - a^2) / 2
+    log_phi_a: Tensor
+    flip: Tensor
+    narrow: Tensor
+    tail: Tensor
+    share: Tensor  # A
+    g: Tensor
+    q: Tensor
+
+
+def _bin(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> _Bin:
     low = torch.where(below, -OPEN, c - 0.5 * w)
     high = torch.where(above, OPEN, c + 0.5 * w)
     flip = low + high < 0
@@ -210,20 +224,27 @@ def _normal_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> tuple[Te
     wide = below | above
     w = torch.where(wide, OPEN, w)
     cw = torch.where(wide, 0.5 * (a + b), c.abs()) * w
-    narrow, tail = (w < 1.0) & (cw < 1.0), a >= 0
+    narrow = (w < 1.0) & (cw < 1.0)
+    tail = (a >= 0) & ~narrow
+    share = _mean_over_bin(torch.where(narrow, w, 1.0), torch.where(narrow, cw, 0.0))
+    log_phi_a, log_phi_b = -0.5 * a * a - HALF_LOG_2PI, -0.5 * b * b - HALF_LOG_2PI
+    r_a, r_b = mills(a.abs()), mills(b.abs())
+    g = torch.where(tail, r_a - torch.exp(-cw) * r_b, 1.0)
+    q = torch.where(tail | narrow, 0.0, r_a * torch.exp(log_phi_a) + r_b * torch.exp(log_phi_b))
+    return _Bin(c, w, cw, log_phi_a, flip, narrow, tail, share, g, q)
 
-    w_n, cw_n = torch.where(narrow, w, 1.0), torch.where(narrow, cw, 0.0)
-    share = _mean_over_bin(w_n, cw_n)  # A
-    log_narrow = w_n.log() - 0.5 * c * c - HALF_LOG_2PI + share.log()
 
-    r_a, r_b, fade = mills(a.abs()), mills(b), torch.exp(-cw)
-    log_phi_a = -0.5 * a * a - HALF_LOG_2PI
-    g = torch.where(tail & ~narrow, r_a - fade * r_b, 1.0)  # p / phi(a)
-    outside = r_a * torch.exp(log_phi_a) + r_b * torch.exp(-0.5 * b * b - HALF_LOG_2PI)
-    log_central = log1p(-torch.where(tail | narrow, 0.0, outside))
-    log_p = torch.where(narrow, log_narrow, torch.where(tail, log_phi_a + g.log(), log_central))
+def _log_mass(p: _Bin) -> Tensor:
+    """log p by the form that its bin takes."""
+    narrow = torch.where(p.narrow, p.w, 1.0).log() - 0.5 * p.c * p.c - HALF_LOG_2PI + p.share.log()
+    return torch.where(p.narrow, narrow, torch.where(p.tail, p.log_phi_a + p.g.log(), log1p(-p.q)))
 
-    ratio = torch.where(tail, 1.0 / g, torch.exp(torch.where(tail, 0.0, log_phi_a - log_central)))  # phi(a) / p
-    ratio = torch.where(narrow, torch.exp(0.5 * cw_n - 0.125 * w_n * w_n) / (w_n * share), ratio)
-    d_c = ratio * torch.where(flip, -1.0, 1.0) * torch.expm1(-cw)
-    return log_p, d_c, 0.5 * ratio * (1.0 + fade)
+
+def _slopes(p: _Bin, log_p: Tensor) -> tuple[Tensor, Tensor]:
+    """d log p / dc and d log p / dw, by phi(a) / p and phi(b) = phi(a) exp(-c w)."""
+    cw = torch.where(p.narrow, p.cw, 0.0)
+    narrow = torch.exp(0.5 * cw - 0.125 * p.w * p.w) / (p.w * p.share)  # phi(a) / p
+    central = torch.exp(torch.where(p.tail | p.narrow, 0.0, p.log_phi_a - log_p))
+    ratio = torch.where(p.narrow, narrow, torch.where(p.tail, 1.0 / p.g, central))
+    to_c = ratio * torch.expm1(-p.cw)
+    return torch.where(p.flip, -to_c, to_c), 0.5 * ratio * (1.0 + torch.exp(-p.cw))

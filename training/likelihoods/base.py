@@ -17,13 +17,15 @@ LARGEST_RESIDUAL = 1e9  # residuals, in scales, are cut here, so that every fini
 
 
 class Head(Protocol):
-    """The decoder's last layer, or the part of it that one likelihood reads; members lead."""
+    """The decoder's last layer, or the part of it that one likelihood reads."""
 
-    @property
-    def weight(self) -> Tensor: ...  # (..., out, in)
+    def zero_rows(self, rows: slice, value: float | Tensor) -> None:
+        """Let these outputs be `value` whatever z is."""
+        ...
 
-    @property
-    def bias(self) -> Tensor: ...  # (..., out)
+    def set_bias(self, rows: slice, value: float | Tensor) -> None:
+        """Let these outputs start around `value`."""
+        ...
 
 
 class Likelihood(nn.Module):
@@ -93,10 +95,3 @@ class Scale(nn.Module):
 def parameter_shape(size: int, members: int | None) -> tuple[int, ...]:
     """Shape of a learned parameter that is not the network's: (size,), or (M, 1, 1, size) against (M, N, K, D)."""
     return (size,) if members is None else (members, 1, 1, size)
-
-
-def start_at(head: Head, rows: slice, values: Tensor | float) -> None:
-    """Let these outputs be `values` whatever z is; members lead."""
-    with torch.no_grad():
-        head.weight[..., rows, :] = 0.0
-        head.bias[..., rows] = torch.as_tensor(values, dtype=head.bias.dtype, device=head.bias.device)

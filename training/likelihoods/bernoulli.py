@@ -67,8 +67,8 @@ class ContinuousBernoulli(Likelihood):
         small, w, e = _split(h)
         v = w * w
         near = 0.5 + w / 12.0 * (1.0 - v / 60.0 * (1.0 - v / 42.0 * (1.0 - v / 40.0 * (1.0 - v * 10.0 / 396.0))))
-        far = 1.0 / -expm1(-e) - 1.0 / e  # of |l|; 1 minus it of -|l|
-        return torch.where(small, near, torch.where(h > 0, far, 1.0 - far))
+        far = 1.0 / e - torch.exp(-e) / -expm1(-e)  # of -|l|; 1 minus it of |l|
+        return torch.where(small, near, torch.where(h > 0, 1.0 - far, far))
 
     def deviation(self, h: Tensor) -> Tensor:
         """sqrt( 1/l^2 - 1 / (4 sinh(l/2)^2) )."""
@@ -76,7 +76,7 @@ class ContinuousBernoulli(Likelihood):
         v = w * w
         near = 1.0 / 12.0 - v / 240.0 + v * v / 6048.0 - v**3 / 172800.0 + v**4 / 5322240.0
         q = torch.exp(-e)
-        far = 1.0 / (e * e) - q / (1.0 - q) ** 2
+        far = 1.0 / (e * e) - q / expm1(-e) ** 2
         return torch.sqrt(torch.where(small, near, far))
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from training.functional import (
+    GAUSS_LEGENDRE,
     log_logistic_mass,
     log_ndtr,
     log_normal_mass,
@@ -16,7 +15,7 @@ from training.functional import (
     softplus_integral,
     softplus_inverse,
 )
-from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale, start_at
+from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale
 from training.likelihoods.location_scale import OUTPUTS, log_normal
 
 LEAST_SCALE = 1e-3  # of a bin: all the mass is in one bin long before, and float32 still tells where a bin ends
@@ -77,7 +76,7 @@ class BinnedGaussian(Likelihood):
     def initialize(self, head: Head) -> None:
         """Start at s = 1."""
         if self.spread.from_network:
-            start_at(head, slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
+            head.zero_rows(slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
 
     def mean(self, h: Tensor) -> Tensor:
         m = self.output(h[..., : self.dim])
@@ -121,16 +120,17 @@ class DiscretizedLogistic(Likelihood):
         self.all_active = bool(active.all())
 
     def initialize(self, head: Head) -> None:
-        """Spread the components over the grid, or over (-2, 2), where standardised counts stand, if it has no top."""
-        low = torch.where(self.grid.highest.isfinite(), self.grid.lowest, -2.0)
-        high = torch.where(self.grid.highest.isfinite(), self.grid.highest, 2.0)
+        """Spread the components over the grid; of one without a top, over where standardised counts stand."""
+        ended = self.grid.highest.isfinite()
+        low = torch.where(ended, self.grid.lowest, self.grid.lowest.clamp(min=-2.0))
+        high = torch.where(ended, self.grid.highest, low + 4.0)
         each = (high - low) / self.components  # (D,)
         place = torch.arange(self.components)[:, None] + 0.5
         size = self.components * self.dim
-        start_at(head, slice(size), 0.0)
-        start_at(head, slice(size, 2 * size), (low + each * place).flatten())
-        raw = torch.tensor([softplus_inverse(max(float(s), 1e-6)) for s in 0.5 * each])
-        start_at(head, slice(2 * size, 3 * size), raw.repeat(self.components))
+        head.zero_rows(slice(size), 0.0)
+        head.set_bias(slice(size, 2 * size), (low + each * place).flatten())
+        raw = torch.tensor([softplus_inverse(max(float(s), 1e-6)) for s in 0.3 * each])
+        head.zero_rows(slice(2 * size, 3 * size), raw.repeat(self.components))
 
     def _components(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log w, m and s of the components, (..., C, D) each."""
@@ -148,10 +148,8 @@ class DiscretizedLogistic(Likelihood):
         """Mean and variance of the mixture cut at the ends of the grid."""
         log_w, m, s = self._components(h)
         w = log_w.exp()
-        shift, square = _cut_moments((m - self.grid.lowest) / s, (self.grid.highest - m) / s)
-        mean = m + s * shift  # (..., C, D)
+        mean, within = _cut_moments(m, s, self.grid.lowest, self.grid.highest)  # (..., C, D) each
         total = (w * mean).sum(-2)
-        within = (s * s * (square - shift * shift)).clamp(min=0.0)
         variance = (w * (within + (mean - total.unsqueeze(-2)) ** 2)).sum(-2)
         return total, variance
 
@@ -170,20 +168,38 @@ class DiscretizedLogistic(Likelihood):
         index = (normal_cdf(noise[..., 0]).unsqueeze(-2) > reached).long().sum(-2, keepdim=True)
         n = noise[..., 1]
         logit = log_ndtr(n) - log_ndtr(-n)
-        index = index.expand(*m.shape[:-2], 1, self.dim)
-        x = self.grid.snap(torch.gather(m, -2, index).squeeze(-2) + torch.gather(s, -2, index).squeeze(-2) * logit)
+        index, _ = torch.broadcast_tensors(index, m[..., :1, :])
+        m, s = (torch.gather(each.expand(*index.shape[:-2], -1, -1), -2, index).squeeze(-2) for each in (m, s))
+        x = self.grid.snap(m + s * logit)
         return x if self.all_active else torch.where(self.active, x, noise[..., 0])
 
 
-def _cut_moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """E[y] and E[y^2] of a standard logistic cut to [-a, b].
+def _cut_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a logistic cut to [lowest, highest].
 
-    E[y] = softplus(-a) - softplus(-b),  E[y^2] = 2 H(a) + 2 H(b),  H(b) = int_0^b u F(-u) du
+    About r, the place in that range nearest to m, so that nothing large cancels: with y = (x - r) / s,
+    d = (m - r) / s, a = (r - lowest) / s and b = (highest - r) / s
+        E[y] = I(b, d) - I(a, -d),  E[y^2] = 2 J(b, d) + 2 J(a, -d)
     """
-    a, b = a.clamp(max=FAR), b.clamp(max=FAR)
-    return softplus(-a) - softplus(-b), 2.0 * (_half_square(a) + _half_square(b))
+    r = torch.minimum(torch.maximum(m, lowest), highest)
+    d, a, b = (m - r) / s, (r - lowest) / s, (highest - r) / s
+    (first_b, second_b), (first_a, second_a) = _to(b, d), _to(a, -d)
+    shift = first_b - first_a
+    return r + s * shift, (s * s * (2.0 * (second_b + second_a) - shift * shift)).clamp(min=0.0)
 
 
-def _half_square(b: Tensor) -> Tensor:
-    """H(b) = -b softplus(-b) + G(0) - G(-b), with G(y) the integral of softplus up to y and G(0) = pi^2 / 12."""
-    return -b * softplus(-b) + math.pi**2 / 12.0 - softplus_integral(-b)
+def _to(b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """I = int_0^b F(d - v) dv = softplus(d) - softplus(d - b),  J = int_0^b v F(d - v) dv; b = 0 where d > 0.
+
+    J = G(d) - G(d - b) - b softplus(d - b), G the integral of softplus; by quadrature below b = 1, where these cancel.
+    """
+    short = b < 1.0
+    near, far = torch.where(short, b, 0.0), torch.where(short, 1.0, b.clamp(max=FAR))
+    first, second = torch.zeros_like(d), torch.zeros_like(d)
+    for u, weight in GAUSS_LEGENDRE:
+        for v in (0.5 - u, 0.5 + u):
+            above = 0.5 * weight * torch.sigmoid(d - near * v)
+            first, second = first + near * above, second + near * near * v * above
+    rest = softplus(d - far)
+    long = softplus_integral(d) - softplus_integral(d - far) - far * rest
+    return torch.where(short, first, softplus(d) - rest), torch.where(short, second, long)

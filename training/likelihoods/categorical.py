@@ -23,6 +23,7 @@ class Categorical(Likelihood):
 
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
+        self.levels = levels
         self.dim, self.width, self.most = len(levels), sum(levels), max(levels)
         counts = torch.tensor(levels)
         first = torch.cumsum(counts, 0) - counts
@@ -43,16 +44,17 @@ class Categorical(Likelihood):
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         log_p = self._log_probabilities(h)
-        index = t.long().expand(log_p.shape[:-1]).unsqueeze(-1)
-        return torch.gather(log_p, -1, index).squeeze(-1)
+        index, _ = torch.broadcast_tensors(t.long(), log_p[..., 0])
+        return torch.gather(log_p.expand(*index.shape, self.most), -1, index.unsqueeze(-1)).squeeze(-1)
 
     def mean(self, h: Tensor) -> Tensor:
         return self._log_probabilities(h).argmax(-1).to(h.dtype)
 
     def deviation(self, h: Tensor) -> Tensor:
-        """sqrt(p (1 - p)) of the most probable level."""
-        p = self._log_probabilities(h).exp().amax(-1)
-        return torch.sqrt(p * (1.0 - p))
+        """sqrt(p (1 - p)) of the most probable level, 1 - p summed over the others."""
+        p = self._log_probabilities(h).exp()
+        best = torch.arange(self.most, device=h.device) == p.argmax(-1, keepdim=True)
+        return torch.sqrt(torch.where(best, p, 0.0).sum(-1) * torch.where(best, 0.0, p).sum(-1))
 
     def scale(self, h: Tensor) -> None:  # noqa: ARG002  a likelihood without a scale answers the same call
         return None

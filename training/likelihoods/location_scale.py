@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from training.functional import HALF_LOG_2PI, expm1, log1p, log_ndtr, normal_cdf, softplus_inverse
-from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale, parameter_shape, start_at
+from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale, parameter_shape
 
-OUTPUTS = {"linear": lambda m: m, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+OUTPUTS = {"linear": torch.nn.Identity(), "tanh": torch.nn.Tanh(), "sigmoid": torch.nn.Sigmoid()}
 LEAST_DF = 2.1  # the standard deviation exists, and is at most sqrt(21) scales
 LARGEST_DF = 1e6  # a normal, to every purpose
 DF_START = 10.0
@@ -30,7 +30,6 @@ class LocationScale(Likelihood):
     """
 
     active: Tensor  # (D,) bool
-    per_scale = 1.0  # standard deviation of f
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class LocationScale(Likelihood):
     def initialize(self, head: Head) -> None:
         """Start at s = 1: where the data stand after standardisation."""
         if self.spread.from_network:
-            start_at(head, slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
+            head.zero_rows(slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
 
     def mean(self, h: Tensor) -> Tensor:
         m = self.output(h[..., : self.dim])

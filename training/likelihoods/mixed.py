@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,8 +15,18 @@ from training.likelihoods.base import Head, Likelihood
 class _Rows(NamedTuple):
     """The outputs of a head that one part reads."""
 
-    weight: Tensor
-    bias: Tensor
+    head: Head
+    start: int
+
+    def zero_rows(self, rows: slice, value: float | Tensor) -> None:
+        self.head.zero_rows(self._moved(rows), value)
+
+    def set_bias(self, rows: slice, value: float | Tensor) -> None:
+        self.head.set_bias(self._moved(rows), value)
+
+    def _moved(self, rows: slice) -> slice:
+        first, stop, _ = rows.indices(sys.maxsize)
+        return slice(self.start + first, self.start + stop)
 
 
 class Mixed(Likelihood):
@@ -60,8 +71,7 @@ class Mixed(Likelihood):
     def initialize(self, head: Head) -> None:
         at = 0
         for part, width in zip(self._likelihoods(), self.widths, strict=True):
-            rows = slice(at, at + width)
-            part.initialize(_Rows(head.weight[..., rows, :], head.bias[..., rows]))
+            part.initialize(_Rows(head, at))
             at += width
 
     def freeze(self) -> None:
