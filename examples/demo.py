@@ -84,7 +84,7 @@ def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     from training.config import Config
 
     config = Config.model_validate(manifest.provenance.config)
-    data = load(config.data)
+    data = load(config.data, config.likelihood, config.training.seed)
     parts = split(data, config.data, config.training.seed)
     index = np.r_[parts.test, parts.anomalies]
     return data.x[index], data.anomaly[index]

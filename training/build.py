@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training import networks
+from training import kinds, networks
 from training.columns import Statistics
 from training.config import LOCATION_SCALE, Config
-from training.data import Rows
 from training.features import AnyFeatures, Binarize, Pixels, Standardize
 from training.likelihoods import (
     Bernoulli,
@@ -28,6 +27,7 @@ from training.likelihoods import (
     StudentT,
 )
 from training.prior import Aggregate, Normal, Prior
+from training.rows import Rows
 from training.vae import VAE
 from vaekit.bundle.manifest import Kind, LikelihoodName
 from vaekit.errors import ConfigError, InputError
@@ -35,16 +35,6 @@ from vaekit.errors import ConfigError, InputError
 ROUNDING = 12.0**-0.5  # standard deviation of a value rounded to a grid of gap 1
 LEVELS = 255  # of a pixel, above 0
 FAMILIES: dict[str, type[LocationScale]] = {"gaussian": Gaussian, "student_t": StudentT, "laplace": Laplace}
-TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {
-    "gaussian": ("real", "positive", "count"),
-    "student_t": ("real", "positive"),
-    "laplace": ("real", "positive"),
-    "bernoulli": ("binary",),
-    "continuous_bernoulli": ("fraction",),
-    "discretized_logistic": ("count",),
-    "categorical": ("category",),
-    "mixed": ("real", "positive", "count", "fraction", "binary", "category"),
-}
 
 
 def check(rows: Rows, config: Config) -> None:
@@ -61,13 +51,9 @@ def check(rows: Rows, config: Config) -> None:
         return _check_range(rows, likelihood.binarize)
     if rows.is_image:
         return _check_pictures(rows, config)
-    for name, kind in zip(rows.columns, rows.kinds, strict=True):
-        if kind not in TAKES[likelihood.name]:
-            takes = ", ".join(TAKES[likelihood.name])
-            raise ConfigError(
-                f"likelihood.name: {likelihood.name!r} takes columns that are {takes}, and {name!r} is {kind}: set "
-                f"data.kinds.{name}, or take 'mixed'"
-            )
+    refused = next(kinds.impossible(dict(zip(rows.columns, rows.kinds, strict=True)), likelihood), None)
+    if refused is not None:
+        raise ConfigError(refused)
     return None
 
 
@@ -75,9 +61,9 @@ def _check_range(rows: Rows, binarize: str) -> None:
     high = LEVELS if rows.is_image else 1
     if any(rows.may_be_missing):
         raise ConfigError(f"likelihood.binarize: {binarize!r} takes no missing cells: set data.missing = 'refuse'")
-    outside = (rows.x < 0) | (rows.x > high)
-    if outside.any():
-        where, value = _first(rows, outside)
+    outside = rows.first(lambda x: (x < 0) | (x > high))
+    if outside is not None:
+        where, value = _cell(rows, outside)
         raise InputError(f"{where}: {value} is not between 0 and {high}, the range that is made two-valued")
 
 
@@ -87,9 +73,9 @@ def _check_pictures(rows: Rows, config: Config) -> None:
         raise ConfigError(f"likelihood.name: {name!r} is for columns; pictures take any other")
     if name != "bernoulli":
         return
-    grey = (rows.x != 0) & (rows.x != LEVELS)
-    if grey.any():
-        where, value = _first(rows, grey)
+    grey = rows.first(lambda x: (x != 0) & (x != LEVELS))
+    if grey is not None:
+        where, value = _cell(rows, grey)
         raise InputError(
             f"{where}: {value} is neither 0 nor {LEVELS}, and bernoulli is one of two values: set likelihood.binarize "
             "= 'threshold' or 'dynamic', or take likelihood.name = 'discretized_logistic', 'gaussian' or "
@@ -97,9 +83,9 @@ def _check_pictures(rows: Rows, config: Config) -> None:
         )
 
 
-def _first(rows: Rows, bad: NDArray[np.bool_]) -> tuple[str, Any]:
-    """Where the first such cell is, and what it holds."""
-    row, *place = (int(i) for i in np.argwhere(bad)[0])
+def _cell(rows: Rows, at: tuple[int, ...]) -> tuple[str, Any]:
+    """Where a cell is, in words, and what it holds."""
+    row, *place = at
     what = f"pixel {tuple(place)}" if rows.is_image else f"feature {rows.columns[place[0]]!r}"
     return f"row {row}, {what}", rows.x[(row, *place)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
+from training import kinds
 from training.sections import Data, Draws, Likelihood, Network, Objective, Prior, Section, Training
 from vaekit.bundle.manifest import Name
 from vaekit.errors import ConfigError
@@ -48,10 +49,13 @@ def _impossible(config: Config) -> Iterator[str]:
     network, likelihood, objective = config.network, config.likelihood, config.objective
     if network.members > 1 and network.name != "mlp":
         yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
+    if network.name != "mlp" and Path(config.data.source).suffix.lower() in (".csv", ".parquet"):
+        yield f"network.name = {network.name!r} is for pictures, and {config.data.source} holds columns: take 'mlp'"
     if network.output != "linear" and likelihood.name not in LOCATION_SCALE:
         yield f"network.output = {network.output!r} bounds a mean, which likelihood.name = {likelihood.name!r} has not"
     if likelihood.binarize != "none" and likelihood.name != "bernoulli":
         yield f"likelihood.binarize = {likelihood.binarize!r} is for 'bernoulli', not {likelihood.name!r}"
+    yield from kinds.impossible(config.data.kinds, likelihood)
     if config.prior.name == "aggregate" and objective.free_bits:
         yield "objective.free_bits counts the KL of each latent dimension, which prior.name = 'aggregate' has not"
     if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:

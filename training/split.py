@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Rows
+from training.rows import Rows
 from training.sections import Data
 from vaekit.errors import InputError
 
@@ -26,16 +26,21 @@ ASSUMPTIONS = {
 
 @dataclass(frozen=True)
 class Parts:
-    """Row numbers of each part; anomalies are in none of the four, and are tested apart."""
+    """Row numbers of each part; anomalies are in none of the four, and are tested apart.
+
+    Of streamed rows they are the numbers of those that are held.
+    """
 
     train: NDArray[np.intp]
     validation: NDArray[np.intp]
     calibration: NDArray[np.intp]
     test: NDArray[np.intp]
     anomalies: NDArray[np.intp]
+    counts: dict[str, int] = field(default_factory=dict)  # rows of each part, where not all are held
 
     def sizes(self) -> dict[str, int]:
-        return {name: len(getattr(self, name)) for name in (*PARTS, "anomalies")}
+        """Rows of each part."""
+        return self.counts or {name: len(getattr(self, name)) for name in (*PARTS, "anomalies")}
 
 
 def split(rows: Rows, config: Data, seed: int) -> Parts:
@@ -44,6 +49,8 @@ def split(rows: Rows, config: Data, seed: int) -> Parts:
     Raises:
         InputError: too few normal rows, or too few groups, for every part to get one.
     """
+    if rows.streamed is not None:
+        return Parts(**rows.streamed.held, counts=rows.streamed.counts)  # dealt out while they were read
     normal = np.flatnonzero(~rows.anomaly)
     if len(normal) < FEWEST:
         raise InputError(f"too few rows: {len(normal)} normal ones, at least {FEWEST} are needed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -97,8 +98,8 @@ def test_built_in_sets_are_what_they_say() -> None:
     [
         ("a,b\n1,2\n3,\n", "row 1, feature 'b': missing value"),
         ("a,b\n1,2\n3,inf\n", "row 1, feature 'b': not finite: inf"),
-        ("a,b\n1,2\n3,n/a!\n", "row 0, feature 'b': not a number: '2'"),
-        ("a,b\n1,true\n3,false\n", "feature 'b': not a number"),
+        ("a,b\n1,2\n3,n/a!\n", "bad.csv': row 1, feature 'b': not a number: 'n/a!'"),
+        ("a,b\n1,true\n3,false\n", "row 0, feature 'b': not a number: True"),
         ("a,b\n1,2\n3\n", "Expected 2 columns"),
     ],
 )
@@ -160,12 +161,37 @@ def test_the_digest_changes_with_any_cell() -> None:
     assert rows.digest() != Rows(other, ("a", "b", "c"), LABEL).digest()
 
 
-def test_inference_leaves_text_out_and_says_so(tmp_path: Path) -> None:
-    (tmp_path / "Pump 7.csv").write_text("when,load\nmonday,1\ntuesday,2\n")
+def inferred(tmp_path: Path, text: str) -> tuple[dict[str, Any], str]:
+    (tmp_path / "Pump 7.csv").write_text(text)
     tree, remarks = infer(str(tmp_path / "Pump 7.csv"))
-    assert tree["name"] == "pump-7"
-    assert tree["data"]["exclude"] == ["when"]
-    assert "when" in remarks[0]
+    assert tree.pop("name") == "pump-7"
+    assert tree["data"].pop("source").endswith("Pump 7.csv")
+    return tree, "\n".join(remarks)
+
+
+def test_inference_takes_text_and_bits_into_a_mixed_model(tmp_path: Path) -> None:
+    tree, said = inferred(tmp_path, "when,load,on,open\nmonday,1.5,0,true\ntuesday,2,1,false\n")
+    assert tree == {"data": {}, "likelihood": {"name": "mixed"}}
+    assert "category: when; binary: on, open" in said
+
+
+def test_inference_leaves_names_dates_and_empty_columns_out_and_says_so(tmp_path: Path) -> None:
+    lines = [f"pump {i},2020-01-{i + 1:02d},{i / 2},\n" for i in range(24)]
+    tree, said = inferred(tmp_path, "who,when,load,note\n" + "".join(lines))
+    assert tree == {"data": {"exclude": ["who", "when", "note"]}}
+    for line in ("dates: when", "without a single value: note", "1000 levels: who"):
+        assert line in said
+
+
+def test_inference_marginalises_empty_cells_and_says_so(tmp_path: Path) -> None:
+    tree, said = inferred(tmp_path, "a,b\n1,2\n,3\n")
+    assert tree == {"data": {"missing": "marginalise"}}
+    assert "empty cells are left out of the ELBO (data.missing = 'marginalise'): a" in said
+
+
+def test_inference_takes_bits_alone_as_bernoulli(tmp_path: Path) -> None:
+    assert inferred(tmp_path, "a,b\n1,0\n0,1\n")[0]["likelihood"] == {"name": "bernoulli"}
+    assert inferred(tmp_path, "a,b\n1.5,7\n2,8\n")[0] == {"data": {}}
 
 
 def test_inference_binarises_grey_pictures_alone(tmp_path: Path) -> None:
