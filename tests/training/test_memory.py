@@ -1,0 +1,65 @@
+"""More members than memory are refused, with how many fit; a run that fits is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import memory
+from training.config import Config, make_config
+from vaekit.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+def _config(members: int, *more: str) -> Config:
+    tree = {"name": "m", "data": {"source": "x"}, "network": {"members": members, "hidden": [1000]}}
+    return make_config(tree, list(more))
+
+
+def test_what_fits_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda _: 10**9)
+    memory.check_memory(_config(8), CPU, 30, 60)
+
+
+def test_a_refusal_names_how_many_fit_and_so_many_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda _: 10**9)
+    with pytest.raises(
+        ConfigError, match=r"network\.members: 5000 need about .* GB .* 1 GB are free on cpu"
+    ) as refused:
+        memory.check_memory(_config(5000), CPU, 30, 60)
+    found = re.search(r"(\d+) fit", str(refused.value))
+    assert found is not None
+    memory.check_memory(_config(int(found[1])), CPU, 30, 60)
+    with pytest.raises(ConfigError):
+        memory.check_memory(_config(int(found[1]) + 1), CPU, 30, 60)
+
+
+def test_accumulation_saves_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda _: 10**9)
+    with pytest.raises(ConfigError):
+        memory.check_memory(_config(1, "training.batch_size=65536"), CPU, 30, 60)
+    memory.check_memory(_config(1, "training.batch_size=65536", "training.accumulate=64"), CPU, 30, 60)
+
+
+def test_the_estimate_is_no_more_than_a_trained_model_holds_in_weights() -> None:
+    """Against the parameters that the networks really have, 6 copies of each."""
+    from tests.training.models import case
+
+    one = case("members", "network.hidden=[500]")
+    real = memory.COPIES * memory.BYTES * sum(p.numel() for p in one.vae.parameters())
+    weights_alone = make_config(one.config.model_dump(), ["training.batch_size=1"])
+    guess = 3 * memory._of_a_member(weights_alone, 5, 10)
+    assert real <= guess <= 1.5 * real
+
+
+def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available(CPU) == 2_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available(CPU) > 2_000_000
