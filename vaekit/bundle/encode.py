@@ -158,7 +158,7 @@ def _column(values: list[Any], column: Column) -> NDArray[np.float64]:
 
 
 def _categories(values: list[Any], column: Column) -> NDArray[np.float64]:
-    known: dict[Any, float] = {**level_indices(column), **({None: np.nan} if column.may_be_missing else {})}
+    known: dict[Any, float] = {**level_indices(column), **({None: np.nan, "": np.nan} if column.may_be_missing else {})}
     if set(map(type, values)) <= _NAMES:
         with suppress(KeyError):
             return np.array([known[value] for value in values], dtype=np.float64)
@@ -170,7 +170,7 @@ def _level(i: int, cell: Any, column: Column) -> float:
     index = level_index(cell, column)
     if index is not None:
         return index
-    if cell is None or (isinstance(cell, float | np.floating) and np.isnan(cell)):
+    if cell is None or cell == "" or (isinstance(cell, float | np.floating) and np.isnan(cell)):
         if column.may_be_missing:
             return np.nan
         raise InputError(f"row {i}, feature {column.name!r}: missing")

@@ -67,4 +67,6 @@ def _report(summary: Summary) -> None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:
         typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
+    if summary.unknown:
+        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has as many observed columns")
     typer.echo(f"written to {summary.output}")

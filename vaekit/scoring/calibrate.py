@@ -7,18 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, Manifest, publish
 from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
-from vaekit.runtime import Model
+from vaekit.runtime import Elbo, Model
 from vaekit.scoring.score import Progress, rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 
 OUTDATED = ("false_alarm_rate", "detection_rate")  # metrics that were measured with the old p-values
+
+_EMPTY = np.empty(0)
+_NONE = Elbo(_EMPTY, _EMPTY, _EMPTY, _EMPTY)
 
 
 def publish_calibration(
@@ -50,7 +52,7 @@ def publish_calibration(
     root = _root(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     scores = _scores(model, data, wanted, batch_rows, progress)
-    held_out = {k: Calibration.of(scores[k]) for k in wanted}
+    held_out = {k: Calibration.of(scores[k].score, scores[k].observed_count) for k in wanted}
     n = held_out[wanted[0]].n
     calibration, content = calibration_file(
         held_out,
@@ -69,19 +71,19 @@ def _root(model: Model) -> Path:
 
 def _scores(
     model: Model, data: Path, wanted: Sequence[int], batch_rows: int | None, progress: Progress | None
-) -> dict[int, NDArray[np.float64]]:
+) -> dict[int, Elbo]:
     for k in wanted:
         model.draws(k)  # refuses a K out of range before anything is read
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
     rows = rows_of(source, model.spec)
-    parts: dict[int, list[NDArray[np.float64]]] = {k: [] for k in wanted}
+    parts: dict[int, list[Elbo]] = {k: [] for k in wanted}
     for piece in source.pieces():
         _, x = rows.take(piece)
         for k in wanted:
-            parts[k].append(model.elbo(x, num_samples=k).score)
+            parts[k].append(model.elbo(x, num_samples=k))
         if progress is not None:
             progress(source.done(), source.size, source.unit)
-    return {k: np.concatenate(scores) if scores else np.empty(0) for k, scores in parts.items()}
+    return {k: Elbo.concatenate(scores or [_NONE]) for k, scores in parts.items()}
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, n: int) -> Manifest:

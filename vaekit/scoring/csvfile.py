@@ -31,7 +31,7 @@ _FIELDS = re.compile(rf"(?:{_FIELD},)*+{_FIELD}[\r\n]*+")
 class CsvSource:
     """One CSV file."""
 
-    text = True
+    text, indices = True, False
     unit: Literal["rows", "bytes"] = "bytes"
 
     def __init__(self, path: Path, batch_rows: int) -> None:

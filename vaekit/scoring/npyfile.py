@@ -18,12 +18,12 @@ _KEPT = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64
 
 
 class _Array:
-    text = False
+    text, indices = False, True
     unit: Literal["rows", "bytes"] = "rows"
 
     def __init__(self, path: Path, batch_rows: int) -> None:
         self.path = path
-        self._array = _mapped(path)
+        self._array = mapped(path)
         self.size = len(self._array) if self._array.ndim else 0
         self._batch_rows = batch_rows
         self._done = 0
@@ -83,7 +83,12 @@ class ImageSource(_Array):
             yield Piece(start, table, part.reshape(-1, *self._shape))
 
 
-def _mapped(path: Path) -> NDArray[Any]:
+def mapped(path: Path) -> NDArray[Any]:
+    """One array of numbers or texts, memory-mapped.
+
+    Raises:
+        InputError: a file that is no such array.
+    """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as exc:

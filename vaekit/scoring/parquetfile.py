@@ -24,7 +24,7 @@ class ParquetSource:
     Folders named `key=value` give a column to the rows under them.
     """
 
-    text = False
+    text, indices = False, False
     unit: Literal["rows", "bytes"] = "rows"
 
     def __init__(self, path: Path, batch_rows: int) -> None:

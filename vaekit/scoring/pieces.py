@@ -36,6 +36,10 @@ class Source(Protocol):
         """Whether numbers are written as text."""
 
     @property
+    def indices(self) -> bool:
+        """Whether categories are written as indices of their levels."""
+
+    @property
     def size(self) -> int:
         """The whole input, in `unit`."""
 

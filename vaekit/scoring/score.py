@@ -30,6 +30,7 @@ APPENDED = pa.schema(
         ("is_anomaly", pa.bool_()),
     ]
 )
+OBSERVED = pa.field("observed_count", pa.int64())  # where any column may be missing
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Summary:
     alpha: float
     anomalies: int | None  # rows whose p-value is at most alpha; None where there are no p-values
     reason: str | None  # why there are none
+    unknown: int = 0  # rows that have no p-value where others do, since no calibration row misses as many cells
 
     @property
     def rows_per_second(self) -> float:
@@ -50,8 +52,9 @@ class Summary:
 
     @property
     def share(self) -> float | None:
-        """Anomalies among the rows; None where there are no rows or no p-values."""
-        return None if self.anomalies is None or not self.rows else self.anomalies / self.rows
+        """Anomalies among the rows that have a p-value; None where there are none."""
+        judged = self.rows - self.unknown
+        return None if self.anomalies is None or not judged else self.anomalies / judged
 
 
 def score_file(
@@ -60,7 +63,8 @@ def score_file(
     """Score every row of an input; memory stays bounded whatever its size.
 
     The output holds the input's columns as they came (for pictures: their row numbers), and behind them those of
-    APPENDED, in nats. It replaces an older file of its name when all of it is written, and not before.
+    APPENDED, in nats, and OBSERVED where cells may be missing. It replaces an older file of its name when all of it is
+    written, and not before.
 
     Args:
         scorer: the model.
@@ -76,21 +80,23 @@ def score_file(
     ending = check_output(output, source)
     opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows)
     rows = rows_of(opened, scorer.spec)
-    schema = _extended(rows.schema)
+    appended = pa.schema([*APPENDED, *([OBSERVED] if scorer.spec.may_be_missing else [])])
+    schema = _extended(rows.schema, appended)
     check_schema(ending, schema)
-    count, anomalies = 0, 0
+    count, anomalies, unknown = 0, 0, 0
     with replacing(output) as temp, table_writer(temp, ending, schema) as writer:
         for piece in opened.pieces():
             passed, x = rows.take(piece)
             scores = scorer.score(x)
-            writer.write_batch(_joined(passed, scores, schema))
+            writer.write_batch(_joined(passed, scores, appended, schema))
             count += len(x)
             anomalies += 0 if scores.is_anomaly is None else int(scores.is_anomaly.sum())
+            unknown += 0 if scores.unknown is None else int(scores.unknown.sum())
             if progress is not None:
                 progress(opened.done(), opened.size, opened.unit)
     seconds = time.perf_counter() - began
     told = anomalies if scorer.reason is None else None
-    return Summary(output, scorer.model, count, seconds, scorer.alpha, told, scorer.reason)
+    return Summary(output, scorer.model, count, seconds, scorer.alpha, told, scorer.reason, unknown)
 
 
 def rows_of(source: Source, spec: VectorSpec | ImageSpec) -> VectorRows | ImageRows:
@@ -101,20 +107,24 @@ def rows_of(source: Source, spec: VectorSpec | ImageSpec) -> VectorRows | ImageR
     """
     if isinstance(spec, ImageSpec):
         return ImageRows(source.schema, spec)
-    return VectorRows(source.schema, spec, text=source.text)
+    return VectorRows(source.schema, spec, text=source.text, indices=source.indices)
 
 
-def _extended(schema: pa.Schema) -> pa.Schema:
-    clash = [name for name in APPENDED.names if name in set(schema.names)]
+def _extended(schema: pa.Schema, appended: pa.Schema) -> pa.Schema:
+    clash = [name for name in appended.names if name in set(schema.names)]
     if clash:
         raise InputError(f"the input has columns that scoring would append: {', '.join(map(repr, clash))}; rename them")
-    return pa.schema([*schema, *APPENDED], metadata=schema.metadata)
+    return pa.schema([*schema, *appended], metadata=schema.metadata)
 
 
-def _joined(passed: pa.RecordBatch, scores: Scores, schema: pa.Schema) -> pa.RecordBatch:
-    appended = [
-        pa.nulls(passed.num_rows, field.type) if values is None else pa.array(np.asarray(values), type=field.type)
-        for field in APPENDED
-        for values in [getattr(scores, field.name)]
-    ]
-    return pa.RecordBatch.from_arrays([*passed.columns, *appended], schema=schema)
+def _joined(passed: pa.RecordBatch, scores: Scores, appended: pa.Schema, schema: pa.Schema) -> pa.RecordBatch:
+    more = []
+    for field in appended:
+        values = getattr(scores, field.name)
+        null = scores.unknown if field.name in ("p_value", "is_anomaly") else None  # no verdict on these rows
+        more.append(
+            pa.nulls(passed.num_rows, field.type)
+            if values is None
+            else pa.array(np.asarray(values), type=field.type, mask=null, from_pandas=False)
+        )
+    return pa.RecordBatch.from_arrays([*passed.columns, *more], schema=schema)

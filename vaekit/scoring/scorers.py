@@ -27,18 +27,27 @@ TOO_LARGE = 413
 
 @dataclass(frozen=True)
 class Scores(Rows):
-    """Of each row, (n,), in nats; p_value and is_anomaly are None where the model cannot give them."""
+    """Of each row, (n,), in nats; p_value and is_anomaly are None where the model cannot give them.
+
+    A row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.
+    """
 
     elbo: Array
     log_likelihood: Array  # E_q[log p(x|z)]
     kl: Array  # KL(q(z|x) || p(z))
     p_value: Array | None  # lower is odder
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
+    observed_count: NDArray[np.int64] | None = None  # columns that are not missing; None where none may be
 
     @property
     def score(self) -> Array:
         """Negative ELBO. Higher is odder."""
         return -self.elbo
+
+    @property
+    def unknown(self) -> NDArray[np.bool_] | None:
+        """Rows without a p-value, where there are p-values."""
+        return None if self.p_value is None else np.isnan(self.p_value)
 
 
 class Scorer(Protocol):
@@ -56,7 +65,7 @@ class Scorer(Protocol):
 
     @property
     def reason(self) -> str | None:
-        """Why there are no p-values; None where there are, or where no row has been scored that would tell."""
+        """Why there are no p-values at all; None where there are, or where no row has been scored that would tell."""
 
     @property
     def batch_rows(self) -> int:
@@ -96,11 +105,12 @@ class LocalScorer:
 
     def score(self, x: NDArray[Any]) -> Scores:
         got = self._model.elbo(x, num_samples=self._num_samples)
+        count = got.observed_count
         if self._calibration is None:
-            return Scores(got.elbo, got.log_likelihood, got.kl, None, None)
-        p_value = self._calibration.p_value(got.score)
+            return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
+        p_value = self._calibration.p_value(got.score, count)
         is_anomaly = self._calibration.is_anomaly(p_value, self.alpha)
-        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly)
+        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count)
 
 
 class RemoteScorer:
@@ -170,5 +180,6 @@ class RemoteScorer:
         got = self._client.elbo(
             x, num_samples=self._num_samples, alpha=self.alpha, model=self._name, version=self._version
         )
-        self.reason = got.p_value_reason
-        return Scores(got.elbo, got.log_likelihood, got.kl, got.p_value, got.is_anomaly)
+        if got.is_anomaly is None:  # else the reason is that of single rows
+            self.reason = got.p_value_reason
+        return Scores(got.elbo, got.log_likelihood, got.kl, got.p_value, got.is_anomaly, got.observed_count)

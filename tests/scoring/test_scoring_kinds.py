@@ -1,0 +1,223 @@
+"""Columns of every kind, in every format: the same rows for the model, the same words where one is refused."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from tests.scoring.conftest import Squares, scored
+from vaekit.bundle import VectorSpec
+from vaekit.bundle.manifest import Column
+from vaekit.cli.score import _report
+from vaekit.errors import InputError
+from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
+
+SPEC = VectorSpec(
+    columns=(
+        Column(name="load"),
+        Column(name="size", kind="positive", may_be_missing=True),
+        Column(name="stops", kind="count"),
+        Column(name="on", kind="binary", may_be_missing=True),
+        Column(name="colour", kind="category", levels=("blue", "red"), may_be_missing=True),
+        Column(name="code", kind="category", levels=("1", "2.5", "x y")),
+    )
+)
+NAN = np.nan
+X = np.array([[1.5, 2, 3, 1, 1, 0], [-4, NAN, 0, NAN, NAN, 1], [0, 7, 2, 0, 0, 2.0]])
+ANY = VectorSpec(columns=(Column(name="a", may_be_missing=True), Column(name="b", may_be_missing=True)))
+
+
+@pytest.fixture
+def mixed() -> Squares:
+    return Squares(SPEC)
+
+
+def table(**instead: Any) -> pa.Table:
+    columns: dict[str, Any] = {
+        "load": [1.5, -4, 0],
+        "size": [2.0, None, 7.0],
+        "stops": [3, 0, 2],
+        "on": [1, None, 0],
+        "colour": ["red", None, "blue"],
+        "code": ["1", "2.5", "x y"],
+    }
+    return pa.table({**columns, **instead})
+
+
+TYPES = {
+    "as they are": {},
+    "dictionaries": {"colour": pa.array(["red", None, "blue"]).dictionary_encode()},
+    "large text": {"colour": pa.array(["red", None, "blue"], pa.large_string())},
+    "text views": {"colour": pa.array(["red", None, "blue"], pa.string_view())},
+    "truth": {"on": [True, None, False]},
+    "decimals": {"stops": pa.array([3, 0, 2]).cast(pa.decimal128(20, 0))},
+    "NaN": {"size": pa.array([2.0, NAN, 7.0], from_pandas=False), "on": pa.array([1, NAN, 0.0], from_pandas=False)},
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_columns_of_every_type_that_holds_them_are_the_same_rows(mixed, tmp_path, kind):
+    given = table(**TYPES[kind])
+    pq.write_table(given, tmp_path / "rows.parquet")
+    out = scored(mixed, tmp_path / "rows.parquet")
+    np.testing.assert_array_equal(mixed.rows, X)
+    for name in SPEC.names:
+        assert out[name].type == given[name].type
+    assert out["colour"].to_pylist() == ["red", None, "blue"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "cells"),
+    [
+        (("1", "2"), pa.array([2, 1, 2])),
+        (("1", "2"), pa.array([2.0, 1.0, 2.0])),
+        (("false", "true"), pa.array([True, False, True])),
+        (("2024-01-02", "2024-01-03"), pa.array([date(2024, 1, 3), date(2024, 1, 2), date(2024, 1, 3)])),
+        (
+            ("2024-01-02T00:00:00.000000", "2024-01-03T00:00:00.000000"),
+            pa.array([datetime(2024, 1, 3), datetime(2024, 1, 2), datetime(2024, 1, 3)]),
+        ),
+    ],
+    ids=["integers", "floats", "booleans", "dates", "times"],
+)
+def test_a_category_may_be_numbers_truth_or_dates(tmp_path, levels, cells):
+    scorer = Squares(VectorSpec(columns=(Column(name="a", kind="category", levels=levels),)))
+    pq.write_table(pa.table({"a": cells}), tmp_path / "rows.parquet")
+    scored(scorer, tmp_path / "rows.parquet")
+    np.testing.assert_array_equal(scorer.rows, [[1], [0], [1]])
+
+
+CSV = "load,size,stops,on,colour,code\n1.5,2,3,true,red,1.0\n-4,NA,0,,,2.50\n0,7,2,False,blue,x y\n"
+
+
+def test_a_csv_means_what_it_means_to_training_and_its_text_stays(mixed, tmp_path):
+    (tmp_path / "rows.csv").write_text(CSV)
+    out = scored(mixed, tmp_path / "rows.csv")
+    np.testing.assert_array_equal(mixed.rows, X)
+    assert out["code"].to_pylist() == ["1.0", "2.50", "x y"]
+    assert out["colour"].to_pylist() == ["red", "", "blue"]
+    assert out["size"].to_pylist() == [2.0, None, 7.0]
+    assert out["on"].to_pylist() == [1.0, None, 0.0]
+
+
+def test_a_csv_read_for_training_is_the_rows_that_are_scored(mixed, tmp_path):
+    from training.data import load
+    from training.sections import Data, Likelihood
+
+    (tmp_path / "rows.csv").write_text(CSV)
+    kinds: Any = {"size": "positive", "stops": "count", "on": "binary", "colour": "category", "code": "category"}
+    data = Data(source=str(tmp_path / "rows.csv"), kinds=kinds, missing="marginalise")
+    trained = load(data, Likelihood(name="mixed"))
+    assert trained.levels[4] == ("blue", "red")
+    scored(mixed, tmp_path / "rows.csv")
+    spec = SPEC.model_copy(
+        update={
+            "columns": tuple(
+                column.model_copy(update={"levels": levels})
+                for column, levels in zip(SPEC.columns, trained.levels, strict=True)
+            )
+        }
+    )
+    again = Squares(spec)
+    scored(again, tmp_path / "rows.csv")
+    np.testing.assert_array_equal(again.rows, trained.x)
+
+
+def test_an_array_has_indices_and_nan(mixed, tmp_path):
+    np.save(tmp_path / "rows.npy", X)
+    out = scored(mixed, tmp_path / "rows.npy")
+    np.testing.assert_array_equal(mixed.rows, X)
+    assert out["code"].to_pylist() == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "message"),
+    [
+        ("load", [1.0, None, 1.0], "row 1, feature 'load': missing"),
+        ("size", [1.0, 1.0, 0.0], "row 2, feature 'size': not above 0: 0.0"),
+        ("stops", [1.0, 0.5, -1.0], "row 1, feature 'stops': not a whole number of at least 0: 0.5"),
+        ("on", [1, 2, 0], "row 1, feature 'on': not 0 or 1: 2"),
+        ("colour", ["red", "pink", "sky"], "row 1, feature 'colour': not one of its 2 levels ('blue', 'red'): 'pink'"),
+        ("colour", [1, 2, 3], "row 0, feature 'colour': not one of its 2 levels ('blue', 'red'): 1"),
+        ("code", ["1", None, "1"], "row 1, feature 'code': missing"),
+        ("code", ["1", "NA", "1"], "row 1, feature 'code': not one of its 3 levels ('1', '2.5', 'x y'): 'NA'"),
+        ("load", ["a", "b", "c"], "feature 'load': a column of string, expected numbers"),
+        ("load", [True, True, False], "feature 'load': a column of bool, expected numbers"),
+        ("colour", [["red"]] * 3, "feature 'colour': a column of list<element: string>, expected text or numbers"),
+    ],
+)
+def test_a_cell_that_its_column_does_not_take_is_refused(mixed, refused, tmp_path, name, cells, message):
+    pq.write_table(table(**{name: cells}), tmp_path / "rows.parquet")
+    assert refused(tmp_path / "rows.parquet", mixed) == message
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (",7,2,0,red,1", "row 3, feature 'load': missing"),
+        ("NA,7,2,0,red,1", "row 3, feature 'load': not a number: 'NA'"),
+        ("1,x,2,0,red,1", "row 3, feature 'size': not a number: 'x'"),
+        ("1,7,2,yes,red,1", "row 3, feature 'on': not a number: 'yes'"),
+        ("1,7,true,0,red,1", "row 3, feature 'stops': not a number: 'true'"),
+        ("1,7,2,0,red,", "row 3, feature 'code': missing"),
+        ("1,7,2,0,Red,1", "row 3, feature 'colour': not one of its 2 levels ('blue', 'red'): 'Red'"),
+    ],
+)
+def test_a_cell_of_a_csv_is_refused_by_its_text(mixed, refused, tmp_path, row, message):
+    (tmp_path / "rows.csv").write_text(CSV + row + "\n")
+    assert refused(tmp_path / "rows.csv", mixed) == message
+
+
+@pytest.mark.parametrize("ending", ["csv", "npy"])
+def test_a_row_that_misses_every_cell_is_refused(refused, tmp_path, ending):
+    if ending == "csv":
+        (tmp_path / "rows.csv").write_text("a,b\n1,\n,\n")
+    else:
+        np.save(tmp_path / "rows.npy", [[1, NAN], [NAN, NAN]])
+    assert refused(tmp_path / f"rows.{ending}", Squares(ANY)) == "row 1: every cell is missing"
+
+
+class Some:
+    """Knows rows that have both columns alone: a row with one has no p-value."""
+
+    spec, model, alpha, reason, batch_rows = ANY, "some@1", 0.05, None, 2
+
+    def score(self, x: Any) -> Scores:
+        count = (~np.isnan(x)).sum(axis=1)
+        p_value = np.where(count == 2, np.nan_to_num(x[:, 0]), NAN)
+        zeros = np.zeros(len(x))
+        return Scores(zeros, zeros, zeros, p_value, p_value <= self.alpha, count)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_rows_without_a_p_value_have_null_for_both_and_are_counted_apart(tmp_path, capsys, ending):
+    (tmp_path / "rows.csv").write_text("a,b\n0.01,1\n0.5,\n,1\n0.5,1\n")
+    summary = score_file(Some(), tmp_path / "rows.csv", tmp_path / f"out.{ending}")
+    read = pq.read_table if ending == "parquet" else pyarrow.csv.read_csv
+    out = read(tmp_path / f"out.{ending}")
+    assert out.column_names == ["a", "b", *APPENDED.names, "observed_count"]
+    assert out["p_value"].to_pylist() == [0.01, None, None, 0.5]
+    assert out["is_anomaly"].to_pylist() == [True, None, None, False]
+    assert out["observed_count"].to_pylist() == [2, 1, 1, 2]
+    assert (summary.rows, summary.anomalies, summary.unknown, summary.share) == (4, 1, 2, 0.5)
+    _report(summary)
+    assert "2 rows have no p-value: no calibration row has as many observed columns" in capsys.readouterr().out
+
+
+def test_a_column_of_the_input_named_as_the_count_is_refused(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b,observed_count\n1,2,3\n")
+    with pytest.raises(InputError, match="would append: 'observed_count'"):
+        score_file(Some(), tmp_path / "rows.csv", tmp_path / "out.csv")
+
+
+def test_a_model_without_missing_cells_counts_none(breast_cancer, benign_rows, tmp_path: Path):
+    assert LocalScorer(breast_cancer).score(benign_rows[:2]).observed_count is None
+    np.save(tmp_path / "rows.npy", benign_rows[:2])
+    assert "observed_count" not in scored(LocalScorer(breast_cancer), tmp_path / "rows.npy").column_names
