@@ -1,0 +1,337 @@
+"""`vae evaluate`: bounds against closed forms, ranks against scikit-learn, figures against the model itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.metrics import average_precision_score, roc_auc_score
+from typer.testing import CliRunner
+
+from vaekit.cli import app
+from vaekit.errors import InputError
+from vaekit.runtime.results import Elbo
+from vaekit.scoring import COUNTS, LocalScorer, evaluate_file, evidence
+from vaekit.scoring.evaluate import _Spread
+from vaekit.scoring.evidence import estimate
+from vaekit.scoring.ranking import auroc, average_precision
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "evaluate.md").read_text()
+LABELLED = {"label": "diagnosis", "anomalies": ("malignant",)}
+
+
+class Linear:
+    """p(z) = N(0, I), p(x|z) = N(W z, s^2 I), whose log p(x) is known; q(z|x) is the posterior, twice as wide."""
+
+    def __init__(self, dim: int = 4, latent_dim: int = 2, s: float = 0.5) -> None:
+        self.w = np.random.default_rng(0).standard_normal((dim, latent_dim))
+        self.s = s
+        self.spec = SimpleNamespace(dim=dim)
+        self.manifest = SimpleNamespace(latent_dim=latent_dim, width=64)
+        self.precision = np.eye(latent_dim) + self.w.T @ self.w / s**2
+        self.sigma = 2.0 * np.sqrt(np.diag(np.linalg.inv(self.precision)))
+        self.calls: list[tuple[int, ...]] = []
+
+    def posterior_mean(self, x: Any) -> Any:
+        return x @ self.w @ np.linalg.inv(self.precision).T / self.s**2
+
+    def log_p(self, x: Any) -> Any:
+        covariance = self.w @ self.w.T + self.s**2 * np.eye(self.spec.dim)
+        return multivariate_normal(cov=covariance).logpdf(x)
+
+    def elbo(self, x: Any, *, eps: Any) -> Elbo:
+        self.calls.append(eps.shape)
+        z = self.posterior_mean(x)[:, None] + self.sigma * eps.astype(np.float64)  # (N, K, Z)
+        residual = (x[:, None] - z @ self.w.T) / self.s
+        log_p_x = (-0.5 * residual**2 - np.log(self.s) - 0.5 * np.log(2 * np.pi)).sum(-1)  # (N, K)
+        log_ratio = (0.5 * (eps**2 - z**2) + np.log(self.sigma)).sum(-1)
+        mu = self.posterior_mean(x)
+        kl = (0.5 * (mu**2 + self.sigma**2 - 1) - np.log(self.sigma)).sum(-1)
+        log_likelihood = log_p_x.mean(1)
+        log_evidence = np.logaddexp.reduce(log_p_x + log_ratio, axis=1) - np.log(eps.shape[1])
+        return Elbo(log_likelihood - kl, log_likelihood, kl, log_evidence)
+
+    def exact_elbo(self, x: Any) -> Any:
+        """log p(x) - KL(q || p(z|x))."""
+        q = np.diag(self.sigma**2)
+        gap = 0.5 * (np.trace(self.precision @ q) - len(q) - np.linalg.slogdet(self.precision @ q)[1])
+        return self.log_p(x) - gap
+
+
+def test_log_evidence_climbs_from_the_elbo_to_the_known_evidence() -> None:
+    model = Linear()
+    x = np.random.default_rng(1).standard_normal((300, 4))
+    counts = (1, 10, 100, 5000)
+    bounds = estimate(model, x, counts, seed=0)  # type: ignore[arg-type]  # a model in all that estimate asks for
+    gap = bounds.log_evidence - model.log_p(x)[:, None]  # (N, how many K)
+    error = gap.std(axis=0, ddof=1) / np.sqrt(len(x))
+    exact = model.exact_elbo(x) - model.log_p(x)
+    assert abs(gap[:, 0].mean() - exact.mean()) < 4 * error[0]  # K = 1 is the ELBO in expectation
+    assert (np.diff(gap.mean(axis=0)) > 0).all()
+    assert abs(gap[:, -1].mean()) < 4 * error[-1] + 1e-3
+    assert error[-1] < 0.01 < 0.1 < -exact.mean()  # so that the line above could fail
+    np.testing.assert_allclose(bounds.elbo, model.exact_elbo(x), atol=6 * (bounds.elbo - exact).std() / np.sqrt(5000))
+
+
+def test_calls_are_bounded_and_joined_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(1).standard_normal((7, 4))
+    whole, parts = Linear(), Linear()
+    want = estimate(whole, x, (3, 50), seed=5)  # type: ignore[arg-type]  # as above
+    monkeypatch.setattr(evidence, "call_shape", lambda _: (2, 4))
+    told: list[int] = []
+    got = estimate(parts, x, (3, 50), seed=5, tell=told.append)  # type: ignore[arg-type]  # as above
+    for name, values in want.arrays().items():
+        np.testing.assert_allclose(getattr(got, name), values, rtol=1e-12, err_msg=name)
+    assert max(n for n, _, _ in parts.calls) == 2
+    assert max(k for _, k, _ in parts.calls) == 4
+    assert told == [2, 4, 6, 7]
+
+
+def test_a_call_holds_no_more_than_the_runtime_takes() -> None:
+    from vaekit.runtime.model import MAX_ELEMENTS
+
+    for dim, width in ((30, 128), (64, 128), (784, 400), (196608, 10**6), (3, 10**8)):
+        model: Any = SimpleNamespace(spec=SimpleNamespace(dim=dim), manifest=SimpleNamespace(latent_dim=8, width=width))
+        rows, draws = evidence.call_shape(model)
+        assert min(rows, draws) >= 1
+        assert rows * draws * max(dim, width) <= max(MAX_ELEMENTS, max(dim, width))
+
+
+def test_draws_of_a_row_are_its_own_and_the_same_in_any_batch(breast_cancer, benign_rows) -> None:
+    twice = np.stack([benign_rows[0], benign_rows[0], benign_rows[1]])
+    together = estimate(breast_cancer, twice, (1, 20), seed=3)
+    alone = estimate(breast_cancer, twice[1:2], (1, 20), seed=3, first=1)
+    np.testing.assert_allclose(together.log_evidence[1], alone.log_evidence[0], rtol=1e-5)
+    assert together.log_evidence[0, 0] != together.log_evidence[1, 0]  # equal rows, draws apart
+
+
+def test_the_bundles_graph_gives_what_one_call_of_it_gives_also_above_k_max(breast_cancer, benign_rows) -> None:
+    x, k = benign_rows[:3], breast_cancer.manifest.draws.maximum + 44
+    bounds = estimate(breast_cancer, x, (1, k), seed=7)
+    rngs = [np.random.default_rng([7, n]) for n in range(3)]
+    eps = np.stack([rng.standard_normal((k, breast_cancer.manifest.latent_dim), dtype=np.float32) for rng in rngs])
+    one = breast_cancer.elbo(x, eps=eps)
+    np.testing.assert_allclose(bounds.log_evidence[:, 1], one.log_evidence, rtol=1e-5)
+    np.testing.assert_allclose(bounds.elbo, one.elbo, rtol=1e-5)
+    first = breast_cancer.elbo(x, eps=eps[:, :1])
+    np.testing.assert_allclose(bounds.log_evidence[:, 0], first.log_evidence, rtol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_ranks_are_those_of_scikit_learn_ties_included(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    normal, odd = rng.integers(0, levels, 90) / 7.0, rng.integers(levels // 4, levels + 2, 40) / 7.0
+    labels, scores = np.repeat([0, 1], [90, 40]), np.concatenate([normal, odd])
+    assert auroc(normal, odd)[0] == pytest.approx(roc_auc_score(labels, scores), rel=1e-12)
+    assert average_precision(normal, odd) == pytest.approx(average_precision_score(labels, scores), rel=1e-12)
+
+
+def test_the_standard_error_of_auroc_is_the_spread_of_auroc() -> None:
+    rng = np.random.default_rng(0)
+    found = [auroc(rng.standard_normal(60), rng.standard_normal(40) + 1.0) for _ in range(2000)]
+    areas, errors = np.array(found).T
+    assert np.sqrt(np.square(errors).mean()) == pytest.approx(areas.std(), rel=0.06)
+    assert auroc(np.zeros(1), np.ones(3)) == (1.0, None)
+
+
+def test_the_spread_of_codes_is_merged_exactly() -> None:
+    mu = np.random.default_rng(0).standard_normal((50, 2, 3)) + 100.0
+    spread = _Spread()
+    for part in (mu[:1], mu[1:30], mu[30:]):
+        spread.add(part)
+    spread.add(None)
+    variance = spread._squares / spread._n
+    np.testing.assert_allclose(variance, mu.var(axis=0), rtol=1e-12)
+
+
+def test_a_labelled_csv_gives_the_figures_of_its_normal_rows_and_its_ranks(breast_cancer, cancer_csv) -> None:
+    found = evaluate_file(breast_cancer, cancer_csv, num_samples=(1, 20), seed=1, **LABELLED)
+    table = pyarrow.csv.read_csv(cancer_csv)
+    odd = np.array(table["diagnosis"].to_pylist()) == "malignant"
+    x = np.column_stack([table[name].to_numpy() for name in breast_cancer.spec.names])
+    assert {name: len(bounds) for name, bounds in found.groups.items()} == {"normal": 357, "anomalies": 212}
+    scores = LocalScorer(breast_cancer).score(x).score
+    ranked = found.detection["score"]
+    assert ranked["auroc"].value == pytest.approx(roc_auc_score(odd, scores), rel=1e-9)
+    assert ranked["average_precision"].value == pytest.approx(average_precision_score(odd, scores), rel=1e-9)
+    evidence_20 = np.empty(len(odd))
+    evidence_20[~odd], evidence_20[odd] = (found.groups[g].log_evidence[:, 1] for g in ("normal", "anomalies"))
+    by_evidence = found.detection["-log_evidence_20"]["auroc"].value
+    assert by_evidence == pytest.approx(roc_auc_score(odd, -evidence_20), rel=1e-12)
+    figures = found.figures["normal"]
+    elbo = found.groups["normal"].elbo
+    assert figures["elbo"].value == pytest.approx(elbo.mean())
+    assert figures["elbo"].standard_error == pytest.approx(elbo.std(ddof=1) / np.sqrt(357))
+    assert figures["elbo"].value == pytest.approx(figures["log_likelihood"].value - figures["kl"].value)
+    near = breast_cancer.elbo(x[~odd]).elbo.mean()  # the published draws give another estimate of the same
+    assert abs(figures["elbo"].value - near) < figures["elbo"].standard_error
+    variance = breast_cancer.encode(x[~odd]).mu.var(axis=0)
+    assert figures["active_units"].value == (variance > 0.01).sum()
+    assert "bits_per_dim" not in figures
+
+
+def test_the_same_seed_gives_the_same_figures_in_any_pieces(breast_cancer, cancer_csv, tmp_path) -> None:
+    pq.write_table(pyarrow.csv.read_csv(cancer_csv), tmp_path / "cancer.parquet")
+    told: list[tuple[int, int, str]] = []
+    one = evaluate_file(breast_cancer, cancer_csv, num_samples=(5,), seed=1, **LABELLED)
+    two = evaluate_file(
+        breast_cancer, tmp_path / "cancer.parquet", num_samples=(5,), seed=1, batch_rows=100, **LABELLED,
+        progress=lambda *now: told.append(now),
+    )  # fmt: skip
+    for group, bounds in one.groups.items():
+        np.testing.assert_allclose(two.groups[group].log_evidence, bounds.log_evidence, rtol=1e-5)
+    assert two.figures["normal"]["active_units"] == one.figures["normal"]["active_units"]
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert told[-1] == (569, 569, "rows")
+    other = evaluate_file(breast_cancer, cancer_csv, num_samples=(5,), seed=2, **LABELLED)
+    assert other.figures["normal"]["elbo"].value != one.figures["normal"]["elbo"].value
+
+
+def test_pictures_have_bits_and_labels_from_a_file(digits, digit_images, tmp_path) -> None:
+    x = np.concatenate([digit_images[:40], 255 - digit_images[:10]])
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "odd.npy", np.repeat([False, True], [40, 10]))
+    label = str(tmp_path / "odd.npy")
+    found = evaluate_file(
+        digits, tmp_path / "x.npy", num_samples=(1, 8), label=label, anomalies=("true",), batch_rows=7
+    )
+    figures = found.figures["normal"]
+    for bits, nats in (("bits_per_dim", "elbo"), ("bits_per_dim_8", "log_evidence_8")):
+        assert figures[bits].value == pytest.approx(-figures[nats].value / (64 * np.log(2)))
+        assert figures[bits].standard_error == pytest.approx(figures[nats].standard_error / (64 * np.log(2)))
+    assert figures[bits].n == 40
+    assert found.detection["score"]["auroc"].value > 0.9  # inverted digits are odd
+
+
+def test_labels_of_any_type_mean_what_they_say(breast_cancer, cancer_csv, tmp_path) -> None:
+    table = pyarrow.csv.read_csv(cancer_csv).slice(0, 60)
+    odd = [value == "malignant" for value in table["diagnosis"].to_pylist()]
+    for kind in (pa.bool_(), pa.int8(), pa.float64(), pa.dictionary(pa.int8(), pa.string())):
+        cells = pa.array([str(int(o)) for o in odd] if pa.types.is_dictionary(kind) else odd)
+        column = cells.cast(kind) if not pa.types.is_floating(kind) else cells.cast(pa.int8()).cast(kind)
+        path = tmp_path / "x.parquet"
+        pq.write_table(table.append_column("odd", column), path)
+        wanted = "True" if pa.types.is_boolean(kind) else "1"
+        found = evaluate_file(breast_cancer, path, num_samples=(2,), label="odd", anomalies=(wanted,))
+        assert len(found.groups["anomalies"]) == sum(odd), kind
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"num_samples": ()}, "num_samples: none, expected whole numbers of at least 1"),
+        ({"num_samples": (10, 0)}, "num_samples: 0, expected whole numbers of at least 1"),
+        ({"seed": -1}, "seed: -1, expected 0 or more"),
+        ({"label": "diag"}, "label: no column 'diag'; there are 'diagnosis', 'mean radius'"),
+        ({"label": "diagnosis"}, "no row is '1', so there is nothing to rank; there is 'benign', 'malignant'"),
+        ({"label": "diagnosis", "anomalies": ("benign", "malignant")}, "every row is 'benign' or 'malignant'"),
+        ({"label": "none.npy"}, "label: none.npy: no such file"),
+        ({"label": "short.npy"}, "label: short.npy: 2 labels, but the input has at least 569 rows"),
+        ({"label": "long.npy"}, "label: long.npy: 570 labels, but the input has 569 rows"),
+        ({"label": "wide.npy"}, "label: wide.npy: shape (569, 2), expected one label a row"),
+        ({"label": "hole.npy"}, "row 3, label 'hole.npy': missing"),
+    ],
+)
+def test_what_is_refused_says_what_it_got_and_what_it_takes(
+    breast_cancer, cancer_csv, tmp_path, monkeypatch, given, said
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("short.npy", [0, 1])
+    np.save("long.npy", np.ones(570))
+    np.save("wide.npy", np.ones((569, 2)))
+    np.save("hole.npy", np.where(np.arange(569) == 3, np.nan, 1.0))
+    with pytest.raises(InputError, match=re.escape(said)):
+        evaluate_file(breast_cancer, cancer_csv, **{"num_samples": (2,), **given})
+
+
+def test_a_row_without_a_label_and_a_file_without_rows_are_refused(breast_cancer, cancer_csv, tmp_path) -> None:
+    lines = cancer_csv.read_text().splitlines()
+    (tmp_path / "empty.csv").write_text(lines[0] + "\n")
+    with pytest.raises(InputError, match=r"empty\.csv: no rows"):
+        evaluate_file(breast_cancer, tmp_path / "empty.csv", num_samples=(2,))
+    lines[4] = " " + lines[4][lines[4].index(",") :]
+    (tmp_path / "hole.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="row 3, label 'diagnosis': missing"):
+        evaluate_file(breast_cancer, tmp_path / "hole.csv", num_samples=(2,), **LABELLED)
+
+
+def vae(*words: str | Path) -> Any:
+    return CliRunner().invoke(app, ["evaluate", *map(str, words)])
+
+
+def test_the_command_writes_its_table_as_json_and_pictures(cancer_csv, models_dir, tmp_path) -> None:
+    from PIL import Image
+
+    words = ("breast-cancer", cancer_csv, "--models", models_dir, "-k", "1", "-k", "8")
+    words += ("--label", "diagnosis", "--anomaly", "malignant", "--out", tmp_path / "new" / "out")
+    shown = vae(*words)
+    assert shown.exit_code == 0, shown.output
+    files = sorted(path.name for path in (tmp_path / "new" / "out").iterdir())
+    assert files == ["evaluation.json", "evidence.png", "scores.png"]
+    text = (tmp_path / "new" / "out" / "evaluation.json").read_text()
+    tree = json.loads(text)
+    for figures in (tree["figures"]["normal"], tree["detection"]["score"]):
+        for name, figure in figures.items():
+            error = f"{figure['standard_error']:.2g}" if "standard_error" in figure else "-"
+            value = f"{figure['value']:.6g}"
+            assert re.search(rf"│ {name} +│ +{re.escape(value)} │ +{re.escape(error)} │", shown.stdout)
+    for name, alpha in (("evidence.png", 1.0), ("scores.png", 0.6)):
+        pixels = np.asarray(Image.open(tmp_path / "new" / "out" / name).convert("RGB")).astype(float)
+        for colour in ((0, 114, 178), (213, 94, 0)):  # of normal rows, of anomalies
+            seen = alpha * np.array(colour) + (1 - alpha) * 255
+            assert (np.abs(pixels - seen).sum(-1) < 12).sum() > 50, (name, colour)
+    again = vae(*words[:-2], "--json")
+    assert again.stdout == text
+
+
+def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
+    def absent(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+    monkeypatch.setattr("vaekit.scoring.evalplots.draw", absent)
+    done = vae("breast-cancer", cancer_csv, "--models", models_dir, "-k", "1", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "no pictures: matplotlib is not installed" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["evaluation.json"]
+
+
+def test_it_needs_nothing_that_trains(cancer_csv, models_dir) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from vaekit import Model
+from vaekit.scoring import evaluate_file
+with Model.load({str(models_dir / "breast-cancer")!r}) as model:
+    evaluate_file(model, Path({str(cancer_csv)!r}), num_samples=(2,), label="diagnosis", anomalies=("malignant",))
+print(*sorted({{"torch", "sklearn", "scipy", "matplotlib", "training"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("command", re.findall(r"^vae evaluate .+$", PAGE, re.MULTILINE))
+def test_every_command_of_the_page_works(command, cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
+    shutil.copytree(models_dir, tmp_path / "models")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copy(cancer_csv, tmp_path / "cancer.csv")
+    monkeypatch.chdir(tmp_path)
+    done = vae(*shlex.split(command)[2:])
+    assert done.exit_code == 0, done.output
+
+
+def test_the_page_names_the_default_counts() -> None:
+    assert f"K = {', '.join(f'{k:,}' for k in COUNTS)}" in PAGE

@@ -1,0 +1,87 @@
+"""Pictures of an evaluation: the bound by K, and the scores. Knows matplotlib, and nothing of how it was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaekit.scoring.evaluate import Evaluation
+from vaekit.scoring.writer import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00")  # apart for the colour-blind too (Okabe and Ito)
+BINS = 50
+FAR = 8.0  # times the lower half of the first group: beyond it the scale is logarithmic
+
+
+def draw(found: Evaluation, folder: Path) -> list[Path]:
+    """Write evidence.png and scores.png.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    paths = []
+    for name, figure in (("evidence.png", evidence(found)), ("scores.png", scores(found))):
+        with replacing(folder / name) as temp:
+            figure.savefig(temp, format="png")
+        paths.append(folder / name)
+    return paths
+
+
+def evidence(found: Evaluation) -> Figure:
+    """log_evidence by K with error bars of one standard error, above the ELBO; a panel for each group."""
+    figure = _figure(5.2 * len(found.groups))
+    for ax, (name, figures), colour in zip(
+        figure.subplots(1, len(found.groups), squeeze=False)[0], found.figures.items(), COLOURS, strict=False
+    ):
+        metrics = [figures[f"log_evidence_{k}"] for k in found.num_samples]
+        values, errors = [m.value for m in metrics], [m.standard_error or 0.0 for m in metrics]
+        ax.errorbar(
+            found.num_samples, values, errors, color=colour, marker="o", ms=4, capsize=3, label="log evidence, K draws"
+        )
+        elbo = figures["elbo"]
+        ax.axhline(elbo.value, color="black", lw=1, ls="--", label="ELBO")
+        error = elbo.standard_error or 0.0
+        ax.axhspan(elbo.value - error, elbo.value + error, color="black", alpha=0.1, lw=0)
+        ax.set_xscale("log")
+        ax.set(xlabel="K", ylabel="nats per row", title=f"{found.model}: {elbo.n:,} {_said(name)}")
+        ax.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def scores(found: Evaluation) -> Figure:
+    """Histogram of -ELBO by group, on a scale that shows the bulk and what lies far out."""
+    figure = _figure(6.4)
+    ax = figure.add_subplot()
+    by_group = {name: -bounds.elbo for name, bounds in found.groups.items()}
+    everything = np.concatenate(list(by_group.values()))
+    low, high = float(everything.min()), max(float(everything.max()), float(everything.min()) + 1.0)
+    middle = float(np.median(next(iter(by_group.values()))))
+    if high - middle > FAR * (middle - low + 1.0):
+        lift = 1.0 - low
+        edges = np.geomspace(1.0, high + lift, BINS + 1) - lift
+        ax.set_xscale("function", functions=(lambda s: np.log(np.maximum(s + lift, 1e-3)), lambda u: np.exp(u) - lift))
+        ax.set_xticks(sorted({float(f"{at:.2g}") for at in np.geomspace(1.0, high + lift, 7) - lift}))
+        ax.set_xlim(edges[0], edges[-1])
+    else:
+        edges = np.linspace(low, high, BINS + 1)
+    for (name, values), colour in zip(by_group.items(), COLOURS, strict=False):
+        label = f"{_said(name)} ({len(values):,})"
+        ax.hist(values, edges.tolist(), color=colour, alpha=0.6, label=label)
+    ax.set(xlabel="-ELBO, nats (higher is odder)", ylabel="rows", title=f"{found.model}: {found.data}")
+    ax.legend(fontsize=8)
+    return figure
+
+
+def _said(group: str) -> str:
+    return "normal rows" if group == "normal" else group
+
+
+def _figure(width: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, 3.8), dpi=100, layout="constrained")

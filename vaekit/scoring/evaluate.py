@@ -1,0 +1,230 @@
+"""Figures of a model on rows of a file: means with standard errors, and how it ranks anomalies. Draws no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Metric
+from vaekit.errors import InputError
+from vaekit.runtime import Model
+from vaekit.scoring.evidence import Array, Bounds, check_counts, estimate
+from vaekit.scoring.labels import Labels, open_labels
+from vaekit.scoring.pieces import Source
+from vaekit.scoring.ranking import auroc, average_precision
+from vaekit.scoring.score import Progress, rows_of
+from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.scoring.sources import open_source
+
+COUNTS = (1, 10, 100, 1000, 5000)  # K of log_evidence
+ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
+
+Figures = dict[str, Metric]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured; nats, each row with draws of its own."""
+
+    model: str  # name@version
+    data: str
+    seed: int
+    num_samples: tuple[int, ...]
+    groups: dict[str, Bounds]  # "rows", or "normal" and "anomalies"
+    figures: dict[str, Figures]  # by group
+    detection: dict[str, Figures]  # by what ranks; empty without labels
+
+    def tree(self) -> dict[str, Any]:
+        """All but the rows, for JSON."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "rows": {name: len(bounds) for name, bounds in self.groups.items()},
+            "seed": self.seed,
+            "num_samples": list(self.num_samples),
+            "figures": _dumped(self.figures),
+            "detection": _dumped(self.detection),
+        }
+
+
+def evaluate_file(
+    model: Model,
+    data: Path,
+    *,
+    num_samples: Sequence[int] = COUNTS,
+    seed: int = 0,
+    label: str | None = None,
+    anomalies: Sequence[str] = ("1",),
+    batch_rows: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a model on the rows of a file.
+
+    Draws are independent between rows and follow from the seed and a row's number: the figures are repeatable, and a
+    standard error covers rows and draws alike. Memory: a piece of rows, and 8 (3 + how many K) bytes for every row.
+
+    Args:
+        model: stays the caller's to close.
+        data: rows, in any form that scoring reads.
+        num_samples: K of log_evidence; the ELBO is over all draws of the largest.
+        seed: of the draws.
+        label: column that marks anomalies, or a .npy file of one label a row; None: the rows are all alike.
+        anomalies: values of the label that mean anomaly.
+        batch_rows: rows that are read at once.
+        progress: told how far it is.
+
+    Raises:
+        InputError: rows, labels, K or a seed that are refused, or no rows at all.
+    """
+    counts = check_counts(num_samples)
+    if seed < 0:
+        raise InputError(f"seed: {seed}, expected 0 or more")
+    source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
+    labels = None if label is None else open_labels(label, anomalies, source.schema)
+    seen = _seen(model, source, labels, counts, seed, progress)
+    if not len(seen.odd):
+        raise InputError(f"{data}: no rows")
+    groups = _groups(seen, labels, label, anomalies)
+    figures = {name: _figures(model, bounds, counts) for name, bounds in groups.items()}
+    main = next(iter(figures))
+    figures[main]["active_units"] = seen.spread.active(model)
+    detection = _detection(seen, groups, counts) if labels else {}
+    reference = f"{model.manifest.name}@{model.manifest.version}"
+    return Evaluation(reference, data.name, seed, counts, groups, figures, detection)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Every row, in order."""
+
+    bounds: Bounds
+    scores: Array  # (N,), by the published draws: what `vae score` gives; (0,) without labels
+    odd: NDArray[np.bool_]  # (N,)
+    spread: _Spread
+
+
+def _seen(
+    model: Model, source: Source, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
+) -> _Seen:
+    rows = rows_of(source, model.spec)
+    spread, first = _Spread(), 0
+    bounds: list[Bounds] = []
+    scores, odd = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
+    before = source.done()
+    for piece in source.pieces():
+        _, x = rows.take(piece)
+        if not len(x):
+            continue
+        marked = np.zeros(len(x), dtype=np.bool_) if labels is None else labels.take(piece)
+        tell = _within(progress, source, before, len(x))
+        bounds.append(estimate(model, x, counts, seed=seed, first=first, tell=tell))
+        if labels is not None:
+            scores.append(model.elbo(x).score)
+        spread.add(model.encode(x).mu[~marked] if (~marked).any() else None)
+        odd.append(marked)
+        first, before = first + len(x), source.done()
+    if labels is not None:
+        labels.close(first)
+    joined = Bounds.concatenate(bounds) if bounds else Bounds(*(np.zeros(0),) * 3, np.zeros((0, len(counts))))
+    return _Seen(joined, np.concatenate(scores), np.concatenate(odd), spread)
+
+
+def _within(progress: Progress | None, source: Source, before: int, n: int) -> Any:
+    """Tells the share of a piece that is done as a share of what reading it moved the source on."""
+    moved = source.done() - before
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(before + moved * done // n, source.size, source.unit)
+
+    return tell
+
+
+def _groups(seen: _Seen, labels: Labels | None, label: str | None, anomalies: Sequence[str]) -> dict[str, Bounds]:
+    if labels is None:
+        return {"rows": seen.bounds}
+    if seen.odd.all() or not seen.odd.any():
+        which = "every row" if seen.odd.all() else "no row"
+        known = ", ".join(map(repr, sorted(labels.seen)[:10]))
+        wanted = " or ".join(map(repr, anomalies))
+        raise InputError(f"label {label!r}: {which} is {wanted}, so there is nothing to rank; there is {known}")
+    return {"normal": _some(seen.bounds, ~seen.odd), "anomalies": _some(seen.bounds, seen.odd)}
+
+
+def _some(bounds: Bounds, which: NDArray[np.bool_]) -> Bounds:
+    return Bounds(**{name: a[which] for name, a in bounds.arrays().items()})
+
+
+def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
+    """Means over rows with their standard errors."""
+    figures = {name: mean(getattr(bounds, name), "nats") for name in ("elbo", "log_likelihood", "kl")}
+    figures |= {f"log_evidence_{k}": mean(bounds.log_evidence[:, i], "nats") for i, k in enumerate(counts)}
+    pixels = model.manifest.likelihood.bits_per_dim_of
+    if pixels is not None:
+        nats = -model.spec.dim * np.log(2.0)  # bits per dimension = -nats / (D ln 2)
+        figures["bits_per_dim"] = mean(bounds.elbo / nats, f"bits, of {pixels}, by the ELBO")
+        last = f"bits, of {pixels}, by log_evidence_{counts[-1]}"
+        figures[f"bits_per_dim_{counts[-1]}"] = mean(bounds.log_evidence[:, -1] / nats, last)
+    return figures
+
+
+def _detection(seen: _Seen, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
+    """Anomalies against normal rows: by the score of `vae score`, and by -log_evidence at the largest K."""
+    n = len(seen.odd)
+    by_evidence = {name: -bounds.log_evidence[:, -1] for name, bounds in groups.items()}
+    ranked = {
+        "score": (seen.scores[~seen.odd], seen.scores[seen.odd]),
+        f"-log_evidence_{counts[-1]}": (by_evidence["normal"], by_evidence["anomalies"]),
+    }
+    found = {}
+    for name, (normal, odd) in ranked.items():
+        area, error = auroc(normal, odd)
+        precision = Metric(value=average_precision(normal, odd), n=n, unit=f"at {len(odd) / n:.3g} anomalies")
+        found[name] = {"auroc": Metric(value=area, standard_error=error, n=n), "average_precision": precision}
+    return found
+
+
+def mean(values: Array, unit: str) -> Metric:
+    """Mean over rows and its standard error; none for a single row."""
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return Metric(value=float(values.mean()), standard_error=error, n=len(values), unit=unit)
+
+
+class _Spread:
+    """Var_x[mu], merged piece by piece (Chan et al. 1983)."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._mean: Array = np.zeros(())
+        self._squares: Array = np.zeros(())  # sum of squared deviations
+
+    def add(self, mu: NDArray[np.floating] | None) -> None:
+        """Posterior means (n, Z) or (n, M, Z); None: none."""
+        if mu is None:
+            return
+        new = mu.astype(np.float64)
+        n, centre = len(new), new.mean(axis=0)
+        apart = centre - self._mean
+        total = self._n + n
+        self._squares = self._squares + np.square(new - centre).sum(axis=0) + apart**2 * self._n * n / total
+        self._mean = self._mean + apart * n / total
+        self._n = total
+
+    def active(self, model: Model) -> Metric:
+        """Latent dimensions whose mean varies between rows; of an ensemble the mean over its members."""
+        variance = self._squares / max(self._n, 1)  # (Z,) or (M, Z)
+        members = model.manifest.members
+        unit = f"of {model.manifest.latent_dim} latent dimensions" + (", mean over members" if members > 1 else "")
+        return Metric(value=float((variance > ACTIVE).sum() / members), n=self._n, unit=unit)
+
+
+def _dumped(figures: dict[str, Figures]) -> dict[str, Any]:
+    return {
+        group: {name: metric.model_dump(exclude_none=True) for name, metric in found.items()}
+        for group, found in figures.items()
+    }

@@ -1,0 +1,101 @@
+"""The bound of each row by thousands of independent draws, in bounded memory. Knows arrays, not files.
+
+    elbo           = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
+    log_evidence_K = log (1/K) sum_k w_k,   w_k = p(x|z_k) p(z_k) / q(z_k|x)          Burda et al. (2016)
+
+A call of the graph gives log (1/k) sum w of its k draws; calls are joined by log sum exp of log_evidence + log k, less
+log K, so that no K is too large. The draws of a row follow from the seed and its number alone, whatever is beside it:
+those of K = 10 are the first ten of those of K = 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+from vaekit.runtime import Model
+from vaekit.runtime.model import MAX_ELEMENTS
+from vaekit.runtime.results import Rows
+
+Array = NDArray[np.float64]
+USUAL_DRAWS = 64  # of a call: enough that the encoder, which every call runs again, costs little
+MOST_ROWS = 256  # of a call
+
+
+@dataclass(frozen=True)
+class Bounds(Rows):
+    """Of each row, nats."""
+
+    elbo: Array  # (N,)
+    log_likelihood: Array  # (N,)
+    kl: Array  # (N,)
+    log_evidence: Array  # (N, how many K)
+
+
+def check_counts(counts: Sequence[int]) -> tuple[int, ...]:
+    """K, ascending, each once.
+
+    Raises:
+        InputError: none, or one that is below 1.
+    """
+    if not counts or min(counts) < 1:
+        raise InputError(f"num_samples: {min(counts, default='none')}, expected whole numbers of at least 1")
+    return tuple(sorted(set(counts)))
+
+
+def estimate(
+    model: Model,
+    x: NDArray[Any],
+    counts: Sequence[int],
+    *,
+    seed: int,
+    first: int = 0,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Bounds:
+    """The bound of rows, and log_evidence at each K of `counts`.
+
+    Args:
+        model: loaded.
+        x: rows as the model takes them, N >= 1.
+        counts: K, ascending.
+        seed: of the draws.
+        first: number of the first row in the data.
+        tell: told how many rows are done.
+    """
+    size, most = call_shape(model)
+    parts = []
+    for start in range(0, len(x), size):
+        parts.append(_block(model, x[start : start + size], counts, most, seed, first + start))
+        tell(min(start + size, len(x)))
+    return Bounds.concatenate(parts)
+
+
+def call_shape(model: Model) -> tuple[int, int]:
+    """(rows, draws) of one call: N K (widest layer) stays within what the runtime takes at once."""
+    widest = max(model.spec.dim, model.manifest.latent_dim, model.manifest.width)
+    rows = min(MOST_ROWS, max(1, MAX_ELEMENTS // (USUAL_DRAWS * widest)))
+    return rows, max(1, MAX_ELEMENTS // (rows * widest))
+
+
+def _block(model: Model, x: NDArray[Any], counts: Sequence[int], most: int, seed: int, first: int) -> Bounds:
+    draws = [np.random.default_rng([seed, first + n]) for n in range(len(x))]
+    terms = np.zeros((3, len(x)))  # sums over draws of elbo, log_likelihood, kl
+    log_sum = np.full(len(x), -np.inf)  # log sum_k w_k
+    evidence, done = [], 0
+    for k in counts:
+        while done < k:
+            size = min(most, k - done)
+            shape = (size, model.manifest.latent_dim)
+            eps = np.stack([row.standard_normal(shape, dtype=np.float32) for row in draws])  # (N, k, Z)
+            got = model.elbo(x, eps=eps)
+            terms += size * np.stack([got.elbo, got.log_likelihood, got.kl])
+            log_sum = np.logaddexp(log_sum, got.log_evidence + np.log(size))
+            done += size
+        evidence.append(log_sum - np.log(done))
+    elbo, log_likelihood, kl = terms / done
+    return Bounds(elbo, log_likelihood, kl, np.stack(evidence, axis=1))

@@ -1,0 +1,46 @@
+"""How well scores rank anomalies above other rows: AUROC and average precision. Knows numbers alone.
+
+n normal rows, m anomalies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def auroc(normal: Array, odd: Array) -> tuple[float, float | None]:
+    """P(score of an anomaly > score of a normal row), ties counted half, and its standard error.
+
+        AUROC = (1 / (n m)) sum_ij [ odd_i > normal_j ] + [ odd_i = normal_j ] / 2
+
+    The standard error is that of DeLong et al. (1988); None where either has fewer than two rows.
+    """
+    n, m = len(normal), len(odd)
+    ranks = midranks(np.concatenate([odd, normal]))
+    above = (ranks[:m] - midranks(odd)) / n  # of each anomaly: share of normal rows below it, (m,)
+    below = 1.0 - (ranks[m:] - midranks(normal)) / m  # of each normal row: share of anomalies above it, (n,)
+    area = float(above.mean())
+    if min(n, m) < 2:
+        return area, None
+    return area, float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))
+
+
+def average_precision(normal: Array, odd: Array) -> float:
+    """sum_t (R_t - R_{t-1}) P_t over the distinct scores t, from the highest; R recall, P precision at score >= t."""
+    scores = np.concatenate([odd, normal])
+    _, at = np.unique(-scores, return_inverse=True)  # 0 is the highest score
+    hits = np.bincount(at[: len(odd)], minlength=at.max() + 1).cumsum()  # anomalies with score >= t
+    called = np.bincount(at).cumsum()  # rows with score >= t
+    recall = hits / len(odd)
+    return float(np.sum(np.diff(recall, prepend=0.0) * hits / called))
+
+
+def midranks(values: Array) -> Array:
+    """Ranks 1, 2, ..., equal values sharing their mean rank."""
+    _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    shared: Array = (last - (counts - 1) / 2.0)[at]
+    return shared
