@@ -1,0 +1,162 @@
+"""Trains the systems of the four questions and shows what each came to. Knows their configs, not what is inside.
+
+python examples/questions.py [--data DIR] [--out build/questions]
+
+--data: a folder with mnist_train.npz and cifar10_train.npz, X (n, H, W[, C]) uint8, in place of what ships with
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from training.config import load_config
+from training.publish import Trained
+from training.run import run
+
+HERE = Path(__file__).resolve().parent / "questions"
+DRAWS = 64  # of each test row
+CELLS = 2**24  # values of one call
+ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
+MNIST = 784
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class System:
+    """A config, and what is changed in it."""
+
+    name: str
+    config: str
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """Means over the test rows, nats a row."""
+
+    name: str
+    elbo: float
+    standard_error: float
+    log_likelihood: float
+    kl: float
+    active_units: int
+    latent_dim: int
+    bits_per_dim: float | None  # of pixels; None where the ELBO is not one over pixels
+    rows: int
+    steps: int
+    seconds: float
+
+
+TANH, FEATURE = 'network.output="tanh"', 'likelihood.scale="feature"'
+SYSTEMS = (
+    System("q1 gaussian, scale from the network", "q1-unbounded-rows"),
+    System("q2 mean MSE + 1e-4 KL", "q2-mean-mse"),
+    System("q2 the same, one scale learned", "q2-mean-mse", ('likelihood.scale="shared"',)),
+    System("q3 as asked: tanh, mean MSE + mean KL", "q3-tanh"),
+    System("q3 tanh, scale from the network", "q3-learned-scale", (TANH,)),
+    System("q3 affine, scale from the network", "q3-learned-scale"),
+    System("q3 affine, pixels as 0..1", "q3-learned-scale", ('network.scaling="unit"',)),
+    System("q3 affine, pixels as -1..1", "q3-learned-scale", ('network.scaling="symmetric"',)),
+    System("q3 tanh, pixels as -1..1", "q3-learned-scale", ('network.scaling="symmetric"', TANH)),
+    System("q3 tanh, a scale for each pixel", "q3-learned-scale", (TANH, FEATURE)),
+    System("q3 affine, a scale for each pixel", "q3-learned-scale", (FEATURE,)),
+    System("q4 BCE x D + KL", "q4-bce"),
+    System("q4 blog: mean BCE + mean KL", "q4-blog"),
+    System("q4 MSE x D + KL", "q4-mse"),
+    System("q4 gaussian, scale from the network", "q4-mse", ('likelihood.scale="network"',)),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train each system, and show them together."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of mnist_train.npz and cifar10_train.npz")
+    parser.add_argument("--only", default="", help="systems whose name starts so: q1, q2, ...")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="for every system")
+    parser.add_argument("--out", type=Path, default=Path("build/questions"), help="folder for results.json")
+    asked = parser.parse_args(argv)
+    results = []
+    for system in (s for s in SYSTEMS if s.name.startswith(asked.only)):
+        results.append(result(system, [*data_of(system, asked.data), *asked.set]))
+        console.print(f"{system.name}: ELBO {results[-1].elbo:.2f} after {results[-1].seconds:.0f} s")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "results.json").write_text(json.dumps([asdict(r) for r in results], indent=2) + "\n")
+    show(results)
+
+
+def data_of(system: System, folder: Path | None) -> list[str]:
+    """The larger set that stands in for scikit-learn's."""
+    if folder is None or system.config.startswith(("q1", "q2")):
+        return []
+    if system.config.startswith("q3"):
+        return [f'data.source="{folder / "cifar10_train.npz"}"']
+    beta = ["objective.beta=392"] if system.config == "q4-blog" else []  # D / Z, D = 784 and not 64
+    return [f'data.source="{folder / "mnist_train.npz"}"', *beta]
+
+
+def result(system: System, more: Sequence[str]) -> Result:
+    """Train a system and score its test rows."""
+    started = time.perf_counter()
+    trained = run(load_config(HERE / f"{system.config}.toml", [*system.changes, *more]))
+    elbo, log_likelihood, kl, mu = terms(trained)
+    spec = trained.vae.features
+    pixels = trained.rows.is_image and trained.config.likelihood.binarize == "none"
+    mean = float(elbo.mean())
+    return Result(
+        name=system.name,
+        elbo=mean,
+        standard_error=float(elbo.std()) / math.sqrt(len(elbo)),
+        log_likelihood=float(log_likelihood.mean()),
+        kl=float(kl.mean()),
+        active_units=int((mu.var(0) > ACTIVE).sum()),
+        latent_dim=mu.shape[1],
+        bits_per_dim=-mean / (spec.dim * math.log(2)) if pixels else None,
+        rows=len(elbo),
+        steps=trained.history.looks[-1].step,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@torch.no_grad()
+def terms(trained: Trained) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """ELBO, log-likelihood and KL (n,) and mu (n, Z) of the test rows, draws of their own for each row."""
+    vae, generator = trained.vae.eval(), torch.Generator().manual_seed(1)
+    x = torch.from_numpy(trained.rows.x[trained.parts.test])
+    parts = []
+    for rows in x.split(max(1, CELLS // (DRAWS * vae.features.dim * 8))):
+        eps = torch.randn(len(rows), DRAWS, vae.latent_dim, generator=generator)
+        bound = vae.bound(rows, eps)
+        parts.append((bound.elbo, bound.log_likelihood, bound.kl, vae.encode(rows)[0]))
+    elbo, log_likelihood, kl, mu = (torch.cat(part) for part in zip(*parts, strict=True))
+    return elbo, log_likelihood, kl, mu
+
+
+def show(results: Sequence[Result]) -> None:
+    """One table."""
+    table = Table("system", "ELBO", "log-likelihood", "KL", "active", "bits/dim", "steps")
+    for r in results:
+        table.add_row(
+            r.name,
+            f"{r.elbo:.1f} ± {r.standard_error:.1f}",
+            f"{r.log_likelihood:.1f}",
+            f"{r.kl:.2f}",
+            f"{r.active_units}/{r.latent_dim}",
+            "" if r.bits_per_dim is None else f"{r.bits_per_dim:.3f}",
+            str(r.steps),
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
