@@ -1,0 +1,261 @@
+"""Streamed rows are the rows of the files: the same kinds, figures, parts and epochs, and an order that can be left."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from training import stream as streaming
+from training.batch import Batches, Seen
+from training.columns import Statistics
+from training.data import load
+from training.feed import StreamBatches, Windows
+from training.rows import Rows
+from training.sections import Data, Likelihood
+from training.split import split
+from training.stream import Held, uniform
+from vaekit.errors import InputError
+
+MIXED = Likelihood(name="mixed")
+FILES, ROWS = 5, 400  # rows of a file, in row groups of 150
+N = FILES * ROWS
+
+
+def columns(seed: int = 0) -> dict[str, list[Any]]:
+    """Numbers with a running one among them, text, bits; some cells missing; `odd` marks a twentieth."""
+    rng = np.random.default_rng(seed)
+    size = rng.exponential(2.0, N) + 0.1
+    load = [None if rng.random() < 0.1 else float(v) for v in rng.standard_normal(N)]
+    return {
+        "row": list(map(float, range(N))),
+        "load": load,
+        "size": size.tolist(),
+        "mode": rng.choice(["slow", "fast", "off"], N).tolist(),
+        "on": rng.random(N).round().tolist(),
+        "odd": (rng.random(N) < 0.05).tolist(),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("stream")
+    table = pa.table(columns())
+    for i in range(FILES):
+        parquet.write_table(table.slice(i * ROWS, ROWS), top / f"part-{i}.parquet", row_group_size=150)
+    return top
+
+
+def data(folder: Path, read: Any = "stream", **more: Any) -> Data:
+    settings = {"label": "odd", "missing": "marginalise", "kinds": {"size": "positive"}, **more}
+    return Data(source=str(folder), read=read, **settings)
+
+
+def streamed(folder: Path, seed: int = 0, **more: Any) -> Rows:
+    return load(data(folder, **more), MIXED, seed)
+
+
+def see(x: NDArray[np.float64]) -> Seen:
+    t = torch.from_numpy(x)
+    return Seen(t.nan_to_num(), ~t.isnan())
+
+
+def batches(rows: Rows, size: int = 32, seed: int = 0, buffer: int = 300) -> StreamBatches:
+    assert rows.streamed is not None
+    return StreamBatches(rows.streamed, see, size, seed=seed, buffer=buffer)
+
+
+def training_rows(rows: Rows) -> NDArray[np.float64]:
+    """All of them, in the order of the files."""
+    assert rows.streamed is not None
+    return np.concatenate([x for group in rows.streamed.groups for x in rows.streamed.training(group)])
+
+
+def test_streamed_rows_have_the_facts_of_rows_in_memory(folder: Path) -> None:
+    here, there = load(data(folder, "memory"), MIXED), streamed(folder)
+    for name in ("columns", "kinds", "levels", "may_be_missing"):
+        assert getattr(there, name) == getattr(here, name)
+    assert there.kinds == ("real", "real", "positive", "category", "binary")
+    order = there.x[:, 0].astype(int)  # few enough rows that all are held
+    np.testing.assert_array_equal(there.x, here.x[order])
+    np.testing.assert_array_equal(there.anomaly, here.anomaly[order])
+    assert sorted(order.tolist()) == list(range(N))
+
+
+def test_parts_are_dealt_by_the_fractions_and_do_not_meet(folder: Path) -> None:
+    rows = streamed(folder)
+    parts = split(rows, data(folder), 0)
+    normal = int((~rows.anomaly).sum())
+    for name, share in (("train", 0.6), ("validation", 0.1), ("calibration", 0.2), ("test", 0.1)):
+        assert abs(parts.sizes()[name] / normal - share) < 4 * (share * (1 - share) / normal) ** 0.5
+    assert rows.anomaly[parts.anomalies].all()
+    assert parts.sizes()["anomalies"] == rows.anomaly.sum()
+    everything = np.concatenate([parts.train, parts.validation, parts.calibration, parts.test, parts.anomalies])
+    assert sorted(everything.tolist()) == list(range(N))
+
+
+def test_another_seed_deals_otherwise_and_the_same_alike(folder: Path) -> None:
+    one, again, other = (set(training_rows(streamed(folder, seed))[:, 0]) for seed in (0, 0, 1))
+    assert one == again
+    assert len(one & other) < 0.75 * len(one)
+
+
+def test_a_new_file_leaves_the_parts_of_the_others(folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    before = set(training_rows(streamed(tmp_path))[:, 0])
+    parquet.write_table(pa.table(columns(seed=1)).slice(0, 50), tmp_path / "added.parquet")
+    rows = streamed(tmp_path)
+    assert rows.streamed is not None
+    old = [g for g in rows.streamed.groups if g.file != 0]  # "added" comes first
+    assert {row for g in old for x in rows.streamed.training(g) for row in x[:, 0]} == before
+
+
+def test_statistics_are_those_of_all_training_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PIECE", 512)
+    rows = streamed(folder)
+    found, want = rows.statistics(np.arange(0)), Statistics.of(training_rows(rows), rows.kinds)
+    numbers = [d for d, kind in enumerate(rows.kinds) if kind != "category"]  # of levels they say nothing
+    for field in dataclasses.fields(Statistics):
+        np.testing.assert_allclose(getattr(found, field.name)[numbers], getattr(want, field.name)[numbers], rtol=1e-10)
+
+
+def test_what_is_held_is_bounded_and_no_row_is_likelier(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(streaming, "HELD_ROWS", 60)
+    rows = streamed(folder)
+    parts = split(rows, data(folder), 0)
+    assert [len(getattr(parts, name)) for name in ("train", "validation", "calibration", "test")] == [60] * 4
+    assert parts.sizes()["train"] > 1000
+    held = Held(500)
+    place = uniform(7, 0, 10_000)
+    for i in range(0, 10_000, 300):
+        held.add(np.arange(i, min(i + 300, 10_000), dtype=np.float64)[:, None], place[i : i + 300])
+    x = held.rows()[:, 0]
+    assert len(x) == 500
+    assert set(x) == set(np.argsort(place)[:500])
+
+
+def test_hashes_of_rows_are_uniform() -> None:
+    u = np.concatenate([uniform(key, 0, 20_000) for key in range(5)])
+    counts = np.bincount((u * 50).astype(int), minlength=50)
+    assert (((counts - 2000) ** 2) / 2000).sum() < 95  # chi-square of 49: p > 1e-4
+    assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 0.013
+    np.testing.assert_array_equal(uniform(3, 0, 100)[40:], uniform(3, 40, 60))
+
+
+@pytest.mark.parametrize("buffer", [1, 97, 300, 10_000])
+def test_an_epoch_gives_each_training_row_once(folder: Path, buffer: int) -> None:
+    rows = streamed(folder)
+    assert rows.streamed is not None
+    windows = Windows(rows.streamed, buffer, seed=0)
+    for _ in range(2):
+        seen: list[float] = []
+        epoch = windows.position()["epoch"]
+        while len(seen) < rows.streamed.counts["train"]:
+            began, x = windows.read()
+            assert len(x) <= buffer
+            assert began["epoch"] == epoch
+            seen += x[:, 0].tolist()
+        assert sorted(seen) == sorted(training_rows(rows)[:, 0])
+        windows.seek({"epoch": epoch + 1, "window": 0, "lanes": [[0, 0]] * 4})
+
+
+def test_neighbours_in_the_files_are_mixed(folder: Path) -> None:
+    first = batches(streamed(folder), size=200, buffer=800)
+    row = next(first).t[:, 0]
+    assert len({int(r) // ROWS for r in row}) >= 3
+    assert abs(np.corrcoef(row[:-1], row[1:])[0, 1]) < 0.3
+
+
+def test_batches_have_one_size_and_cross_windows_and_epochs(folder: Path) -> None:
+    source = batches(streamed(folder), size=128, buffer=300)
+    found = list(islice(source, 30))  # more than three epochs
+    assert isinstance(source, Batches)
+    assert {len(batch) for batch in found} == {128}
+    counts = np.unique(np.concatenate([batch.t[:, 0] for batch in found]), return_counts=True)[1]
+    assert counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize("given", [0, 1, 7, 11, 40])
+def test_batches_go_on_where_they_were_left(folder: Path, given: int) -> None:
+    whole = list(islice(batches(streamed(folder)), given + 60))
+    left = batches(streamed(folder))
+    for _ in range(given):
+        next(left)
+    state = left.state_dict()
+    found = batches(streamed(folder))
+    next(found)  # and the place it is in does not matter
+    found.load_state_dict(state)
+    for got, want in zip(islice(found, 60), whole[given:], strict=True):
+        assert torch.equal(got.t, want.t)
+        assert torch.equal(got.observed, want.observed)
+    assert found.state_dict() != state
+
+
+def test_a_position_is_small_and_plain(folder: Path, tmp_path: Path) -> None:
+    source = batches(streamed(folder), buffer=10_000)
+    next(source)
+    torch.save(source.state_dict(), tmp_path / "state.pt")
+    assert torch.load(tmp_path / "state.pt", weights_only=True) == source.state_dict()
+    assert (tmp_path / "state.pt").stat().st_size < 4000
+
+
+def test_the_digest_follows_files_and_labels(folder: Path, tmp_path: Path) -> None:
+    one = streamed(folder).digest()
+    assert one == streamed(folder).digest()
+    assert one != streamed(folder, label=None).digest()
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert streamed(tmp_path).digest() == one
+    parquet.write_table(pa.table(columns(seed=1)).slice(0, ROWS), tmp_path / "part-0.parquet", row_group_size=150)
+    assert streamed(tmp_path).digest() != one
+
+
+@pytest.mark.parametrize(
+    ("table", "more", "said"),
+    [
+        ({"a": [1.0] * 30, "b": [1.0] * 29 + [np.inf]}, {}, r"part\.parquet: row 29, feature 'b': not finite: inf"),
+        ({"a": [1.0] * 30, "b": [1.0] * 29 + [None]}, {}, r"part\.parquet: row 29, feature 'b': missing value"),
+        ({"a": [1.0] * 30, "b": ["x"] * 30}, {}, "row 0, feature 'b': not a number: 'x'"),
+        ({"a": [1.0] * 10}, {}, "too few rows: 10 normal ones"),
+        ({"a": [1.0] * 30}, {"label": "odd"}, "no column 'odd'; there are: a"),
+        ({"a": [1.0] * 30, "odd": [0] * 30}, {"label": "odd"}, "no row has a value of data.anomalies"),
+        ({"a": [1.0] * 30, "b": [None] * 30}, {"missing": "marginalise"}, "feature 'b': every cell is empty"),
+        ({"a": [None] + [1.0] * 30}, {"missing": "marginalise"}, r"part\.parquet: row 0: every cell is empty"),
+    ],
+)
+def test_bad_files_are_refused_by_file_row_and_feature(
+    tmp_path: Path, table: dict[str, Any], more: dict[str, Any], said: str
+) -> None:
+    parquet.write_table(pa.table(table), tmp_path / "part.parquet", row_group_size=13)
+    with pytest.raises(InputError, match=said):
+        load(Data(source=str(tmp_path), read="stream", **more))
+
+
+def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "0.parquet")
+    parquet.write_table(pa.table({"a": [1.0], "b": ["x"]}), tmp_path / "1.parquet")
+    with pytest.raises(InputError, match=r"1\.parquet: column 'b' is string, in the first file double"):
+        load(Data(source=str(tmp_path), read="stream"))
+
+
+def test_other_sources_cannot_be_streamed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    for source in (tmp_path, tmp_path / "a.csv", tmp_path / "none.parquet"):
+        with pytest.raises(InputError, match=r"data\.read = 'stream' takes a \.parquet file or a folder of them"):
+            load(Data(source=str(source), read="stream"))
+
+
+def test_a_file_that_is_cut_off_is_named(folder: Path, tmp_path: Path) -> None:
+    content = (folder / "part-0.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.parquet: "):
+        load(Data(source=str(tmp_path), read="stream"))
