@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -61,6 +61,7 @@ class Table(Protocol):
         ...
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Endless batches of one size, in an order that follows from a seed, and that can be left and found again.
 

@@ -2,168 +2,305 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
+from training import checkpoint
+from training.batch import Batches, MemoryBatches, Seen, Table
 from training.config import Config
-from training.vae import VAE, kl_divergence
-from vaekit.errors import TrainingError
+from training.distributed import World
+from training.guard import Bad, Record
+from training.noise import Noise
+from training.objective import Objective
+from training.prior import Aggregate
+from training.schedule import Schedule
+from training.step import Step
+from training.tracking import History, Keeper, Look, Watch, is_finite, most_rows, warnings_of
+from training.vae import VAE
+from vaekit.errors import InputError, Interrupted, TrainingError
 
-VALIDATION_DRAWS = 8  # per row: enough that the choice of a stop is not one of luck
-CELLS = 2**23  # N K D of one validation pass
+__all__ = ["History", "Hooks", "Look", "fit"]
+STOP_EVERY = 10  # steps between which ranks ask each other whether to stop
+NAMED = 5  # rows that a message lists
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the validation rows, means per row in nats, raw units."""
+class Hooks:
+    """What a run tells, and is told, as it goes. Ranks but the first tell nothing."""
 
-    step: int
-    beta: float
-    train_objective: float  # mean over the steps since the last look, at their beta
-    objective: float  # validation rows, at the final beta
-    elbo: float  # the same at beta = 1
-    log_likelihood: float
-    kl: float
-
-
-@dataclass(frozen=True)
-class History:
-    """Every look, and the one whose weights were kept."""
-
-    looks: tuple[Look, ...]
-    best: Look
-    stopped_early: bool
+    on_step: Callable[[int], None] = _nothing
+    on_look: Callable[[Look], None] = _nothing
+    warn: Callable[[str], None] = _nothing
+    stop: Callable[[], bool] = lambda: False  # asked after every step: save and leave?
+    checkpoint: Path | None = None  # where to save
+    resume: bool = False  # begin where that file stands
+    signature: str = ""  # of the data; a checkpoint of other data is refused
+    rows: NDArray[Any] | None = None  # the training rows' numbers in the data, to name them
 
 
 def fit(
     vae: VAE,
-    train: Tensor,
-    validation: Tensor,
+    train: Table | Batches,
+    validation: Seen,
     config: Config,
     *,
-    on_step: Callable[[int], None] = lambda _: None,
-    on_look: Callable[[Look], None] = lambda _: None,
+    components: Table | None = None,
+    hooks: Hooks | None = None,
+    world: World | None = None,
 ) -> History:
-    """Minimise the mean over rows of -E_q[log p(x|z)] + beta KL(q(z|x) || p(z)); leaves the best weights in vae.
+    """Minimise the objective of config over the training rows; leaves the best weights in vae.
 
-    After the warm-up the weights with the best validation objective at the final beta are kept, and training stops
-    after `patience` looks without a better one.
+    Once the objective is what it is at the end (beta grown, the prior in use), the weights with the best one on
+    validation rows are kept, and training stops after `patience` looks without a better one.
 
     Args:
         vae: on the device to train on.
-        train, validation: rows as the networks see them, (n, D), on that device.
+        train: rows as the networks see them, or a source of batches of them.
+        validation: rows as the networks see them, on that device.
         config: steps, rates, seed.
-        on_step, on_look: told of progress.
+        components: rows by their number in the training part, for the aggregate prior; none: train.
+        hooks: told of progress; where to save and to go on from.
+        world: the ranks that share each batch.
 
     Raises:
-        TrainingError: the objective is no longer finite.
+        TrainingError: a step was not finite after every rollback.
+        Interrupted: told to stop; the state is saved.
+        InputError: a checkpoint that is not of this run.
     """
-    settings, final_beta = config.training, config.objective.beta
-    draws = torch.Generator(device=train.device).manual_seed(settings.seed)
-    eps = torch.randn(len(validation), VALIDATION_DRAWS, vae.latent_dim, generator=draws, device=train.device)
-    optimizer = _optimizer(vae, config)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    batches = _batches(train, settings.batch_size, settings.seed)
-    warm_up = round(config.objective.warmup * settings.steps)
-    keeper = _Keeper(vae, warm_up, settings.patience)
-    losses: list[Tensor] = []  # of the steps since the last look; on the device until then
-    for step in range(1, settings.steps + 1):
-        beta = final_beta * min(1.0, step / max(warm_up, 1))
-        loss = negative_objective(vae, next(batches), beta, draws)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), settings.clip_norm)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.detach())
-        on_step(step)
-        if step % settings.evaluate_every == 0 or step == settings.steps:
-            look = _look(vae, validation, eps, final_beta, step, beta, float(torch.stack(losses).double().mean()))
-            losses.clear()
-            on_look(look)
-            if keeper.is_done(look):
-                break
-    return keeper.restore(settings.steps)
+    run = _Run(vae, train, validation, config, components, hooks or Hooks(), world or World())
+    try:
+        return run.finish()
+    finally:
+        run.release()
 
 
-class _Keeper:
-    """Keeps the weights of the best look after the warm-up, and says when to stop."""
+class _Run:
+    """One run: everything that its next step depends on is in its state."""
 
-    def __init__(self, vae: VAE, warm_up: int, patience: int) -> None:
-        self._vae, self._warm_up, self._patience = vae, warm_up, patience
-        self._looks: list[Look] = []
-        self._best: Look | None = None
-        self._weights: dict[str, Tensor] = {}
-
-    def is_done(self, look: Look) -> bool:
-        """Take in a look; true after `patience` looks without a better one."""
-        self._looks.append(look)
-        if look.step < self._warm_up:
-            return False
-        if self._best is None or look.objective < self._best.objective:
-            self._best, self._weights = look, copy.deepcopy(self._vae.state_dict())
-            return False
-        return sum(later.step > self._best.step for later in self._looks) >= self._patience
-
-    def restore(self, steps: int) -> History:
-        """Put the best weights back."""
-        assert self._best is not None  # the last step is always looked at
-        self._vae.load_state_dict(self._weights)
-        return History(tuple(self._looks), self._best, stopped_early=self._looks[-1].step < steps)
-
-
-def negative_objective(vae: VAE, t: Tensor, beta: float, draws: torch.Generator) -> Tensor:
-    """Mean over rows of -log p(x|z) + beta KL, one draw of z a row, raw units."""
-    mu, sigma = vae.posterior(t)  # each (N, Z)
-    eps = torch.randn(mu.shape, generator=draws, device=mu.device, dtype=mu.dtype)
-    log_p = vae.likelihood.log_prob(t, vae.decoder(mu + sigma * eps)).sum(-1)  # (N,)
-    return (beta * kl_divergence(mu, sigma) - log_p).mean() - vae.features.log_jacobian().sum()
-
-
-def _optimizer(vae: VAE, config: Config) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices alone, since on biases and scales it would shrink what the data say."""
-    matrices = [p for p in vae.parameters() if p.ndim > 1]
-    others = [p for p in vae.parameters() if p.ndim <= 1]
-    decay = config.training.weight_decay
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.training.learning_rate)
-
-
-def _batches(rows: Tensor, size: int, seed: int) -> Iterator[Tensor]:
-    """Endless batches, each epoch a new permutation; a short last batch goes into the next epoch's start."""
-    order = torch.Generator().manual_seed(seed + 1)
-    size = min(size, len(rows))
-    left = torch.empty(0, dtype=torch.long)
-    while True:
-        left = torch.cat([left, torch.randperm(len(rows), generator=order)])
-        whole = len(left) // size * size
-        for index in left[:whole].to(rows.device).split(size):
-            yield rows.index_select(0, index)
-        left = left[whole:]
-
-
-@torch.no_grad()
-def _look(
-    vae: VAE, rows: Tensor, eps: Tensor, final_beta: float, step: int, beta: float, train_objective: float
-) -> Look:
-    log_likelihood = kl = 0.0
-    size = max(1, CELLS // (eps.shape[1] * rows.shape[1]))
-    for t, e in zip(rows.split(size), eps.split(size), strict=True):
-        mu, sigma = vae.posterior(t)
-        h = vae.decoder(mu[:, None] + sigma[:, None] * e)  # (N, K, width)
-        log_likelihood += float(vae.likelihood.log_prob(t[:, None], h).sum(-1).mean(1).double().sum())
-        kl += float(kl_divergence(mu, sigma).double().sum())
-    log_likelihood = log_likelihood / len(rows) + float(vae.features.log_jacobian().sum())
-    kl /= len(rows)
-    objective = final_beta * kl - log_likelihood
-    if not (math.isfinite(objective) and math.isfinite(train_objective)):
-        raise TrainingError(
-            f"step {step}: the objective is {objective} on validation rows, {train_objective} on training rows; "
-            "a smaller training.learning_rate or a larger likelihood.scale_floor may help"
+    def __init__(
+        self,
+        vae: VAE,
+        train: Table | Batches,
+        validation: Seen,
+        config: Config,
+        components: Table | None,
+        hooks: Hooks,
+        world: World,
+    ) -> None:
+        settings, device = config.training, next(vae.parameters()).device
+        self._vae, self._config, self._hooks, self._world, self._device = vae, config, hooks, world, device
+        self._components = train if components is None and not isinstance(train, Batches) else components
+        self._batches: Batches = (
+            train if isinstance(train, Batches) else MemoryBatches(train, settings.batch_size, settings.seed, device)
         )
-    return Look(step, beta, train_objective, objective, log_likelihood - kl, log_likelihood, kl)
+        self._schedule = schedule = Schedule.of(config)
+        shape = (self._batches.size, config.objective.num_samples, vae.latent_dim)
+        self._noise = Noise(shape, settings.seed, device)
+        most = most_rows(settings.evaluate_every, settings.batch_size)
+        self._watch = Watch(validation, config.objective, schedule.final_beta, vae.latent_dim, settings.seed, most)
+        self._step = Step(vae, config, world)
+        self._keeper = Keeper(schedule.settled, settings.patience)
+        self._record = Record(world)
+        self._at = 0  # steps taken
+        self._done = False
+        self._rollbacks = 0
+        self._warnings: list[str] = []
+        if hooks.resume:
+            self._load()
+        self._good = self._standing()
+
+    def finish(self) -> History:
+        """Take the steps that are left, and put the best weights back."""
+        while self._at < self._schedule.steps and not self._done:
+            self._take()
+            looks = self._at % self._config.training.evaluate_every == 0 or self._at == self._schedule.steps
+            saves = self._hooks.checkpoint is not None and self._at % self._config.training.checkpoint_every == 0
+            stops = self._stops()
+            if looks or saves or stops:
+                self._pause(looks=looks, saves=saves or stops)
+            if stops:
+                raise Interrupted(f"stopped after step {self._at} of {self._schedule.steps}")
+        self._save()
+        return self._history()
+
+    def release(self) -> None:
+        """Let go of the memory that steps work in."""
+        self._step.flat.release()
+
+    def _take(self) -> None:
+        """One step."""
+        number = self._at + 1
+        if self._schedule.uses_aggregate(number) and not self._schedule.uses_aggregate(self._at):
+            self._refresh()
+        batch = self._batch(number)
+        rate = self._schedule.learning_rate(number) * 0.5**self._rollbacks
+        loss, norm = self._step(batch, self._noise(number), self._schedule.beta(number), rate, number)
+        one = loss if self._vae.members == 1 else loss / self._vae.members
+        self._record.add(one, norm, self._step.objective.log_jacobian(batch))
+        self._at = number
+        if self._world.leads:
+            self._hooks.on_step(number)
+
+    def _batch(self, number: int) -> Seen:
+        """The next batch, drawn anew where the features are."""
+        batch = next(self._batches)
+        if not self._vae.features.redraws:
+            return batch
+        return replace(batch, t=self._vae.features.draw(batch.t, self._noise.of_features(number)))
+
+    def _stops(self) -> bool:
+        """Whether any rank was told to stop; many ask each other only now and then."""
+        if self._world.size > 1 and self._at % STOP_EVERY:
+            return False
+        return self._world.any(self._hooks.stop(), self._device)
+
+    def _pause(self, *, looks: bool, saves: bool) -> None:
+        """Between two steps: see that all went well, look, save; or go back."""
+        bad = self._bad()
+        if bad is None and looks:
+            bad = self._look()
+        if bad is not None:
+            self._roll_back(bad)
+            return
+        self._good = self._standing()
+        if saves:
+            self._save()
+
+    def _bad(self) -> Bad | None:
+        scales = self._config.training.precision == "fp16"  # whose loss scaling takes steps back by itself
+        bad = self._record.bad(self._at, norms=not scales)
+        if bad is None and not self._step.is_finite():
+            return Bad(self._at, "a weight is not finite")
+        return bad
+
+    def _look(self) -> Bad | None:
+        """Score validation rows with the weights that would be kept."""
+        train_objective = self._record.objective()
+        self._step.swap()
+        if self._schedule.uses_aggregate(self._at):
+            self._refresh()
+        beta = self._schedule.beta(self._at)
+        look = self._of_first(lambda: self._watch.look(self._vae, self._at, beta, train_objective))
+        good = is_finite(look)
+        if good:
+            self._done = self._keeper.is_done(look, self._vae)
+        self._step.swap()
+        if not good:
+            return Bad(self._at, f"the objective is {look.objective} on validation rows")
+        self._record.clear()
+        if self._world.leads:
+            self._hooks.on_look(look)
+        return None
+
+    def _of_first(self, measure: Callable[[], Look]) -> Look:
+        look: Look = self._world.of_first(measure() if self._world.leads else None)
+        return look
+
+    def _refresh(self) -> None:
+        """Give the aggregate prior the posteriors of its rows as they are now."""
+        assert isinstance(self._vae.prior, Aggregate)
+        assert self._components is not None
+        self._vae.prior.refresh(self._vae, self._components)
+
+    def _roll_back(self, bad: Bad) -> None:
+        """Undo what led to a bad step; from there on the learning rate is half."""
+        since, left = self._good["at"], self._rollbacks < self._config.training.rollbacks
+        what = f"step {bad.step}: {bad.what}; {self._rows_of(bad.step)}"
+        if not left:
+            raise TrainingError(
+                f"{what}; gave up after {self._rollbacks} rollbacks: a smaller training.learning_rate or a larger "
+                "likelihood.scale_floor may help"
+            )
+        self._stand(self._good)
+        self._rollbacks += 1
+        self._warn(f"{what}; went back to step {since}, at half the learning rate")
+
+    def _rows_of(self, number: int) -> str:
+        """The rows of a step's batch of the largest losses, by weights that were good; leaves the run there."""
+        self._stand(self._good)
+        batch = self._batch(self._at + 1)
+        for ahead in range(self._at + 2, number + 1):
+            batch = self._batch(ahead)
+        objective = Objective(self._vae, self._config.objective)
+        eps, beta = self._noise(number), self._schedule.final_beta
+        with torch.no_grad():
+            one = [objective(batch.slice(i, i + 1), eps[i : i + 1], beta, 1.0) for i in range(len(batch))]
+        loss = torch.stack(one).nan_to_num(nan=torch.inf)  # (N,)
+        order = loss.argsort(descending=True)[:NAMED].tolist()
+        return f"its {len(batch)} rows, by their loss at step {self._at}: " + ", ".join(
+            f"{self._name(batch, i)} ({float(one[i]):.4g})" for i in order
+        )
+
+    def _name(self, batch: Seen, i: int) -> str:
+        if batch.own is None:
+            return f"number {i} of the batch"
+        own = int(batch.own[i])
+        return f"row {own if self._hooks.rows is None else self._hooks.rows[own]}"
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        if self._world.leads:
+            self._hooks.warn(text)
+
+    def _standing(self) -> dict[str, Any]:
+        """Where the next step begins; copies. Asked of all ranks at once."""
+        return {
+            "at": self._at,
+            "step": self._step.state_dict(),
+            "batches": self._batches.state_dict(),
+            "record": self._record.state_dict(),
+        }
+
+    def _stand(self, standing: dict[str, Any]) -> None:
+        self._at = standing["at"]
+        self._step.load_state_dict(standing["step"])
+        self._batches.load_state_dict(standing["batches"])
+        self._record.load_state_dict(standing["record"], self._device)
+
+    def _save(self) -> None:
+        """Write everything that the rest of the run depends on."""
+        if self._hooks.checkpoint is None or not self._world.leads:
+            return
+        more = {
+            "signature": self._hooks.signature,
+            "keeper": self._keeper.state_dict(),
+            "done": self._done,
+            "rollbacks": self._rollbacks,
+            "warnings": self._warnings,
+        }
+        checkpoint.save(self._hooks.checkpoint, {**self._good, **more})
+
+    def _load(self) -> None:
+        assert self._hooks.checkpoint is not None
+        state = checkpoint.load(self._hooks.checkpoint)
+        if state["signature"] != self._hooks.signature:
+            raise InputError(
+                f"{self._hooks.checkpoint}: the run began with other data: sha256 {state['signature']}, "
+                f"and not {self._hooks.signature}"
+            )
+        self._stand(state)
+        self._keeper.load_state_dict(state["keeper"])
+        self._done, self._rollbacks, self._warnings = state["done"], state["rollbacks"], state["warnings"]
+
+    def _history(self) -> History:
+        """Put the best weights back, and score them over every validation row."""
+        best = self._keeper.best
+        assert best is not None  # the last step is always looked at
+        self._vae.load_state_dict(self._keeper.weights)
+        aggregate = isinstance(self._vae.prior, Aggregate)
+        if aggregate and self._schedule.switch is None:
+            self._refresh()  # trained with N(0, I) to the end, and scored with what becomes of it
+        scored = self._of_first(lambda: self._watch.everything(self._vae, best))
+        for text in warnings_of(scored, self._config.objective, self._schedule.final_beta, aggregate=aggregate):
+            self._warn(text)
+        looks = tuple(self._keeper.looks)
+        return History(looks, scored, looks[-1].step < self._schedule.steps, tuple(self._warnings))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from training.batch import Seen
+    from training.batch import Table
     from training.vae import VAE
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -80,9 +80,9 @@ class Aggregate(nn.Module):
         self._is_filled = bool(self.filled)
 
     @torch.no_grad()
-    def refresh(self, vae: VAE, train: Seen) -> None:
+    def refresh(self, vae: VAE, train: Table) -> None:
         """Take the posteriors of the component rows, as the networks give them now, among the training rows."""
-        rows = train.take(self.row.to(train.t.device))
+        rows = train.take(self.row.cpu()).to(self.row.device)
         mu, sigma = vae.posterior(rows.t, rows.observed)
         self.mu.copy_(mu)
         self.sigma.copy_(sigma)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from training import build
+from training.batch import Table
 from training.config import Config
 from training.data import Rows, load
-from training.loop import History, Look, fit
+from training.distributed import World, world
+from training.folder import CHECKPOINT, Events, Keep
+from training.loop import History, Hooks, Look, fit
 from training.publish import Trained, publish_run
-from training.split import split
+from training.seen import Lazy, seen
+from training.split import Parts, split
 from training.vae import VAE
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, MissingExtra
@@ -41,6 +46,7 @@ class Listener:
     on_look: Callable[[Look], None] = _ignore
     on_trained: Callable[[History], None] = _ignore
     constants: Callable[[list[str]], None] = field(default=_ignore)
+    warn: Callable[[str], None] = _ignore
 
 
 def train(
@@ -50,39 +56,124 @@ def train(
     device: str = "auto",
     listener: Listener | None = None,
     rows: Rows | None = None,
+    keep: Keep | None = None,
 ) -> Manifest:
     """Train, and publish a new version of config.name under models; rows stand in for the config's source.
+
+    Under torchrun every rank calls this alike, the first publishes, and all return what it published.
+
+    Args:
+        config: the run.
+        models: the models folder.
+        device: auto, cpu or cuda[:index].
+        listener: told of progress.
+        rows: what to train on, in place of the source.
+        keep: where to keep config, checkpoints and events; none: nowhere, and such a run cannot be resumed.
 
     Raises:
         MissingExtra: a package that exporting will need does not import; said before training, not after.
         DeviceError: CUDA was asked for and torch has none.
-        ConfigError, InputError: config, rows or a models folder that are refused.
+        ConfigError, InputError: config, rows or a models folder that are refused, or other rows than a run began with.
+        Interrupted: told to stop by SIGTERM; the state is kept.
         TrainingError: the objective ran away, or the graphs do not reproduce torch.
     """
     _check_writable(Path(models))
-    trained = run(config, device=device, listener=listener, rows=rows)
-    return publish_run(trained, models, (listener or Listener()).say)
+    with world(device) as (ranks, place):
+        listener = (listener or Listener()) if ranks.leads else Listener()
+        trained = _run(config, torch_device(place), listener, rows, keep, ranks)
+        manifest = publish_run(trained, models, listener.say).model_dump_json() if ranks.leads else None
+        return Manifest.model_validate_json(ranks.of_first(manifest))
 
 
-def run(config: Config, *, device: str = "auto", listener: Listener | None = None, rows: Rows | None = None) -> Trained:
+def run(
+    config: Config,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+    rows: Rows | None = None,
+    keep: Keep | None = None,
+) -> Trained:
     """Train without publishing; see train."""
-    listener = listener or Listener()
+    with world(device) as (ranks, place):
+        listener = (listener or Listener()) if ranks.leads else Listener()
+        return _run(config, torch_device(place), listener, rows, keep, ranks)
+
+
+def _run(
+    config: Config, place: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
+) -> Trained:
     check_imports()
-    place = torch_device(device)
     if rows is None:
         listener.say(f"reading {config.data.source}")
-        rows = load(config.data)
+        rows = load(config.data, config.likelihood, config.training.seed)
     build.check(rows, config)
     parts = split(rows, config.data, config.training.seed)
     vae = build.build(config, rows, parts.train)
     listener.constants(build.constants(vae, rows.columns))
-    t = {name: _seen(vae, rows.x[getattr(parts, name)]).to(place) for name in ("train", "validation")}
-    with cpu_threads(config.training.threads or fitting_threads(vae, config.training.batch_size)):
-        history = fit(
-            vae.to(place), t["train"], t["validation"], config, on_step=listener.on_step, on_look=listener.on_look
-        )
+    components = Lazy(copy.deepcopy(vae), rows.x, parts.train)
+    train = _training_rows(vae, rows, parts, place)
+    validation = seen(vae, rows.x[parts.validation]).to(place)
+    threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
+    with cpu_threads(threads), _hooks(listener, rows, parts, config, keep, ranks) as hooks:
+        history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
     listener.on_trained(history)
     return Trained(config, rows, parts, vae.cpu().eval(), history)
+
+
+def _training_rows(vae: VAE, rows: Rows, parts: Parts, place: torch.device) -> Table:
+    """The training part as the networks see it: on the device, or made from the file as it is asked for."""
+    if rows.is_mapped:
+        return Lazy(copy.deepcopy(vae), rows.x, parts.train, stored=True)
+    return seen(vae, rows.x[parts.train], stored=True).to(place)
+
+
+@contextmanager
+def _hooks(
+    listener: Listener, rows: Rows, parts: Parts, config: Config, keep: Keep | None, ranks: World
+) -> Iterator[Hooks]:
+    """What the loop tells and is told, with somewhere to keep it where that is wanted."""
+    hooks = Hooks(listener.on_step, listener.on_look, listener.warn, rows=parts.train)
+    if keep is None:
+        yield hooks
+        return
+    folder = keep.prepare(config, ranks)
+    listener.say(f"keeping the run in {folder}")
+    events = Events(folder) if ranks.leads else None
+    try:
+        with terminations() as told:
+            yield replace(
+                hooks,
+                on_look=_both(listener.on_look, events.write) if events else hooks.on_look,
+                stop=told,
+                checkpoint=folder / CHECKPOINT,
+                resume=keep.resume,
+                signature=rows.digest(),
+            )
+    finally:
+        if events:
+            events.close()
+
+
+def _both(first: Callable[[Look], None], second: Callable[[Look], None]) -> Callable[[Look], None]:
+    def call(look: Look) -> None:
+        first(look)
+        second(look)
+
+    return call
+
+
+@contextmanager
+def terminations() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM has come since, in place of what it did before; off the main thread it cannot be asked for."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_writable(models: Path) -> None:
@@ -95,10 +186,10 @@ def _check_writable(models: Path) -> None:
         raise ConfigError(f"models folder {models}: {exc.strerror}") from exc
 
 
-def fitting_threads(vae: VAE, batch_size: int) -> int:
-    """1 where a step is too small to share, else one thread per core this process may use."""
+def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
+    """1 where a step is too small to share, else one thread per core this process may use, shared among ranks."""
     work = 6.0 * batch_size * sum(p.numel() for p in vae.parameters())  # floating-point operations, forward and back
-    return cpu_count() if work > SHARED_WORK else 1
+    return max(1, cpu_count() // ranks) if work > SHARED_WORK else 1
 
 
 @contextmanager
@@ -141,8 +232,3 @@ def torch_device(device: str) -> torch.device:
     if index >= have:
         raise DeviceError(f"device {device}: torch sees {have or 'no'} CUDA devices")
     return torch.device("cuda", index)
-
-
-def _seen(vae: VAE, x: NDArray[Any]) -> torch.Tensor:
-    """Rows as the networks see them, (n, D) float32."""
-    return vae.features(torch.from_numpy(x)).to(vae.dtype)

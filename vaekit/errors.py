@@ -14,6 +14,7 @@ VaeError
 ├── MissingExtra (ImportError)   a package of an extra is absent: the message says what to install
 ├── ConfigError (ValueError)     a training configuration or setting that is refused
 ├── TrainingError (RuntimeError) a training run that must not be published
+│   └── Interrupted              one that was told to stop, and can be gone on with
 └── ClientError                  see vaekit/client/errors.py
 """
 
@@ -72,3 +73,7 @@ class ConfigError(VaeError, ValueError):
 
 class TrainingError(VaeError, RuntimeError):
     """A training run whose result must not be published."""
+
+
+class Interrupted(TrainingError):
+    """A training run that was told to stop before its end."""

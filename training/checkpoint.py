@@ -1,0 +1,47 @@
+"""A run's state on disk, whole or not at all. Knows files and plain values, not what they mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaekit.bundle.store import sync
+from vaekit.errors import InputError
+
+FORMAT = 1
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors and plain values in place of what is there; a crash leaves the one or the other."""
+    temp = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temp.open("wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temp.replace(path)
+    finally:
+        temp.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What was saved, on the CPU. Nothing that is stored is executed.
+
+    Raises:
+        InputError: no checkpoint, or not one of this format.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as exc:
+        raise InputError(f"{path}: no checkpoint to go on from") from exc
+    except Exception as exc:
+        raise InputError(f"{path}: not a checkpoint: {str(exc).splitlines()[0]}") from exc
+    found = state.get("format") if isinstance(state, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{path}: a checkpoint of format {found}, where this version reads {FORMAT}")
+    return dict(state)

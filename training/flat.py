@@ -1,0 +1,80 @@
+"""All parameters of a module as views of one tensor, and their gradients of another. Knows memory, not mathematics.
+
+A step of a small network costs as much as it has operations: one for all parameters costs less than one for each.
+M members, P places for each member's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+ALIGNED = 16  # float32 in 64 bytes: where a parameter may begin, so that no kernel takes a slower path
+
+
+class Flat:
+    """The parameters of a module as columns of `weights` (M, P), their gradients as those of `gradient` (M, P).
+
+    Places between parameters are 0 and stay 0. The first `decayed` columns are those that weight decay is for.
+    """
+
+    def __init__(self, module: nn.Module, decayed: Iterable[nn.Parameter], members: int = 1) -> None:
+        """members: M; above 1 every parameter's first axis is M."""
+        first = {id(p) for p in decayed}
+        self._parameters = sorted(module.parameters(), key=lambda p: id(p) not in first)
+        widths = [_padded(p.numel() // members) for p in self._parameters]
+        self.decayed = sum(w for p, w in zip(self._parameters, widths, strict=True) if id(p) in first)
+        one = self._parameters[0]
+        self.weights = nn.Parameter(torch.zeros(members, sum(widths), dtype=one.dtype, device=one.device))
+        self.gradient = torch.zeros_like(self.weights.data)
+        self.weights.grad = self.gradient
+        self._decayed = self.weights.data[:, : self.decayed]
+        self._across = None if members == 1 else 1  # a norm of everything is quicker than one of the only row
+        self._views: list[Tensor] = []  # of the gradient, one for each parameter
+        start = 0
+        for parameter, width in zip(self._parameters, widths, strict=True):
+            place = slice(start, start + parameter.numel() // members)
+            view = self._view(self.weights.data, place, parameter)
+            view.copy_(parameter.data)
+            parameter.data = view
+            self._views.append(self._view(self.gradient, place, parameter))
+            start += width
+
+    def forget(self) -> None:
+        """Let the next backward pass begin at 0."""
+        self.gradient.zero_()
+        for parameter, view in zip(self._parameters, self._views, strict=True):
+            # a view with gaps between members is no place for autograd to add to: `gather` copies
+            parameter.grad = view if view.is_contiguous() else None
+
+    def gather(self) -> None:
+        """Have what backward passes left in the flat gradient."""
+        for parameter, view in zip(self._parameters, self._views, strict=True):
+            if parameter.grad is not view and parameter.grad is not None:
+                view.copy_(parameter.grad)
+
+    def clip(self, longest: float) -> Tensor:
+        """Shorten each member's gradient to this norm where it is longer; the norms before that, (M, 1)."""
+        norm = torch.linalg.vector_norm(self.gradient, dim=self._across, keepdim=True)  # (M, 1)
+        self.gradient.mul_((longest / (norm + 1e-6)).clamp_max_(1.0))
+        return norm
+
+    def decay(self, share: float | Tensor) -> None:
+        """Shrink what weight decay is for by this share of itself."""
+        self._decayed.mul_(1.0 - share)
+
+    def release(self) -> None:
+        """Give each parameter memory of its own again, and no gradient."""
+        for parameter in self._parameters:
+            parameter.data, parameter.grad = parameter.data.clone(memory_format=torch.contiguous_format), None
+
+    def _view(self, whole: Tensor, place: slice, parameter: nn.Parameter) -> Tensor:
+        members = len(whole)
+        columns = whole[:, place]
+        return columns.view(parameter.shape) if members == 1 else columns.view(members, *parameter.shape[1:])
+
+
+def _padded(width: int) -> int:
+    return -(-width // ALIGNED) * ALIGNED

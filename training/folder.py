@@ -1,0 +1,106 @@
+"""The folder of a run: its config, its checkpoint, its events. Knows files; not what trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.config import Config, load_config
+from training.distributed import World
+from training.tracking import Look
+from vaekit.errors import ConfigError
+
+CONFIG, CHECKPOINT = "config.toml", "checkpoint.pt"
+BY_INDEX = 64  # latent dimensions and features that get a curve each
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where a run keeps what it can be gone on with."""
+
+    path: Path
+    numbered: bool = False  # in the next free number below path
+    resume: bool = False  # go on with the run that is there
+
+    def prepare(self, config: Config, world: World) -> Path:
+        """The folder, which rank 0 makes.
+
+        Raises:
+            ConfigError: it holds another run, or cannot be written.
+        """
+        made = world.of_first(str(self._make(config)) if world.leads else None)
+        return Path(made)
+
+    def _make(self, config: Config) -> Path:
+        if self.resume:
+            return self.path
+        try:
+            folder = _next(self.path) if self.numbered else _empty(self.path)
+            (folder / CONFIG).write_text(config.to_toml())
+        except OSError as exc:
+            raise ConfigError(f"run folder {self.path}: {exc.strerror}") from exc
+        return folder
+
+
+def resumed(folder: Path) -> Config:
+    """The config of the run in a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not (folder / CONFIG).is_file() or not (folder / CHECKPOINT).is_file():
+        missing = CONFIG if not (folder / CONFIG).is_file() else CHECKPOINT
+        raise ConfigError(f"--resume {folder}: no run to go on with, {missing} is not there")
+    return load_config(folder / CONFIG)
+
+
+def _next(base: Path) -> Path:
+    """A new folder below base, named by the next number."""
+    base.mkdir(parents=True, exist_ok=True)
+    taken = [int(p.name) for p in base.iterdir() if p.name.isdecimal()]
+    number = max(taken, default=0) + 1
+    while True:
+        try:
+            (base / str(number)).mkdir()
+        except FileExistsError:  # another run took it just now
+            number += 1
+            continue
+        return base / str(number)
+
+
+def _empty(folder: Path) -> Path:
+    if (folder / CONFIG).exists() or (folder / CHECKPOINT).exists():
+        raise ConfigError(f"--run {folder}: holds a run already; --resume {folder} goes on with it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class Events:
+    """Looks as TensorBoard's event files."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def write(self, look: Look) -> None:
+        """Add a look; a feature's or a latent dimension's curve only where they are few."""
+        curves = {
+            "objective/train": look.train_objective,
+            "objective/validation": look.objective,
+            "elbo": look.elbo,
+            "log_evidence": look.log_evidence,
+            "log_likelihood": look.log_likelihood,
+            "kl": look.kl,
+            "beta": look.beta,
+            "active_units": look.active_units,
+        }
+        for name, values in (("kl", look.kl_by_latent), ("log_likelihood", look.log_likelihood_by_feature)):
+            if len(values) <= BY_INDEX:
+                curves |= {f"{name}_by_index/{i}": value for i, value in enumerate(values)}
+        for name, value in curves.items():
+            self._writer.add_scalar(name, value, look.step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()

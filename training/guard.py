@@ -1,0 +1,72 @@
+"""Watches that every step was finite. Knows losses and norms of steps; not how a step is taken or undone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.distributed import World
+
+
+@dataclass(frozen=True)
+class Bad:
+    """The first step that was not finite, and what about it."""
+
+    step: int
+    what: str
+
+
+class Record:
+    """What each step since the last look gave; on the device until it is asked for."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._losses: list[Tensor] = []  # this rank's shares, each ()
+        self._norms: list[Tensor] = []  # each (M, 1)
+        self._jacobians: list[Tensor] = []  # of the global batch, each ()
+
+    def add(self, loss: Tensor, norm: Tensor, jacobian: Tensor) -> None:
+        self._losses.append(loss)
+        self._norms.append(norm)
+        self._jacobians.append(jacobian)
+
+    def clear(self) -> None:
+        for kept in (self._losses, self._norms, self._jacobians):
+            kept.clear()
+
+    def objective(self) -> float:
+        """Mean over the steps of the global loss in raw units; asked of all ranks at once."""
+        jacobian = torch.stack(self._jacobians).double().mean()
+        return float(self._global_losses().mean() - jacobian)
+
+    def bad(self, last: int, *, norms: bool) -> Bad | None:
+        """The first bad step of those up to `last`, asked of all ranks at once; norms: whether they count."""
+        if not self._losses:
+            return None
+        losses = self._global_losses().tolist()
+        longest = torch.stack(self._norms).flatten(1).amax(1).tolist()
+        for step, loss, norm in zip(range(last - len(losses) + 1, last + 1), losses, longest, strict=True):
+            if not math.isfinite(loss):
+                return Bad(step, f"the loss is {loss}")
+            if norms and not math.isfinite(norm):
+                return Bad(step, f"the norm of the gradient is {norm}")
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The same for every number of ranks; asked of all at once."""
+        losses = list(self._global_losses().float().unbind()) if self._losses else []
+        return {"losses": losses, "norms": list(self._norms), "jacobians": list(self._jacobians)}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """The first rank's share is the whole of what went before."""
+        share = 1.0 if self._world.leads else 0.0
+        self._losses = [loss.to(device) * share for loss in state["losses"]]
+        self._norms = [norm.to(device) for norm in state["norms"]]
+        self._jacobians = [jacobian.to(device) for jacobian in state["jacobians"]]
+
+    def _global_losses(self) -> Tensor:
+        return self._world.add(torch.stack(self._losses).double())
