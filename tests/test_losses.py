@@ -19,9 +19,11 @@ from torch.distributions import Bernoulli, Normal, StudentT, kl_divergence
 from typer.testing import CliRunner
 
 from training.config import make_config
+from vaekit.bundle.manifest import Provenance
 from vaekit.cli import app
 from vaekit.errors import InputError
-from vaekit.losses import CONVENTIONS, Equivalent, Explanation, ForeignLoss, explain, losses_of, sentence
+from vaekit.losses import CONVENTIONS, Equivalent, Explanation, ForeignLoss, explain, losses_of, sentence, sentence_of
+from vaekit.runtime import Model
 
 ROOT = Path(__file__).resolve().parents[1]
 B, D, Z = 5, 6, 3
@@ -382,6 +384,22 @@ def test_the_sentence_says_what_was_minimised(facts: dict[str, Any], said: str) 
     assert said in text
     assert text.count(". ") == 0
     assert text.endswith(".")
+
+
+def test_the_sentence_of_a_bundle_is_that_of_its_config(breast_cancer: Model, digits: Model) -> None:
+    first = breast_cancer.manifest
+    beta = first.provenance.config["objective"]["beta"]
+    want = sentence(likelihood="gaussian", scale="network", beta=beta, dim=30, latent_dim=first.latent_dim)
+    assert sentence_of(first) == want
+    assert "the bernoulli likelihood summed over 64 dimensions" in sentence_of(digits.manifest)
+    fixed = first.model_copy(deep=True)
+    fixed.provenance.config["likelihood"]["scale"] = 0.5
+    fixed.provenance.config["objective"]["beta"] = 2.0
+    assert sentence_of(fixed) == sentence(
+        likelihood="gaussian", scale=0.5, beta=2.0, dim=30, latent_dim=first.latent_dim
+    )
+    bare = first.model_copy(update={"provenance": Provenance()})
+    assert sentence_of(bare) == "What was minimised is not recorded in the bundle."
 
 
 PAGE = ROOT / "docs" / "losses.md"

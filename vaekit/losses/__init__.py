@@ -1,9 +1,9 @@
 """What a foreign VAE loss equals here, and what a run of ours minimised. Knows arithmetic and words; no data."""
 
 from vaekit.losses.conventions import CONVENTIONS, Convention, losses_of
-from vaekit.losses.explain import Equivalent, Explanation, explain
+from vaekit.losses.equivalent import Equivalent, Explanation, explain
 from vaekit.losses.foreign import ForeignLoss
-from vaekit.losses.sentence import sentence
+from vaekit.losses.summary import sentence, sentence_of
 
 __all__ = [
     "CONVENTIONS",
@@ -14,4 +14,5 @@ __all__ = [
     "explain",
     "losses_of",
     "sentence",
+    "sentence_of",
 ]

@@ -1,4 +1,4 @@
-"""VAE losses as they are known by name: what each project, page or question minimises. Data; explain.py does the sums.
+"""VAE losses as they are known by name: what each project, page or question minimises. Data; no arithmetic.
 
 Read from the projects' sources and pages; `source` says where. Each is a row's loss, averaged over the batch unless it
 says otherwise.

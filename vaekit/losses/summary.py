@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vaekit.losses.foreign import log_normaliser
+
+if TYPE_CHECKING:
+    from vaekit.bundle.manifest import Manifest
 
 Scale = str | float | None
 
@@ -34,7 +39,8 @@ def sentence(
         members: M.
         mass: the likelihood is a probability of bins, pixels or levels, not a density.
     """
-    rows = "the mean over rows of " if members == 1 else f"for each of {members} members, the mean over rows of "
+    rows = "" if members == 1 else f"for each of {members} members "
+    rows += "the mean over rows of "
     if objective == "iwae":
         return (
             f"Minimised was {rows}-log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x) with K = {num_samples}, in nats, "
@@ -44,6 +50,26 @@ def sentence(
     terms = f"-log p(x|z) + {_times(beta)}KL(q(z|x) || p(z))"
     said = f"Minimised was {rows}{terms} in nats, {_error(likelihood, dim)} and the KL over {latent_dim} codes: "
     return said + _what(likelihood, scale, beta, dim, mass) + _free(free_bits, latent_dim) + "."
+
+
+def sentence_of(manifest: Manifest) -> str:
+    """The sentence of the run that made a bundle, by the config in its manifest."""
+    config = manifest.provenance.config
+    if not {"likelihood", "objective"} <= set(config):
+        return "What was minimised is not recorded in the bundle."
+    objective = config["objective"]
+    return sentence(
+        likelihood=manifest.likelihood.name,
+        dim=manifest.input.dim,
+        latent_dim=manifest.latent_dim,
+        scale=config["likelihood"].get("scale"),
+        beta=objective.get("beta", 1.0),
+        objective=objective.get("name", "elbo"),
+        num_samples=objective.get("num_samples", 1),
+        free_bits=objective.get("free_bits", 0.0),
+        members=manifest.members,
+        mass=manifest.likelihood.mass,
+    )
 
 
 def _error(likelihood: str, dim: int) -> str:
@@ -84,7 +110,10 @@ def _bound(beta: float) -> str:
 def _free(free_bits: float, latent_dim: int) -> str:
     if not free_bits:
         return ""
-    return f"; up to {free_bits:g} nats of KL in each code, {free_bits * latent_dim:g} in all, cost nothing"
+    return (
+        f"; but up to {free_bits:g} nats of KL in each code, {free_bits * latent_dim:g} in all, cost nothing, and "
+        "where that binds it is not the ELBO"
+    )
 
 
 def _times(beta: float) -> str:
