@@ -78,7 +78,8 @@ def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = l
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            held_out = Calibration.of(model.elbo(run.rows.x[run.parts.calibration]).score)
+            scored = model.elbo(run.rows.x[run.parts.calibration])
+            held_out = Calibration.of(scored.score, scored.observed_count)
             manifest = _measured(run, model, manifest, held_out, files)
             say("drawing the report")
             files |= report.render(run, model, manifest, held_out)
