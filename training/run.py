@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 import signal
 import tempfile
 import threading
@@ -15,12 +16,14 @@ from pathlib import Path
 import torch
 
 from training import build
-from training.batch import Table
+from training.batch import Batches, Table
 from training.config import Config
 from training.data import Rows, load
 from training.distributed import World, world
+from training.feed import StreamBatches
 from training.folder import CHECKPOINT, Events, Keep
 from training.loop import History, Hooks, Look, fit
+from training.memory import check_memory
 from training.publish import Trained, publish_run
 from training.seen import Lazy, seen
 from training.split import Parts, split
@@ -103,15 +106,18 @@ def _run(
     config: Config, place: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
 ) -> Trained:
     check_imports()
+    check_memory(config, place)
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
     build.check(rows, config)
+    dim = math.prod(rows.x.shape[1:])
+    check_memory(config, place, dim, dim)
     parts = split(rows, config.data, config.training.seed)
     vae = build.build(config, rows, parts.train)
     listener.constants(build.constants(vae, rows.columns))
     components = Lazy(copy.deepcopy(vae), rows.x, parts.train)
-    train = _training_rows(vae, rows, parts, place)
+    train = _training_rows(vae, rows, parts, config, place)
     validation = seen(vae, rows.x[parts.validation]).to(place)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
     with cpu_threads(threads), _hooks(listener, rows, parts, config, keep, ranks) as hooks:
@@ -120,8 +126,18 @@ def _run(
     return Trained(config, rows, parts, vae.cpu().eval(), history)
 
 
-def _training_rows(vae: VAE, rows: Rows, parts: Parts, place: torch.device) -> Table:
-    """The training part as the networks see it: on the device, or made from the file as it is asked for."""
+def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> Table | Batches:
+    """The training part as the networks see it: on the device, or made from the files as it is asked for."""
+    if rows.streamed is not None:
+        settings, there = config.training, copy.deepcopy(vae)
+        return StreamBatches(
+            rows.streamed,
+            lambda x: seen(there, x, stored=True),
+            settings.batch_size,
+            seed=settings.seed,
+            buffer=config.data.shuffle_buffer,
+            device=place,
+        )
     if rows.is_mapped:
         return Lazy(copy.deepcopy(vae), rows.x, parts.train, stored=True)
     return seen(vae, rows.x[parts.train], stored=True).to(place)
