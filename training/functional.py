@@ -2,7 +2,8 @@
 
 The exporter's decompositions of log_sigmoid, binary cross-entropy, logaddexp and log1p overflow, saturate or lose small
 arguments without a warning; these forms use plain operations where a graph is being made, and torch's own elsewhere
-(whose gradients are exact too).
+(whose gradients are exact too). The exporter also drops x + c where the number c is within 1e-8 of 0, and x * c and
+x / c within 1e-5 of 1: no form here needs such a number (arrays are left alone).
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -138,3 +140,36 @@ def noise_for(likelihood: Likelihood, shape: tuple[int, ...]) -> Tensor:
     """Standard normals (*shape, D, 2), float64."""
     generator = torch.Generator().manual_seed(11)
     return torch.randn(*shape, likelihood.dim, 2, generator=generator, dtype=torch.float64)
+
+
+def legendre(pieces: int, span: float) -> tuple[Tensor, Tensor]:
+    """Places and weights of a composite Gauss-Legendre rule on (0, span), eight to a piece."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    width = span / pieces
+    places = (np.arange(pieces)[:, None] + 0.5 * (nodes + 1)) * width
+    return torch.from_numpy(places.ravel()), torch.from_numpy(np.tile(weights * width / 2, pieces))
+
+
+def support(name: str, likelihood: Likelihood, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (Q, R, D) and weights (Q, R, D) that integrate, or sum, over all that rows h (R, width) may give."""
+    kind, shape = CASES[name].values, (len(h), likelihood.dim)
+    if kind == "real":
+        v, weight = legendre(400, math.asinh(1e9))
+        r, weight = torch.cat([-v.sinh(), v.sinh()]), torch.cat([weight * v.cosh()] * 2)
+        s = likelihood.scale(h)
+        assert s is not None
+        return likelihood.mean(h) + s * r[:, None, None], s * weight[:, None, None]
+    if kind == "unit":
+        v, weight = legendre(400, 72.0)
+        t = torch.sigmoid(v - 36.0)
+        weight = weight * t * torch.sigmoid(36.0 - v)
+        return t[:, None, None].expand(-1, *shape), weight[:, None, None].expand(-1, *shape)
+    if kind == "levels":
+        most = getattr(likelihood, "most", 2)
+        t = torch.arange(most, dtype=torch.float64)[:, None, None].expand(-1, *shape)
+        real = t < torch.tensor(getattr(likelihood, "levels", (2,) * likelihood.dim))
+        return torch.where(real, t, 0.0), real.double()
+    grid = grid_of(likelihood)
+    steps = torch.arange(200_000.0 if grid.highest.isinf().any() else 256.0, dtype=torch.float64)
+    t = grid.lowest + grid.gap * steps[:, None, None]
+    return t.expand(-1, *shape), torch.ones(1, 1, 1, dtype=torch.float64)

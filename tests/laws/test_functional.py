@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from torch import Tensor, nn
 
 from training import functional
@@ -28,12 +29,42 @@ def logaddexp(x: float) -> float:
     return max(a, b) + math.log1p(math.exp(-abs(a - b)))
 
 
+def log_sinhc(x: float) -> float:
+    w = min(max(x, -1.0), 1.0)
+    return math.log1p(sum(w ** (2 * i) / (4**i * math.factorial(2 * i + 1)) for i in range(1, 9)))
+
+
+def log_ndtr(x: float) -> float:
+    return float(special.log_ndtr(x)) if x < 0 else math.log1p(-special.ndtr(-x))
+
+
+def softplus_integral(y: float) -> float:
+    """-Li2(-exp(y)); scipy's spence is Li2(1 - z)."""
+    q = math.exp(-abs(y))
+    below = q - q * q / 4 + q**3 / 9 if q < 1e-6 else -special.spence(1 + q)
+    return math.pi**2 / 6 + y * y / 2 - below if y > 0 else below
+
+
+def log1m_exp(x: float) -> float:
+    w = max(abs(x), 1e-8)
+    return math.log(-math.expm1(-w)) if w < 1 else math.log1p(-math.exp(-w))
+
+
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Reference]] = {
     "softplus": (functional.softplus, softplus),
     "log_sigmoid": (functional.log_sigmoid, lambda x: -softplus(-x)),
     "log1p of exp(-|x|)": (lambda x: functional.log1p(torch.exp(-x.abs())), lambda x: math.log1p(math.exp(-abs(x)))),
     "log p(1) of Bernoulli": (lambda x: functional.bernoulli_log_prob(torch.ones_like(x), x), lambda x: -softplus(-x)),
     "log p(0) of Bernoulli": (lambda x: functional.bernoulli_log_prob(torch.zeros_like(x), x), lambda x: -softplus(x)),
+    "expm1": (lambda x: functional.expm1(x.clamp(max=80)), lambda x: math.expm1(min(x, 80))),
+    "log(1 - exp(-w))": (lambda x: functional.log1m_exp(x.abs().clamp(min=1e-8)), log1m_exp),
+    "log sinh(w/2) / (w/2)": (lambda x: functional.log_sinhc(x.clamp(-1, 1)), log_sinhc),
+    "Mills's ratio": (
+        lambda x: functional.mills(x.abs()),
+        lambda x: math.sqrt(math.pi / 2) * special.erfcx(abs(x) / math.sqrt(2)),
+    ),
+    "integral of softplus": (functional.softplus_integral, softplus_integral),
+    "log of the normal distribution function": (functional.log_ndtr, log_ndtr),
     "logaddexp": (lambda x: functional.logaddexp(x, 0.5 * x - 3), logaddexp),
 }
 

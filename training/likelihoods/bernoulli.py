@@ -32,8 +32,9 @@ class Bernoulli(Likelihood):
         return torch.sigmoid(h)
 
     def deviation(self, h: Tensor) -> Tensor:
-        """sqrt(p (1 - p))."""
-        return torch.sqrt(torch.sigmoid(h) * torch.sigmoid(-h))
+        """sqrt(p (1 - p)) = e / (1 + e^2) with e = exp(-|l| / 2)."""
+        e = torch.exp(-0.5 * h.abs())
+        return e / (1.0 + e * e)
 
     def scale(self, h: Tensor) -> None:  # noqa: ARG002  a likelihood without a scale answers the same call
         return None
