@@ -18,12 +18,14 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.report import Figure, publish
-from benchmarks.training import throughput
+from benchmarks.training import quadrature, rescaling, throughput
 from benchmarks.training.plan import Measured, Plan
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
     "throughput": throughput.measure,
     "ensemble": throughput.ensemble,
+    "rescaling": rescaling.measure,
+    "quadrature": quadrature.measure,
 }
 PACKAGES = ["torch", "onnxruntime", "numpy", "pyarrow"]
 

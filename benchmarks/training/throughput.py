@@ -1,6 +1,7 @@
 """Rows a second of the trainer beside pythae, PyOD and a bare loop, and of members beside separate runs.
 
 Every arm is a process of its own on one thread; an arm's first epoch warms up and is not counted; arms take turns.
+Seconds are the processor's, so that what else the machine does matters little; those on the wall are kept beside them.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def faster(name: str, times: tuple[float, float, float], target: float) -> Figur
 
 
 def _rates(answers: Answers) -> list[float]:
-    """Rows a second of every epoch after the warm-up."""
+    """Rows a second of the processor, of every epoch after the warm-up."""
     return [one["rows_per_epoch"] / seconds for one in answers for seconds in one["seconds"][1:]]
 
 

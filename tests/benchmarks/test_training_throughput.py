@@ -12,7 +12,7 @@ from benchmarks.training.plan import Plan
 from benchmarks.training.processes import answer, ask, ask_in_turns
 from benchmarks.training.throughput import compare, ratio
 
-TINY = Job(dims=4, hidden=3, latent=2, rows=64, epochs=3, batch=8)
+TINY = Job(dims=4, hidden=3, latent=2, rows=256, epochs=3, batch=32)
 
 
 def _answer(*seconds: float) -> dict[str, object]:
@@ -25,7 +25,7 @@ def test_a_job_survives_its_own_command_line() -> None:
 
 def test_every_arm_trains_on_the_same_two_valued_rows() -> None:
     x = binary_rows(TINY)
-    assert x.shape == (64, 4)
+    assert x.shape == (256, 4)
     assert set(x.ravel()) == {0.0, 1.0}
     assert (x == binary_rows(TINY)).all()
 
@@ -35,8 +35,8 @@ def test_a_clock_gives_the_seconds_of_each_lap() -> None:
     clock.start()
     clock.lap()
     clock.lap()
-    assert len(clock.seconds) == 2
-    assert min(clock.seconds) >= 0
+    assert len(clock.seconds) == len(clock.wall_seconds) == 2
+    assert min(clock.wall_seconds) > 0
 
 
 def test_the_warm_up_does_not_count_and_more_rows_a_second_is_a_ratio_above_one() -> None:
@@ -56,9 +56,10 @@ def test_targets_are_missed_by_a_slower_trainer_and_met_by_a_faster_one(tmp_path
 @pytest.mark.parametrize("module", ["bare", "ours"])
 def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
     found = ask(module, TINY.arguments())
-    assert found["rows_per_epoch"] == 64
+    assert found["rows_per_epoch"] == 256
     assert len(found["seconds"]) == TINY.epochs
-    assert 0 < sum(found["seconds"]) < found["process_seconds"]
+    assert 0 < sum(found["wall_seconds"]) < found["process_seconds"]
+    assert min(found["seconds"]) > 0
 
 
 def test_an_arm_that_fails_says_why() -> None:

@@ -1,0 +1,111 @@
+"""One recipe trained on MNIST binarised once, and -log p(x) of the test pictures. Knows no published figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.training.nll import minus_log_evidence
+from training.config import Config, make_config
+from training.run import Listener, run
+
+BATCH = 100
+RECIPES: dict[str, dict[str, Any]] = {
+    "mlp": {"network": {"hidden": [400], "latent_dim": 40, "activation": "relu"}},
+    "conv": {"network": {"name": "conv", "channels": [32, 64, 128], "latent_dim": 40, "activation": "relu"}},
+    "iwae": {
+        "network": {"hidden": [400], "latent_dim": 40, "activation": "relu"},
+        "objective": {"name": "iwae", "num_samples": 50},
+    },
+}
+
+
+def binarised(path: Path, seed: int) -> NDArray[np.uint8]:
+    """Pictures (N, H, W, 1) whose pixels are 255 with their grey value as probability, else 0, drawn once."""
+    with np.load(path, allow_pickle=False) as archive:
+        grey = next(archive[name] for name in archive.files if archive[name].ndim == 3)  # (N, H, W)
+    ones = np.random.default_rng(seed).random(grey.shape) < grey / 255.0
+    return np.where(ones, 255, 0).astype(np.uint8)[..., None]
+
+
+def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[str]) -> Config:
+    """The recipe's config, with 5,000 of the 60,000 pictures to choose the weights by and 55,000 - 60 to train."""
+    tree = {
+        "name": "mnist",
+        "data": {
+            "source": str(source),
+            "fractions": {"train": 0.9157, "validation": 0.0833, "calibration": 0.0005, "test": 0.0005},
+        },
+        "likelihood": {"name": "bernoulli"},
+        "training": {
+            "steps": steps,
+            "batch_size": BATCH,
+            "evaluate_every": max(1, steps // looks),
+            "patience": looks,
+            "threads": 1,
+        },
+        **RECIPES[recipe],
+    }
+    return make_config(tree, overrides)
+
+
+def main(arguments: list[str]) -> None:
+    """Train, sample, print one line of JSON."""
+    options = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "train.npy"
+        np.save(source, binarised(options.data / "mnist_train.npz", seed=0))
+        asked = config(options.recipe, source, options.steps, options.looks, options.set)
+        start, start_cpu = perf_counter(), process_time()
+        trained = run(asked, device="cpu", listener=_listener())
+        seconds, cpu = perf_counter() - start, process_time() - start_cpu
+    test = binarised(options.data / "mnist_test.npz", seed=1)
+    chosen = np.random.default_rng(2).permutation(len(test))[: options.test_rows]
+    start = perf_counter()
+    nll = minus_log_evidence(trained.vae, torch.from_numpy(test[chosen]), options.draws)
+    best = trained.history.best
+    line = {
+        "nll": float(nll.mean()),
+        "standard_error": float(nll.std() / len(nll) ** 0.5),
+        "rows": len(nll),
+        "validation_minus_elbo": -best.elbo,
+        "validation_kl": best.kl,
+        "best_step": best.step,
+        "train_seconds": seconds,
+        "train_cpu_seconds": cpu,
+        "sampling_seconds": perf_counter() - start,
+    }
+    if options.weights:
+        torch.save(trained.vae.state_dict(), options.weights)
+    sys.stdout.write("\n" + json.dumps(line) + "\n")
+
+
+def _listener() -> Listener:
+    """Looks go to stderr: a run of an hour should be seen to go on."""
+    return Listener(on_look=lambda look: print(look.step, round(-look.elbo, 2), round(look.kl, 2), file=sys.stderr))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--recipe", choices=RECIPES, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--looks", type=int, default=50)
+    parser.add_argument("--test-rows", type=int, required=True)
+    parser.add_argument("--draws", type=int, required=True)
+    parser.add_argument("--weights", type=Path, help="where to leave the trained weights")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,37 @@
+"""log p(x) of rows by importance sampling, row by row. Knows a VAE; not where it or the rows come from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from training.vae import VAE
+
+
+@torch.no_grad()
+def minus_log_evidence(vae: VAE, x: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """-log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x) of raw rows x, z_k ~ q of its own for each row; (N,) nats, float64.
+
+    An upper bound of -log p(x) in expectation, which K tightens. Memory is that of K rows.
+
+    Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    t = vae.features(x)  # (N, D)
+    jacobian = vae.features.log_jacobian(t).sum(-1)  # () or (N,)
+    t = t.to(vae.dtype)
+    mu, sigma = vae.posterior(t)  # each (N, Z)
+    found = torch.empty(len(x), dtype=torch.float64)
+    for n in range(len(x)):
+        found[n] = _one(vae, t[n : n + 1], mu[n : n + 1], sigma[n : n + 1], draws, generator)
+    return math.log(draws) - (found + jacobian)
+
+
+def _one(vae: VAE, t: Tensor, mu: Tensor, sigma: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """log sum_k p(t|z_k) p(z_k) / q(z_k|t) of one row (1, D)."""
+    eps = torch.randn(1, draws, mu.shape[-1], generator=generator, dtype=mu.dtype)
+    z = mu[:, None] + sigma[:, None] * eps  # (1, K, Z)
+    log_p = vae.log_prob(t, z).sum(-1).double()  # (1, K)
+    return torch.logsumexp(log_p + vae.prior.log_ratio(sigma, z, eps).double(), dim=-1)[0]
