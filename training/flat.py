@@ -55,11 +55,17 @@ class Flat:
             if parameter.grad is not view and parameter.grad is not None:
                 view.copy_(parameter.grad)
 
-    def clip(self, longest: float) -> Tensor:
-        """Shorten each member's gradient to this norm where it is longer; the norms before that, (M, 1)."""
-        norm = torch.linalg.vector_norm(self.gradient, dim=self._across, keepdim=True)  # (M, 1)
-        self.gradient.mul_((longest / (norm + 1e-6)).clamp_max_(1.0))
-        return norm
+    def norm(self) -> Tensor:
+        """Of each member's gradient, (M, 1)."""
+        return torch.linalg.vector_norm(self.gradient, dim=self._across, keepdim=True)
+
+    def shorten(self, norm: Tensor, longest: float) -> Tensor | None:
+        """Shorten each member's gradient to this norm where it is longer; or say what it is to be divided by, ()."""
+        divisor = (norm / longest).clamp_min_(1.0)  # (M, 1)
+        if len(norm) == 1:
+            return divisor.view(())  # who takes the step divides anyhow
+        self.gradient.div_(divisor)
+        return None
 
     def decay(self, share: float | Tensor) -> None:
         """Shrink what weight decay is for by this share of itself."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from training.batch import Seen
+from training.elbo_loss import elbo_loss
 from training.functional import log_mean_exp
-from training.prior import kl_by_latent
+from training.prior import Normal, kl_by_latent
 from training.sections import Objective as Settings
 from training.vae import VAE
 
@@ -32,6 +33,8 @@ class Objective:
 
     def __init__(self, vae: VAE, settings: Settings, *, precision: str = "fp32", compiled: bool = False) -> None:
         self._vae, self._settings = vae, settings
+        normal = isinstance(vae.prior, Normal)
+        self._is_plain = normal and settings.name == "elbo" and not settings.free_bits
         self._posterior: Any = torch.compile(vae.posterior, dynamic=False) if compiled else vae.posterior
         self._log_prob: Any = torch.compile(vae.log_prob, dynamic=False) if compiled else vae.log_prob
         device = next(vae.parameters()).device.type
@@ -57,8 +60,13 @@ class Objective:
         """
         with self._cast:
             mu, sigma = self._posterior(batch.t, batch.observed)  # each (..., n, Z)
-            z = codes(mu, sigma, eps)  # (..., n, K, Z)
+            if self._is_plain and eps.shape[1] == 1 and mu.ndim == 2:
+                z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): an axis less costs fewer operations
+            else:
+                z = codes(mu, sigma, eps)  # (..., n, K, Z)
             log_p = self._log_prob(batch.t, z, batch.observed)  # (..., n, K, D)
+        if self._is_plain:
+            return elbo_loss(mu, sigma, log_p, beta, share, eps.shape[1])
         if self._settings.name == "iwae":
             return -share * self._importance_weighted(mu, sigma, z, log_p, batch.own).sum()
         if self._settings.free_bits:
@@ -115,8 +123,6 @@ class Objective:
 
 def codes(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
     """z_k = mu + sigma eps_k, (..., N, K, Z), for mu and sigma (..., N, Z) and eps (N, K, Z)."""
-    if eps.shape[1] == 1:  # the axis is added afterwards: fewer operations to differentiate
-        return torch.addcmul(mu, sigma, eps[:, 0]).unsqueeze(-2)
     return torch.addcmul(mu[..., None, :], sigma[..., None, :], eps)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.adam import Adam
 from training.batch import Seen
 from training.config import Config
 from training.distributed import World
@@ -35,13 +36,7 @@ class Step:
         world.copy_first(self.flat.weights.data)
         device = self.flat.weights.device
         self.objective = Objective(vae, config.objective, precision=settings.precision, compiled=settings.compile)
-        self._rate: float | Tensor = settings.learning_rate
-        if settings.cuda_graphs:
-            self._rate = torch.tensor(settings.learning_rate, device=device)
-        self._optimizer = torch.optim.Adam(
-            [self.flat.weights], lr=self._rate, fused=True, capturable=settings.cuda_graphs
-        )
-        self._moments = _moments(self._optimizer, self.flat.weights)
+        self._adam = Adam(self.flat.weights, settings.learning_rate, recorded=settings.cuda_graphs)
         self._scaler = torch.amp.GradScaler(device.type) if settings.precision == "fp16" else None
         self._mean = self.flat.weights.data.clone() if settings.ema else None
         self._compute: Callable[[Seen, Tensor, float], tuple[Tensor, Tensor]] = self._forward_and_move
@@ -62,7 +57,7 @@ class Step:
         Returns:
             This rank's share of the loss, and the global gradient's norm by member, (M, 1), on the device.
         """
-        self._set_rate(rate)
+        self._adam.set_rate(rate)
         loss, norm = self._compute(batch, eps, beta)
         if self._mean is not None:
             keep = min(self._settings.ema, (1 + number) / (EMA_START + number))
@@ -109,30 +104,26 @@ class Step:
         return self._world.add(kl) > free
 
     def _move(self) -> Tensor:
-        """AdamW (Loshchilov and Hutter 2019) along the shortened gradient; its norm before that."""
-        if self._scaler is not None:
-            self._scaler.unscale_(self._optimizer)
-        norm = self.flat.clip(self._settings.clip_norm)
+        """AdamW along the shortened gradient; its norm before that, (M, 1)."""
+        scaler: Any = self._scaler  # which wants to know of an optimiser only what Adam has
+        if scaler is not None:
+            scaler.unscale_(self._adam)
+        norm = self.flat.norm()
+        divisor = self.flat.shorten(norm, self._settings.clip_norm)
         if self._settings.weight_decay:
-            self.flat.decay(self._rate * self._settings.weight_decay)
-        if self._scaler is None:
-            self._optimizer.step()
+            self.flat.decay(self._adam.rate * self._settings.weight_decay)
+        if scaler is None:
+            self._adam.step(divisor)
         else:
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
+            scaler.step(self._adam, divisor)
+            scaler.update()
         return norm
-
-    def _set_rate(self, rate: float) -> None:
-        if isinstance(self._rate, Tensor):
-            self._rate.fill_(rate)
-        else:
-            self._rate = self._optimizer.param_groups[0]["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that later steps depend on: weights, moments, running mean, loss scale, buffers."""
         return {
             "weights": self.flat.weights.detach().clone(),
-            "moments": {name: value.clone() for name, value in self._moments.items()},
+            "moments": {name: value.clone() for name, value in self._adam.moments.items()},
             "mean": None if self._mean is None else self._mean.clone(),
             "scaler": None if self._scaler is None else self._scaler.state_dict(),
             "buffers": {name: buffer.clone() for name, buffer in self._vae.named_buffers()},
@@ -141,7 +132,7 @@ class Step:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Stand where the state was taken; tensors keep their places in memory, where a recorded step has them."""
         self.flat.weights.data.copy_(state["weights"])
-        for name, value in self._moments.items():
+        for name, value in self._adam.moments.items():
             value.copy_(state["moments"][name])
         if self._mean is not None:
             self._mean.copy_(state["mean"])
@@ -164,14 +155,3 @@ def _check_graphs(device: torch.device, world: World) -> None:
     if device.type != "cuda" or world.size > 1:
         where = f"{world.size} ranks" if world.size > 1 else f"device {device}"
         raise ConfigError(f"training.cuda_graphs: needs one CUDA device, not {where}")
-
-
-def _moments(optimizer: torch.optim.Optimizer, weights: Tensor) -> dict[str, Tensor]:
-    """Adam's state, made at once and not at the first step, so that there is something to load into."""
-    state = {
-        "step": torch.zeros((), device=weights.device),
-        "exp_avg": torch.zeros_like(weights.data),
-        "exp_avg_sq": torch.zeros_like(weights.data),
-    }
-    optimizer.state[weights] = state
-    return state

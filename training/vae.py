@@ -65,10 +65,15 @@ class VAE(nn.Module):
         return mu, SIGMA_FLOOR + softplus(raw)
 
     def log_prob(self, t: Tensor, z: Tensor, observed: Tensor | None = None) -> Tensor:
-        """log p(t_d|z_k) of each feature, (..., N, K, D), for t (N, D) and z (..., N, K, Z); 0 where not observed."""
+        """log p(t_d|z_k) of each feature, (..., N, K, D), for t (N, D) and z (..., N, K, Z); 0 where not observed.
+
+        Without members z may be (N, Z), one draw a row: the result is then (N, D).
+        """
         h = self.decoder(z).to(t.dtype)  # (..., N, K, width)
-        log_p = self.likelihood.log_prob(t[:, None], h)
-        return log_p if observed is None else torch.where(observed[:, None], log_p, 0.0)
+        if z.ndim > t.ndim:
+            t, observed = t[:, None], None if observed is None else observed[:, None]
+        log_p = self.likelihood.log_prob(t, h)
+        return log_p if observed is None else torch.where(observed, log_p, 0.0)
 
     def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mu, sigma (..., N, Z) each, for raw rows."""
