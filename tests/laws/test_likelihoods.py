@@ -170,10 +170,16 @@ def test_a_column_that_never_changes_is_a_standard_normal_in_every_family() -> N
         assert likelihood.observe(h, noise)[:, 1].tolist() == noise[:, 1, 0].tolist()
 
 
-@pytest.mark.parametrize("family", FAMILIES.values())
+def _of_family(name: str, scale: str, members: int | None) -> LocationScale | BinnedGaussian:
+    if name == "bins":
+        return BinnedGaussian(scale, pixels(), ALL, members=members).double()
+    return FAMILIES[name](scale, FLOOR, ALL, members=members).double()
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "bins"])
 @pytest.mark.parametrize("scale", ["feature", "shared"])
-def test_members_have_parameters_of_their_own(family: type[LocationScale], scale: str) -> None:
-    together = family(scale, FLOOR, ALL, members=2).double()
+def test_members_have_parameters_of_their_own(name: str, scale: str) -> None:
+    together = _of_family(name, scale, members=2)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in together.parameters():
@@ -182,8 +188,10 @@ def test_members_have_parameters_of_their_own(family: type[LocationScale], scale
     t = torch.randn(5, 1, 3, generator=generator, dtype=torch.float64)
     got = together.log_prob(t, h)
     assert got.shape == (2, 5, 4, 3)
+    slopes = torch.autograd.grad(got.sum(), list(together.parameters()))
+    assert all((slope != 0).all() for slope in slopes)
     for m in range(2):
-        alone = family(scale, FLOOR, ALL).double()
+        alone = _of_family(name, scale, members=None)
         alone.load_state_dict({k: v[m, 0, 0] if v.ndim == 4 else v for k, v in together.state_dict().items()})
         torch.testing.assert_close(got[m], alone.log_prob(t, h[m]))
         torch.testing.assert_close(together.scale(h)[m], alone.scale(h[m]))

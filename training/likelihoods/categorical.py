@@ -44,7 +44,7 @@ class Categorical(Likelihood):
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         log_p = self._log_probabilities(h)
-        index, _ = torch.broadcast_tensors(t.long(), log_p[..., 0])
+        index, _ = torch.broadcast_tensors(t.round().long(), log_p[..., 0])
         return torch.gather(log_p.expand(*index.shape, self.most), -1, index.unsqueeze(-1)).squeeze(-1)
 
     def mean(self, h: Tensor) -> Tensor:
