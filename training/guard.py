@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from training.batch import Seen
 from training.distributed import World
+
+NAMED = 5  # rows that a message lists
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,16 @@ class Record:
 
     def _global_losses(self) -> Tensor:
         return self._world.add(torch.stack(self._losses).double())
+
+
+def worst(batch: Seen, loss: Tensor, numbers: NDArray[Any] | None) -> str:
+    """The rows of a batch with the largest losses (N,), by their numbers in the data where these are known."""
+
+    def name(i: int) -> str:
+        if batch.own is None:
+            return f"row {i} of the batch"
+        own = int(batch.own[i])
+        return f"row {own if numbers is None else numbers[own]}"
+
+    order = loss.nan_to_num(nan=torch.inf).argsort(descending=True)[:NAMED].tolist()
+    return f"the worst of its {len(batch)} rows: " + ", ".join(f"{name(i)} ({float(loss[i]):.4g})" for i in order)

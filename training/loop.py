@@ -14,7 +14,7 @@ from training import checkpoint
 from training.batch import Batches, MemoryBatches, Seen, Table
 from training.config import Config
 from training.distributed import World
-from training.guard import Bad, Record
+from training.guard import Bad, Record, worst
 from training.noise import Noise
 from training.objective import Objective
 from training.prior import Aggregate
@@ -26,7 +26,6 @@ from vaekit.errors import InputError, Interrupted, TrainingError
 
 __all__ = ["History", "Hooks", "Look", "fit"]
 STOP_EVERY = 10  # steps between which ranks ask each other whether to stop
-NAMED = 5  # rows that a message lists
 
 
 def _nothing(*_: object) -> None:
@@ -128,9 +127,14 @@ class _Run:
             if looks or saves or stops:
                 self._pause(looks=looks, saves=saves or stops)
             if stops:
-                raise Interrupted(f"stopped after step {self._at} of {self._schedule.steps}")
+                raise Interrupted(self._farewell())
         self._save()
         return self._history()
+
+    def _farewell(self) -> str:
+        where = self._hooks.checkpoint
+        how = "" if where is None else f"; to go on: vae train --resume {where.parent}"
+        return f"stopped after step {self._at} of {self._schedule.steps}{how}"
 
     def release(self) -> None:
         """Let go of the memory that steps work in."""
@@ -233,18 +237,8 @@ class _Run:
         objective = Objective(self._vae, self._config.objective)
         eps, beta = self._noise(number), self._schedule.final_beta
         with torch.no_grad():
-            one = [objective(batch.slice(i, i + 1), eps[i : i + 1], beta, 1.0) for i in range(len(batch))]
-        loss = torch.stack(one).nan_to_num(nan=torch.inf)  # (N,)
-        order = loss.argsort(descending=True)[:NAMED].tolist()
-        return f"its {len(batch)} rows, by their loss at step {self._at}: " + ", ".join(
-            f"{self._name(batch, i)} ({float(one[i]):.4g})" for i in order
-        )
-
-    def _name(self, batch: Seen, i: int) -> str:
-        if batch.own is None:
-            return f"number {i} of the batch"
-        own = int(batch.own[i])
-        return f"row {own if self._hooks.rows is None else self._hooks.rows[own]}"
+            each = [objective(batch.slice(i, i + 1), eps[i : i + 1], beta, 1.0) for i in range(len(batch))]
+        return f"by their loss at step {self._at}, {worst(batch, torch.stack(each), self._hooks.rows)}"
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vaekit.errors import ConfigError
+from vaekit.errors import ConfigError, Interrupted
+
+SHOWN_EVERY = 20  # steps: to move a bar costs as much as a small step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,33 +28,57 @@ if TYPE_CHECKING:
 
 def train(
     source: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="CONFIG.toml | DATA",
             help="A config, or data alone (.csv, .parquet, .npy, .npz, a folder of pictures, breast-cancer, digits): "
-            "a config is then made for it.",
+            "a config is then made for it. Not with --resume.",
         ),
-    ],
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the config; may be repeated."),
     ] = None,
     models: Annotated[Path, typer.Option(help="Folder that the bundle is published under.")] = Path("models"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:index].")] = "auto",
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that config, checkpoints and TensorBoard events are kept in.  [default: runs/NAME/K]"
+        ),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, with its config.")] = None,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
-    from training.run import train as run
+    from training.folder import Keep, resumed
+    from training.run import train as start
 
     console = Console(stderr=True, highlight=False)
-    config = _config(source, overrides or [], console)
+    if resume is not None:
+        _refuse_beside_resume(source, overrides, run)
+        config, keep = resumed(resume), Keep(resume, resume=True)
+    elif source is None:
+        raise ConfigError("what to train? Give a CONFIG.toml or DATA, or --resume DIR")
+    else:
+        config = _config(source, overrides or [], console)
+        keep = Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
     try:
         with _listener(console, config) as listener:
-            manifest = run(config, models, device=device, listener=listener)
+            manifest = start(config, models, device=device, listener=listener, keep=keep)
     except KeyboardInterrupt:
         console.print("[yellow]stopped; nothing was published[/]")
         raise typer.Exit(130) from None
+    except Interrupted as exc:
+        console.print(f"[yellow]{escape(str(exc))}; nothing was published[/]", soft_wrap=True)
+        raise typer.Exit(128 + signal.SIGTERM) from None
     _summary(console, manifest, models)
     typer.echo(models / manifest.name / str(manifest.version))
+
+
+def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
+    for name, given in (("a source", source), ("--set", overrides), ("--run", run)):
+        if given:
+            raise ConfigError(f"--resume goes on with a run as it is: leave out {name}")
 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
@@ -84,9 +111,10 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
         task = progress.add_task(f"training {config.name}", total=config.training.steps, elbo="", start=False)
 
         def on_step(step: int) -> None:
-            if step == 1:
+            if not progress.tasks[0].started:
                 progress.start_task(task)
-            progress.update(task, completed=step)
+            if step % SHOWN_EVERY == 0 or step == config.training.steps:
+                progress.update(task, completed=step)
 
         def on_look(look: Look) -> None:
             progress.update(task, elbo=f"validation ELBO {look.elbo:.2f} nats")
@@ -100,7 +128,13 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
             if names:
                 console.print(f"constant in the training rows, modelled at a stated scale: {escape(', '.join(names))}")
 
-        yield Listener(lambda text: console.print(f"[dim]{escape(text)}[/]"), on_step, on_look, on_trained, constants)
+        def say(text: str) -> None:
+            console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+
+        def warn(text: str) -> None:
+            console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
+
+        yield Listener(say, on_step, on_look, on_trained, constants, warn)
 
 
 def _summary(console: Console, manifest: Manifest, models: Path) -> None:
