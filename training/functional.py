@@ -123,7 +123,7 @@ def mills(x: Tensor) -> Tensor:
     """R(x) = (1 - Phi(x)) / phi(x) for x >= 0, the part of a normal's tail that does not vanish.
 
     A polynomial for (1 + x) R(x) in (x - 4) / (x + 4), fitted at Chebyshev nodes, to 4e-10 relative; the substitution
-    is Shepherd and Laframboise's (1981), "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x". Five times as fast as
+    is Shepherd and Laframboise's (1981), "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x". Quicker than
     torch's erfcx, and the same in a graph.
     """
     return _polynomial((x - 4.0) / (x + 4.0), _MILLS) / (1.0 + x)
