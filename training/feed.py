@@ -1,8 +1,9 @@
 """Endless batches of training rows that stay in Parquet, mixed in a buffer. Knows positions; not files or units.
 
-An epoch reads the row groups in a new order, through LANES readers at once, and gives each training row once. What the
-readers bring fills a window of so many rows, which is given in a random order before the next one is begun; the next
-is read meanwhile. So a position is small: where the readers stood when the window was begun, and the rows given of it.
+An epoch reads the row groups in a new order, through up to LANES readers at once, and gives each training row once.
+What the readers bring fills a window of so many rows, which is given in a random order before the next one is begun;
+the next is read meanwhile. So a position is small: where the readers stood when the window was begun, and the rows
+given of it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from training.parquet import Group
 from training.rows import Streamed
 from vaekit.errors import InputError
 
-LANES = 4  # row groups that are read at once: a file's rows are often alike
+LANES = 4  # row groups that are read at once, where columns are few: a file's rows are often alike
+OPEN_COLUMNS = 128  # of all lanes together; an open column holds its pages, some 2 MB
 
 
 class StreamBatches:
@@ -95,7 +97,12 @@ class Windows:
 
     def __init__(self, streamed: Streamed, buffer: int, seed: int) -> None:
         self._streamed, self._buffer, self._seed = streamed, buffer, seed
-        self.seek({"epoch": 0, "window": 0, "lanes": [[0, 0]] * LANES})
+        self._count = max(1, min(LANES, OPEN_COLUMNS // len(streamed.statistics.count)))
+        self.begin(epoch=0)
+
+    def begin(self, epoch: int) -> None:
+        """Go to the start of an epoch."""
+        self.seek({"epoch": epoch, "window": 0, "lanes": [[0, 0]] * self._count})
 
     def position(self) -> dict[str, Any]:
         """Where the next window begins; plain numbers."""
@@ -106,7 +113,7 @@ class Windows:
         self._epoch, self._window = position["epoch"], position["window"]
         groups = self._streamed.groups
         order = np.random.default_rng((self._seed, 0, self._epoch)).permutation(len(groups))
-        dealt = [[groups[g] for g in order[lane::LANES]] for lane in range(LANES)]
+        dealt = [[groups[g] for g in order[lane :: self._count]] for lane in range(self._count)]
         self._lanes = [
             Lane(its, self._streamed.training, at, used)
             for its, (at, used) in zip(dealt, position["lanes"], strict=True)
@@ -125,7 +132,7 @@ class Windows:
                 self._window += 1
                 x = np.concatenate(pieces)
                 return began, x[order.permutation(len(x))]
-            self.seek({"epoch": self._epoch + 1, "window": 0, "lanes": [[0, 0]] * LANES})
+            self.begin(self._epoch + 1)
         raise InputError("the Parquet files no longer hold the rows that they held when they were read first")
 
     def _fill(self) -> list[NDArray[np.float64]]:
@@ -133,7 +140,7 @@ class Windows:
         pieces: list[NDArray[np.float64]] = []
         missing = self._buffer
         for i, lane in enumerate(self._lanes):
-            taken = lane.take(-(-missing // (LANES - i)))
+            taken = lane.take(-(-missing // (self._count - i)))
             missing -= sum(map(len, taken))
             pieces += taken
         return pieces

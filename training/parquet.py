@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.sources import from_arrow
 from vaekit.errors import InputError
 
-BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group is held
+BUFFER = 2**17  # bytes read ahead of each column: without it, a whole row group is held
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,13 @@ def folder(source: str) -> Folder:
         sha.update(repr((names[number], file.stat().st_size, str(schema), _facts(metadata))).encode())
     assert first is not None
     return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest())
+
+
+def release() -> None:
+    """Give memory that Arrow keeps for later back to the system."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _files(top: Path) -> tuple[Path, ...]:

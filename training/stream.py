@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from training.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from training.columns import Moments
 from training.labels import Labels, columns_of
-from training.parquet import Folder, Group, folder
+from training.parquet import Folder, Group, folder, release
 from training.rows import Rows, Streamed
 from training.sections import Data, Fractions, Likelihood
 from training.split import FEWEST, PARTS
@@ -51,6 +51,7 @@ def stream(config: Data, likelihood: Likelihood, seed: int) -> Rows:
                 held[p].add(x[part == p], place[part == p])
     if config.label:
         reader.labels.check()
+    release()
     return _rows(source, reader, moments, held)
 
 

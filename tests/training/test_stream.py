@@ -165,7 +165,7 @@ def test_an_epoch_gives_each_training_row_once(folder: Path, buffer: int) -> Non
             assert began["epoch"] == epoch
             seen += x[:, 0].tolist()
         assert sorted(seen) == sorted(training_rows(rows)[:, 0])
-        windows.seek({"epoch": epoch + 1, "window": 0, "lanes": [[0, 0]] * 4})
+        windows.begin(epoch + 1)
 
 
 def test_neighbours_in_the_files_are_mixed(folder: Path) -> None:
