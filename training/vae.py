@@ -52,6 +52,7 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = Normal() if prior is None else prior
         self.latent_dim, self.members = latent_dim, members
+        self._has_masses = not bool(features.density.all())
 
     @property
     def dtype(self) -> torch.dtype:
@@ -94,9 +95,13 @@ class VAE(nn.Module):
         return {name: out[name] for name in likelihood.parameters_in_raw_units}
 
     def observe(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> Tensor:
-        """x ~ p(x|z) in raw units, float64, from standard normals (N, D, 2)."""
+        """x ~ p(x|z) in raw units, float64, from standard normals (N, D, 2); whole numbers where p(x|z) is a mass."""
         drawn = self.likelihood.observe(self._decoded(z), noise[:, None])  # (..., N, 1, D)
-        return self.features.to_raw(self._of(drawn, member))
+        x = self.features.to_raw(self._of(drawn, member))
+        if not self._has_masses:
+            return x
+        density = self.features.density.view(self.features.row_shape)
+        return torch.where(density, x, x.round())  # the way through float32 leaves 4.9999998 of a 5
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
         """The bound of raw rows for draws eps (N, K, Z), over the observed features of each row.

@@ -227,6 +227,16 @@ def test_draws_from_the_likelihood_have_its_mean_and_scale(kind: str) -> None:
     assert ((x.std(0) / scale - 1).abs() <= 5 / n**0.5).all()
 
 
+@pytest.mark.parametrize("kind", ["gaussian, counts", "discretized_logistic, pictures", "mixed", "gaussian, pictures"])
+def test_what_is_drawn_of_counts_pixels_and_levels_is_whole(kind: str) -> None:
+    one = case(kind)
+    z = standard_eps(1, one.latent_dim, 50)[:, 0]
+    noise = torch.randn(50, one.vae.features.dim, 2, generator=torch.Generator().manual_seed(0))
+    x = one.vae.observe(z, noise).flatten(1)[:, ~one.vae.features.density]
+    assert torch.equal(x, x.round())
+    assert len(x.unique()) > 2
+
+
 def test_the_encoder_sees_no_further_than_a_thousand_deviations() -> None:
     one = case("gaussian, scale from the network")
     t = torch.full((1, 5), 1e3)
