@@ -22,7 +22,7 @@ from training.vae import VAE
 from vaekit.losses import explain, losses_of
 
 QUESTIONS = Path(__file__).parents[2] / "examples" / "questions"
-SMALL = ["network.hidden=[16]", "network.channels=[6, 8]", "training.batch_size=64", "training.evaluate_every=25"]
+SMALL = ["network.hidden=[16]", "network.channels=[6, 8]", "training.batch_size=64", "training.threads=1"]
 
 
 def made(name: str, *more: str, rows: Rows | None = None, n: int = 24) -> tuple[VAE, Rows]:
@@ -199,7 +199,7 @@ def test_tanh_cannot_reach_z_scores_and_can_reach_what_lies_between_its_ends() -
     ends, _ = made("q3-learned-scale", 'network.scaling="symmetric"')
     x = torch.from_numpy(rows.x)
     beyond = (scores.features(x).abs() > 1).double().mean()
-    assert 0.3 < float(beyond) < 0.6
+    assert float(beyond) == pytest.approx(0.43, abs=0.01)
     assert float(ends.features(x).abs().max()) <= 1
     tanh, _ = made("q3-tanh")
     with torch.no_grad():
@@ -208,7 +208,7 @@ def test_tanh_cannot_reach_z_scores_and_can_reach_what_lies_between_its_ends() -
 
 
 def test_no_tanh_mean_of_z_scores_can_be_as_likely_as_an_affine_one_whatever_it_learns() -> None:
-    """The nearest mean for each pixel, at the best of many scales for each pixel: more than a nat a pixel is lost."""
+    """The nearest mean for each value, at the best of many scales for each value: 1.66 nats a value are lost."""
     vae, rows = made("q3-learned-scale", 'network.output="tanh"', n=520)
     t = vae.features(torch.from_numpy(rows.x[::13]))  # (N, D)
     nearest = torch.atanh(t.clamp(-1 + 1e-9, 1 - 1e-9))
@@ -218,7 +218,7 @@ def test_no_tanh_mean_of_z_scores_can_be_as_likely_as_an_affine_one_whatever_it_
         best = torch.maximum(best, vae.likelihood.log_prob(t, h))
     within = t.abs() < 1
     assert float(best[within].min()) > -0.01  # a pixel that can be reached costs nothing
-    assert float(best.mean()) < -1.0
+    assert float(best.mean()) == pytest.approx(-1.66, abs=0.02)
 
 
 # 4. "Keras multiplies by original_dim, the blog does not?"
