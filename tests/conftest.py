@@ -8,12 +8,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: tests are s
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vaekit.runtime import Model
+
+if TYPE_CHECKING:
+    from tests.kinds import Published
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,6 +40,22 @@ def digits(models_dir: Path) -> Iterator[Model]:
     """8 x 8 pictures, bernoulli."""
     with Model.load(models_dir / "digits", device="cpu") as model:
         yield model
+
+
+@pytest.fixture(scope="session")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Columns of five kinds, three of which may be missing; trained here."""
+    from tests.kinds import train_mixed
+
+    return train_mixed(tmp_path_factory.mktemp("mixed"))
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Two members on three real columns; trained here."""
+    from tests.kinds import train_several
+
+    return train_several(tmp_path_factory.mktemp("several"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,94 @@
+"""Small trained models of what is newer than plain columns: every kind of column, missing cells, members. Trains them.
+
+Their reports are left out: drawing takes as long as training, and none of these tests looks at one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import make_config
+from training.data import of_array
+from training.publish import Trained, publish_run
+from training.run import run
+from vaekit.bundle import ImageSpec, VectorSpec
+
+TINY = ["training.steps=40", "network.latent_dim=2", "draws.default=4", "draws.maximum=16"]
+NAMES = ("load", "size", "stops", "on", "colour")
+KINDS = {"size": "positive", "stops": "count"}
+MIXED = {
+    "name": "mixed",
+    "data": {"source": "memory", "kinds": KINDS, "missing": "marginalise"},
+    "likelihood": {"name": "mixed"},
+}
+SEVERAL = {"name": "several", "data": {"source": "memory"}, "network": {"members": 2}}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A run, and the models folder that has its model alone."""
+
+    root: Path
+    trained: Trained
+
+    @property
+    def name(self) -> str:
+        return self.trained.config.name
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name
+
+
+def mixed_rows(n: int, seed: int = 0) -> NDArray[Any]:
+    """Rows of columns NAMES as a caller has them: numbers, names of levels, None where a cell is missing. (n, 5)."""
+    rng = np.random.default_rng(seed)
+    load = rng.standard_normal(n)
+    x = np.empty((n, len(NAMES)), dtype=object)
+    x[:, 0], x[:, 1] = load, np.exp(load + 0.3 * rng.standard_normal(n))
+    x[:, 2], x[:, 3] = rng.poisson(3, n), rng.integers(0, 2, n)
+    x[:, 4] = np.where(load > 0.5, "red", np.where(rng.random(n) < 0.5, "blue", "green, dark"))
+    missing = (rng.random(x.shape) < 0.15) & [False, True, False, True, True]
+    missing[missing.sum(axis=1) == 3] = False  # so that no row misses all three: a count that nobody has
+    x[missing] = None
+    return x
+
+
+def train_mixed(root: Path) -> Published:
+    """Columns of five kinds, three of which may be missing."""
+    config = make_config(MIXED, [*TINY, "network.hidden=[8]"])
+    rows = of_array(mixed_rows(200), NAMES, config=config.data, likelihood=config.likelihood)
+    return _publish(root, run(config, device="cpu", rows=rows))
+
+
+def train_several(root: Path) -> Published:
+    """Two members on three real columns."""
+    x = np.random.default_rng(1).standard_normal((120, 3)) * [1.0, 1e-3, 1e5]
+    config = make_config(SEVERAL, [*TINY, "network.hidden=[4]"])
+    return _publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
+
+
+def _publish(root: Path, trained: Trained) -> Published:
+    with patch("training.publish.report.render", lambda *_: {}):
+        publish_run(trained, root)
+    return Published(root, trained)
+
+
+def as_json(x: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[Any]:
+    """Rows of an array as a JSON request has them: levels by name, None where a cell is missing."""
+    rows: list[Any] = x.tolist()
+    if isinstance(spec, ImageSpec):
+        return rows
+    return [
+        [
+            None if cell != cell else column.levels[int(cell)] if column.levels else cell
+            for cell, column in zip(row, spec.columns, strict=True)
+        ]
+        for row in rows
+    ]

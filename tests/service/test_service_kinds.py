@@ -1,0 +1,171 @@
+"""A live service on models of every kind of column, with missing cells, and of several members."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from service.example import curl
+from tests.kinds import NAMES, Published, as_json, mixed_rows
+from tests.service.test_service_openapi import check
+from tests.service.test_service_wire import NPY, npy, records
+from vaekit.runtime import Model
+
+pytestmark = pytest.mark.anyio
+ROW = [0.5, 2.0, 3, 1, "red"]
+
+
+@pytest.fixture(scope="module")
+async def on_mixed(mixed: Published, start: Any, anyio_backend: str) -> AsyncIterator[Any]:
+    assert anyio_backend == "asyncio"
+    async with start(mixed.root) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def on_several(several: Published, start: Any, anyio_backend: str) -> AsyncIterator[Any]:
+    assert anyio_backend == "asyncio"
+    async with start(several.root) as running:
+        yield running
+
+
+async def test_every_answer_of_a_mixed_table_is_valid_against_the_document(on_mixed: Any) -> None:
+    some = dict(zip(NAMES, ROW, strict=True))
+    del some["size"]
+    for body in ({"inputs": [ROW, [0.5, None, 3, None, None]]}, {"inputs": [some]}):
+        check(await on_mixed.post("/elbo", {**body, "features": True}), "/elbo", 200)
+        check(await on_mixed.post("/encode", body), "/encode", 200)
+    sampled = await on_mixed.post("/sample", {"n": 5, "seed": 1, "observe": True})
+    check(sampled, "/sample", 200)
+    decoded = await on_mixed.post("/decode", {"latents": sampled.json()["latents"]})
+    check(decoded, "/decode", 200)
+    reply = decoded.json()
+    assert {row[4] for row in reply["mean"]} <= {"blue", "green, dark", "red"}
+    np.testing.assert_allclose(np.sum(reply["probabilities"]["colour"], axis=1), 1.0, rtol=1e-6)
+    levels = ("blue", "green, dark", "red")
+    assert [levels[int(np.argmax(p))] for p in reply["probabilities"]["colour"]] == [row[4] for row in reply["mean"]]
+
+
+async def test_every_answer_of_several_members_is_valid_against_the_document(
+    on_several: Any, several: Published
+) -> None:
+    rows = several.trained.rows.x[:3].tolist()
+    encoded = await on_several.post("/encode", {"inputs": rows})
+    check(encoded, "/encode", 200)
+    assert np.shape(encoded.json()["mu"]) == (3, 2, 2)
+    sampled = await on_several.post("/sample", {"n": 4})
+    check(sampled, "/sample", 200)
+    members = sampled.json()["members"]
+    assert set(members) <= {0, 1}
+    decoded = await on_several.post("/decode", {"latents": sampled.json()["latents"], "members": members})
+    check(decoded, "/decode", 200)
+    np.testing.assert_allclose(decoded.json()["mean"], sampled.json()["samples"], rtol=1e-5)
+    check(await on_several.post("/elbo", {"inputs": rows, "features": True}), "/elbo", 200)
+
+
+async def test_rows_drawn_by_the_model_are_rows_that_it_takes(on_mixed: Any) -> None:
+    drawn = (await on_mixed.post("/sample", {"n": 50, "seed": 2, "observe": True})).json()["samples"]
+    reply = await on_mixed.post("/elbo", {"inputs": drawn})
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["observed_count"] == [5] * 50
+
+
+async def test_a_count_that_no_calibration_row_has_is_null_alone_and_named(on_mixed: Any, mixed: Published) -> None:
+    rows = [ROW, [0.5, None, 3, None, None], [0.5, None, 3, 1, "blue"]]  # 5, 2 and 4 observed; nobody misses three
+    reply = (await on_mixed.post("/elbo", {"inputs": rows, "alpha": 0.1})).json()
+    assert reply["observed_count"] == [5, 2, 4]
+    assert [p is None for p in reply["p_value"]] == [p is None for p in reply["is_anomaly"]] == [False, True, False]
+    assert reply["alpha"] == 0.1
+    assert reply["p_value_reason"] == ("rows with 2 observed columns have no p-value: no calibration row has as many")
+    with Model.load(mixed.folder, device="cpu") as model:
+        x = model.elbo(rows)
+    array = np.array([[0.5, 2, 3, 1, 2], [0.5, np.nan, 3, np.nan, np.nan], [0.5, np.nan, 3, 1, 0]])
+    by_npy = await on_mixed.http.post("/elbo?alpha=0.1", content=npy(array), headers=NPY)
+    got = records(by_npy)
+    np.testing.assert_array_equal(got["p_value"], np.array(reply["p_value"], dtype=float))
+    np.testing.assert_array_equal(got["is_anomaly"], [bool(a) for a in reply["is_anomaly"]])
+    np.testing.assert_allclose(got["elbo"], x.elbo, rtol=1e-5)
+    assert by_npy.headers["vae-p-value-reason"] == reply["p_value_reason"]
+
+
+async def test_a_default_alpha_that_cannot_be_told_and_a_count_are_both_said(mixed: Published, start: Any) -> None:
+    async with start(mixed.root, alpha=1e-6) as service:
+        reply = (await service.post("/elbo", {"inputs": [[0.5, None, 3, None, None]]})).json()
+    assert (reply["p_value"], reply["is_anomaly"]) == ([None], None)
+    assert reply["p_value_reason"].startswith("no verdict: alpha")
+    assert reply["p_value_reason"].endswith("no calibration row has as many")
+
+
+async def test_a_missing_cell_changes_a_score_and_what_stands_in_its_place_does_not(on_mixed: Any) -> None:
+    async def elbo(row: list[Any]) -> float:
+        return float((await on_mixed.post("/elbo", {"inputs": [row]})).json()["elbo"][0])
+
+    whole, absent = await elbo(ROW), await elbo([0.5, None, 3, 1, "red"])
+    assert whole != absent
+    named = {"load": 0.5, "stops": 3, "on": 1, "colour": "red"}
+    assert (await on_mixed.post("/elbo", {"inputs": [named]})).json()["elbo"] == [absent]
+
+
+@pytest.mark.parametrize(
+    ("row", "detail"),
+    [
+        ([None, 2.0, 3, 1, "red"], "row 0, feature 'load': missing"),
+        ([0.5, -2.0, 3, 1, "red"], "row 0, feature 'size': not above 0: -2.0"),
+        ([0.5, 2.0, 3, 1, "pink"], "row 0, feature 'colour': not one of its 3 levels "),
+        ([0.5, 2.0, 3, 1, 2], "row 0, feature 'colour': not one of its 3 levels "),
+        ([0.5, "2", 3, 1, "red"], "row 0, feature 'size': not a number: '2'"),
+        ([0.5, 2.0, 3, True, "red"], "row 0, feature 'on': not a number: true"),
+    ],
+)
+async def test_a_cell_that_its_column_does_not_take_is_a_422(on_mixed: Any, row: list[Any], detail: str) -> None:
+    reply: httpx.Response = await on_mixed.post("/elbo", {"inputs": [row]})
+    assert reply.status_code == 422
+    assert reply.json()["detail"].startswith(detail)
+
+
+async def test_codes_of_several_members_need_to_say_whose(on_several: Any, on_mixed: Any) -> None:
+    codes = [[0.0, 0.0], [1.0, -1.0]]
+    each = (await on_several.post("/decode", {"latents": codes, "members": [0, 1]})).json()["mean"]
+    for member in (0, 1):
+        one = (await on_several.post("/decode", {"latents": codes, "members": member})).json()["mean"]
+        np.testing.assert_allclose(one[member], each[member], rtol=1e-6)
+        assert one[1 - member] != each[1 - member]
+    by_query = await on_several.http.post("/decode?members=[0,1]", content=npy(np.array(codes)), headers=NPY)
+    np.testing.assert_allclose(records(by_query)["mean"], each, rtol=1e-6)
+    for members, detail in [
+        (None, "members: which of the 2 is each code of? one of 0..1 a row"),
+        ([0], "members: shape (1,) and type int64, expected (2,) integers"),
+        ([0, 2], "row 1: member 2 is not one of 0..1"),
+        ([0, "x"], 'members: not an integer: "x"'),
+        ("x", 'members: not an integer: "x"'),
+        (-1, "row 0: member -1 is not one of 0..1"),
+    ]:
+        reply = await on_several.post("/decode", {"latents": codes, "members": members})
+        assert (reply.status_code, reply.json()["detail"]) == (422, detail)
+    reply = await on_mixed.post("/decode", {"latents": codes, "members": 0})
+    assert (reply.status_code, reply.json()["detail"]) == (422, "members: the model has none")
+
+
+async def test_the_example_is_a_request_that_is_answered(on_mixed: Any, mixed: Published) -> None:
+    with Model.load(mixed.folder, device="cpu") as model:
+        line = curl(model, "http://service")
+    path, body = line.split("http://service")[1].split(" -H ")[0], line.split(" -d '")[1].removesuffix("'")
+    assert (await on_mixed.post(path, body)).status_code == 200
+
+
+async def test_many_rows_are_the_rows_alone(on_mixed: Any, mixed: Published) -> None:
+    x = mixed.trained.rows.x
+    together = (await on_mixed.post("/elbo", {"inputs": as_json(x, _spec(mixed))})).json()["elbo"]
+    alone = [
+        (await on_mixed.post("/elbo", {"inputs": [row]})).json()["elbo"][0] for row in mixed_rows(200)[:8].tolist()
+    ]
+    np.testing.assert_allclose(together[:8], alone, rtol=1e-5)
+
+
+def _spec(published: Published) -> Any:
+    with Model.load(published.folder, device="cpu") as model:
+        return model.spec
