@@ -16,14 +16,18 @@ from pyarrow import parquet
 
 from training import stream as streaming
 from training.batch import Batches, Seen
+from training.build import build
 from training.columns import Statistics
+from training.config import make_config
 from training.data import load
 from training.feed import StreamBatches, Windows
+from training.loop import Hooks, fit
 from training.rows import Rows
 from training.sections import Data, Likelihood
+from training.seen import seen
 from training.split import split
 from training.stream import Held, uniform
-from vaekit.errors import InputError
+from vaekit.errors import InputError, Interrupted
 
 MIXED = Likelihood(name="mixed")
 FILES, ROWS = 5, 400  # rows of a file, in row groups of 150
@@ -198,6 +202,28 @@ def test_batches_go_on_where_they_were_left(folder: Path, given: int) -> None:
         assert torch.equal(got.t, want.t)
         assert torch.equal(got.observed, want.observed)
     assert found.state_dict() != state
+
+
+def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(folder: Path, tmp_path: Path) -> None:
+    tree = {"name": "m", "data": data(folder, shuffle_buffer=250).model_dump(mode="json", exclude_none=True)}
+    settings = ["training.steps=60", "training.evaluate_every=25", "likelihood.name=mixed", "network.hidden=[8]"]
+    config = make_config(tree, settings)
+
+    def trained(hooks: Hooks) -> dict[str, torch.Tensor]:
+        rows = load(config.data, config.likelihood, 0)
+        parts = split(rows, config.data, 0)
+        vae = build(config, rows, parts.train)
+        assert rows.streamed is not None
+        source = StreamBatches(rows.streamed, lambda x: seen(vae, x, stored=True), 32, seed=0, buffer=250)
+        fit(vae, source, seen(vae, rows.x[parts.validation]), config, hooks=hooks)
+        return dict(vae.state_dict())
+
+    whole = trained(Hooks())
+    steps: list[int] = []
+    with pytest.raises(Interrupted):
+        trained(Hooks(on_step=steps.append, stop=lambda: len(steps) >= 33, checkpoint=tmp_path / "checkpoint.pt"))
+    resumed = trained(Hooks(checkpoint=tmp_path / "checkpoint.pt", resume=True))
+    assert all(torch.equal(resumed[name], weights) for name, weights in whole.items())
 
 
 def test_a_position_is_small_and_plain(folder: Path, tmp_path: Path) -> None:
