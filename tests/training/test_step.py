@@ -160,6 +160,7 @@ def test_fp16_takes_back_a_step_that_overflows_and_lowers_its_scale() -> None:
     assert step.state_dict()["scaler"]["scale"] == 2.0**59
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler looks at .grad of whatever it is given
 def test_a_compiled_step_is_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """As traced and differentiated by the compiler; the machine code of its last stage takes minutes to make."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))

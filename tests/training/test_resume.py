@@ -1,0 +1,163 @@
+"""A run that was stopped, and gone on with, is the run that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.models import Case, case, seen
+from tests.training.resuming import KINDS, digest
+from training import checkpoint
+from training.loop import History, Hooks, fit
+from vaekit.errors import InputError, Interrupted
+
+SETTINGS = [
+    "training.steps=60", "training.evaluate_every=20", "training.checkpoint_every=7", "training.batch_size=8",
+    "training.learning_rate=0.01", "training.ema=0.9",
+]  # fmt: skip
+
+
+def run(one: Case, hooks: Hooks) -> History:
+    rows = seen(one.vae, one.rows.x)
+    return fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config, components=rows, hooks=hooks)
+
+
+@pytest.mark.parametrize("stop", [1, 14, 20, 33, 59])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("normal", []),
+        ("normal", ['training.precision="fp16"', "training.accumulate=2"]),
+        ("aggregate", []),
+        ("bits", ['objective.schedule="cyclical"']),
+    ],
+)
+def test_a_stopped_run_gives_the_same_bits(kind: str, more: list[str], stop: int, tmp_path: Path) -> None:
+    whole = case(KINDS[kind], *SETTINGS, *more)
+    expected = run(whole, Hooks())
+    hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="x")
+    steps: list[int] = []
+    first, second = (case(KINDS[kind], *SETTINGS, *more) for _ in range(2))
+    with pytest.raises(Interrupted, match=f"after step {stop} of 60; to go on: vae train --resume {tmp_path}"):
+        run(first, replace(hooks, on_step=steps.append, stop=lambda: len(steps) == stop))
+    history = run(second, replace(hooks, on_step=steps.append, resume=True))
+    assert steps == list(range(1, 61))
+    assert digest(second.vae) == digest(whole.vae)
+    assert history == expected
+
+
+def test_a_finished_run_is_only_put_back(tmp_path: Path) -> None:
+    hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="x")
+    first, second = (case(KINDS["normal"], *SETTINGS) for _ in range(2))
+    done = run(first, hooks)
+    steps: list[int] = []
+    assert run(second, replace(hooks, resume=True, on_step=steps.append)) == done
+    assert steps == []
+    assert digest(first.vae) == digest(second.vae)
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.training.resuming",
+        str(folder),
+        *SETTINGS,
+        "training.steps=400",
+        *arguments,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdout is not None
+    for said in process.stdout:
+        if said.strip() == line:
+            return
+    raise AssertionError(f"the run ended without saying {line!r}")
+
+
+def test_a_killed_run_gives_the_same_bits(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = start(tmp_path / "whole")
+    expected = whole.communicate(timeout=100)[0].splitlines()[-1]
+    killed = start(tmp_path / "killed")
+    wait_for(killed, "step 150")
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    resumed = start(tmp_path / "killed", "resume")
+    said = resumed.communicate(timeout=100)[0].splitlines()
+    assert said[-1] == expected
+    first = int(said[0].split()[1])
+    assert 147 <= first <= 400
+    assert first % 7 == 1  # from the checkpoint before
+
+
+def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(process, "step 30")
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=100)[0].splitlines()
+    assert process.returncode == 143
+    stopped = int(said[-1].split()[3])
+    assert f"to go on: vae train --resume {tmp_path}" in said[-1]
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["at"] == stopped
+
+
+def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
+    hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="these")
+    run(case(KINDS["normal"], *SETTINGS), hooks)
+    with pytest.raises(InputError, match="the run began with other data: sha256 these, and not those"):
+        run(case(KINDS["normal"], *SETTINGS), replace(hooks, resume=True, signature="those"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no checkpoint to go on from"),
+        (b"no", "not a checkpoint"),
+        ({"format": 99}, "format 99, where this version"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(content: object, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(InputError, match=said):
+        checkpoint.load(path)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("/tmp/vaekit-trap"),))  # type: ignore[return-value]  # what a malicious file would hold
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
+    torch.save({"format": 1, "trap": Trap()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"value": 1})
+
+    def fails(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(path, {"value": 2})
+    assert checkpoint.load(path)["value"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
