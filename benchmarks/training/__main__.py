@@ -18,14 +18,18 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.report import Figure, publish
-from benchmarks.training import quadrature, rescaling, throughput
+from benchmarks.training import density, memory, quadrature, ranks, rescaling, resume, throughput
 from benchmarks.training.plan import Measured, Plan
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
+    "quadrature": quadrature.measure,
+    "rescaling": rescaling.measure,
+    "ranks": ranks.measure,
+    "resume": resume.measure,
     "throughput": throughput.measure,
     "ensemble": throughput.ensemble,
-    "rescaling": rescaling.measure,
-    "quadrature": quadrature.measure,
+    "memory": memory.measure,
+    "density": density.measure,
 }
 PACKAGES = ["torch", "onnxruntime", "numpy", "pyarrow"]
 

@@ -18,13 +18,16 @@ from benchmarks.training.nll import minus_log_evidence
 from training.config import Config, make_config
 from training.run import Listener, run
 
-BATCH = 100
-RECIPES: dict[str, dict[str, Any]] = {
-    "mlp": {"network": {"hidden": [400], "latent_dim": 40, "activation": "relu"}},
-    "conv": {"network": {"name": "conv", "channels": [32, 64, 128], "latent_dim": 40, "activation": "relu"}},
+MLP = {"hidden": [400], "latent_dim": 40, "activation": "relu"}
+CONV = {"name": "conv", "channels": [32, 64, 128], "latent_dim": 40, "activation": "relu"}
+FAST = {"batch_size": 100, "learning_rate": 2e-3, "precision": "bf16"}
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "mlp": {"network": MLP, "objective": {"warmup": 0.05}, "training": FAST},
+    "conv": {"network": CONV, "objective": {"warmup": 0.05}, "training": {**FAST, "learning_rate": 1e-3}},
     "iwae": {
-        "network": {"hidden": [400], "latent_dim": 40, "activation": "relu"},
+        "network": MLP,
         "objective": {"name": "iwae", "num_samples": 50},
+        "training": {**FAST, "learning_rate": 1e-3},
     },
 }
 
@@ -46,14 +49,14 @@ def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[st
             "fractions": {"train": 0.9157, "validation": 0.0833, "calibration": 0.0005, "test": 0.0005},
         },
         "likelihood": {"name": "bernoulli"},
+        **RECIPES[recipe],
         "training": {
+            **RECIPES[recipe]["training"],
             "steps": steps,
-            "batch_size": BATCH,
             "evaluate_every": max(1, steps // looks),
             "patience": looks,
             "threads": 1,
         },
-        **RECIPES[recipe],
     }
     return make_config(tree, overrides)
 

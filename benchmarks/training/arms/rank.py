@@ -1,0 +1,52 @@
+"""One rank, or the only one, of a run of 50 steps; the first prints the loss of every step."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from benchmarks.training.arms.keep import rows
+from training.config import Config, make_config
+from training.run import Listener, run
+
+STEPS = 50
+BATCH = 128
+SETTINGS: dict[str, dict[str, Any]] = {
+    "elbo": {},
+    "iwae": {"objective": {"name": "iwae", "num_samples": 4}},
+    "accumulated": {"training": {"accumulate": 2}},
+}
+
+
+def config(settings: str) -> Config:
+    """A look after every step, so that its training objective is that of the step alone."""
+    tree: dict[str, Any] = {
+        "name": "rank",
+        "data": {"source": "generated"},
+        "network": {"hidden": [32], "latent_dim": 3},
+        "training": {
+            "steps": STEPS,
+            "batch_size": BATCH,
+            "evaluate_every": 1,
+            "patience": STEPS,
+            "threads": 1,
+        },
+    }
+    for section, more in SETTINGS[settings].items():
+        tree[section] = {**tree.get(section, {}), **more}
+    return make_config(tree)
+
+
+def main(settings: str) -> None:
+    """Train and print."""
+    losses: list[float] = []
+    listener = Listener(on_look=lambda look: losses.append(look.train_objective))
+    run(config(settings), device="cpu", rows=rows(), listener=listener)
+    if os.environ.get("RANK", "0") == "0":
+        sys.stdout.write("\n" + json.dumps({"losses": losses, "ranks": int(os.environ.get("WORLD_SIZE", "1"))}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

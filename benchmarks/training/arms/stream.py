@@ -1,0 +1,89 @@
+"""One run over a folder of Parquet that is read piece by piece, and the memory of its process all along."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from time import perf_counter
+
+from training.config import Config, make_config
+from training.run import Listener, check_imports, run
+
+EVERY = 0.05  # seconds between samples
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+class Sampler:
+    """Samples of the resident bytes, each with the seconds since the start and the step that training is at."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.samples: list[tuple[float, int, int]] = []
+        self._start, self._over = perf_counter(), threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._over.wait(EVERY):
+            self.samples.append((perf_counter() - self._start, self.step, resident()))
+
+
+def config(source: Path, steps: int, batch: int) -> Config:
+    """A wide share of the rows for training: what is held is a sample of the others."""
+    rest = 0.1 / 3
+    return make_config(
+        {
+            "name": "stream",
+            "data": {
+                "source": str(source),
+                "read": "stream",
+                "fractions": {"train": 0.9, "validation": rest, "calibration": rest, "test": rest},
+            },
+            "network": {"hidden": [64], "latent_dim": 8},
+            "training": {
+                "steps": steps,
+                "batch_size": batch,
+                "evaluate_every": max(1, steps // 10),
+                "patience": 100,
+                "threads": 1,
+            },
+        }
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Train, sample, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    options = parser.parse_args(arguments)
+    check_imports()
+    start = resident()  # the libraries are there, and no row is
+    with Sampler() as sampler:
+        run(
+            config(options.source, options.steps, options.batch),
+            device="cpu",
+            listener=Listener(on_step=lambda step: setattr(sampler, "step", step)),
+        )
+    sys.stdout.write("\n" + json.dumps({"start_bytes": start, "samples": sampler.samples}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

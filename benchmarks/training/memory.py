@@ -1,0 +1,98 @@
+"""What memory a run over Parquet takes: how much at most, whether it grows, whether it depends on the data's size.
+
+Knows files and samples of memory; not how rows are read.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from benchmarks.report import Figure
+from benchmarks.training.plan import Measured, Plan
+from benchmarks.training.processes import ask
+
+D = 32
+ROW_BYTES = 8 * D
+FILE_ROWS = 1_000_000
+GROUP_ROWS = 100_000
+BATCH = 1_024
+TRAINS = 0.9  # share of the rows, as in arms.stream
+SIZES = {False: (10e9, 2e9), True: (800e6, 400e6)}  # by quick: bytes of the large set and of the small one
+SPARE = 2.0  # times its own bytes that a set takes of the disk, at most
+BOUND = 1e9  # bytes over the start: what the brief calls bounded, in a number
+FLAT = 1.10  # late peak over early peak, and large set over small one
+
+
+def measure(plan: Plan) -> Measured:
+    """One pass over a large set and one over a small one."""
+    large, small = SIZES[plan.quick]
+    peaks, facts = {}, {}
+    for name, size in (("small", small), ("large", large)):
+        folder = plan.work / name
+        written = generate(folder, size)
+        steps = int(size / ROW_BYTES * TRAINS) // BATCH
+        found = ask("stream", ["--source", str(folder), "--steps", str(steps), "--batch", str(BATCH)])
+        shutil.rmtree(folder)
+        peaks[name] = Peaks(found)
+        facts[name] = {
+            "parquet_bytes": written,
+            "steps": steps,
+            "seconds": found["process_seconds"],
+            "start_bytes": found["start_bytes"],
+            "curve": thinned(found["samples"]),
+        }
+    label = f"{large / 1e9:g} GB of Parquet"
+    whole, little = peaks["large"], peaks["small"]
+    figures = [
+        Figure(f"peak memory over the start, {label}", whole.over / 1e6, "MB", target=BOUND / 1e6),
+        Figure(f"the same, {small / 1e9:g} GB", little.over / 1e6, "MB"),
+        Figure(f"peak memory / the data's bytes, {label}", whole.over / large, "times"),
+        Figure(f"peak of the last half of training / of the first, {label}", whole.growth, "times", target=FLAT),
+        Figure(f"peak of {label} / of {small / 1e9:g} GB", whole.over / little.over, "times", target=FLAT),
+    ]
+    return Measured(figures, facts)
+
+
+class Peaks:
+    """Highest samples of one run, in bytes over its start."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        samples = np.array(found["samples"])  # (S, 3): seconds, step, bytes
+        over = samples[:, 2] - found["start_bytes"]
+        training = samples[:, 1] > 0
+        early = training & (samples[:, 1] <= samples[-1, 1] / 2)
+        late = samples[:, 1] > samples[-1, 1] / 2
+        self.over = float(over.max())
+        self.growth = float(over[late].max() / over[early].max())
+
+
+def generate(folder: Path, size: float, seed: int = 0) -> int:
+    """Write correlated float64 columns of so many bytes; what they take on disk.
+
+    Raises:
+        SystemExit: the disk has no place for them.
+    """
+    folder.mkdir(parents=True)
+    free = shutil.disk_usage(folder).free
+    if free < SPARE * size:
+        raise SystemExit(f"{folder}: {free / 1e9:.1f} GB are free, where {SPARE * size / 1e9:g} GB are asked for")
+    rng = np.random.default_rng(seed)
+    mixing = rng.standard_normal((8, D))
+    rows = int(size / ROW_BYTES)
+    for number, first in enumerate(range(0, rows, FILE_ROWS)):
+        n = min(FILE_ROWS, rows - first)
+        x = rng.standard_normal((n, 8)) @ mixing + 0.3 * rng.standard_normal((n, D))
+        table = pa.table({f"x{d}": x[:, d] for d in range(D)})
+        parquet.write_table(table, folder / f"part-{number:05}.parquet", row_group_size=GROUP_ROWS)
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def thinned(samples: list[Any], most: int = 200) -> list[Any]:
+    """At most so many samples, evenly taken: enough to draw the curve of memory over time."""
+    return samples[:: max(1, -(-len(samples) // most))]

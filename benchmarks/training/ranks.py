@@ -1,0 +1,54 @@
+"""Whether ranks that share a global batch have the loss of one process. Knows torchrun; not what is trained."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import Figure
+from benchmarks.training.arms.rank import SETTINGS, STEPS
+from benchmarks.training.plan import Measured, Plan
+from benchmarks.training.processes import ROOT, TAIL, answer, ask, environment
+
+TARGET = 1e-6  # relative
+RANKS = (2, 4)
+
+
+def measure(plan: Plan) -> Measured:
+    """The largest relative difference of the loss over the steps, by number of ranks."""
+    settings = list(SETTINGS)[: plan.pick(None, 1)]
+    alone = {name: ask("rank", [name])["losses"] for name in settings}
+    figures = []
+    for ranks in RANKS:
+        off = [difference(alone[name], _together(name, ranks)["losses"]) for name in settings]
+        name = f"loss of {ranks} gloo ranks against one process, {STEPS} steps"
+        figures.append(Figure(name, max(off), "relative", min(off), max(off), target=TARGET))
+    return Measured(figures, {"settings": settings})
+
+
+def difference(alone: list[float], together: list[float]) -> float:
+    """max over steps of |a - b| / |a|; infinite where there are more steps in one than in the other."""
+    if len(alone) != len(together):
+        return float("inf")
+    a, b = np.array(alone), np.array(together)
+    return float((np.abs(a - b) / np.abs(a)).max())
+
+
+def _together(settings: str, ranks: int) -> dict[str, Any]:
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    done = subprocess.run(
+        [*start, "-m", "benchmarks.training.arms.rank", settings],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{ranks} ranks ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-TAIL:]}")
+    found = answer(done.stdout)
+    if found["ranks"] != ranks:
+        raise SystemExit(f"{ranks} ranks were asked for, and {found['ranks']} took part")
+    return found

@@ -1,0 +1,58 @@
+"""Whether a run that was killed and gone on with ends at the same weights. Knows processes; not what they train."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+from benchmarks.report import Figure
+from benchmarks.training.plan import Measured, Plan
+from benchmarks.training.processes import ROOT, ask, command, environment
+
+STEPS = 400
+# settings of arms.keep, and the steps at which they are killed: between checkpoints, and on one (they are every 40)
+KILLS = {
+    "elbo": (57, 280, 399),
+    "iwae, ema, parts": (130, 321),
+    "members, bf16": (93, 240),
+    "aggregate prior, cyclical": (66, 311),
+}
+QUICK = {"elbo": (57,), "iwae, ema, parts": (321,)}
+
+
+def measure(plan: Plan) -> Measured:
+    """How many of the killed runs end at other weights than an uninterrupted one."""
+    differ, kills = 0, plan.pick(KILLS, QUICK)
+    for number, (settings, steps) in enumerate(kills.items()):
+        whole = ask("keep", _arguments(settings, plan.work / f"whole-{number}"))
+        for step in steps:
+            differ += whole["sha256"] != killed(settings, step, plan.work / f"killed-{number}-{step}")
+    count = sum(len(steps) for steps in kills.values())
+    figure = Figure("runs whose weights differ after kill -9 and resume", differ, f"of {count}", target=0)
+    return Measured([figure], {"killed_at": {name: list(steps) for name, steps in kills.items()}, "steps": STEPS})
+
+
+def killed(settings: str, step: int, folder: Path) -> str:
+    """sha256 of the weights of a run that is killed at a step and then gone on with.
+
+    Raises:
+        SystemExit: the run ended before it could be killed, or the second began at the first step again.
+    """
+    arguments = _arguments(settings, folder)
+    with subprocess.Popen(
+        command("keep", arguments), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        reached = any(line == f"step {step}\n" for line in process.stdout)
+        process.send_signal(signal.SIGKILL)
+    if not reached or process.returncode != -signal.SIGKILL:
+        raise SystemExit(f"arm keep was not killed at step {step}: it ended with code {process.returncode}")
+    rest = ask("keep", [*arguments, "--resume"])
+    if rest["first_step"] <= 1:
+        raise SystemExit(f"arm keep was killed at step {step}, and began anew")
+    return str(rest["sha256"])
+
+
+def _arguments(settings: str, folder: Path) -> list[str]:
+    return ["--settings", settings, "--steps", str(STEPS), "--run", str(folder)]
