@@ -23,7 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from training.data import load, read
-from training.report import grid, histogram, png
+from training.report.page import document
+from training.report.pictures import png, sheet
+from training.report.rows import scores
 from training.split import split
 from vaekit import Client, Model
 from vaekit.bundle import Calibration, Manifest, find
@@ -154,7 +156,7 @@ def call(client: Client, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Pa
         )
     console.print(f"/elbo    8 digits: {some_digits.bits_per_dim.mean():.3f} bits per binarised pixel")
     path = out / "sampled-digits.png"
-    path.write_bytes(png(grid(drawn.samples, 8, "digits drawn by /sample")))
+    path.write_bytes(png(sheet(drawn.samples, 8), zoom=5))
     return path
 
 
@@ -179,10 +181,9 @@ def draw_scores(scored: Path, model: Path, out: Path) -> Path:
     assert isinstance(calibration, Calibration)
     threshold = calibration.threshold(ALPHA)
     assert ((score > threshold) == table["is_anomaly"].to_numpy()).all()
-    path = out / "scores.png"
-    path.write_bytes(
-        png(histogram(score[~malignant], score[malignant], threshold, "breast-cancer, scored by vae score"))
-    )
+    parts = {"test": score[~malignant], "anomalies": score[malignant]}
+    path = out / "scores.html"
+    path.write_text(document("breast-cancer", "scored by vae score", (), [scores(parts, threshold)]), encoding="utf-8")
     return path
 
 

@@ -82,8 +82,8 @@ def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = l
             held_out = Calibration.of(scored.score, scored.observed_count)
             manifest = _measured(run, model, manifest, held_out, files)
             say("drawing the report")
-            files |= report.render(run, model, manifest, held_out)
-    return publish(models, manifest, files)
+            pages = report.render(run, model, manifest, held_out)
+    return publish(models, manifest, files, pages)
 
 
 def base_draws(latent_dim: int, maximum: int, seed: int) -> NDArray[np.float64]:

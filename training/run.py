@@ -33,7 +33,7 @@ from vaekit.errors import ConfigError, DeviceError, MissingExtra
 from vaekit.runtime.device import check_distribution, cpu_count, parse_device
 
 SHARED_WORK = 2e8  # operations of a step that are worth sharing among threads: some milliseconds of one core
-NEEDED = ("onnx", "onnxscript", "matplotlib", "jinja2", "sklearn")
+NEEDED = ("onnx", "onnxscript", "PIL", "jinja2", "sklearn")
 
 
 def _ignore(*_: object) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tests.training.models import case
 from tests.training.models import table as table_rows
@@ -18,6 +17,7 @@ from training.features import Standardize
 from training.likelihoods import Gaussian
 from training.loop import Look
 from training.publish import _golden_rows, base_draws
+from training.report.parts import number
 from training.run import Listener, train
 from training.split import split
 from training.vae import VAE
@@ -68,20 +68,15 @@ def test_constant_columns_are_named_and_stated(table: tuple[Path, Manifest, Conf
     assert list(constants) == ["x4"]
     assert constants["x4"].value == 3.0  # type: ignore[union-attr]  # filtered above
     assert constants["x4"].scale == pytest.approx(3e-6)  # type: ignore[union-attr]  # filtered above
-    assert "`x4`" in (find(root, "table") / "report" / "model-card.md").read_text()
+    assert "never changed in the training rows: x4." in (find(root, "table") / "report" / "model-card.md").read_text()
 
 
 def test_the_report_is_drawn(table: tuple[Path, Manifest, Config]) -> None:
     report = find(table[0], "table") / "report"
-    pictures = sorted(path.name for path in report.glob("*.png"))
-    assert pictures == ["latents.png", "loss.png", "reconstructions.png", "samples.png", "scores.png"]
-    for name in pictures:
-        with Image.open(report / name) as picture:
-            assert picture.width > 300
-            assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 5
+    assert sorted(path.name for path in report.iterdir()) == ["model-card.md", "report.html"]
     card = (report / "model-card.md").read_text()
     assert "exchangeable" in card
-    assert f"{table[1].metrics['elbo'].value:.6g}" in card
+    assert number(table[1].metrics["elbo"].value, 6) in card
 
 
 def test_calibration_scores_are_those_of_the_calibration_rows(table: tuple[Path, Manifest, Config]) -> None:

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -135,7 +135,12 @@ def read_manifest(folder: Path | str) -> Manifest:
         raise FormatError(f"{path}: {where}: {first['msg']}") from exc
 
 
-def publish(root: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+def publish(
+    root: Path | str,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    pages: Callable[[Manifest], Mapping[str, bytes]] = lambda _: {},
+) -> Manifest:
     """Write a new version, all of it or none; never over an old one.
 
     The folder is written beside its target under a name that is not listed, synced to disk, and renamed. Several
@@ -146,6 +151,7 @@ def publish(root: Path | str, manifest: Manifest, files: Mapping[str, bytes]) ->
         manifest: its version is replaced by the one the bundle gets.
         files: content by path relative to the bundle, manifest.json not among them; every file that the manifest
             signs, and any others (report/...).
+        pages: more of those others, which tell the version: what they hold once it is known.
 
     Returns:
         The manifest as written.
@@ -159,17 +165,20 @@ def publish(root: Path | str, manifest: Manifest, files: Mapping[str, bytes]) ->
         temp.chmod(0o755)
         for name, data in files.items():
             _write(temp / name, data)
-        return _publish_as_next(home, temp, manifest)
+        return _publish_as_next(home, temp, manifest, pages)
     except BaseException:
         shutil.rmtree(temp, ignore_errors=True)
         raise
 
 
-def _publish_as_next(home: Path, temp: Path, manifest: Manifest) -> Manifest:
+def _publish_as_next(
+    home: Path, temp: Path, manifest: Manifest, pages: Callable[[Manifest], Mapping[str, bytes]]
+) -> Manifest:
     while True:
         taken = [int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name)]  # whole or not
         manifest = manifest.model_copy(update={"version": max(taken, default=0) + 1})
-        _write(temp / MANIFEST_FILE, manifest.to_json().encode())
+        for name, data in {**pages(manifest), MANIFEST_FILE: manifest.to_json().encode()}.items():
+            _write(temp / name, data)
         for folder in (*(p for p in temp.rglob("*") if p.is_dir()), temp):
             sync(folder)
         try:

@@ -152,4 +152,4 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
         console.print(
             f"[yellow]only {calibration.entries[0].n} calibration rows: an alpha of 0.05 takes at least 19[/]"
         )
-    console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'model-card.md'))}")
+    console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

@@ -1,0 +1,56 @@
+"""What a page is made of: figures, tables, sections. Knows their shape, not what they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart or a sheet of pictures, with its title, what its marks stand for, and a sentence."""
+
+    title: str
+    body: Markup
+    keys: tuple[tuple[str, str], ...] = ()  # class of a mark, and what it stands for
+    caption: str = ""
+    kind: str = "chart"  # chart, small (one of many), broad or sheet (as wide as the page)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as texts; the first column names the line."""
+
+    head: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    words: tuple[int, ...] = (0,)  # columns of text, which stand to the left
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with what stands below it; `keys` are of all its figures, `folded` is shown on demand."""
+
+    anchor: str
+    title: str
+    text: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
+    folded: tuple[tuple[str, str], ...] = ()  # summary and preformatted text
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A figure as a short text: so many digits, and those before the point in any case."""
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.{digits}g}"
+    if abs(value) < 1:
+        return f"{value:.{digits}g}"
+    text = f"{value:.{max(0, digits - len(str(int(abs(value)))))}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def several(count: int, thing: str) -> str:
+    """ "1 row", "2 rows"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

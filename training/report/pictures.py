@@ -1,0 +1,71 @@
+"""Sheets of small pictures as PNG in a data URI. Knows pixels; no models, and no layout of pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+from PIL import Image
+
+GAP = 1  # pixels between the pictures of a sheet
+SHOWN = 40  # width of a picture on the page, CSS pixels, about: small ones are enlarged to it
+GREY = 128
+PIXELS = 2**15  # of a sheet: what keeps a page small
+LARGEST = 64  # pixels of a side that are shown; larger pictures are shrunk
+
+
+def fitting(shape: tuple[int, ...], most: int, pixels: int = PIXELS) -> int:
+    """How many pictures of an array (n, H, W, C) a sheet has room for, `most` at most and one at least."""
+    n, height, width, _ = shape
+    return max(1, min(n, most, pixels // (min(height, LARGEST) * min(width, LARGEST))))
+
+
+def sheet(pictures: NDArray[np.floating] | NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """Pictures (n, H, W, C), 0..255, in lines of so many columns, (h, w, C)."""
+    shown = _shrunk(np.rint(np.clip(pictures, 0, 255)).astype(np.uint8))
+    n, height, width, channels = shown.shape
+    lines = -(-n // columns)
+    out = np.full((lines * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), GREY, dtype=np.uint8)
+    for i, picture in enumerate(shown):
+        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
+        out[top : top + height, left : left + width] = picture
+    return out
+
+
+def _shrunk(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures whose longer side is at most LARGEST pixels."""
+    height, width = pictures.shape[1:3]
+    factor = max(height, width) / LARGEST
+    if factor <= 1:
+        return pictures
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    small = [
+        [np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BOX)) for channel in np.moveaxis(p, -1, 0)]
+        for p in pictures
+    ]
+    return np.moveaxis(np.array(small, dtype=np.uint8), 1, -1)
+
+
+def png(sheet: NDArray[np.uint8], zoom: int = 1) -> bytes:
+    """A sheet (h, w, C) as the content of a PNG file; colours are reduced to 128, which the eye does not miss here."""
+    sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    image = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
+    if sheet.shape[-1] == 3:
+        image = image.quantize(128)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def embedded(pictures: NDArray[np.floating] | NDArray[np.uint8], columns: int, alt: str, shown: int = SHOWN) -> Markup:
+    """An <img> of a sheet that carries its own pixels; alt says in words what there is to see."""
+    whole = sheet(pictures, columns)
+    data = base64.b64encode(png(whole)).decode()
+    zoom = max(1, round(shown / min(pictures.shape[2], LARGEST)))
+    width, height = whole.shape[1] * zoom, whole.shape[0] * zoom
+    return Markup('<img src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">').format(
+        Markup(data), escape(alt), width, height
+    )
