@@ -1,0 +1,105 @@
+"""A step that is not finite: undone, named, and given up on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.models import Case, case, seen
+from training.batch import Seen
+from training.loop import History, Hooks, fit
+from vaekit.errors import TrainingError
+
+GAUSSIAN = "gaussian, scale from the network"
+SETTINGS = [
+    "training.steps=40", "training.evaluate_every=10", "training.batch_size=10", "likelihood.scale=1.0",
+    "network.activation='relu'", "training.learning_rate=0.001",
+]  # fmt: skip
+
+
+def run(one: Case, rows: Seen, hooks: Hooks) -> History:
+    return fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config, hooks=hooks)
+
+
+def with_a_bad_row(one: Case, row: int) -> Seen:
+    rows = seen(one.vae, one.rows.x)
+    t = rows.t.clone()
+    t[row, 2] = torch.nan
+    return replace(rows, t=t)
+
+
+def test_a_bad_row_is_named_by_step_and_number_after_every_rollback() -> None:
+    one = case(GAUSSIAN, *SETTINGS, "training.rollbacks=2")
+    said: list[str] = []
+    numbers = np.arange(100, 130)
+    with pytest.raises(TrainingError) as caught:
+        run(one, with_a_bad_row(one, 17), Hooks(warn=said.append, rows=numbers))
+    assert len(said) == 2
+    for text in (*said, str(caught.value)):
+        assert text.startswith(("step 1:", "step 2:", "step 3:"))  # an epoch has three steps
+        assert "the loss is nan" in text
+        assert "the worst of its 10 rows: row 117 (nan)" in text
+    assert "went back to step 0, at half the learning rate" in said[0]
+    assert "gave up after 2 rollbacks" in str(caught.value)
+
+
+def test_a_passing_fault_is_undone_at_half_the_learning_rate() -> None:
+    """Weights spoiled once, in step 15: the run goes back to the look at step 10, and ends well."""
+    one = case(GAUSSIAN, *SETTINGS)
+    steps: list[int] = []
+    said: list[str] = []
+
+    def spoil(step: int) -> None:
+        steps.append(step)
+        if step == 15 and steps.count(15) == 1:
+            with torch.no_grad():
+                next(one.vae.encoder.parameters()).fill_(torch.nan)
+
+    history = run(one, seen(one.vae, one.rows.x), Hooks(on_step=spoil, warn=said.append))
+    assert steps == [*range(1, 21), *range(11, 41)]
+    assert said[0].startswith("step 16: the loss is nan")
+    assert said[0] in history.warnings
+    assert [look.step for look in history.looks] == [10, 20, 30, 40]
+    assert np.isfinite(history.best.elbo)
+
+
+def test_after_a_rollback_the_steps_are_half_as_long() -> None:
+    moves: dict[bool, float] = {}
+    for spoiled in (False, True):
+        one = case(GAUSSIAN, *SETTINGS, "training.weight_decay=0")
+        places: dict[int, torch.Tensor] = {}
+        times: list[int] = []
+
+        def watch(
+            step: int,
+            one: Case = one,
+            places: dict[int, torch.Tensor] = places,
+            times: list[int] = times,
+            spoiled: bool = spoiled,
+        ) -> None:
+            places[step] = next(one.vae.decoder.parameters()).detach().clone()
+            times.append(step)
+            if spoiled and step == 15 and times.count(15) == 1:
+                next(one.vae.encoder.parameters()).data.fill_(torch.nan)
+
+        run(one, seen(one.vae, one.rows.x), Hooks(on_step=watch))
+        moves[spoiled] = float((places[11] - places[10]).norm())
+    assert moves[True] == pytest.approx(0.5 * moves[False], rel=1e-4)
+
+
+def test_a_gradient_that_is_not_finite_is_a_bad_step() -> None:
+    one = case(GAUSSIAN, *SETTINGS, "training.rollbacks=0")
+    weight = next(one.vae.encoder.parameters())
+    weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(TrainingError, match=r"step 1: the norm of the gradient is (inf|nan).*after 0 rollbacks"):
+        run(one, seen(one.vae, one.rows.x), Hooks())
+
+
+def test_validation_rows_that_are_not_finite_are_bad_too() -> None:
+    one = case(GAUSSIAN, *SETTINGS, "training.rollbacks=0")
+    rows = with_a_bad_row(one, 35)
+    with pytest.raises(TrainingError, match="step 10: the objective is nan on validation rows"):
+        run(one, rows, Hooks())

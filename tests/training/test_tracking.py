@@ -1,0 +1,183 @@
+"""Looks, schedules, warnings, and what of them goes into files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.models import KINDS, Case, case, raw_rows, seen
+from training.batch import generator
+from training.config import Config
+from training.distributed import World
+from training.folder import CHECKPOINT, Events, Keep, resumed
+from training.loop import Hooks, fit
+from training.schedule import Schedule
+from training.tracking import DRAWS, Keeper, Look, Watch, most_rows, warnings_of
+from vaekit.errors import ConfigError
+
+GAUSSIAN = "gaussian, scale from the network"
+
+
+def look_at(one: Case, most: int = 1000, beta: float = 1.0) -> Look:
+    watch = Watch(seen(one.vae, one.rows.x), one.config.objective, beta, one.latent_dim, 7, most)
+    return watch.look(one.vae, 10, 0.5, 3.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_look_has_the_bounds_terms(kind: str) -> None:
+    one = case(kind)
+    look = look_at(one)
+    x, observed = raw_rows(one.vae, one.x)
+    eps = torch.randn(len(x), DRAWS, one.latent_dim, generator=generator(7, 4))
+    bound = one.vae.bound(x, eps, observed)
+    assert look.elbo == pytest.approx(float(bound.elbo.detach().mean()), rel=1e-4)
+    assert look.kl == pytest.approx(float(bound.kl.detach().mean()), rel=1e-4, abs=1e-4)
+    assert look.log_evidence == pytest.approx(float(bound.log_evidence.detach().mean()), rel=1e-4)
+    by_feature = bound.feature_log_likelihood.detach().mean(0)
+    assert look.log_likelihood_by_feature == pytest.approx(by_feature.tolist(), rel=1e-3, abs=1e-3)
+    assert sum(look.log_likelihood_by_feature) == pytest.approx(look.log_likelihood, rel=1e-5)
+    if one.vae.members == 1 and one.config.prior.name == "normal":
+        assert sum(look.kl_by_latent) == pytest.approx(look.kl, rel=1e-5)
+        assert look.objective == pytest.approx(-look.elbo, rel=1e-6)
+
+
+def test_a_look_at_some_rows_is_at_the_same_ones_each_time() -> None:
+    one = case(GAUSSIAN)
+    some = [look_at(one, most=10) for _ in range(2)]
+    assert some[0] == some[1]
+    assert some[0].elbo != look_at(one).elbo
+
+
+def test_a_look_is_a_small_part_of_the_work() -> None:
+    assert most_rows(50, 128) == 1000
+    assert most_rows(500, 1024) == 32_000
+
+
+def test_units_are_active_whose_code_varies_between_rows() -> None:
+    one = case(GAUSSIAN)
+    head = list(one.vae.encoder.parameters())[-2]
+    with torch.no_grad():
+        head[:3] *= 10.0
+    assert look_at(one).active_units == 3
+    with torch.no_grad():
+        head[1] *= 0.0  # the second dimension's mu is the same for every row
+    assert look_at(one).active_units == 2
+
+
+def settings(**sections: dict[str, object]) -> Config:
+    base = case(GAUSSIAN).config
+    return Config.model_validate({**base.model_dump(), **sections})
+
+
+def test_beta_of_each_schedule() -> None:
+    steps: dict[str, object] = {"steps": 100}
+    constant = Schedule.of(settings(training=steps, objective={"schedule": "constant", "beta": 0.5}))
+    assert {constant.beta(s) for s in (1, 50, 100)} == {0.5}
+    assert constant.settled == 1
+    linear = Schedule.of(settings(training=steps, objective={"beta": 2, "warmup": 0.2}))
+    assert [linear.beta(s) for s in (1, 10, 20, 21, 100)] == pytest.approx([0.1, 1.0, 2.0, 2.0, 2.0])
+    assert linear.settled == 20
+    cyclical = Schedule.of(settings(training=steps, objective={"schedule": "cyclical", "cycles": 4, "warmup": 0.4}))
+    assert [cyclical.beta(s) for s in (1, 10, 25, 26, 35, 76, 85, 100)] == pytest.approx([0.1, 1, 1, 0.1, 1, 0.1, 1, 1])
+    assert cyclical.settled == 85
+
+
+def test_the_objective_settles_once_the_aggregate_prior_is_in_use() -> None:
+    prior: dict[str, object] = {"name": "aggregate", "start": 0.5}
+    schedule = Schedule.of(settings(training={"steps": 100}, prior=prior))
+    assert [schedule.uses_aggregate(s) for s in (1, 50, 51, 100)] == [False, False, True, True]
+    assert schedule.settled == 51
+    assert Schedule.of(settings(training={"steps": 100}, prior={**prior, "start": 1})).switch is None
+    assert Schedule.of(settings(training={"steps": 100}, prior={**prior, "start": 0})).uses_aggregate(1)
+
+
+def test_the_prior_in_use_is_made_of_the_kept_weights() -> None:
+    for start in ("0.5", "1"):
+        one = case("aggregate prior", "training.steps=40", "training.evaluate_every=10", f"prior.start={start}")
+        rows = seen(one.vae, one.rows.x)
+        history = fit(one.vae, rows, rows.slice(30, 40), one.config)
+        prior = one.vae.prior
+        with torch.no_grad():
+            mu, _ = one.vae.posterior(rows.take(prior.row).t)
+        assert torch.allclose(prior.mu.float(), mu, atol=1e-5)
+        eps = torch.randn(10, DRAWS, 3, generator=generator(0, 4))
+        assert history.best.elbo == pytest.approx(float(one.vae.bound(one.x[30:], eps).elbo.detach().mean()), rel=1e-5)
+
+
+def some_look(**changes: object) -> Look:
+    facts: dict[str, object] = {
+        "step": 1, "beta": 1.0, "train_objective": 5.0, "objective": 5.0, "elbo": -5.0, "log_likelihood": -3.0,
+        "kl": 2.0, "log_evidence": -4.5, "kl_by_latent": (1.0, 1.0), "log_likelihood_by_feature": (-3.0,),
+        "active_units": 2.0,
+    }  # fmt: skip
+    return Look(**{**facts, **changes})  # type: ignore[arg-type]  # each as its field wants it
+
+
+@pytest.mark.parametrize(
+    ("objective", "look", "said"),
+    [
+        ({}, {}, None),
+        ({"beta": 0.5}, {"objective": 4.0}, r"objective.beta = 0.5: training ended at an objective of 4 nats and not"),
+        ({"free_bits": 0.5}, {"kl_by_latent": (1.9, 0.1)}, r"objective.free_bits = 0.5: training ended"),
+        ({"free_bits": 0.5}, {}, None),
+        ({"name": "iwae", "num_samples": 5}, {}, r"bound of 5 draws, which is -5 nats; what is scored is the ELBO"),
+        ({}, {"active_units": 0.0}, r"posterior collapse: the decoder uses 0 of 2.*warmup.*free_bits"),
+    ],
+)
+def test_what_a_reader_should_know_is_said(
+    objective: dict[str, object], look: dict[str, object], said: str | None
+) -> None:
+    config = settings(objective=objective)
+    found = warnings_of(some_look(**look), config.objective, Schedule.of(config).final_beta, aggregate=False)
+    assert bool(found) == (said is not None)
+    if said is not None:
+        assert re.search(said, found[0])
+
+
+def test_warnings_are_told_and_kept() -> None:
+    one = case(GAUSSIAN, "training.steps=20", "objective.beta=0.1")
+    rows, told = seen(one.vae, one.rows.x), list[str]()
+    history = fit(one.vae, rows, rows, one.config, hooks=Hooks(warn=told.append))
+    assert "objective.beta = 0.1: training ended" in history.warnings[0]
+    assert tuple(told) == history.warnings
+
+
+def test_a_keeper_waits_for_the_objective_to_settle_and_then_for_patience() -> None:
+    vae = case(GAUSSIAN).vae
+    keeper = Keeper(settled=30, patience=2)
+    done = [
+        keeper.is_done(some_look(step=s, objective=o), vae)
+        for s, o in ((10, 0.0), (20, 0.5), (30, 3.0), (40, 2.0), (50, 2.5), (60, 2.1))
+    ]
+    assert done == [False, False, False, False, False, True]
+    assert keeper.best is not None
+    assert keeper.best.step == 40
+
+
+def test_events_are_what_tensorboard_reads(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = Events(tmp_path)
+    for step in (10, 20):
+        events.write(some_look(step=step, elbo=-step / 2, kl_by_latent=(0.25, 0.5)))
+    events.close()
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, e.value) for e in read.Scalars("elbo")] == [(10, -5.0), (20, -10.0)]
+    assert [e.value for e in read.Scalars("kl_by_index/1")] == [0.5, 0.5]
+
+
+def test_run_folders_are_numbered_and_refuse_a_second_run(tmp_path: Path) -> None:
+    config = case(GAUSSIAN).config
+    first, second = (Keep(tmp_path / "runs", numbered=True).prepare(config, World()) for _ in range(2))
+    assert [first.name, second.name] == ["1", "2"]
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt is not there"):
+        resumed(first)
+    (first / CHECKPOINT).touch()
+    assert resumed(first) == config
+    with pytest.raises(ConfigError, match=f"--run {first}: holds a run already; --resume {first} goes on with it"):
+        Keep(first).prepare(config, World())
+    with pytest.raises(ConfigError, match=r"config\.toml is not there"):
+        resumed(tmp_path / "none")
