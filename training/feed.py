@@ -22,7 +22,7 @@ from training.rows import Streamed
 from vaekit.errors import InputError
 
 LANES = 4  # row groups that are read at once, where columns are few: a file's rows are often alike
-OPEN_COLUMNS = 128  # of all lanes together; an open column holds its pages, some 2 MB
+OPEN_COLUMNS = 64  # of all lanes together; an open column holds its pages, some 2 MB
 
 
 class StreamBatches:

@@ -63,9 +63,7 @@ def test_pieces_give_what_the_whole_gives(pieces: int) -> None:
         moments.add(piece)
     found, want = moments.statistics(x), Statistics.of(x, KINDS)
     for field in dataclasses.fields(Statistics):
-        np.testing.assert_allclose(
-            getattr(found, field.name), getattr(want, field.name), rtol=1e-7, err_msg=field.name
-        )
+        np.testing.assert_allclose(getattr(found, field.name), getattr(want, field.name), rtol=1e-7, err_msg=field.name)
 
 
 def test_pieces_keep_the_digits_of_far_away_columns() -> None:
