@@ -76,7 +76,8 @@ def _round_values(low: float, high: float, about: int) -> list[float]:
     first, last = np.ceil(low / step), np.floor(high / step)
     if last <= first:
         return _round_values(low, high, about + 1)
-    return [float(step * i + 0.0) for i in np.arange(first, last + 0.5)]  # + 0.0: no minus zero
+    exact = step * np.arange(first, last + 0.5) + 0.0  # no minus zero
+    return [float(tick) for tick in np.clip(exact, low, high)]
 
 
 def labels(ticks: Sequence[float]) -> list[str]:

@@ -1,0 +1,121 @@
+"""Runs to report on, answered by torch instead of by graphs. Knows how to make one of every kind; exports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tests.training.models import Case, case
+from training import specs
+from training.export import evaluate, graph_inputs
+from training.publish import Trained, base_draws
+from training.report.facts import Facts, gather
+from training.split import Parts
+from training.tracking import History, Look
+from vaekit.bundle import Calibration, default_eps
+from vaekit.bundle.manifest import (
+    CalibrationEntry,
+    CalibrationFile,
+    Draws,
+    Golden,
+    Graph,
+    Manifest,
+    Metric,
+    Operation,
+    Provenance,
+    Tensor,
+)
+from vaekit.runtime import Model
+
+SHA = "0" * 64
+DRAWS, MOST_DRAWS = 4, 8
+WARNING = "a warning of the run, with <angles>"
+
+
+class TorchModel(Model):
+    """A model whose every call is torch's."""
+
+    def __init__(self, one: Case, manifest: Manifest) -> None:
+        self._vae, self.manifest, self.spec = one.vae, manifest, manifest.input
+        self._noise = base_draws(manifest.latent_dim, MOST_DRAWS, seed=0)
+        self._default_eps = default_eps(self._noise, DRAWS).astype(np.float32)
+
+    def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        order = [tensor.name for tensor in self.manifest.operations[operation].inputs]
+        given = {name: torch.from_numpy(np.array(feeds[name])) for name in order}
+        return {name: values.numpy() for name, values in evaluate(self._vae, operation, given).items()}
+
+
+def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, Calibration]:
+    """What report.render is given: parts of equal size, the last rows anomalies, a history of three looks."""
+    one = case(kind, *overrides)
+    n = len(one.rows.x)
+    *normal, odd = np.array_split(np.arange(n), 5)
+    parts = Parts(*normal, anomalies=odd)
+    run = Trained(one.config, one.rows, parts, one.vae, history(one))
+    draft = _manifest(run, one)
+    model = TorchModel(one, draft)
+    scored = model.elbo(one.rows.x[parts.calibration])
+    return run, model, draft, Calibration.of(scored.score, scored.observed_count)
+
+
+def facts_of(kind: str, *overrides: str) -> Facts:
+    return gather(*run_of(kind, *overrides))
+
+
+def history(one: Case) -> History:
+    z, dim = one.latent_dim, one.vae.features.dim
+    looks = tuple(
+        Look(
+            step,
+            beta=min(1.0, step / 40),
+            train_objective=9.0 - step / 50,
+            objective=10.0 - step / 50,
+            elbo=-10.0 + step / 50,
+            log_likelihood=-9.0 + step / 50,
+            kl=1.0,
+            log_evidence=-9.5 + step / 50,
+            kl_by_latent=tuple(np.linspace(0, 1, z)),
+            log_likelihood_by_feature=tuple(np.linspace(-1, 1, dim) * step),
+            active_units=z - 1,
+        )
+        for step in (20, 40, 60)
+    )
+    return History(looks, looks[-1], stopped_early=False, warnings=(WARNING,))
+
+
+def _manifest(run: Trained, one: Case) -> Manifest:
+    feeds = graph_inputs(one.vae, one.x[:2], DRAWS, seed=0)
+    operations: dict[Operation, Graph] = {
+        operation: Graph(
+            file=f"{operation}.onnx",
+            sha256=SHA,
+            inputs=tuple(Tensor(name=name, dtype="float32", shape=("N",)) for name in inputs),
+            outputs=(),
+        )
+        for operation, inputs in feeds.items()
+    }
+    entry = CalibrationEntry(array="a", num_samples=DRAWS, n=len(run.parts.calibration))
+    return Manifest(
+        name="case",
+        version=1,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+        input=specs.input_spec(one.rows, one.config, one.vae),
+        likelihood=specs.likelihood_spec(one.rows, one.config, one.vae),
+        prior=specs.prior_spec(one.vae),
+        latent_dim=one.latent_dim,
+        members=one.vae.members,
+        operations=operations,
+        draws=Draws(file="noise.npy", sha256=SHA, default=DRAWS, maximum=MOST_DRAWS),
+        calibration=CalibrationFile(file="calibration.npz", sha256=SHA, entries=(entry,), assumption="Alike rows."),
+        golden=Golden(file="golden.npz", sha256=SHA, num_samples=2, tolerance={}),
+        metrics={"elbo": Metric(value=-12.5, standard_error=0.25, n=8, unit="nats")},
+        provenance=Provenance(
+            config=one.config.model_dump(mode="json"), seed=0, data="table", data_sha256=SHA, rows=run.parts.sizes()
+        ),
+    )

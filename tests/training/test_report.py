@@ -1,0 +1,296 @@
+"""The page and the card of a run: what they state, that they need nothing else, and what their charts show."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training.models import KINDS
+from tests.training.reported import WARNING, facts_of, run_of
+from training.report import CARD, PAGE, render
+from training.report.facts import kl_by_latent, spread
+from training.report.fit import MOST_SHOWN, bins, distance, fits
+from training.report.fit import section as fit_section
+from training.report.page import card, html, sections
+from training.report.parts import number
+from training.report.pictures import LARGEST, embedded, fitting, sheet
+from training.report.rows import bent, strips
+from training.report.svg import Chart, Scale, labels
+from training.report.words import warnings
+from vaekit.bundle.manifest import Column
+
+EVERYTHING = "members, mixed, missing cells"
+EMPTY = {"meta", "img", "br"}  # elements without an end
+ANCHORS = ["figures", "scores", "training", "latent", "fit", "reconstructions", "samples", "data", "networks", "again"]
+
+
+class Page(HTMLParser):
+    """What a page holds: elements with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.words, self._open = "", []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in EMPTY:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def page_of(kind: str, *overrides: str) -> str:
+    facts = facts_of(kind, *overrides)
+    return html(facts, sections(facts), facts.manifest)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_of_every_kind_stands_alone_and_says_what_its_pictures_show(kind: str) -> None:
+    text = page_of(kind)
+    page = Page(text)
+    assert [section["id"] for section in page.all("section")] == ANCHORS
+    assert not page.all("script")
+    assert not page.all("link")
+    assert "url(" not in text
+    assert "@import" not in text
+    assert all((a["href"] or "").startswith("#") for a in page.all("a"))
+    assert all((img["src"] or "").startswith("data:image/png;base64,") and img["alt"] for img in page.all("img"))
+    assert all(svg.get("aria-label") or svg.get("aria-hidden") for svg in page.all("svg"))
+    assert not re.search(r"\b(nan|inf)\b", " ".join(path["d"] or "" for path in page.all("path")))
+    assert len(text) < 250_000
+
+
+def test_names_that_look_like_html_are_text() -> None:
+    run, model, manifest, held_out = run_of(EVERYTHING)
+    name = "<script>alert('x')</script> & |\n#"
+    columns = (manifest.input.columns[0].model_copy(update={"name": name}), *manifest.input.columns[1:])
+    manifest = manifest.model_copy(update={"input": manifest.input.model_copy(update={"columns": columns})})
+    run = replace(run, rows=replace(run.rows, columns=(name, *run.rows.columns[1:])))
+    files = render(run, model, manifest, held_out)(manifest)
+    assert not Page(files[PAGE].decode()).all("script")
+    assert name.split("\n")[0] in Page(files[PAGE].decode()).words
+    (line,) = [line for line in files[CARD].decode().splitlines() if "alert" in line and "real" in line]
+    assert line.replace("\\|", "").count("|") == 5  # four cells
+
+
+def test_the_version_is_the_one_that_is_published() -> None:
+    run, model, manifest, held_out = run_of("gaussian, one scale")
+    written = render(run, model, manifest, held_out)(manifest.model_copy(update={"version": 41}))
+    assert "version 41" in Page(written[PAGE].decode()).words
+    assert written[CARD].decode().startswith("# case, version 41\n")
+
+
+def test_card_and_page_say_what_the_model_is_and_what_to_mind() -> None:
+    facts = facts_of(EVERYTHING, 'prior.name="aggregate"', "prior.components=7")
+    written = card(facts, facts.manifest)
+    shown = Page(html(facts, sections(facts), facts.manifest)).words
+    for said in (
+        "mixed likelihood",
+        "the prior the mean of the posteriors of 7 training rows a member",
+        "an ensemble of 2 VAEs",
+        "Codes of training rows travel with this bundle",
+        "the ELBO is over the observed columns",
+        "Only 8 calibration rows: not enough for alpha = 0.05, which takes at least 19.",
+        "smallest p-value is 0.1111",
+        "Minimised was for each of 2 members",
+        WARNING,
+    ):
+        assert said in written, said
+        assert said in shown, said
+    observed = ~np.isnan(facts.run.rows.x[facts.run.parts.train, 1])
+    assert f"| m1 | category: red, green, blue | categorical | {1 - observed.mean():.1%} |" in written
+    assert "| m0 | real | gaussian | never |" in written
+    assert "| elbo | -12.5 | ± 0.25 | 8 | nats |" in written
+    assert f"{facts.encoder.parameters:,}" in written
+
+
+def test_a_plain_model_is_warned_of_nothing_that_it_is_not() -> None:
+    facts = facts_of("gaussian, a constant column")
+    written = card(facts, facts.manifest)
+    assert "prior N(0, I)" in written
+    assert "These never changed in the training rows: c5." in written
+    for absent in ("travel", "ensemble", "missing", "binarise"):
+        assert absent not in written
+    assert warnings(facts)[0] == WARNING
+
+
+def test_scores_and_threshold_are_those_of_the_parts() -> None:
+    run, model, _, held_out = run_of("gaussian, scale from the network")
+    facts = facts_of("gaussian, scale from the network")
+    assert list(facts.scores) == ["train", "validation", "calibration", "test", "anomalies"]
+    for name, scores in facts.scores.items():
+        x = run.rows.x[getattr(run.parts, name)]
+        np.testing.assert_allclose(np.sort(scores), np.sort(model.elbo(x).score))
+    assert facts.threshold is None  # 8 rows tell no alpha of 0.05
+    np.testing.assert_array_equal(facts.scores["calibration"], held_out.scores)
+
+
+def test_the_threshold_is_drawn_where_there_is_one() -> None:
+    parts = {"test": np.arange(50.0), "anomalies": np.arange(50.0, 60.0)}
+    assert strips(parts, 45.0).count("s6 dash") == 2
+    assert strips(parts, None).count("s6 dash") == 0
+
+
+def test_latent_figures_are_those_of_each_member() -> None:
+    facts = facts_of(EVERYTHING)
+    mu, sigma = (np.asarray(a, dtype=np.float64) for a in (facts.posterior.mu, facts.posterior.sigma))  # (N, M, Z)
+    np.testing.assert_allclose(spread(facts.posterior), mu.var(axis=0))
+    kl = 0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)
+    np.testing.assert_allclose(kl_by_latent(facts.posterior), kl.mean(axis=0))
+    page = Page(html(facts, sections(facts), facts.manifest)).words
+    assert "Latent map, member 0" in page
+    assert "Latent map, member 1" in page
+
+
+def test_traversals_go_through_the_prior_and_hold_the_rest() -> None:
+    facts = facts_of("gaussian, scale from the network")
+    variance = spread(facts.posterior)[0]
+    assert [t.dimension for t in facts.traversals] == [j for j in np.argsort(-variance) if facts.active[0, j]]
+    one = facts.traversals[0]
+    assert (np.diff(one.codes) > 0).all()
+    low, high = np.quantile(facts.draws.latents[:, one.dimension], [0.01, 0.99])
+    np.testing.assert_allclose(one.codes[[0, -1]], [low, high], rtol=1e-5)
+    assert one.means.shape == (9, 5)
+    assert not np.allclose(one.means[0], one.means[-1])
+
+
+def test_the_distance_of_a_column_is_0_alike_and_1_apart() -> None:
+    real, category = Column(name="a"), Column(name="b", kind="category", levels=("x", "y", "z"))
+    a = np.arange(100.0)
+    assert distance(real, a, a) == 0
+    assert distance(real, a, a + 1000) == 1
+    assert distance(real, a, a + 25) == pytest.approx(0.25)
+    assert distance(category, np.zeros(4), np.zeros(9)) == 0
+    assert distance(category, np.array([0.0, 0, 1, 1]), np.array([0.0, 1, 2, 2])) == pytest.approx(0.5)
+
+
+def test_columns_are_shown_worst_first_without_the_constant_and_the_missing() -> None:
+    found = fits(facts_of(EVERYTHING))
+    assert [fit.distance for fit in found] == sorted((fit.distance for fit in found), reverse=True)
+    assert {fit.column.name for fit in found} == {f"m{d}" for d in range(7)}
+    assert not any(np.isnan(fit.data).any() for fit in found)
+    assert "c5" not in {fit.column.name for fit in fits(facts_of("gaussian, a constant column"))}
+
+
+def test_more_columns_than_fit_a_page_are_counted() -> None:
+    facts = facts_of("gaussian, one scale")
+    many = 6  # copies of the five columns
+    columns = [
+        c.model_copy(update={"name": f"{c.name}.{i}"}) for i in range(many) for c in facts.manifest.input.columns
+    ]
+    spec = facts.manifest.input.model_copy(update={"columns": tuple(columns)})
+    wide = replace(
+        facts,
+        manifest=facts.manifest.model_copy(update={"input": spec}),
+        test=np.tile(facts.test, many),
+        draws=replace(facts.draws, samples=np.tile(facts.draws.samples, many)),
+    )
+    shown = fit_section(wide)
+    assert len(shown.figures) == MOST_SHOWN
+    assert shown.text[-1].startswith(f"Not shown: {5 * many - MOST_SHOWN} columns that fit better")
+
+
+def test_bins_of_counts_lie_between_whole_numbers() -> None:
+    (fit, *_) = [fit for fit in fits(facts_of("discretized_logistic, counts")) if fit.column.name == "n2"]
+    edges = bins(fit)
+    np.testing.assert_array_equal(edges % 1, 0.5)
+    assert len(set(np.diff(edges))) == 1
+    assert len(edges) <= 27
+
+
+def test_a_line_passes_through_its_points_and_breaks_where_one_is_missing() -> None:
+    chart = Chart(Scale(0, 10), Scale(0, 1), width=110, height=130, left=2, top=10)  # 100 x 100 within the frame
+    svg = chart.line([0, 1, 2, 3, 10], [0, 0.333, np.nan, 0.5, 1], "s1").svg("a line")
+    (path,) = re.findall(r'class="line s1" d="([^"]+)"', svg)
+    places, moves = follow(path)
+    np.testing.assert_allclose(places, [[2, 110], [12, 76.7], [32, 60], [102, 10]], atol=0.06)
+    assert moves == [True, False, True, False]
+
+
+def follow(path: str) -> tuple[list[list[float]], list[bool]]:
+    """Where a path of relative commands goes, and which points it jumps to."""
+    at, places, moves = np.zeros(2), [], []
+    for command, rest in re.findall(r"([MmLlHhVv])([^MmLlHhVv]*)", path):
+        values = [float(v) for v in re.findall(r"-?\d*\.?\d+", rest)]
+        step = {"h": [*values, 0.0], "v": [0.0, *values]}.get(command, values)
+        at = at + step
+        places.append(at.tolist())
+        moves.append(command in "Mm")
+    return places, moves
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [Scale(0, 1), Scale(-3e-9, 2e-9), Scale(1e9, 1e9 + 3), Scale.over([7.0]), Scale.over([]), Scale.over([0.0])],
+)
+def test_ticks_are_within_the_scale_and_told_apart(scale: Scale) -> None:
+    for about in (2, 5):
+        ticks = scale.ticks(about)
+        assert len(ticks) >= 2
+        assert all(scale.low <= tick <= scale.high for tick in ticks)
+        assert len(set(labels(ticks))) == len(ticks)
+
+
+def test_a_bent_scale_shows_near_and_far() -> None:
+    near, far = np.linspace(-40, 0, 200), np.geomspace(100, 1e5, 50)
+    scale = bent({"test": near, "anomalies": far})
+    assert scale.place(near).max() - scale.place(near).min() > 0.15
+    assert scale.place(far).max() == 1
+    assert (np.diff(scale.edges(48)) > 0).all()
+    np.testing.assert_allclose(np.diff(scale.place(scale.edges(48))), 1 / 48)
+    assert bent({"test": near, "anomalies": near + 10}).lift is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (12345.678, "12346"),
+        (-1.5, "-1.5"),
+        (0.05, "0.05"),
+        (1e-9, "1e-09"),
+        (100.0, "100"),
+        (2.5e8, "2.5e+08"),
+    ],
+)
+def test_numbers_are_short_and_whole(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_sheet_carries_its_pixels() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 1), dtype=np.uint8)
+    markup = embedded(pictures, 2, 'with "quotes"')
+    assert "with &#34;quotes&#34;" in markup
+    (data,) = re.findall(r"base64,([^\"]+)", markup)
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        found = np.asarray(image)
+    np.testing.assert_array_equal(found, sheet(pictures, 2)[..., 0])
+    np.testing.assert_array_equal(found[5:9, 4:7], pictures[3, ..., 0])
+
+
+def test_large_pictures_are_shrunk_and_fewer() -> None:
+    large = np.zeros((20, 256, 128, 3), dtype=np.uint8)
+    assert fitting(large.shape, 64) == 8
+    assert sheet(large[:1], 1).shape == (LARGEST, LARGEST // 2, 3)
+    assert fitting((100, 8, 8, 1), 64) == 64
