@@ -55,6 +55,11 @@ class World:
         return box[0]
 
 
+def leads() -> bool:
+    """Whether this process is the first of those that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def world(device: str = "auto") -> Iterator[tuple[World, str]]:
     """The ranks that torchrun's environment names, joined for the time of the block, and this rank's device.

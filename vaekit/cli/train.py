@@ -50,10 +50,11 @@ def train(
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, with its config.")] = None,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
+    from training.distributed import leads
     from training.folder import Keep, resumed
     from training.run import train as start
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, quiet=not leads())  # of several ranks the first speaks
     if resume is not None:
         _refuse_beside_resume(source, overrides, run)
         config, keep = resumed(resume), Keep(resume, resume=True)
@@ -72,7 +73,8 @@ def train(
         console.print(f"[yellow]{escape(str(exc))}; nothing was published[/]", soft_wrap=True)
         raise typer.Exit(128 + signal.SIGTERM) from None
     _summary(console, manifest, models)
-    typer.echo(models / manifest.name / str(manifest.version))
+    if leads():
+        typer.echo(models / manifest.name / str(manifest.version))
 
 
 def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
