@@ -10,6 +10,7 @@ import torch
 
 from tests.training.models import Case, case, seen
 from training.batch import Seen
+from training.guard import BLOCK, Series
 from training.loop import History, Hooks, fit
 from vaekit.errors import TrainingError
 
@@ -103,3 +104,14 @@ def test_validation_rows_that_are_not_finite_are_bad_too() -> None:
     rows = with_a_bad_row(one, 35)
     with pytest.raises(TrainingError, match="step 10: the objective is nan on validation rows"):
         run(one, rows, Hooks())
+
+
+def test_what_is_kept_of_a_thousand_steps_lies_in_a_few_blocks() -> None:
+    series = Series()
+    for step in range(1000):
+        series.append(torch.tensor(float(step)))
+    assert torch.stack(series.values()).tolist() == list(range(1000))
+    assert len({value.untyped_storage().data_ptr() for value in series.values()}) <= -(-1000 // BLOCK)
+    series.clear()
+    series.append(torch.tensor(7.0))
+    assert [float(value) for value in series.values()] == [7.0]
