@@ -6,10 +6,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.kinds import Published
 from vaekit import Detector, Model
+from vaekit.bundle import VectorSpec
 from vaekit.errors import InputError, NotResolvable
 
 QUICK = ("training.steps=60", "network.hidden=[8]", "network.latent_dim=2", "draws.default=4")
+
+
+ABSENT = type("NAType", (), {"__bool__": lambda _: 1 / 0, "__ne__": lambda self, _: self})()  # as pandas has it
+
+
+class Mixed:
+    """A data frame of numbers and text, in which a missing cell is one of its own kind."""
+
+    columns = ("load", "on", "colour")
+
+    def __init__(self, cells: list[list[object]]) -> None:
+        self.cells = np.array(cells, dtype=object)
+
+    def to_numpy(self) -> NDArray[np.object_]:
+        return self.cells
+
+    def isna(self) -> Frame:
+        return Frame(np.array([[cell is ABSENT for cell in row] for row in self.cells]))
 
 
 class Frame:
@@ -67,7 +87,7 @@ def test_wrong_rows_are_named() -> None:
     x = np.zeros((30, 2))
     x[3, 1] = np.nan
     with pytest.raises(InputError, match="row 3, feature 'speed': missing value"):
-        Detector(settings=QUICK).fit(Frame(x))  # type: ignore[arg-type]  # ducks
+        Detector(settings=[*QUICK, "data.missing=refuse"]).fit(Frame(x))  # type: ignore[arg-type]  # ducks
     with pytest.raises(InputError, match=r"y: shape \(2,\), expected \(30,\)"):
         Detector(settings=QUICK).fit(np.zeros((30, 2)), [0, 1])
 
@@ -80,3 +100,45 @@ def test_known_anomalies_are_kept_out_of_training() -> None:
     detector = Detector(alpha=0.1, settings=QUICK).fit(x, y)
     assert detector.model_.manifest.provenance.rows["anomalies"] == 20
     assert (detector.predict(x[:20]) == -1).all()
+
+
+def test_a_frame_of_numbers_text_truth_and_missing_cells_is_fitted_and_checked() -> None:
+    rng = np.random.default_rng(0)
+    load = rng.standard_normal(200).tolist()
+    cells: list[list[object]] = [[x, x > 0, "red" if x > 0 else "blue"] for x in load]
+    for row in range(0, 200, 4):
+        cells[row][1 + row % 8 // 4] = ABSENT
+    detector = Detector(alpha=0.1, likelihood="mixed", settings=QUICK).fit(Mixed(cells))  # type: ignore[arg-type]  # ducks
+    spec = detector.model_.spec
+    assert isinstance(spec, VectorSpec)
+    assert [(c.kind, c.levels, c.may_be_missing) for c in spec.columns] == [
+        ("real", None, False),
+        ("binary", None, True),
+        ("category", ("blue", "red"), True),
+    ]
+    frame, lists = Mixed([[0.5, True, "red"], [0.5, True, ABSENT]]), [[0.5, 1, "red"], [0.5, 1, None]]
+    np.testing.assert_array_equal(detector.score_samples(frame), detector.score_samples(lists))
+    assert detector.predict(Mixed([[90.0, True, "red"], [0.5, True, "red"]])).tolist() == [-1, 1]
+    with pytest.raises(InputError, match=r"row 0, feature 'colour': not one of its 2 levels .*: 'pink'"):
+        detector.predict(Mixed([[0.5, True, "pink"]]))
+
+
+def test_a_row_without_a_verdict_is_nan_and_warned_of(mixed: Published) -> None:
+    rows = [[0.5, 2.0, 3, 1, "red"], [0.5, None, 3, None, None]]  # nobody else misses three cells
+    with Model.load(mixed.folder, device="cpu") as model:
+        detector = Detector.of(model, alpha=0.1)
+        assert np.isnan(detector.p_value(rows)).tolist() == [False, True]
+        assert np.isnan(detector.decision_function(rows)).tolist() == [False, True]
+        assert np.isfinite(detector.score_samples(rows)).all()
+        with pytest.warns(UserWarning, match=r"^1 rows have no verdict and are given as 1: rows with 2 observed"):
+            assert detector.predict(rows)[1] == 1
+
+
+def test_a_number_in_a_category_is_its_name_and_not_its_index() -> None:
+    x = np.random.default_rng(0).integers(1, 3, (100, 2)).astype(float)  # levels 1 and 2
+    settings = [*QUICK, "network.hidden=[4]"]
+    detector = Detector(alpha=0.1, likelihood="categorical", settings=settings).fit(x)
+    np.testing.assert_array_equal(detector.score_samples(x[:9]), detector.score_samples(x[:9].astype(int).tolist()))
+    np.testing.assert_array_equal(detector.score_samples(x[:9]), detector.model_.elbo(x[:9] - 1).elbo)
+    with pytest.raises(InputError, match=r"not one of its 2 levels \('1', '2'\): 0.0$"):
+        detector.score_samples(np.zeros((1, 2)))

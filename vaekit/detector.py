@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import Calibration, find
+from vaekit.bundle import Calibration, ImageSpec, VectorSpec, find
 from vaekit.errors import BundleError, InputError
-from vaekit.runtime import Model
+from vaekit.runtime import Elbo, Model
+
+if TYPE_CHECKING:
+    from training.config import Config
+    from training.rows import Rows
 
 
 class Detector:
@@ -25,10 +30,16 @@ class Detector:
     Signs are those of scikit-learn's outlier detectors: lower is odder, predict gives -1 for an anomaly. p_value and
     its verdict are split-conformal: on rows exchangeable with the held-out part of those fitted on, P(-1) <= alpha.
 
+    Columns that have NaN or None when fitting may have them in use; the ELBO is over the cells that are there. A row
+    that misses as many cells as no held-out row does has no verdict: its p_value and decision_function are NaN, and
+    predict says 1 and warns.
+
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "gaussian" for real columns, "bernoulli" for columns of 0 and 1.
-        settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"].
+        likelihood: "gaussian" for real columns, "bernoulli" for columns of 0 and 1, "mixed" for both, and for text,
+            which is taken as categories.
+        settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
+            ["data.kinds.stops=count"], ["data.missing=refuse"].
         random_state: seed of everything.
         device: of training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
 
@@ -86,14 +97,14 @@ class Detector:
         from training.run import train
         from training.split import split
 
-        rows = _rows(X, y)
         tree = {
             "name": "detector",
-            "data": {"source": "memory"},
+            "data": {"source": "memory", "missing": "marginalise"},
             "likelihood": {"name": self.likelihood},
             "training": {"seed": self.random_state},
         }
         config = make_config(tree, self.settings)
+        rows = _rows(X, y, config)
         held_out = len(split(rows, config.data, config.training.seed).calibration)
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
@@ -101,24 +112,43 @@ class Detector:
             return self._take(Model.load(find(Path(folder), "detector"), device=self.device))
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
-        """ELBO of each row, (N,), in nats. Lower is odder."""
-        return self.model_.elbo(_values(X)).elbo
+        """ELBO of each row, (N,), in nats, over the cells that are there. Lower is odder."""
+        return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
-        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha."""
-        return self.score_samples(X) - self.offset_
+        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where that is NaN."""
+        elbo = self._elbo(X)
+        return np.where(np.isnan(self._p_value(elbo)), np.nan, elbo.elbo - self.offset_)
 
     def predict(self, X: Any) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
-        """-1 for an anomaly at alpha, 1 for none, (N,)."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        """-1 for an anomaly at alpha, 1 for none, (N,).
+
+        Warns:
+            UserWarning: rows that have no verdict, since no held-out row misses as many cells.
+        """
+        elbo = self._elbo(X)
+        p_value = self._p_value(elbo)
+        if (unknown := np.isnan(p_value)).any():
+            gap = self._calibration().gap(elbo.observed_count)
+            warnings.warn(f"{int(unknown.sum())} rows have no verdict and are given as 1: {gap}", stacklevel=2)
+        return np.where(p_value <= self.alpha, -1, 1)
 
     def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict; p-values of the rows fitted on promise nothing."""
         return self.fit(X, y).predict(X)
 
     def p_value(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
-        """Split-conformal p-value of each row, (N,). Lower is odder."""
-        return self._calibration().p_value(-self.score_samples(X))
+        """Split-conformal p-value of each row, (N,). Lower is odder; NaN where no held-out row misses as many cells."""
+        return self._p_value(self._elbo(X))
+
+    def _elbo(self, X: Any) -> Elbo:  # noqa: N803  scikit-learn's name
+        values = _values(X)
+        if _has_categories(self.model_.spec) and isinstance(values, np.ndarray):
+            values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
+        return self.model_.elbo(values)
+
+    def _p_value(self, elbo: Elbo) -> NDArray[np.float64]:
+        return self._calibration().p_value(elbo.score, elbo.observed_count)
 
     def _take(self, model: Model) -> Self:
         self.model_ = model
@@ -135,19 +165,32 @@ class Detector:
 
 
 def _values(X: Any) -> Any:  # noqa: N803  scikit-learn's name
-    """A data frame's numbers; anything else as it is."""
-    return X.to_numpy() if hasattr(X, "to_numpy") else X
+    """A data frame's cells, None where one is missing and they are not all numbers; anything else as it is."""
+    if not hasattr(X, "to_numpy"):
+        return X
+    values = np.asarray(X.to_numpy())
+    if values.dtype == object and hasattr(X, "isna"):
+        values = values.copy()
+        values[np.asarray(X.isna().to_numpy())] = None  # pandas has a missing value of its own
+    return values
 
 
-def _rows(X: Any, y: ArrayLike | None) -> Any:  # noqa: N803  scikit-learn's name
+def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
+    return isinstance(spec, VectorSpec) and any(column.kind == "category" for column in spec.columns)
+
+
+def _rows(X: Any, y: ArrayLike | None, config: Config) -> Rows:  # noqa: N803  scikit-learn's name
     """X and y as the training room's rows."""
     from training.data import of_array
 
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     values = np.asarray(_values(X))
-    if y is None:
-        return of_array(values, names)
-    labels = np.asarray(y)
-    if labels.shape != (len(values),):
-        raise InputError(f"y: shape {labels.shape}, expected ({len(values)},)")
-    return of_array(values, names, labels == 1)
+    if values.dtype.kind == "U":
+        values = np.asarray(_values(X), dtype=object)  # numbers beside text, which numpy made text as well
+    anomaly = None
+    if y is not None:
+        labels = np.asarray(y)
+        if labels.shape != (len(values),):
+            raise InputError(f"y: shape {labels.shape}, expected ({len(values)},)")
+        anomaly = labels == 1
+    return of_array(values, names, anomaly, config=config.data, likelihood=config.likelihood)

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaekit import AsyncClient, Client
+from tests.kinds import NAMES, mixed_rows
+from tests.live import serving
+from vaekit import AsyncClient, Client, Model
+from vaekit.bundle import encode
 from vaekit.client import ConnectionFailed, ModelNotFound, RequestRefused
 
 
@@ -118,6 +121,35 @@ def test_one_client_serves_several_threads(client, breast_cancer, benign_rows):
         answers = list(pool.map(lambda i: client.elbo(benign_rows[i : i + 10]).elbo, range(40)))
     for i, answer in enumerate(answers):
         np.testing.assert_allclose(answer, want[i : i + 10], rtol=1e-5)
+
+
+def test_rows_with_names_and_missing_cells_have_one_answer_by_object_and_by_array(mixed):
+    rows = mixed_rows(20, seed=3)
+    with Model.load(mixed.folder, device="cpu") as model, serving(mixed.root) as address, Client(address) as client:
+        here, x = model.elbo(rows), encode(rows, model.spec)
+        objects = [{name: cell for name, cell in zip(NAMES, row, strict=True) if cell is not None} for row in rows]
+        for inputs in (rows, rows.tolist(), objects, x, [dict(zip(NAMES, row, strict=True)) for row in rows]):
+            there = client.elbo(inputs)
+            np.testing.assert_allclose(there.elbo, here.elbo, rtol=1e-5)
+            np.testing.assert_array_equal(there.observed_count, here.observed_count)
+        drawn = client.sample(6, seed=1, observe=True)
+        np.testing.assert_array_equal(encode(drawn.samples, model.spec), drawn.samples)
+        decoded = client.decode(drawn.latents)
+        assert {name: p.shape for name, p in decoded.probabilities.items()} == {"colour": (6, 3)}
+        np.testing.assert_array_equal(decoded.mean[:, 4], decoded.probabilities["colour"].argmax(axis=1))
+
+
+@pytest.mark.anyio
+async def test_the_async_client_names_members_too(several):
+    with serving(several.root) as address:
+        async with AsyncClient(address) as client:
+            codes = np.zeros((2, 2))
+            each = await client.decode(codes, members=[0, 1])
+            for member in (0, 1):
+                one = await client.decode(codes, members=member)
+                np.testing.assert_allclose(one.mean[member], each.mean[member], rtol=1e-6)
+            with pytest.raises(RequestRefused, match="members: which of the 2 is each code of"):
+                await client.decode(codes)
 
 
 @pytest.mark.anyio

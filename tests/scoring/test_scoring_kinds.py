@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from tests.kinds import NAMES, mixed_rows
+from tests.live import serving
 from tests.scoring.conftest import Squares, scored
-from vaekit.bundle import VectorSpec
+from vaekit import Client, Model
+from vaekit.bundle import VectorSpec, encode
 from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
-from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
+from vaekit.scoring import APPENDED, LocalScorer, RemoteScorer, Scores, publish_calibration, score_file
 
 SPEC = VectorSpec(
     columns=(
@@ -35,7 +39,7 @@ ANY = VectorSpec(columns=(Column(name="a", may_be_missing=True), Column(name="b"
 
 
 @pytest.fixture
-def mixed() -> Squares:
+def of_kinds() -> Squares:
     return Squares(SPEC)
 
 
@@ -63,11 +67,11 @@ TYPES = {
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_columns_of_every_type_that_holds_them_are_the_same_rows(mixed, tmp_path, kind):
+def test_columns_of_every_type_that_holds_them_are_the_same_rows(of_kinds, tmp_path, kind):
     given = table(**TYPES[kind])
     pq.write_table(given, tmp_path / "rows.parquet")
-    out = scored(mixed, tmp_path / "rows.parquet")
-    np.testing.assert_array_equal(mixed.rows, X)
+    out = scored(of_kinds, tmp_path / "rows.parquet")
+    np.testing.assert_array_equal(of_kinds.rows, X)
     for name in SPEC.names:
         assert out[name].type == given[name].type
     assert out["colour"].to_pylist() == ["red", None, "blue"]
@@ -97,17 +101,17 @@ def test_a_category_may_be_numbers_truth_or_dates(tmp_path, levels, cells):
 CSV = "load,size,stops,on,colour,code\n1.5,2,3,true,red,1.0\n-4,NA,0,,,2.50\n0,7,2,False,blue,x y\n"
 
 
-def test_a_csv_means_what_it_means_to_training_and_its_text_stays(mixed, tmp_path):
+def test_a_csv_means_what_it_means_to_training_and_its_text_stays(of_kinds, tmp_path):
     (tmp_path / "rows.csv").write_text(CSV)
-    out = scored(mixed, tmp_path / "rows.csv")
-    np.testing.assert_array_equal(mixed.rows, X)
+    out = scored(of_kinds, tmp_path / "rows.csv")
+    np.testing.assert_array_equal(of_kinds.rows, X)
     assert out["code"].to_pylist() == ["1.0", "2.50", "x y"]
     assert out["colour"].to_pylist() == ["red", "", "blue"]
     assert out["size"].to_pylist() == [2.0, None, 7.0]
     assert out["on"].to_pylist() == [1.0, None, 0.0]
 
 
-def test_a_csv_read_for_training_is_the_rows_that_are_scored(mixed, tmp_path):
+def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path):
     from training.data import load
     from training.sections import Data, Likelihood
 
@@ -116,7 +120,7 @@ def test_a_csv_read_for_training_is_the_rows_that_are_scored(mixed, tmp_path):
     data = Data(source=str(tmp_path / "rows.csv"), kinds=kinds, missing="marginalise")
     trained = load(data, Likelihood(name="mixed"))
     assert trained.levels[4] == ("blue", "red")
-    scored(mixed, tmp_path / "rows.csv")
+    scored(of_kinds, tmp_path / "rows.csv")
     spec = SPEC.model_copy(
         update={
             "columns": tuple(
@@ -130,10 +134,10 @@ def test_a_csv_read_for_training_is_the_rows_that_are_scored(mixed, tmp_path):
     np.testing.assert_array_equal(again.rows, trained.x)
 
 
-def test_an_array_has_indices_and_nan(mixed, tmp_path):
+def test_an_array_has_indices_and_nan(of_kinds, tmp_path):
     np.save(tmp_path / "rows.npy", X)
-    out = scored(mixed, tmp_path / "rows.npy")
-    np.testing.assert_array_equal(mixed.rows, X)
+    out = scored(of_kinds, tmp_path / "rows.npy")
+    np.testing.assert_array_equal(of_kinds.rows, X)
     assert out["code"].to_pylist() == [0.0, 1.0, 2.0]
 
 
@@ -153,9 +157,9 @@ def test_an_array_has_indices_and_nan(mixed, tmp_path):
         ("colour", [["red"]] * 3, "feature 'colour': a column of list<element: string>, expected text or numbers"),
     ],
 )
-def test_a_cell_that_its_column_does_not_take_is_refused(mixed, refused, tmp_path, name, cells, message):
+def test_a_cell_that_its_column_does_not_take_is_refused(of_kinds, refused, tmp_path, name, cells, message):
     pq.write_table(table(**{name: cells}), tmp_path / "rows.parquet")
-    assert refused(tmp_path / "rows.parquet", mixed) == message
+    assert refused(tmp_path / "rows.parquet", of_kinds) == message
 
 
 @pytest.mark.parametrize(
@@ -170,9 +174,9 @@ def test_a_cell_that_its_column_does_not_take_is_refused(mixed, refused, tmp_pat
         ("1,7,2,0,Red,1", "row 3, feature 'colour': not one of its 2 levels ('blue', 'red'): 'Red'"),
     ],
 )
-def test_a_cell_of_a_csv_is_refused_by_its_text(mixed, refused, tmp_path, row, message):
+def test_a_cell_of_a_csv_is_refused_by_its_text(of_kinds, refused, tmp_path, row, message):
     (tmp_path / "rows.csv").write_text(CSV + row + "\n")
-    assert refused(tmp_path / "rows.csv", mixed) == message
+    assert refused(tmp_path / "rows.csv", of_kinds) == message
 
 
 @pytest.mark.parametrize("ending", ["csv", "npy"])
@@ -221,3 +225,50 @@ def test_a_model_without_missing_cells_counts_none(breast_cancer, benign_rows, t
     assert LocalScorer(breast_cancer).score(benign_rows[:2]).observed_count is None
     np.save(tmp_path / "rows.npy", benign_rows[:2])
     assert "observed_count" not in scored(LocalScorer(breast_cancer), tmp_path / "rows.npy").column_names
+
+
+def written(folder: Path, rows: Any, indices: Any) -> dict[str, Path]:
+    """The same rows as CSV, as Parquet and as an array."""
+    columns = {name: [row[d] for row in rows] for d, name in enumerate(NAMES)}
+    paths = {ending: folder / f"rows.{ending}" for ending in ("csv", "parquet", "npy")}
+    pyarrow.csv.write_csv(pa.table(columns), paths["csv"])
+    pq.write_table(pa.table(columns), paths["parquet"])
+    np.save(paths["npy"], indices)
+    return paths
+
+
+def test_a_trained_table_has_one_score_from_every_format_here_and_behind_a_service(mixed, tmp_path):
+    rows = [*mixed_rows(30, seed=5).tolist(), [0.5, None, 3, None, None]]
+    appended = [*APPENDED.names, "observed_count"]
+    with Model.load(mixed.folder, device="cpu") as model, serving(mixed.root) as url, Client(url) as client:
+        x = encode(rows, model.spec)
+        elbo = model.elbo(rows)
+        paths = written(tmp_path, rows, x)
+        here, there = LocalScorer(model, alpha=0.1), RemoteScorer(client, "mixed", alpha=0.1)
+        outs = [scored(here, path) for path in paths.values()] + [scored(there, paths["parquet"])]
+        assert (here.reason, there.reason) == (None, None)
+    for out in outs:
+        np.testing.assert_allclose(out["elbo"].to_numpy(), elbo.elbo, rtol=1e-5)
+        assert out["observed_count"].to_pylist() == (~np.isnan(x)).sum(axis=1).tolist()
+        for name in ("p_value", "is_anomaly"):
+            assert out[name].null_count == 1
+            assert out[name].to_pylist()[-1] is None
+            assert out.select(appended)[name].to_pylist() == outs[0].select(appended)[name].to_pylist()
+
+
+def test_a_new_calibration_knows_the_counts_of_its_rows(mixed, tmp_path):
+    shutil.copytree(mixed.root, tmp_path / "models")
+    rows = [*mixed_rows(40, seed=6).tolist(), *[[0.1 * i, None, 3, None, None] for i in range(20)]]
+    with Model.load(tmp_path / "models" / "mixed", device="cpu") as model:
+        paths = written(tmp_path, rows, encode(rows, model.spec))
+        manifest = publish_calibration(model, paths["csv"], num_samples=[4, 8], batch_rows=7)
+    want = tuple(sorted({sum(cell is not None for cell in row) for row in rows}))
+    assert 2 in want
+    assert manifest.calibration is not None
+    assert [(entry.num_samples, entry.n, entry.observed_counts) for entry in manifest.calibration.entries] == [
+        (4, 60, want),
+        (8, 60, want),
+    ]
+    with Model.load(tmp_path / "models" / "mixed", device="cpu") as model:
+        scores = LocalScorer(model, alpha=0.1).score(encode(rows, model.spec))
+    assert np.isfinite(scores.p_value).all()
