@@ -1,0 +1,77 @@
+"""`vae train --run` and `--resume` as they are typed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vaekit.bundle import models
+from vaekit.cli import main
+
+QUICK = ["network.hidden=[8]", "network.latent_dim=2", "training.checkpoint_every=5", "training.patience=10000"]
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "vaekit", "train", *arguments]
+    environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+@pytest.mark.timeout(300)
+def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
+    settings = [part for setting in (*QUICK, "training.steps=3000") for part in ("--set", setting)]
+    process = start(tmp_path, "rows.npy", *settings)
+    saved = tmp_path / "runs" / "rows" / "1" / "checkpoint.pt"
+    while not saved.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert "of 3000; to go on: vae train --resume runs/rows/1; nothing was published" in said
+    assert models(tmp_path / "models") == []
+
+    np.save(tmp_path / "rows.npy", np.random.default_rng(1).standard_normal((80, 2)))
+    other = start(tmp_path, "--resume", "runs/rows/1")
+    _, said = other.communicate(timeout=120)
+    assert other.returncode == 1
+    assert "the run began with other data" in said
+
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
+    resumed = start(tmp_path, "--resume", "runs/rows/1")
+    out, said = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, said
+    assert out.strip() == "models/rows/1"
+    assert len(list(saved.parent.glob("events.out.tfevents.*"))) >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "what to train? Give a CONFIG.toml or DATA, or --resume DIR"),
+        (["--resume", "none"], "--resume none: no run to go on with, config.toml is not there"),
+        (["rows.npy", "--resume", "none"], "leave out a source"),
+        (["--resume", "none", "--set", "training.steps=3"], "leave out --set"),
+        (["--resume", "none", "--run", "here"], "leave out --run"),
+    ],
+)
+def test_what_cannot_be_gone_on_with_is_refused(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["vae", "train", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
