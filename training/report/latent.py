@@ -24,9 +24,10 @@ def section(facts: Facts) -> Section:
     """What the codes are like, and what each of them does."""
     text = [
         f"{int(facts.active.sum())} of {facts.active.size} latent dimensions are active: their posterior mean varies "
-        f"over test rows, Var[mu_j] > {ACTIVE:g}. "
-        "The others hold nothing of x, and their posterior is about the prior.",
+        f"over test rows, Var[mu_j] > {ACTIVE:g}."
     ]
+    if not facts.active.all():
+        text.append("The others hold nothing of x, and their posterior is about the prior.")
     if facts.manifest.prior.name == "aggregate":
         text.append("The prior is the mean of the posteriors of training rows; the KL by dimension is against N(0, 1).")
     figures = [*maps(facts), spectrum(facts), *traversals(facts)]

@@ -114,12 +114,13 @@ def _log_likelihoods(facts: Facts) -> Figure:
     assert isinstance(spec, VectorSpec)
     observed = ~np.isnan(np.asarray(facts.test, dtype=np.float64))
     mean = facts.bound.feature_log_likelihood.sum(axis=0) / np.maximum(observed.sum(axis=0), 1)  # (D,)
-    shown = [d for d in np.argsort(mean) if spec.columns[d].constant is None][:MOST_COLUMNS]
+    changing = [int(d) for d in np.argsort(mean) if spec.columns[d].constant is None]
+    shown = changing[:MOST_COLUMNS]
     body = lying([spec.columns[d].name for d in shown], mean[shown], None, "nats")
     return Figure(
         "Log-likelihood by column",
         body,
-        caption=f"E[log p(x_d|z)], mean over observed test cells, raw units{_left_out(len(mean), shown)}.",
+        caption=f"E[log p(x_d|z)], mean over observed test cells, raw units{_left_out(changing)}.",
     )
 
 
@@ -133,7 +134,8 @@ def _errors(facts: Facts) -> Figure:
     unit = np.where(levels | ~(std > 0), 1.0, std)
     wrong = np.where(levels, test != facts.back.mean, (test - facts.back.mean) / unit)
     error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, wrong**2), axis=0))
-    shown = [d for d in np.argsort(-error) if spec.columns[d].constant is None][:MOST_COLUMNS]
+    changing = [int(d) for d in np.argsort(-error) if spec.columns[d].constant is None]
+    shown = changing[:MOST_COLUMNS]
     stated = None if facts.back.scale is None else np.sqrt(np.mean((facts.back.scale / unit) ** 2, axis=0))[shown]
     keys = [("f1", "error of the reconstruction")]
     if stated is not None:
@@ -143,12 +145,12 @@ def _errors(facts: Facts) -> Figure:
         "Error by column",
         lying([spec.columns[d].name for d in shown], error[shown], stated, "standard deviations"),
         tuple(keys),
-        f"Root mean square of x_d \u2212 E[x_d|z = mu] over test rows{_left_out(len(error), shown)}.{categories}",
+        f"Root mean square of x_d \u2212 E[x_d|z = mu] over test rows{_left_out(changing)}.{categories}",
     )
 
 
-def _left_out(count: int, shown: list[int]) -> str:
-    return f"; the {len(shown)} worst of {count} columns" if count > len(shown) else ""
+def _left_out(columns: list[int]) -> str:
+    return f"; the {MOST_COLUMNS} worst of {len(columns)} columns" if len(columns) > MOST_COLUMNS else ""
 
 
 def lying(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -> Markup:
