@@ -77,7 +77,7 @@ def test_the_density_arm_gives_nats_and_its_minutes(tmp_path: Path) -> None:
     few = ["--steps", "2", "--looks", "1", "--test-rows", "3", "--draws", "5"]
     found = ask("density", ["--recipe", "mlp", "--data", str(tmp_path), *few])
     assert 400 < found["nll"] < 700  # 784 fair coins are 543 nats
-    recipe = density.Recipe("mlp", "MLP", steps=2, test_rows=3, target=found["nll"] - 1)
+    recipe = density.Recipe("mlp", "MLP", steps=2, test_rows=3, draws=5, target=found["nll"] - 1)
     figure, minutes = density.of(recipe, found)
     assert figure.met is False
     assert figure.low == found["nll"] - found["standard_error"]
