@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, RemoteScorer, Scores, publish_calibration, score_file
+from vaekit.scoring.cells import check_type, levels
 
 SPEC = VectorSpec(
     columns=(
@@ -78,7 +79,7 @@ def test_columns_of_every_type_that_holds_them_are_the_same_rows(of_kinds, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("levels", "cells"),
+    ("known", "cells"),
     [
         (("1", "2"), pa.array([2, 1, 2])),
         (("1", "2"), pa.array([2.0, 1.0, 2.0])),
@@ -91,11 +92,40 @@ def test_columns_of_every_type_that_holds_them_are_the_same_rows(of_kinds, tmp_p
     ],
     ids=["integers", "floats", "booleans", "dates", "times"],
 )
-def test_a_category_may_be_numbers_truth_or_dates(tmp_path, levels, cells):
-    scorer = Squares(VectorSpec(columns=(Column(name="a", kind="category", levels=levels),)))
+def test_a_category_may_be_numbers_truth_or_dates(tmp_path, known, cells):
+    scorer = Squares(VectorSpec(columns=(Column(name="a", kind="category", levels=known),)))
     pq.write_table(pa.table({"a": cells}), tmp_path / "rows.parquet")
     scored(scorer, tmp_path / "rows.parquet")
     np.testing.assert_array_equal(scorer.rows, [[1], [0], [1]])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pa.array(["b", "", "1.0", None, "1"]),
+        pa.array([3, None, 1, 2**60]),
+        pa.array([1.5, NAN, 1e22, 2.0], from_pandas=False),
+        pa.array([True, None, False]),
+        pa.array([date(2024, 1, 3), None, date(2024, 1, 2)]),
+        pa.array([datetime(2024, 1, 3, 4, 5), None, datetime(2024, 1, 2)]),
+        pa.array([datetime(2024, 1, 3, tzinfo=UTC), None]),
+        pa.array([time(1, 2), None, time(3, 4, 5)]),
+        pa.array([timedelta(seconds=5), timedelta(0)]),
+        pa.array([1, 2, 100]).cast(pa.decimal128(21, 2)),
+        pa.array(["x", None, "y"]).dictionary_encode(),
+        pa.array([7, 8, 7]).dictionary_encode(),
+    ],
+    ids=lambda cells: str(cells.type),
+)
+def test_a_level_is_what_training_took_it_for(cells):
+    from training.cells import Cells, indexed
+    from training.sources import from_arrow
+
+    trained = Cells("a", "category", "marginalise")
+    x = indexed(trained.take(from_arrow(cells))[:, None], [trained])
+    column = Column(name="a", kind="category", levels=trained.levels, may_be_missing=True)
+    check_type(column, cells.type, indices=False)
+    np.testing.assert_array_equal(levels(cells, column, 0), x[:, 0])
 
 
 CSV = "load,size,stops,on,colour,code\n1.5,2,3,true,red,1.0\n-4,NA,0,,,2.50\n0,7,2,False,blue,x y\n"
@@ -124,8 +154,8 @@ def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path)
     spec = SPEC.model_copy(
         update={
             "columns": tuple(
-                column.model_copy(update={"levels": levels})
-                for column, levels in zip(SPEC.columns, trained.levels, strict=True)
+                column.model_copy(update={"levels": found})
+                for column, found in zip(SPEC.columns, trained.levels, strict=True)
             )
         }
     )
