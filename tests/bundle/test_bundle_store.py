@@ -35,6 +35,12 @@ def test_each_publication_gets_the_next_version(tiny, tmp_path):
     assert versions(tmp_path, "tiny") == [1, 3, 4]
 
 
+def test_pages_are_told_the_version_that_they_are_published_under(tiny, tmp_path):
+    for version in (1, 2):
+        publish(tmp_path, tiny.manifest, tiny.files, lambda manifest: {"report/v": f"{manifest.version}".encode()})
+        assert (find(tmp_path, "tiny", version) / "report" / "v").read_text() == str(version)
+
+
 def test_versions_are_ordered_as_numbers(tiny, tmp_path):
     for _ in range(11):
         publish(tmp_path, tiny.manifest, tiny.files)
