@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-AT_ONCE = 64  # batches gathered by one call: the copy is as long, and its overhead is shared
+AT_ONCE = 64  # batches gathered by one call, whose overhead they share,
+CELLS = 2**18  # and the most cells: what is gathered is to be still in the cache when it is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class MemoryBatches:
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.long)  # of that epoch
         self._ready: list[Seen] = []  # batches to come, the next one last
+        self._at_once = 1  # until it is known how many cells a batch has
 
     def __iter__(self) -> Iterator[Seen]:
         return self
@@ -115,9 +117,9 @@ class MemoryBatches:
         self._position, self._ready = int(state["position"]), []
 
     def _gather(self) -> list[Seen]:
-        """The batches to come, at most AT_ONCE and within two epochs."""
+        """Some of the batches to come, within two epochs."""
         start = self._position
-        stop = start + self.size * min(AT_ONCE, -(-len(self._rows) // self.size))
+        stop = start + self.size * self._at_once
         pieces = []
         while start < stop:
             epoch, first = divmod(start, len(self._rows))
@@ -126,6 +128,8 @@ class MemoryBatches:
             start += len(piece)
         index = torch.cat(pieces)  # (m,)
         seen = self._rows.take(index)
+        within_an_epoch = -(-len(self._rows) // self.size)
+        self._at_once = max(1, min(AT_ONCE, within_an_epoch, CELLS // (self.size * seen.t.shape[1])))
         return Seen(seen.t, seen.observed, index).to(self._device).split(self.size)
 
     def _permutation(self, epoch: int) -> Tensor:

@@ -32,6 +32,7 @@ class Flat:
         self.weights.grad = self.gradient
         self._decayed = self.weights.data[:, : self.decayed]
         self._across = None if members == 1 else 1  # a norm of everything is quicker than one of the only row
+        self._is_one = members == 1
         self._views: list[Tensor] = []  # of the gradient, one for each parameter
         start = 0
         for parameter, width in zip(self._parameters, widths, strict=True):
@@ -40,20 +41,23 @@ class Flat:
             view.copy_(parameter.data)
             parameter.data = view
             self._views.append(self._view(self.gradient, place, parameter))
+            parameter.grad = self._views[-1] if self._is_one else None
             start += width
 
     def forget(self) -> None:
         """Let the next backward pass begin at 0."""
-        self.gradient.zero_()
-        for parameter, view in zip(self._parameters, self._views, strict=True):
-            # a view with gaps between members is no place for autograd to add to: `gather` copies
-            parameter.grad = view if view.is_contiguous() else None
+        if self._is_one:
+            self.gradient.zero_()
+            return
+        for parameter in self._parameters:
+            parameter.grad = None  # a view with gaps between members is no place for autograd to add to
 
     def gather(self) -> None:
         """Have what backward passes left in the flat gradient."""
-        for parameter, view in zip(self._parameters, self._views, strict=True):
-            if parameter.grad is not view and parameter.grad is not None:
-                view.copy_(parameter.grad)
+        if self._is_one:
+            return
+        found = [(v, p.grad) for v, p in zip(self._views, self._parameters, strict=True) if p.grad is not None]
+        torch._foreach_copy_([view for view, _ in found], [gradient for _, gradient in found])
 
     def norm(self) -> Tensor:
         """Of each member's gradient, (M, 1)."""
