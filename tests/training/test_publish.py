@@ -155,7 +155,7 @@ def test_colour_pictures_are_trained_and_served(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["gaussian, scale from the network", "bernoulli, colour"])
 def test_golden_inputs_are_nobodys_rows(kind: str) -> None:
     one = case(kind)
-    golden = _golden_rows(one.vae, one.rows, one.latent_dim, seed=0)
+    golden = _golden_rows(one.vae, one.rows, seed=0)
     known = {row.tobytes() for row in one.rows.x}
     assert not any(row.tobytes() in known for row in golden)
     assert golden.dtype == one.rows.x.dtype
@@ -235,10 +235,53 @@ def test_training_on_cuda_publishes(tmp_path: Path) -> None:
     assert train(table_config(tmp_path), tmp_path / "models", device="cuda").version == 1
 
 
-def test_gaussian_on_pictures_is_refused_by_name(tmp_path: Path) -> None:
-    config = make_config({"name": "m", "data": {"source": "digits"}}, QUICK)
-    with pytest.raises(ConfigError, match="'gaussian' is not offered for pictures"):
+@pytest.mark.parametrize("name", ["mixed", "categorical"])
+def test_a_likelihood_of_columns_is_refused_for_pictures(name: str, tmp_path: Path) -> None:
+    config = make_config({"name": "m", "data": {"source": "digits"}, "likelihood": {"name": name}}, QUICK)
+    with pytest.raises(ConfigError, match=f"'{name}' is for columns"):
         train(config, tmp_path)
+
+
+def test_an_image_network_on_columns_is_refused_before_they_are_read() -> None:
+    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for pictures, and nowhere.csv holds columns"):
+        make_config({"name": "m", "data": {"source": "nowhere.csv"}, "network": {"name": "conv"}}, [])
+
+
+def test_a_convolutional_model_of_pixels_is_published_with_bits_per_pixel(tmp_path: Path) -> None:
+    overrides = ["training.steps=20", "network.latent_dim=2", "network.channels=[4]", "draws.default=2"]
+    tree = {
+        "name": "pixels",
+        "data": {"source": "digits"},
+        "network": {"name": "conv"},
+        "likelihood": {"name": "discretized_logistic", "components": 2},
+    }
+    manifest = train(make_config(tree, overrides), tmp_path)
+    assert (manifest.likelihood.mass, manifest.likelihood.bits_per_dim_of) == (True, "pixels")
+    elbo, bits = manifest.metrics["elbo"].value, manifest.metrics["bits_per_dim"].value
+    assert bits == pytest.approx(-elbo / (64 * np.log(2)))
+    with Model.load(find(tmp_path, "pixels"), device="cpu") as model:
+        drawn = model.sample(3, seed=0, observe=True).samples
+        assert np.array_equal(drawn, np.rint(drawn))
+        assert np.isfinite(model.elbo(drawn).elbo).all()
+
+
+def test_an_aggregate_prior_travels_with_the_bundle_and_says_so(tmp_path: Path) -> None:
+    config = table_config(tmp_path, "prior.name=aggregate", "prior.components=10", "network.members=2")
+    manifest = train(config, tmp_path / "models")
+    assert (manifest.prior.name, manifest.prior.components, manifest.members) == ("aggregate", 10, 2)
+    folder = tmp_path / "models" / "table" / "1"
+    assert "travel with" in (folder / "report" / "model-card.md").read_text()
+    with Model.load(folder, device="cpu") as model:
+        drawn = model.sample(200, seed=0)
+        assert drawn.members is not None
+        assert set(drawn.members.tolist()) == {0, 1}
+        again = model.sample(50, seed=0)
+        np.testing.assert_array_equal(again.latents, drawn.latents[:50])
+        codes = model.encode(drawn.samples)
+        assert codes.weights is not None
+        np.testing.assert_allclose(codes.weights.sum(axis=1), 1.0, rtol=1e-6)
+        with pytest.raises(InputError, match="which of the 2 is each code of"):
+            model.decode(drawn.latents)
 
 
 def test_grey_pixels_without_a_threshold_are_refused(tmp_path: Path) -> None:
