@@ -22,8 +22,8 @@ LEFT_OUT: dict[Look, str] = {
 }
 
 
-def infer(source: str) -> tuple[dict[str, Any], list[str]]:
-    """Config tree for a source, and remarks on what was decided.
+def infer(source: str, *, likelihood: bool = True) -> tuple[dict[str, Any], list[str]]:
+    """Config tree for a source, and remarks on what was decided; without `likelihood` that is left to the caller.
 
     Pictures get a bernoulli likelihood, binarised where they are grey. Columns of numbers get a gaussian one, of 0 and
     1 a bernoulli one, and columns of several kinds, with text among them perhaps, a mixed one. Where cells are missing
@@ -35,16 +35,18 @@ def infer(source: str) -> tuple[dict[str, Any], list[str]]:
     found = read(source)
     tree: dict[str, Any] = {"name": slug(Path(source).stem), "data": {"source": source}}
     if found.pictures is not None:
+        if not likelihood:
+            return tree, [f"{len(found.pictures)} pictures of {found.pictures.shape[1:]}"]
         two_valued = bool(np.isin(found.pictures, (0, 255)).all())
         tree["likelihood"] = {"name": "bernoulli", "binarize": "none" if two_valued else "threshold"}
         remark = (
             "black and white" if two_valued else "grey: the likelihood is one of pixels binarised at half the range"
         )
         return tree, [f"{len(found.pictures)} pictures of {found.pictures.shape[1:]}, {remark}"]
-    return tree, _columns(found.columns, tree)
+    return tree, _columns(found.columns, tree, likelihood)
 
 
-def _columns(columns: dict[str, NDArray[Any]], tree: dict[str, Any]) -> list[str]:
+def _columns(columns: dict[str, NDArray[Any]], tree: dict[str, Any], likelihood: bool) -> list[str]:
     """Fill in data and likelihood for a table; the remarks."""
     looks = {name: _look(values) for name, values in columns.items()}
     remarks = []
@@ -56,7 +58,9 @@ def _columns(columns: dict[str, NDArray[Any]], tree: dict[str, Any]) -> list[str
         if names:
             remarks.append(f"columns left out, {what}: {', '.join(names)}")
     kept = {looks[name] for name in columns if name not in left_out}
-    if kept == {"binary"}:
+    if not likelihood:
+        pass
+    elif kept == {"binary"}:
         tree["likelihood"] = {"name": "bernoulli"}
         remarks.append("columns of 0 and 1 alone: the likelihood is bernoulli")
     elif kept - {"number"}:

@@ -48,7 +48,7 @@ def test_memory_is_over_the_start_and_growth_is_of_the_later_half() -> None:
 def test_a_run_over_generated_parquet_is_sampled_while_it_trains(tmp_path: Path) -> None:
     written = memory.generate(tmp_path / "rows", 2e6)
     assert written > 2e6
-    found = ask("stream", ["--source", str(tmp_path / "rows"), "--steps", "20", "--batch", "64"])
+    found = ask("stream", ["--source", str(tmp_path / "rows"), "--steps", "3000", "--batch", "64"])
     assert found["start_bytes"] > 0
     assert max(step for _, step, _ in found["samples"]) > 0
 

@@ -38,13 +38,18 @@ def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_
     done = vae("train", rows.name, *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "models/pump-7/1"
-    assert "left out: site" in done.stderr
+    assert "category: site" in done.stderr
     folder = tmp_path / "models" / "pump-7" / "1"
     config = load_config(folder / "config.toml")
-    assert config.data.exclude == ("site",)
+    assert config.likelihood.name == "mixed"
     assert config.training.steps == 60
     with Model.load(folder, device="cpu") as model:
-        assert model.spec.names == ("load", "temp")  # type: ignore[union-attr]  # a vector model
+        columns = model.spec.columns  # type: ignore[union-attr]  # a vector model
+        assert [(c.name, c.kind, c.levels) for c in columns] == [
+            ("site", "category", ("north",)),
+            ("load", "real", None),
+            ("temp", "real", None),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -54,9 +59,9 @@ def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_
         (["none.toml"], "none.toml: No such file"),
         (["c.yaml"], "a config is a .toml file"),
         (["Pump 7.csv", "--set", "training.step=3"], "config: training.step: no such key"),
-        (["Pump 7.csv", "--set", "data.exclude=[]"], "row 0, feature 'site': not a number: 'north'"),
+        (["Pump 7.csv", "--set", "likelihood.name=gaussian"], "row 0, feature 'site': not a number: 'north'"),
         (["Pump 7.csv", "--device", "tpu"], "device 'tpu' is not auto, cpu, cuda or cuda:<index>"),
-        (["digits", "--set", "likelihood.name=gaussian"], "'gaussian' is not offered for pictures"),
+        (["digits", "--set", "likelihood.name=mixed"], "'mixed' is for columns"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_exit_code_1(

@@ -137,7 +137,7 @@ def test_every_finite_row_gets_finite_numbers(breast_cancer, benign_rows, value,
     row[0, 3] = value
     for k in (2, 16, 256):
         got = breast_cancer.elbo(row, num_samples=k, features=True)
-        assert all(np.isfinite(a).all() for a in got.arrays().values())
+        assert all(np.isfinite(a).all() for a in got.arrays().values() if a is not None)
     posterior = breast_cancer.encode(row)
     assert np.isfinite(posterior.mu).all()
     assert (posterior.sigma > 0).all()
@@ -152,7 +152,7 @@ def test_the_farther_out_a_row_is_the_odder_it_is(breast_cancer, benign_rows):
 def test_extreme_pictures_get_finite_numbers(digits):
     for picture in (np.zeros((1, 8, 8, 1), np.uint8), np.full((1, 8, 8, 1), 255, np.uint8)):
         got = digits.elbo(picture, features=True)
-        assert all(np.isfinite(a).all() for a in got.arrays().values())
+        assert all(np.isfinite(a).all() for a in got.arrays().values() if a is not None)
 
 
 def test_rows_may_be_lists_or_objects(breast_cancer, benign_rows):

@@ -91,7 +91,8 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: a config is a .toml file")
-    tree, remarks = infer(source)
+    chosen = any(override.lstrip().startswith("likelihood.name") for override in overrides)
+    tree, remarks = infer(source, likelihood=not chosen)
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]")
     return make_config(tree, overrides)
