@@ -2,7 +2,7 @@
 
 python examples/questions.py [--data DIR] [--out build/questions]
 
---data: a folder with mnist_train.npz and cifar10_train.npz, X (n, H, W[, C]) uint8, in place of what ships with
+--data: a folder with mnist*train.npz and cifar10*train.npz, X (n, H, W[, C]) uint8, in place of what ships with
 scikit-learn.
 """
 
@@ -81,7 +81,7 @@ SYSTEMS = (
 def main(argv: Sequence[str] | None = None) -> None:
     """Train each system, and show them together."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of mnist_train.npz and cifar10_train.npz")
+    parser.add_argument("--data", type=Path, help="folder of mnist*train.npz and cifar10*train.npz")
     parser.add_argument("--only", default="", help="systems whose name starts so: q1, q3, ...")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="for every system")
     parser.add_argument("--out", type=Path, default=Path("build/questions"), help="folder for results.json")
@@ -100,10 +100,12 @@ def data_of(system: System, folder: Path | None) -> list[str]:
     """The larger set that stands in for scikit-learn's."""
     if folder is None or system.config.startswith(("q1", "q2")):
         return []
-    if system.config.startswith("q3"):
-        return [f'data.source="{folder / "cifar10_train.npz"}"']
+    name = "cifar10*train.npz" if system.config.startswith("q3") else "mnist*train.npz"
+    found = sorted(folder.glob(name))
+    if not found:
+        raise SystemExit(f"--data {folder}: no {name} there")
     beta = ["objective.beta=392"] if system.config == "q4-blog" else []  # D / Z, D = 784 and not 64
-    return [f'data.source="{folder / "mnist_train.npz"}"', *beta]
+    return [f'data.source="{found[0]}"', *beta]
 
 
 def result(system: System, more: Sequence[str], first: dict[tuple[str, bool], torch.Tensor]) -> Result:
