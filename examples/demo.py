@@ -22,11 +22,11 @@ from pyarrow import csv, parquet
 from rich.console import Console
 from rich.table import Table
 
-from training.data import load, read
+from training.data.load import load, read
+from training.data.split import split
 from training.report.page import document
 from training.report.pictures import png, sheet
 from training.report.rows import scores
-from training.split import split
 from vaekit import Client, Model
 from vaekit.bundle import Calibration, Manifest, find
 from vaekit.bundle.store import read_manifest

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import make_config
-from training.data import of_array
+from training.data.load import of_array
 from training.publish import Trained, publish_run
 from training.run import run
 from vaekit.bundle import ImageSpec, VectorSpec

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training import kinds, networks
-from training.columns import Statistics
+from training import networks
 from training.config import LOCATION_SCALE, Config
+from training.data import kinds
+from training.data.columns import Statistics
+from training.data.rows import Rows
 from training.features import AnyFeatures, Binarize, Pixels, Standardize
 from training.likelihoods import (
     Bernoulli,
@@ -27,7 +29,6 @@ from training.likelihoods import (
     StudentT,
 )
 from training.prior import Aggregate, Normal, Prior
-from training.rows import Rows
 from training.vae import VAE
 from vaekit.bundle.manifest import Kind, LikelihoodName
 from vaekit.errors import ConfigError, InputError

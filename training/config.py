@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
-from training import kinds
+from training.data import kinds
 from training.sections import Data, Draws, Likelihood, Network, Objective, Prior, Section, Training
 from vaekit.bundle.manifest import Name
 from vaekit.errors import ConfigError

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from training.data.split import Parts
 from training.export import ExportedGraph, double, evaluate, graph_inputs
-from training.split import Parts
 from training.vae import VAE
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import Metric, Operation

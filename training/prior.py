@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from training.batch import Table
+    from training.data.batch import Table
     from training.vae import VAE
 
 LOG_2PI = math.log(2.0 * math.pi)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from training import build, evaluate, report, specs
 from training.config import Config
-from training.data import Rows
+from training.data.load import Rows
+from training.data.split import ASSUMPTIONS, Parts
 from training.export import ExportedGraph, export_graphs
-from training.loop import History
-from training.split import ASSUMPTIONS, Parts
+from training.loop.fit import History
 from training.vae import VAE
 from vaekit.bundle import Calibration, Manifest, find, publish
 from vaekit.bundle.manifest import (

@@ -16,17 +16,17 @@ from pathlib import Path
 import torch
 
 from training import build
-from training.batch import Batches, Table
 from training.config import Config
-from training.data import Rows, load
-from training.distributed import World, world
-from training.feed import StreamBatches
-from training.folder import CHECKPOINT, Events, Keep
-from training.loop import History, Hooks, Look, fit
+from training.data.batch import Batches, Table
+from training.data.feed import StreamBatches
+from training.data.load import Rows, load
+from training.data.seen import Lazy, seen
+from training.data.split import Parts, split
+from training.loop.distributed import World, world
+from training.loop.fit import History, Hooks, Look, fit
+from training.loop.folder import CHECKPOINT, Events, Keep
 from training.memory import check_memory
 from training.publish import Trained, publish_run
-from training.seen import Lazy, seen
-from training.split import Parts, split
 from training.vae import VAE
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, MissingExtra

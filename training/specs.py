@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.build import family
 from training.config import Config
-from training.data import Rows
+from training.data.load import Rows
 from training.features import Binarize, Standardize
 from training.likelihoods import Mixed
 from training.prior import Aggregate

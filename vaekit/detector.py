@@ -17,7 +17,7 @@ from vaekit.runtime import Elbo, Model
 
 if TYPE_CHECKING:
     from training.config import Config
-    from training.rows import Rows
+    from training.data.rows import Rows
 
 
 class Detector:
@@ -94,8 +94,8 @@ class Detector:
             NotResolvable: too few rows for this alpha.
         """
         from training.config import make_config
+        from training.data.split import split
         from training.run import train
-        from training.split import split
 
         tree = {
             "name": "detector",
@@ -181,7 +181,7 @@ def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
 
 def _rows(X: Any, y: ArrayLike | None, config: Config) -> Rows:  # noqa: N803  scikit-learn's name
     """X and y as the training room's rows."""
-    from training.data import of_array
+    from training.data.load import of_array
 
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     values = np.asarray(_values(X))

@@ -13,7 +13,7 @@ from benchmarks.report import Figure
 from benchmarks.training.plan import Measured, Plan
 from training.build import build
 from training.config import make_config
-from training.data import Rows
+from training.data.load import Rows
 from training.vae import VAE
 from vaekit.bundle.manifest import Kind
 

@@ -13,7 +13,7 @@ from benchmarks.report import Figure
 from benchmarks.training.plan import Measured, Plan
 from training.build import build
 from training.config import Config, make_config
-from training.data import Rows
+from training.data.load import Rows
 from training.export import export_graph, graph_inputs
 from training.publish import Trained
 from training.run import run

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.training.models import Case, case, standard_eps
 from training.build import build
-from training.data import Rows
+from training.data.load import Rows
 from training.export import export_graph, graph_inputs
 from training.vae import VAE
 

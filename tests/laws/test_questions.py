@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from training.build import build
 from training.config import load_config
-from training.data import load
+from training.data.load import load
+from training.data.rows import Rows
 from training.functional import softplus, softplus_inverse
 from training.likelihoods import Gaussian
-from training.rows import Rows
 from training.run import run
 from training.vae import VAE
 from vaekit.losses import explain, losses_of

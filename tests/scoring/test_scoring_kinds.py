@@ -114,8 +114,8 @@ def test_a_category_may_be_numbers_truth_or_dates(tmp_path, known, cells):
     ids=lambda cells: str(cells.type),
 )
 def test_a_level_is_what_training_took_it_for(cells):
-    from training.cells import Cells, indexed
-    from training.sources import from_arrow
+    from training.data.cells import Cells, indexed
+    from training.data.sources import from_arrow
 
     trained = Cells("a", "category", "marginalise")
     x = indexed(trained.take(from_arrow(cells))[:, None], [trained])
@@ -138,7 +138,7 @@ def test_a_csv_means_what_it_means_to_training_and_its_text_stays(of_kinds, tmp_
 
 
 def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path):
-    from training.data import load
+    from training.data.load import load
     from training.sections import Data, Likelihood
 
     (tmp_path / "rows.csv").write_text(CSV)

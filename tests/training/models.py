@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from training import build
-from training.batch import Seen
 from training.config import Config, make_config
-from training.data import Rows
+from training.data.batch import Seen
+from training.data.load import Rows
 from training.export import observed_rows
 from training.prior import Aggregate
 from training.vae import VAE

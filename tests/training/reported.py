@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from tests.training.models import Case, case
 from training import specs
+from training.data.split import Parts
 from training.export import evaluate, graph_inputs
+from training.loop.tracking import History, Look
 from training.publish import Trained, base_draws
 from training.report.facts import Facts, gather
-from training.split import Parts
-from training.tracking import History, Look
 from vaekit.bundle import Calibration, default_eps
 from vaekit.bundle.manifest import (
     CalibrationEntry,

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from tests.training.models import case, seen
-from training.distributed import world
-from training.loop import Hooks, fit
+from training.loop.distributed import world
+from training.loop.fit import Hooks, fit
 from training.run import terminations
 from vaekit.errors import Interrupted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.batch import AT_ONCE, MemoryBatches, Seen, generator
+from training.data.batch import AT_ONCE, MemoryBatches, Seen, generator
 
 
 def table(n: int = 10, *, holes: bool = False) -> Seen:

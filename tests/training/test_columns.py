@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.columns import Moments, Statistics, channels
-from training.data import Rows
+from training.data.columns import Moments, Statistics, channels
+from training.data.load import Rows
 from vaekit.bundle.manifest import Kind
 from vaekit.errors import InputError
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pyarrow import csv, parquet
 
-from training.data import Rows, load
-from training.infer import infer
+from training.data.infer import infer
+from training.data.load import Rows, load
 from training.sections import Data
 from vaekit.errors import InputError
 

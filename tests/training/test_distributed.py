@@ -15,8 +15,8 @@ import torch
 
 from tests.training.models import case, seen
 from tests.training.resuming import KINDS
-from training.distributed import World, world
-from training.loop import fit
+from training.loop.distributed import World, world
+from training.loop.fit import fit
 from vaekit.bundle.store import read_manifest
 from vaekit.errors import DeviceError
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.training.models import bits, table
 from training import build
 from training.config import make_config
-from training.data import Rows
+from training.data.load import Rows
 from training.vae import VAE
 from vaekit.losses import Equivalent, ForeignLoss, explain, losses_of
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.training.models import Case, case, seen
-from training.batch import Seen
-from training.guard import BLOCK, Series
-from training.loop import History, Hooks, fit
+from training.data.batch import Seen
+from training.loop.fit import History, Hooks, fit
+from training.loop.guard import BLOCK, Series
 from vaekit.errors import TrainingError
 
 GAUSSIAN = "gaussian, scale from the network"

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from training.cells import MOST_LEVELS
-from training.data import load, of_array
-from training.rows import Rows
+from training.data.cells import MOST_LEVELS
+from training.data.load import load, of_array
+from training.data.rows import Rows
 from training.sections import Data, Likelihood
 from vaekit.errors import ConfigError, InputError
 

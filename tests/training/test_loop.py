@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.training.models import Case, case, table
-from training.batch import generator
 from training.build import build
-from training.loop import History, Hooks, fit
-from training.seen import seen
+from training.data.batch import generator
+from training.data.seen import seen
+from training.loop.fit import History, Hooks, fit
 
 GAUSSIAN = "gaussian, scale from the network"
 

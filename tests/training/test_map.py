@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training import data as reading
-from training import rows as rows_module
-from training.columns import Statistics
-from training.data import load
-from training.rows import Mapped, Rows
+from training.data import load as reading
+from training.data import rows as rows_module
+from training.data.columns import Statistics
+from training.data.load import load
+from training.data.rows import Mapped, Rows
 from training.sections import Data, Likelihood
 from vaekit.errors import InputError
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tests.training.models import KINDS, Case, case, raw_rows, seen, standard_eps
-from training.batch import Seen
-from training.elbo_loss import elbo_loss
+from training.data.batch import Seen
 from training.functional import log_mean_exp
-from training.objective import Objective, codes
+from training.loop.elbo_loss import elbo_loss
+from training.loop.objective import Objective, codes
 from training.prior import kl_by_latent
 from training.vae import VAE
 

@@ -12,14 +12,14 @@ from tests.training.models import case
 from tests.training.models import table as table_rows
 from training import build, evaluate, run
 from training.config import Config, load_config, make_config
-from training.data import Rows, load
+from training.data.load import Rows, load
+from training.data.split import split
 from training.features import Standardize
 from training.likelihoods import Gaussian
-from training.loop import Look
+from training.loop.fit import Look
 from training.publish import _golden_rows, base_draws
 from training.report.parts import number
 from training.run import Listener, train
-from training.split import split
 from training.vae import VAE
 from vaekit.bundle import find, models, versions
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec

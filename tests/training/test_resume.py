@@ -14,8 +14,8 @@ import torch
 
 from tests.training.models import Case, case, seen
 from tests.training.resuming import KINDS, digest
-from training import checkpoint
-from training.loop import History, Hooks, fit
+from training.loop import checkpoint
+from training.loop.fit import History, Hooks, fit
 from vaekit.errors import InputError, Interrupted
 
 SETTINGS = [

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data import Rows
+from training.data.load import Rows
+from training.data.split import Parts, split
 from training.sections import Data, Fractions
-from training.split import Parts, split
 from vaekit.errors import InputError
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.models import Case, case, seen, standard_eps
-from training.adam import Adam
-from training.distributed import World
-from training.flat import Flat
+from training.loop.adam import Adam
+from training.loop.distributed import World
+from training.loop.flat import Flat
+from training.loop.objective import Objective
+from training.loop.step import Step
 from training.networks import decayed, mlp
 from training.networks.layers import MemberLinear
-from training.objective import Objective
-from training.step import Step
 
 GAUSSIAN = "gaussian, scale from the network"
 

@@ -14,19 +14,19 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from training import stream as streaming
-from training.batch import Batches, Seen
 from training.build import build
-from training.columns import Statistics
 from training.config import make_config
-from training.data import load
-from training.feed import StreamBatches, Windows
-from training.loop import Hooks, fit
-from training.rows import Rows
+from training.data import stream as streaming
+from training.data.batch import Batches, Seen
+from training.data.columns import Statistics
+from training.data.feed import StreamBatches, Windows
+from training.data.load import load
+from training.data.rows import Rows
+from training.data.seen import seen
+from training.data.split import split
+from training.data.stream import Held, uniform
+from training.loop.fit import Hooks, fit
 from training.sections import Data, Likelihood
-from training.seen import seen
-from training.split import split
-from training.stream import Held, uniform
 from vaekit.errors import InputError, Interrupted
 
 MIXED = Likelihood(name="mixed")

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from tests.training.models import KINDS, Case, case, raw_rows, seen
-from training.batch import generator
 from training.config import Config
-from training.distributed import World
-from training.folder import CHECKPOINT, Events, Keep, resumed
-from training.loop import Hooks, fit
-from training.schedule import Schedule
-from training.tracking import DRAWS, Keeper, Look, Watch, most_rows, warnings_of
+from training.data.batch import generator
+from training.loop.distributed import World
+from training.loop.fit import Hooks, fit
+from training.loop.folder import CHECKPOINT, Events, Keep, resumed
+from training.loop.schedule import Schedule
+from training.loop.tracking import DRAWS, Keeper, Look, Watch, most_rows, warnings_of
 from vaekit.errors import ConfigError
 
 GAUSSIAN = "gaussian, scale from the network"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.config import Config
+from training.loop.tracking import History, Look
 from training.report.parts import Figure, Section, number
 from training.report.svg import Chart, Scale
-from training.tracking import History, Look
 
 MOST_LOOKS = 80  # of a line: more cannot be told apart
 MOST_LINES = 16

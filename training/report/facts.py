@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.split import PARTS
 from training.evaluate import ACTIVE, ALPHA
 from training.networks import Cost, cost
-from training.split import PARTS
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import Manifest
 from vaekit.runtime import Decoded, Elbo, Model, Posterior, Samples

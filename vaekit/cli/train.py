@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from training.config import Config
-    from training.loop import History, Look
+    from training.loop.fit import History, Look
     from training.run import Listener
     from vaekit.bundle.manifest import Manifest
 
@@ -50,8 +50,8 @@ def train(
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, with its config.")] = None,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
-    from training.distributed import leads
-    from training.folder import Keep, resumed
+    from training.loop.distributed import leads
+    from training.loop.folder import Keep, resumed
     from training.run import train as start
 
     console = Console(stderr=True, highlight=False, quiet=not leads())  # of several ranks the first speaks
@@ -85,7 +85,7 @@ def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
     from training.config import load_config, make_config
-    from training.infer import infer
+    from training.data.infer import infer
 
     if source.endswith(".toml"):
         return load_config(source, overrides)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from training.config import Config, make_config
-from training.data import Rows
-from training.folder import Keep
+from training.data.load import Rows
+from training.loop.folder import Keep
 from training.run import Listener, run
 
 ROWS, D = 3_000, 12

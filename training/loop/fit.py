@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from training import checkpoint
-from training.batch import Batches, MemoryBatches, Seen, Table
 from training.config import Config
-from training.distributed import World
-from training.guard import Bad, Record, worst
-from training.noise import Noise
-from training.objective import Objective
+from training.data.batch import Batches, MemoryBatches, Seen, Table
+from training.loop import checkpoint
+from training.loop.distributed import World
+from training.loop.guard import Bad, Record, worst
+from training.loop.noise import Noise
+from training.loop.objective import Objective
+from training.loop.schedule import Schedule
+from training.loop.step import Step
+from training.loop.tracking import History, Keeper, Look, Watch, is_finite, most_rows, warnings_of
 from training.prior import Aggregate
-from training.schedule import Schedule
-from training.step import Step
-from training.tracking import History, Keeper, Look, Watch, is_finite, most_rows, warnings_of
 from training.vae import VAE
 from vaekit.errors import InputError, Interrupted, TrainingError
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cells import MOST_LEVELS, is_missing
 from training.config import slug
-from training.sources import read
+from training.data.cells import MOST_LEVELS, is_missing
+from training.data.sources import read
 
 FEW = 10  # levels that a column may have however few its rows are
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.batch import generator
+from training.data.batch import generator
 
 NORMALS = 2**18  # drawn by one call: the overhead of a call is shared by the steps of a block
 

@@ -13,13 +13,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
-from training.columns import Moments
-from training.labels import Labels, columns_of
-from training.parquet import Folder, Group, folder, release
-from training.rows import Rows, Streamed
+from training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
+from training.data.columns import Moments
+from training.data.labels import Labels, columns_of
+from training.data.parquet import Folder, Group, folder, release
+from training.data.rows import Rows, Streamed
+from training.data.split import FEWEST, PARTS
 from training.sections import Data, Fractions, Likelihood
-from training.split import FEWEST, PARTS
 from vaekit.errors import InputError
 
 HELD_ROWS = 20_000  # the most rows of a part that are held in memory,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from training.batch import Seen
+from training.data.batch import Seen
 
 WARM_UPS = 3  # so that libraries have set up, and memory is held, before anything is recorded
 

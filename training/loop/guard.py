@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.batch import Seen
-from training.distributed import World
+from training.data.batch import Seen
+from training.loop.distributed import World
 
 NAMED = 5  # rows that a message lists
 BLOCK = 256  # steps

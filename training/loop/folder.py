@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import Config, load_config
-from training.distributed import World
-from training.tracking import Look
+from training.loop.distributed import World
+from training.loop.tracking import Look
 from vaekit.errors import ConfigError
 
 CONFIG, CHECKPOINT = "config.toml", "checkpoint.pt"

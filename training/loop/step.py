@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.adam import Adam
-from training.batch import Seen
 from training.config import Config
-from training.distributed import World
-from training.flat import Flat
-from training.graphed import Graphed
+from training.data.batch import Seen
+from training.loop.adam import Adam
+from training.loop.distributed import World
+from training.loop.flat import Flat
+from training.loop.graphed import Graphed
+from training.loop.objective import Objective
 from training.networks import decayed
-from training.objective import Objective
 from training.vae import VAE
 from vaekit.errors import ConfigError
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
-from training.labels import anomalies, check_names, columns_of, refuse_missing
-from training.rows import CELLS, Mapped, Rows
+from training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
+from training.data.labels import anomalies, check_names, columns_of, refuse_missing
+from training.data.rows import CELLS, Mapped, Rows
+from training.data.sources import Source, from_array, read
+from training.data.stream import stream
 from training.sections import Data, Likelihood
-from training.sources import Source, from_array, read
-from training.stream import stream
 from vaekit.errors import InputError
 
 __all__ = ["Rows", "load", "of_array", "read"]

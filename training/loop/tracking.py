@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.batch import Seen, generator
+from training.data.batch import Seen, generator
 from training.functional import log_mean_exp
-from training.objective import codes, total_log_jacobian
+from training.loop.objective import codes, total_log_jacobian
 from training.prior import kl_by_latent
 from training.sections import Objective
 from training.vae import VAE, Bound, mixture

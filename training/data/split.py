@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from training.rows import Rows
+from training.data.rows import Rows
 from training.sections import Data
 from vaekit.errors import InputError
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from training.kinds import hint, kinds_of
+from training.data.kinds import hint, kinds_of
 from training.sections import Data, Likelihood
 from vaekit.bundle.manifest import Kind
 from vaekit.errors import InputError

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.columns import Moments, Statistics, channels
-from training.parquet import Group
+from training.data.columns import Moments, Statistics, channels
+from training.data.parquet import Group
 from vaekit.bundle.manifest import Kind
 from vaekit.errors import InputError
 
@@ -131,7 +131,7 @@ class Rows:
         return channels(self.pieces(index))
 
     def digest(self) -> str:
-        """sha256 over shape, names, levels, values and labels; of streamed rows, over what training/parquet.py says."""
+        """sha256 over shape, names, levels, values and labels; of streamed ones, over what data/parquet.py says."""
         if self.streamed is not None:
             return self.streamed.digest
         facts: tuple[Any, ...] = (self.x.shape, str(self.x.dtype), self.columns)

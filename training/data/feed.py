@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.batch import Seen
-from training.parquet import Group
-from training.rows import Streamed
+from training.data.batch import Seen
+from training.data.parquet import Group
+from training.data.rows import Streamed
 from vaekit.errors import InputError
 
 LANES = 4  # row groups that are read at once, where columns are few: a file's rows are often alike
@@ -26,7 +26,7 @@ OPEN_COLUMNS = 64  # of all lanes together; an open column holds its pages, some
 
 
 class StreamBatches:
-    """Batches of streamed rows; see training/batch.py for what a source of batches does."""
+    """Batches of streamed rows; see training/data/batch.py for what a source of batches does."""
 
     def __init__(
         self,

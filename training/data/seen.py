@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.batch import Seen
+from training.data.batch import Seen
 from training.export import observed_rows
 from training.vae import VAE
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.batch import Seen
-from training.elbo_loss import elbo_loss
+from training.data.batch import Seen
 from training.functional import log_mean_exp
+from training.loop.elbo_loss import elbo_loss
 from training.prior import Normal, kl_by_latent
 from training.sections import Objective as Settings
 from training.vae import VAE

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.sources import from_arrow
+from training.data.sources import from_arrow
 from vaekit.errors import InputError
 
 BUFFER = 2**17  # bytes read ahead of each column: without it, a whole row group is held
