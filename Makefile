@@ -23,7 +23,7 @@ demo: $(VENV)/ready-demo ## Train, publish, serve and score on real data, end to
 	$(PY) examples/demo.py --out build/demo
 
 test: $(VENV)/ready-all ## Run the whole test suite
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest --numprocesses auto --maxprocesses 4 $(PYTEST_ARGS)
 
 check: $(VENV)/ready-all ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check

@@ -29,7 +29,7 @@ _EXTRAS = {
     "torch": "training",
     "onnx": "training",
     "onnxscript": "training",
-    "matplotlib": "training",
+    "matplotlib": "scoring",
     "sklearn": "training",
     "fastapi": "service",
     "uvicorn": "service",

@@ -81,7 +81,7 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
         if exc.name is None or exc.name.split(".")[0] != "matplotlib":
             raise
         pictures = []
-        console.print("[yellow]no pictures: matplotlib is not installed: pip install matplotlib[/]")
+        console.print("[yellow]no pictures: matplotlib is not installed: pip install 'vaekit\\[scoring]'[/]")
     console.print(f"written: {escape(', '.join(map(str, [path, *pictures])))}")
 
 
