@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: tests are small and run beside each other
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background hands this on to what we start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from collections.abc import Iterator
 from pathlib import Path
