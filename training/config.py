@@ -95,6 +95,18 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
 
 
+def asked_for(overrides: Sequence[str]) -> dict[str, Any]:
+    """Nested tables of `a.b=value` overrides alone, not yet checked.
+
+    Raises:
+        ConfigError: an override that is none.
+    """
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _set(tree, override)
+    return tree
+
+
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and "constrained" not in str(part))
     if error["type"] == "extra_forbidden":

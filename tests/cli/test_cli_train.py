@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from training.config import load_config
 from vaekit.bundle import models
 from vaekit.cli import main
+from vaekit.cli.train import _config
 from vaekit.runtime import Model
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +53,17 @@ def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_
             ("load", "real", None),
             ("temp", "real", None),
         ]
+
+
+def test_columns_to_exclude_are_added_to_those_that_are_left_out(rows: Path) -> None:
+    lines = rows.read_text().splitlines()
+    dated = [f"{line},{'when' if i == 0 else f'2020-01-{i % 28 + 1:02d}'}" for i, line in enumerate(lines)]
+    rows.write_text("\n".join(dated) + "\n")
+    console = Console(file=io.StringIO(), width=200)
+    config = _config(str(rows), ["data.exclude=['temp', 'site']"], console)
+    assert config.data.exclude == ("temp", "site", "when")
+    assert config.likelihood.name == "gaussian"
+    assert "mixed" not in console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
 
 
 @pytest.mark.parametrize(

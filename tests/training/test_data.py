@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from PIL import Image
 from pyarrow import csv, parquet
 
+from training.data import glance, sources
 from training.data.infer import infer
-from training.data.load import Rows, load
+from training.data.load import Rows, load, of_array
 from training.sections import Data
 from vaekit.errors import InputError
 
@@ -161,9 +163,9 @@ def test_the_digest_changes_with_any_cell() -> None:
     assert rows.digest() != Rows(other, ("a", "b", "c"), LABEL).digest()
 
 
-def inferred(tmp_path: Path, text: str) -> tuple[dict[str, Any], str]:
+def inferred(tmp_path: Path, text: str, asked: dict[str, Any] | None = None) -> tuple[dict[str, Any], str]:
     (tmp_path / "Pump 7.csv").write_text(text)
-    tree, remarks = infer(str(tmp_path / "Pump 7.csv"))
+    tree, remarks = infer(str(tmp_path / "Pump 7.csv"), asked)
     assert tree.pop("name") == "pump-7"
     assert tree["data"].pop("source").endswith("Pump 7.csv")
     return tree, "\n".join(remarks)
@@ -194,6 +196,61 @@ def test_inference_takes_bits_alone_as_bernoulli(tmp_path: Path) -> None:
     assert inferred(tmp_path, "a,b\n1.5,7\n2,8\n")[0] == {"data": {}}
 
 
+def test_inference_takes_label_key_and_excluded_columns_for_no_features(tmp_path: Path) -> None:
+    text = "a,odd,who,note\n1.5,1,x,\n2.5,0,,1\n3.5,0,y,2\n"
+    data = {"label": "odd", "split": "group:who", "exclude": ["note"]}
+    tree, said = inferred(tmp_path, text, {"data": data})
+    assert tree == {"data": {"exclude": ["note"]}}
+    assert said == ""
+    assert "every row is taken as normal" in inferred(tmp_path, text)[1]
+
+
+def test_inference_excludes_what_was_asked_and_what_it_leaves_out(tmp_path: Path) -> None:
+    tree, said = inferred(tmp_path, "a,b,when\n1.5,x,2020-01-01\n2,y,2020-01-02\n", {"data": {"exclude": ["b"]}})
+    assert tree == {"data": {"exclude": ["b", "when"]}}
+    assert "mixed" not in said
+
+
+def test_inference_decides_nothing_that_was_asked_for(tmp_path: Path) -> None:
+    asked = {"data": {"missing": "refuse"}, "likelihood": {"name": "gaussian"}}
+    tree, said = inferred(tmp_path, "a,b\n1,x\n,y\n", asked)
+    assert tree == {"data": {}}
+    assert "marginalise" not in said
+    assert "likelihood" not in said
+
+
+def test_inference_of_streamed_rows_reads_footers_and_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap = [1.5, 2.5, 3.5, 4.5] * 19 + [None] * 4
+    columns = {"a": gap, "late": [None] * 70 + [1.0] * 10, "none": pa.nulls(80, pa.float64()), "t": ["x", "y"] * 40}
+    parquet.write_table(pa.table(columns), tmp_path / "0.parquet", row_group_size=70)
+    (tmp_path / "1.parquet").write_bytes((tmp_path / "0.parquet").read_bytes())
+    monkeypatch.setattr(glance, "FIRST", 256)
+    monkeypatch.setattr(glance, "read", None)  # everything at once
+    tree, remarks = infer(str(tmp_path), {"data": {"read": "stream"}})
+    assert tree["data"]["exclude"] == ["none"]
+    assert tree["data"]["missing"] == "marginalise"
+    assert tree["likelihood"] == {"name": "mixed"}
+    said = "\n".join(remarks)
+    assert "decided by the first 64 rows, of 160" in said
+    assert "(data.missing = 'marginalise'): a, late" in said
+    assert "category: t" in said
+
+
+def test_inference_of_mapped_rows_copies_only_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    x[39, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    monkeypatch.setattr(glance, "FIRST", 20)
+    monkeypatch.setattr(glance, "read", None)
+    found = glance.glance(Data(source=str(tmp_path / "x.npy"), read="map"))
+    assert {name: len(values) for name, values in found.columns.items()} == {"x0": 10, "x1": 10}
+    tree, remarks = infer(str(tmp_path / "x.npy"), {"data": {"read": "map"}})
+    assert tree["data"]["missing"] == "marginalise"
+    assert "first 10 rows, of 40" in remarks[0]
+
+
 def test_inference_binarises_grey_pictures_alone(tmp_path: Path) -> None:
     for name, values in (("grey", (0, 100)), ("bw", (0, 255))):
         np.save(tmp_path / f"{name}.npy", np.array(values, dtype=np.uint8).reshape(2, 1, 1))
@@ -220,3 +277,34 @@ def test_broken_files_are_one_sentence(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(InputError, match=said):
             load(Data(source=str(tmp_path / name)))
+
+
+@pytest.mark.parametrize("folder", ["2020/05", "site=north/shift=1"])
+def test_parquet_further_down_is_found_and_keys_are_columns(tmp_path: Path, folder: str) -> None:
+    top = tmp_path / "run=7"  # above the source: no key of its rows
+    for name in (folder, ".hidden", "_temporary"):
+        (top / name).mkdir(parents=True)
+        parquet.write_table(pa.table({"a": X[:, 0]}), top / name / "0.parquet")
+    (top / "README").write_text("no parquet")
+    table = sources.read(str(top)).columns
+    assert len(table["a"]) == 12
+    assert list(table) == (["a", "site", "shift"] if "=" in folder else ["a"])
+
+
+def test_a_csv_that_is_not_utf_8_is_named_with_its_column(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_bytes("a,ort\n1,Köln\n2,Bonn\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"old\.csv': column 'ort' is not UTF-8 text"):
+        infer(str(tmp_path / "old.csv"))
+
+
+def test_a_cell_of_an_unknown_type_is_named(tmp_path: Path) -> None:
+    when = np.array([[1.0, 2.0], [3.0, datetime(2020, 1, 1)]], dtype=object)
+    with pytest.raises(InputError, match=r"row 1, feature 'x1': a cell of type datetime"):
+        of_array(when)
+    np.save(tmp_path / "c.npy", np.ones((3, 2), dtype=np.complex64))
+    with pytest.raises(InputError, match=r"row 0, feature 'x0': a cell of type complex"):
+        load(Data(source=str(tmp_path / "c.npy")))
+    parquet.write_table(pa.table({"a": [1.5, 2.5], "l": [[1, 2], [3]]}), tmp_path / "l.parquet")
+    with pytest.raises(InputError, match=r"row 0, feature 'l': a cell of type ndarray"):
+        load(Data(source=str(tmp_path / "l.parquet")))
+    assert infer(str(tmp_path / "l.parquet"))[0]["data"]["exclude"] == ["l"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Number, Real
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -81,6 +83,9 @@ class Cells:
         """
         values = _plain(values)
         missing = is_missing(values)
+        if (row := unknown(values, missing)) is not None:
+            what = f"a cell of type {type(values[row]).__name__}: {values[row]!r}"
+            self._refuse(start + row, f"{what}; numbers, booleans and text are taken ({EXCLUDE})")
         if missing.any():
             if self._missing == "refuse":
                 self._refuse(start + int(missing.argmax()), self._missing_text(int(missing.sum())))
@@ -210,7 +215,24 @@ def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
         return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
     if values.dtype.kind not in "OU":
         return np.zeros(len(values), dtype=bool)
-    return np.array([v is None or v != v or v == "" for v in values.tolist()], dtype=bool)
+    return np.array([_is_empty(v) for v in values.tolist()], dtype=bool)
+
+
+def unknown(values: NDArray[Any], missing: NDArray[np.bool_]) -> int | None:
+    """Place of the first cell that is no number, boolean or text; None: nowhere."""
+    if values.dtype.kind in "biufU" or missing.all():
+        return None
+    if values.dtype.kind != "O":
+        return int(missing.argmin())
+    known = (str, Real, Decimal, np.bool_)
+    cells = values.tolist()
+    return next((i for i in np.flatnonzero(~missing).tolist() if not isinstance(cells[i], known)), None)
+
+
+def _is_empty(cell: Any) -> bool:
+    if cell is None or isinstance(cell, str):
+        return not cell
+    return isinstance(cell, Number) and cell != cell
 
 
 def _kind(cells: list[Any]) -> Kind | None:

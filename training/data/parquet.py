@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.sources import from_arrow
+from training.data.sources import from_arrow, parquet_files
 from vaekit.errors import InputError
 
 BUFFER = 2**17  # bytes read ahead of each column: without it, a whole row group is held
@@ -29,10 +29,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Folder:
-    """One file, or every .parquet file below a folder in the order of their paths, all of one schema.
-
-    Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
-    """
+    """One file, or every .parquet file below a folder in the order of their paths, all of one schema."""
 
     source: str
     files: tuple[Path, ...]
@@ -40,6 +37,7 @@ class Folder:
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
     digest: str  # sha256 over names and sizes of the files, schema, and row groups with the statistics they carry
+    nulls: dict[str, int | None] = field(default_factory=dict)  # by column, as footers say; None: they do not
 
     @property
     def rows(self) -> int:
@@ -83,6 +81,7 @@ def folder(source: str) -> Folder:
         raise InputError(f"data {source!r}: data.read = 'stream' takes a .parquet file or a folder of them")
     names = tuple(str(file.relative_to(top)) if file != top else file.name for file in files)
     sha, groups, first = hashlib.sha256(), [], None
+    nulls: dict[str, int | None] = {}
     for number, file in enumerate(files):
         try:
             with pq.ParquetFile(file) as opened:
@@ -92,9 +91,10 @@ def folder(source: str) -> Folder:
         first = schema if first is None else first
         _check_same(f"data {source!r}, {names[number]}", first, schema)
         groups += _groups(number, metadata)
+        _count_nulls(nulls, metadata)
         sha.update(repr((names[number], file.stat().st_size, str(schema), _facts(metadata))).encode())
     assert first is not None
-    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest())
+    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls)
 
 
 def release() -> None:
@@ -105,16 +105,14 @@ def release() -> None:
 
 
 def _files(top: Path) -> tuple[Path, ...]:
-    if top.is_file():
-        return (top,) if top.suffix.lower() == ".parquet" else ()
-    found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() == ".parquet" and file.is_file())
-    parts = sorted(file for file in found if not any(part.startswith((".", "_")) for part in file.parts))
-    keyed = next((file for file in parts if any("=" in part for part in file.parts[:-1])), None)
+    files = parquet_files(top)
+    below = (file.relative_to(top) for file in files if file != top)
+    keyed = next((file for file in below if any("=" in part for part in file.parts[:-1])), None)
     if keyed is not None:
         raise InputError(
             f"data {str(top)!r}: folders named key=value ({keyed.parent}) are read with data.read = 'memory' alone"
         )
-    return tuple(top / file for file in parts)
+    return files
 
 
 def _check_same(where: str, first: Any, schema: Any) -> None:
@@ -133,6 +131,16 @@ def _groups(file: int, metadata: Any) -> list[Group]:
     sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
     starts = np.cumsum([0, *sizes])
     return [Group(file, g, int(starts[g]), rows) for g, rows in enumerate(sizes) if rows]
+
+
+def _count_nulls(nulls: dict[str, int | None], metadata: Any) -> None:
+    """Add what a footer says of each column's missing cells."""
+    for g in range(metadata.num_row_groups):
+        group = metadata.row_group(g)
+        for chunk in (group.column(c) for c in range(group.num_columns)):
+            name, told = chunk.path_in_schema, chunk.statistics
+            more, sofar = told.null_count if told and told.has_null_count else None, nulls.get(name, 0)
+            nulls[name] = None if more is None or sofar is None else sofar + more
 
 
 def _facts(metadata: Any) -> list[Any]:

@@ -34,7 +34,7 @@ def read(source: str) -> Source:
     if source in BUILT_IN:
         return BUILT_IN[source]()
     path = Path(source)
-    if path.is_dir() and not any(path.glob("*.parquet")):
+    if path.is_dir() and not parquet_files(path):
         return Source({}, _pictures(path))
     reader = _READERS.get(path.suffix.lower()) if path.is_file() else (_parquet if path.is_dir() else None)
     if reader is None:
@@ -108,16 +108,37 @@ def _from_arrow(table: Any) -> Source:
 
 
 def _csv(path: Path) -> Source:
+    import pyarrow as pa
     from pyarrow import csv
 
     whole = min(path.stat().st_size + 1, 2**31 - 1)  # a column's type is taken from the first block
-    return _from_arrow(csv.read_csv(path, read_options=csv.ReadOptions(block_size=whole)))
+    table = csv.read_csv(path, read_options=csv.ReadOptions(block_size=whole))
+    for field in table.schema:
+        if pa.types.is_binary(field.type):  # what pyarrow makes of text that it cannot decode
+            raise InputError(f"data {str(path)!r}: column {field.name!r} is not UTF-8 text: save the file as UTF-8")
+    return _from_arrow(table)
+
+
+def parquet_files(top: Path) -> tuple[Path, ...]:
+    """One file, or every .parquet file below a folder in the order of their paths; () where there is none.
+
+    Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
+    """
+    if top.is_file():
+        return (top,) if top.suffix.lower() == ".parquet" else ()
+    found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() == ".parquet" and file.is_file())
+    return tuple(top / file for file in sorted(found) if not any(part.startswith((".", "_")) for part in file.parts))
 
 
 def _parquet(path: Path) -> Source:
-    from pyarrow import parquet
+    """Folders named key=value give a column of that name."""
+    from pyarrow import dataset
 
-    return _from_arrow(parquet.read_table(path))
+    files = [str(file) for file in parquet_files(path)]
+    base = path if path.is_dir() else path.parent
+    keyed = dataset.partitioning(flavor="hive")
+    read = dataset.dataset(files, format="parquet", partitioning=keyed, partition_base_dir=str(base))
+    return _from_arrow(read.to_table())
 
 
 def _npy(path: Path) -> Source:

@@ -84,18 +84,17 @@ def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: 
 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
-    from training.config import load_config, make_config
+    from training.config import asked_for, load_config, make_config
     from training.data.infer import infer
 
     if source.endswith(".toml"):
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: a config is a .toml file")
-    chosen = any(override.lstrip().startswith("likelihood.name") for override in overrides)
-    tree, remarks = infer(source, likelihood=not chosen)
+    tree, remarks = infer(source, asked_for(overrides))
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]")
-    return make_config(tree, overrides)
+    return make_config(tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"])  # tree has it
 
 
 @contextmanager
