@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -35,7 +37,7 @@ class Mixed:
 class Frame:
     """What a data frame is to the detector: columns, and its numbers."""
 
-    columns = ("load", "speed")
+    columns: tuple[str, ...] = ("load", "speed")
 
     def __init__(self, values: NDArray[np.float64]) -> None:
         self.values = values
@@ -142,3 +144,38 @@ def test_a_number_in_a_category_is_its_name_and_not_its_index() -> None:
     np.testing.assert_array_equal(detector.score_samples(x[:9]), detector.model_.elbo(x[:9] - 1).elbo)
     with pytest.raises(InputError, match=r"not one of its 2 levels \('1', '2'\): 0.0$"):
         detector.score_samples(np.zeros((1, 2)))
+
+
+def test_a_frames_columns_are_found_by_name(fitted: Detector) -> None:
+    class Turned(Frame):
+        columns = ("speed", "load")
+
+    rows = np.array([[0.5, 2e6], [50.0, 0.0]])
+    turned: Any = Turned(rows[:, ::-1])
+    for method in (fitted.score_samples, fitted.predict, fitted.p_value, fitted.decision_function):
+        np.testing.assert_array_equal(method(turned), method(rows))
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (("load", "pace"), "columns: missing: 'speed'; unknown: 'pace'"),
+        (("load",), "columns: missing: 'speed'"),
+        (("load", "speed", "pace", "y"), "columns: unknown: 'pace', 'y'"),
+        (("load", "speed", "load"), "columns: two are named 'load'"),
+    ],
+)
+def test_a_frame_of_other_columns_is_refused(fitted: Detector, columns: tuple[str, ...], said: str) -> None:
+    frame = Frame(np.zeros((3, len(columns))))
+    frame.columns = columns
+    with pytest.raises(InputError, match=f"^{said}$"):
+        fitted.score_samples(frame)
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"), [("1", "'1'"), (-1, "-1"), (np.nan, "nan"), (None, "None"), (2.0, r"2\.0")]
+)
+def test_a_label_that_is_not_0_or_1_is_refused(label: object, shown: str) -> None:
+    y = np.array([*[0] * 29, label], dtype=object)
+    with pytest.raises(InputError, match=f"^y: row 29: {shown}, expected a boolean, 0 or 1$"):
+        Detector(settings=QUICK).fit(np.zeros((30, 2)), y)

@@ -34,6 +34,8 @@ class Detector:
     that misses as many cells as no held-out row does has no verdict: its p_value and decision_function are NaN, and
     predict says 1 and warns.
 
+    A data frame's columns are found by name, in any order; anything else has them in the model's order.
+
     Args:
         alpha: false-alarm rate of predict and decision_function.
         likelihood: "gaussian" for real columns, "bernoulli" for columns of 0 and 1, "mixed" for both, and for text,
@@ -86,10 +88,11 @@ class Detector:
 
         Args:
             X: an array or a data frame; a frame's column names become those of the features.
-            y: 1 marks known anomalies, which are kept out of training; None: all rows are taken as normal.
+            y: booleans, or numbers 0 and 1; 1 marks known anomalies, which are kept out of training; None: all rows
+                are taken as normal.
 
         Raises:
-            InputError: rows that are refused, or fewer than 20 normal ones.
+            InputError: rows or labels that are refused, or fewer than 20 normal rows.
             MissingExtra: the training extra is not installed.
             NotResolvable: too few rows for this alpha.
         """
@@ -143,6 +146,8 @@ class Detector:
 
     def _elbo(self, X: Any) -> Elbo:  # noqa: N803  scikit-learn's name
         values = _values(X)
+        if hasattr(X, "columns") and isinstance(values, np.ndarray) and isinstance(self.model_.spec, VectorSpec):
+            values = values[:, _places([str(name) for name in X.columns], self.model_.spec)]
         if _has_categories(self.model_.spec) and isinstance(values, np.ndarray):
             values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
         return self.model_.elbo(values)
@@ -175,6 +180,18 @@ def _values(X: Any) -> Any:  # noqa: N803  scikit-learn's name
     return values
 
 
+def _places(names: Sequence[str], spec: VectorSpec) -> list[int]:
+    """Where a frame's columns have the model's, (D,), in the model's order."""
+    missing = [name for name in spec.names if name not in names]
+    unknown = [name for name in names if name not in spec.names]
+    if missing or unknown:
+        found = (("missing", missing), ("unknown", unknown))
+        raise InputError("columns: " + "; ".join(f"{said}: {', '.join(map(repr, of))}" for said, of in found if of))
+    if len(names) != spec.dim:
+        raise InputError(f"columns: two are named {next(name for name in names if names.count(name) > 1)!r}")
+    return [names.index(name) for name in spec.names]
+
+
 def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
     return isinstance(spec, VectorSpec) and any(column.kind == "category" for column in spec.columns)
 
@@ -187,10 +204,16 @@ def _rows(X: Any, y: ArrayLike | None, config: Config) -> Rows:  # noqa: N803  s
     values = np.asarray(_values(X))
     if values.dtype.kind == "U":
         values = np.asarray(_values(X), dtype=object)  # numbers beside text, which numpy made text as well
-    anomaly = None
-    if y is not None:
-        labels = np.asarray(y)
-        if labels.shape != (len(values),):
-            raise InputError(f"y: shape {labels.shape}, expected ({len(values)},)")
-        anomaly = labels == 1
+    anomaly = None if y is None else _anomalies(y, len(values))
     return of_array(values, names, anomaly, config=config.data, likelihood=config.likelihood)
+
+
+def _anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:
+    """Which rows are known anomalies, (N,)."""
+    labels = np.asarray(y)
+    if labels.shape != (rows,):
+        raise InputError(f"y: shape {labels.shape}, expected ({rows},)")
+    for row, label in enumerate(labels.tolist()):
+        if not isinstance(label, bool | int | float | np.bool_ | np.number) or label not in (0, 1):
+            raise InputError(f"y: row {row}: {label!r}, expected a boolean, 0 or 1")
+    return labels.astype(bool)
