@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit.cli import app
+from vaekit.errors import InputError
 from vaekit.losses import CONVENTIONS, Explanation, explain, losses_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,23 @@ def test_the_command_lists_every_name_and_explains_each() -> None:
         done = runner.invoke(app, ["explain-loss", name, "--dim", "6", "--json"])
         assert done.exit_code == 0, done.output
         assert set(json.loads(done.stdout)["losses"]) == set(CONVENTIONS[name].variants)
+
+
+@pytest.mark.parametrize("error", ["squared", "half-squared", "bce"])
+def test_an_error_given_in_place_of_a_gaussian_leaves_its_scale_behind(error: str) -> None:
+    for name, convention in CONVENTIONS.items():
+        if any("scale" in variant for variant in convention.variants.values()):
+            for loss in losses_of(name, {"error": error, "dim": 6, "latent_dim": 2, "batch_size": 4}).values():
+                assert loss.scale is None
+    with pytest.raises(InputError, match="scale"):
+        losses_of("alibi-detect", {"error": error, "dim": 6, "scale": 0.5})
+
+
+def test_half_squared_halves_a_named_losss_own_weight() -> None:
+    words = ["explain-loss", "pythae", "--error", "half-squared", "--json"]
+    for flags, weight in (([], 0.25), (["--weight", "3"], 1.5)):
+        done = CliRunner().invoke(app, [*words, *flags])
+        assert json.loads(done.stdout)["losses"]["mse"]["loss"]["weight"] == weight
 
 
 def page_table() -> str:

@@ -80,11 +80,8 @@ def explain_loss(
 
 
 def _given(**flags: Any) -> dict[str, Any]:
-    """What was said; half-squared is a squared error of half the weight."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    if given.get("error") == "half-squared":
-        given |= {"error": "squared", "weight": 0.5 * given.get("weight", 1.0)}
-    return given
+    """What was said."""
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def _list(console: Console, conventions: Mapping[str, Convention], as_json: bool) -> None:

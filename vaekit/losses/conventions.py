@@ -33,7 +33,17 @@ class Convention:
         Raises:
             InputError: a field that is refused, or that is needed and neither known nor given.
         """
-        return {name: ForeignLoss(**{**self.example, **variant, **given}) for name, variant in self.variants.items()}
+        return {name: _loss({**self.example, **variant}, given) for name, variant in self.variants.items()}
+
+
+def _loss(own: Mapping[str, Any], given: Mapping[str, Any]) -> ForeignLoss:
+    """A loss with what is given in place of its own; half-squared is squared of half the weight."""
+    merged = {**own, **given}
+    if merged.get("error", "gaussian") != "gaussian" and "scale" not in given:
+        merged.pop("scale", None)  # it was of an error that is none now
+    if merged.get("error") == "half-squared":
+        merged |= {"error": "squared", "weight": 0.5 * merged.get("weight", 1.0)}
+    return ForeignLoss(**merged)
 
 
 def losses_of(name: str | None, given: Mapping[str, Any], warmed_up: float = 1.0) -> dict[str, ForeignLoss]:
@@ -41,7 +51,8 @@ def losses_of(name: str | None, given: Mapping[str, Any], warmed_up: float = 1.0
 
     Args:
         name: one of CONVENTIONS, or None.
-        given: fields of ForeignLoss, in place of the convention's own.
+        given: fields of ForeignLoss, in place of the convention's own; an error may be "half-squared", which is squared
+            of half the weight.
         warmed_up: share of a linear KL warm-up that training got through; the weight ends there.
 
     Raises:
@@ -52,7 +63,7 @@ def losses_of(name: str | None, given: Mapping[str, Any], warmed_up: float = 1.0
     if not 0 <= warmed_up <= 1:
         raise InputError(f"warmed_up: {warmed_up!r}, expected a share between 0 and 1")
     if name is None:
-        found = {"as given": ForeignLoss(**given)}
+        found = {"as given": _loss({}, given)}
     elif name in CONVENTIONS:
         found = CONVENTIONS[name].losses(given)
     else:
