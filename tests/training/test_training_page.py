@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from training.config import Config
 
@@ -33,14 +32,20 @@ def rows(model: type[BaseModel], prefix: str) -> list[str]:
 
 
 def default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    if field.is_required():
         return "(required)"
-    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    value = field.get_default(call_default_factory=True, validated_data={})
+    value = list(value) if isinstance(value, tuple) else value
     return "none" if value is None else f"`{value!r}`"
 
 
 def test_the_page_lists_every_setting() -> None:
     assert PAGE.read_text().endswith(MARK + "\n" + table()), "python -m tests.training.test_training_page renews it"
+
+
+def test_a_setting_that_need_not_be_given_is_not_called_required() -> None:
+    assert default(Config.model_fields["data"].annotation.model_fields["kinds"]) == "`{}`"  # type: ignore[union-attr]  # a section
+    assert default(Config.model_fields["name"]) == "(required)"
 
 
 if __name__ == "__main__":
