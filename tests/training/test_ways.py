@@ -1,0 +1,104 @@
+"""Ways of training: own codes left out, dithers drawn anew, means of weights kept, the prior at its switch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.training.models import Case, case, standard_eps
+from training.data.batch import MemoryBatches, Seen
+from training.data.seen import seen
+from training.loop.fit import History, Hooks, fit
+from training.loop.noise import Noise
+from training.loop.objective import Objective, codes
+from training.loop.step import EMA_START
+from training.prior import Aggregate
+
+GAUSSIAN = "gaussian, scale from the network"
+
+
+def run(one: Case, hooks: Hooks | None = None) -> History:
+    train, validation = seen(one.vae, one.rows.x, stored=True), seen(one.vae, one.rows.x)
+    return fit(one.vae, train.slice(0, 30), validation.slice(30, 40), one.config, components=train, hooks=hooks)
+
+
+def weights(one: Case) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in one.vae.parameters()])
+
+
+@pytest.mark.parametrize("name", ["elbo", "iwae"])
+def test_a_rows_own_code_is_left_out_of_what_is_minimised(name: str) -> None:
+    draws = 1 if name == "elbo" else 4
+    one = case("aggregate prior", f'objective.name="{name}"', f"objective.num_samples={draws}")
+    assert isinstance(one.vae.prior, Aggregate)
+    rows = seen(one.vae, one.rows.x)
+    batch = Seen(rows.t[one.vae.prior.row], None, one.vae.prior.row)  # every row is a component
+    eps = standard_eps(draws, one.latent_dim, len(batch))
+    mu, sigma = one.vae.posterior(batch.t)
+    z = codes(mu, sigma, eps)
+    log_w = one.vae.log_prob(batch.t, z).sum(-1) + one.vae.prior.log_ratio(sigma, z, eps, batch.own)  # (N, K)
+    terms = log_w.mean(-1) if name == "elbo" else torch.logsumexp(log_w, -1) - torch.tensor(float(draws)).log()
+    loss = Objective(one.vae, one.config.objective)
+    share = 1.0 / len(batch)
+    assert float(loss(batch, eps, 1.0, share).detach()) == pytest.approx(-float(terms.mean().detach()), rel=1e-5)
+    forgotten = float(loss(Seen(batch.t), eps, 1.0, share).detach())
+    assert abs(forgotten + float(terms.mean().detach())) > 1e-3
+
+
+def test_grey_values_are_drawn_anew_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = case("bernoulli, dithered pictures", "training.steps=6", "training.evaluate_every=6")
+    drawn: list[torch.Tensor] = []
+    real = one.vae.features.draw
+
+    def draw(t: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        drawn.append(real(t, generator))
+        return drawn[-1]
+
+    monkeypatch.setattr(one.vae.features, "draw", draw)
+    run(one)
+    assert len(drawn) == 6
+    assert all(torch.isin(t, torch.tensor([0.0, 1.0])).all() for t in drawn)
+
+
+def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept() -> None:
+    one = case(GAUSSIAN, "training.steps=12", "training.evaluate_every=12", "training.ema=0.9")
+    mean = weights(one)
+    passed: list[torch.Tensor] = []
+    run(one, Hooks(on_step=lambda _: passed.append(weights(one).clone())))
+    for number, now in enumerate(passed, 1):
+        keep = min(0.9, (1 + number) / (EMA_START + number))
+        mean = keep * mean + (1 - keep) * now
+    torch.testing.assert_close(weights(one), mean, rtol=1e-5, atol=1e-6)
+    assert float((passed[-1] - mean).abs().max()) > 1e-4
+
+
+def test_the_prior_has_its_components_from_the_first_step_after_the_switch() -> None:
+    one = case(
+        GAUSSIAN, 'prior.name="aggregate"', "prior.components=5", "prior.start=0.5", "training.steps=8",
+        "training.evaluate_every=8",
+    )  # fmt: skip
+    prior = one.vae.prior
+    assert isinstance(prior, Aggregate)
+    prior.filled.fill_(False)
+    prior.load_state_dict(prior.state_dict())
+    before: list[bool] = []
+    run(one, Hooks(on_step=lambda _: before.append(bool(prior.filled))))
+    assert before == [False] * 4 + [True] * 4
+
+
+def test_the_training_objective_is_in_raw_units() -> None:
+    one = case(GAUSSIAN, "training.steps=1", "training.evaluate_every=1", "training.batch_size=30")
+    settings, rows = one.config.training, seen(one.vae, one.rows.x).slice(0, 30)
+    objective = Objective(one.vae, one.config.objective)
+    batch = next(MemoryBatches(rows, settings.batch_size, settings.seed))
+    eps = Noise((30, 1, one.latent_dim), settings.seed)(1)
+    expected = float((objective(batch, eps, 1.0, 1 / 30) - one.vae.features.log_jacobian().sum()).detach())
+    assert run(one).looks[0].train_objective == pytest.approx(expected, rel=1e-5)
+
+
+def test_free_bits_count_in_the_objective_that_looks_compare() -> None:
+    one = case(GAUSSIAN, "objective.free_bits=0.5", "training.steps=5", "training.evaluate_every=5")
+    look = run(one).looks[0]
+    free = sum(max(0.5, kl) for kl in look.kl_by_latent)
+    assert look.objective == pytest.approx(free - look.log_likelihood, rel=1e-6)
+    assert look.objective > -look.elbo + 1e-3
