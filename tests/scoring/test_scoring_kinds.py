@@ -14,6 +14,7 @@ import pytest
 
 from tests.scoring.conftest import Squares, scored
 from vaekit.bundle import VectorSpec
+from vaekit.bundle.encode import encode
 from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
@@ -251,3 +252,41 @@ def test_a_model_without_missing_cells_counts_none(breast_cancer, benign_rows, t
     assert LocalScorer(breast_cancer).score(benign_rows[:2]).observed_count is None
     np.save(tmp_path / "rows.npy", benign_rows[:2])
     assert "observed_count" not in scored(LocalScorer(breast_cancer), tmp_path / "rows.npy").column_names
+
+
+ONE = VectorSpec(columns=(Column(name="a", kind="category", levels=("1", "2.5", "01", "x")),))
+
+
+@pytest.mark.parametrize(
+    ("cell", "level"), [("1", 0), ("1.0", 0), ("001", 0), ("01", 2), ("2.50", 1), (" 2.5", 1), ("25e-1", 1)]
+)
+def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(cell, level):
+    assert encode([[cell]], ONE).tolist() == [[level]]
+    assert encode([{"a": cell}, {"a": "x"}], ONE).tolist() == [[level], [3]]
+    assert levels(pa.array([cell, "x"]), ONE.columns[0], 0).tolist() == [level, 3]
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-01-01 10:00:00", "2024-01-01T10:00:00", "2024-01-01 10:00", "2024-01-01 10:00:00.5"]
+)
+def test_a_csv_of_times_that_was_trained_on_is_scored(tmp_path, text):
+    from training.data.load import load
+    from training.sections import Data, Likelihood
+
+    (tmp_path / "rows.csv").write_text("at\n" + f"{text}\n2024-01-02 11:30:00\n" * 20)
+    kinds: Any = {"at": "category"}
+    trained = load(Data(source=str(tmp_path / "rows.csv"), kinds=kinds), Likelihood(name="mixed"))
+    column = Column(name="at", kind="category", levels=trained.levels[0])
+    scorer = Squares(VectorSpec(columns=(column,)))
+    scored(scorer, tmp_path / "rows.csv")
+    np.testing.assert_array_equal(scorer.rows, trained.x)
+    np.testing.assert_array_equal(encode([[text]], scorer.spec), trained.x[:1])
+
+
+@pytest.mark.parametrize("cell", ["2024-01-01 00:00:01", "2024-01-01 00:00:00 ?", "now", "2024", "1_0", "x "])
+def test_what_is_no_spelling_of_a_level_is_refused(cell):
+    column = Column(name="a", kind="category", levels=("2024-01-01T00:00:00", "2025-01-01", "10", "x"))
+    with pytest.raises(InputError, match="not one of its 4 levels"):
+        encode([[cell]], VectorSpec(columns=(column,)))
+    with pytest.raises(InputError, match="not one of its 4 levels"):
+        levels(pa.array([cell]), column, 0)

@@ -5,6 +5,7 @@ Cells are float64: a missing one is NaN, a category is the index of its level.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 Floats = NDArray[np.float64]
 _SHOWN = 10  # levels that a message lists
 _TRUTH = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?Z?)?", re.ASCII)
 
 
 def _of_a_level(v: Floats, column: Column) -> NDArray[np.bool_]:
@@ -55,13 +57,15 @@ def first_fault(values: Floats, column: Column) -> tuple[int, str] | None:
 
 @lru_cache(maxsize=1024)
 def level_indices(column: Column) -> dict[str | float, int]:
-    """A level's index by its text, and by its number where the text is a numeral: 1 and 1.0 are the level '1'."""
+    """A level's index by its text, and by its number or moment where the text is one: 1 and 1.0 are the level '1'."""
     levels = column.levels or ()
     known: dict[str | float, int] = {}
     for i, level in enumerate(levels):
         number = as_number(level)
         if number is not None:
             known.setdefault(number, i)
+        if ":" in level and (moment := _as_moment(level)):  # a date alone is a day, not its midnight
+            known.setdefault(moment, i)
         for spelling in _TRUTH.get(level.lower(), ()):
             known.setdefault(spelling, i)
     return {**known, **{level: i for i, level in enumerate(levels)}}
@@ -73,20 +77,35 @@ def as_number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if np.isfinite(number) else None
+    return number if np.isfinite(number) and "_" not in text else None  # 1_0 is a number to Python alone
+
+
+def _as_moment(text: str) -> str | None:
+    """The ISO time that the text is, in one spelling for each moment; None where it is none.
+
+    Between date and time is a T or a blank; what is left out at the end is 0.
+    """
+    found = _MOMENT.fullmatch(text.strip())
+    if found is None:
+        return None
+    date, hour, minute, second, fraction = found.groups(default="")
+    return f"{date}T{hour or '00'}:{minute or '00'}:{second or '00'}.{fraction:0<9}"
 
 
 def level_index(cell: Any, column: Column) -> int | None:
-    """The index of the level that a cell names, by its text or, where the text is a numeral, by the number.
+    """The index of the level that a cell names, by its text or, where that is a number or a time, by what it is.
 
-    None where it names no level.
+    '1', '01', '1.0' and 1 name the level '1', unless another has that very text. None where it names no level.
     """
     known = level_indices(column)
     if isinstance(cell, bool | np.bool_):  # True is 1 to a dictionary
         return known.get(str(cell))
     if isinstance(cell, np.integer | np.floating):
         cell = cell.item()
-    return known.get(cell) if isinstance(cell, str | int | float) else None
+    if not isinstance(cell, str) or cell in known:
+        return known.get(cell) if isinstance(cell, str | int | float) else None
+    same = (as_number(cell), _as_moment(cell))
+    return next((known[spelling] for spelling in same if spelling is not None and spelling in known), None)
 
 
 def level_names(indices: Sequence[float] | Floats, column: Column) -> list[str]:

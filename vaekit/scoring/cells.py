@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from vaekit.bundle.columns import as_number, first_fault, level_index, level_indices, not_a_level
+from vaekit.bundle.columns import first_fault, level_index, level_indices, not_a_level
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
 
@@ -129,11 +129,10 @@ def levels(cells: pa.Array, column: Column, start: int) -> Floats:
 
 
 def _unusual(text: str | None, column: Column) -> float | None:
-    """The index of a level whose number is written in another way; NaN for a missing cell; None for neither."""
+    """The index of a level that is written in another way; NaN for a missing cell; None for neither."""
     if text is None or text.strip() in MISSING.to_pylist():
         return np.nan if column.may_be_missing else None
-    number = as_number(text)
-    return None if number is None else level_index(number, column)
+    return level_index(text, column)
 
 
 def _as_text(cells: pa.Array) -> pa.Array:
