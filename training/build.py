@@ -35,6 +35,7 @@ from vaekit.errors import ConfigError, InputError
 
 ROUNDING = 12.0**-0.5  # standard deviation of a value rounded to a grid of gap 1
 LEVELS = 255  # of a pixel, above 0
+FLOAT32 = 2.0**-22  # four steps of float32 at 1: what half a bin must not be below, at the end of the grid
 FAMILIES: dict[str, type[LocationScale]] = {"gaussian": Gaussian, "student_t": StudentT, "laplace": Laplace}
 
 
@@ -211,6 +212,13 @@ def _of_columns(
     if bins:
         gap = (1.0 / features.scale)[index]
         lowest = ((0.0 - features.loc) / features.scale)[index]
+        wide = (0.5 * gap < FLOAT32 * lowest.abs()).tolist()
+        if any(wide):
+            column = rows.columns[index[wide.index(True)]]
+            raise ConfigError(
+                f"data.kinds.{column}: its counts spread so far that float32 does not tell one from the next: take "
+                "'positive' (of counts + 1) or 'real'"
+            )
         return _of_bins(config, name, Grid(gap, lowest, torch.full_like(gap, torch.inf)))
     if name in FAMILIES:
         rounding = found.resolution[index] * ROUNDING / features.scale.numpy()[index]
@@ -245,7 +253,8 @@ def _of_pixels(config: Config, features: Pixels) -> Likelihood:
     if name in ("gaussian", "discretized_logistic"):
         return _of_bins(config, name, Grid(1.0 / features.scale, lowest, highest))
     assert name in LOCATION_SCALE
-    floor = torch.full((features.dim,), max(config.likelihood.scale_floor, ROUNDING / float(features.scale.min())))
+    rounding = (ROUNDING / features.scale).clamp_max(1.0)  # a pixel is rounded to whole grey levels
+    floor = rounding.clamp_min(config.likelihood.scale_floor)
     return FAMILIES[name](
         config.likelihood.scale, floor, features.active, output=config.network.output, members=_members(config)
     )

@@ -58,6 +58,12 @@ def _impossible(config: Config) -> Iterator[str]:
     yield from kinds.impossible(config.data.kinds, likelihood)
     if config.prior.name == "aggregate" and objective.free_bits:
         yield "objective.free_bits counts the KL of each latent dimension, which prior.name = 'aggregate' has not"
+    if config.training.cuda_graphs and config.prior.name == "aggregate" and config.prior.start < 1:
+        yield "training.cuda_graphs replays the step as it began, and prior.start below 1 changes it: set it to 1"
+    if likelihood.scale != "network" and likelihood.name not in (*LOCATION_SCALE, "mixed"):
+        yield f"likelihood.scale = {likelihood.scale!r} is no part of likelihood.name = {likelihood.name!r}"
+    if network.scaling != "standardize" and likelihood.name in ("bernoulli", "continuous_bernoulli"):
+        yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} sees 0..1 and nothing else"
     if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:
         yield "prior.start below 1 trains with rows that data.read = 'stream' does not hold: set prior.start = 1"
 

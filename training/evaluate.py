@@ -40,7 +40,7 @@ def parity(model: Model, vae: VAE, x: NDArray[Any]) -> float:
     feeds = graph_inputs(vae, torch.from_numpy(rows), model.manifest.draws.default, seed=1)
     want = evaluate(double(vae), "surprise", feeds["surprise"])
     got = model.elbo(rows, eps=feeds["surprise"]["eps"].numpy(), features=True).arrays()
-    dims = {"elbo": vae.features.dim, "log_likelihood": vae.features.dim, "kl": vae.features.dim}
+    dims = dict.fromkeys(("elbo", "log_likelihood", "kl", "log_evidence"), vae.features.dim)
     worst, where = 0.0, ""
     for name in (*dims, "feature_log_likelihood"):
         exact = want[name].numpy().reshape(got[name].shape) / dims.get(name, 1)
@@ -50,6 +50,8 @@ def parity(model: Model, vae: VAE, x: NDArray[Any]) -> float:
                 size, np.abs(want["elbo"].numpy()).reshape(-1, *[1] * (exact.ndim - 1)) / vae.features.dim
             )
         off = np.abs(got[name] / dims.get(name, 1) - exact) / size
+        if not np.isfinite(off).all():
+            raise TrainingError(f"parity: {name} of the graphs or of torch is not finite")
         if not off.max() <= worst:
             worst, where = float(off.max()), f"{name} of validation row {int(np.argwhere(off == off.max())[0][0])}"
     if not worst <= LARGEST_PARITY:

@@ -40,9 +40,10 @@ def available(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = [int(line.split()[1]) * 1024 for line in _lines(Path("/proc/meminfo")) if line.startswith("MemAvailable:")]
-    limit, used = (_lines(CGROUP / f"memory.{name}") for name in ("max", "current"))
+    limit, used, stat = (_lines(CGROUP / f"memory.{name}") for name in ("max", "current", "stat"))
     if limit and used and limit[0].isdecimal():
-        free.append(max(0, int(limit[0]) - int(used[0])))
+        cached = sum(int(line.split()[1]) for line in stat if line.startswith(("inactive_file ", "active_file ")))
+        free.append(max(0, int(limit[0]) - int(used[0]) + cached))  # what files were read is given up when asked for
     return min(free, default=2**62)
 
 

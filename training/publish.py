@@ -146,12 +146,19 @@ def _measured(
         **evaluate.metrics(model, run.rows.x, run.parts, held_out, run.config.training.seed),
         "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
         "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept"),
-        "validation_objective": Metric(
-            value=run.history.best.objective, unit=f"nats at beta = {run.config.objective.beta:g}"
-        ),
+        "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
         "validation_elbo": Metric(value=run.history.best.elbo, unit="nats"),
     }
     return manifest.model_copy(update={"calibration": calibration, "metrics": figures})
+
+
+def _unit_of(config: Config) -> str:
+    """What the training objective is in, in words."""
+    objective, members = config.objective, ", mean over members" if config.network.members > 1 else ""
+    if objective.name == "iwae":
+        return f"nats, minus the importance-weighted bound of {objective.num_samples} draws{members}"
+    free = f", {objective.free_bits:g} nats free of each latent dimension" if objective.free_bits else ""
+    return f"nats at beta = {objective.beta:g}{free}{members}"
 
 
 def _golden_rows(vae: VAE, rows: Rows, seed: int) -> NDArray[Any]:

@@ -61,5 +61,7 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "memory.current").write_text("1000000\n")
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory.available(CPU) == 2_000_000
+    (tmp_path / "memory.stat").write_text("anon 400000\ninactive_file 500000\nactive_file 100000\n")
+    assert memory.available(CPU) == 2_600_000  # what files were read counts as free
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available(CPU) > 2_000_000

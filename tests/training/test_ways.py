@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from tests.training.models import Case, case, standard_eps
+from training.build import build
+from training.config import make_config
 from training.data.batch import MemoryBatches, Seen
+from training.data.rows import Rows
 from training.data.seen import seen
+from training.likelihoods import Laplace
 from training.loop.fit import History, Hooks, fit
 from training.loop.noise import Noise
 from training.loop.objective import Objective, codes
+from training.loop.schedule import Schedule
 from training.loop.step import EMA_START
 from training.prior import Aggregate
+from vaekit.errors import ConfigError
 
 GAUSSIAN = "gaussian, scale from the network"
 
@@ -102,3 +109,55 @@ def test_free_bits_count_in_the_objective_that_looks_compare() -> None:
     free = sum(max(0.5, kl) for kl in look.kl_by_latent)
     assert look.objective == pytest.approx(free - look.log_likelihood, rel=1e-6)
     assert look.objective > -look.elbo + 1e-3
+
+
+def test_every_draw_of_the_objective_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = case(GAUSSIAN, 'objective.name="iwae"', "objective.num_samples=7", "training.steps=2")
+    seen_draws: list[int] = []
+    real = Objective.__call__
+
+    def call(self: Objective, batch: Seen, eps: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen_draws.append(eps.shape[1])
+        return real(self, batch, eps, *rest)  # type: ignore[arg-type]  # passed on as they are
+
+    monkeypatch.setattr(Objective, "__call__", call)
+    run(one)
+    assert seen_draws == [7, 7]
+
+
+def test_the_importance_weighted_bound_has_no_warm_up() -> None:
+    schedule = Schedule.of(case(GAUSSIAN, 'objective.name="iwae"', "objective.num_samples=3").config)
+    assert (schedule.beta(1), schedule.settled) == (1.0, 1)
+
+
+def test_a_nearly_constant_channel_does_not_lift_the_floor_of_the_others() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 4), dtype=np.uint8)
+    x[..., 3] = 255
+    x[0, 0, 0, 3] = 254
+    config = make_config({"name": "a", "data": {"source": "x"}, "likelihood": {"name": "laplace"}}, [])
+    vae = build(config, Rows(x, (), np.zeros(50, dtype=bool)), np.arange(50))
+    assert isinstance(vae.likelihood, Laplace)
+    floor = vae.likelihood.floor.reshape(4, 4, 4)
+    assert torch.allclose(floor[..., :3], torch.tensor(0.1))
+    assert torch.allclose(floor[..., 3], torch.tensor(1.0))
+
+
+def test_counts_that_float32_cannot_tell_apart_are_refused_by_name() -> None:
+    x = np.random.default_rng(0).integers(0, 2_000_000_000, (50, 1)).astype(float)
+    rows = Rows(x, ("octets",), np.zeros(50, dtype=bool), kinds=("count",))
+    config = make_config({"name": "a", "data": {"source": "x"}, "likelihood": {"name": "discretized_logistic"}}, [])
+    with pytest.raises(ConfigError, match=r"data\.kinds\.octets: its counts spread so far"):
+        build(config, rows, np.arange(50))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (['likelihood.name="discretized_logistic"', "likelihood.scale=0.3"], "likelihood.scale = 0.3 is no part of"),
+        (['likelihood.name="continuous_bernoulli"', 'network.scaling="symmetric"'], "sees 0..1 and nothing else"),
+        (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays the step as it began"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(settings: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make_config({"name": "a", "data": {"source": "x"}}, settings)

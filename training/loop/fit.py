@@ -127,6 +127,7 @@ class _Run:
             if looks or saves or stops:
                 self._pause(looks=looks, saves=saves or stops)
             if stops:
+                self._save()  # once more where a rollback came between
                 raise Interrupted(self._farewell())
         self._save()
         return self._history()

@@ -22,11 +22,12 @@ class Schedule:
     @classmethod
     def of(cls, config: Config) -> Schedule:
         steps, objective, prior = config.training.steps, config.objective, config.prior
-        cycle = steps / objective.cycles if objective.schedule == "cyclical" else float(steps)
-        warm_up = 0 if objective.schedule == "constant" else round(objective.warmup * cycle)
+        is_elbo = objective.name == "elbo"  # the importance-weighted bound has no beta to grow
+        cycle = steps / objective.cycles if is_elbo and objective.schedule == "cyclical" else float(steps)
+        warm_up = round(objective.warmup * cycle) if is_elbo and objective.schedule != "constant" else 0
         switches = prior.name == "aggregate" and prior.start < 1
         switch = min(round(prior.start * steps), steps - 1) if switches else None
-        beta = 1.0 if objective.name == "iwae" else objective.beta
+        beta = objective.beta if is_elbo else 1.0
         return cls(steps, config.training.learning_rate, beta, cycle, warm_up, switch)
 
     def beta(self, step: int) -> float:

@@ -31,6 +31,10 @@ class Step:
     def __init__(self, vae: VAE, config: Config, world: World) -> None:
         settings = config.training
         self._vae, self._settings, self._world = vae, settings, world
+        if config.training.batch_size < world.size:
+            raise ConfigError(
+                f"training.batch_size: {config.training.batch_size} rows are none for some of {world.size} ranks"
+            )
         matrices = (p for network in (vae.encoder, vae.decoder) for p in decayed(network))
         self.flat = Flat(vae, matrices, vae.members)
         world.copy_first(self.flat.weights.data)
