@@ -13,6 +13,7 @@ from training import build
 from training.config import Config, make_config
 from training.data.batch import Seen
 from training.data.load import Rows
+from training.data.seen import seen as seen_rows
 from training.export import observed_rows
 from training.prior import Aggregate
 from training.vae import VAE
@@ -199,8 +200,7 @@ def far(one: Case) -> torch.Tensor:
 
 def seen(vae: VAE, x: NDArray[Any]) -> Seen:
     """Rows as the networks see them."""
-    raw, observed = raw_rows(vae, torch.from_numpy(x))
-    return Seen(vae.features(raw, observed).to(vae.dtype), observed)
+    return seen_rows(vae, x)
 
 
 def raw_rows(vae: VAE, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

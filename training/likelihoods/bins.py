@@ -15,8 +15,8 @@ from training.functional import (
     softplus_integral,
     softplus_inverse,
 )
-from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale
-from training.likelihoods.location_scale import OUTPUTS, log_normal
+from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood
+from training.likelihoods.location_scale import LocationScale, log_normal
 
 LEAST_SCALE = 1e-3  # of a bin: all the mass is in one bin long before, and float32 still tells where a bin ends
 FAR = 100.0  # scales beyond which a logistic has no mass that float64 sees
@@ -46,7 +46,7 @@ class Grid(nn.Module):
         return self.lowest + self.gap * torch.round((t - self.lowest) / self.gap)
 
 
-class BinnedGaussian(Likelihood):
+class BinnedGaussian(LocationScale):
     """P(x_d) = Phi((x_d + gap/2 - m_d) / s_d) - Phi((x_d - gap/2 - m_d) / s_d), the end bins open.
 
     mean and scale are m and s, of the normal before it is cut into bins. A mass is at most 1, so the scale needs no
@@ -54,7 +54,6 @@ class BinnedGaussian(Likelihood):
     """
 
     mass = True
-    active: Tensor  # (D,) bool
 
     def __init__(
         self,
@@ -65,30 +64,8 @@ class BinnedGaussian(Likelihood):
         output: str = "linear",
         members: int | None = None,
     ) -> None:
-        super().__init__()
-        self.dim, self.grid = grid.dim, grid
-        self.spread = Scale(scale, LEAST_SCALE * grid.gap, members)
-        self.width = 2 * self.dim if self.spread.from_network else self.dim
-        self.output = OUTPUTS[output]
-        self.register_buffer("active", active)
-        self.all_active = bool(active.all())
-
-    def initialize(self, head: Head) -> None:
-        """Start at s = 1."""
-        if self.spread.from_network:
-            head.zero_rows(slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
-
-    def mean(self, h: Tensor) -> Tensor:
-        m = self.output(h[..., : self.dim])
-        return m if self.all_active else torch.where(self.active, m, 0.0)
-
-    def _scale(self, h: Tensor) -> Tensor:
-        """s, to be broadcast to the mean's shape."""
-        s = self.spread(h[..., self.dim :])
-        return s if self.all_active else torch.where(self.active, s, 1.0)
-
-    def deviation(self, h: Tensor) -> Tensor:
-        return self._scale(h).expand(*h.shape[:-1], self.dim)
+        super().__init__(scale, LEAST_SCALE * grid.gap, active, output=output, members=members)
+        self.grid = grid
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         s = self._scale(h)
