@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from training.features import observed_rows
 from training.vae import VAE
 from vaekit.bundle.manifest import Operation
 from vaekit.bundle.manifest import Tensor as TensorSpec
@@ -99,12 +100,6 @@ def frozen(vae: VAE) -> VAE:
     model = copy.deepcopy(vae).eval()
     model.likelihood.freeze()
     return model
-
-
-def observed_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x with 0 in place of NaN, and which cells are observed, (N, D) each."""
-    observed = ~x.isnan()
-    return torch.where(observed, x, 0.0), observed
 
 
 def graph_inputs(vae: VAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:

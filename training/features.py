@@ -263,3 +263,9 @@ class Binarize(Features):
 
 
 AnyFeatures = Standardize | Pixels | Binarize
+
+
+def observed_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x with 0 in place of NaN, and which cells are observed, (N, D) each."""
+    observed = ~x.isnan()
+    return torch.where(observed, x, 0.0), observed

@@ -16,7 +16,8 @@ from tests.kinds import Published, as_json
 from tests.live import serving
 from tests.training.models import table
 from training.config import make_config
-from training.export import double, observed_rows
+from training.export import double
+from training.features import observed_rows
 from training.publish import Trained, publish_run
 from training.run import run
 from training.vae import VAE

@@ -14,7 +14,7 @@ from training.config import Config, make_config
 from training.data.batch import Seen
 from training.data.load import Rows
 from training.data.seen import seen as seen_rows
-from training.export import observed_rows
+from training.features import observed_rows
 from training.prior import Aggregate
 from training.vae import VAE
 from vaekit.bundle.manifest import Kind

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.batch import Seen
-from training.export import observed_rows
+from training.features import observed_rows
 from training.vae import VAE
 
 
