@@ -52,7 +52,6 @@ def log1m_exp(x: float) -> float:
 
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Reference]] = {
     "softplus": (functional.softplus, softplus),
-    "log_sigmoid": (functional.log_sigmoid, lambda x: -softplus(-x)),
     "log1p of exp(-|x|)": (lambda x: functional.log1p(torch.exp(-x.abs())), lambda x: math.log1p(math.exp(-abs(x)))),
     "log p(1) of Bernoulli": (lambda x: functional.bernoulli_log_prob(torch.ones_like(x), x), lambda x: -softplus(-x)),
     "log p(0) of Bernoulli": (lambda x: functional.bernoulli_log_prob(torch.zeros_like(x), x), lambda x: -softplus(x)),

@@ -26,7 +26,8 @@ from training.likelihoods import (
     Likelihood,
     LocationScale,
 )
-from training.networks.head import Head
+from training.networks.head import Head, MemberHead
+from training.networks.layers import MemberLinear
 
 EXPORTED = (
     "gaussian, scale of the network",
@@ -89,29 +90,21 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(lambda h: likelihood.log_prob(t, h), (h,), eps=1e-6, atol=1e-5, rtol=1e-4)
 
 
-class _Ensemble(nn.Module):
-    """Two linear layers at once."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(0.1 * torch.randn(2, width, 4))
-        self.bias = nn.Parameter(torch.randn(2, width))
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_fresh_head_starts_where_standardised_data_stand(name: str) -> None:
     likelihood = CASES[name].make()
     torch.manual_seed(0)
-    for head in (nn.Linear(4, likelihood.width), _Ensemble(likelihood.width)):
-        likelihood.initialize(Head(head))
-        h = head.bias.detach() + (head.weight.detach() @ torch.randn(4, 1)).squeeze(-1)
+    one, several = nn.Linear(4, likelihood.width), MemberLinear(2, 4, likelihood.width)
+    for layer, head in ((one, Head(one)), (several, MemberHead(several))):
+        likelihood.initialize(head)
+        h = layer(0.1 * torch.randn(1, 1, 4)).detach()  # (1 or 2, 1, width)
         s = likelihood.scale(h)
         if isinstance(likelihood, LocationScale) and likelihood.spread.kind != "fixed":
             torch.testing.assert_close(s, (likelihood.floor + 1.0).where(likelihood.active, 1.0).expand_as(s))
         if isinstance(likelihood, DiscretizedLogistic):
             t = likelihood.grid.lowest + likelihood.grid.gap * torch.arange(256.0)[:, None]
             if likelihood.grid.highest.isfinite().all():  # as good as counting the values, nearly
-                log_p = likelihood.log_prob(t[:, None], h.reshape(-1, likelihood.width))
+                log_p = likelihood.log_prob(t[:, None], h.flatten(0, -2))
                 assert (-log_p.mean(0) < math.log(256) + 0.5).all()
 
 

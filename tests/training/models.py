@@ -221,3 +221,8 @@ def whitened_eps(z: int, n: int) -> torch.Tensor:
 
 def as_array(t: torch.Tensor) -> NDArray[np.float64]:
     return np.asarray(t.detach().double().numpy())
+
+
+def of_member(parameter: torch.Tensor, m: int) -> torch.Tensor:
+    """A member's parameter as a network alone has it: a matrix lies the other way round there."""
+    return parameter[m].T if parameter.ndim == 3 else parameter[m]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.training.models import of_member
 from training.export import quiet_export
 from training.networks import MLP, Head, cost, decayed, decoder, encoder
 from training.networks.layers import MemberLinear
@@ -103,7 +104,7 @@ def test_members_give_what_as_many_single_networks_give(residual: bool, layer_no
         for m in range(members):
             sizes = [network.inputs, 7, 7, network.outputs]
             alone = MLP(sizes, "leaky_relu", residual=residual, layer_norm=layer_norm)  # type: ignore[arg-type]  # ints
-            alone.load_state_dict({name: a[m] for name, a in network.state_dict().items()})
+            alone.load_state_dict({name: of_member(a, m) for name, a in network.state_dict().items()})
             torch.testing.assert_close(out[m], alone(x if network is encode else z[m]))
 
 
@@ -137,7 +138,7 @@ def test_layer_norm_makes_hidden_units_of_mean_0_and_variance_1() -> None:
     torch.manual_seed(0)
     seen: list[Tensor] = []
     network = MLP([6, 50, 4], "relu", layer_norm=True)
-    network[1].register_forward_hook(lambda _layer, _x, out: seen.append(out))
+    network[1].register_forward_hook(lambda _layer, _x, out: seen.append(out.clone()))
     network(100 * torch.randn(5, 6))
     torch.testing.assert_close(seen[0].mean(-1), torch.zeros(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(seen[0].var(-1, correction=0), torch.ones(5), atol=1e-4, rtol=0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.training.models import Case, case, seen, standard_eps
+from tests.training.models import Case, case, of_member, seen, standard_eps
 from training.loop.adam import Adam
 from training.loop.distributed import World
 from training.loop.flat import Flat
@@ -100,12 +100,12 @@ def test_members_move_as_each_would_alone() -> None:
     for m, one in enumerate(alone):
         with torch.no_grad():
             for mine, theirs in zip(one.vae.parameters(), many.vae.parameters(), strict=True):
-                mine.copy_(theirs[m])
+                mine.copy_(of_member(theirs, m))
     steps(many)
     for m, one in enumerate(alone):
         steps(one)
         for mine, theirs in zip(one.vae.parameters(), many.vae.parameters(), strict=True):
-            assert torch.allclose(mine, theirs[m], atol=1e-5)
+            assert torch.allclose(mine, of_member(theirs, m), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 class Head:
-    """The last layer, Linear or of M members: `width` outputs, one row of weights and one bias each.
+    """The last layer, a Linear: `width` outputs, one row of weights and one bias each.
 
-    `weight` (..., width, in) and `bias` (..., width) may be used directly, too.
+    `weight` (width, in) and `bias` (width,) may be used directly, too.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -51,7 +51,7 @@ class Head:
 
     def _by_output(self) -> Tensor:
         """The weights with the axis of outputs in front."""
-        return self.weight.movedim(-2, 0)
+        return self.weight
 
     def _outputs(self, rows: slice) -> slice:
         """The layer's outputs that these rows are."""
@@ -60,6 +60,13 @@ class Head:
     def _shared(self, value: Tensor) -> Tensor:
         """One value for each bias, of one for each row."""
         return value
+
+
+class MemberHead(Head):
+    """The last layer of M members: `weight` (M, in, width) and `bias` (M, width)."""
+
+    def _by_output(self) -> Tensor:
+        return self.weight.movedim(-1, 0)
 
 
 class PictureHead(Head):

@@ -16,26 +16,28 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "gelu": nn.GELU,
 }
+INPLACE = ("leaky_relu", "relu")  # those whose gradient follows from their output alone
 
 
 class MemberLinear(nn.Module):
-    """y_m = x_m W_m^T + b_m for M members at once: weight (M, out, in), bias (M, out).
+    """y_m = x_m W_m + b_m for M members at once: weight (M, in, out), bias (M, out).
 
-    Every member starts as nn.Linear does: U(-a, a) with a = 1 / sqrt(in).
+    Every member starts as nn.Linear does: U(-a, a) with a = 1 / sqrt(in). Its matrices lie the other way round, in the
+    order in which a batched product gives their gradient, which would have to be copied otherwise.
     """
 
     def __init__(self, members: int, in_features: int, out_features: int) -> None:
         super().__init__()
         bound = in_features**-0.5
         self.in_features, self.out_features = in_features, out_features
-        self.weight = nn.Parameter(torch.empty(members, out_features, in_features).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(members, in_features, out_features).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(members, out_features).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, R, in), or (1, R, in) for all members alike -> (M, R, out)."""
         if torch.compiler.is_exporting():  # baddbmm exports with factors of one; MatMul broadcasts by itself
-            return x @ self.weight.mT + self.bias[:, None]
-        return torch.baddbmm(self.bias[:, None], x.expand(len(self.weight), -1, -1), self.weight.mT)
+            return x @ self.weight + self.bias[:, None]
+        return torch.baddbmm(self.bias[:, None], x.expand(len(self.weight), -1, -1), self.weight)
 
 
 class MemberLayerNorm(nn.Module):

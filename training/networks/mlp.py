@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from training.networks.head import Head
-from training.networks.layers import ACTIVATIONS, MemberLayerNorm, MemberLinear, Residual
+from training.networks.head import Head, MemberHead
+from training.networks.layers import ACTIVATIONS, INPLACE, MemberLayerNorm, MemberLinear, Residual
 
 
 class MLP(nn.Sequential):
@@ -28,7 +28,7 @@ class MLP(nn.Sequential):
     ) -> None:
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes[:-1]):
-            hidden = [_linear(members, n_in, n_out), *_norm(members, n_out, layer_norm), ACTIVATIONS[activation]()]
+            hidden = [_linear(members, n_in, n_out), *_norm(members, n_out, layer_norm), _activation(activation)]
             layers += [Residual(*hidden)] if residual and n_in == n_out else hidden
         super().__init__(*layers, _linear(members, sizes[-2], sizes[-1]))
         self.inputs, self.outputs = sizes[0], sizes[-1]
@@ -45,6 +45,10 @@ class MemberMLP(MLP):
     x (N, E) -> (M, N, outputs);  z (N, K, Z) or (M, N, K, Z) -> (M, N, K, outputs).
     """
 
+    @property
+    def head(self) -> MemberHead:
+        return MemberHead(self[-1])
+
     def forward(self, x: Tensor) -> Tensor:
         of_members = x.ndim == 4
         between = x.shape[1:-1] if of_members else x.shape[:-1]  # (N,) or (N, K)
@@ -60,6 +64,11 @@ def mlp(sizes: Sequence[int], activation: str) -> MLP:
 
 def _linear(members: int, n_in: int, n_out: int) -> nn.Module:
     return nn.Linear(n_in, n_out) if members == 1 else MemberLinear(members, n_in, n_out)
+
+
+def _activation(name: str) -> nn.Module:
+    """In place of what the layer before it gave, which nothing else reads."""
+    return ACTIVATIONS[name](inplace=True) if name in INPLACE else ACTIVATIONS[name]()
 
 
 def _norm(members: int, width: int, wanted: bool) -> list[nn.Module]:
