@@ -18,6 +18,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+WIDE = 160  # columns of a table in a file or a pipe, whose own width nobody knows
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -119,6 +121,8 @@ def publish(out: Path, title: str, figures: Sequence[Figure], packages: Sequence
     picture = out.with_suffix(".png")
     _draw(picture, title, figures)
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
     console.print(_table(title, figures))
     console.print(f"Written: {out} and {picture}", highlight=False, soft_wrap=True)
 

@@ -42,12 +42,15 @@ def test_every_contender_runs_once_unmeasured_and_then_first_in_its_turn() -> No
     assert {name: len(taken) for name, taken in seconds.items()} == {"a": 3, "b": 3, "c": 3}
 
 
-def test_results_say_what_was_measured_on_what_and_whether_it_was_met(tmp_path: Path) -> None:
-    out = tmp_path / "deep" / "results.json"
-    publish(out, "two figures", [Figure("a", 1.0, "ms", 0.5, 2.0, target=3.0), Figure("b", 2.0, "times")], ["numpy"])
+def test_results_say_what_was_measured_on_what_and_whether_it_was_met(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, name = tmp_path / "deep" / "results.json", "a" * 70
+    publish(out, "two figures", [Figure(name, 1.0, "ms", 0.5, 2.0, target=3.0), Figure("b", 2.0, "times")], ["numpy"])
+    assert "1 ms │ 0.5 .. 2 │ <= 3 ms │ yes" in capsys.readouterr().out
     written = json.loads(out.read_text())
     assert [(figure["name"], figure["value"], figure["met"]) for figure in written["figures"]] == [
-        ("a", 1.0, True),
+        (name, 1.0, True),
         ("b", 2.0, None),
     ]
     assert written["versions"]["numpy"] == np.__version__
