@@ -20,7 +20,7 @@ from training.sections import Objective
 from training.vae import VAE, Bound, mixture
 
 DRAWS = 8  # per row and look: enough that the choice of a stop is not one of luck
-CELLS = 2**23  # N K D of one pass
+CELLS = 2**20  # N K D of one pass: large tensors now and then leave the heap larger than training needs it
 ACTIVE = 0.01  # variance over rows of a latent dimension's mu above which it is in use: Burda et al. (2016), section 5
 FEWEST_ROWS = 1000  # of a look, where there are so many
 LOOK_SHARE = 16  # a look scores one row for so many rows trained on since the last
