@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from training.vae import VAE
 
 LOG_2PI = math.log(2.0 * math.pi)
+NARROWEST = 1e-3  # sigma of a component: below it the squares in log_prob cancel, and a code has no use for more digits
 
 
 def kl_by_latent(mu: Tensor, sigma: Tensor) -> Tensor:
@@ -54,7 +55,7 @@ class Aggregate(nn.Module):
 
     Until the first `refresh` it is N(0, I). The KL has no closed form and is the mean over the draws of
     log q(z_k|x) - log p(z_k), which may be below 0 for a row. A row that is itself a component has its own left out:
-    otherwise training would hide each row in a spike of its own.
+    otherwise training would hide each row in a spike of its own. A component's sigma is at least NARROWEST.
 
     Source: Norouzi, Fleet and Norouzi (2020), "Exemplar VAE"; Tomczak and Welling (2018) for the aggregated posterior.
     """
@@ -85,7 +86,7 @@ class Aggregate(nn.Module):
         rows = train.take(self.row.cpu()).to(self.row.device)
         mu, sigma = vae.posterior(rows.t, rows.observed)
         self.mu.copy_(mu)
-        self.sigma.copy_(sigma)
+        self.sigma.copy_(sigma.clamp_min(NARROWEST))
         self.filled.fill_(True)
         self._is_filled = True
 

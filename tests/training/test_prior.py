@@ -9,7 +9,7 @@ from torch import distributions
 
 from tests.training.models import as_array, case, seen, standard_eps
 from training.export import double
-from training.prior import Aggregate, Normal
+from training.prior import NARROWEST, Aggregate, Normal
 from training.publish import base_draws
 from vaekit.bundle import default_eps
 
@@ -53,6 +53,21 @@ def test_a_code_on_top_of_its_own_component_gains_nothing_from_it() -> None:
     z[0] = prior.mu[0]
     with_own, without = prior.log_prob(z)[0], prior.log_prob(z, torch.tensor([int(prior.row[0]), -1, -1, -1, -1]))[0]
     assert (with_own > without).all()
+
+
+def test_a_posterior_of_almost_no_width_becomes_a_component_whose_density_is_exact() -> None:
+    one = case(KINDS[0])
+    prior = one.vae.prior
+    assert isinstance(prior, Aggregate)
+    with torch.no_grad():
+        one.vae.encoder[-1].bias[one.latent_dim :] = -50.0  # type: ignore[index]  # a Sequential; sigma at its floor
+        one.vae.encoder[-1].weight[one.latent_dim :] = 0.0  # type: ignore[index]
+    prior.refresh(one.vae, seen(one.vae, one.rows.x))
+    torch.testing.assert_close(prior.sigma, torch.full_like(prior.sigma, NARROWEST), rtol=1e-6, atol=0)
+    z = prior.mu[:, None] + NARROWEST * torch.randn(len(prior.mu), 4, one.latent_dim, dtype=torch.float64)  # (C, 4, Z)
+    each = distributions.Normal(prior.mu, prior.sigma)
+    want = torch.logsumexp(each.log_prob(z[..., None, :]).sum(-1), -1) - np.log(len(prior.row))
+    np.testing.assert_allclose(as_array(prior.log_prob(z)), as_array(want), rtol=0, atol=1e-8)
 
 
 def test_it_integrates_to_one() -> None:
