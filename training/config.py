@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from training.data import kinds
+from training.data.sources import beside
 from training.sections import Data, Draws, Likelihood, Network, Objective, Prior, Section, Training
 from vaekit.bundle.manifest import Name
 from vaekit.errors import ConfigError
@@ -47,10 +48,10 @@ class Config(Section):
 def _impossible(config: Config) -> Iterator[str]:
     """Pairs of settings that cannot be, whatever the data hold."""
     network, likelihood, objective = config.network, config.likelihood, config.objective
-    if network.members > 1 and network.name != "mlp":
-        yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
     if network.name != "mlp" and Path(config.data.source).suffix.lower() in (".csv", ".parquet"):
         yield f"network.name = {network.name!r} is for pictures, and {config.data.source} holds columns: take 'mlp'"
+    if network.members > 1 and network.name != "mlp":
+        yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
     if network.output != "linear" and likelihood.name not in LOCATION_SCALE:
         yield f"network.output = {network.output!r} bounds a mean, which likelihood.name = {likelihood.name!r} has not"
     if likelihood.binarize != "none" and likelihood.name != "bernoulli":
@@ -68,6 +69,46 @@ def _impossible(config: Config) -> Iterator[str]:
         yield "prior.start below 1 trains with rows that data.read = 'stream' does not hold: set prior.start = 1"
 
 
+def unused(config: Config) -> list[str]:
+    """Settings that were changed and count for nothing beside the others, in words; a default may stand anywhere."""
+    network, likelihood, objective = config.network.name, config.likelihood, config.objective
+    dense, mixed, aggregate = network == "mlp", likelihood.name == "mixed", config.prior.name == "aggregate"
+    has_scale, is_elbo = likelihood.name in (*LOCATION_SCALE, "mixed"), objective.name == "elbo"
+    has_logistics = "discretized_logistic" in (likelihood.name, likelihood.count if mixed else None)
+    counts = {
+        "data.anomalies": (config.data.label is not None, "data.label"),
+        "data.shuffle_buffer": (config.data.read == "stream", "data.read = 'stream'"),
+        "network.hidden": (dense, "network.name = 'mlp'"),
+        "network.residual": (dense, "network.name = 'mlp'"),
+        "network.layer_norm": (dense, "network.name = 'mlp'"),
+        "network.channels": (not dense, "network.name = 'conv' or 'resnet'"),
+        "network.blocks": (network == "resnet", "network.name = 'resnet'"),
+        "likelihood.scale_floor": (has_scale, "a likelihood with a scale"),
+        "likelihood.real": (mixed, "likelihood.name = 'mixed'"),
+        "likelihood.count": (mixed, "likelihood.name = 'mixed'"),
+        "likelihood.components": (
+            has_logistics,
+            "likelihood.name = 'discretized_logistic' or counts that have it",
+        ),
+        "prior.components": (aggregate, "prior.name = 'aggregate'"),
+        "prior.start": (aggregate, "prior.name = 'aggregate'"),
+        "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
+        "objective.warmup": (is_elbo and objective.schedule != "constant", "an elbo whose schedule is not 'constant'"),
+        "objective.cycles": (objective.schedule == "cyclical", "objective.schedule = 'cyclical'"),
+    }
+    found = []
+    for where, (is_used, need) in counts.items():
+        section, key = where.split(".")
+        settings: Section = getattr(config, section)
+        if not is_used and key in settings.model_dump(exclude_defaults=True):
+            found.append(f"{where} = {_shown(getattr(settings, key))} counts for nothing: it needs {need}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else repr(value)
+
+
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Config from a TOML file, then `a.b=value` overrides. A relative data source is relative to the file.
 
@@ -82,8 +123,8 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
     data = tree.get("data")
-    if isinstance(data, dict) and isinstance(source := data.get("source"), str) and (path.parent / source).exists():
-        data["source"] = str(path.parent / source)
+    if isinstance(data, dict) and isinstance(source := data.get("source"), str):
+        data["source"] = beside(source, path.parent)
     return make_config(tree, overrides)
 
 
@@ -119,10 +160,10 @@ def _explain(error: Any) -> str:
         return f"config: {where}: no such key"
     if error["type"] == "value_error":
         return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
+    if where == "likelihood.scale":  # of a name or a number: neither branch alone says what it takes
+        return f"config: {where}: {error['input']!r} is not 'network', 'feature', 'shared' or a number above 0"
     if error["type"] == "literal_error":
         return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
-    if where == "likelihood.scale":
-        return f"config: {where}: {error['input']!r} is not 'network', 'feature', 'shared' or a number above 0"
     return f"config: {where}: {error['msg']}, not {error['input']!r}"
 
 

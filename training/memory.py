@@ -16,15 +16,15 @@ BYTES = 4  # float32
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_memory(config: Config, device: torch.device, inputs: int = 1, outputs: int = 1) -> None:
-    """Refuse more members than memory; inputs and outputs of the networks as far as they are known.
+def check_memory(config: Config, device: torch.device, rows: int = 1, inputs: int = 1, outputs: int = 1) -> None:
+    """Refuse more members than memory; rows to train on, inputs and outputs of the networks as far as they are known.
 
     Raises:
         ConfigError: it names how many members fit.
     """
     if config.network.name != "mlp":
         return
-    one, free = _of_a_member(config, inputs, outputs), available(device)
+    one, free = _of_a_member(config, rows, inputs, outputs), available(device)
     members = config.network.members
     if members * one > free:
         fit = free // one
@@ -54,12 +54,12 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _of_a_member(config: Config, inputs: int, outputs: int) -> int:
+def _of_a_member(config: Config, rows: int, inputs: int, outputs: int) -> int:
     """Bytes of the weights of one member, and of a step's rows on their way through it."""
     hidden, z = config.network.hidden, config.network.latent_dim or 1
     encoder = (inputs, *hidden, 2 * z)
     decoder = (z, *reversed(hidden), outputs)
     weights = sum(a * b + b for sizes in (encoder, decoder) for a, b in pairwise(sizes))
-    rows = config.training.batch_size // config.training.accumulate
+    at_once = -(-min(config.training.batch_size, rows) // config.training.accumulate)
     units = sum(encoder) + config.objective.num_samples * sum(decoder)
-    return BYTES * (COPIES * weights + ACTIVATIONS * rows * units)
+    return BYTES * (COPIES * weights + ACTIVATIONS * at_once * units)

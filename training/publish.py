@@ -54,6 +54,7 @@ class Trained:
     parts: Parts
     vae: VAE  # on the CPU, in float32
     history: History
+    folder: Path | None = None  # where the run is kept
 
 
 def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = lambda _: None) -> Manifest:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from training import build
-from training.config import Config
+from training.config import Config, unused
 from training.data.batch import Batches, Table
 from training.data.feed import StreamBatches
 from training.data.load import Rows, load
@@ -24,7 +24,7 @@ from training.data.seen import Lazy, seen
 from training.data.split import Parts, split
 from training.loop.distributed import World, world
 from training.loop.fit import History, Hooks, Look, fit
-from training.loop.folder import CHECKPOINT, Events, Keep
+from training.loop.folder import CHECKPOINT, Events, Keep, finish
 from training.memory import check_memory
 from training.publish import Trained, publish_run
 from training.vae import VAE
@@ -84,8 +84,15 @@ def train(
     with world(device) as (ranks, place):
         listener = (listener or Listener()) if ranks.leads else Listener()
         trained = _run(config, torch_device(place), listener, rows, keep, ranks)
-        manifest = publish_run(trained, models, listener.say).model_dump_json() if ranks.leads else None
+        manifest = _publish(trained, Path(models), listener) if ranks.leads else None
         return Manifest.model_validate_json(ranks.of_first(manifest))
+
+
+def _publish(trained: Trained, models: Path, listener: Listener) -> str:
+    manifest = publish_run(trained, models, listener.say)
+    if trained.folder is not None:
+        finish(trained.folder, models / manifest.name / str(manifest.version))
+    return manifest.model_dump_json()
 
 
 def run(
@@ -106,13 +113,15 @@ def _run(
     config: Config, place: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
 ) -> Trained:
     check_imports()
+    for text in unused(config):
+        listener.warn(text)
     check_memory(config, place)
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
-    check_memory(config, place, dim, dim)
+    check_memory(config, place, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     parts = split(rows, config.data, config.training.seed)
     vae = build.build(config, rows, parts.train)
     listener.constants(build.constants(vae, rows.columns))
@@ -123,7 +132,8 @@ def _run(
     with cpu_threads(threads), _hooks(listener, rows, parts, config, keep, ranks) as hooks:
         history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
     listener.on_trained(history)
-    return Trained(config, rows, parts, vae.cpu().eval(), history)
+    folder = None if hooks.checkpoint is None else hooks.checkpoint.parent
+    return Trained(config, rows, parts, vae.cpu().eval(), history, folder)
 
 
 def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> Table | Batches:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vaekit.bundle import models
+from vaekit.bundle import models, versions
 from vaekit.cli import main
 
 QUICK = ["network.hidden=[8]", "network.latent_dim=2", "training.checkpoint_every=5", "training.patience=10000"]
@@ -48,11 +48,19 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
     assert "the run began with other data" in said
 
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
-    resumed = start(tmp_path, "--resume", "runs/rows/1")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    resumed = start(elsewhere, "--resume", "../runs/rows/1", "--models", "../models")
     out, said = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, said
-    assert out.strip() == "models/rows/1"
+    assert out.strip() == "../models/rows/1"
     assert len(list(saved.parent.glob("events.out.tfevents.*"))) >= 2
+
+    again = start(tmp_path, "--resume", "runs/rows/1")
+    _, said = again.communicate(timeout=120)
+    assert again.returncode == 1
+    assert f"the run is over, and published as {tmp_path}/models/rows/1" in said
+    assert versions(tmp_path / "models", "rows") == [1]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from training.config import Config, load_config, make_config, slug
+from training.config import Config, load_config, make_config, slug, unused
 from vaekit.errors import ConfigError
 
 BASE = {"name": "m", "data": {"source": "digits"}}
@@ -34,6 +34,12 @@ def test_a_source_beside_the_config_is_found(tmp_path: Path) -> None:
     assert load_config(tmp_path / "c.toml").data.source == str(tmp_path / "rows.csv")
 
 
+def test_a_built_in_set_is_not_a_folder_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "c.toml").write_text('name = "m"\n[data]\nsource = "digits"\n')
+    assert load_config(tmp_path / "c.toml").data.source == "digits"
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -57,6 +63,67 @@ def test_a_source_beside_the_config_is_found(tmp_path: Path) -> None:
 def test_a_refused_value_is_named(override: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace(".", r"\.")):
         make(override)
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "row", "nan"])
+def test_a_scale_that_is_none_is_refused_in_one_line(value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(f"likelihood.scale={value}")
+    assert str(caught.value).count("likelihood.scale") == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.anomalies=[2]"], "data.anomalies = [2] counts for nothing: it needs data.label"),
+        (["data.shuffle_buffer=9"], "data.shuffle_buffer = 9 counts for nothing: it needs data.read = 'stream'"),
+        (
+            ["network.name=conv", "network.hidden=[8]"],
+            "network.hidden = [8] counts for nothing: it needs",
+        ),
+        (["network.name=resnet", "network.residual=true"], "network.residual = True"),
+        (["network.name=conv", "network.layer_norm=true"], "network.layer_norm = True"),
+        (["network.channels=[8]"], "network.channels = [8] counts for nothing: it needs network.name = 'conv' or"),
+        (["network.name=conv", "network.blocks=3"], "network.blocks = 3"),
+        (["likelihood.name=bernoulli", "likelihood.scale_floor=1"], "likelihood.scale_floor = 1.0"),
+        (["likelihood.real=laplace"], "likelihood.real = 'laplace'"),
+        (["likelihood.count=gaussian"], "likelihood.count = 'gaussian'"),
+        (["likelihood.components=3"], "likelihood.components ="),
+        (
+            ["likelihood.name=mixed", "likelihood.count=gaussian", "likelihood.components=3"],
+            "likelihood.components = 3",
+        ),
+        (["prior.components=9"], "prior.components = 9"),
+        (["prior.start=0.3"], "prior.start = 0.3"),
+        (["objective.schedule=constant", "objective.warmup=0.1"], "objective.warmup = 0.1"),
+        (["objective.name=iwae", "objective.num_samples=5", "objective.warmup=0"], "objective.warmup = 0.0"),
+        (
+            ["objective.name=iwae", "objective.num_samples=5", "objective.schedule=constant"],
+            "objective.schedule =",
+        ),
+        (["objective.cycles=3"], "objective.cycles = 3"),
+    ],
+)
+def test_a_setting_that_counts_for_nothing_is_named(overrides: list[str], said: str) -> None:
+    (found,) = unused(make(*overrides))
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["data.label=y", "data.anomalies=[2]"],
+        ["network.name=conv", "network.channels=[8]"],
+        ["likelihood.name=mixed", "likelihood.components=3", "likelihood.scale=shared", "likelihood.real=laplace"],
+        ["likelihood.name=discretized_logistic", "likelihood.components=3"],
+        ["prior.name=aggregate", "prior.components=9", "prior.start=1"],
+        ["objective.schedule=cyclical", "objective.cycles=3", "objective.warmup=0.5"],
+    ],
+    ids=" ".join,
+)
+def test_a_setting_that_counts_is_not_named(overrides: list[str]) -> None:
+    assert unused(make(*overrides)) == []
 
 
 @pytest.mark.parametrize(("text", "said"), [("name = ", "not TOML"), ("\xff", "not TOML|name")])

@@ -22,7 +22,7 @@ def _config(members: int, *more: str) -> Config:
 
 def test_what_fits_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda _: 10**9)
-    memory.check_memory(_config(8), CPU, 30, 60)
+    memory.check_memory(_config(8), CPU, 100_000, 30, 60)
 
 
 def test_a_refusal_names_how_many_fit_and_so_many_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,19 +30,25 @@ def test_a_refusal_names_how_many_fit_and_so_many_do(monkeypatch: pytest.MonkeyP
     with pytest.raises(
         ConfigError, match=r"network\.members: 5000 need about .* GB .* 1 GB are free on cpu"
     ) as refused:
-        memory.check_memory(_config(5000), CPU, 30, 60)
+        memory.check_memory(_config(5000), CPU, 100_000, 30, 60)
     found = re.search(r"(\d+) fit", str(refused.value))
     assert found is not None
-    memory.check_memory(_config(int(found[1])), CPU, 30, 60)
+    memory.check_memory(_config(int(found[1])), CPU, 100_000, 30, 60)
     with pytest.raises(ConfigError):
-        memory.check_memory(_config(int(found[1]) + 1), CPU, 30, 60)
+        memory.check_memory(_config(int(found[1]) + 1), CPU, 100_000, 30, 60)
 
 
 def test_accumulation_saves_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda _: 10**9)
     with pytest.raises(ConfigError):
-        memory.check_memory(_config(1, "training.batch_size=65536"), CPU, 30, 60)
-    memory.check_memory(_config(1, "training.batch_size=65536", "training.accumulate=64"), CPU, 30, 60)
+        memory.check_memory(_config(1, "training.batch_size=65536"), CPU, 100_000, 30, 60)
+    memory.check_memory(_config(1, "training.batch_size=65536", "training.accumulate=64"), CPU, 100_000, 30, 60)
+
+
+def test_a_batch_larger_than_the_data_is_as_large_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda _: 10**9)
+    memory.check_memory(_config(1, "training.batch_size=1000000"), CPU, 500, 30, 60)
+    memory.check_memory(_config(1, "training.batch_size=1000000"), CPU)  # before the data are known
 
 
 def test_the_estimate_is_no_more_than_a_trained_model_holds_in_weights() -> None:
@@ -51,8 +57,7 @@ def test_the_estimate_is_no_more_than_a_trained_model_holds_in_weights() -> None
 
     one = case("members", "network.hidden=[500]")
     real = memory.COPIES * memory.BYTES * sum(p.numel() for p in one.vae.parameters())
-    weights_alone = make_config(one.config.model_dump(), ["training.batch_size=1"])
-    guess = 3 * memory._of_a_member(weights_alone, 5, 10)
+    guess = 3 * memory._of_a_member(one.config, 1, 5, 10)
     assert real <= guess <= 1.5 * real
 
 

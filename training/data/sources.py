@@ -85,6 +85,12 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
 }
 
 
+def beside(source: str, folder: Path) -> str:
+    """A source that is relative to a folder, from anywhere; a built-in set, or what is not there, as it was."""
+    found = folder / source
+    return str(found) if source not in BUILT_IN and found.exists() else source
+
+
 def from_arrow(column: Any) -> NDArray[Any]:
     """The cells of an Arrow array: numbers, booleans, dates, or objects with None where one is missing."""
     import pyarrow as pa

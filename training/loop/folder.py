@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import Config, load_config
+from training.data.sources import beside
 from training.loop.distributed import World
 from training.loop.tracking import Look
 from vaekit.errors import ConfigError
 
-CONFIG, CHECKPOINT = "config.toml", "checkpoint.pt"
+CONFIG, CHECKPOINT, PUBLISHED = "config.toml", "checkpoint.pt", "published"
 BY_INDEX = 64  # latent dimensions and features that get a curve each
 
 
@@ -36,7 +37,7 @@ class Keep:
             return self.path
         try:
             folder = _next(self.path) if self.numbered else _empty(self.path)
-            (folder / CONFIG).write_text(config.to_toml())
+            (folder / CONFIG).write_text(_from_anywhere(config).to_toml())
         except OSError as exc:
             raise ConfigError(f"run folder {self.path}: {exc.strerror}") from exc
         return folder
@@ -46,12 +47,29 @@ def resumed(folder: Path) -> Config:
     """The config of the run in a folder.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or it is over.
     """
+    if (folder / PUBLISHED).is_file():
+        bundle = (folder / PUBLISHED).read_text().strip()
+        raise ConfigError(
+            f"--resume {folder}: the run is over, and published as {bundle}; without the file {folder / PUBLISHED} it "
+            "would be published once more"
+        )
     if not (folder / CONFIG).is_file() or not (folder / CHECKPOINT).is_file():
         missing = CONFIG if not (folder / CONFIG).is_file() else CHECKPOINT
         raise ConfigError(f"--resume {folder}: no run to go on with, {missing} is not there")
     return load_config(folder / CONFIG)
+
+
+def finish(folder: Path, bundle: Path) -> None:
+    """Note that the run in a folder is over, and where its bundle is."""
+    (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n")
+
+
+def _from_anywhere(config: Config) -> Config:
+    """A config that finds its data whatever directory it is read in."""
+    data = config.data.model_copy(update={"source": beside(config.data.source, Path.cwd())})
+    return config.model_copy(update={"data": data})
 
 
 def _next(base: Path) -> Path:
