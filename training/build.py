@@ -53,6 +53,11 @@ def check(rows: Rows, config: Config) -> None:
         return _check_range(rows, likelihood.binarize)
     if rows.is_image:
         return _check_pictures(rows, config)
+    if config.network.scaling != "standardize":
+        raise ConfigError(
+            f"network.scaling: {config.network.scaling!r} is for pictures; columns are standardised, and "
+            "likelihood.scale counts in their standard deviations"
+        )
     refused = next(kinds.impossible(dict(zip(rows.columns, rows.kinds, strict=True)), likelihood), None)
     if refused is not None:
         raise ConfigError(refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from training.data import kinds
-from training.data.sources import beside
+from training.data.sources import beside, holds_columns
 from training.sections import Data, Draws, Likelihood, Network, Objective, Prior, Section, Training
 from vaekit.bundle.manifest import Name
 from vaekit.errors import ConfigError
@@ -48,7 +49,7 @@ class Config(Section):
 def _impossible(config: Config) -> Iterator[str]:
     """Pairs of settings that cannot be, whatever the data hold."""
     network, likelihood, objective = config.network, config.likelihood, config.objective
-    if network.name != "mlp" and Path(config.data.source).suffix.lower() in (".csv", ".parquet"):
+    if network.name != "mlp" and (config.data.read == "stream" or holds_columns(config.data.source)):
         yield f"network.name = {network.name!r} is for pictures, and {config.data.source} holds columns: take 'mlp'"
     if network.members > 1 and network.name != "mlp":
         yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
@@ -137,7 +138,7 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _set(tree, override)
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # a list is a tuple; true is no 1
     except ValidationError as exc:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
 
@@ -161,22 +162,41 @@ def _explain(error: Any) -> str:
     if error["type"] == "value_error":
         return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
     if where == "likelihood.scale":  # of a name or a number: neither branch alone says what it takes
-        return f"config: {where}: {error['input']!r} is not 'network', 'feature', 'shared' or a number above 0"
+        return f"config: {where}: {error['input']!r} is not 'network', 'feature', 'shared' or a number from 1e-6 to 1e6"
     if error["type"] == "literal_error":
         return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
+    if error["type"] == "missing":
+        return f"config: {where}: missing"
+    if error["type"] == "tuple_type":
+        return f"config: {where}: {error['input']!r} is no list: [{error['input']!r}] is one"
+    if where == "data.split":
+        return f"config: {where}: {error['input']!r} is not 'random', 'time:<column>' or 'group:<column>'"
     return f"config: {where}: {error['msg']}, not {error['input']!r}"
 
 
 def _set(tree: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
-    if not equals or not path.strip():
+    *sections, key = _keys(path) or [""]
+    if not equals or not key:
         raise ConfigError(f"--set {override}: expected section.key=value")
-    *sections, key = path.strip().split(".")
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {override}: {section} is no section")
     tree[key] = _value(text.strip())
+
+
+def _keys(path: str) -> list[str]:
+    """a.b."c.d" as TOML reads it: ['a', 'b', 'c.d']; none where it is no key."""
+    keys: list[str] = []
+    try:
+        tree: Any = tomllib.loads(f"{path} = 0")
+    except tomllib.TOMLDecodeError:
+        return keys
+    while isinstance(tree, dict):
+        ((key, tree),) = tree.items()
+        keys.append(key)
+    return keys
 
 
 def _value(text: str) -> Any:

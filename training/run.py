@@ -25,6 +25,7 @@ from training.data.split import Parts, split
 from training.loop.distributed import World, world
 from training.loop.fit import History, Hooks, Look, fit
 from training.loop.folder import CHECKPOINT, Events, Keep, finish
+from training.loop.step import check_graphs
 from training.memory import check_memory
 from training.publish import Trained, publish_run
 from training.vae import VAE
@@ -116,6 +117,8 @@ def _run(
     for text in unused(config):
         listener.warn(text)
     check_memory(config, place)
+    if config.training.cuda_graphs:
+        check_graphs(place, ranks)
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)

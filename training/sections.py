@@ -10,6 +10,8 @@ from vaekit.bundle.manifest import Kind, LikelihoodName
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Fraction = Annotated[FiniteFloat, Field(gt=0, lt=1)]
+FixedScale = Annotated[FiniteFloat, Field(ge=1e-6, le=1e6)]  # its square stays well within float32
+MOST_LATENT = 21201  # dimensions of the quasi-random draws that torch has
 Share = Annotated[FiniteFloat, Field(ge=0, lt=1)]
 
 
@@ -84,7 +86,7 @@ class Network(Section):
     name: Literal["mlp", "conv", "resnet"] = Field(
         "mlp", description="'mlp' for anything; 'conv' and 'resnet' for pictures of 8 to 256 pixels a side"
     )
-    latent_dim: PositiveInt | None = Field(
+    latent_dim: Annotated[int, Field(gt=0, le=MOST_LATENT)] | None = Field(
         None, description="Z; none: half the columns, between 2 and 16, and 16 for pictures"
     )
     hidden: tuple[PositiveInt, ...] = Field(
@@ -124,7 +126,7 @@ class Likelihood(Section):
         "'categorical' for categories, 'mixed' for columns of several kinds; 'gaussian' on pixels and counts is the "
         "mass of the bin",
     )
-    scale: Literal["network", "feature", "shared"] | Positive = Field(
+    scale: Literal["network", "feature", "shared"] | FixedScale = Field(
         "network",
         description="the scale from the decoder, one for each column, one for all, or a fixed number, in standard "
         "deviations of the column (pictures: in the unit that network.scaling gives)",
@@ -158,7 +160,7 @@ class Prior(Section):
         description="'normal' N(0, I); 'aggregate' the mean of the posteriors of training rows, whose codes then "
         "travel with the bundle",
     )
-    components: PositiveInt = Field(
+    components: Annotated[int, Field(ge=2)] = Field(
         1000, description="aggregate: the most training rows whose posteriors it is made of"
     )
     start: Annotated[FiniteFloat, Field(ge=0, le=1)] = Field(

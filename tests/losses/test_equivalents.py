@@ -119,6 +119,23 @@ def test_what_is_refused_names_the_field_what_it_got_and_what_it_takes(given: di
         losses_of(None, given)
 
 
+@pytest.mark.parametrize(
+    ("given", "likelihood"),
+    [
+        ({"error": "bce"}, "bernoulli"),
+        ({"error": "bce", "grey": True}, "continuous_bernoulli"),
+        ({"error": "squared"}, "gaussian"),
+    ],
+)
+def test_without_a_kl_what_is_taken_instead_is_one_of_the_same_data(given: dict[str, Any], likelihood: str) -> None:
+    (loss,) = losses_of(None, {"dim": 3, "kl_weight": 0.0, **given}).values()
+    instead = explain(loss).instead
+    assert instead is not None
+    assert tomllib.loads(instead)["likelihood"]["name"] == likelihood
+    for counts in losses_of("scvi", {"dim": 3}, warmed_up=0.0).values():
+        assert 'name = "gaussian"' not in (explain(counts).instead or "")
+
+
 def test_unknown_names_and_shares_are_refused() -> None:
     with pytest.raises(InputError, match="'kers' is not known; known: keras-blog"):
         losses_of("kers", {})

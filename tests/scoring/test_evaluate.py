@@ -168,6 +168,11 @@ def test_the_command_writes_its_table_as_json_and_pictures(cancer_csv, models_di
     assert again.stdout == text
 
 
+def test_values_of_a_label_that_is_not_named_are_refused(cancer_csv, models_dir) -> None:
+    done = vae("breast-cancer", cancer_csv, "--models", models_dir, "--anomaly", "malignant")
+    assert "--anomaly says which labels mean anomaly: give --label too" in str(done.exception)
+
+
 def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
     def absent(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")

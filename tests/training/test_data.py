@@ -102,7 +102,7 @@ def test_built_in_sets_are_what_they_say() -> None:
         ("a,b\n1,2\n3,inf\n", "row 1, feature 'b': not finite: inf"),
         ("a,b\n1,2\n3,n/a!\n", "bad.csv': row 1, feature 'b': not a number: 'n/a!'"),
         ("a,b\n1,true\n3,false\n", "row 0, feature 'b': not a number: True"),
-        ("a,b\n1,2\n3\n", "Expected 2 columns"),
+        ("a,b\n1,2\n3\n", "bad.csv': row 1: 1 cells, where the header has 2"),
     ],
 )
 def test_a_bad_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -293,7 +293,7 @@ def test_parquet_further_down_is_found_and_keys_are_columns(tmp_path: Path, fold
 
 def test_a_csv_that_is_not_utf_8_is_named_with_its_column(tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_bytes("a,ort\n1,Köln\n2,Bonn\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"old\.csv': column 'ort' is not UTF-8 text"):
+    with pytest.raises(InputError, match=r"old\.csv': row 0, feature 'ort': not UTF-8 text"):
         infer(str(tmp_path / "old.csv"))
 
 

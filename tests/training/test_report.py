@@ -118,6 +118,10 @@ def test_card_and_page_say_what_the_model_is_and_what_to_mind() -> None:
     ):
         assert said in written, said
         assert said in shown, said
+    assert "Codes of training rows are what the prior is made of, so that their KL" in shown
+    assert "a sign of overfitting" not in shown
+    assert f"of {2 * facts.manifest.latent_dim} latent dimensions of all members together are active" in shown
+    assert "by member:dimension, mean over test rows" in shown
     observed = ~np.isnan(facts.run.rows.x[facts.run.parts.train, 1])
     assert f"| m1 | category: red, green, blue | categorical | {1 - observed.mean():.1%} |" in written
     assert "| m0 | real | gaussian | never |" in written

@@ -124,7 +124,7 @@ def some_look(**changes: object) -> Look:
         ({"free_bits": 0.5}, {"kl_by_latent": (1.9, 0.1)}, r"objective.free_bits = 0.5: training ended"),
         ({"free_bits": 0.5}, {}, None),
         ({"name": "iwae", "num_samples": 5}, {}, r"bound of 5 draws, which is -5 nats; what is scored is the ELBO"),
-        ({}, {"active_units": 0.0}, r"posterior collapse: the decoder uses 0 of 2.*warmup.*free_bits"),
+        ({}, {"active_units": 0.0}, r"posterior collapse: the decoder uses 0 of 2.*warmup.*cyclical.*free_bits"),
     ],
 )
 def test_what_a_reader_should_know_is_said(
@@ -135,6 +135,25 @@ def test_what_a_reader_should_know_is_said(
     assert bool(found) == (said is not None)
     if said is not None:
         assert re.search(said, found[0])
+
+
+@pytest.mark.parametrize(
+    ("objective", "offered", "not_offered"),
+    [
+        ({"name": "iwae", "num_samples": 5}, "objective.name = 'elbo'", ("longer", "cyclical", "free_bits")),
+        ({"schedule": "constant"}, "objective.schedule = 'linear'", ("longer",)),
+        ({"schedule": "cyclical"}, "objective.free_bits = 0.1", ("cyclical",)),
+        ({"free_bits": 0.2}, "a longer objective.warmup", ("free_bits",)),
+    ],
+)
+def test_no_cure_is_offered_that_is_there_already_or_does_nothing(
+    objective: dict[str, object], offered: str, not_offered: tuple[str, ...]
+) -> None:
+    config = settings(objective=objective)
+    found = warnings_of(some_look(active_units=0.0), config.objective, 1.0, aggregate=False)[-1]
+    assert found.startswith("posterior collapse")
+    assert offered in found
+    assert not any(word in found for word in not_offered)
 
 
 def test_warnings_are_told_and_kept() -> None:

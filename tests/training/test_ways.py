@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from tests.training.models import Case, case, standard_eps
-from training.build import build
+from training.build import build, check
 from training.config import make_config
 from training.data.batch import MemoryBatches, Seen
 from training.data.rows import Rows
 from training.data.seen import seen
 from training.likelihoods import Laplace
 from training.loop.fit import History, Hooks, fit
+from training.loop.folder import Keep
 from training.loop.noise import Noise
 from training.loop.objective import Objective, codes
 from training.loop.schedule import Schedule
 from training.loop.step import EMA_START
 from training.prior import Aggregate
+from training.run import train
 from vaekit.errors import ConfigError
 
 GAUSSIAN = "gaussian, scale from the network"
@@ -158,6 +162,20 @@ def test_counts_that_float32_cannot_tell_apart_are_refused_by_name() -> None:
         (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays the step as it began"),
     ],
 )
-def test_settings_that_would_do_nothing_are_refused(settings: list[str], said: str) -> None:
+def test_settings_that_would_do_nothing_or_something_else_are_refused(settings: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         make_config({"name": "a", "data": {"source": "x"}}, settings)
+
+
+def test_a_scaling_of_pixels_is_refused_columns() -> None:
+    one = case(GAUSSIAN)
+    config = make_config(one.config.model_dump(), ["network.scaling=unit"])
+    with pytest.raises(ConfigError, match=r"network\.scaling: 'unit' is for pictures; columns are standardised"):
+        check(one.rows, config)
+
+
+def test_cuda_graphs_are_refused_before_data_are_read_and_a_folder_is_made(tmp_path: Path) -> None:
+    config = make_config({"name": "m", "data": {"source": str(tmp_path / "none.csv")}}, ["training.cuda_graphs=true"])
+    with pytest.raises(ConfigError, match="cuda_graphs: needs one CUDA device"):
+        train(config, tmp_path / "models", device="cpu", keep=Keep(tmp_path / "runs", numbered=True))
+    assert not (tmp_path / "runs").exists()

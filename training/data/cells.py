@@ -106,7 +106,7 @@ class Cells:
         cells = values[there].tolist()
         odd = [i for i, v in enumerate(cells) if isinstance(v, str) or (isinstance(v, bool) and self._kind != "binary")]
         if odd:
-            i = next((i for i in odd if not _reads_as_number(cells[i])), odd[0])
+            i = next((i for i in odd if not reads_as_number(cells[i])), odd[0])
             self._refuse(start + int(there[i]), f"not a number: {cells[i]!r} ({TEXT})")
         x = np.full(len(values), np.nan)
         x[there] = cells
@@ -145,7 +145,7 @@ class Cells:
 
     def _order(self) -> Any:
         """What levels are sorted by."""
-        return float if all(_reads_as_number(text) for text in self._texts) else str
+        return float if all(reads_as_number(text) for text in self._texts) else str
 
     def _missing_text(self, count: int) -> str:
         return f"missing value ({count} such cells in this column; data.missing = 'marginalise' takes them)"
@@ -242,7 +242,8 @@ def _kind(cells: list[Any]) -> Kind | None:
     return "binary" if any(isinstance(cell, bool) for cell in cells) else None
 
 
-def _reads_as_number(cell: Any) -> bool:
+def reads_as_number(cell: Any) -> bool:
+    """Whether a cell is a finite number, or text of one."""
     try:
         return not isinstance(cell, bool) and math.isfinite(float(cell))
     except (TypeError, ValueError):

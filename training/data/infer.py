@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import make_config, slug
-from training.data.cells import MOST_LEVELS, is_missing, unknown
+from training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
 from training.data.glance import Glance, glance
 from training.sections import Data
+from vaekit.errors import InputError
 
+NUMBERS = 0.5  # share of text that is no number, below which a column is one of numbers with bad cells
 FEW = 10  # levels that a column may have however few its rows are
 FACTS = ("source", "read", "label", "split", "exclude")  # of [data], that inference heeds
 
@@ -53,7 +56,33 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
     found = glance(data)
     if found.pictures is not None:
         return tree, _pictures(found.pictures, tree, chosen)
+    kinds = given.get("kinds", {})
+    for name, values in found.columns.items():
+        if kinds.get(name) != "category":
+            _refuse_one_of_few(source, name, values)
     return tree, _columns(found, data, tree, chosen=chosen, missing="missing" in given)
+
+
+def _refuse_one_of_few(source: str, name: str, values: NDArray[Any]) -> None:
+    """Refuse a column of numbers but for some cells of text, which would make it one of levels, or have it left out.
+
+    Text that is of numbers alone is taken for names: of places, say, by their codes.
+    """
+    cells = values.tolist() if values.dtype.kind in "OU" else []
+    text = [(row, cell) for row, cell in enumerate(cells) if isinstance(cell, str) and cell]
+    odd = [(row, cell) for row, cell in text if not reads_as_number(cell)]
+    if odd and len(odd) < NUMBERS * len(text):
+        row, cell = odd[0]
+        raise InputError(
+            f"data {source!r}: row {row}, feature {name!r}: not a number: {cell!r}; {len(text) - len(odd)} of the "
+            f"column's {len(text)} cells are. Mend it, empty the cell where the value is missing, or say --set "
+            f'data.kinds.{_key(name)}=category, or --set data.exclude="[{name!r}]"'
+        )
+
+
+def _key(name: str) -> str:
+    """As TOML has it."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"'{name}'"
 
 
 def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
@@ -78,12 +107,17 @@ def _columns(found: Glance, data: Data, tree: dict[str, Any], *, chosen: bool, m
         names = [name for name in left_out if looks[name] == look]
         if names:
             remarks.append(f"columns left out, {what}: {', '.join(names)}")
+    only = next(iter(looks)) if len(looks) == 1 else ""
+    if other := re.search(r"[;\t|]", only):
+        remarks.append(f"one column, {only!r}: is {other[0]!r} between its cells? Commas are what is read so")
     if not chosen:
         remarks += _likelihood({name: look for name, look in looks.items() if look not in LEFT_OUT}, tree)
     gaps = [name for name in looks if name in found.gaps and name not in left_out]
     if gaps and not missing:
         tree["data"]["missing"] = "marginalise"
         remarks.append(f"empty cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
+    if data.source.lower().endswith(".csv") and all(reads_as_number(name) for name in looks):
+        remarks.append(f"no header? The names of the columns are numbers: {', '.join(list(looks)[:5])}")
     if data.label is None:
         remarks.append(
             "every row is taken as normal; if a column marks anomalies, say --set data.label=COLUMN, since the model "

@@ -14,6 +14,7 @@ from training.data.labels import anomalies, check_names, columns_of, refuse_miss
 from training.data.rows import CELLS, Mapped, Rows
 from training.data.sources import Source, from_array, read
 from training.data.stream import stream
+from training.data.times import in_time
 from training.sections import Data, Likelihood
 from vaekit.errors import InputError
 
@@ -45,6 +46,8 @@ def load(config: Data, likelihood: Likelihood | None = None, seed: int = 0) -> R
     split_key = table[key] if key else None
     if key is not None and split_key is not None:
         refuse_missing(where, key, split_key)
+        if config.split.startswith("time:"):
+            split_key = in_time(where, key, split_key)
     if source.pictures is not None:
         return Rows(source.pictures, (), anomalies(table, config, len(source.pictures)), split_key)
     cells = cells_of(columns, config, likelihood, where)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.sources import from_arrow, parquet_files
+from training.data.sources import from_arrow, parquet_files, refuse_unlike
 from vaekit.errors import InputError
 
 BUFFER = 2**17  # bytes read ahead of each column: without it, a whole row group is held
@@ -89,7 +89,7 @@ def folder(source: str) -> Folder:
         except (OSError, ValueError) as exc:
             raise InputError(f"data {source!r}, {names[number]}: {exc}") from exc
         first = schema if first is None else first
-        _check_same(f"data {source!r}, {names[number]}", first, schema)
+        refuse_unlike(f"data {source!r}, {names[number]}", first, schema)
         groups += _groups(number, metadata)
         _count_nulls(nulls, metadata)
         sha.update(repr((names[number], file.stat().st_size, str(schema), _facts(metadata))).encode())
@@ -113,18 +113,6 @@ def _files(top: Path) -> tuple[Path, ...]:
             f"data {str(top)!r}: folders named key=value ({keyed.parent}) are read with data.read = 'memory' alone"
         )
     return files
-
-
-def _check_same(where: str, first: Any, schema: Any) -> None:
-    known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}: two columns of one name: {twice!r}")
-    odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
-    if odd is not None:
-        raise InputError(
-            f"{where}: column {odd!r} is {here.get(odd, 'missing')}, in the first file {known.get(odd, 'missing')}"
-        )
 
 
 def _groups(file: int, metadata: Any) -> list[Group]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.pictures import pictures
 from vaekit.errors import InputError
 
-PICTURES = (".png", ".jpg", ".jpeg")
+LONGEST_HEADER = 2**20  # bytes
+HOLD_COLUMNS = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def read(source: str) -> Source:
         return BUILT_IN[source]()
     path = Path(source)
     if path.is_dir() and not parquet_files(path):
-        return Source({}, _pictures(path))
+        return Source({}, pictures(path))
     reader = _READERS.get(path.suffix.lower()) if path.is_file() else (_parquet if path.is_dir() else None)
     if reader is None:
         kinds = ", ".join(_READERS)
@@ -43,8 +46,10 @@ def read(source: str) -> Source:
         raise InputError(f"data {source!r}: {what}, nor a built-in set ({', '.join(BUILT_IN)})")
     try:
         return reader(path)
-    except InputError:
-        raise
+    except InputError as exc:
+        if str(exc).startswith(("data ", str(path))):
+            raise
+        raise InputError(f"data {source!r}: {exc}") from exc
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:  # pyarrow's errors are among these
         raise InputError(f"data {source!r}: {exc}") from exc
 
@@ -91,6 +96,14 @@ def beside(source: str, folder: Path) -> str:
     return str(found) if source not in BUILT_IN and found.exists() else source
 
 
+def holds_columns(source: str) -> bool:
+    """Whether it is known, without reading it, that a source has columns and no pictures."""
+    path = Path(source)
+    return (
+        source == "breast-cancer" or path.suffix.lower() in HOLD_COLUMNS or (path.is_dir() and any(parquet_files(path)))
+    )
+
+
 def from_arrow(column: Any) -> NDArray[Any]:
     """The cells of an Arrow array: numbers, booleans, dates, or objects with None where one is missing."""
     import pyarrow as pa
@@ -107,9 +120,6 @@ def from_arrow(column: Any) -> NDArray[Any]:
 
 
 def _from_arrow(table: Any) -> Source:
-    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
-    if twice:
-        raise InputError(f"two columns of one name: {twice[0]!r}")
     return Source({name: from_arrow(table.column(name)) for name in table.column_names})
 
 
@@ -117,12 +127,57 @@ def _csv(path: Path) -> Source:
     import pyarrow as pa
     from pyarrow import csv
 
+    with path.open("rb") as file:
+        if not _is_utf8(file.readline(LONGEST_HEADER)):
+            raise InputError(f"data {str(path)!r}: the header is not UTF-8 text: save the file as UTF-8")
     whole = min(path.stat().st_size + 1, 2**31 - 1)  # a column's type is taken from the first block
-    table = csv.read_csv(path, read_options=csv.ReadOptions(block_size=whole))
+    try:
+        table = csv.read_csv(path, read_options=csv.ReadOptions(block_size=whole))
+    except pa.ArrowInvalid as exc:
+        raise InputError(f"data {str(path)!r}: {_where(path) or exc}") from exc
     for field in table.schema:
         if pa.types.is_binary(field.type):  # what pyarrow makes of text that it cannot decode
-            raise InputError(f"data {str(path)!r}: column {field.name!r} is not UTF-8 text: save the file as UTF-8")
+            row = next(i for i, cell in enumerate(table.column(field.name).to_pylist()) if not _is_utf8(cell))
+            raise InputError(
+                f"data {str(path)!r}: row {row}, feature {field.name!r}: not UTF-8 text: save the file as UTF-8"
+            )
+    _refuse_twins(table.column_names)
     return _from_arrow(table)
+
+
+def _where(path: Path) -> str | None:
+    """The first row that has another number of cells than the header, in words; None: it is something else.
+
+    pyarrow counts rows from the header as 1, and knows their numbers only where it reads with one thread.
+    """
+    from pyarrow import csv
+
+    odd: list[tuple[int, int, int]] = []
+
+    def on_odd(row: Any) -> Literal["skip"]:
+        odd.append((row.number - 2, row.actual_columns, row.expected_columns))
+        return "skip"
+
+    with suppress(ValueError):
+        csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(use_threads=False),
+            parse_options=csv.ParseOptions(invalid_row_handler=on_odd),
+        )
+    return f"row {odd[0][0]}: {odd[0][1]} cells, where the header has {odd[0][2]}" if odd else None
+
+
+def _is_utf8(cell: bytes | None) -> bool:
+    try:
+        return cell is None or cell.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two columns of one name: {twice!r}")
 
 
 def parquet_files(top: Path) -> tuple[Path, ...]:
@@ -143,8 +198,44 @@ def _parquet(path: Path) -> Source:
     files = [str(file) for file in parquet_files(path)]
     base = path if path.is_dir() else path.parent
     keyed = dataset.partitioning(flavor="hive")
-    read = dataset.dataset(files, format="parquet", partitioning=keyed, partition_base_dir=str(base))
-    return _from_arrow(read.to_table())
+    try:
+        found = dataset.dataset(files, format="parquet", partitioning=keyed, partition_base_dir=str(base))
+        return _from_arrow(found.to_table())
+    except ValueError:
+        _refuse_unlike(parquet_files(path), path)  # which says more than pyarrow does
+        raise
+
+
+def _refuse_unlike(files: Sequence[Path], top: Path) -> None:
+    """Refuse, by their footers, files whose columns are not those of the first."""
+    from pyarrow import parquet
+
+    first = None
+    for file in files:
+        where = f"data {str(top)!r}" + (f", {file.relative_to(top)}" if file != top else "")
+        try:
+            schema = parquet.read_schema(file).remove_metadata()
+        except (OSError, ValueError) as exc:  # pyarrow's errors are among these
+            raise InputError(f"{where}: {exc}") from exc
+        first = schema if first is None else first
+        refuse_unlike(where, first, schema)
+
+
+def refuse_unlike(where: str, first: Any, schema: Any) -> None:
+    """Refuse an Arrow schema with two columns of one name, or with other columns than the first file's.
+
+    Raises:
+        InputError: it names the column, and both types.
+    """
+    known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: two columns of one name: {twice!r}")
+    odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
+    if odd is not None:
+        raise InputError(
+            f"{where}: column {odd!r} is {here.get(odd, 'missing')}, in the first file {known.get(odd, 'missing')}"
+        )
 
 
 def _npy(path: Path) -> Source:
@@ -175,29 +266,6 @@ def from_array(x: NDArray[Any]) -> Source:
             f"array of shape {x.shape} and type {x.dtype}: expected (N, D) numbers or (N, H, W[, C]) uint8"
         )
     return Source({f"x{d}": x[:, d] for d in range(x.shape[1])})
-
-
-def _pictures(folder: Path) -> NDArray[np.uint8]:
-    """Every picture below the folder, in order of their names: grey where all are, else RGB."""
-    from PIL import Image, UnidentifiedImageError
-
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
-    if not paths:
-        raise InputError(f"data {str(folder)!r}: no {', '.join(PICTURES)} files below this folder")
-    pictures = []
-    for path in paths:
-        try:
-            with Image.open(path, formats=["PNG", "JPEG"]) as picture:
-                pictures.append(np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB")))
-        except (UnidentifiedImageError, OSError) as exc:
-            raise InputError(f"{path}: not a picture: {exc}") from exc
-        if pictures[-1].shape[:2] != pictures[0].shape[:2]:
-            a, b = pictures[-1].shape, pictures[0].shape
-            raise InputError(f"{path}: {a[0]} x {a[1]} pixels, where {paths[0].name} has {b[0]} x {b[1]}")
-    colour = any(p.ndim == 3 for p in pictures)
-    stacked = [np.repeat(p[..., None], 3, axis=-1) if colour and p.ndim == 2 else p for p in pictures]
-    x = np.stack(stacked)
-    return x if colour else x[..., None]
 
 
 _READERS: dict[str, Callable[[Path], Source]] = {

@@ -45,7 +45,7 @@ class Step:
         self._mean = self.flat.weights.data.clone() if settings.ema else None
         self._compute: Callable[[Seen, Tensor, float], tuple[Tensor, Tensor]] = self._forward_and_move
         if settings.cuda_graphs:
-            _check_graphs(device, world)
+            check_graphs(device, world)
             self._compute = Graphed(self._forward_and_move, self._undo)
 
     def __call__(self, batch: Seen, eps: Tensor, beta: float, rate: float, number: int) -> tuple[Tensor, Tensor]:
@@ -155,7 +155,12 @@ class Step:
             self._mean.copy_(weights)
 
 
-def _check_graphs(device: torch.device, world: World) -> None:
+def check_graphs(device: torch.device, world: World) -> None:
+    """Refuse to record a step where it cannot be.
+
+    Raises:
+        ConfigError: no CUDA device, or several ranks.
+    """
     if device.type != "cuda" or world.size > 1:
         where = f"{world.size} ranks" if world.size > 1 else f"device {device}"
         raise ConfigError(f"training.cuda_graphs: needs one CUDA device, not {where}")

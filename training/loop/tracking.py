@@ -184,13 +184,21 @@ def warnings_of(look: Look, objective: Objective, beta: float, *, aggregate: boo
         )
     count = len(look.kl_by_latent)
     if look.active_units < 0.5 * count:
-        cures = ["a longer objective.warmup", "objective.schedule = 'cyclical'"]
-        cures += [] if aggregate or objective.name == "iwae" else ["objective.free_bits = 0.1"]
+        cures = ", ".join([*_cures(objective, aggregate=aggregate), "more training.steps"])
         found.append(
-            f"posterior collapse: the decoder uses {look.active_units:g} of {count} latent dimensions; try "
-            f"{', '.join(cures)}, or a smaller network.latent_dim for the same ELBO"
+            f"posterior collapse: the decoder uses {look.active_units:g} of {count} latent dimensions; try {cures}, or "
+            "a smaller network.latent_dim for the same ELBO"
         )
     return found
+
+
+def _cures(objective: Objective, *, aggregate: bool) -> list[str]:
+    """What lets codes be learned before they cost, and has not been tried."""
+    if objective.name == "iwae":
+        return ["objective.name = 'elbo', which can warm up"]
+    cures = ["a longer objective.warmup"] if objective.schedule != "constant" else ["objective.schedule = 'linear'"]
+    cures += ["objective.schedule = 'cyclical'"] if objective.schedule != "cyclical" else []
+    return cures + (["objective.free_bits = 0.1"] if not (aggregate or objective.free_bits) else [])
 
 
 def most_rows(evaluate_every: int, batch_size: int) -> int:

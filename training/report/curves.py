@@ -33,9 +33,14 @@ def summary(history: History, config: Config) -> str:
     why = "stopped early" if history.stopped_early else "ran to the last step"
     return (
         f"The weights of step {best.step:,} of {last.step:,} were kept ({why}). Means over the validation rows there: "
-        f"objective {number(best.objective, 6)} nats at beta = {config.objective.beta:g}, ELBO {number(best.elbo, 6)}, "
+        f"objective {number(best.objective, 6)} nats{_at_beta(config)}, ELBO {number(best.elbo, 6)}, "
         f"log evidence {number(best.log_evidence, 6)}, KL {number(best.kl, 4)}."
     )
+
+
+def _at_beta(config: Config) -> str:
+    """The final beta, where the objective has one."""
+    return f" at beta = {config.objective.beta:g}" if config.objective.name == "elbo" else ""
 
 
 def objective(looks: Sequence[Look], best: Look, config: Config) -> Figure:
@@ -44,7 +49,7 @@ def objective(looks: Sequence[Look], best: Look, config: Config) -> Figure:
     same = all(look.objective == -look.elbo for look in looks)
     lines = [("s5", "training objective, beta of the step", [look.train_objective for look in looks])]
     if not same:
-        lines.append(("s1", f"validation objective, beta = {config.objective.beta:g}", [k.objective for k in looks]))
+        lines.append(("s1", f"validation objective{_at_beta(config)}", [k.objective for k in looks]))
     label = "validation objective, \u2212ELBO (beta = 1)" if same else "validation \u2212ELBO (beta = 1)"
     lines.append(("s1" if same else "s2 dash", label, [-look.elbo for look in looks]))
     lines.append(("s3 dotted", "validation \u2212log evidence", [-look.log_evidence for look in looks]))

@@ -22,9 +22,10 @@ STYLES = ("s1", "s2", "s3", "s4 dash", "s1 dash")
 
 def section(facts: Facts) -> Section:
     """What the codes are like, and what each of them does."""
+    of_all = "" if facts.active.size == facts.manifest.latent_dim else " of all members together"
     text = [
-        f"{int(facts.active.sum())} of {facts.active.size} latent dimensions are active: their posterior mean varies "
-        f"over test rows, Var[mu_j] > {ACTIVE:g}."
+        f"{int(facts.active.sum())} of {facts.active.size} latent dimensions{of_all} are active: their posterior mean "
+        f"varies over test rows, Var[mu_j] > {ACTIVE:g}."
     ]
     if not facts.active.all():
         text.append("The others hold nothing of x, and their posterior is about the prior.")
@@ -79,13 +80,13 @@ def spectrum(facts: Facts) -> Figure:
     latent_dim = facts.manifest.latent_dim
     names = [str(j % latent_dim) if len(kl) == latent_dim else f"{j // latent_dim}:{j % latent_dim}" for j in order]
     chart.names(names if len(names) <= 24 else [n if i % 4 == 0 else "" for i, n in enumerate(names)])
-    of = "member:dimension, " if len(kl) > latent_dim else ""
+    by = "member:dimension" if len(kl) > latent_dim else "dimension"
     more = f" The {MOST_BARS} largest of {len(kl)}." if len(kl) > MOST_BARS else ""
     return Figure(
         "KL spectrum",
         chart.svg("KL of each latent dimension, largest first"),
         (("f1", "active"), ("f5", "not active")),
-        f"KL(q(z_j|x) || N(0, 1)) by {of}dimension, mean over test rows.{more}",
+        f"KL(q(z_j|x) || N(0, 1)) by {by}, mean over test rows.{more}",
     )
 
 

@@ -24,7 +24,7 @@ def sections(facts: Facts) -> list[Section]:
     training = curves.section(run.history, run.config, changing)
     return [
         Section("figures", "Figures", (words.scores(manifest),), tables=(words.figures(manifest),)),
-        rows.scores(facts.scores, facts.threshold),
+        rows.scores(facts.scores, facts.threshold, aggregate=manifest.prior.name == "aggregate"),
         Section(training.anchor, training.title, (sentence_of(manifest), *training.text), training.figures),
         latent.section(facts),
         fit.section(facts),

@@ -23,8 +23,11 @@ STRIP = 62  # height of a part's histogram
 COLOURS = {"train": "f5", "validation": "f3", "calibration": "f4", "test": "f1", "anomalies": "f2"}
 
 
-def scores(parts: dict[str, Floats], threshold: float | None) -> Section:
-    """Histogram of the scores of each part on one scale, and the threshold where there is one."""
+def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool = False) -> Section:
+    """Histogram of the scores of each part on one scale, and the threshold where there is one.
+
+    aggregate: training rows are components of the prior, their own codes included.
+    """
     keys: list[tuple[str, str]] = []
     if threshold is not None:
         keys.append(("line s6 dash", f"threshold {number(threshold)}: odder ones have a p-value of at most {ALPHA}"))
@@ -35,10 +38,13 @@ def scores(parts: dict[str, Floats], threshold: float | None) -> Section:
         "Share of rows by score = \u2212ELBO, nats; higher is odder. Parts of many rows are sampled.",
         kind="broad",
     )
-    text = (
-        "Training rows that score lower than rows never trained on are a sign of overfitting; calibration and test "
-        "rows should look alike."
+    of_training = (
+        "Codes of training rows are what the prior is made of, so that their KL, and with it their score, is lower "
+        "than that of rows never trained on, overfitted or not"
+        if aggregate
+        else "Training rows that score lower than rows never trained on are a sign of overfitting"
     )
+    text = f"{of_training}; calibration and test rows should look alike."
     return Section("scores", "Scores", (text,), (figure,))
 
 

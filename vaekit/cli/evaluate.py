@@ -38,9 +38,12 @@ def evaluate(
 ) -> None:
     """Measure a model on rows: ELBO, log evidence by K, bits per dimension, active units; AUROC where labels tell."""
     from vaekit.cli.progress import bar
+    from vaekit.errors import InputError
     from vaekit.runtime import Model
     from vaekit.scoring import COUNTS, evaluate_file, locate
 
+    if anomaly and label is None:
+        raise InputError("--anomaly says which labels mean anomaly: give --label too")
     if out is not None:
         _make(out)
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:

@@ -37,8 +37,9 @@ def explain_loss(
     ] = None,
     kl_weight: Annotated[float | None, typer.Option(help=f"of the KL; {_OWN}1")] = None,
     warmed_up: Annotated[
-        float, typer.Option(help="share of a linear KL warm-up that training got through: the weight ends there")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="share of a linear KL warm-up that training got through: the weight ends there; default: 1"),
+    ] = None,
     over_rows: Annotated[Reduction | None, typer.Option(help=f"the error over a batch's rows; {_OWN}mean")] = None,
     kl_over_rows: Annotated[Reduction | None, typer.Option(help=f"the KL over a batch's rows; {_OWN}mean")] = None,
     dim: Annotated[int | None, typer.Option(help="D, data dimensions: H W C for pictures")] = None,
@@ -53,6 +54,7 @@ def explain_loss(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
 ) -> None:
     """Say what a VAE loss written elsewhere equals here: sigma, beta, the factor between the gradients, constants."""
+    from vaekit.errors import InputError
     from vaekit.losses import CONVENTIONS, explain, losses_of
 
     given = _given(
@@ -61,10 +63,15 @@ def explain_loss(
         units=units, std=std, grey=grey,
     )  # fmt: skip
     console = Console(highlight=False)
+    if name is None and not given and warmed_up is not None:
+        raise InputError("--warmed-up is a share of a KL weight: name a loss, or say its --error and --kl-weight")
     if name is None and not given:
         _list(console, CONVENTIONS, as_json)
         return
-    found = {variant: explain(loss) for variant, loss in losses_of(name, given, warmed_up).items()}
+    found = {
+        variant: explain(loss)
+        for variant, loss in losses_of(name, given, 1.0 if warmed_up is None else warmed_up).items()
+    }
     convention = None if name is None else CONVENTIONS[name]
     if as_json:
         typer.echo(json.dumps(_tree(name, convention, found), indent=2))

@@ -110,11 +110,14 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
         TextColumn("{task.fields[elbo]}"),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task(f"training {config.name}", total=config.training.steps, elbo="", start=False)
+        task = progress.add_task(
+            f"training {config.name}", total=config.training.steps, elbo="", start=False, visible=False
+        )
 
         def on_step(step: int) -> None:
             if not progress.tasks[0].started:
                 progress.start_task(task)
+                progress.update(task, visible=True)
             if step % SHOWN_EVERY == 0 or step == config.training.steps:
                 progress.update(task, completed=step)
 

@@ -97,8 +97,10 @@ def _instead(loss: ForeignLoss) -> str | None:
     _, b = loss.per_row
     if loss.error == "bce" and loss.grey:
         ours: tuple[Setting, ...] = (("name", "continuous_bernoulli"),)
-    elif loss.is_squared or b == 0:
+    elif loss.is_squared:
         ours = (("name", "gaussian"), ("scale", "network"))
+    elif b == 0:
+        ours = loss.ours or (("name", "bernoulli"),)
     else:
         return None
     return lines((*(("likelihood", setting) for setting in ours), *_objective(1.0)))

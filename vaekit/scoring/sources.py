@@ -37,4 +37,5 @@ def open_source(path: Path, spec: VectorSpec | ImageSpec, batch_rows: int) -> So
             return NpySource(path, spec, batch_rows)
         if ending == ".csv":
             return CsvSource(path, batch_rows)
-    raise InputError(f"{path}: expected .csv, .parquet, .npy, or a folder of .parquet files")
+    hint = "; of an .npz, save the rows alone by numpy.save" if ending == ".npz" else ""
+    raise InputError(f"{path}: expected .csv, .parquet, .npy, or a folder of .parquet files{hint}")

@@ -1,0 +1,183 @@
+"""What is wrong with a file is said by file, row and column, before anything is trained on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from training.data.infer import infer
+from training.data.load import load
+from training.data.sources import read
+from training.sections import Data
+from vaekit.errors import InputError
+
+N = 40
+
+
+def csv(path: Path, *lines: str, encoding: str = "utf-8") -> str:
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode(encoding))
+    return str(path)
+
+
+def numbers(bad: str, at: int, n: int = N) -> list[str]:
+    return ["a,b", *(f"{i},{bad if i == at else i / 7}" for i in range(n))]
+
+
+@pytest.mark.parametrize("bad", ["oops", "?", "12%", "1.500,2", " "], ids=repr)
+def test_a_bad_cell_among_numbers_is_named_and_makes_no_category(tmp_path: Path, bad: str) -> None:
+    quoted = f'"{bad}"' if "," in bad else bad
+    path = csv(tmp_path / "rows.csv", *numbers(quoted, at=17))
+    with pytest.raises(InputError, match=rf"row 17, feature 'b': not a number: {re.escape(repr(bad))}; 39 of the") as e:
+        infer(path)
+    assert f"data {path!r}" in str(e.value)
+    assert "--set data.kinds.b=category" in str(e.value)
+
+
+def test_a_column_said_to_be_of_levels_may_have_numbers_among_them(tmp_path: Path) -> None:
+    path = csv(tmp_path / "rows.csv", "a,b", *(f"{i},{'4+' if i % 4 == 3 else i % 4}" for i in range(N)))
+    with pytest.raises(InputError, match=r"not a number: '4\+'"):
+        infer(path)
+    tree, _ = infer(path, {"data": {"kinds": {"b": "category"}}})
+    assert tree["likelihood"] == {"name": "mixed"}
+
+
+def test_text_of_numbers_alone_is_of_levels(tmp_path: Path) -> None:
+    table = pa.table({"code": [f"{i % 5:03}" for i in range(N)], "x": np.arange(N) / 7})
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    tree, _ = infer(str(tmp_path / "rows.parquet"))
+    assert tree["likelihood"] == {"name": "mixed"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["a;b", *(f"{i};{i}" for i in range(N))], "one column, 'a;b': is ';' between its cells?"),
+        (["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))], "no header? The names of the columns are numbers: 1.5, 2.5"),
+    ],
+)
+def test_what_looks_wrong_with_a_header_is_remarked(tmp_path: Path, lines: list[str], said: str) -> None:
+    _, remarks = infer(csv(tmp_path / "rows.csv", *lines))
+    assert any(remark.startswith(said) for remark in remarks)
+
+
+def _parts(folder: Path, **second: pa.Array) -> None:
+    folder.mkdir()
+    parquet.write_table(pa.table({"a": [1.0, 2.0], "b": [1.0, 2.0]}), folder / "one.parquet")
+    parquet.write_table(pa.table({"a": [1.0, 2.0], **second}), folder / "two.parquet")
+
+
+def _twins(path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["a", "a"])
+    parquet.write_table(table, path)
+
+
+FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "ragged.csv": (lambda p: csv(p, "a,b", "1,2", "3,4,5", "6,7"), "row 1: 3 cells, where the header has 2"),
+    "short.csv": (lambda p: csv(p, "a,b", "1,2", "3,4", "6"), "row 2: 1 cells, where the header has 2"),
+    "latin.csv": (
+        lambda p: csv(p, "a,b", "1,x", "2,é", encoding="latin-1"),
+        "row 1, feature 'b': not UTF-8 text: save the file as UTF-8",
+    ),
+    "header.csv": (lambda p: csv(p, "a,é", "1,x", encoding="latin-1"), "the header is not UTF-8 text"),
+    "wide.csv": (lambda p: csv(p, "a,b", "1,2", encoding="utf-16"), "the header is not UTF-8 text"),
+    "twins.csv": (lambda p: csv(p, "a,a", "1,2"), "two columns of one name: 'a'"),
+    "twins.parquet": (_twins, "two columns of one name: 'a'"),
+    "cube.npy": (lambda p: np.save(p, np.zeros((5, 8, 8))), "array of shape (5, 8, 8) and type float64"),
+    "types": (
+        lambda p: _parts(p, b=pa.array(["q", "r"])),
+        "two.parquet: column 'b' is string, in the first file double",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_cannot_be_read_is_named_with_the_place(name: str, tmp_path: Path) -> None:
+    make, said = FILES[name]
+    make(tmp_path / name)
+    with pytest.raises(InputError) as caught:
+        read(str(tmp_path / name))
+    assert str(caught.value).startswith(f"data '{tmp_path / name}'")
+    assert said in str(caught.value)
+
+
+def test_parts_of_whole_and_of_other_numbers_are_one_table(tmp_path: Path) -> None:
+    _parts(tmp_path / "parts", b=pa.array([3, 4]))
+    assert read(str(tmp_path / "parts")).columns["b"].tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def picture(folder: Path, mode: str, array: np.ndarray) -> str:
+    folder.mkdir()
+    Image.fromarray(array).save(folder / "one.png")
+    with Image.open(folder / "one.png") as saved:
+        assert saved.mode == mode
+    return str(folder)
+
+
+RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+OPAQUE, GLASS = np.full((8, 8), 255, dtype=np.uint8), np.full((8, 8), 254, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "array", "said"),
+    [
+        ("I;16", RAMP.astype(np.uint16) * 256, "more than 8 bits a channel"),
+        ("LA", np.stack([RAMP, GLASS], axis=-1), "parts of it are transparent"),
+        ("RGBA", np.stack([RAMP, RAMP, RAMP, GLASS], axis=-1), "parts of it are transparent"),
+    ],
+)
+def test_a_picture_that_would_lose_something_is_refused(
+    tmp_path: Path, mode: str, array: np.ndarray, said: str
+) -> None:
+    with pytest.raises(InputError, match=rf"one\.png: {said}"):
+        read(picture(tmp_path / "p", mode, array))
+
+
+def test_an_opaque_channel_of_transparency_is_nothing_to_lose(tmp_path: Path) -> None:
+    grey = read(picture(tmp_path / "grey", "LA", np.stack([RAMP, OPAQUE], axis=-1))).pictures
+    colour = read(picture(tmp_path / "colour", "RGBA", np.stack([RAMP, RAMP, RAMP, OPAQUE], axis=-1))).pictures
+    assert grey is not None
+    assert colour is not None
+    np.testing.assert_array_equal(grey, RAMP[None, ..., None])
+    np.testing.assert_array_equal(colour, np.repeat(RAMP[None, ..., None], 3, axis=-1))
+
+
+def timed(tmp_path: Path, times: list[str]) -> str:
+    return csv(tmp_path / "rows.csv", "when,x", *(f"{time},{i}" for i, time in enumerate(times)))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2024-03-14", "2023-10-01", "2024-01-02"],
+        ["2024-03-14T10:00:00+02:00", "2024-03-14T08:30:00+01:00", "2024-03-14T07:59:00Z"],
+        ["20240314T1000", "2024-03-14T09:59", "2024-W11-4T09:59:30"],
+        ["3", "1", "2"],
+    ],
+    ids=str,
+)
+def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> None:
+    rows = load(Data(source=timed(tmp_path, times), split="time:when"))
+    assert rows.split_key is not None
+    assert np.argsort(rows.split_key).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (["2024-01-01", "10/03/2023"], "row 1, feature 'when': '10/03/2023': not a number or ISO 8601"),
+        (["March", "April"], "row 0, feature 'when': 'March': not a number or ISO 8601"),
+        (["2024-01-01T00:00x", "2024-01-01T00:00Z"], "row 0, feature 'when'"),
+        (["2024-01-01T00:00x".rstrip("x") + ":00.5", "2024-01-01T00:00:00+01:00"], "row 1, feature 'when': .* a zone"),
+    ],
+    ids=str,
+)
+def test_text_that_is_no_time_is_no_order_in_time(tmp_path: Path, times: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load(Data(source=timed(tmp_path, times), split="time:when"))

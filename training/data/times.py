@@ -1,0 +1,50 @@
+"""A column as points in time. Knows its cells; not what the order is for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+
+
+def in_time(where: str, name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """What a column without empty cells is sorted by, (n,): numbers and dates as they are, ISO 8601 text as seconds.
+
+    Other text has an order of letters, in which 03/01/2024 comes before 10/01/2023.
+
+    Raises:
+        InputError: a cell that is no point in time, or times of which only some have a zone; source, row, feature and
+            value are named.
+    """
+    if values.dtype.kind in "biufMm":
+        return values
+    times = [_time(cell) for cell in values.tolist()]
+    zoned = [isinstance(time, datetime) and time.tzinfo is not None for time in times]
+    for row, (cell, time) in enumerate(zip(values.tolist(), times, strict=True)):
+        if time is None or isinstance(time, float) != isinstance(times[0], float):
+            what = "not a number or ISO 8601 (2024-03-14, 2024-03-14T09:30:00+01:00), by which rows are put in order"
+        elif zoned[row] != zoned[0]:
+            what = f"{'a' if zoned[row] else 'no'} zone, unlike row 0"
+        else:
+            continue
+        raise InputError(f"{where}: row {row}, feature {name!r}: {cell!r}: {what}")
+    return np.array([time if isinstance(time, float) else _seconds(time) for time in times], dtype=np.float64)
+
+
+def _time(cell: Any) -> datetime | float | None:
+    if not isinstance(cell, str):
+        return float(cell)
+    try:
+        return datetime.fromisoformat(cell)
+    except ValueError:
+        return None
+
+
+def _seconds(time: datetime | None) -> float:
+    """Since 1970, as if a time without a zone were in UTC: within one column that keeps the order."""
+    assert time is not None
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
