@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import Job, Operation
+from service.jobs import Job, Operation
 from service.limits import Limits
 from service.requests import Parsed
 from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
@@ -35,13 +35,23 @@ class Answer:
     spec: VectorSpec | ImageSpec
 
 
-def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits) -> Job:
+def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits, max_batch_rows: int) -> Job:
     """The job of a request, refused here where the model or the limits do not admit it.
+
+    Args:
+        operation, model, parsed: what was asked of which model.
+        limits: what one request may ask for.
+        max_batch_rows: rows of one batch on the device.
 
     Raises:
         InputError: what the model does not take or offer.
         TooLarge: more than one request may ask for.
     """
+    job = _job(operation, model, parsed, limits)
+    return replace(job, most=min(max_batch_rows, model.rows_at_once(job.num_samples)))
+
+
+def _job(operation: Operation, model: Model, parsed: Parsed, limits: Limits) -> Job:
     options = parsed.options
     if isinstance(options, SampleOptions):
         return _sample_job(model, options, limits)

@@ -67,7 +67,7 @@ def make_api(settings: Settings, log: Log) -> Api:
         max_old_versions=settings.max_old_versions,
         log=log,
     )
-    engine = Engine(max_queue=settings.max_queue, answer_seconds=settings.answer_seconds, report=metrics.ran)
+    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics.ran)
     intake = Intake(
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
@@ -75,7 +75,19 @@ def make_api(settings: Settings, log: Log) -> Api:
     )
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     desk = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
-    api = Api(registry, engine, intake, limits, metrics, lifecycle, desk, settings.alpha, settings.answer_seconds)
+    api = Api(
+        registry,
+        engine,
+        intake,
+        limits,
+        metrics,
+        lifecycle,
+        desk,
+        alpha=settings.alpha,
+        answer_seconds=settings.answer_seconds,
+        queue_timeout=settings.queue_timeout,
+        max_batch_rows=settings.max_batch_rows,
+    )
     metrics.watch(engine, registry, ready=lambda: api.unready() is None)
     return api
 

@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 
 from service import jsoncodec, npycodec
 from service.answers import Answer
-from service.engine import Operation
 from service.errors import MediaType, NotAcceptable
+from service.jobs import Operation
 from service.requests import Parsed, Target
 from vaekit.client.wire import JSON_TYPE, NPY_TYPE
 

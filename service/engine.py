@@ -1,133 +1,136 @@
-"""Runs jobs on the device, one at a time, behind a bounded queue. Knows arrays and time, not HTTP."""
+"""Runs batches on the device, one at a time, in a thread of its own. Knows jobs, futures and time, not HTTP.
+
+The thread itself asks for the next batch the moment it is free, so that the device never waits for the event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, Literal
+from time import monotonic, perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
-from service.errors import DeadlineExceeded, Overloaded
-from vaekit.runtime import Model
+from service import jobs
+from service.batcher import Batch, Batcher, Ticket
+from service.errors import DeadlineExceeded
+from service.jobs import Job
 from vaekit.runtime.results import Rows
 
-Operation = Literal["encode", "decode", "sample", "elbo"]
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One request as the device sees it; whatever joins jobs into one call needs no more than this."""
-
-    model: Model
-    operation: Operation
-    n: int  # rows of the answer
-    rows: NDArray[Any] | None = None  # x (N, ...) of encode and elbo, z (N, Z) of decode, None of sample
-    num_samples: int = 1  # K of elbo
-    seed: int | None = None  # of sample always; of elbo where the draws are the request's own
-    features: bool = False
-    temperature: float = 1.0
-    observe: bool = False
-    members: NDArray[np.int64] | None = None  # (N,) of decode, where the model has members
-
-    def run(self) -> Rows:
-        """The answer of the model, computed in the calling thread."""
-        if self.operation == "encode":
-            return self.model.encode(self.rows)
-        if self.operation == "sample":
-            assert self.seed is not None
-            return self.model.sample(self.n, seed=self.seed, temperature=self.temperature, observe=self.observe)
-        assert self.rows is not None
-        if self.operation == "decode":
-            return self.model.decode(self.rows, self.members)
-        return self.model.elbo(self.rows, num_samples=self.num_samples, seed=self.seed, features=self.features)
-
-
-Report = Callable[[Job, float], None]  # a job that ran, and its seconds on the device
+Outcome = Rows | BaseException
+Report = Callable[[Batch[Job, Rows], float], None]  # a batch that ran, and its seconds on the device
 
 
 class Engine:
-    """One executor thread for one device. Jobs wait in the order they came; what nobody waits for is not run."""
+    """One thread for one device, behind a batcher. What nobody waits for is not run."""
 
-    def __init__(self, *, max_queue: int, answer_seconds: float, report: Report | None = None) -> None:
-        self._max_queue = max_queue
-        self._seconds = answer_seconds
+    def __init__(self, *, max_queue_rows: int, report: Report | None = None) -> None:
+        self._batcher: Batcher[Job, Rows] = Batcher(max_queue_rows=max_queue_rows)
+        self._changed = threading.Condition()  # around the batcher, and told of whatever comes into it
         self._report = report
-        self._queue: dict[asyncio.Future[Rows], Job] = {}  # in order of arrival; leaving is O(1)
-        self._arrived = asyncio.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="device")
-        self._loop: asyncio.Task[None] | None = None
+        self._futures: dict[Ticket[Job, Rows], asyncio.Future[Rows]] = {}  # the event loop's alone
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     @property
     def depth(self) -> int:
-        """Jobs that wait, the one on the device not counted."""
-        return len(self._queue)
+        """Jobs that wait, those on the device not counted."""
+        return self._batcher.waiting
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait."""
+        return self._batcher.rows
 
     def start(self) -> None:
-        self._loop = asyncio.create_task(self._serve(), name="engine")
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._serve, args=(loop,), name="device", daemon=True)
+        self._thread.start()
 
     async def close(self) -> None:
-        """Stop; jobs that still wait are dropped, the one on the device runs to its end."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-        for future in self._queue:
+        """Stop; jobs that still wait are dropped, the batch on the device runs to its end."""
+        with self._changed:
+            self._is_closed = True
+            self._batcher.drain()
+            self._changed.notify()
+        for future in self._futures.values():
             future.cancel()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        await asyncio.sleep(0)  # the waiters hear of it
 
     def check_room(self) -> None:
         """Refuse before any work is done on a request.
 
         Raises:
-            Overloaded: the queue is full.
+            Overloaded: too many rows wait.
         """
-        if self.depth >= self._max_queue:
-            raise Overloaded(f"{self.depth} jobs wait for the device, the most there may be")
+        self._batcher.check_room()
 
-    async def submit(self, job: Job) -> Rows:
-        """The job's answer. Cancelling the call takes the job out of the queue.
+    async def submit(self, job: Job, deadline: float = float("inf")) -> Rows:
+        """The job's answer. Cancelling the call takes what is left of the job out of the queue.
+
+        Args:
+            job: what to run.
+            deadline: by time.monotonic, when it need not be begun any more.
 
         Raises:
-            Overloaded: the queue is full.
-            DeadlineExceeded: no answer in time.
+            Overloaded: too many rows wait.
+            DeadlineExceeded: it was still waiting at its deadline.
             VaeError: what the model says to the job.
         """
-        self.check_room()
         future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-        self._queue[future] = job
-        self._arrived.set()
+        with self._changed:
+            ticket = self._batcher.put(job, deadline)
+            self._changed.notify()
+        self._futures[ticket] = future
         try:
-            async with asyncio.timeout(self._seconds):
-                return await future
-        except TimeoutError:
-            raise DeadlineExceeded(f"no answer within {self._seconds:g} s") from None
+            return await future
         finally:
-            self._queue.pop(future, None)
+            del self._futures[ticket]
+            with self._changed:
+                self._batcher.withdraw(ticket)
 
-    async def _serve(self) -> None:
-        while True:
-            await self._arrived.wait()
-            while self._queue:
-                future = next(iter(self._queue))
-                await self._answer(future, self._queue.pop(future))
-            self._arrived.clear()
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The thread."""
+        while (batch := self._next(loop)) is not None:
+            start = perf_counter()
+            outcomes = self._run(batch)
+            if self._report is not None:
+                self._report(batch, perf_counter() - start)
+            self._tell(loop, outcomes)
 
-    async def _answer(self, future: asyncio.Future[Rows], job: Job) -> None:
-        start = perf_counter()
+    def _next(self, loop: asyncio.AbstractEventLoop) -> Batch[Job, Rows] | None:
+        """Wait for a batch; None once the engine is closed."""
+        with self._changed:
+            while not self._is_closed:
+                batch = self._batcher.next(monotonic())
+                late = DeadlineExceeded("its deadline passed while it waited for the device")
+                self._tell(loop, [(ticket, late) for ticket in self._batcher.expired()])
+                if batch is not None:
+                    return batch
+                self._changed.wait()
+        return None
+
+    def _run(self, batch: Batch[Job, Rows]) -> list[tuple[Ticket[Job, Rows], Outcome]]:
+        """The tickets that are answered by it, or by its failure."""
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._executor, job.run)
-        except asyncio.CancelledError:  # the engine is closing
-            future.cancel()
-            raise
-        except Exception as exc:  # noqa: BLE001 - whatever it was, the waiter must hear of it
-            if not future.done():
-                future.set_exception(exc)
-            return
-        if self._report is not None:
-            self._report(job, perf_counter() - start)
-        if not future.done():
-            future.set_result(answer)
+            answers = jobs.run([(piece.ticket.job, piece.start, piece.stop) for piece in batch.pieces])
+        except Exception as exc:  # noqa: BLE001 - whatever it was, the waiters must hear of it
+            with self._changed:
+                return [(ticket, exc) for ticket in self._batcher.fail(batch)]
+        with self._changed:
+            whole = self._batcher.answer(batch, answers)
+        return [(ticket, jobs.joined([ticket.parts[start] for start in sorted(ticket.parts)])) for ticket in whole]
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: list[tuple[Ticket[Job, Rows], Outcome]]) -> None:
+        if outcomes and not loop.is_closed():
+            loop.call_soon_threadsafe(self._deliver, outcomes)
+
+    def _deliver(self, outcomes: list[tuple[Ticket[Job, Rows], Outcome]]) -> None:
+        """In the event loop: an answer for each waiter that is still there."""
+        for ticket, outcome in outcomes:
+            future = self._futures.get(ticket)
+            if future is None or future.done():
+                continue
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

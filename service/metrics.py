@@ -9,10 +9,14 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from service.engine import Engine, Job
+from service.batcher import Batch
+from service.engine import Engine
+from service.jobs import Job
 from service.registry import Registry
+from vaekit.runtime.results import Rows
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
@@ -33,21 +37,33 @@ class Metrics:
         )
         self.in_flight = Gauge("vae_http_requests_in_flight", "Requests being answered.", registry=self._registry)
         self.rows = Counter(
-            "vae_rows", "Rows, codes or samples answered.", ["operation", "model", "version"], registry=self._registry
+            "vae_rows",
+            "Rows, codes or samples that the device was given.",
+            ["operation", "model", "version"],
+            registry=self._registry,
         )
-        self.device_seconds = Histogram(
-            "vae_job_duration_seconds",
-            "Time of one job on the device.",
+        self.batch_seconds = Histogram(
+            "vae_batch_duration_seconds",
+            "Time of one batch on the device.",
             ["operation", "model"],
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self.batch_rows = Histogram(
+            "vae_batch_rows",
+            "Rows of one batch on the device.",
+            ["operation", "model"],
+            buckets=_ROWS,
+            registry=self._registry,
+        )
 
-    def ran(self, job: Job, seconds: float) -> None:
-        """A job that the engine finished."""
+    def ran(self, batch: Batch[Job, Rows], seconds: float) -> None:
+        """A batch that the engine ran; in the engine's thread."""
+        job = batch.pieces[0].ticket.job
         name, version = job.model.manifest.name, str(job.model.manifest.version)
-        self.rows.labels(job.operation, name, version).inc(job.n)
-        self.device_seconds.labels(job.operation, name).observe(seconds)
+        self.rows.labels(job.operation, name, version).inc(batch.n)
+        self.batch_seconds.labels(job.operation, name).observe(seconds)
+        self.batch_rows.labels(job.operation, name).observe(batch.n)
 
     def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
         """Read these at each scrape, instead of keeping a second account of them."""
@@ -79,6 +95,7 @@ class _Live(Collector):
                 failed.add_metric([served.name, str(served.version)], 1)
         return [
             GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
+            GaugeMetricFamily("vae_queue_rows", "Rows that wait for the device.", value=self._engine.rows),
             GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),
             info,
             failed,

@@ -43,6 +43,13 @@ _PARAMETERS = {
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"},
     "version": {"type": "integer", "minimum": 1},
 }
+_TIMEOUT: Schema = {
+    "name": wire.TIMEOUT_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "seconds that the caller waits; after them the answer is a 504, and what was not begun is not run",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
 _STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
 _ARRAY = {"type": "string", "contentEncoding": "binary", "description": "an npy file, format version 1.0 or 2.0"}
 
@@ -84,7 +91,7 @@ def _inference(operation: str, prefix: str) -> Schema:
         "operationId": "_".join([operation, *_names(prefix)]),
         "summary": _SUMMARIES[operation],
         "description": f"Answered by {_SCOPES[prefix]}.",
-        "parameters": [*_path_parameters(prefix), *_query_parameters(operation)],
+        "parameters": [*_path_parameters(prefix), *_query_parameters(operation), _TIMEOUT],
         "requestBody": {"required": True, "content": content},
         "responses": {"200": _response("The answer.", answered), **_problems(_STATUSES)},
     }

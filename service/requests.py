@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.engine import Operation
+from service.jobs import Operation
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.client.wire import (
     DecodeOptions,

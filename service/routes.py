@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from time import monotonic
 from typing import TypeVar, TypeVarTuple
 
 import orjson
@@ -19,21 +21,24 @@ from service import codecs
 from service.answers import Answer, make_answer, make_job
 from service.body import Intake, Reservation
 from service.codecs import Codec
-from service.engine import Engine, Operation
+from service.engine import Engine
 from service.errors import DeadlineExceeded, Disconnected, NotReady, Unservable
+from service.jobs import Operation
 from service.limits import Limits
 from service.metrics import CONTENT_TYPE, Metrics
 from service.registry import Registry, Served
 from service.requests import Target
 from service.sending import Held
 from vaekit.bundle.manifest import ImageSpec
-from vaekit.client.wire import JSON_TYPE, ElboOptions
+from vaekit.client.wire import JSON_TYPE, TIMEOUT_HEADER, ElboOptions
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 
 OPERATIONS: tuple[Operation, ...] = ("encode", "decode", "sample", "elbo")
 PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 LARGE = 64 * 1024  # bytes of a body, or cells of a reply, beyond which a thread reads or writes it
+
+_SECONDS = re.compile(r"\d{1,6}(\.\d{1,6})?")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -67,6 +72,8 @@ class Api:
     desk: ThreadPoolExecutor  # reads and writes large bodies, so that the event loop does not stand still
     alpha: float
     answer_seconds: float
+    queue_timeout: float
+    max_batch_rows: int
 
     def routes(self) -> list[Route]:
         """Every route of the service but the documents (service/app.py adds those)."""
@@ -104,13 +111,14 @@ class Api:
         with ExitStack() as held:
             room = held.enter_context(self.intake.reserve())
             body = await self.intake.read(request, room)
-            work = self._work(operation, served, request, reader, body)
+            seconds = self._patience(request)
+            work = self._work(operation, served, request, reader, body, monotonic() + min(seconds, self.queue_timeout))
             del body  # the work lets go of it as soon as there is an array
-            answer, content = await self._in_time(request, self._written(work, writer, room))
+            answer, content = await self._in_time(request, self._written(work, writer, room), seconds)
             return Held(content, held.pop_all(), headers=writer.headers(answer), media_type=writer.media_type)
 
     async def _work(
-        self, operation: Operation, served: Served, request: Request, reader: Codec, body: bytearray
+        self, operation: Operation, served: Served, request: Request, reader: Codec, body: bytearray, deadline: float
     ) -> Answer:
         async with self.registry.lend(served) as model:
             manifest = model.manifest
@@ -119,9 +127,9 @@ class Api:
             target = Target(operation, manifest, self.limits.most_rows(manifest))
             parsed = await self._at_desk(large, reader.read, body, query(request), target)
             del body
-            job = make_job(operation, model, parsed, self.limits)
+            job = make_job(operation, model, parsed, self.limits, self.max_batch_rows)
             request.state.rows = job.n
-            result = await self.engine.submit(job)
+            result = await self.engine.submit(job, deadline)
             alpha = parsed.options.alpha if isinstance(parsed.options, ElboOptions) else None
             return make_answer(job, result, alpha, self.alpha)
 
@@ -133,13 +141,26 @@ class Api:
         room.hold(len(content))
         return answer, content
 
-    async def _in_time(self, request: Request, work: Awaitable[T]) -> T:
+    def _patience(self, request: Request) -> float:
+        """Seconds that a request may take from here on: the caller's, where it says fewer.
+
+        Raises:
+            InputError: what it says is no time.
+        """
+        said = request.headers.get(TIMEOUT_HEADER)
+        if said is None:
+            return self.answer_seconds
+        if not _SECONDS.fullmatch(said) or float(said) == 0:
+            raise InputError(f"{TIMEOUT_HEADER}: {said[:40]!r} is not a number of seconds above 0")
+        return min(float(said), self.answer_seconds)
+
+    async def _in_time(self, request: Request, work: Awaitable[T], seconds: float) -> T:
         """What is waited for no longer than the caller does, nor than an answer may take."""
         try:
-            async with asyncio.timeout(self.answer_seconds):
+            async with asyncio.timeout(seconds):
                 return await until_gone(request, work)
         except TimeoutError:
-            raise DeadlineExceeded(f"no answer within {self.answer_seconds:g} s") from None
+            raise DeadlineExceeded(f"no answer within {seconds:g} s") from None
 
     async def _at_desk(self, large: bool, work: Callable[[*Ts], T], *args: *Ts) -> T:
         if not large:
@@ -155,7 +176,7 @@ class Api:
         served = self.registry.find(request.path_params["name"], request.path_params.get("version"))
         async with AsyncExitStack() as held:
             lent = held.enter_async_context(self.registry.lend(served))
-            return _json(describe(await self._in_time(request, lent)))
+            return _json(describe(await self._in_time(request, lent, self.answer_seconds)))
 
     async def healthz(self, _: Request) -> Response:
         """GET /healthz: the process answers."""

@@ -54,8 +54,18 @@ class Settings(BaseSettings):
         description="N x K x D of one /elbo, for each member of the model: a few seconds of one device, so that no "
         "request holds it for long",
     )
-    max_queue: Annotated[int, Field(ge=1)] = Field(
-        256, description="jobs that wait for the device; beyond it a request is refused at once with 429"
+    max_batch_rows: Annotated[int, Field(ge=1)] = Field(
+        512,
+        description="rows of one batch on the device, at most: larger requests are cut, so that none holds up the "
+        "others for longer; wide models and many draws make smaller ones anyhow",
+    )
+    max_queue_rows: Annotated[int, Field(ge=1)] = Field(
+        32_768,
+        description="rows that wait for the device; beyond it a request is refused at once with 429, since it would "
+        "only wait",
+    )
+    queue_timeout: Seconds = Field(
+        20.0, description="seconds that a request may wait for the device before it gets a 504 and is never run"
     )
 
     body_seconds: Seconds = Field(30.0, description="time a caller has to send its body")

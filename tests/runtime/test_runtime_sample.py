@@ -7,7 +7,7 @@ import pytest
 
 from tests.runtime.conftest import CLOSE, assert_same
 from vaekit.errors import InputError
-from vaekit.runtime import model
+from vaekit.runtime.codes import MAX_LATENT
 
 
 def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
@@ -15,6 +15,13 @@ def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
         few, many = loaded.sample(5, seed=7, observe=observe), loaded.sample(50, seed=7, observe=observe)
         assert_same(many[:5], few)
         assert (loaded.sample(5, seed=8, observe=observe).samples != few.samples).any()
+
+
+@pytest.mark.parametrize("observe", [False, True])
+def test_draws_that_are_taken_some_at_a_time_are_those_that_are_taken_at_once(loaded, observe):
+    draws = loaded.draws_of(7, temperature=0.8, observe=observe)
+    parts = [draws.take(n) for n in (1, 4, 7)]
+    assert_same(type(parts[0]).concatenate(parts), loaded.sample(12, seed=7, temperature=0.8, observe=observe))
 
 
 def test_a_sample_is_the_mean_of_its_code_or_a_draw_around_it(loaded):
@@ -48,7 +55,7 @@ def test_samples_that_cannot_be_are_refused(loaded, options, message):
 def test_a_huge_temperature_still_gives_finite_samples(loaded, temperature):
     got = loaded.sample(5, seed=0, temperature=temperature)
     assert np.isfinite(got.samples).all()
-    assert np.abs(got.latents).max() <= model.MAX_LATENT
+    assert np.abs(got.latents).max() <= MAX_LATENT
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_codes_that_do_not_fit_are_refused(breast_cancer, z, message):
 
 
 def test_codes_at_the_limit_are_decoded_to_finite_numbers(loaded):
-    z = np.full((2, loaded.manifest.latent_dim), model.MAX_LATENT) * [[1.0], [-1.0]]
+    z = np.full((2, loaded.manifest.latent_dim), MAX_LATENT) * [[1.0], [-1.0]]
     got = loaded.decode(z)
     assert np.isfinite(got.mean).all()
     assert got.scale is None or (np.isfinite(got.scale).all() and (got.scale > 0).all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 import service.errors
 import vaekit.client.errors  # noqa: F401 - so that the walk below meets its classes
 from service.body import Intake
-from service.engine import Job
 from service.errors import Overloaded, TooLarge
+from service.jobs import Job
 from service.problems import ANSWERS, kind_of
 from vaekit.errors import NotFinite, VaeError
 
@@ -66,7 +67,7 @@ def test_bodies_in_flight_are_bounded_and_given_back() -> None:
 async def test_overload_is_a_429_that_says_when_to_come_again_and_reads_no_body(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.api.engine, "_max_queue", 0)
+    monkeypatch.setattr(service.api.engine._batcher, "rows", 10**9)
 
     async def unread() -> Any:
         raise AssertionError("the body was read")
@@ -80,7 +81,7 @@ async def test_overload_is_a_429_that_says_when_to_come_again_and_reads_no_body(
 async def test_an_answer_that_is_not_finite_is_withheld_and_its_reason_stays_in_the_log(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Job) -> Any:
+    def fail(*_: Any) -> Any:
         raise NotFinite("encode gave a mu that is not finite for row 0")
 
     monkeypatch.setattr(Job, "run", fail)
@@ -91,7 +92,7 @@ async def test_an_answer_that_is_not_finite_is_withheld_and_its_reason_stays_in_
 
 
 async def test_a_crash_is_a_500_problem_with_the_requests_id(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Job) -> Any:
+    def fail(*_: Any) -> Any:
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr(Job, "run", fail)
@@ -158,7 +159,8 @@ async def test_metrics_count_requests_and_rows_by_bounded_labels(service: Any) -
         'vae_http_requests_total{method="other",route="/elbo",status="405"}': 1,
         f"vae_http_request_duration_seconds_count{{{route}}}": 2,
         'vae_rows_total{model="digits",operation="sample",version="1"}': 3,
-        'vae_job_duration_seconds_count{model="digits",operation="sample"}': 1,
+        'vae_batch_duration_seconds_count{model="digits",operation="sample"}': 1,
+        'vae_batch_rows_sum{model="digits",operation="sample"}': 3,
     }.items():
         assert after[name] - before.get(name, 0) == grown, name
     assert after["vae_queue_depth"] == 0
@@ -181,3 +183,34 @@ async def test_many_callers_at_once_get_their_own_answers(service: Any, benign_r
         *(service.post("/elbo", {"inputs": [row]}) for row in benign_rows[:32].tolist())
     )
     np.testing.assert_allclose([reply.json()["elbo"][0] for reply in replies], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "1e3", "nan", "0.0"])
+async def test_a_time_that_is_none_is_refused(service: Any, seconds: str) -> None:
+    headers = {"content-type": "application/json", "vae-timeout": seconds}
+    reply = await service.http.post("/encode", json={"inputs": [ROW]}, headers=headers)
+    assert reply.status_code == 422
+    assert reply.json()["detail"] == f"vae-timeout: '{seconds}' is not a number of seconds above 0"
+
+
+async def test_a_request_whose_time_is_over_is_a_504_and_is_not_run(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, leave, ran = threading.Event(), threading.Event(), list[float]()
+
+    def slow(_job: Job, start: int, stop: int) -> Any:
+        begun.set()
+        assert leave.wait(30)
+        ran.append(stop - start)
+        raise NotFinite("no matter")
+
+    monkeypatch.setattr(Job, "run", slow)
+    first = asyncio.create_task(service.post("/encode", {"inputs": [ROW]}))
+    await asyncio.to_thread(begun.wait, 30)
+    headers = {"content-type": "application/json", "vae-timeout": "0.05"}
+    reply = await service.http.post("/elbo", json={"inputs": [ROW]}, headers=headers)
+    assert (reply.status_code, reply.json()["detail"]) == (504, "no answer within 0.05 s")
+    leave.set()
+    assert (await first).status_code == 500
+    assert ran == [1]
+    assert service.api.engine.rows == 0

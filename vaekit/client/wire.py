@@ -217,6 +217,7 @@ ALPHA_HEADER = "vae-alpha"
 NUM_SAMPLES_HEADER = "vae-num-samples"
 P_VALUE_REASON_HEADER = "vae-p-value-reason"
 
+TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; later, its request is not run any more
 REQUEST_ID_HEADER = "x-request-id"
 KEY_HEADER = "authorization"  # Bearer <key>
 

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, VectorSpec
 from vaekit.errors import InputError, NotFinite
-from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
+from vaekit.runtime.codes import check_latents, check_members
 from vaekit.runtime.device import open_session
 from vaekit.runtime.golden import replay
 from vaekit.runtime.results import Decoded, Elbo, Posterior, Rows, Samples
+from vaekit.runtime.sampling import Draws
 
 MAX_ELEMENTS = 2**20  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
 
@@ -118,7 +119,7 @@ class Model:
         rows = encode(x, self.spec)
         needs_draws = any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
         draws = self._default_eps if needs_draws else None
-        chunk = self._chunk(1 if draws is None else len(draws))
+        chunk = self.rows_at_once(1 if draws is None else len(draws))
 
         def part(at: slice) -> dict[str, Any]:
             feeds = self._fed(rows[at])
@@ -142,7 +143,7 @@ class Model:
         codes = check_latents(z, self.manifest)
         which = check_members(member, len(codes), self.manifest)
         return _in_chunks(
-            Decoded, len(codes), self._chunk(1), lambda at: self.run("decode", {"z": codes[at], **_at(which, at)})
+            Decoded, len(codes), self.rows_at_once(1), lambda at: self.run("decode", {"z": codes[at], **_at(which, at)})
         )
 
     def _fed(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -160,31 +161,16 @@ class Model:
         Raises:
             InputError: n < 1, or a temperature below 0 or not finite.
         """
-        if n < 1:
-            raise InputError(f"n: {n} is not at least 1")
-        if not 0.0 <= temperature < np.inf:
-            raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
-        prior, pixel, component, origin = (np.random.default_rng([seed, stream]) for stream in range(4))
-        wanted = {tensor.name for tensor in self.manifest.operations["prior"].inputs}
+        return self.draws_of(seed, temperature=temperature, observe=observe).take(n)
 
-        def part(at: slice) -> dict[str, Any]:
-            size = at.stop - at.start
-            noise = prior.standard_normal((size, self.manifest.latent_dim))  # (n, Z)
-            with np.errstate(over="ignore"):
-                noise = np.clip(noise * temperature, -MAX_LATENT, MAX_LATENT)
-            member: dict[str, NDArray[Any]] = {}
-            if self.manifest.members > 1:
-                member["member"] = origin.integers(self.manifest.members, size=size)
-            feeds = {"noise": noise.astype(np.float32), "choice": component.random(size, dtype=np.float32), **member}
-            z = self.run("prior", {name: a for name, a in feeds.items() if name in wanted})["z"]
-            codes = np.clip(z, -MAX_LATENT, MAX_LATENT)
-            drawn = {"latents": codes, "members": member.get("member")}
-            if not observe:
-                return {**drawn, "samples": self.run("decode", {"z": codes, **member})["mean"]}
-            normals = pixel.standard_normal((size, self.spec.dim, 2)).astype(np.float32)
-            return {**drawn, "samples": self.run("observe", {"z": codes, "noise": normals, **member})["x"]}
+    def draws_of(self, seed: int, *, temperature: float = 1.0, observe: bool = False) -> Draws:
+        """What `sample` of this seed gives, some rows at a time.
 
-        return _in_chunks(Samples, n, self._chunk(1), part)
+        Raises:
+            InputError: a temperature below 0 or not finite.
+        """
+        chunk = self.rows_at_once()
+        return Draws(self.run, self.manifest, chunk, seed=seed, temperature=temperature, observe=observe)
 
     def elbo(
         self,
@@ -213,7 +199,7 @@ class Model:
         rows = encode(x, self.spec)
         draws = self.draws(num_samples, seed) if eps is None else self._check_eps(eps, len(rows))
         operation: Operation = "surprise" if features else "elbo"
-        chunk = self._chunk(draws.shape[-2])
+        chunk = self.rows_at_once(draws.shape[-2])
         shared = draws.ndim == 2
         if shared:
             draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
@@ -272,7 +258,8 @@ class Model:
             )
         return np.ascontiguousarray(eps, dtype=np.float32)
 
-    def _chunk(self, num_samples: int) -> int:
+    def rows_at_once(self, num_samples: int = 1) -> int:
+        """Rows of one call of a graph with K draws each; more are taken in several calls."""
         widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
         return max(1, MAX_ELEMENTS // (num_samples * widest))
 
