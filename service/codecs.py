@@ -7,49 +7,58 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
-from service import jsoncodec, npycodec
+from service import jsoncodec, npycodec, picturecodec
 from service.answers import Answer
 from service.errors import MediaType, NotAcceptable
 from service.jobs import Operation
 from service.requests import Parsed, Target
-from vaekit.client.wire import JSON_TYPE, NPY_TYPE
+from vaekit.client.wire import JSON_TYPE, NPY_TYPE, PICTURE_TYPES
 
 Read = Callable[[bytearray, Mapping[str, str], Target], Parsed]
 
 
 @dataclass(frozen=True)
-class Codec:
-    """One content type, in both directions."""
+class Reader:
+    """How bodies of one content type are read."""
 
     media_type: str
     read: Read
-    write: Callable[[Answer], bytes]
-    headers: Callable[[Answer], dict[str, str]] = lambda _: {}
     not_for: frozenset[Operation] = frozenset()  # operations whose bodies it cannot hold
 
 
-CODECS = (
-    Codec(JSON_TYPE, jsoncodec.read, jsoncodec.write),
-    Codec(NPY_TYPE, npycodec.read, npycodec.write, npycodec.headers, not_for=frozenset({"sample"})),
+@dataclass(frozen=True)
+class Writer:
+    """How replies of one content type are written."""
+
+    media_type: str
+    write: Callable[[Answer], bytes]
+    headers: Callable[[Answer], dict[str, str]] = lambda _: {}
+
+
+READERS = (
+    Reader(JSON_TYPE, jsoncodec.read),
+    Reader(NPY_TYPE, npycodec.read, not_for=frozenset({"sample"})),
+    *(Reader(kind, picturecodec.read, not_for=frozenset({"sample", "decode"})) for kind in PICTURE_TYPES),
 )
+WRITERS = (Writer(JSON_TYPE, jsoncodec.write), Writer(NPY_TYPE, npycodec.write, npycodec.headers))
 
 
-def reader(headers: Headers, operation: Operation) -> Codec:
-    """The codec of the request's body.
+def reader(headers: Headers, operation: Operation) -> Reader:
+    """The reader of the request's body.
 
     Raises:
         MediaType: a type that the operation does not read, or a compressed body.
     """
-    known = {codec.media_type: codec for codec in CODECS if operation not in codec.not_for}
+    known = {reader.media_type: reader for reader in READERS if operation not in reader.not_for}
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise MediaType(f"content-encoding {coding[:40]!r}: bodies are read as they are, without compression")
     stated = headers.get("content-type", "")
     media_type, _, parameters = stated.partition(";")
-    codec = known.get(media_type.strip().lower())
-    if codec is None or not _is_utf8(parameters):
+    found = known.get(media_type.strip().lower())
+    if found is None or not _is_utf8(parameters):
         raise MediaType(f"content-type {stated[:80]!r}: /{operation} reads {' and '.join(known)}")
-    return codec
+    return found
 
 
 def _is_utf8(parameters: str) -> bool:
@@ -57,17 +66,17 @@ def _is_utf8(parameters: str) -> bool:
     return all(value.strip().strip('"') in ("utf-8", "utf8") for name, _, value in pairs if name.strip() == "charset")
 
 
-def writer(headers: Headers) -> Codec:
-    """The codec of the reply: what Accept prefers, JSON among equals.
+def writer(headers: Headers) -> Writer:
+    """The writer of the reply: what Accept prefers, JSON among equals.
 
     Raises:
         NotAcceptable: Accept names neither.
     """
     accept = headers.get("accept", "*/*")
     ranges = [_range(part) for part in accept.split(",") if part.strip()]
-    best = max(CODECS, key=lambda codec: _quality(codec.media_type, ranges))
+    best = max(WRITERS, key=lambda writer: _quality(writer.media_type, ranges))
     if ranges and _quality(best.media_type, ranges) <= 0:
-        known = " and ".join(codec.media_type for codec in CODECS)
+        known = " and ".join(writer.media_type for writer in WRITERS)
         raise NotAcceptable(f"accept {accept[:80]!r}: replies are written as {known}")
     return best
 

@@ -10,15 +10,13 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from service.answers import Answer
 from service.errors import Unparsable
-from service.refusals import first_errors, refusal, show
-from service.requests import OPTIONS, Parsed, Target
+from service.queryoptions import read_options
+from service.requests import Parsed, Target
 from vaekit.bundle import encode
 from vaekit.bundle.columns import level_slices
 from vaekit.client import wire
@@ -45,22 +43,10 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
         Unparsable: no npy array, or one of another size than it says.
         InputError: an array or options that the model does not take.
     """
-    given = {name: _scalar(name, text) for name, text in query.items()}
-    try:
-        options = OPTIONS[target.operation].model_validate(given)
-    except ValidationError as exc:
-        raise refusal(first_errors(exc)[0], target.manifest) from None
+    options = read_options(query, target)
     if target.operation == "decode":
         return Parsed(options, read_array(body, "latents"))
     return Parsed(options, encode(read_array(body, "inputs"), target.manifest.input))
-
-
-def _scalar(name: str, text: str) -> Any:
-    """An option as JSON would write it, so that it is held to the same rules."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise InputError(f"{name[:64]}: not a number, true or false: {show(text)}") from None
 
 
 def read_array(body: bytes | bytearray, field: str) -> NDArray[Any]:

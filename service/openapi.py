@@ -53,6 +53,8 @@ _TIMEOUT: Schema = {
 _STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
 _ARRAY = {"type": "string", "contentEncoding": "binary", "description": "an npy file, format version 1.0 or 2.0"}
 
+_PICTURE = {"type": "string", "contentEncoding": "binary", "description": "one picture, for a model of pictures"}
+
 
 def document() -> Schema:
     """The whole document; the same for every set of served models."""
@@ -86,6 +88,8 @@ def _inference(operation: str, prefix: str) -> Schema:
     content: Schema = {wire.JSON_TYPE: {"schema": {"anyOf": [_ref(body) for body in BODIES[_known(operation)]]}}}
     if operation != "sample":
         content[wire.NPY_TYPE] = {"schema": _ARRAY}
+    if operation in ("encode", "elbo"):
+        content |= {kind: {"schema": _PICTURE} for kind in wire.PICTURE_TYPES}
     answered = {wire.JSON_TYPE: {"schema": _ref(REPLIES[operation])}, wire.NPY_TYPE: {"schema": _ARRAY}}
     return {
         "operationId": "_".join([operation, *_names(prefix)]),
@@ -120,7 +124,7 @@ def _query_parameters(operation: str) -> list[Schema]:
             "name": name,
             "in": "query",
             "required": False,
-            "description": f"with {wire.NPY_TYPE} bodies: {schema.get('description', '')}".rstrip(": "),
+            "description": f"with bodies that are an array or a picture: {schema.get('description', '')}".rstrip(": "),
             "schema": {key: value for key, value in schema.items() if key not in ("title", "description", "default")},
         }
         for name, schema in properties.items()

@@ -1,4 +1,4 @@
-"""base64 PNG and JPEG -> pixels. Knows an image model's size; never makes a picture before its header fits."""
+"""PNG and JPEG, in base64 or as they are -> pixels. Knows a model's size; makes no picture before its header fits."""
 
 from __future__ import annotations
 
@@ -35,15 +35,23 @@ def read_pictures(files: Sequence[str], spec: ImageSpec) -> NDArray[np.uint8]:
     """
     x = np.empty((len(files), *spec.row_shape), dtype=np.uint8)
     for row, text in enumerate(files):
-        x[row] = _read(row, text, spec)
+        x[row] = read_picture(row, _decoded(row, text), spec)
     return x
 
 
-def _read(row: int, text: str, spec: ImageSpec) -> NDArray[np.uint8]:
+def _decoded(row: int, text: str) -> bytes:
     try:
-        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+        return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
         raise InputError(f"row {row}: not base64: {show(text)}") from None
+
+
+def read_picture(row: int, data: bytes, spec: ImageSpec) -> NDArray[np.uint8]:
+    """Pixels (H, W, C) of one file.
+
+    Raises:
+        InputError: as read_pictures, but for base64.
+    """
     _check_file(row, data, spec)
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:

@@ -20,7 +20,7 @@ from starlette.types import Scope
 from service import codecs
 from service.answers import Answer, make_answer, make_job
 from service.body import Intake, Reservation
-from service.codecs import Codec
+from service.codecs import Reader, Writer
 from service.engine import Engine
 from service.errors import DeadlineExceeded, Disconnected, NotReady, Unservable
 from service.jobs import Operation
@@ -118,7 +118,7 @@ class Api:
             return Held(content, held.pop_all(), headers=writer.headers(answer), media_type=writer.media_type)
 
     async def _work(
-        self, operation: Operation, served: Served, request: Request, reader: Codec, body: bytearray, deadline: float
+        self, operation: Operation, served: Served, request: Request, reader: Reader, body: bytearray, deadline: float
     ) -> Answer:
         async with self.registry.lend(served) as model:
             manifest = model.manifest
@@ -133,7 +133,7 @@ class Api:
             alpha = parsed.options.alpha if isinstance(parsed.options, ElboOptions) else None
             return make_answer(job, result, alpha, self.alpha)
 
-    async def _written(self, work: Awaitable[Answer], writer: Codec, room: Reservation) -> tuple[Answer, bytes]:
+    async def _written(self, work: Awaitable[Answer], writer: Writer, room: Reservation) -> tuple[Answer, bytes]:
         answer = await work
         arrays = [a for a in answer.rows.values() if a is not None]
         room.hold(sum(a.nbytes for a in arrays))

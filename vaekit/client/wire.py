@@ -223,4 +223,5 @@ KEY_HEADER = "authorization"  # Bearer <key>
 
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
+PICTURE_TYPES = ("image/png", "image/jpeg")
 PROBLEM_TYPE = "application/problem+json"

@@ -1,0 +1,25 @@
+"""image/png and image/jpeg bodies: one picture, as it is, one row. Knows bodies and an image model's spec; no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from service.errors import MediaType
+from service.pictures import read_picture
+from service.queryoptions import read_options
+from service.requests import Parsed, Target
+from vaekit.bundle import encode
+from vaekit.bundle.manifest import ImageSpec
+
+
+def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
+    """Check a body that is one PNG or JPEG picture, with the options as query parameters.
+
+    Raises:
+        MediaType: the model takes no pictures.
+        InputError: no picture of the model's size and channels, or options that the model does not take.
+    """
+    spec = target.manifest.input
+    if not isinstance(spec, ImageSpec):
+        raise MediaType(f"body: {target.manifest.name} takes rows of {spec.dim} columns, not pictures")
+    return Parsed(read_options(query, target), encode(read_picture(0, bytes(body), spec)[None], spec))
