@@ -62,12 +62,12 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
 
 def _check_cells(body: bytearray, target: Target) -> None:
     """Count separators: a tree of 20 MB of nulls would take 100 MB before the first null could be refused."""
-    spec, z = target.manifest.input, target.manifest.latent_dim
+    spec, z, most = target.manifest.input, target.manifest.latent_dim, target.most_rows
     per_row = z if target.operation == "decode" else spec.dim
-    if isinstance(spec, VectorSpec):
+    commas, keys = body.count(b","), body.count(b":")
+    if commas > most * per_row + _SPARE and isinstance(spec, VectorSpec):
         per_row += sum(_commas(column) for column in spec.columns)
-    most = target.most_rows
-    if body.count(b",") > most * per_row + _SPARE or body.count(b":") > _MAX_KEYS:
+    if commas > most * per_row + _SPARE or keys > _MAX_KEYS:
         raise TooLarge(f"body: more values than the {most} rows of {per_row} that one request to this model may hold")
 
 
