@@ -93,7 +93,7 @@ def forms(operation: Operation, spec: VectorSpec | ImageSpec) -> Forms:
         return Forms(DecodeLatents)
     if isinstance(spec, ImageSpec):
         return Forms(EncodePixels, EncodeFiles) if operation == "encode" else Forms(ElboPixels, ElboFiles)
-    if spec.may_be_missing or any(column.kind == "category" for column in spec.columns):
+    if spec.may_be_missing or spec.has_categories:
         encode, elbo = Forms(EncodeMixedRows, EncodeMixedObjects), Forms(ElboMixedRows, ElboMixedObjects)
     else:
         encode, elbo = Forms(EncodeRows, EncodeObjects), Forms(ElboRows, ElboObjects)

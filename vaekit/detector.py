@@ -193,7 +193,7 @@ def _places(names: Sequence[str], spec: VectorSpec) -> list[int]:
 
 
 def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
-    return isinstance(spec, VectorSpec) and any(column.kind == "category" for column in spec.columns)
+    return isinstance(spec, VectorSpec) and spec.has_categories
 
 
 def _rows(X: Any, y: ArrayLike | None, config: Config) -> Rows:  # noqa: N803  scikit-learn's name

@@ -31,9 +31,9 @@ class Recipe:
 
 
 FULL = (
-    Recipe("mlp", "MLP 784-400-40", steps=275_000, test_rows=10_000, draws=5_000, target=90.0),
-    Recipe("iwae", "MLP 784-400-40, IWAE K = 50", steps=60_000, test_rows=10_000, draws=5_000),
-    Recipe("conv", "convolutional", steps=100_000, test_rows=1_000, draws=1_000),
+    Recipe("mlp", "MLP 784-400-40", steps=400_000, test_rows=10_000, draws=5_000, target=90.0),
+    Recipe("iwae", "MLP 784-400-40, IWAE K = 50", steps=30_000, test_rows=4_000, draws=5_000),
+    Recipe("conv", "convolutional", steps=50_000, test_rows=1_000, draws=1_000),
 )
 QUICK = (Recipe("mlp", "MLP 784-400-40", steps=4_400, test_rows=300, draws=1_000, target=106.0),)
 

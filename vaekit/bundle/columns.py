@@ -118,7 +118,7 @@ def level_slices(spec: VectorSpec | ImageSpec) -> dict[str, slice]:
     """Where the levels of each category lie among all levels of all of them, by column, in column order."""
     slices: dict[str, slice] = {}
     start = 0
-    for column in spec.columns if isinstance(spec, VectorSpec) else ():
+    for column in spec.columns if isinstance(spec, VectorSpec) and spec.has_categories else ():
         if column.levels is not None:
             slices[column.name] = slice(start, start + len(column.levels))
             start += len(column.levels)

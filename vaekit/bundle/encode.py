@@ -60,8 +60,8 @@ def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float6
     finite = np.isfinite(x)
     if not finite.all():
         _check_gaps(x, finite, spec)
-    for d, column in enumerate(spec.columns):
-        if column.kind != "real" and (fault := first_fault(x[:, d], column)):
+    for d, column in spec.particular:
+        if fault := first_fault(x[:, d], column):
             row, what = fault
             raise InputError(f"row {row}, feature {column.name!r}: {what}: {x[row, d]}")
     return x
@@ -96,8 +96,7 @@ def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
     if widths != {spec.dim}:
         row = next(i for i, r in enumerate(rows) if len(r) != spec.dim)
         raise InputError(f"row {row}: {len(rows[row])} values, expected {spec.dim}")
-    categories = any(column.kind == "category" for column in spec.columns)
-    if not categories and set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
+    if not spec.has_categories and set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
         try:
             return np.array(rows, dtype=np.float64)
         except OverflowError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -98,14 +99,26 @@ class VectorSpec(_Part):
             raise ValueError(f"two columns of one name: {next(n for n in names if names.count(n) > 1)!r}")
         return columns
 
-    @property
+    # What every request asks of the columns is found once: there may be thousands of them.
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
-    @property
+    @cached_property
     def may_be_missing(self) -> bool:
         """Whether any column may."""
         return any(column.may_be_missing for column in self.columns)
+
+    @cached_property
+    def has_categories(self) -> bool:
+        """Whether any column is one."""
+        return any(column.kind == "category" for column in self.columns)
+
+    @cached_property
+    def particular(self) -> tuple[tuple[int, Column], ...]:
+        """The columns that take not just any finite number, with their places."""
+        return tuple((d, column) for d, column in enumerate(self.columns) if column.kind != "real")
 
     @property
     def dim(self) -> int:

@@ -27,7 +27,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "iwae": {
         "network": MLP,
         "objective": {"name": "iwae", "num_samples": 50},
-        "training": {**FAST, "learning_rate": 1e-3},
+        "training": FAST,
     },
 }
 

@@ -1,0 +1,1 @@
+"""How fast the service answers beside others, and beside the graph alone: `python -m benchmarks.serving`."""

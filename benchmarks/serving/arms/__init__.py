@@ -1,0 +1,1 @@
+"""Servers and loops to compare with, each a process of its own."""

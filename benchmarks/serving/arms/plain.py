@@ -1,0 +1,77 @@
+"""FastAPI and torch as a user writes it first: a list of lists in, torch eager, no batching between requests.
+
+python -m benchmarks.serving.arms.plain WEIGHTS.npz PORT [K]
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import torch
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  torch.nn.functional is F everywhere
+
+from vaekit.bundle import default_eps
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+class Body(BaseModel):
+    """Rows in raw units."""
+
+    inputs: list[list[float]]
+
+
+class Vae:
+    """The same mathematics as the graph's, in float32 but for the standardisation."""
+
+    def __init__(self, path: str, num_samples: int) -> None:
+        with np.load(path) as archive:
+            self.w = {name: torch.from_numpy(archive[name]) for name in archive.files}
+        noise = self.w["noise"].numpy()
+        self.eps = torch.from_numpy(default_eps(noise, num_samples).astype(np.float32))  # (K, Z)
+
+    def _mlp(self, name: str, x: Tensor) -> Tensor:
+        h = F.relu(F.linear(x, self.w[f"{name}.0.weight"], self.w[f"{name}.0.bias"]))
+        return F.linear(h, self.w[f"{name}.2.weight"], self.w[f"{name}.2.bias"])
+
+    @torch.no_grad()
+    def elbo(self, rows: list[list[float]]) -> dict[str, list[float]]:
+        """ELBO and its terms of each row, nats."""
+        x = torch.tensor(rows, dtype=torch.float64)  # (N, D)
+        t = ((x - self.w["loc"]) / self.w["scale"]).float()
+        mu, raw = self._mlp("encoder", t).chunk(2, dim=-1)
+        sigma = 1e-6 + F.softplus(raw)  # (N, Z)
+        z = mu[:, None] + sigma[:, None] * self.eps  # (N, K, Z)
+        mean, raw = self._mlp("decoder", z).chunk(2, dim=-1)  # (N, K, D) each
+        scale = self.w["floor"] + F.softplus(raw)
+        log_p = (-0.5 * ((t[:, None] - mean) / scale) ** 2 - scale.log() - HALF_LOG_2PI).sum(-1).mean(-1).double()
+        log_likelihood = log_p - self.w["scale"].log().sum()
+        kl = (0.5 * (mu**2 + sigma**2 - 1) - sigma.log()).sum(-1).double()
+        return {
+            "elbo": (log_likelihood - kl).tolist(),
+            "log_likelihood": log_likelihood.tolist(),
+            "kl": kl.tolist(),
+        }
+
+
+def make_app(vae: Vae) -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/elbo")
+    def elbo(body: Body) -> dict[str, list[float]]:
+        return vae.elbo(body.inputs)
+
+    return app
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    weights, port, *more = sys.argv[1:]
+    k = int(more[0]) if more else 2
+    uvicorn.run(make_app(Vae(weights, k)), host="127.0.0.1", port=int(port), log_level="warning", access_log=False)

@@ -1,0 +1,73 @@
+"""The two models that are served, as bundles and as plain weights. Knows sizes; trains just enough to have a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import make_config
+from training.publish import publish_run
+from training.run import run
+from training.vae import VAE
+
+ROWS = 2_000
+STEPS = 100
+SCALES = np.array([1e-3, 1.0, 1e3])  # columns come in units of their own
+
+
+@dataclass(frozen=True)
+class Shape:
+    """D - hidden - Z, a gaussian whose mean and scale come from the network."""
+
+    dims: int
+    hidden: int
+    latent: int
+
+    @property
+    def name(self) -> str:
+        return f"d{self.dims}"
+
+
+SMALL, LARGE = Shape(30, 128, 8), Shape(784, 400, 20)
+
+
+def rows(shape: Shape, n: int = ROWS) -> NDArray[np.float64]:
+    """Correlated rows in raw units, (n, D)."""
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((8, shape.dims))
+    x = rng.standard_normal((n, 8)) @ mixing + 0.5 * rng.standard_normal((n, shape.dims))
+    return np.asarray(x * np.resize(SCALES, shape.dims) + 5.0)
+
+
+def make(shape: Shape, folder: Path) -> Path:
+    """Publish under folder/models, leave weights.npz beside it, and say where the bundle is."""
+    source = folder / f"{shape.name}.npy"
+    np.save(source, rows(shape))
+    trained = run(
+        make_config(
+            {
+                "name": shape.name,
+                "data": {"source": str(source)},
+                "network": {"hidden": [shape.hidden], "latent_dim": shape.latent, "activation": "relu"},
+                "training": {"steps": STEPS, "evaluate_every": STEPS, "threads": 1},
+            }
+        ),
+        device="cpu",
+    )
+    manifest = publish_run(trained, folder / "models")
+    bundle = folder / "models" / manifest.name / str(manifest.version)
+    np.savez(folder / f"{shape.name}.npz", noise=np.load(bundle / "noise.npy"), **_weights(trained.vae))
+    return bundle
+
+
+def _weights(vae: VAE) -> dict[str, Any]:
+    """Every number of the model by name, as a user's own code would have them."""
+    features: Any = vae.features
+    found = {"loc": features.loc, "scale": features.scale, "floor": vae.likelihood.floor}
+    for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
+        found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+    return {name: value.detach().numpy() for name, value in found.items()}
