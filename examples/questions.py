@@ -59,7 +59,7 @@ class Result:
     seconds: float
 
 
-TANH, AFFINE = 'network.output="tanh"', 'network.output="linear"'
+TANH, AFFINE, FROM_NETWORK = 'network.output="tanh"', 'network.output="linear"', 'likelihood.scale="network"'
 SYSTEMS = (
     System("q2 mean MSE + 1e-4 KL", "q2-mean-mse"),
     System("q2 the same, one scale learned", "q2-mean-mse", ('likelihood.scale="shared"',)),
@@ -74,7 +74,7 @@ SYSTEMS = (
     System("q4 blog: mean BCE + mean KL", "q4-blog"),
     System("q4 MSE x D + KL", "q4-mse"),
     System("q4 the same, one scale learned", "q4-mse", ('likelihood.scale="shared"',)),
-    System("q4 a mixture of logistics", "q4-mse", (AFFINE, 'likelihood.name="discretized_logistic"')),
+    System("q4 a mixture of logistics", "q4-mse", (AFFINE, 'likelihood.name="discretized_logistic"', FROM_NETWORK)),
 )
 
 

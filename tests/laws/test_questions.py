@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812  its name everywhere
 from torch import Tensor, nn
 
 from training.build import build
-from training.config import load_config
+from training.config import load_config, unused
 from training.data.load import load
 from training.data.rows import Rows
 from training.functional import softplus, softplus_inverse
@@ -21,6 +22,7 @@ from training.run import run
 from training.vae import VAE
 from vaekit.losses import explain, losses_of
 
+SYSTEMS = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "questions.py"), run_name="questions")["SYSTEMS"]
 QUESTIONS = Path(__file__).parents[2] / "examples" / "questions"
 SMALL = ["network.hidden=[16]", "network.channels=[6, 8]", "training.batch_size=64", "training.threads=1"]
 
@@ -286,3 +288,9 @@ def test_under_the_blogs_weight_the_codes_say_nothing() -> None:
     _, blog = trained_elbo("q4-blog", "training.steps=400")
     assert blog < 0.1
     assert kl > 1.0
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_system_that_the_page_compares_is_a_config_that_is_taken(system: Any) -> None:
+    config = load_config(QUESTIONS / f"{system.config}.toml", system.changes)
+    assert unused(config) == []
