@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,9 @@ def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits,
         TooLarge: more than one request may ask for.
     """
     job = _job(operation, model, parsed, limits)
-    return replace(job, most=min(max_batch_rows, model.rows_at_once(job.num_samples)))
+    graph = "prior" if job.operation == "sample" else job.operation
+    job.most = min(max_batch_rows, model.rows_at_once(graph, job.num_samples))
+    return job
 
 
 def _job(operation: Operation, model: Model, parsed: Parsed, limits: Limits) -> Job:

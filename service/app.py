@@ -67,7 +67,7 @@ def make_api(settings: Settings, log: Log) -> Api:
         max_old_versions=settings.max_old_versions,
         log=log,
     )
-    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics.ran)
+    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics)
     intake = Intake(
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,

@@ -5,14 +5,14 @@ Nothing waits for a batch to fill: whoever is free asks for the next one, and ge
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from service.errors import Overloaded
 
-INTERACTIVE = 8  # a job of at most this part of a full batch is interactive, a larger one is bulk
+INTERACTIVE = 8  # a job of at most this part of a full batch is interactive, and so is one of one row; others are bulk
 TURNS = 4  # interactive batches in a row while bulk waits
 
 
@@ -41,11 +41,16 @@ class Ticket(Generic[J, R]):
     """A job on its way: which of its rows were handed out, and which are answered."""
 
     job: J
-    deadline: float  # when nobody waits for it any more, by the clock of `Batcher.next`
+    deadline: float  # when it need not be begun any more, by the clock of `Batcher.next`
     given: int = 0  # rows that are in batches, or were
-    parts: dict[int, R] = field(default_factory=dict)  # answers by their first row
-    answered: int = 0  # rows in parts
-    is_over: bool = False  # answered, failed, expired or withdrawn: what still comes of it is dropped
+    parts: list[R] = field(default_factory=list)  # answers for its first rows
+    is_alone: bool = False  # a batch that it was in has failed: from now on it is not joined with others
+    is_over: bool = False  # answered, failed, late or withdrawn: what still comes of it is dropped
+
+    @property
+    def left(self) -> int:
+        """Rows to give."""
+        return self.job.n - self.given
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +68,7 @@ class Piece(Generic[J, R]):
 
 @dataclass(frozen=True, eq=False)
 class Batch(Generic[J, R]):
-    """Pieces of one lane, for one call."""
+    """Pieces of one lane, each of another job, for one call."""
 
     pieces: tuple[Piece[J, R], ...]
 
@@ -72,28 +77,25 @@ class Batch(Generic[J, R]):
         return sum(piece.n for piece in self.pieces)
 
 
-class Lane(Generic[J, R]):
-    """Tickets of one lane with rows to give, in the order they came, interactive ones apart from bulk."""
-
-    def __init__(self) -> None:
-        self.queues: tuple[deque[Ticket[J, R]], deque[Ticket[J, R]]] = (deque(), deque())  # interactive, bulk
+Queue = OrderedDict[Ticket[J, R], None]  # in the order they came; leaving from anywhere costs the same
 
 
 class Batcher(Generic[J, R]):
-    """Jobs in, batches out, answers in, whole answers out. Not for two threads at once: hold a lock around it.
+    """Jobs in, batches out, answers in, whole answers out. One batch is out at a time.
+
+    Not for two threads at once: hold a lock around it.
 
     The lanes take turns, a batch each. A batch is never larger than `job.most`, and jobs are cut to fit, so that full
     batches are alike in work and taking turns is deficit round-robin with nothing left of a quantum. Interactive jobs
-    go first; while bulk waits, every fifth turn is bulk's, and what room a batch has left goes to bulk of its lane.
+    go first; while bulk waits, every fifth turn is bulk's, and what room a batch has left goes to the other class of
+    its lane.
     """
 
     def __init__(self, *, max_queue_rows: int) -> None:
         self._max_rows = max_queue_rows
-        self._lanes: dict[Hashable, Lane[J, R]] = {}
-        self._turns: tuple[dict[Hashable, None], dict[Hashable, None]] = ({}, {})  # lanes in turn, by class
-        self._again: deque[Batch[J, R]] = deque()  # pieces of batches that failed, each to be tried alone
-        self._in_a_row = 0  # interactive batches since bulk had its turn
-        self._expired: list[Ticket[J, R]] = []
+        self._queues: tuple[OrderedDict[Hashable, Queue[J, R]], OrderedDict[Hashable, Queue[J, R]]]
+        self._queues = (OrderedDict(), OrderedDict())  # interactive, bulk: by lane, whose turn is next first
+        self._in_a_row = 0  # interactive turns since bulk had one
         self.waiting = 0  # jobs with rows to give
         self.rows = 0  # rows to give
 
@@ -114,40 +116,25 @@ class Batcher(Generic[J, R]):
         """
         self.check_room(job.n)
         ticket: Ticket[J, R] = Ticket(job, deadline)
-        which = _is_bulk(job)
-        self._lanes.setdefault(job.lane, Lane()).queues[which].append(ticket)
-        self._turns[which].setdefault(job.lane)
-        self.waiting += 1
-        self.rows += job.n
+        self._enqueue(ticket)
         return ticket
 
     def withdraw(self, ticket: Ticket[J, R]) -> None:
         """Nobody waits for it any more: its room is free at once, and rows that were not handed out never are."""
-        if ticket.is_over:
-            return
-        ticket.is_over = True
-        self._forget(ticket)
+        if not ticket.is_over:
+            ticket.is_over = True
+            self._dequeue(ticket)
 
     def next(self, now: float) -> Batch[J, R] | None:
-        """What to run next, or None where nothing waits. Jobs found to be late are left out; see `expired`."""
-        while self._again:
-            batch = self._again.popleft()
-            if not batch.pieces[0].ticket.is_over:
-                return batch
+        """What to run next, or None where nothing waits. Jobs that are past their deadline are withdrawn."""
         for which in self._order():
-            while self._turns[which]:
-                lane = next(iter(self._turns[which]))
-                pieces = list(self._fill(lane, which, now))
-                self._rotate(lane)
-                if pieces:
-                    self._in_a_row = 0 if any(_is_bulk(p.ticket.job) for p in pieces) else self._in_a_row + 1
-                    return Batch(tuple(pieces))
+            while self._queues[which]:
+                lane = next(iter(self._queues[which]))
+                self._queues[which].move_to_end(lane)
+                if pieces := tuple(self._fill(lane, which, now)):
+                    self._in_a_row = 0 if which else self._in_a_row + 1
+                    return Batch(pieces)
         return None
-
-    def expired(self) -> list[Ticket[J, R]]:
-        """Tickets found to be past their deadline since this was last asked."""
-        found, self._expired = self._expired, []
-        return found
 
     def answer(self, batch: Batch[J, R], answers: Sequence[R]) -> list[Ticket[J, R]]:
         """Take in a batch's answers, one a piece; the tickets that are whole now, and that somebody waits for."""
@@ -156,78 +143,74 @@ class Batcher(Generic[J, R]):
             ticket = piece.ticket
             if ticket.is_over:
                 continue
-            ticket.parts[piece.start] = part
-            ticket.answered += piece.n
-            if ticket.answered == ticket.job.n:
+            ticket.parts.append(part)
+            if piece.stop == ticket.job.n:
                 ticket.is_over = True
                 whole.append(ticket)
         return whole
 
     def fail(self, batch: Batch[J, R]) -> list[Ticket[J, R]]:
-        """A batch raised. Of several jobs each is tried alone, once; the ticket of one that was alone has failed."""
-        if len({piece.ticket for piece in batch.pieces}) > 1:
-            self._again.extend(Batch((piece,)) for piece in batch.pieces if not piece.ticket.is_over)
-            return []
-        ticket = batch.pieces[0].ticket
-        if ticket.is_over:
-            return []
-        self.withdraw(ticket)
-        return [ticket]
+        """A batch raised: of several jobs each is tried again alone; one that was alone has failed, and is returned."""
+        still = [piece for piece in batch.pieces if not piece.ticket.is_over]
+        if len(batch.pieces) == 1:
+            for piece in still:
+                self.withdraw(piece.ticket)
+            return [piece.ticket for piece in still]
+        for piece in reversed(still):
+            self._dequeue(piece.ticket)
+            piece.ticket.given, piece.ticket.is_alone = piece.start, True
+            self._enqueue(piece.ticket, first=True)
+        return []
 
-    def drain(self) -> list[Ticket[J, R]]:
-        """Withdraw every ticket that has rows to give."""
-        left = [t for lane in self._lanes.values() for queue in lane.queues for t in queue if not t.is_over]
-        for ticket in left:
-            self.withdraw(ticket)
-        return left
+    def _enqueue(self, ticket: Ticket[J, R], *, first: bool = False) -> None:
+        queue = self._queues[_is_bulk(ticket.job)].setdefault(ticket.job.lane, OrderedDict())
+        queue[ticket] = None
+        queue.move_to_end(ticket, last=not first)
+        self.waiting += 1
+        self.rows += ticket.left
+
+    def _dequeue(self, ticket: Ticket[J, R]) -> None:
+        """Take out a ticket, where it has rows to give."""
+        queues, lane = self._queues[_is_bulk(ticket.job)], ticket.job.lane
+        if not ticket.left:
+            return
+        del queues[lane][ticket]
+        if not queues[lane]:
+            del queues[lane]
+        self.waiting -= 1
+        self.rows -= ticket.left
 
     def _order(self) -> tuple[int, int]:
-        return (1, 0) if self._in_a_row >= TURNS and self._turns[1] else (0, 1)
+        return (1, 0) if self._in_a_row >= TURNS else (0, 1)
 
-    def _fill(self, key: Hashable, first: int, now: float) -> Iterator[Piece[J, R]]:
+    def _fill(self, lane: Hashable, first: int, now: float) -> Iterator[Piece[J, R]]:
         """Pieces of a lane up to a full batch: of the class whose turn it is, then of the other."""
-        lane, room = self._lanes[key], 0
+        room: int | None = None
         for which in (first, 1 - first):
-            queue = lane.queues[which]
-            while queue:
-                ticket = queue[0]
-                if self._is_late(ticket, now):
-                    queue.popleft()
+            while queue := self._queues[which].get(lane):
+                ticket = next(iter(queue))
+                if not ticket.given and ticket.deadline <= now:
+                    self.withdraw(ticket)
                     continue
-                room = room or ticket.job.most
-                stop = min(ticket.job.n, ticket.given + room)
-                yield Piece(ticket, ticket.given, stop)
-                self.rows -= stop - ticket.given
-                room -= stop - ticket.given
-                ticket.given = stop
-                if stop == ticket.job.n:
-                    queue.popleft()
-                    self.waiting -= 1
-                if not room:
+                if room is not None and (ticket.is_alone or not room):
+                    return
+                room = ticket.job.most if room is None else room
+                piece = self._give(ticket, room)
+                yield piece
+                room -= piece.n
+                if ticket.is_alone:
                     return
 
-    def _is_late(self, ticket: Ticket[J, R], now: float) -> bool:
-        """Whether nobody waits for it, as of now."""
-        if not ticket.is_over and ticket.deadline <= now:
-            self.withdraw(ticket)
-            self._expired.append(ticket)
-        return ticket.is_over
-
-    def _rotate(self, key: Hashable) -> None:
-        """Put a lane last in the turns it still has a part in."""
-        lane = self._lanes[key]
-        for which, queue in enumerate(lane.queues):
-            self._turns[which].pop(key, None)
-            if queue:
-                self._turns[which][key] = None
-        if not any(lane.queues):
-            del self._lanes[key]
-
-    def _forget(self, ticket: Ticket[J, R]) -> None:
-        left = ticket.job.n - ticket.given
-        self.rows -= left
-        self.waiting -= 1 if left else 0
+    def _give(self, ticket: Ticket[J, R], most: int) -> Piece[J, R]:
+        """The next rows of a ticket, at most so many."""
+        start, stop = ticket.given, min(ticket.job.n, ticket.given + most)
+        if stop == ticket.job.n:
+            self._dequeue(ticket)
+        else:
+            self.rows -= stop - start
+        ticket.given = stop
+        return Piece(ticket, start, stop)
 
 
 def _is_bulk(job: Job) -> bool:
-    return job.n * INTERACTIVE > job.most
+    return job.n > max(1, job.most // INTERACTIVE)

@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic, perf_counter
+from typing import Protocol
 
 from service import jobs
 from service.batcher import Batch, Batcher, Ticket
-from service.errors import DeadlineExceeded
-from service.jobs import Job
+from service.errors import DeadlineExceeded, NotReady
+from service.jobs import Job, Part
 from vaekit.runtime.results import Rows
 
 Outcome = Rows | BaseException
-Report = Callable[[Batch[Job, Rows], float], None]  # a batch that ran, and its seconds on the device
+CLOSING = 5.0  # seconds that closing waits for the batch on the device
+
+
+class Report(Protocol):
+    """Told of every batch, in the engine's thread."""
+
+    def ran(self, batch: Batch[Job, Rows], seconds: float) -> None: ...
+
+    def failed(self, batch: Batch[Job, Rows], error: Exception) -> None: ...
 
 
 class Engine:
@@ -30,6 +40,7 @@ class Engine:
         self._futures: dict[Ticket[Job, Rows], asyncio.Future[Rows]] = {}  # the event loop's alone
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self.fault: BaseException | None = None  # what ended the thread, where it was not closing
 
     @property
     def depth(self) -> int:
@@ -47,14 +58,14 @@ class Engine:
         self._thread.start()
 
     async def close(self) -> None:
-        """Stop; jobs that still wait are dropped, the batch on the device runs to its end."""
+        """Stop; jobs that still wait are dropped, and the batch on the device has some seconds to end."""
         with self._changed:
             self._is_closed = True
-            self._batcher.drain()
             self._changed.notify()
         for future in self._futures.values():
             future.cancel()
-        await asyncio.sleep(0)  # the waiters hear of it
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, CLOSING)
 
     def check_room(self) -> None:
         """Refuse before any work is done on a request.
@@ -73,58 +84,80 @@ class Engine:
 
         Raises:
             Overloaded: too many rows wait.
-            DeadlineExceeded: it was still waiting at its deadline.
+            DeadlineExceeded: none of it was begun by its deadline.
+            NotReady: the engine is closed.
             VaeError: what the model says to the job.
         """
-        future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Rows] = loop.create_future()
         with self._changed:
+            if self._is_closed:
+                raise NotReady("shutting down" if self.fault is None else "the device's thread ended")
             ticket = self._batcher.put(job, deadline)
             self._changed.notify()
         self._futures[ticket] = future
+        timer = None if deadline == float("inf") else loop.call_later(deadline - monotonic(), self._late, ticket)
         try:
             return await future
         finally:
+            if timer is not None:
+                timer.cancel()
             del self._futures[ticket]
             with self._changed:
                 self._batcher.withdraw(ticket)
 
+    def _late(self, ticket: Ticket[Job, Rows]) -> None:
+        """In the event loop, at a ticket's deadline."""
+        with self._changed:
+            if ticket.given:
+                return
+            self._batcher.withdraw(ticket)
+        self._deliver([(ticket, DeadlineExceeded("its time was over before the device was free for it"))])
+
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """The thread."""
-        while (batch := self._next(loop)) is not None:
-            start = perf_counter()
-            outcomes = self._run(batch)
-            if self._report is not None:
-                self._report(batch, perf_counter() - start)
-            self._tell(loop, outcomes)
+        try:
+            while (batch := self._next()) is not None:
+                self._tell(loop, self._run(batch))
+                del batch  # while nobody asks for anything its arrays are nobody's
+        except BaseException as exc:
+            with self._changed:
+                self._is_closed, self.fault = True, exc
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._abandon, exc)
+            raise
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> Batch[Job, Rows] | None:
+    def _next(self) -> Batch[Job, Rows] | None:
         """Wait for a batch; None once the engine is closed."""
         with self._changed:
             while not self._is_closed:
-                batch = self._batcher.next(monotonic())
-                late = DeadlineExceeded("its deadline passed while it waited for the device")
-                self._tell(loop, [(ticket, late) for ticket in self._batcher.expired()])
-                if batch is not None:
+                if (batch := self._batcher.next(monotonic())) is not None:
                     return batch
                 self._changed.wait()
         return None
 
     def _run(self, batch: Batch[Job, Rows]) -> list[tuple[Ticket[Job, Rows], Outcome]]:
         """The tickets that are answered by it, or by its failure."""
+        start = perf_counter()
         try:
-            answers = jobs.run([(piece.ticket.job, piece.start, piece.stop) for piece in batch.pieces])
+            answers = jobs.run([Part(piece.ticket.job, piece.start, piece.stop) for piece in batch.pieces])
         except Exception as exc:  # noqa: BLE001 - whatever it was, the waiters must hear of it
+            if self._report is not None:
+                self._report.failed(batch, exc)
             with self._changed:
                 return [(ticket, exc) for ticket in self._batcher.fail(batch)]
+        if self._report is not None:
+            self._report.ran(batch, perf_counter() - start)
         with self._changed:
             whole = self._batcher.answer(batch, answers)
-        return [(ticket, jobs.joined([ticket.parts[start] for start in sorted(ticket.parts)])) for ticket in whole]
+        return [(ticket, _joined(ticket)) for ticket in whole]
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: list[tuple[Ticket[Job, Rows], Outcome]]) -> None:
-        if outcomes and not loop.is_closed():
-            loop.call_soon_threadsafe(self._deliver, outcomes)
+    def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[Ticket[Job, Rows], Outcome]]) -> None:
+        if outcomes:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(self._deliver, outcomes)
 
-    def _deliver(self, outcomes: list[tuple[Ticket[Job, Rows], Outcome]]) -> None:
+    def _deliver(self, outcomes: Sequence[tuple[Ticket[Job, Rows], Outcome]]) -> None:
         """In the event loop: an answer for each waiter that is still there."""
         for ticket, outcome in outcomes:
             future = self._futures.get(ticket)
@@ -134,3 +167,14 @@ class Engine:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+    def _abandon(self, fault: BaseException) -> None:
+        """In the event loop: the thread is gone, and nobody will be answered."""
+        self._deliver([(ticket, RuntimeError(f"the device's thread ended: {fault!r}")) for ticket in self._futures])
+
+
+def _joined(ticket: Ticket[Job, Rows]) -> Outcome:
+    try:
+        return jobs.joined(ticket.parts)
+    except MemoryError as exc:
+        return exc

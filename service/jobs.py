@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
@@ -18,9 +17,9 @@ from vaekit.runtime.sampling import Draws
 Operation = Literal["encode", "decode", "sample", "elbo"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Job:
-    """One request. Jobs of one lane differ in their rows alone, so that the rows of several may go through together."""
+    """One request. Jobs of one lane differ in what they have by the row alone: their rows may go through together."""
 
     model: Model
     operation: Operation
@@ -33,54 +32,78 @@ class Job:
     observe: bool = False
     members: NDArray[np.int64] | None = None  # (N,) of decode, where the model has members
     most: int = field(default=2**31, kw_only=True)  # rows of one call, at most
+    _draws: Draws | None = field(default=None, init=False, repr=False)
 
-    @cached_property
+    @property
     def lane(self) -> Hashable:
-        """A sample's rows come from its own seed, one after the other: its lane is its own."""
-        if self.operation == "sample":
-            return self
-        return (self.model, self.operation, self.num_samples, self.seed, self.features)
+        return (self.model, self.operation, self.num_samples, self.features, self.observe)
 
-    def run(self, start: int, stop: int) -> Rows:
-        """The answer for rows start to stop, computed in the calling thread; of a sample the next so many."""
-        if self.operation == "sample":
-            return self._draws.take(stop - start)
-        assert self.rows is not None
-        rows = self.rows[start:stop]
-        if self.operation == "encode":
-            return self.model.encode(rows)
-        if self.operation == "decode":
-            return self.model.decode(rows, None if self.members is None else self.members[start:stop])
-        return self.model.elbo(rows, num_samples=self.num_samples, seed=self.seed, features=self.features)
-
-    @cached_property
-    def _draws(self) -> Draws:
+    def draws(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """The noise of a sample's rows."""
         assert self.seed is not None
-        return self.model.draws_of(self.seed, temperature=self.temperature, observe=self.observe)
+        if self._draws is None:
+            self._draws = Draws(self.model.manifest, self.seed, temperature=self.temperature, observe=self.observe)
+        return self._draws.rows(start, stop)
 
 
-def run(pieces: Sequence[tuple[Job, int, int]]) -> list[Rows]:
-    """The answers of pieces (job, start, stop) of one lane, in one call.
+@dataclass(frozen=True)
+class Part:
+    """Rows start to stop of a job."""
+
+    job: Job
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        assert self.job.rows is not None
+        return self.job.rows[self.start : self.stop]
+
+    @property
+    def n(self) -> int:
+        return self.stop - self.start
+
+
+def run(parts: Sequence[Part]) -> list[Rows]:
+    """The answers of parts of jobs of one lane, in one call in the calling thread.
 
     Raises:
         VaeError: what the model says to any of them; who asked finds out which.
     """
-    if len(pieces) == 1:
-        job, start, stop = pieces[0]
-        return [job.run(start, stop)]
-    whole = _joined(pieces).run(0, sum(stop - start for _, start, stop in pieces))
-    edges = accumulate((stop - start for _, start, stop in pieces), initial=0)
-    return [whole[a:b] for a, b in pairwise(edges)]
-
-
-def _joined(pieces: Sequence[tuple[Job, int, int]]) -> Job:
-    """One job of all their rows."""
-    first = pieces[0][0]
-    rows = [job.rows[start:stop] for job, start, stop in pieces if job.rows is not None]
-    members = [job.members[start:stop] for job, start, stop in pieces if job.members is not None]
-    return replace(first, rows=np.concatenate(rows), members=np.concatenate(members) if members else None)
+    whole = _CALLS[parts[0].job.operation](parts[0].job, parts)
+    edges = accumulate((part.n for part in parts), initial=0)
+    return [whole] if len(parts) == 1 else [whole[a:b] for a, b in pairwise(edges)]
 
 
 def joined(answers: Sequence[Rows]) -> Rows:
     """The answers for successive rows as one."""
     return type(answers[0]).concatenate(list(answers))
+
+
+def _encode(job: Job, parts: Sequence[Part]) -> Rows:
+    return job.model.encode(_together([part.rows for part in parts]))
+
+
+def _decode(job: Job, parts: Sequence[Part]) -> Rows:
+    members = [part.job.members[part.start : part.stop] for part in parts if part.job.members is not None]
+    return job.model.decode(_together([part.rows for part in parts]), _together(members) if members else None)
+
+
+def _sample(job: Job, parts: Sequence[Part]) -> Rows:
+    each = [part.job.draws(part.start, part.stop) for part in parts]
+    return job.model.of_draws({name: _together([draws[name] for draws in each]) for name in each[0]})
+
+
+def _elbo(job: Job, parts: Sequence[Part]) -> Rows:
+    x, k = _together([part.rows for part in parts]), job.num_samples
+    if all(part.job.seed is None for part in parts):
+        return job.model.elbo(x, num_samples=k, features=job.features)
+    eps = [np.repeat(job.model.draws(k, part.job.seed)[None], part.n, axis=0) for part in parts]  # each (n, K, Z)
+    return job.model.elbo(x, features=job.features, eps=_together(eps))
+
+
+def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+_CALLS = {"encode": _encode, "decode": _decode, "sample": _sample, "elbo": _elbo}

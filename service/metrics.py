@@ -49,6 +49,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self.batch_failures = Counter(
+            "vae_batch_failures",
+            "Batches that raised; the requests of each were then run one by one.",
+            ["operation", "model"],
+            registry=self._registry,
+        )
         self.batch_rows = Histogram(
             "vae_batch_rows",
             "Rows of one batch on the device.",
@@ -64,6 +70,11 @@ class Metrics:
         self.rows.labels(job.operation, name, version).inc(batch.n)
         self.batch_seconds.labels(job.operation, name).observe(seconds)
         self.batch_rows.labels(job.operation, name).observe(batch.n)
+
+    def failed(self, batch: Batch[Job, Rows], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
+        """A batch that raised; in the engine's thread."""
+        job = batch.pieces[0].ticket.job
+        self.batch_failures.labels(job.operation, job.model.manifest.name).inc()
 
     def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
         """Read these at each scrape, instead of keeping a second account of them."""

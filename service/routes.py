@@ -38,7 +38,7 @@ OPERATIONS: tuple[Operation, ...] = ("encode", "decode", "sample", "elbo")
 PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 LARGE = 64 * 1024  # bytes of a body, or cells of a reply, beyond which a thread reads or writes it
 
-_SECONDS = re.compile(r"\d{1,6}(\.\d{1,6})?")
+_SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # what a JSON number may be, and .5
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -94,6 +94,8 @@ class Api:
 
     def unready(self) -> str | None:
         """Why /readyz says 503, or None."""
+        if self.engine.fault is not None:
+            return "the device's thread ended"
         return "shutting down" if self.lifecycle.draining else self.registry.unready()
 
     def _inference(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
@@ -108,17 +110,17 @@ class Api:
         self.engine.check_room()
         reader = codecs.reader(request.headers, operation)
         writer = codecs.writer(request.headers)
+        seconds = self._patience(request)
         with ExitStack() as held:
             room = held.enter_context(self.intake.reserve())
             body = await self.intake.read(request, room)
-            seconds = self._patience(request)
-            work = self._work(operation, served, request, reader, body, monotonic() + min(seconds, self.queue_timeout))
+            work = self._work(operation, served, request, reader, body)
             del body  # the work lets go of it as soon as there is an array
             answer, content = await self._in_time(request, self._written(work, writer, room), seconds)
             return Held(content, held.pop_all(), headers=writer.headers(answer), media_type=writer.media_type)
 
     async def _work(
-        self, operation: Operation, served: Served, request: Request, reader: Reader, body: bytearray, deadline: float
+        self, operation: Operation, served: Served, request: Request, reader: Reader, body: bytearray
     ) -> Answer:
         async with self.registry.lend(served) as model:
             manifest = model.manifest
@@ -129,7 +131,7 @@ class Api:
             del body
             job = make_job(operation, model, parsed, self.limits, self.max_batch_rows)
             request.state.rows = job.n
-            result = await self.engine.submit(job, deadline)
+            result = await self.engine.submit(job, monotonic() + self.queue_timeout)
             alpha = parsed.options.alpha if isinstance(parsed.options, ElboOptions) else None
             return make_answer(job, result, alpha, self.alpha)
 
@@ -150,9 +152,9 @@ class Api:
         said = request.headers.get(TIMEOUT_HEADER)
         if said is None:
             return self.answer_seconds
-        if not _SECONDS.fullmatch(said) or float(said) == 0:
+        if not _SECONDS.fullmatch(said) or not (seconds := float(said)) > 0:
             raise InputError(f"{TIMEOUT_HEADER}: {said[:40]!r} is not a number of seconds above 0")
-        return min(float(said), self.answer_seconds)
+        return min(seconds, self.answer_seconds)
 
     async def _in_time(self, request: Request, work: Awaitable[T], seconds: float) -> T:
         """What is waited for no longer than the caller does, nor than an answer may take."""

@@ -64,8 +64,9 @@ class Settings(BaseSettings):
         description="rows that wait for the device; beyond it a request is refused at once with 429, since it would "
         "only wait",
     )
-    queue_timeout: Seconds = Field(
-        20.0, description="seconds that a request may wait for the device before it gets a 504 and is never run"
+    queue_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        20.0,
+        description="seconds that a request may wait for the device to begin with it; then a 504, and it is not run",
     )
 
     body_seconds: Seconds = Field(30.0, description="time a caller has to send its body")

@@ -8,6 +8,7 @@ import pytest
 from tests.runtime.conftest import CLOSE, assert_same
 from vaekit.errors import InputError
 from vaekit.runtime.codes import MAX_LATENT
+from vaekit.runtime.sampling import Draws
 
 
 def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
@@ -18,10 +19,11 @@ def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
 
 
 @pytest.mark.parametrize("observe", [False, True])
-def test_draws_that_are_taken_some_at_a_time_are_those_that_are_taken_at_once(loaded, observe):
-    draws = loaded.draws_of(7, temperature=0.8, observe=observe)
-    parts = [draws.take(n) for n in (1, 4, 7)]
-    assert_same(type(parts[0]).concatenate(parts), loaded.sample(12, seed=7, temperature=0.8, observe=observe))
+def test_draws_may_be_asked_for_in_any_pieces_and_again(loaded, observe):
+    draws = Draws(loaded.manifest, 7, temperature=0.8, observe=observe)
+    want = loaded.sample(12, seed=7, temperature=0.8, observe=observe)
+    for start, stop in ((0, 1), (1, 5), (5, 12), (3, 4), (8, 12), (0, 12)):
+        assert_same(loaded.of_draws(draws.rows(start, stop)), want[start:stop])
 
 
 def test_a_sample_is_the_mean_of_its_code_or_a_draw_around_it(loaded):

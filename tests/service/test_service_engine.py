@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +15,9 @@ import numpy as np
 import pytest
 
 from service.engine import Engine
-from service.errors import DeadlineExceeded, Overloaded
+from service.errors import DeadlineExceeded, NotReady, Overloaded
 from service.jobs import Job
 from vaekit.errors import NotFinite
-from vaekit.runtime import Model
 from vaekit.runtime.results import Posterior
 
 pytestmark = pytest.mark.anyio
@@ -58,9 +59,9 @@ class Busy:
         return asyncio.create_task(answer())
 
 
-async def busy() -> Busy:
+async def busy(report: Any = None) -> Busy:
     """An engine whose device is held by a first job."""
-    engine = Engine(max_queue_rows=3)
+    engine = Engine(max_queue_rows=3, report=report)
     engine.start()
     on = Busy(engine, Held(), asyncio.create_task(asyncio.sleep(0)))
     on.first = on.ask(0)
@@ -104,18 +105,6 @@ async def test_a_job_that_nobody_waits_for_is_not_run() -> None:
     await on.engine.close()
 
 
-async def test_a_job_past_its_deadline_is_told_so_and_not_run() -> None:
-    on = await busy()
-    late, stays = on.ask(1, deadline=time.monotonic()), on.ask(2, deadline=time.monotonic() + 60)
-    await asyncio.sleep(0)
-    on.model.leave.set()
-    with pytest.raises(DeadlineExceeded):
-        await late
-    assert await stays == [2]
-    assert on.model.ran == [[0], [2]]
-    await on.engine.close()
-
-
 async def test_a_job_that_fails_fails_alone() -> None:
     on = await busy()
     waiting = [on.ask(1), on.ask(-1), on.ask(2)]
@@ -140,34 +129,98 @@ async def test_closing_the_engine_leaves_nobody_waiting() -> None:
             await task
 
 
-async def test_a_batch_is_its_jobs_alone_for_every_operation(models_dir: Any) -> None:
-    """Joined, cut and alone: the same answers, to the tolerance that the service promises."""
-    engine = Engine(max_queue_rows=10_000)
+async def test_a_job_that_the_device_does_not_begin_in_time_is_told_so_at_once() -> None:
+    on = await busy()
+    late = on.ask(1, deadline=time.monotonic() + 0.05)
+    with pytest.raises(DeadlineExceeded):
+        await asyncio.wait_for(late, 10)  # while the device is held
+    assert (on.engine.depth, on.engine.rows) == (0, 0)
+    on.model.leave.set()
+    assert await on.ask(2, deadline=time.monotonic() + 60) == [2]
+    assert on.model.ran == [[0], [2]]
+    await on.engine.close()
+
+
+async def test_a_job_that_was_begun_in_time_is_answered_however_long_it_takes() -> None:
+    on = await busy()
+    (ticket,) = on.engine._futures
+    on.engine._late(ticket)  # while it is on the device
+    on.model.leave.set()
+    assert await on.first == [0]
+    await on.engine.close()
+
+
+async def test_a_closed_engine_takes_nothing_and_its_thread_ends() -> None:
+    on = await busy()
+    on.model.leave.set()
+    await on.first
+    await on.engine.close()
+    assert on.engine._thread is not None
+    assert not on.engine._thread.is_alive()
+    with pytest.raises(NotReady):
+        await asyncio.wait_for(on.ask(1), 10)
+
+
+async def test_what_was_answered_is_not_held() -> None:
+    on = await busy()
+    on.model.leave.set()
+    await on.first
+    rows = np.zeros((4, 1))
+    held = weakref.ref(rows)
+    answer: Any = await on.engine.submit(Job(on.model, "encode", 4, rows))  # type: ignore[arg-type]  # a stand-in
+    of_answer = weakref.ref(answer)
+    del rows, answer
+    on.model.ran.clear()
+    for _ in range(100):
+        gc.collect()
+        if held() is None and of_answer() is None:
+            break
+        await asyncio.sleep(0.01)
+    assert (held(), of_answer()) == (None, None)
+    assert not on.engine._futures
+    await on.engine.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_fault_of_the_thread_itself_is_told_to_all_and_makes_the_service_unready() -> None:
+    class Faulty:
+        def ran(self, *_: Any) -> None:
+            raise ZeroDivisionError("of ours")
+
+        failed = ran
+
+    engine, model = Engine(max_queue_rows=30, report=Faulty()), Held()
     engine.start()
-    with Model.load(models_dir / "breast-cancer", device="cpu") as model:
-        x = model.sample(24, seed=1).samples
-        z = np.random.default_rng(0).standard_normal((24, model.manifest.latent_dim)).astype(np.float32)
-        kinds: dict[str, Any] = {
-            "encode": {"operation": "encode", "rows": x},
-            "decode": {"operation": "decode", "rows": z},
-            "elbo": {"operation": "elbo", "rows": x, "num_samples": 4},
-            "surprise": {"operation": "elbo", "rows": x, "num_samples": 4, "features": True},
-            "own draws": {"operation": "elbo", "rows": x, "num_samples": 4, "seed": 3},
-        }
-        for asked in kinds.values():
-            whole = Job(model, n=24, most=24, **asked).run(0, 24).arrays()
-            cuts = [(0, 1), (1, 2), (2, 15), (15, 24)]
-            parts = [Job(model, n=b - a, most=5, **{**asked, "rows": asked["rows"][a:b]}) for a, b in cuts]
-            answers = await asyncio.gather(*(engine.submit(part) for part in parts))
-            for (a, b), answer in zip(cuts, answers, strict=True):
-                for name, values in answer.arrays().items():
-                    if values is not None:
-                        np.testing.assert_allclose(values, whole[name][a:b], rtol=1e-5, atol=1e-5)
-        sampled = [Job(model, "sample", n, seed=seed, most=5) for n, seed in ((3, 1), (13, 2))]
-        for asked_for, answer in zip(sampled, await asyncio.gather(*map(engine.submit, sampled)), strict=True):
-            want = model.sample(asked_for.n, seed=asked_for.seed or 0).samples
-            np.testing.assert_allclose(answer.arrays()["samples"], want, rtol=1e-5, atol=1e-6)
+    model.leave.set()
+    asked = [asyncio.create_task(engine.submit(job(model, value))) for value in (1, 2)]
+    for task in asked:
+        with pytest.raises(RuntimeError, match="the device's thread ended: ZeroDivisionError"):
+            await asyncio.wait_for(task, 10)
+    assert isinstance(engine.fault, ZeroDivisionError)
+    with pytest.raises(NotReady, match="thread ended"):
+        await engine.submit(job(model, 3))
     await engine.close()
+
+
+async def test_the_report_has_batches_with_all_their_rows_and_failures() -> None:
+    seen: list[tuple[str, int]] = []
+
+    class Report:
+        def ran(self, batch: Any, seconds: float) -> None:
+            assert seconds >= 0
+            seen.append(("ran", batch.n))
+
+        def failed(self, batch: Any, error: Exception) -> None:
+            assert isinstance(error, NotFinite)
+            seen.append(("failed", batch.n))
+
+    on = await busy(Report())
+    waiting = [on.ask(1), on.ask(2, -3)]
+    await asyncio.sleep(0)
+    on.model.leave.set()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert seen == [("ran", 1), ("failed", 3), ("ran", 1), ("failed", 2)]
+    await on.engine.close()
 
 
 async def test_a_caller_that_hangs_up_while_it_waits_leaves_the_queue(

@@ -60,7 +60,7 @@ class Soak:
         self.ends[str(reply.status_code)] += 1
         if reply.status_code == 200:
             self._check(operation, reply.json(), slice(at, at + n), is_bad)
-        elif reply.status_code != (422 if is_bad else 429):
+        elif reply.status_code not in ({422, 429} if is_bad else {429}):
             self.wrong.append(f"{reply.status_code}: {reply.text[:200]}")
 
     def _check(self, operation: str, reply: dict[str, Any], at: slice, is_bad: bool) -> None:

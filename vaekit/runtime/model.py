@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, VectorSpec
 from vaekit.errors import InputError, NotFinite
-from vaekit.runtime.codes import check_latents, check_members
+from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.device import open_session
 from vaekit.runtime.golden import replay
 from vaekit.runtime.results import Decoded, Elbo, Posterior, Rows, Samples
@@ -50,6 +50,7 @@ class Model:
         self._noise = bundle.noise()  # (K_max, Z)
         self._calibrations = bundle.calibrations()
         self._default_eps = default_eps(self._noise, self.manifest.draws.default).astype(np.float32)  # (K, Z)
+        self._encodes_draws = any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
         replay(self.run, bundle, self.providers)
 
     @classmethod
@@ -117,9 +118,8 @@ class Model:
             InputError: see vaekit.bundle.encode.
         """
         rows = encode(x, self.spec)
-        needs_draws = any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
-        draws = self._default_eps if needs_draws else None
-        chunk = self.rows_at_once(1 if draws is None else len(draws))
+        draws = self._default_eps if self._encodes_draws else None
+        chunk = self.rows_at_once("encode")
 
         def part(at: slice) -> dict[str, Any]:
             feeds = self._fed(rows[at])
@@ -142,9 +142,11 @@ class Model:
         """
         codes = check_latents(z, self.manifest)
         which = check_members(member, len(codes), self.manifest)
-        return _in_chunks(
-            Decoded, len(codes), self.rows_at_once(1), lambda at: self.run("decode", {"z": codes[at], **_at(which, at)})
-        )
+
+        def part(at: slice) -> dict[str, Any]:
+            return self.run("decode", {"z": codes[at], **_at(which, at)})
+
+        return _in_chunks(Decoded, len(codes), self.rows_at_once("decode"), part)
 
     def _fed(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Checked rows as the graphs take them: which cells are observed told apart where any may be missing."""
@@ -161,16 +163,30 @@ class Model:
         Raises:
             InputError: n < 1, or a temperature below 0 or not finite.
         """
-        return self.draws_of(seed, temperature=temperature, observe=observe).take(n)
+        if n < 1:
+            raise InputError(f"n: {n} is not at least 1")
+        draws = Draws(self.manifest, seed, temperature=temperature, observe=observe)
 
-    def draws_of(self, seed: int, *, temperature: float = 1.0, observe: bool = False) -> Draws:
-        """What `sample` of this seed gives, some rows at a time.
+        def part(at: slice) -> dict[str, Any]:
+            return self._sampled(draws.rows(at.start, at.stop))
 
-        Raises:
-            InputError: a temperature below 0 or not finite.
-        """
-        chunk = self.rows_at_once()
-        return Draws(self.run, self.manifest, chunk, seed=seed, temperature=temperature, observe=observe)
+        return _in_chunks(Samples, n, self.rows_at_once("prior"), part)
+
+    def of_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
+        """The samples that rows of `sampling.Draws` give, several seeds' among them if need be."""
+        n = len(draws["noise"])
+        return _in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._sampled(_at(draws, at)))
+
+    def _sampled(self, draws: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        wanted = {tensor.name for tensor in self.manifest.operations["prior"].inputs}
+        member = {name: a for name, a in draws.items() if name == "member"}
+        z = self.run("prior", {name: a for name, a in draws.items() if name in wanted})["z"]
+        codes = np.clip(z, -MAX_LATENT, MAX_LATENT)  # (n, Z)
+        if "normals" in draws:
+            x = self.run("observe", {"z": codes, "noise": draws["normals"], **member})["x"]
+        else:
+            x = self.run("decode", {"z": codes, **member})["mean"]
+        return {"latents": codes, "samples": x, "members": draws.get("member")}
 
     def elbo(
         self,
@@ -199,7 +215,7 @@ class Model:
         rows = encode(x, self.spec)
         draws = self.draws(num_samples, seed) if eps is None else self._check_eps(eps, len(rows))
         operation: Operation = "surprise" if features else "elbo"
-        chunk = self.rows_at_once(draws.shape[-2])
+        chunk = self.rows_at_once("elbo", draws.shape[-2])
         shared = draws.ndim == 2
         if shared:
             draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
@@ -258,8 +274,10 @@ class Model:
             )
         return np.ascontiguousarray(eps, dtype=np.float32)
 
-    def rows_at_once(self, num_samples: int = 1) -> int:
-        """Rows of one call of a graph with K draws each; more are taken in several calls."""
+    def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
+        """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
+        if operation == "encode" and self._encodes_draws:
+            num_samples = len(self._default_eps)
         widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
         return max(1, MAX_ELEMENTS // (num_samples * widest))
 

@@ -1,78 +1,67 @@
-"""Draws of a model from one seed, some at a time. Knows noise and two graphs, not where they are run.
+"""The random numbers that samples are made of, from one seed. Knows what the graphs take; runs none.
 
 n rows, D data dimensions, Z latent dimensions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Manifest, Operation
+from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 from vaekit.runtime.codes import MAX_LATENT
-from vaekit.runtime.results import Samples
 
-Run = Callable[[Operation, Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+SKIPPED = 1024  # rows that are drawn at once to be thrown away
 
 
 class Draws:
-    """z ~ p(z), and x = E[x|z], or x ~ p(x|z) where `observe` is true: a stream that the seed gives.
+    """A stream of rows of noise. Each kind has a stream of its own: n rows and then m are the rows of n + m at once."""
 
-    Each kind of noise has a stream of its own, so that taking n rows and then m gives the rows that taking n + m does.
-    """
-
-    def __init__(
-        self, run: Run, manifest: Manifest, chunk: int, *, seed: int, temperature: float = 1.0, observe: bool = False
-    ) -> None:
+    def __init__(self, manifest: Manifest, seed: int, *, temperature: float = 1.0, observe: bool = False) -> None:
         """
         Args:
-            run: calls a graph.
             manifest: of the model.
-            chunk: rows of one call, at most.
             seed: gives the draws.
             temperature: scales the noise that goes into the prior.
-            observe: draw x from p(x|z).
+            observe: noise for x ~ p(x|z) too.
 
         Raises:
             InputError: a temperature below 0 or not finite.
         """
         if not 0.0 <= temperature < np.inf:
             raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
-        self._run, self._manifest, self._chunk = run, manifest, chunk
+        self._manifest, self._seed = manifest, seed
         self._temperature, self._observe = temperature, observe
+        self._begin()
+
+    def _begin(self) -> None:
+        self._at = 0  # rows taken
         self._prior, self._pixel, self._component, self._origin = (
-            np.random.default_rng([seed, stream]) for stream in range(4)
+            np.random.default_rng([self._seed, stream]) for stream in range(4)
         )
-        self._wanted = {tensor.name for tensor in manifest.operations["prior"].inputs}
 
-    def take(self, n: int) -> Samples:
-        """The next n rows.
+    def rows(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Rows start to stop: `noise` (n, Z), `choice` (n,), `member` (n,) of an ensemble, `normals` (n, D, 2)."""
+        if start < self._at:
+            self._begin()
+        while self._at < start:
+            self._take(min(SKIPPED, start - self._at))
+        return self._take(stop - start)
 
-        Raises:
-            InputError: n < 1.
-        """
-        if n < 1:
-            raise InputError(f"n: {n} is not at least 1")
-        sizes = [min(self._chunk, n - start) for start in range(0, n, self._chunk)]
-        return Samples.concatenate([self._take(size) for size in sizes])
-
-    def _take(self, n: int) -> Samples:
+    def _take(self, n: int) -> dict[str, NDArray[Any]]:
+        self._at += n
         noise = self._prior.standard_normal((n, self._manifest.latent_dim))  # (n, Z)
         with np.errstate(over="ignore"):
             noise = np.clip(noise * self._temperature, -MAX_LATENT, MAX_LATENT)
-        member: dict[str, NDArray[Any]] = {}
+        found: dict[str, NDArray[Any]] = {
+            "noise": noise.astype(np.float32),
+            "choice": self._component.random(n, dtype=np.float32),
+        }
         if self._manifest.members > 1:
-            member["member"] = self._origin.integers(self._manifest.members, size=n)
-        feeds = {"noise": noise.astype(np.float32), "choice": self._component.random(n, dtype=np.float32), **member}
-        z = self._run("prior", {name: a for name, a in feeds.items() if name in self._wanted})["z"]
-        codes = np.clip(z, -MAX_LATENT, MAX_LATENT)  # (n, Z)
+            found["member"] = self._origin.integers(self._manifest.members, size=n)
         if self._observe:
-            normals = self._pixel.standard_normal((n, self._manifest.input.dim, 2)).astype(np.float32)
-            x = self._run("observe", {"z": codes, "noise": normals, **member})["x"]
-        else:
-            x = self._run("decode", {"z": codes, **member})["mean"]
-        return Samples(latents=codes, samples=x, members=member.get("member"))
+            found["normals"] = self._pixel.standard_normal((n, self._manifest.input.dim, 2)).astype(np.float32)
+        return found
