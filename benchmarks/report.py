@@ -18,7 +18,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-WIDE = 160  # columns of a table in a file or a pipe, whose own width nobody knows
+WIDE = 200  # columns of a table in a file or a pipe, whose own width nobody knows
 
 
 @dataclass(frozen=True)
