@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -50,7 +51,6 @@ class Model:
         self._noise = bundle.noise()  # (K_max, Z)
         self._calibrations = bundle.calibrations()
         self._default_eps = default_eps(self._noise, self.manifest.draws.default).astype(np.float32)  # (K, Z)
-        self._encodes_draws = any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
         replay(self.run, bundle, self.providers)
 
     @classmethod
@@ -273,6 +273,11 @@ class Model:
                 f"eps: shape {eps.shape}, expected (K, {self.manifest.latent_dim}), or one such for each row"
             )
         return np.ascontiguousarray(eps, dtype=np.float32)
+
+    @cached_property
+    def _encodes_draws(self) -> bool:
+        """Whether the encoder takes draws, as that of several members does for their weights."""
+        return any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
 
     def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
         """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
