@@ -1,6 +1,7 @@
 """Runs batches on the device, one at a time, in a thread of its own. Knows jobs, futures and time, not HTTP.
 
-The thread itself asks for the next batch the moment it is free, so that the device never waits for the event loop.
+The thread itself asks for the next batch the moment it is free. It waits only for the event loop to come round, so that
+requests which arrive together go together, and not one by one in the order in which they were parsed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from service.jobs import Job, Part
 from vaekit.runtime.results import Rows
 
 Outcome = Rows | BaseException
+GATHERING = 0.002  # seconds that the device waits at most while every round of the event loop brings more jobs
 CLOSING = 5.0  # seconds that closing waits for the batch on the device
 
 
@@ -39,6 +41,8 @@ class Engine:
         self._report = report
         self._futures: dict[Ticket[Job, Rows], asyncio.Future[Rows]] = {}  # the event loop's alone
         self._thread: threading.Thread | None = None
+        self._came = 0  # jobs so far
+        self._is_gathering = False  # whether the event loop may be about to bring more to what was an empty queue
         self._is_closed = False
         self.fault: BaseException | None = None  # what ended the thread, where it was not closing
 
@@ -93,8 +97,12 @@ class Engine:
         with self._changed:
             if self._is_closed:
                 raise NotReady("shutting down" if self.fault is None else "the device's thread ended")
+            is_first = not self._batcher.rows
             ticket = self._batcher.put(job, deadline)
-            self._changed.notify()
+            self._came += 1
+            if is_first and not self._is_gathering:
+                self._is_gathering = True
+                loop.call_soon(self._come_round, self._came, job.most, monotonic() + GATHERING)
         self._futures[ticket] = future
         timer = None if deadline == float("inf") else loop.call_later(deadline - monotonic(), self._late, ticket)
         try:
@@ -105,6 +113,15 @@ class Engine:
             del self._futures[ticket]
             with self._changed:
                 self._batcher.withdraw(ticket)
+
+    def _come_round(self, came: int, most: int, until: float) -> None:
+        """In the event loop, once it has come round: go on as long as each round brings more jobs, then say so."""
+        if self._came != came and self._batcher.rows < most and monotonic() < until:
+            asyncio.get_running_loop().call_soon(self._come_round, self._came, most, until)
+            return
+        with self._changed:
+            self._is_gathering = False
+            self._changed.notify()
 
     def _late(self, ticket: Ticket[Job, Rows]) -> None:
         """In the event loop, at a ticket's deadline."""
@@ -131,7 +148,7 @@ class Engine:
         """Wait for a batch; None once the engine is closed."""
         with self._changed:
             while not self._is_closed:
-                if (batch := self._batcher.next(monotonic())) is not None:
+                if not self._is_gathering and (batch := self._batcher.next(monotonic())) is not None:
                     return batch
                 self._changed.wait()
         return None

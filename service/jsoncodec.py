@@ -16,7 +16,7 @@ from service.errors import TooLarge
 from service.pictures import read_pictures
 from service.refusals import first_errors, refusal
 from service.requests import Parsed, Target, forms
-from vaekit.bundle import encode
+from vaekit.bundle import encode, encode_numbers
 from vaekit.bundle.columns import level_names, level_slices
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.client.wire import (
@@ -55,6 +55,9 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
     assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     spec = target.manifest.input
+    if isinstance(request, VectorRows):
+        assert isinstance(spec, VectorSpec)
+        return Parsed(request, encode_numbers(rows, spec))
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_pictures(rows, spec)
     return Parsed(request, encode(rows, spec))

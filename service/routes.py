@@ -225,17 +225,24 @@ async def until_gone(request: Request, work: Awaitable[T]) -> T:
     Raises:
         Disconnected: the caller hung up.
     """
-    task = asyncio.ensure_future(work)
+    task = asyncio.current_task()
+    assert task is not None
+
+    def leave(_: object) -> None:
+        task.cancel()  # the job leaves the queue on the way out
+
     gone = asyncio.ensure_future(_gone(request))
+    gone.add_done_callback(leave)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise Disconnected("the caller hung up before its answer")
+        return await work
+    except asyncio.CancelledError:
+        if gone.done():
+            task.uncancel()
+            raise Disconnected("the caller hung up before its answer") from None
+        raise
     finally:
-        for waiting in (task, gone):
-            waiting.cancel()
-        await asyncio.wait({task, gone})  # until the job has left the queue
+        gone.remove_done_callback(leave)
+        gone.cancel()
 
 
 async def _gone(request: Request) -> None:

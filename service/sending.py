@@ -21,6 +21,9 @@ class Held(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI passes it
         with self._held:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if len(self.body) <= PIECE:
+                await send({"type": "http.response.body", "body": self.body, "more_body": False})
+                return
             for at in range(0, len(self.body), PIECE):
                 await send({"type": "http.response.body", "body": self.body[at : at + PIECE], "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -144,6 +145,8 @@ class Server(uvicorn.Server):
     async def _tell_ready(self, url: str) -> None:
         registry = self._api.registry
         await registry.settled.wait()
+        gc.collect()
+        gc.freeze()  # what is here to stay need not be walked through again, which takes some 30 ms each time
         for served in registry.latest:
             why = "" if served.reason is None else f": {served.reason}"
             self._tell(f"{served.state}: {served.name}, version {served.version}{why}")

@@ -82,6 +82,31 @@ async def test_what_waits_goes_together_once_the_device_is_free() -> None:
     await on.engine.close()
 
 
+async def test_what_comes_in_one_round_of_the_event_loop_goes_together() -> None:
+    engine, model = Engine(max_queue_rows=30), Held()
+    engine.start()
+    model.leave.set()
+    await asyncio.gather(*(engine.submit(job(model, value)) for value in range(6)))
+    assert model.ran == [[0, 1, 2, 3, 4, 5]]
+    await engine.close()
+
+
+async def test_the_device_does_not_wait_for_a_stream_to_end() -> None:
+    engine, model = Engine(max_queue_rows=10**6), Held()
+    engine.start()
+    model.leave.set()
+    asked: list[asyncio.Task[Any]] = []
+
+    async def stream() -> None:
+        while not (asked and asked[0].done()):
+            asked.append(asyncio.create_task(engine.submit(job(model, len(asked), most=10**6))))
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(stream(), 20)
+    await asyncio.wait_for(asyncio.gather(*asked), 20)
+    await engine.close()
+
+
 async def test_a_large_job_is_run_in_pieces_and_answered_whole() -> None:
     engine, model = Engine(max_queue_rows=3), Held()
     engine.start()

@@ -2,7 +2,7 @@
 
 from vaekit.bundle.calibration import Calibration
 from vaekit.bundle.draws import default_eps
-from vaekit.bundle.encode import encode
+from vaekit.bundle.encode import encode, encode_numbers
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.store import Bundle, find, models, open_bundle, publish, versions
 
@@ -14,6 +14,7 @@ __all__ = [
     "VectorSpec",
     "default_eps",
     "encode",
+    "encode_numbers",
     "find",
     "models",
     "open_bundle",

@@ -55,6 +55,18 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
     return check_columns(_from_lists(rows, spec), spec)
 
 
+def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray[np.float64]:
+    """encode for lists that are known to hold floats alone, of a model without categories.
+
+    Raises:
+        InputError: as encode.
+    """
+    if not rows:
+        raise InputError("inputs: no rows")
+    _check_widths(rows, spec)
+    return check_columns(np.array(rows, dtype=np.float64), spec)
+
+
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
     """Refuse cells that their columns do not take, and rows that miss every cell; returns x, (N, D)."""
     finite = np.isfinite(x)
@@ -87,7 +99,7 @@ def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 
-def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
+def _check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
     try:
         widths = set(map(len, rows))
     except TypeError:
@@ -96,6 +108,10 @@ def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
     if widths != {spec.dim}:
         row = next(i for i, r in enumerate(rows) if len(r) != spec.dim)
         raise InputError(f"row {row}: {len(rows[row])} values, expected {spec.dim}")
+
+
+def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
+    _check_widths(rows, spec)
     if not spec.has_categories and set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
         try:
             return np.array(rows, dtype=np.float64)
