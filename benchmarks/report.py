@@ -10,14 +10,16 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
+T = TypeVar("T")
 WIDE = 200  # columns of a table in a file or a pipe, whose own width nobody knows
 
 
@@ -46,21 +48,29 @@ class Figure:
         return cls(name, statistics.median(values), unit, min(values), max(values), **more)
 
 
-def interleave(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds that each contender took in each round, after one unmeasured call.
+def in_turns(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each contender gave in each round.
 
     Every round calls all of them, in an order that turns by one, so that whatever else the machine does falls on all
-    alike. The garbage collector rests while a call is measured.
+    alike.
     """
-    for run in contenders.values():
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    found: dict[str, list[T]] = {name: [] for name in contenders}
     names = list(contenders)
     for turn in range(rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            seconds[name].append(_measure(contenders[name]))
-    return seconds
+            found[name].append(contenders[name]())
+    return found
+
+
+def interleave(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds that each contender took in each round, in turns, after one unmeasured call.
+
+    The garbage collector rests while a call is measured.
+    """
+    for run in contenders.values():
+        run()
+    return in_turns({name: partial(_measure, run) for name, run in contenders.items()}, rounds)
 
 
 def _measure(run: Callable[[], object]) -> float:

@@ -14,9 +14,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.report import Figure, publish
+from benchmarks.report import Figure, in_turns, publish
 from benchmarks.serving import models, servers
 from benchmarks.serving.models import LARGE, SMALL, Shape
 from benchmarks.serving.servers import Running, Server, started
+from vaekit.client.wire import NPY_TYPE
 from vaekit.runtime import Model
 
 K = 2
-CONNECTIONS = 32
+CONNECTIONS, BULK_CONNECTIONS = 32, 4
 PACKAGES = ["fastapi", "starlette", "uvicorn", "torch", "onnxruntime", "numpy"]
 RELATIVE, ABSOLUTE = 1e-4, 1e-2  # float32 sums of 784 terms, in another order
 TIMES_AS_PLAIN = 5.0
@@ -91,24 +92,14 @@ def check(running: Running, plan: Plan, shape: Shape, x: NDArray[np.float64]) ->
         raise SystemExit(f"{running.server.name} gives {got[:3]}, where the graph gives {want[:3]}")
 
 
-def in_turns(plan: Plan, contenders: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Every contender once a round, in an order that turns by one."""
-    names, found = list(contenders), {name: list[dict[str, Any]]() for name in contenders}
-    for turn in range(plan.rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            found[name].append(contenders[name]())
-    return found
-
-
 def single(plan: Plan) -> list[Figure]:
     """One row of JSON a request, at both widths, against a server as it is written first."""
     figures = []
     for shape in (SMALL, LARGE):
         x = models.rows(shape)[:1]
         contending = (vaekit(plan, shape, json_body(x, num_samples=K)), plain(plan, shape, json_body(x)))
-        contenders = {server.name: _loaded(plan, server, shape, x) for server in contending}
-        found = in_turns(plan, contenders)
+        contenders = {server.name: _loaded(plan, server, CONNECTIONS, shape, x) for server in contending}
+        found = in_turns(contenders, plan.rounds)
         label = f"D = {shape.dims}, {CONNECTIONS} connections, one row"
         target = TIMES_AS_PLAIN if shape is LARGE else None
         pairs = list(zip(found["vaekit"], found["FastAPI + torch"], strict=True))
@@ -122,13 +113,25 @@ def single(plan: Plan) -> list[Figure]:
     return figures
 
 
-def _loaded(plan: Plan, server: Server, shape: Shape, x: NDArray[np.float64]) -> Callable[[], dict[str, Any]]:
+def _loaded(
+    plan: Plan, server: Server, connections: int, shape: Shape, x: NDArray[np.float64]
+) -> Callable[[], dict[str, Any]]:
+    """Start the server, see that it gives the graph's ELBO of x, load it."""
+
     def measure() -> dict[str, Any]:
         with started(server) as running:
             check(running, plan, shape, x)
-            return answered(running.load(plan.work, CONNECTIONS, plan.seconds))
+            return answered(running.load(plan.work, connections, plan.seconds))
 
     return measure
+
+
+def _alone(plan: Plan, shape: Shape, x: NDArray[np.float64]) -> Callable[[], dict[str, Any]]:
+    """Run the graph on x without a server, on the server's core."""
+    source = plan.work / f"{shape.name}-{len(x)}-rows.npy"
+    np.save(source, x)
+    arguments = [str(plan.bundles[shape]), str(source), str(len(x)), str(K), str(plan.seconds)]
+    return partial(servers.ask, "benchmarks.serving.arms.raw", arguments, core=servers.SERVER_CORE)
 
 
 def answered(found: dict[str, Any]) -> dict[str, Any]:
@@ -142,20 +145,9 @@ def bulk(plan: Plan) -> list[Figure]:
     figures = []
     for n, target in OF_THE_GRAPH.items():
         x = models.rows(LARGE)[:n]
-        source = plan.work / "bulk.npy"
-        np.save(source, x)
-        npy = "application/x-npy"
-        ours = vaekit(plan, LARGE, npy_body(x), content_type=npy, accept=npy, path=f"/elbo?num_samples={K}")
-        arguments = [str(plan.bundles[LARGE]), str(source), str(n), str(K), str(plan.seconds)]
-
-        def served(ours: Server = ours) -> dict[str, Any]:
-            with started(ours) as running:
-                return answered(running.load(plan.work, 4, plan.seconds))
-
-        def alone(arguments: Sequence[str] = arguments) -> dict[str, Any]:
-            return servers.ask("benchmarks.serving.arms.raw", arguments, core=servers.SERVER_CORE)
-
-        found = in_turns(plan, {"served": served, "alone": alone})
+        ours = vaekit(plan, LARGE, npy_body(x), content_type=NPY_TYPE, accept=NPY_TYPE, path=f"/elbo?num_samples={K}")
+        contenders = {"served": _loaded(plan, ours, BULK_CONNECTIONS, LARGE, x), "alone": _alone(plan, LARGE, x)}
+        found = in_turns(contenders, plan.rounds)
         rates = [n * run["requests_per_second"] for run in found["served"]]
         graph = [run["rows_per_second"] for run in found["alone"]]
         label = f"D = {LARGE.dims}, {n} rows of npy"
@@ -169,21 +161,16 @@ def bulk(plan: Plan) -> list[Figure]:
 def latency(plan: Plan) -> list[Figure]:
     """One connection, one row: what is added to the graph's own time, in echoes of the same bytes."""
     x = models.rows(LARGE)[:1]
-    source, body = plan.work / "one.npy", json_body(x, num_samples=K)
-    np.save(source, x)
+    body = json_body(x, num_samples=K)
 
-    def of(server: Server) -> Callable[[], dict[str, Any]]:
-        def measure() -> dict[str, Any]:
-            with started(server) as running:
-                return answered(running.load(plan.work, 1, plan.seconds))
+    def echoed() -> dict[str, Any]:
+        with started(echo(body)) as running:
+            if running.ask() != body:
+                raise SystemExit("the echo gives something else than it got")
+            return answered(running.load(plan.work, 1, plan.seconds))
 
-        return measure
-
-    def alone() -> dict[str, Any]:
-        arguments = [str(plan.bundles[LARGE]), str(source), "1", str(K), str(plan.seconds)]
-        return servers.ask("benchmarks.serving.arms.raw", arguments, core=servers.SERVER_CORE)
-
-    found = in_turns(plan, {"vaekit": of(vaekit(plan, LARGE, body)), "echo": of(echo(body)), "graph": alone})
+    ours = _loaded(plan, vaekit(plan, LARGE, body), 1, LARGE, x)
+    found = in_turns({"vaekit": ours, "echo": echoed, "graph": _alone(plan, LARGE, x)}, plan.rounds)
     p50 = {name: [1e6 * run["p50"] for run in runs] for name, runs in found.items()}
     added = [(a - g) / e for a, e, g in zip(p50["vaekit"], p50["echo"], p50["graph"], strict=True)]
     label = f"D = {LARGE.dims}, 1 connection, one row, p50"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -16,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.training.processes import ROOT, answer, environment
+import numpy as np
+
+from benchmarks.training.processes import ROOT, environment, run
+from vaekit.client.wire import NPY_TYPE
 
 PATIENCE = 120.0  # seconds that a server has to start
 
@@ -75,11 +79,7 @@ def ask(module: str, arguments: Sequence[str], *, core: int) -> dict[str, Any]:
     Raises:
         SystemExit: it failed; the message ends with its last words.
     """
-    command = [*pinned(core), sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{module} ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
-    return answer(done.stdout)
+    return run(module, [*pinned(core), sys.executable, "-m", module, *arguments])
 
 
 def pinned(core: int) -> list[str]:
@@ -155,5 +155,7 @@ def children(pid: int) -> list[int]:
 
 
 def elbo_of(running: Running) -> list[float]:
-    """The ELBO in a JSON reply."""
-    return [float(value) for value in json.loads(running.ask())["elbo"]]
+    """The ELBO in a reply, of either type."""
+    reply = running.ask()
+    found = np.load(io.BytesIO(reply)) if running.server.accept == NPY_TYPE else json.loads(reply)
+    return [float(value) for value in found["elbo"]]

@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+from benchmarks.report import in_turns
 
 ROOT = Path(__file__).parents[2]
 TAIL = 2000  # characters of a failed arm's last words
@@ -34,13 +37,20 @@ def ask(
         SystemExit: the arm failed; the message ends with its last words.
     """
     start = perf_counter()
-    done = subprocess.run(
-        command(module, arguments, python), cwd=ROOT, env=environment(threads), capture_output=True, text=True
-    )
-    seconds = perf_counter() - start
+    found = run(f"arm {module}", command(module, arguments, python), threads)
+    return {**found, "process_seconds": perf_counter() - start}
+
+
+def run(name: str, command: Sequence[str], threads: int = 1) -> dict[str, Any]:
+    """What a command answers in its last line.
+
+    Raises:
+        SystemExit: it failed; the message has the name and ends with its last words.
+    """
+    done = subprocess.run(command, cwd=ROOT, env=environment(threads), capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(f"arm {module} ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-TAIL:]}")
-    return {**answer(done.stdout), "process_seconds": seconds}
+        raise SystemExit(f"{name} ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-TAIL:]}")
+    return answer(done.stdout)
 
 
 def answer(output: str) -> dict[str, Any]:
@@ -52,11 +62,7 @@ def ask_in_turns(
     arms: Mapping[str, tuple[Path | str, str, Sequence[str]]], rounds: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Every arm (python, module, arguments) once a round, in an order that turns by one."""
-    names = list(arms)
-    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for turn in range(rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            python, module, arguments = arms[name]
-            answers[name].append(ask(module, arguments, python=python))
-    return answers
+    contenders = {
+        name: partial(ask, module, arguments, python=python) for name, (python, module, arguments) in arms.items()
+    }
+    return in_turns(contenders, rounds)

@@ -141,7 +141,7 @@ def _csv(path: Path) -> Source:
             raise InputError(
                 f"data {str(path)!r}: row {row}, feature {field.name!r}: not UTF-8 text: save the file as UTF-8"
             )
-    _refuse_twins(table.column_names)
+    _refuse_twins(f"data {str(path)!r}", table.column_names)
     return _from_arrow(table)
 
 
@@ -174,10 +174,10 @@ def _is_utf8(cell: bytes | None) -> bool:
         return False
 
 
-def _refuse_twins(names: Sequence[str]) -> None:
+def _refuse_twins(where: str, names: Sequence[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"two columns of one name: {twice!r}")
+        raise InputError(f"{where}: two columns of one name: {twice!r}")
 
 
 def parquet_files(top: Path) -> tuple[Path, ...]:
@@ -227,10 +227,8 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     Raises:
         InputError: it names the column, and both types.
     """
+    _refuse_twins(where, schema.names)
     known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}: two columns of one name: {twice!r}")
     odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
     if odd is not None:
         raise InputError(
