@@ -34,6 +34,14 @@ class Answer:
     facts: dict[str, Fact]
     spec: VectorSpec | ImageSpec
 
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in self.rows.values() if a is not None)
+
+    @property
+    def cells(self) -> int:
+        return sum(a.size for a in self.rows.values() if a is not None)
+
 
 def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits, max_batch_rows: int) -> Job:
     """The job of a request, refused here where the model or the limits do not admit it.

@@ -13,17 +13,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from service import openapi, page, problems
+from service.api import Api, Lifecycle
 from service.body import Intake
+from service.door import Door
 from service.engine import Engine
 from service.envelope import Envelope
 from service.limits import Limits
 from service.logs import Log, make_log
 from service.metrics import Metrics
 from service.registry import Registry
-from service.routes import Api, Lifecycle, Named
+from service.routes import Named, inference_routes, quiet_routes
 from service.settings import Settings
 from vaekit import __version__
-from vaekit.errors import VaeError
 
 
 def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
@@ -35,7 +36,10 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     """
     log = log or make_log(settings.log_format, settings.log_level)
     api = make_api(settings, log)
-    app = FastAPI(
+    envelope = partial(Envelope, log=log, metrics=api.metrics, reply_seconds=settings.reply_seconds)
+    app = Door(
+        short=inference_routes(api),
+        envelope=envelope,
         title="vaekit",
         version=__version__,
         docs_url=None,  # ours needs no script from elsewhere
@@ -47,12 +51,11 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     )
     app.state.api = api
     document = openapi.document()
-    app.router.routes.extend(api.routes())
+    app.router.routes.extend(quiet_routes(api))
     app.router.routes.append(Named("/openapi.json", partial(_openapi, openapi.dumps(document))))
     app.router.routes.append(Named("/docs", partial(_docs, page.render(document))))
-    app.add_exception_handler(VaeError, problems.on_vae_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    app.add_middleware(Envelope, log=log, metrics=api.metrics, reply_seconds=settings.reply_seconds)
+    app.add_middleware(envelope)
     return app
 
 
@@ -71,7 +74,6 @@ def make_api(settings: Settings, log: Log) -> Api:
     intake = Intake(
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
-        body_seconds=settings.body_seconds,
     )
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     desk = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
@@ -84,6 +86,7 @@ def make_api(settings: Settings, log: Log) -> Api:
         lifecycle,
         desk,
         alpha=settings.alpha,
+        body_seconds=settings.body_seconds,
         answer_seconds=settings.answer_seconds,
         queue_timeout=settings.queue_timeout,
         max_batch_rows=settings.max_batch_rows,

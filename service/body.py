@@ -1,60 +1,62 @@
-"""Bodies, read with a cap and a deadline, and the budget that they share with replies. Knows bytes, no meaning."""
+"""Bodies, read with a cap, and the budget of bytes that they share with replies. Knows bytes, no meaning."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
-from service.errors import Disconnected, Overloaded, SlowBody, TooLarge, Unparsable
+from service.errors import Disconnected, Overloaded, TooLarge, Unparsable
+
+Body = bytes | bytearray
 
 
 class Intake:
     """Reads bodies, and bounds what all of them and the replies hold together."""
 
-    def __init__(self, *, max_body_bytes: int, max_inflight_bytes: int, body_seconds: float) -> None:
+    def __init__(self, *, max_body_bytes: int, max_inflight_bytes: int) -> None:
         self._max_body = max_body_bytes
         self._max_total = max_inflight_bytes
-        self._seconds = body_seconds
         self.held = 0  # bytes of all bodies and replies in flight
 
-    @contextmanager
-    def reserve(self) -> Iterator[Reservation]:
-        """Room for one request's body and then its reply, given back at the end of the block."""
-        reservation = Reservation(self)
-        try:
-            yield reservation
-        finally:
-            self.held -= reservation.size
+    def reserve(self) -> Reservation:
+        """Room for one request's body and then its reply, given back at the end of a `with` block."""
+        return Reservation(self)
 
-    async def read(self, request: Request, room: Reservation) -> bytearray:
+    async def read(self, receive: Receive, declared: bytes, room: Reservation) -> Body:
         """The whole body.
 
         What Content-Length declares is held against the cap before a byte is read; room is taken as bytes come, since
         a declaration costs its sender nothing.
 
+        Args:
+            receive: gives the body, piece by piece.
+            declared: what Content-Length says.
+            room: what the body is counted in.
+
         Raises:
+            Unparsable: Content-Length says no length.
             TooLarge: the body is over the cap.
             Overloaded: the bodies in flight leave no room for it.
-            SlowBody: it did not arrive in time.
             Disconnected: the caller hung up.
         """
-        self.check(self._declared(request))
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await self._collect(request, room)
-        except TimeoutError:
-            raise SlowBody(f"the body did not arrive within {self._seconds:g} s") from None
-        except ClientDisconnect:
-            raise Disconnected("the caller hung up while sending its body") from None
+        if not declared.isdigit():
+            raise Unparsable(f"content-length: not a length: {declared[:40].decode('latin-1')!r}")
+        self.check(int(declared[:20]))
+        body, is_whole = await _piece(receive)
+        self._take(len(body), room)
+        if is_whole:
+            return body
+        whole = bytearray(body)
+        while not is_whole:
+            body, is_whole = await _piece(receive)
+            self._take(len(whole) + len(body), room)
+            whole += body
+        return whole
 
-    def _declared(self, request: Request) -> int:
-        text = request.headers.get("content-length", "0")
-        if not (text.isascii() and text.isdigit()):
-            raise Unparsable(f"content-length: not a length: {text[:40]!r}")
-        return int(text[:20])
+    def _take(self, size: int, room: Reservation) -> None:
+        self.check(size)
+        room.hold(size)
 
     def check(self, size: int) -> None:
         """
@@ -63,14 +65,6 @@ class Intake:
         """
         if size > self._max_body:
             raise TooLarge(f"body: more than {self._max_body} bytes, the most that one request may have")
-
-    async def _collect(self, request: Request, room: Reservation) -> bytearray:
-        body = bytearray()
-        async for chunk in request.stream():
-            self.check(len(body) + len(chunk))
-            room.hold(len(body) + len(chunk))
-            body += chunk
-        return body
 
     def change(self, old: int, new: int) -> None:
         """Count one request's bytes as `new` in place of `old`.
@@ -83,8 +77,18 @@ class Intake:
         self.held = others + new
 
 
+async def _piece(receive: Receive) -> tuple[bytes, bool]:
+    """The next bytes of a body, and whether they are its last."""
+    message = await receive()
+    if message["type"] != "http.request":
+        raise Disconnected("the caller hung up while sending its body")
+    return message.get("body", b""), not message.get("more_body", False)
+
+
 class Reservation:
     """How many bytes one request holds of the intake's budget."""
+
+    __slots__ = ("_intake", "size")
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
@@ -98,3 +102,10 @@ class Reservation:
         """
         self._intake.change(self.size, size)
         self.size = size
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._intake.held -= self.size
+        self.size = 0

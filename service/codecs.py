@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-from starlette.datastructures import Headers
+from functools import lru_cache
 
 from service import jsoncodec, npycodec, picturecodec
 from service.answers import Answer
+from service.body import Body
 from service.errors import MediaType, NotAcceptable
 from service.jobs import Operation
 from service.requests import Parsed, Target
 from vaekit.client.wire import JSON_TYPE, NPY_TYPE, PICTURE_TYPES
 
-Read = Callable[[bytearray, Mapping[str, str], Target], Parsed]
+_LONG = 200  # bytes of headers; what is said for longer ones is found out each time, and not remembered
+
+Read = Callable[[Body, Mapping[str, str], Target], Parsed]
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,24 @@ READERS = (
 WRITERS = (Writer(JSON_TYPE, jsoncodec.write), Writer(NPY_TYPE, npycodec.write, npycodec.headers))
 
 
-def reader(headers: Headers, operation: Operation) -> Reader:
-    """The reader of the request's body.
+def reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
+    """The reader of the request's body, by its headers.
 
     Raises:
         MediaType: a type that the operation does not read, or a compressed body.
     """
+    if len(content_type) + len(content_encoding) > _LONG:
+        return _reader.__wrapped__(content_type, content_encoding, operation)
+    return _reader(content_type, content_encoding, operation)
+
+
+@lru_cache
+def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
     known = {reader.media_type: reader for reader in READERS if operation not in reader.not_for}
-    coding = headers.get("content-encoding", "identity").strip().lower()
+    coding = content_encoding.decode("latin-1").strip().lower()
     if coding != "identity":
         raise MediaType(f"content-encoding {coding[:40]!r}: bodies are read as they are, without compression")
-    stated = headers.get("content-type", "")
+    stated = content_type.decode("latin-1")
     media_type, _, parameters = stated.partition(";")
     found = known.get(media_type.strip().lower())
     if found is None or not _is_utf8(parameters):
@@ -66,13 +75,18 @@ def _is_utf8(parameters: str) -> bool:
     return all(value.strip().strip('"') in ("utf-8", "utf8") for name, _, value in pairs if name.strip() == "charset")
 
 
-def writer(headers: Headers) -> Writer:
+def writer(accept: bytes) -> Writer:
     """The writer of the reply: what Accept prefers, JSON among equals.
 
     Raises:
         NotAcceptable: Accept names neither.
     """
-    accept = headers.get("accept", "*/*")
+    return _writer(accept) if len(accept) <= _LONG else _writer.__wrapped__(accept)
+
+
+@lru_cache
+def _writer(header: bytes) -> Writer:
+    accept = header.decode("latin-1")
     ranges = [_range(part) for part in accept.split(",") if part.strip()]
     best = max(WRITERS, key=lambda writer: _quality(writer.media_type, ranges))
     if ranges and _quality(best.media_type, ranges) <= 0:

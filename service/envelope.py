@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
+from collections.abc import Awaitable
+from secrets import token_hex
 from time import perf_counter
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
 from service.logs import Log
 from service.metrics import Metrics
+from service.watch import Watch
 from vaekit.client.wire import REQUEST_ID_HEADER
+from vaekit.errors import VaeError
 
 ABORT = "abort"  # in the scope's state, where the server leaves the function that cuts the connection off
+HEADERS, WATCH = "headers", "watch"  # there too: the request's headers, and what ends its task in time
+_REQUEST_ID = REQUEST_ID_HEADER.encode()
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _QUIET = {"/healthz", "/readyz", "/metrics"}  # asked for every few seconds by machines
 
@@ -36,7 +40,7 @@ class Envelope:
 
 
 class _NotTaken(Exception):
-    """A reply that its caller does not read. Leaves through the app's frames, whose handlers do not know it."""
+    """A reply that its caller does not read."""
 
 
 class _Exchange:
@@ -44,38 +48,57 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, log: Log, seconds: float) -> None:
         self._scope, self._receive, self._send, self._log, self._seconds = scope, receive, send, log, seconds
-        headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID_HEADER, "")
+        headers = dict(reversed(scope["headers"]))  # of those that are there twice, the first
+        given = headers.get(_REQUEST_ID, b"").decode("latin-1")
+        self._id = given if _SANE.fullmatch(given) else token_hex(16)
+        self._watch = Watch()
         self._state: dict[str, Any] = scope.setdefault("state", {})
-        self._state["request_id"] = self._id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
-        self._unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self._state.update({"request_id": self._id, HEADERS: headers, WATCH: self._watch})
+        self._unread = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         self._status = 500  # what the server answers where the app gives nothing
-        self._send_by: float | None = None  # when the whole reply must be with the caller, once it has begun
+        self._has_begun = False  # the reply
 
     async def run(self, app: ASGIApp, metrics: Metrics) -> None:
         start = perf_counter()
+        metrics.in_flight += 1
         try:
-            with metrics.in_flight.track_inprogress():
-                await self._answer(app)
+            await self._answer(app)
         finally:
+            self._watch.rest()
+            metrics.in_flight -= 1
             self._account(perf_counter() - start, metrics)
 
     async def _answer(self, app: ASGIApp) -> None:
-        try:
-            await app(self._scope, self._receiving, self._sending)
-        except _NotTaken:
-            self._state["error"] = f"the caller did not take its reply within {self._seconds:g} s"
-            if ABORT not in self._state:
-                raise  # a server that is not ours
+        error = await self._error_of(app(self._scope, self._receiving, self._sending))
+        if error is None:
+            return
+        if not isinstance(error, VaeError | _NotTaken):  # the last place that knows the id the caller will ask under
+            self._log.error("crash", request_id=self._id, exc_info=error)
+        if not self._has_begun:
+            problem = problems.respond(Request(self._scope), error)
+            error = await self._error_of(problem(self._scope, self._receive, self._sending))
+        if isinstance(error, _NotTaken):
             await self._cut_off()
-        except Exception as exc:  # the last place that knows the id under which the caller will ask
-            self._log.error("crash", request_id=self._id, exc_info=exc)
-            if self._send_by is not None:
-                raise  # half a reply is with the caller: the server closes the connection
-            await problems.respond(Request(self._scope), exc)(self._scope, self._receive, self._sending)
+        elif error is not None:
+            raise error  # half a reply is with the caller: the server closes the connection
+
+    async def _error_of(self, work: Awaitable[None]) -> Exception | None:
+        """What ended the work, the watch's reason among it; None where it is done."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            if self._watch.reason is None:
+                raise
+            return self._watch.forgive()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the caller must hear of it
+            return exc
+        return None
 
     async def _cut_off(self) -> None:
         """Throw away what the server still holds for the caller; a mere close would wait for it to be read."""
+        self._state["error"] = f"the caller did not take its reply within {self._seconds:g} s"
+        if ABORT not in self._state:
+            raise _NotTaken  # a server that is not ours
         self._state[ABORT]()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -88,23 +111,18 @@ class _Exchange:
 
     async def _sending(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
-            self._send_by = asyncio.get_running_loop().time() + self._seconds
-            headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID_HEADER] = self._id
+            self._status, self._has_begun = message["status"], True
+            self._watch.rest()
+            self._watch.within(self._seconds, _NotTaken)
+            message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._id.encode())]
             if self._unread:  # else the server would go on to read, and throw away, whatever is still to come
-                headers["connection"] = "close"
-        try:
-            async with asyncio.timeout_at(self._send_by):
-                await self._send(message)
-        except TimeoutError:
-            raise _NotTaken from None
+                headers.append((b"connection", b"close"))
+        await self._send(message)
 
     def _account(self, seconds: float, metrics: Metrics) -> None:
         route = getattr(self._scope.get("route"), "path", "unmatched")
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
-        metrics.requests.labels(method, route, str(self._status)).inc()
-        metrics.seconds.labels(route).observe(seconds)
+        metrics.answered(method, route, self._status, seconds)
         facts = {name: self._state[name] for name in ("model", "rows", "error") if name in self._state}
         say = self._log.debug if route in _QUIET else self._log.info
         say(

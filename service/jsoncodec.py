@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from service.answers import Answer
+from service.body import Body
 from service.errors import TooLarge
 from service.pictures import read_pictures
 from service.refusals import first_errors, refusal
@@ -36,7 +37,7 @@ _SPARE = 16  # commas between the fields of the body itself
 _MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
 
 
-def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
+def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     """Check a body and make the array of it.
 
     Raises:
@@ -63,7 +64,7 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
     return Parsed(request, encode(rows, spec))
 
 
-def _check_cells(body: bytearray, target: Target) -> None:
+def _check_cells(body: Body, target: Target) -> None:
     """Count separators: a tree of 20 MB of nulls would take 100 MB before the first null could be refused."""
     spec, z, most = target.manifest.input, target.manifest.latent_dim, target.most_rows
     per_row = z if target.operation == "decode" else spec.dim
@@ -79,7 +80,7 @@ def _commas(column: Column) -> int:
     return column.name.count(",") + max((level.count(",") for level in column.levels or ()), default=0)
 
 
-def _validate(body: bytearray, target: Target) -> Request:
+def _validate(body: Body, target: Target) -> Request:
     form = forms(target.operation, target.manifest.input)
     try:
         return form.plain.model_validate_json(body)

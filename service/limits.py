@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.errors import TooLarge
-from vaekit.bundle.columns import level_slices
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 
@@ -20,7 +19,7 @@ class Limits:
 
     def most_rows(self, manifest: Manifest) -> int:
         """The most rows, codes or samples of one request to a model."""
-        return max(1, min(self.max_rows, self.max_cells // _widest(manifest)))
+        return max(1, min(self.max_rows, self.max_cells // manifest.widest))
 
     def check_rows(self, n: int, manifest: Manifest) -> None:
         """
@@ -46,9 +45,3 @@ class Limits:
         most = max(1, self.max_work // (num_samples * manifest.input.dim * manifest.members))
         if n > most:
             raise TooLarge(f"{n} rows with num_samples {num_samples}, more than the {most} rows that one request may")
-
-
-def _widest(manifest: Manifest) -> int:
-    """Cells of a row in the widest thing that travels: the row, the codes of all members, or all levels."""
-    levels: int = sum(at.stop - at.start for at in level_slices(manifest.input).values())
-    return max(manifest.input.dim, levels, manifest.members * manifest.latent_dim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -35,7 +35,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self.in_flight = Gauge("vae_http_requests_in_flight", "Requests being answered.", registry=self._registry)
+        self.in_flight = 0  # requests that are being answered
         self.rows = Counter(
             "vae_rows",
             "Rows, codes or samples that the device was given.",
@@ -63,6 +63,17 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request that was answered; in the event loop. The labels are bounded, and so is what is kept of them."""
+        known = self._children.get((method, route, status))
+        if known is None:
+            known = self.requests.labels(method, route, str(status)), self.seconds.labels(route)
+            self._children[method, route, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
     def ran(self, batch: Batch[Job, Rows], seconds: float) -> None:
         """A batch that the engine ran; in the engine's thread."""
         job = batch.pieces[0].ticket.job
@@ -78,7 +89,7 @@ class Metrics:
 
     def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
         """Read these at each scrape, instead of keeping a second account of them."""
-        self._registry.register(_Live(engine, registry, ready))
+        self._registry.register(_Live(self, engine, registry, ready))
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""
@@ -88,8 +99,8 @@ class Metrics:
 class _Live(Collector):
     """Gauges that are read off the living parts."""
 
-    def __init__(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
-        self._engine, self._models, self._ready = engine, registry, ready
+    def __init__(self, metrics: Metrics, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+        self._metrics, self._engine, self._models, self._ready = metrics, engine, registry, ready
 
     def collect(self) -> list[Metric]:
         info = GaugeMetricFamily(
@@ -104,7 +115,9 @@ class _Live(Collector):
         for served in self._models.all:
             if served.state == "failed":
                 failed.add_metric([served.name, str(served.version)], 1)
+        flying = self._metrics.in_flight
         return [
+            GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=flying),
             GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
             GaugeMetricFamily("vae_queue_rows", "Rows that wait for the device.", value=self._engine.rows),
             GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),

@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from service.answers import Answer
+from service.body import Body
 from service.errors import Unparsable
 from service.queryoptions import read_options
 from service.requests import Parsed, Target
@@ -36,7 +37,7 @@ _HEADERS = {
 }
 
 
-def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
+def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     """Check a body that is one array, (N, D), (N, H, W, C) or (N, Z), with the options as query parameters.
 
     Raises:
@@ -49,7 +50,7 @@ def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
     return Parsed(options, encode(read_array(body, "inputs"), target.manifest.input))
 
 
-def read_array(body: bytes | bytearray, field: str) -> NDArray[Any]:
+def read_array(body: Body, field: str) -> NDArray[Any]:
     """The array of an npy file held in memory, without a copy; its size is checked before anything is made of it.
 
     Args:
@@ -67,7 +68,7 @@ def read_array(body: bytes | bytearray, field: str) -> NDArray[Any]:
     return flat.reshape(shape, order="F" if fields["fortran_order"] == "True" else "C")
 
 
-def _header(body: bytes | bytearray) -> tuple[str, int]:
+def _header(body: Body) -> tuple[str, int]:
     """The header of an npy file, and where its data begin."""
     version = bytes(body[6:8])
     if body[:6] != b"\x93NUMPY" or version not in _LENGTH:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from service.body import Body
 from service.errors import MediaType
 from service.pictures import read_picture
 from service.queryoptions import read_options
@@ -12,7 +13,7 @@ from vaekit.bundle import encode
 from vaekit.bundle.manifest import ImageSpec
 
 
-def read(body: bytearray, query: Mapping[str, str], target: Target) -> Parsed:
+def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     """Check a body that is one PNG or JPEG picture, with the options as query parameters.
 
     Raises:

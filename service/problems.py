@@ -97,11 +97,6 @@ def problem(
     return Response(document.model_dump_json(), status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
 
 
-async def on_vae_error(request: Request, exc: Exception) -> Response:
-    """What our own rooms raise."""
-    return respond(request, exc)
-
-
 async def on_http_error(request: Request, exc: Exception) -> Response:
     """What the router raises: no such path, or not that method."""
     assert isinstance(exc, HTTPException)

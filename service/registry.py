@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from time import monotonic
+from types import TracebackType
 from typing import Literal
 
 from service.errors import NotReady, Unservable
@@ -37,6 +36,23 @@ class Served:
     last_used: int = 0
     loading: asyncio.Task[None] | None = None
     retry_at: float | None = None  # when an old version that failed may be tried again, by the monotonic clock
+
+
+class Lent:
+    """A version whose model is in use for the time of a `with` block."""
+
+    __slots__ = ("_served",)
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    def __enter__(self) -> Model:
+        assert self._served.model is not None
+        self._served.users += 1
+        return self._served.model
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._served.users -= 1
 
 
 def open_version(folder: Path, device: str, threads: int | None) -> Model:
@@ -150,20 +166,16 @@ class Registry:
             return f"the default model {wanted!r} is not among those that are ready"
         return None
 
-    @asynccontextmanager
-    async def lend(self, served: Served) -> AsyncIterator[Model]:
-        """The model for one request; it stays loaded until the block ends. An old version is loaded first.
+    async def lend(self, served: Served) -> Lent:
+        """The model for one request; it stays loaded until the end of a `with` block. An old version is loaded first.
 
         Raises:
             NotReady, Unservable: see check.
         """
-        model = await self._loaded(served)
-        served.users += 1
+        if served.model is None:
+            await self._load_again(served)
         served.last_used = next(self._ticks)
-        try:
-            yield model
-        finally:
-            served.users -= 1
+        return Lent(served)
 
     def find(self, name: str | None, version: str | None) -> Served:
         """The version that a path names.
@@ -199,14 +211,13 @@ class Registry:
             await self._load(served)
         self.settled.set()
 
-    async def _loaded(self, served: Served) -> Model:
+    async def _load_again(self, served: Served) -> None:
         while served.model is None:
             self.check(served)
             if served.loading is None:
                 served.state = "loading"
                 served.loading = asyncio.create_task(self._load_old(served))
             await asyncio.shield(served.loading)  # shared: one caller who hangs up does not stop it for the others
-        return served.model
 
     def check(self, served: Served) -> None:
         """Refuse before any work is done on a request.

@@ -18,10 +18,10 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from service import example
+from service.api import Api
 from service.app import create_app
 from service.envelope import ABORT
 from service.logs import Forward, make_log
-from service.routes import Api
 from service.settings import Settings
 from vaekit.errors import ConfigError
 from vaekit.runtime.device import check_device, check_distribution

@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api import Api
 from service.app import create_app
 from service.logs import make_log
-from service.routes import Api
 from service.settings import load
 
 

@@ -178,12 +178,11 @@ async def test_of_the_older_versions_the_one_unused_for_longest_leaves(
 async def test_a_version_in_use_does_not_leave(start: Any, copied: Path, more_versions: Any) -> None:
     for version in (2, 3):
         more_versions(copied, version)
-    async with (
-        start(copied, max_old_versions=1) as service,
-        service.api.registry.lend(service.api.registry.find("breast-cancer", "1")) as model,
-    ):
-        await service.post("/models/breast-cancer/versions/2/sample", {"n": 1})
-        assert model.sample(1, seed=0).samples.shape == (1, 30)
+    async with start(copied, max_old_versions=1) as service:
+        registry = service.api.registry
+        with await registry.lend(registry.find("breast-cancer", "1")) as model:
+            await service.post("/models/breast-cancer/versions/2/sample", {"n": 1})
+            assert model.sample(1, seed=0).samples.shape == (1, 30)
 
 
 async def test_an_old_version_that_fails_says_so_each_time_and_is_tried_again_after_a_pause(

@@ -50,7 +50,7 @@ def test_importing_the_app_brings_none_of_the_heavy_packages() -> None:
 
 
 def test_bodies_in_flight_are_bounded_and_given_back() -> None:
-    intake = Intake(max_body_bytes=10, max_inflight_bytes=15, body_seconds=1.0)
+    intake = Intake(max_body_bytes=10, max_inflight_bytes=15)
     with intake.reserve() as alone:
         alone.hold(16)  # else it would never fit
     assert intake.held == 0

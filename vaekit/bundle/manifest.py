@@ -292,5 +292,12 @@ class Manifest(_Part):
         parts: list[File] = [*self.operations.values(), self.draws, self.golden]
         return (*parts, self.calibration) if self.calibration else tuple(parts)
 
+    @cached_property
+    def widest(self) -> int:
+        """Cells of a row in the widest thing that travels: the row, the codes of all members, or all levels."""
+        columns = self.input.columns if isinstance(self.input, VectorSpec) else ()
+        levels = sum(len(column.levels or ()) for column in columns)
+        return max(self.input.dim, levels, self.members * self.latent_dim)
+
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"

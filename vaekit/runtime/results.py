@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -17,19 +17,19 @@ class Rows:
 
     def __getitem__(self, rows: slice) -> Self:
         """The same answer for some of the rows."""
-        return type(self)(**{name: None if a is None else a[rows] for name, a in self.arrays().items()})
+        return type(self)(**{name: None if a is None else a[rows] for name, a in vars(self).items()})
 
     def __len__(self) -> int:
-        return len(next(a for a in self.arrays().values() if a is not None))
+        return len(next(a for a in vars(self).values() if a is not None))
 
     def arrays(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return dict(vars(self))
 
     @classmethod
     def concatenate(cls, parts: list[Self]) -> Self:
         if len(parts) == 1:
             return parts[0]
-        columns = {name: [getattr(part, name) for part in parts] for name in parts[0].arrays()}
+        columns = {name: [getattr(part, name) for part in parts] for name in vars(parts[0])}
         return cls(**{name: None if cs[0] is None else np.concatenate(cs) for name, cs in columns.items()})
 
 
