@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from service import quickjson
 from service.answers import Answer
 from service.body import Body
 from service.errors import TooLarge
@@ -47,7 +48,10 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     """
     if query:
         raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request stand in its body")
-    _check_cells(body, target)
+    if len(body) > quickjson.SMALL:
+        _check_cells(body, target)
+    if quick := quickjson.read(body, target):
+        return quick
     request = _validate(body, target)
     if isinstance(request, SampleOptions):
         return Parsed(request, None)
