@@ -16,7 +16,7 @@ from service import openapi, page, problems
 from service.api import Api, Lifecycle
 from service.body import Intake
 from service.door import Door
-from service.engine import Engine
+from service.engine import AT_ONCE, Engine
 from service.envelope import Envelope
 from service.limits import Limits
 from service.logs import Log, make_log
@@ -70,7 +70,7 @@ def make_api(settings: Settings, log: Log) -> Api:
         max_old_versions=settings.max_old_versions,
         log=log,
     )
-    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics)
+    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, at_once=AT_ONCE)
     intake = Intake(
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,

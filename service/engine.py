@@ -1,26 +1,30 @@
 """Runs batches on the device, one at a time, in a thread of its own. Knows jobs, futures and time, not HTTP.
 
 The thread itself asks for the next batch the moment it is free. It waits only for the event loop to come round, so that
-requests which arrive together go together, and not one by one in the order in which they were parsed.
+requests which arrive together go together, and not one by one in the order in which they were parsed. A job that is
+alone, and over sooner than a thread could be woken and heard, is run in the event loop itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from service import jobs
 from service.batcher import Batch, Batcher, Ticket
 from service.errors import DeadlineExceeded, NotReady
 from service.jobs import Job, Part
+from vaekit.runtime import Model
 from vaekit.runtime.results import Rows
 
 Outcome = Rows | BaseException
 GATHERING = 0.002  # seconds that the device waits at most while every round of the event loop brings more jobs
+AT_ONCE = 0.0005  # seconds of a job on a processor for which no thread is woken: what JSON of the same size may take
 CLOSING = 5.0  # seconds that closing waits for the batch on the device
 
 
@@ -33,16 +37,24 @@ class Report(Protocol):
 
 
 class Engine:
-    """One thread for one device, behind a batcher. What nobody waits for is not run."""
+    """One thread for one device, behind a batcher. What nobody waits for is not run.
 
-    def __init__(self, *, max_queue_rows: int, report: Report | None = None) -> None:
+    Args:
+        max_queue_rows: rows that wait, at most.
+        report: told of every batch.
+        at_once: seconds that a job may keep the event loop, so that the thread need not be woken for it; 0: none.
+    """
+
+    def __init__(self, *, max_queue_rows: int, report: Report | None = None, at_once: float = 0.0) -> None:
         self._batcher: Batcher[Job, Rows] = Batcher(max_queue_rows=max_queue_rows)
         self._changed = threading.Condition()  # around the batcher, and told of whatever comes into it
-        self._report = report
+        self._report, self._at_once = report, at_once
+        self._paces: WeakKeyDictionary[Model, dict[Hashable, float]] = WeakKeyDictionary()  # seconds a row, lately
         self._futures: dict[Ticket[Job, Rows], asyncio.Future[Rows]] = {}  # the event loop's alone
         self._thread: threading.Thread | None = None
         self._came = 0  # jobs so far
         self._is_gathering = False  # whether the event loop may be about to bring more to what was an empty queue
+        self._is_running = False  # whether a batch is out
         self._is_closed = False
         self.fault: BaseException | None = None  # what ended the thread, where it was not closing
 
@@ -102,7 +114,7 @@ class Engine:
             self._came += 1
             if is_first and not self._is_gathering:
                 self._is_gathering = True
-                loop.call_soon(self._come_round, self._came, job.most, monotonic() + GATHERING)
+                loop.call_soon(self._come_round, ticket, self._came, monotonic() + GATHERING)
         self._futures[ticket] = future
         timer = None if deadline == float("inf") else loop.call_later(deadline - monotonic(), self._late, ticket)
         try:
@@ -114,14 +126,29 @@ class Engine:
             with self._changed:
                 self._batcher.withdraw(ticket)
 
-    def _come_round(self, came: int, most: int, until: float) -> None:
-        """In the event loop, once it has come round: go on as long as each round brings more jobs, then say so."""
-        if self._came != came and self._batcher.rows < most and monotonic() < until:
-            asyncio.get_running_loop().call_soon(self._come_round, self._came, most, until)
+    def _come_round(self, ticket: Ticket[Job, Rows], came: int, until: float) -> None:
+        """In the event loop, once it has come round: go on as long as each round brings more jobs, then run them."""
+        if self._came != came and self._batcher.rows < ticket.job.most and monotonic() < until:
+            asyncio.get_running_loop().call_soon(self._come_round, ticket, self._came, until)
             return
         with self._changed:
             self._is_gathering = False
-            self._changed.notify()
+            if not self._is_at_once(ticket):
+                self._changed.notify()
+                return
+            batch = self._batcher.next(monotonic())
+        if batch is not None:
+            self._deliver(self._run(batch))
+
+    def _is_at_once(self, ticket: Ticket[Job, Rows]) -> bool:
+        """Whether the job waits alone, is one batch, and takes so little that the event loop may as well run it."""
+        if not self._at_once or self._is_running or self._is_closed or self._batcher.waiting != 1:
+            return False
+        job = ticket.job
+        if ticket.is_over or ticket.left != job.n or job.n > job.most:
+            return False
+        pace = self._paces.get(job.model, {}).get(job.kind, float("inf"))
+        return job.n * pace <= self._at_once and job.model.device == "cpu"
 
     def _late(self, ticket: Ticket[Job, Rows]) -> None:
         """In the event loop, at a ticket's deadline."""
@@ -135,8 +162,10 @@ class Engine:
         """The thread."""
         try:
             while (batch := self._next()) is not None:
-                self._tell(loop, self._run(batch))
-                del batch  # while nobody asks for anything its arrays are nobody's
+                outcomes = self._run(batch)
+                self._is_running = False
+                self._tell(loop, outcomes)
+                del batch, outcomes  # while nobody asks for anything its arrays are nobody's
         except BaseException as exc:
             with self._changed:
                 self._is_closed, self.fault = True, exc
@@ -149,6 +178,7 @@ class Engine:
         with self._changed:
             while not self._is_closed:
                 if not self._is_gathering and (batch := self._batcher.next(monotonic())) is not None:
+                    self._is_running = True
                     return batch
                 self._changed.wait()
         return None
@@ -163,8 +193,10 @@ class Engine:
                 self._report.failed(batch, exc)
             with self._changed:
                 return [(ticket, exc) for ticket in self._batcher.fail(batch)]
+        seconds, job = perf_counter() - start, batch.pieces[0].ticket.job
+        self._paces.setdefault(job.model, {})[job.kind] = seconds / batch.n
         if self._report is not None:
-            self._report.ran(batch, perf_counter() - start)
+            self._report.ran(batch, seconds)
         with self._changed:
             whole = self._batcher.answer(batch, answers)
         return [(ticket, _joined(ticket)) for ticket in whole]

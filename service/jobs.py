@@ -35,8 +35,13 @@ class Job:
     _draws: Draws | None = field(default=None, init=False, repr=False)
 
     @property
+    def kind(self) -> Hashable:
+        """What of its model it calls for: rows of one kind cost the same."""
+        return (self.operation, self.num_samples, self.features, self.observe)
+
+    @property
     def lane(self) -> Hashable:
-        return (self.model, self.operation, self.num_samples, self.features, self.observe)
+        return (self.model, self.kind)
 
     def draws(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """The noise of a sample's rows."""

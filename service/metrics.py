@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,6 +14,7 @@ from service.batcher import Batch
 from service.engine import Engine
 from service.jobs import Job
 from service.registry import Registry
+from vaekit.runtime import Model
 from vaekit.runtime.results import Rows
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -63,24 +65,34 @@ class Metrics:
             registry=self._registry,
         )
 
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_batches: WeakKeyDictionary[Model, dict[str, tuple[Counter, Histogram, Histogram]]]
+        self._of_batches = WeakKeyDictionary()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request that was answered; in the event loop. The labels are bounded, and so is what is kept of them."""
-        known = self._children.get((method, route, status))
+        known = self._of_requests.get((method, route, status))
         if known is None:
             known = self.requests.labels(method, route, str(status)), self.seconds.labels(route)
-            self._children[method, route, status] = known
+            self._of_requests[method, route, status] = known
         known[0].inc()
         known[1].observe(seconds)
 
     def ran(self, batch: Batch[Job, Rows], seconds: float) -> None:
         """A batch that the engine ran; in the engine's thread."""
         job = batch.pieces[0].ticket.job
-        name, version = job.model.manifest.name, str(job.model.manifest.version)
-        self.rows.labels(job.operation, name, version).inc(batch.n)
-        self.batch_seconds.labels(job.operation, name).observe(seconds)
-        self.batch_rows.labels(job.operation, name).observe(batch.n)
+        known = self._of_batches.get(job.model, {}).get(job.operation)
+        if known is None:
+            name, version = job.model.manifest.name, str(job.model.manifest.version)
+            known = (
+                self.rows.labels(job.operation, name, version),
+                self.batch_rows.labels(job.operation, name),
+                self.batch_seconds.labels(job.operation, name),
+            )
+            self._of_batches.setdefault(job.model, {})[job.operation] = known
+        known[0].inc(batch.n)
+        known[1].observe(batch.n)
+        known[2].observe(seconds)
 
     def failed(self, batch: Batch[Job, Rows], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
         """A batch that raised; in the engine's thread."""

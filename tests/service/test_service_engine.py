@@ -27,13 +27,16 @@ class Held:
     """A model whose encode waits for leave, says when it has begun, and cannot take a row below 0."""
 
     manifest = SimpleNamespace(name="held", version=1)
+    device = "cpu"
 
     def __init__(self) -> None:
+        self.threads: list[str] = []
         self.begun, self.leave = threading.Event(), threading.Event()
         self.ran: list[list[float]] = []
 
     def encode(self, rows: Any) -> Posterior:
         self.begun.set()
+        self.threads.append(threading.current_thread().name)
         assert self.leave.wait(30)
         self.ran.append(rows[:, 0].tolist())
         if (rows < 0).any():
@@ -278,3 +281,74 @@ async def test_a_caller_that_hangs_up_while_it_waits_leaves_the_queue(
     await on.first
     assert on.model.ran == [[0.0]]
     await on.engine.close()
+
+
+async def soon(at_once: float, device: str = "cpu") -> tuple[Engine, Held]:
+    """An engine that has run a first job, and so knows what another would take; its model."""
+    engine, model = Engine(max_queue_rows=30, at_once=at_once), Held()
+    model.device = device
+    engine.start()
+    model.leave.set()
+    await engine.submit(job(model, 0))
+    return engine, model
+
+
+async def test_a_job_that_is_alone_and_soon_over_wakes_no_thread() -> None:
+    engine, model = await soon(60.0)
+    found: Any = await engine.submit(job(model, 1))
+    with pytest.raises(NotFinite):
+        await engine.submit(job(model, -1))
+    assert found.mu[:, 0].tolist() == [1]
+    assert model.threads == ["device", "MainThread", "MainThread"]  # of the first job's time nothing was known
+    assert engine.rows == 0
+    await engine.close()
+
+
+async def test_a_job_of_several_batches_is_the_threads() -> None:
+    engine, model = await soon(60.0)
+    found: Any = await engine.submit(job(model, *range(20)))
+    assert (len(found.mu), model.threads[1:]) == (20, ["device"] * 3)
+    await engine.close()
+
+
+async def test_jobs_that_come_together_are_the_threads() -> None:
+    engine, model = await soon(60.0)
+    await asyncio.gather(*(engine.submit(job(model, value)) for value in (1, 2)))
+    assert (model.ran[1:], model.threads[1:]) == ([[1, 2]], ["device"])
+    await engine.close()
+
+
+@pytest.mark.parametrize(("at_once", "device"), [(1e-9, "cpu"), (0.0, "cpu"), (60.0, "cuda")])
+async def test_a_job_that_takes_longer_or_is_not_a_processors_is_the_threads(at_once: float, device: str) -> None:
+    engine, model = await soon(at_once, device)
+    await engine.submit(job(model, 1))
+    assert model.threads == ["device", "device"]
+    await engine.close()
+
+
+async def test_a_job_waits_for_the_batch_that_is_out_though_it_would_be_soon_over() -> None:
+    engine, model = await soon(60.0)
+    model.leave.clear()
+    model.begun.clear()
+    both = [asyncio.create_task(engine.submit(job(model, value))) for value in (1, 2)]
+    await asyncio.to_thread(model.begun.wait, 30)
+    third = asyncio.create_task(engine.submit(job(model, 3)))
+    await asyncio.sleep(0.01)
+    assert engine.depth == 1
+    model.leave.set()
+    await asyncio.gather(*both, third)
+    assert (model.ran[1:], model.threads[1:]) == ([[1, 2], [3]], ["device", "device"])
+    await engine.close()
+
+
+async def test_what_is_known_of_a_model_goes_with_it() -> None:
+    engine, model = await soon(60.0)
+    gone = weakref.ref(model)
+    del model
+    for _ in range(50):
+        gc.collect()
+        if gone() is None:
+            break
+        await asyncio.sleep(0.01)
+    assert gone() is None
+    await engine.close()

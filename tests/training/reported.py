@@ -17,7 +17,7 @@ from training.export import evaluate, graph_inputs
 from training.loop.tracking import History, Look
 from training.publish import Trained, base_draws
 from training.report.facts import Facts, gather
-from vaekit.bundle import Calibration, default_eps
+from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import (
     CalibrationEntry,
     CalibrationFile,
@@ -43,7 +43,6 @@ class TorchModel(Model):
     def __init__(self, one: Case, manifest: Manifest) -> None:
         self._vae, self.manifest, self.spec = one.vae, manifest, manifest.input
         self._noise = base_draws(manifest.latent_dim, MOST_DRAWS, seed=0)
-        self._default_eps = default_eps(self._noise, DRAWS).astype(np.float32)
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         order = [tensor.name for tensor in self.manifest.operations[operation].inputs]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from vaekit.runtime.golden import replay
 from vaekit.runtime.results import Decoded, Elbo, Posterior, Rows, Samples
 from vaekit.runtime.sampling import Draws
 
+KEPT_DRAWS = 8  # numbers of draws K whose default eps is kept
 MAX_ELEMENTS = 2**20  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
 
 R = TypeVar("R", bound=Rows)
@@ -50,7 +51,6 @@ class Model:
         self._outputs = {op: [out.name for out in graph.outputs] for op, graph in self.manifest.operations.items()}
         self._noise = bundle.noise()  # (K_max, Z)
         self._calibrations = bundle.calibrations()
-        self._default_eps = default_eps(self._noise, self.manifest.draws.default).astype(np.float32)  # (K, Z)
         replay(self.run, bundle, self.providers)
 
     @classmethod
@@ -118,7 +118,7 @@ class Model:
             InputError: see vaekit.bundle.encode.
         """
         rows = encode(x, self.spec)
-        draws = self._default_eps if self._encodes_draws else None
+        draws = self.draws() if self._encodes_draws else None
         chunk = self.rows_at_once("encode")
 
         def part(at: slice) -> dict[str, Any]:
@@ -240,12 +240,10 @@ class Model:
             InputError: K is not between 2 and the manifest's K_max.
         """
         k = self.manifest.draws.default if num_samples is None else num_samples
-        if seed is None and k == self.manifest.draws.default:
-            return self._default_eps
-        eps = default_eps(self._noise, k)
-        if seed is not None:
-            eps = np.random.default_rng(seed).standard_normal(eps.shape)
-        return eps.astype(np.float32)
+        if seed is None:
+            return self._eps(k)
+        shape = default_eps(self._noise, k).shape
+        return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
     def calibration(self, num_samples: int | None = None, seed: int | None = None) -> Calibration | str:
         """The calibration that scores of these draws compare with, or the reason why there is none."""
@@ -275,6 +273,12 @@ class Model:
         return np.ascontiguousarray(eps, dtype=np.float32)
 
     @cached_property
+    def _eps(self) -> Callable[[int], NDArray[np.float32]]:
+        """K -> the default draws, (K, Z)."""
+        noise = self._noise  # and not self: a cache that holds its model would keep it
+        return lru_cache(KEPT_DRAWS)(lambda k: default_eps(noise, k).astype(np.float32))
+
+    @cached_property
     def _encodes_draws(self) -> bool:
         """Whether the encoder takes draws, as that of several members does for their weights."""
         return any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
@@ -282,7 +286,7 @@ class Model:
     def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
         """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
         if operation == "encode" and self._encodes_draws:
-            num_samples = len(self._default_eps)
+            num_samples = self.manifest.draws.default
         widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
         return max(1, MAX_ELEMENTS // (num_samples * widest))
 
