@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Any
 
 from starlette.types import Receive
 
 from service.errors import Disconnected, Overloaded, TooLarge, Unparsable
 
 Body = bytes | bytearray
+Hold = Callable[[int], None]
+State = Mapping[str, Any]  # of a request, as ASGI has it
+INFLOW = "inflow"  # in there, where a server leaves its way for large bodies, if it has one; see connection.inflow
+LARGE = 256 * 1024  # bytes of a body for which that way is worth its trouble
 
 
 class Intake:
@@ -23,7 +29,7 @@ class Intake:
         """Room for one request's body and then its reply, given back at the end of a `with` block."""
         return Reservation(self)
 
-    async def read(self, receive: Receive, declared: bytes, room: Reservation) -> Body:
+    async def read(self, receive: Receive, declared: bytes, room: Reservation, state: State) -> Body:
         """The whole body.
 
         What Content-Length declares is held against the cap before a byte is read; room is taken as bytes come, since
@@ -33,6 +39,7 @@ class Intake:
             receive: gives the body, piece by piece.
             declared: what Content-Length says.
             room: what the body is counted in.
+            state: of the request, where the server may have left a way for the rest of a large body.
 
         Raises:
             Unparsable: Content-Length says no length.
@@ -42,11 +49,17 @@ class Intake:
         """
         if not declared.isdigit():
             raise Unparsable(f"content-length: not a length: {declared[:40].decode('latin-1')!r}")
-        self.check(int(declared[:20]))
+        size = int(declared[:20])
+        self.check(size)
         body, is_whole = await _piece(receive)
         self._take(len(body), room)
         if is_whole:
             return body
+        if size > LARGE and state and INFLOW in state:
+            direct: bytearray | None = await state[INFLOW](state, body, size, lambda n: self._take(n, room))
+            if direct is not None:
+                await _piece(receive)  # which says that it was all
+                return direct
         whole = bytearray(body)
         while not is_whole:
             body, is_whole = await _piece(receive)

@@ -26,6 +26,10 @@ class Reader:
     media_type: str
     read: Read
     not_for: frozenset[Operation] = frozenset()  # operations whose bodies it cannot hold
+    large: int = (
+        64 * 1024
+    )  # bytes of a body beyond which a thread reads it, so that the event loop does not stand still
+    unpacks: bool = True  # whether pictures in it may become larger than they are
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Writer:
 
 READERS = (
     Reader(JSON_TYPE, jsoncodec.read),
-    Reader(NPY_TYPE, npycodec.read, not_for=frozenset({"sample"})),
+    Reader(NPY_TYPE, npycodec.read, not_for=frozenset({"sample"}), large=4 * 2**20, unpacks=False),
     *(Reader(kind, picturecodec.read, not_for=frozenset({"sample", "decode"})) for kind in PICTURE_TYPES),
 )
 WRITERS = (Writer(JSON_TYPE, jsoncodec.write), Writer(NPY_TYPE, npycodec.write, npycodec.headers))

@@ -29,7 +29,7 @@ from vaekit.client.wire import TIMEOUT_HEADER, ElboOptions
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 
-LARGE = 64 * 1024  # bytes of a body, or cells of a reply, beyond which a thread reads or writes it
+LARGE = 64 * 1024  # cells of a reply beyond which a thread writes it
 
 _SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # what a JSON number may be, and .5
 _TIMEOUT = TIMEOUT_HEADER.encode()
@@ -60,7 +60,7 @@ class Inference:
         watch: Watch = state[WATCH]
         with api.intake.reserve() as room:
             watch.within(api.body_seconds, lambda: SlowBody(f"the body did not arrive within {api.body_seconds:g} s"))
-            body = await api.intake.read(receive, headers.get(b"content-length", b"0"), room)
+            body = await api.intake.read(receive, headers.get(b"content-length", b"0"), room, state)
             watch.within(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
             watch.listen(receive)
             work = self._answer(served, reader, body, query(scope), state)
@@ -95,7 +95,7 @@ class Inference:
         return target
 
     async def _read(self, reader: Reader, body: Body, options: dict[str, str], target: Target) -> Parsed:
-        if len(body) > LARGE or isinstance(target.manifest.input, ImageSpec):  # pictures unpack to what they like
+        if len(body) > reader.large or (reader.unpacks and isinstance(target.manifest.input, ImageSpec)):
             return await self._at_desk(reader.read, body, options, target)
         return reader.read(body, options, target)
 

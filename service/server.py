@@ -11,16 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
-from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from service import example
 from service.api import Api
 from service.app import create_app
-from service.envelope import ABORT
+from service.connection import connect
 from service.logs import Forward, make_log
 from service.settings import Settings
 from vaekit.errors import ConfigError
@@ -66,13 +64,6 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as exc:
         raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}") from exc
-
-
-def connect(**given: Any) -> asyncio.Protocol:
-    """uvicorn's protocol of one connection, whose requests find in their state the function that cuts it off."""
-    protocol: Any = AutoHTTPProtocol(**given)
-    protocol.app_state = {**protocol.app_state, ABORT: lambda: protocol.transport.abort()}
-    return cast(asyncio.Protocol, protocol)
 
 
 class Server(uvicorn.Server):

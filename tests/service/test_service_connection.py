@@ -1,0 +1,225 @@
+"""Large bodies go from the socket into their place, and nothing of what HTTP promises is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.body import INFLOW, LARGE, Intake
+from service.connection import connect
+from service.errors import Disconnected, ServiceError
+
+pytestmark = pytest.mark.anyio
+
+
+class App:
+    """Answers a body with itself, or with the name of the error, and counts how many took the direct way."""
+
+    def __init__(self, max_inflight_bytes: int = 2**40) -> None:
+        self.intake = Intake(max_body_bytes=64 * LARGE, max_inflight_bytes=max_inflight_bytes)
+        self.direct = 0
+        self.errors: list[ServiceError] = []
+        self.begun = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        inflow = scope["state"][INFLOW]
+
+        async def counted(*args: Any) -> bytearray | None:
+            self.begun.set()
+            found: bytearray | None = await inflow(*args)
+            self.direct += found is not None
+            return found
+
+        scope["state"][INFLOW] = counted
+        with self.intake.reserve() as room:
+            try:
+                reply = bytes(
+                    await self.intake.read(receive, headers.get(b"content-length", b"0"), room, scope["state"])
+                )
+                status, more = 200, []
+            except ServiceError as exc:
+                self.errors.append(exc)
+                reply, status, more = type(exc).__name__.encode(), 429, [(b"connection", b"close")]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-length", b"%d" % len(reply)), *more],
+            }
+        )
+        await send({"type": "http.response.body", "body": reply})
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[int]:
+    """The port at which uvicorn serves the app."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, http=connect, lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        task = asyncio.create_task(server._serve([listener]))
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        await task
+
+
+def head(size: int | None, *more: str) -> bytes:
+    length = "transfer-encoding: chunked" if size is None else f"content-length: {size}"
+    return "\r\n".join(["POST / HTTP/1.1", "host: x", length, *more, "", ""]).encode()
+
+
+async def reply(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The status and the body of the next reply."""
+    top = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    lines = dict(line.lower().split(b": ") for line in top.split(b"\r\n")[1:-2])
+    return int(top[9:12]), await asyncio.wait_for(reader.readexactly(int(lines[b"content-length"])), 20)
+
+
+def body(size: int, seed: int = 0) -> bytes:
+    pattern = bytes((7 * i + seed) % 251 for i in range(251))
+    return (pattern * (size // 251 + 1))[:size]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: Any) -> Any:
+    """Both event loops: their transports change protocols each in its own way."""
+    return ("asyncio", {"loop_factory": uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop})
+
+
+SIZES = [0, 1, LARGE, LARGE + 1, 3 * LARGE + 17, 20 * LARGE]
+
+
+async def test_bodies_of_any_size_come_whole_on_one_connection() -> None:
+    app = App()
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for size in [*SIZES, *reversed(SIZES)]:
+            writer.write(head(size) + body(size))
+            assert await reply(reader) == (200, body(size))
+        writer.close()
+    assert app.direct >= 2  # of the largest; the rest of others may have come with their beginning
+    assert app.intake.held == 0
+
+
+async def test_what_is_sent_ahead_is_answered_in_its_turn() -> None:
+    app = App()
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"".join(head(size) + body(size, size) for size in SIZES))
+        for size in SIZES:
+            assert await reply(reader) == (200, body(size, size))
+        writer.close()
+
+
+async def test_a_body_that_comes_in_dribs_comes_whole() -> None:
+    app, size = App(), 2 * LARGE
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        whole = head(size) + body(size)
+        for cut in (10, 70, 100, 1000, LARGE, LARGE + 1, 2 * LARGE):
+            part, whole = whole[:cut], whole[cut:]
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        writer.write(whole)
+        assert await reply(reader) == (200, body(size))
+        writer.close()
+    assert app.direct == 1
+
+
+async def test_a_caller_who_waits_for_leave_to_send_gets_it() -> None:
+    app, size = App(), 2 * LARGE
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(size, "expect: 100-continue"))
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body(size))
+        assert await reply(reader) == (200, body(size))
+        writer.close()
+
+
+async def test_a_body_of_unsaid_length_takes_the_common_way() -> None:
+    app = App()
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        part = body(LARGE)
+        chunk = b"%x\r\n" % len(part) + part + b"\r\n"
+        writer.write(head(None) + 3 * chunk + b"0\r\n\r\n")
+        assert await reply(reader) == (200, 3 * part)
+        writer.close()
+    assert app.direct == 0
+
+
+async def test_a_caller_who_hangs_up_in_the_middle_is_gone_at_once() -> None:
+    app = App()
+    async with serving(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(4 * LARGE) + body(2 * LARGE))
+        await asyncio.wait_for(app.begun.wait(), 20)
+        writer.transport.abort()
+        while not app.errors:
+            await asyncio.sleep(0.005)
+    assert isinstance(app.errors[0], Disconnected)
+    assert app.intake.held == 0
+
+
+async def test_a_body_that_outgrows_its_room_is_refused_in_the_middle() -> None:
+    app = App(max_inflight_bytes=3 * LARGE)
+    async with serving(app) as port:
+        with app.intake.reserve() as other:
+            other.hold(1)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head(8 * LARGE) + body(4 * LARGE))
+            assert await reply(reader) == (429, b"Overloaded")
+            assert await asyncio.wait_for(reader.read(), 20) == b""  # the connection is closed
+            assert app.intake.held == 1
+            writer.close()
+
+
+async def test_a_task_that_is_ended_in_the_middle_lets_go_of_the_body() -> None:
+    app = App()
+    async with serving(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(4 * LARGE) + body(2 * LARGE))
+        await asyncio.wait_for(app.begun.wait(), 20)
+        for task in asyncio.all_tasks():
+            if "run_asgi" in repr(task):
+                task.cancel()
+        while app.intake.held:
+            await asyncio.sleep(0.005)
+        writer.close()
+
+
+@given(st.lists(st.integers(0, 3 * LARGE), min_size=1, max_size=5), st.data())
+@settings(max_examples=15, deadline=None)
+def test_requests_cut_anywhere_are_answered_each_by_its_own_body(sizes: list[int], data: Any) -> None:
+    stream = b"".join(head(size) + body(size, i) for i, size in enumerate(sizes))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+
+    async def talk() -> None:
+        async with serving(App()) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+            async def send() -> None:
+                for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+                    writer.write(stream[a:b])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+
+            sending = asyncio.create_task(send())
+            for i, size in enumerate(sizes):
+                assert await reply(reader) == (200, body(size, i))
+            await sending
+            writer.close()
+
+    uvloop.run(talk())
