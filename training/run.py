@@ -31,7 +31,8 @@ from training.publish import Trained, publish_run
 from training.vae import VAE
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, MissingExtra
-from vaekit.runtime.device import check_distribution, cpu_count, parse_device
+from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.device import check_distribution, parse_device
 
 SHARED_WORK = 2e8  # operations of a step that are worth sharing among threads: some milliseconds of one core
 NEEDED = ("onnx", "onnxscript", "PIL", "jinja2", "sklearn")

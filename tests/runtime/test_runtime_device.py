@@ -95,13 +95,6 @@ def test_an_error_of_the_native_layer_is_a_device_error_with_its_text(monkeypatc
     assert device.open_session(Path("x.onnx"), "auto").get_providers() == [device.CPU]
 
 
-def test_threads_follow_the_quota_of_the_control_group(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
-    for quota, cores in (("max 100000", 8), ("250000 100000", 2), ("1000 100000", 1), ("9900000 100000", 8), ("?", 8)):
-        monkeypatch.setattr(Path, "read_text", lambda _, quota=quota: quota)
-        assert device.cpu_count() == cores
-
-
 def cuda_works(models: Path) -> bool:
     if not HAS_CUDA_BUILD:
         return False

@@ -25,7 +25,7 @@ from vaekit.bundle import find, models, versions
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Model
-from vaekit.runtime.device import cpu_count
+from vaekit.runtime.cores import cpu_count
 
 QUICK = ["training.steps=60", "network.hidden=[8]", "network.latent_dim=3", "draws.default=4"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.errors import DeviceError, MissingExtra
+from vaekit.runtime.cores import cpu_count
 
 # Since 1.29 ONNX Runtime reports machine, process and graphs to its maker, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -75,16 +76,6 @@ def check_device(device: str) -> None:
         graph = Path(folder) / "probe.onnx"
         graph.write_bytes(_PROBE)
         open_session(graph, device, threads=1)
-
-
-def cpu_count() -> int:
-    """Cores this process may use: the smaller of its affinity and its cgroup's quota, at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
 def open_session(path: Path, device: str, threads: int | None = None) -> Any:
