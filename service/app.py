@@ -62,6 +62,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
 def make_api(settings: Settings, log: Log) -> Api:
     """The parts that the routes stand on."""
     metrics, lifecycle = Metrics(), Lifecycle()
+    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, at_once=AT_ONCE)
     registry = Registry(
         settings.models,
         device=settings.device,
@@ -69,8 +70,10 @@ def make_api(settings: Settings, log: Log) -> Api:
         default=settings.default_model,
         max_old_versions=settings.max_old_versions,
         log=log,
+        on_device=engine.call,
+        most_rows=settings.max_batch_rows,
+        cuda=settings.cuda,
     )
-    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, at_once=AT_ONCE)
     intake = Intake(
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,

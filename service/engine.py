@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Hashable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -36,6 +39,25 @@ class Report(Protocol):
     def failed(self, batch: Batch[Job, Rows], error: Exception) -> None: ...
 
 
+@dataclass(eq=False)
+class Call:
+    """Something else than a batch for the device's thread to do."""
+
+    work: Callable[[], None]
+    future: Future[None] = field(default_factory=Future)
+
+    def run(self) -> tuple[()]:
+        """Do it; nobody else hears of it."""
+        if self.future.set_running_or_notify_cancel():
+            try:
+                self.work()
+            except Exception as exc:  # noqa: BLE001 - whatever it was, who waits must hear of it
+                self.future.set_exception(exc)
+            else:
+                self.future.set_result(None)
+        return ()
+
+
 class Engine:
     """One thread for one device, behind a batcher. What nobody waits for is not run.
 
@@ -51,10 +73,11 @@ class Engine:
         self._report, self._at_once = report, at_once
         self._paces: WeakKeyDictionary[Model, dict[Hashable, float]] = WeakKeyDictionary()  # seconds a row, lately
         self._futures: dict[Ticket[Job, Rows], asyncio.Future[Rows]] = {}  # the event loop's alone
+        self._calls: deque[Call] = deque()
         self._thread: threading.Thread | None = None
         self._came = 0  # jobs so far
         self._is_gathering = False  # whether the event loop may be about to bring more to what was an empty queue
-        self._is_running = False  # whether a batch is out
+        self._is_running = False  # whether the thread has something to do
         self._is_closed = False
         self.fault: BaseException | None = None  # what ended the thread, where it was not closing
 
@@ -80,6 +103,8 @@ class Engine:
             self._changed.notify()
         for future in self._futures.values():
             future.cancel()
+        for call in self._calls:
+            call.future.cancel()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, CLOSING)
 
@@ -107,8 +132,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Rows] = loop.create_future()
         with self._changed:
-            if self._is_closed:
-                raise NotReady("shutting down" if self.fault is None else "the device's thread ended")
+            self._check_open()
             is_first = not self._batcher.rows
             ticket = self._batcher.put(job, deadline)
             self._came += 1
@@ -126,6 +150,24 @@ class Engine:
             with self._changed:
                 self._batcher.withdraw(ticket)
 
+    async def call(self, work: Callable[[], None]) -> None:
+        """Have something else done in the device's thread, before its next batch.
+
+        Raises:
+            NotReady: the engine is closed.
+            Exception: what the work raises.
+        """
+        call = Call(work)
+        with self._changed:
+            self._check_open()
+            self._calls.append(call)
+            self._changed.notify()
+        await asyncio.wrap_future(call.future)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise NotReady("shutting down" if self.fault is None else "the device's thread ended")
+
     def _come_round(self, ticket: Ticket[Job, Rows], came: int, until: float) -> None:
         """In the event loop, once it has come round: go on as long as each round brings more jobs, then run them."""
         if self._came != came and self._batcher.rows < ticket.job.most and monotonic() < until:
@@ -142,7 +184,7 @@ class Engine:
 
     def _is_at_once(self, ticket: Ticket[Job, Rows]) -> bool:
         """Whether the job waits alone, is one batch, and takes so little that the event loop may as well run it."""
-        if not self._at_once or self._is_running or self._is_closed or self._batcher.waiting != 1:
+        if not self._at_once or self._is_running or self._calls or self._is_closed or self._batcher.waiting != 1:
             return False
         job = ticket.job
         if ticket.is_over or ticket.left != job.n or job.n > job.most:
@@ -161,11 +203,11 @@ class Engine:
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """The thread."""
         try:
-            while (batch := self._next()) is not None:
-                outcomes = self._run(batch)
+            while (task := self._next()) is not None:
+                outcomes = self._run(task) if isinstance(task, Batch) else task.run()
                 self._is_running = False
                 self._tell(loop, outcomes)
-                del batch, outcomes  # while nobody asks for anything its arrays are nobody's
+                del task, outcomes  # while nobody asks for anything its arrays are nobody's
         except BaseException as exc:
             with self._changed:
                 self._is_closed, self.fault = True, exc
@@ -173,10 +215,13 @@ class Engine:
                 loop.call_soon_threadsafe(self._abandon, exc)
             raise
 
-    def _next(self) -> Batch[Job, Rows] | None:
-        """Wait for a batch; None once the engine is closed."""
+    def _next(self) -> Batch[Job, Rows] | Call | None:
+        """Wait for something to do; None once the engine is closed."""
         with self._changed:
             while not self._is_closed:
+                if self._calls:
+                    self._is_running = True
+                    return self._calls.popleft()
                 if not self._is_gathering and (batch := self._batcher.next(monotonic())) is not None:
                     self._is_running = True
                     return batch
@@ -219,7 +264,10 @@ class Engine:
 
     def _abandon(self, fault: BaseException) -> None:
         """In the event loop: the thread is gone, and nobody will be answered."""
-        self._deliver([(ticket, RuntimeError(f"the device's thread ended: {fault!r}")) for ticket in self._futures])
+        reason = f"the device's thread ended: {fault!r}"
+        self._deliver([(ticket, RuntimeError(reason)) for ticket in self._futures])
+        for call in self._calls:
+            call.future.set_exception(RuntimeError(reason))
 
 
 def _joined(ticket: Ticket[Job, Rows]) -> Outcome:

@@ -73,7 +73,14 @@ def dumps(schema: Schema) -> bytes:
 
 def _schemas() -> Schema:
     requests = [body for bodies in BODIES.values() for body in bodies]
-    models: list[type[BaseModel]] = [*requests, *REPLIES.values(), wire.ModelList, wire.Problem, Manifest]
+    models: list[type[BaseModel]] = [
+        *requests,
+        *REPLIES.values(),
+        wire.ModelList,
+        wire.ModelInUse,
+        wire.Problem,
+        Manifest,
+    ]
     kinds: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in models]
     _, schema = models_json_schema(kinds, ref_template="#/components/schemas/{model}")
     definitions: Schema = schema["$defs"]
@@ -132,11 +139,7 @@ def _query_parameters(operation: str) -> list[Schema]:
 
 
 def _other_paths() -> Schema:
-    manifest = {
-        "allOf": [_ref(Manifest)],
-        "properties": {"device": {"enum": ["cpu", "cuda"]}, "providers": {"items": {"type": "string"}}},
-        "required": ["device", "providers"],
-    }
+    manifest = {"allOf": [_ref(Manifest), _ref(wire.ModelInUse)]}
     status = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
     one = "/models/{name}"
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -18,7 +19,9 @@ from vaekit.bundle.store import models, read_manifest, versions
 from vaekit.client.wire import ModelList, ModelSummary
 from vaekit.errors import FormatError, UnknownModel, VaeError
 from vaekit.runtime import Model
+from vaekit.runtime.device import DEFAULTS, Cuda
 
+OnDevice = Callable[[Callable[[], None]], Awaitable[None]]  # has something done in the thread that runs the models
 State = Literal["idle", "loading", "ready", "failed"]
 
 
@@ -55,7 +58,7 @@ class Lent:
         self._served.users -= 1
 
 
-def open_version(folder: Path, device: str, threads: int | None) -> Model:
+def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda) -> Model:
     """Load one version, refusing a manifest that says it is another.
 
     Raises:
@@ -67,7 +70,7 @@ def open_version(folder: Path, device: str, threads: int | None) -> Model:
             f"{folder}: the manifest says {manifest.name}/{manifest.version}, the folder "
             f"{folder.parent.name}/{folder.name}"
         )
-    return Model.load(folder, device=device, threads=threads)
+    return Model.load(folder, device=device, threads=threads, cuda=cuda)
 
 
 class Registry:
@@ -87,10 +90,14 @@ class Registry:
         default: str | None,
         max_old_versions: int,
         log: Log,
+        on_device: OnDevice,
+        most_rows: int,
+        cuda: Cuda = DEFAULTS,
         retry_seconds: float = 30.0,
     ) -> None:
         self.root, self._retry = root, retry_seconds
-        self._device, self._threads, self._log = device, threads, log
+        self._device, self._threads, self._cuda, self._log = device, threads, cuda, log
+        self._on_device, self._most_rows = on_device, most_rows  # rows of one batch, which every model is warmed for
         self._configured_default = default
         self._max_old = max_old_versions
         self._served = {
@@ -99,6 +106,7 @@ class Registry:
         for served in self.latest:
             served.state = "loading"
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._opening = asyncio.Lock()  # one at a time: while a CUDA graph is recorded nothing else may allocate
         self._ticks = count(1)
         self._starting: asyncio.Task[None] | None = None
         self.settled = asyncio.Event()  # set once the latest version of every model is ready or failed
@@ -258,11 +266,9 @@ class Registry:
         served.model, served.state = None, "idle"
 
     async def _load(self, served: Served) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            served.model = await loop.run_in_executor(
-                self._loader, open_version, served.folder, self._device, self._threads
-            )
+            async with self._opening:
+                served.model = await self._opened(served.folder)
         except VaeError as exc:
             self._failed(served, str(exc))
         except Exception as exc:  # noqa: BLE001 - the native layer raises what it likes; the other models must load
@@ -271,6 +277,18 @@ class Registry:
             served.state, served.reason = "ready", None
             device = served.model.device
             self._log.info("model ready", model=served.name, version=served.version, device=device)
+
+    async def _opened(self, folder: Path) -> Model:
+        """A model that has been through all it will meet first, on the device."""
+        loop = asyncio.get_running_loop()
+        model = await loop.run_in_executor(self._loader, open_version, folder, self._device, self._threads, self._cuda)
+        try:
+            for call in model.warming(self._most_rows):
+                await self._on_device(call)
+        except BaseException:
+            model.close()
+            raise
+        return model
 
     def _failed(self, served: Served, reason: str) -> None:
         served.state = "failed"

@@ -18,7 +18,7 @@ from service.inference import Inference
 from service.jobs import Operation
 from service.metrics import CONTENT_TYPE
 from service.watch import Watch
-from vaekit.client.wire import JSON_TYPE
+from vaekit.client.wire import JSON_TYPE, GraphInUse, ModelInUse
 from vaekit.runtime import Model
 
 OPERATIONS: tuple[Operation, ...] = ("encode", "decode", "sample", "elbo")
@@ -92,9 +92,18 @@ async def scrape(api: Api, _: Request) -> Response:
 
 
 def describe(model: Model) -> dict[str, object]:
-    """The manifest as it was read, with the device and the providers in use beside its own fields."""
-    manifest = model.manifest.model_dump(mode="json")
-    return {**manifest, "device": model.device, "providers": list(model.providers)}
+    """The manifest as it was read, with what it runs on beside its own fields."""
+    graphs = {
+        operation: GraphInUse(providers=list(graph.providers), nodes=graph.nodes, threads=graph.threads)
+        for operation, graph in model.graphs.items()
+    }
+    in_use = ModelInUse(
+        device=model.device,
+        providers=list(model.providers),
+        graphs=graphs,
+        device_memory_bytes=model.device_memory,
+    )
+    return {**model.manifest.model_dump(mode="json"), **in_use.model_dump()}
 
 
 def _json(content: object) -> Response:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from types import FrameType
 
@@ -40,7 +42,7 @@ def serve(settings: Settings, tell: Tell) -> None:
         ConfigError: the address cannot be listened on.
     """
     check_distribution()
-    check_device(settings.device)
+    check_device(settings.device, settings.cuda)
     log = make_log(settings.log_format, settings.log_level)
     with listen(settings.host, settings.port) as listener:
         handler = Forward(log)
@@ -64,6 +66,13 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as exc:
         raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}") from exc
+
+
+def give_back() -> None:
+    """Return to the system what loading took and nothing holds any more; glibc keeps it unless it is told."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another C library, which may return it by itself
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class Server(uvicorn.Server):
@@ -137,6 +146,7 @@ class Server(uvicorn.Server):
         registry = self._api.registry
         await registry.settled.wait()
         gc.collect()
+        give_back()
         gc.freeze()  # what is here to stay need not be walked through again, which takes some 30 ms each time
         for served in registry.latest:
             why = "" if served.reason is None else f": {served.reason}"

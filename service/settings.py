@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vaekit.errors import ConfigError
+from vaekit.runtime.device import Cuda
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -23,7 +24,13 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0: any free one")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>; cuda by name is never answered by a CPU")
     threads: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="threads of one call of a graph; none: one per core this process may use, 8 at most"
+        None, description="threads of one call of a graph on a CPU; none: one per core this process may use, 8 at most"
+    )
+    gpu_memory_bytes: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="GPU memory that the arena of one graph may take, at most; none: what there is"
+    )
+    cuda_graphs: bool = Field(
+        False, description="record the calls of each graph as CUDA graphs while a model loads; an error without CUDA"
     )
     default_model: str | None = Field(
         None, description="the model of /encode, /decode, /sample, /elbo; none: the only one there is"
@@ -88,6 +95,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug also shows the requests of probes and scrapes"
     )
+
+    @property
+    def cuda(self) -> Cuda:
+        """What holds on a CUDA device."""
+        return Cuda(memory_bytes=self.gpu_memory_bytes, graphs=self.cuda_graphs)
 
 
 def load(**given: Any) -> Settings:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnxruntime
 import pytest
 
@@ -95,39 +95,66 @@ def test_an_error_of_the_native_layer_is_a_device_error_with_its_text(monkeypatc
     assert device.open_session(Path("x.onnx"), "auto").get_providers() == [device.CPU]
 
 
-def cuda_works(models: Path) -> bool:
-    if not HAS_CUDA_BUILD:
-        return False
-    try:
-        Model.load(models / "digits", device="cuda").close()
-    except DeviceError:
-        return False
-    return True
+def test_cuda_graphs_without_cuda_are_an_error_and_no_slow_cpu(monkeypatch, models_dir):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [device.CPU])
+    graphs = device.Cuda(graphs=True)
+    with pytest.raises(DeviceError, match="device cpu: CUDA graphs are for a CUDA device"):
+        Model.load(models_dir / "digits", device="cpu", cuda=graphs)
+    for check in (lambda: device.check_device("auto", graphs), lambda: device.check_device("cuda", graphs)):
+        with pytest.raises(DeviceError, match="no CUDA provider"):
+            check()
+    device.check_device("auto", device.Cuda(memory_bytes=1))  # a limit on what is not there is kept
 
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+def test_what_cuda_is_told(monkeypatch):
+    told: list[object] = []
+
+    class Told(Session):
+        def __init__(self, path: str, options: object, *, providers: list[object], enable_fallback: int) -> None:
+            super().__init__(path, options, providers=providers, enable_fallback=enable_fallback)
+            told.append(providers)
+
+        def get_providers(self) -> list[str]:
+            return [device.CUDA, device.CPU]
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [device.CUDA, device.CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Told)
+    device.open_session(Path("x.onnx"), "cuda:1")
+    device.open_session(Path("x.onnx"), "auto", cuda=device.Cuda(memory_bytes=2**30, graphs=True))
+    always = {
+        "use_tf32": "0",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+        "do_copy_in_default_stream": "1",
+    }
+    more = {"device_id": "0", "gpu_mem_limit": "1073741824", "enable_cuda_graph": "1"}
+    assert told == [
+        [(device.CUDA, {"device_id": "1", **always}), device.CPU],
+        [(device.CUDA, {**always, **more}), device.CPU],
+    ]
 
 
-@pytest.mark.skipif(not cuda_works(MODELS), reason="no CUDA device that this ONNX Runtime can use")
-class TestCuda:
-    """Golden rows are replayed at load; here real rows meet the same tolerance."""
+def test_memory_in_use_is_nothing_where_cudas_library_is_not(monkeypatch):
+    def missing(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
 
-    @pytest.mark.parametrize("name", ["breast-cancer", "digits"])
-    def test_cuda_gives_what_the_cpu_gives(self, name, benign_rows, digit_images):
-        rows = benign_rows if name == "breast-cancer" else digit_images
-        with Model.load(MODELS / name, device="cuda") as cuda, Model.load(MODELS / name, device="cpu") as cpu:
-            assert (cuda.device, cpu.device) == ("cuda", "cpu")
-            tolerance = cuda.manifest.golden.tolerance[device.CUDA]
-            pairs = [
-                (cuda.encode(rows), cpu.encode(rows)),
-                (cuda.elbo(rows, features=True), cpu.elbo(rows, features=True)),
-                (cuda.sample(20, seed=0), cpu.sample(20, seed=0)),
-            ]
-        for got, want in pairs:
-            for key, array in got.arrays().items():
-                close = {"rtol": tolerance.relative, "atol": tolerance.absolute}
-                np.testing.assert_allclose(array, getattr(want, key), **close, err_msg=key)
+    monkeypatch.setattr("ctypes.CDLL", missing)
+    assert device.cuda_memory_in_use(0) is None
 
-    def test_a_device_that_is_not_there_is_an_error(self):
-        with pytest.raises(DeviceError, match="device cuda:99"):
-            Model.load(MODELS / "digits", device="cuda:99")
+
+@pytest.mark.parametrize(("error", "found"), [(0, 2**30), (2, None)])
+def test_memory_in_use_is_what_is_there_less_what_is_free(monkeypatch, error, found):
+    class Library:
+        def __init__(self, name: str) -> None:
+            assert name == "libcudart.so.13"
+
+        def cudaSetDevice(self, index: int) -> int:  # noqa: N802  its name
+            assert index == 3
+            return 0
+
+        def cudaMemGetInfo(self, free: Any, total: Any) -> int:  # noqa: N802
+            free._obj.value, total._obj.value = 3 * 2**30, 4 * 2**30
+            return error
+
+    monkeypatch.setattr("ctypes.CDLL", Library)
+    assert device.cuda_memory_in_use(3) == found

@@ -30,7 +30,7 @@ def test_shapes_and_types_are_those_of_the_manifest(loaded, rows):
     assert elbo.feature_log_likelihood is None
     assert surprise.feature_log_likelihood.shape == (n, *shape)
     for operation, graph in loaded.manifest.operations.items():
-        assert {out.name for out in graph.outputs} == set(loaded._outputs[operation])
+        assert {out.name for out in graph.outputs} == set(loaded.graphs[operation].outputs)
 
 
 def test_an_answer_does_not_depend_on_the_rows_around_it(loaded, rows):
@@ -172,12 +172,15 @@ def test_a_row_with_nan_is_refused_by_name(breast_cancer, benign_rows):
 
 def test_a_graph_that_gives_nan_is_not_answered(breast_cancer, benign_rows, monkeypatch):
     class Broken:
-        def run(self, names: list[str], feeds: Any) -> list[Any]:
-            outputs = [np.zeros((len(feeds["x"]), 8)) for _ in names]
+        outputs = ("mu", "sigma")
+        takes_draws = False
+
+        def run(self, feeds: Any, _: int) -> list[Any]:
+            outputs = [np.zeros((len(feeds["x"]), 8)) for _ in self.outputs]
             outputs[1][2, 3] = np.nan
             return outputs
 
-    monkeypatch.setitem(breast_cancer._sessions, "encode", Broken())
+    monkeypatch.setitem(breast_cancer.graphs, "encode", Broken())
     with pytest.raises(NotFinite, match="breast-cancer: encode gave a sigma that is not finite for row 2"):
         breast_cancer.encode(benign_rows)
 

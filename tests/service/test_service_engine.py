@@ -352,3 +352,43 @@ async def test_what_is_known_of_a_model_goes_with_it() -> None:
         await asyncio.sleep(0.01)
     assert gone() is None
     await engine.close()
+
+
+async def test_other_work_is_done_in_the_devices_thread_before_what_waits() -> None:
+    on = await busy()
+    waiting = on.ask(1)
+    await asyncio.sleep(0)
+    seen: list[Any] = []
+    work = asyncio.create_task(on.engine.call(lambda: seen.extend([threading.current_thread().name, *on.model.ran])))
+    await asyncio.sleep(0)
+    on.model.leave.set()
+    await asyncio.gather(work, on.first, waiting)
+    assert seen == ["device", [0]]
+    assert on.model.ran == [[0], [1]]
+    await on.engine.close()
+
+
+async def test_other_work_that_fails_tells_its_caller_and_ends_nothing() -> None:
+    on = await busy()
+    on.model.leave.set()
+
+    def fail() -> None:
+        raise ValueError("no such kernel")
+
+    with pytest.raises(ValueError, match="no such kernel"):
+        await on.engine.call(fail)
+    assert await on.ask(1) == [1]
+    await on.engine.close()
+    with pytest.raises(NotReady, match="shutting down"):
+        await on.engine.call(fail)
+
+
+async def test_other_work_that_was_not_begun_is_given_up_when_the_engine_closes() -> None:
+    on = await busy()
+    work = asyncio.create_task(on.engine.call(lambda: None))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(on.engine.close())
+    await asyncio.gather(work, on.first, return_exceptions=True)
+    assert work.cancelled()
+    on.model.leave.set()
+    await closing

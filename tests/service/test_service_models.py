@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service import registry
+from vaekit.runtime import Model
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -221,3 +223,41 @@ async def test_waiting_for_an_old_version_has_a_deadline(
         for reply in (await service.post(f"{path}/sample", {"n": 1}), await service.http.get(path)):
             assert reply.status_code == 504
         leave.set()
+
+
+async def test_a_model_is_ready_once_it_has_been_warmed_in_the_devices_thread(
+    start: Any, copied: Path, more_versions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more_versions(copied, 2)
+    leave, warmed = threading.Event(), []
+
+    def warming(model: Model, most_rows: int) -> list[Callable[[], None]]:
+        def call() -> None:
+            assert leave.wait(30)
+            warmed.append((model.manifest.version, most_rows, threading.current_thread().name))
+
+        return [call, call]
+
+    monkeypatch.setattr(Model, "warming", warming)
+    async with start(copied, wait=False, max_batch_rows=100) as service:
+        assert (await service.http.get("/readyz")).json()["detail"] == "loading: breast-cancer"
+        leave.set()
+        await service.api.registry.settled.wait()
+        assert (await service.http.get("/readyz")).status_code == 200
+        assert (await service.post("/models/breast-cancer/versions/1/sample", {"n": 1})).status_code == 200
+    assert warmed == 2 * [(2, 100, "device")] + 2 * [(1, 100, "device")]
+
+
+async def test_a_model_that_fails_while_it_is_warmed_is_failed_and_leaves_no_copy(
+    start: Any, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "copies"))
+    monkeypatch.setattr(Model, "warming", lambda *_: [fail])
+    async with start(copied) as service:
+        [model] = (await service.http.get("/models")).json()["models"]
+        assert (model["state"], model["reason"]) == ("failed", "RuntimeError: CUDA failure 2: out of memory")
+        assert list((tmp_path / "copies").iterdir()) == []

@@ -13,6 +13,7 @@ from jsonschema.validators import validator_for
 
 from service import openapi
 from service.routes import OPERATIONS, PREFIXES, inference_routes, quiet_routes
+from vaekit.runtime import device
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +108,11 @@ async def test_the_models_page_shows_the_manifest_and_where_it_runs(service: Any
     shown = (await service.http.get("/models/breast-cancer")).json()
     assert (shown["name"], shown["version"], shown["latent_dim"]) == ("breast-cancer", 1, 8)
     assert (shown["device"], shown["providers"]) == ("cpu", ["CPUExecutionProvider"])
+    assert shown["device_memory_bytes"] is None
+    assert shown["graphs"].keys() == shown["operations"].keys()
+    for graph in shown["graphs"].values():
+        assert (graph["providers"], graph["threads"]) == (["CPUExecutionProvider"], device.default_threads())
+        assert graph["nodes"].keys() == {"CPUExecutionProvider"}
     listed = (await service.http.get("/models")).json()
     assert listed["default"] == "breast-cancer"
     assert [model["state"] for model in listed["models"]] == ["ready", "ready"]

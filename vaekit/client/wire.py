@@ -209,6 +209,29 @@ class ModelList(BaseModel):
     models: list[ModelSummary]
 
 
+class GraphInUse(BaseModel):
+    """Where one graph runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    providers: list[str] = Field(description="execution providers, by preference")
+    nodes: dict[str, int] = Field(description="how many of the graph's nodes each provider was given")
+    threads: int = Field(description="that share one call on a CPU")
+
+
+class ModelInUse(BaseModel):
+    """What GET /models/{name} says beside the manifest: where a model runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    device: Literal["cpu", "cuda"]
+    providers: list[str] = Field(description="execution providers, by preference")
+    graphs: dict[str, GraphInUse] = Field(description="by operation of the manifest")
+    device_memory_bytes: int | None = Field(
+        description="GPU memory in use, by all processes together; null on a CPU, and where CUDA does not say"
+    )
+
+
 # Headers of array replies.
 MODEL_HEADER = "vae-model"
 VERSION_HEADER = "vae-version"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import tempfile
+from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,24 @@ from vaekit.runtime.cores import cpu_count
 # Since 1.29 ONNX Runtime reports machine, process and graphs to its maker, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-MOST_THREADS = 8  # by default: every graph has a pool of its own, and these graphs are small
+MOST_THREADS = 8  # by default: every graph has threads of its own (docs/log.md), and these graphs are small
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
 _PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18: what a device must at least be able to open
     "08083a360a0b0a017812017922034e6567120570726f62655a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a"
     "02080142040a001012"
 )
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """What holds on a CUDA device, and nowhere else."""
+
+    memory_bytes: int | None = None  # most that the arena of one graph may take; None: what there is
+    graphs: bool = False  # whether warmed calls are recorded as CUDA graphs and replayed
+
+
+DEFAULTS = Cuda()
 
 
 def check_distribution() -> str:
@@ -64,55 +78,74 @@ def parse_device(device: str) -> tuple[str, int]:
     return device.split(":")[0], int(match.group(1) or 0)
 
 
-def check_device(device: str) -> None:
+def check_device(device: str, cuda: Cuda = DEFAULTS) -> None:
     """Refuse, before any model is loaded, a device that cannot be had.
 
     Raises:
-        DeviceError: another word, or CUDA by name where it does not work.
+        DeviceError: another word; CUDA by name, or CUDA graphs, where CUDA does not work.
     """
-    if parse_device(device)[0] != "cuda":
+    if parse_device(device)[0] != "cuda" and not cuda.graphs:
         return
     with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
         graph = Path(folder) / "probe.onnx"
         graph.write_bytes(_PROBE)
-        open_session(graph, device, threads=1)
+        open_session(graph, device, threads=1, cuda=cuda)
 
 
-def open_session(path: Path, device: str, threads: int | None = None) -> Any:
+def open_session(path: Path, device: str, threads: int | None = None, cuda: Cuda = DEFAULTS) -> Any:
     """An onnxruntime.InferenceSession of the graph on the device.
 
     Args:
         path: the graph.
         device: "cpu", "cuda", "cuda:<index>", or "auto": CUDA where it works, else the CPU.
-        threads: intra-op threads, None: one per core this process may use, 8 at most.
+        threads: threads of one call on the CPU, None: one per core this process may use, 8 at most.
+        cuda: what holds on a CUDA device.
 
     Raises:
-        DeviceError: CUDA was asked for by name and the session did not get it.
+        DeviceError: CUDA was asked for by name, or CUDA graphs were, and the session did not get it.
     """
     check_distribution()
     import onnxruntime
 
     kind, index = parse_device(device)
-    if kind == "cpu" or (kind == "auto" and CUDA not in onnxruntime.get_available_providers()):
+    if kind == "cpu" and cuda.graphs:
+        raise DeviceError("device cpu: CUDA graphs are for a CUDA device")
+    must = kind == "cuda" or cuda.graphs
+    if kind == "cpu" or not (must or CUDA in onnxruntime.get_available_providers()):
         return _session(path, [CPU], threads)
     try:
-        return _cuda_session(path, index, threads)
+        return _cuda_session(path, index, threads, cuda)
     except DeviceError:
-        if kind == "cuda":
+        if must:
             raise
         return _session(path, [CPU], threads)
 
 
-def _cuda_session(path: Path, index: int, threads: int | None) -> Any:
+def cuda_options(index: int, cuda: Cuda) -> dict[str, str]:
+    """ONNX Runtime's options for a CUDA device."""
+    options = {
+        "device_id": str(index),
+        "use_tf32": "0",  # 1e-3 relative off, where an answer is to be right to 1e-5
+        "cudnn_conv_algo_search": "HEURISTIC",  # a search takes up to a second for each new number of rows
+        "arena_extend_strategy": "kSameAsRequested",  # the sizes are few: it need not grow by powers of two
+        "do_copy_in_default_stream": "1",  # copies and kernels in one order, so that no copy overtakes
+    }
+    if cuda.memory_bytes is not None:
+        options["gpu_mem_limit"] = str(cuda.memory_bytes)
+    if cuda.graphs:
+        options["enable_cuda_graph"] = "1"
+    return options
+
+
+def _cuda_session(path: Path, index: int, threads: int | None, cuda: Cuda) -> Any:
     import onnxruntime
 
     if CUDA not in onnxruntime.get_available_providers():
         raise DeviceError("device cuda: this ONNX Runtime has no CUDA provider; install vaekit[gpu]")
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # finds the libraries that pip installed beside it
-    options = {"device_id": str(index), "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
     try:
-        session = _session(path, [(CUDA, options), CPU], threads)
+        session = _session(path, [(CUDA, cuda_options(index, cuda)), CPU], threads)
     except Exception as exc:  # the native layer raises what it likes; whatever it is, there is no CUDA
         raise DeviceError(f"device cuda:{index}: {exc}") from exc
     if CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU without an error
@@ -123,9 +156,43 @@ def _cuda_session(path: Path, index: int, threads: int | None) -> Any:
 def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     import onnxruntime
 
+    _share_memory()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or min(cpu_count(), MOST_THREADS)
+    options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+
+
+def default_threads() -> int:
+    """Threads of one call where nobody says."""
+    return min(cpu_count(), MOST_THREADS)
+
+
+@cache
+def _share_memory() -> None:
+    """One arena of host memory for all graphs of the process: an arena keeps what its largest call took.
+
+    Six graphs, each with an arena of its own, would keep six times that (docs/log.md).
+    """
+    import onnxruntime as ort
+
+    where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(where, ort.OrtArenaCfg({}))
+
+
+def cuda_memory_in_use(index: int) -> int | None:
+    """Bytes in use on a CUDA device, by all processes, as CUDA says; None where its library is not the one loaded.
+
+    ONNX Runtime tells nothing of its arenas to Python, and what one process holds a driver does not say in a container.
+    """
+    try:
+        library = ctypes.CDLL("libcudart.so.13")  # what ONNX Runtime's CUDA provider itself has loaded
+    except OSError:
+        return None
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    failed = library.cudaSetDevice(index) or library.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
+    return None if failed else total.value - free.value

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,16 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, VectorSpec
 from vaekit.errors import InputError, NotFinite
+from vaekit.runtime.buckets import buckets
 from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
-from vaekit.runtime.device import open_session
+from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
 from vaekit.runtime.golden import replay
-from vaekit.runtime.results import Decoded, Elbo, Posterior, Rows, Samples
+from vaekit.runtime.results import Decoded, Elbo, Posterior, Samples, in_chunks
 from vaekit.runtime.sampling import Draws
+from vaekit.runtime.session import open_graph
 
 KEPT_DRAWS = 8  # numbers of draws K whose default eps is kept
 MAX_ELEMENTS = 2**20  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
-
-R = TypeVar("R", bound=Rows)
 
 
 class Model:
@@ -37,7 +37,9 @@ class Model:
     rows around them (to 1e-5 relative). Calls from several threads are safe.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: str = "auto", threads: int | None = None, cuda: Cuda = DEFAULTS
+    ) -> None:
         """Open the graphs of a verified bundle and replay its golden rows; the model owns the bundle from then on.
 
         Raises:
@@ -47,20 +49,27 @@ class Model:
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
         self.spec: VectorSpec | ImageSpec = bundle.manifest.input
-        self._sessions = {op: open_session(bundle.graph(op), device, threads) for op in self.manifest.operations}
-        self._outputs = {op: [out.name for out in graph.outputs] for op, graph in self.manifest.operations.items()}
+        self.graphs = {
+            operation: open_graph(bundle.graph(operation), graph, device, threads, cuda)
+            for operation, graph in self.manifest.operations.items()
+        }
+        self._index = parse_device(device)[1]
         self._noise = bundle.noise()  # (K_max, Z)
         self._calibrations = bundle.calibrations()
         replay(self.run, bundle, self.providers)
 
     @classmethod
-    def load(cls, path: Path | str, *, device: str = "auto", threads: int | None = None) -> Model:
+    def load(
+        cls, path: Path | str, *, device: str = "auto", threads: int | None = None, cuda: Cuda = DEFAULTS
+    ) -> Model:
         """Open, verify and replay a version's folder, or the latest version in a model's folder.
 
         Args:
             path: models/<name>/<version> or models/<name>.
             device: "auto", "cpu", "cuda" or "cuda:<index>".
-            threads: intra-op threads; None: one per core this process may use, 8 at most.
+            threads: that share one call of a graph on the CPU, the caller's among them; each graph has its others to
+                itself, asleep between calls. None: one per core this process may use, 8 at most.
+            cuda: what holds on a CUDA device.
 
         Raises:
             BundleError, DeviceError, MissingExtra: see those.
@@ -70,7 +79,7 @@ class Model:
             folder = folder / str(known[-1])
         bundle = open_bundle(folder)
         try:
-            return cls(bundle, device=device, threads=threads)
+            return cls(bundle, device=device, threads=threads, cuda=cuda)
         except BaseException:
             bundle.close()
             raise
@@ -78,15 +87,20 @@ class Model:
     @property
     def providers(self) -> tuple[str, ...]:
         """The execution providers really in use, by preference."""
-        return tuple(next(iter(self._sessions.values())).get_providers())
+        return next(iter(self.graphs.values())).providers
 
     @property
-    def device(self) -> str:
-        """ "cuda" or "cpu"."""
-        return "cuda" if "CUDAExecutionProvider" in self.providers else "cpu"
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where the graphs run."""
+        return "cuda" if CUDA in self.providers else "cpu"
+
+    @property
+    def device_memory(self) -> int | None:
+        """Bytes in use on the CUDA device, by all processes together; None on a CPU, and where CUDA does not say."""
+        return cuda_memory_in_use(self._index) if self.device == "cuda" else None
 
     def close(self) -> None:
-        self._sessions.clear()
+        self.graphs.clear()
         self.bundle.close()
 
     def __enter__(self) -> Model:
@@ -102,14 +116,31 @@ class Model:
             InputError: the bundle does not offer the operation.
             NotFinite: an output holds NaN or an infinity.
         """
-        if operation not in self._sessions:
-            raise InputError(f"{self.manifest.name} offers no {operation}, but {', '.join(self._sessions)}")
-        outputs = self._sessions[operation].run(self._outputs[operation], dict(feeds))
-        for name, values in zip(self._outputs[operation], outputs, strict=True):
+        if operation not in self.graphs:
+            raise InputError(f"{self.manifest.name} offers no {operation}, but {', '.join(self.graphs)}")
+        graph = self.graphs[operation]
+        most = self.rows_at_once(operation, feeds["eps"].shape[1] if "eps" in feeds else 1)
+        found = dict(zip(graph.outputs, graph.run(feeds, most), strict=True))
+        for name, values in found.items():
             if not np.isfinite(values).all():
                 row = int(np.argwhere(~np.isfinite(values))[0][0])
                 raise NotFinite(f"{self.manifest.name}: {operation} gave a {name} that is not finite for row {row}")
-        return dict(zip(self._outputs[operation], outputs, strict=True))
+        return found
+
+    def warming(self, most_rows: int) -> list[Callable[[], None]]:
+        """Calls to make before batches of up to so many rows come, in the thread that will run those.
+
+        On CUDA each graph meets every number of rows that a call is padded to, with the default draws, so that nothing
+        is allocated, chosen or recorded while somebody waits. On the CPU there is nothing to do.
+        """
+        if self.device == "cpu":
+            return []
+        k = self.manifest.draws.default
+        return [
+            partial(graph.warm, rows, k)
+            for operation, graph in self.graphs.items()
+            for rows in buckets(most_rows, self.rows_at_once(operation, k if graph.takes_draws else 1))
+        ]
 
     def encode(self, x: Any) -> Posterior:
         """q(z|x) = N(mu, sigma^2) of each row.
@@ -118,7 +149,7 @@ class Model:
             InputError: see vaekit.bundle.encode.
         """
         rows = encode(x, self.spec)
-        draws = self.draws() if self._encodes_draws else None
+        draws = self.draws() if self.graphs["encode"].takes_draws else None
         chunk = self.rows_at_once("encode")
 
         def part(at: slice) -> dict[str, Any]:
@@ -127,7 +158,7 @@ class Model:
                 feeds["eps"] = np.ascontiguousarray(np.broadcast_to(draws, (len(feeds["x"]), *draws.shape)))
             return self.run("encode", feeds)
 
-        return _in_chunks(Posterior, len(rows), chunk, part)
+        return in_chunks(Posterior, len(rows), chunk, part)
 
     def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
         """Parameters of p(x|z), raw units, for codes z (N, Z).
@@ -146,7 +177,7 @@ class Model:
         def part(at: slice) -> dict[str, Any]:
             return self.run("decode", {"z": codes[at], **_at(which, at)})
 
-        return _in_chunks(Decoded, len(codes), self.rows_at_once("decode"), part)
+        return in_chunks(Decoded, len(codes), self.rows_at_once("decode"), part)
 
     def _fed(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Checked rows as the graphs take them: which cells are observed told apart where any may be missing."""
@@ -170,12 +201,12 @@ class Model:
         def part(at: slice) -> dict[str, Any]:
             return self._sampled(draws.rows(at.start, at.stop))
 
-        return _in_chunks(Samples, n, self.rows_at_once("prior"), part)
+        return in_chunks(Samples, n, self.rows_at_once("prior"), part)
 
     def of_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
         """The samples that rows of `sampling.Draws` give, several seeds' among them if need be."""
         n = len(draws["noise"])
-        return _in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._sampled(_at(draws, at)))
+        return in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._sampled(_at(draws, at)))
 
     def _sampled(self, draws: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         wanted = {tensor.name for tensor in self.manifest.operations["prior"].inputs}
@@ -227,7 +258,7 @@ class Model:
             count = None if observed is None else observed.sum(axis=1)
             return {**self.run(operation, feeds), "observed_count": count}
 
-        return _in_chunks(Elbo, len(rows), chunk, part)
+        return in_chunks(Elbo, len(rows), chunk, part)
 
     def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
         """elbo with the log-likelihood of each feature: which cell is odd."""
@@ -278,14 +309,9 @@ class Model:
         noise = self._noise  # and not self: a cache that holds its model would keep it
         return lru_cache(KEPT_DRAWS)(lambda k: default_eps(noise, k).astype(np.float32))
 
-    @cached_property
-    def _encodes_draws(self) -> bool:
-        """Whether the encoder takes draws, as that of several members does for their weights."""
-        return any(tensor.name == "eps" for tensor in self.manifest.operations["encode"].inputs)
-
     def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
         """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
-        if operation == "encode" and self._encodes_draws:
+        if operation == "encode" and self.graphs["encode"].takes_draws:
             num_samples = self.manifest.draws.default
         widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
         return max(1, MAX_ELEMENTS // (num_samples * widest))
@@ -293,9 +319,3 @@ class Model:
 
 def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:
     return {name: a[at] for name, a in arrays.items()}
-
-
-def _in_chunks(kind: type[R], n: int, chunk: int, part: Any) -> R:
-    """kind(**part(slice)) over slices of at most `chunk` rows, joined."""
-    slices = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
-    return kind.concatenate([kind(**part(at)) for at in slices])

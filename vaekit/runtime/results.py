@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,3 +77,12 @@ class Elbo(Rows):
     def score(self) -> Array:
         """Negative ELBO of each row, (N,), in nats. Higher is odder."""
         return -self.elbo
+
+
+R = TypeVar("R", bound=Rows)
+
+
+def in_chunks(kind: type[R], n: int, chunk: int, part: Callable[[slice], dict[str, Any]]) -> R:
+    """kind(**part(slice)) over slices of at most `chunk` rows, joined."""
+    slices = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
+    return kind.concatenate([kind(**part(at)) for at in slices])

@@ -19,10 +19,11 @@ from vaekit.runtime import Model
 def main(bundle: str, source: str, n: int, num_samples: int, seconds: float) -> None:
     """Print rows a second and the median seconds of a call."""
     with Model.load(Path(bundle), device="cpu", threads=1) as model:
-        session = model._sessions["elbo"]  # what is measured is that, and nothing around it
+        graph = model.graphs["elbo"]
+        session, names = graph.native, graph.outputs  # what is measured is that, and nothing around it
         x = np.load(source)[:n]
         eps = np.repeat(model.draws(num_samples)[None], n, axis=0)  # (N, K, Z)
-        feeds, names = {"x": x, "eps": eps}, [output.name for output in session.get_outputs()]
+        feeds = {"x": x, "eps": eps}
         for _ in range(20):
             session.run(names, feeds)
         taken, end = [], perf_counter() + seconds

@@ -1,0 +1,68 @@
+"""Few numbers of rows in place of any: what a device meets often it has ready. Knows shapes, not devices.
+
+N rows, K draws; other letters of a signature stand for whatever its arrays have there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Tensor
+from vaekit.errors import InputError
+
+ROWS = "N"  # the letter of the rows, always a tensor's first axis; a tensor without it has no rows
+
+
+def bucket(n: int, most: int) -> int:
+    """Rows that n are padded to: the next power of two, but no more than `most`; what is more than that stays.
+
+    >>> [bucket(n, 500) for n in (1, 3, 300, 500, 600)]
+    [1, 4, 500, 500, 600]
+    """
+    return n if n > most else min(1 << (n - 1).bit_length(), most)
+
+
+def buckets(n: int, most: int) -> tuple[int, ...]:
+    """Every bucket that 1 to n rows go into.
+
+    >>> buckets(5, 500), buckets(512, 500)
+    ((1, 2, 4, 8), (1, 2, 4, 8, 16, 32, 64, 128, 256, 500))
+    """
+    largest = bucket(min(n, most), most)
+    return (*(1 << i for i in range((largest - 1).bit_length())), largest)
+
+
+def sizes(inputs: Iterable[Tensor], feeds: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """What the letters of a signature stand for in these arrays.
+
+    Raises:
+        InputError: arrays that are not those of the signature: a name, type or shape.
+    """
+    found: dict[str, int] = {}
+    tensors = {tensor.name: tensor for tensor in inputs}
+    if tensors.keys() != feeds.keys():
+        raise InputError(f"inputs {', '.join(feeds)}, expected {', '.join(tensors)}")
+    for name, tensor in tensors.items():
+        given = feeds[name]
+        fits = given.dtype == tensor.dtype and given.ndim == len(tensor.shape)
+        if fits:
+            for letter, size in zip(tensor.shape, given.shape, strict=True):
+                if isinstance(letter, str):
+                    found.setdefault(letter, size)
+        if not fits or given.shape != shape_of(tensor, found):
+            raise InputError(f"{name}: {given.dtype} {given.shape}, expected {tensor.dtype} {tensor.shape}")
+    return found
+
+
+def shape_of(tensor: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A tensor's shape with its letters read."""
+    return tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
+
+
+def padded(a: NDArray[Any], rows: int) -> NDArray[Any]:
+    """(n, ...) -> (rows, ...): the last row again and again, which a graph takes as well as it took the first time."""
+    return a if len(a) == rows else np.concatenate([a, np.repeat(a[-1:], rows - len(a), axis=0)])

@@ -1,0 +1,188 @@
+"""One graph, ready to be called with arrays. Knows its signature and its device, not what the numbers mean.
+
+On the CPU a call is ONNX Runtime's own. On CUDA the rows go into buffers that stay on the device, of few sizes, and the
+graph is bound to them once for each size: no allocation, no new shape and, where asked for, a recorded CUDA graph.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Graph, Tensor
+from vaekit.runtime.buckets import ROWS, bucket, padded, shape_of, sizes
+from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, open_session, parse_device
+
+RECENT = 16  # shapes that were not warmed whose buffers are kept, for each graph
+NOT_RECORDED = -1  # the id under which CUDA graphs are neither recorded nor replayed; those recorded have their rows
+
+_ALLOCATING = threading.Lock()  # ONNX Runtime makes its allocator for a CUDA device at the first call, and not safely
+
+Feeds = Mapping[str, NDArray[Any]]
+Sizes = Mapping[str, int]
+Key = frozenset[tuple[str, int]]
+
+
+def open_graph(path: Path, graph: Graph, device: str, threads: int | None = None, cuda: Cuda = DEFAULTS) -> Session:
+    """A graph on its device.
+
+    Raises:
+        DeviceError: see open_session.
+    """
+    native = open_session(path, device, threads, cuda)
+    if CUDA not in native.get_providers():
+        return Session(native, graph)
+    return Buffered(native, graph, "cuda", parse_device(device)[1], records=cuda.graphs)
+
+
+class Session:
+    """A graph that is called as it is. Calls from several threads may run at once."""
+
+    def __init__(self, native: Any, graph: Graph) -> None:
+        self.native, self.graph = native, graph  # native: the onnxruntime.InferenceSession
+        self.outputs = [tensor.name for tensor in graph.outputs]
+        self.takes_draws = any(tensor.name == "eps" for tensor in graph.inputs)
+
+    def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:  # noqa: ARG002  any number of rows is as good
+        """The outputs, in the order of the signature.
+
+        Args:
+            feeds: inputs by name.
+            most: rows that are taken at once; what a call is padded to is never more.
+        """
+        outputs: list[NDArray[Any]] = self.native.run(self.outputs, dict(feeds))
+        return outputs
+
+    def warm(self, rows: int, num_samples: int) -> None:
+        """Prepare calls of so many rows, with so many draws where the graph takes draws: nothing, but on a device."""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers in use, by preference."""
+        return tuple(self.native.get_providers())
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """How many of the graph's nodes each provider was given, before it joins them to fewer."""
+        assigned = self.native.get_provider_graph_assignment_info()
+        return dict(Counter(part.ep_name for part in assigned for _ in part.get_nodes()))
+
+    @property
+    def threads(self) -> int:
+        """Threads of one call on the CPU."""
+        return int(self.native.get_session_options().intra_op_num_threads)
+
+
+class Buffered(Session):
+    """A graph that is called through buffers on a device, one call at a time."""
+
+    def __init__(self, native: Any, graph: Graph, kind: str, index: int, *, records: bool = False) -> None:
+        super().__init__(native, graph)
+        self._device, self._records = (kind, index), records
+        self._lock = threading.Lock()  # around the buffers
+        self._warmed: dict[Key, Buffers] = {}
+        self._recent: OrderedDict[Key, Buffers] = OrderedDict()
+
+    def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:
+        """As Session.run, but that the rows are padded to a bucket.
+
+        Raises:
+            InputError: inputs that are not those of the signature.
+        """
+        found = sizes(self.graph.inputs, feeds)
+        n = found[ROWS]
+        with self._lock:
+            buffers = self._buffers({**found, ROWS: bucket(n, most)})
+            buffers.write(feeds)
+            buffers.run()
+            return buffers.read(n)
+
+    def warm(self, rows: int, num_samples: int) -> None:
+        """Make the buffers of these sizes, for good, and run the graph on them as it will run in this thread."""
+        letters = {size for tensor in self.graph.inputs for size in tensor.shape if isinstance(size, str)}
+        sizes = {letter: rows if letter == ROWS else num_samples for letter in letters}
+        with self._lock:
+            buffers = self._new(sizes)
+            buffers.run()
+            if self._records:
+                buffers.record(graph_id=rows)
+            self._warmed[frozenset(sizes.items())] = buffers
+
+    def _buffers(self, sizes: Sizes) -> Buffers:
+        key = frozenset(sizes.items())
+        if key in self._warmed:
+            return self._warmed[key]
+        buffers = self._recent.pop(key) if key in self._recent else self._new(sizes)
+        self._recent[key] = buffers  # now the one used last
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        return buffers
+
+    def _new(self, sizes: Sizes) -> Buffers:
+        return Buffers(self.native, self.graph, sizes, self._device, records=self._records)
+
+
+class Buffers:
+    """Arrays of one size on a device, zeros at first, and the graph bound to them."""
+
+    def __init__(self, native: Any, graph: Graph, sizes: Sizes, device: tuple[str, int], *, records: bool) -> None:
+        self._native, self._rows = native, sizes[ROWS]
+        self._has_rows = {tensor.name for tensor in graph.inputs if tensor.shape[:1] == (ROWS,)}
+        self._inputs = {tensor.name: _zeros(tensor, sizes, device) for tensor in graph.inputs}
+        self._outputs = [_zeros(tensor, sizes, device) for tensor in graph.outputs]
+        self._binding = native.io_binding()
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for tensor, value in zip(graph.outputs, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(tensor.name, value)
+        self._plain = _run_options(NOT_RECORDED) if records else None
+        self._replay: Any = None
+        self._recorder: int | None = None  # the thread whose replay it is
+
+    def write(self, feeds: Feeds) -> None:
+        """Copy the inputs to the device; those with fewer rows have their last one repeated."""
+        for name, value in self._inputs.items():
+            given = padded(feeds[name], self._rows) if name in self._has_rows else feeds[name]
+            value.update_inplace(np.ascontiguousarray(given))
+
+    def run(self) -> None:
+        """The graph once, over what is in the buffers."""
+        options = self._replay if self._recorder == threading.get_ident() else self._plain
+        self._native.run_with_iobinding(self._binding, options)
+
+    def record(self, graph_id: int) -> None:
+        """Record a run as a CUDA graph of this id; runs of this thread replay it from here on.
+
+        It must have run once. CUDA may still allocate in a second run, and must not while it records.
+        """
+        self.run()
+        self._replay, self._recorder = _run_options(graph_id), threading.get_ident()
+        self.run()
+
+    def read(self, n: int) -> list[NDArray[Any]]:
+        """The first n rows of the outputs, as arrays of the caller's own."""
+        return [value.numpy()[:n].copy() for value in self._outputs]
+
+
+def _zeros(tensor: Tensor, sizes: Sizes, device: tuple[str, int]) -> Any:
+    import onnxruntime
+
+    shape, dtype = shape_of(tensor, sizes), np.dtype(tensor.dtype)
+    with _ALLOCATING:
+        value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype.type, *device)
+    value.update_inplace(np.zeros(shape, dtype))
+    return value
+
+
+def _run_options(graph_id: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(graph_id))
+    return options
