@@ -1,0 +1,52 @@
+"""The benchmark of threads and replicas: each arm is what it says, and processes of one arm run at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import threads
+from vaekit.runtime import Model
+
+
+def test_every_arm_is_measured_at_every_number_of_rows(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "ROWS", (1, 3))
+    figures = threads.measure({"digits": models_dir / "digits"}, rounds=1, seconds=0.02)
+    arms = ("1 thread", "2 threads", "2 processes of 1 thread")
+    labels = [f"digits, batches of {n}: {arm}" for n in (1, 3) for arm in arms]
+    assert [figure.name for figure in figures] == [name for label in labels for name in (label, f"{label}, p50")]
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_processes_of_an_arm_begin_before_any_of_them_ends() -> None:
+    happened: list[str] = []
+
+    class Noted(threads.Worker):
+        def __init__(self, name: str, rows: float) -> None:
+            self._name, self._rows = name, rows
+
+        def begin(self, *_: Any) -> None:
+            happened.append(f"{self._name} begins")
+
+        def end(self) -> threads.Found:
+            happened.append(f"{self._name} ends")
+            return {"rows": self._rows, "p50": self._rows / 10}
+
+    found = threads.together([Noted("a", 10.0), Noted("b", 30.0)], Path("x"), 1, 1.0)
+    assert happened == ["a begins", "b begins", "a ends", "b ends"]
+    assert found == {"rows": 40.0, "p50": 2.0}
+
+
+def test_a_rate_and_a_median_are_those_of_the_calls(digits: Model) -> None:
+    found = threads.timed(digits, 4, 0.05)
+    assert 4 / (found["p50"] / 1e3) == pytest.approx(found["rows"], rel=0.9)
+
+
+def test_the_pictures_model_is_convolutional(tmp_path: Path) -> None:
+    bundle = threads.make_conv(tmp_path)
+    with Model.load(bundle, device="cpu", threads=1) as model:
+        assert model.elbo(threads.rows_of(model, 2)).elbo.shape == (2,)
+    assert json.loads((bundle / "manifest.json").read_text())["provenance"]["config"]["network"]["name"] == "conv"
