@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from service import jsoncodec, npycodec, picturecodec
+from service import arrowcodec, jsoncodec, npycodec, picturecodec
 from service.answers import Answer
 from service.body import Body
 from service.errors import MediaType, NotAcceptable
 from service.jobs import Operation
+from service.replyheaders import headers
 from service.requests import Parsed, Target
-from vaekit.client.wire import JSON_TYPE, NPY_TYPE, PICTURE_TYPES
+from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, NPY_TYPE, PICTURE_TYPES
 
 _LONG = 200  # bytes of headers; what is said for longer ones is found out each time, and not remembered
 
@@ -26,10 +27,9 @@ class Reader:
     media_type: str
     read: Read
     not_for: frozenset[Operation] = frozenset()  # operations whose bodies it cannot hold
-    large: int = (
-        64 * 1024
-    )  # bytes of a body beyond which a thread reads it, so that the event loop does not stand still
+    large: int = 64 * 1024  # bytes of a body beyond which a thread reads it, and not the event loop
     unpacks: bool = True  # whether pictures in it may become larger than they are
+    missing: Callable[[], str | None] = lambda: None  # what must be installed first
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,35 @@ class Writer:
     media_type: str
     write: Callable[[Answer], bytes]
     headers: Callable[[Answer], dict[str, str]] = lambda _: {}
+    large: int = 64 * 1024  # cells of a reply beyond which a thread writes it
+    missing: Callable[[], str | None] = lambda: None  # as a reader's
 
 
+_NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # a body that is rows alone has no place for it
 READERS = (
     Reader(JSON_TYPE, jsoncodec.read),
-    Reader(NPY_TYPE, npycodec.read, not_for=frozenset({"sample"}), large=4 * 2**20, unpacks=False),
+    Reader(NPY_TYPE, npycodec.read, not_for=_NO_ROWS, large=4 * 2**20, unpacks=False),
+    Reader(ARROW_TYPE, arrowcodec.read, not_for=_NO_ROWS, large=0, missing=arrowcodec.missing),
     *(Reader(kind, picturecodec.read, not_for=frozenset({"sample", "decode"})) for kind in PICTURE_TYPES),
 )
-WRITERS = (Writer(JSON_TYPE, jsoncodec.write), Writer(NPY_TYPE, npycodec.write, npycodec.headers))
+WRITERS = (
+    Writer(JSON_TYPE, jsoncodec.write),
+    Writer(NPY_TYPE, npycodec.write, headers),
+    Writer(ARROW_TYPE, arrowcodec.write, headers, large=0, missing=arrowcodec.missing),
+)
 
 
 def reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
     """The reader of the request's body, by its headers.
 
     Raises:
-        MediaType: a type that the operation does not read, or a compressed body.
+        MediaType: a type that the operation, or this installation, does not read, or a compressed body.
     """
-    if len(content_type) + len(content_encoding) > _LONG:
-        return _reader.__wrapped__(content_type, content_encoding, operation)
-    return _reader(content_type, content_encoding, operation)
+    is_long = len(content_type) + len(content_encoding) > _LONG
+    found = (_reader.__wrapped__ if is_long else _reader)(content_type, content_encoding, operation)
+    if needed := found.missing():
+        raise MediaType(f"content-type {found.media_type!r} is not read here: it needs {needed}")
+    return found
 
 
 @lru_cache
@@ -83,20 +93,23 @@ def writer(accept: bytes) -> Writer:
     """The writer of the reply: what Accept prefers, JSON among equals.
 
     Raises:
-        NotAcceptable: Accept names neither.
+        NotAcceptable: Accept names none that there is, or none that is installed.
     """
-    return _writer(accept) if len(accept) <= _LONG else _writer.__wrapped__(accept)
+    wanted = _wanted(accept) if len(accept) <= _LONG else _wanted.__wrapped__(accept)
+    for writer in wanted:
+        if not writer.missing():
+            return writer
+    known = " and ".join(writer.media_type for writer in WRITERS)
+    needed = "".join(f"; {writer.media_type} needs {writer.missing()}" for writer in wanted)
+    raise NotAcceptable(f"accept {accept[:80].decode('latin-1')!r}: replies are written as {known}{needed}")
 
 
 @lru_cache
-def _writer(header: bytes) -> Writer:
-    accept = header.decode("latin-1")
-    ranges = [_range(part) for part in accept.split(",") if part.strip()]
-    best = max(WRITERS, key=lambda writer: _quality(writer.media_type, ranges))
-    if ranges and _quality(best.media_type, ranges) <= 0:
-        known = " and ".join(writer.media_type for writer in WRITERS)
-        raise NotAcceptable(f"accept {accept[:80]!r}: replies are written as {known}")
-    return best
+def _wanted(accept: bytes) -> list[Writer]:
+    """The writers that Accept admits, the best first."""
+    ranges = [_range(part) for part in accept.decode("latin-1").split(",") if part.strip()] or [("*/*", 1.0)]
+    wanted = [writer for writer in WRITERS if _quality(writer.media_type, ranges) > 0]
+    return sorted(wanted, key=lambda writer: -_quality(writer.media_type, ranges))
 
 
 def _range(part: str) -> tuple[str, float]:

@@ -29,8 +29,6 @@ from vaekit.client.wire import TIMEOUT_HEADER, ElboOptions
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 
-LARGE = 64 * 1024  # cells of a reply beyond which a thread writes it
-
 _SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # what a JSON number may be, and .5
 _TIMEOUT = TIMEOUT_HEADER.encode()
 
@@ -100,7 +98,7 @@ class Inference:
         return reader.read(body, options, target)
 
     async def _written(self, writer: Writer, answer: Answer) -> bytes:
-        return await self._at_desk(writer.write, answer) if answer.cells > LARGE else writer.write(answer)
+        return await self._at_desk(writer.write, answer) if answer.cells > writer.large else writer.write(answer)
 
     async def _at_desk(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._api.desk, work, *args)

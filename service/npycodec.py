@@ -20,7 +20,6 @@ from service.queryoptions import read_options
 from service.requests import Parsed, Target
 from vaekit.bundle import encode
 from vaekit.bundle.columns import level_slices
-from vaekit.client import wire
 from vaekit.errors import InputError
 
 _MAX_HEADER = 4096  # a shape and a type name: anything longer is no header of ours
@@ -29,12 +28,6 @@ _LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the header's length, by v
 # The header is a Python dictionary as text. numpy evaluates it; so little of it can be meant that matching is enough.
 _FIELD = re.compile(r"""['"](\w+)['"]\s*:\s*('[^']*'|"[^"]*"|\[.*\]|\([^()]*\)|True|False)\s*,?""")
 _NUMBERS = re.compile(r"[<>=|]?[iuf]\d{1,2}")
-_HEADERS = {
-    "seed": wire.SEED_HEADER,
-    "alpha": wire.ALPHA_HEADER,
-    "num_samples": wire.NUM_SAMPLES_HEADER,
-    "p_value_reason": wire.P_VALUE_REASON_HEADER,
-}
 
 
 def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
@@ -128,9 +121,3 @@ def _npy(records: NDArray[Any]) -> bytes:
             npy.write_array(file, records, version, allow_pickle=False)
             return file.getvalue()
     raise AssertionError("version 3.0 holds any names")
-
-
-def headers(answer: Answer) -> dict[str, str]:
-    """What is not per row."""
-    facts = {_HEADERS[name]: str(value) for name, value in answer.facts.items() if value is not None}
-    return {wire.MODEL_HEADER: answer.model, wire.VERSION_HEADER: str(answer.version), **facts}

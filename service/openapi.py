@@ -37,7 +37,8 @@ _SCOPES = {
 _DESCRIPTION = (
     "A trained variational autoencoder as a service. Rows go in and come out in raw units; everything is in nats, per "
     "row, fully normalised. Arrays travel as application/x-npy as well: the body is the inputs' (or latents') array, "
-    "options are query parameters, and the reply is one structured array with the fields of the JSON reply."
+    "options are query parameters, and the reply is one structured array with the fields of the JSON reply. Tables "
+    "travel as application/vnd.apache.arrow.stream in the same manner, a column for each field."
 )
 _PARAMETERS = {
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"},
@@ -52,7 +53,8 @@ _TIMEOUT: Schema = {
 }
 _STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
 _ARRAY = {"type": "string", "contentEncoding": "binary", "description": "an npy file, format version 1.0 or 2.0"}
-
+_TABLE = {"type": "string", "contentEncoding": "binary", "description": "an Arrow IPC stream of uncompressed buffers"}
+_BESIDE = "with bodies that are an array, a table or a picture"
 _PICTURE = {"type": "string", "contentEncoding": "binary", "description": "one picture, for a model of pictures"}
 
 
@@ -94,10 +96,14 @@ def _inference_paths() -> Schema:
 def _inference(operation: str, prefix: str) -> Schema:
     content: Schema = {wire.JSON_TYPE: {"schema": {"anyOf": [_ref(body) for body in BODIES[_known(operation)]]}}}
     if operation != "sample":
-        content[wire.NPY_TYPE] = {"schema": _ARRAY}
+        content |= {wire.NPY_TYPE: {"schema": _ARRAY}, wire.ARROW_TYPE: {"schema": _TABLE}}
     if operation in ("encode", "elbo"):
         content |= {kind: {"schema": _PICTURE} for kind in wire.PICTURE_TYPES}
-    answered = {wire.JSON_TYPE: {"schema": _ref(REPLIES[operation])}, wire.NPY_TYPE: {"schema": _ARRAY}}
+    answered = {
+        wire.JSON_TYPE: {"schema": _ref(REPLIES[operation])},
+        wire.NPY_TYPE: {"schema": _ARRAY},
+        wire.ARROW_TYPE: {"schema": _TABLE},
+    }
     return {
         "operationId": "_".join([operation, *_names(prefix)]),
         "summary": _SUMMARIES[operation],
@@ -122,7 +128,7 @@ def _path_parameters(prefix: str) -> list[Schema]:
 
 
 def _query_parameters(operation: str) -> list[Schema]:
-    """Options of a body that is an array, which has no place for them."""
+    """Options of a body that is rows alone, which has no place for them."""
     if operation == "sample":
         return []
     properties = OPTIONS[_known(operation)].model_json_schema().get("properties", {})
@@ -131,7 +137,7 @@ def _query_parameters(operation: str) -> list[Schema]:
             "name": name,
             "in": "query",
             "required": False,
-            "description": f"with bodies that are an array or a picture: {schema.get('description', '')}".rstrip(": "),
+            "description": f"{_BESIDE}: {schema.get('description', '')}".rstrip(": "),
             "schema": {key: value for key, value in schema.items() if key not in ("title", "description", "default")},
         }
         for name, schema in properties.items()

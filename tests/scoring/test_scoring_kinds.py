@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.scoring.conftest import Squares, scored
+from vaekit.arrow.cells import check_type, levels
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.encode import encode
 from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
-from vaekit.scoring.cells import check_type, levels
 
 SPEC = VectorSpec(
     columns=(

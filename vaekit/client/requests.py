@@ -1,4 +1,4 @@
-"""Builds requests from what a caller has: arrays as npy, lists, objects and pictures as JSON. Knows no transport."""
+"""Builds requests from what a caller has: arrays as npy, tables as Arrow, all else as JSON. Knows no transport."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.store import check_name
-from vaekit.client.wire import JSON_TYPE, KEY_HEADER, NPY_TYPE
-from vaekit.errors import InputError
+from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
+from vaekit.errors import InputError, MissingExtra
 
 TIMEOUT = 30.0  # seconds; a large scoring request on a busy CPU takes some
 
@@ -141,9 +141,12 @@ def _rows_call(
     given = {key: value for key, value in options.items() if value is not None}
     if isinstance(rows, np.ndarray) and rows.dtype == object:
         rows = rows.tolist()
+    params = {key: _word(value) for key, value in given.items()}
     if isinstance(rows, np.ndarray):
-        params = {key: _word(value) for key, value in given.items()}
         return Call("POST", path, _types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
+    if hasattr(rows, "__arrow_c_stream__"):
+        content, count = _arrow(name, rows)
+        return Call("POST", path, _types(ARROW_TYPE, NPY_TYPE), params, content, count)
     listed = _listed(name, rows)
     content = _json({name: listed, **given})
     return Call("POST", path, _types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
@@ -157,6 +160,22 @@ def _npy(name: str, rows: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, rows, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _arrow(name: str, table: Any) -> tuple[bytes, int]:
+    """(the table as a stream, how many rows it has), of whatever library it is that offers its columns to Arrow."""
+    try:
+        import pyarrow as pa
+    except ModuleNotFoundError as exc:
+        raise MissingExtra(f"{name}: sending a table needs pyarrow: pip install 'vaekit[arrow]'") from exc
+    try:
+        columns = pa.table(table)
+    except (TypeError, ValueError, pa.ArrowException) as exc:
+        raise InputError(f"{name}: not a table: {exc}") from exc
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as writer:
+        writer.write_table(columns)
+    return sink.getvalue().to_pybytes(), columns.num_rows
 
 
 def _word(value: Any) -> str:

@@ -1,7 +1,8 @@
 """What travels: requests and replies as pydantic models, shared by the service and its clients. Knows no transport.
 
 Array replies (`Accept: application/x-npy`) are one structured array, a record per row, whose fields have the names used
-here; what is not per row travels as the headers named at the end of this file.
+here, and Arrow replies a table whose columns have them; what is not per row travels as the headers named at the end of
+this file.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ class ModelInUse(BaseModel):
     )
 
 
-# Headers of array replies.
+# Headers of array and Arrow replies.
 MODEL_HEADER = "vae-model"
 VERSION_HEADER = "vae-version"
 SEED_HEADER = "vae-seed"
@@ -246,5 +247,6 @@ KEY_HEADER = "authorization"  # Bearer <key>
 
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
 PICTURE_TYPES = ("image/png", "image/jpeg")
 PROBLEM_TYPE = "application/problem+json"

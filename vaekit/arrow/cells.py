@@ -138,11 +138,19 @@ def _unusual(text: str | None, column: Column) -> float | None:
 def _as_text(cells: pa.Array) -> pa.Array:
     """Cells as a training run names their levels: dates as numpy writes them, anything else as Arrow does."""
     if pa.types.is_dictionary(cells.type):
-        cells = cells.dictionary_decode()
+        cells = _decoded(cells)
     if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.timestamp(cells.type.unit))  # as in UTC: a zone that nobody knows does not matter
         written = cells.to_numpy(zero_copy_only=False).astype(str)
         cells = pa.array(np.where(written == "NaT", None, written), pa.string())
     return pc.cast(cells, pa.string())
+
+
+def _decoded(cells: pa.DictionaryArray) -> pa.Array:
+    """A dictionary's cells themselves. Arrow takes no views of strings apart."""
+    if pa.types.is_string_view(cells.type.value_type):
+        cells = pa.DictionaryArray.from_arrays(cells.indices, pc.cast(cells.dictionary, pa.string()))
+    return cells.dictionary_decode()
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -1,0 +1,74 @@
+"""An answer -> an Arrow stream of one batch. Knows the reply's fields and the model's columns; no HTTP.
+
+pyarrow is imported here: see service/arrowcodec.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from service.answers import Answer
+from service.replyheaders import headers
+from vaekit.bundle.columns import level_slices
+from vaekit.bundle.manifest import Column, VectorSpec
+
+_BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
+_NULLS = {"p_value": pa.float64(), "is_anomaly": pa.bool_()}  # a type that does not hang on whether they are known
+
+
+def write_stream(answer: Answer) -> bytes:
+    """A column for each array of the JSON reply, named as there; null where that is null.
+
+    (N,) is a plain column and (N, Z) a fixed_size_list. What has more axes is Arrow's own fixed_shape_tensor: pyarrow
+    gives it back as an array of its shape, and whoever does not know the type sees a fixed_size_list with the shape in
+    the field's metadata. (N, D) of a table's columns is a struct of them by name, which is a table that can be sent;
+    a category is a dictionary of its levels. What is not per row is the schema's metadata.
+    """
+    columns = {name: _column(name, a, answer) for name, a in answer.rows.items()}
+    batch = pa.record_batch(list(columns.values()), names=list(columns)).replace_schema_metadata(headers(answer))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
+    spec, p_value = answer.spec, answer.rows.get("p_value")
+    if a is None:
+        return pa.nulls(answer.n, _NULLS.get(name, pa.null()))
+    if name in _NULLS and p_value is not None:
+        return pa.array(a, mask=np.isnan(p_value))
+    if name == "probabilities":
+        return _struct({column: _block(a[:, at]) for column, at in level_slices(spec).items()})
+    if name in _BY_COLUMN and isinstance(spec, VectorSpec):
+        named = name in ("mean", "samples")
+        return _struct({c.name: _cells(a[:, d], c, named=named) for d, c in enumerate(spec.columns)})
+    return _block(a)
+
+
+def _cells(values: NDArray[Any], column: Column, *, named: bool) -> pa.Array:
+    """A column (N,); of a category by the names of its levels, where it is values of the column."""
+    if named and column.levels is not None:
+        return pa.DictionaryArray.from_arrays(values.astype(np.int32), pa.array(column.levels, pa.string()))
+    return _block(values)
+
+
+def _struct(fields: Mapping[str, pa.Array]) -> pa.Array:
+    return pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
+
+
+def _block(a: NDArray[Any]) -> pa.Array:
+    """(N, ...) as a column."""
+    flat = pa.array(np.ascontiguousarray(a).reshape(-1))
+    if a.ndim == 1:
+        return flat
+    lists = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(a.shape[1:])))
+    if a.ndim == 2:
+        return lists
+    return pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(flat.type, a.shape[1:]), lists)

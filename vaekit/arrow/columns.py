@@ -1,0 +1,67 @@
+"""A table's columns -> x (N, D) as a model takes it. Knows names, types and row numbers; not where a table is from."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+
+from vaekit.arrow.cells import Floats, check_type, checked, levels, numbers, parsed
+from vaekit.bundle.manifest import Column, VectorSpec
+from vaekit.errors import InputError
+
+
+class Columns:
+    """The model's columns in tables of one schema, found by name; other columns are passed over."""
+
+    def __init__(self, schema: pa.Schema, spec: VectorSpec, *, text: bool, indices: bool) -> None:
+        """
+        Args:
+            schema: of the tables.
+            spec: what the model takes.
+            text: whether numbers are written as text.
+            indices: whether categories are written as indices of their levels.
+
+        Raises:
+            InputError: columns that are missing (all of them are named), two of one name, or a column whose type
+                cannot hold what the model takes.
+        """
+        twice = [name for name, count in Counter(schema.names).items() if count > 1]
+        if twice:
+            raise InputError(f"two columns of one name: {', '.join(map(repr, twice))}")
+        missing = [name for name in spec.names if name not in set(schema.names)]
+        if missing:
+            raise InputError(f"the input lacks {len(missing)} of the model's columns: {', '.join(map(repr, missing))}")
+        self._text, self._indices = text, indices
+        self.at = {schema.get_field_index(column.name): column for column in spec.columns}  # in the model's order
+        for at, column in self.at.items():
+            if not text:
+                check_type(column, schema.field(at).type, indices=indices)
+
+    def take(self, table: pa.RecordBatch, start: int) -> tuple[list[pa.Array], Floats]:
+        """(the table's columns, numbers that were text as float64; x (n, D): NaN where a cell is missing, the level's
+        index of a category).
+
+        Args:
+            table: n rows.
+            start: the number of the first of them, for the messages.
+
+        Raises:
+            InputError: a cell that its column does not take, or a row that misses every cell; row, feature and value
+                are named.
+        """
+        arrays = list(table.columns)
+        x = np.empty((table.num_rows, len(self.at)), dtype=np.float64)  # (n, D)
+        for d, (at, column) in enumerate(self.at.items()):
+            arrays[at], x[:, d] = self._taken(arrays[at], column, start)
+        if (empty := np.isnan(x).all(axis=1)).any():
+            raise InputError(f"row {start + int(empty.argmax())}: every cell is missing")
+        return arrays, x
+
+    def _taken(self, cells: pa.Array, column: Column, start: int) -> tuple[pa.Array, Floats]:
+        """(what is passed on, values (n,)) of one column."""
+        if column.kind == "category" and not self._indices:
+            return cells, levels(cells, column, start)
+        found = parsed(cells, column, start) if self._text else numbers(cells)
+        return (found if self._text else cells), checked(found, cells, column, start)
