@@ -19,11 +19,11 @@ COPY training training
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM build AS build-service
-RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[cpu,service]" \
+RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[cpu,service,arrow]" \
     && pip uninstall --yes setuptools pip
 
 FROM build AS build-service-gpu
-RUN pip install --constraint constraints.txt --constraint constraints-gpu.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[gpu,service]" \
+RUN pip install --constraint constraints.txt --constraint constraints-gpu.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[gpu,service,arrow]" \
     && pip uninstall --yes setuptools pip
 
 FROM build AS build-trainer

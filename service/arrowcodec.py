@@ -1,7 +1,7 @@
 """application/vnd.apache.arrow.stream in both directions: the door. Knows whether pyarrow is there; loads it when used.
 
-pyarrow is an extra and costs a process some 36 MiB, so that neither importing the service nor a service that nobody
-sends a table to may load it.
+pyarrow is an extra and takes tens of MiB, so that neither importing the service nor a service that nobody sends a table
+to may load it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -31,6 +32,14 @@ def test_encode_is_that_of_the_runtime_by_array_list_and_object(client, breast_c
         np.testing.assert_allclose(there.mu, here.mu, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(there.sigma, here.sigma, rtol=1e-5)
     assert (there.model, there.version) == ("breast-cancer", 1)
+
+
+def test_a_table_is_its_array(client, benign_rows, breast_cancer):
+    rows = benign_rows[:20]
+    table = pa.table(dict(reversed(list(zip(breast_cancer.spec.names, rows.T, strict=True)))))
+    there, here = client.elbo(table, alpha=0.2), client.elbo(rows, alpha=0.2)
+    for name in ("elbo", "p_value", "is_anomaly"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
 
 
 def test_decode_is_that_of_the_runtime(client, breast_cancer):

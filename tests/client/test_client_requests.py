@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from vaekit import AsyncClient, Client
 from vaekit.client import ClientError
-from vaekit.errors import InputError, UnknownModel
+from vaekit.errors import InputError, MissingExtra, UnknownModel
 
 ROWS = np.arange(6.0).reshape(2, 3)
 
@@ -43,6 +45,39 @@ def test_an_array_travels_as_npy_with_its_options_as_query_parameters(sent):
     assert dict(request.url.params) == {"num_samples": "8", "seed": "3", "alpha": "0.01", "features": "true"}
     assert request.headers["content-type"] == request.headers["accept"] == "application/x-npy"
     np.testing.assert_array_equal(np.load(io.BytesIO(request.content), allow_pickle=False), ROWS)
+
+
+class Frame:
+    """What a DataFrame of any library offers to Arrow."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("as_what", [pa.table, lambda t: t.to_batches()[0], Frame], ids=["table", "batch", "frame"])
+def test_a_table_of_any_library_travels_as_arrow_and_is_answered_as_npy(sent, as_what):
+    table = pa.table({"a": [1.0, None], "colour": ["red", "blue"]})
+    request = sent("elbo", as_what(table), num_samples=8, features=True, model="m")
+    assert request.url.path == "/prefix/models/m/elbo"
+    assert dict(request.url.params) == {"num_samples": "8", "features": "true"}
+    assert request.headers["content-type"] == "application/vnd.apache.arrow.stream"
+    assert request.headers["accept"] == "application/x-npy"
+    assert pa.ipc.open_stream(request.content).read_all().equals(table)
+
+
+def test_a_column_alone_is_no_table(client):
+    with pytest.raises(InputError, match=r"^inputs: not a table: "):
+        client.elbo(pa.chunked_array([[1.0]]))
+
+
+def test_without_pyarrow_a_table_is_refused_with_what_to_install(client, monkeypatch):
+    frame = Frame(pa.table({"a": [1.0]}))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # what an import finds where there is none
+    with pytest.raises(MissingExtra, match=r"vaekit\[arrow\]"):
+        client.elbo(frame)
 
 
 def test_options_that_are_not_given_are_not_sent(sent):

@@ -115,7 +115,11 @@ def test_every_extra_that_an_image_installs_exists_and_torch_is_in_the_trainer_a
     from importlib.metadata import metadata
 
     extras = dict(re.findall(r"^FROM build AS build-(\S+)\nRUN pip install .*?\[([a-z,]+)\]", DOCKERFILE, re.MULTILINE))
-    assert extras == {"service": "cpu,service", "service-gpu": "gpu,service", "trainer": "cpu,training,scoring"}
+    assert extras == {
+        "service": "cpu,service,arrow",
+        "service-gpu": "gpu,service,arrow",
+        "trainer": "cpu,training,scoring",
+    }
     known = set(metadata("vaekit").get_all("Provides-Extra", []))
     assert {name for group in extras.values() for name in group.split(",")} <= known
 

@@ -24,6 +24,11 @@ WALLS = [
     ("vaekit.cli", HEAVY | {"onnxruntime", "pyarrow", "httpx", "vaekit.runtime", "vaekit.scoring"}),
     ("vaekit.detector", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.client"}),
     ("service.app", LEARNING | {"training", "httpx", "pyarrow", "typer", "vaekit.scoring", "vaekit.cli"}),
+    ("service.arrowcodec", LEARNING | {"training", "pyarrow"}),
+    (
+        "vaekit.arrow.columns",
+        HEAVY | {"onnxruntime", "httpx", "PIL", "typer", "vaekit.runtime", "vaekit.client"},
+    ),
     ("service.settings", LEARNING | {"training", "fastapi", "onnxruntime"}),
     ("training.config", WEB | {"service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
     ("training.export", WEB | {"service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from service.problems import ANSWERS
 from service.routes import inference_routes, quiet_routes
 from service.settings import Settings
+from tests.live import serving
 from vaekit.client.wire import ElboReply, Reply
 
 pytestmark = pytest.mark.anyio
@@ -18,6 +21,9 @@ pytestmark = pytest.mark.anyio
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 WIRE, SERVICE = (DOCS / "wire.md").read_text(), (DOCS / "service.md").read_text()
 REQUESTS = re.findall(r"```http\nPOST (\S+)\n\n(.*?)```", WIRE, re.DOTALL)
+
+
+SNIPPETS = re.findall(r"```python\n(.*?)```", WIRE, re.DOTALL)
 
 
 def test_there_is_a_request_of_each_kind() -> None:
@@ -28,6 +34,15 @@ def test_there_is_a_request_of_each_kind() -> None:
 async def test_every_request_of_the_wires_page_is_answered(service: Any, path: str, body: str) -> None:
     reply = await service.post(path, body)
     assert reply.status_code == 200, reply.text
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_every_snippet_of_the_wires_page_runs(snippet: str, models_dir: Path) -> None:
+    with serving(models_dir) as url:
+        code = snippet.replace("http://127.0.0.1:8000", url)
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "b'vae-alpha': b'0.1'" in done.stdout
 
 
 def test_the_wires_page_has_every_field_of_an_elbo_reply() -> None:

@@ -24,9 +24,9 @@ class Client:
     ...     client.elbo(rows, alpha=0.05).is_anomaly
     array([False,  True])
 
-    Arrays travel as npy; lists of numbers, objects by column name and pictures (paths, or bytes of PNG or JPEG files)
-    as JSON. Without a model the service's default model answers, without a version its latest. Calls from several
-    threads are safe.
+    Arrays travel as npy; tables of pyarrow, polars and pandas as Arrow; lists of numbers, objects by column name and
+    pictures (paths, or bytes of PNG or JPEG files) as JSON. Without a model the default one of the service answers,
+    without a version its latest. Calls from several threads are safe.
 
     Args:
         url: where the service is, a path prefix included.

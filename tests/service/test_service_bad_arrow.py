@@ -1,0 +1,287 @@
+"""Arrow streams that are refused: by what they say, by what they would cost, and where they are damaged."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from service import arrowgate
+from service.arrowreader import read_array
+from service.errors import MediaType, TooLarge, Unparsable
+from service.flatbuffer import I64, U8, Table
+from service.problems import kind_of
+from service.requests import Target
+from tests.kinds import Published
+from tests.service.test_service_arrow import ARROW, fixed, stream
+from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Column
+from vaekit.errors import InputError
+from vaekit.runtime import Model
+
+pytestmark = pytest.mark.anyio
+
+SPEC = VectorSpec(
+    columns=(Column(name="load"), Column(name="colour", kind="category", levels=("blue", "red"), may_be_missing=True))
+)
+GOOD = {"load": [1.0, 2.0, 3.0], "colour": ["blue", None, "red"]}
+LONG = "x" * 2**20
+
+
+def read(model: Model, body: bytes, operation: Any = "elbo", spec: VectorSpec | ImageSpec = SPEC) -> Any:
+    manifest = model.manifest.model_copy(update={"input": spec})
+    return read_array(body, Target(operation, manifest, 100))
+
+
+def words(indices: list[int], of: list[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(of))
+
+
+def with_delta() -> bytes:
+    schema = pa.schema([("load", pa.float64()), ("colour", pa.dictionary(pa.int32(), pa.string()))])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)) as writer:
+        for of in (["blue"], ["blue", "red"]):
+            writer.write_batch(pa.record_batch([[1.0], words([0], of)], schema=schema))
+    return bytes(sink.getvalue())
+
+
+def batches(n: int, rows: int) -> bytes:
+    batch = pa.record_batch({"load": pa.array([0.0] * rows), "colour": pa.array(["red"] * rows)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        for _ in range(n):
+            writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def many_views() -> bytes:
+    """100 rows that are all the same megabyte."""
+    _, views, data = pa.array([LONG], pa.string_view()).buffers()
+    cells = pa.Array.from_buffers(pa.string_view(), 100, [None, pa.py_buffer(views.to_pybytes() * 100), data])
+    return stream(pa.table({"load": [1.0] * 100, "colour": cells}))
+
+
+REFUSED: dict[str, tuple[Callable[[], bytes], type[Exception], str]] = {
+    "nothing": (lambda: b"", Unparsable, "it is empty"),
+    "JSON": (lambda: b'{"inputs": [[1, 2]]}', Unparsable, "no message begins at byte 0"),
+    "a file, not a stream": (lambda: b"ARROW1\0\0" + stream(pa.table(GOOD)), Unparsable, "no message begins at byte 0"),
+    "half a stream": (lambda: stream(pa.table(GOOD))[:-30], Unparsable, "ends 22 bytes before its message does"),
+    "two streams": (lambda: stream(pa.table(GOOD)) * 2, Unparsable, "a message header of 0 bytes"),
+    "no columns": (lambda: stream(pa.table({})), InputError, "lacks 2 of the model's columns: 'load', 'colour'"),
+    "a column short": (lambda: stream(pa.table({"load": [1.0]})), InputError, "lacks 1 of the model's columns: 'col"),
+    "a column of its own": (
+        lambda: stream(pa.table({**GOOD, "b" * 99: [1] * 3})), InputError, f"unknown feature '{'b' * 64}'"
+    ),
+    "a column twice": (
+        lambda: stream(pa.Table.from_arrays([[1.0], ["red"], [2.0]], ["load", "colour", "load"])),
+        InputError,
+        "two columns of one name: 'load'",
+    ),
+    "300 columns": (lambda: stream(pa.table({f"c{i}": [1] for i in range(300)})), TooLarge, "body: 300 columns"),
+    "no rows": (lambda: stream(pa.table(GOOD).slice(0, 0)), InputError, "inputs: no rows"),
+    "a null": (
+        lambda: stream(pa.table({**GOOD, "load": [1.0, 2.0, None]})), InputError, "row 2, feature 'load': missing"
+    ),
+    "text for numbers": (
+        lambda: stream(pa.table({**GOOD, "load": ["1", "2", "3"]})),
+        InputError,
+        "feature 'load': a column of string, expected numbers",
+    ),
+    "bytes for a level": (
+        lambda: stream(pa.table({**GOOD, "colour": [b"red"] * 3})),
+        InputError,
+        "feature 'colour': a column of binary, expected text or numbers",
+    ),
+    "no level": (
+        lambda: stream(pa.table({**GOOD, "colour": ["red", "red", "pink"]})),
+        InputError,
+        "row 2, feature 'colour': not one of its 2 levels ('blue', 'red'): 'pink'",
+    ),
+    "lists": (lambda: stream(pa.table({**GOOD, "load": [[1.0]] * 3})), InputError, "column 'load': a nested type"),
+    "lists of lists": (
+        lambda: stream(pa.table({"load": pa.array([[[1.0]]], pa.list_(pa.list_(pa.float64(), 1), 1))})),
+        InputError,
+        "column 'item': a nested type",
+    ),
+    "lz4": (lambda: stream(pa.table(GOOD), compression="lz4"), MediaType, "compressed buffers"),
+    "zstd": (lambda: stream(pa.table(GOOD), compression="zstd"), MediaType, "compressed buffers"),
+    "a delta": (with_delta, InputError, "a delta to a dictionary: send whole dictionaries"),
+    "101 rows": (lambda: batches(101, 1), TooLarge, "101 rows, more than the 100 that one request"),
+    "20,000 empty batches": (lambda: batches(20_000, 0), TooLarge, "of 2 columns: combine its batches"),
+    "a long word": (
+        lambda: stream(pa.table({"load": [1.0], "colour": [LONG]})), InputError, f"texts of up to {2**20} bytes"
+    ),
+    "a long word many times": (
+        lambda: stream(pa.table({"load": [1.0] * 100, "colour": words([0] * 100, [LONG])})),
+        InputError,
+        f"texts of up to {2**20} bytes",
+    ),
+    "a long word in many views": (many_views, InputError, f"{100 * 2**20} together"),
+    "words without end": (
+        lambda: stream(pa.table({"load": [1.0], "colour": words([0], [f"{i:>1000}" for i in range(200)])})),
+        InputError,
+        "texts of up to 1000 bytes, 200000 together",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_bad_stream_is_refused_by_name(breast_cancer: Model, case: str) -> None:
+    make, error, message = REFUSED[case]
+    with pytest.raises(error) as caught:
+        read(breast_cancer, make())
+    assert message in str(caught.value)
+    assert 400 <= kind_of(type(caught.value)).status < 500
+
+
+def place(body: bytes, kind: int, slot: int, item: int) -> int:
+    """Where the items of a vector of the header of the first message of that kind lie in the body."""
+    at = 0
+    while True:
+        length = struct.unpack_from("<i", body, at + 4)[0]
+        message = Table.root(memoryview(body)[at + 8 : at + 8 + length])
+        found = message.table(2)
+        assert found is not None
+        if message.number(1, U8) == kind:
+            return at + 8 + found._vector(slot, item)[0]
+        at += 8 + length + message.number(3, I64)
+
+
+def patched(body: bytes, at: int, form: str, *values: int) -> bytes:
+    data = bytearray(body)
+    struct.pack_into(form, data, at, *values)
+    return bytes(data)
+
+
+def shared_field() -> bytes:
+    """Ten columns whose names and metadata are the first one's."""
+    many = pa.field("load", pa.float64(), metadata={"k": "v" * 5000})
+    fields = [many, *(pa.field(f"c{i}", pa.float64()) for i in range(9))]
+    body = stream(pa.record_batch([[1.0]] * 10, schema=pa.schema(fields)))
+    at = place(body, 1, 1, 4)
+    first = at + struct.unpack_from("<I", body, at)[0]
+    for i in range(10):
+        body = patched(body, at + 4 * i, "<I", (first - at - 4 * i) % 2**32)
+    return body
+
+
+def shared_buffers() -> bytes:
+    """A narrow column of the wide one's bytes."""
+    body = stream(pa.table({"on": pa.array([1] * 50, pa.int8()), "load": [2.0] * 50}))
+    at = place(body, 3, 2, 16)  # validity and values of each
+    return patched(body, at + 16, "<qq", *struct.unpack_from("<qq", body, at + 3 * 16))
+
+
+def views(count: int) -> bytes:
+    body = stream(pa.table({"colour": pa.array(["a word of more than 12 bytes"], pa.string_view())}))
+    return patched(body, place(body, 3, 4, 8), "<q", count)
+
+
+def askew() -> bytes:
+    body = stream(pa.table({"load": [1.0] * 8, "stops": [2.0] * 8}))
+    return patched(body, place(body, 3, 2, 16) + 16, "<qq", 4, 56)
+
+
+UNFOLDING: dict[str, tuple[Callable[[], bytes], str]] = {
+    "columns that are one": (shared_field, "a schema that unfolds to more than its bytes"),
+    "buffers that are one": (shared_buffers, "buffers take more than its"),
+    "a buffer beyond the body": (
+        lambda: patched(b := stream(pa.table({"load": [1.0]})), place(b, 3, 2, 16) + 16, "<qq", 0, 2**40),
+        "buffers take more than its",
+    ),
+    "buffers of 2**31": (lambda: views(2**31 - 1), "claims more than its 3 buffers"),
+    "buffers of less than none": (lambda: views(-1), "claims more than its 3 buffers"),
+    "a buffer askew": (askew, "does not begin at a multiple of 8 bytes"),
+    "a batch with metadata": (
+        lambda: _with_metadata({"k": "v"}),
+        "a message with metadata of its own",
+    ),
+}
+
+
+def _with_metadata(metadata: dict[str, str]) -> bytes:
+    batch, sink = pa.record_batch({"load": [1.0]}), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch, custom_metadata=metadata)
+    return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("case", UNFOLDING)
+def test_a_stream_that_unfolds_to_more_than_its_bytes_is_refused_unread(case: str) -> None:
+    make, message = UNFOLDING[case]
+    with pytest.raises((Unparsable, InputError), match=message):
+        arrowgate.check_stream(make(), 100, 100)
+
+
+def test_a_schema_of_megabytes_is_refused_by_its_length() -> None:
+    body = stream(pa.table(GOOD).replace_schema_metadata({"k": LONG * 2}))
+    with pytest.raises(TooLarge, match="a schema of 2097"):
+        arrowgate.check_stream(body, 100, 100)
+
+
+def test_a_declared_length_costs_nothing(breast_cancer: Model) -> None:
+    body = stream(pa.table({"load": pa.nulls(77), "colour": pa.nulls(77)}))
+    lying = body.replace(struct.pack("<q", 77), struct.pack("<q", 10**12))
+    with pytest.raises(TooLarge, match="1000000000000 rows"):
+        read(breast_cancer, lying)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"z0": [1.0]}, "column 'z0': expected one column, 'latents'"),
+        ({}, "column 'none at all': expected one column, 'latents'"),
+        ({"latents": pa.array([["a"] * 8], pa.list_(pa.string(), 8))}, "fixed_size_list<item: string>[8], expected a"),
+        ({"latents": fixed(np.zeros((1, 7)))}, "[7], expected a fixed_size_list of 8 numbers"),
+        ({"latents": pa.array([[1.0] * 8, None], pa.list_(pa.float64(), 8))}, "row 1: no latents"),
+        ({"latents": pa.array([[1.0] * 7 + [None]], pa.list_(pa.float64(), 8))}, "row 0, value 7 of latents: missing"),
+    ],
+)
+def test_codes_are_one_column_of_lists_of_their_size(breast_cancer: Model, column: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(breast_cancer, stream(pa.table(column)), "decode")
+    assert message in str(caught.value)
+
+
+def turned() -> pa.Array:
+    kind = pa.fixed_shape_tensor(pa.uint8(), [8, 8, 1], permutation=[1, 0, 2])
+    return pa.ExtensionArray.from_storage(kind, fixed(np.zeros((1, 64), np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"image": [b"\x89PNG"]}, "column 'image': expected one column, 'pixels'"),
+        ({"pixels": fixed(np.zeros((1, 64)))}, "expected a fixed_size_list of 64 uint8"),
+        ({"pixels": turned()}, "expected a fixed_size_list of 64 uint8"),
+        ({"pixels": pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((1, 64), np.uint8))}, "shape=[64]"),
+        ({"pixels": pa.nulls(1, pa.list_(pa.uint8(), 64))}, "row 0: no pixels"),
+    ],
+)
+def test_pictures_are_one_column_of_lists_of_their_size(digits: Model, column: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(digits, stream(pa.table(column)), spec=digits.spec)
+    assert message in str(caught.value)
+
+
+async def test_options_are_those_of_the_operation(service: Any) -> None:
+    reply = await service.http.post("/elbo?alpah=0.1", content=stream(pa.table(GOOD)), headers=ARROW)
+    assert (reply.status_code, reply.json()["detail"]) == (422, "alpah: unknown field")
+
+
+def test_no_damage_to_a_stream_is_worse_than_a_refusal(mixed: Published, models_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(mixed.folder, tmp_path / "mixed")
+    shutil.copytree(models_dir / "digits", tmp_path / "digits")
+    command = [sys.executable, "-W", "error", "-m", "tests.service.fuzz_arrow", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=models_dir.parent)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {"200", "400", "413", "415", "422"} <= set(done.stdout.split())
