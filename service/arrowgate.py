@@ -19,8 +19,9 @@ from vaekit.errors import InputError
 
 _CONTINUED = 0xFFFFFFFF  # before the length of each message
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
-_TIMESTAMP, _FIXED_SIZE_LIST = 10, 16
+_DECIMAL, _TIMESTAMP, _FIXED_SIZE_LIST = 7, 10, 16
 _PLAIN = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 18, 19, 20, 23, 24}  # types without children; no intervals, no unions
+_MOST_SCALE = 76  # of the widest decimal; pyarrow takes any, and looks its power of ten up in a table
 _PIECES = 2**15  # arrays of one batch that a request may hold: each costs some hundred bytes and microseconds
 _SCHEMA_BYTES = 2**20  # of the schema's message, and 1 KiB more for each column
 
@@ -133,8 +134,11 @@ def _check_schema(schema: Table, most_columns: int) -> int:
 def _check_field(field: Table, unfolded: _Unfolded, *, inner: bool = False) -> None:
     name, kind, children = unfolded.text(field, 0), field.number(2, U8), list(_few(field))
     unfolded.metadata(field, 6)
-    if kind == _TIMESTAMP and (of := field.table(3)) is not None:
+    of = field.table(3)
+    if kind == _TIMESTAMP and of is not None:
         unfolded.text(of, 1)  # its time zone
+    if kind == _DECIMAL and of is not None and abs(scale := of.number(1, I32)) > _MOST_SCALE:
+        raise InputError(f"column {name[:64]!r}: a decimal of scale {scale}")
     if kind == _FIXED_SIZE_LIST and len(children) == 1 and not inner:
         _check_field(children[0], unfolded, inner=True)
     elif kind not in _PLAIN or children:

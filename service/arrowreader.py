@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.arrowgate import check_stream
+from service.arrowtexts import settled
 from service.body import Body
 from service.errors import Unparsable
 from service.requests import Target
@@ -25,7 +26,6 @@ from vaekit.bundle import ImageSpec, VectorSpec, encode
 from vaekit.errors import InputError, VaeError
 
 PIXELS, LATENTS = "pixels", "latents"
-_LONGEST = 1024  # bytes of a text beyond its column's longest level: no spelling of a level needs them
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 
@@ -51,7 +51,7 @@ def read_array(body: Body, target: Target) -> NDArray[Any]:
 
 def _rows(body: Body, spec: VectorSpec, most_rows: int) -> NDArray[np.float64]:
     """Rows (N, D) of a table with the model's columns and no others, in any order."""
-    table = _read(body, lambda schema: _columns(schema, spec), lambda batch: _check_texts(batch, spec, most_rows))
+    table = _read(body, lambda schema: _columns(schema, spec), lambda batch: settled(batch, spec, most_rows))
     with _translated(InputError):
         return _columns(table.schema, spec).take(table, 0)[1]
 
@@ -63,17 +63,22 @@ def _columns(schema: pa.Schema, spec: VectorSpec) -> Columns:
     return Columns(schema, spec, text=False, indices=False)
 
 
+def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    batch.validate(full=True)
+    return batch
+
+
 def _read(
     body: Body,
     check: Callable[[pa.Schema], object],
-    check_batch: Callable[[pa.RecordBatch], object] = lambda _: None,
+    settle: Callable[[pa.RecordBatch], pa.RecordBatch] = _validated,
 ) -> pa.RecordBatch:
     """The stream's rows as one batch, of bytes that are what they say they are.
 
     Args:
-        body: a stream that passed the gate.
+        body: a stream.
         check: refuses a schema, before there are rows of it.
-        check_batch: refuses a batch that is well formed, before its values are looked at.
+        settle: looks at every value of a batch whose buffers have the sizes that it needs.
     """
     with _translated(Unparsable):
         reader = pa.ipc.open_stream(pa.py_buffer(body), options=_OPTIONS)
@@ -81,10 +86,8 @@ def _read(
         batches = []
         for batch in reader:
             batch.validate()
-            check_batch(batch)
-            batch.validate(full=True)  # looks at every byte of every text
-            batches.append(batch)
-        joined = pa.Table.from_batches(batches, reader.schema).combine_chunks().to_batches()
+            batches.append(settle(batch))
+        joined = pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
     if not joined:
         raise InputError("inputs: no rows")
     assert len(joined) == 1
@@ -100,29 +103,6 @@ def _translated(into: type[VaeError]) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise into(f"body: {str(exc)[:200]}") from exc
-
-
-def _check_texts(batch: pa.RecordBatch, spec: VectorSpec, most_rows: int) -> None:
-    """Refuse long texts of categories: many cells may share the bytes of one, and have their own once they are read."""
-    for column in spec.columns:
-        if column.levels is not None:
-            most = _LONGEST + max(len(level.encode()) for level in column.levels)
-            longest, total = _text_sizes(batch.column(column.name))
-            if longest > most or total > most * most_rows:
-                raise InputError(f"feature {column.name!r}: texts of up to {longest} bytes, {total} together")
-
-
-def _text_sizes(cells: pa.Array) -> tuple[int, int]:
-    """Bytes of the longest text, and of all of them together, those of a dictionary once; 0 where there are none."""
-    texts = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
-    if pa.types.is_string_view(texts.type):  # 16 bytes a cell, of which the first four are its length
-        views = np.frombuffer(texts.buffers()[1] or b"", "<i4").reshape(-1, 4)
-        sizes = views[texts.offset :][: len(texts), 0][texts.is_valid().to_numpy(zero_copy_only=False)]
-        return int(sizes.max(initial=0)), int(sizes.sum(dtype=np.int64))
-    if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
-        sizes = pc.binary_length(texts)
-        return pc.max(sizes).as_py() or 0, pc.sum(sizes).as_py() or 0
-    return 0, 0
 
 
 def _check_block(

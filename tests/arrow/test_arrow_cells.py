@@ -15,12 +15,6 @@ from vaekit.errors import InputError
 COLOUR = Column(name="colour", kind="category", levels=("blue", "red"), may_be_missing=True)
 
 
-def test_a_dictionary_may_be_of_views_as_polars_writes_its_categories() -> None:
-    words = pa.array(["red", "never used", "blue"], pa.string_view())
-    cells = pa.DictionaryArray.from_arrays(pa.array([2, None, 0, 0]), words)
-    np.testing.assert_array_equal(levels(cells, COLOUR, 0), [0, np.nan, 1, 1])
-
-
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "nowhere"])
 def test_a_level_that_is_a_time_is_one_of_utc_in_any_zone(zone: str) -> None:
     column = Column(name="at", kind="category", levels=("1970-01-01T00:00:05",))

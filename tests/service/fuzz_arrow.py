@@ -32,22 +32,32 @@ from tests.kinds import NAMES, mixed_rows
 from tests.service.test_service_arrow import ARROW, fixed, stream
 
 ROOM = 2 * 2**30  # bytes beyond what the service has when it is ready
+TIMES = (pa.timestamp("s"), pa.timestamp("ns", "Europe/Berlin"), pa.time64("us"), pa.date64(), pa.duration("ms"))
 NUMBERS = (0, 1, -1, 2**31 - 1, -(2**31), 2**40, 2**63 - 1, -(2**63))
 
 
 def bodies() -> list[tuple[str, bytes]]:
+    """Streams of every form that is read, and of some that is not."""
     rows = pa.Table.from_pylist([dict(zip(NAMES, row, strict=True)) for row in mixed_rows(12).tolist()])
-    at = rows.column_names.index("colour")
-    of_words, of_views = [
-        rows.set_column(at, "colour", colour)
-        for colour in (rows["colour"].dictionary_encode(), rows["colour"].cast(pa.string_view()))
-    ]
-    pixels = np.zeros((2, 64), np.uint8)
+    words, pixels = rows["colour"].combine_chunks(), np.zeros((2, 64), np.uint8)
+    of_words = words.dictionary_encode()
+    of_views = pa.DictionaryArray.from_arrays(of_words.indices, of_words.dictionary.cast(pa.string_view()))
+    of_both = pa.chunked_array([of_words[:5], words[5:].dictionary_encode()])
+    seconds = pa.array([None, *range(11)], pa.int64())
+    odd = {"load": pa.decimal128(38, 20), "size": pa.float16(), "stops": pa.uint8(), "on": pa.float32()}
+    odder = rows.select(list(odd)).cast(pa.schema(odd))
     tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels.reshape(2, 8, 8, 1))
+    mixed = [
+        *(rows.set_column(4, "colour", colour) for colour in (words, of_words, of_views, of_both)),
+        *(
+            odder.append_column("colour", colour)
+            for colour in (words.cast(pa.large_string()), words.cast("string_view"))
+        ),
+        *(odder.append_column("colour", seconds.cast(kind)) for kind in TIMES),
+    ]
     return [
-        ("/models/mixed/elbo", stream(of_words)),
-        ("/models/mixed/encode", stream(pa.concat_tables([of_views.slice(0, 5), of_views.slice(5)]))),
-        ("/models/mixed/elbo", stream(rows, compression="lz4")),
+        *(("/models/mixed/elbo", stream(table)) for table in mixed),
+        ("/models/mixed/encode", stream(rows, compression="lz4")),
         ("/models/mixed/decode", stream(pa.table({"latents": fixed(np.zeros((3, 2)))}))),
         ("/models/digits/elbo", stream(pa.table({"pixels": fixed(pixels)}))),
         ("/models/digits/elbo", stream(pa.table({"pixels": tensor}))),
@@ -119,4 +129,4 @@ def limit() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 150)
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 80)

@@ -141,7 +141,7 @@ async def test_columns_have_their_natural_types_and_null_is_a_missing_cell(on_mi
     want = (await on_mixed.post("/elbo", {"inputs": x.tolist()})).json()
     types = [pa.float64(), pa.decimal128(38, 20), pa.uint8(), pa.bool_(), colour]
     cells = {
-        name: pa.array([None if v is None else kind.to_pandas_dtype()(v) for v in values], kind)
+        name: pa.array([None if v is None else bool(v) for v in values], kind)
         if pa.types.is_boolean(kind)
         else pa.array(list(values)).cast(kind)
         for name, values, kind in zip(NAMES, x.T, types, strict=True)

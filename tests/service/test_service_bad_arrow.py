@@ -14,10 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service import arrowgate
 from service.arrowreader import read_array
 from service.errors import MediaType, TooLarge, Unparsable
-from service.flatbuffer import I64, U8, Table
 from service.problems import kind_of
 from service.requests import Target
 from tests.kinds import Published
@@ -106,6 +104,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[Exception], str]] = {
         InputError,
         "row 2, feature 'colour': not one of its 2 levels ('blue', 'red'): 'pink'",
     ),
+    "a time that Python has not": (
+        lambda: stream(pa.table({**GOOD, "colour": pa.array([2**62] * 3, pa.timestamp("s"))})),
+        InputError,
+        "row 0, feature 'colour': not one of its 2 levels ('blue', 'red'): a timestamp[s] that Python has no value for",
+    ),
     "lists": (lambda: stream(pa.table({**GOOD, "load": [[1.0]] * 3})), InputError, "column 'load': a nested type"),
     "lists of lists": (
         lambda: stream(pa.table({"load": pa.array([[[1.0]]], pa.list_(pa.list_(pa.float64(), 1), 1))})),
@@ -143,89 +146,32 @@ def test_a_bad_stream_is_refused_by_name(breast_cancer: Model, case: str) -> Non
     assert 400 <= kind_of(type(caught.value)).status < 500
 
 
-def place(body: bytes, kind: int, slot: int, item: int) -> int:
-    """Where the items of a vector of the header of the first message of that kind lie in the body."""
-    at = 0
-    while True:
-        length = struct.unpack_from("<i", body, at + 4)[0]
-        message = Table.root(memoryview(body)[at + 8 : at + 8 + length])
-        found = message.table(2)
-        assert found is not None
-        if message.number(1, U8) == kind:
-            return at + 8 + found._vector(slot, item)[0]
-        at += 8 + length + message.number(3, I64)
+def test_what_null_cells_hide_is_not_read(breast_cancer: Model) -> None:
+    """pyarrow's own check passes over them, and its cast trusts their lengths: it would end the process."""
+    _, views, _ = pa.array(["red", None, "blue"], pa.string_view()).buffers()
+    hidden = pa.py_buffer(views[:16].to_pybytes() + struct.pack("<iiii", -(2**30), 0, 0, 0) + views[32:].to_pybytes())
+    cells = pa.Array.from_buffers(pa.string_view(), 3, [pa.py_buffer(b"\x05"), hidden])
+    indices = pa.Array.from_buffers(
+        pa.int32(), 3, [pa.py_buffer(b"\x05"), pa.py_buffer(struct.pack("<3i", 1, 2**30, 0))]
+    )
+    coded = pa.DictionaryArray.from_arrays(indices, pa.array(["blue", "red"]))
+    other = pa.DictionaryArray.from_arrays(indices, pa.array(["red", "blue"]))
+    schema = pa.schema([("load", pa.float64()), ("colour", coded.type)])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for colour in (coded, other):
+            writer.write_batch(pa.record_batch([[1.0] * 3, colour], schema=schema))
+    np.testing.assert_array_equal(
+        read(breast_cancer, stream(pa.table({"load": [1.0] * 3, "colour": cells})))[:, 1], [1, np.nan, 0]
+    )
+    np.testing.assert_array_equal(read(breast_cancer, bytes(sink.getvalue()))[:, 1], [1, np.nan, 0, 0, np.nan, 1])
 
 
-def patched(body: bytes, at: int, form: str, *values: int) -> bytes:
-    data = bytearray(body)
-    struct.pack_into(form, data, at, *values)
-    return bytes(data)
-
-
-def shared_field() -> bytes:
-    """Ten columns whose names and metadata are the first one's."""
-    many = pa.field("load", pa.float64(), metadata={"k": "v" * 5000})
-    fields = [many, *(pa.field(f"c{i}", pa.float64()) for i in range(9))]
-    body = stream(pa.record_batch([[1.0]] * 10, schema=pa.schema(fields)))
-    at = place(body, 1, 1, 4)
-    first = at + struct.unpack_from("<I", body, at)[0]
-    for i in range(10):
-        body = patched(body, at + 4 * i, "<I", (first - at - 4 * i) % 2**32)
-    return body
-
-
-def shared_buffers() -> bytes:
-    """A narrow column of the wide one's bytes."""
-    body = stream(pa.table({"on": pa.array([1] * 50, pa.int8()), "load": [2.0] * 50}))
-    at = place(body, 3, 2, 16)  # validity and values of each
-    return patched(body, at + 16, "<qq", *struct.unpack_from("<qq", body, at + 3 * 16))
-
-
-def views(count: int) -> bytes:
-    body = stream(pa.table({"colour": pa.array(["a word of more than 12 bytes"], pa.string_view())}))
-    return patched(body, place(body, 3, 4, 8), "<q", count)
-
-
-def askew() -> bytes:
-    body = stream(pa.table({"load": [1.0] * 8, "stops": [2.0] * 8}))
-    return patched(body, place(body, 3, 2, 16) + 16, "<qq", 4, 56)
-
-
-UNFOLDING: dict[str, tuple[Callable[[], bytes], str]] = {
-    "columns that are one": (shared_field, "a schema that unfolds to more than its bytes"),
-    "buffers that are one": (shared_buffers, "buffers take more than its"),
-    "a buffer beyond the body": (
-        lambda: patched(b := stream(pa.table({"load": [1.0]})), place(b, 3, 2, 16) + 16, "<qq", 0, 2**40),
-        "buffers take more than its",
-    ),
-    "buffers of 2**31": (lambda: views(2**31 - 1), "claims more than its 3 buffers"),
-    "buffers of less than none": (lambda: views(-1), "claims more than its 3 buffers"),
-    "a buffer askew": (askew, "does not begin at a multiple of 8 bytes"),
-    "a batch with metadata": (
-        lambda: _with_metadata({"k": "v"}),
-        "a message with metadata of its own",
-    ),
-}
-
-
-def _with_metadata(metadata: dict[str, str]) -> bytes:
-    batch, sink = pa.record_batch({"load": [1.0]}), pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch, custom_metadata=metadata)
-    return bytes(sink.getvalue())
-
-
-@pytest.mark.parametrize("case", UNFOLDING)
-def test_a_stream_that_unfolds_to_more_than_its_bytes_is_refused_unread(case: str) -> None:
-    make, message = UNFOLDING[case]
-    with pytest.raises((Unparsable, InputError), match=message):
-        arrowgate.check_stream(make(), 100, 100)
-
-
-def test_a_schema_of_megabytes_is_refused_by_its_length() -> None:
-    body = stream(pa.table(GOOD).replace_schema_metadata({"k": LONG * 2}))
-    with pytest.raises(TooLarge, match="a schema of 2097"):
-        arrowgate.check_stream(body, 100, 100)
+def test_a_dictionary_may_be_of_views_as_polars_writes_its_categories(breast_cancer: Model) -> None:
+    of_views = pa.array(["red", "never used", None, "blue"], pa.string_view())
+    coded = pa.DictionaryArray.from_arrays(pa.array([3, None, 0]), of_views)
+    x = read(breast_cancer, stream(pa.table({"load": [1.0] * 3, "colour": coded})))
+    np.testing.assert_array_equal(x[:, 1], [0, np.nan, 1])
 
 
 def test_a_declared_length_costs_nothing(breast_cancer: Model) -> None:
@@ -284,4 +230,4 @@ def test_no_damage_to_a_stream_is_worse_than_a_refusal(mixed: Published, models_
     command = [sys.executable, "-W", "error", "-m", "tests.service.fuzz_arrow", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=models_dir.parent)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert {"200", "400", "413", "415", "422"} <= set(done.stdout.split())
+    assert {"200", "400", "415", "422"} <= set(done.stdout.split())

@@ -138,19 +138,12 @@ def _unusual(text: str | None, column: Column) -> float | None:
 def _as_text(cells: pa.Array) -> pa.Array:
     """Cells as a training run names their levels: dates as numpy writes them, anything else as Arrow does."""
     if pa.types.is_dictionary(cells.type):
-        cells = _decoded(cells)
+        cells = cells.dictionary_decode()
     if pa.types.is_timestamp(cells.type):
         cells = cells.cast(pa.timestamp(cells.type.unit))  # as in UTC: a zone that nobody knows does not matter
         written = cells.to_numpy(zero_copy_only=False).astype(str)
         cells = pa.array(np.where(written == "NaT", None, written), pa.string())
     return pc.cast(cells, pa.string())
-
-
-def _decoded(cells: pa.DictionaryArray) -> pa.Array:
-    """A dictionary's cells themselves. Arrow takes no views of strings apart."""
-    if pa.types.is_string_view(cells.type.value_type):
-        cells = pa.DictionaryArray.from_arrays(cells.indices, pc.cast(cells.dictionary, pa.string()))
-    return cells.dictionary_decode()
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -159,8 +152,11 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def refuse(at: int, cells: pa.Array, column: Column, start: int, what: str) -> NoReturn:
     """Say what is wrong with one cell, in the words that a request's rows are refused in."""
-    value = cells[at].as_py()
     where = f"row {start + at}, feature {column.name!r}"
+    try:
+        value = cells[at].as_py()
+    except (ArithmeticError, ValueError):  # a time after the year 9999 or of no zone, a decimal of too many digits
+        raise InputError(f"{where}: {what}: a {cells.type} that Python has no value for") from None
     if value is None or (isinstance(value, str) and not value.strip()):
         raise InputError(f"{where}: missing")
     shown = repr(value[:40]) if isinstance(value, str) else str(value)
