@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -46,6 +46,14 @@ class Figure:
     def of(cls, name: str, values: Sequence[float], unit: str, **more: Any) -> Figure:
         """The median of several rounds with their lowest and highest."""
         return cls(name, statistics.median(values), unit, min(values), max(values), **more)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a part of a benchmark gives: figures, and what a reader needs to judge them."""
+
+    figures: list[Figure]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def in_turns(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:

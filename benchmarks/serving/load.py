@@ -16,7 +16,10 @@ from typing import cast
 
 import uvloop
 
+from benchmarks.serving.replies import Replies
+
 WARM_UP = 1.0  # seconds that are not counted
+LOST = 0  # the status of a reply that never came
 
 
 class Connection(asyncio.Protocol):
@@ -24,7 +27,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, request: bytes, begin: float) -> None:
         self._request, self._begin = request, begin
-        self._buffer, self._missing = bytearray(), -1
+        self._replies = Replies()
         self.seconds: list[float] = []
         self.statuses: Counter[int] = Counter()
         self.over = asyncio.get_running_loop().create_future()
@@ -39,31 +42,19 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if self._missing < 0:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = bytes(self._buffer[:end]).lower()
-            self._status = int(head[9:12])
-            at = head.index(b"content-length:") + 15
-            self._missing = end + 4 + int(head[at : head.find(b"\r\n", at) % (len(head) + 1)])
-        if len(self._buffer) >= self._missing:
-            self._done()
-
-    def _done(self) -> None:
-        now = perf_counter()
+        if (reply := self._replies.feed(data)) is None:
+            return
         if self._sent >= self._begin:
-            self.seconds.append(now - self._sent)
-            self.statuses[self._status] += 1
-        self._buffer.clear()
-        self._missing = -1
+            self.seconds.append(perf_counter() - self._sent)
+            self.statuses[reply.status] += 1
         if self.stops:
             self._transport.close()
         else:
             self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio gives it
+        if not self.stops:
+            self.statuses[LOST] += 1
         if not self.over.done():
             self.over.set_result(None)
 
@@ -80,20 +71,31 @@ async def closed_loop(port: int, request: bytes, connections: int, seconds: floa
     for one in all_of_them:
         one.stops = True
     await asyncio.wait_for(asyncio.gather(*(one.over for one in all_of_them)), 60)
-    taken = sorted(second for one in all_of_them for second in one.seconds)
+    taken = [second for one in all_of_them for second in one.seconds]
     statuses = sum((one.statuses for one in all_of_them), Counter[int]())
-    return {
-        "requests_per_second": len(taken) / took,
-        **{f"p{q}": quantile(taken, q / 100) for q in (50, 95, 99)},
-        "statuses": {str(status): count for status, count in statuses.items()},
-    }
+    return {"requests_per_second": len(taken) / took, **quantiles(taken), "statuses": named(statuses)}
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99."""
+    ordered = sorted(seconds)
+    return {f"p{q}": quantile(ordered, q / 100) for q in (50, 95, 99)}
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else float("nan")
 
 
+def named(statuses: Counter[int]) -> dict[str, int]:
+    """Counts by status, as JSON has them."""
+    return {str(status): count for status, count in sorted(statuses.items())}
+
+
+def answer(found: dict[str, object]) -> None:
+    """Print what was found as the last line."""
+    sys.stdout.write("\n" + json.dumps(found) + "\n")
+
+
 if __name__ == "__main__":
     port, request, connections, seconds = sys.argv[1:]
-    found = uvloop.run(closed_loop(int(port), Path(request).read_bytes(), int(connections), float(seconds)))
-    sys.stdout.write("\n" + json.dumps(found) + "\n")
+    answer(uvloop.run(closed_loop(int(port), Path(request).read_bytes(), int(connections), float(seconds))))

@@ -13,8 +13,10 @@ from training.config import make_config
 from training.publish import publish_run
 from training.run import run
 from training.vae import VAE
+from vaekit.bundle import default_eps
 
-ROWS = 2_000
+K = 2  # draws a row
+ROWS = 2_048
 STEPS = 100
 SCALES = np.array([1e-3, 1.0, 1e3])  # columns come in units of their own
 
@@ -44,7 +46,7 @@ def rows(shape: Shape, n: int = ROWS) -> NDArray[np.float64]:
 
 
 def make(shape: Shape, folder: Path) -> Path:
-    """Publish under folder/models, leave weights.npz beside it, and say where the bundle is."""
+    """Publish under folder/models, leave the weights and K default draws beside it, and say where the bundle is."""
     source = folder / f"{shape.name}.npy"
     np.save(source, rows(shape))
     trained = run(
@@ -60,8 +62,15 @@ def make(shape: Shape, folder: Path) -> Path:
     )
     manifest = publish_run(trained, folder / "models")
     bundle = folder / "models" / manifest.name / str(manifest.version)
-    np.savez(folder / f"{shape.name}.npz", noise=np.load(bundle / "noise.npy"), **_weights(trained.vae))
+    eps = default_eps(np.load(bundle / "noise.npy"), K).astype(np.float32)  # (K, Z)
+    np.save(draws(shape, folder), eps)
+    np.savez(folder / f"{shape.name}.npz", eps=eps, **_weights(trained.vae))
     return bundle
+
+
+def draws(shape: Shape, folder: Path) -> Path:
+    """Where `make` leaves the draws."""
+    return folder / f"{shape.name}-eps.npy"
 
 
 def _weights(vae: VAE) -> dict[str, Any]:

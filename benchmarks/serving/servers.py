@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
+import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.training.processes import ROOT, environment, run
-from vaekit.client.wire import NPY_TYPE
+from benchmarks.processes import ROOT, TAIL, command, environment, run
 
 PATIENCE = 120.0  # seconds that a server has to start
+SERVER_CORE, LOAD_CORE = 0, 1  # places among the cores this process may use
 
 
 @dataclass(frozen=True)
-class Server:
-    """A contender: how it is started, and what it is asked."""
+class Request:
+    """What a server is asked."""
 
-    name: str
-    command: tuple[str, ...]  # PORT stands for its port
     body: bytes
+    path: str = "/elbo"
     content_type: str = "application/json"
     accept: str = "application/json"
-    path: str = "/elbo"
-    ready: str | None = None  # a path that says 200 once it is; None: as soon as the request itself is answered
 
-    def request(self) -> bytes:
-        """The whole request, as it goes over the wire."""
+    def wire(self) -> bytes:
+        """The whole of it, as it goes over a connection."""
         head = (
             f"POST {self.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {self.content_type}\r\n"
             f"accept: {self.accept}\r\ncontent-length: {len(self.body)}\r\n\r\n"
         )
         return head.encode() + self.body
+
+
+@dataclass(frozen=True)
+class Server:
+    """A contender: how it is started, how rows are put to it, and where the ELBO is in what it says."""
+
+    name: str
+    command: tuple[str, ...]  # PORT stands for its port
+    ask: Callable[[NDArray[np.float64]], Request]
+    elbo: Callable[[bytes], Sequence[float]]
+    ready: str | None = None  # a path that says 200 once it is; None: as soon as it takes connections
 
 
 @dataclass(frozen=True)
@@ -54,32 +62,36 @@ class Running:
     port: int
     pid: int
 
-    def ask(self) -> bytes:
+    def ask(self, request: Request) -> bytes:
         """The reply's body."""
-        headers = {"content-type": self.server.content_type, "accept": self.server.accept}
-        url = f"http://127.0.0.1:{self.port}{self.server.path}"
-        asked = urllib.request.Request(url, data=self.server.body, headers=headers)
+        headers = {"content-type": request.content_type, "accept": request.accept}
+        asked = urllib.request.Request(self._url(request.path), data=request.body, headers=headers)
         with urllib.request.urlopen(asked, timeout=30) as reply:
             return bytes(reply.read())
 
-    def load(self, folder: Path, connections: int, seconds: float) -> dict[str, Any]:
-        """What a closed loop of so many connections came to."""
-        request = folder / "request.bin"
-        request.write_bytes(self.server.request())
-        module = "benchmarks.serving.load"
-        return ask(module, [str(self.port), str(request), str(connections), str(seconds)], core=LOAD_CORE)
+    def get(self, path: str) -> bytes:
+        """What it says at a path, with status 200."""
+        with urllib.request.urlopen(self._url(path), timeout=5) as reply:
+            return bytes(reply.read())
 
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
 
-SERVER_CORE, LOAD_CORE = 0, 1  # places among the cores this process may use
+    def load(self, request: Request, *rest: object, loop: str = "load") -> dict[str, Any]:
+        """What a loop, of so many connections first, came to; it has a core of its own."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(request.wire())
+            file.flush()
+            return ask(f"serving.{loop}", [str(self.port), file.name, *map(str, rest)], core=LOAD_CORE)
 
 
 def ask(module: str, arguments: Sequence[str], *, core: int) -> dict[str, Any]:
-    """The last line that a module prints, as JSON; it runs on one core.
+    """The last line that a module of benchmarks prints, as JSON; it runs on one core.
 
     Raises:
         SystemExit: it failed; the message ends with its last words.
     """
-    return run(module, [*pinned(core), sys.executable, "-m", module, *arguments])
+    return run(module, [*pinned(core), *command(module, arguments)])
 
 
 def pinned(core: int) -> list[str]:
@@ -92,40 +104,52 @@ def pinned(core: int) -> list[str]:
 
 @contextmanager
 def started(server: Server) -> Iterator[Running]:
-    """The server, answering, for the time of the block."""
+    """The server, answering, for the time of the block; nothing of it is left afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [*pinned(SERVER_CORE), *(part.replace("PORT", str(port)) for part in server.command)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        running = Running(server, port, process.pid)
-        _wait(running, process)
-        yield running
-    finally:
-        process.terminate()
+    start = [*pinned(SERVER_CORE), *(part.replace("PORT", str(port)) for part in server.command)]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            start, cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            running = Running(server, port, process.pid)
+            _wait(running, process, said)
+            yield running
+        finally:
+            _stop(process)
 
 
-def _wait(running: Running, process: subprocess.Popen[bytes]) -> None:
+def _wait(running: Running, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            assert process.stderr is not None
-            raise SystemExit(f"{running.server.name} ended at its start:\n{process.stderr.read().decode()[-2000:]}")
-        try:
+    while time.monotonic() < end and process.poll() is None:
+        with suppress(OSError):
             if running.server.ready is None:
-                running.ask()
+                socket.create_connection(("127.0.0.1", running.port), timeout=5).close()
             else:
-                urllib.request.urlopen(f"http://127.0.0.1:{running.port}{running.server.ready}", timeout=5).close()
+                running.get(running.server.ready)
             return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise SystemExit(f"{running.server.name} did not answer within {PATIENCE:g} s")
+        time.sleep(0.1)
+    said.seek(0)
+    raise SystemExit(f"{running.server.name} does not answer:\n{said.read().decode(errors='replace')[-TAIL:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End it as an operator would, then whatever it leaves: some peers end before their workers, or without them."""
+    try:
+        below = children(process.pid)
+    except FileNotFoundError:
+        below = []
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=20)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # a group of its own
+    for one in below:  # those that have made groups of their own
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+    process.wait()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -152,10 +176,3 @@ def children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     found = [int(one) for one in text.split()]
     return found + [more for one in found for more in children(one)]
-
-
-def elbo_of(running: Running) -> list[float]:
-    """The ELBO in a reply, of either type."""
-    reply = running.ask()
-    found = np.load(io.BytesIO(reply)) if running.server.accept == NPY_TYPE else json.loads(reply)
-    return [float(value) for value in found["elbo"]]

@@ -17,9 +17,9 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.report import Figure, publish
+from benchmarks.report import Figure, Measured, publish
 from benchmarks.training import density, memory, quadrature, ranks, rescaling, resume, throughput
-from benchmarks.training.plan import Measured, Plan
+from benchmarks.training.plan import Plan
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
     "quadrature": quadrature.measure,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.report import Figure
-from benchmarks.training.plan import Measured, Plan
-from benchmarks.training.processes import ask
+from benchmarks.processes import ask
+from benchmarks.report import Figure, Measured
+from benchmarks.training.plan import Plan
 
 MINUTES = 90.0  # 45 on two cores
 CITED = {
@@ -44,7 +44,7 @@ def measure(plan: Plan) -> Measured:
         return Measured([], {"left_out": "no --data"})
     figures, facts = [], {}
     for recipe in plan.pick(FULL, QUICK):
-        found = ask("density", _arguments(recipe, plan))
+        found = ask("training.arms.density", _arguments(recipe, plan))
         figures += of(recipe, found)
         facts[recipe.name] = {**found, "steps": recipe.steps, "draws": recipe.draws}
     return Measured(figures, {**facts, "published": CITED})

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from benchmarks.report import Figure
-from benchmarks.training.plan import Measured, Plan
-from benchmarks.training.processes import ask
+from benchmarks.processes import ask
+from benchmarks.report import Figure, Measured
+from benchmarks.training.plan import Plan
 
 D = 32
 ROW_BYTES = 8 * D
@@ -37,7 +37,7 @@ def measure(plan: Plan) -> Measured:
         folder = plan.work / name
         written = generate(folder, size)
         steps = int(size / ROW_BYTES * TRAINS) // BATCH
-        found = ask("stream", ["--source", str(folder), "--steps", str(steps), "--batch", str(BATCH)])
+        found = ask("training.arms.stream", ["--source", str(folder), "--steps", str(steps), "--batch", str(BATCH)])
         shutil.rmtree(folder)
         peaks[name] = Peaks(found)
         facts[name] = {

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from benchmarks.report import Figure
 
 
 @dataclass(frozen=True)
@@ -20,11 +18,3 @@ class Plan:
 
     def pick(self, full: Any, quick: Any) -> Any:
         return quick if self.quick else full
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a part gives: figures, and what a reader needs to judge them."""
-
-    figures: list[Figure]
-    facts: dict[str, Any] = field(default_factory=dict)

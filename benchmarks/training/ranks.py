@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import Figure
+from benchmarks.processes import ROOT, TAIL, answer, ask, environment
+from benchmarks.report import Figure, Measured
 from benchmarks.training.arms.rank import SETTINGS, STEPS
-from benchmarks.training.plan import Measured, Plan
-from benchmarks.training.processes import ROOT, TAIL, answer, ask, environment
+from benchmarks.training.plan import Plan
 
 TARGET = 1e-6  # relative
 RANKS = (2, 4)
@@ -20,7 +20,7 @@ RANKS = (2, 4)
 def measure(plan: Plan) -> Measured:
     """The largest relative difference of the loss over the steps, by number of ranks."""
     settings = list(SETTINGS)[: plan.pick(None, 1)]
-    alone = {name: ask("rank", [name])["losses"] for name in settings}
+    alone = {name: ask("training.arms.rank", [name])["losses"] for name in settings}
     figures = []
     for ranks in RANKS:
         off = [difference(alone[name], _together(name, ranks)["losses"]) for name in settings]

@@ -6,9 +6,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from benchmarks.report import Figure
-from benchmarks.training.plan import Measured, Plan
-from benchmarks.training.processes import ROOT, ask, command, environment
+from benchmarks.processes import ROOT, ask, command, environment
+from benchmarks.report import Figure, Measured
+from benchmarks.training.plan import Plan
 
 STEPS = 400
 # settings of arms.keep, and the steps at which they are killed: between checkpoints, and on one (they are every 40)
@@ -25,7 +25,7 @@ def measure(plan: Plan) -> Measured:
     """How many of the killed runs end at other weights than an uninterrupted one."""
     differ, kills = 0, plan.pick(KILLS, QUICK)
     for number, (settings, steps) in enumerate(kills.items()):
-        whole = ask("keep", _arguments(settings, plan.work / f"whole-{number}"))
+        whole = ask("training.arms.keep", _arguments(settings, plan.work / f"whole-{number}"))
         for step in steps:
             differ += whole["sha256"] != killed(settings, step, plan.work / f"killed-{number}-{step}")
     count = sum(len(steps) for steps in kills.values())
@@ -41,14 +41,14 @@ def killed(settings: str, step: int, folder: Path) -> str:
     """
     arguments = _arguments(settings, folder)
     with subprocess.Popen(
-        command("keep", arguments), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+        command("training.arms.keep", arguments), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         reached = any(line == f"step {step}\n" for line in process.stdout)
         process.send_signal(signal.SIGKILL)
     if not reached or process.returncode != -signal.SIGKILL:
         raise SystemExit(f"arm keep was not killed at step {step}: it ended with code {process.returncode}")
-    rest = ask("keep", [*arguments, "--resume"])
+    rest = ask("training.arms.keep", [*arguments, "--resume"])
     if rest["first_step"] <= 1:
         raise SystemExit(f"arm keep was killed at step {step}, and began anew")
     return str(rest["sha256"])

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Figure
-from benchmarks.training import venvs
+from benchmarks import venvs
+from benchmarks.processes import ask_in_turns
+from benchmarks.report import Figure, Measured
 from benchmarks.training.arms.common import Job
-from benchmarks.training.plan import Measured, Plan
-from benchmarks.training.processes import ask_in_turns
+from benchmarks.training.plan import Plan
 
 SMALL = Job(dims=32, hidden=64, latent=8)
 LARGE = Job(dims=784, hidden=400, latent=20)
@@ -35,13 +35,13 @@ Answers = Sequence[dict[str, Any]]
 def measure(plan: Plan) -> Measured:
     """Both shapes against every peer."""
     pythons: dict[str, tuple[Path | str, str]] = {
-        "vaekit": (sys.executable, "ours"),
-        "bare loop": (sys.executable, "bare"),
+        "vaekit": (sys.executable, "training.arms.ours"),
+        "bare loop": (sys.executable, "training.arms.bare"),
     }
     facts: dict[str, Any] = {}
     if plan.peers is not None:
-        pythons["pythae"] = (venvs.make(venvs.PYTHAE, plan.peers), "peer_pythae")
-        pythons["PyOD"] = (venvs.make(venvs.PYOD, plan.peers), "peer_pyod")
+        pythons["pythae"] = (venvs.make(venvs.PYTHAE, plan.peers), "training.arms.peer_pythae")
+        pythons["PyOD"] = (venvs.make(venvs.PYOD, plan.peers), "training.arms.peer_pyod")
         facts = {peer.name: venvs.installed(peer, plan.peers) for peer in (venvs.PYTHAE, venvs.PYOD)}
     figures = []
     for shape, targets in TARGETS.items():
@@ -55,8 +55,8 @@ def ensemble(plan: Plan) -> Measured:
     """M members trained at once beside M runs one after the other."""
     job = _sized(SMALL, plan)
     arms: dict[str, tuple[Path | str, str, Sequence[str]]] = {
-        "one": (sys.executable, "ours", job.arguments()),
-        "all": (sys.executable, "ours", replace(job, members=MEMBERS).arguments()),
+        "one": (sys.executable, "training.arms.ours", job.arguments()),
+        "all": (sys.executable, "training.arms.ours", replace(job, members=MEMBERS).arguments()),
     }
     answers = ask_in_turns(arms, _rounds(plan))
     value, low, high = ratio(answers["all"], answers["one"])

@@ -1,10 +1,12 @@
-"""The benchmark of the service: its load is what it says, and what it compares with does the same work."""
+"""The benchmark of the service: what it compares does the same work, and what says something else is not measured."""
 
 from __future__ import annotations
 
-import asyncio
+import ast
+import io
 import json
-from collections.abc import Callable
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,87 +14,205 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.serving import models
-from benchmarks.serving.__main__ import K, Plan, answered, check, json_body
+from benchmarks.processes import ROOT
+from benchmarks.report import Figure, Measured
+from benchmarks.serving import __main__ as serving
+from benchmarks.serving import beside, contenders, disconnects, models, overload, sweep
+from benchmarks.serving.arms import graph
 from benchmarks.serving.arms.plain import Vae
-from benchmarks.serving.load import closed_loop, quantile
-from benchmarks.serving.servers import Running, Server
+from benchmarks.serving.models import K
+from benchmarks.serving.plan import Plan
+from benchmarks.serving.servers import Running, Server, children, started
 from vaekit.runtime import Model
 
 TINY = models.Shape(5, 8, 3)
-SECONDS = 0.005  # that the server below takes
 
 
-async def serve(reply: Callable[[], bytes]) -> tuple[asyncio.Server, int, list[int]]:
-    """A server that takes so long for every request, and how many it had at a time."""
-    at_once, most = [0], [0]
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.read(65536):
-            assert head.startswith(b"POST /elbo HTTP/1.1\r\n")
-            at_once[0] += 1
-            most[0] = max(most[0], at_once[0])
-            await asyncio.sleep(SECONDS)
-            at_once[0] -= 1
-            writer.write(reply())
-            await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    return server, server.sockets[0].getsockname()[1], most
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("serving")
+    plan = Plan(True, folder)
+    plan.__dict__["bundles"] = {TINY: models.make(TINY, folder)}
+    return plan
 
 
-@pytest.mark.parametrize("last", [True, False])
-def test_a_closed_loop_has_one_request_a_connection_under_way(last: bool) -> None:
-    headers = b"content-length: 3\r\nx: y" if not last else b"x: y\r\ncontent-length: 3"
+def test_the_plain_server_and_the_peers_graph_give_what_the_service_gives(plan: Plan) -> None:
+    x = models.rows(TINY, 20)
+    with Model.load(plan.bundles[TINY], device="cpu") as model:
+        want = model.elbo(x, num_samples=K)
+    plain = Vae(str(plan.work / "d5.npz")).elbo(x.tolist())
+    alone = graph.Graph(*plan.files(TINY))(x)
+    for name in graph.OUTPUTS:
+        np.testing.assert_allclose(alone[name], getattr(want, name), rtol=1e-6)
+    for name, values in plain.items():
+        np.testing.assert_allclose(values, getattr(want, name), rtol=1e-4, atol=1e-3)
 
-    async def measure() -> tuple[dict[str, Any], int]:
-        server, port, most = await serve(lambda: b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n\r\nabc")
-        async with server:
-            return await closed_loop(port, Server("x", (), b"abc").request(), 4, 0.5), most[0]
 
-    found, most = asyncio.run(measure())
-    assert most == 4
-    assert set(found["statuses"]) == {"200"}
-    assert SECONDS <= found["p50"] <= found["p95"] <= found["p99"]
-    assert 20 < found["requests_per_second"] <= 4 / SECONDS
-    assert sum(found["statuses"].values()) >= 10
+def test_requests_of_several_rows_that_are_run_together_get_their_own_answers(plan: Plan) -> None:
+    x = models.rows(TINY, 6)
+    alone = graph.Graph(*plan.files(TINY))
+    for part, found in zip((x[:1], x[1:4], x[4:]), alone.each([x[:1], x[1:4], x[4:]]), strict=True):
+        assert json.loads(json.dumps(found)) == found
+        np.testing.assert_allclose(found["elbo"], alone(part)["elbo"], rtol=1e-6)
+
+
+def test_a_server_that_says_something_else_is_not_measured(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = models.rows(TINY, 2)
+    truth = plan.elbo(TINY, x).tolist()
+    reply = SimpleNamespace(elbo=truth)
+    running = Running(Server("x", (), contenders.json_request, contenders.by_name), 0, 0)
+    monkeypatch.setattr(Running, "ask", lambda *_: json.dumps({"elbo": reply.elbo}).encode())
+    contenders.check(running, contenders.json_request(x), np.array(truth))
+    reply.elbo = [truth[0], truth[1] + 1.0]
+    with pytest.raises(SystemExit, match="x gives"):
+        contenders.check(running, contenders.json_request(x), np.array(truth))
 
 
 def test_what_was_not_answered_is_not_measured() -> None:
     with pytest.raises(SystemExit, match="'503': 2"):
-        answered({"statuses": {"200": 5, "503": 2}})
+        contenders.answered({"statuses": {"200": 5, "503": 2}})
 
 
-def test_quantiles_are_of_what_was_seen() -> None:
-    assert [quantile(range(100), q) for q in (0.5, 0.99, 1.0)] == [50, 99, 99]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("serving")
-    models.make(TINY, folder)
-    return folder
-
-
-def test_the_plain_server_gives_what_the_graph_gives(made: Path) -> None:
-    x = models.rows(TINY, 20)
-    found = Vae(str(made / "d5.npz"), K).elbo(x.tolist())
-    with Model.load(made / "models" / "d5", device="cpu") as model:
-        want = model.elbo(x, num_samples=K)
-    for name, values in found.items():
-        np.testing.assert_allclose(values, getattr(want, name), rtol=1e-4, atol=1e-3)
-
-
-def test_a_server_that_says_something_else_is_not_measured(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_contender_is_asked_the_same_rows_in_its_own_words() -> None:
     x = models.rows(TINY, 2)
-    plan = Plan(1, 0.1, made)
-    plan.__dict__["bundles"] = {TINY: made / "models" / "d5" / "1"}
-    truth = Vae(str(made / "d5.npz"), K).elbo(x.tolist())["elbo"]
-    running = Running(Server("x", (), json_body(x)), 0, 0)
-    reply = SimpleNamespace(elbo=truth)
-    monkeypatch.setattr(Running, "ask", lambda _: json.dumps({"elbo": reply.elbo}).encode())
-    check(running, plan, TINY, x)
-    reply.elbo = [truth[0], truth[1] + 1.0]
-    with pytest.raises(SystemExit, match="x gives"):
-        check(running, plan, TINY, x)
+    tensor = json.loads(contenders.v2_request(x).body)["inputs"][0]
+    np.testing.assert_array_equal(np.reshape(tensor["data"], tensor["shape"]), x)
+    np.testing.assert_array_equal(json.loads(contenders.json_request(x).body)["inputs"], x)
+    np.testing.assert_array_equal(json.loads(contenders.argument_request(x).body)["x"], x)
+    np.testing.assert_array_equal(np.load(io.BytesIO(contenders.npy_request(x).body)), x)
+
+
+def test_the_elbo_is_found_in_what_each_contender_says() -> None:
+    records = io.BytesIO()
+    np.save(records, np.array([(1.0, 2.0)], dtype=[("elbo", "f8"), ("kl", "f8")]))
+    outputs = [{"name": "kl", "data": [2.0]}, {"name": "elbo", "data": [1.0]}]
+    assert contenders.from_npy(records.getvalue()) == [1.0]
+    assert contenders.by_name(b'{"elbo": [1.0], "kl": [2.0]}') == [1.0]
+    assert contenders.from_tensors(json.dumps({"outputs": outputs}).encode()) == [1.0]
+    assert contenders.first_column(b"[[1.0, 2.0], [3.0, 4.0]]") == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("name", contenders.PEERS)
+def test_every_peers_arm_is_one_that_python_reads_and_needs_the_package_that_its_environment_pins(name: str) -> None:
+    package, arm, *_ = contenders.PEERS[name]
+    tree = ast.parse((ROOT / "benchmarks" / "serving" / "arms" / f"{arm}.py").read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert package.name in {module.partition(".")[0] for module in imported}
+    assert "benchmarks.serving.arms.graph" in imported
+    assert all("==" in requirement for requirement in package.requirements)
+
+
+PARENT = """
+import subprocess, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+detached = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+ours = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+def test_nothing_of_a_server_that_leaves_its_workers_behind_is_left() -> None:
+    server = Server("parent", (sys.executable, "-c", PARENT, "PORT"), contenders.json_request, contenders.by_name)
+    with started(server) as running:
+        workers = children(running.pid)
+    end = time.monotonic() + 10
+    while (left := [pid for pid in workers if _runs(pid)]) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(workers) == 2
+    assert not left
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_server_that_ends_at_its_start_says_why() -> None:
+    failing = (sys.executable, "-c", "raise SystemExit('no model')")
+    with (
+        pytest.raises(SystemExit, match=r"(?s)broken does not answer.*no model"),
+        started(Server("broken", failing, contenders.json_request, contenders.by_name)),
+    ):
+        pass
+
+
+def _run(rate: float, p99: float) -> dict[beside.Load, dict[str, Any]]:
+    return {beside.ROW: {"requests_per_second": rate, "p50": p99 / 2, "p99": p99}}
+
+
+def test_more_requests_a_second_is_a_ratio_above_one_and_the_tail_is_over_the_best_of_the_others() -> None:
+    found = {
+        contenders.OURS: [_run(600, 0.01)] * 2,
+        contenders.PLAIN: [_run(100, 0.04)] * 2,
+        "peer": [_run(300, 0.1), _run(200, 0.02)],
+        beside.DEFAULT_K: [_run(1, 0.001)] * 2,
+    }
+    by_name = {figure.name: figure for figure in beside.compared(models.LARGE, beside.ROW, found)}
+    assert by_name["D = 784, 1 row: vaekit / FastAPI + torch"].met
+    assert (by_name["D = 784, 1 row: vaekit / peer"].low, by_name["D = 784, 1 row: vaekit / peer"].high) == (2.0, 3.0)
+    tail = by_name["D = 784, 1 row: p99, vaekit / the best other"]
+    assert (tail.low, tail.high) == (0.25, 0.5)
+    assert "D = 784, 1 row: vaekit / vaekit, its default K" not in by_name
+    assert by_name["D = 784, 1 row: vaekit, its default K"].value == 1
+
+
+def test_a_sweep_is_a_line_a_server_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = [
+        sweep.Point("a", 8, 2000.0, 1.0, 2.0),
+        sweep.Point("a", 1, 1000.0, 0.5, 0.75),
+        sweep.Point("b", 8, 1, 9, 9),
+    ]
+    sweep.publish(tmp_path / "s.png", "title", points)
+    cells = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines()]
+    assert ["", "a", "1,000; 0.5, 0.75", "2,000; 1, 2", ""] in cells
+    assert ["", "b", "", "1; 9, 9", ""] in cells
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_goodput_is_over_the_peak_and_what_is_neither_answered_nor_refused_is_seen() -> None:
+    run = {
+        "statuses": {"0": 1, "200": 90, "429": 108},
+        "seconds": {"200": {"p99": 1.0}, "429": {"p99": 0.01}},
+        "goodput_per_second": 45.0,
+        "unanswered": 1,
+    }
+    by_name = {figure.name.rpartition(": ")[2]: figure for figure in overload._of_overload([run], [50.0])}
+    assert by_name["200s a second / peak"].value == 0.9
+    assert by_name["200s a second / peak"].met
+    assert by_name["neither 200 nor 429"].value == pytest.approx(1.0)
+    assert by_name["neither 200 nor 429"].met is False
+    assert by_name["p99 of 429s"].value == 10.0
+
+
+def test_what_hung_or_was_wrong_or_is_still_held_is_a_target_missed() -> None:
+    fine = disconnects._figures({"right": 9, "cut in the body": 1}, dict(disconnects.GAUGES))
+    assert [figure.met for figure in fine[:3]] == [True, True, True]
+    found = {"right": 5, "hung": 1, "lost": 1, "wrong": 1, "status 500": 1, "cut in the body": 1}
+    bad = disconnects._figures(found, {"vae_http_requests_in_flight": 2.0, "vae_queue_rows": 3.0})
+    assert [figure.value for figure in bad] == [1, 3, 4.0, 1, 5]
+    assert [figure.met for figure in bad[:3]] == [False, False, False]
+
+
+def test_gauges_are_read_off_a_scrape() -> None:
+    text = "# HELP vae_queue_rows x\nvae_queue_rows 3.0\nvae_http_requests_in_flight 1.0\nvae_queue_rows_other 9\n"
+    assert disconnects.gauges(text) == {"vae_queue_rows": 3.0, "vae_http_requests_in_flight": 1.0}
+
+
+def test_what_was_measured_is_written_where_a_later_part_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Plan) -> None:
+        raise SystemExit("no")
+
+    point = {"server": "a", "connections": 8, "requests_per_second": 1.0, "p50": 2.0, "p99": 3.0}
+    measured = Measured([Figure("a / b", 2.0, "times")], {"sweep": [point]})
+    monkeypatch.setitem(serving.PARTS, "peers", lambda _: measured)
+    monkeypatch.setitem(serving.PARTS, "bulk", fail)
+    out = tmp_path / "results.json"
+    with pytest.raises(SystemExit, match="no"):
+        serving.main(["--only", "peers", "bulk", "--out", str(out)])
+    found = json.loads(out.read_text())
+    assert found["figures"][0]["value"] == 2.0
+    assert found["settings"]["peers"]["sweep"] == [point]
+    assert (tmp_path / "results-connections.png").exists()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import answer, ask, ask_in_turns
 from benchmarks.training.arms.common import Clock, Job, binary_rows, job
 from benchmarks.training.plan import Plan
-from benchmarks.training.processes import answer, ask, ask_in_turns
 from benchmarks.training.throughput import compare, ratio
 
 TINY = Job(dims=4, hidden=3, latent=2, rows=256, epochs=3, batch=32)
@@ -55,7 +55,7 @@ def test_targets_are_missed_by_a_slower_trainer_and_met_by_a_faster_one(tmp_path
 
 @pytest.mark.parametrize("module", ["bare", "ours"])
 def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
-    found = ask(module, TINY.arguments())
+    found = ask(f"training.arms.{module}", TINY.arguments())
     assert found["rows_per_epoch"] == 256
     assert len(found["seconds"]) == TINY.epochs
     assert 0 < sum(found["wall_seconds"]) < found["process_seconds"]
@@ -63,8 +63,8 @@ def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
 
 
 def test_an_arm_that_fails_says_why() -> None:
-    with pytest.raises(SystemExit, match=r"(?s)arm bare ended with code 2.*--rows"):
-        ask("bare", ["--rows", "many"])
+    with pytest.raises(SystemExit, match=r"(?s)arm training.arms.bare ended with code 2.*--rows"):
+        ask("training.arms.bare", ["--rows", "many"])
 
 
 def test_only_the_last_line_is_the_answer() -> None:
@@ -73,8 +73,6 @@ def test_only_the_last_line_is_the_answer() -> None:
 
 def test_arms_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr(
-        "benchmarks.training.processes.ask", lambda module, _, **__: order.append(module) or {"seconds": []}
-    )
+    monkeypatch.setattr("benchmarks.processes.ask", lambda module, _, **__: order.append(module) or {"seconds": []})
     ask_in_turns({name: (sys.executable, name, ()) for name in ("a", "b")}, rounds=2)
     assert order == ["a", "b", "b", "a"]

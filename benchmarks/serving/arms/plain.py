@@ -1,6 +1,6 @@
 """FastAPI and torch as a user writes it first: a list of lists in, torch eager, no batching between requests.
 
-python -m benchmarks.serving.arms.plain WEIGHTS.npz PORT [K]
+python -m benchmarks.serving.arms.plain WEIGHTS.npz PORT
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from pydantic import BaseModel
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch.nn.functional is F everywhere
 
-from vaekit.bundle import default_eps
-
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -30,11 +28,9 @@ class Body(BaseModel):
 class Vae:
     """The same mathematics as the graph's, in float32 but for the standardisation."""
 
-    def __init__(self, path: str, num_samples: int) -> None:
+    def __init__(self, path: str) -> None:
         with np.load(path) as archive:
             self.w = {name: torch.from_numpy(archive[name]) for name in archive.files}
-        noise = self.w["noise"].numpy()
-        self.eps = torch.from_numpy(default_eps(noise, num_samples).astype(np.float32))  # (K, Z)
 
     def _mlp(self, name: str, x: Tensor) -> Tensor:
         h = F.relu(F.linear(x, self.w[f"{name}.0.weight"], self.w[f"{name}.0.bias"]))
@@ -47,7 +43,7 @@ class Vae:
         t = ((x - self.w["loc"]) / self.w["scale"]).float()
         mu, raw = self._mlp("encoder", t).chunk(2, dim=-1)
         sigma = 1e-6 + F.softplus(raw)  # (N, Z)
-        z = mu[:, None] + sigma[:, None] * self.eps  # (N, K, Z)
+        z = mu[:, None] + sigma[:, None] * self.w["eps"]  # (N, K, Z)
         mean, raw = self._mlp("decoder", z).chunk(2, dim=-1)  # (N, K, D) each
         scale = self.w["floor"] + F.softplus(raw)
         log_p = (-0.5 * ((t[:, None] - mean) / scale) ** 2 - scale.log() - HALF_LOG_2PI).sum(-1).mean(-1).double()
@@ -72,6 +68,5 @@ def make_app(vae: Vae) -> FastAPI:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    weights, port, *more = sys.argv[1:]
-    k = int(more[0]) if more else 2
-    uvicorn.run(make_app(Vae(weights, k)), host="127.0.0.1", port=int(port), log_level="warning", access_log=False)
+    weights, port = sys.argv[1:]
+    uvicorn.run(make_app(Vae(weights)), host="127.0.0.1", port=int(port), log_level="warning", access_log=False)

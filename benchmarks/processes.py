@@ -14,13 +14,13 @@ from typing import Any
 
 from benchmarks.report import in_turns
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TAIL = 2000  # characters of a failed arm's last words
 
 
 def command(module: str, arguments: Sequence[str], python: Path | str = sys.executable) -> list[str]:
-    """What starts an arm, from ROOT."""
-    return [str(python), "-m", f"benchmarks.training.arms.{module}", *arguments]
+    """What starts a module of benchmarks, an arm, from ROOT."""
+    return [str(python), "-m", f"benchmarks.{module}", *arguments]
 
 
 def environment(threads: int = 1, **more: str) -> dict[str, str]:

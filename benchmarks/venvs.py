@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-SHARED = ("torch", "numpy")  # the same for every arm: what is compared is the trainer
+SHARED = ("torch", "numpy", "onnxruntime")  # the same for every arm: what is compared is what is around them
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,17 @@ class Peer:
 
 PYTHAE = Peer("pythae", ("pythae==0.1.2",))
 PYOD = Peer("pyod", ("pyod==3.6.7", "tqdm"))  # PyOD's deep models import tqdm, and its package does not ask for it
+LITSERVE = Peer("litserve", ("litserve==0.2.19",))
+MLSERVER = Peer("mlserver", ("mlserver==1.7.1",))
+BENTOML = Peer("bentoml", ("bentoml==1.4.39",))
+RAY = Peer("ray", ("ray[serve]==2.60.0",))
 
 
 def make(peer: Peer, folder: Path) -> Path:
     """The python of the peer's environment below `folder`, made if it is not there.
 
-    It sees this interpreter's packages, so that torch and numpy are the same files, and holds the peer and what those
-    lack.
+    It sees this interpreter's packages, so that torch, numpy and ONNX Runtime are the same files, and holds the peer
+    and what those lack.
 
     Raises:
         subprocess.CalledProcessError: pip failed; it has said why.

@@ -1,0 +1,36 @@
+"""The arm of BentoML: one worker, its own batching. Runs in a venv of its own.
+
+python -m benchmarks.serving.arms.peer_bentoml ELBO.onnx EPS.npy PORT
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import bentoml
+import numpy as np
+
+from benchmarks.serving.arms.graph import Graph
+
+GRAPH, EPS = "ELBO_GRAPH", "ELBO_EPS"  # BentoML makes the service in a process of its own, which has the environment
+
+
+@bentoml.service(workers=1)
+class Elbo:
+    """{"x": rows} -> a row of the four outputs for each: what can be batched is one array."""
+
+    def __init__(self) -> None:
+        self.graph = Graph(os.environ[GRAPH], os.environ[EPS])
+
+    @bentoml.api(batchable=True, batch_dim=0, max_batch_size=32)  # type: ignore[untyped-decorator]
+    def elbo(self, x: np.ndarray) -> np.ndarray:  # BentoML reads these types
+        return np.stack(list(self.graph(x.astype(np.float64, copy=False)).values()), axis=1)
+
+
+if __name__ == "__main__":
+    path, eps, port = sys.argv[1:]
+    told = {GRAPH: path, EPS: eps, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(Path(eps).parent)}
+    command = [sys.executable, "-m", "bentoml", "serve", "benchmarks.serving.arms.peer_bentoml:Elbo"]
+    os.execve(sys.executable, [*command, "--host", "127.0.0.1", "--port", port], {**os.environ, **told})

@@ -1,0 +1,61 @@
+"""The arm of Ray Serve: one replica, its own batching. Runs in a venv of its own.
+
+python -m benchmarks.serving.arms.peer_ray ELBO.onnx EPS.npy PORT
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray import serve
+from starlette.requests import Request
+
+from benchmarks.serving.arms.graph import Graph
+
+STORE = 100 * 2**20  # bytes that Ray sets aside for objects
+MOST = 256  # requests that a replica takes at once; by default 5, which could never fill a batch
+
+
+@serve.deployment(max_ongoing_requests=MOST)
+class Elbo:
+    """{"inputs": rows} -> lists by name."""
+
+    def __init__(self, path: str, eps: str) -> None:
+        self.graph = Graph(path, eps)
+
+    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]
+    async def together(self, x: list[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
+        return self.graph.each(x)
+
+    async def __call__(self, request: Request) -> Any:
+        if request.method == "GET":
+            return {}  # it is there: Ray's own signs come before the replica
+        return await self.together(np.asarray((await request.json())["inputs"], dtype=np.float64))
+
+
+def main(path: str, eps: str, port: int) -> None:
+    """Until a signal ends it, and then without leaving Ray's own processes behind."""
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # its sockets' paths must be short
+        ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, _temp_dir=folder)
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # the decorator's
+        over = threading.Event()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(one, lambda *_: over.set())
+        over.wait()
+        serve.shutdown()
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path.cwd())}
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

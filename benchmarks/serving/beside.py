@@ -1,0 +1,104 @@
+"""The part that measures us beside the peers: requests a second and latency of JSON bodies, by connections."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from benchmarks.report import Figure, Measured, in_turns
+from benchmarks.serving import models
+from benchmarks.serving.contenders import OURS, PLAIN, answered, check, installed, json_request, ours, peers, plain
+from benchmarks.serving.models import LARGE, SMALL, Shape
+from benchmarks.serving.plan import Plan
+from benchmarks.serving.servers import Server, started
+from benchmarks.serving.sweep import Point
+
+CONNECTIONS = 32  # where the contenders are compared
+TIMES, TIMES_PLAIN, TAIL = 3.0, 5.0, 0.5  # requests a second over the others', p99 over the best other's
+DEFAULT_K = f"{OURS}, its default K"
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many connections, with so many rows a request."""
+
+    connections: int
+    rows: int = 1
+
+
+Found = dict[Load, dict[str, Any]]
+ROW, ROWS = Load(CONNECTIONS), Load(CONNECTIONS, 8)
+
+
+def measure(plan: Plan) -> Measured:
+    """D = 784 by connections, with one row and with eight; D = 30 where they are compared."""
+    sweep = [Load(n) for n in plan.pick((1, 8, 32, 128), (8, 32))]
+    found = _all(plan, LARGE, [*sweep, ROWS])
+    figures = [*compared(LARGE, ROW, found), *compared(LARGE, ROWS, found)]
+    if not plan.quick:
+        figures += compared(SMALL, ROW, _all(plan, SMALL, [ROW]))
+    servers = {name: runs for name, runs in found.items() if name != DEFAULT_K}
+    points = [_point(name, load, runs) for name, runs in servers.items() for load in sweep]
+    facts = {} if plan.peers is None else {"peers_installed": installed(plan.peers)}
+    return Measured(figures, {"sweep": [asdict(point) for point in points], **facts})
+
+
+def _all(plan: Plan, shape: Shape, loads: list[Load]) -> dict[str, list[Found]]:
+    """Of every contender, what each load came to in each round. A server is started once a round for all its loads."""
+    contending = [ours(plan, shape), plain(plan, shape), *peers(plan, shape)]
+    contenders: dict[str, Callable[[], Found]] = {
+        server.name: partial(_loaded, plan, shape, server, loads) for server in contending
+    }
+    unasked = Server(DEFAULT_K, contending[0].command, json_request, contending[0].elbo, contending[0].ready)
+    contenders[DEFAULT_K] = partial(_loaded, plan, shape, unasked, [ROW], num_samples=None)
+    return in_turns(contenders, plan.rounds)
+
+
+def _loaded(plan: Plan, shape: Shape, server: Server, loads: list[Load], **options: Any) -> Found:
+    """Start the server, see that it gives the graph's ELBO of what it will be asked, load it."""
+    found = {}
+    with started(server) as running:
+        for load in loads:
+            x = models.rows(shape)[: load.rows]
+            check(running, request := server.ask(x), plan.elbo(shape, x, **options))
+            found[load] = answered(running.load(request, load.connections, plan.seconds))
+    return found
+
+
+def compared(shape: Shape, load: Load, found: dict[str, list[Found]]) -> list[Figure]:
+    """How many times the others' requests a second, and p99 over the best other's; then what they are of."""
+    runs = {name: [run[load] for run in each] for name, each in found.items() if all(load in run for run in each)}
+    rates = {name: [one["requests_per_second"] for one in each] for name, each in runs.items()}
+    tails = {name: [1e3 * one["p99"] for one in each] for name, each in runs.items()}
+    others = [name for name in runs if name not in (OURS, DEFAULT_K)]
+    label = f"D = {shape.dims}, {load.rows} row{'s' if load.rows > 1 else ''}"
+    best = [min(each) for each in zip(*(tails[name] for name in others), strict=True)]
+    return [
+        *(_times(f"{label}: {OURS} / {name}", rates[OURS], rates[name], _target(shape, load, name)) for name in others),
+        Figure.of(f"{label}: p99, {OURS} / the best other", _over(tails[OURS], best), "times", target=TAIL),
+        *(Figure.of(f"{label}: {name}", values, "requests/s") for name, values in rates.items()),
+        *(Figure.of(f"{label}: {name}, p99", values, "ms") for name, values in tails.items()),
+    ]
+
+
+def _times(name: str, ours: list[float], other: list[float], target: float | None) -> Figure:
+    return Figure.of(name, _over(ours, other), "times", target=target, better="higher")
+
+
+def _over(ours: list[float], other: list[float]) -> list[float]:
+    """Round by round."""
+    return [a / b for a, b in zip(ours, other, strict=True)]
+
+
+def _target(shape: Shape, load: Load, name: str) -> float | None:
+    if name == PLAIN and shape is LARGE:
+        return TIMES_PLAIN
+    return TIMES if load.rows == 1 else None
+
+
+def _point(name: str, load: Load, runs: list[Found]) -> Point:
+    middle = {key: statistics.median(run[load][key] for run in runs) for key in ("requests_per_second", "p50", "p99")}
+    return Point(name, load.connections, middle["requests_per_second"], 1e3 * middle["p50"], 1e3 * middle["p99"])

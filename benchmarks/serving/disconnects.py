@@ -1,0 +1,72 @@
+"""The part in which callers hang up: whether all the others get their own answer, and nothing is left of those."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+from benchmarks.report import Figure, Measured
+from benchmarks.serving import models, servers
+from benchmarks.serving.contenders import json_request, npy_request, ours
+from benchmarks.serving.models import SMALL, K
+from benchmarks.serving.plan import Plan
+from benchmarks.serving.servers import Request, Running, started
+
+CONNECTIONS = 32
+SINGLES, BULK_ROWS = 15, 512  # requests of one row, and the rows of the one that is large, which take turns
+GAUGES = {"vae_http_requests_in_flight": 1.0, "vae_queue_rows": 0.0}  # at rest: the scrape itself is in flight
+SETTLING = 5.0  # seconds
+
+
+def measure(plan: Plan) -> Measured:
+    """Every case's ELBO is known, so that an answer which goes to the wrong caller is seen."""
+    requests = plan.pick(50_000, 5_000)
+    source = plan.work / "cases.json"
+    source.write_text(json.dumps(_cases(plan)))
+    with started(ours(plan, SMALL)) as running:
+        arguments = [str(running.port), str(source), str(CONNECTIONS), str(requests)]
+        found = servers.ask("serving.hang_ups", arguments, core=servers.LOAD_CORE)
+        left = _at_rest(running)
+    return Measured(_figures(found, left), {"outcomes": found, "gauges_afterwards": left})
+
+
+def _cases(plan: Plan) -> list[dict[str, Any]]:
+    rows = models.rows(SMALL)
+    want = plan.elbo(SMALL, rows[: SINGLES + BULK_ROWS])
+    cases = [_case(json_request(rows[i : i + 1], num_samples=K), want[i : i + 1].tolist()) for i in range(SINGLES)]
+    bulk = slice(SINGLES, SINGLES + BULK_ROWS)
+    return [*cases, _case(npy_request(rows[bulk], "application/json"), want[bulk].tolist())]
+
+
+def _case(request: Request, elbo: list[float]) -> dict[str, Any]:
+    return {"request": request.wire().decode("latin-1"), "elbo": elbo}
+
+
+def _at_rest(running: Running) -> dict[str, float]:
+    """The gauges, once they are at rest or have had time for it; 200 of /readyz is seen to."""
+    end = time.monotonic() + SETTLING
+    while (found := gauges(running.get("/metrics").decode())) != GAUGES and time.monotonic() < end:
+        time.sleep(0.1)
+    running.get("/readyz")
+    return found
+
+
+def gauges(text: str) -> dict[str, float]:
+    """What a scrape says of GAUGES."""
+    return {name: float(re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)[0]) for name in GAUGES}
+
+
+def _figures(found: dict[str, int], left: dict[str, float]) -> list[Figure]:
+    cut = sum(count for outcome, count in found.items() if outcome.startswith("cut"))
+    hung, right = found.get("hung", 0), found.get("right", 0)
+    wrong = sum(found.values()) - cut - hung - right
+    rest = sum(abs(left[name] - at_rest) for name, at_rest in GAUGES.items())
+    return [
+        Figure("hang-ups: requests of others that hung", hung, "requests", target=0.0),
+        Figure("hang-ups: requests of others lost, refused or answered wrongly", wrong, "requests", target=0.0),
+        Figure("hang-ups: requests and rows still held afterwards", rest, "held", target=0.0),
+        Figure("hang-ups: requests hung up on", cut, "requests"),
+        Figure("hang-ups: requests answered", right, "requests"),
+    ]

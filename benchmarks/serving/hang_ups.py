@@ -1,0 +1,119 @@
+"""A closed loop whose callers now and then hang up. Says what became of the requests of all the others.
+
+    python -m benchmarks.serving.hang_ups PORT CASES.json CONNECTIONS REQUESTS
+
+CASES.json: [{"request": its bytes as latin-1, "elbo": [numbers]}]. Knows the reply's `elbo`; not what serves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import uvloop
+
+from benchmarks.serving.load import answer
+from benchmarks.serving.replies import END, Replies, Reply
+
+SHARE = 0.1  # of the requests that are hung up on
+MOMENTS = ("cut in the body", "cut before the reply", "cut in the reply")
+SOON = 0.02  # seconds within which a caller hangs up that has sent its request whole
+PATIENCE = 10.0  # seconds after which a request that has no reply hangs
+RELATIVE, ABSOLUTE = 1e-4, 1e-2  # of the ELBO, which batches of other sizes sum in another order
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and the ELBO of its rows."""
+
+    request: bytes
+    elbo: tuple[float, ...]
+
+    def judge(self, reply: Reply) -> str:
+        if reply.status != 200:
+            return f"status {reply.status}"
+        got = json.loads(reply.body)["elbo"]
+        right = len(got) == len(self.elbo) and np.allclose(got, self.elbo, RELATIVE, ABSOLUTE)
+        return "right" if right else "wrong"
+
+
+class Caller:
+    """One connection, made anew after each hang-up."""
+
+    def __init__(self, port: int, rng: random.Random) -> None:
+        self._port, self._rng = port, rng
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def call(self, case: Case) -> str:
+        """What became of one request: right, wrong, its status, hung, lost, or where it was cut."""
+        moment = self._rng.choice(MOMENTS) if self._rng.random() < SHARE else None
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                outcome = await (self._whole(case) if moment is None else self._cut(case, moment))
+        except TimeoutError:
+            outcome = "hung"
+        except ConnectionError:
+            outcome = "lost" if moment is None else moment
+        if outcome != "right":
+            self.close()
+        return outcome
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
+
+    async def _whole(self, case: Case) -> str:
+        assert self._writer is not None
+        self._writer.write(case.request)
+        replies, reply = Replies(), None
+        while reply is None:
+            if not (data := await self._reader.read(2**16)):
+                return "lost"
+            reply = replies.feed(data)
+        return case.judge(reply)
+
+    async def _cut(self, case: Case, moment: str) -> str:
+        """Send until the moment; who called closes the connection then."""
+        assert self._writer is not None
+        if moment == "cut in the body":
+            body = case.request.index(END) + len(END)
+            self._writer.write(case.request[: self._rng.randrange(body, len(case.request))])
+            await self._writer.drain()
+            await asyncio.sleep(self._rng.uniform(0, SOON))
+            return moment
+        self._writer.write(case.request)
+        await self._writer.drain()
+        if moment == "cut before the reply":
+            await asyncio.sleep(self._rng.uniform(0, SOON))
+        else:
+            await self._reader.read(1)
+        return moment
+
+
+async def hang_ups(port: int, cases: list[Case], connections: int, requests: int) -> dict[str, int]:
+    """How often each outcome was."""
+    left, found = iter(range(requests)), Counter[str]()
+    await asyncio.gather(*(_go_on(Caller(port, random.Random(i)), cases, left, found) for i in range(connections)))
+    return dict(found)
+
+
+async def _go_on(caller: Caller, cases: list[Case], left: Iterator[int], found: Counter[str]) -> None:
+    for i in left:
+        found[await caller.call(cases[i % len(cases)])] += 1
+    caller.close()
+
+
+if __name__ == "__main__":
+    port, source, connections, requests = sys.argv[1:]
+    cases = [Case(one["request"].encode("latin-1"), tuple(one["elbo"])) for one in json.loads(Path(source).read_text())]
+    answer({**uvloop.run(hang_ups(int(port), cases, int(connections), int(requests)))})

@@ -1,0 +1,168 @@
+"""An open loop of HTTP requests: each has its moment, whether or not those before it are answered.
+
+    python -m benchmarks.serving.open_loop PORT REQUEST.bin CONNECTIONS RATE SECONDS poisson|even
+
+Latency counts from a request's moment, so that a server which stalls is not asked less, nor judged by fewer waits.
+Knows bytes and time, not meanings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+import numpy as np
+import uvloop
+
+from benchmarks.serving.load import LOST, WARM_UP, answer, named, quantiles
+from benchmarks.serving.replies import Replies
+
+PATIENCE = 30.0  # seconds for what is under way when the last request was due
+NEAR = 0.004  # seconds before a moment from which on the loop is only turned: a timer would be late
+
+
+def poisson(rate: float, seconds: float, seed: int = 0) -> list[float]:
+    """Moments from 0 to the end, `rate` a second in the mean, with exponential gaps that know nothing of each other."""
+    gaps = np.random.default_rng(seed).exponential(1 / rate, int(2 * rate * seconds) + 100)
+    moments = np.cumsum(gaps)
+    return [float(moment) for moment in moments[moments < seconds]]
+
+
+def even(rate: float, seconds: float) -> list[float]:
+    """Moments 1 / rate apart."""
+    return [i / rate for i in range(int(rate * seconds))]
+
+
+class Connection(asyncio.Protocol):
+    """Carries a request at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool, self._replies = pool, Replies()
+        self._due: float | None = None  # of the request under way
+        self._is_open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport, self._is_open = cast(asyncio.Transport, transport), True
+        self._pool.free(self)
+
+    def send(self, due: float) -> bool:
+        """Whether it could be sent."""
+        if not self._is_open or self._transport.is_closing():
+            return False
+        self._due = due
+        self._transport.write(self._pool.request)
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        reply = self._replies.feed(data)
+        if reply is None or self._due is None:
+            return
+        due, self._due = self._due, None
+        self._pool.answered(due, reply.status)
+        if reply.is_last:
+            self._transport.close()
+        else:
+            self._pool.free(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio gives it
+        self._is_open = False
+        self._pool.gone(self._due)
+
+
+class Pool:
+    """Connections that are free, and requests that wait for one."""
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self.request = request
+        self._port = port
+        self._free: list[Connection] = []
+        self._waiting: deque[float] = deque()
+        self._connecting: set[asyncio.Task[Any]] = set()
+        self.is_over = False
+        self.late: list[float] = []  # seconds from a request's moment to its sending, where a connection was free
+        self.waited = 0  # requests for which none was
+        self.answers: list[tuple[float, float, int]] = []  # due, answered, status
+        self.under_way = 0
+
+    async def connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: Connection(self), "127.0.0.1", self._port)
+
+    def due(self, moment: float) -> None:
+        """A request's moment has come."""
+        self.under_way += 1
+        while self._free:
+            if self._free.pop().send(moment):
+                self.late.append(perf_counter() - moment)
+                return
+        self.waited += 1
+        self._waiting.append(moment)
+
+    def free(self, connection: Connection) -> None:
+        if self._waiting and connection.send(self._waiting[0]):
+            self._waiting.popleft()
+        else:
+            self._free.append(connection)
+
+    def answered(self, due: float, status: int) -> None:
+        self.under_way -= 1
+        self.answers.append((due, perf_counter(), status))
+
+    def gone(self, due: float | None) -> None:
+        """A connection is closed: by the server, or at the end. In its place comes another."""
+        if due is not None:
+            self.answered(due, LOST)
+        if not self.is_over:
+            task = asyncio.get_running_loop().create_task(self.connect())
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+
+async def open_loop(port: int, request: bytes, connections: int, moments: Sequence[float]) -> dict[str, Any]:
+    """What became of the requests that were due after the warm-up, by status; see `_told`."""
+    pool = Pool(port, request)
+    await asyncio.gather(*(pool.connect() for _ in range(connections)))
+    begin = perf_counter()
+    for moment in moments:
+        await _until(begin + moment)
+        pool.due(begin + moment)
+    last = perf_counter()
+    while pool.under_way and perf_counter() < last + PATIENCE:
+        await asyncio.sleep(0.01)
+    pool.is_over = True
+    return _told(pool, begin + WARM_UP, last)
+
+
+async def _until(moment: float) -> None:
+    """Turn the loop at least once."""
+    await asyncio.sleep(0)
+    while (left := moment - perf_counter()) > 0:
+        await asyncio.sleep(left - NEAR / 2 if left > NEAR else 0)
+
+
+def _told(pool: Pool, begin: float, end: float) -> dict[str, Any]:
+    """Counts and latencies by status, the rate of 200s while requests came, and how well the load kept its times."""
+    counted = [(due, done, status) for due, done, status in pool.answers if due >= begin]
+    statuses = Counter(status for _, _, status in counted)
+    goodput = sum(status == 200 and begin <= done < end for _, done, status in pool.answers) / (end - begin)
+    return {
+        "statuses": named(statuses),
+        "seconds": {str(one): quantiles([done - due for due, done, s in counted if s == one]) for one in statuses},
+        "offered_per_second": (len(counted) + pool.under_way) / (end - begin),
+        "goodput_per_second": goodput,
+        "unanswered": pool.under_way,
+        "sent_late": quantiles(pool.late),
+        "waited_for_a_connection": pool.waited,
+    }
+
+
+SCHEDULES: dict[str, Callable[[float, float], list[float]]] = {"poisson": poisson, "even": even}
+
+if __name__ == "__main__":
+    port, request, connections, rate, seconds, schedule = sys.argv[1:]
+    moments = SCHEDULES[schedule](float(rate), WARM_UP + float(seconds))
+    answer(uvloop.run(open_loop(int(port), Path(request).read_bytes(), int(connections), moments)))

@@ -1,0 +1,56 @@
+"""How much is measured, on which models, and what the graph says of them. Knows sizes, not servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.serving import models, servers
+from benchmarks.serving.models import LARGE, SMALL, K, Shape
+from vaekit.runtime import Model
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a part is told."""
+
+    quick: bool
+    work: Path  # a folder for what is generated, emptied by whoever asked
+    peers: Path | None = None  # the peers' virtual environments; none: they are left out
+
+    @property
+    def rounds(self) -> int:
+        return int(self.pick(5, 2))
+
+    @property
+    def seconds(self) -> float:
+        """Of one load, warm-up not counted."""
+        return float(self.pick(5.0, 2.0))
+
+    def pick(self, full: Any, quick: Any) -> Any:
+        return quick if self.quick else full
+
+    @cached_property
+    def bundles(self) -> dict[Shape, Path]:
+        return {shape: models.make(shape, self.work) for shape in (SMALL, LARGE)}
+
+    def files(self, shape: Shape) -> tuple[str, str]:
+        """The graph and its draws, as the arms take them."""
+        return str(self.bundles[shape] / "elbo.onnx"), str(models.draws(shape, self.work))
+
+    def elbo(self, shape: Shape, x: NDArray[np.float64], num_samples: int | None = K) -> NDArray[np.float64]:
+        """What the graph gives for rows, (N,) nats; None: with the bundle's own number of draws."""
+        with Model.load(self.bundles[shape], device="cpu", threads=1) as model:
+            return np.asarray(model.elbo(x, num_samples=num_samples).elbo)
+
+    def alone(self, shape: Shape, x: NDArray[np.float64]) -> dict[str, Any]:
+        """The graph run on rows again and again without a server, on the server's core."""
+        source = self.work / f"{shape.name}-{len(x)}-rows.npy"
+        np.save(source, x)
+        arguments = [*self.files(shape), str(source), str(self.seconds)]
+        return servers.ask("serving.arms.raw", arguments, core=servers.SERVER_CORE)

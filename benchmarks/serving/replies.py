@@ -1,0 +1,71 @@
+"""Cuts what comes over a connection into HTTP/1.1 replies. Knows framing; not what was asked, nor what replies mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One whole reply."""
+
+    status: int
+    body: bytes
+    is_last: bool  # the server closes the connection after it
+
+
+class Replies:
+    """The replies of one connection that has one request under way at a time."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._head: bytes | None = None  # in small letters, once it is whole; what is after it stays in the buffer
+        self._length: int | None = None  # of the body; None: it comes in chunks
+
+    def feed(self, data: bytes) -> Reply | None:
+        """Take in what came; the reply, where it is whole now."""
+        self._buffer += data
+        if self._head is None and not self._read_head():
+            return None
+        assert self._head is not None
+        body = self._body()
+        if body is None:
+            return None
+        reply = Reply(int(self._head[9:12]), body, b"\r\nconnection: close" in self._head)
+        self._buffer.clear()
+        self._head = None
+        return reply
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(END)
+        if end < 0:
+            return False
+        self._head = bytes(self._buffer[: end + 2]).lower()  # every field with the end of its line
+        del self._buffer[: end + len(END)]
+        at = self._head.find(b"\r\ncontent-length:")
+        self._length = None if at < 0 else int(self._head[at + 17 : self._head.index(b"\r\n", at + 17)])
+        if self._length is None and b"\r\ntransfer-encoding: chunked" not in self._head:
+            raise ValueError(f"a reply of no known length: {self._head!r}")
+        return True
+
+    def _body(self) -> bytes | None:
+        if self._length is not None:
+            return bytes(self._buffer[: self._length]) if len(self._buffer) >= self._length else None
+        if not self._buffer.endswith(b"0" + END):  # may also be the end of a chunk: then the lengths below say so
+            return None
+        return _joined(bytes(self._buffer))
+
+
+def _joined(chunked: bytes) -> bytes | None:
+    """The chunks as one, or None where the last one is missing."""
+    parts: list[bytes] = []
+    at = 0
+    while (line := chunked.find(b"\r\n", at)) >= 0:
+        size = int(chunked[at:line].partition(b";")[0], 16)
+        if size == 0:
+            return b"".join(parts)
+        parts.append(chunked[line + 2 : line + 2 + size])
+        at = line + 2 + size + 2
+    return None

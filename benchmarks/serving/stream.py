@@ -1,0 +1,55 @@
+"""The part that asks for single rows while bulk streams in: what the one waits for the other."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from benchmarks.report import Figure, Measured, in_turns
+from benchmarks.serving import models
+from benchmarks.serving.contenders import answered, check, npy_request, ours
+from benchmarks.serving.models import LARGE
+from benchmarks.serving.plan import Plan
+from benchmarks.serving.servers import Running, started
+
+BATCH = 512  # rows of a full batch
+BULK_ROWS, BULK_CONNECTIONS = 2_048, 2
+PACE, CONNECTIONS = 50.0, 8  # single rows a second, evenly, and what they go over: one that waits holds up no other
+BATCHES = 4.0  # that the slowest single row in a hundred may take
+
+
+def measure(plan: Plan) -> Measured:
+    """p99 of single rows under a stream, in times of one full batch of the graph alone."""
+    x = models.rows(LARGE)[:BATCH]
+    found = in_turns({"served": partial(_round, plan), "batch": partial(plan.alone, LARGE, x)}, plan.rounds)
+    batch = [run["p50"] for run in found["batch"]]
+    tails = {name: [run[name]["seconds"]["200"]["p99"] for run in found["served"]] for name in ("idle", "streaming")}
+    units = [tail / one for tail, one in zip(tails["streaming"], batch, strict=True)]
+    added = [(a - b) / one for a, b, one in zip(tails["streaming"], tails["idle"], batch, strict=True)]
+    rates = [BULK_ROWS * run["bulk"]["requests_per_second"] for run in found["served"]]
+    label = f"one row of JSON beside {BULK_CONNECTIONS} x {BULK_ROWS} rows of npy"
+    figures = [
+        Figure.of(f"{label}: p99 / one batch of {BATCH}", units, "batches", target=BATCHES),
+        Figure.of(f"{label}: (p99 - p99 idle) / one batch", added, "batches"),
+        Figure.of(f"one batch of {BATCH}, graph alone", [1e3 * one for one in batch], "ms"),
+        *(Figure.of(f"one row of JSON, p99 {name}", [1e3 * one for one in tail], "ms") for name, tail in tails.items()),
+        Figure.of("the stream meanwhile", rates, "rows/s"),
+    ]
+    return Measured(figures, {"rounds": found["served"]})
+
+
+def _round(plan: Plan) -> dict[str, Any]:
+    server, rows = ours(plan, LARGE), models.rows(LARGE)
+    seconds = 4 * plan.seconds  # a p99 of so few rows a second needs some
+    with started(server) as running, ThreadPoolExecutor(1) as beside:
+        check(running, server.ask(rows[:1]), plan.elbo(LARGE, rows[:1]))
+        idle = _paced(running, seconds)
+        bulk = beside.submit(running.load, npy_request(rows[:BULK_ROWS]), BULK_CONNECTIONS, seconds + 2.0)
+        streaming = _paced(running, seconds)
+        return {"idle": idle, "streaming": streaming, "bulk": answered(bulk.result())}
+
+
+def _paced(running: Running, seconds: float) -> dict[str, Any]:
+    request = running.server.ask(models.rows(LARGE)[:1])
+    return answered(running.load(request, CONNECTIONS, PACE, seconds, "even", loop="open_loop"))

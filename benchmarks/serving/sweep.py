@@ -1,0 +1,82 @@
+"""Requests a second and latency against connections: a table and a picture. Knows points, not what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.report import WIDE
+
+
+@dataclass(frozen=True)
+class Point:
+    """Medians of one server under so many connections."""
+
+    server: str
+    connections: int
+    requests_per_second: float
+    p50: float  # ms
+    p99: float  # ms
+
+
+def publish(out: Path, title: str, points: Sequence[Point]) -> None:
+    """Draw at `out`, a png, and print the table."""
+    _draw(out, title, points)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(table(title, points))
+    console.print(f"Written: {out}", highlight=False, soft_wrap=True)
+
+
+def table(title: str, points: Sequence[Point]) -> Table:
+    """A line a server, a column for each number of connections."""
+    counts = sorted({point.connections for point in points})
+    shown = Table(title=f"{title}: requests/s; p50, p99 in ms", title_justify="left")
+    shown.add_column("server", no_wrap=True)
+    for count in counts:
+        shown.add_column(f"{count} connections" if count > 1 else "1 connection", justify="right")
+    for server, own in _by_server(points).items():
+        cells = {point.connections: _cell(point) for point in own}
+        shown.add_row(server, *(cells.get(count, "") for count in counts))
+    return shown
+
+
+def _cell(point: Point) -> str:
+    return f"{point.requests_per_second:,.0f}; {point.p50:.3g}, {point.p99:.3g}"
+
+
+def _by_server(points: Sequence[Point]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda point: point.connections):
+        found.setdefault(point.server, []).append(point)
+    return found
+
+
+def _draw(path: Path, title: str, points: Sequence[Point]) -> None:
+    """Two panels over one axis of connections, all axes by powers, a line a server, named at its end."""
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import NullLocator, ScalarFormatter
+
+    canvas = Canvas(figsize=(11, 4.6), layout="constrained")
+    canvas.suptitle(title, fontsize=11)
+    panels = canvas.subplots(1, 2)
+    counts = sorted({point.connections for point in points})
+    for panel, what, unit in zip(panels, ("requests_per_second", "p99"), ("requests/s", "p99, ms"), strict=True):
+        for server, own in _by_server(points).items():
+            xs, ys = [point.connections for point in own], [getattr(point, what) for point in own]
+            panel.plot(xs, ys, marker="o", markersize=4, linewidth=1.5, label=server)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xticks(counts, [str(count) for count in counts])
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.yaxis.set_major_formatter(ScalarFormatter())
+        panel.set_xlabel("connections")
+        panel.set_ylabel(unit)
+        panel.grid(alpha=0.3, which="both")
+    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    canvas.savefig(path, dpi=120)
