@@ -60,7 +60,7 @@ def _echoed(plan: Plan, request: Request) -> dict[str, Any]:
     with started(echo()) as running:
         if running.ask(request) != request.body:
             raise SystemExit("the echo gives something else than it got")
-        return answered(running.load(request, 1, plan.seconds))
+        return answered(running, running.load(request, 1, plan.seconds))
 
 
 def _loaded(plan: Plan, server: Server, connections: int, x: Rows) -> Answer:
@@ -70,7 +70,7 @@ def _loaded(plan: Plan, server: Server, connections: int, x: Rows) -> Answer:
         with started(server) as running:
             request = server.ask(x)
             check(running, request, plan.elbo(LARGE, x))
-            return answered(running.load(request, connections, plan.seconds))
+            return answered(running, running.load(request, connections, plan.seconds))
 
     return measure
 

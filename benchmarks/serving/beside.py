@@ -64,7 +64,7 @@ def _loaded(plan: Plan, shape: Shape, server: Server, loads: list[Load], **optio
         for load in loads:
             x = models.rows(shape)[: load.rows]
             check(running, request := server.ask(x), plan.elbo(shape, x, **options))
-            found[load] = answered(running.load(request, load.connections, plan.seconds))
+            found[load] = answered(running, running.load(request, load.connections, plan.seconds))
     return found
 
 
@@ -74,7 +74,7 @@ def compared(shape: Shape, load: Load, found: dict[str, list[Found]]) -> list[Fi
     rates = {name: [one["requests_per_second"] for one in each] for name, each in runs.items()}
     tails = {name: [1e3 * one["p99"] for one in each] for name, each in runs.items()}
     others = [name for name in runs if name not in (OURS, DEFAULT_K)]
-    label = f"D = {shape.dims}, {load.rows} row{'s' if load.rows > 1 else ''}"
+    label = f"D = {shape.dims}, {load.rows} row{'s' if load.rows > 1 else ''}, {load.connections} connections"
     best = [min(each) for each in zip(*(tails[name] for name in others), strict=True)]
     return [
         *(_times(f"{label}: {OURS} / {name}", rates[OURS], rates[name], _target(shape, load, name)) for name in others),

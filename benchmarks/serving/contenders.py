@@ -119,8 +119,8 @@ def check(running: Running, request: Request, want: Rows) -> None:
         raise SystemExit(f"{running.server.name} gives {got[:3]}, where the graph gives {want[:3]}")
 
 
-def answered(found: dict[str, Any]) -> dict[str, Any]:
+def answered(running: Running, found: dict[str, Any]) -> dict[str, Any]:
     """What a load came to, where every request of it was answered."""
     if set(found["statuses"]) != {"200"}:
-        raise SystemExit(f"not every request was answered: {found['statuses']}")
+        raise SystemExit(f"{running.server.name} did not answer every request, by status: {found['statuses']}")
     return found

@@ -23,7 +23,6 @@ from benchmarks.serving.load import LOST, WARM_UP, answer, named, quantiles
 from benchmarks.serving.replies import Replies
 
 PATIENCE = 30.0  # seconds for what is under way when the last request was due
-NEAR = 0.004  # seconds before a moment from which on the loop is only turned: a timer would be late
 
 
 def poisson(rate: float, seconds: float, seed: int = 0) -> list[float]:
@@ -65,7 +64,7 @@ class Connection(asyncio.Protocol):
         due, self._due = self._due, None
         self._pool.answered(due, reply.status)
         if reply.is_last:
-            self._transport.close()
+            self._transport.abort()  # what of the request is not sent yet need not be
         else:
             self._pool.free(self)
 
@@ -138,10 +137,10 @@ async def open_loop(port: int, request: bytes, connections: int, moments: Sequen
 
 
 async def _until(moment: float) -> None:
-    """Turn the loop at least once."""
+    """Turn the loop at least once. Its timers are good to a millisecond, which is part of the latencies."""
     await asyncio.sleep(0)
     while (left := moment - perf_counter()) > 0:
-        await asyncio.sleep(left - NEAR / 2 if left > NEAR else 0)
+        await asyncio.sleep(left)
 
 
 def _told(pool: Pool, begin: float, end: float) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _round(plan: Plan) -> dict[str, Any]:
 
 
 def _peak(plan: Plan, running: Running, request: Request) -> float:
-    return float(answered(running.load(request, PEAK_CONNECTIONS, plan.seconds))["requests_per_second"])
+    return float(answered(running, running.load(request, PEAK_CONNECTIONS, plan.seconds))["requests_per_second"])
 
 
 def _offered(plan: Plan, running: Running, request: Request, rate: float) -> dict[str, Any]:

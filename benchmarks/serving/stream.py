@@ -47,9 +47,9 @@ def _round(plan: Plan) -> dict[str, Any]:
         idle = _paced(running, seconds)
         bulk = beside.submit(running.load, npy_request(rows[:BULK_ROWS]), BULK_CONNECTIONS, seconds + 2.0)
         streaming = _paced(running, seconds)
-        return {"idle": idle, "streaming": streaming, "bulk": answered(bulk.result())}
+        return {"idle": idle, "streaming": streaming, "bulk": answered(running, bulk.result())}
 
 
 def _paced(running: Running, seconds: float) -> dict[str, Any]:
     request = running.server.ask(models.rows(LARGE)[:1])
-    return answered(running.load(request, CONNECTIONS, PACE, seconds, "even", loop="open_loop"))
+    return answered(running, running.load(request, CONNECTIONS, PACE, seconds, "even", loop="open_loop"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -51,32 +52,41 @@ def _cell(point: Point) -> str:
 
 
 def _by_server(points: Sequence[Point]) -> dict[str, list[Point]]:
-    found: dict[str, list[Point]] = {}
+    """In the order in which they first come, each by connections."""
+    found: dict[str, list[Point]] = {point.server: [] for point in points}
     for point in sorted(points, key=lambda point: point.connections):
-        found.setdefault(point.server, []).append(point)
+        found[point.server].append(point)
     return found
 
 
 def _draw(path: Path, title: str, points: Sequence[Point]) -> None:
-    """Two panels over one axis of connections, all axes by powers, a line a server, named at its end."""
+    """Two panels over one axis of connections, all axes by powers; a line a server, that of the first one thicker."""
     from matplotlib.figure import Figure as Canvas
-    from matplotlib.ticker import NullLocator, ScalarFormatter
 
     canvas = Canvas(figsize=(11, 4.6), layout="constrained")
     canvas.suptitle(title, fontsize=11)
     panels = canvas.subplots(1, 2)
-    counts = sorted({point.connections for point in points})
+    lines = _by_server(points)
     for panel, what, unit in zip(panels, ("requests_per_second", "p99"), ("requests/s", "p99, ms"), strict=True):
-        for server, own in _by_server(points).items():
+        for i, (server, own) in enumerate(lines.items()):
             xs, ys = [point.connections for point in own], [getattr(point, what) for point in own]
-            panel.plot(xs, ys, marker="o", markersize=4, linewidth=1.5, label=server)
-        panel.set_xscale("log")
-        panel.set_yscale("log")
-        panel.set_xticks(counts, [str(count) for count in counts])
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.yaxis.set_major_formatter(ScalarFormatter())
+            panel.plot(xs, ys, marker="osD^vP*X"[i % 8], markersize=5, linewidth=1.2 if i else 2.6, label=server)
+        _by_powers(panel, sorted({point.connections for point in points}))
         panel.set_xlabel("connections")
         panel.set_ylabel(unit)
-        panel.grid(alpha=0.3, which="both")
-    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    panels[-1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1.02, 0.5))
     canvas.savefig(path, dpi=120)
+
+
+def _by_powers(panel: Any, counts: Sequence[int]) -> None:
+    """Both axes, with plain numbers at the counts, and at 1, 2 and 5 of each power of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xticks(counts, [str(count) for count in counts])
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    panel.yaxis.set_minor_formatter(NullFormatter())
+    panel.grid(alpha=0.3)
