@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -44,16 +43,15 @@ class Elbo:
 
 def main(path: str, eps: str, port: int) -> None:
     """Until a signal ends it, and then without leaving Ray's own processes behind."""
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # its sockets' paths must be short
-        ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, _temp_dir=folder)
-        serve.start(http_options={"host": "127.0.0.1", "port": port})
-        serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # the decorator's
-        over = threading.Event()
-        for one in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(one, lambda *_: over.set())
-        over.wait()
-        serve.shutdown()
-        ray.shutdown()
+    ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, _temp_dir=str(Path(eps).parent / "ray"))
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # the decorator's
+    over = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: over.set())
+    over.wait()
+    serve.shutdown()
+    ray.shutdown()
 
 
 if __name__ == "__main__":
