@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import uvloop
 
+from benchmarks.serving.arms.graph import agrees
 from benchmarks.serving.load import answer
 from benchmarks.serving.replies import END, Replies, Reply
 
@@ -26,7 +26,6 @@ SHARE = 0.1  # of the requests that are hung up on
 MOMENTS = ("cut in the body", "cut before the reply", "cut in the reply")
 SOON = 0.02  # seconds within which a caller hangs up that has sent its request whole
 PATIENCE = 10.0  # seconds after which a request that has no reply hangs
-RELATIVE, ABSOLUTE = 1e-4, 1e-2  # of the ELBO, which batches of other sizes sum in another order
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,7 @@ class Case:
     def judge(self, reply: Reply) -> str:
         if reply.status != 200:
             return f"status {reply.status}"
-        got = json.loads(reply.body)["elbo"]
-        right = len(got) == len(self.elbo) and np.allclose(got, self.elbo, RELATIVE, ABSOLUTE)
-        return "right" if right else "wrong"
+        return "right" if agrees(json.loads(reply.body)["elbo"], self.elbo) else "wrong"
 
 
 class Caller:
