@@ -67,6 +67,7 @@ def make_api(settings: Settings, log: Log) -> Api:
         settings.models,
         device=settings.device,
         threads=settings.threads,
+        precision=settings.precision,
         default=settings.default_model,
         max_old_versions=settings.max_old_versions,
         log=log,

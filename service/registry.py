@@ -14,7 +14,7 @@ from typing import Literal
 
 from service.errors import NotReady, Unservable
 from service.logs import Log
-from vaekit.bundle.manifest import Manifest
+from vaekit.bundle.manifest import Manifest, Precision
 from vaekit.bundle.store import models, read_manifest, versions
 from vaekit.client.wire import ModelList, ModelSummary
 from vaekit.errors import FormatError, UnknownModel, VaeError
@@ -58,7 +58,7 @@ class Lent:
         self._served.users -= 1
 
 
-def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda) -> Model:
+def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
     """Load one version, refusing a manifest that says it is another.
 
     Raises:
@@ -70,7 +70,7 @@ def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda) -> 
             f"{folder}: the manifest says {manifest.name}/{manifest.version}, the folder "
             f"{folder.parent.name}/{folder.name}"
         )
-    return Model.load(folder, device=device, threads=threads, cuda=cuda)
+    return Model.load(folder, device=device, threads=threads, cuda=cuda, precision=precision)
 
 
 class Registry:
@@ -87,6 +87,7 @@ class Registry:
         *,
         device: str,
         threads: int | None,
+        precision: Precision,
         default: str | None,
         max_old_versions: int,
         log: Log,
@@ -96,7 +97,7 @@ class Registry:
         retry_seconds: float = 30.0,
     ) -> None:
         self.root, self._retry = root, retry_seconds
-        self._device, self._threads, self._cuda, self._log = device, threads, cuda, log
+        self._open_with, self._log = (device, threads, cuda, precision), log
         self._on_device, self._most_rows = on_device, most_rows  # rows of one batch, which every model is warmed for
         self._configured_default = default
         self._max_old = max_old_versions
@@ -281,7 +282,7 @@ class Registry:
     async def _opened(self, folder: Path) -> Model:
         """A model that has been through all it will meet first, on the device."""
         loop = asyncio.get_running_loop()
-        model = await loop.run_in_executor(self._loader, open_version, folder, self._device, self._threads, self._cuda)
+        model = await loop.run_in_executor(self._loader, open_version, folder, *self._open_with)
         try:
             for call in model.warming(self._most_rows):
                 await self._on_device(call)

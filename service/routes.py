@@ -100,6 +100,7 @@ def describe(model: Model) -> dict[str, object]:
     in_use = ModelInUse(
         device=model.device,
         providers=list(model.providers),
+        precision=model.precision,
         graphs=graphs,
         device_memory_bytes=model.device_memory,
     )

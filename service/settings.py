@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from vaekit.bundle.manifest import Precision
 from vaekit.errors import ConfigError
 from vaekit.runtime.device import Cuda
 
@@ -31,6 +32,11 @@ class Settings(BaseSettings):
     )
     cuda_graphs: bool = Field(
         False, description="record the calls of each graph as CUDA graphs while a model loads; an error without CUDA"
+    )
+    precision: Precision = Field(
+        "float32",
+        description="of the networks, float32 or float16; float16 is for cards, and takes models trained with "
+        "export.half = true",
     )
     default_model: str | None = Field(
         None, description="the model of /encode, /decode, /sample, /elbo; none: the only one there is"

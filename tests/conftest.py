@@ -62,6 +62,14 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 
 @pytest.fixture(scope="session")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Three real columns, with float16 graphs beside the others; trained here."""
+    from tests.kinds import train_half
+
+    return train_half(tmp_path_factory.mktemp("half"))
+
+
+@pytest.fixture(scope="session")
 def benign_rows() -> NDArray[np.float64]:
     """357 benign rows, (N, 30), raw units."""
     from sklearn.datasets import load_breast_cancer

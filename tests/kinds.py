@@ -28,6 +28,7 @@ MIXED = {
     "likelihood": {"name": "mixed"},
 }
 SEVERAL = {"name": "several", "data": {"source": "memory"}, "network": {"members": 2}}
+HALF = {"name": "half", "data": {"source": "memory"}, "export": {"half": True}}
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ def train_several(root: Path) -> Published:
     """Two members on three real columns."""
     x = np.random.default_rng(1).standard_normal((120, 3)) * [1.0, 1e-3, 1e5]
     config = make_config(SEVERAL, [*TINY, "network.hidden=[4]"])
+    return _publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
+
+
+def train_half(root: Path) -> Published:
+    """Three real columns, with float16 graphs beside the others."""
+    x = np.random.default_rng(2).standard_normal((300, 3)) * [1.0, 1e-3, 1e5]
+    config = make_config(HALF, [*TINY, "network.hidden=[8]"])
     return _publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
 
 

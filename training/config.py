@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from training.data import kinds
 from training.data.sources import beside, holds_columns
-from training.sections import Data, Draws, Likelihood, Network, Objective, Prior, Section, Training
+from training.sections import Data, Draws, Export, Likelihood, Network, Objective, Prior, Section, Training
 from vaekit.bundle.manifest import Name
 from vaekit.errors import ConfigError
 
@@ -33,6 +33,7 @@ class Config(Section):
     objective: Objective = Objective()
     training: Training = Training()
     draws: Draws = Draws()
+    export: Export = Export()
 
     @model_validator(mode="after")
     def _possible(self) -> Config:

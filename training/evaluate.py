@@ -107,6 +107,12 @@ def _units(vae: VAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     return units
 
 
+def held_out(model: Model, x: NDArray[Any]) -> Calibration:
+    """The calibration that rows used for nothing else give, on the default draws."""
+    scored = model.elbo(x)
+    return Calibration.of(scored.score, scored.observed_count)
+
+
 def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:
     """The bound with draws of their own for each row: what means over rows are taken of."""
     k = model.manifest.draws.default

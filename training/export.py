@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from training.features import observed_rows
+from training.networks.half import LARGEST, Half
 from training.vae import VAE
 from vaekit.bundle.manifest import Operation
 from vaekit.bundle.manifest import Tensor as TensorSpec
+from vaekit.errors import NotFinite
 
 OPSET = 18
 _DTYPES: dict[int, str] = {
@@ -100,6 +102,22 @@ def frozen(vae: VAE) -> VAE:
     model = copy.deepcopy(vae).eval()
     model.likelihood.freeze()
     return model
+
+
+def halved(vae: VAE) -> VAE:
+    """The same model with networks that compute in float16; features, likelihood and bound stay as they are.
+
+    Raises:
+        NotFinite: a weight is too large for float16; the message names the layer and the weight.
+    """
+    twin = copy.deepcopy(vae).eval()
+    for name, network in (("encoder", twin.encoder), ("decoder", twin.decoder)):
+        for parameter, values in network.named_parameters():
+            largest = float(values.detach().abs().max())
+            if not largest <= LARGEST:
+                raise NotFinite(f"{name}: {parameter} has a weight of {largest:.6g}, and float16 takes {LARGEST:g}")
+    twin.encoder, twin.decoder = Half(twin.encoder), Half(twin.decoder)
+    return twin
 
 
 def graph_inputs(vae: VAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:

@@ -6,7 +6,7 @@ import io
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training import build, evaluate, report, specs
+from training import build, evaluate, half, report, specs
 from training.config import Config
 from training.data.load import Rows
 from training.data.split import ASSUMPTIONS, Parts
@@ -30,6 +30,7 @@ from vaekit.bundle.manifest import (
     Graph,
     Metric,
     Operation,
+    Precision,
     Provenance,
     Tolerance,
 )
@@ -57,13 +58,19 @@ class Trained:
     folder: Path | None = None  # where the run is kept
 
 
-def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = lambda _: None) -> Manifest:
+def publish_run(
+    run: Trained,
+    models: Path | str,
+    say: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Manifest:
     """Export, verify by loading as a reader does, calibrate, measure, and publish a new version.
 
     Args:
         run: what was trained.
         models: the models folder.
         say: told what is being done.
+        warn: told why there are no float16 graphs, where the run was to have them.
 
     Returns:
         The manifest as published.
@@ -79,9 +86,19 @@ def publish_run(run: Trained, models: Path | str, say: Callable[[str], None] = l
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            scored = model.elbo(run.rows.x[run.parts.calibration])
-            held_out = Calibration.of(scored.score, scored.observed_count)
-            manifest = _measured(run, model, manifest, held_out, files)
+            held_out = evaluate.held_out(model, run.rows.x[run.parts.calibration])
+            ways: dict[tuple[int, Precision], Calibration] = {(manifest.draws.default, "float32"): held_out}
+            manifest = _measured(run, model, manifest, held_out)
+            if run.config.export.half:
+                added = half.add(run.vae, run.rows.x, run.parts, model, manifest, files, held_out)
+                if isinstance(added, str):
+                    warn(added)
+                    run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
+                else:
+                    manifest, files = added.manifest, added.files
+                    ways[manifest.draws.default, "float16"] = added.held_out
+                    say(half.sentence(manifest.metrics))
+            manifest = _calibrated(run, manifest, ways, files)
             say("drawing the report")
             pages = report.render(run, model, manifest, held_out)
     return publish(models, manifest, files, pages)
@@ -135,13 +152,18 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
     return manifest, files
 
 
-def _measured(
-    run: Trained, model: Model, manifest: Manifest, held_out: Calibration, files: dict[str, bytes]
+def _calibrated(
+    run: Trained, manifest: Manifest, ways: dict[tuple[int, Precision], Calibration], files: dict[str, bytes]
 ) -> Manifest:
-    """The manifest with calibration and figures; adds the calibration's file."""
+    """The manifest with its calibration; adds the calibration's file."""
     assumption = ASSUMPTIONS[run.config.data.split.partition(":")[0]]
-    calibration, content = calibration_file({manifest.draws.default: held_out}, assumption)
+    calibration, content = calibration_file(ways, assumption)
     files[calibration.file] = content
+    return manifest.model_copy(update={"calibration": calibration})
+
+
+def _measured(run: Trained, model: Model, manifest: Manifest, held_out: Calibration) -> Manifest:
+    """The manifest with its figures."""
     off = evaluate.parity(model, run.vae, run.rows.x[run.parts.validation])
     figures = {
         **evaluate.metrics(model, run.rows.x, run.parts, held_out, run.config.training.seed),
@@ -150,7 +172,7 @@ def _measured(
         "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
         "validation_elbo": Metric(value=run.history.best.elbo, unit="nats"),
     }
-    return manifest.model_copy(update={"calibration": calibration, "metrics": figures})
+    return manifest.model_copy(update={"metrics": figures})
 
 
 def _unit_of(config: Config) -> str:

@@ -91,7 +91,7 @@ def train(
 
 
 def _publish(trained: Trained, models: Path, listener: Listener) -> str:
-    manifest = publish_run(trained, models, listener.say)
+    manifest = publish_run(trained, models, listener.say, listener.warn)
     if trained.folder is not None:
         finish(trained.folder, models / manifest.name / str(manifest.version))
     return manifest.model_dump_json()

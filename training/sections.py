@@ -243,6 +243,16 @@ class Training(Section):
         return self
 
 
+class Export(Section):
+    """[export]: which graphs are written."""
+
+    half: bool = Field(
+        False,
+        description="also the encoder's and the scores' graphs with networks that compute in float16, for cards; how "
+        "far their ELBO is off is measured and reported",
+    )
+
+
 class Draws(Section):
     """[draws]: Monte-Carlo draws of the exported score."""
 

@@ -33,6 +33,8 @@ class Bound(NamedTuple):
 class VAE(nn.Module):
     """p(x, z) = p(x|z) p(z) with q(z|x) = N(mu(x), diag sigma(x)^2); with members, the mean of M such densities."""
 
+    _one: Tensor
+
     def __init__(
         self,
         features: AnyFeatures,
@@ -52,12 +54,13 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = Normal() if prior is None else prior
         self.latent_dim, self.members = latent_dim, members
+        self.register_buffer("_one", torch.ones(()), persistent=False)
         self._has_masses = not bool(features.density.all())
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the networks compute in."""
-        return next(self.encoder.parameters()).dtype
+        """What everything computes in but standardisation, sums, and networks that compute in less by themselves."""
+        return self._one.dtype
 
     def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mu, sigma (..., N, Z) each, for rows t (N, D) as the networks see them."""

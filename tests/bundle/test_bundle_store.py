@@ -23,7 +23,7 @@ def test_what_was_published_is_found_and_read_back(tiny, published, tmp_path):
         np.testing.assert_array_equal(bundle.noise(), np.arange(8.0).reshape(4, 2))
         assert list(bundle.golden()) == ["x"]
         assert [c.n for c in bundle.calibrations().values()] == [3]
-        assert bundle.graph("encode").read_bytes() == tiny.files["encoder.onnx"]
+        assert bundle.graphs()["encode"].read_bytes() == tiny.files["encoder.onnx"]
     assert (published / "report" / "card.md").read_bytes() == b"# tiny"
 
 
@@ -104,7 +104,7 @@ def test_the_copy_is_private_and_goes_with_the_bundle(published):
 def test_what_changes_after_opening_changes_nothing(tiny, published):
     with open_bundle(published) as bundle:
         (published / "encoder.onnx").write_bytes(b"tampered later")
-        assert bundle.graph("encode").read_bytes() == tiny.files["encoder.onnx"]
+        assert bundle.graphs()["encode"].read_bytes() == tiny.files["encoder.onnx"]
 
 
 SIGNED = ("encoder.onnx", "decoder.onnx", "noise.npy", "golden.npz", "calibration.npz")
@@ -140,9 +140,9 @@ def test_a_graph_behind_a_link_is_taken_for_what_it_holds(tiny, published, tmp_p
     shutil.move(published / "encoder.onnx", elsewhere)
     (published / "encoder.onnx").symlink_to(elsewhere)
     with open_bundle(published) as bundle:
-        assert not bundle.graph("encode").is_symlink()
+        assert not bundle.graphs()["encode"].is_symlink()
         elsewhere.write_bytes(b"something else")
-        assert bundle.graph("encode").read_bytes() == tiny.files["encoder.onnx"]
+        assert bundle.graphs()["encode"].read_bytes() == tiny.files["encoder.onnx"]
     with pytest.raises(IntegrityError, match=r"encoder.onnx: sha256"):
         open_bundle(published)
 
@@ -191,7 +191,7 @@ def test_a_refused_bundle_leaves_no_copy_behind(published, tmp_path, monkeypatch
 
 def test_the_observed_counts_of_held_out_rows_travel_with_their_scores(tiny, tmp_path):
     held_out = Calibration.of([3.0, 1.0, 2.0], [2, 1, 2])
-    signed, content = calibration_file({2: held_out}, "none")
+    signed, content = calibration_file({(2, "float32"): held_out}, "none")
     manifest = tiny.manifest.model_copy(update={"calibration": signed})
     publish(tmp_path, manifest, {**tiny.files, signed.file: content})
     with open_bundle(tmp_path / "tiny" / "1") as bundle:

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.errors import InputError, NotResolvable
 
 
-def array_name(num_samples: int) -> str:
+def array_name(num_samples: int, precision: str = "float32") -> str:
     """Name in calibration.npz of the scores on K default draws."""
-    return f"elbo_k{num_samples}_default"
+    return f"elbo_k{num_samples}_default" + ("" if precision == "float32" else f"_{precision}")
 
 
 def check_alpha(alpha: float) -> None:

@@ -24,6 +24,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="A file beside the manifest.")]
 Operation = Literal["encode", "prior", "decode", "observe", "elbo", "surprise"]
+Precision = Literal["float32", "float16"]  # of the networks
 Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
 LikelihoodName = Literal[
     "gaussian",
@@ -211,10 +212,11 @@ class Draws(File):
 
 
 class CalibrationEntry(_Part):
-    """Held-out scores of one way of scoring: only the same graph, K and draws compare with them."""
+    """Held-out scores of one way of scoring: only the same graph, precision, K and draws compare with them."""
 
     array: str = Field(description="name inside the npz file")
     graph: Literal["elbo"] = "elbo"
+    precision: Precision = "float32"
     num_samples: Annotated[int, Field(ge=2)]
     draws: Literal["default"] = "default"
     n: PositiveInt
@@ -242,6 +244,15 @@ class Golden(File):
 
     num_samples: Annotated[int, Field(ge=2)]
     tolerance: dict[str, Tolerance] = Field(description="by ONNX Runtime execution provider")
+
+
+class Half(_Part):
+    """Twins of graphs that compute their networks in float16, and all else as the graphs themselves do."""
+
+    operations: Annotated[dict[Operation, File], Field(min_length=1)] = Field(
+        description="those that have a twin; its signature is the graph's own"
+    )
+    golden: Golden
 
 
 class Metric(_Part):
@@ -280,6 +291,7 @@ class Manifest(_Part):
     members: PositiveInt = Field(1, description="M: VAEs that the density is an equally weighted mixture of")
     width: PositiveInt = Field(1, description="values a row in the widest layer: what bounds the memory of a call")
     operations: Annotated[dict[Operation, Graph], Field(min_length=1)]
+    half: Half | None = Field(None, description="float16 graphs, where the run was told to make them")
     draws: Draws
     calibration: CalibrationFile | None = None
     golden: Golden
@@ -290,6 +302,7 @@ class Manifest(_Part):
     def files(self) -> tuple[File, ...]:
         """Every file that a reader copies and verifies."""
         parts: list[File] = [*self.operations.values(), self.draws, self.golden]
+        parts += [*self.half.operations.values(), self.half.golden] if self.half else []
         return (*parts, self.calibration) if self.calibration else tuple(parts)
 
     @cached_property
@@ -298,6 +311,17 @@ class Manifest(_Part):
         columns = self.input.columns if isinstance(self.input, VectorSpec) else ()
         levels = sum(len(column.levels or ()) for column in columns)
         return max(self.input.dim, levels, self.members * self.latent_dim)
+
+    @property
+    def graph_files(self) -> tuple[str, ...]:
+        """Every signed file that is a graph."""
+        twins = self.half.operations if self.half else {}
+        return tuple(part.file for part in (*self.operations.values(), *twins.values()))
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What the networks may compute in."""
+        return ("float32", "float16") if self.half else ("float32",)
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"

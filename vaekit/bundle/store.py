@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,15 @@ from vaekit.bundle.manifest import (
     MANIFEST_FILE,
     CalibrationEntry,
     CalibrationFile,
+    File,
+    Half,
     Manifest,
     Name,
     Operation,
+    Precision,
 )
 from vaekit.bundle.onnxfile import check_graph
-from vaekit.errors import FormatError, InputError, IntegrityError, UnknownModel
+from vaekit.errors import BundleError, FormatError, InputError, IntegrityError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _NAME = TypeAdapter(Name)
@@ -51,17 +54,25 @@ def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def calibration_file(by_draws: Mapping[int, Calibration], assumption: str) -> tuple[CalibrationFile, bytes]:
-    """The calibration of each K on default draws as the manifest signs it, and the content of its file.
+def calibration_file(
+    held_out: Mapping[tuple[int, Precision], Calibration], assumption: str
+) -> tuple[CalibrationFile, bytes]:
+    """Calibrations on default draws as the manifest signs them, and the content of their file.
 
     Args:
-        by_draws: held-out scores by K.
+        held_out: scores by K and precision.
         assumption: what must hold between calibration rows and scored rows.
     """
-    content = npz({array_name(k): calibration.scores for k, calibration in by_draws.items()})
+    content = npz({array_name(*way): calibration.scores for way, calibration in held_out.items()})
     entries = (
-        CalibrationEntry(array=array_name(k), num_samples=k, n=found.n, observed_counts=found.observed_counts)
-        for k, found in by_draws.items()
+        CalibrationEntry(
+            array=array_name(k, precision),
+            precision=precision,
+            num_samples=k,
+            n=found.n,
+            observed_counts=found.observed_counts,
+        )
+        for (k, precision), found in held_out.items()
     )
     signed = CalibrationFile(
         file=CALIBRATION_FILE, sha256=digest(content), entries=tuple(entries), assumption=assumption
@@ -223,8 +234,31 @@ class Bundle:
         """A verified file by its name in the manifest."""
         return self.copy / file
 
-    def graph(self, operation: Operation) -> Path:
-        return self.path(self.manifest.operations[operation].file)
+    def half(self, precision: Precision) -> Half | None:
+        """The float16 graphs where they are asked for.
+
+        Raises:
+            InputError: another precision than float32 and float16.
+            BundleError: float16, of a bundle without such graphs.
+        """
+        if precision not in get_args(Precision):
+            raise InputError(f"precision: {precision!r} is not one of {', '.join(get_args(Precision))}")
+        if precision == "float16" and self.manifest.half is None:
+            raise BundleError(
+                f"{self.source}: no float16 graphs; a run writes them with export.half = true (vae train --set "
+                "export.half=true)"
+            )
+        return self.manifest.half if precision == "float16" else None
+
+    def graphs(self, precision: Precision = "float32") -> dict[Operation, Path]:
+        """The graph of each operation; where float16 is asked for its twin, if it has one.
+
+        Raises:
+            InputError, BundleError: see half.
+        """
+        half = self.half(precision)
+        twins = half.operations if half else {}
+        return {op: self.path(twins.get(op, graph).file) for op, graph in self.manifest.operations.items()}
 
     def noise(self) -> NDArray[np.float64]:
         """Base draws, (K_max, Z).
@@ -238,13 +272,13 @@ class Bundle:
             raise FormatError(f"{self.manifest.draws.file}: shape {base.shape}, expected {expected}")
         return np.asarray(base, dtype=np.float64)
 
-    def golden(self) -> dict[str, NDArray[np.generic]]:
-        """Golden inputs and outputs by name.
+    def golden(self, signed: File | None = None) -> dict[str, NDArray[np.generic]]:
+        """Golden inputs and outputs by name, of the float32 graphs or of another golden file of the manifest.
 
         Raises:
             FormatError: not arrays of numbers.
         """
-        return read_archive(self.path(self.manifest.golden.file))
+        return read_archive(self.path((signed or self.manifest.golden).file))
 
     def calibrations(self) -> dict[CalibrationEntry, Calibration]:
         """Calibration of each way of scoring that has one.
@@ -287,8 +321,8 @@ def open_bundle(folder: Path | str) -> Bundle:
     try:
         for part in manifest.files:
             _copy_verified(source / part.file, bundle.path(part.file), part.sha256)
-        for operation in manifest.operations:
-            check_graph(bundle.graph(operation))
+        for file in manifest.graph_files:
+            check_graph(bundle.path(file))
     except BaseException:
         bundle.close()
         raise

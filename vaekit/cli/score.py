@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -25,6 +25,9 @@ def score(
     alpha: Annotated[float, typer.Option(help="false-alarm rate of is_anomaly")] = 0.05,
     num_samples: Annotated[int | None, typer.Option(help="Monte-Carlo draws K; default: the model's")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>")] = "auto",
+    precision: Annotated[
+        Literal["float32", "float16"], typer.Option(help="float32, or float16 for a model that has it")
+    ] = "float32",
     batch_rows: Annotated[int | None, typer.Option(min=1, help="rows read and scored at once")] = None,
 ) -> None:
     """Score every row of a file: ELBO and its terms in nats, p-value and verdict, appended to its columns."""
@@ -32,7 +35,7 @@ def score(
     from vaekit.scoring import score_file
 
     signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C does, so that nothing half-written stays
-    with _scorer(model, models, url, key, num_samples, alpha, device) as scorer, bar("scoring") as progress:
+    with _scorer(model, models, url, key, num_samples, alpha, device, precision) as scorer, bar("scoring") as progress:
         summary = score_file(scorer, source, output, batch_rows=batch_rows, progress=progress)
     _report(summary)
 
@@ -43,14 +46,21 @@ def _stop(number: int, _: object) -> NoReturn:
 
 @contextmanager
 def _scorer(
-    model: str, models: Path, url: str | None, key: str | None, num_samples: int | None, alpha: float, device: str
+    model: str,
+    models: Path,
+    url: str | None,
+    key: str | None,
+    num_samples: int | None,
+    alpha: float,
+    device: str,
+    precision: Literal["float32", "float16"],
 ) -> Iterator[Scorer]:
     from vaekit.scoring import LocalScorer, RemoteScorer, locate, split_reference
 
     if url is None:
         from vaekit.runtime import Model
 
-        with Model.load(locate(model, models), device=device) as loaded:
+        with Model.load(locate(model, models), device=device, precision=precision) as loaded:
             yield LocalScorer(loaded, num_samples=num_samples, alpha=alpha)
         return
     from vaekit.client import Client

@@ -14,6 +14,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one. [VAE_PORT; 8000]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:<index>. [VAE_DEVICE; auto]")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of one call. [VAE_THREADS; one per core]")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, or float16 for models that have it. [VAE_PRECISION; float32]")
+    ] = None,
     default_model: Annotated[
         str | None, typer.Option(help="Model of /encode, /decode, /sample, /elbo. [VAE_DEFAULT_MODEL; the only one]")
     ] = None,
@@ -35,6 +38,7 @@ def serve(
         port=port,
         device=device,
         threads=threads,
+        precision=precision,
         default_model=default_model,
         alpha=alpha,
         log_format=log_format,

@@ -227,6 +227,7 @@ class ModelInUse(BaseModel):
 
     device: Literal["cpu", "cuda"]
     providers: list[str] = Field(description="execution providers, by preference")
+    precision: Literal["float32", "float16"] = Field(description="of the networks")
     graphs: dict[str, GraphInUse] = Field(description="by operation of the manifest")
     device_memory_bytes: int | None = Field(
         description="GPU memory in use, by all processes together; null on a CPU, and where CUDA does not say"

@@ -6,32 +6,41 @@ and where an output is not in nats or latent units, the size of one unit of it, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import Bundle
-from vaekit.bundle.manifest import Operation, Tolerance
+from vaekit.bundle.manifest import Golden, Operation, Precision, Tolerance
 from vaekit.errors import FormatError, GoldenMismatch
 
 _ONE = np.ones(())
 Run = Callable[[Operation, Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
 
 
-def replay(run: Run, bundle: Bundle, providers: tuple[str, ...]) -> None:
-    """Run every operation on its golden inputs.
+def replay(run: Run, bundle: Bundle, providers: tuple[str, ...], precision: Precision = "float32") -> None:
+    """Run every operation on its golden inputs; those with a twin of this precision on the twins' own.
 
     Raises:
         GoldenMismatch: an output differs by more than the tolerance of the provider in use.
         FormatError: an operation has no golden rows, or the provider no tolerance.
     """
-    golden = bundle.golden()
-    tolerance = bundle.manifest.golden.tolerance.get(providers[0])
+    half = bundle.half(precision)
+    twins = half.operations if half else {}
+    others = [operation for operation in bundle.manifest.operations if operation not in twins]
+    _replay(run, bundle, bundle.manifest.golden, others, providers[0])
+    if half:
+        _replay(run, bundle, half.golden, twins, providers[0])
+
+
+def _replay(run: Run, bundle: Bundle, signed: Golden, operations: Iterable[Operation], provider: str) -> None:
+    golden = bundle.golden(signed)
+    tolerance = signed.tolerance.get(provider)
     if tolerance is None:
-        raise FormatError(f"{bundle.source}: golden has no tolerance for {providers[0]}")
-    for operation in bundle.manifest.operations:
+        raise FormatError(f"{bundle.source}: golden has no tolerance for {provider}")
+    for operation in operations:
         feeds = _named(golden, f"{operation}.in.")
         wanted = _named(golden, f"{operation}.out.")
         units = _named(golden, f"{operation}.unit.")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
-from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, VectorSpec
+from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, Precision, VectorSpec
 from vaekit.errors import InputError, NotFinite
 from vaekit.runtime.buckets import buckets
 from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
@@ -38,29 +38,44 @@ class Model:
     """
 
     def __init__(
-        self, bundle: Bundle, *, device: str = "auto", threads: int | None = None, cuda: Cuda = DEFAULTS
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "float32",
+        cuda: Cuda = DEFAULTS,
     ) -> None:
         """Open the graphs of a verified bundle and replay its golden rows; the model owns the bundle from then on.
 
         Raises:
+            BundleError: float16, of a bundle without such graphs.
             DeviceError: the device was asked for by name and is not to be had.
             GoldenMismatch: the graphs do not give the golden outputs on this machine.
         """
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
         self.spec: VectorSpec | ImageSpec = bundle.manifest.input
+        self.precision: Precision = precision
+        files = bundle.graphs(precision)
         self.graphs = {
-            operation: open_graph(bundle.graph(operation), graph, device, threads, cuda)
+            operation: open_graph(files[operation], graph, device, threads, cuda)
             for operation, graph in self.manifest.operations.items()
         }
         self._index = parse_device(device)[1]
         self._noise = bundle.noise()  # (K_max, Z)
         self._calibrations = bundle.calibrations()
-        replay(self.run, bundle, self.providers)
+        replay(self.run, bundle, self.providers, precision)
 
     @classmethod
     def load(
-        cls, path: Path | str, *, device: str = "auto", threads: int | None = None, cuda: Cuda = DEFAULTS
+        cls,
+        path: Path | str,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "float32",
+        cuda: Cuda = DEFAULTS,
     ) -> Model:
         """Open, verify and replay a version's folder, or the latest version in a model's folder.
 
@@ -69,6 +84,7 @@ class Model:
             device: "auto", "cpu", "cuda" or "cuda:<index>".
             threads: that share one call of a graph on the CPU, the caller's among them; each graph has its others to
                 itself, asleep between calls. None: one per core this process may use, 8 at most.
+            precision: of the networks; "float16" is for cards, and takes a bundle that has such graphs.
             cuda: what holds on a CUDA device.
 
         Raises:
@@ -79,7 +95,7 @@ class Model:
             folder = folder / str(known[-1])
         bundle = open_bundle(folder)
         try:
-            return cls(bundle, device=device, threads=threads, cuda=cuda)
+            return cls(bundle, device=device, threads=threads, precision=precision, cuda=cuda)
         except BaseException:
             bundle.close()
             raise
@@ -283,11 +299,12 @@ class Model:
         if seed is not None:
             return "the request has draws of its own; p-values need the default ones"
         k = self.manifest.draws.default if num_samples is None else num_samples
-        for entry, calibration in self._calibrations.items():
-            if entry.num_samples == k:
-                return calibration
-        known = ", ".join(str(entry.num_samples) for entry in self._calibrations)
-        return f"num_samples {k} has no calibration; there is one for {known}"
+        own = {e.num_samples: c for e, c in self._calibrations.items() if e.precision == self.precision}
+        if k in own:
+            return own[k]
+        if not own:
+            return f"the {self.precision} graphs have no calibration"
+        return f"num_samples {k} has no calibration; there is one for {', '.join(map(str, own))}"
 
     def bits_per_dim(self, elbo: Elbo) -> NDArray[np.float64] | None:
         """-elbo / (D ln 2), (N,), where the likelihood is one over pixels, else None."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from vaekit.bundle import Calibration, Manifest, publish
-from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile
+from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile, Precision
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Elbo, Model
@@ -17,7 +18,7 @@ from vaekit.scoring.score import Progress, rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 
-OUTDATED = ("false_alarm_rate", "detection_rate")  # metrics that were measured with the old p-values
+OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # measured with the old p-values
 
 _EMPTY = np.empty(0)
 _NONE = Elbo(_EMPTY, _EMPTY, _EMPTY, _EMPTY)
@@ -32,6 +33,8 @@ def publish_calibration(
     progress: Progress | None = None,
 ) -> Manifest:
     """Score held-out rows and publish them as the calibration of a new version, beside the one that was loaded.
+
+    Where it has float16 graphs, these score the rows too: each precision has a calibration of its own.
 
     p-values compare a row with these: they hold for rows that are exchangeable with them, and only if the model was
     not trained on them.
@@ -51,9 +54,11 @@ def publish_calibration(
     """
     root = _root(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
-    scores = _scores(model, data, wanted, batch_rows, progress)
-    held_out = {k: Calibration.of(scores[k].score, scores[k].observed_count) for k in wanted}
-    n = held_out[wanted[0]].n
+    with ExitStack() as held:
+        models = {precision: _of(model, precision, held) for precision in model.manifest.precisions}
+        scores = _scores(models, data, wanted, batch_rows, progress)
+    held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
+    n = next(iter(held_out.values())).n
     calibration, content = calibration_file(
         held_out,
         assumption=f"scored rows are exchangeable with the {n} rows of {data.name}, which the model was not trained on",
@@ -69,21 +74,33 @@ def _root(model: Model) -> Path:
     return source.parent.parent
 
 
+def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
+    """The model at this precision; another than its own is opened from the same folder."""
+    if precision == model.precision:
+        return model
+    return held.enter_context(Model.load(model.bundle.source, device=model.device, precision=precision))
+
+
 def _scores(
-    model: Model, data: Path, wanted: Sequence[int], batch_rows: int | None, progress: Progress | None
-) -> dict[int, Elbo]:
+    models: Mapping[Precision, Model],
+    data: Path,
+    wanted: Sequence[int],
+    batch_rows: int | None,
+    progress: Progress | None,
+) -> dict[tuple[int, Precision], Elbo]:
+    model = next(iter(models.values()))
     for k in wanted:
         model.draws(k)  # refuses a K out of range before anything is read
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
     rows = rows_of(source, model.spec)
-    parts: dict[int, list[Elbo]] = {k: [] for k in wanted}
+    parts: dict[tuple[int, Precision], list[Elbo]] = {(k, precision): [] for precision in models for k in wanted}
     for piece in source.pieces():
         _, x = rows.take(piece)
-        for k in wanted:
-            parts[k].append(model.elbo(x, num_samples=k))
+        for (k, precision), scored in parts.items():
+            scored.append(models[precision].elbo(x, num_samples=k))
         if progress is not None:
             progress(source.done(), source.size, source.unit)
-    return {k: Elbo.concatenate(scores or [_NONE]) for k, scores in parts.items()}
+    return {way: Elbo.concatenate(scores or [_NONE]) for way, scores in parts.items()}
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, n: int) -> Manifest:
