@@ -54,7 +54,7 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = Normal() if prior is None else prior
         self.latent_dim, self.members = latent_dim, members
-        self.register_buffer("_one", torch.ones(()), persistent=False)
+        self.register_buffer("_one", torch.ones(()), persistent=False)  # goes where .double() takes the model
         self._has_masses = not bool(features.density.all())
 
     @property
