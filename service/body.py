@@ -13,7 +13,7 @@ from service.errors import Disconnected, Overloaded, TooLarge, Unparsable
 Body = bytes | bytearray
 Hold = Callable[[int], None]
 State = Mapping[str, Any]  # of a request, as ASGI has it
-INFLOW = "inflow"  # in there, where a server leaves its way for large bodies, if it has one; see connection.inflow
+INFLOW = "inflow"  # in there, where a server leaves its way for large bodies, if it has one; see connection.Inflow
 LARGE = 256 * 1024  # bytes of a body for which that way is worth its trouble
 
 
@@ -56,7 +56,7 @@ class Intake:
         if is_whole:
             return body
         if size > LARGE and state and INFLOW in state:
-            direct: bytearray | None = await state[INFLOW](state, body, size, lambda n: self._take(n, room))
+            direct: bytearray | None = await state[INFLOW].take(state, body, size, lambda n: self._take(n, room))
             if direct is not None:
                 await _piece(receive)  # which says that it was all
                 return direct

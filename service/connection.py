@@ -1,14 +1,13 @@
 """One connection: uvicorn's protocol, with what a request may ask of it. Knows uvicorn's insides, and no request.
 
-A request finds two functions in its state. One cuts the connection off. The other, where uvicorn parses with httptools,
+A request finds two things in its state. One cuts the connection off. The other, where uvicorn parses with httptools,
 takes in the rest of a large body: from the socket into its place, in one copy, where the way through parser, protocol
-and message makes four.
+and message makes four; or throws it away as it comes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any, cast
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -22,72 +21,114 @@ try:
 except ImportError:  # another Python, for which uvicorn has another parser
     httptools = None  # type: ignore[assignment]
 
+SCRATCH = 256 * 1024  # bytes that are thrown away at once
+
 
 def connect(**given: Any) -> asyncio.Protocol:
     """uvicorn's protocol of one connection."""
     http: Any = AutoHTTPProtocol(**given)
     http.app_state = {**http.app_state, ABORT: lambda: http.transport.abort()}
     if httptools is not None:
-        http.app_state[INFLOW] = partial(inflow, http)
+        http.app_state[INFLOW] = Inflow(http)
     return cast(asyncio.Protocol, http)
 
 
-async def inflow(http: Any, state: State, first: bytes, size: int, hold: Hold) -> bytearray | None:
-    """The whole of a body, whose next message from the server is then its end; None where its rest is here already.
+class Inflow:
+    """The rest of a body, past parser and messages."""
 
-    Args:
-        http: uvicorn's protocol of the connection.
-        state: of the request; the connection may be further on, with what its caller sent ahead.
-        first: the bytes that were received.
-        size: of the whole.
-        hold: is told, as bytes come, how many there are; what it raises ends the reading.
+    def __init__(self, http: Any) -> None:
+        self._http = http  # uvicorn's protocol of the connection
+        self._rest: _Rest | None = None
 
-    Raises:
-        Disconnected: the caller hung up.
-    """
-    cycle = http.cycle
-    if cycle.scope["state"] is not state or not cycle.more_body or cycle.disconnected:
-        return None
-    body = bytearray(size)
-    begun = first + bytes(cycle.body)
-    body[: len(begun)] = begun
-    cycle.body = bytearray()
-    cycle.message_event.clear()
-    rest = _Rest(http, memoryview(body), len(begun), hold)
-    try:
-        await rest.done
-    except BaseException:
-        http.transport.pause_reading()  # the reply says that the connection closes
-        raise
-    return body
+    async def take(self, state: State, first: bytes, size: int, hold: Hold) -> bytearray | None:
+        """The whole of a body, whose next message from the server is then its end; None where its rest is here already.
+
+        Args:
+            state: of the request; the connection may be further on, with what its caller sent ahead.
+            first: the bytes that were received.
+            size: of the whole.
+            hold: is told, as bytes come, how many there are; what it raises ends the reading.
+
+        Raises:
+            Disconnected: the caller hung up.
+        """
+        if not self._is_at(state):
+            return None
+        cycle, body = self._http.cycle, bytearray(size)
+        begun = first + bytes(cycle.body)
+        body[: len(begun)] = begun
+        cycle.message_event.clear()
+        self._rest = _Rest(self._http, body, len(begun), hold)
+        try:
+            await self._rest.done
+        except BaseException:
+            self._http.transport.pause_reading()
+            raise
+        return body
+
+    def drop(self, state: State, left: int) -> None:
+        """Throw away what is still to come of a body.
+
+        Args:
+            state: of the request.
+            left: bytes of its body that it has not received.
+        """
+        if not self._is_at(state):
+            return
+        if self._rest is not None and self._rest.has_begun(state):
+            self._rest.drop()
+        elif (left := left - len(self._http.cycle.body)) > 0:
+            _Rest(self._http, bytearray(min(left, SCRATCH)), 0, lambda _: None).drop(left)
+
+    def _is_at(self, state: State) -> bool:
+        """Whether the connection waits for more of the request's body."""
+        cycle = self._http.cycle
+        return cycle.scope["state"] is state and cycle.more_body and not cycle.disconnected
 
 
 class _Rest(asyncio.BufferedProtocol):
     """Has the connection until the rest of a body is there."""
 
-    def __init__(self, http: Any, body: memoryview, filled: int, hold: Hold) -> None:
-        self._http, self._body, self._filled, self._hold = http, body, filled, hold
+    def __init__(self, http: Any, body: bytearray, filled: int, hold: Hold) -> None:
+        self._http, self._state, self._hold = http, http.cycle.scope["state"], hold
+        self._body, self._filled, self._dropped = memoryview(body), filled, -1
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        http.cycle.body = bytearray()
         http.transport.set_protocol(self)
         http.flow.read_paused = False
         http.transport.resume_reading()
 
+    def has_begun(self, state: State) -> bool:
+        return self._state is state
+
+    def drop(self, left: int | None = None) -> None:
+        """From here on throw away what comes: so many bytes, or what the body lacks."""
+        self._dropped = len(self._body) - self._filled if left is None else left
+        self._http.transport.resume_reading()
+        if not self._dropped:  # what was refused was the last of it
+            self._give_back()
+
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio gives it
-        return self._body[self._filled :]
+        return self._body[self._filled :] if self._dropped < 0 else self._body[: self._dropped]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._filled += nbytes
-        if self.done.done():
+        if self._dropped >= 0:
+            self._dropped -= nbytes
+            if not self._dropped:
+                self._give_back()
             return
+        self._filled += nbytes
         try:
             self._hold(self._filled)
         except ServiceError as exc:
-            self.done.set_exception(exc)
             self._http.transport.pause_reading()
+            if not self.done.done():
+                self.done.set_exception(exc)
             return
         if self._filled == len(self._body):
             self._give_back()
-            self.done.set_result(None)
+            if not self.done.done():
+                self.done.set_result(None)
 
     def _give_back(self) -> None:
         """The connection to uvicorn, which finds the message complete: at once, since another may follow."""
@@ -100,6 +141,7 @@ class _Rest(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.done.done():
             self.done.set_exception(Disconnected("the caller hung up while sending its body"))
+            self.done.exception()  # where nobody waits for it any more, nobody need hear of it
         self._http.connection_lost(exc)
 
     def eof_received(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable
+from http import HTTPStatus
 from secrets import token_hex
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
+from service.body import INFLOW
 from service.logs import Log
 from service.metrics import Metrics
 from service.watch import Watch
@@ -21,6 +23,7 @@ from vaekit.errors import VaeError
 
 ABORT = "abort"  # in the scope's state, where the server leaves the function that cuts the connection off
 HEADERS, WATCH = "headers", "watch"  # there too: the request's headers, and what ends its task in time
+DROPPED = 2**20  # bytes of a refused body that cost less than another connection does
 _REQUEST_ID = REQUEST_ID_HEADER.encode()
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _QUIET = {"/healthz", "/readyz", "/metrics"}  # asked for every few seconds by machines
@@ -54,7 +57,10 @@ class _Exchange:
         self._watch = Watch()
         self._state: dict[str, Any] = scope.setdefault("state", {})
         self._state.update({"request_id": self._id, HEADERS: headers, WATCH: self._watch})
-        self._unread = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+        declared = headers.get(b"content-length", b"0")
+        self._unread = int(declared[:20]) if declared.isdigit() else -1  # bytes of the body; -1: who knows how many
+        if b"transfer-encoding" in headers:
+            self._unread = -1
         self._status = 500  # what the server answers where the app gives nothing
         self._has_begun = False  # the reply
 
@@ -105,8 +111,8 @@ class _Exchange:
 
     async def _receiving(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            self._unread = False
+        if message["type"] == "http.request":
+            self._unread = self._unread - len(message.get("body", b"")) if message.get("more_body", False) else 0
         return message
 
     async def _sending(self, message: Message) -> None:
@@ -115,9 +121,17 @@ class _Exchange:
             self._watch.rest()
             self._watch.within(self._seconds, _NotTaken)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._id.encode())]
-            if self._unread:  # else the server would go on to read, and throw away, whatever is still to come
+            if self._unread and not self._is_dropped():
                 headers.append((b"connection", b"close"))
         await self._send(message)
+
+    def _is_dropped(self) -> bool:
+        """Whether what is still to come of the body is thrown away as it comes, and the connection stays."""
+        if not 0 < self._unread <= DROPPED or self._status == HTTPStatus.REQUEST_TIMEOUT:
+            return False
+        if INFLOW in self._state:
+            self._state[INFLOW].drop(self._state, self._unread)
+        return True
 
     def _account(self, seconds: float, metrics: Metrics) -> None:
         route = getattr(self._scope.get("route"), "path", "unmatched")

@@ -260,7 +260,7 @@ def test_without_cuda_graphs_calls_have_no_options(model):
 def test_what_a_graph_runs_on_is_told(model):
     for operation, graph in model.graphs.items():
         assert graph.providers == ("CPUExecutionProvider",)
-        path = model.bundle.graph(operation)
+        path = model.bundle.graphs()[operation]
         assert 0 < graph.nodes["CPUExecutionProvider"] <= len(onnx.load(path).graph.node) + 5
         assert graph.nodes.keys() == {"CPUExecutionProvider"}
     assert model.device_memory is None

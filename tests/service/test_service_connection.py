@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,10 @@ from hypothesis import strategies as st
 
 from service.body import INFLOW, LARGE, Intake
 from service.connection import connect
-from service.errors import Disconnected, ServiceError
+from service.envelope import DROPPED, Envelope
+from service.errors import Disconnected, Overloaded, ServiceError
+from service.logs import make_log
+from service.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 
@@ -30,17 +34,28 @@ class App:
         self.errors: list[ServiceError] = []
         self.begun = asyncio.Event()
 
+    async def raising(self, scope: Any, receive: Any, send: Any) -> None:
+        """The same without a word of its own on what goes wrong."""
+        with self.intake.reserve() as room:
+            declared = dict(scope["headers"])[b"content-length"]
+            reply = bytes(await self.intake.read(receive, declared, room, scope["state"]))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", declared)]})
+        await send({"type": "http.response.body", "body": reply})
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
         inflow = scope["state"][INFLOW]
 
-        async def counted(*args: Any) -> bytearray | None:
-            self.begun.set()
-            found: bytearray | None = await inflow(*args)
-            self.direct += found is not None
-            return found
+        class Counted:
+            async def take(_self, *args: Any) -> bytearray | None:
+                self.begun.set()
+                found: bytearray | None = await inflow.take(*args)
+                self.direct += found is not None
+                return found
 
-        scope["state"][INFLOW] = counted
+            drop = inflow.drop
+
+        scope["state"][INFLOW] = Counted()
         with self.intake.reserve() as room:
             try:
                 reply = bytes(
@@ -61,7 +76,7 @@ class App:
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[int]:
+async def serving(app: Any) -> AsyncIterator[int]:
     """The port at which uvicorn serves the app."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, http=connect, lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
@@ -223,3 +238,60 @@ def test_requests_cut_anywhere_are_answered_each_by_its_own_body(sizes: list[int
             writer.close()
 
     uvloop.run(talk())
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001  as ASGI has it
+    raise Overloaded("no room")
+
+
+def refusing() -> Envelope:
+    return Envelope(refuse, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
+
+
+async def headers(reader: asyncio.StreamReader) -> dict[bytes, bytes]:
+    """Those of the next reply, a refusal, whose body is read."""
+    top = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    assert top.startswith(b"HTTP/1.1 429 ")
+    found = dict(line.lower().split(b": ") for line in top.split(b"\r\n")[1:-2])
+    await asyncio.wait_for(reader.readexactly(int(found[b"content-length"])), 20)
+    return found
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_refused_body_is_thrown_away_and_the_connection_stays(waits: bool) -> None:
+    sizes = [1, 100, 64 * 1024, LARGE + 1, DROPPED, 0, 2]
+    async with serving(refusing()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for size in sizes:
+            writer.write(head(size) + body(size // 2))
+            if waits:
+                assert b"connection" not in await headers(reader)
+            writer.write(body(size - size // 2))
+        for _ in [] if waits else sizes:
+            assert b"connection" not in await headers(reader)
+        writer.close()
+
+
+@pytest.mark.parametrize("size", [DROPPED + 1, None])
+async def test_a_refused_body_that_may_be_large_ends_the_connection(size: int | None) -> None:
+    async with serving(refusing()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(size))
+        assert (await headers(reader))[b"connection"] == b"close"
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+
+
+async def test_a_body_that_is_refused_while_it_comes_is_thrown_away_as_well() -> None:
+    app = App(max_inflight_bytes=3 * LARGE)
+    enveloped = Envelope(app.raising, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
+    async with serving(enveloped) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with app.intake.reserve() as other:
+            other.hold(LARGE)
+            writer.write(head(4 * LARGE) + body(4 * LARGE))
+            assert b"connection" not in await headers(reader)
+        writer.write(head(4 * LARGE) + body(4 * LARGE, 1))
+        assert await reply(reader) == (200, body(4 * LARGE, 1))
+        writer.close()
+    assert app.intake.held == 0
