@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.processes import ROOT, environment
 from benchmarks.report import Figure, in_turns, publish
 from benchmarks.serving.models import LARGE, make
-from benchmarks.processes import ROOT, environment
 from training.config import make_config
 from training.publish import publish_run
 from training.run import run

@@ -51,15 +51,15 @@ class Intake:
             raise Unparsable(f"content-length: not a length: {declared[:40].decode('latin-1')!r}")
         size = int(declared[:20])
         self.check(size)
+        if size > LARGE and INFLOW in state:
+            direct: bytearray | None = await state[INFLOW].take(state, size, lambda n: self._take(n, room))
+            if direct is not None:
+                await _piece(receive)  # which says that it was all
+                return direct
         body, is_whole = await _piece(receive)
         self._take(len(body), room)
         if is_whole:
             return body
-        if size > LARGE and state and INFLOW in state:
-            direct: bytearray | None = await state[INFLOW].take(state, body, size, lambda n: self._take(n, room))
-            if direct is not None:
-                await _piece(receive)  # which says that it was all
-                return direct
         whole = bytearray(body)
         while not is_whole:
             body, is_whole = await _piece(receive)

@@ -40,12 +40,12 @@ class Inflow:
         self._http = http  # uvicorn's protocol of the connection
         self._rest: _Rest | None = None
 
-    async def take(self, state: State, first: bytes, size: int, hold: Hold) -> bytearray | None:
-        """The whole of a body, whose next message from the server is then its end; None where its rest is here already.
+    async def take(self, state: State, size: int, hold: Hold) -> bytearray | None:
+        """The whole of a body, whose next message from the server is then its end; None where all of it is here already.
 
         Args:
-            state: of the request; the connection may be further on, with what its caller sent ahead.
-            first: the bytes that were received.
+            state: of the request, of whose body nothing was received yet; the connection may be further on, with what
+                its caller sent ahead.
             size: of the whole.
             hold: is told, as bytes come, how many there are; what it raises ends the reading.
 
@@ -55,10 +55,13 @@ class Inflow:
         if not self._is_at(state):
             return None
         cycle, body = self._http.cycle, bytearray(size)
-        begun = first + bytes(cycle.body)
-        body[: len(begun)] = begun
+        if cycle.waiting_for_100_continue:
+            self._http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        hold(filled := len(cycle.body))
+        body[:filled] = cycle.body
         cycle.message_event.clear()
-        self._rest = _Rest(self._http, body, len(begun), hold)
+        self._rest = _Rest(self._http, body, filled, hold)
         try:
             await self._rest.done
         except BaseException:

@@ -24,7 +24,7 @@ class Job:
     model: Model
     operation: Operation
     n: int  # rows of the answer
-    rows: NDArray[Any] | None = None  # x (N, ...) of encode and elbo, z (N, Z) of decode, None of sample
+    rows: NDArray[Any] | None = None  # x (N, ...) of encode and elbo, checked, z (N, Z) of decode, None of sample
     num_samples: int = 1  # K of elbo
     seed: int | None = None  # of sample always; of elbo where the draws are the request's own
     features: bool = False
@@ -86,7 +86,7 @@ def joined(answers: Sequence[Rows]) -> Rows:
 
 
 def _encode(job: Job, parts: Sequence[Part]) -> Rows:
-    return job.model.encode(_together([part.rows for part in parts]))
+    return job.model.encode(_together([part.rows for part in parts]), checked=True)
 
 
 def _decode(job: Job, parts: Sequence[Part]) -> Rows:
@@ -102,9 +102,9 @@ def _sample(job: Job, parts: Sequence[Part]) -> Rows:
 def _elbo(job: Job, parts: Sequence[Part]) -> Rows:
     x, k = _together([part.rows for part in parts]), job.num_samples
     if all(part.job.seed is None for part in parts):
-        return job.model.elbo(x, num_samples=k, features=job.features)
+        return job.model.elbo(x, num_samples=k, features=job.features, checked=True)
     eps = [np.repeat(job.model.draws(k, part.job.seed)[None], part.n, axis=0) for part in parts]  # each (n, K, Z)
-    return job.model.elbo(x, features=job.features, eps=_together(eps))
+    return job.model.elbo(x, features=job.features, eps=_together(eps), checked=True)
 
 
 def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

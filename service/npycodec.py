@@ -6,8 +6,9 @@ import io
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -51,14 +52,11 @@ def read_array(body: Body, field: str) -> NDArray[Any]:
         field: what the JSON body calls it, for the messages.
     """
     text, start = _header(body)
-    fields = dict(_FIELD.findall(text))
-    if set(fields) != {"descr", "fortran_order", "shape"} or _FIELD.sub("", text).strip(" \n{}"):
-        raise Unparsable(f"body: not an npy file: its header is {text[:100]!r}")
-    dtype, shape = _dtype(fields["descr"], field), _shape(fields["shape"])
+    dtype, shape, order = _meaning(text, field)
     if prod(shape) * dtype.itemsize != len(body) - start:
         raise Unparsable(f"body: {len(body) - start} bytes of data are not an array {str(shape)[:100]} of {dtype}")
     flat = np.frombuffer(body, dtype, offset=start)
-    return flat.reshape(shape, order="F" if fields["fortran_order"] == "True" else "C")
+    return flat.reshape(shape, order=order)
 
 
 def _header(body: Body) -> tuple[str, int]:
@@ -71,6 +69,15 @@ def _header(body: Body) -> tuple[str, int]:
     if not end <= min(len(body), _MAX_HEADER):
         raise Unparsable(f"body: not an npy file: a header up to byte {end} of {len(body)}, at most {_MAX_HEADER}")
     return body[start:end].decode("latin-1"), end
+
+
+@lru_cache
+def _meaning(text: str, field: str) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]]:
+    """What a header says: the type, the shape and the order."""
+    fields = dict(_FIELD.findall(text))
+    if set(fields) != {"descr", "fortran_order", "shape"} or _FIELD.sub("", text).strip(" \n{}"):
+        raise Unparsable(f"body: not an npy file: its header is {text[:100]!r}")
+    return _dtype(fields["descr"], field), _shape(fields["shape"]), "F" if fields["fortran_order"] == "True" else "C"
 
 
 def _dtype(text: str, field: str) -> np.dtype[Any]:
@@ -115,9 +122,20 @@ def _by_column(a: NDArray[Any] | None, answer: Answer) -> NDArray[Any] | None:
 
 def _npy(records: NDArray[Any]) -> bytes:
     """An npy file of the lowest version that can name the fields: 1.0 unless they are many, or not Latin letters."""
-    for version in ((1, 0), (2, 0), (3, 0)):
+    if head := _head(records.dtype, len(records)):
+        return head + records.tobytes()
+    file = io.BytesIO()
+    npy.write_array(file, records, (3, 0), allow_pickle=False)
+    return file.getvalue()
+
+
+@lru_cache
+def _head(dtype: np.dtype[Any], n: int) -> bytes | None:
+    """How the file of n records begins in version 1.0 or 2.0; None where neither can name the fields."""
+    said = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (n,)}
+    for write in (npy.write_array_header_1_0, npy.write_array_header_2_0):
         file = io.BytesIO()
         with suppress(ValueError):
-            npy.write_array(file, records, version, allow_pickle=False)
+            write(file, said)
             return file.getvalue()
-    raise AssertionError("version 3.0 holds any names")
+    return None

@@ -7,6 +7,7 @@ import io
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,16 +47,13 @@ class App:
         headers = dict(scope["headers"])
         inflow = scope["state"][INFLOW]
 
-        class Counted:
-            async def take(_self, *args: Any) -> bytearray | None:
-                self.begun.set()
-                found: bytearray | None = await inflow.take(*args)
-                self.direct += found is not None
-                return found
+        async def counted(*args: Any) -> bytearray | None:
+            self.begun.set()
+            found: bytearray | None = await inflow.take(*args)
+            self.direct += found is not None
+            return found
 
-            drop = inflow.drop
-
-        scope["state"][INFLOW] = Counted()
+        scope["state"][INFLOW] = SimpleNamespace(take=counted)
         with self.intake.reserve() as room:
             try:
                 reply = bytes(

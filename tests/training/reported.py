@@ -42,6 +42,7 @@ class TorchModel(Model):
 
     def __init__(self, one: Case, manifest: Manifest) -> None:
         self._vae, self.manifest, self.spec = one.vae, manifest, manifest.input
+        self.device = "cpu"
         self._noise = base_draws(manifest.latent_dim, MOST_DRAWS, seed=0)
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from vaekit.bundle.columns import first_fault, level_index, level_indices, not_a
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
 
+PART = 2**15  # cells
 _NUMBERS = frozenset({int, float})
 _NAMES = frozenset({str, int, float, NoneType})  # of levels; a boolean would be taken for 0 or 1
 
@@ -69,14 +70,19 @@ def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
     """Refuse cells that their columns do not take, and rows that miss every cell; returns x, (N, D)."""
-    finite = np.isfinite(x)
-    if not finite.all():
-        _check_gaps(x, finite, spec)
+    if not _is_finite(x):
+        _check_gaps(x, np.isfinite(x), spec)
     for d, column in spec.particular:
         if fault := first_fault(x[:, d], column):
             row, what = fault
             raise InputError(f"row {row}, feature {column.name!r}: {what}: {x[row, d]}")
     return x
+
+
+def _is_finite(x: NDArray[np.float64]) -> bool:
+    """Whether all of x is, looked at in parts whose masks stay in the cache."""
+    cells = x.reshape(-1)
+    return all(np.isfinite(cells[at : at + PART]).all() for at in range(0, len(cells), PART))
 
 
 def _check_gaps(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:

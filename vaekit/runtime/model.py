@@ -23,7 +23,8 @@ from vaekit.runtime.sampling import Draws
 from vaekit.runtime.session import open_graph
 
 KEPT_DRAWS = 8  # numbers of draws K whose default eps is kept
-MAX_ELEMENTS = 2**20  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
+MAX_ELEMENTS = 2**19  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
+CARD_ELEMENTS = 2**23  # the same on a GPU, which has many rows at once in work or is idle
 
 
 class Model:
@@ -105,7 +106,7 @@ class Model:
         """The execution providers really in use, by preference."""
         return next(iter(self.graphs.values())).providers
 
-    @property
+    @cached_property
     def device(self) -> Literal["cpu", "cuda"]:
         """Where the graphs run."""
         return "cuda" if CUDA in self.providers else "cpu"
@@ -158,13 +159,17 @@ class Model:
             for rows in buckets(most_rows, self.rows_at_once(operation, k if graph.takes_draws else 1))
         ]
 
-    def encode(self, x: Any) -> Posterior:
+    def encode(self, x: Any, *, checked: bool = False) -> Posterior:
         """q(z|x) = N(mu, sigma^2) of each row.
+
+        Args:
+            x: rows.
+            checked: whether they are what vaekit.bundle.encode gave, and need not go through it again.
 
         Raises:
             InputError: see vaekit.bundle.encode.
         """
-        rows = encode(x, self.spec)
+        rows = x if checked else encode(x, self.spec)
         draws = self.draws() if self.graphs["encode"].takes_draws else None
         chunk = self.rows_at_once("encode")
 
@@ -243,6 +248,7 @@ class Model:
         seed: int | None = None,
         features: bool = False,
         eps: NDArray[np.floating] | None = None,
+        checked: bool = False,
     ) -> Elbo:
         """ELBO of each row in nats, in the data's own units, with its two terms and the importance-weighted bound.
 
@@ -255,11 +261,12 @@ class Model:
             seed: draws of one's own, shared by all rows; None: the published default draws.
             features: also the log-likelihood of each feature.
             eps: draws given outright, (K, Z) or (N, K, Z), in place of the two above.
+            checked: as of encode.
 
         Raises:
             InputError: rows, K or eps that do not fit.
         """
-        rows = encode(x, self.spec)
+        rows = x if checked else encode(x, self.spec)
         draws = self.draws(num_samples, seed) if eps is None else self._check_eps(eps, len(rows))
         operation: Operation = "surprise" if features else "elbo"
         chunk = self.rows_at_once("elbo", draws.shape[-2])
@@ -331,7 +338,8 @@ class Model:
         if operation == "encode" and self.graphs["encode"].takes_draws:
             num_samples = self.manifest.draws.default
         widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
-        return max(1, MAX_ELEMENTS // (num_samples * widest))
+        most = CARD_ELEMENTS if self.device == "cuda" else MAX_ELEMENTS
+        return max(1, most // (num_samples * widest))
 
 
 def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:
