@@ -197,7 +197,7 @@ def test_buffers_are_made_once_for_a_bucket_and_those_unused_for_longest_leave(m
 def test_a_warmed_model_makes_no_buffers_for_any_batch_of_default_draws(model, kind, monkeypatch):
     made = Made(monkeypatch)
     assert model.warming(70) == []  # on a CPU there is nothing to prepare
-    monkeypatch.setattr(Model, "device", "cuda")
+    monkeypatch.setattr(model, "device", "cuda")
     monkeypatch.setattr(model, "graphs", buffered(model))
     for call in model.warming(70):
         call()
