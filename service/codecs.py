@@ -27,7 +27,7 @@ class Reader:
     media_type: str
     read: Read
     not_for: frozenset[Operation] = frozenset()  # operations whose bodies it cannot hold
-    large: int = 64 * 1024  # bytes of a body beyond which a thread reads it, and not the event loop
+    large: int = 256 * 1024  # bytes of a body beyond which a thread reads it, and not the event loop
     unpacks: bool = True  # whether pictures in it may become larger than they are
     missing: Callable[[], str | None] = lambda: None  # what must be installed first
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable
 from http import HTTPStatus
+from logging import DEBUG, INFO
 from secrets import token_hex
 from time import perf_counter
 from typing import Any
@@ -137,8 +138,10 @@ class _Exchange:
         route = getattr(self._scope.get("route"), "path", "unmatched")
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         metrics.answered(method, route, self._status, seconds)
+        level, say = (DEBUG, self._log.debug) if route in _QUIET else (INFO, self._log.info)
+        if not self._log.is_enabled_for(level):
+            return
         facts = {name: self._state[name] for name in ("model", "rows", "error") if name in self._state}
-        say = self._log.debug if route in _QUIET else self._log.info
         say(
             "request",
             request_id=self._id,

@@ -14,6 +14,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 class Log(Protocol):
     """As much of a structlog logger as the service uses: an event and what belongs to it."""
 
+    def is_enabled_for(self, level: int) -> bool: ...
     def debug(self, event: str, **facts: Any) -> Any: ...
     def info(self, event: str, **facts: Any) -> Any: ...
     def warning(self, event: str, **facts: Any) -> Any: ...
@@ -48,7 +49,7 @@ def make_log(
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         cache_logger_on_first_use=True,
     )
-    return log
+    return log.bind()  # and not the proxy, which would be bound anew at each line
 
 
 class Forward(logging.Handler):

@@ -12,7 +12,7 @@ from service.requests import OPTIONS, Parsed, Target
 from vaekit.bundle.encode import check_columns
 from vaekit.bundle.manifest import VectorSpec
 
-SMALL = 64 * 1024  # bytes of a body whose parsing takes no memory worth a look beforehand
+SMALL = 256 * 1024  # bytes of a body whose parsing takes no memory worth a look beforehand
 
 try:
     import simdjson
