@@ -138,11 +138,16 @@ def publish(out: Path, title: str, figures: Sequence[Figure], packages: Sequence
     out.write_text(json.dumps(results, indent=2) + "\n")
     picture = out.with_suffix(".png")
     _draw(picture, title, figures)
+    show(_table(title, figures), out, picture)
+
+
+def show(table: Table, *written: Path) -> None:
+    """Print a table, whole where nobody's terminal bounds it, and where the files are."""
     console = Console()
     if not console.is_terminal:
         console.width = WIDE
-    console.print(_table(title, figures))
-    console.print(f"Written: {out} and {picture}", highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(f"Written: {' and '.join(map(str, written))}", highlight=False, soft_wrap=True)
 
 
 def _table(title: str, figures: Sequence[Figure]) -> Table:

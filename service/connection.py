@@ -150,7 +150,7 @@ class _Rest:
     @property
     def place(self) -> memoryview:
         """Where the next bytes go."""
-        return self._body[: self.missing] if self._is_dropped else self._body[self._filled :]
+        return self._body[self._filled : self._filled + self.missing]
 
     def add(self, nbytes: int) -> bool:
         """Bytes have come; whether there is room for them."""

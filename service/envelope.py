@@ -122,12 +122,12 @@ class _Exchange:
             self._watch.rest()
             self._watch.within(self._seconds, _NotTaken)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._id.encode())]
-            if self._unread and not self._is_dropped():
+            if self._unread and not self._throws_away():
                 headers.append((b"connection", b"close"))
         await self._send(message)
 
-    def _is_dropped(self) -> bool:
-        """Whether what is still to come of the body is thrown away as it comes, and the connection stays."""
+    def _throws_away(self) -> bool:
+        """Have the rest of the body thrown away as it comes; whether that is done, and the connection stays."""
         if not 0 < self._unread <= DROPPED or self._status == HTTPStatus.REQUEST_TIMEOUT:
             return False
         if INFLOW in self._state:

@@ -17,7 +17,7 @@ SMALL = 256 * 1024  # bytes of a body whose parsing takes no memory worth a look
 try:
     import simdjson
 except ImportError:  # it is not built for every Python
-    simdjson = None  # type: ignore[assignment]
+    simdjson = None  # type: ignore[assignment]  # a module where it is there
 
 
 def read(body: Body, target: Target) -> Parsed | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
+
+from starlette.types import Receive
 
 from service.errors import Disconnected
 
@@ -31,7 +32,7 @@ class Watch:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, self._late, error)
 
-    def listen(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+    def listen(self, receive: Receive) -> None:
         """End the task once its caller hangs up, as `receive` tells when the body has been read."""
         self._listener = self._loop.call_later(PATIENCE, self._begin_listening, receive)
 
@@ -52,10 +53,10 @@ class Watch:
     def _late(self, error: Callable[[], Exception]) -> None:
         self._end(error())
 
-    def _begin_listening(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+    def _begin_listening(self, receive: Receive) -> None:
         self._listener = self._loop.create_task(self._listen(receive))
 
-    async def _listen(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+    async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._end(Disconnected("the caller hung up before its answer"))

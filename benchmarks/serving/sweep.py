@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import WIDE
+from benchmarks.report import show
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,7 @@ class Point:
 def publish(out: Path, title: str, points: Sequence[Point]) -> None:
     """Draw at `out`, a png, and print the table."""
     _draw(out, title, points)
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDE
-    console.print(table(title, points))
-    console.print(f"Written: {out}", highlight=False, soft_wrap=True)
+    show(table(title, points), out)
 
 
 def table(title: str, points: Sequence[Point]) -> Table:

@@ -152,7 +152,7 @@ def test_memory_in_use_is_what_is_there_less_what_is_free(monkeypatch, error, fo
             assert index == 3
             return 0
 
-        def cudaMemGetInfo(self, free: Any, total: Any) -> int:  # noqa: N802
+        def cudaMemGetInfo(self, free: Any, total: Any) -> int:  # noqa: N802  its name
             free._obj.value, total._obj.value = 3 * 2**30, 4 * 2**30
             return error
 

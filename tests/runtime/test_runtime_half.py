@@ -61,7 +61,7 @@ def test_a_bundle_without_float16_graphs_says_what_would_make_them(models_dir):
 
 def test_another_precision_is_refused(half):
     with pytest.raises(InputError, match="precision: 'bfloat16' is not one of float32, float16"):
-        Model.load(half.folder, device="cpu", precision="bfloat16")  # type: ignore[arg-type]
+        Model.load(half.folder, device="cpu", precision="bfloat16")  # type: ignore[arg-type]  # that is the test
 
 
 def test_a_changed_twin_is_refused_whatever_the_precision(folder):

@@ -38,13 +38,11 @@ class App:
     async def raising(self, scope: Any, receive: Any, send: Any) -> None:
         """The same without a word of its own on what goes wrong."""
         with self.intake.reserve() as room:
-            declared = dict(scope["headers"])[b"content-length"]
-            reply = bytes(await self.intake.read(receive, declared, room, scope["state"]))
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", declared)]})
-        await send({"type": "http.response.body", "body": reply})
+            declared = dict(scope["headers"]).get(b"content-length", b"0")
+            answer = bytes(await self.intake.read(receive, declared, room, scope["state"]))
+        await say(send, 200, answer)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = dict(scope["headers"])
         inflow = scope["state"][INFLOW]
 
         async def counted(*args: Any) -> bytearray | None:
@@ -54,33 +52,27 @@ class App:
             return found
 
         scope["state"][INFLOW] = SimpleNamespace(take=counted)
-        with self.intake.reserve() as room:
-            try:
-                reply = bytes(
-                    await self.intake.read(receive, headers.get(b"content-length", b"0"), room, scope["state"])
-                )
-                status, more = 200, []
-            except ServiceError as exc:
-                self.errors.append(exc)
-                reply, status, more = type(exc).__name__.encode(), 429, [(b"connection", b"close")]
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(b"content-length", b"%d" % len(reply)), *more],
-            }
-        )
-        await send({"type": "http.response.body", "body": reply})
+        try:
+            await self.raising(scope, receive, send)
+        except ServiceError as exc:
+            self.errors.append(exc)
+            await say(send, 429, type(exc).__name__.encode(), (b"connection", b"close"))
+
+
+async def say(send: Any, status: int, content: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-length", b"%d" % len(content)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[int]:
     """The port at which uvicorn serves the app."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, http=connect, lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
+        protocol: Any = connect  # uvicorn calls it; a class is what its annotation says
+        config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, proxy_headers=False)
         server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        task = asyncio.create_task(server._serve([listener]))
+        task = asyncio.create_task(server._serve([listener]))  # and not `serve`, which takes the process's signals
         yield listener.getsockname()[1]
         server.should_exit = True
         await task
@@ -173,12 +165,18 @@ async def test_a_body_of_unsaid_length_takes_the_common_way() -> None:
     assert app.direct == 0
 
 
+async def half_sent(app: App, port: int) -> asyncio.StreamWriter:
+    """A connection on which half of a large body was sent, and its reading has begun."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head(4 * LARGE) + body(2 * LARGE))
+    await asyncio.wait_for(app.begun.wait(), 20)
+    return writer
+
+
 async def test_a_caller_who_hangs_up_in_the_middle_is_gone_at_once() -> None:
     app = App()
     async with serving(app) as port:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head(4 * LARGE) + body(2 * LARGE))
-        await asyncio.wait_for(app.begun.wait(), 20)
+        writer = await half_sent(app, port)
         writer.transport.abort()
         while not app.errors:
             await asyncio.sleep(0.005)
@@ -202,9 +200,7 @@ async def test_a_body_that_outgrows_its_room_is_refused_in_the_middle() -> None:
 async def test_a_task_that_is_ended_in_the_middle_lets_go_of_the_body() -> None:
     app = App()
     async with serving(app) as port:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head(4 * LARGE) + body(2 * LARGE))
-        await asyncio.wait_for(app.begun.wait(), 20)
+        writer = await half_sent(app, port)
         for task in asyncio.all_tasks():
             if "run_asgi" in repr(task):
                 task.cancel()

@@ -43,7 +43,7 @@ def spec() -> Any:
 
 
 def target(spec: Any, operation: Operation) -> Target:
-    return Target(operation, _Manifest(spec), 5)  # type: ignore[arg-type]
+    return Target(operation, _Manifest(spec), 5)  # type: ignore[arg-type]  # a stand-in
 
 
 def both(body: bytes, target: Target) -> tuple[Any, Any]:

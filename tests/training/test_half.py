@@ -168,7 +168,7 @@ def test_the_cut_is_where_the_largest_sum_of_a_layer_ends(layer: torch.nn.Module
         layer.bias.data.zero_()
     one = torch.ones(shape[type(layer).__name__])
     with torch.no_grad():
-        layer.weight.abs_()  # type: ignore[operator]
+        layer.weight.abs_()  # type: ignore[operator]  # a matrix
         assert float(layer(one).max()) == pytest.approx(networks.largest_sum(layer), rel=1e-6)
 
 

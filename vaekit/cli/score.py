@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from vaekit.bundle.manifest import Precision
     from vaekit.scoring import Scorer, Summary
 
 
@@ -53,7 +54,7 @@ def _scorer(
     num_samples: int | None,
     alpha: float,
     device: str,
-    precision: Literal["float32", "float16"],
+    precision: Precision,
 ) -> Iterator[Scorer]:
     from vaekit.scoring import LocalScorer, RemoteScorer, locate, split_reference
 

@@ -296,8 +296,7 @@ class Model:
         k = self.manifest.draws.default if num_samples is None else num_samples
         if seed is None:
             return self._eps(k)
-        shape = default_eps(self._noise, k).shape
-        return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+        return np.random.default_rng(seed).standard_normal(self._eps(k).shape).astype(np.float32)
 
     def calibration(self, num_samples: int | None = None, seed: int | None = None) -> Calibration | str:
         """The calibration that scores of these draws compare with, or the reason why there is none."""

@@ -24,7 +24,7 @@ class Elbo:
     def __init__(self) -> None:
         self.graph = Graph(os.environ[GRAPH], os.environ[EPS])
 
-    @bentoml.api(batchable=True, batch_dim=0, max_batch_size=32)  # type: ignore[untyped-decorator]
+    @bentoml.api(batchable=True, batch_dim=0, max_batch_size=32)  # type: ignore[untyped-decorator]  # nor is BentoML
     def elbo(self, x: np.ndarray) -> np.ndarray:  # BentoML reads these types
         return np.stack(list(self.graph(x.astype(np.float64, copy=False)).values()), axis=1)
 

@@ -31,7 +31,7 @@ class Elbo:
     def __init__(self, path: str, eps: str) -> None:
         self.graph = Graph(path, eps)
 
-    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]
+    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]  # Ray is not installed where types are checked
     async def together(self, x: list[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
         return self.graph.each(x)
 
