@@ -19,12 +19,13 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.report import Figure, Measured, publish
-from benchmarks.serving import alone, beside, disconnects, overload, stream, sweep
+from benchmarks.serving import alone, beside, disconnects, overload, stream, sweep, torches
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
     "peers": beside.measure,
+    "torch": torches.measure,
     "bulk": alone.bulk,
     "latency": alone.latency,
     "open": overload.measure,
@@ -37,11 +38,14 @@ PACKAGES = ["fastapi", "starlette", "uvicorn", "torch", "onnxruntime", "numpy"]
 
 def main(arguments: Sequence[str]) -> None:
     """Measure part by part, write, print; what was measured is written even where a later part fails."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.device != "cpu" and options.only != ["torch"]:
+        parser.error("--device: only the part 'torch' is measured on a card; say --only torch")
     figures: list[Figure] = []
     facts: dict[str, Any] = {"quick": options.quick, "num_samples": K}
     with tempfile.TemporaryDirectory() as work:
-        plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers)
+        plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.device)
         try:
             for name in options.only or PARTS:
                 Console(stderr=True).print(f"{name} ...", highlight=False)
@@ -67,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of: {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/serving.json"))
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
+    parser.add_argument(
+        "--device", default="cpu", help="cpu or cuda[:index], of the part 'torch'; the others run on a CPU"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave LitServe, MLServer, BentoML and Ray Serve out")
     return parser
 

@@ -10,7 +10,19 @@ from typing import Any
 
 from benchmarks.report import Figure, Measured, in_turns
 from benchmarks.serving import models
-from benchmarks.serving.contenders import OURS, PLAIN, answered, check, installed, json_request, ours, peers, plain
+from benchmarks.serving.cards import watching
+from benchmarks.serving.contenders import (
+    COMPILED,
+    OURS,
+    PLAIN,
+    answered,
+    check,
+    installed,
+    json_request,
+    ours,
+    peers,
+    plain,
+)
 from benchmarks.serving.models import LARGE, SMALL, Shape
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Server, started
@@ -50,21 +62,23 @@ def _all(plan: Plan, shape: Shape, loads: list[Load]) -> dict[str, list[Found]]:
     """Of every contender, what each load came to in each round. A server is started once a round for all its loads."""
     contending = [ours(plan, shape), plain(plan, shape), *peers(plan, shape)]
     contenders: dict[str, Callable[[], Found]] = {
-        server.name: partial(_loaded, plan, shape, server, loads) for server in contending
+        server.name: partial(loaded, plan, shape, server, loads) for server in contending
     }
     unasked = Server(DEFAULT_K, contending[0].command, json_request, contending[0].elbo, contending[0].ready)
-    contenders[DEFAULT_K] = partial(_loaded, plan, shape, unasked, [ROW], num_samples=None)
+    contenders[DEFAULT_K] = partial(loaded, plan, shape, unasked, [ROW], num_samples=None)
     return in_turns(contenders, plan.rounds)
 
 
-def _loaded(plan: Plan, shape: Shape, server: Server, loads: list[Load], **options: Any) -> Found:
+def loaded(plan: Plan, shape: Shape, server: Server, loads: list[Load], **options: Any) -> Found:
     """Start the server, see that it gives the graph's ELBO of what it will be asked, load it."""
     found = {}
     with started(server) as running:
         for load in loads:
             x = models.rows(shape)[: load.rows]
             check(running, request := server.ask(x), plan.elbo(shape, x, **options))
-            found[load] = answered(running, running.load(request, load.connections, plan.seconds))
+            with watching(plan.device) as seen:
+                run = answered(running, running.load(request, load.connections, plan.seconds))
+            found[load] = run | seen
     return found
 
 
@@ -81,6 +95,11 @@ def compared(shape: Shape, load: Load, found: dict[str, list[Found]]) -> list[Fi
         Figure.of(f"{label}: p99, {OURS} / the best other", _over(tails[OURS], best), "times", target=TAIL),
         *(Figure.of(f"{label}: {name}", values, "requests/s") for name, values in rates.items()),
         *(Figure.of(f"{label}: {name}, p99", values, "ms") for name, values in tails.items()),
+        *(
+            Figure.of(f"{label}: {name}, card busy", [one["busy"] for one in each], "%")
+            for name, each in runs.items()
+            if all("busy" in one for one in each)
+        ),
     ]
 
 
@@ -94,7 +113,7 @@ def _over(ours: list[float], other: list[float]) -> list[float]:
 
 
 def _target(shape: Shape, load: Load, name: str) -> float | None:
-    if name == PLAIN and shape is LARGE:
+    if name in (PLAIN, COMPILED) and shape is LARGE:
         return TIMES_PLAIN
     return TIMES if load.rows == 1 else None
 

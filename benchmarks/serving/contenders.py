@@ -24,7 +24,7 @@ from vaekit.client.wire import NPY_TYPE
 
 Rows = NDArray[np.float64]
 
-OURS, PLAIN = "vaekit", "FastAPI + torch"
+OURS, PLAIN, COMPILED = "vaekit", "FastAPI + torch", "FastAPI + torch.compile"
 
 
 def json_request(x: Rows, **options: int) -> Request:
@@ -70,16 +70,17 @@ def ours(plan: Plan, shape: Shape, *, npy: bool = False) -> Server:
     """`vae serve` with its default settings and one thread a call; asked for K draws."""
     assert plan.bundles
     start = (sys.executable, "-m", "vaekit", "serve", "--models", str(plan.work / "models"), "--port", "PORT")
-    flags = ("--device", "cpu", "--threads", "1", "--log-level", "error", "--default-model", shape.name)
+    flags = ("--device", plan.device, "--threads", "1", "--log-level", "error", "--default-model", shape.name)
     if npy:
         return Server(OURS, (*start, *flags), npy_request, from_npy, ready="/readyz")
     return Server(OURS, (*start, *flags), partial(json_request, num_samples=K), by_name, ready="/readyz")
 
 
-def plain(plan: Plan, shape: Shape) -> Server:
+def plain(plan: Plan, shape: Shape, *, compiled: bool = False) -> Server:
     assert plan.bundles
-    start = command("serving.arms.plain", [str(plan.work / f"{shape.name}.npz"), "PORT"])
-    return Server(PLAIN, tuple(start), json_request, by_name)
+    how = [plan.device, *(["compiled"] if compiled else [])]
+    start = command("serving.arms.plain", [str(plan.work / f"{shape.name}.npz"), "PORT", *how])
+    return Server(COMPILED if compiled else PLAIN, tuple(start), json_request, by_name)
 
 
 def echo() -> Server:

@@ -22,6 +22,7 @@ class Plan:
     quick: bool
     work: Path  # a folder for what is generated, emptied by whoever asked
     peers: Path | None = None  # the peers' virtual environments; none: they are left out
+    device: str = "cpu"  # cpu or cuda[:index], of the part that compares with torch
 
     @property
     def rounds(self) -> int:

@@ -7,12 +7,15 @@ import io
 import json
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.processes import ROOT
 from benchmarks.report import Figure, Measured
@@ -20,6 +23,7 @@ from benchmarks.serving import __main__ as serving
 from benchmarks.serving import beside, contenders, disconnects, models, overload, sweep
 from benchmarks.serving.arms import graph
 from benchmarks.serving.arms.plain import Vae
+from benchmarks.serving.cards import watching
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Running, Server, children, started
@@ -54,6 +58,43 @@ def test_requests_of_several_rows_that_are_run_together_get_their_own_answers(pl
     for part, found in zip((x[:1], x[1:4], x[4:]), alone.each([x[:1], x[1:4], x[4:]]), strict=True):
         assert json.loads(json.dumps(found)) == found
         np.testing.assert_allclose(found["elbo"], alone(part)["elbo"], rtol=1e-6)
+
+
+def test_a_compiled_plain_server_gives_what_the_eager_one_gives(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the compiler traces it; machine code takes half a minute more."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    x = models.rows(TINY, 5).tolist()
+    eager, compiled = (Vae(str(plan.work / "d5.npz"), "cpu", compiled=how).elbo(x) for how in (False, True))
+    for name, values in eager.items():
+        np.testing.assert_allclose(compiled[name], values, rtol=1e-5)
+
+
+def test_torch_is_started_on_the_device_that_is_measured(plan: Plan) -> None:
+    on_a_card = replace(plan, device="cuda:1")
+    on_a_card.__dict__["bundles"] = plan.bundles
+    eager, compiled = (contenders.plain(on_a_card, TINY, compiled=how) for how in (False, True))
+    assert eager.command[-2:] == ("PORT", "cuda:1")
+    assert compiled.command[-2:] == ("cuda:1", "compiled")
+    assert "cuda:1" in contenders.ours(on_a_card, TINY).command
+    with pytest.raises(SystemExit):
+        serving.main(["--device", "cuda", "--only", "bulk", "torch"])
+
+
+def test_a_card_is_as_busy_as_nvidia_smi_says_and_a_cpu_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text('#!/bin/sh\nprintf "10\\n70\\n90\\n[N/A]\\n"\necho "$@" > "$0.asked"\nexec sleep 60\n')
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with watching("cpu") as found:
+        pass
+    assert found == {}
+    with watching("cuda:3") as found:
+        while not (tmp_path / "nvidia-smi.asked").exists():
+            time.sleep(0.01)
+    assert found == {"busy": 70.0}
+    assert "--id=3" in (tmp_path / "nvidia-smi.asked").read_text()
 
 
 def test_a_server_that_says_something_else_is_not_measured(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 """FastAPI and torch as a user writes it first: a list of lists in, torch eager, no batching between requests.
 
-python -m benchmarks.serving.arms.plain WEIGHTS.npz PORT
+python -m benchmarks.serving.arms.plain WEIGHTS.npz PORT [DEVICE [compiled]]
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +27,13 @@ class Body(BaseModel):
 
 
 class Vae:
-    """The same mathematics as the graph's, in float32 but for the standardisation."""
+    """The same mathematics as the graph's, in float32 but for the standardisation; eager, or through torch.compile."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, device: str = "cpu", *, compiled: bool = False) -> None:
+        self.device = device
         with np.load(path) as archive:
-            self.w = {name: torch.from_numpy(archive[name]) for name in archive.files}
+            self.w = {name: torch.from_numpy(archive[name]).to(device) for name in archive.files}
+        self._terms: Any = torch.compile(self.terms) if compiled else self.terms
 
     def _mlp(self, name: str, x: Tensor) -> Tensor:
         h = F.relu(F.linear(x, self.w[f"{name}.0.weight"], self.w[f"{name}.0.bias"]))
@@ -39,7 +42,15 @@ class Vae:
     @torch.no_grad()
     def elbo(self, rows: list[list[float]]) -> dict[str, list[float]]:
         """ELBO and its terms of each row, nats."""
-        x = torch.tensor(rows, dtype=torch.float64)  # (N, D)
+        log_likelihood, kl = self._terms(torch.tensor(rows, dtype=torch.float64, device=self.device))
+        return {
+            "elbo": (log_likelihood - kl).tolist(),
+            "log_likelihood": log_likelihood.tolist(),
+            "kl": kl.tolist(),
+        }
+
+    def terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """E_q[log p(x|z)] and KL(q(z|x) || p(z)) of rows (N, D), (N,) each."""
         t = ((x - self.w["loc"]) / self.w["scale"]).float()
         mu, raw = self._mlp("encoder", t).chunk(2, dim=-1)
         sigma = 1e-6 + F.softplus(raw)  # (N, Z)
@@ -49,11 +60,7 @@ class Vae:
         log_p = (-0.5 * ((t[:, None] - mean) / scale) ** 2 - scale.log() - HALF_LOG_2PI).sum(-1).mean(-1).double()
         log_likelihood = log_p - self.w["scale"].log().sum()
         kl = (0.5 * (mu**2 + sigma**2 - 1) - sigma.log()).sum(-1).double()
-        return {
-            "elbo": (log_likelihood - kl).tolist(),
-            "log_likelihood": log_likelihood.tolist(),
-            "kl": kl.tolist(),
-        }
+        return log_likelihood, kl
 
 
 def make_app(vae: Vae) -> FastAPI:
@@ -68,5 +75,6 @@ def make_app(vae: Vae) -> FastAPI:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    weights, port = sys.argv[1:]
-    uvicorn.run(make_app(Vae(weights)), host="127.0.0.1", port=int(port), log_level="warning", access_log=False)
+    weights, port, *how = sys.argv[1:]
+    vae = Vae(weights, how[0] if how else "cpu", compiled="compiled" in how)
+    uvicorn.run(make_app(vae), host="127.0.0.1", port=int(port), log_level="warning", access_log=False)

@@ -1,0 +1,25 @@
+"""The part that measures us beside torch, eager and compiled, on one device. Knows what to start, not how.
+
+python -m benchmarks.serving --only torch --device cuda
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks.report import Measured, in_turns
+from benchmarks.serving.beside import ROW, ROWS, Found, compared, loaded
+from benchmarks.serving.contenders import ours, plain
+from benchmarks.serving.models import LARGE
+from benchmarks.serving.plan import Plan
+
+
+def measure(plan: Plan) -> Measured:
+    """D = 784 over 32 connections, with one row a request and with eight; on a card, how busy it was."""
+    contending = [ours(plan, LARGE), plain(plan, LARGE), plain(plan, LARGE, compiled=True)]
+    contenders: dict[str, Callable[[], Found]] = {
+        server.name: partial(loaded, plan, LARGE, server, [ROW, ROWS]) for server in contending
+    }
+    found = in_turns(contenders, plan.rounds)
+    return Measured([*compared(LARGE, ROW, found), *compared(LARGE, ROWS, found)], {"device": plan.device})
