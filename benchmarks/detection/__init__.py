@@ -1,0 +1,1 @@
+"""How well the ELBO finds anomalies, beside other detectors on the same splits."""

@@ -1,0 +1,132 @@
+"""How well the ELBO finds anomalies, beside other detectors on the same splits, in one command.
+
+    python -m benchmarks.detection --data DIR [--quick] [--jobs 2] --out build/benchmarks/detection.json
+
+DIR holds sets as NAME.npz with X (n, D) and y (n,), where 1 marks an anomaly: ADBench's "Classical" folder
+(github Minqi824/ADBench) is one. Results are kept as they come, beside --out: the same command goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import venvs
+from benchmarks.detection import methods, plots, sets, summary
+from benchmarks.detection.runs import Store, failures, run_all
+from benchmarks.detection.worker import Job
+from benchmarks.report import publish
+
+OURS = "vaekit"
+SEEDS, QUICK_SEEDS, QUICK_CELLS_FIRST = 5, 2, 8
+MOST_ROWS = 50_000  # as in the published tables
+PACKAGES = ["torch", "scikit-learn", "numpy", "onnxruntime"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    options = _parser().parse_args(arguments)
+    names = sets.names(options.data)
+    if options.sets:
+        names = [name for name in names if name in options.sets or summary.family(name) in options.sets]
+    if options.quick:
+        names = names[:QUICK_CELLS_FIRST]
+    contenders = _contenders(options)
+    seeds = options.seeds or (QUICK_SEEDS if options.quick else SEEDS)
+    jobs = [
+        Job(str(options.data), name, seed, options.protocol, options.most_rows, method, settings)
+        for name in names
+        for seed in range(seeds)
+        for method, settings in contenders.items()
+    ]
+    needs = any(method in methods.OF_PYOD for method in contenders)
+    python = venvs.make(venvs.PYOD, options.peers) if needs else sys.executable
+    store = Store(options.out.with_suffix(".jsonl"))
+    results = run_all(jobs, store, workers=options.jobs, python=python)
+    for line in failures(results):
+        Console(stderr=True).print(f"failed: {line}", style="yellow", highlight=False, soft_wrap=True)
+    table = summary.tabulate(results, list(contenders))
+    if not table.sets:
+        raise SystemExit("no set was finished by every method")
+    ours = [name for name, settings in contenders.items() if settings is not None] or [next(iter(contenders))]
+    _publish(options, table, ours, seeds)
+
+
+def _publish(options: argparse.Namespace, table: summary.Table, ours: list[str], seeds: int) -> None:
+    out: Path = options.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_csv(out.with_suffix(".csv"), table, _published(options.published))
+    plots.ranks(out.with_name(f"{out.stem}-ranks.png"), table, set(ours))
+    for other in ("kNN-mean", "PyOD VAE"):
+        if other in table.methods:
+            name = f"{out.stem}-{other.lower().replace(' ', '-')}.png"
+            plots.differences(out.with_name(name), table, ours[0], other)
+    publish(
+        out,
+        f"Anomaly detection, {len(table.sets)} sets, {seeds} seeds, {options.protocol} protocol",
+        summary.figures(table, ours[0]),
+        PACKAGES,
+        sets=table.sets,
+        left_out=table.left_out,
+        seeds=seeds,
+        protocol=options.protocol,
+        most_rows=options.most_rows,
+    )
+
+
+def _contenders(options: argparse.Namespace) -> dict[str, tuple[str, ...] | None]:
+    """Ours first, then any other config, then the peers; settings, or None for a peer."""
+    found: dict[str, tuple[str, ...] | None] = {} if options.no_default else {OURS: ()}
+    for text in options.config:
+        name, _, path = text.rpartition("=")
+        found[name or Path(path).stem] = tuple(json.loads(Path(path).read_text()))
+    if not options.no_peers:
+        found |= dict.fromkeys(options.methods or methods.PEERS)
+    return found
+
+
+def _published(path: Path | None) -> dict[str, dict[str, float]]:
+    """Columns of a published table, by a set's name without its number."""
+    import csv
+
+    if path is None:
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    key = next(iter(rows[0]))
+    return {row[key]: {name: float(v) for name, v in row.items() if name != key and _is_number(v)} for row in rows}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/detection.json"))
+    parser.add_argument("--quick", action="store_true", help=f"the {QUICK_CELLS_FIRST} smallest sets, two seeds")
+    parser.add_argument("--jobs", type=int, default=1, help="detectors that run at once, one thread each")
+    parser.add_argument("--seeds", type=int, help=f"splits of each set; {SEEDS} unless given")
+    parser.add_argument("--sets", nargs="+", help="only these")
+    parser.add_argument("--methods", nargs="+", choices=methods.PEERS, metavar="PEER", help="only these peers")
+    parser.add_argument("--config", nargs="+", default=[], metavar="[NAME=]FILE", help="JSON lists of settings to add")
+    parser.add_argument("--protocol", choices=sets.PROTOCOLS, default="clean")
+    parser.add_argument("--most-rows", type=int, default=MOST_ROWS, help="larger sets are cut to as many at random")
+    parser.add_argument("--published", type=Path, help="CSV of published AUROC by set, for the columns of the CSV")
+    parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
+    parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    parser.add_argument("--no-default", action="store_true", help="only the configs given")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

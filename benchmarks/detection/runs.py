@@ -1,0 +1,108 @@
+"""Runs jobs on several workers and keeps each answer as it comes, so that a run goes on where another ended.
+
+Knows processes and a file of results, not detectors.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.detection.worker import Job
+from benchmarks.processes import ROOT, command, environment
+
+Result = dict[str, Any]
+
+
+class Store:
+    """Results in a file of JSON lines, one a job; a line that was cut short is as good as none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: dict[Job, Result] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for line in path.read_text().splitlines() if path.exists() else ():
+            try:
+                result = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            self._found[_key(Job.of(result))] = result
+        self._lock = threading.Lock()
+
+    def get(self, job: Job) -> Result | None:
+        return self._found.get(_key(job))
+
+    def add(self, result: Result) -> None:
+        with self._lock, self._path.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+            self._found[_key(Job.of(result))] = result
+
+
+def _key(job: Job) -> Job:
+    """The job without the place of its set, which may have moved."""
+    return Job(**{**asdict(job), "folder": ""})
+
+
+def run_all(jobs: Sequence[Job], store: Store, *, workers: int, python: Path | str = sys.executable) -> list[Result]:
+    """The answer to every job, in their order; those in the store are not asked again."""
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    missing = [job for job in jobs if store.get(job) is None]
+    for job in missing:
+        waiting.put(job)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("detectors on splits", total=len(jobs), completed=len(jobs) - len(missing))
+
+        def told(result: Result) -> None:
+            store.add(result)
+            progress.update(task, advance=1, description=f"{result['method']} on {result['set']}")
+
+        threads = [threading.Thread(target=_work, args=(waiting, told, python)) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return [found for job in jobs if (found := store.get(job)) is not None]
+
+
+def _work(waiting: queue.SimpleQueue[Job], told: Any, python: Path | str) -> None:
+    """Ask one worker one job after the other, until none waits."""
+    process = subprocess.Popen(
+        command("detection.worker", (), python),
+        cwd=ROOT,
+        env=environment(1),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        while True:
+            job = waiting.get_nowait()
+            process.stdin.write(json.dumps(asdict(job)) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit(f"a worker ended at {job.method} on {job.set}")
+            told(json.loads(line))
+    except queue.Empty:
+        pass
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def failures(results: Iterable[Result]) -> list[str]:
+    """What went wrong, a line each."""
+    return [f"{one['method']} on {one['set']}, seed {one['seed']}: {one['error']}" for one in results if "error" in one]

@@ -1,0 +1,159 @@
+"""From results of single jobs to tables, ranks and figures. Knows numbers and names, not detectors."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata, studentized_range
+
+from benchmarks.detection.runs import Result
+from benchmarks.report import Figure
+
+MEASURES = ("auroc", "ap")
+LOSING = 5.0  # points of AUROC under kNN-mean that count as a loss
+# ours less the other's, in points: (AUROC, AP)
+TARGETS = {"PyOD VAE": (4.0, 8.0), "kNN-mean": (0.0, 0.0)}
+MOST_LOSSES = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """Means over seeds, in points, of sets that every method finished."""
+
+    sets: list[str]  # S
+    methods: list[str]  # M
+    values: dict[str, NDArray[np.float64]]  # by measure, (S, M)
+    seconds: NDArray[np.float64]  # (S, M)
+    memory: NDArray[np.float64]  # (S, M), MiB over the start; NaN where unknown
+    left_out: list[str]  # sets that some method did not finish
+
+    def column(self, measure: str, method: str) -> NDArray[np.float64]:
+        return self.values[measure][:, self.methods.index(method)]
+
+    def mean(self, measure: str, method: str) -> float:
+        return float(self.column(measure, method).mean())
+
+    def ranks(self, measure: str) -> NDArray[np.float64]:
+        """Mean rank of each method over sets, (M,); 1 is best, ties share."""
+        return np.asarray(rankdata(-self.values[measure], axis=1).mean(axis=0))
+
+
+def tabulate(results: Sequence[Result], methods: Sequence[str]) -> Table:
+    """Means over seeds of every (set, method)."""
+    found: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for one in results:
+        found[one["set"], one["method"]].append(one)
+    seeds = max(len(each) for each in found.values())
+    names = list(dict.fromkeys(one["set"] for one in results))
+
+    def finished(name: str) -> bool:
+        each = [found[name, method] for method in methods]
+        return all(len(some) == seeds and not any("error" in one for one in some) for some in each)
+
+    sets = [name for name in names if finished(name)]
+
+    def means(key: str, times: float) -> NDArray[np.float64]:
+        return np.array([[times * _mean(found[name, m], key) for m in methods] for name in sets]).reshape(
+            -1, len(methods)
+        )
+
+    return Table(
+        sets,
+        list(methods),
+        {measure: means(measure, 100.0) for measure in MEASURES},
+        means("seconds", 1.0),
+        means("memory", 2.0**-20),
+        [name for name in names if name not in sets],
+    )
+
+
+def _mean(results: Sequence[Result], key: str) -> float:
+    values = [one[key] for one in results]
+    return math.nan if None in values else statistics.fmean(values)
+
+
+def critical_difference(methods: int, sets: int, level: float = 0.05) -> float:
+    """Least difference of two mean ranks that Nemenyi's test tells apart: q sqrt(M (M + 1) / (6 S)).
+
+    Source: Demsar (2006), "Statistical comparisons of classifiers over multiple data sets", section 3.2.2.
+    """
+    q = float(studentized_range.ppf(1.0 - level, methods, np.inf)) / math.sqrt(2.0)
+    return q * math.sqrt(methods * (methods + 1) / (6.0 * sets))
+
+
+def figures(table: Table, ours: str) -> list[Figure]:
+    """What was to be reached, and the means and ranks behind it."""
+    best = {measure: int(np.argmin(table.ranks(measure))) for measure in MEASURES}
+    made = []
+    for other, targets in TARGETS.items():
+        if other not in table.methods:
+            continue
+        for measure, target in zip(MEASURES, targets, strict=True):
+            difference = table.column(measure, ours) - table.column(measure, other)
+            name = f"mean {measure.upper()}: {ours} - {other}"
+            made.append(Figure(name, float(difference.mean()), "points", target=target, better="higher"))
+    if "kNN-mean" in table.methods:
+        behind = table.column("auroc", "kNN-mean") - table.column("auroc", ours)
+        losses = int((behind > LOSING).sum())
+        made.append(Figure(f"more than {LOSING:g} points of AUROC under kNN-mean", losses, "sets", target=MOST_LOSSES))
+    for measure in MEASURES:
+        place = 1 + int((table.ranks(measure) < table.ranks(measure)[table.methods.index(ours)]).sum())
+        made.append(
+            Figure(
+                f"place by mean rank, {measure.upper()} (first: {table.methods[best[measure]]})",
+                place,
+                "place",
+                target=1,
+            )
+        )
+    for measure in MEASURES:
+        made += [
+            Figure(f"mean {measure.upper()}: {m}", table.mean(measure, m), "%", better="higher")
+            for m in _by(table, measure)
+        ]
+    for measure in MEASURES:
+        ranks = dict(zip(table.methods, table.ranks(measure), strict=True))
+        made += [
+            Figure(f"mean rank, {measure.upper()}: {m}", ranks[m], "rank") for m in sorted(ranks, key=ranks.__getitem__)
+        ]
+    made += [
+        Figure(f"seconds a set, median: {m}", float(np.median(table.seconds[:, i])), "s")
+        for i, m in enumerate(table.methods)
+    ]
+    made += [
+        Figure(f"memory a set, highest: {m}", float(np.nanmax(table.memory[:, i])), "MiB")
+        for i, m in enumerate(table.methods)
+        if not np.isnan(table.memory[:, i]).all()
+    ]
+    return made
+
+
+def _by(table: Table, measure: str) -> list[str]:
+    return sorted(table.methods, key=lambda m: -table.mean(measure, m))
+
+
+def write_csv(path: Path, table: Table, published: dict[str, dict[str, float]]) -> None:
+    """One line a set and measure, a column a method; published columns behind, where there are."""
+    more = list(dict.fromkeys(name for row in published.values() for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["set", "measure", *table.methods, *(f"published {name}" for name in more)])
+        for measure in (*MEASURES, "seconds", "memory"):
+            values = {**table.values, "seconds": table.seconds, "memory": table.memory}[measure]
+            for name, row in zip(table.sets, values, strict=True):
+                known = published.get(family(name), {}) if measure == "auroc" else {}
+                writer.writerow([name, measure, *(f"{v:.4g}" for v in row), *(known.get(m, "") for m in more)])
+
+
+def family(name: str) -> str:
+    """A set's name without the number in front: 'glass' of '14_glass'."""
+    head, _, rest = name.partition("_")
+    return rest if head.isdigit() else name

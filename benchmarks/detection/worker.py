@@ -1,0 +1,133 @@
+"""Runs one detector on one split at a time, in a child of its own. Knows how to measure, not what is compared.
+
+    python -m benchmarks.detection.worker
+
+reads a job from each line of its input and answers in a line of its output, both JSON. The modules that detectors need
+are imported once, here; a child starts with them, so that its seconds and its memory are the detector's alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.detection import methods, sets
+
+WARM = (
+    "numpy",
+    "torch",
+    "sklearn.neighbors",
+    "sklearn.ensemble",
+    "sklearn.svm",
+    "sklearn.covariance",
+    "sklearn.metrics",
+)
+WARM_OURS = ("vaekit.detector", "training.run", "training.publish", "onnxruntime", "onnxscript")
+WARM_PEERS = ("pyod.models.vae", "pyod.models.deep_svdd", "pyod.models.ecod", "pyod.models.pca")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One detector on one split of one set."""
+
+    folder: str
+    set: str
+    seed: int
+    protocol: str
+    most_rows: int
+    method: str
+    settings: tuple[str, ...] | None = None  # None: a peer, found by its name; else those of vaekit's Detector
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Job:
+        known = {field.name: tree[field.name] for field in fields(cls) if field.name in tree}
+        settings = known.get("settings")
+        return cls(**{**known, "settings": None if settings is None else tuple(settings)})
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Figures of one job: AUROC, AP, seconds, bytes of memory over the start, and the sizes of the split."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    split = sets.split(*sets.load(Path(job.folder), job.set), job.seed, protocol=job.protocol, most_rows=job.most_rows)
+    method = methods.PEERS[job.method] if job.settings is None else methods.ours(list(job.settings))
+    before = _start_measuring()
+    began = perf_counter()
+    scores = method(split, job.seed)
+    seconds = perf_counter() - began
+    peak = _status("VmHWM")
+    return {
+        "auroc": float(roc_auc_score(split.is_anomaly, scores)),
+        "ap": float(average_precision_score(split.is_anomaly, scores)),
+        "seconds": seconds,
+        "memory": None if peak is None or before is None else peak - before,
+        "train": len(split.train),
+        "test": len(split.test),
+        "dims": split.train.shape[1],
+    }
+
+
+def _start_measuring() -> int | None:
+    """Bytes resident now; the peak counts from here, where the system lets it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _status(key: str) -> int | None:
+    """Bytes of a line of /proc/self/status; None where there is none."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{key}:"):
+                return 1024 * int(line.split()[1])
+    return None
+
+
+def _child(job: Job, answer: Connection) -> None:
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # PyOD prints as it pleases
+        try:
+            answer.send(run(job))
+        except Exception as exc:  # noqa: BLE001  one detector that fails on one set is a result, and is written as one
+            answer.send({"error": f"{type(exc).__name__}: {exc}"})
+
+
+def serve() -> None:
+    """Answer each job of the input by what a fork of this process found."""
+    context = get_context("fork")
+    for line in sys.stdin:
+        job = Job.of(json.loads(line))
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_child, args=(job, theirs))
+        child.start()
+        theirs.close()
+        try:
+            found = ours.recv()
+        except EOFError:
+            child.join()
+            found = {"error": f"ended with code {child.exitcode}"}
+        child.join()
+        print(json.dumps({**asdict(job), **found}), flush=True)
+
+
+def main() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    for name in (*WARM, *WARM_OURS, *WARM_PEERS):
+        with contextlib.suppress(ImportError):  # peers may be left out
+            importlib.import_module(name)
+    serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The detection benchmark: honest splits, figures that are what they say, runs that go on where they ended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.detection import plots, sets, summary
+from benchmarks.detection.runs import Result, Store
+from benchmarks.detection.worker import Job
+from benchmarks.processes import ROOT
+
+
+def labelled(n: int, odd: int, dims: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that are all different, the last few of them anomalies."""
+    x = np.arange(n * dims, dtype=float).reshape(n, dims)
+    return x, np.arange(n) >= n - odd
+
+
+def test_a_clean_split_trains_on_half_of_the_normal_rows_and_tests_on_all_others() -> None:
+    x, y = labelled(100, 20)
+    found = sets.split(x, y, 0, protocol="clean", most_rows=1000)
+    assert len(found.train) == 40
+    assert found.is_anomaly.sum() == 20
+    together = np.concatenate([found.train, found.test])
+    assert sorted(together[:, 0]) == sorted(x[:, 0])
+    assert set(x[y][:, 0]) == set(found.test[found.is_anomaly][:, 0])
+    again, other = (sets.split(x, y, seed, protocol="clean", most_rows=1000) for seed in (0, 1))
+    np.testing.assert_array_equal(found.train, again.train)
+    assert set(found.train[:, 0]) != set(other.train[:, 0])
+
+
+def test_the_published_protocol_trains_on_the_first_half_in_file_order_and_fills_small_sets_up() -> None:
+    x, y = labelled(2000, 100)
+    found = sets.split(x, y, 3, protocol="file-order", most_rows=5000)
+    np.testing.assert_array_equal(found.train, x[:950])
+    small = sets.split(*labelled(100, 20), 3, protocol="file-order", most_rows=5000)
+    assert len(small.train) + len(small.test) == sets.BOOTSTRAP
+    assert set(small.train[:, 0]) & set(small.test[:, 0])
+
+
+def test_a_large_set_is_cut_to_a_random_part_of_itself() -> None:
+    x, y = labelled(500, 100)
+    found = sets.split(x, y, 0, protocol="clean", most_rows=200)
+    assert len(found.train) + len(found.test) == 200
+
+
+def test_standardised_rows_have_the_training_rows_moments_and_constants_stay_finite() -> None:
+    rng = np.random.default_rng(0)
+    train = np.column_stack([rng.normal(5, 3, 50), np.full(50, 7.0)])
+    rows = sets.Split(train, train[:3] + 1.0, np.zeros(3, dtype=bool)).standardised()
+    np.testing.assert_allclose(rows.train[:, 0].std(), 1.0)
+    np.testing.assert_allclose(rows.test[:, 1], 1.0)
+
+
+def results(auroc: dict[str, dict[str, list[float]]]) -> list[Result]:
+    """By method, set and seed; AP is half of AUROC."""
+    return [
+        {"method": m, "set": s, "seed": i, "auroc": v, "ap": v / 2, "seconds": 1.0, "memory": None}
+        for m, by_set in auroc.items()
+        for s, values in by_set.items()
+        for i, v in enumerate(values)
+    ]
+
+
+def test_tables_hold_means_over_seeds_of_sets_that_all_finished() -> None:
+    found = results({"a": {"x": [0.8, 0.9], "y": [0.5, 0.5]}, "b": {"x": [0.6, 0.6], "y": [0.5, 0.7]}})
+    found += [{"method": m, "set": "z", "seed": 0, "error": "ValueError"} for m in "ab"]
+    table = summary.tabulate(found, ["a", "b"])
+    assert table.sets == ["x", "y"]
+    assert table.left_out == ["z"]
+    np.testing.assert_allclose(table.values["auroc"], [[85.0, 60.0], [50.0, 60.0]])
+    assert table.mean("ap", "a") == pytest.approx(33.75)
+    np.testing.assert_allclose(table.ranks("auroc"), [1.5, 1.5])
+
+
+def test_the_critical_difference_is_demsars() -> None:
+    """His table 5 has q = 2.728 for five classifiers at 5 %, and his example 2.343 for four over fourteen sets."""
+    assert summary.critical_difference(5, 30) == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 30)), abs=1e-3)
+    assert summary.critical_difference(4, 14) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=1e-3)
+
+
+def test_groups_are_the_longest_runs_that_cannot_be_told_apart() -> None:
+    assert plots.groups(np.array([1.0, 1.5, 2.2, 4.0]), 1.3) == [(0, 2)]
+    assert plots.groups(np.array([1.0, 2.0, 3.0]), 1.1) == [(0, 1), (1, 2)]
+    assert plots.groups(np.array([1.0, 3.0]), 1.0) == []
+
+
+def test_losses_and_places_are_counted_against_the_others() -> None:
+    found = results({"vaekit": {"x": [0.9], "y": [0.80]}, "kNN-mean": {"x": [0.7], "y": [0.86]}})
+    figures = {f.name: f for f in summary.figures(summary.tabulate(found, ["vaekit", "kNN-mean"]), "vaekit")}
+    assert figures["mean AUROC: vaekit - kNN-mean"].value == pytest.approx(7.0)
+    assert figures["more than 5 points of AUROC under kNN-mean"].value == 1
+    assert figures["place by mean rank, AUROC (first: vaekit)"].value == 1
+
+
+def test_a_store_keeps_answers_and_forgets_a_line_that_was_cut_short(tmp_path: Path) -> None:
+    job = Job("/somewhere", "x", 0, "clean", 100, "kNN")
+    path = tmp_path / "deep" / "results.jsonl"
+    Store(path).add({**job.__dict__, "auroc": 0.5})
+    with path.open("a") as file:
+        file.write('{"set": "y", "auro')
+    again = Store(path)
+    found = again.get(Job("/elsewhere", "x", 0, "clean", 100, "kNN"))
+    assert found is not None
+    assert found["auroc"] == 0.5
+    assert again.get(Job("/somewhere", "x", 1, "clean", 100, "kNN")) is None
+
+
+def test_the_benchmark_runs_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(120, 3)) @ rng.normal(size=(3, 4))
+    x, y = np.concatenate([normal, 6 + rng.normal(size=(20, 4))]), np.repeat([0, 1], [120, 20])
+    np.savez(tmp_path / "1_made.npz", X=x, y=y)
+    out = tmp_path / "out" / "detection.json"
+    settings = tmp_path / "short.json"
+    settings.write_text('["training.steps=60"]')
+    command = [sys.executable, "-m", "benchmarks.detection", "--data", str(tmp_path), "--out", str(out), "--seeds", "1"]
+    command += ["--no-default", "--config", str(settings), "--methods", "kNN", "kNN-mean", "--jobs", "2"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    lines = out.with_suffix(".jsonl").read_text().splitlines()
+    assert len(lines) == 3
+    found = {one["method"]: one for one in map(json.loads, lines)}
+    assert found["kNN"]["auroc"] > 0.95
+    assert found["short"]["auroc"] > 0.9
+    assert found["short"]["train"] == 60
+    assert out.with_suffix(".csv").read_text().startswith("set,measure,short,kNN,kNN-mean")
+    assert out.with_name("detection-ranks.png").read_bytes().startswith(b"\x89PNG")
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert out.with_suffix(".jsonl").read_text().splitlines() == lines
