@@ -19,7 +19,7 @@ from tests.live import serving
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
-from vaekit.scoring import Scores, score_file
+from vaekit.scoring import APPENDED, Scores, score_file
 
 ABC = VectorSpec(columns=(Column(name="b"), Column(name="a"), Column(name="c", kind="binary")))
 
@@ -33,6 +33,7 @@ class Squares:
     alpha: float = 0.05
     reason: str | None = None
     batch_rows: int = 4
+    appended: pa.Schema = APPENDED
     seen: list[NDArray[Any]] = field(default_factory=list)
 
     def score(self, x: NDArray[Any]) -> Scores:

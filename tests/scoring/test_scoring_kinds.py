@@ -20,6 +20,7 @@ from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
+from vaekit.scoring.appended import appended_for
 
 SPEC = VectorSpec(
     columns=(
@@ -219,6 +220,7 @@ class Some:
     """Knows rows that have both columns alone: a row with one has no p-value."""
 
     spec, model, alpha, reason, batch_rows = ANY, "some@1", 0.05, None, 2
+    appended = appended_for(ANY)
 
     def score(self, x: Any) -> Scores:
         count = (~np.isnan(x)).sum(axis=1)

@@ -89,7 +89,7 @@ class Stops:
     def __init__(self, scorer: Any, error: BaseException) -> None:
         self._scorer, self._error = scorer, error
         self.spec, self.model, self.alpha, self.reason = scorer.spec, scorer.model, scorer.alpha, None
-        self.batch_rows = 4
+        self.batch_rows, self.appended = 4, APPENDED
 
     def score(self, x: Any) -> Any:
         if self._scorer.seen:
@@ -203,11 +203,12 @@ SCRIPT = r"""
     import numpy as np
     from vaekit.bundle import VectorSpec
     from vaekit.bundle.manifest import Column
-    from vaekit.scoring import Scores, score_file
+    from vaekit.scoring import APPENDED, Scores, score_file
 
     class Cheap:
         spec = VectorSpec(columns=tuple(Column(name=f"c{d}") for d in range(20)))
         model, alpha, reason, batch_rows, stop = "cheap@1", 0.05, None, 20_000, False
+        appended = APPENDED
 
         def score(self, x):
             if self.stop:
@@ -256,3 +257,13 @@ def test_control_c_leaves_nothing_behind(tmp_path):
 
 def test_the_appended_columns_are_pinned():
     assert APPENDED.names == ["elbo", "log_likelihood", "kl", "score", "p_value", "is_anomaly"]
+
+
+def test_a_scorer_appends_what_it_says_in_its_order_and_whatever_has_no_value_is_null(scorer, source, tmp_path):
+    scorer.appended = pa.schema([("kl", pa.float32()), ("observed_count", pa.int64()), ("is_anomaly", pa.bool_())])
+    score_file(scorer, source, tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.schema.names == [*ROWS.column_names, *scorer.appended.names]
+    assert table.schema.field("kl").type == pa.float32()
+    assert table["kl"].to_pylist() == [1.0] * 10
+    assert table["observed_count"].null_count == 10

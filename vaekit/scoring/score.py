@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
+from vaekit.scoring.appended import cells
 from vaekit.scoring.pieces import Source
 from vaekit.scoring.rows import ImageRows, VectorRows
 from vaekit.scoring.scorers import Scorer, Scores
@@ -19,18 +19,6 @@ from vaekit.scoring.sources import open_source
 from vaekit.scoring.writer import check_output, check_schema, replacing, table_writer
 
 Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
-
-APPENDED = pa.schema(
-    [
-        ("elbo", pa.float64()),
-        ("log_likelihood", pa.float64()),
-        ("kl", pa.float64()),
-        ("score", pa.float64()),
-        ("p_value", pa.float64()),
-        ("is_anomaly", pa.bool_()),
-    ]
-)
-OBSERVED = pa.field("observed_count", pa.int64())  # where any column may be missing
 
 
 @dataclass(frozen=True)
@@ -62,9 +50,8 @@ def score_file(
 ) -> Summary:
     """Score every row of an input; memory stays bounded whatever its size.
 
-    The output holds the input's columns as they came (for pictures: their row numbers), and behind them those of
-    APPENDED, in nats, and OBSERVED where cells may be missing. It replaces an older file of its name when all of it is
-    written, and not before.
+    The output holds the input's columns as they came (for pictures: their row numbers), and behind them those that the
+    scorer appends, in nats. It replaces an older file of its name when all of it is written, and not before.
 
     Args:
         scorer: the model.
@@ -80,15 +67,14 @@ def score_file(
     ending = check_output(output, source)
     opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows)
     rows = rows_of(opened, scorer.spec)
-    appended = pa.schema([*APPENDED, *([OBSERVED] if scorer.spec.may_be_missing else [])])
-    schema = _extended(rows.schema, appended)
+    schema = _extended(rows.schema, scorer.appended)
     check_schema(ending, schema)
     count, anomalies, unknown = 0, 0, 0
     with replacing(output) as temp, table_writer(temp, ending, schema) as writer:
         for piece in opened.pieces():
             passed, x = rows.take(piece)
             scores = scorer.score(x)
-            writer.write_batch(_joined(passed, scores, appended, schema))
+            writer.write_batch(_joined(passed, scores, scorer.appended, schema))
             count += len(x)
             anomalies += 0 if scores.is_anomaly is None else int(scores.is_anomaly.sum())
             unknown += 0 if scores.unknown is None else int(scores.unknown.sum())
@@ -118,13 +104,5 @@ def _extended(schema: pa.Schema, appended: pa.Schema) -> pa.Schema:
 
 
 def _joined(passed: pa.RecordBatch, scores: Scores, appended: pa.Schema, schema: pa.Schema) -> pa.RecordBatch:
-    more = []
-    for field in appended:
-        values = getattr(scores, field.name)
-        null = scores.unknown if field.name in ("p_value", "is_anomaly") else None  # no verdict on these rows
-        more.append(
-            pa.nulls(passed.num_rows, field.type)
-            if values is None
-            else pa.array(np.asarray(values), type=field.type, mask=null, from_pandas=False)
-        )
+    more = [cells(scores, field) for field in appended]
     return pa.RecordBatch.from_arrays([*passed.columns, *more], schema=schema)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
@@ -15,6 +16,7 @@ from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Model
 from vaekit.runtime.results import Rows
+from vaekit.scoring.appended import appended_for
 
 Array = NDArray[np.float64]
 LOCAL_CELLS = 2**22  # cells of a batch: 32 MiB of float64
@@ -61,6 +63,10 @@ class Scorer(Protocol):
     def spec(self) -> VectorSpec | ImageSpec: ...
 
     @property
+    def appended(self) -> pa.Schema:
+        """The columns that its scores have, in the order of the output: names of Scores, and their types."""
+
+    @property
     def alpha(self) -> float: ...
 
     @property
@@ -98,6 +104,7 @@ class LocalScorer:
         self.reason = found if isinstance(found, str) else None
         self.model = f"{model.manifest.name}@{model.manifest.version}"
         self.spec = model.spec
+        self.appended = appended_for(model.spec)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
         if self._calibration is not None:
@@ -151,6 +158,7 @@ class RemoteScorer:
         self.reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
+        self.appended = appended_for(self.spec)
         self.alpha = alpha
         self.batch_rows = self._most = max(1, min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim))
 

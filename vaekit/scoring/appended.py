@@ -1,0 +1,53 @@
+"""The columns that scoring appends, and how scores become their cells. Knows Arrow types; not who scores.
+
+A scorer says which columns it appends; each is an array of its name in the scores, or a property of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vaekit.bundle import ImageSpec, VectorSpec
+
+APPENDED = pa.schema(
+    [
+        ("elbo", pa.float64()),
+        ("log_likelihood", pa.float64()),
+        ("kl", pa.float64()),
+        ("score", pa.float64()),
+        ("p_value", pa.float64()),
+        ("is_anomaly", pa.bool_()),
+    ]
+)
+OBSERVED = pa.field("observed_count", pa.int64())  # where any column may be missing
+VERDICTS = ("p_value", "is_anomaly")  # of which a row may have none where others do
+
+
+class Scored(Protocol):
+    """Scores of rows."""
+
+    @property
+    def unknown(self) -> NDArray[np.bool_] | None:
+        """Rows without a verdict, (n,)."""
+
+    def __len__(self) -> int: ...
+
+
+def appended_for(spec: VectorSpec | ImageSpec) -> pa.Schema:
+    """What every scorer of a model with such an input appends."""
+    return pa.schema([*APPENDED, *([OBSERVED] if spec.may_be_missing else [])])
+
+
+def cells(scores: Scored, field: pa.Field) -> pa.Array:
+    """One appended column (n,): null where the scores lack it, and where a row has no verdict."""
+    values: Any = getattr(scores, field.name)
+    if values is None:
+        return pa.nulls(len(scores), field.type)
+    if isinstance(values, pa.Array):
+        return values.cast(field.type)
+    mask = scores.unknown if field.name in VERDICTS else None
+    return pa.array(np.asarray(values), type=field.type, mask=mask, from_pandas=False)
