@@ -8,6 +8,7 @@ import pytest
 
 from vaekit.arrow.cells import levels
 from vaekit.arrow.columns import Columns
+from vaekit.arrow.faults import Refusing
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
@@ -18,7 +19,7 @@ COLOUR = Column(name="colour", kind="category", levels=("blue", "red"), may_be_m
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "nowhere"])
 def test_a_level_that_is_a_time_is_one_of_utc_in_any_zone(zone: str) -> None:
     column = Column(name="at", kind="category", levels=("1970-01-01T00:00:05",))
-    np.testing.assert_array_equal(levels(pa.array([5, 5], pa.timestamp("s", zone)), column, 0), [0, 0])
+    np.testing.assert_array_equal(levels(pa.array([5, 5], pa.timestamp("s", zone)), column, Refusing(0)), [0, 0])
 
 
 def test_rows_are_numbered_from_where_the_table_begins() -> None:

@@ -34,6 +34,8 @@ class Squares:
     reason: str | None = None
     batch_rows: int = 4
     appended: pa.Schema = APPENDED
+    held_out: NDArray[np.float64] | None = None
+    facts: dict[str, Any] = field(default_factory=lambda: {"model": "squares@1"})
     seen: list[NDArray[Any]] = field(default_factory=list)
 
     def score(self, x: NDArray[Any]) -> Scores:

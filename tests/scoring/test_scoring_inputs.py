@@ -290,7 +290,7 @@ def test_an_empty_folder_and_a_file_that_is_no_parquet_are_refused(refused, tmp_
 
 def test_an_unknown_ending_and_a_missing_file_are_refused(refused, tmp_path):
     (tmp_path / "x.txt").touch()
-    assert refused(tmp_path / "x.txt").endswith("expected .csv, .parquet, .npy, or a folder of .parquet files")
+    assert refused(tmp_path / "x.txt").endswith(".feather, .npy, or a folder of .parquet files")
     assert refused(tmp_path / "none.csv").endswith("none.csv: no such file or folder")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.scoring.conftest import Squares, scored
 from vaekit.arrow.cells import check_type, levels
+from vaekit.arrow.faults import Refusing
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.encode import encode
 from vaekit.bundle.manifest import Column
@@ -123,7 +124,7 @@ def test_a_level_is_what_training_took_it_for(cells):
     x = indexed(trained.take(from_arrow(cells))[:, None], [trained])
     column = Column(name="a", kind="category", levels=trained.levels, may_be_missing=True)
     check_type(column, cells.type, indices=False)
-    np.testing.assert_array_equal(levels(cells, column, 0), x[:, 0])
+    np.testing.assert_array_equal(levels(cells, column, Refusing(0)), x[:, 0])
 
 
 CSV = "load,size,stops,on,colour,code\n1.5,2,3,true,red,1.0\n-4,NA,0,,,2.50\n0,7,2,False,blue,x y\n"
@@ -220,7 +221,7 @@ class Some:
     """Knows rows that have both columns alone: a row with one has no p-value."""
 
     spec, model, alpha, reason, batch_rows = ANY, "some@1", 0.05, None, 2
-    appended = appended_for(ANY)
+    appended, held_out = appended_for(ANY), None
 
     def score(self, x: Any) -> Scores:
         count = (~np.isnan(x)).sum(axis=1)
@@ -265,7 +266,7 @@ ONE = VectorSpec(columns=(Column(name="a", kind="category", levels=("1", "2.5", 
 def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(cell, level):
     assert encode([[cell]], ONE).tolist() == [[level]]
     assert encode([{"a": cell}, {"a": "x"}], ONE).tolist() == [[level], [3]]
-    assert levels(pa.array([cell, "x"]), ONE.columns[0], 0).tolist() == [level, 3]
+    assert levels(pa.array([cell, "x"]), ONE.columns[0], Refusing(0)).tolist() == [level, 3]
 
 
 @pytest.mark.parametrize(
@@ -291,4 +292,4 @@ def test_what_is_no_spelling_of_a_level_is_refused(cell):
     with pytest.raises(InputError, match="not one of its 4 levels"):
         encode([[cell]], VectorSpec(columns=(column,)))
     with pytest.raises(InputError, match="not one of its 4 levels"):
-        levels(pa.array([cell]), column, 0)
+        levels(pa.array([cell]), column, Refusing(0))

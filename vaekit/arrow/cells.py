@@ -5,21 +5,21 @@ A missing cell is NaN, a category the index of its level.
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from vaekit.bundle.columns import first_fault, level_index, level_indices, not_a_level
+from vaekit.arrow.faults import MISSING_CELL, Faults
+from vaekit.bundle.columns import faults_of, level_index, level_indices, not_a_level
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
 
 Floats = NDArray[np.float64]
 _READING = pyarrow.csv.ConvertOptions()  # how a training run reads CSV, so that a file means the same to both
 MISSING = pa.array(_READING.null_values)
+PLAIN = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # numbers beyond doubt; others are tried, one of each text
 TRUE, FALSE = pa.array(_READING.true_values), pa.array(_READING.false_values)
 
 
@@ -51,21 +51,19 @@ def numbers(cells: pa.Array) -> pa.Array:
     return pc.cast(cells, pa.float64(), safe=False)
 
 
-def parsed(cells: pa.Array, column: Column, start: int) -> pa.Array:
-    """A column of text as float64, null where a cell is empty and may be.
-
-    Raises:
-        InputError: a cell that is not a number; row, feature and value are named.
-    """
+def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
+    """A column of text as float64, null where a cell is empty and may be; cells that are no numbers are faults."""
     text = pc.utf8_trim_whitespace(cells)
     try:
         return pc.cast(text, pa.float64())
     except pa.ArrowInvalid:
         text = _respelled(text, column)
-    try:
-        return pc.cast(text, pa.float64())
-    except pa.ArrowInvalid:
-        refuse(_first_unparsable(text), cells, column, start, "not a number")
+    odd = _unparsable(text)
+    if len(odd):
+        bad = pc.is_in(text, value_set=odd)
+        faults.cells(bad.to_numpy(zero_copy_only=False), cells, column, "not a number")
+        text = pc.if_else(bad, pa.scalar(None, pa.string()), text)
+    return pc.cast(text, pa.float64())
 
 
 def _respelled(text: pa.Array, column: Column) -> pa.Array:
@@ -78,40 +76,32 @@ def _respelled(text: pa.Array, column: Column) -> pa.Array:
     return text
 
 
-def _first_unparsable(text: pa.Array) -> int:
-    first, beyond = 0, len(text)  # a fault lies in [first, beyond), none before it
-    while beyond - first > 1:
-        middle = (first + beyond) // 2
-        try:
-            pc.cast(text[first:middle], pa.float64())
-            first = middle
-        except pa.ArrowInvalid:
-            beyond = middle
-    return first
+def _unparsable(text: pa.Array) -> pa.Array:
+    """The texts that are no numbers, one of each."""
+    doubtful = pc.fill_null(pc.invert(pc.match_substring_regex(text, PLAIN)), False)
+    return pa.array([one.as_py() for one in text.filter(doubtful).unique() if not _is_number(one)], pa.string())
 
 
-def checked(found: pa.Array, cells: pa.Array, column: Column, start: int) -> Floats:
-    """Numbers as an array (n,), NaN where a cell is missing.
+def _is_number(text: pa.Scalar) -> bool:
+    try:
+        pc.cast(text, pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
-    Raises:
-        InputError: a cell that the column does not take; row, feature and value are named.
-    """
+
+def checked(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
+    """Numbers as an array (n,), NaN where a cell is missing; cells that the column does not take are faults."""
     if found.null_count and not column.may_be_missing:
-        refuse(int(pc.index(pc.is_null(found), value=True).as_py()), cells, column, start, "missing")
+        faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING_CELL)
     values: Floats = found.to_numpy(zero_copy_only=False)
-    fault = first_fault(values, column)
-    if fault is not None:
-        at, what = fault
-        refuse(at, cells, column, start, what)
+    for bad, what in faults_of(values, column):
+        faults.cells(bad, cells, column, what)
     return values
 
 
-def levels(cells: pa.Array, column: Column, start: int) -> Floats:
-    """Indices of the levels that the cells name, (n,), NaN where a cell is missing.
-
-    Raises:
-        InputError: a cell that names no level; row, feature and value are named.
-    """
+def levels(cells: pa.Array, column: Column, faults: Faults) -> Floats:
+    """Indices of the levels that the cells name, (n,), NaN where a cell is missing; one that names none is a fault."""
     text = _as_text(cells)
     names = [name for name in level_indices(column) if isinstance(name, str)]
     known = np.array([level_indices(column)[name] for name in names], dtype=np.float64)
@@ -119,12 +109,16 @@ def levels(cells: pa.Array, column: Column, start: int) -> Floats:
     values: Floats = np.full(len(cells), np.nan)
     there = place.is_valid().to_numpy(zero_copy_only=False)
     values[there] = known[place.drop_null().to_numpy()]
-    for odd in text.filter(place.is_null()).unique():
-        same = text.is_null() if odd.as_py() is None else pc.fill_null(pc.equal(text, odd), False)
-        here = same.to_numpy(zero_copy_only=False)  # (n,)
-        if (index := _unusual(odd.as_py(), column)) is None:
-            refuse(int(here.argmax()), cells, column, start, not_a_level(column))
-        values[here] = index
+    if there.all():
+        return values
+    odd = text.filter(place.is_null()).unique()
+    meant = [_unusual(one.as_py(), column) for one in odd]
+    at = pc.index_in(text.filter(place.is_null()), value_set=odd).to_numpy()
+    values[~there] = np.array([np.nan if index is None else index for index in meant])[at]
+    bad = np.zeros(len(cells), dtype=bool)
+    bad[~there] = np.array([index is None for index in meant])[at]
+    if bad.any():
+        faults.cells(bad, cells, column, not_a_level(column))
     return values
 
 
@@ -148,16 +142,3 @@ def _as_text(cells: pa.Array) -> pa.Array:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def refuse(at: int, cells: pa.Array, column: Column, start: int, what: str) -> NoReturn:
-    """Say what is wrong with one cell, in the words that a request's rows are refused in."""
-    where = f"row {start + at}, feature {column.name!r}"
-    try:
-        value = cells[at].as_py()
-    except (ArithmeticError, ValueError):  # a time after the year 9999 or of no zone, a decimal of too many digits
-        raise InputError(f"{where}: {what}: a {cells.type} that Python has no value for") from None
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise InputError(f"{where}: missing")
-    shown = repr(value[:40]) if isinstance(value, str) else str(value)
-    raise InputError(f"{where}: {what}: {shown}")

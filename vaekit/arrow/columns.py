@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaekit.arrow.cells import Floats, check_type, checked, levels, numbers, parsed
+from vaekit.arrow.faults import EMPTY_ROW, Faults, Refusing
 from vaekit.bundle.manifest import Column, VectorSpec
 from vaekit.errors import InputError
 
@@ -51,17 +52,22 @@ class Columns:
             InputError: a cell that its column does not take, or a row that misses every cell; row, feature and value
                 are named.
         """
+        return self.read(table, Refusing(start))
+
+    def read(self, table: pa.RecordBatch, faults: Faults) -> tuple[list[pa.Array], Floats]:
+        """As take, but that bad cells are told to `faults`; what stands in x for them is not defined."""
         arrays = list(table.columns)
         x = np.empty((table.num_rows, len(self.at)), dtype=np.float64)  # (n, D)
         for d, (at, column) in enumerate(self.at.items()):
-            arrays[at], x[:, d] = self._taken(arrays[at], column, start)
-        if (empty := np.isnan(x).all(axis=1)).any():
-            raise InputError(f"row {start + int(empty.argmax())}: every cell is missing")
+            arrays[at], x[:, d] = self._read(arrays[at], column, faults)
+        empty = np.asarray(np.isnan(x).all(axis=1))
+        if empty.any():
+            faults.rows(empty, EMPTY_ROW)
         return arrays, x
 
-    def _taken(self, cells: pa.Array, column: Column, start: int) -> tuple[pa.Array, Floats]:
+    def _read(self, cells: pa.Array, column: Column, faults: Faults) -> tuple[pa.Array, Floats]:
         """(what is passed on, values (n,)) of one column."""
         if column.kind == "category" and not self._indices:
-            return cells, levels(cells, column, start)
-        found = parsed(cells, column, start) if self._text else numbers(cells)
-        return (found if self._text else cells), checked(found, cells, column, start)
+            return cells, levels(cells, column, faults)
+        found = parsed(cells, column, faults) if self._text else numbers(cells)
+        return (found if self._text else cells), checked(found, cells, column, faults)

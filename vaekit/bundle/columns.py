@@ -6,7 +6,7 @@ Cells are float64: a missing one is NaN, a category is the index of its level.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,8 +36,8 @@ _RULES: dict[str, tuple[Callable[[Floats, Column], NDArray[np.bool_]], str]] = {
 }
 
 
-def first_fault(values: Floats, column: Column) -> tuple[int, str] | None:
-    """Where the first value is that the column does not take, and what is wrong with it; None where there is none.
+def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    """Which values the column does not take, (N,) each, and what is wrong with those.
 
     Args:
         values: (N,); NaN where a cell is missing.
@@ -46,13 +46,19 @@ def first_fault(values: Floats, column: Column) -> tuple[int, str] | None:
     finite = np.isfinite(values)
     fine = finite | (np.isnan(values) & column.may_be_missing)
     if not fine.all():
-        return int(fine.argmin()), "not finite"
+        yield ~fine, "not finite"
     if column.kind == "real":
-        return None
+        return
     rule, said = _RULES[column.kind]
     with np.errstate(invalid="ignore"):
         good = rule(values, column) | ~finite
-    return None if good.all() else (int(good.argmin()), said)
+    if not good.all():
+        yield ~good, said
+
+
+def first_fault(values: Floats, column: Column) -> tuple[int, str] | None:
+    """Where the first value is that the column does not take, and what is wrong with it; None where there is none."""
+    return next(((int(bad.argmax()), what) for bad, what in faults_of(values, column)), None)
 
 
 @lru_cache(maxsize=1024)

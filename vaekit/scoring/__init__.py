@@ -3,15 +3,19 @@
 from vaekit.scoring.appended import APPENDED
 from vaekit.scoring.calibrate import publish_calibration
 from vaekit.scoring.evaluate import COUNTS, Evaluation, evaluate_file
+from vaekit.scoring.folder import score_folder
+from vaekit.scoring.options import Options
 from vaekit.scoring.reference import locate, split_reference
-from vaekit.scoring.score import Summary, score_file
+from vaekit.scoring.score import score_file
 from vaekit.scoring.scorers import LocalScorer, RemoteScorer, Scorer, Scores
+from vaekit.scoring.summary import Summary
 
 __all__ = [
     "APPENDED",
     "COUNTS",
     "Evaluation",
     "LocalScorer",
+    "Options",
     "RemoteScorer",
     "Scorer",
     "Scores",
@@ -20,5 +24,6 @@ __all__ = [
     "locate",
     "publish_calibration",
     "score_file",
+    "score_folder",
     "split_reference",
 ]

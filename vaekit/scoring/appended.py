@@ -24,6 +24,7 @@ APPENDED = pa.schema(
     ]
 )
 OBSERVED = pa.field("observed_count", pa.int64())  # where any column may be missing
+DISCOVERY = pa.field("is_discovery", pa.bool_())  # where a false-discovery rate is asked for; known when all is scored
 VERDICTS = ("p_value", "is_anomaly")  # of which a row may have none where others do
 
 

@@ -14,7 +14,8 @@ from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationF
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Elbo, Model
-from vaekit.scoring.score import Progress, rows_of
+from vaekit.scoring.rows import rows_of
+from vaekit.scoring.score import Progress
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 

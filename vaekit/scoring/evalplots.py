@@ -34,7 +34,7 @@ def draw(found: Evaluation, folder: Path) -> list[Path]:
 
 def evidence(found: Evaluation) -> Figure:
     """log_evidence by K with error bars of one standard error, above the ELBO; a panel for each group."""
-    figure = _figure(5.2 * len(found.groups))
+    figure = new_figure(5.2 * len(found.groups))
     for ax, (name, figures), colour in zip(
         figure.subplots(1, len(found.groups), squeeze=False)[0], found.figures.items(), COLOURS, strict=False
     ):
@@ -55,7 +55,7 @@ def evidence(found: Evaluation) -> Figure:
 
 def scores(found: Evaluation) -> Figure:
     """Histogram of -ELBO by group, on a scale that shows the bulk and what lies far out."""
-    figure = _figure(6.4)
+    figure = new_figure(6.4)
     ax = figure.add_subplot()
     by_group = {name: -bounds.elbo for name, bounds in found.groups.items()}
     everything = np.concatenate(list(by_group.values()))
@@ -81,7 +81,8 @@ def _said(group: str) -> str:
     return "normal rows" if group == "normal" else group
 
 
-def _figure(width: float) -> Figure:
+def new_figure(width: float) -> Figure:
+    """An empty one of so many inches, as all pictures of this room are."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, 3.8), dpi=100, layout="constrained")

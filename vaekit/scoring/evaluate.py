@@ -17,7 +17,8 @@ from vaekit.scoring.evidence import Array, Bounds, check_counts, estimate
 from vaekit.scoring.labels import Labels, open_labels
 from vaekit.scoring.pieces import Source
 from vaekit.scoring.ranking import auroc, average_precision
-from vaekit.scoring.score import Progress, rows_of
+from vaekit.scoring.rows import rows_of
+from vaekit.scoring.score import Progress
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 

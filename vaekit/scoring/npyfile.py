@@ -1,8 +1,9 @@
-"""Reads .npy files through a memory map, some rows at a time. Knows shapes and types, not values."""
+"""Reads .npy files some rows at a time. Knows shapes and types, not values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.scoring.pieces import Piece, translated
+from vaekit.scoring.pieces import Fragment, Piece, file_of, translated
+from vaekit.scoring.places import Place
 
 _KEPT = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 
@@ -20,67 +22,104 @@ _KEPT = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64
 class _Array:
     text, indices = False, True
     unit: Literal["rows", "bytes"] = "rows"
+    keys: Sequence[str] = ()
 
-    def __init__(self, path: Path, batch_rows: int) -> None:
-        self.path = path
-        self._array = mapped(path)
-        self.size = len(self._array) if self._array.ndim else 0
+    def __init__(self, place: Place, batch_rows: int) -> None:
+        self.place = place
+        array = _opened(place)
+        self._shape, self._dtype = array.shape, array.dtype
+        self.size = array.shape[0] if array.shape else 0
         self._batch_rows = batch_rows
         self._done = 0
 
     def done(self) -> int:
         return self._done
 
-    def _slices(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        for start in range(0, self.size, self._batch_rows):
-            with translated(self.path):
-                part = np.array(self._array[start : start + self._batch_rows])
-            self._done = start + len(part)
-            yield start, part
+    def fragments(self, part_rows: int | None = None) -> list[Fragment]:
+        most = part_rows or max(1, self.size)
+        sizes = [min(most, self.size - at) for at in range(0, self.size, most)]
+        file = file_of(self.place)
+        return [Fragment(file, i * most, n, i * most, n) for i, n in enumerate(sizes)] or [Fragment(file, 0, 0, 0, 0)]
+
+    def pieces(self) -> Iterator[Piece]:
+        for fragment in self.fragments():
+            yield from self.read(fragment)
+
+    def read(self, fragment: Fragment) -> Iterator[Piece]:
+        with translated(self.place):
+            array = _opened(self.place)
+        for start in range(fragment.start, end := fragment.start + (fragment.rows or 0), self._batch_rows):
+            with translated(self.place):
+                part = np.array(array[start : min(end, start + self._batch_rows)])
+            self._done += len(part)
+            yield self._piece(start, part)
+
+    def _piece(self, start: int, part: NDArray[Any]) -> Piece:
+        raise NotImplementedError
 
 
 class NpySource(_Array):
     """Rows (N, D); the columns get the names that the model has for them."""
 
-    def __init__(self, path: Path, spec: VectorSpec, batch_rows: int) -> None:
+    def __init__(self, place: Place, spec: VectorSpec, batch_rows: int) -> None:
         """Raises InputError where the array is not (N, D) of numbers."""
-        super().__init__(path, batch_rows)
-        array = self._array
-        if array.ndim != 2 or array.shape[1] != spec.dim:
-            raise InputError(f"{path}: shape {array.shape}, expected (N, {spec.dim})")
-        if array.dtype.kind not in "iuf":
-            raise InputError(f"{path}: dtype {array.dtype} is not one of numbers")
-        self._dtype = array.dtype if array.dtype.name in _KEPT else np.dtype(np.float64)
-        self._dtype = self._dtype.newbyteorder("=")
-        self.schema = pa.schema([(name, pa.from_numpy_dtype(self._dtype)) for name in spec.names])
+        super().__init__(place, batch_rows)
+        if len(self._shape) != 2 or self._shape[1] != spec.dim:
+            raise InputError(f"{place}: shape {self._shape}, expected (N, {spec.dim})")
+        if self._dtype.kind not in "iuf":
+            raise InputError(f"{place}: dtype {self._dtype} is not one of numbers")
+        kept = self._dtype if self._dtype.name in _KEPT else np.dtype(np.float64)
+        self._kept = kept.newbyteorder("=")
+        self.schema = pa.schema([(name, pa.from_numpy_dtype(self._kept)) for name in spec.names])
 
-    def pieces(self) -> Iterator[Piece]:
-        for start, part in self._slices():
-            columns = np.asarray(part, dtype=self._dtype, order="F")
-            arrays = [pa.array(columns[:, d], from_pandas=False) for d in range(columns.shape[1])]
-            yield Piece(start, pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+    def _piece(self, start: int, part: NDArray[Any]) -> Piece:
+        columns = np.asarray(part, dtype=self._kept, order="F")
+        arrays = [pa.array(columns[:, d], from_pandas=False) for d in range(columns.shape[1])]
+        return Piece(start, pa.RecordBatch.from_arrays(arrays, schema=self.schema))
 
 
 class ImageSource(_Array):
     """Pictures (N, H, W, C) of uint8, or (N, H, W) where there is one channel; the table holds their numbers."""
 
-    def __init__(self, path: Path, spec: ImageSpec, batch_rows: int) -> None:
+    def __init__(self, place: Place, spec: ImageSpec, batch_rows: int) -> None:
         """Raises InputError where the array is not such pictures of the model's size."""
-        super().__init__(path, batch_rows)
-        array = self._array
+        super().__init__(place, batch_rows)
         shapes = {spec.row_shape} | ({spec.row_shape[:2]} if spec.channels == 1 else set())
-        if array.shape[1:] not in shapes or array.ndim < 3:
-            raise InputError(f"{path}: shape {array.shape}, expected (N, {', '.join(map(str, spec.row_shape))})")
-        if array.dtype != np.uint8:
-            raise InputError(f"{path}: dtype {array.dtype}, expected uint8")
+        if self._shape[1:] not in shapes or len(self._shape) < 3:
+            raise InputError(f"{place}: shape {self._shape}, expected (N, {', '.join(map(str, spec.row_shape))})")
+        if self._dtype != np.uint8:
+            raise InputError(f"{place}: dtype {self._dtype}, expected uint8")
         self.schema = pa.schema([("row", pa.int64())])
-        self._shape = spec.row_shape
+        self._row_shape = spec.row_shape
 
-    def pieces(self) -> Iterator[Piece]:
-        for start, part in self._slices():
-            numbers = pa.array(np.arange(start, start + len(part)))
-            table = pa.RecordBatch.from_arrays([numbers], schema=self.schema)
-            yield Piece(start, table, part.reshape(-1, *self._shape))
+    def _piece(self, start: int, part: NDArray[Any]) -> Piece:
+        numbers = pa.array(np.arange(start, start + len(part)))
+        table = pa.RecordBatch.from_arrays([numbers], schema=self.schema)
+        return Piece(start, table, part.reshape(-1, *self._row_shape))
+
+
+class _Far:
+    """An array in a file that cannot be mapped: rows are read when they are asked for."""
+
+    def __init__(self, place: Place) -> None:
+        """Raises ValueError where the file is no array of plain values, InputError where it is in Fortran order."""
+        self._place = place
+        with place.open() as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            self.shape, fortran, self.dtype = read(file)
+            self._offset = file.tell()
+        if self.dtype.hasobject:
+            raise ValueError("an array of objects")
+        if fortran and len(self.shape) > 1:
+            raise InputError(f"{place}: its columns lie together (Fortran order), which is read from local disks alone")
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        start, stop, _ = rows.indices(self.shape[0])
+        row_bytes = prod(self.shape[1:]) * self.dtype.itemsize
+        with self._place.open() as file:
+            data = file.read_at((stop - start) * row_bytes, self._offset + start * row_bytes)
+        return np.frombuffer(data, self.dtype).reshape(-1, *self.shape[1:])
 
 
 def mapped(path: Path) -> NDArray[Any]:
@@ -97,3 +136,14 @@ def mapped(path: Path) -> NDArray[Any]:
         array.close()
         raise InputError(f"{path}: an archive of arrays, expected one array")
     return array
+
+
+def _opened(place: Place) -> NDArray[Any] | _Far:
+    if place.is_local:
+        return mapped(Path(place.path))
+    try:
+        return _Far(place)
+    except InputError:
+        raise
+    except (ValueError, EOFError) as exc:
+        raise InputError(f"{place}: not a .npy file of numbers: {exc}") from exc

@@ -1,79 +1,171 @@
-"""Reads a Parquet file, or a folder of them, in bounded batches. Knows files and schemas, not what rows mean."""
+"""Reads Parquet and Arrow files, or a folder of Parquet, in bounded batches. Knows schemas, not what rows mean."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSelector, LocalFileSystem
 
 from vaekit.errors import InputError
-from vaekit.scoring.pieces import Piece, translated
+from vaekit.scoring.pieces import File, Fragment, Piece, file_of, runs, translated
+from vaekit.scoring.places import Place
 
 BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group is held
 
 
-class ParquetSource:
+@dataclass(frozen=True)
+class _Table:
+    """One file: the rows of each of its row groups, or record batches, and the columns that its folders give."""
+
+    file: File
+    rows: tuple[int, ...]
+    keys: dict[str, Any]
+
+
+class TableSource:
+    """Files of one schema whose rows lie in groups; `columns` names those that are read, None: all."""
+
+    text, indices = False, False
+    unit: Literal["rows", "bytes"] = "rows"
+
+    def __init__(self, place: Place, batch_rows: int, columns: Sequence[str] | None = None) -> None:
+        self.place = place
+        self._is_folder = place.is_folder
+        self._batch_rows = batch_rows
+        self._done = 0
+        self._tables, whole, keys = self._open()
+        self.keys = [key.name for key in keys]
+        known = pa.schema([*whole, *keys], metadata=whole.metadata)
+        read = [field for field in known if columns is None or field.name in set(columns)]
+        self.schema = pa.schema(read, metadata=whole.metadata)
+        self._names = [field.name for field in read if field.name not in self.keys]
+        self.size = sum(sum(table.rows) for table in self._tables)
+
+    def done(self) -> int:
+        return self._done
+
+    def fragments(self, part_rows: int | None = None) -> list[Fragment]:
+        found, start = [], 0
+        for table in self._tables:
+            for first, count in runs(table.rows, part_rows):
+                rows = sum(table.rows[first : first + count])
+                found.append(Fragment(table.file, start, rows, first, count, table.keys))
+                start += rows
+        return found
+
+    def pieces(self) -> Iterator[Piece]:
+        for fragment in self.fragments():
+            yield from self.read(fragment)
+
+    def read(self, fragment: Fragment) -> Iterator[Piece]:
+        start = fragment.start
+        file = self.place.below(fragment.file.name) if self._is_folder else self.place
+        with translated(file):
+            for batch in self._batches(file, fragment):
+                self._done += batch.num_rows
+                yield Piece(start, self._with_keys(batch, fragment.keys))
+                start += batch.num_rows
+
+    def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
+        raise NotImplementedError
+
+    def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+        raise NotImplementedError
+
+    def _with_keys(self, batch: pa.RecordBatch, keys: dict[str, Any]) -> pa.RecordBatch:
+        arrays = []
+        for field in self.schema:
+            if field.name in self.keys:
+                arrays.append(pa.repeat(pa.scalar(keys.get(field.name), field.type), batch.num_rows))
+            else:
+                arrays.append(batch.column(field.name))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+class ParquetSource(TableSource):
     """One file, or the .parquet files of a folder in the order of their paths, all of one schema.
 
     Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
     Folders named `key=value` give a column to the rows under them.
     """
 
-    text, indices = False, False
-    unit: Literal["rows", "bytes"] = "rows"
-
-    def __init__(self, path: Path, batch_rows: int) -> None:
+    def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
         """Raises InputError where there is no file, or where the columns of one differ from those of the first."""
-        self.path = path
-        self._batch_rows = batch_rows
-        self._done = 0
-        dataset = _folder(path) if path.is_dir() else ds.dataset(str(path), format="parquet", partitioning="hive")
-        self._files = sorted(dataset.get_fragments(), key=lambda file: str(file.path))
-        first = self._files[0].physical_schema
-        for file in self._files:
-            _check_same(path, first, file)
-        self._keys = [field for field in dataset.schema if field.name not in first.names]
-        self.schema = pa.schema([*first, *self._keys], metadata=first.metadata)
-        self.size = sum(file.metadata.num_rows for file in self._files)
+        names = _parts(self.place) if self._is_folder else {self.place.path: file_of(self.place)}
+        dataset = ds.dataset(
+            list(names),
+            filesystem=self.place.filesystem,
+            format="parquet",
+            partitioning="hive",
+            partition_base_dir=self.place.path if self._is_folder else None,
+        )
+        fragments = sorted(dataset.get_fragments(), key=lambda file: str(file.path))
+        first = fragments[0].physical_schema
+        for fragment in fragments:
+            _check_same(self.place, first, fragment)
+        tables = [
+            _Table(names[fragment.path], _group_rows(fragment.metadata), _keys(fragment)) for fragment in fragments
+        ]
+        return tables, first, [field for field in dataset.schema if field.name not in first.names]
 
-    def done(self) -> int:
-        return self._done
-
-    def pieces(self) -> Iterator[Piece]:
-        for file in self._files:
-            keys = ds.get_partition_keys(file.partition_expression)
-            with (
-                translated(Path(file.path)),
-                pq.ParquetFile(file.path, filesystem=file.filesystem, buffer_size=BUFFER, pre_buffer=False) as rows,
-            ):
-                for batch in rows.iter_batches(batch_size=self._batch_rows):
-                    start = self._done
-                    self._done += batch.num_rows
-                    yield Piece(start, self._with_keys(batch, keys))
-
-    def _with_keys(self, batch: pa.RecordBatch, keys: dict[str, Any]) -> pa.RecordBatch:
-        constants = [pa.repeat(pa.scalar(keys.get(key.name), key.type), batch.num_rows) for key in self._keys]
-        return pa.RecordBatch.from_arrays([*batch.columns, *constants], schema=self.schema)
+    def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+        groups = range(fragment.first, fragment.first + (fragment.count or 0))
+        with pq.ParquetFile(file.path, filesystem=file.filesystem, buffer_size=BUFFER, pre_buffer=False) as rows:
+            yield from rows.iter_batches(batch_size=self._batch_rows, row_groups=list(groups), columns=self._names)
 
 
-def _folder(path: Path) -> ds.Dataset:
-    everything = LocalFileSystem().get_file_info(FileSelector(str(path), recursive=True))
-    files = [file.path for file in everything if file.is_file and _is_part(Path(file.path).relative_to(path))]
-    if not files:
-        raise InputError(f"{path}: holds no .parquet files")
-    return ds.dataset(files, format="parquet", partitioning="hive", partition_base_dir=str(path))
+class ArrowSource(TableSource):
+    """One Arrow IPC file (.arrow, .feather of version 2)."""
+
+    def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
+        with self.place.open() as file:
+            schema = pa.ipc.open_file(file).schema
+            few = pa.ipc.IpcReadOptions(included_fields=[0] if len(schema) else None)  # enough to count rows by
+            batches = pa.ipc.open_file(file, options=few)
+            rows = tuple(batches.get_batch(i).num_rows for i in range(batches.num_record_batches))
+        return [_Table(file_of(self.place), rows, {})], schema, []
+
+    def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+        with file.open() as opened:
+            schema = pa.ipc.open_file(opened).schema
+            wanted = [schema.get_field_index(name) for name in self._names]
+            batches = pa.ipc.open_file(opened, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+            for i in range(fragment.first, fragment.first + (fragment.count or 0)):
+                batch = batches.get_batch(i)
+                for at in range(0, batch.num_rows, self._batch_rows):
+                    yield batch.slice(at, self._batch_rows)
 
 
-def _is_part(file: Path) -> bool:
+def _parts(folder: Place) -> dict[str, File]:
+    """The files of a folder that are read, by their paths."""
+    found = {}
+    for info in folder.files():
+        name = folder.name_of(info)
+        if _is_part(PurePosixPath(name)):
+            found[info.path] = File(name, int(info.size or 0), int(info.mtime_ns or 0))
+    if not found:
+        raise InputError(f"{folder}: holds no .parquet files")
+    return found
+
+
+def _is_part(file: PurePosixPath) -> bool:
     return file.suffix.lower() == ".parquet" and not any(part.startswith((".", "_")) for part in file.parts)
 
 
-def _check_same(folder: Path, first: pa.Schema, file: Any) -> None:
+def _group_rows(metadata: pq.FileMetaData) -> tuple[int, ...]:
+    return tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+
+
+def _keys(fragment: ds.Fragment) -> dict[str, Any]:
+    return dict(ds.get_partition_keys(fragment.partition_expression))
+
+
+def _check_same(folder: Place, first: pa.Schema, file: Any) -> None:
     schema = file.physical_schema
     if schema.equals(first, check_metadata=False):
         return

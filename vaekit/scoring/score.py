@@ -1,52 +1,36 @@
-"""Composes source, rows, scorer and writer into one pass over an input. Has no format and no model of its own."""
+"""Scores an input into one file. Composes source, pass and writer; has no format and no model of its own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pyarrow as pa
-
-from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.errors import InputError
-from vaekit.scoring.appended import cells
+from vaekit.scoring.drift import discovery_cut
+from vaekit.scoring.judge import judge
+from vaekit.scoring.options import Options
+from vaekit.scoring.passes import Pass
 from vaekit.scoring.pieces import Source
-from vaekit.scoring.rows import ImageRows, VectorRows
-from vaekit.scoring.scorers import Scorer, Scores
+from vaekit.scoring.places import Place, place
+from vaekit.scoring.scorers import Scorer
 from vaekit.scoring.sources import open_source
-from vaekit.scoring.writer import check_output, check_schema, replacing, table_writer
+from vaekit.scoring.summary import Summary
+from vaekit.scoring.tally import Tally
+from vaekit.scoring.writer import TableWriter, check_apart, check_output, check_schema, replacing, table_writer
 
 Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What one run did."""
-
-    output: Path
-    model: str  # name@version
-    rows: int
-    seconds: float
-    alpha: float
-    anomalies: int | None  # rows whose p-value is at most alpha; None where there are no p-values
-    reason: str | None  # why there are none
-    unknown: int = 0  # rows that have no p-value where others do, since no calibration row misses as many cells
-
-    @property
-    def rows_per_second(self) -> float:
-        return self.rows / self.seconds if self.seconds else 0.0
-
-    @property
-    def share(self) -> float | None:
-        """Anomalies among the rows that have a p-value; None where there are none."""
-        judged = self.rows - self.unknown
-        return None if self.anomalies is None or not judged else self.anomalies / judged
+Where = Path | str | Place
 
 
 def score_file(
-    scorer: Scorer, source: Path, output: Path, *, batch_rows: int | None = None, progress: Progress | None = None
+    scorer: Scorer,
+    source: Where,
+    output: Where,
+    *,
+    batch_rows: int | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Score every row of an input; memory stays bounded whatever its size.
 
@@ -55,54 +39,67 @@ def score_file(
 
     Args:
         scorer: the model.
-        source: .csv, .parquet, a folder of Parquet files, or .npy.
-        output: .parquet or .csv.
+        source: .csv, .parquet, .arrow, .feather, a folder of Parquet files, or .npy; a path or a URI.
+        output: .parquet or .csv; a path or a URI.
         batch_rows: rows that are read and scored at once, None: what the scorer likes.
+        options: all else.
         progress: told how far the reading is, after each batch.
 
     Raises:
         InputError: an input, a cell or an output that is refused; nothing is left behind.
     """
     began = time.perf_counter()
-    ending = check_output(output, source)
-    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows)
-    rows = rows_of(opened, scorer.spec)
-    schema = _extended(rows.schema, scorer.appended)
-    check_schema(ending, schema)
-    count, anomalies, unknown = 0, 0, 0
-    with replacing(output) as temp, table_writer(temp, ending, schema) as writer:
-        for piece in opened.pieces():
-            passed, x = rows.take(piece)
-            scores = scorer.score(x)
-            writer.write_batch(_joined(passed, scores, scorer.appended, schema))
-            count += len(x)
-            anomalies += 0 if scores.is_anomaly is None else int(scores.is_anomaly.sum())
-            unknown += 0 if scores.unknown is None else int(scores.unknown.sum())
+    told, asked = place(output), options or Options()
+    ending = check_output(told, place(source))
+    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, asked.columns)
+    over = Pass(scorer, opened, asked)
+    check_schema(ending, over.schema)
+    if asked.quarantine is not None:
+        check_schema(check_output(asked.quarantine, opened.place), over.quarantine)
+        check_apart(asked.quarantine, told)
+    tally = over.tally()
+    with ExitStack() as held:
+        kept = None if asked.quarantine is None else _quarantine(asked.quarantine, over, held)
+        temp = held.enter_context(replacing(told))
+        first = held.enter_context(_first_pass(temp)) if asked.fdr is not None else temp
+        with table_writer(first, ".parquet" if asked.fdr is not None else ending, over.schema) as writer:
+            _write(over, opened, tally, asked, writer, kept, progress)
+        if asked.fdr is not None:
+            judge(first, temp, ending, discovery_cut(tally.p_values, tally.p_counts, asked.fdr))
+    return Summary.of(scorer, output, time.perf_counter() - began, tally, asked)
+
+
+def _write(
+    over: Pass,
+    source: Source,
+    tally: Tally,
+    options: Options,
+    writer: TableWriter,
+    kept: TableWriter | None,
+    progress: Progress | None,
+) -> None:
+    for fragment in source.fragments():
+        for good, bad in over.batches(source.read(fragment), tally, fragment.file.name):
+            if good is not None:
+                writer.write_batch(good)
+            if bad is not None and kept is not None:
+                kept.write_batch(bad)
+                options.max_bad.check(tally.bad, tally.read, ended=False)
             if progress is not None:
-                progress(opened.done(), opened.size, opened.unit)
-    seconds = time.perf_counter() - began
-    told = anomalies if scorer.reason is None else None
-    return Summary(output, scorer.model, count, seconds, scorer.alpha, told, scorer.reason, unknown)
+                progress(source.done(), source.size, source.unit)
+    options.max_bad.check(tally.bad, tally.read, ended=True)
 
 
-def rows_of(source: Source, spec: VectorSpec | ImageSpec) -> VectorRows | ImageRows:
-    """What makes the model's array of the source's pieces.
-
-    Raises:
-        InputError: columns that do not fit the model.
-    """
-    if isinstance(spec, ImageSpec):
-        return ImageRows(source.schema, spec)
-    return VectorRows(source.schema, spec, text=source.text, indices=source.indices)
+def _quarantine(where: Place, over: Pass, held: ExitStack) -> TableWriter:
+    temp = held.enter_context(replacing(where))
+    return held.enter_context(table_writer(temp, where.suffix, over.quarantine))
 
 
-def _extended(schema: pa.Schema, appended: pa.Schema) -> pa.Schema:
-    clash = [name for name in appended.names if name in set(schema.names)]
-    if clash:
-        raise InputError(f"the input has columns that scoring would append: {', '.join(map(repr, clash))}; rename them")
-    return pa.schema([*schema, *appended], metadata=schema.metadata)
-
-
-def _joined(passed: pa.RecordBatch, scores: Scores, appended: pa.Schema, schema: pa.Schema) -> pa.RecordBatch:
-    more = [cells(scores, field) for field in appended]
-    return pa.RecordBatch.from_arrays([*passed.columns, *more], schema=schema)
+@contextmanager
+def _first_pass(temp: Path) -> Iterator[Path]:
+    """A file beside the one to write, gone in the end."""
+    first = temp.with_name(f"{temp.name}.first")
+    try:
+        yield first
+    finally:
+        first.unlink(missing_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle import ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Model
@@ -19,7 +20,7 @@ from vaekit.runtime.results import Rows
 from vaekit.scoring.appended import appended_for
 
 Array = NDArray[np.float64]
-LOCAL_CELLS = 2**22  # cells of a batch: 32 MiB of float64
+LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in work at once
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
 REMOTE_ROWS = 10_000  # rows of a request
 ATTEMPTS = 10  # tries of one request while the service is full, or will be back
@@ -77,6 +78,14 @@ class Scorer(Protocol):
     def batch_rows(self) -> int:
         """How many rows it likes at once."""
 
+    @property
+    def held_out(self) -> Array | None:
+        """Scores of the calibration rows, (n,), nats, ascending; None where they are not to be had."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """All that scores depend on besides the rows, as JSON has it: a run goes on only where they are the same."""
+
     def score(self, x: NDArray[Any]) -> Scores:
         """Scores of rows as the model takes them, n >= 1."""
 
@@ -107,6 +116,8 @@ class LocalScorer:
         self.appended = appended_for(model.spec)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
+        self.held_out = None if self._calibration is None else self._calibration.scores
+        self.facts = _facts(model.manifest, num_samples, alpha, precision=model.precision)
         if self._calibration is not None:
             self._calibration.check_alpha(alpha)
 
@@ -160,6 +171,8 @@ class RemoteScorer:
         self.spec: VectorSpec | ImageSpec = manifest.input
         self.appended = appended_for(self.spec)
         self.alpha = alpha
+        self.held_out: Array | None = None
+        self.facts = _facts(manifest, num_samples, alpha, by="service")
         self.batch_rows = self._most = max(1, min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim))
 
     def score(self, x: NDArray[Any]) -> Scores:
@@ -191,3 +204,13 @@ class RemoteScorer:
         if got.is_anomaly is None:  # else the reason is that of single rows
             self.reason = got.p_value_reason
         return Scores(got.elbo, got.log_likelihood, got.kl, got.p_value, got.is_anomaly, got.observed_count)
+
+
+def _facts(manifest: Manifest, num_samples: int | None, alpha: float, **more: Any) -> dict[str, Any]:
+    return {
+        "model": f"{manifest.name}@{manifest.version}",
+        "manifest_sha256": hashlib.sha256(manifest.model_dump_json().encode()).hexdigest(),
+        "num_samples": num_samples or manifest.draws.default,
+        "alpha": alpha,
+        **more,
+    }

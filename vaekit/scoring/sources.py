@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.csvfile import CsvSource
 from vaekit.scoring.npyfile import ImageSource, NpySource
-from vaekit.scoring.parquetfile import ParquetSource
+from vaekit.scoring.parquetfile import ArrowSource, ParquetSource
 from vaekit.scoring.pieces import Source, translated
+from vaekit.scoring.places import Place, place
+
+ARROW = (".arrow", ".feather")
 
 
-def open_source(path: Path, spec: VectorSpec | ImageSpec, batch_rows: int) -> Source:
-    """The source for a .csv or .parquet file, a folder of Parquet files, or a .npy file.
+def open_source(
+    where: Path | str | Place, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
+) -> Source:
+    """The source for a .csv, .parquet, .arrow or .feather file, a folder of Parquet files, or a .npy file.
 
     Args:
-        path: the input.
+        where: the input, a path or a URI.
         spec: what the model takes; a model of images takes .npy alone.
         batch_rows: rows of a piece, at most.
+        columns: that are wanted besides the model's, so that others need not be read; None: all.
 
     Raises:
         InputError: no such input, another ending, or a file that is not what its name says.
     """
-    ending = path.suffix.lower()
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    with translated(path):
+    source = place(where)
+    if not source.exists:
+        raise InputError(f"{source}: no such file or folder")
+    with translated(source):
         if isinstance(spec, ImageSpec):
-            if ending != ".npy":
-                raise InputError(f"{path}: a model of images scores .npy files: (N, H, W, C), uint8")
-            return ImageSource(path, spec, batch_rows)
-        if path.is_dir() or ending == ".parquet":
-            return ParquetSource(path, batch_rows)
-        if ending == ".npy":
-            return NpySource(path, spec, batch_rows)
-        if ending == ".csv":
-            return CsvSource(path, batch_rows)
-    hint = "; of an .npz, save the rows alone by numpy.save" if ending == ".npz" else ""
-    raise InputError(f"{path}: expected .csv, .parquet, .npy, or a folder of .parquet files{hint}")
+            if source.suffix != ".npy":
+                raise InputError(f"{source}: a model of images scores .npy files: (N, H, W, C), uint8")
+            return ImageSource(source, spec, batch_rows)
+        return _of_table(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
+
+
+def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> Source:
+    if source.is_folder or source.suffix == ".parquet":
+        return ParquetSource(source, batch_rows, columns)
+    if source.suffix in ARROW:
+        return ArrowSource(source, batch_rows, columns)
+    if source.suffix == ".npy":
+        return NpySource(source, spec, batch_rows)
+    if source.suffix == ".csv":
+        return CsvSource(source, batch_rows, columns)
+    hint = "; of an .npz, save the rows alone by numpy.save" if source.suffix == ".npz" else ""
+    raise InputError(f"{source}: expected .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet files{hint}")

@@ -1,10 +1,12 @@
-"""Writes a table beside its target and puts it there whole, or leaves nothing. Knows files, not what rows mean."""
+"""Writes a file beside its target and puts it there whole, or leaves nothing. Knows files, not what rows mean."""
 
 from __future__ import annotations
 
 import io
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,11 @@ import pyarrow.parquet as pq
 
 from vaekit.bundle.store import sync
 from vaekit.errors import InputError, VaeError
+from vaekit.scoring.places import Place, place
 
 ROW_GROUP = 32 * 2**20  # bytes of a row group before it is encoded, but for its last batch
+SENT_AT_ONCE = 2**20  # bytes
+MARK = ".writing-"  # in the name of a file that is not whole yet
 
 
 class TableWriter(Protocol):
@@ -27,25 +32,53 @@ class TableWriter(Protocol):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A new file to write, which becomes `path` when the block ends well and is deleted when it does not.
+def replacing(where: Path | str | Place) -> Iterator[Path]:
+    """A new file to write, which becomes `where` when the block ends well and is deleted when it does not.
 
-    It lies in the same folder under a hidden name, and is synced to disk before it is renamed: `path` is the old file
-    or the whole new one at any time.
+    On a local disk it lies in the same folder under a hidden name, and is synced before it is renamed. On any other
+    file system it is written here and sent when it is whole. `where` is the old file or the whole new one at any time.
+
+    Raises:
+        VaeError: it cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    temp = target.with_name(f".{target.name}.writing-{secrets.token_hex(4)}")
+    target = place(where)
+    try:
+        with _beside(target) if target.is_local else _sent(target) as temp:
+            yield temp
+    except OSError as exc:
+        raise VaeError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
+    except pa.ArrowException as exc:
+        raise VaeError(f"{target}: cannot be written: {exc}") from exc
+
+
+@contextmanager
+def _beside(target: Place) -> Iterator[Path]:
+    real = Path(os.path.realpath(target.path))
+    temp = real.with_name(f".{real.name}{MARK}{secrets.token_hex(4)}")
     try:
         yield temp
         sync(temp)
-        temp.replace(target)
-        sync(target.parent)
-    except OSError as exc:
-        raise VaeError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
-    except pa.ArrowException as exc:
-        raise VaeError(f"{path}: cannot be written: {exc}") from exc
+        temp.replace(real)
+        sync(real.parent)
     finally:
         temp.unlink(missing_ok=True)
+
+
+@contextmanager
+def _sent(target: Place) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
+        temp = Path(folder) / "whole"
+        yield temp
+        with temp.open("rb") as file, target.filesystem.open_output_stream(target.path, compression=None) as stream:
+            shutil.copyfileobj(file, stream, SENT_AT_ONCE)
+
+
+def make_folder(folder: Place) -> None:
+    """Make it, and those above it, where they are not there yet."""
+    try:
+        folder.filesystem.create_dir(folder.path, recursive=True)
+    except (pa.ArrowException, OSError) as exc:
+        raise VaeError(f"{folder}: cannot be made: {exc}") from exc
 
 
 @contextmanager
@@ -81,25 +114,32 @@ class _RowGroups:
         self._waiting, self._bytes = [], 0
 
 
-def check_output(output: Path, source: Path) -> str:
-    """The output's ending, once it is known that writing there can do no harm.
+def check_output(output: Place, source: Place) -> str:
+    """The output file's ending, once it is known that writing there can do no harm.
 
     Raises:
         InputError: another ending than .parquet or .csv, a folder, no folder to write in, or the input itself.
     """
-    ending = output.suffix.lower()
-    if ending not in (".parquet", ".csv"):
-        raise InputError(f"{output}: the output ends in .parquet or .csv")
-    if output.is_dir():
+    if output.suffix not in (".parquet", ".csv"):
+        raise InputError(f"{output}: the output ends in .parquet or .csv, or is a folder")
+    if output.is_folder:
         raise InputError(f"{output}: a folder; the output is one file")
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: no folder {output.parent}")
-    written, read = Path(os.path.realpath(output)), Path(os.path.realpath(source))
-    if written == read or (written.exists() and read.exists() and written.samefile(read)):
+    if output.is_local and not (folder := Path(output.path).parent).is_dir():
+        raise InputError(f"{output}: no folder {folder}")
+    check_apart(output, source)
+    return output.suffix
+
+
+def check_apart(output: Place, source: Place) -> None:
+    """Refuse an output that is the input, or lies in it.
+
+    Raises:
+        InputError: it does.
+    """
+    if output.same_as(source):
         raise InputError(f"{output}: input and output are the same file")
-    if read in written.parents:
+    if output.lies_in(source):
         raise InputError(f"{output}: lies in the input, {source}, and would be read as a part of it next time")
-    return ending
 
 
 def check_schema(ending: str, schema: pa.Schema) -> None:

@@ -1,0 +1,170 @@
+"""Rows that the model does not take: put aside with the reason, up to a number that is set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from tests.scoring.conftest import Squares
+from vaekit.bundle import VectorSpec
+from vaekit.bundle.manifest import Column
+from vaekit.errors import InputError
+from vaekit.scoring import Options, Summary, score_file
+from vaekit.scoring.places import place
+from vaekit.scoring.quarantine import Budget
+
+BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,,0,z\n4,5,2,\n5,nan,1,w\n6,7,1,v\n"
+KINDS = VectorSpec(
+    columns=(
+        Column(name="load", kind="positive"),
+        Column(name="stops", kind="count", may_be_missing=True),
+        Column(name="colour", kind="category", levels=("blue", "red"), may_be_missing=True),
+    )
+)
+
+
+def sifted(
+    scorer: Squares, source: Path, ending: str = "parquet", max_bad: str | None = None
+) -> tuple[pa.Table, pa.Table, Summary]:
+    """(output, quarantine, summary)."""
+    folder = source.parent
+    options = Options(quarantine=place(folder / f"bad.{ending}"), max_bad=Budget.of(max_bad))
+    summary = score_file(scorer, source, folder / f"out.{ending}", options=options)
+    read = pq.read_table if ending == "parquet" else pyarrow.csv.read_csv
+    return read(folder / f"out.{ending}"), read(folder / f"bad.{ending}"), summary
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_bad_rows_go_aside_with_their_number_column_reason_and_text(scorer, tmp_path, ending):
+    (tmp_path / "rows.csv").write_text(BAD_CSV)
+    out, bad, summary = sifted(scorer, tmp_path / "rows.csv", ending)
+    assert out["a"].to_pylist() == [1.0, 6.0]
+    assert bad["bad_row"].to_pylist() == [1, 2, 3, 4]
+    assert bad["bad_column"].to_pylist() == ["a", "b", "c", "b"]
+    assert bad["bad_reason"].to_pylist() == ["not a number", "missing", "not 0 or 1", "not finite"]
+    if ending == "parquet":
+        assert bad.column_names[3:] == ["a", "b", "c", "note"]
+        assert bad["a"].to_pylist() == ["n/a", "3", "4", "5"]
+        assert bad["note"].to_pylist() == ["y", "z", "", "w"]
+    assert (summary.rows, summary.quarantined) == (2, 4)
+    assert summary.tally.bad == Counter({"not a number": 1, "missing": 1, "not 0 or 1": 1, "not finite": 1})
+
+
+def test_a_corrected_quarantine_is_an_input(scorer, tmp_path):
+    (tmp_path / "rows.csv").write_text(BAD_CSV)
+    sifted(scorer, tmp_path / "rows.csv", "csv")
+    lines = (tmp_path / "bad.csv").read_text().splitlines()
+    (tmp_path / "again.csv").write_text("\n".join([lines[0], lines[1].replace("n/a", "9")]) + "\n")
+    score_file(scorer, tmp_path / "again.csv", tmp_path / "again.parquet")
+    assert pq.read_table(tmp_path / "again.parquet")["a"].to_pylist() == [9.0]
+
+
+def test_cells_of_every_type_are_put_aside_as_text(scorer, tmp_path):
+    table = {"a": [1.0, None], "b": [1, 2], "c": [0, 1], "tags": [["x"], ["y", "z"]], "raw": [b"a", b"\xff"]}
+    pq.write_table(pa.table({**table, "key": pa.array(["u", "v"]).dictionary_encode()}), tmp_path / "rows.parquet")
+    _, bad, _ = sifted(scorer, tmp_path / "rows.parquet")
+    assert bad.to_pylist() == [
+        {
+            "bad_row": 1,
+            "bad_column": "a",
+            "bad_reason": "missing",
+            "a": None,
+            "b": "2",
+            "c": "1",
+            "tags": "['y', 'z']",
+            "raw": "b'\\xff'",
+            "key": "v",
+        }
+    ]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_is_refused_one_by_one_is_what_is_put_aside(tmp_path, ending):
+    rng = np.random.default_rng(0)
+    cells = {
+        "load": rng.choice(["1.5", "2e3", "0", "-1", "x", "", "inf", "nan", "+1"], 300),
+        "stops": rng.choice(["1", "2.0", "2.5", "NA", "", "many"], 300),
+        "colour": rng.choice(["red", "blue", "Red", "", "green", " "], 300),
+    }
+    if ending == "parquet":
+        cells["load"] = np.array([{"x": "nan", "": "nan"}.get(v, v) for v in cells["load"]]).astype(float)
+        cells["stops"] = np.array([{"NA": "nan", "": "nan", "many": "-3"}.get(v, v) for v in cells["stops"]], float)
+    rows = pa.table({name: pa.array(values.tolist()) for name, values in cells.items()})
+    refused = []
+    for i in range(300):
+        write(rows.slice(i, 1), tmp_path / f"one.{ending}")
+        try:
+            score_file(Squares(KINDS), tmp_path / f"one.{ending}", tmp_path / "one-out.parquet")
+        except InputError:
+            refused.append(i)
+    write(rows, tmp_path / f"rows.{ending}")
+    out, bad, _ = sifted(Squares(KINDS, batch_rows=64), tmp_path / f"rows.{ending}")
+    assert bad["bad_row"].to_pylist() == refused
+    assert out.num_rows == 300 - len(refused) > 10
+
+
+def write(table: pa.Table, path: Path) -> None:
+    (pq.write_table if path.suffix == ".parquet" else pyarrow.csv.write_csv)(table, path)
+
+
+def test_a_row_that_misses_every_cell_is_put_aside_as_a_whole(tmp_path):
+    spec = VectorSpec(columns=tuple(Column(name=name, may_be_missing=True) for name in "ab"))
+    np.save(tmp_path / "rows.npy", [[1.0, np.nan], [np.nan, np.nan]])
+    out, bad, _ = sifted(Squares(spec), tmp_path / "rows.npy")
+    assert out.num_rows == 1
+    assert bad.select(["bad_row", "bad_column", "bad_reason"]).to_pylist() == [
+        {"bad_row": 1, "bad_column": None, "bad_reason": "every cell is missing"}
+    ]
+
+
+def test_grey_pictures_are_put_aside(image_scorer, tmp_path):
+    pictures = np.zeros((5, 2, 2, 1), dtype=np.uint8)
+    pictures[3, 0, 1] = 7
+    np.save(tmp_path / "x.npy", pictures)
+    out, bad, _ = sifted(image_scorer, tmp_path / "x.npy")
+    assert out["row"].to_pylist() == [0, 1, 2, 4]
+    assert bad["bad_column"].to_pylist() == ["pixel (0, 1, 0)"]
+
+
+def test_an_input_of_bad_rows_alone_gives_an_output_without_rows(scorer, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b,c\n,,\nx,1,1\n")
+    out, bad, summary = sifted(scorer, tmp_path / "rows.csv")
+    assert (out.num_rows, bad.num_rows, summary.rows, scorer.seen) == (0, 2, 0, [])
+
+
+@pytest.mark.parametrize(("text", "fine"), [("4", True), ("3", False), ("70%", True), ("50%", False), ("0", False)])
+def test_more_bad_rows_than_allowed_end_the_run_and_leave_nothing(scorer, tmp_path, text, fine):
+    (tmp_path / "rows.csv").write_text(BAD_CSV)
+    if fine:
+        assert sifted(scorer, tmp_path / "rows.csv", max_bad=text)[2].quarantined == 4
+        return
+    with pytest.raises(InputError, match=r"[1-4] of \d rows are bad, where max_bad allows"):
+        sifted(scorer, tmp_path / "rows.csv", max_bad=text)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_a_share_ends_a_long_run_early_and_a_short_one_at_its_end():
+    few = Counter({"missing": 9})
+    Budget.of("1%").check(few, 100, ended=False)
+    with pytest.raises(InputError, match=r"9 of 100 rows are bad.*allows 0.01 of them; most often \(9\): missing"):
+        Budget.of("1%").check(few, 100, ended=True)
+    with pytest.raises(InputError, match="101 of 10,000"):
+        Budget.of("1%").check(Counter({"missing": 101}), 10_000, ended=False)
+
+
+@pytest.mark.parametrize("text", ["-1", "x", "101%", "-1%", "%", "1.5"])
+def test_a_budget_that_is_none_is_refused(text):
+    with pytest.raises(InputError, match="max_bad"):
+        Budget.of(text)
+
+
+def test_columns_named_as_those_of_a_quarantine_are_refused(scorer, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b,c,bad_row\n1,1,1,1\n")
+    with pytest.raises(InputError, match="'bad_row'; rename them"):
+        sifted(scorer, tmp_path / "rows.csv")

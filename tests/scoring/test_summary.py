@@ -1,0 +1,127 @@
+"""What a run says of itself, in JSON and as a picture, and what the command line takes for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.scoring.conftest import Squares
+from tests.scoring.test_vae_score import vae
+from vaekit.scoring import LocalScorer, Options, Summary, score_file
+from vaekit.scoring.places import place
+from vaekit.scoring.summaryplot import draw
+
+
+@pytest.fixture
+def summary(breast_cancer, benign_rows, tmp_path) -> Summary:
+    np.save(tmp_path / "x.npy", benign_rows)
+    options = Options(columns=(), fdr=0.1, top=3)
+    return score_file(LocalScorer(breast_cancer), tmp_path / "x.npy", tmp_path / "out.parquet", options=options)
+
+
+def test_the_summary_is_what_the_output_says(summary, breast_cancer, tmp_path):
+    summary.write(place(tmp_path / "run.json"))
+    found: dict[str, Any] = json.loads((tmp_path / "run.json").read_text())
+    table = pq.read_table(tmp_path / "out.parquet")
+    p, score = table["p_value"].to_numpy(), table["score"].to_numpy()
+    n = breast_cancer.calibration().n
+    assert (found["rows"], found["model"]) == (table.num_rows, "breast-cancer@1")
+    assert found["share"] == pytest.approx(np.mean(table["is_anomaly"].to_numpy()))
+    assert found["rates"]["0.1"] == pytest.approx(np.mean(p <= 0.1))
+    assert found["rates"]["0.001"] is None  # below 1 / (n + 1)
+    assert sum(found["p_values"]["rows"]) == sum(found["scores"]["rows"]) == table.num_rows
+    assert sum(found["scores"]["calibration"]) == n
+    assert [odd["row"] for odd in found["top"]] == np.argsort(-score, kind="stable")[:3].tolist()
+    assert found["fdr"]["count"] == int(np.sum(table["is_discovery"].to_numpy()))
+    assert found["drift"]["reading"] == summary.drift.reading
+
+
+def test_the_picture_is_drawn_with_and_without_p_values(summary, tmp_path):
+    np.save(tmp_path / "y.npy", np.ones((5, 3)))
+    bare = score_file(Squares(reason="none"), tmp_path / "y.npy", tmp_path / "y.parquet")
+    np.save(tmp_path / "z.npy", np.ones((0, 3)))
+    empty = score_file(Squares(), tmp_path / "z.npy", tmp_path / "z.parquet")
+    pictures = []
+    for number, found in enumerate((summary, bare, empty)):
+        with Image.open(draw(found, tmp_path / f"{number}.png")) as picture:
+            assert picture.width > 1000
+            pictures.append(np.asarray(picture.convert("L")))
+    assert not any(np.array_equal(pictures[0], other) for other in pictures[1:])
+    assert json.loads(json.dumps(empty.to_json()))["share"] is None
+
+
+def test_without_calibration_scores_there_is_no_drift(tmp_path):
+    np.save(tmp_path / "y.npy", np.ones((5, 3)))
+    found = score_file(Squares(), tmp_path / "y.npy", tmp_path / "y.parquet").to_json()
+    assert (found["drift"], found["scores"]["calibration"], found["scores"]["rows"]) == (None, None, [])
+    assert found["rates"]["0.05"] == 0.0
+
+
+def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, models_dir, tmp_path):
+    lines = cancer_csv.read_text().splitlines()
+    name, _, *cells = lines[7].split(",")
+    lines[7] = ",".join([name, "n/a", *cells])
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    words = [
+        "--quarantine",
+        tmp_path / "bad.csv",
+        "--max-bad",
+        "2",
+        "--columns",
+        "diagnosis",
+        "--fdr",
+        "0.2",
+        "--top",
+        "1",
+    ]
+    run = ["score", "breast-cancer", tmp_path / "rows.csv", f"{tmp_path}/out/", "--models", models_dir, *words]
+    done = vae(*run, "--summary", tmp_path / "run.json")
+    assert done.returncode == 0, done.stderr
+    assert "1 rows in quarantine: 1 not a number" in done.stdout
+    assert "discoveries" in done.stdout
+    assert "drift: " in done.stdout
+    table = pq.read_table(tmp_path / "out")
+    assert table.column_names[:2] == ["diagnosis", "elbo"]
+    assert table.num_rows == 568
+    assert json.loads((tmp_path / "run.json").read_text())["quarantined"] == {"rows": 1, "reasons": {"not a number": 1}}
+    assert (tmp_path / "run.png").is_file()
+    assert (tmp_path / "bad.csv").read_text().splitlines()[1].startswith('6,"mean radius","not a number"')
+    again = vae(*run, "--resume")
+    assert "1 parts were there already" in again.stdout
+    assert "holds a run already" in vae(*run).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["out.csv", "--resume"], "--resume: the output is one file"),
+        (["out.csv", "--part-rows", "5"], "--part-rows: the output is one file"),
+        (["out.csv", "--max-bad", "5"], "--max-bad: bad rows need a place"),
+        (["out.csv", "--quarantine", "bad.csv", "--max-bad", "x"], "max_bad: 'x', expected"),
+        (["out.csv", "--quarantine", "out.csv"], "input and output are the same file"),
+        (["out.csv", "--summary", "run.txt"], "expected a name that ends in .json"),
+        (["out.csv", "--summary", "none/run.json"], "no folder none"),
+        (["out.csv", "--fdr", "1.5"], "1.5 is not between 0 and 1"),
+        (["out.csv", "--columns", "nothing"], "columns: the input has no 'nothing'"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_leaves_nothing(cancer_csv, models_dir, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    done = vae("score", "breast-cancer", cancer_csv, *words, "--models", models_dir)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_that_are_kept_are_named_with_commas(cancer_csv, models_dir, tmp_path):
+    asked = ["--columns", "mean area,diagnosis", "--models", models_dir]
+    assert vae("score", "breast-cancer", cancer_csv, tmp_path / "o.parquet", *asked).returncode == 0
+    schema: pa.Schema = pq.read_schema(Path(tmp_path / "o.parquet"))
+    assert schema.names[:3] == ["diagnosis", "mean area", "elbo"]

@@ -1,0 +1,55 @@
+"""Makes the next items in a thread while one is in use. Knows neither rows nor files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from queue import Full, Queue
+from typing import TypeVar
+
+T = TypeVar("T")
+LOOKS = 0.1  # seconds between two looks at whether anybody still wants the next item
+
+
+class _End(Exception):
+    """There are no more."""
+
+
+def ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
+    """The same items in the same order, up to `depth` of them made before they are asked for.
+
+    What making them raises is raised where they are asked for. Closing the iterator ends the thread.
+    """
+    ready: Queue[T | BaseException] = Queue(depth)  # what ends the items comes last
+    stop = threading.Event()
+    thread = threading.Thread(target=_fill, args=(items, ready, stop), name="ahead", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(item := ready.get(), BaseException):
+            yield item
+        if not isinstance(item, _End):
+            raise item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _fill(items: Iterator[T], ready: Queue[T | BaseException], stop: threading.Event) -> None:
+    last: BaseException = _End()
+    try:
+        for item in items:
+            _put(ready, item, stop)
+            if stop.is_set():
+                return
+    except BaseException as exc:  # noqa: BLE001  it is raised where the item is asked for
+        last = exc
+    _put(ready, last, stop)
+
+
+def _put(ready: Queue[T | BaseException], item: T | BaseException, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            ready.put(item, timeout=LOOKS)
+        except Full:
+            continue
+        return

@@ -1,0 +1,168 @@
+"""Scores an input into a folder of parts, each written once and whole. Composes source, pass and parts.
+
+Who scores the parts is an engine: this process, one after the other, or actors on a cluster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from vaekit.scoring.drift import discovery_cut
+from vaekit.scoring.judge import judge
+from vaekit.scoring.options import Options
+from vaekit.scoring.parts import Parts, Record
+from vaekit.scoring.passes import Pass
+from vaekit.scoring.pieces import Fragment, Source
+from vaekit.scoring.places import Place, place
+from vaekit.scoring.scorers import Scorer
+from vaekit.scoring.sources import open_source
+from vaekit.scoring.summary import Summary
+from vaekit.scoring.tally import Tally
+from vaekit.scoring.writer import check_apart, check_output, check_schema, make_folder, replacing, table_writer
+
+Numbered = tuple[int, Fragment]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that scoring a part takes but the model; it travels to other processes."""
+
+    source: Source
+    folder: Place
+    options: Options
+
+    def score(self, scorer: Scorer, number: int, fragment: Fragment) -> Record:
+        """Score a fragment, write its part, and then its record.
+
+        Raises:
+            InputError: a row that the model does not take, where there is no quarantine.
+        """
+        parts, over = Parts(self.folder), Pass(scorer, self.source, self.options)
+        tally = over.tally()
+        name = parts.name(number, fragment, partitions=self.options.partitions)
+        part = self.folder.below(name)
+        if "/" in name:
+            make_folder(self.folder.below(name.rpartition("/")[0]))
+        with ExitStack() as held:
+            temp = held.enter_context(replacing(part))
+            writer = held.enter_context(table_writer(temp, ".parquet", over.schema))
+            kept = None
+            for good, bad in over.batches(self.source.read(fragment), tally, fragment.file.name):
+                if good is not None:
+                    writer.write_batch(good)
+                if bad is not None:
+                    kept = kept or _quarantine(parts.quarantine(number), over, held)
+                    kept.write_batch(bad)
+        record = Record(number, name, fragment, tally.rows, int(part.info.size), tally)
+        parts.write(record)
+        return record
+
+
+Engine = Callable[[Job, Sequence[Numbered]], Iterator[Record]]
+
+
+def here(scorer: Scorer) -> Engine:
+    """This process."""
+
+    def score(job: Job, todo: Sequence[Numbered]) -> Iterator[Record]:
+        return (job.score(scorer, number, fragment) for number, fragment in todo)
+
+    return score
+
+
+def score_folder(
+    scorer: Scorer,
+    source: Path | str | Place,
+    output: Path | str | Place,
+    *,
+    batch_rows: int | None = None,
+    options: Options | None = None,
+    resume: bool = False,
+    engine: Engine | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Summary:
+    """Score every row of an input into a folder of Parquet files, one for each fragment: a file, or row groups of it.
+
+    A run that was ended, in whatever way, leaves parts that are whole; `resume` goes on with the others.
+
+    Args:
+        scorer: the model.
+        source: as for score_file.
+        output: a folder, which is made; a path or a URI.
+        batch_rows: as for score_file.
+        options: all else.
+        resume: go on with the run that is there; where there is none, begin.
+        engine: who scores; None: this process.
+        progress: told how many parts there are, after each.
+
+    Raises:
+        InputError: an input or a row that is refused, or a folder that holds another run, or anything else.
+    """
+    began = time.perf_counter()
+    folder, asked = place(output), options or Options()
+    check_apart(folder, place(source))
+    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, asked.columns)
+    over = Pass(scorer, opened, asked)
+    check_schema(".parquet", over.schema)
+    if asked.quarantine is not None:
+        check_schema(check_output(asked.quarantine, opened.place), over.quarantine)
+    fragments = opened.fragments(asked.part_rows)
+    parts, job = Parts(folder), Job(opened, folder, asked)
+    parts.begin({**scorer.facts, **asked.facts, "appended": scorer.appended.names}, fragments, resume=resume)
+    done = parts.read(fragments) if resume else {}
+    resumed = len(done)
+    todo = [(number, fragment) for number, fragment in enumerate(fragments) if number not in done]
+    tally = _merged(over.tally(), done.values())
+    for record in (engine or here(scorer))(job, todo):
+        done[record.number] = record
+        tally.merge(record.tally)
+        asked.max_bad.check(tally.bad, tally.read, ended=False)
+        if progress is not None:
+            progress(len(done), len(fragments), "parts")
+    asked.max_bad.check(tally.bad, tally.read, ended=True)
+    _finish(parts, [done[number] for number in sorted(done)], tally, over, asked)
+    return Summary.of(scorer, output, time.perf_counter() - began, tally, asked, resumed)
+
+
+def _merged(tally: Tally, records: Iterable[Record]) -> Tally:
+    for record in records:
+        tally.merge(record.tally)
+    return tally
+
+
+def _finish(parts: Parts, records: Sequence[Record], tally: Tally, over: Pass, options: Options) -> None:
+    """What waits for all parts: discoveries, and the quarantine as one file."""
+    if options.fdr is not None:
+        cut = discovery_cut(tally.p_values, tally.p_counts, options.fdr)
+        for record in records:
+            if record.cut != cut:
+                _judge(parts, record, cut)
+    if options.quarantine is not None:
+        with ExitStack() as held:
+            writer = _quarantine(options.quarantine, over, held)
+            for record in records:
+                if record.tally.bad:
+                    with parts.quarantine(record.number).open() as file:
+                        for batch in pq.ParquetFile(file).iter_batches():
+                            writer.write_batch(batch.cast(over.quarantine))
+    parts.succeed()
+
+
+def _judge(parts: Parts, record: Record, cut: float) -> None:
+    """Write a part anew with its discoveries; one that was judged and has no record of it is scored again."""
+    part = parts.folder.below(record.part)
+    with part.open() as written, replacing(part) as temp:
+        judge(written, temp, ".parquet", cut)
+    parts.write(replace(record, bytes=int(part.info.size), cut=cut))
+
+
+def _quarantine(where: Place, over: Pass, held: ExitStack) -> Any:
+    temp = held.enter_context(replacing(where))
+    return held.enter_context(table_writer(temp, where.suffix, over.quarantine))

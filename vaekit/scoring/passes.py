@@ -1,0 +1,86 @@
+"""One pass over rows: pieces in, batches of the output and of the quarantine out, counted. Opens and writes no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from vaekit.errors import InputError
+from vaekit.scoring.ahead import ahead
+from vaekit.scoring.appended import DISCOVERY, cells
+from vaekit.scoring.options import Options
+from vaekit.scoring.pieces import Piece, Source
+from vaekit.scoring.quarantine import quarantine_schema, quarantined
+from vaekit.scoring.rows import Sifted, rows_of, whole
+from vaekit.scoring.scorers import Scorer
+from vaekit.scoring.tally import Tally, edges_for
+
+
+class Batches(NamedTuple):
+    """What one piece gave."""
+
+    good: pa.RecordBatch | None
+    bad: pa.RecordBatch | None
+
+
+class Pass:
+    """A scorer over pieces of an input.
+
+    While a piece is scored the next ones are read and made arrays of, in a thread of their own.
+    """
+
+    def __init__(self, scorer: Scorer, source: Source, options: Options) -> None:
+        """Raises InputError where the input's columns do not fit the model, or clash with those that are appended."""
+        self._scorer = scorer
+        self._keeps_bad = options.quarantine is not None
+        self._rows = rows_of(source, scorer.spec, options.columns)
+        self._appended = list(scorer.appended)
+        more = [*self._appended, *([DISCOVERY] if options.fdr is not None else [])]
+        kept = [field for field in self._rows.schema if not (options.partitions and field.name in source.keys)]
+        self._kept = [field.name for field in kept]
+        self.schema = _extended(pa.schema(kept, metadata=self._rows.schema.metadata), more)
+        self.quarantine = quarantine_schema(source.schema) if self._keeps_bad else None
+        self._new = Tally(options.top, edges_for(scorer.held_out)).to_json()
+
+    def tally(self) -> Tally:
+        """An empty one."""
+        return Tally.from_json(self._new)
+
+    def batches(self, pieces: Iterator[Piece], tally: Tally, file: str) -> Iterator[Batches]:
+        """Scored rows, and those that the model does not take.
+
+        Raises:
+            InputError: a bad row, where there is no quarantine.
+        """
+        with closing(ahead(map(self._sift, pieces))) as made:
+            for sifted in made:
+                yield Batches(self._scored(sifted, tally, file), self._refused(sifted, tally))
+
+    def _sift(self, piece: Piece) -> Sifted:
+        return self._rows.sift(piece) if self._keeps_bad else whole(self._rows, piece)
+
+    def _scored(self, sifted: Sifted, tally: Tally, file: str) -> pa.RecordBatch | None:
+        if not len(sifted.x):
+            return None
+        scores = self._scorer.score(sifted.x)
+        tally.add(scores, sifted.numbers, file)
+        arrays = [sifted.passed.column(name) for name in self._kept]
+        arrays += [cells(scores, field) for field in self._appended]
+        arrays += [pa.nulls(len(scores), field.type) for field in self.schema][len(arrays) :]  # known in the end
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _refused(self, sifted: Sifted, tally: Tally) -> pa.RecordBatch | None:
+        if sifted.bad is None:
+            return None
+        tally.bad.update(sifted.bad.reasons)
+        return quarantined(sifted.bad, self.quarantine)
+
+
+def _extended(schema: pa.Schema, appended: list[pa.Field]) -> pa.Schema:
+    clash = [field.name for field in appended if field.name in set(schema.names)]
+    if clash:
+        raise InputError(f"the input has columns that scoring would append: {', '.join(map(repr, clash))}; rename them")
+    return pa.schema([*schema, *appended], metadata=schema.metadata)

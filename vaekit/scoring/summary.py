@@ -1,0 +1,145 @@
+"""What one run did, in numbers and plain words, and as JSON. Knows counts, not files of rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.scoring.drift import BINS, Drift, discovery_cut, drift, histogram, rates
+from vaekit.scoring.options import Options
+from vaekit.scoring.places import Place
+from vaekit.scoring.scorers import Scorer
+from vaekit.scoring.tally import Tally, binned
+from vaekit.scoring.writer import replacing
+
+P_BINS = 2 * BINS  # of the histogram of p-values
+
+
+@dataclass(frozen=True)
+class Discoveries:
+    """Rows that are anomalies at a false-discovery rate over the whole run."""
+
+    q: float
+    cut: float  # they have p <= cut; 0: there are none
+    count: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one run did."""
+
+    output: Any  # as it was given
+    model: str  # name@version
+    seconds: float
+    alpha: float
+    reason: str | None  # why there are no p-values
+    tally: Tally
+    held_out: NDArray[np.float64] | None  # scores of the calibration rows
+    fdr: float | None = None
+    resumed: int = 0  # parts that an earlier run had written
+
+    @classmethod
+    def of(
+        cls, scorer: Scorer, output: Any, seconds: float, tally: Tally, options: Options, resumed: int = 0
+    ) -> Summary:
+        """Of a run that has ended."""
+        return cls(
+            output, scorer.model, seconds, scorer.alpha, scorer.reason, tally, scorer.held_out, options.fdr, resumed
+        )
+
+    @property
+    def rows(self) -> int:
+        """That were scored."""
+        return self.tally.rows
+
+    @property
+    def quarantined(self) -> int:
+        """Rows that were not."""
+        return self.tally.bad.total()
+
+    @property
+    def unknown(self) -> int:
+        """Rows that have no p-value where others do, since no calibration row misses as many cells."""
+        return self.tally.unknown
+
+    @property
+    def anomalies(self) -> int | None:
+        """Rows whose p-value is at most alpha; None where there are no p-values."""
+        return self.tally.anomalies if self.reason is None else None
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds if self.seconds else 0.0
+
+    @property
+    def share(self) -> float | None:
+        """Anomalies among the rows that have a p-value; None where there are none."""
+        judged = self.rows - self.unknown
+        return None if self.anomalies is None or not judged else self.anomalies / judged
+
+    @property
+    def rates(self) -> dict[float, float | None]:
+        """Share of the rows with p <= alpha by alpha; None where the calibration cannot tell that alpha."""
+        smallest = 0.0 if self.held_out is None else 1.0 / (len(self.held_out) + 1)
+        return rates(self.tally.p_values, self.tally.p_counts, smallest)
+
+    @property
+    def drift(self) -> Drift | None:
+        """From the calibration's scores; None where these are not to be had, or there are no p-values."""
+        if self.held_out is None:
+            return None
+        return drift(self.tally.p_values, self.tally.p_counts, len(self.held_out))
+
+    @property
+    def discoveries(self) -> Discoveries | None:
+        """None where no false-discovery rate was asked for."""
+        if self.fdr is None:
+            return None
+        values, counts = self.tally.p_values, self.tally.p_counts
+        cut = discovery_cut(values, counts, self.fdr)
+        return Discoveries(self.fdr, cut, int(counts[values <= cut].sum()))
+
+    @property
+    def calibration_scores(self) -> NDArray[np.int64] | None:
+        """How many calibration rows there are in each bin of `tally.scores`."""
+        if self.held_out is None:
+            return None
+        return binned(self.held_out, self.tally.edges)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        tally, found, named = self.tally, self.drift, self.discoveries
+        calibration = self.calibration_scores
+        return {
+            "model": self.model,
+            "output": str(self.output),
+            "rows": self.rows,
+            "quarantined": {"rows": self.quarantined, "reasons": dict(tally.bad.most_common())},
+            "seconds": self.seconds,
+            "rows_per_second": self.rows_per_second,
+            "resumed_parts": self.resumed,
+            "alpha": self.alpha,
+            "no_p_values": self.reason,
+            "unknown": self.unknown,
+            "anomalies": self.anomalies,
+            "share": self.share,
+            "rates": {f"{alpha:g}": rate for alpha, rate in self.rates.items()},
+            "p_values": {"bins": P_BINS, "rows": histogram(tally.p_values, tally.p_counts, P_BINS).tolist()},
+            "scores": {
+                "edges": list(tally.edges),
+                "rows": tally.scores.tolist(),
+                "calibration": None if calibration is None else calibration.tolist(),
+            },
+            "drift": None if found is None else asdict(found),
+            "fdr": None if named is None else asdict(named),
+            "top": [odd._asdict() for odd in tally.top],
+        }
+
+    def write(self, where: Place) -> None:
+        """As JSON, whole or not at all."""
+        with replacing(where) as temp:
+            temp.write_text(json.dumps(self.to_json(), indent=2) + "\n")

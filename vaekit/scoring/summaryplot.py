@@ -1,0 +1,81 @@
+"""The picture of a run: p-values, scores beside the calibration's, rates. Knows matplotlib and the summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaekit.scoring.drift import histogram
+from vaekit.scoring.evalplots import COLOURS, new_figure
+from vaekit.scoring.summary import P_BINS, Summary
+from vaekit.scoring.writer import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANELS = 3
+WIDTH = 4.6  # inches of a panel
+
+
+def draw(found: Summary, where: Path) -> Path:
+    """Write the picture as PNG; a panel whose numbers are not to be had says so.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    figure = new_figure(WIDTH * PANELS)
+    p_values, scores, alphas = figure.subplots(1, PANELS)
+    _p_values(p_values, found)
+    _scores(scores, found)
+    _rates(alphas, found)
+    with replacing(where) as temp:
+        figure.savefig(temp, format="png")
+    return where
+
+
+def _p_values(ax: Axes, found: Summary) -> None:
+    ax.set(xlabel="p-value (lower is odder)", ylabel="share of the rows", title=f"{found.model}: {found.rows:,} rows")
+    if not found.tally.judged:
+        return _nothing(ax, found.reason or "no rows with a p-value")
+    share = histogram(found.tally.p_values, found.tally.p_counts, P_BINS) / found.tally.judged
+    edges = np.linspace(0.0, 1.0, P_BINS + 1)
+    ax.stairs(share, edges, fill=True, color=COLOURS[0], alpha=0.6, label="this run")
+    ax.axhline(1.0 / P_BINS, color="black", lw=1, ls="--", label="rows like the calibration's")
+    ax.legend(fontsize=8)
+    return None
+
+
+def _scores(ax: Axes, found: Summary) -> None:
+    ax.set(xlabel="-ELBO, nats (higher is odder)", ylabel="share of the rows")
+    calibration = found.calibration_scores
+    if calibration is None or not found.rows:
+        return _nothing(ax, "no calibration scores here" if found.rows else "no rows")
+    edges = np.array(found.tally.edges)
+    counts = found.tally.scores
+    for values, colour, label in (
+        (counts, COLOURS[1], f"this run, {counts[-1] / counts.sum():.1%} beyond the right end"),
+        (calibration, COLOURS[0], f"{calibration.sum():,} calibration rows"),
+    ):
+        ax.stairs(values[1:-1] / values.sum(), edges, fill=True, color=colour, alpha=0.5, label=label)
+    ax.set_title("" if found.drift is None else f"KS {found.drift.ks:.3f}, PSI {found.drift.psi:.3f}")
+    ax.legend(fontsize=8)
+    return None
+
+
+def _rates(ax: Axes, found: Summary) -> None:
+    ax.set(xlabel="alpha", ylabel="share of the rows with p <= alpha", title="anomalies by alpha")
+    by_alpha = {alpha: rate for alpha, rate in found.rates.items() if rate is not None}
+    if not by_alpha:
+        return _nothing(ax, "no rows with a p-value")
+    alphas, shares = np.array(list(by_alpha)), np.array(list(by_alpha.values()))
+    ax.set_xscale("log")
+    ax.plot(alphas, shares, color=COLOURS[1], marker="o", ms=4, label="this run")
+    ax.plot(alphas, alphas, color="black", lw=1, ls="--", label="rows like the calibration's")
+    ax.legend(fontsize=8, loc="upper left")
+    return None
+
+
+def _nothing(ax: Axes, why: str) -> None:
+    ax.text(0.5, 0.5, why, ha="center", va="center", wrap=True, transform=ax.transAxes)
