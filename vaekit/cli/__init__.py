@@ -34,6 +34,7 @@ _EXTRAS = {
     "fastapi": "service",
     "uvicorn": "service",
     "pyarrow": "scoring",
+    "ray": "ray",
     "onnxruntime": "cpu",
 }
 

@@ -1,0 +1,74 @@
+"""Parts scored on a local Ray cluster are those that one process writes."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from vaekit.errors import InputError
+from vaekit.scoring.cluster import Actors
+
+NO_RAY = importlib.util.find_spec("ray") is None
+pytestmark = pytest.mark.timeout(300)
+
+
+def vae(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from vaekit.cli import main; main()", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def source(cancer_csv: Path, tmp_path: Path) -> Path:
+    """Row groups of 100 rows, in a file of 569."""
+    pq.write_table(pyarrow.csv.read_csv(cancer_csv), tmp_path / "rows.parquet", row_group_size=100)
+    return tmp_path / "rows.parquet"
+
+
+@pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
+def test_actors_write_what_one_process_writes_and_go_on_where_it_stopped(source, models_dir, tmp_path):
+    asked = ["--models", models_dir, "--part-rows", "100", "--fdr", "0.2"]
+    assert vae("score", "breast-cancer", source, tmp_path / "here", *asked).returncode == 0
+    for name in ("there", "here"):  # from the beginning; then a part that is missing
+        (tmp_path / "here/_parts/00003.json").unlink(missing_ok=True)
+        (tmp_path / "here/part-00004.parquet").unlink(missing_ok=True)
+        done = vae("score", "breast-cancer", source, tmp_path / name, *asked, "--resume", "--engine", "ray")
+        assert done.returncode == 0, done.stderr
+        assert "569 rows in" in done.stdout
+    assert "4 parts were there already" in done.stdout
+    here, there = (pq.read_table(tmp_path / name) for name in ("here", "there"))
+    assert here.equals(there)
+    assert here["is_discovery"].null_count == 0
+
+
+@pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
+def test_a_bad_row_that_an_actor_meets_is_one_sentence(source, models_dir, tmp_path):
+    table = pq.read_table(source)
+    at = table.column_names.index("mean radius")
+    bad = [None if i == 250 else value for i, value in enumerate(table["mean radius"].to_pylist())]
+    pq.write_table(table.set_column(at, "mean radius", [bad]), source, row_group_size=100)
+    asked = ["--models", models_dir, "--part-rows", "100", "--engine", "ray", "--actors", "1"]
+    done = vae("score", "breast-cancer", source, tmp_path / "out", *asked)
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: row 250, feature 'mean radius': missing\n")
+
+
+@pytest.mark.parametrize(("text", "least", "most"), [(None, 1, None), ("2", 2, 2), ("1:8", 1, 8)])
+def test_actors_are_a_range(text, least, most):
+    assert Actors.of(text) == Actors(least, most)
+
+
+@pytest.mark.parametrize("text", ["0:2", "3:2", "x", "1:", ":3"])
+def test_a_range_of_actors_that_is_none_is_refused(text):
+    with pytest.raises(InputError, match="actors"):
+        Actors.of(text)
+
+
+def test_actors_of_a_service_are_refused_and_so_are_those_of_one_file(source, models_dir, tmp_path):
+    done = vae("score", "breast-cancer", source, tmp_path / "out.csv", "--models", models_dir, "--engine", "ray")
+    assert "--engine: the output is one file" in done.stderr
