@@ -246,14 +246,14 @@ def test_kill_9_at_any_step_on_the_disk_loses_nothing_and_writes_nothing_twice(s
     want = whole(source, fdr=0.4)
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(source), str(tmp_path / "out")]
     killed = 0
-    for at in range(2, 60, 7):
+    for at in range(2, 40):
         done = subprocess.run([*command, str(at)], capture_output=True, text=True, check=False)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         if done.returncode == 0:
             break
         killed += 1
     assert done.returncode == 0
-    assert killed > 3
+    assert killed > 5
     assert read(tmp_path / "out").equals(want)
     assert not [*tmp_path.glob("**/.*.writing-*")]
 

@@ -121,7 +121,7 @@ def _connect() -> None:
 def _run(recipe: Recipe, actors: Actors, job: Job, todo: dict[int, Any]) -> Iterator[Record]:
     import ray
 
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray's own
+    resources: dict[str, float] = ray.cluster_resources()
     cards = recipe.device == "cuda"
     there = int(resources.get("GPU" if cards else "CPU", 1))
     most = min(actors.most or max(1, there), len(todo))

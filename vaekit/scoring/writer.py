@@ -88,7 +88,9 @@ def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWr
         with pyarrow.csv.CSVWriter(str(file), schema) as lines:
             yield lines
         return
-    with pq.ParquetWriter(file, schema) as parquet:
+    # Floats hardly ever repeat: to look for repetitions takes six times as long as to write them, and more of the disk.
+    repeats = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    with pq.ParquetWriter(file, schema, use_dictionary=repeats) as parquet:
         groups = _RowGroups(parquet)
         yield groups
         groups.flush()

@@ -1,0 +1,1 @@
+"""Batch scoring beside raw ONNX Runtime and PyOD, at scale, killed, and on a cluster."""

@@ -1,0 +1,66 @@
+"""What batch scoring takes, in one command.
+
+    python -m benchmarks.scoring [--quick] [--rows N] [--only PART ...] --out build/benchmarks/scoring.json
+
+PyOD is installed by pip into an environment of its own; --no-peers leaves it out. --rows is the size of `scale`: its
+output needs some 60 bytes a row of the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.report import Figure, Measured, publish
+from benchmarks.scoring import cluster, kill, scale, throughput
+from benchmarks.training.plan import Plan
+
+PARTS: dict[str, Callable[[Plan], Measured]] = {
+    "throughput": throughput.measure,
+    "scale": scale.measure,
+    "kill": kill.measure,
+    "cluster": cluster.measure,
+}
+PACKAGES = ["onnxruntime", "numpy", "pyarrow", "ray"]
+
+
+def main(arguments: list[str]) -> None:
+    """Measure part by part, write, print; what was measured is written even where a later part fails."""
+    options = _parser().parse_args(arguments)
+    parts: dict[str, Callable[[Plan], Measured]] = {**PARTS, "scale": partial(scale.measure, n=options.rows)}
+    figures: list[Figure] = []
+    facts: dict[str, Any] = {"quick": options.quick}
+    options.work.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in options.only or PARTS:
+            Console(stderr=True).print(f"{name} ...", highlight=False)
+            with tempfile.TemporaryDirectory(dir=options.work) as work:
+                measured = parts[name](Plan(options.quick, Path(work), None if options.no_peers else options.peers))
+            figures += measured.figures
+            facts[name] = measured.facts
+    finally:
+        if figures:
+            publish(options.out, "Batch scoring", figures, PACKAGES, **facts)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller; minutes")
+    parser.add_argument("--rows", type=int, help="rows of `scale`; default: 10^8, quickly 200,000")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of: {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/scoring.json"))
+    parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="where generated data go meanwhile")
+    parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
+    parser.add_argument("--no-peers", action="store_true", help="leave PyOD out")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

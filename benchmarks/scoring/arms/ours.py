@@ -1,0 +1,38 @@
+"""The arm of batch scoring: Parquet in, Parquet with all columns and the scores out, as `vae score` does it."""
+
+from __future__ import annotations
+
+from benchmarks.scoring.arms.common import answer, told
+from benchmarks.training.arms.stream import Sampler, resident
+from vaekit.runtime import Model
+from vaekit.scoring import LocalScorer, Options, score_folder
+
+WARM_UP = 512  # rows, not counted
+
+
+def main() -> None:
+    """Score, sample the memory, print."""
+    asked = told()
+    with Model.load(asked.bundle, device="cpu", threads=asked.threads) as model:
+        scorer = LocalScorer(model, num_samples=asked.num_samples)
+        _warm(scorer)
+        start = resident()
+        with Sampler() as sampler:
+            done = score_folder(
+                scorer,
+                asked.source,
+                asked.out,
+                options=Options(columns=() if asked.bare else None),
+                progress=lambda parts, _, __: setattr(sampler, "step", parts),
+            )
+    answer(done.rows, done.seconds, start_bytes=start, samples=sampler.samples)
+
+
+def _warm(scorer: LocalScorer) -> None:
+    from benchmarks.scoring.rows import rows
+
+    scorer.score(rows(WARM_UP))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The arm of PyOD: decision_function of its VAE with the same networks. Runs in a venv of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pyarrow import parquet
+from pyod.models.vae import VAE
+
+from benchmarks.scoring.arms.common import Wall, answer, told
+
+HIDDEN, LATENT = [128, 128], 8
+FITTED_ON = 4_096
+BATCH = 1_024
+
+
+def main() -> None:
+    """Fit just enough to have a model, score rows that lie in memory, print."""
+    asked = told()
+    torch.set_num_threads(asked.threads)
+    files = sorted(asked.source.glob("*.parquet"))
+    x = np.concatenate([np.column_stack([c.to_numpy() for c in parquet.read_table(f).columns]) for f in files])
+    detector = VAE(
+        encoder_neuron_list=HIDDEN,
+        decoder_neuron_list=HIDDEN[::-1],
+        latent_dim=LATENT,
+        epoch_num=1,
+        batch_size=BATCH,
+        verbose=0,
+        device="cpu",
+    )
+    detector.fit(x[:FITTED_ON])
+    detector.decision_function(x[:FITTED_ON])
+    with Wall() as wall:
+        detector.decision_function(x)
+    answer(len(x), wall.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The arm of raw ONNX Runtime: the model's graph over rows that lie in memory; nothing is read, checked or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from benchmarks.scoring.arms.common import Wall, answer, told
+from vaekit.bundle import default_eps
+
+CHUNKS = (64, 128, 256, 512, 1024, 4096)  # rows of a call: the fastest is taken
+TRIED_ON = 8_192  # rows
+
+
+def main() -> None:
+    """Run, print."""
+    asked = told()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = asked.threads
+    session = onnxruntime.InferenceSession(str(asked.bundle / "elbo.onnx"), options, ["CPUExecutionProvider"])
+    eps = default_eps(np.load(asked.bundle / "noise.npy"), asked.num_samples).astype(np.float32)  # (K, Z)
+    files = sorted(asked.source.glob("*.parquet"))
+    x = np.concatenate([np.column_stack([c.to_numpy() for c in parquet.read_table(f).columns]) for f in files])
+    chunk = min(CHUNKS, key=lambda size: _seconds(session, x[:TRIED_ON], eps, size))
+    answer(len(x), _seconds(session, x, eps, chunk), chunk=chunk)
+
+
+def _seconds(session: Any, x: NDArray[np.float64], eps: NDArray[np.float32], chunk: int) -> float:
+    draws = np.ascontiguousarray(np.broadcast_to(eps, (chunk, *eps.shape)))  # (chunk, K, Z)
+    with Wall() as wall:
+        for part in _parts(x, chunk):
+            session.run(["elbo", "log_likelihood", "kl"], {"x": part, "eps": draws[: len(part)]})
+    return wall.seconds
+
+
+def _parts(x: NDArray[np.float64], chunk: int) -> Iterator[NDArray[np.float64]]:
+    return (x[at : at + chunk] for at in range(0, len(x), chunk))
+
+
+if __name__ == "__main__":
+    main()

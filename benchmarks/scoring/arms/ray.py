@@ -1,0 +1,29 @@
+"""The arm of a cluster: a local Ray of so many actors, started before the clock is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.scoring.arms.common import answer
+from vaekit.runtime import Model
+from vaekit.scoring import LocalScorer, Options, score_folder
+from vaekit.scoring.cluster import Actors, Recipe, on_ray
+
+
+def main() -> None:
+    """Score, print; the seconds hold the start of the actors."""
+    parser = argparse.ArgumentParser()
+    for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
+        parser.add_argument(f"--{name}", type=kind, required=True)
+    asked = parser.parse_args()
+    recipe = Recipe(str(asked.bundle.absolute()), None, 0.05)
+    engine = on_ray(recipe, Actors(asked.actors, asked.actors))
+    with Model.load(asked.bundle, device="cpu", threads=1) as model:
+        options = Options(part_rows=asked.part_rows)
+        done = score_folder(LocalScorer(model), asked.source, asked.out, options=options, engine=engine)
+    answer(done.rows, done.seconds)
+
+
+if __name__ == "__main__":
+    main()

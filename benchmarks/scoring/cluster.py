@@ -1,0 +1,31 @@
+"""How scoring on Ray goes up with its actors. Knows rates, not what the actors do."""
+
+from __future__ import annotations
+
+import shutil
+
+from benchmarks.processes import ask
+from benchmarks.report import Figure, Measured
+from benchmarks.scoring import rows
+from benchmarks.training.plan import Plan
+
+ACTORS = (1, 2)
+ROWS = (1_000_000, 40_000)  # in full, quickly
+PARTS = 20
+
+
+def measure(plan: Plan) -> Measured:
+    """Rows a second by the number of actors, one core each; starting the cluster is not counted."""
+    n = plan.pick(*ROWS)
+    bundle, source = rows.model(plan.work), rows.generate(plan.work / "rows", n)
+    rates, found = {}, {}
+    for actors in ACTORS:
+        arguments = ["--bundle", str(bundle), "--source", str(source), "--out", str(plan.work / "out")]
+        arguments += ["--actors", str(actors), "--part-rows", str(max(1, n // PARTS))]
+        found[actors] = ask("scoring.arms.ray", arguments)
+        shutil.rmtree(plan.work / "out")
+        rates[actors] = found[actors]["rows"] / found[actors]["seconds"]
+    first, last = ACTORS[0], ACTORS[-1]
+    figures = [Figure(f"{count} actors", rate, "rows/s", better="higher") for count, rate in rates.items()]
+    ratio = Figure(f"{last} actors / {first}", rates[last] / rates[first], "times as fast", better="higher")
+    return Measured([ratio, *figures], {str(count): one for count, one in found.items()})

@@ -1,0 +1,65 @@
+"""The model that scores, and Parquet for it made on the fly. Knows sizes; trains just enough to have a model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from training.config import make_config
+from training.run import train
+
+D = 30
+HIDDEN = (128, 128)
+STEPS = 100
+TRAINED_ON = 4_096
+FILE_ROWS = 1_000_000
+GROUP_ROWS = 100_000
+
+
+def rows(n: int, seed: int = 0) -> NDArray[np.float64]:
+    """Correlated rows in raw units, (n, D)."""
+    mixing = np.random.default_rng(0).standard_normal((8, D))
+    rng = np.random.default_rng([1, seed])
+    return np.asarray(rng.standard_normal((n, 8)) @ mixing + 0.5 * rng.standard_normal((n, D)) + 5.0)
+
+
+def model(folder: Path) -> Path:
+    """Publish the model under folder/models; its bundle."""
+    source = folder / "train.npy"
+    np.save(source, rows(TRAINED_ON))
+    manifest = train(
+        make_config(
+            {
+                "name": "scoring",
+                "data": {"source": str(source)},
+                "network": {"hidden": list(HIDDEN)},
+                "training": {"steps": STEPS, "evaluate_every": STEPS, "threads": 1},
+            }
+        ),
+        folder / "models",
+        device="cpu",
+    )
+    return folder / "models" / manifest.name / str(manifest.version)
+
+
+def generate(folder: Path, n: int) -> Path:
+    """A folder of n rows in files of FILE_ROWS: all whole files are one on the disk, under as many names.
+
+    The scorer cannot know, and reads each anew; the disk need not hold 24 GB for 10^8 rows.
+    """
+    folder.mkdir(parents=True)
+    first = folder / "part-00000.parquet"
+    for number, at in enumerate(range(0, n, FILE_ROWS)):
+        path, size = folder / f"part-{number:05}.parquet", min(FILE_ROWS, n - at)
+        if number and size == FILE_ROWS:
+            os.link(first, path)
+        else:
+            x = rows(size, number)
+            table = pa.table({f"x{d}": x[:, d] for d in range(D)})
+            parquet.write_table(table, path, row_group_size=GROUP_ROWS)
+    return folder

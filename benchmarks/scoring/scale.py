@@ -1,0 +1,42 @@
+"""What many rows take: time, and whether memory stays where it was. Knows files and samples of memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+
+from benchmarks.processes import ask
+from benchmarks.report import Figure, Measured
+from benchmarks.scoring import rows
+from benchmarks.training.memory import thinned
+from benchmarks.training.plan import Plan
+
+ROWS = {False: 100_000_000, True: 200_000}  # by quick
+K = 2  # what is measured is all around the graph
+FLAT = 1.15  # memory of the second half of the run over that of the first; a quick run is over before it is level
+
+
+def measure(plan: Plan, n: int | None = None) -> Measured:
+    """One run over n rows, whose output holds row numbers and scores."""
+    count = n or ROWS[plan.quick]
+    bundle, source = rows.model(plan.work), rows.generate(plan.work / "rows", count)
+    threads = len(os.sched_getaffinity(0))
+    arguments = ["--bundle", str(bundle), "--source", str(source), "--out", str(plan.work / "out")]
+    found = ask(
+        "scoring.arms.ours", [*arguments, "--num-samples", str(K), "--threads", str(threads), "--bare"], threads=threads
+    )
+    shutil.rmtree(plan.work / "out")
+    samples = np.array(found["samples"])  # (S, 3): seconds, parts, bytes
+    over = samples[:, 2] - found["start_bytes"]
+    late = samples[:, 0] > samples[-1, 0] / 2
+    label = f"{count:,} rows"
+    growth = float(np.median(over[late]) / np.median(over[~late]))
+    figures = [
+        Figure(f"{label}: on the wall", found["seconds"], "s"),
+        Figure(f"{label}: rate", count / found["seconds"], "rows/s", better="higher"),
+        Figure(f"{label}: peak memory over the start", float(over.max()) / 1e6, "MB"),
+        Figure(f"{label}: memory of the second half / of the first", growth, "times", target=plan.pick(FLAT, None)),
+    ]
+    return Measured(figures, {"threads": threads, "num_samples": K, "curve": thinned(found["samples"])})

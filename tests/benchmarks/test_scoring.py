@@ -1,0 +1,74 @@
+"""What the benchmark says of batch scoring: arms answer, ratios are the right way up, a broken promise is seen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from benchmarks.processes import ROOT, ask
+from benchmarks.scoring import kill, rows, throughput
+from benchmarks.scoring.throughput import compare
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rows.model(tmp_path_factory.mktemp("model"))
+
+
+def test_rows_are_as_many_as_asked_for_and_whole_files_are_one_on_the_disk(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(rows, "FILE_ROWS", 100)
+    folder = rows.generate(tmp_path / "rows", 350)
+    files = sorted(folder.iterdir())
+    assert [parquet.read_metadata(file).num_rows for file in files] == [100, 100, 100, 50]
+    assert files[0].samefile(files[2])
+    assert parquet.read_table(files[0]).num_columns == rows.D
+
+
+@pytest.mark.parametrize("module", ["ours", "raw"])
+def test_an_arm_answers_with_rows_and_seconds(bundle: Path, tmp_path: Path, module: str) -> None:
+    source = rows.generate(tmp_path / "rows", 1_000)
+    asked = ["--bundle", str(bundle), "--source", str(source), "--out", str(tmp_path / "out")]
+    found = ask(f"scoring.arms.{module}", [*asked, "--num-samples", "2", "--threads", "1"])
+    assert found["rows"] == 1_000
+    assert 0 < found["seconds"] < found["process_seconds"]
+    if module == "ours":
+        assert parquet.read_table(tmp_path / "out").num_columns == rows.D + 6
+
+
+def test_targets_are_missed_by_a_slow_scorer_and_met_by_a_fast_one() -> None:
+    rates = {"vaekit, K = 2": [90.0], "raw, K = 2": [100.0], "vaekit, K = 16": [70.0], "raw, K = 16": [100.0]}
+    found = {one.name: one for one in compare({**rates, "PyOD": [50.0]}, 16)}
+    assert found["vaekit / raw ONNX Runtime, K = 16"].met is False
+    assert found["vaekit / raw ONNX Runtime, K = 2"].met is None
+    assert found["vaekit, K = 16 / PyOD"].value == 1.4
+    assert found["vaekit, K = 16 / PyOD"].met is False
+    faster = {one.name: one for one in compare({**rates, "PyOD": [7.0]}, 16)}
+    assert faster["vaekit, K = 2 / PyOD"].met is True
+
+
+def test_a_ratio_is_of_medians_in_the_range_of_its_rounds() -> None:
+    found = throughput.times("x", [10.0, 30.0, 20.0], [10.0, 10.0, 40.0], None)
+    assert (found.value, found.low, found.high) == (2.0, 0.5, 3.0)
+
+
+def test_rows_that_are_lost_doubled_or_changed_are_counted(tmp_path: Path) -> None:
+    for name, values in (("a", [1, 2, 3]), ("lost", [1, 2]), ("doubled", [1, 2, 2, 3]), ("changed", [1, 9, 3])):
+        (tmp_path / name).mkdir()
+        parquet.write_table(pa.table({"x": values}), tmp_path / name / "part-00000.parquet")
+    assert kill.differing(tmp_path / "a", tmp_path / "a") == 0
+    assert [kill.differing(tmp_path / "a", tmp_path / name) for name in ("lost", "doubled", "changed")] == [1, 1, 1]
+
+
+def test_one_part_is_measured_from_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    start = [sys.executable, "-m", "benchmarks.scoring", "--quick", "--rows", "3000", "--only", "scale"]
+    subprocess.run([*start, "--out", str(out), "--work", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    found = json.loads(out.read_text())
+    assert found["figures"][0]["name"].startswith("3,000 rows")
+    assert found["figures"][1]["value"] > 0
