@@ -21,6 +21,7 @@ from tests.scoring.conftest import Squares
 from vaekit.errors import InputError
 from vaekit.scoring import Options, score_file, score_folder
 from vaekit.scoring.places import Place, place
+from vaekit.scoring.quarantine import Budget
 
 OPTIONS = Options(part_rows=20)
 
@@ -58,7 +59,7 @@ def test_parts_are_runs_of_row_groups_and_hold_what_one_file_holds(scorer, sourc
     sizes = [pq.read_metadata(tmp_path / "out" / name).num_rows for name in parts]
     assert sizes == [20, 20, 10, 20, 13]
     assert read(tmp_path / "out").equals(whole(source))
-    assert (summary.rows, summary.resumed) == (83, 0)
+    assert (summary.rows, summary.before.parts) == (83, 0)
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
@@ -110,7 +111,7 @@ def test_a_folder_elsewhere_is_written_and_gone_on_with(scorer, source, tmp_path
     score_folder(scorer, source, far, options=OPTIONS)
     (tmp_path / "far/out/_parts/00002.json").unlink()
     summary = score_folder(scorer, source, far, options=OPTIONS, resume=True)
-    assert summary.resumed == 4
+    assert summary.before.parts == 4
     assert read(tmp_path / "far/out").equals(whole(source))
 
 
@@ -137,15 +138,16 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(scorer, source, tmp_path):
     assert len([*(tmp_path / "out").glob("part-*")]) == 1
     assert not (tmp_path / "out/_SUCCESS").exists()
     summary = score_folder(scorer, source, tmp_path / "out", options=OPTIONS, resume=True)
-    assert (summary.resumed, summary.rows, len(scorer.rows)) == (1, 83, 63)
+    assert (summary.before.parts, summary.rows, len(scorer.rows)) == (1, 83, 63)
     assert read(tmp_path / "out").equals(whole(source))
     uninterrupted = score_folder(Squares(), source, tmp_path / "other", options=OPTIONS)
+    assert summary.rows_per_second == pytest.approx(63 / summary.seconds)
     assert summary.tally.to_json() == uninterrupted.tally.to_json()
 
 
 def test_a_run_that_has_ended_is_gone_on_with_by_doing_nothing(scorer, source, tmp_path):
     score_folder(Squares(), source, tmp_path / "out", options=OPTIONS, resume=True)
-    assert score_folder(scorer, source, tmp_path / "out", options=OPTIONS, resume=True).resumed == 5
+    assert score_folder(scorer, source, tmp_path / "out", options=OPTIONS, resume=True).before == (5, 83)
     assert scorer.seen == []
 
 
@@ -180,6 +182,24 @@ def test_a_folder_of_something_else_and_a_file_are_refused(scorer, source, tmp_p
         score_folder(scorer, source, tmp_path / "full" / "mine.txt")
     with pytest.raises(InputError, match="lies in the input"):
         score_folder(scorer, source, source / "out")
+
+
+def test_a_quarantine_that_would_be_read_as_a_part_is_refused(scorer, source, tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="the quarantine is the output, or lies in it"):
+        score_folder(scorer, source, tmp_path / "out", options=Options(quarantine=place(tmp_path / "out/bad.parquet")))
+
+
+def test_a_budget_holds_for_all_parts_and_may_be_raised_for_the_rest(scorer, source, tmp_path):
+    table = rows(50)
+    pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=1/x.parquet")
+    pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=2/x.parquet")
+    strict, lax = (
+        Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"), max_bad=Budget.of(text)) for text in "12"
+    )
+    with pytest.raises(InputError, match=r"2 of \d+ rows are bad, where max_bad allows 1"):
+        score_folder(scorer, source, tmp_path / "out", options=strict)
+    assert score_folder(scorer, source, tmp_path / "out", options=lax, resume=True).quarantined == 2
 
 
 def test_another_model_other_options_and_a_changed_input_do_not_resume(scorer, source, tmp_path):

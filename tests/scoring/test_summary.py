@@ -94,7 +94,7 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
     assert (tmp_path / "run.png").is_file()
     assert (tmp_path / "bad.csv").read_text().splitlines()[1].startswith('6,"mean radius","not a number"')
     again = vae(*run, "--resume")
-    assert "1 parts were there already" in again.stdout
+    assert "1 parts with 568 of the rows were there already" in again.stdout
     assert "holds a run already" in vae(*run).stderr
 
 
@@ -105,7 +105,7 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
         (["out.csv", "--part-rows", "5"], "--part-rows: the output is one file"),
         (["out.csv", "--max-bad", "5"], "--max-bad: bad rows need a place"),
         (["out.csv", "--quarantine", "bad.csv", "--max-bad", "x"], "max_bad: 'x', expected"),
-        (["out.csv", "--quarantine", "out.csv"], "input and output are the same file"),
+        (["out.csv", "--quarantine", "out.csv"], "the quarantine is the output"),
         (["out.csv", "--summary", "run.txt"], "expected a name that ends in .json"),
         (["out.csv", "--summary", "none/run.json"], "no folder none"),
         (["out.csv", "--fdr", "1.5"], "1.5 is not between 0 and 1"),

@@ -186,8 +186,8 @@ def _report(summary: Summary) -> None:
     typer.echo(
         f"{summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} rows/s) by {summary.model}"
     )
-    if summary.resumed:
-        typer.echo(f"{summary.resumed:,} parts were there already; their rows are counted too")
+    if summary.before.parts:
+        typer.echo(f"{summary.before.parts:,} parts with {summary.before.rows:,} of the rows were there already")
     if summary.quarantined:
         typer.echo(f"{summary.quarantined:,} rows in quarantine: {_listed(summary)}")
     if summary.reason is not None:

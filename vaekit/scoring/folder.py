@@ -23,9 +23,9 @@ from vaekit.scoring.pieces import Fragment, Source
 from vaekit.scoring.places import Place, place
 from vaekit.scoring.scorers import Scorer
 from vaekit.scoring.sources import open_source
-from vaekit.scoring.summary import Summary
+from vaekit.scoring.summary import Before, Summary
 from vaekit.scoring.tally import Tally
-from vaekit.scoring.writer import check_apart, check_output, check_schema, make_folder, replacing, table_writer
+from vaekit.scoring.writer import check_apart, check_quarantine, check_schema, make_folder, replacing, table_writer
 
 Numbered = tuple[int, Fragment]
 
@@ -112,14 +112,14 @@ def score_folder(
     over = Pass(scorer, opened, asked)
     check_schema(".parquet", over.schema)
     if asked.quarantine is not None:
-        check_schema(check_output(asked.quarantine, opened.place), over.quarantine)
+        check_quarantine(asked.quarantine, opened.place, folder, over.quarantine)
     fragments = opened.fragments(asked.part_rows)
     parts, job = Parts(folder), Job(opened, folder, asked)
     parts.begin({**scorer.facts, **asked.facts, "appended": scorer.appended.names}, fragments, resume=resume)
     done = parts.read(fragments) if resume else {}
-    resumed = len(done)
     todo = [(number, fragment) for number, fragment in enumerate(fragments) if number not in done]
     tally = _merged(over.tally(), done.values())
+    before = Before(len(done), tally.rows)
     for record in (engine or here(scorer))(job, todo):
         done[record.number] = record
         tally.merge(record.tally)
@@ -128,7 +128,7 @@ def score_folder(
             progress(len(done), len(fragments), "parts")
     asked.max_bad.check(tally.bad, tally.read, ended=True)
     _finish(parts, [done[number] for number in sorted(done)], tally, over, asked)
-    return Summary.of(scorer, output, time.perf_counter() - began, tally, asked, resumed)
+    return Summary.of(scorer, output, time.perf_counter() - began, tally, asked, before)
 
 
 def _merged(tally: Tally, records: Iterable[Record]) -> Tally:

@@ -103,7 +103,7 @@ def place(where: Path | str | Place) -> Place:
         return where
     text = str(where)
     if "://" not in text:
-        return Place(fs.LocalFileSystem(), text, text)
+        return Place(fs.LocalFileSystem(), str(Path(text).absolute()), text)  # other processes may be elsewhere
     try:
         filesystem, path = fs.FileSystem.from_uri(text)
     except (pa.ArrowException, OSError, ValueError) as exc:

@@ -17,7 +17,7 @@ from vaekit.scoring.scorers import Scorer
 from vaekit.scoring.sources import open_source
 from vaekit.scoring.summary import Summary
 from vaekit.scoring.tally import Tally
-from vaekit.scoring.writer import TableWriter, check_apart, check_output, check_schema, replacing, table_writer
+from vaekit.scoring.writer import TableWriter, check_output, check_quarantine, check_schema, replacing, table_writer
 
 Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
 Where = Path | str | Place
@@ -55,8 +55,7 @@ def score_file(
     over = Pass(scorer, opened, asked)
     check_schema(ending, over.schema)
     if asked.quarantine is not None:
-        check_schema(check_output(asked.quarantine, opened.place), over.quarantine)
-        check_apart(asked.quarantine, told)
+        check_quarantine(asked.quarantine, opened.place, told, over.quarantine)
     tally = over.tally()
     with ExitStack() as held:
         kept = None if asked.quarantine is None else _quarantine(asked.quarantine, over, held)

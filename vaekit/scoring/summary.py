@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,16 @@ class Discoveries:
     count: int
 
 
+class Before(NamedTuple):
+    """What an earlier run had done, of one that was gone on with."""
+
+    parts: int
+    rows: int
+
+
+NOTHING = Before(0, 0)
+
+
 @dataclass(frozen=True)
 class Summary:
     """What one run did."""
@@ -40,20 +50,25 @@ class Summary:
     tally: Tally
     held_out: NDArray[np.float64] | None  # scores of the calibration rows
     fdr: float | None = None
-    resumed: int = 0  # parts that an earlier run had written
+    before: Before = NOTHING  # counted too, but not in the seconds
 
     @classmethod
     def of(
-        cls, scorer: Scorer, output: Any, seconds: float, tally: Tally, options: Options, resumed: int = 0
+        cls,
+        scorer: Scorer,
+        output: Any,
+        seconds: float,
+        tally: Tally,
+        options: Options,
+        before: Before | None = None,
     ) -> Summary:
         """Of a run that has ended."""
-        return cls(
-            output, scorer.model, seconds, scorer.alpha, scorer.reason, tally, scorer.held_out, options.fdr, resumed
-        )
+        asked, told = options.fdr, before or NOTHING
+        return cls(output, scorer.model, seconds, scorer.alpha, scorer.reason, tally, scorer.held_out, asked, told)
 
     @property
     def rows(self) -> int:
-        """That were scored."""
+        """That were scored, by earlier runs too."""
         return self.tally.rows
 
     @property
@@ -73,7 +88,7 @@ class Summary:
 
     @property
     def rows_per_second(self) -> float:
-        return self.rows / self.seconds if self.seconds else 0.0
+        return (self.rows - self.before.rows) / self.seconds if self.seconds else 0.0
 
     @property
     def share(self) -> float | None:
@@ -121,7 +136,7 @@ class Summary:
             "quarantined": {"rows": self.quarantined, "reasons": dict(tally.bad.most_common())},
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second,
-            "resumed_parts": self.resumed,
+            "before": self.before._asdict(),
             "alpha": self.alpha,
             "no_p_values": self.reason,
             "unknown": self.unknown,

@@ -144,6 +144,17 @@ def check_apart(output: Place, source: Place) -> None:
         raise InputError(f"{output}: lies in the input, {source}, and would be read as a part of it next time")
 
 
+def check_quarantine(quarantine: Place, source: Place, output: Place, schema: pa.Schema) -> None:
+    """Refuse a file for bad rows that cannot be one, or would be taken for input or output.
+
+    Raises:
+        InputError: as check_output and check_schema, and where it is the output or lies in it.
+    """
+    check_schema(check_output(quarantine, source), schema)
+    if quarantine.same_as(output) or quarantine.lies_in(output):
+        raise InputError(f"{quarantine}: the quarantine is the output, or lies in it")
+
+
 def check_schema(ending: str, schema: pa.Schema) -> None:
     """Refuse, before anything is written, a column that the format cannot hold.
 
