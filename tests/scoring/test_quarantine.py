@@ -20,6 +20,8 @@ from vaekit.scoring.places import place
 from vaekit.scoring.quarantine import Budget
 
 BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,,0,z\n4,5,2,\n5,nan,1,w\n6,7,1,v\n"
+SPELLINGS = ["1.5", "2e3", "0", "-1", "+1", "+.5", ".5", "5.", "-.5", "1E+5", "inf", "+inf", "nan", "Infinity", "-inf"]
+SPELLINGS += ["NaN", "nan(1)", "x", "0x10", "1_0", "1,5", "1e", "1e999", ".", "-", "+", "++1", "true", "info", "nano"]
 KINDS = VectorSpec(
     columns=(
         Column(name="load", kind="positive"),
@@ -88,12 +90,12 @@ def test_cells_of_every_type_are_put_aside_as_text(scorer, tmp_path):
 def test_what_is_refused_one_by_one_is_what_is_put_aside(tmp_path, ending):
     rng = np.random.default_rng(0)
     cells = {
-        "load": rng.choice(["1.5", "2e3", "0", "-1", "x", "", "inf", "nan", "+1"], 300),
+        "load": rng.choice(SPELLINGS, 300),
         "stops": rng.choice(["1", "2.0", "2.5", "NA", "", "many"], 300),
         "colour": rng.choice(["red", "blue", "Red", "", "green", " "], 300),
     }
     if ending == "parquet":
-        cells["load"] = np.array([{"x": "nan", "": "nan"}.get(v, v) for v in cells["load"]]).astype(float)
+        cells["load"] = rng.choice([1.5, 0.0, -1.0, np.inf, np.nan], 300)
         cells["stops"] = np.array([{"NA": "nan", "": "nan", "many": "-3"}.get(v, v) for v in cells["stops"]], float)
     rows = pa.table({name: pa.array(values.tolist()) for name, values in cells.items()})
     refused = []
@@ -106,7 +108,7 @@ def test_what_is_refused_one_by_one_is_what_is_put_aside(tmp_path, ending):
     write(rows, tmp_path / f"rows.{ending}")
     out, bad, _ = sifted(Squares(KINDS, batch_rows=64), tmp_path / f"rows.{ending}")
     assert bad["bad_row"].to_pylist() == refused
-    assert out.num_rows == 300 - len(refused) > 10
+    assert out.num_rows == 300 - len(refused) > 5
 
 
 def write(table: pa.Table, path: Path) -> None:

@@ -19,7 +19,8 @@ from vaekit.errors import InputError
 Floats = NDArray[np.float64]
 _READING = pyarrow.csv.ConvertOptions()  # how a training run reads CSV, so that a file means the same to both
 MISSING = pa.array(_READING.null_values)
-PLAIN = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # numbers beyond doubt; others are tried, one of each text
+PLAIN = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # numbers beyond doubt
+BEGINNING = r"(?i)^[-+]?(?:[0-9.]|inf|nan)"  # without which there is no number
 TRUE, FALSE = pa.array(_READING.true_values), pa.array(_READING.false_values)
 
 
@@ -58,9 +59,8 @@ def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
         return pc.cast(text, pa.float64())
     except pa.ArrowInvalid:
         text = _respelled(text, column)
-    odd = _unparsable(text)
-    if len(odd):
-        bad = pc.is_in(text, value_set=odd)
+    bad = _unparsable(text)
+    if pc.any(bad).as_py():
         faults.cells(bad.to_numpy(zero_copy_only=False), cells, column, "not a number")
         text = pc.if_else(bad, pa.scalar(None, pa.string()), text)
     return pc.cast(text, pa.float64())
@@ -77,9 +77,12 @@ def _respelled(text: pa.Array, column: Column) -> pa.Array:
 
 
 def _unparsable(text: pa.Array) -> pa.Array:
-    """The texts that are no numbers, one of each."""
-    doubtful = pc.fill_null(pc.invert(pc.match_substring_regex(text, PLAIN)), False)
-    return pa.array([one.as_py() for one in text.filter(doubtful).unique() if not _is_number(one)], pa.string())
+    """Which texts are no numbers, (n,) booleans; what might be one is tried, one of each text."""
+    hopeless = pc.fill_null(pc.invert(pc.match_substring_regex(text, BEGINNING)), False)
+    plain = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
+    tried = text.filter(pc.invert(pc.or_(hopeless, plain))).unique()
+    odd = pa.array([one.as_py() for one in tried if not _is_number(one)], pa.string())
+    return pc.or_(hopeless, pc.is_in(text, value_set=odd))
 
 
 def _is_number(text: pa.Scalar) -> bool:

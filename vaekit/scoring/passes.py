@@ -38,7 +38,8 @@ class Pass:
         self._keeps_bad = options.quarantine is not None
         self._rows = rows_of(source, scorer.spec, options.columns)
         self._appended = list(scorer.appended)
-        more = [*self._appended, *([DISCOVERY] if options.fdr is not None else [])]
+        self._judges = options.fdr is not None
+        more = [*self._appended, *([DISCOVERY] if self._judges else [])]
         kept = [field for field in self._rows.schema if not (options.partitions and field.name in source.keys)]
         self._kept = [field.name for field in kept]
         self.schema = _extended(pa.schema(kept, metadata=self._rows.schema.metadata), more)
@@ -69,7 +70,8 @@ class Pass:
         tally.add(scores, sifted.numbers, file)
         arrays = [sifted.passed.column(name) for name in self._kept]
         arrays += [cells(scores, field) for field in self._appended]
-        arrays += [pa.nulls(len(scores), field.type) for field in self.schema][len(arrays) :]  # known in the end
+        if self._judges:
+            arrays.append(pa.nulls(len(scores), DISCOVERY.type))  # known when all is scored
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _refused(self, sifted: Sifted, tally: Tally) -> pa.RecordBatch | None:
