@@ -80,7 +80,7 @@ def test_records_say_what_was_read_and_written(scorer, source, tmp_path):
         "count": 2,
         "keys": {"day": 2},
     }
-    assert (record["part"], record["rows"]) == ("part-00003.parquet", 20)
+    assert (record["part"], record["rows"], record["quarantined"]) == ("part-00003.parquet", 20, 0)
     assert record["bytes"] == (tmp_path / "out/part-00003.parquet").stat().st_size
     run = json.loads((tmp_path / "out/_run.json").read_text())
     assert (run["model"], run["part_rows"]) == ("squares@1", 20)

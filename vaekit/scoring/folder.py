@@ -6,11 +6,10 @@ Who scores the parts is an engine: this process, one after the other, or actors 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -25,7 +24,15 @@ from vaekit.scoring.scorers import Scorer
 from vaekit.scoring.sources import open_source
 from vaekit.scoring.summary import Before, Summary
 from vaekit.scoring.tally import Tally
-from vaekit.scoring.writer import check_apart, check_quarantine, check_schema, make_folder, replacing, table_writer
+from vaekit.scoring.writer import (
+    TableWriter,
+    check_apart,
+    check_quarantine,
+    check_schema,
+    make_folder,
+    replacing,
+    replacing_table,
+)
 
 Numbered = tuple[int, Fragment]
 
@@ -51,16 +58,16 @@ class Job:
         if "/" in name:
             make_folder(self.folder.below(name.rpartition("/")[0]))
         with ExitStack() as held:
-            temp = held.enter_context(replacing(part))
-            writer = held.enter_context(table_writer(temp, ".parquet", over.schema))
+            writer = held.enter_context(replacing_table(part, over.schema))
             kept = None
             for good, bad in over.batches(self.source.read(fragment), tally, fragment.file.name):
                 if good is not None:
                     writer.write_batch(good)
                 if bad is not None:
-                    kept = kept or _quarantine(parts.quarantine(number), over, held)
+                    where = parts.quarantine(number)
+                    kept = kept or held.enter_context(replacing_table(where, over.quarantine))
                     kept.write_batch(bad)
-        record = Record(number, name, fragment, tally.rows, int(part.info.size), tally)
+        record = Record(number, name, fragment, tally.rows, tally.bad.total(), int(part.info.size), tally)
         parts.write(record)
         return record
 
@@ -116,53 +123,44 @@ def score_folder(
     fragments = opened.fragments(asked.part_rows)
     parts, job = Parts(folder), Job(opened, folder, asked)
     parts.begin({**scorer.facts, **asked.facts, "appended": scorer.appended.names}, fragments, resume=resume)
-    done = parts.read(fragments) if resume else {}
+    tally = over.tally()
+    done = {record.number: _merged(tally, record) for record in (parts.read(fragments) if resume else ())}
     todo = [(number, fragment) for number, fragment in enumerate(fragments) if number not in done]
-    tally = _merged(over.tally(), done.values())
     before = Before(len(done), tally.rows)
     for record in (engine or here(scorer))(job, todo):
-        done[record.number] = record
-        tally.merge(record.tally)
+        done[record.number] = _merged(tally, record)
         asked.max_bad.check(tally.bad, tally.read, ended=False)
         if progress is not None:
             progress(len(done), len(fragments), "parts")
     asked.max_bad.check(tally.bad, tally.read, ended=True)
-    _finish(parts, [done[number] for number in sorted(done)], tally, over, asked)
+    if asked.fdr is not None:
+        _judge(parts, sorted(done), discovery_cut(tally.p_values, tally.p_counts, asked.fdr))
+    if asked.quarantine is not None:
+        with replacing_table(asked.quarantine, over.quarantine) as writer:
+            _gather(parts, [number for number in sorted(done) if done[number]], writer)
+    parts.succeed()
     return Summary.of(scorer, output, time.perf_counter() - began, tally, asked, before)
 
 
-def _merged(tally: Tally, records: Iterable[Record]) -> Tally:
-    for record in records:
-        tally.merge(record.tally)
-    return tally
+def _merged(tally: Tally, record: Record) -> int:
+    """Count a part; how many of its rows are in quarantine, which is all that is kept of it: parts may be many."""
+    tally.merge(record.tally)
+    return record.quarantined
 
 
-def _finish(parts: Parts, records: Sequence[Record], tally: Tally, over: Pass, options: Options) -> None:
-    """What waits for all parts: discoveries, and the quarantine as one file."""
-    if options.fdr is not None:
-        cut = discovery_cut(tally.p_values, tally.p_counts, options.fdr)
-        for record in records:
-            if record.cut != cut:
-                _judge(parts, record, cut)
-    if options.quarantine is not None:
-        with ExitStack() as held:
-            writer = _quarantine(options.quarantine, over, held)
-            for record in records:
-                if record.tally.bad:
-                    with parts.quarantine(record.number).open() as file:
-                        for batch in pq.ParquetFile(file).iter_batches():
-                            writer.write_batch(batch.cast(over.quarantine))
-    parts.succeed()
+def _judge(parts: Parts, numbers: Sequence[int], cut: float) -> None:
+    """Write parts anew with their discoveries; one that was so written and has no record of it is scored again."""
+    for record in map(parts.record, numbers):
+        if record.cut != cut:
+            part = parts.folder.below(record.part)
+            with part.open() as written, replacing(part) as temp:
+                judge(written, temp, ".parquet", cut)
+            parts.write(replace(record, bytes=int(part.info.size), cut=cut))
 
 
-def _judge(parts: Parts, record: Record, cut: float) -> None:
-    """Write a part anew with its discoveries; one that was judged and has no record of it is scored again."""
-    part = parts.folder.below(record.part)
-    with part.open() as written, replacing(part) as temp:
-        judge(written, temp, ".parquet", cut)
-    parts.write(replace(record, bytes=int(part.info.size), cut=cut))
-
-
-def _quarantine(where: Place, over: Pass, held: ExitStack) -> Any:
-    temp = held.enter_context(replacing(where))
-    return held.enter_context(table_writer(temp, where.suffix, over.quarantine))
+def _gather(parts: Parts, numbers: Sequence[int], writer: TableWriter) -> None:
+    """One quarantine of all parts'."""
+    for number in numbers:
+        with parts.quarantine(number).open() as file:
+            for batch in pq.ParquetFile(file).iter_batches():
+                writer.write_batch(batch)

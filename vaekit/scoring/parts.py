@@ -13,7 +13,7 @@ Whatever else a run that was ended has left is written anew under the same name:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +39,7 @@ class Record:
     part: str  # its path below the folder
     fragment: Fragment
     rows: int  # in the part's file
+    quarantined: int  # rows that are not
     bytes: int  # of the part's file
     tally: Tally
     cut: float | None = None  # by which is_discovery was told; None: it is not told yet
@@ -97,16 +98,18 @@ class Parts:
         """From here on the part counts."""
         self._write(f"{RECORDS}/{record.number:05}.json", record.to_json())
 
-    def read(self, fragments: Sequence[Fragment]) -> dict[int, Record]:
-        """The records of all parts that count, by number."""
-        names = {f"{number:05}.json": number for number in range(len(fragments))}
-        found = {}
-        for info in self.folder.below(RECORDS).files():
-            if (number := names.get(info.base_name)) is not None:
-                record = Record.from_json(json.loads(self.folder.below(f"{RECORDS}/{info.base_name}").read()))
-                if record.fragment == fragments[number] and self._holds(record):
-                    found[number] = record
-        return found
+    def read(self, fragments: Sequence[Fragment]) -> Iterator[Record]:
+        """The records of all parts that count, in order."""
+        there = {info.base_name for info in self.folder.below(RECORDS).files()}
+        for number, fragment in enumerate(fragments):
+            if f"{number:05}.json" in there:
+                record = self.record(number)
+                if record.fragment == fragment and self._holds(record):
+                    yield record
+
+    def record(self, number: int) -> Record:
+        """The record of a part that has one."""
+        return Record.from_json(json.loads(self.folder.below(f"{RECORDS}/{number:05}.json").read()))
 
     def succeed(self) -> None:
         """Say that all is there."""

@@ -17,7 +17,15 @@ from vaekit.scoring.scorers import Scorer
 from vaekit.scoring.sources import open_source
 from vaekit.scoring.summary import Summary
 from vaekit.scoring.tally import Tally
-from vaekit.scoring.writer import TableWriter, check_output, check_quarantine, check_schema, replacing, table_writer
+from vaekit.scoring.writer import (
+    TableWriter,
+    check_output,
+    check_quarantine,
+    check_schema,
+    replacing,
+    replacing_table,
+    table_writer,
+)
 
 Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
 Where = Path | str | Place
@@ -58,7 +66,8 @@ def score_file(
         check_quarantine(asked.quarantine, opened.place, told, over.quarantine)
     tally = over.tally()
     with ExitStack() as held:
-        kept = None if asked.quarantine is None else _quarantine(asked.quarantine, over, held)
+        bad = asked.quarantine
+        kept = None if bad is None else held.enter_context(replacing_table(bad, over.quarantine))
         temp = held.enter_context(replacing(told))
         first = held.enter_context(_first_pass(temp)) if asked.fdr is not None else temp
         with table_writer(first, ".parquet" if asked.fdr is not None else ending, over.schema) as writer:
@@ -87,11 +96,6 @@ def _write(
             if progress is not None:
                 progress(source.done(), source.size, source.unit)
     options.max_bad.check(tally.bad, tally.read, ended=True)
-
-
-def _quarantine(where: Place, over: Pass, held: ExitStack) -> TableWriter:
-    temp = held.enter_context(replacing(where))
-    return held.enter_context(table_writer(temp, where.suffix, over.quarantine))
 
 
 @contextmanager

@@ -96,6 +96,13 @@ def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWr
         groups.flush()
 
 
+@contextmanager
+def replacing_table(where: Place, schema: pa.Schema) -> Iterator[TableWriter]:
+    """A writer of a table that becomes `where` when the block ends well, as `replacing` has it."""
+    with replacing(where) as temp, table_writer(temp, where.suffix, schema) as writer:
+        yield writer
+
+
 class _RowGroups:
     """Gathers batches into row groups of a size that readers like."""
 
