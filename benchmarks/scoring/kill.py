@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,34 +21,35 @@ from benchmarks.training.plan import Plan
 KILLS = (20, 2)  # in full, quickly
 ROWS = (2_000_000, 40_000)
 PARTS = 50
+MOMENTS = (0.1, 0.5)  # when, in times that an uninterrupted run takes
 
 
 def measure(plan: Plan) -> Measured:
-    """How many rows differ, are lost or are there twice after all kills."""
-    kills, n = plan.pick(*KILLS), plan.pick(*ROWS)
+    """How many rows differ, are lost or are there twice; a run that has ended is followed by another."""
+    wanted, n = plan.pick(*KILLS), plan.pick(*ROWS)
     bundle, source = rows.model(plan.work), rows.generate(plan.work / "rows", n)
     command = [sys.executable, "-c", "from vaekit.cli import main; main()", "score", str(bundle), str(source)]
     asked = ["--part-rows", str(max(1, n // PARTS)), "--fdr", "0.1", "--resume"]
-    whole, killed = plan.work / "whole", plan.work / "killed"
+    whole, rng = plan.work / "whole", np.random.default_rng(0)
     start = time.perf_counter()
     _run([*command, str(whole), *asked])
     longest = time.perf_counter() - start
-    done = sum(_killed([*command, str(killed), *asked], longest, seed) for seed in range(kills))
-    _run([*command, str(killed), *asked])
-    if not done:
-        raise SystemExit(f"none of {kills} runs was killed: all had ended before")
-    differ = differing(whole, killed)
-    return Measured(
-        [
-            Figure(
-                "rows that differ, are lost or are there twice after kill -9 and --resume",
-                differ,
-                f"of {n:,}, {done} kills",
-                target=0,
-            )
-        ],
-        {"kills": done, "starts": kills, "seconds_uninterrupted": longest},
-    )
+    kills: list[int] = []  # of each run
+    differ = 0
+    while sum(kills) < wanted:
+        folder = plan.work / f"killed-{len(kills)}"
+        run, count = [*command, str(folder), *asked], 0
+        while sum(kills) + count < wanted and _killed(run, longest * float(rng.uniform(*MOMENTS))):
+            count += 1
+        if not count:
+            raise SystemExit("a run had ended before it could be killed")
+        _run(run)
+        differ += differing(whole, folder)
+        shutil.rmtree(folder)
+        kills.append(count)
+    name = "rows lost, doubled or different after kill -9 and --resume"
+    figure = Figure(name, differ, f"of {n * len(kills):,}, {sum(kills)} kills", target=0)
+    return Measured([figure], {"kills": kills, "seconds_uninterrupted": longest})
 
 
 def differing(whole: Path, other: Path) -> int:
@@ -61,13 +63,12 @@ def differing(whole: Path, other: Path) -> int:
     return int((~same).sum())
 
 
-def _killed(command: list[str], longest: float, seed: int) -> bool:
-    """Start, kill after a random while; False where it had ended by itself."""
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as run:
+def _killed(command: list[str], seconds: float) -> bool:
+    """Start, and kill after so long; False where it had ended by itself."""
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=nowhere, stderr=nowhere) as run:
         try:
-            run.wait(longest * np.random.default_rng(seed).uniform(0.1, 0.5))
+            run.wait(seconds)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGKILL)
     return run.returncode == -signal.SIGKILL
