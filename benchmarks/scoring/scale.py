@@ -15,6 +15,7 @@ from benchmarks.training.plan import Plan
 
 ROWS = {False: 100_000_000, True: 200_000}  # by quick
 K = 2  # what is measured is all around the graph
+FEWEST = 4  # samples of memory
 FLAT = 1.15  # memory of the second half of the run over that of the first; a quick run is over before it is level
 
 
@@ -28,6 +29,8 @@ def measure(plan: Plan, n: int | None = None) -> Measured:
         "scoring.arms.ours", [*arguments, "--num-samples", str(K), "--threads", str(threads), "--bare"], threads=threads
     )
     shutil.rmtree(plan.work / "out")
+    if len(found["samples"]) < FEWEST:
+        raise SystemExit(f"{count:,} rows are over before memory has been looked at {FEWEST} times")
     samples = np.array(found["samples"])  # (S, 3): seconds, parts, bytes
     over = samples[:, 2] - found["start_bytes"]
     late = samples[:, 0] > samples[-1, 0] / 2

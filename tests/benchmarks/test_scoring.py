@@ -67,8 +67,8 @@ def test_rows_that_are_lost_doubled_or_changed_are_counted(tmp_path: Path) -> No
 
 def test_one_part_is_measured_from_the_command_line(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
-    start = [sys.executable, "-m", "benchmarks.scoring", "--quick", "--rows", "3000", "--only", "scale"]
+    start = [sys.executable, "-m", "benchmarks.scoring", "--quick", "--rows", "100000", "--only", "scale"]
     subprocess.run([*start, "--out", str(out), "--work", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
     found = json.loads(out.read_text())
-    assert found["figures"][0]["name"].startswith("3,000 rows")
+    assert found["figures"][0]["name"].startswith("100,000 rows")
     assert found["figures"][1]["value"] > 0
