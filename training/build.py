@@ -98,10 +98,13 @@ def _cell(rows: Rows, at: tuple[int, ...]) -> tuple[str, Any]:
 
 
 def dimension(config: Config, rows: Rows) -> int:
-    """Z: the config's, or half the columns, between 2 and 16, and 16 for pictures."""
+    """Z: the config's, or what section Network says."""
     if config.network.latent_dim is not None:
         return config.network.latent_dim
-    return 16 if rows.is_image else min(16, max(2, len(rows.columns) // 2))
+    if rows.is_image:
+        return 16
+    count = len(rows.columns)
+    return min(32, max(2, count)) if config.prior.name == "aggregate" else min(16, max(2, count // 2))
 
 
 def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:

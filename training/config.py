@@ -12,6 +12,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
+from training import recipe
 from training.data import kinds
 from training.data.sources import beside, holds_columns
 from training.sections import Data, Draws, Export, Likelihood, Network, Objective, Prior, Section, Training
@@ -54,6 +55,10 @@ def _impossible(config: Config) -> Iterator[str]:
         yield f"network.name = {network.name!r} is for pictures, and {config.data.source} holds columns: take 'mlp'"
     if network.members > 1 and network.name != "mlp":
         yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
+    if isinstance(objective.beta, tuple) and len(objective.beta) != network.members:
+        yield f"objective.beta has {len(objective.beta)} values, and network.members is {network.members}: one for each"
+    if isinstance(objective.beta, tuple) and objective.free_bits:
+        yield "objective.free_bits takes one objective.beta for all members"
     if network.output != "linear" and likelihood.name not in LOCATION_SCALE:
         yield f"network.output = {network.output!r} bounds a mean, which likelihood.name = {likelihood.name!r} has not"
     if likelihood.binarize != "none" and likelihood.name != "bernoulli":
@@ -138,6 +143,7 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     """
     for override in overrides:
         _set(tree, override)
+    recipe.fill(tree)
     try:
         return Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # a list is a tuple; true is no 1
     except ValidationError as exc:
@@ -164,6 +170,8 @@ def _explain(error: Any) -> str:
         return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
     if where == "likelihood.scale":  # of a name or a number: neither branch alone says what it takes
         return f"config: {where}: {error['input']!r} is not 'network', 'feature', 'shared' or a number from 1e-6 to 1e6"
+    if where == "likelihood.name":
+        return f"config: {where}: {error['input']!r} is not {recipe.AUTO!r}, {error['ctx']['expected']}"
     if error["type"] == "literal_error":
         return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
     if error["type"] == "missing":

@@ -181,7 +181,7 @@ def _unit_of(config: Config) -> str:
     if objective.name == "iwae":
         return f"nats, minus the importance-weighted bound of {objective.num_samples} draws{members}"
     free = f", {objective.free_bits:g} nats free of each latent dimension" if objective.free_bits else ""
-    return f"nats at beta = {objective.beta:g}{free}{members}"
+    return f"nats at beta = {objective.shown_beta}{free}{members}"
 
 
 def _golden_rows(vae: VAE, rows: Rows, seed: int) -> NDArray[Any]:

@@ -87,7 +87,9 @@ class Network(Section):
         "mlp", description="'mlp' for anything; 'conv' and 'resnet' for pictures of 8 to 256 pixels a side"
     )
     latent_dim: Annotated[int, Field(gt=0, le=MOST_LATENT)] | None = Field(
-        None, description="Z; none: half the columns, between 2 and 16, and 16 for pictures"
+        None,
+        description="Z; none: half the columns, between 2 and 16, and 16 for pictures; under an aggregate prior, which "
+        "tells codes apart however many dimensions they have, as many as columns, between 2 and 32",
     )
     hidden: tuple[PositiveInt, ...] = Field(
         (128, 128), description="mlp: widths of the encoder's hidden layers; the decoder has them reversed"
@@ -121,10 +123,11 @@ class Likelihood(Section):
 
     name: LikelihoodName = Field(
         "gaussian",
-        description="'gaussian', 'student_t' or 'laplace' for real columns, 'bernoulli' for what is 0 or 1 (pixels: 0 "
-        "or 255), 'continuous_bernoulli' for what lies between, 'discretized_logistic' for pixels and counts, "
-        "'categorical' for categories, 'mixed' for columns of several kinds; 'gaussian' on pixels and counts is the "
-        "mass of the bin",
+        description="'auto' for real columns: student_t, and whatever else detects anomalies best (docs/log.md) where "
+        "the config says nothing; 'gaussian', 'student_t' or 'laplace' for real columns, 'bernoulli' for what is 0 or "
+        "1 (pixels: 0 or 255), 'continuous_bernoulli' for what lies between, 'discretized_logistic' for pixels and "
+        "counts, 'categorical' for categories, 'mixed' for columns of several kinds; 'gaussian' on pixels and counts "
+        "is the mass of the bin",
     )
     scale: Literal["network", "feature", "shared"] | FixedScale = Field(
         "network",
@@ -177,7 +180,11 @@ class Objective(Section):
         "num_samples draws, with doubly reparameterised gradients",
     )
     num_samples: PositiveInt = Field(1, description="K, draws of z a row and step")
-    beta: Positive = Field(1.0, description="weight of the KL at the end of the warm-up; 1 is the ELBO itself")
+    beta: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        1.0,
+        description="weight of the KL at the end of the warm-up, one for all members or one for each; 1 is the ELBO "
+        "itself. Below 1 codes are finer, and posteriors, which come out too narrow, are widened after training",
+    )
     schedule: Literal["constant", "linear", "cyclical"] = Field(
         "linear", description="how beta gets there: at once, once over the warm-up, or in cycles"
     )
@@ -191,9 +198,19 @@ class Objective(Section):
         0.0, description="nats of KL, averaged over a batch, that each latent dimension has for nothing"
     )
 
+    @property
+    def betas(self) -> tuple[float, ...]:
+        """The beta of each member, or the one of all."""
+        return self.beta if isinstance(self.beta, tuple) else (self.beta,)
+
+    @property
+    def shown_beta(self) -> str:
+        """beta in words: '0.3', or '1, 0.3' of two members."""
+        return ", ".join(f"{beta:g}" for beta in self.betas)
+
     @model_validator(mode="after")
     def _together(self) -> Objective:
-        if self.name == "iwae" and (self.beta != 1 or self.free_bits):
+        if self.name == "iwae" and (set(self.betas) != {1.0} or self.free_bits):
             raise ValueError("iwae has neither beta nor free_bits: set beta = 1 and free_bits = 0, or name = 'elbo'")
         if self.name == "iwae" and self.num_samples < 2:
             raise ValueError("iwae of one draw is the elbo: set num_samples to 2 or more, or name = 'elbo'")

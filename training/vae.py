@@ -7,6 +7,7 @@ axis M on whatever depends on weights; a single model has no such axis.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ class VAE(nn.Module):
     """p(x, z) = p(x|z) p(z) with q(z|x) = N(mu(x), diag sigma(x)^2); with members, the mean of M such densities."""
 
     _one: Tensor
+    _beta: Tensor | None  # what posteriors were fitted at, () or (M, 1, 1); None: at 1
 
     def __init__(
         self,
@@ -55,7 +57,19 @@ class VAE(nn.Module):
         self.prior = Normal() if prior is None else prior
         self.latent_dim, self.members = latent_dim, members
         self.register_buffer("_one", torch.ones(()), persistent=False)  # goes where .double() takes the model
+        self.register_buffer("_beta", None, persistent=False)
         self._has_masses = not bool(features.density.all())
+
+    def untemper(self, betas: Sequence[float]) -> bool:
+        """From now on posteriors are what they would be at beta = 1, after training at these, one or one a member.
+
+        Returns:
+            Whether that changes anything: whether one is below 1.
+        """
+        below = torch.tensor([min(1.0, beta) for beta in betas], dtype=self.dtype, device=self._one.device)
+        if bool((below < 1).any()):
+            self._beta = below.view(-1, 1, 1).expand(self.members, 1, 1) if self.members > 1 else below[0]
+        return self._beta is not None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -66,7 +80,8 @@ class VAE(nn.Module):
         """mu, sigma (..., N, Z) each, for rows t (N, D) as the networks see them."""
         out = self.encoder(self.features.shown(t, observed)).to(t.dtype)  # (..., N, 2 Z)
         mu, raw = out.chunk(2, dim=-1)
-        return mu, SIGMA_FLOOR + softplus(raw)
+        sigma = SIGMA_FLOOR + softplus(raw)
+        return (mu, sigma) if self._beta is None else untempered(mu, sigma, self._beta)
 
     def log_prob(self, t: Tensor, z: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(t_d|z_k) of each feature, (..., N, K, D), for t (N, D) and z (..., N, K, Z); 0 where not observed.
@@ -157,6 +172,20 @@ class VAE(nn.Module):
         assert member is not None
         n, width = values.shape[1], values.shape[-1]
         return values.squeeze(-2).gather(0, member.view(1, -1, 1).expand(1, n, width))[0]
+
+
+def untempered(mu: Tensor, sigma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """mu and sigma at beta = 1 of posteriors that were fitted at beta < 1, which come out too narrow.
+
+    Minimising beta KL(q || p(z)) - E_q[log p(x|z)] gives q proportional to p(z) p(x|z)^(1/beta). Where p(x|z) is normal
+    in z_j with mean m and precision l, sigma^2 = 1 / (1 + l / beta) and mu = sigma^2 l m / beta; at beta = 1 that is
+
+        c = beta + (1 - beta) sigma^2,  sigma_1^2 = sigma^2 / c,  mu_1 = mu beta / c
+
+    A latent dimension that says nothing, sigma = 1, stays as it is. Any q gives a bound; this one gives a tighter one.
+    """
+    c = beta + (1.0 - beta) * sigma * sigma
+    return mu * (beta / c), sigma * torch.rsqrt(c)
 
 
 def mixture(members: Bound) -> Bound:

@@ -38,8 +38,9 @@ class Detector:
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "gaussian" for real columns, "bernoulli" for columns of 0 and 1, "mixed" for both, and for text,
-            which is taken as categories.
+        likelihood: "auto" is what detects anomalies best (docs/log.md, "The default recipe") for columns of numbers,
+            "mixed" for text, which is taken as categories, and "gaussian" for pictures; else what a training config
+            takes: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
             ["data.kinds.stops=count"], ["data.missing=refuse"].
         random_state: seed of everything.
@@ -59,7 +60,7 @@ class Detector:
         self,
         *,
         alpha: float = 0.05,
-        likelihood: str = "gaussian",
+        likelihood: str = "auto",
         settings: Sequence[str] = (),
         random_state: int = 0,
         device: str = "auto",
@@ -96,17 +97,10 @@ class Detector:
             MissingExtra: the training extra is not installed.
             NotResolvable: too few rows for this alpha.
         """
-        from training.config import make_config
         from training.data.split import split
         from training.run import train
 
-        tree = {
-            "name": "detector",
-            "data": {"source": "memory", "missing": "marginalise"},
-            "likelihood": {"name": self.likelihood},
-            "training": {"seed": self.random_state},
-        }
-        config = make_config(tree, self.settings)
+        config = config_of(X, likelihood=self.likelihood, settings=self.settings, seed=self.random_state)
         rows = _rows(X, y, config)
         held_out = len(split(rows, config.data, config.training.seed).calibration)
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
@@ -169,6 +163,19 @@ class Detector:
         return found
 
 
+def config_of(X: Any, *, likelihood: str = "auto", settings: Sequence[str] = (), seed: int = 0) -> Config:  # noqa: N803  scikit-learn's name
+    """What a Detector trains rows X by."""
+    from training.config import make_config
+
+    tree = {
+        "name": "detector",
+        "data": {"source": "memory", "missing": "marginalise"},
+        "likelihood": {"name": _fitting(X) if likelihood == "auto" else likelihood},
+        "training": {"seed": seed},
+    }
+    return make_config(tree, settings)
+
+
 def _values(X: Any) -> Any:  # noqa: N803  scikit-learn's name
     """A data frame's cells, None where one is missing and they are not all numbers; anything else as it is."""
     if not hasattr(X, "to_numpy"):
@@ -190,6 +197,16 @@ def _places(names: Sequence[str], spec: VectorSpec) -> list[int]:
     if len(names) != spec.dim:
         raise InputError(f"columns: two are named {next(name for name in names if names.count(name) > 1)!r}")
     return [names.index(name) for name in spec.names]
+
+
+def _fitting(X: Any) -> str:  # noqa: N803  scikit-learn's name
+    """The likelihood of rows that nothing is known of."""
+    values = np.asarray(_values(X))
+    if values.ndim > 2:
+        return "gaussian"
+    is_object = values.dtype.kind == "O"
+    has_text = values.dtype.kind in "US" or (is_object and any(isinstance(cell, str) for cell in values.flat))
+    return "mixed" if has_text else "auto"
 
 
 def _has_categories(spec: VectorSpec | ImageSpec) -> bool:

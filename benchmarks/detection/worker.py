@@ -47,6 +47,7 @@ class Job:
     most_rows: int
     method: str
     settings: tuple[str, ...] | None = None  # None: a peer, found by its name; else those of vaekit's Detector
+    exported: bool = True  # ours as a bundle, or in torch
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> Job:
@@ -60,7 +61,9 @@ def run(job: Job) -> dict[str, Any]:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     split = sets.split(*sets.load(Path(job.folder), job.set), job.seed, protocol=job.protocol, most_rows=job.most_rows)
-    method = methods.PEERS[job.method] if job.settings is None else methods.ours(list(job.settings))
+    method = (
+        methods.PEERS[job.method] if job.settings is None else methods.ours(list(job.settings), exported=job.exported)
+    )
     before = _start_measuring()
     began = perf_counter()
     scores = method(split, job.seed)

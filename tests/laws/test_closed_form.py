@@ -18,13 +18,28 @@ from training.functional import softplus_inverse
 from training.likelihoods import Gaussian
 from training.networks import mlp
 from training.publish import base_draws
-from training.vae import SIGMA_FLOOR, VAE
+from training.vae import SIGMA_FLOOR, VAE, untempered
 from vaekit.bundle import default_eps
 
 DIM, LATENT, S = 6, 3, 0.4
 LOC = np.array([0.0, 5.0, -1e5, 1e3, 2.0, 0.1])
 SCALE = np.array([1.0, 1e-3, 1e4, 50.0, 2.0, 7.0])
 Array = NDArray[np.float64]
+
+
+def test_posteriors_fitted_at_a_smaller_beta_are_taken_back_to_the_exact_ones() -> None:
+    """With orthogonal columns of W the best q at beta is known: precision 1 + b / beta, b that of the likelihood."""
+    w, s, beta = np.diag([2.0, 0.5, 1e-3])[:, :LATENT], 0.4, 0.1
+    b = np.diag(w.T @ w) / s**2  # (Z,)
+    t = np.random.default_rng(0).normal(size=(20, LATENT))
+    fitted = 1.0 / (1.0 + b / beta)
+    mu, sigma = (t @ w / s**2) / beta * fitted, np.broadcast_to(np.sqrt(fitted), t.shape)
+    got_mu, got_sigma = untempered(
+        torch.tensor(mu), torch.tensor(sigma.copy()), torch.tensor(beta, dtype=torch.float64)
+    )
+    exact = 1.0 / (1.0 + b)
+    np.testing.assert_allclose(got_mu.numpy(), (t @ w / s**2) * exact, rtol=1e-12)
+    np.testing.assert_allclose(got_sigma.numpy(), np.broadcast_to(np.sqrt(exact), t.shape), rtol=1e-12)
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,26 @@ def test_the_gradient_that_is_written_out_is_the_derivative() -> None:
     assert float(got.detach()) == pytest.approx(float(expected.detach()))
 
 
+def test_each_member_may_have_a_beta_of_its_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(2, 4, 3), (2, 4, 3), (2, 4, 5, 6)]
+    mu, sigma, log_p = (torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in shapes)
+    beta = torch.tensor([1.0, 0.2], dtype=torch.float64).view(2, 1, 1)
+    assert torch.autograd.gradcheck(lambda m, s, p: elbo_loss(m, s.exp(), p, beta, 0.25, 5), (mu, sigma, log_p))
+    for kind in ("members", "aggregate prior, members"):
+        members = case(kind).vae.members
+        betas = [round(0.3**m, 4) for m in range(members)]
+        one = case(kind, f"objective.beta={betas}")
+        eps = standard_eps(1, one.latent_dim, len(one.rows.x))
+        each = [loss_of(case(kind), eps, beta).detach() for beta in (0.0, 1.0)]  # linear in beta, summed over members
+        batch = seen(one.vae, one.rows.x)
+        mu, sigma = one.vae.posterior(batch.t, batch.observed)
+        kl = one.vae.prior.kl(mu, sigma, codes(mu, sigma, eps), eps, batch.own).mean(-1)  # (M,)
+        expected = each[0] + (kl.detach() * torch.tensor(betas)).sum()
+        assert float(loss_of(one, eps).detach()) == pytest.approx(float(expected), rel=1e-5)
+        assert float(each[1]) != pytest.approx(float(expected), rel=1e-5)
+
+
 def test_free_bits_cost_nothing_up_to_the_batchs_mean_of_a_dimension() -> None:
     one = case(GAUSSIAN)
     batch = seen(one.vae, one.rows.x)

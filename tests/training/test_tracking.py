@@ -131,7 +131,7 @@ def test_what_a_reader_should_know_is_said(
     objective: dict[str, object], look: dict[str, object], said: str | None
 ) -> None:
     config = settings(objective=objective)
-    found = warnings_of(some_look(**look), config.objective, Schedule.of(config).final_beta, aggregate=False)
+    found = warnings_of(some_look(**look), config.objective, aggregate=False)
     assert bool(found) == (said is not None)
     if said is not None:
         assert re.search(said, found[0])
@@ -150,7 +150,7 @@ def test_no_cure_is_offered_that_is_there_already_or_does_nothing(
     objective: dict[str, object], offered: str, not_offered: tuple[str, ...]
 ) -> None:
     config = settings(objective=objective)
-    found = warnings_of(some_look(active_units=0.0), config.objective, 1.0, aggregate=False)[-1]
+    found = warnings_of(some_look(active_units=0.0), config.objective, aggregate=False)[-1]
     assert found.startswith("posterior collapse")
     assert offered in found
     assert not any(word in found for word in not_offered)

@@ -19,7 +19,10 @@ class _ElboLoss(torch.autograd.Function):
         ctx.save_for_backward(mu, sigma)
         ctx.weight, ctx.each, ctx.shape = beta * share, share / draws, log_p.shape
         twice = torch.addcmul(mu * mu, sigma, sigma).sub_(sigma.log(), alpha=2.0)  # 2 KL_j + 1
-        kl = twice.sum().sub_(mu.numel()).mul_(0.5 * ctx.weight)
+        if isinstance(beta, Tensor) and beta.ndim:  # a weight for each member
+            kl = twice.sub_(1.0).mul_(0.5 * ctx.weight).sum()
+        else:
+            kl = twice.sum().sub_(mu.numel()).mul_(0.5 * ctx.weight)
         return kl.sub_(log_p.sum(), alpha=ctx.each)
 
     @staticmethod
@@ -39,7 +42,7 @@ def elbo_loss(mu: Tensor, sigma: Tensor, log_p: Tensor, beta: float | Tensor, sh
     Args:
         mu, sigma: (..., N, Z).
         log_p: of each row, draw and feature, in any shape.
-        beta: weight of the KL.
+        beta: weight of the KL, a number or (M, 1, 1).
         share: what each row counts.
         draws: K.
     """

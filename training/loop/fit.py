@@ -292,10 +292,13 @@ class _Run:
         assert best is not None  # the last step is always looked at
         self._vae.load_state_dict(self._keeper.weights)
         aggregate = isinstance(self._vae.prior, Aggregate)
-        if aggregate and self._schedule.switch is None:
-            self._refresh()  # trained with N(0, I) to the end, and scored with what becomes of it
+        objective = self._of_first(lambda: self._watch.everything(self._vae, best)).objective
+        is_other = self._vae.untemper(self._config.objective.betas)
+        if aggregate and (is_other or self._schedule.switch is None):
+            self._refresh()  # trained with N(0, I) or at another beta, and scored with what becomes of it
         scored = self._of_first(lambda: self._watch.everything(self._vae, best))
-        for text in warnings_of(scored, self._config.objective, self._schedule.final_beta, aggregate=aggregate):
+        scored = replace(scored, objective=objective)  # of what was minimised
+        for text in warnings_of(scored, self._config.objective, aggregate=aggregate):
             self._warn(text)
         looks = tuple(self._keeper.looks)
         return History(looks, scored, looks[-1].step < self._schedule.steps, tuple(self._warnings))

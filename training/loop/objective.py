@@ -40,6 +40,7 @@ class Objective:
         device = next(vae.parameters()).device.type
         self._cast: Any = torch.autocast(device, PRECISIONS[precision]) if precision in PRECISIONS else nullcontext()
         self._constant: Tensor | None = None  # the Jacobian, where it is the same for every row
+        self._relative = relative_betas(settings, next(vae.parameters()))
 
     @property
     def free_bits(self) -> float:
@@ -54,7 +55,7 @@ class Objective:
         Args:
             batch: n of the batch's N rows.
             eps: (n, K, Z) standard normals.
-            beta: weight of the KL.
+            beta: weight of the KL, of the member that has the largest.
             share: 1 / N.
             costly: (..., Z) latent dimensions above their free bits in the whole batch, where this is a part of it.
         """
@@ -66,14 +67,16 @@ class Objective:
                 z = codes(mu, sigma, eps)  # (..., n, K, Z)
             log_p = self._log_prob(batch.t, z, batch.observed)  # (..., n, K, D)
         if self._is_plain:
-            return elbo_loss(mu, sigma, log_p, beta, share, eps.shape[1])
+            weight = beta if self._relative is None else beta * self._relative[..., None]  # (M, 1, 1)
+            return elbo_loss(mu, sigma, log_p, weight, share, eps.shape[1])
         if self._settings.name == "iwae":
             return -share * self._importance_weighted(mu, sigma, z, log_p, batch.own).sum()
         if self._settings.free_bits:
             kl = self._above_free_bits(mu, sigma, share, costly)
             return beta * kl - log_p.sum() * (share / eps.shape[1])
-        kl = self._vae.prior.kl(mu, sigma, z, eps, batch.own).sum()
-        return share * (beta * kl - log_p.sum() / eps.shape[1])
+        kl = self._vae.prior.kl(mu, sigma, z, eps, batch.own)  # (..., n)
+        weight = beta if self._relative is None else beta * self._relative  # (M, 1)
+        return share * ((weight * kl).sum() - log_p.sum() / eps.shape[1])
 
     def _importance_weighted(self, mu: Tensor, sigma: Tensor, z: Tensor, log_p: Tensor, own: Tensor | None) -> Tensor:
         """log (1/K) sum_k w_k, (..., n), whose gradient is the doubly reparameterised one.
@@ -119,6 +122,13 @@ class Objective:
         if each.ndim == 1 and batch.observed is None:
             self._constant = each.sum()
         return total_log_jacobian(each, batch.observed).mean()
+
+
+def relative_betas(settings: Settings, like: Tensor) -> Tensor | None:
+    """Each member's beta over the largest, (M, 1); None where all have one."""
+    if not isinstance(settings.beta, tuple):
+        return None
+    return torch.tensor(settings.beta, dtype=like.dtype, device=like.device)[:, None] / max(settings.beta)
 
 
 def codes(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:

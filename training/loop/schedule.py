@@ -14,7 +14,7 @@ class Schedule:
 
     steps: int
     learning_rate_at_start: float
-    final_beta: float
+    final_beta: float  # of the largest, where each member has its own
     cycle: float  # steps; the whole run where there is one
     warm_up: int  # steps at the start of a cycle over which beta grows
     switch: int | None  # the last step before the aggregate prior is in use; None: it never is
@@ -27,7 +27,7 @@ class Schedule:
         warm_up = round(objective.warmup * cycle) if is_elbo and objective.schedule != "constant" else 0
         switches = prior.name == "aggregate" and prior.start < 1
         switch = min(round(prior.start * steps), steps - 1) if switches else None
-        beta = objective.beta if is_elbo else 1.0
+        beta = max(objective.betas) if is_elbo else 1.0
         return cls(steps, config.training.learning_rate, beta, cycle, warm_up, switch)
 
     def beta(self, step: int) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from training.data.batch import Seen, generator
 from training.functional import log_mean_exp
-from training.loop.objective import codes, total_log_jacobian
+from training.loop.objective import codes, relative_betas, total_log_jacobian
 from training.prior import kl_by_latent
 from training.sections import Objective
 from training.vae import VAE, Bound, mixture
@@ -103,6 +103,8 @@ class Watch:
         kl = total["member_kl"]  # (...)
         if free := self._objective.free_bits:
             kl = total["kl_by_latent"].clamp_min(free).sum(-1)
+        if (relative := relative_betas(self._objective, kl)) is not None:
+            kl = kl * relative[:, 0]
         return float((self._beta * kl - total["member_log_likelihood"]).mean())
 
     def _score(self, vae: VAE, rows: Seen, draws: torch.Generator) -> dict[str, Tensor]:
@@ -166,7 +168,7 @@ class Keeper:
         self.weights = state["weights"]
 
 
-def warnings_of(look: Look, objective: Objective, beta: float, *, aggregate: bool) -> list[str]:
+def warnings_of(look: Look, objective: Objective, *, aggregate: bool) -> list[str]:
     """What to say of the kept weights."""
     found = []
     free = objective.free_bits
@@ -176,8 +178,9 @@ def warnings_of(look: Look, objective: Objective, beta: float, *, aggregate: boo
             f"{-look.objective:.4g} nats; what is scored is the ELBO, {look.elbo:.4g} nats, which the encoder was not "
             "fitted to"
         )
-    elif beta != 1 or any(kl < free for kl in look.kl_by_latent):
-        what = f"objective.beta = {beta:g}" if beta != 1 else f"objective.free_bits = {free:g}"
+    elif set(objective.betas) != {1.0} or any(kl < free for kl in look.kl_by_latent):
+        is_plain = set(objective.betas) == {1.0}
+        what = f"objective.free_bits = {free:g}" if is_plain else f"objective.beta = {objective.shown_beta}"
         found.append(
             f"{what}: training ended at an objective of {look.objective:.4g} nats and not at the ELBO, which is "
             f"{look.elbo:.4g} nats and is what is scored; beta = 1 and free_bits = 0 would train that"

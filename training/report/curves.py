@@ -40,7 +40,7 @@ def summary(history: History, config: Config) -> str:
 
 def _at_beta(config: Config) -> str:
     """The final beta, where the objective has one."""
-    return f" at beta = {config.objective.beta:g}" if config.objective.name == "elbo" else ""
+    return f" at beta = {config.objective.shown_beta}" if config.objective.name == "elbo" else ""
 
 
 def objective(looks: Sequence[Look], best: Look, config: Config) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vaekit.losses.foreign import log_normaliser
@@ -18,7 +19,7 @@ def sentence(
     dim: int,
     latent_dim: int,
     scale: Scale = None,
-    beta: float = 1.0,
+    beta: float | Sequence[float] = 1.0,
     objective: str = "elbo",
     num_samples: int = 1,
     free_bits: float = 0.0,
@@ -32,7 +33,7 @@ def sentence(
         dim: D.
         latent_dim: Z.
         scale: "network", "feature", "shared" or a fixed number, as the config has it; None where there is none.
-        beta: weight of the KL at the end.
+        beta: weight of the KL at the end, one for all members or one for each.
         objective: "elbo" or "iwae".
         num_samples: K of training.
         free_bits: nats that each latent dimension has for nothing.
@@ -47,9 +48,11 @@ def sentence(
             f"{_error(likelihood, dim)}: the importance-weighted bound, never below the ELBO in expectation, and no "
             "weighting of a reconstruction error and a KL equals it."
         )
-    terms = f"-log p(x|z) + {_times(beta)}KL(q(z|x) || p(z))"
+    betas = [float(beta)] if isinstance(beta, int | float) else list(beta)
+    factor = _times(betas[0]) if len(set(betas)) == 1 else f"beta ({', '.join(f'{b:g}' for b in betas)} by member) "
+    terms = f"-log p(x|z) + {factor}KL(q(z|x) || p(z))"
     said = f"Minimised was {rows}{terms} in nats, {_error(likelihood, dim)} and the KL over {latent_dim} codes: "
-    return said + _what(likelihood, scale, beta, dim, mass) + _free(free_bits, latent_dim) + "."
+    return said + _what(likelihood, scale, min(betas), dim, mass) + _free(free_bits, latent_dim) + "."
 
 
 def sentence_of(manifest: Manifest) -> str:

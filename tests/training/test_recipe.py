@@ -1,0 +1,92 @@
+"""What 'auto' stands for: settings where a config has none, and never over what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training import build
+from training.config import Config, make_config
+from training.data.load import of_array
+from training.recipe import betas
+from training.run import run
+from vaekit.detector import config_of
+from vaekit.errors import ConfigError
+
+
+def auto(*settings: str) -> Config:
+    tree = {"name": "x", "data": {"source": "rows.csv"}, "likelihood": {"name": "auto"}}
+    return make_config(tree, settings)
+
+
+def test_auto_is_a_config_like_any_other_and_its_toml_gives_it_again() -> None:
+    config = auto()
+    assert (config.likelihood.name, config.prior.name, config.prior.start) == ("student_t", "aggregate", 1.0)
+    assert len(config.objective.betas) == config.network.members > 1
+    assert make_config({**config.model_dump(mode="json", exclude_none=True)}) == config
+
+
+def test_what_the_config_says_stays() -> None:
+    config = auto("network.members=1", "prior.name=normal", "draws.default=32", "likelihood.scale=network")
+    assert config.network.members == 1
+    assert config.objective.betas == (betas(1),)
+    assert (config.prior.name, config.draws.default, config.likelihood.scale) == ("normal", 32, "network")
+    assert auto("objective.beta=1").objective.beta == 1
+    assert auto('objective.name="iwae"', "objective.num_samples=4").objective.betas == (1.0,)
+
+
+def test_columns_of_other_kinds_make_it_mixed() -> None:
+    assert auto("data.kinds.a=positive").likelihood.name == "student_t"
+    config = auto("data.kinds.a=positive", "data.kinds.b=category")
+    assert (config.likelihood.name, config.likelihood.real) == ("mixed", "student_t")
+
+
+def test_betas_go_from_the_elbos_own_to_the_least_in_equal_ratios() -> None:
+    assert betas(3) == pytest.approx([1.0, 0.1**0.5, 0.1], abs=1e-4)
+    with pytest.raises(ConfigError, match=r"objective.beta has 2 values, and network.members is 3"):
+        auto("network.members=3", "objective.beta=[1.0, 0.5]")
+    with pytest.raises(ConfigError, match=r"likelihood.name: 'normal' is not 'auto', 'gaussian'"):
+        auto("likelihood.name=normal")
+
+
+def test_a_detector_takes_it_for_numbers_alone() -> None:
+    rng = np.random.default_rng(0)
+    assert config_of(rng.normal(size=(5, 2))).likelihood.name == "student_t"
+    assert config_of(np.array([[1, "a"]], dtype=object)).likelihood.name == "mixed"
+    assert config_of(np.array([["1", "a"]])).likelihood.name == "mixed"
+    assert config_of(np.array([[1.0, None]], dtype=object)).likelihood.name == "student_t"
+    assert config_of(np.zeros((3, 8, 8), np.uint8)).likelihood.name == "gaussian"
+    assert config_of(np.zeros((3, 2)), likelihood="laplace").likelihood.name == "laplace"
+
+
+def few() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(50, 4))
+
+
+def wide() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(60, 5)) @ rng.normal(size=(5, 1100))
+
+
+def constant_and_twice() -> np.ndarray:
+    x = few()
+    return np.column_stack([x, x[:, 0], np.full(50, 3.0), np.zeros(50)])
+
+
+def heavy() -> np.ndarray:
+    return np.random.default_rng(0).standard_cauchy(size=(80, 3)) ** 3
+
+
+def whole() -> np.ndarray:
+    return np.random.default_rng(0).poisson(2.0, size=(80, 3)).astype(float)
+
+
+@pytest.mark.parametrize("rows", [few, wide, constant_and_twice, heavy, whole])
+def test_hard_tables_train_without_a_hand_on_the_wheel(rows: object) -> None:
+    x = rows()  # type: ignore[operator]  # one of the above
+    settings = ["training.steps=120", "training.evaluate_every=40", "network.hidden=[16]"]
+    config = config_of(x, settings=settings)
+    trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
+    assert trained.vae.latent_dim == build.dimension(config, trained.rows) == min(32, x.shape[1])
+    assert np.isfinite(trained.history.best.elbo)
+    assert not [text for text in trained.history.warnings if "went back" in text]
