@@ -1,6 +1,6 @@
 """The contract that a writer and a reader of bundles must agree on byte for byte. numpy and pydantic only."""
 
-from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.calibration import Calibration, benjamini_hochberg
 from vaekit.bundle.draws import default_eps
 from vaekit.bundle.encode import encode, encode_numbers
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
@@ -12,6 +12,7 @@ __all__ = [
     "ImageSpec",
     "Manifest",
     "VectorSpec",
+    "benjamini_hochberg",
     "default_eps",
     "encode",
     "encode_numbers",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vaekit.bundle.tail import Tail
 from vaekit.errors import InputError, NotResolvable
 
 
@@ -15,10 +18,21 @@ def array_name(num_samples: int, precision: str = "float32") -> str:
     return f"elbo_k{num_samples}_default" + ("" if precision == "float32" else f"_{precision}")
 
 
-def check_alpha(alpha: float) -> None:
-    """Raises InputError where alpha is not between 0 and 1."""
+def check_alpha(alpha: float, name: str = "alpha") -> None:
+    """Raises InputError where alpha, or what else is named, is not between 0 and 1."""
     if not 0.0 < alpha < 1.0:
-        raise InputError(f"alpha: {alpha} is not between 0 and 1")
+        raise InputError(f"{name}: {alpha} is not between 0 and 1")
+
+
+def rows_to_resolve(alpha: float) -> int:
+    """The fewest held-out rows n that can tell alpha: 1 / (n + 1) <= alpha.
+
+    Raises:
+        InputError: alpha is not between 0 and 1.
+    """
+    check_alpha(alpha)
+    n = math.ceil(1.0 / alpha) - 1
+    return n if 1.0 / (n + 1) <= alpha else n + 1
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,11 @@ class Calibration:
 
     scores: NDArray[np.float64]  # (n,), ascending
     observed_counts: tuple[int, ...] | None = None  # that the held-out rows have, ascending; None: nothing is missing
+    tail: Tail | None = None  # fitted to the highest of them; None: they are too few, or nobody fitted one
+
+    def __post_init__(self) -> None:
+        if self.tail is not None and not self.tail.scale_at(float(self.scores[-1])) > 0:
+            raise InputError("calibration: the tail ends before the last held-out score")
 
     @classmethod
     def of(cls, scores: ArrayLike, observed_count: ArrayLike | None = None) -> Calibration:
@@ -75,6 +94,23 @@ class Calibration:
         p_value = np.asarray((1.0 + (self.n - below)) / (1.0 + self.n), dtype=np.float64)
         return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
 
+    def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
+        """p_value, extrapolated by the tail beyond the last held-out score, (N,); None without a tail. Lower is odder.
+
+            p_value_tail(s) = max(floor, P(S > s | S > last) / (n + 1)) where s > last, else p_value(s)
+
+        Never above p_value, never rising with s, and continuous beyond `last`, where it starts from 1 / (n + 1). Were
+        the fitted tail the true one, P(p_value_tail <= a) <= a would hold for every a; as it is an extrapolation,
+        nothing guarantees it.
+
+        Args:
+            score, observed_count: as in p_value.
+        """
+        if self.tail is None:
+            return None
+        far = self.p_value(score, observed_count) * self.tail.survival(score, beyond=float(self.scores[-1]))
+        return np.asarray(np.maximum(far, self.tail.floor))
+
     def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
         """Whether some held-out row has as many observed columns, (N,)."""
         counts = np.asarray(observed_count, dtype=np.int64)
@@ -103,6 +139,13 @@ class Calibration:
                 f"alpha: {alpha} cannot be told by {self.n} calibration rows; the smallest is {self.smallest_alpha:.6g}"
             )
 
+    def rank(self, alpha: float) -> int:
+        """k = floor(alpha (n + 1)): how many of the p-values 1 / (n + 1), ..., 1 are at most alpha.
+
+        By the comparison that a verdict makes, so that rounding cannot part the two.
+        """
+        return int(((1.0 + np.arange(self.n + 1)) / (1.0 + self.n) <= alpha).sum())
+
     def threshold(self, alpha: float) -> float:
         """The score, nats, beyond which a row is an anomaly: score > threshold exactly where p_value <= alpha.
 
@@ -110,10 +153,54 @@ class Calibration:
             InputError, NotResolvable: see check_alpha.
         """
         self.check_alpha(alpha)
-        reached = 1 + np.flatnonzero((1.0 + np.arange(self.n + 1)) / (1.0 + self.n) <= alpha).max(initial=0)
-        return float(self.scores[self.n - reached])
+        return float(self.scores[self.n - self.rank(alpha)])
 
     def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
         """p_value <= alpha for each row, (N,); False where the p-value is NaN, which tells of no verdict."""
         self.check_alpha(alpha)
         return np.asarray(p_value, dtype=np.float64) <= alpha
+
+
+class Discoveries(NamedTuple):
+    """Rows that are called anomalies together, with the false ones at most a stated share of them on average."""
+
+    cut: float  # the highest p-value among them; 0 where there are none
+    mask: NDArray[np.bool_]  # (m,)
+
+
+def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
+    """The rows of a batch whose p-values pass Benjamini and Hochberg's step-up procedure, and the highest of them.
+
+        cut = max { p_(i) : p_(i) <= q i / m },  p_(1) <= ... <= p_(m)
+
+    The expected share of false ones among the rows found is at most q where the batch's normal rows are independent
+    draws of what the calibration rows are draws of: p-values that share one calibration are positively dependent
+    (PRDS), which the procedure admits (Bates, Candes, Lei, Romano and Sesia 2023, theorem 2). It holds for the batch as
+    a whole, and not for a part of it that is picked afterwards.
+
+    Args:
+        p_value: of p_value, (m,); a NaN is not judged, and does not count.
+        q: the false-discovery rate.
+
+    Raises:
+        InputError: q is not between 0 and 1.
+    """
+    p = np.asarray(p_value, dtype=np.float64)
+    cut = discovery_cut(*np.unique(p[~np.isnan(p)], return_counts=True), q)
+    return Discoveries(cut, p <= cut)
+
+
+def discovery_cut(p_values: ArrayLike, counts: ArrayLike, q: float) -> float:
+    """The cut of benjamini_hochberg from how often each p-value was seen: n + 1 counts stand for any number of rows.
+
+    Args:
+        p_values: different ones, ascending, (v,).
+        counts: rows that have each, (v,).
+        q: the false-discovery rate.
+
+    Raises:
+        InputError: q is not between 0 and 1.
+    """
+    check_alpha(q, "fdr")
+    p, at_most = np.asarray(p_values, dtype=np.float64), np.cumsum(counts)  # (v,) each
+    return float(p[p <= q * at_most / at_most[-1:]].max(initial=0.0))

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     PositiveInt,
@@ -16,7 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-FORMAT = "1.0"
+from vaekit.bundle.part import Part
+from vaekit.bundle.tail import Tail
+from vaekit.bundle.thresholds import Threshold
+
+FORMAT = "1.1"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 
@@ -38,27 +40,21 @@ LikelihoodName = Literal[
 ]
 
 
-class _Part(BaseModel):
-    """Frozen; fields unknown to this minor format are ignored, so that newer bundles stay readable."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-
-class File(_Part):
+class File(Part):
     """A file of the bundle and the digest it must have."""
 
     file: FileName
     sha256: Sha256
 
 
-class Constant(_Part):
+class Constant(Part):
     """How a column that never changed in training is modelled: N(value, scale^2), apart from the networks."""
 
     value: FiniteFloat
     scale: Annotated[FiniteFloat, Field(gt=0)]
 
 
-class Column(_Part):
+class Column(Part):
     """One named column of a vector model."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -82,7 +78,7 @@ class Column(_Part):
         return self
 
 
-class VectorSpec(_Part):
+class VectorSpec(Part):
     """Rows of D named columns; the graphs take x (N, D) float64 in raw units, and the level's index for categories.
 
     Where any column may be missing they also take observed (N, D) bool; x is then 0 where observed is false.
@@ -131,7 +127,7 @@ class VectorSpec(_Part):
         return (self.dim,)
 
 
-class ImageSpec(_Part):
+class ImageSpec(Part):
     """Pictures; the graphs take x (N, H, W, C) uint8, 0..255."""
 
     kind: Literal["image"] = "image"
@@ -160,7 +156,7 @@ class ImageSpec(_Part):
 InputSpec = Annotated[VectorSpec | ImageSpec, Field(discriminator="kind")]
 
 
-class Likelihood(_Part):
+class Likelihood(Part):
     """p(x|z), its settings, and what its density is a density of."""
 
     name: LikelihoodName
@@ -179,7 +175,7 @@ class Likelihood(_Part):
     )
 
 
-class Prior(_Part):
+class Prior(Part):
     """p(z), which /sample draws from and elbo scores with."""
 
     name: Literal["normal", "aggregate"] = Field(
@@ -188,7 +184,7 @@ class Prior(_Part):
     components: PositiveInt | None = Field(None, description="aggregate: how many training rows, for each member")
 
 
-class Tensor(_Part):
+class Tensor(Part):
     """One input or output of a graph; letters stand for free sizes."""
 
     name: str
@@ -211,7 +207,7 @@ class Draws(File):
     maximum: Annotated[int, Field(ge=2, description="K_max")]
 
 
-class CalibrationEntry(_Part):
+class CalibrationEntry(Part):
     """Held-out scores of one way of scoring: only the same graph, precision, K and draws compare with them."""
 
     array: str = Field(description="name inside the npz file")
@@ -223,6 +219,10 @@ class CalibrationEntry(_Part):
     observed_counts: tuple[PositiveInt, ...] | None = Field(
         None, description="numbers of observed columns that the held-out rows had; null where no column may be missing"
     )
+    thresholds: tuple[Threshold, ...] = Field((), description="what alphas they can tell; from format 1.1 on")
+    tail: Tail | None = Field(
+        None, description="extrapolates beyond them; null where they are too few, and before format 1.1"
+    )
 
 
 class CalibrationFile(File):
@@ -232,7 +232,7 @@ class CalibrationFile(File):
     assumption: str = Field(description="what must hold between calibration rows and scored rows")
 
 
-class Tolerance(_Part):
+class Tolerance(Part):
     """|got - want| <= absolute unit + relative |want|; the golden file has the units."""
 
     relative: Annotated[FiniteFloat, Field(gt=0)]
@@ -246,7 +246,7 @@ class Golden(File):
     tolerance: dict[str, Tolerance] = Field(description="by ONNX Runtime execution provider")
 
 
-class Half(_Part):
+class Half(Part):
     """Twins of graphs that compute their networks in float16, and all else as the graphs themselves do."""
 
     operations: Annotated[dict[Operation, File], Field(min_length=1)] = Field(
@@ -255,7 +255,7 @@ class Half(_Part):
     golden: Golden
 
 
-class Metric(_Part):
+class Metric(Part):
     """One measured figure."""
 
     value: FiniteFloat
@@ -264,7 +264,7 @@ class Metric(_Part):
     unit: str | None = None
 
 
-class Provenance(_Part):
+class Provenance(Part):
     """What made the bundle."""
 
     config: dict[str, Any] = Field(default_factory=dict)
@@ -277,7 +277,7 @@ class Provenance(_Part):
     parent: str | None = Field(None, description="name@version this one was derived from")
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """manifest.json of format 1."""
 
     format: Annotated[str, Field(pattern=r"^1\.\d+$", description="major.minor")] = FORMAT

@@ -35,6 +35,8 @@ from vaekit.bundle.manifest import (
     Precision,
 )
 from vaekit.bundle.onnxfile import check_graph
+from vaekit.bundle.tail import fit_tail
+from vaekit.bundle.thresholds import thresholds
 from vaekit.errors import BundleError, FormatError, InputError, IntegrityError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -71,6 +73,8 @@ def calibration_file(
             num_samples=k,
             n=found.n,
             observed_counts=found.observed_counts,
+            thresholds=thresholds(found),
+            tail=fit_tail(found.scores),
         )
         for (k, precision), found in held_out.items()
     )
@@ -292,7 +296,9 @@ class Bundle:
         arrays = read_archive(self.path(file))
         try:
             return {
-                entry: replace(Calibration.of(arrays[entry.array]), observed_counts=entry.observed_counts)
+                entry: replace(
+                    Calibration.of(arrays[entry.array]), observed_counts=entry.observed_counts, tail=entry.tail
+                )
                 for entry in self.manifest.calibration.entries
             }
         except KeyError as exc:

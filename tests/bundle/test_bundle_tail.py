@@ -1,0 +1,163 @@
+"""The extrapolated p-value: where it agrees with the p-value, how it goes on, and what its fit finds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import beta, expon, genpareto, lognorm, t
+
+from vaekit.bundle import Calibration, Manifest, open_bundle, publish
+from vaekit.bundle.store import calibration_file
+from vaekit.bundle.tail import FEWEST, Tail, fit_tail
+from vaekit.errors import FormatError
+
+SHAPES = (-0.4, -0.1, 0.0, 0.3, 1.0)
+
+
+def calibration_of(scores: np.ndarray) -> Calibration:
+    held_out = Calibration.of(scores)
+    return replace(held_out, tail=fit_tail(held_out.scores))
+
+
+def drawn(shape: float, n: int, seed: int = 0) -> np.ndarray:
+    return genpareto(shape, scale=2.0).rvs(n, random_state=np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_fit_finds_the_tail_that_scores_were_drawn_from(shape: float) -> None:
+    tail = fit_tail(np.sort(drawn(shape, 100_000)))
+    assert tail is not None
+    assert tail.exceedances == 949  # ceil(3 sqrt(n))
+    assert tail.shape == pytest.approx(shape, abs=4 * max(1.0, 1 + shape) / np.sqrt(949))
+    assert tail.scale == pytest.approx(2.0 + shape * tail.threshold, rel=0.2)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_survival_is_that_of_the_generalised_pareto_distribution_given_any_threshold(shape: float) -> None:
+    tail = Tail(shape=shape, scale=2.0, threshold=5.0, exceedances=50, floor=1e-9)
+    law = genpareto(shape, loc=5.0, scale=2.0)
+    scores = np.linspace(4.0, 12.0, 50)
+    for beyond in (5.0, 6.5):
+        want = np.minimum(1.0, law.sf(scores) / law.sf(beyond))
+        np.testing.assert_allclose(tail.survival(scores, beyond), want, rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_is_the_p_value_up_to_the_last_score_and_falls_from_there_without_a_jump(shape: float) -> None:
+    calibration = calibration_of(drawn(shape, 500))
+    last = calibration.scores[-1]
+    within = np.r_[calibration.scores, last - np.linspace(0, 1, 50)]
+    np.testing.assert_array_equal(calibration.p_value_tail(within), calibration.p_value(within))
+    beyond = last + np.geomspace(1e-9, 1e300, 400)
+    far = calibration.p_value_tail(beyond)
+    assert (np.diff(far) <= 0).all()
+    assert far[0] == pytest.approx(1 / 501, rel=1e-6)
+    assert (far <= calibration.p_value(beyond)).all()
+    assert far[-1] == calibration.tail.floor > 0
+
+
+def test_beyond_the_end_of_a_tail_it_is_the_stated_floor_and_never_0() -> None:
+    calibration = calibration_of(drawn(-0.4, 1000))
+    tail = calibration.tail
+    assert tail is not None
+    assert tail.shape < 0
+    end = tail.threshold - tail.scale / tail.shape
+    assert (calibration.p_value_tail([end, end + 1.0, 1e12]) == tail.floor).all()
+    assert tail.floor == pytest.approx(95 / 1001 * np.exp(-np.sqrt(95)))
+
+
+def test_a_row_without_a_p_value_has_no_extrapolated_one() -> None:
+    tail = fit_tail(np.sort(drawn(0.1, 200)))
+    calibration = replace(Calibration.of(drawn(0.1, 200), np.full(200, 4)), tail=tail)
+    assert np.isnan(calibration.p_value_tail([1e3, 1e3], [4, 3])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("n", [1, 2, 72, 95])
+def test_too_few_scores_have_no_tail(n: int) -> None:
+    calibration = calibration_of(drawn(0.1, n))
+    assert calibration.tail is None
+    assert calibration.p_value_tail([1e3]) is None
+    assert fit_tail(np.sort(drawn(0.1, 96))).exceedances == FEWEST
+
+
+def test_scores_that_tie_with_the_threshold_are_no_exceedances() -> None:
+    scores = np.r_[np.zeros(85), np.ones(15)]
+    assert fit_tail(scores) is None
+    assert fit_tail(np.zeros(10_000)) is None
+    tail = fit_tail(np.sort(np.r_[np.zeros(970), drawn(0.1, 30)]))
+    assert (tail.threshold, tail.exceedances) == (0.0, 30)
+
+
+@pytest.mark.parametrize(
+    "scores", [np.arange(1000.0), np.repeat(np.arange(50.0), 40), np.r_[np.zeros(475), np.ones(25)]]
+)
+def test_scores_on_a_grid_have_a_tail_as_others_do(scores: np.ndarray) -> None:
+    calibration = calibration_of(scores)
+    far = calibration.p_value_tail(calibration.scores[-1] + np.arange(0.0, 100.0, 0.5))
+    assert (np.diff(far) <= 0).all()
+    assert (far >= calibration.tail.floor).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_where_the_fitted_tail_is_the_true_one_alarms_come_at_their_rate(shape: float) -> None:
+    """P(p_value_tail <= a) <= a beyond 1 / (n + 1) too, over calibrations: what is extrapolated is the tail alone."""
+    n, sets, law = 100, 4000, genpareto(shape, scale=2.0)
+    tail = Tail(shape=shape, scale=2.0, threshold=0.0, exceedances=50, floor=1e-12)
+    highest = law.rvs((sets, n), random_state=np.random.default_rng(1)).max(axis=1)
+    for a in (1 / (n + 1), 0.3 / (n + 1), 0.01 / (n + 1)):
+        # p_value_tail <= a where P(S > s | S > last) <= a (n + 1): a row is that far with P(S > last) a (n + 1)
+        grid = law.isf(law.sf(highest) * a * (n + 1)) + 1e-9
+        some = [
+            replace(Calibration.of([h] * n), tail=tail).p_value_tail([s])[0]
+            for h, s in zip(highest[:50], grid, strict=False)
+        ]
+        np.testing.assert_allclose(some, a, rtol=1e-5)
+        rates = law.sf(grid)
+        assert rates.mean() == pytest.approx(a, abs=4 * rates.std() / np.sqrt(sets))
+
+
+@pytest.mark.parametrize(
+    ("law", "least", "most"), [(expon(), 0.5, 2.0), (t(4), 0.5, 2.5), (lognorm(1), 0.5, 2.0), (beta(2, 1), 0.0, 1.0)]
+)
+def test_a_fitted_tail_alarms_about_as_often_as_it_says_a_tenth_below_the_smallest_p_value(law, least, most) -> None:
+    """Heavy tails more often, as many times as is asserted here; those that end less often."""
+    rng, n, rates = np.random.default_rng(2), 400, []
+    a = 0.1 / (n + 1)
+    for _ in range(400):
+        calibration = calibration_of(law.rvs(n, random_state=rng))
+        last = calibration.scores[-1]
+        beyond = last + np.geomspace(1e-6, 1e6, 2000)
+        first = beyond[np.argmax(calibration.p_value_tail(beyond) <= a)]
+        rates.append(law.sf(first))
+    assert least * a <= np.mean(rates) <= most * a
+
+
+def test_a_tail_travels_with_its_scores_and_older_manifests_have_none(tiny, tmp_path) -> None:
+    held_out = Calibration.of(drawn(0.2, 300))
+    signed, content = calibration_file({(2, "float32"): held_out}, "none")
+    manifest = tiny.manifest.model_copy(update={"calibration": signed})
+    publish(tmp_path, manifest, {**tiny.files, signed.file: content})
+    with open_bundle(tmp_path / "tiny" / "1") as bundle:
+        (read,) = bundle.calibrations().values()
+    assert read.tail == fit_tail(held_out.scores)
+    older = json.loads(manifest.to_json())
+    for entry in older["calibration"]["entries"]:
+        del entry["tail"], entry["thresholds"]
+    (entry,) = Manifest.model_validate({**older, "format": "1.0"}).calibration.entries
+    assert (entry.tail, entry.thresholds) == (None, ())
+
+
+def test_a_tail_that_ends_before_the_last_held_out_score_is_refused(tiny, tmp_path) -> None:
+    signed, content = calibration_file({(2, "float32"): Calibration.of(drawn(0.2, 300))}, "none")
+    wrong = Tail(shape=-1.0, scale=1.0, threshold=0.0, exceedances=30, floor=1e-3)
+    entries = tuple(entry.model_copy(update={"tail": wrong}) for entry in signed.entries)
+    signed = signed.model_copy(update={"entries": entries})
+    publish(tmp_path, tiny.manifest.model_copy(update={"calibration": signed}), {**tiny.files, signed.file: content})
+    with (
+        open_bundle(tmp_path / "tiny" / "1") as bundle,
+        pytest.raises(FormatError, match="the tail ends before the last held-out score"),
+    ):
+        bundle.calibrations()

@@ -1,0 +1,46 @@
+"""What false-alarm rates a calibration can promise, and how surely. Knows ranks and scores, not whose they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat
+
+from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.part import Part
+
+ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
+COVERAGE = 0.95  # of the interval of the true rate
+
+Rate = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
+class Threshold(Part):
+    """The score that has a false-alarm rate of alpha, on average over calibrations, and what this one may have."""
+
+    alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)]
+    rank: Annotated[int, Field(ge=0, description="k = floor(alpha (n + 1)); 0: alpha is not resolvable")]
+    score: FiniteFloat | None = Field(description="nats: p_value <= alpha exactly beyond it; null: not resolvable")
+    rate_low: Rate | None = Field(description="of the true false-alarm rate, the 2.5 % quantile of Beta(k, n + 1 - k)")
+    rate_high: Rate | None = Field(description="its 97.5 % quantile")
+
+
+def thresholds(calibration: Calibration) -> tuple[Threshold, ...]:
+    """Thresholds at ALPHAS, with an interval of the rate at which rows like the calibration rows exceed each.
+
+    That rate is 1 - F(the k-th largest of n scores), k = floor(alpha (n + 1)): Beta(k, n + 1 - k) over calibrations
+    where scores are continuous, less where they tie; its mean k / (n + 1) is at most alpha (Vovk 2012, "Conditional
+    validity of inductive conformal predictors").
+    """
+    from scipy.stats import beta  # where calibrations are made; readers have the figures
+
+    found = []
+    for alpha in ALPHAS:
+        k = calibration.rank(alpha)
+        if not k:
+            found.append(Threshold(alpha=alpha, rank=0, score=None, rate_low=None, rate_high=None))
+            continue
+        low, high = (float(rate) for rate in beta(k, calibration.n + 1 - k).interval(COVERAGE))
+        score = calibration.threshold(alpha)
+        found.append(Threshold(alpha=alpha, rank=k, score=score, rate_low=low, rate_high=high))
+    return tuple(found)
