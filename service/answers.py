@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 from service.jobs import Job, Operation
 from service.limits import Limits
 from service.requests import Parsed
-from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
-from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, SampleOptions
+from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec, benjamini_hochberg
+from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
 from vaekit.errors import InputError, NotResolvable
 from vaekit.runtime import Elbo, Model
 from vaekit.runtime.codes import check_latents, check_members
 from vaekit.runtime.results import Rows
 
 Fact = str | int | float | None
-_STATED = {"scale", "p_value", "is_anomaly"}  # what is said to be null where there is none; the rest is left out
+_STATED = {
+    "scale",
+    "p_value",
+    "p_value_tail",
+    "is_anomaly",
+    "is_discovery",
+}  # what is said to be null where there is none; the rest is left out
 
 
 @dataclass(frozen=True)
@@ -111,29 +117,30 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
     return Job(model, "elbo", len(rows), rows, num_samples=k, seed=options.seed, features=options.features)
 
 
-def make_answer(job: Job, result: Rows, alpha: float | None, default_alpha: float) -> Answer:
+def make_answer(job: Job, result: Rows, options: Request, default_alpha: float) -> Answer:
     """What is answered to a job.
 
     Args:
         job: what was asked.
         result: what the model said.
-        alpha: the request's false-alarm rate, if it named one.
-        default_alpha: the service's.
+        options: the request's.
+        default_alpha: the false-alarm rate of verdicts, where the request names none.
     """
     rows: dict[str, NDArray[Any] | None] = _said(result.arrays())
     facts: dict[str, Fact] = {}
     if job.operation == "sample":
         facts = {"seed": job.seed}
     if isinstance(result, Elbo):
-        rows, facts = _elbo(job, result, alpha, default_alpha)
+        assert isinstance(options, ElboOptions)
+        rows, facts = _elbo(job, result, options, default_alpha)
     manifest = job.model.manifest
     return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
 
 
 def _elbo(
-    job: Job, elbo: Elbo, alpha: float | None, default_alpha: float
+    job: Job, elbo: Elbo, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
-    verdict, facts = _verdict(job, elbo, alpha, default_alpha)
+    verdict, facts = _verdict(job, elbo, options, default_alpha)
     rows = {**elbo.arrays(), "score": elbo.score, **verdict, "bits_per_dim": job.model.bits_per_dim(elbo)}
     return _said(rows), {**facts, "num_samples": job.num_samples}
 
@@ -143,22 +150,27 @@ def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None
 
 
 def _verdict(
-    job: Job, elbo: Elbo, alpha: float | None, default_alpha: float
+    job: Job, elbo: Elbo, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
     """p-values where the draws are the calibration's own, and the verdict where alpha can be told.
 
     A request's alpha that cannot be told was refused before the job ran; the service's own default is no reason to
     refuse a request that did not ask for it, so its p-values are given without a verdict.
     """
+    names = ("p_value", "p_value_tail", "is_anomaly", *(("is_discovery",) if options.fdr is not None else ()))
+    rows: dict[str, NDArray[Any] | None] = dict.fromkeys(names)
     calibration = job.model.calibration(job.num_samples, job.seed)
     if isinstance(calibration, str):
-        return {"p_value": None, "is_anomaly": None}, {"alpha": None, "p_value_reason": calibration}
-    p_value = calibration.p_value(elbo.score, elbo.observed_count)
+        return rows, {"alpha": None, "p_value_reason": calibration}
+    p_value = rows["p_value"] = calibration.p_value(elbo.score, elbo.observed_count)
+    rows["p_value_tail"] = calibration.p_value_tail(elbo.score, elbo.observed_count)
+    if options.fdr is not None:
+        rows["is_discovery"] = benjamini_hochberg(p_value, options.fdr).mask
     gap = calibration.gap(elbo.observed_count)
-    level = default_alpha if alpha is None else alpha
+    alpha = default_alpha if options.alpha is None else options.alpha
     try:
-        is_anomaly = calibration.is_anomaly(p_value, level)
+        rows["is_anomaly"] = calibration.is_anomaly(p_value, alpha)
     except NotResolvable as exc:
         reason = f"no verdict: {exc}" + (f"; {gap}" if gap else "")
-        return {"p_value": p_value, "is_anomaly": None}, {"alpha": None, "p_value_reason": reason}
-    return {"p_value": p_value, "is_anomaly": is_anomaly}, {"alpha": level, "p_value_reason": gap}
+        return rows, {"alpha": None, "p_value_reason": reason}
+    return rows, {"alpha": alpha, "p_value_reason": gap}

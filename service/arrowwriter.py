@@ -18,7 +18,10 @@ from vaekit.bundle.columns import level_slices
 from vaekit.bundle.manifest import Column, VectorSpec
 
 _BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
-_NULLS = {"p_value": pa.float64(), "is_anomaly": pa.bool_()}  # a type that does not hang on whether they are known
+_NULLS = {  # a type that does not hang on whether they are known
+    **dict.fromkeys(("p_value", "p_value_tail"), pa.float64()),
+    **dict.fromkeys(("is_anomaly", "is_discovery"), pa.bool_()),
+}
 
 
 def write_stream(answer: Answer) -> bytes:

@@ -25,7 +25,7 @@ from service.requests import Parsed, Target
 from service.sending import send_content
 from service.watch import Watch
 from vaekit.bundle.manifest import ImageSpec
-from vaekit.client.wire import TIMEOUT_HEADER, ElboOptions
+from vaekit.client.wire import TIMEOUT_HEADER
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 
@@ -82,8 +82,7 @@ class Inference:
             job = make_job(self._operation, model, parsed, api.limits, api.max_batch_rows)
             state["rows"] = job.n
             result = await api.engine.submit(job, monotonic() + api.queue_timeout)
-            alpha = parsed.options.alpha if isinstance(parsed.options, ElboOptions) else None
-            return make_answer(job, result, alpha, api.alpha)
+            return make_answer(job, result, parsed.options, api.alpha)
 
     def _target(self, model: Model) -> Target:
         target = self._targets.get(model)

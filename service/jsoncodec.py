@@ -122,7 +122,7 @@ def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
     spec, p_value = answer.spec, answer.rows.get("p_value")
     if name == "probabilities":
         return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
-    if name == "is_anomaly" and p_value is not None and np.isnan(p_value).any():
+    if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():
         return [None if unknown else odd for unknown, odd in zip(np.isnan(p_value), a.tolist(), strict=True)]
     if name in ("mean", "samples") and level_slices(spec):
         return _named(a, spec)

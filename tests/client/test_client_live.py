@@ -59,10 +59,12 @@ def test_samples_repeat_by_the_seed_that_comes_back(client):
     assert (client.sample(4, model="digits").samples != first.samples).any()
 
 
-@pytest.mark.parametrize("options", [{}, {"seed": 5}, {"num_samples": 8}, {"features": True, "alpha": 0.2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"seed": 5}, {"num_samples": 8}, {"features": True, "alpha": 0.2}, {"fdr": 0.2}]
+)
 def test_elbo_is_that_of_the_runtime_either_way(client, breast_cancer, benign_rows, options):
     rows = benign_rows[:20]
-    here = breast_cancer.elbo(rows, **{name: value for name, value in options.items() if name != "alpha"})
+    here = breast_cancer.elbo(rows, **{name: value for name, value in options.items() if name not in ("alpha", "fdr")})
     by_npy, by_json = client.elbo(rows, **options), client.elbo(rows.tolist(), **options)
     for there in (by_npy, by_json):
         for name in ("elbo", "log_likelihood", "kl", "log_evidence", "score"):
@@ -72,6 +74,7 @@ def test_elbo_is_that_of_the_runtime_either_way(client, breast_cancer, benign_ro
             == (there.p_value_reason is not None)
             == bool({"seed", "num_samples"} & set(options))
         )
+        assert (there.is_discovery is None) == ("fdr" not in options)
         assert (there.feature_log_likelihood is None) == ("features" not in options)
     assert by_npy.num_samples == by_json.num_samples == options.get("num_samples", 16)
     assert (by_npy.alpha, by_npy.p_value_reason) == (by_json.alpha, by_json.p_value_reason)

@@ -37,7 +37,9 @@ ELBO = {
     "log_evidence": [1.5, 2.5],
     "score": [-1.0, -2.0],
     "p_value": [0.5, 0.01],
+    "p_value_tail": [0.5, 0.001],
     "is_anomaly": [False, True],
+    "is_discovery": [False, True],
     "alpha": 0.05,
     "p_value_reason": None,
     "num_samples": 16,
@@ -80,31 +82,43 @@ def test_json_and_npy_give_the_same_result(client, transport):
     assert equal(client.elbo(ROWS), by_json)
     assert (by_json.model, by_json.version, by_json.num_samples, by_json.alpha) == ("m", 2, 16, 0.05)
     np.testing.assert_array_equal(by_json.is_anomaly, [False, True])
+    np.testing.assert_array_equal(by_json.is_discovery, [False, True])
+    np.testing.assert_array_equal(by_json.p_value_tail, [0.5, 0.001])
 
 
 def test_what_is_null_or_absent_is_none(client, transport):
-    null = {**ELBO, "p_value": None, "is_anomaly": None, "alpha": None, "p_value_reason": "why"}
+    verdict = ("p_value", "p_value_tail", "is_anomaly", "is_discovery")
+    null = {**ELBO, **dict.fromkeys(verdict), "alpha": None, "p_value_reason": "why"}
     transport.answer = httpx.Response(200, json=null)
     by_json = client.elbo(ROWS)
-    short = {name: value for name, value in PER_ROW.items() if name not in ("p_value", "is_anomaly")}
+    short = {name: value for name, value in PER_ROW.items() if name not in verdict}
     facts = {"vae-model": "m", "vae-version": "2", "vae-num-samples": "16", "vae-p-value-reason": "why"}
     transport.answer = npy(records(**short), facts)
     assert equal(client.elbo(ROWS), by_json)
     assert by_json.p_value is by_json.is_anomaly is by_json.bits_per_dim is by_json.feature_log_likelihood is None
+    assert by_json.p_value_tail is by_json.is_discovery is None
     assert by_json.p_value_reason == "why"
 
 
+def test_what_a_service_of_before_does_not_say_is_none(client, transport):
+    before = {name: value for name, value in ELBO.items() if name not in ("p_value_tail", "is_discovery")}
+    transport.answer = httpx.Response(200, json=before)
+    assert client.elbo(ROWS).p_value_tail is client.elbo(ROWS).is_discovery is None
+
+
 def test_a_row_without_a_p_value_is_nan_and_no_anomaly_either_way(client, transport):
-    transport.answer = httpx.Response(
-        200, json={**ELBO, "p_value": [None, 0.01], "is_anomaly": [None, True], "observed_count": [2, 3]}
-    )
+    p_values, verdicts = ("p_value", "p_value_tail"), ("is_anomaly", "is_discovery")
+    null = {name: [None, 0.01] for name in p_values} | {name: [None, True] for name in verdicts}
+    transport.answer = httpx.Response(200, json={**ELBO, **null, "observed_count": [2, 3]})
     by_json = client.elbo(ROWS)
-    verdict = {"p_value": [np.nan, 0.01], "is_anomaly": [False, True], "observed_count": [2, 3]}
-    transport.answer = npy(records(**{**PER_ROW, **verdict}))
+    verdict = {name: [np.nan, 0.01] for name in p_values} | {name: [False, True] for name in verdicts}
+    transport.answer = npy(records(**{**PER_ROW, **verdict, "observed_count": [2, 3]}))
     by_npy = client.elbo(ROWS)
     for got in (by_json, by_npy):
-        np.testing.assert_array_equal(got.p_value, [np.nan, 0.01])
-        np.testing.assert_array_equal(got.is_anomaly, [False, True])
+        for name in p_values:
+            np.testing.assert_array_equal(getattr(got, name), [np.nan, 0.01])
+        for name in verdicts:
+            np.testing.assert_array_equal(getattr(got, name), [False, True])
         np.testing.assert_array_equal(got.observed_count, [2, 3])
         assert got.observed_count.dtype == np.int64
 

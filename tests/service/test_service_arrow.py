@@ -171,8 +171,8 @@ async def test_what_a_model_draws_is_a_table_that_it_takes(on_mixed: Any) -> Non
 
 async def test_a_verdict_that_is_not_known_is_null_alone(on_mixed: Any) -> None:
     rows = pa.Table.from_pylist([ROW, {"load": 0.5, "stops": 3}, ROW], schema=pa.Table.from_pylist([ROW]).schema)
-    reply = table_of(await on_mixed.http.post("/elbo?alpha=0.1", content=stream(rows), headers=ARROW))
-    for name in ("p_value", "is_anomaly"):
+    reply = table_of(await on_mixed.http.post("/elbo?alpha=0.1&fdr=0.1", content=stream(rows), headers=ARROW))
+    for name in ("p_value", "is_anomaly", "is_discovery"):
         assert [cell is None for cell in reply[name].to_pylist()] == [False, True, False]
     assert b"no calibration row has as many" in reply.schema.metadata[b"vae-p-value-reason"]
 

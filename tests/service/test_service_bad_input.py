@@ -45,6 +45,7 @@ VECTOR = {
     "num_samples beyond K_max": (f'{{"inputs": [[{ROW}]], "num_samples": 257}}', 422, "257 is not between 2 and 256"),
     "a seed beyond 2**53": (f'{{"inputs": [[{ROW}]], "seed": 9007199254740992}}', 422, "seed: should be less"),
     "alpha of one": (f'{{"inputs": [[{ROW}]], "alpha": 1}}', 422, "alpha: should be less than 1"),
+    "fdr of one": (f'{{"inputs": [[{ROW}]], "fdr": 1}}', 422, "fdr: should be less than 1"),
     "alpha of nought": (f'{{"inputs": [[{ROW}]], "alpha": 0}}', 422, "alpha: should be greater than 0"),
     "features as a number": (f'{{"inputs": [[{ROW}]], "features": 1}}', 422, "features: not true or false: 1"),
 }

@@ -144,14 +144,18 @@ def test_a_row_without_a_p_value_has_null_for_both_and_no_anomaly_in_arrays() ->
     told: dict[str, NDArray[Any]] = {
         name: np.zeros(2) for name in ("elbo", "log_likelihood", "kl", "log_evidence", "score")
     }
-    verdict = {"p_value": np.array([0.5, np.nan]), "is_anomaly": np.array([True, False])}
+    p_value, odd = np.array([0.5, np.nan]), np.array([True, False])
+    verdict = {"p_value": p_value, "p_value_tail": p_value, "is_anomaly": odd, "is_discovery": odd}
     scored = answer(**told, **verdict, observed_count=np.array([4, 2]))
     facts = {"alpha": 0.6, "p_value_reason": "rows with 2", "num_samples": 2}
     reply = ElboReply.model_validate({**orjson.loads(jsoncodec.write(scored)), **facts}, extra="ignore")
     assert (reply.p_value, reply.is_anomaly, reply.observed_count) == ([0.5, None], [True, None], [4, 2])
+    assert (reply.p_value_tail, reply.is_discovery) == (reply.p_value, reply.is_anomaly)
     array = records(npycodec.write(scored))
-    np.testing.assert_array_equal(array["p_value"], [0.5, np.nan])
-    np.testing.assert_array_equal(array["is_anomaly"], [True, False])
+    for name in ("p_value", "p_value_tail"):
+        np.testing.assert_array_equal(array[name], p_value)
+    for name in ("is_anomaly", "is_discovery"):
+        np.testing.assert_array_equal(array[name], odd)
     np.testing.assert_array_equal(array["observed_count"], [4, 2])
 
 

@@ -66,7 +66,7 @@ def both(body: bytes, target: Target) -> tuple[Any, Any]:
     st.lists(st.lists(numbers, min_size=2, max_size=4), max_size=7),
     st.sampled_from(["encode", "decode", "elbo"]),
     st.dictionaries(
-        st.sampled_from(["num_samples", "seed", "features", "alpha", "members", "inputs", "n"]),
+        st.sampled_from(["num_samples", "seed", "features", "alpha", "fdr", "members", "inputs", "n"]),
         st.sampled_from(["2", "0.5", "true", "null", '"x["', "[0, 1]", "-1", "[[1, 2, 3]]", "2.0"]),
         max_size=2,
     ),

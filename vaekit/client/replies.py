@@ -72,7 +72,8 @@ class ElboResult(_Result):
     """elbo = log_likelihood - kl, and the verdict that the model's calibration gives, (N,) each.
 
     p_value and is_anomaly are None where there is no calibration for the draws asked for; p_value_reason says why. A
-    row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.
+    row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly and
+    is_discovery.
     """
 
     elbo: Array
@@ -81,7 +82,9 @@ class ElboResult(_Result):
     log_evidence: Array
     score: Array  # -elbo: higher is odder
     p_value: Array | None  # lower is odder
+    p_value_tail: Array | None  # extrapolated beyond the highest held-out score, unwarranted; None without a tail
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
+    is_discovery: NDArray[np.bool_] | None  # by Benjamini-Hochberg over the rows of the request, where fdr was given
     alpha: float | None
     p_value_reason: str | None
     num_samples: int
@@ -120,8 +123,8 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
     return ElboResult(
         **_who(got),
         **_arrays(got, rows, "elbo", "log_likelihood", "kl", "log_evidence", "score"),
-        **_optional(got, rows, "p_value", "bits_per_dim", "feature_log_likelihood"),
-        **_optional(got, rows, "is_anomaly", dtype=np.bool_),
+        **_optional(got, rows, "p_value", "p_value_tail", "bits_per_dim", "feature_log_likelihood"),
+        **_optional(got, rows, "is_anomaly", "is_discovery", dtype=np.bool_),
         **_optional(got, rows, "observed_count", dtype=np.int64),
         alpha=got.get("alpha"),
         p_value_reason=got.get("p_value_reason"),

@@ -83,9 +83,10 @@ def elbo(
     num_samples: int | None,
     seed: int | None,
     alpha: float | None,
+    fdr: float | None,
     features: bool,
 ) -> Call:
-    options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "features": features or None}
+    options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "features": features or None}
     return _rows_call("elbo", "inputs", inputs, options, model, version)
 
 

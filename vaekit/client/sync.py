@@ -90,12 +90,15 @@ class Client:
         num_samples: int | None = None,
         seed: int | None = None,
         alpha: float | None = None,
+        fdr: float | None = None,
         features: bool = False,
         model: str | None = None,
         version: int | None = None,
     ) -> ElboResult:
-        """ELBO of each row with its terms in nats, its p-value, and the verdict at alpha."""
-        call = requests.elbo(inputs, model, version, num_samples=num_samples, seed=seed, alpha=alpha, features=features)
+        """ELBO of each row with its terms in nats, its p-value, the verdict at alpha, and discoveries at fdr."""
+        call = requests.elbo(
+            inputs, model, version, num_samples=num_samples, seed=seed, alpha=alpha, fdr=fdr, features=features
+        )
         return replies.elbo(self._ask(call), call.rows)
 
     def models(self) -> ModelList:

@@ -86,6 +86,9 @@ class ElboOptions(Request):
     alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
         None, description="false-alarm rate of the verdict; null: the service's default"
     )
+    fdr: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
+        None, description="false-discovery rate over the rows of this request; null: is_discovery is left out"
+    )
     features: bool = Field(False, description="also the log-likelihood of each feature")
 
 
@@ -166,7 +169,17 @@ class ElboReply(Reply):
     p_value: list[float | None] | None = Field(
         description="split-conformal; lower is odder; null with p_value_reason, for all rows or for one"
     )
+    p_value_tail: list[float | None] | None = Field(
+        None,
+        description="p_value, extrapolated beyond the highest held-out score, without a guarantee; null where it is "
+        "null, and where the calibration has no tail",
+    )
     is_anomaly: list[bool | None] | None = Field(description="p_value <= alpha; null where there is no verdict")
+    is_discovery: list[bool | None] | None = Field(
+        None,
+        description="when asked for by fdr: found by Benjamini-Hochberg over the rows of this request; null where "
+        "there is no p_value",
+    )
     alpha: float | None = Field(description="the false-alarm rate of is_anomaly")
     p_value_reason: str | None = Field(description="why there is no p_value, or no verdict, or not for every row")
     num_samples: int = Field(description="K")

@@ -1,0 +1,89 @@
+"""What is answered beside p-value and verdict: the extrapolated p-value, and discoveries at a rate."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from vaekit.bundle import benjamini_hochberg
+from vaekit.runtime import Model
+
+pytestmark = pytest.mark.anyio
+
+FIELDS = ("p_value", "p_value_tail", "is_anomaly", "is_discovery")
+FDR = 0.2
+
+
+@pytest.fixture(scope="module")
+def pictures(digit_images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Digits, some of which are black where they were white."""
+    x = digit_images[:120].copy()
+    x[::3] = 255 - x[::3]
+    return x
+
+
+def npy_of(reply: httpx.Response) -> NDArray[Any]:
+    assert reply.status_code == 200, reply.text
+    return np.load(io.BytesIO(reply.content), allow_pickle=False)
+
+
+async def ask(service: Any, x: NDArray[np.uint8], accept: str, query: str) -> httpx.Response:
+    file = io.BytesIO()
+    np.save(file, x)
+    headers = {"content-type": "application/x-npy", "accept": accept}
+    return await service.http.post(f"/models/digits/elbo{query}", content=file.getvalue(), headers=headers)
+
+
+async def test_they_are_those_of_the_calibration_however_they_travel(
+    start: Any, models_dir: Any, digits: Model, pictures: NDArray[np.uint8]
+) -> None:
+    """Also where a request is cut into several batches: discoveries are those of its rows together."""
+    calibration, score = digits.calibration(), digits.elbo(pictures).score
+    assert not isinstance(calibration, str)
+    p_value = calibration.p_value(score)
+    want = (p_value, calibration.p_value_tail(score), p_value <= 0.05, benjamini_hochberg(p_value, FDR).mask)
+    assert want[1] is not None
+    assert (want[1][p_value == p_value.min()] < p_value.min()).all()
+    assert 0 < want[3].sum() < len(pictures)
+    async with start(models_dir, max_batch_rows=7) as service:
+        query = f"?fdr={FDR}"
+        by_json = (await ask(service, pictures, "application/json", query)).json()
+        by_npy = npy_of(await ask(service, pictures, "application/x-npy", query))
+        stream = (await ask(service, pictures, "application/vnd.apache.arrow.stream", query)).content
+    by_arrow = pa.ipc.open_stream(stream).read_all()
+    for name, values in zip(FIELDS, want, strict=True):
+        np.testing.assert_allclose(by_json[name], values, rtol=1e-4)
+        np.testing.assert_array_equal(by_json[name], by_npy[name])
+        np.testing.assert_array_equal(by_json[name], by_arrow[name].to_pylist())
+
+
+async def test_discoveries_are_left_out_where_no_rate_is_asked_for(service: Any, pictures: NDArray[np.uint8]) -> None:
+    assert "is_discovery" not in (await ask(service, pictures, "application/json", "")).json()
+    names = npy_of(await ask(service, pictures, "application/x-npy", "")).dtype.names
+    assert names is not None
+    assert "p_value_tail" in names
+    assert "is_discovery" not in names
+
+
+async def test_without_p_values_there_are_neither_and_the_reason_is_said(
+    service: Any, pictures: NDArray[np.uint8]
+) -> None:
+    query = f"?seed=1&fdr={FDR}"
+    reply = (await ask(service, pictures, "application/json", query)).json()
+    assert [reply[name] for name in FIELDS] == [None] * 4
+    assert "draws of its own" in reply["p_value_reason"]
+    names = npy_of(await ask(service, pictures, "application/x-npy", query)).dtype.names
+    assert not set(FIELDS) & set(names or ())
+
+
+async def test_a_calibration_too_small_for_a_tail_has_p_values_alone(service: Any) -> None:
+    reply = (await service.post("/elbo", {"inputs": [[1.0] * 30], "fdr": FDR})).json()
+    assert reply["p_value_tail"] is None
+    assert reply["p_value"] == [pytest.approx(1 / 73)]
+    assert reply["is_discovery"] == [True]
