@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,13 @@ def scorer() -> Squares:
 @pytest.fixture
 def image_scorer() -> Squares:
     return Squares(ImageSpec(height=2, width=2, channels=1, two_valued=True))
+
+
+@pytest.fixture
+def copied(models_dir: Path, tmp_path: Path) -> Path:
+    """A models folder of the test's own with breast-cancer in it."""
+    shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "models" / "breast-cancer" / "1")
+    return tmp_path / "models"
 
 
 @pytest.fixture(scope="session")

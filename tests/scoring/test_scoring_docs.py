@@ -1,4 +1,4 @@
-"""What docs/scoring.md shows is run."""
+"""What docs/scoring.md and docs/calibration.md show is run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from vaekit.scoring import APPENDED
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "scoring.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+PROMISES = (ROOT / "docs" / "calibration.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE + PROMISES, re.DOTALL) for line in block.splitlines()]
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, models_dir: Path) -> Path:
-    """A folder like the clone, in which commands may write."""
+def folder(tmp_path: Path, models_dir: Path, cancer_csv: Path) -> Path:
+    """A folder like the clone, in which commands may write, and rows with a label beside it."""
+    shutil.copy(cancer_csv, tmp_path / "cancer.csv")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copytree(models_dir, tmp_path / "models")
     return tmp_path
@@ -47,3 +49,15 @@ def test_every_snippet_of_the_page_runs(snippet, folder):
 def test_the_page_lists_the_appended_columns_in_order():
     table = PAGE.split("## What is appended")[1].split("\n\n")[1]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == APPENDED.names
+
+
+def test_the_intervals_on_the_page_of_promises_are_those_of_the_committed_models(breast_cancer, digits):
+    (table,) = re.findall(r"^\| held-out rows n .*?\n\n", PROMISES, re.MULTILINE | re.DOTALL)
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:] if line]
+    entries = {e.n: e for model in (breast_cancer, digits) for e in model.manifest.calibration.entries}
+    assert len(shown) == 4
+    for n, alpha, rank, interval in shown:
+        (one,) = [one for one in entries[int(n)].thresholds if one.alpha == float(alpha)]
+        assert one.rank == int(rank)
+        for said, rate in zip(interval.split(" .. "), (one.rate_low, one.rate_high), strict=True):
+            assert float(said) == float(f"{rate:.2g}")

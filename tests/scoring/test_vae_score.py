@@ -135,13 +135,6 @@ def test_a_bundle_that_is_not_there_is_an_error(models_dir, text):
         locate(text, models_dir)
 
 
-@pytest.fixture
-def copied(models_dir: Path, tmp_path: Path) -> Path:
-    """A models folder of the test's own with breast-cancer in it."""
-    shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "models" / "breast-cancer" / "1")
-    return tmp_path / "models"
-
-
 def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new_rows(
     copied, cancer_csv, benign_rows, breast_cancer
 ):

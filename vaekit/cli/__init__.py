@@ -31,6 +31,7 @@ _EXTRAS = {
     "onnxscript": "training",
     "matplotlib": "scoring",
     "sklearn": "training",
+    "scipy": "scoring",
     "fastapi": "service",
     "uvicorn": "service",
     "pyarrow": "scoring",

@@ -1,11 +1,17 @@
-"""`vae calibrate`: words and a progress bar around a new calibration. Knows flags, not formats."""
+"""`vae calibrate`: words, a progress bar and a table around a new calibration. Knows flags, not formats."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from vaekit.bundle.manifest import CalibrationEntry, Manifest
 
 
 def calibrate(
@@ -15,19 +21,78 @@ def calibrate(
     num_samples: Annotated[
         list[int] | None, typer.Option(help="Monte-Carlo draws K to calibrate, repeatable; default: the model's")
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="column that marks anomalies, which are left out, or a .npy file of one label a row"),
+    ] = None,
+    anomaly: Annotated[
+        list[str] | None, typer.Option(help="value of the label that means anomaly, repeatable; default: 1")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout in place of the table")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>")] = "auto",
     batch_rows: Annotated[int | None, typer.Option(min=1, help="rows read and scored at once")] = None,
 ) -> None:
     """Publish a new version of a model whose p-values compare with the rows of DATA; the graphs stay the same."""
     from vaekit.cli.progress import bar
+    from vaekit.errors import InputError
     from vaekit.runtime import Model
     from vaekit.scoring import locate, publish_calibration
 
+    if anomaly and label is None:
+        raise InputError("--anomaly says which labels mean anomaly: give --label too")
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
-            loaded, data, num_samples=num_samples or (), batch_rows=batch_rows, progress=progress
-        )
+            loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
+            batch_rows=batch_rows, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(_tree(manifest), indent=2))
+    else:
+        _show(manifest)
+
+
+def _tree(manifest: Manifest) -> dict[str, object]:
+    """The calibration as the manifest has it, but for its file."""
+    assert manifest.calibration is not None
+    return {
+        "model": f"{manifest.name}@{manifest.version}",
+        "assumption": manifest.calibration.assumption,
+        "calibrations": [entry.model_dump(mode="json") for entry in manifest.calibration.entries],
+    }
+
+
+def _show(manifest: Manifest) -> None:
     assert manifest.calibration is not None
     n = manifest.calibration.entries[0].n
     typer.echo(f"{manifest.name}@{manifest.version}: p-values by {n:,} rows; the smallest is {1 / (n + 1):.3g}")
     typer.echo(f"assumes that {manifest.calibration.assumption}")
+    for entry in manifest.calibration.entries:
+        Console(highlight=False).print(_thresholds(entry))
+        typer.echo(_tail(entry))
+
+
+def _thresholds(entry: CalibrationEntry) -> Table:
+    from vaekit.bundle.calibration import rows_to_resolve
+
+    table = Table(title=f"K = {entry.num_samples}, {entry.precision}", title_justify="left")
+    for heading in ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows it takes"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in entry.thresholds:
+        told = (
+            ("not resolvable", "")
+            if one.score is None
+            else (f"{one.score:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}")
+        )
+        table.add_row(f"{one.alpha:g}", *told, f"{rows_to_resolve(one.alpha):,}")
+    return table
+
+
+def _tail(entry: CalibrationEntry) -> str:
+    tail = entry.tail
+    if tail is None:
+        return "no p_value_tail: too few rows to extrapolate from"
+    return (
+        f"p_value_tail, extrapolation without a guarantee: generalised Pareto of shape {tail.shape:.3g} and scale "
+        f"{tail.scale:.3g} nats, fitted to the {tail.exceedances:,} scores above {tail.threshold:.6g}; "
+        f"at least {tail.floor:.2g}"
+    )

@@ -14,6 +14,8 @@ from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationF
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Elbo, Model
+from vaekit.scoring.labels import Labels, open_labels
+from vaekit.scoring.pieces import Source
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.score import Progress
 from vaekit.scoring.scorers import LOCAL_CELLS
@@ -30,6 +32,8 @@ def publish_calibration(
     data: Path,
     *,
     num_samples: Sequence[int] = (),
+    label: str | None = None,
+    anomalies: Sequence[str] = ("1",),
     batch_rows: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -44,6 +48,8 @@ def publish_calibration(
         model: loaded from models/<name>/<version>; stays the caller's to close.
         data: rows, in any form that scoring reads.
         num_samples: every K that gets a calibration; none: the model's default alone.
+        label: column that marks anomalies, or a .npy file of one label a row; None: every row is held out.
+        anomalies: values of the label that mean anomaly; such rows are left out.
         batch_rows: rows that are read and scored at once.
         progress: told how far the reading is, after each batch.
 
@@ -51,18 +57,22 @@ def publish_calibration(
         The manifest of the new version.
 
     Raises:
-        InputError: rows or K that are refused, no rows at all, or a bundle that lies in no models folder.
+        InputError: rows, labels or K that are refused, no rows at all, or a bundle that lies in no models folder.
     """
     root = _root(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
+    for k in wanted:
+        model.draws(k)  # refuses a K out of range before anything is read
     with ExitStack() as held:
         models = {precision: _of(model, precision, held) for precision in model.manifest.precisions}
-        scores = _scores(models, data, wanted, batch_rows, progress)
+        source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
+        labels = None if label is None else open_labels(label, anomalies, source.schema)
+        scores = _scores(models, source, labels, wanted, progress)
     held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
     n = next(iter(held_out.values())).n
+    rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"
     calibration, content = calibration_file(
-        held_out,
-        assumption=f"scored rows are exchangeable with the {n} rows of {data.name}, which the model was not trained on",
+        held_out, assumption=f"scored rows are exchangeable with the {rows}, which the model was not trained on"
     )
     manifest = _manifest(model.manifest, calibration, n)
     return publish(root, manifest, {**_files(model), calibration.file: content})
@@ -84,23 +94,26 @@ def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
 
 def _scores(
     models: Mapping[Precision, Model],
-    data: Path,
+    source: Source,
+    labels: Labels | None,
     wanted: Sequence[int],
-    batch_rows: int | None,
     progress: Progress | None,
 ) -> dict[tuple[int, Precision], Elbo]:
-    model = next(iter(models.values()))
-    for k in wanted:
-        model.draws(k)  # refuses a K out of range before anything is read
-    source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
-    rows = rows_of(source, model.spec)
+    """Bounds of the rows that are not marked as anomalies, by K and precision."""
+    rows, read, kept = rows_of(source, next(iter(models.values())).spec), 0, 0
     parts: dict[tuple[int, Precision], list[Elbo]] = {(k, precision): [] for precision in models for k in wanted}
     for piece in source.pieces():
         _, x = rows.take(piece)
-        for (k, precision), scored in parts.items():
-            scored.append(models[precision].elbo(x, num_samples=k))
+        normal = x if labels is None else x[~labels.take(piece)]
+        read, kept = read + len(x), kept + len(normal)
+        for (k, precision), scored in parts.items() if len(normal) else ():
+            scored.append(models[precision].elbo(normal, num_samples=k))
         if progress is not None:
             progress(source.done(), source.size, source.unit)
+    if labels is not None:
+        labels.close(read)
+        if kept == read > 0:
+            raise labels.unlike("no row", "so none is left out")
     return {way: Elbo.concatenate(scores or [_NONE]) for way, scores in parts.items()}
 
 

@@ -90,7 +90,7 @@ def evaluate_file(
     seen = _seen(model, source, labels, counts, seed, progress)
     if not len(seen.odd):
         raise InputError(f"{data}: no rows")
-    groups = _groups(seen, labels, label, anomalies)
+    groups = _groups(seen, labels)
     figures = {name: _figures(model, bounds, counts) for name, bounds in groups.items()}
     main = next(iter(figures))
     figures[main]["active_units"] = seen.spread.active(model)
@@ -146,14 +146,11 @@ def _within(progress: Progress | None, source: Source, before: int, n: int) -> A
     return tell
 
 
-def _groups(seen: _Seen, labels: Labels | None, label: str | None, anomalies: Sequence[str]) -> dict[str, Bounds]:
+def _groups(seen: _Seen, labels: Labels | None) -> dict[str, Bounds]:
     if labels is None:
         return {"rows": seen.bounds}
     if seen.odd.all() or not seen.odd.any():
-        which = "every row" if seen.odd.all() else "no row"
-        known = ", ".join(map(repr, sorted(labels.seen)[:10]))
-        wanted = " or ".join(map(repr, anomalies))
-        raise InputError(f"label {label!r}: {which} is {wanted}, so there is nothing to rank; there is {known}")
+        raise labels.unlike("every row" if seen.odd.all() else "no row", "so there is nothing to rank")
     return {"normal": _some(seen.bounds, ~seen.odd), "anomalies": _some(seen.bounds, seen.odd)}
 
 

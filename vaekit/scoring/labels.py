@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,15 @@ from vaekit.scoring.npyfile import mapped
 from vaekit.scoring.pieces import Piece
 
 
-class Labels(Protocol):
+class Labels(ABC):
     """Tells the anomalies among rows."""
 
-    seen: set[str]  # the values that there were
+    def __init__(self, label: str, anomalies: Sequence[str]) -> None:
+        self._label, self._anomalies = label, anomalies
+        self._wanted = {_plain(value) for value in anomalies}
+        self._seen: set[str] = set()  # the values that there were
 
+    @abstractmethod
     def take(self, piece: Piece) -> NDArray[np.bool_]:
         """(n,), True for anomalies.
 
@@ -27,12 +32,18 @@ class Labels(Protocol):
             InputError: a row without a label.
         """
 
+    @abstractmethod
     def close(self, rows: int) -> None:
         """The input has ended after so many rows.
 
         Raises:
             InputError: there are more labels.
         """
+
+    def unlike(self, which: str, so: str) -> InputError:
+        """What is wrong where no row, or every row, is an anomaly; what there is instead."""
+        known, wanted = ", ".join(map(repr, sorted(self._seen)[:10])), " or ".join(map(repr, self._anomalies))
+        return InputError(f"label {self._label!r}: {which} is {wanted}, {so}; there is {known}")
 
 
 def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labels:
@@ -53,37 +64,30 @@ def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labe
     return _ColumnLabels(label, anomalies)
 
 
-class _ColumnLabels:
-    def __init__(self, name: str, anomalies: Sequence[str]) -> None:
-        self._name = name
-        self._wanted = {_plain(value) for value in anomalies}
-        self.seen: set[str] = set()
-
+class _ColumnLabels(Labels):
     def take(self, piece: Piece) -> NDArray[np.bool_]:
-        column = piece.table.column(self._name)
+        column = piece.table.column(self._label)
         cells = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         values = [_plain(value) for value in cells.dictionary.to_pylist()]
         at: NDArray[np.int64] = cells.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         empty = (at < 0) | np.isin(at, [i for i, value in enumerate(values) if value == ""])
         if empty.any():
-            raise InputError(f"row {piece.start + int(empty.argmax())}, label {self._name!r}: missing")
-        self.seen |= {values[i] for i in np.unique(at)}
+            raise InputError(f"row {piece.start + int(empty.argmax())}, label {self._label!r}: missing")
+        self._seen |= {values[i] for i in np.unique(at)}
         return _among(values, self._wanted)[at]
 
     def close(self, rows: int) -> None:
         """A column ends where its table does."""
 
 
-class _FileLabels:
+class _FileLabels(Labels):
     def __init__(self, path: Path, anomalies: Sequence[str]) -> None:
+        super().__init__(str(path), anomalies)
         if not path.is_file():
             raise InputError(f"label: {path}: no such file")
         self._array = mapped(path)
         if self._array.ndim != 1:
             raise InputError(f"label: {path}: shape {self._array.shape}, expected one label a row")
-        self._path = path
-        self._wanted = {_plain(value) for value in anomalies}
-        self.seen: set[str] = set()
 
     def take(self, piece: Piece) -> NDArray[np.bool_]:
         end = piece.start + piece.table.num_rows
@@ -92,8 +96,8 @@ class _FileLabels:
         values = [_plain(value) for value in found.tolist()]
         if "" in values:
             row = int((at == values.index("")).argmax())
-            raise InputError(f"row {piece.start + row}, label {str(self._path)!r}: missing")
-        self.seen |= set(values)
+            raise InputError(f"row {piece.start + row}, label {self._label!r}: missing")
+        self._seen |= set(values)
         return _among(values, self._wanted)[at]
 
     def close(self, rows: int) -> None:
@@ -101,7 +105,7 @@ class _FileLabels:
 
     def _check(self, fits: bool, rows: str) -> None:
         if not fits:
-            raise InputError(f"label: {self._path}: {len(self._array)} labels, but the input has {rows} rows")
+            raise InputError(f"label: {self._label}: {len(self._array)} labels, but the input has {rows} rows")
 
 
 def _among(values: list[str], wanted: set[str]) -> NDArray[np.bool_]:

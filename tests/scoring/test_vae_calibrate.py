@@ -1,0 +1,88 @@
+"""What `vae calibrate` shows and leaves out, on the committed bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vaekit import Model
+from vaekit.cli import app
+from vaekit.errors import InputError
+from vaekit.scoring import publish_calibration
+
+LABELLED = ("--label", "diagnosis", "--anomaly", "malignant")
+
+
+def vae(*words: str | Path) -> Any:
+    return CliRunner().invoke(app, ["calibrate", *map(str, words)])
+
+
+def test_rows_marked_as_anomalies_are_left_out(copied, cancer_csv, benign_rows, breast_cancer) -> None:
+    done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED, "--batch-rows", "100")
+    assert done.exit_code == 0, done.output
+    assert "p-values by 357 rows" in done.stdout
+    assert "the 357 normal rows of cancer.csv" in done.stdout
+    with Model.load(copied / "breast-cancer", device="cpu") as new:
+        want = np.sort(breast_cancer.elbo(benign_rows).score)
+        np.testing.assert_allclose(new.calibration().scores, want, rtol=1e-5, atol=1e-4)
+        assert new.calibration().tail is not None
+
+
+def test_the_table_has_thresholds_intervals_and_the_rows_an_alpha_takes(copied, cancer_csv) -> None:
+    done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED)
+    with Model.load(copied / "breast-cancer", device="cpu") as new:
+        (entry,) = new.manifest.calibration.entries
+        alpha_5 = new.calibration().threshold(0.05)
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "│"]
+    told = {line[0]: line[1:] for line in lines}
+    assert told["0.001"] == ["not resolvable", "", "999"]
+    one = next(one for one in entry.thresholds if one.alpha == 0.05)
+    assert told["0.05"] == [f"{alpha_5:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}", "19"]
+    said = " ".join(done.stdout.split())
+    assert "extrapolation without a guarantee: generalised Pareto of shape" in said
+    assert f"fitted to the {entry.tail.exceedances} scores above {entry.tail.threshold:.6g}" in said
+
+
+def test_json_has_what_the_manifest_has_and_nothing_else_on_stdout(copied, cancer_csv) -> None:
+    done = vae(
+        "breast-cancer", cancer_csv, "--models", copied, *LABELLED, "--json", "--num-samples", "4", "--num-samples", "8"
+    )
+    tree = json.loads(done.stdout)
+    manifest = json.loads((copied / "breast-cancer" / "2" / "manifest.json").read_text())
+    assert tree["model"] == "breast-cancer@2"
+    assert tree["calibrations"] == manifest["calibration"]["entries"]
+    assert [entry["num_samples"] for entry in tree["calibrations"]] == [4, 8]
+
+
+def test_too_few_rows_for_a_tail_are_said_to_be(copied, cancer_csv, tmp_path) -> None:
+    lines = cancer_csv.read_text().splitlines()
+    (tmp_path / "few.csv").write_text("\n".join(lines[:60]))
+    done = vae("breast-cancer", tmp_path / "few.csv", "--models", copied)
+    assert "no p_value_tail: too few rows to extrapolate from" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"label": "diagnosis"},
+            "label 'diagnosis': no row is '1', so none is left out; there is 'benign', 'malignant'",
+        ),
+        ({"label": "diagnosis", "anomalies": ("benign", "malignant")}, "calibration: no held-out scores"),
+        ({"label": "sort"}, "label: no column 'sort'"),
+    ],
+)
+def test_labels_that_leave_nothing_out_or_everything_publish_nothing(copied, cancer_csv, given, message) -> None:
+    with Model.load(copied / "breast-cancer", device="cpu") as model, pytest.raises(InputError, match=message):
+        publish_calibration(model, cancer_csv, **given)
+    assert [path.name for path in (copied / "breast-cancer").iterdir()] == ["1"]
+
+
+def test_values_of_a_label_that_is_not_named_are_refused(copied, cancer_csv) -> None:
+    done = vae("breast-cancer", cancer_csv, "--models", copied, "--anomaly", "malignant")
+    assert "--anomaly says which labels mean anomaly: give --label too" in str(done.exception)
