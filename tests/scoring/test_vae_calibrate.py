@@ -44,7 +44,7 @@ def test_the_table_has_thresholds_intervals_and_the_rows_an_alpha_takes(copied, 
     one = next(one for one in entry.thresholds if one.alpha == 0.05)
     assert told["0.05"] == [f"{alpha_5:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}", "19"]
     said = " ".join(done.stdout.split())
-    assert "extrapolation without a guarantee: generalised Pareto of shape" in said
+    assert "p_value_tail: extrapolation without a guarantee beyond the highest held-out score" in said
     assert f"fitted to the {entry.tail.exceedances} scores above {entry.tail.threshold:.6g}" in said
 
 
@@ -63,7 +63,7 @@ def test_too_few_rows_for_a_tail_are_said_to_be(copied, cancer_csv, tmp_path) ->
     lines = cancer_csv.read_text().splitlines()
     (tmp_path / "few.csv").write_text("\n".join(lines[:60]))
     done = vae("breast-cancer", tmp_path / "few.csv", "--models", copied)
-    assert "no p_value_tail: too few rows to extrapolate from" in done.stdout
+    assert "p_value_tail: none, too few rows to extrapolate from" in done.stdout
 
 
 @pytest.mark.parametrize(

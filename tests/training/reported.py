@@ -20,8 +20,6 @@ from training.publish import Trained, base_draws
 from training.report.facts import Facts, gather
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import (
-    CalibrationEntry,
-    CalibrationFile,
     Draws,
     Golden,
     Graph,
@@ -31,6 +29,7 @@ from vaekit.bundle.manifest import (
     Provenance,
     Tensor,
 )
+from vaekit.bundle.store import calibration_file
 from vaekit.runtime import Model
 
 SHA = "0" * 64
@@ -64,7 +63,9 @@ def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, C
     draft = _manifest(run, one)
     model = TorchModel(one, draft)
     scored = model.elbo(one.rows.x[parts.calibration])
-    return run, model, draft, Calibration.of(scored.score, scored.observed_count)
+    held_out = Calibration.of(scored.score, scored.observed_count)
+    signed, _ = calibration_file({(DRAWS, "float32"): held_out}, "Alike rows.")
+    return run, model, draft.model_copy(update={"calibration": signed}), held_out
 
 
 def facts_of(kind: str, *overrides: str) -> Facts:
@@ -103,7 +104,6 @@ def _manifest(run: Trained, one: Case) -> Manifest:
         )
         for operation, inputs in feeds.items()
     }
-    entry = CalibrationEntry(array="a", num_samples=DRAWS, n=len(run.parts.calibration))
     return Manifest(
         name="case",
         version=1,
@@ -115,7 +115,6 @@ def _manifest(run: Trained, one: Case) -> Manifest:
         members=one.vae.members,
         operations=operations,
         draws=Draws(file="noise.npy", sha256=SHA, default=DRAWS, maximum=MOST_DRAWS),
-        calibration=CalibrationFile(file="calibration.npz", sha256=SHA, entries=(entry,), assumption="Alike rows."),
         golden=Golden(file="golden.npz", sha256=SHA, num_samples=2, tolerance={}),
         metrics={"elbo": Metric(value=-12.5, standard_error=0.25, n=8, unit="nats")},
         provenance=Provenance(

@@ -8,8 +8,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from training.evaluate import ALPHA
-from training.report import curves, fit, latent, rows, words
+from training.report import curves, fit, latent, promises, rows, words
 from training.report.facts import Facts
 from training.report.parts import Section
 from vaekit.bundle.manifest import Manifest
@@ -47,12 +46,14 @@ def _data(facts: Facts) -> Section:
     text = [words.inputs(manifest), words.binarised(manifest), words.constants(manifest), words.p_value(facts)]
     if facts.is_image:
         text.append("Pictures of the test part are shown on this page: who has it has them.")
-    tables = [words.data(facts), words.columns(facts)]
+    entry = promises.entry_of(manifest)
+    tables, chart = [words.data(facts), words.columns(facts), promises.table(entry)], promises.figure(entry)
     return Section(
         "data",
         "Data, and what a p-value assumes",
-        tuple(said for said in text if said),
-        tables=tuple(table for table in tables if table),
+        (*(said for said in text if said), promises.tail(entry)),
+        (chart,) if chart else (),
+        tuple(table for table in tables if table),
     )
 
 
@@ -76,13 +77,10 @@ def document(
 
 def card(facts: Facts, manifest: Manifest) -> str:
     """The model card, Markdown."""
-    return (
-        _environment(escape=False)  # Markdown, of our own figures
-        .get_template("model-card.md.j2")
-        .render(
-            facts=facts, manifest=manifest, words=words, loss=sentence_of(manifest), summary=curves.summary, alpha=ALPHA
-        )
-    )
+    template = _environment(escape=False).get_template("model-card.md.j2")  # Markdown, of our own figures
+    tells = {"words": words, "promises": promises, "summary": curves.summary}
+    entry, loss = promises.entry_of(manifest), sentence_of(manifest)
+    return template.render(facts=facts, manifest=manifest, entry=entry, loss=loss, **tells)
 
 
 def _environment(*, escape: bool) -> jinja2.Environment:

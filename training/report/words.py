@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.evaluate import ALPHA
 from training.report.facts import Facts
 from training.report.parts import Table, number, several
+from vaekit.bundle.calibration import rows_to_resolve
 from vaekit.bundle.manifest import Column, ImageSpec, Manifest, VectorSpec
 
 PARTS = {
@@ -180,7 +181,7 @@ def warnings(facts: Facts) -> list[str]:
     if facts.threshold is None and calibration is not None:
         found.append(
             f"Only {several(calibration.entries[0].n, 'calibration row')}: not enough for alpha = {ALPHA}, which takes "
-            f"at least {round(1 / ALPHA) - 1}."
+            f"at least {rows_to_resolve(ALPHA)}."
         )
     return found + [said for said in (travelling(facts.manifest),) if said]
 

@@ -41,6 +41,14 @@ class Tail(Part):
         with np.errstate(divide="ignore", over="ignore"):  # beyond an end, and very far out
             return np.asarray(np.exp(-np.log1p(np.maximum(self.shape * over, -1.0)) / self.shape))
 
+    def sentence(self) -> str:
+        """What it is, in words."""
+        return (
+            f"extrapolation without a guarantee beyond the highest held-out score: generalised Pareto of shape "
+            f"{self.shape:.3g}, fitted to the {self.exceedances:,} scores above {self.threshold:.6g} nats, never below "
+            f"{self.floor:.2g}"
+        )
+
     def scale_at(self, beyond: float) -> float:
         """Scale of what exceeds another threshold: scale + shape (beyond - u); not above 0 beyond an end."""
         return self.scale + self.shape * (beyond - self.threshold)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
-from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.calibration import Calibration, rows_to_resolve
 from vaekit.bundle.part import Part
 
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
 COVERAGE = 0.95  # of the interval of the true rate
+HEADINGS = ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows it takes")
 
 Rate = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
@@ -23,6 +25,15 @@ class Threshold(Part):
     score: FiniteFloat | None = Field(description="nats: p_value <= alpha exactly beyond it; null: not resolvable")
     rate_low: Rate | None = Field(description="of the true false-alarm rate, the 2.5 % quantile of Beta(k, n + 1 - k)")
     rate_high: Rate | None = Field(description="its 97.5 % quantile")
+
+
+def lines(found: Iterable[Threshold]) -> Iterator[tuple[str, ...]]:
+    """The thresholds as texts, under HEADINGS."""
+    for one in found:
+        told = ("not resolvable", "")
+        if one.score is not None:
+            told = f"{one.score:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}"
+        yield f"{one.alpha:g}", *told, f"{rows_to_resolve(one.alpha):,}"
 
 
 def thresholds(calibration: Calibration) -> tuple[Threshold, ...]:

@@ -68,31 +68,15 @@ def _show(manifest: Manifest) -> None:
     typer.echo(f"assumes that {manifest.calibration.assumption}")
     for entry in manifest.calibration.entries:
         Console(highlight=False).print(_thresholds(entry))
-        typer.echo(_tail(entry))
+        typer.echo(f"p_value_tail: {entry.tail.sentence() if entry.tail else 'none, too few rows to extrapolate from'}")
 
 
 def _thresholds(entry: CalibrationEntry) -> Table:
-    from vaekit.bundle.calibration import rows_to_resolve
+    from vaekit.bundle.thresholds import HEADINGS, lines
 
     table = Table(title=f"K = {entry.num_samples}, {entry.precision}", title_justify="left")
-    for heading in ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows it takes"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for one in entry.thresholds:
-        told = (
-            ("not resolvable", "")
-            if one.score is None
-            else (f"{one.score:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}")
-        )
-        table.add_row(f"{one.alpha:g}", *told, f"{rows_to_resolve(one.alpha):,}")
+    for line in lines(entry.thresholds):
+        table.add_row(*line)
     return table
-
-
-def _tail(entry: CalibrationEntry) -> str:
-    tail = entry.tail
-    if tail is None:
-        return "no p_value_tail: too few rows to extrapolate from"
-    return (
-        f"p_value_tail, extrapolation without a guarantee: generalised Pareto of shape {tail.shape:.3g} and scale "
-        f"{tail.scale:.3g} nats, fitted to the {tail.exceedances:,} scores above {tail.threshold:.6g}; "
-        f"at least {tail.floor:.2g}"
-    )

@@ -143,6 +143,8 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
 
 
 def _summary(console: Console, manifest: Manifest, models: Path) -> None:
+    from vaekit.bundle.calibration import rows_to_resolve
+
     table = Table(title=f"{manifest.name} version {manifest.version}", title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -152,9 +154,7 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
         rows = f" ({metric.n} rows)" if metric.n else ""
         table.add_row(name, f"{metric.value:.5g}{error}", f"{metric.unit or ''}{rows}")
     console.print(table)
-    calibration = manifest.calibration
-    if calibration and calibration.entries[0].n < 19:
-        console.print(
-            f"[yellow]only {calibration.entries[0].n} calibration rows: an alpha of 0.05 takes at least 19[/]"
-        )
+    n = manifest.calibration.entries[0].n if manifest.calibration else 0
+    if n < (needed := rows_to_resolve(0.05)):
+        console.print(f"[yellow]only {n} calibration rows: an alpha of 0.05 takes at least {needed}[/]")
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")
