@@ -62,6 +62,28 @@ def test_counts_follow_their_beta_binomial_law(scores: NDArray[np.float64], alph
     assert chisquare(seen, expected).pvalue > 0.001
 
 
+@pytest.mark.parametrize("draw", ["continuous", "a tenth of them alike", "five values"])
+@pytest.mark.parametrize("n", [19, 100, 999])
+def test_new_rows_are_flagged_with_a_probability_of_at_most_alpha_at_every_alpha_ties_or_not(n: int, draw: str) -> None:
+    """Of independent rows; counts over fresh calibrations, so that each is a draw of its own."""
+    rng, sets, m = np.random.default_rng(n), 3000, 10
+    scores = {
+        "continuous": lambda size: rng.exponential(size=size),
+        "a tenth of them alike": lambda size: np.maximum(rng.normal(size=size), -1.28),
+        "five values": lambda size: rng.integers(0, 5, size).astype(float),
+    }[draw]
+    alphas = np.array([0.05, 0.07, 0.1, 0.2, 1 / 3, 0.5, 0.9])
+    flagged = np.empty((sets, len(alphas)))
+    for i in range(sets):
+        p_value = Calibration.of(scores(n)).p_value(scores(m))
+        flagged[i] = (p_value[:, None] <= alphas).mean(axis=0)
+    error = flagged.std(axis=0) / np.sqrt(sets)
+    assert (flagged.mean(axis=0) <= alphas + 4 * error).all()
+    if draw == "continuous":
+        law = np.array([Calibration.of(np.zeros(n)).rank(alpha) for alpha in alphas]) / (n + 1)
+        assert (np.abs(flagged.mean(axis=0) - law) <= 4 * error).all()
+
+
 def test_the_smallest_alpha_still_alarms(scores: NDArray[np.float64]) -> None:
     calibration = Calibration.of(scores)
     odd = calibration.p_value([scores.max() + 1.0])

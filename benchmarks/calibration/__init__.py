@@ -1,0 +1,1 @@
+"""Whether false alarms come as often as they are said to."""

@@ -1,0 +1,73 @@
+"""Whether p-values keep their promise on labelled sets: mean rates, laws of counts, and what an order does to them.
+
+    python -m benchmarks.calibration --data DIR [--quick] [--jobs N] --out build/benchmarks/calibration.json
+
+DIR holds NAME.npz with X (n, D) and y (n,), 0 for normal rows. Half of a set's normal rows train a model, for a few
+hundred steps, since the laws must hold for any. What the tests are tests of is said in laws.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from rich.progress import track
+
+from benchmarks.calibration.arm import FAR, FEW
+from benchmarks.calibration.found import Found, far, figures
+from benchmarks.calibration.laws import LEVEL
+from benchmarks.calibration.picture import draw
+from benchmarks.labelled import names
+from benchmarks.processes import ask
+from benchmarks.report import Figure, publish
+
+PACKAGES = ["torch", "numpy", "scipy"]
+QUICK_SETS, QUICK = 3, {"steps": 40, "models": 2, "resplits": 20}
+
+
+def main(arguments: list[str]) -> None:
+    """Measure set by set, write, print; a set that fails is named and counted."""
+    options = _parser().parse_args(arguments)
+    chosen = options.sets or names(options.data)[: QUICK_SETS if options.quick else None]
+    amounts = QUICK if options.quick else {name: getattr(options, name) for name in QUICK}
+    settings = [word for name, value in amounts.items() for word in (f"--{name}", str(value))]
+    one = partial(_ask, options.data, [*settings, "--most-rows", str(options.most_rows)])
+    with ThreadPoolExecutor(options.jobs) as pool:
+        done = list(track(pool.map(one, chosen), "sets", len(chosen)))
+    found = [one for one in done if isinstance(one, Found)]
+    failed = {name: one for name, one in zip(chosen, done, strict=True) if isinstance(one, str)}
+    made = [*figures(found), *far(found, f"p_value_tail <= {FAR:g} from {FEW} rows")]
+    made.append(Figure("failed", len(failed), f"sets of {len(chosen)}", target=0))
+    facts = {"quick": options.quick, **amounts, "most_rows": options.most_rows, "level": LEVEL, "failed": failed}
+    publish(options.out, "False alarms", made, PACKAGES, **facts, sets=[one.facts() for one in found])
+    if found:
+        print(f"Written: {draw(options.out.with_name(f'{options.out.stem}-order.png'), found)}")
+
+
+def _ask(folder: Path, settings: list[str], name: str) -> Found | str:
+    """What the set gave, or why it gave nothing."""
+    try:
+        return Found.of(name, ask("calibration.arm", [str(folder), name, *settings]))
+    except SystemExit as exc:
+        return str(exc)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="these alone")
+    parser.add_argument("--quick", action="store_true", help=f"the {QUICK_SETS} smallest sets, {QUICK}")
+    parser.add_argument("--jobs", type=int, default=1, help="sets at once, a process each")
+    parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument("--models", type=int, default=3, help="a set, each on rows dealt out anew")
+    parser.add_argument("--resplits", type=int, default=100, help="of what the first model was not trained on")
+    parser.add_argument("--most-rows", type=int, default=10_000, help="normal rows; of larger sets a random subset")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/calibration.json"))
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

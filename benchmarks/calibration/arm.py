@@ -1,0 +1,102 @@
+"""One set: trains on part of its normal rows, and counts alarms among others. Knows the trainer; judges nothing.
+
+python -m benchmarks.calibration.arm FOLDER NAME --steps S --models M --resplits R --most-rows N
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.calibration.laws import alarms, resplit, tied
+from benchmarks.labelled import normals
+from benchmarks.main_job import score
+from training.config import make_config
+from training.data.load import Rows
+from training.publish import Trained, default_draws
+from training.run import run
+from vaekit.bundle import Calibration
+from vaekit.bundle.tail import fit_tail
+
+FRACTIONS = {"train": 0.4, "validation": 0.1, "calibration": 0.25, "test": 0.25}
+CELLS = 2**23  # of rows x draws x columns that are scored at once
+FAR, FEW, FEWEST_REST = 0.001, 199, 2000  # the level and calibration rows of the tail's figure, and the rows it takes
+
+
+def measure(x: NDArray[np.float64], steps: int, models: int, resplits: int) -> dict[str, Any]:
+    """What normal rows in the order of their file give, dealt out at random and in that order.
+
+    Args:
+        x: (n, D), raw.
+        steps: of each run; the laws hold for any model, trained or not.
+        models: runs on rows dealt out at random, each anew.
+        resplits: of the rows that the first of them was not trained on.
+    """
+    dealt = [_scores(_trained(x, "random", steps, seed)) for seed in range(models)]
+    own = [alarms(*parts) for parts in dealt]
+    (calibration, test), rng = dealt[0], np.random.default_rng(0)
+    pool = np.concatenate([calibration, test])
+    return {
+        "n": len(calibration),
+        "m": len(test),
+        "tied": max(tied(np.concatenate(parts)) for parts in dealt),
+        "alarms": resplit(pool, len(calibration), resplits, rng),
+        "own": {alpha: [each[alpha] for each in own] for alpha in own[0]},
+        "ordered": alarms(*_scores(_trained(x, "time:row", steps, seed=0))),
+        "far": _far(pool, resplits, rng) if len(pool) >= FEW + FEWEST_REST else None,
+    }
+
+
+def _trained(x: NDArray[np.float64], split: str, steps: int, seed: int) -> Trained:
+    tree = {
+        "name": "law",
+        "data": {"source": "normals", "split": split, "fractions": FRACTIONS},
+        "training": {"steps": steps, "evaluate_every": max(1, steps // 4), "seed": seed},
+    }
+    names = tuple(f"x{d}" for d in range(x.shape[1]))
+    rows = Rows(x, names, np.zeros(len(x), dtype=bool), split_key=np.arange(len(x)))
+    return run(make_config(tree), device="cpu", rows=rows)
+
+
+def _scores(trained: Trained) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the calibration and the test part."""
+    cells = default_draws(trained.config, trained.rows) * trained.rows.x.shape[1]
+    parts = []
+    for rows in (trained.parts.calibration, trained.parts.test):
+        pieces = np.array_split(rows, math.ceil(len(rows) * cells / CELLS))
+        parts.append(np.concatenate([score(trained, piece) for piece in pieces]))
+    return parts[0], parts[1]
+
+
+def _far(pool: NDArray[np.float64], resplits: int, rng: np.random.Generator) -> float | None:
+    """How often p_value_tail <= FAR, which FEW calibration rows only extrapolate to; None where there is no tail."""
+    rates = []
+    for _ in range(resplits):
+        order = rng.permutation(pool)
+        scores = np.sort(order[:FEW])
+        far = Calibration(scores, tail=fit_tail(scores)).p_value_tail(order[FEW:])
+        if far is not None:
+            rates.append(float((far <= FAR).mean()))
+    return float(np.mean(rates)) if rates else None
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration.arm")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("name")
+    for option in ("--steps", "--models", "--resplits", "--most-rows"):
+        parser.add_argument(option, type=int, required=True)
+    options = parser.parse_args(arguments)
+    x = normals(options.folder, options.name, options.most_rows)
+    print(json.dumps(measure(x, options.steps, options.models, options.resplits)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+"""Rates by set, dealt out at random and in the file's order, beside their law. Measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.calibration.found import Found
+from benchmarks.calibration.laws import ALPHAS, LEVEL
+
+LINEAR = 0.01  # rates below are drawn on a straight scale, so that 0 has a place
+
+
+def draw(path: Path, sets: Sequence[Found]) -> Path:
+    """One panel for each alpha, a column for each set that can tell it; the path."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(1.5 + 0.32 * max(len(sets), 12), 10), layout="constrained")
+    canvas.suptitle("False-alarm rates of normal rows, by set", fontsize=11)
+    for panel, alpha in zip(canvas.subplots(len(ALPHAS), 1, sharex=True), ALPHAS, strict=True):
+        _panel(panel, sets, alpha)
+    panel.set_xticks(range(len(sets)), [one.name for one in sets], rotation=90, fontsize=8)
+    panel.set_xlim(-0.6, len(sets) - 0.4)
+    canvas.legend(*panel.get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside lower center")
+    canvas.savefig(path, dpi=120)
+    return path
+
+
+def _panel(panel: Any, sets: Sequence[Found], alpha: float) -> None:
+    told = [i for i, one in enumerate(sets) if alpha in one.alarms]
+    low, high = zip(*(sets[i].interval(alpha) for i in told), strict=True) if told else ((), ())
+    drawn = [sets[i].rate(alpha) for i in told]
+    ordered = [sets[i].ordered[alpha] / sets[i].m for i in told]
+    panel.vlines(told, low, high, color="#bbbbbb", linewidth=6, label=f"{1 - LEVEL:.0%} law of one split")
+    panel.plot(told, drawn, "o", color="#4477aa", markersize=4, label="random resplits, mean")
+    panel.plot(told, ordered, "D", color="#cc3311", markersize=4, label="the file's order")
+    panel.axhline(alpha, color="#222222", linewidth=0.8, linestyle="--", label="alpha")
+    for i in set(range(len(sets))) - set(told):
+        panel.text(i, LINEAR / 5, "not resolvable", rotation=90, ha="center", va="bottom", fontsize=7, color="#888888")
+    panel.set_yscale("symlog", linthresh=LINEAR)
+    panel.set_ylim(-LINEAR / 10, 1.3)
+    panel.set_ylabel(f"rate at alpha = {alpha:g}", fontsize=9)
+    panel.grid(axis="y", alpha=0.3)

@@ -1,0 +1,118 @@
+"""The law benchmark: its tests see what breaks a promise, leave alone what keeps it, and the command runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks import labelled
+from benchmarks.calibration.found import Found, figures
+from benchmarks.calibration.laws import alarms, departs, holm, law, resplit, tied, too_many, uniforms
+
+ROOT = Path(__file__).parents[2]
+N, M, ALPHA = 199, 150, 0.05
+
+
+def counts(shift: float, times: int = 200) -> list[int]:
+    """Alarms among rows whose scores are higher than those of calibration rows by so much, of fresh draws each time."""
+    rng = np.random.default_rng(0)
+    return [alarms(rng.normal(size=N), rng.normal(shift, size=M))[ALPHA] for _ in range(times)]
+
+
+def test_a_pool_that_is_split_at_random_keeps_both_promises_whatever_its_scores() -> None:
+    for pool in (np.random.default_rng(1).standard_cauchy(N + M), np.arange(float(N + M)) ** 3):
+        found = resplit(pool, N, 300, np.random.default_rng(2))[ALPHA]
+        assert too_many(found, N, M, ALPHA) > 0.01
+        assert departs(uniforms(found, N, M, ALPHA), ties=False) > 0.01
+
+
+def test_scores_that_are_a_little_higher_than_calibration_scores_break_both() -> None:
+    for shift, kept in ((0.0, True), (0.2, False)):
+        found = counts(shift)
+        assert (too_many(found, N, M, ALPHA) > 0.01) == kept
+        assert (departs(uniforms(found, N, M, ALPHA), ties=True) > 0.01) == kept
+
+
+def test_too_few_alarms_depart_from_the_law_and_break_no_promise() -> None:
+    found = counts(-0.3)
+    assert too_many(found, N, M, ALPHA) > 0.5
+    assert departs(uniforms(found, N, M, ALPHA), ties=False) < 0.01
+    assert departs(uniforms(found, N, M, ALPHA), ties=True) > 0.5
+
+
+def test_with_ties_fewer_are_flagged_and_the_promise_stands() -> None:
+    pool = np.random.default_rng(3).integers(0, 12, N + M).astype(float)
+    assert tied(pool) > 0.9
+    found = resplit(pool, N, 300, np.random.default_rng(4))[ALPHA]
+    assert np.mean(found) / M < ALPHA
+    assert departs(uniforms(found, N, M, ALPHA), ties=True) > 0.01
+
+
+def test_an_alpha_that_so_few_rows_cannot_tell_has_no_law_and_no_counts() -> None:
+    assert law(50, 10, 0.01) is None
+    assert set(alarms(np.arange(50.0), np.arange(10.0))) == {0.05, 0.1}
+
+
+def test_holm_rejects_step_by_step() -> None:
+    assert holm([0.04, 0.001, 0.02, 0.9], 0.08).tolist() == [True, True, True, False]
+    assert holm([0.03, 0.03, 0.03], 0.08).tolist() == [False] * 3
+
+
+def test_a_set_that_breaks_its_promise_is_counted() -> None:
+    def found(name: str, shift: float) -> Found:
+        some = {ALPHA: counts(shift)}
+        return Found(name, N, M, 0.0, some, some, {ALPHA: some[ALPHA][0]}, None)
+
+    said = {f.name: f.value for f in figures([found("kept", 0.0), found("broken", 0.5)])}
+    assert said[f"alpha = {ALPHA:g}: mean rate above alpha"] == 1
+    assert said[f"alpha = {ALPHA:g}: counts that depart from their law"] == 1
+    assert said[f"alpha = {ALPHA:g}: law of 400 models' own splits"] < 0.01
+    assert said["alpha = 0.01: not resolvable"] == 2
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two sets: one whose order does not matter, and one whose columns drift from row to row."""
+    rng = np.random.default_rng(5)
+
+    def write(name: str, x: NDArray[np.float64]) -> None:
+        np.savez(tmp_path / f"{name}.npz", X=np.r_[x, x[:5] + 9.0], y=np.r_[np.zeros(len(x)), np.ones(5)])
+
+    write("drifts", rng.normal(size=(240, 3)) + np.linspace(0, 6, 240)[:, None])
+    write("stays", rng.normal(size=(200, 3)))
+    return tmp_path
+
+
+def test_sets_come_smallest_first_and_large_ones_are_thinned_in_their_order(folder: Path, tmp_path: Path) -> None:
+    assert labelled.names(folder) == ["stays", "drifts"]
+    whole, some = (labelled.normals(folder, "drifts", most) for most in (1000, 50))
+    assert len(whole) == 240
+    places = [int(np.flatnonzero((whole == row).all(axis=1))[0]) for row in some]
+    assert len(places) == 50
+    assert places == sorted(places)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SystemExit, match=r"no \.npz file with X and y"):
+        labelled.names(tmp_path / "none")
+
+
+def test_the_command_tells_an_order_that_matters_from_one_that_does_not_and_names_what_fails(folder: Path) -> None:
+    np.savez(folder / "few.npz", X=np.zeros((3, 2)), y=np.zeros(3))
+    out = folder / "out" / "calibration.json"
+    command = [sys.executable, "-m", "benchmarks.calibration", "--quick", "--data", str(folder), "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    written = json.loads(out.read_text())
+    said = {figure["name"]: figure for figure in written["figures"]}
+    assert said["failed"]["value"] == 1
+    assert "too few rows: 3 normal ones" in written["settings"]["failed"]["few"]
+    sets = {one["set"]: one for one in written["settings"]["sets"]}
+    assert sets["drifts"]["ordered_rate"]["0.1"] > 0.5 > sets["stays"]["ordered_rate"]["0.1"]
+    assert sets["stays"]["not_resolvable"] == [0.01]
+    assert said["alpha = 0.1: mean rate above alpha"]["met"]
+    for picture in (out.with_suffix(".png"), out.with_name("calibration-order.png")):
+        assert picture.read_bytes().startswith(b"\x89PNG")
