@@ -26,7 +26,7 @@ def test_the_chart_has_an_interval_for_each_alpha_that_can_be_told(n: int, told:
     figure = promises.figure(entry(n))
     assert (figure is None) == (told == 0)
     if figure is not None:
-        assert figure.body.count('class="line s1"') == figure.body.count('class="dots s1"') == told
+        assert figure.body.count('class="line s1"') == figure.body.count('class="dots s2"') == told
         assert (told == 5) == (figure.caption == "")
     lines = promises.table(entry(n)).lines
     assert [line[1] != "not resolvable" for line in lines] == [False] * (5 - told) + [True] * told

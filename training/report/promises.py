@@ -40,13 +40,13 @@ def figure(entry: CalibrationEntry) -> Figure | None:
     chart = Chart(Scale(-0.5, len(names) - 0.5), Scale(0, 1.08 * top), "alpha", "true rate / alpha")
     chart.level(1.0, "s6 thin dash").names(names)
     for i, span in spans.items():
-        chart.line([i, i], span, "s1").points([i], [means[i]], "s1")
+        chart.line([i, i], span, "s1").points([i], [means[i]], "s2")
     left_out = ", ".join(name for i, name in enumerate(names) if i not in spans)
     said = ", ".join(f"{number(low, 2)} to {number(high, 2)} at {names[i]}" for i, (low, high) in spans.items())
     return Figure(
         "False-alarm rate that this calibration may have",
         chart.svg(f"95 % interval of the true false-alarm rate over alpha: {said}"),
-        (("line s1", "95 %"), ("dot s1", "mean over calibrations, k / (n + 1)"), ("line s6 thin dash", "alpha itself")),
+        (("line s1", "95 %"), ("dot s2", "mean over calibrations, k / (n + 1)"), ("line s6 thin dash", "alpha itself")),
         f"Not resolvable: {left_out}." if left_out else "",
     )
 

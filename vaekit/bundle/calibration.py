@@ -108,8 +108,10 @@ class Calibration:
         """
         if self.tail is None:
             return None
-        far = self.p_value(score, observed_count) * self.tail.survival(score, beyond=float(self.scores[-1]))
-        return np.asarray(np.maximum(far, self.tail.floor))
+        p_value, last = self.p_value(score, observed_count), float(self.scores[-1])
+        if not (np.asarray(score) > last).any():  # as most requests have it
+            return p_value
+        return np.asarray(np.maximum(p_value * self.tail.survival(score, beyond=last), self.tail.floor))
 
     def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
         """Whether some held-out row has as many observed columns, (N,)."""
