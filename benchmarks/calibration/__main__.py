@@ -20,7 +20,7 @@ from benchmarks.calibration.arm import FAR, FEW
 from benchmarks.calibration.found import Found, far, figures
 from benchmarks.calibration.laws import LEVEL
 from benchmarks.calibration.picture import draw
-from benchmarks.labelled import names
+from benchmarks.detection.sets import names
 from benchmarks.processes import ask
 from benchmarks.report import Figure, publish
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration.laws import alarms, resplit, tied
-from benchmarks.labelled import normals
+from benchmarks.detection.sets import load
 from benchmarks.main_job import score
 from training.config import make_config
 from training.data.load import Rows
@@ -28,6 +28,13 @@ from vaekit.bundle.tail import fit_tail
 FRACTIONS = {"train": 0.4, "validation": 0.1, "calibration": 0.25, "test": 0.25}
 CELLS = 2**23  # of rows x draws x columns that are scored at once
 FAR, FEW, FEWEST_REST = 0.001, 199, 2000  # the level and calibration rows of the tail's figure, and the rows it takes
+
+
+def normals(folder: Path, name: str, most: int) -> NDArray[np.float64]:
+    """The rows of a set that are no anomalies, (n, D), in the order of the file; a random part of so many at most."""
+    x, is_anomaly = load(folder, name)
+    x = x[~is_anomaly]
+    return x if len(x) <= most else x[np.sort(np.random.default_rng(0).choice(len(x), most, replace=False))]
 
 
 def measure(x: NDArray[np.float64], steps: int, models: int, resplits: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import labelled
+from benchmarks.calibration.arm import normals
 from benchmarks.calibration.found import Found, figures
 from benchmarks.calibration.laws import alarms, departs, holm, law, resplit, tied, too_many, uniforms
 
@@ -89,16 +89,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_sets_come_smallest_first_and_large_ones_are_thinned_in_their_order(folder: Path, tmp_path: Path) -> None:
-    assert labelled.names(folder) == ["stays", "drifts"]
-    whole, some = (labelled.normals(folder, "drifts", most) for most in (1000, 50))
+def test_anomalies_are_left_out_and_large_sets_thinned_in_their_order(folder: Path) -> None:
+    whole, some = (normals(folder, "drifts", most) for most in (1000, 50))
     assert len(whole) == 240
     places = [int(np.flatnonzero((whole == row).all(axis=1))[0]) for row in some]
     assert len(places) == 50
     assert places == sorted(places)
-    (tmp_path / "none").mkdir()
-    with pytest.raises(SystemExit, match=r"no \.npz file with X and y"):
-        labelled.names(tmp_path / "none")
 
 
 def test_the_command_tells_an_order_that_matters_from_one_that_does_not_and_names_what_fails(folder: Path) -> None:
