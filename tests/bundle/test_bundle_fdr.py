@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
 
 from vaekit.bundle import Calibration, benjamini_hochberg
 from vaekit.bundle.calibration import discovery_cut
@@ -28,6 +29,15 @@ def test_the_cut_is_the_highest_p_value_at_most_its_rank_times_q_over_m(p_values
 def test_counts_of_p_values_give_the_cut_of_the_rows_they_count(p_values, q):
     values, counts = np.unique([p for p in p_values if p == p], return_counts=True)
     assert discovery_cut(values, counts, q) == benjamini_hochberg(p_values, q).cut
+
+
+@pytest.mark.parametrize("q", [0.01, 0.1, 0.3])
+def test_it_finds_what_scipy_finds(q):
+    rng = np.random.default_rng(0)
+    p_value = Calibration.of(rng.normal(size=999)).p_value(np.r_[rng.normal(size=500), rng.normal(4.0, size=60)])
+    mask = benjamini_hochberg(p_value, q).mask
+    np.testing.assert_array_equal(mask, false_discovery_control(p_value) <= q)
+    assert (mask.sum() > 0) == (q > 0.01)  # at 0.01 it takes 56 rows with the smallest p-value, 1 / 1000
 
 
 @pytest.mark.parametrize("q", [0.0, 1.0, -0.1, float("nan")])

@@ -43,7 +43,10 @@ def test_a_service_gives_the_scores_that_the_model_gives_here(breast_cancer, ben
 def test_images_are_scored_by_a_service_too(digits, digit_images, url):
     with Client(url) as client:
         remote = RemoteScorer(client, "digits").score(digit_images)
-    np.testing.assert_allclose(remote.elbo, LocalScorer(digits).score(digit_images).elbo, rtol=1e-5)
+    local = LocalScorer(digits).score(digit_images)
+    np.testing.assert_allclose(remote.elbo, local.elbo, rtol=1e-5)
+    np.testing.assert_array_equal(local.p_value_tail, digits.calibration().p_value_tail(local.score))
+    np.testing.assert_allclose(remote.p_value_tail, local.p_value_tail, rtol=1e-4)
 
 
 def test_what_is_too_large_for_the_service_is_halved_until_it_fits(breast_cancer, benign_rows, models_dir):

@@ -227,7 +227,7 @@ class Some:
         count = (~np.isnan(x)).sum(axis=1)
         p_value = np.where(count == 2, np.nan_to_num(x[:, 0]), NAN)
         zeros = np.zeros(len(x))
-        return Scores(zeros, zeros, zeros, p_value, p_value <= self.alpha, count)
+        return Scores(zeros, zeros, zeros, p_value, p_value <= self.alpha, count, p_value / 2)
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
@@ -238,6 +238,7 @@ def test_rows_without_a_p_value_have_null_for_both_and_are_counted_apart(tmp_pat
     out = read(tmp_path / f"out.{ending}")
     assert out.column_names == ["a", "b", *APPENDED.names, "observed_count"]
     assert out["p_value"].to_pylist() == [0.01, None, None, 0.5]
+    assert out["p_value_tail"].to_pylist() == [0.005, None, None, 0.25]
     assert out["is_anomaly"].to_pylist() == [True, None, None, False]
     assert out["observed_count"].to_pylist() == [2, 1, 1, 2]
     assert (summary.rows, summary.anomalies, summary.unknown, summary.share) == (4, 1, 2, 0.5)

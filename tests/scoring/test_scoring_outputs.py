@@ -256,7 +256,7 @@ def test_control_c_leaves_nothing_behind(tmp_path):
 
 
 def test_the_appended_columns_are_pinned():
-    assert APPENDED.names == ["elbo", "log_likelihood", "kl", "score", "p_value", "is_anomaly"]
+    assert APPENDED.names == ["elbo", "log_likelihood", "kl", "score", "p_value", "p_value_tail", "is_anomaly"]
 
 
 def test_a_scorer_appends_what_it_says_in_its_order_and_whatever_has_no_value_is_null(scorer, source, tmp_path):

@@ -10,9 +10,8 @@ import pytest
 from scipy import stats
 
 from vaekit.bundle import Calibration
-from vaekit.errors import InputError
 from vaekit.scoring import Scores
-from vaekit.scoring.drift import discovery_cut, drift, histogram, rates
+from vaekit.scoring.drift import drift, histogram, rates
 from vaekit.scoring.tally import Odd, Tally, edges_for
 
 N = 199
@@ -110,11 +109,10 @@ def test_the_stability_index_is_zero_for_the_calibrations_own_law():
     assert found.ks == pytest.approx(0.0, abs=1e-12)
 
 
-def test_without_p_values_there_is_no_drift_no_rate_and_no_discovery():
+def test_without_p_values_there_is_no_drift_and_no_rate():
     none, counts = np.empty(0), np.empty(0, dtype=np.int64)
     assert drift(none, counts, N) is None
     assert rates(none, counts) == {}
-    assert discovery_cut(none, counts, 0.1) == 0.0
 
 
 def test_a_p_value_on_an_edge_belongs_to_the_bin_below():
@@ -125,19 +123,3 @@ def test_a_p_value_on_an_edge_belongs_to_the_bin_below():
 def test_rates_are_shares_of_the_rows_and_unknown_where_no_p_value_is_as_small():
     found = rates(np.array([0.01, 0.05, 0.5]), np.array([1, 1, 8]), smallest=0.01)
     assert found == {0.001: None, 0.005: None, 0.01: 0.1, 0.05: 0.2, 0.1: 0.2}
-
-
-@pytest.mark.parametrize("q", [0.01, 0.1, 0.3])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_cut_of_counts_is_that_of_benjamini_and_hochberg(q, seed):
-    rng = np.random.default_rng(seed)
-    score = np.concatenate([rng.normal(size=500), rng.normal(size=60) + 4])
-    p = CALIBRATION.p_value(score)
-    cut = discovery_cut(*np.unique(p, return_counts=True), q)
-    np.testing.assert_array_equal(p <= cut, stats.false_discovery_control(p) <= q)
-
-
-@pytest.mark.parametrize("q", [0.0, 1.0, -0.1, float("nan")])
-def test_a_false_discovery_rate_that_is_none_is_refused(q):
-    with pytest.raises(InputError, match="not between 0 and 1"):
-        discovery_cut(np.array([0.5]), np.array([1]), q)

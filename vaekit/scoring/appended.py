@@ -20,12 +20,13 @@ APPENDED = pa.schema(
         ("kl", pa.float64()),
         ("score", pa.float64()),
         ("p_value", pa.float64()),
+        ("p_value_tail", pa.float64()),
         ("is_anomaly", pa.bool_()),
     ]
 )
 OBSERVED = pa.field("observed_count", pa.int64())  # where any column may be missing
 DISCOVERY = pa.field("is_discovery", pa.bool_())  # where a false-discovery rate is asked for; known when all is scored
-VERDICTS = ("p_value", "is_anomaly")  # of which a row may have none where others do
+VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # of which a row may have none where others do
 
 
 class Scored(Protocol):

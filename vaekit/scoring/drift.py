@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.calibration import check_alpha
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
@@ -68,23 +66,6 @@ def drift(p_values: Floats, counts: Ints, n: int) -> Drift | None:
     psi = float(np.sum((share - expected) * np.log(share / expected)))
     by_chance = CHANCE * float(np.sqrt(1.0 / m + 1.0 / n))
     return Drift(ks, by_chance, psi, _reading(m, ks, by_chance, psi))
-
-
-def discovery_cut(p_values: Floats, counts: Ints, q: float) -> float:
-    """Benjamini and Hochberg's cut: rows with p <= cut are discoveries; 0 where there are none.
-
-        cut = max { p_(k) : p_(k) <= q k / m },   p_(1) <= ... <= p_(m) all p-values of the run
-
-    Among the rows so named the expected share of false ones is at most q, for p-values of one calibration set too,
-    which depend on each other positively (Bates et al. 2023).
-
-    Raises:
-        InputError: q is not between 0 and 1.
-    """
-    check_alpha(q)
-    k = np.cumsum(counts)
-    reached = p_values[p_values * k[-1] <= q * k] if len(k) else p_values
-    return float(reached.max(initial=0.0))
 
 
 def _distance(p_values: Floats, shares: Floats, step: float) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from vaekit.scoring.drift import discovery_cut
+from vaekit.bundle.calibration import discovery_cut
 from vaekit.scoring.judge import judge
 from vaekit.scoring.options import Options
 from vaekit.scoring.parts import Parts, Record

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from vaekit.scoring.drift import discovery_cut
+from vaekit.bundle.calibration import discovery_cut
 from vaekit.scoring.judge import judge
 from vaekit.scoring.options import Options
 from vaekit.scoring.passes import Pass

@@ -30,7 +30,7 @@ TOO_LARGE = 413
 
 @dataclass(frozen=True)
 class Scores(Rows):
-    """Of each row, (n,), in nats; p_value and is_anomaly are None where the model cannot give them.
+    """Of each row, (n,), in nats; p_value, p_value_tail and is_anomaly are None where the model cannot give them.
 
     A row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.
     """
@@ -41,6 +41,7 @@ class Scores(Rows):
     p_value: Array | None  # lower is odder
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
     observed_count: NDArray[np.int64] | None = None  # columns that are not missing; None where none may be
+    p_value_tail: Array | None = None  # extrapolated beyond the highest held-out score, without a guarantee
 
     @property
     def score(self) -> Array:
@@ -128,7 +129,8 @@ class LocalScorer:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
         p_value = self._calibration.p_value(got.score, count)
         is_anomaly = self._calibration.is_anomaly(p_value, self.alpha)
-        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count)
+        far = self._calibration.p_value_tail(got.score, count)
+        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count, far)
 
 
 class RemoteScorer:
@@ -203,7 +205,8 @@ class RemoteScorer:
         )
         if got.is_anomaly is None:  # else the reason is that of single rows
             self.reason = got.p_value_reason
-        return Scores(got.elbo, got.log_likelihood, got.kl, got.p_value, got.is_anomaly, got.observed_count)
+        verdict = got.p_value, got.is_anomaly, got.observed_count, got.p_value_tail
+        return Scores(got.elbo, got.log_likelihood, got.kl, *verdict)
 
 
 def _facts(manifest: Manifest, num_samples: int | None, alpha: float, **more: Any) -> dict[str, Any]:

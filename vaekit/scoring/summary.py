@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.scoring.drift import BINS, Drift, discovery_cut, drift, histogram, rates
+from vaekit.bundle.calibration import discovery_cut
+from vaekit.scoring.drift import BINS, Drift, drift, histogram, rates
 from vaekit.scoring.options import Options
 from vaekit.scoring.places import Place
 from vaekit.scoring.scorers import Scorer
