@@ -36,6 +36,7 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.store import calibration_file, digest, npz
 from vaekit.runtime import Model
+from vaekit.runtime.surprises import HeldOutRows
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
@@ -98,7 +99,7 @@ def publish_run(
                     manifest, files = added.manifest, added.files
                     ways[manifest.draws.default, "float16"] = added.held_out
                     say(half.sentence(manifest.metrics))
-            manifest = _calibrated(run, manifest, ways, files)
+            manifest = _calibrated(run, model, manifest, ways, files)
             say("drawing the report")
             pages = report.render(run, model, manifest, held_out)
     return publish(models, manifest, files, pages)
@@ -153,13 +154,20 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
 
 
 def _calibrated(
-    run: Trained, manifest: Manifest, ways: dict[tuple[int, Precision], Calibration], files: dict[str, bytes]
+    run: Trained,
+    model: Model,
+    manifest: Manifest,
+    ways: dict[tuple[int, Precision], Calibration],
+    files: dict[str, bytes],
 ) -> Manifest:
-    """The manifest with its calibration; adds the calibration's file."""
+    """The manifest with its calibration, of rows and of their cells; adds the files of both."""
     assumption = ASSUMPTIONS[run.config.data.split.partition(":")[0]]
     calibration, content = calibration_file(ways, assumption)
-    files[calibration.file] = content
-    return manifest.model_copy(update={"calibration": calibration})
+    cells = HeldOutRows(model)
+    cells.add(run.rows.x[run.parts.calibration])
+    surprise, of_cells = cells.file()
+    files |= {calibration.file: content, surprise.file: of_cells}
+    return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})
 
 
 def _measured(run: Trained, model: Model, manifest: Manifest, held_out: Calibration) -> Manifest:

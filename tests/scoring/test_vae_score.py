@@ -146,6 +146,8 @@ def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new
         manifest, calibration = new.manifest, new.calibration()
         np.testing.assert_allclose(new.elbo(benign_rows).elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
         np.testing.assert_array_equal(calibration.p_value(calibration.scores), (570.0 - np.arange(569)) / 570.0)
+        assert (new.surprises.features.n == 569).all()
+        assert (breast_cancer.surprises.features.n == 72).all()
     assert manifest.provenance.parent == "breast-cancer@1"
     assert manifest.operations == breast_cancer.manifest.operations
     assert manifest.calibration.entries[0].array == "elbo_k16_default"
@@ -160,7 +162,11 @@ def test_all_other_files_stay_as_they_were(copied, cancer_csv):
     old = {path.relative_to(before): path.read_bytes() for path in before.rglob("*") if path.is_file()}
     new = {path.relative_to(after): path.read_bytes() for path in after.rglob("*") if path.is_file()}
     assert sorted(new) == sorted(old)
-    assert {str(path) for path in old if old[path] != new[path]} == {"manifest.json", "calibration.npz"}
+    assert {str(path) for path in old if old[path] != new[path]} == {
+        "manifest.json",
+        "calibration.npz",
+        "surprise.npz",
+    }
 
 
 def test_several_numbers_of_draws_are_calibrated_at_once(copied, cancer_csv, benign_rows):

@@ -22,10 +22,12 @@ from training.report.parts import number
 from training.run import Listener, train
 from training.vae import VAE
 from vaekit.bundle import find, models, versions
+from vaekit.bundle.heldout import HeldOut
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Model
 from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.surprises import surprise
 
 QUICK = ["training.steps=60", "network.hidden=[8]", "network.latent_dim=3", "draws.default=4"]
 
@@ -88,6 +90,10 @@ def test_calibration_scores_are_those_of_the_calibration_rows(table: tuple[Path,
         assert not isinstance(calibration, str)
         np.testing.assert_allclose(calibration.scores, np.sort(model.elbo(rows.x[parts.calibration]).score), rtol=1e-6)
         assert calibration.n == len(parts.calibration)
+        assert model.surprises is not None
+        of_cells = HeldOut.of(surprise(model.surprise(rows.x[parts.calibration]), rows.x[parts.calibration]))
+        np.testing.assert_allclose(model.surprises.features.largest, of_cells.largest, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(model.surprises.usual, np.sort(rows.x[parts.calibration], axis=0)[5])  # of 11
         assert isinstance(model.calibration(num_samples=5), str)
         assert isinstance(model.calibration(seed=1), str)
 

@@ -21,6 +21,7 @@ from vaekit.bundle.thresholds import Threshold
 FORMAT = "1.1"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
+SURPRISE_FILE = "surprise.npz"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Name of a model.")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -232,6 +233,16 @@ class CalibrationFile(File):
     assumption: str = Field(description="what must hold between calibration rows and scored rows")
 
 
+class SurpriseFile(File):
+    """Order statistics of the calibration rows' surprises, by feature, and of their KL: what a cell compares with."""
+
+    graph: Literal["surprise"] = "surprise"
+    precision: Precision = "float32"
+    num_samples: Annotated[int, Field(ge=2)]
+    draws: Literal["default"] = "default"
+    n: PositiveInt = Field(description="rows that were looked at")
+
+
 class Tolerance(Part):
     """|got - want| <= absolute unit + relative |want|; the golden file has the units."""
 
@@ -294,6 +305,7 @@ class Manifest(Part):
     half: Half | None = Field(None, description="float16 graphs, where the run was told to make them")
     draws: Draws
     calibration: CalibrationFile | None = None
+    surprise: SurpriseFile | None = Field(None, description="format 1.1: what makes single cells comparable")
     golden: Golden
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
@@ -303,7 +315,7 @@ class Manifest(Part):
         """Every file that a reader copies and verifies."""
         parts: list[File] = [*self.operations.values(), self.draws, self.golden]
         parts += [*self.half.operations.values(), self.half.golden] if self.half else []
-        return (*parts, self.calibration) if self.calibration else tuple(parts)
+        return (*parts, *(part for part in (self.calibration, self.surprise) if part))
 
     @cached_property
     def widest(self) -> int:

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vaekit.bundle.arrays import read_archive, read_array
 from vaekit.bundle.calibration import Calibration, array_name
+from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.manifest import (
     CALIBRATION_FILE,
     MANIFEST_FILE,
@@ -305,6 +306,20 @@ class Bundle:
             raise FormatError(f"{file}: no array {exc}") from exc
         except InputError as exc:
             raise FormatError(f"{file}: {exc}") from exc
+
+    def surprises(self) -> Surprises | None:
+        """What cells compare with; None where the bundle has nothing.
+
+        Raises:
+            FormatError: not arrays of numbers, or not those of this many features.
+        """
+        signed = self.manifest.surprise
+        if signed is None:
+            return None
+        try:
+            return Surprises.read(read_archive(self.path(signed.file)), self.manifest.input.dim)
+        except FormatError as exc:
+            raise FormatError(f"{signed.file}: {exc}") from exc
 
     def __enter__(self) -> Bundle:
         return self

@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from vaekit.bundle import Calibration, Manifest, publish
-from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile, Precision
+from vaekit.bundle.manifest import (
+    CALIBRATION_FILE,
+    FORMAT,
+    MANIFEST_FILE,
+    SURPRISE_FILE,
+    CalibrationFile,
+    Precision,
+    SurpriseFile,
+)
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Elbo, Model
@@ -67,15 +75,17 @@ def publish_calibration(
         models = {precision: _of(model, precision, held) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
         labels = None if label is None else open_labels(label, anomalies, source.schema)
-        scores = _scores(models, source, labels, wanted, progress)
+        cells = HeldOutRows(models["float32"])
+        scores = _scores(models, cells, source, labels, wanted, progress)
     held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
     n = next(iter(held_out.values())).n
     rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"
     calibration, content = calibration_file(
         held_out, assumption=f"scored rows are exchangeable with the {rows}, which the model was not trained on"
     )
-    manifest = _manifest(model.manifest, calibration, n)
-    return publish(root, manifest, {**_files(model), calibration.file: content})
+    surprise, of_cells = cells.file()
+    manifest = _manifest(model.manifest, calibration, surprise, n)
+    return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: of_cells})
 
 
 def _root(model: Model) -> Path:
@@ -94,6 +104,7 @@ def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
 
 def _scores(
     models: Mapping[Precision, Model],
+    cells: HeldOutRows,
     source: Source,
     labels: Labels | None,
     wanted: Sequence[int],
@@ -108,6 +119,8 @@ def _scores(
         read, kept = read + len(x), kept + len(normal)
         for (k, precision), scored in parts.items() if len(normal) else ():
             scored.append(models[precision].elbo(normal, num_samples=k))
+        if len(normal):
+            cells.add(normal)
         if progress is not None:
             progress(source.done(), source.size, source.unit)
     if labels is not None:
@@ -117,25 +130,25 @@ def _scores(
     return {way: Elbo.concatenate(scores or [_NONE]) for way, scores in parts.items()}
 
 
-def _manifest(old: Manifest, calibration: CalibrationFile, n: int) -> Manifest:
+def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:
     provenance = old.provenance.model_copy(
         update={"parent": f"{old.name}@{old.version}", "rows": {**old.provenance.rows, "calibration": n}}
     )
     metrics = {name: metric for name, metric in old.metrics.items() if name not in OUTDATED}
     created = datetime.now(UTC).replace(microsecond=0)
-    return old.model_copy(
-        update={"calibration": calibration, "provenance": provenance, "created": created, "metrics": metrics}
-    )
+    changed = {"format": FORMAT, "calibration": calibration, "surprise": surprise, "provenance": provenance}
+    return old.model_copy(update={**changed, "created": created, "metrics": metrics})
 
 
 def _files(model: Model) -> dict[str, bytes]:
-    """Every file of the old version but manifest and calibration: the signed ones from the verified copy."""
+    """Every file of the old version but manifest and calibrations: the signed ones from the verified copy."""
     source, manifest = model.bundle.source, model.manifest
-    old = {manifest.calibration.file} if manifest.calibration else set()
+    old = {part.file for part in (manifest.calibration, manifest.surprise) if part}
     files = {
         path.relative_to(source).as_posix(): path.read_bytes()
         for path in sorted(source.rglob("*"))
         if path.is_file() and not path.is_symlink()
     }
     files |= {part.file: model.bundle.path(part.file).read_bytes() for part in manifest.files}
-    return {name: data for name, data in files.items() if name not in {MANIFEST_FILE, CALIBRATION_FILE, *old}}
+    old |= {MANIFEST_FILE, CALIBRATION_FILE, SURPRISE_FILE}
+    return {name: data for name, data in files.items() if name not in old}

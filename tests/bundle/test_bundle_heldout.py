@@ -1,0 +1,71 @@
+"""Order statistics of held-out surprises against a count by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from vaekit.bundle.heldout import KEPT, Gathered, HeldOut, Surprises
+from vaekit.errors import FormatError
+
+FEW = arrays(np.float64, (7, 3), elements=st.one_of(st.integers(-3, 3).map(float), st.just(np.nan)))
+
+
+def counted(held_out: np.ndarray, value: float) -> float:
+    """(1 + #{held-out >= value}) / (1 + n)."""
+    there = held_out[~np.isnan(held_out)]
+    return (1 + (there >= value).sum()) / (1 + len(there))
+
+
+@given(FEW, st.integers(0, 2), st.floats(-4, 4))
+def test_a_few_held_out_values_give_the_exact_p_value_of_each_feature(table, feature, value):
+    got = HeldOut.of(table).p_value(value, feature)
+    assert np.isnan(got) if np.isnan(table[:, feature]).all() else got == counted(table[:, feature], value)
+
+
+def test_of_many_held_out_values_the_p_value_is_never_too_small_and_close_to_exact():
+    rng = np.random.default_rng(0)
+    table = rng.standard_t(3, (20_000, 2))
+    values = np.concatenate([rng.standard_t(3, 500), table[:50, 1]])
+    got = HeldOut.of(table).p_value(values, np.ones(len(values), int))
+    exact = np.array([counted(table[:, 1], value) for value in values])
+    assert (got >= exact).all()
+    assert (got <= 1.13 * exact + 1e-9).all()
+    assert HeldOut.of(table).p_value(1e9, 0) == 1 / 20_001
+
+
+def test_what_is_kept_is_small_whatever_was_held_out():
+    found = HeldOut.of(np.random.default_rng(0).standard_normal((5000, 40)))
+    assert found.largest.shape == (40, KEPT)
+    np.testing.assert_array_equal(np.sort(found.largest)[:, ::-1], found.largest)
+
+
+def test_a_missing_cell_has_no_p_value():
+    held_out = HeldOut.of([[1.0, np.nan], [2.0, 5.0]])
+    np.testing.assert_array_equal(held_out.p_value([np.nan, 9.0], [0, 1]), [np.nan, 0.5])
+
+
+def test_it_comes_back_as_it_was_stored_and_other_arrays_are_refused():
+    table = np.random.default_rng(0).standard_normal((30, 4))
+    found = Surprises(HeldOut.of(table), HeldOut.of(table[:, :1]), table[3])
+    again = Surprises.read(found.arrays(), 4)
+    for name, want in found.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], want)
+    with pytest.raises(FormatError, match=r"usual: shape \(4,\), expected \(5,\)"):
+        Surprises.read(found.arrays(), 5)
+    with pytest.raises(FormatError, match=r"features: shape \(30, 4\), expected \(4, 96\)"):
+        Surprises.read({**found.arrays(), "features.largest": table}, 4)
+    with pytest.raises(FormatError, match=r"no array kl.n"):
+        Surprises.read({name: a for name, a in found.arrays().items() if name != "kl.n"}, 4)
+
+
+@pytest.mark.parametrize("sizes", [[100], [1] * 100, [7, 40, 53], [64, 36]])
+def test_many_rows_are_thinned_evenly_however_they_come(sizes):
+    gathered, rows, at = Gathered(2, most_cells=40), np.arange(200.0).reshape(100, 2), 0
+    for size in sizes:
+        gathered.add(rows[at : at + size])
+        at += size
+    np.testing.assert_array_equal(gathered.values(), rows[::8])
