@@ -1,6 +1,6 @@
 """One loaded bundle as array functions on ONNX Runtime, CPU or CUDA. Knows arrays, not HTTP."""
 
 from vaekit.runtime.model import Model
-from vaekit.runtime.results import Decoded, Elbo, Posterior, Samples
+from vaekit.runtime.results import Decoded, Elbo, Explained, Posterior, Samples
 
-__all__ = ["Decoded", "Elbo", "Model", "Posterior", "Samples"]
+__all__ = ["Decoded", "Elbo", "Explained", "Model", "Posterior", "Samples"]

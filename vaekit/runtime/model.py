@@ -17,8 +17,9 @@ from vaekit.errors import InputError, NotFinite
 from vaekit.runtime.buckets import buckets
 from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
+from vaekit.runtime.explain import explain
 from vaekit.runtime.golden import replay
-from vaekit.runtime.results import Decoded, Elbo, Posterior, Samples, in_chunks
+from vaekit.runtime.results import Decoded, Elbo, Explained, Posterior, Samples, in_chunks
 from vaekit.runtime.sampling import Draws
 from vaekit.runtime.session import open_graph
 
@@ -66,6 +67,7 @@ class Model:
         self._index = parse_device(device)[1]
         self._noise = bundle.noise()  # (K_max, Z)
         self._calibrations = bundle.calibrations()
+        self.surprises = bundle.surprises()  # by feature, and of the KL; None: of a bundle before format 1.1
         replay(self.run, bundle, self.providers, precision)
 
     @classmethod
@@ -286,6 +288,22 @@ class Model:
     def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
         """elbo with the log-likelihood of each feature: which cell is odd."""
         return self.elbo(x, num_samples=num_samples, seed=seed, features=True)
+
+    def explain(self, x: Any, *, top: int = 3, checked: bool = False) -> Explained:
+        """elbo, and of each row its `top` oddest cells: how surprising, and what was expected there; default draws.
+
+        A cell's surprise is compared with those of the same feature in held-out rows, since two features' are in units
+        of their own. The expected value is what the row without the cell lets expect.
+
+        Args:
+            x: rows.
+            top: k, cells of each row.
+            checked: as of encode.
+
+        Raises:
+            InputError: rows or k that do not fit, or a model without surprises of held-out rows.
+        """
+        return explain(self, x, top=top, checked=checked)
 
     def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
         """eps (K, Z): the default draws of K, or those of a seed.

@@ -79,6 +79,32 @@ class Elbo(Rows):
         return -self.elbo
 
 
+CELL = np.dtype(
+    [
+        ("feature", np.int32),  # its place in the row (of pictures in H, W, C order); -1: the row has no more cells
+        ("value", np.float64),  # as it is in the row
+        ("surprise", np.float64),  # -E_q[log p(x_d|z)], nats
+        ("excess", np.float64),  # the surprise less the feature's held-out median, nats
+        ("p_value", np.float64),  # among the feature's own held-out surprises; lower is odder
+        ("relief", np.float64),  # how far the row's score falls without the cell, nats: what they are ranked by
+        ("expected", np.float64),  # given the rest of the row; of a category its most probable level
+        ("low", np.float64),  # of the central 90 % of p(x_d | the rest); NaN of a category
+        ("high", np.float64),
+        ("probability", np.float64),  # of the expected level; NaN where the column is no category
+    ]
+)
+
+NO_CELL = np.array((-1, *[np.nan] * 9), dtype=CELL)
+
+
+@dataclass(frozen=True)
+class Explained(Elbo):
+    """The bound, the k oddest cells of each row, and how odd its KL is."""
+
+    explanation: NDArray[Any] | None = None  # (N, k) of CELL, the oddest first
+    kl_p_value: Array | None = None  # (N,), among held-out KLs; lower is odder
+
+
 R = TypeVar("R", bound=Rows)
 
 

@@ -1,0 +1,42 @@
+"""The cells of an explanation in a reader's words: names of columns and levels. Knows the input spec, no numbers.
+
+N rows, k cells of each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle.columns import level_names
+
+LEVELS = ("value", "expected")  # fields that hold the index of a level where the column is a category
+
+
+def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
+    """The column's name; of a picture's pixel where it is and which channel."""
+    if isinstance(spec, VectorSpec):
+        return spec.names[feature]
+    h, w, c = np.unravel_index(feature, spec.row_shape)
+    return f"pixel ({h}, {w}, {c})"
+
+
+def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[str, Any]]]:
+    """Cells (N, k) as one list a row, of what there is; None for what a cell has not."""
+    return [[_named(cell, spec) for cell in row if cell["feature"] >= 0] for row in cells]
+
+
+def _named(cell: np.void, spec: VectorSpec | ImageSpec) -> dict[str, Any]:
+    assert cell.dtype.names is not None
+    feature = int(cell["feature"])
+    found: dict[str, Any] = {name: _number(float(cell[name])) for name in cell.dtype.names[1:]}
+    if isinstance(spec, VectorSpec) and spec.columns[feature].levels is not None:
+        found |= {name: level_names([found[name]], spec.columns[feature])[0] for name in LEVELS}
+    return {"feature": feature_name(feature, spec), **found}
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -1,0 +1,145 @@
+"""Which cells of a row are odd, and what was expected there. Knows a model's functions and its held-out surprises.
+
+N rows, D features, k cells of each row, K draws; nats, and raw units for cells.
+
+A cell pulls the posterior towards itself, so that others look odd in its place. So the oddest candidates are taken out
+of the row one at a time: with q the posterior of the row without cell d (any q gives a bound),
+
+    ELBO_-d(x) = E_q[ sum_{e != d} log p(x_e|z) ] - KL(q || p)
+    relief_d   = ELBO_-d(x) - median_d - ELBO(x)          median_d of held-out rows' surprises of d
+
+is how far the row's score falls where that cell is as surprising as usual and the rest need not account for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import ImageSpec, VectorSpec, encode
+from vaekit.bundle.heldout import HeldOut, Surprises
+from vaekit.errors import InputError
+from vaekit.runtime.predict import points, predict
+from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
+from vaekit.runtime.surprises import surprise
+
+if TYPE_CHECKING:
+    from vaekit.runtime.model import Model
+
+CANDIDATES = 8  # cells of a row, by excess, that are taken out: with 5 or 16 the wrong cell is found no oftener
+WHOLE = ("count", "binary", "category")  # kinds whose values are whole numbers
+
+
+def explain(model: Model, x: Any, *, top: int, checked: bool = False) -> Explained:
+    """The bound of each row, and its `top` oddest cells; see Model.explain."""
+    rows = x if checked else encode(x, model.spec)
+    held_out = check_explained(model, top)
+    elbo = model.elbo(rows, features=True, checked=True)
+    most = max(1, model.rows_at_once("observe") // (passes(model, top) * model.manifest.members))
+    parts = [slice(start, start + most) for start in range(0, len(rows), most)]
+    cells = np.concatenate([_explained(model, rows[part], elbo[part], held_out, top) for part in parts])
+    kl_p_value = held_out.kl.p_value(elbo.kl, np.zeros(len(rows), np.intp))
+    return Explained(**elbo.arrays(), explanation=cells, kl_p_value=kl_p_value)
+
+
+def check_explained(model: Model, top: int, num_samples: int | None = None, seed: int | None = None) -> Surprises:
+    """What the cells are compared with.
+
+    Raises:
+        InputError: a row has no such number of cells, or there is nothing to compare them with; the message says why.
+    """
+    held_out, default = model.surprises, model.manifest.draws.default
+    if not 1 <= top <= model.spec.dim:
+        raise InputError(f"explain: {top} is not between 1 and {model.spec.dim}")
+    if held_out is None:
+        raise InputError(f"explain: {model.manifest.name} has no surprises of held-out rows; vae calibrate adds them")
+    if model.precision != "float32":
+        raise InputError(f"explain: held-out surprises are those of the float32 graphs, not of {model.precision}")
+    if seed is not None or num_samples not in (None, default):
+        raise InputError(f"explain: held-out surprises are those of the {default} default draws: leave out others")
+    return held_out
+
+
+def passes(model: Model, top: int) -> int:
+    """How many draws of a row go through the decoder: what explaining costs, where scoring costs K."""
+    k = model.manifest.draws.default
+    return k + 2 * k * _candidates(model, top) + (k + points(model)) * top
+
+
+def excess(found: Array, features: HeldOut) -> Array:
+    """Surprises (N, D) less their features' held-out medians, nats; NaN where a cell is missing."""
+    return found - features.middle
+
+
+def _candidates(model: Model, top: int) -> int:
+    return min(model.spec.dim, max(top, CANDIDATES))
+
+
+def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
+    """Cells (n, k) of a few rows."""
+    found = surprise(elbo, rows)  # (n, D)
+    over = excess(found, held_out.features)
+    which = _largest(np.where(np.isnan(over), -np.inf, over), _candidates(model, top))  # (n, C)
+    out = _taken_out(model, rows, which, held_out)
+    relief = out.elbo - held_out.features.middle[which] - elbo.elbo[:, None]  # (n, C)
+    first = _largest(np.where(np.isnan(_at(over, which)), -np.inf, relief), top)  # (n, k), among the candidates
+    which = _at(which, first)
+    cells = np.empty(which.shape, dtype=CELL)
+    cells["feature"], cells["value"] = which, _at(rows.reshape(found.shape), which)
+    cells["surprise"], cells["excess"], cells["relief"] = _at(found, which), _at(over, which), _at(relief, first)
+    cells["p_value"] = held_out.features.p_value(cells["surprise"], which)
+    without = out.rows.reshape(*out.elbo.shape, *rows.shape[1:])[np.arange(len(rows))[:, None], first]
+    expected = predict(model, without.reshape(-1, *rows.shape[1:]), which.reshape(-1, 1))
+    for name, values in vars(expected).items():
+        cells[name] = values.reshape(which.shape)
+    cells[np.isnan(cells["surprise"])] = NO_CELL
+    return cells
+
+
+@dataclass(frozen=True)
+class _TakenOut:
+    """Rows with one of C cells each taken out."""
+
+    rows: NDArray[Any]  # (n C, ...)
+    elbo: Array  # (n, C), of the rest
+
+
+def _taken_out(model: Model, rows: NDArray[Any], which: NDArray[np.intp], held_out: Surprises) -> _TakenOut:
+    """Without the cell: missing where it may be; else what the rest expects stands there, and does not count.
+
+    What the rest expects is found with the column's usual value in the cell's place.
+    """
+    (n, c), d = which.shape, which.reshape(-1, 1)
+    without = np.repeat(rows, c, axis=0)
+    flat = without.reshape(n * c, -1)  # the same memory
+    _put(flat, d, held_out.usual[d], model.spec)
+    _put(flat, d, predict(model, without, d, interval=False).expected, model.spec)
+    bound = model.elbo(without, features=True, checked=True)
+    own = np.nan_to_num(_at(surprise(bound, without), d)[:, 0])
+    return _TakenOut(without, (bound.elbo + own).reshape(n, c))
+
+
+def _put(rows: NDArray[Any], d: NDArray[np.intp], values: Array, spec: VectorSpec | ImageSpec) -> None:
+    """Put (n, 1) values into the cells of rows (n, D): as their columns take them; NaN where a cell may be missing."""
+    at = np.arange(len(rows)), d[:, 0]
+    put = values[:, 0]
+    if isinstance(spec, ImageSpec):
+        put = np.clip(np.rint(put), 0, 255)
+        rows[at] = np.where(put < 128, 0, 255) if spec.two_valued else put
+        return
+    kinds = np.array([column.kind in WHOLE for column in spec.columns])[d[:, 0]]
+    may = np.array([column.may_be_missing for column in spec.columns])[d[:, 0]]
+    others = (~np.isnan(rows)).sum(axis=1) > ~np.isnan(rows[at])  # a row that misses every cell is none
+    rows[at] = np.where(may & others, np.nan, np.where(kinds, np.rint(put), put))
+
+
+def _largest(values: Array, count: int) -> NDArray[np.intp]:
+    """Where the largest of each row are, the largest first, (n, count)."""
+    return np.argsort(-values, axis=1, kind="stable")[:, :count]
+
+
+def _at(values: NDArray[Any], which: NDArray[np.intp]) -> NDArray[Any]:
+    return np.take_along_axis(values, which, axis=1)

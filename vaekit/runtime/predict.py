@@ -1,0 +1,140 @@
+"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels. Knows a model's graphs, no scores.
+
+n rows, k cells of each, D features, Z latent dimensions, M members, K draws, S points; raw units.
+
+    p(x_d|x) = sum_m q(m|x) (1/K) sum_k p(x_d|z_mk),   z_mk = mu_m + sigma_m eps_k
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle.columns import level_slices
+from vaekit.runtime.codes import MAX_LATENT
+from vaekit.runtime.results import Array
+
+if TYPE_CHECKING:
+    from vaekit.runtime.model import Model
+
+COVERAGE = 0.9  # of an interval
+POINTS = 64  # S, at least K: points that an interval is read off
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Of cells, (n, k) each. A category has an expected level, its index, with a probability, and no interval."""
+
+    expected: Array
+    low: Array  # NaN of a category
+    high: Array
+    probability: Array  # of a category's most probable level; else NaN
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """Draws of q(z|x): M K of each row."""
+
+    z: NDArray[np.float32]  # (n, M K, Z)
+    member: NDArray[np.int64]  # (M K,)
+    weight: Array  # (n, M K), adds up to 1
+
+
+def points(model: Model) -> int:
+    """S: draws of x for each row and member that an interval is read off."""
+    k = model.manifest.draws.default
+    return k * max(1, POINTS // k)
+
+
+def predict(model: Model, rows: NDArray[Any], which: NDArray[np.intp], *, interval: bool = True) -> Predicted:
+    """What is expected of the cells `which` (n, k) of checked rows (n, ...), with an interval where asked for."""
+    codes = _codes(model, rows)
+    expected, probability = _expected(model, codes, which)
+    low, high = _interval(model, codes, which) if interval else np.full((2, *which.shape), np.nan)
+    is_level = np.isfinite(probability)
+    return Predicted(expected, np.where(is_level, np.nan, low), np.where(is_level, np.nan, high), probability)
+
+
+def _codes(model: Model, rows: NDArray[Any]) -> _Codes:
+    posterior, eps, members = model.encode(rows, checked=True), model.draws(), model.manifest.members
+    n, (k, width) = len(rows), eps.shape
+    mu, sigma = (a.reshape(n, members, 1, width) for a in (posterior.mu, posterior.sigma))
+    z = np.clip(mu + sigma * eps, -MAX_LATENT, MAX_LATENT).reshape(n, members * k, width)
+    shares = np.ones((n, 1)) if posterior.weights is None else posterior.weights.astype(np.float64)
+    weight = np.repeat(shares / shares.sum(axis=1, keepdims=True), k, axis=1) / k
+    return _Codes(z, np.repeat(np.arange(members), k), weight)
+
+
+def _expected(model: Model, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+    """The decoder's mean, averaged, (n, k); of a category the level of the largest averaged probability, and that."""
+    n, draws, width = codes.z.shape
+    member = np.tile(codes.member, n) if model.manifest.members > 1 else None
+    decoded = model.decode(codes.z.reshape(n * draws, width), member)
+    mean = decoded.mean.reshape(n, draws, -1)  # (n, M K, D)
+    expected = np.einsum("nj,njd->nd", codes.weight, mean)  # (n, D)
+    probability = np.full(expected.shape, np.nan)
+    if decoded.probabilities is not None:
+        levels = np.einsum("nj,njl->nl", codes.weight, decoded.probabilities.reshape(n, draws, -1))
+        for d, at in _categories(model.spec):
+            expected[:, d], probability[:, d] = levels[:, at].argmax(axis=1), levels[:, at].max(axis=1)
+    return np.take_along_axis(expected, which, axis=1), np.take_along_axis(probability, which, axis=1)
+
+
+def _categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
+    """The columns that are categories, and where their levels lie among all."""
+    slices = level_slices(spec)
+    names = spec.names if isinstance(spec, VectorSpec) else ()
+    return [(d, slices[name]) for d, name in enumerate(names) if name in slices]
+
+
+def _interval(model: Model, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Central quantiles of draws x_s ~ p(x_d|x), (n, k) each: in the steps that the column's values come in."""
+    n, _, width = codes.z.shape
+    k, members, normals = model.manifest.draws.default, model.manifest.members, _normals(points(model))  # (S, 2)
+    places = np.arange(members * k).reshape(members, 1, k)  # draw j meets the points j, j + K, ...
+    order = np.broadcast_to(places, (members, len(normals) // k, k)).ravel()  # (M S,)
+    noise = np.tile(normals, (n * members, 1))[:, None].repeat(model.spec.dim, axis=1)  # (n M S, D, 2)
+    feeds = {"z": codes.z[:, order].reshape(-1, width), "noise": noise}
+    if members > 1:
+        feeds["member"] = np.tile(codes.member[order], n)
+    x = _in_calls(model, feeds).reshape(n, len(order), -1)  # (n, M S, D)
+    drawn = np.take_along_axis(x, which[:, None], axis=2)  # (n, M S, k)
+    weight = codes.weight[:, order] * k / len(normals)
+    tail = (1.0 - COVERAGE) / 2
+    return _below(drawn, weight, tail), -_below(-drawn, weight, tail) + 0.0  # + 0.0: no zero below zero
+
+
+def _in_calls(model: Model, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """x of the observe graph, in as many calls as it takes."""
+    total, most = len(feeds["z"]), model.rows_at_once("observe")
+    calls = [{name: a[at : at + most] for name, a in feeds.items()} for at in range(0, total, most)]
+    return np.concatenate([model.run("observe", call)["x"] for call in calls])
+
+
+@lru_cache
+def _normals(count: int) -> NDArray[np.float32]:
+    """Standard normals (S, 2) of a lattice: u_s = (s + 1/2) / S, v_s = s / golden ratio mod 1, evenly in both."""
+    s = np.arange(count)
+    uniform = np.stack([(s + 0.5) / count, (s * _GOLDEN + 0.5) % 1.0], axis=1)
+    quantiles = [NormalDist().inv_cdf(u) for u in uniform.ravel()]
+    return np.array(quantiles, dtype=np.float32).reshape(count, 2)
+
+
+def _below(x: NDArray[np.float64], weight: Array, share: float) -> Array:
+    """The largest of x (n, S, k) that has at most this share below it; weight (n, S) adds up to 1.
+
+    One of the values, so that it comes in the column's own steps. Half a point's own weight counts as below it.
+    """
+    order = np.argsort(x, axis=1)
+    each = np.take_along_axis(np.broadcast_to(weight[..., None], x.shape), order, axis=1)
+    below = np.cumsum(each, axis=1) - each / 2
+    at = np.maximum((below <= share).sum(axis=1) - 1, 0)  # (n, k)
+    found: Array = np.take_along_axis(np.take_along_axis(x, order, axis=1), at[:, None], axis=1)[:, 0]
+    return found + 0.0
