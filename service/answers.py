@@ -17,6 +17,7 @@ from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, Sa
 from vaekit.errors import InputError, NotResolvable
 from vaekit.runtime import Elbo, Model
 from vaekit.runtime.codes import check_latents, check_members
+from vaekit.runtime.explain import check_explained, passes
 from vaekit.runtime.results import Rows
 
 Fact = str | int | float | None
@@ -63,7 +64,8 @@ def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits,
     """
     job = _job(operation, model, parsed, limits)
     graph = "prior" if job.operation == "sample" else job.operation
-    job.most = min(max_batch_rows, model.rows_at_once(graph, job.num_samples))
+    draws = passes(model, job.explain) if job.explain else job.num_samples
+    job.most = min(max_batch_rows, model.rows_at_once(graph, draws))
     return job
 
 
@@ -108,13 +110,24 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
     k = draws.default if options.num_samples is None else options.num_samples
     if not 2 <= k <= draws.maximum:
         raise InputError(f"num_samples: {k} is not between 2 and {draws.maximum}")
-    limits.check_work(len(rows), k, model.manifest)
+    if options.explain is not None:
+        check_explained(model, options.explain, k, options.seed)
+    limits.check_work(len(rows), passes(model, options.explain) if options.explain else k, model.manifest)
     if options.features and "surprise" not in model.manifest.operations:
         raise InputError("features: this model offers no log-likelihood of each feature")
     calibration = model.calibration(k, options.seed)
     if options.alpha is not None and isinstance(calibration, Calibration):
         calibration.check_alpha(options.alpha)
-    return Job(model, "elbo", len(rows), rows, num_samples=k, seed=options.seed, features=options.features)
+    return Job(
+        model,
+        "elbo",
+        len(rows),
+        rows,
+        num_samples=k,
+        seed=options.seed,
+        features=options.features,
+        explain=options.explain or 0,
+    )
 
 
 def make_answer(job: Job, result: Rows, options: Request, default_alpha: float) -> Answer:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from service.answers import Answer
 from service.replyheaders import headers
 from vaekit.bundle.columns import level_slices
-from vaekit.bundle.manifest import Column, VectorSpec
+from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+from vaekit.runtime.cells import feature_name
 
 _BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
 _NULLS = {  # a type that does not hang on whether they are known
@@ -52,7 +53,18 @@ def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
     if name in _BY_COLUMN and isinstance(spec, VectorSpec):
         named = name in ("mean", "samples")
         return _struct({c.name: _cells(a[:, d], c, named=named) for d, c in enumerate(spec.columns)})
-    return _block(a)
+    return _explained(a, spec) if name == "explanation" else _block(a)
+
+
+def _explained(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
+    """Cells (N, k) as a list of structs a row, of those there are; levels by index, since a field has one type."""
+    there = cells["feature"] >= 0  # (N, k)
+    flat = cells[there]
+    names = pa.array([feature_name(int(d), spec) for d in flat["feature"]], pa.string())
+    fields = [name for name in flat.dtype.names or () if name != "feature"]
+    numbers = {name: pa.array(flat[name], from_pandas=True) for name in fields}  # NaN is null
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), _struct({"feature": names, **numbers}))
 
 
 def _cells(values: NDArray[Any], column: Column, *, named: bool) -> pa.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ class Job:
     num_samples: int = 1  # K of elbo
     seed: int | None = None  # of sample always; of elbo where the draws are the request's own
     features: bool = False
+    explain: int = 0  # cells of each row; 0: none
     temperature: float = 1.0
     observe: bool = False
     members: NDArray[np.int64] | None = None  # (N,) of decode, where the model has members
@@ -37,7 +38,7 @@ class Job:
     @property
     def kind(self) -> Hashable:
         """What of its model it calls for: rows of one kind cost the same."""
-        return (self.operation, self.num_samples, self.features, self.observe)
+        return (self.operation, self.num_samples, self.features, self.explain, self.observe)
 
     @property
     def lane(self) -> Hashable:
@@ -101,6 +102,9 @@ def _sample(job: Job, parts: Sequence[Part]) -> Rows:
 
 def _elbo(job: Job, parts: Sequence[Part]) -> Rows:
     x, k = _together([part.rows for part in parts]), job.num_samples
+    if job.explain:
+        found = job.model.explain(x, top=job.explain, checked=True)
+        return found if job.features else replace(found, feature_log_likelihood=None)
     if all(part.job.seed is None for part in parts):
         return job.model.elbo(x, num_samples=k, features=job.features, checked=True)
     eps = [np.repeat(job.model.draws(k, part.job.seed)[None], part.n, axis=0) for part in parts]  # each (n, K, Z)

@@ -33,6 +33,7 @@ from vaekit.client.wire import (
     VectorRows,
 )
 from vaekit.errors import InputError
+from vaekit.runtime.cells import named
 
 _SPARE = 16  # commas between the fields of the body itself
 _MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
@@ -122,6 +123,8 @@ def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
     spec, p_value = answer.spec, answer.rows.get("p_value")
     if name == "probabilities":
         return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
+    if name == "explanation":
+        return named(a, spec)
     if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():
         return [None if unknown else odd for unknown, odd in zip(np.isnan(p_value), a.tolist(), strict=True)]
     if name in ("mean", "samples") and level_slices(spec):

@@ -44,4 +44,4 @@ class Limits:
         """
         most = max(1, self.max_work // (num_samples * manifest.input.dim * manifest.members))
         if n > most:
-            raise TooLarge(f"{n} rows with num_samples {num_samples}, more than the {most} rows that one request may")
+            raise TooLarge(f"{n} rows of {num_samples} draws, more than the {most} rows that one request may have")

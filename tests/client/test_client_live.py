@@ -59,6 +59,17 @@ def test_samples_repeat_by_the_seed_that_comes_back(client):
     assert (client.sample(4, model="digits").samples != first.samples).any()
 
 
+def test_cells_are_explained_alike_however_the_rows_came(client, breast_cancer, benign_rows):
+    rows = benign_rows[:5]
+    here = breast_cancer.explain(rows, top=2)
+    table = pa.table(dict(zip(breast_cancer.spec.names, rows.T, strict=True)))
+    for there in (client.elbo(inputs, explain=2) for inputs in (rows, rows.tolist(), table)):
+        np.testing.assert_array_equal(there.explanation["feature"], here.explanation["feature"])
+        np.testing.assert_allclose(there.explanation["expected"], here.explanation["expected"], rtol=1e-4)
+        np.testing.assert_allclose(there.kl_p_value, here.kl_p_value)
+    assert client.elbo(rows).explanation is None
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"seed": 5}, {"num_samples": 8}, {"features": True, "alpha": 0.2}, {"fdr": 0.2}]
 )

@@ -14,11 +14,12 @@ from service.problems import ANSWERS
 from service.routes import inference_routes, quiet_routes
 from service.settings import Settings
 from tests.live import serving
-from vaekit.client.wire import ElboReply, Reply
+from vaekit.client.wire import ElboReply, OddCell, Reply
 
 pytestmark = pytest.mark.anyio
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+CELLS = "The cells of an explanation"
 WIRE, SERVICE = (DOCS / "wire.md").read_text(), (DOCS / "service.md").read_text()
 REQUESTS = re.findall(r"```http\nPOST (\S+)\n\n(.*?)```", WIRE, re.DOTALL)
 
@@ -47,7 +48,10 @@ def test_every_snippet_of_the_wires_page_runs(snippet: str, models_dir: Path) ->
 
 def test_the_wires_page_has_every_field_of_an_elbo_reply() -> None:
     fields = set(ElboReply.model_fields) - set(Reply.model_fields)
-    assert fields == set(re.findall(r"^\| `(\w+)` \|", WIRE, re.MULTILINE))
+    answered, cells = (WIRE.split(f"## {title}\n")[1].split("\n## ")[0] for title in ("What /elbo answers", CELLS))
+    assert fields == set(re.findall(r"^\| `(\w+)` \|", answered, re.MULTILINE))
+    told = {name for line in re.findall(r"^\| (`.+?) \|", cells, re.MULTILINE) for name in re.findall(r"`(\w+)`", line)}
+    assert told == set(OddCell.model_fields)
 
 
 def test_the_wires_page_has_every_status_and_title() -> None:

@@ -11,7 +11,7 @@ import pytest
 from service.jobs import Job, Part, run
 from tests.kinds import Published, mixed_rows
 from vaekit.bundle import encode
-from vaekit.runtime import Model
+from vaekit.runtime import Explained, Model
 
 N = 24
 CUTS = ((0, 1), (1, 2), (2, 15), (15, N))
@@ -72,6 +72,20 @@ def test_rows_of_several_requests_are_answered_as_they_would_be_at_once(model: M
     for (a, b), answer in zip(CUTS, run([part_of(model, asked, a, b) for a, b in CUTS]), strict=True):
         assert len(answer) == b - a
         assert_close(answer, whole[a:b])
+
+
+def test_rows_of_several_requests_are_explained_as_they_would_be_at_once(model: Model) -> None:
+    k = model.manifest.draws.default
+    asked = {"operation": "elbo", "rows": rows_of(model), "num_samples": k, "explain": 2}
+    (whole,) = run([Part(Job(model, n=N, **asked), 0, N)])
+    assert isinstance(whole, Explained)
+    assert whole.explanation is not None
+    for (a, b), answer in zip(CUTS, run([part_of(model, asked, a, b) for a, b in CUTS]), strict=True):
+        assert isinstance(answer, Explained)
+        assert answer.explanation is not None
+        for name in answer.explanation.dtype.names or ():
+            np.testing.assert_array_equal(answer.explanation[name], whole.explanation[a:b][name], err_msg=name)
+    assert Job(model, n=N, **asked).lane != Job(model, n=N, **{**asked, "explain": 3}).lane
 
 
 def test_each_request_has_the_draws_of_its_own_seed(model: Model) -> None:

@@ -167,7 +167,7 @@ def test_rows_are_counted_by_the_widest_thing_that_travels(breast_cancer: Model)
     many = manifest(breast_cancer, NUMBERS).model_copy(update={"members": 5})
     assert limits.most_rows(many) == 25
     limits.check_work(50, 2, many)
-    with pytest.raises(Exception, match="51 rows with num_samples 2, more than the 50"):
+    with pytest.raises(Exception, match="51 rows of 2 draws, more than the 50"):
         limits.check_work(51, 2, many)
 
 

@@ -46,7 +46,7 @@ class HeldOut:
         return cls(_rounded_up(kept), middle, n.astype(np.int64))
 
     def p_value(self, value: ArrayLike, feature: ArrayLike) -> NDArray[np.float64]:
-        """p-values of values (...) of the features (...), low is odd; NaN where there is no value, or none to compare."""
+        """p-values of values (...) of the features (...), low is odd; NaN where there is no value, or none held out."""
         at, x = np.asarray(feature), np.asarray(value, dtype=np.float64)
         n = self.n[at]
         above = (self.largest[at] >= x[..., None]).sum(axis=-1)  # (...), of the kept ones

@@ -76,12 +76,21 @@ class AsyncClient:
         alpha: float | None = None,
         fdr: float | None = None,
         features: bool = False,
+        explain: int | None = None,
         model: str | None = None,
         version: int | None = None,
     ) -> ElboResult:
-        """ELBO of each row with its terms in nats, its p-value, the verdict at alpha, and discoveries at fdr."""
+        """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and its `explain` oddest cells."""
         call = requests.elbo(
-            inputs, model, version, num_samples=num_samples, seed=seed, alpha=alpha, fdr=fdr, features=features
+            inputs,
+            model,
+            version,
+            num_samples=num_samples,
+            seed=seed,
+            alpha=alpha,
+            fdr=fdr,
+            features=features,
+            explain=explain,
         )
         return replies.elbo(await self._ask(call), call.rows)
 

@@ -91,6 +91,8 @@ class ElboResult(_Result):
     bits_per_dim: Array | None
     feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C); 0 where a cell is missing
     observed_count: NDArray[np.int64] | None  # columns that are not missing; None where none may be
+    explanation: NDArray[Any] | None  # (N, k) records, the oddest cell first, when asked for; feature -1: no more cells
+    kl_p_value: Array | None  # of the KL, with an explanation; lower is odder
 
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
@@ -123,7 +125,8 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
     return ElboResult(
         **_who(got),
         **_arrays(got, rows, "elbo", "log_likelihood", "kl", "log_evidence", "score"),
-        **_optional(got, rows, "p_value", "p_value_tail", "bits_per_dim", "feature_log_likelihood"),
+        **_optional(got, rows, "p_value", "p_value_tail", "bits_per_dim", "feature_log_likelihood", "kl_p_value"),
+        **_optional(got, rows, "explanation", dtype=None),
         **_optional(got, rows, "is_anomaly", "is_discovery", dtype=np.bool_),
         **_optional(got, rows, "observed_count", dtype=np.int64),
         alpha=got.get("alpha"),

@@ -85,9 +85,13 @@ def elbo(
     alpha: float | None,
     fdr: float | None,
     features: bool,
+    explain: int | None = None,
 ) -> Call:
     options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "features": features or None}
-    return _rows_call("elbo", "inputs", inputs, options, model, version)
+    call = _rows_call("elbo", "inputs", inputs, {**options, "explain": explain}, model, version)
+    if explain is None:
+        return call
+    return replace(call, headers={**call.headers, "accept": NPY_TYPE})  # cells by number, whatever the rows came as
 
 
 def sample(

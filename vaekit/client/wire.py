@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, FiniteFloat, NonNegativeFloat, Tag
 
+MAX_EXPLAINED = 64  # cells of a row: who needs more wants the log-likelihoods of all features
 MAX_SEED = 2**53 - 1  # what a JSON number carries exactly in every language
 
 Cells = Annotated[list[FiniteFloat], FailFast()]
@@ -90,6 +91,9 @@ class ElboOptions(Request):
         None, description="false-discovery rate over the rows of this request; null: is_discovery is left out"
     )
     features: bool = Field(False, description="also the log-likelihood of each feature")
+    explain: Annotated[int, Field(ge=1, le=MAX_EXPLAINED)] | None = Field(
+        None, description="also so many cells of each row, the oddest first; on the default draws alone"
+    )
 
 
 class VectorRows(Request):
@@ -158,6 +162,26 @@ class SampleReply(Reply):
     members: list[int] | None = Field(None, description="which member drew each, (n), of a model of several")
 
 
+class OddCell(BaseModel):
+    """One cell of a row, and what the model makes of it; nats, and raw units. A category's levels are names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    feature: str = Field(description="the column's name; of pictures 'pixel (h, w, c)'")
+    value: float | str
+    surprise: float = Field(description="-E_q[log p(x_d|z)]: compares with those of the same feature alone")
+    excess: float = Field(description="the surprise less the feature's held-out median")
+    p_value: float = Field(description="among the feature's own held-out surprises; lower is odder")
+    relief: float = Field(
+        description="how far the row's score falls where this cell is as surprising as usual and the rest need not "
+        "account for it: what the cells are ordered by"
+    )
+    expected: float | str = Field(description="given the rest of the row; of a category its most probable level")
+    low: float | None = Field(description="of the central 90 % of p(x_d | the rest); null of a category")
+    high: float | None
+    probability: float | None = Field(description="of the expected level; null where the column is no category")
+
+
 class ElboReply(Reply):
     """In nats, per row, fully normalised, in the data's own units."""
 
@@ -189,6 +213,12 @@ class ElboReply(Reply):
     )
     observed_count: list[int] | None = Field(
         None, description="how many columns of each row are not missing; where any column may be"
+    )
+    explanation: list[list[OddCell]] | None = Field(
+        None, description="the cells of each row that are oddest for it, the oddest first, when asked for"
+    )
+    kl_p_value: list[float] | None = Field(
+        None, description="kl among held-out rows' KLs, with an explanation; lower is odder: the combination is"
     )
 
 
