@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from vaekit import __version__
-from vaekit.cli import calibrate, evaluate, explain_loss, score, serve, train
+from vaekit.cli import calibrate, evaluate, explain, explain_loss, score, serve, train
 from vaekit.errors import MissingExtra, VaeError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("serve")(serve.serve)
 app.command("score")(score.score)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
+app.command("explain")(explain.explain)
 app.command("explain-loss")(explain_loss.explain_loss)
 
 _EXTRAS = {

@@ -1,6 +1,7 @@
 """One loaded bundle as array functions on ONNX Runtime, CPU or CUDA. Knows arrays, not HTTP."""
 
+from vaekit.runtime.explain import heatmap
 from vaekit.runtime.model import Model
 from vaekit.runtime.results import Decoded, Elbo, Explained, Posterior, Samples
 
-__all__ = ["Decoded", "Elbo", "Explained", "Model", "Posterior", "Samples"]
+__all__ = ["Decoded", "Elbo", "Explained", "Model", "Posterior", "Samples", "heatmap"]

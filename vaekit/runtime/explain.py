@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec, encode
-from vaekit.bundle.heldout import HeldOut, Surprises
+from vaekit.bundle.heldout import Surprises
 from vaekit.errors import InputError
 from vaekit.runtime.predict import points, predict
 from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
@@ -69,9 +69,19 @@ def passes(model: Model, top: int) -> int:
     return k + 2 * k * _candidates(model, top) + (k + points(model)) * top
 
 
-def excess(found: Array, features: HeldOut) -> Array:
-    """Surprises (N, D) less their features' held-out medians, nats; NaN where a cell is missing."""
-    return found - features.middle
+def heatmap(model: Model, explained: Explained) -> Array:
+    """Where pictures are odd: (N, H, W), nats over each pixel's held-out median, channels added up.
+
+    Raises:
+        InputError: a model of tables.
+    """
+    if not isinstance(model.spec, ImageSpec):
+        raise InputError(f"heatmap: {model.manifest.name} takes no pictures")
+    assert explained.feature_log_likelihood is not None
+    assert model.surprises is not None
+    usual = model.surprises.features.middle.reshape(model.spec.row_shape)  # (H, W, C)
+    heat: Array = (-explained.feature_log_likelihood - usual).sum(axis=-1)
+    return heat
 
 
 def _candidates(model: Model, top: int) -> int:
@@ -81,7 +91,7 @@ def _candidates(model: Model, top: int) -> int:
 def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
     """Cells (n, k) of a few rows."""
     found = surprise(elbo, rows)  # (n, D)
-    over = excess(found, held_out.features)
+    over = found - held_out.features.middle
     which = _largest(np.where(np.isnan(over), -np.inf, over), _candidates(model, top))  # (n, C)
     out = _taken_out(model, rows, which, held_out)
     relief = out.elbo - held_out.features.middle[which] - elbo.elbo[:, None]  # (n, C)

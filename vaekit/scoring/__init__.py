@@ -5,6 +5,7 @@ from vaekit.scoring.calibrate import publish_calibration
 from vaekit.scoring.evaluate import COUNTS, Evaluation, evaluate_file
 from vaekit.scoring.folder import score_folder
 from vaekit.scoring.options import Options
+from vaekit.scoring.explain import RowExplained, explain_row
 from vaekit.scoring.reference import locate, split_reference
 from vaekit.scoring.score import score_file
 from vaekit.scoring.scorers import LocalScorer, RemoteScorer, Scorer, Scores
@@ -17,10 +18,12 @@ __all__ = [
     "LocalScorer",
     "Options",
     "RemoteScorer",
+    "RowExplained",
     "Scorer",
     "Scores",
     "Summary",
     "evaluate_file",
+    "explain_row",
     "locate",
     "publish_calibration",
     "score_file",

@@ -1,0 +1,99 @@
+"""`vae explain` as a user runs it: a table, JSON, and a picture of one row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from tests.kinds import NAMES, mixed_rows
+from vaekit.cli import app
+from vaekit.errors import InputError
+from vaekit.runtime import heatmap
+
+
+def vae(*words: str | Path) -> Any:
+    return CliRunner().invoke(app, ["explain", *map(str, words)])
+
+
+@pytest.fixture
+def wrong_csv(tmp_path, benign_rows, breast_cancer) -> Path:
+    """Benign rows; in row 5 the worst area is twice what it was."""
+    rows = benign_rows[:8].copy()
+    rows[5, 23] *= 2
+    path = tmp_path / "wrong.csv"
+    path.write_text("\n".join([",".join(breast_cancer.spec.names), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+def test_a_wrong_cell_heads_the_table_and_what_stood_there_was_expected(wrong_csv, models_dir, benign_rows):
+    done = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    first = told["cells"][0]
+    assert (first["feature"], first["value"]) == ("worst area", 2 * benign_rows[5, 23])
+    assert first["low"] < benign_rows[5, 23] < first["high"]
+    assert first["relief"] > 10 * told["cells"][1]["relief"]
+    assert told["p_value"] < 0.05 < told["kl_p_value"]
+    shown = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--top", "2").stdout
+    assert shown.index("worst area") < shown.index("worst radius")
+    assert "worst perimeter" not in shown
+
+
+def test_the_cells_of_a_table_are_drawn(wrong_csv, models_dir, tmp_path):
+    out = tmp_path / "cells.png"
+    done = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--out", out)
+    assert done.exit_code == 0, done.output
+    with Image.open(out) as drawn:
+        seen = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
+    for colour in ((0, 114, 178), (213, 94, 0)):  # bars, and dots
+        assert (np.abs(seen.astype(int) - colour).max(axis=1) < 8).sum() > 50
+
+
+def test_a_category_and_a_missing_cell_are_told_and_drawn(mixed, tmp_path):
+    rows, out = mixed_rows(12, seed=3), tmp_path / "mixed.png"
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "\n".join([",".join(NAMES), *(",".join("" if v is None else f'"{v}"' for v in row) for row in rows)])
+    )
+    row = next(i for i, cells in enumerate(rows) if sum(v is None for v in cells) == 1 and cells[4] is not None)
+    done = vae(mixed.folder, path, "--row", str(row), "--json", "--out", out)
+    assert done.exit_code == 0, done.output
+    told = {cell["feature"]: cell for cell in json.loads(done.stdout)["cells"]}
+    assert set(told) == {name for name, v in zip(NAMES, rows[row], strict=True) if v is not None}
+    assert told["colour"]["value"] == rows[row][4]
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert "%" in vae(mixed.folder, path, "--row", str(row)).stdout
+
+
+def test_a_pictures_heatmap_is_hot_where_it_was_painted_over(digits, digit_images, models_dir, tmp_path):
+    pictures, out = digit_images[:6].copy(), tmp_path / "heat.png"
+    pictures[4, :2, 6:] = 255
+    np.save(tmp_path / "pictures.npy", pictures)
+    done = vae("digits", tmp_path / "pictures.npy", "--row", "4", "--models", models_dir, "--out", out)
+    assert done.exit_code == 0, done.output
+    with Image.open(out) as drawn:
+        assert drawn.size == (960, 360)
+    heat = heatmap(digits, digits.explain(pictures, top=1))
+    assert heat.shape == (6, 8, 8)
+    assert np.unravel_index(heat[4].argmax(), (8, 8)) == (0, 7)
+    per_pixel = -digits.surprise(pictures).feature_log_likelihood[..., 0]
+    middle = digits.surprises.features.middle.reshape(8, 8)
+    np.testing.assert_allclose(heat, per_pixel - middle, rtol=1e-4, atol=1e-4)
+
+
+def test_a_heatmap_of_a_table_is_refused(breast_cancer, benign_rows):
+    with pytest.raises(InputError, match="heatmap: breast-cancer takes no pictures"):
+        heatmap(breast_cancer, breast_cancer.explain(benign_rows[:1], top=1))
+
+
+def test_a_row_that_is_not_there_is_refused(wrong_csv, models_dir):
+    done = vae("breast-cancer", wrong_csv, "--row", "8", "--models", models_dir)
+    assert isinstance(done.exception, InputError)
+    assert "row 8: " in str(done.exception)
+    assert "has 8 rows, counted from 0" in str(done.exception)

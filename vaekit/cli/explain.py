@@ -1,0 +1,70 @@
+"""`vae explain`: words, a table and a picture around one row's explanation. Knows flags, not formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from vaekit.scoring import RowExplained
+
+WIDE = 120  # columns of a table in a file or a pipe, whose own width nobody knows
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="name, name@version, or the path of a bundle")],
+    data: Annotated[Path, typer.Argument(help="rows: .csv, .parquet, a folder of .parquet, or .npy")],
+    row: Annotated[int, typer.Option(min=0, help="which row, counted from 0")],
+    models: Annotated[Path, typer.Option(help="the models folder")] = Path("models"),
+    top: Annotated[int, typer.Option(min=1, help="cells, the oddest first; at most those of a row")] = 8,
+    out: Annotated[
+        Path | None, typer.Option(help="a PNG: cells beside what was expected, or a picture's heatmap")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout in place of the table")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>")] = "auto",
+) -> None:
+    """Say which cells of a row are odd, and what the rest of the row lets expect there."""
+    from vaekit.runtime import Model
+    from vaekit.scoring import explain_row, locate
+
+    with Model.load(locate(model, models), device=device) as loaded:
+        found = explain_row(loaded, data, row, top=top)
+    if as_json:
+        typer.echo(json.dumps(found.tree(), indent=2))
+    else:
+        _show(Console(highlight=False), found)
+    if out is not None:
+        from vaekit.scoring.explainplots import draw
+
+        draw(found, out)
+        typer.echo(f"written to {out}", err=as_json)
+
+
+def _show(console: Console, found: RowExplained) -> None:
+    if not console.is_terminal:
+        console.width = WIDE
+    p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
+    title = f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}"
+    table = Table(title=escape(title), title_justify="left")
+    for column in ("feature", "value", "expected", "90 % interval", "relief", "excess", "p-value"):
+        table.add_column(column, justify="left" if column == "feature" else "right", no_wrap=True)
+    for cell in found.cells:
+        table.add_row(*(escape(text) for text in _cells(cell)))
+    console.print(table)
+    console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
+
+
+def _cells(cell: dict[str, Any]) -> list[str]:
+    interval = f"{cell['low']:.4g} .. {cell['high']:.4g}" if cell["low"] is not None else f"{cell['probability']:.0%}"
+    known = [cell["feature"], _short(cell["value"]), _short(cell["expected"]), interval]
+    return [*known, f"{cell['relief']:.3g}", f"{cell['excess']:.3g}", f"{cell['p_value']:.3g}"]
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"

@@ -1,0 +1,97 @@
+"""One row of a file explained: its score, its oddest cells, and of a picture where it is odd. Draws no pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import Calibration, ImageSpec, VectorSpec
+from vaekit.errors import InputError
+from vaekit.runtime import Explained, Model, heatmap
+from vaekit.runtime.cells import named
+from vaekit.runtime.predict import predict
+from vaekit.scoring.score import rows_of
+from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.scoring.sources import open_source
+
+
+@dataclass(frozen=True)
+class RowExplained:
+    """A row and why it is odd; nats, and raw units for cells."""
+
+    model: str  # name@version
+    data: str
+    row: int
+    score: float  # -elbo
+    p_value: float | None  # None where the model has no calibration, or none for as many observed columns
+    kl: float
+    kl_p_value: float
+    cells: list[dict[str, Any]]  # the oddest first, with the fields of the wire's OddCell
+    pictures: Pictures | None  # of a model of pictures
+
+    def tree(self) -> dict[str, Any]:
+        """All but the pictures, for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "pictures"}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A picture as it is, as the model has it, and where it is odder than pictures are there."""
+
+    given: NDArray[Any]  # (H, W, C)
+    expected: NDArray[np.float64]  # (H, W, C), E[x|z] over q(z|x)
+    heat: NDArray[np.float64]  # (H, W), nats over the pixel's held-out median
+
+
+def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained:
+    """The row of a file, counted from 0.
+
+    Raises:
+        InputError: a file or a row that is refused, fewer rows, or a model whose cells have nothing to compare with.
+    """
+    x = _row(data, model.spec, row)
+    found = model.explain(x, top=min(top, model.spec.dim), checked=True)
+    assert found.kl_p_value is not None
+    assert found.explanation is not None
+    (cells,) = named(found.explanation, model.spec)
+    return RowExplained(
+        model=f"{model.manifest.name}@{model.manifest.version}",
+        data=data.name,
+        row=row,
+        score=float(found.score[0]),
+        p_value=_p_value(model, found),
+        kl=float(found.kl[0]),
+        kl_p_value=float(found.kl_p_value[0]),
+        cells=cells,
+        pictures=_pictures(model, x, found) if isinstance(model.spec, ImageSpec) else None,
+    )
+
+
+def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
+    """(1, ...) as the model takes it."""
+    source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim)), 0
+    rows = rows_of(source, spec)
+    for piece in source.pieces():
+        _, x = rows.take(piece)
+        if row < seen + len(x):
+            return x[row - seen : row - seen + 1]
+        seen += len(x)
+    raise InputError(f"row {row}: {data} has {seen} rows, counted from 0")
+
+
+def _p_value(model: Model, found: Explained) -> float | None:
+    calibration = model.calibration()
+    if not isinstance(calibration, Calibration):
+        return None
+    p_value = float(calibration.p_value(found.score, found.observed_count)[0])
+    return None if np.isnan(p_value) else p_value
+
+
+def _pictures(model: Model, x: NDArray[Any], found: Explained) -> Pictures:
+    every = np.arange(model.spec.dim)[None]
+    expected = predict(model, x, every, interval=False).expected
+    return Pictures(x[0], expected.reshape(x.shape[1:]), heatmap(model, found)[0])

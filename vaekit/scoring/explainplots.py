@@ -1,0 +1,112 @@
+"""Pictures of one row's explanation: cells beside what was expected, or where a picture is odd. Knows matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaekit.scoring.evalplots import COLOURS
+from vaekit.scoring.explain import Pictures, RowExplained
+from vaekit.scoring.writer import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE = COLOURS
+TICKS = (1, 3, 10, 100, 1000, 10_000)
+NEAR = 3.0  # half-widths of the interval up to which the scale of values is linear
+
+
+def draw(found: RowExplained, path: Path) -> None:
+    """Write a PNG.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    figure = cells(found) if found.pictures is None else pictures(found, found.pictures)
+    with replacing(path) as temp:
+        figure.savefig(temp, format="png")
+
+
+def cells(found: RowExplained) -> Figure:
+    """What each cell costs the row, and where its value stands in the interval that the rest lets expect."""
+    figure = _figure(9.6, 1.5 + 0.5 * len(found.cells))
+    figure.suptitle(_title(found), fontsize=10)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
+    places = range(len(found.cells))
+    left.barh(places, [cell["relief"] for cell in found.cells], color=BLUE, height=0.6)
+    left.axvline(0.0, color="black", lw=0.8)
+    left.set_yticks(places, [cell["feature"] for cell in found.cells], fontsize=8)
+    left.set_xlabel("relief: nats that the score falls without the cell", fontsize=8)
+    left.set_ylim(len(found.cells) - 0.5, -0.8)  # the oddest above
+    _draw_values(right, found.cells)
+    return figure
+
+
+def pictures(found: RowExplained, shown: Pictures) -> Figure:
+    """The picture, what the model has for it, and the heatmap: nats over each pixel's held-out median."""
+    figure = _figure(9.6, 3.6)
+    figure.suptitle(_title(found), fontsize=10)
+    axes = figure.subplots(1, 3)
+    for ax, image, title in zip(axes, (shown.given, shown.expected), ("given", "expected"), strict=False):
+        ax.imshow(np.clip(image, 0, 255).astype(np.uint8).squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.set_title(title, fontsize=9)
+    most = max(float(np.abs(shown.heat).max()), 1.0)
+    heat = axes[2].imshow(shown.heat, cmap="PuOr_r", vmin=-most, vmax=most)
+    axes[2].set_title("nats more than usual there", fontsize=9)
+    for ax in axes:
+        ax.set_axis_off()
+    figure.colorbar(heat, ax=axes[2], shrink=0.8)
+    return figure
+
+
+def _draw_values(ax: Axes, told: list[dict[str, Any]]) -> None:
+    """Intervals as bands from -1 to 1, values as dots in half-widths from the expected; a category in words alone."""
+    ax.axvline(0.0, color="black", lw=0.8)
+    farthest = NEAR
+    for place, cell in enumerate(told):
+        words = f"{_short(cell['value'])}, expected {_short(cell['expected'])} ({_interval(cell)})"
+        ax.annotate(words, (0.0, place), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
+        if cell["low"] is not None:
+            ax.barh(place, 2.0, left=-1.0, color=BLUE, alpha=0.25, height=0.3)
+            ax.plot(off := _off(cell), place, "o", color=ORANGE, ms=6)
+            farthest = max(farthest, abs(off))
+    ax.set_xscale("symlog", linthresh=NEAR)
+    ax.set_xlim(-1.4 * farthest, 1.4 * farthest)
+    sides = [tick for tick in TICKS if tick < 1.4 * farthest]
+    ticks = [*(-tick for tick in sides[::-1]), 0, *sides]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("value (dot) in half-widths from the expected; band: 90 % of p(cell | the rest)", fontsize=8)
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    return f"{cell['probability']:.0%}" if cell["low"] is None else f"{_short(cell['low'])} .. {_short(cell['high'])}"
+
+
+def _off(cell: dict[str, Any]) -> float:
+    """(value - expected) / the interval's half on that side."""
+    off = cell["value"] - cell["expected"]
+    half = cell["high"] - cell["expected"] if off > 0 else cell["expected"] - cell["low"]
+    return float(off / half) if half > 0 else float(np.sign(off) * NEAR)
+
+
+def _title(found: RowExplained) -> str:
+    p_value = "no p-value" if found.p_value is None else f"p = {found.p_value:.2g}"
+    return (
+        f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}; "
+        f"kl {found.kl:.3g} nats, p = {found.kl_p_value:.2g}"
+    )
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
