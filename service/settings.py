@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     )
     max_work: Annotated[int, Field(ge=1)] = Field(
         2**27,
-        description="N x K x D of one /elbo, for each member of the model: a few seconds of one device, so that no "
-        "request holds it for long",
+        description="N x K x D of one /elbo, for each member of the model, K with explain all the draws it takes: "
+        "a few seconds of one device, so that no request holds it for long",
     )
     max_batch_rows: Annotated[int, Field(ge=1)] = Field(
         512,

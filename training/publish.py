@@ -36,7 +36,7 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.store import calibration_file, digest, npz
 from vaekit.runtime import Model
-from vaekit.runtime.surprises import HeldOutRows
+from vaekit.runtime.heldout import HeldOutRows
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3

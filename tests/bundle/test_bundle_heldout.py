@@ -50,10 +50,11 @@ def test_a_missing_cell_has_no_p_value():
 
 def test_it_comes_back_as_it_was_stored_and_other_arrays_are_refused():
     table = np.random.default_rng(0).standard_normal((30, 4))
-    found = Surprises(HeldOut.of(table), HeldOut.of(table[:, :1]), table[3])
+    found = Surprises(HeldOut.of(table), HeldOut.of(table[:, :1]), table[3], 1.5)
     again = Surprises.read(found.arrays(), 4)
     for name, want in found.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], want)
+    assert again.factor == 1.5
     with pytest.raises(FormatError, match=r"usual: shape \(4,\), expected \(5,\)"):
         Surprises.read(found.arrays(), 5)
     with pytest.raises(FormatError, match=r"features: shape \(30, 4\), expected \(4, 96\)"):

@@ -86,10 +86,12 @@ class Surprises:
     features: HeldOut  # F = D
     kl: HeldOut  # F = 1
     usual: NDArray[np.float64]  # (D,), the held-out median, one of the values; of a category the commonest level
+    factor: float = 1.0  # by which intervals of smooth columns are widened to hold what they say
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """By name, as they are stored."""
-        return {**self.features.arrays("features"), **self.kl.arrays("kl"), "usual": self.usual}
+        columns = {"usual": self.usual, "factor": np.array(self.factor)}
+        return {**self.features.arrays("features"), **self.kl.arrays("kl"), **columns}
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[np.generic]], dim: int) -> Surprises:
@@ -98,10 +100,13 @@ class Surprises:
         Raises:
             FormatError: arrays that are missing, or not of D features.
         """
-        usual = arrays.get("usual", np.empty(0))
-        if usual.shape != (dim,):
-            raise FormatError(f"usual: shape {usual.shape}, expected ({dim},)")
-        return cls(HeldOut.read(arrays, "features", dim), HeldOut.read(arrays, "kl", 1), usual.astype(np.float64))
+        for name, shape in (("usual", (dim,)), ("factor", ())):
+            if name not in arrays:
+                raise FormatError(f"no array {name}")
+            if arrays[name].shape != shape:
+                raise FormatError(f"{name}: shape {arrays[name].shape}, expected {shape}")
+        features, kl = HeldOut.read(arrays, "features", dim), HeldOut.read(arrays, "kl", 1)
+        return cls(features, kl, arrays["usual"].astype(np.float64), float(arrays["factor"].astype(np.float64)))
 
 
 def _ranks(n: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

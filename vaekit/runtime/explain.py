@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec, encode
 from vaekit.bundle.heldout import Surprises
 from vaekit.errors import InputError
-from vaekit.runtime.predict import points, predict
+from vaekit.runtime.intervals import factor_of, widened
+from vaekit.runtime.predict import Predicted, points, predict
 from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
 from vaekit.runtime.surprises import surprise
 
@@ -103,10 +104,20 @@ def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises
     cells["p_value"] = held_out.features.p_value(cells["surprise"], which)
     without = out.rows.reshape(*out.elbo.shape, *rows.shape[1:])[np.arange(len(rows))[:, None], first]
     expected = predict(model, without.reshape(-1, *rows.shape[1:]), which.reshape(-1, 1))
-    for name, values in vars(expected).items():
+    for name, values in vars(widened(expected, which.reshape(-1, 1), model.spec, held_out.factor)).items():
         cells[name] = values.reshape(which.shape)
     cells[np.isnan(cells["surprise"])] = NO_CELL
     return cells
+
+
+def width_factor(model: Model, rows: NDArray[Any], held_out: Surprises) -> float:
+    """By what intervals are to be widened: from one cell of each held-out row, the columns in turns."""
+    which = (np.arange(len(rows)) % model.spec.dim)[:, None]  # (n, 1)
+    most = max(1, model.rows_at_once("observe") // (passes(model, 1) * model.manifest.members))
+    parts = [slice(start, start + most) for start in range(0, len(rows), most)]
+    found = [predict(model, _taken_out(model, rows[at], which[at], held_out).rows, which[at]) for at in parts]
+    whole = Predicted(*(np.concatenate([getattr(one, name) for one in found]) for name in vars(found[0])))
+    return factor_of(whole, which, _at(rows.reshape(len(rows), -1).astype(np.float64), which), model.spec)
 
 
 @dataclass(frozen=True)

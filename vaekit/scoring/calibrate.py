@@ -26,6 +26,7 @@ from vaekit.scoring.labels import Labels, open_labels
 from vaekit.scoring.pieces import Source
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.score import Progress
+from vaekit.runtime.heldout import HeldOutRows
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 

@@ -1,0 +1,114 @@
+"""Whether the one wrong cell of a row is named first, beside |z| and PyOD's ECOD, and what was expected in its place.
+
+    python -m benchmarks.explanation --data DIR [--quick] [--jobs N] [--set KEY=VALUE ...] [--out FILE]
+
+DIR holds NAME.npz with X (n, D) and y (n,), where 0 is normal. Only normal rows are used: of each set at most --rows, a
+fifth of them test rows, in each of which one cell is made wrong. ECOD is installed by pip into an environment of its
+own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks import venvs
+from benchmarks.explanation.one import Answer, Job, run
+from benchmarks.explanation.plant import WAYS
+from benchmarks.report import Figure, publish
+
+QUICK = ("43_WDBC", "39_vertebral", "29_Pima", "28_pendigits")
+SIMPLE = ("|z|", "ECOD")
+PACKAGES = ["torch", "onnxruntime", "numpy"]
+
+
+def main(arguments: list[str]) -> None:
+    """Measure set by set, write, print; what was measured is written even where a later set fails."""
+    options = _parser().parse_args(arguments)
+    pyod = None if options.no_peers else venvs.make(venvs.PYOD, options.peers)
+    paths = sorted(options.data.glob("*.npz"))
+    if options.quick:
+        paths = [path for path in paths if path.stem in QUICK]
+    rows, scales = 1000 if options.quick else options.rows, tuple(options.scales)
+    jobs = [Job(path, rows, scales, tuple(options.set), pyod) for path in paths]
+    answers: list[Answer] = []
+    try:
+        for answer in _answers(jobs, options.jobs):
+            Console(stderr=True).print(f"{answer['set']}: {_said(answer['hits'])}", highlight=False)
+            answers.append(answer)
+    finally:
+        if answers:
+            facts: dict[str, Any] = {"quick": options.quick, "rows": rows, "set": options.set, "sets": answers}
+            publish(options.out, f"Wrong cells of {len(answers)} sets", figures(answers), PACKAGES, **facts)
+
+
+def _answers(jobs: Sequence[Job], processes: int) -> Any:
+    """Of each set that says something, in order."""
+    if processes == 1:
+        yield from filter(None, map(run, jobs))
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        yield from filter(None, pool.map(run, jobs))
+
+
+def _said(hits: dict[str, dict[str, float]]) -> str:
+    return "; ".join(f"{name} {' '.join(f'{rate:.2f}' for rate in by_way.values())}" for name, by_way in hits.items())
+
+
+def figures(answers: Sequence[Answer]) -> list[Figure]:
+    """Means over sets with the sets' range: hit rates by way, the margin over the best simple one, expected values."""
+    names = list(answers[0]["hits"])
+    found = []
+    for way in WAYS:
+        told = [answer["hits"] for answer in answers if way in answer["wrong"]]
+        if not told:
+            continue
+        rates = {name: np.array([hits[name][way] for hits in told]) for name in names}
+        best = max((name for name in SIMPLE if name in rates), key=lambda name: float(rates[name].mean()))
+        found += [_mean(f"{way}: {name}", rate, "found first") for name, rate in rates.items()]
+        for name in (name for name in names if name.startswith("relief")):
+            margin = rates[name] - rates[best]
+            found.append(_mean(f"{way}: {name}, less {best}", margin, "more found", target=0.0, better="higher"))
+    return [*found, *_expected(answers)]
+
+
+def _expected(answers: Sequence[Answer]) -> list[Figure]:
+    units = {"off": "sd off", "pulled_off": "sd off", "covered": "of 90 % intervals"}
+    words = {"off": "expected given the rest", "pulled_off": "expected given the row", "covered": "hold the truth"}
+    return [
+        _mean(f"{way}: {scale}, {words[name]}", np.array(values), unit)
+        for name, unit in units.items()
+        for scale in answers[0]["expected"]
+        for way in WAYS
+        if (values := [a["expected"][scale][way][name] for a in answers if way in a["wrong"]])
+    ]
+
+
+def _mean(name: str, values: Any, unit: str, **more: Any) -> Figure:
+    return Figure(name, float(values.mean()), unit, float(values.min()), float(values.max()), **more)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.explanation", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
+    parser.add_argument("--quick", action="store_true", help=f"1,000 rows of {', '.join(QUICK)}")
+    parser.add_argument("--jobs", type=int, default=1, help="sets at a time, each in a process of its own")
+    parser.add_argument("--rows", type=int, default=3000, help="normal rows of a set, at most")
+    parser.add_argument("--scales", nargs="+", default=["network", "feature"], help="likelihood.scale of each model")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of training")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/explanation.json"))
+    parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
+    parser.add_argument("--no-peers", action="store_true", help="leave ECOD out")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,133 @@
+"""One set of rows: models are trained, cells made wrong in test rows, every contender asked. Knows no other sets."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.explanation.plant import WAYS, Floats, Planted, plant
+from benchmarks.processes import ask
+from training.config import Config, make_config
+from training.data.load import of_array
+from training.data.split import split
+from training.run import train
+from vaekit.runtime import Model
+from vaekit.runtime.predict import predict
+from vaekit.runtime.surprises import surprise
+
+SHARES = ("train=0.5", "validation=0.1", "calibration=0.2", "test=0.2")
+TOLD = 8  # cells of a row, among which its wrong one is looked for where the expected value is judged
+LEAST_DIMS, LEAST_ROWS = 4, 30  # columns of a set, and wrong rows of a way, that say something
+SEED = 1
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with one file."""
+
+    path: Path  # X (n, D), y (n,): 0 is normal
+    rows: int  # normal rows, at most
+    scales: tuple[str, ...]  # of likelihood.scale: a model for each
+    overrides: tuple[str, ...]  # settings of training
+    pyod: Path | None  # the python of PyOD's environment; none: it is left out
+
+
+def run(job: Job) -> Answer | None:
+    """Hits of each contender by way, and of our models how good the expected value is; None of a set too small."""
+    with np.load(job.path) as arrays:
+        x = np.asarray(arrays["X"][arrays["y"] == 0], dtype=np.float64)
+    if x.shape[1] < LEAST_DIMS:
+        return None
+    x = x[np.random.default_rng(SEED).permutation(len(x))[: job.rows]]
+    test = split(of_array(x), _config(job, job.scales[0]).data, 0).test
+    seen = np.delete(x, test, axis=0)
+    wrong = {way: planted for way in WAYS if len((planted := plant(way, x[test], seen, SEED)).rows) >= LEAST_ROWS}
+    if not wrong:
+        return None
+    found = {"|z|": {way: _rate(_largest_z(planted.rows, seen), planted) for way, planted in wrong.items()}}
+    if job.pyod is not None:
+        found["ECOD"] = _ecod(job.pyod, seen, wrong)
+    expected: dict[str, Any] = {}
+    for scale in job.scales:
+        with _trained(job, scale, x) as model:
+            asked = {way: _asked(model, planted, seen.std(axis=0)) for way, planted in wrong.items()}
+        found[f"relief, {scale}"] = {way: one.pop("relief") for way, one in asked.items()}
+        found[f"excess, {scale}"] = {way: one.pop("excess") for way, one in asked.items()}
+        expected[scale] = asked
+    counts = {way: len(planted.rows) for way, planted in wrong.items()}
+    return {
+        "set": job.path.stem,
+        "rows": len(x),
+        "dims": x.shape[1],
+        "wrong": counts,
+        "hits": found,
+        "expected": expected,
+    }
+
+
+def _config(job: Job, scale: str) -> Config:
+    tree = {"name": "planted", "data": {"source": "memory"}, "likelihood": {"name": "student_t", "scale": scale}}
+    return make_config(tree, [*(f"data.fractions.{share}" for share in SHARES), *job.overrides])
+
+
+@contextmanager
+def _trained(job: Job, scale: str, x: Floats) -> Iterator[Model]:
+    """A model as a user gets it: trained, exported, calibrated, published and loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        train(_config(job, scale), folder, device="cpu", rows=of_array(x))
+        with Model.load(Path(folder) / "planted", device="cpu", threads=1) as model:
+            yield model
+
+
+def _asked(model: Model, planted: Planted, sd: Floats) -> dict[str, Any]:
+    """Hits by relief and by excess; the expected values' distance from the truth in standard deviations, and coverage.
+
+    Distances are medians over rows in which the wrong cell is among those told; `pulled` are those of p(x_d|x), whose
+    posterior has seen the wrong cell.
+    """
+    assert model.surprises is not None
+    found = model.explain(planted.rows, top=min(TOLD, model.spec.dim))
+    cells = found.explanation
+    assert cells is not None
+    over = surprise(found, planted.rows) - model.surprises.features.middle
+    told = cells["feature"] == planted.column[:, None]  # (n, k), at most one a row
+    rows = told.any(axis=1)
+    cell, truth, unit = cells[told], planted.truth[rows], sd[planted.column[rows]]
+    pulled = predict(model, planted.rows[rows], planted.column[rows, None], interval=False).expected[:, 0]
+    return {
+        "relief": _rate(cells["feature"][:, 0], planted),
+        "excess": _rate(over.argmax(axis=1), planted),
+        "told": float(rows.mean()),
+        "off": float(np.median(np.abs(cell["expected"] - truth) / unit)),
+        "pulled_off": float(np.median(np.abs(pulled - truth) / unit)),
+        "covered": float(np.mean((cell["low"] <= truth) & (truth <= cell["high"]))),
+    }
+
+
+def _rate(feature: NDArray[Any], planted: Planted) -> float:
+    return float((feature == planted.column).mean())
+
+
+def _largest_z(rows: Floats, seen: Floats) -> NDArray[np.intp]:
+    """The feature of the largest |x - mean| / sd, (n,); columns that never change count for nothing."""
+    sd = seen.std(axis=0)
+    z: Floats = np.abs(rows - seen.mean(axis=0)) / np.where(sd > 0, sd, np.inf)
+    return np.asarray(z.argmax(axis=1), dtype=np.intp)
+
+
+def _ecod(python: Path, seen: Floats, wrong: dict[str, Planted]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npz"
+        rows: dict[str, Any] = {way: planted.rows for way, planted in wrong.items()}
+        np.savez(path, train=seen, **rows)
+        told = ask("explanation.arms.peer_ecod", [str(path)], python=python)
+    return {way: _rate(np.array(told[way]), planted) for way, planted in wrong.items()}

@@ -1,0 +1,96 @@
+"""The benchmark of explanations: cells are made wrong as it says, hits are counted, and a run writes what it found."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.explanation import __main__ as command
+from benchmarks.explanation.one import Job, _largest_z, run
+from benchmarks.explanation.plant import LEAST, WAYS, plant
+
+TRAIN = np.random.default_rng(0).standard_normal((400, 5)) * [1.0, 10.0, 0.1, 3.0, 0.0] + [0.0, 5.0, -1.0, 2.0, 7.0]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_cell_of_each_row_is_wrong_and_far_enough_off(way: str) -> None:
+    planted = plant(way, TRAIN[:200], TRAIN, seed=3)
+    changed = planted.rows != planted.clean
+    assert (changed.sum(axis=1) == 1).all()
+    np.testing.assert_array_equal(changed.argmax(axis=1), planted.column)
+    off = np.abs(planted.rows - planted.clean)[changed] / TRAIN.std(axis=0)[planted.column]
+    assert off.min() >= LEAST
+    assert set(planted.column) == {0, 1, 2, 3}  # the fifth never varies
+    np.testing.assert_array_equal(planted.truth, planted.clean[changed])
+
+
+def test_a_swapped_cell_is_another_rows_value_and_within_the_range() -> None:
+    planted = plant("swapped", TRAIN[:200], TRAIN, seed=3)
+    for row, d in zip(planted.rows, planted.column, strict=True):
+        assert row[d] in TRAIN[:200, d]
+
+
+def test_a_z_score_finds_what_is_far_out_and_looks_past_columns_that_never_vary() -> None:
+    planted = plant("scaled", TRAIN[:200], TRAIN, seed=3)
+    rows = planted.rows.copy()
+    rows[:, 4] = 8.0
+    assert (_largest_z(rows, TRAIN) == planted.column).mean() > 0.3
+    assert 4 not in _largest_z(rows, TRAIN)
+
+
+def test_ecods_arm_names_the_feature_that_adds_most(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    class Standing:
+        """What the arm takes of PyOD: O (m + n, D), the scored rows last."""
+
+        def fit(self, train: np.ndarray) -> Any:
+            self.train = train
+            return self
+
+        def decision_function(self, rows: np.ndarray) -> None:
+            self.O = np.abs(np.concatenate([self.train, rows]))
+
+    monkeypatch.setitem(sys.modules, "pyod.models.ecod", types.SimpleNamespace(ECOD=Standing))
+    from benchmarks.explanation.arms import peer_ecod
+
+    np.savez(tmp_path / "rows.npz", train=np.full((4, 3), 9.0), swapped=np.eye(3)[[2, 0]], shifted=np.eye(3)[[1]])
+    peer_ecod.main(tmp_path / "rows.npz")
+    assert json.loads(capsys.readouterr().out) == {"swapped": [2, 0], "shifted": [1]}
+
+
+def linear(path: Path, dims: int) -> None:
+    """Rows on a line with some noise, and rows that are not normal."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((420, 1)) * np.linspace(1, 2, dims) + 0.1 * rng.standard_normal((420, dims))
+    np.savez(path, X=x, y=(np.arange(420) % 7 == 0).astype(int))
+
+
+def test_a_set_is_measured_and_written_with_margins(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    linear(tmp_path / "data" / "line.npz", 5)
+    linear(tmp_path / "data" / "thin.npz", 3)  # too few columns to say anything
+    words = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out.json"), "--no-peers", "--scales", "feature"]
+    command.main([*words, "--set", "training.steps=300", "--set", "network.latent_dim=1"])
+    written = json.loads((tmp_path / "out.json").read_text())
+    (told,) = written["settings"]["sets"]
+    assert (told["set"], told["rows"], told["dims"]) == ("line", 360, 5)
+    figures = {figure["name"]: figure["value"] for figure in written["figures"]}
+    assert figures["swapped: relief, feature"] > 0.8 > figures["swapped: |z|"]
+    assert figures["swapped: relief, feature, less |z|"] == pytest.approx(
+        figures["swapped: relief, feature"] - figures["swapped: |z|"]
+    )
+    given, pulled = (figures[f"swapped: feature, expected given the {what}"] for what in ("rest", "row"))
+    assert given < pulled
+    assert 0.7 < figures["swapped: feature, hold the truth"] <= 1.0
+
+
+def test_a_set_of_few_columns_says_nothing(tmp_path: Path) -> None:
+    linear(tmp_path / "thin.npz", 3)
+    assert run(Job(tmp_path / "thin.npz", 300, ("feature",), (), None)) is None
