@@ -78,13 +78,13 @@ def publish_calibration(
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress)
-    held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
+        held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
+        surprise, of_cells = cells.file()
     n = next(iter(held_out.values())).n
     rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"
     calibration, content = calibration_file(
         held_out, assumption=f"scored rows are exchangeable with the {rows}, which the model was not trained on"
     )
-    surprise, of_cells = cells.file()
     manifest = _manifest(model.manifest, calibration, surprise, n)
     return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: of_cells})
 
