@@ -4,18 +4,20 @@
 
 DIR holds NAME.npz with X (n, D) and y (n,), where 0 is normal. Only normal rows are used: of each set at most --rows, a
 fifth of them test rows, in each of which one cell is made wrong. ECOD is installed by pip into an environment of its
-own.
+own. What each set gave is kept in a folder beside FILE, and a run with the same settings goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -41,22 +43,34 @@ def main(arguments: list[str]) -> None:
     jobs = [Job(path, rows, scales, tuple(options.set), pyod) for path in paths]
     answers: list[Answer] = []
     try:
-        for answer in _answers(jobs, options.jobs):
+        for answer in _answers(jobs, options.jobs, options.out.with_suffix("")):
             Console(stderr=True).print(f"{answer['set']}: {_said(answer['hits'])}", highlight=False)
             answers.append(answer)
     finally:
         if answers:
             facts: dict[str, Any] = {"quick": options.quick, "rows": rows, "set": options.set, "sets": answers}
-            publish(options.out, f"Wrong cells of {len(answers)} sets", figures(answers), PACKAGES, **facts)
+            publish(options.out, f"Wrong cells, means over {len(answers)} sets", figures(answers), PACKAGES, **facts)
 
 
-def _answers(jobs: Sequence[Job], processes: int) -> Any:
+def _answers(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[Answer]:
     """Of each set that says something, in order."""
+    work = partial(kept, folder)
     if processes == 1:
-        yield from filter(None, map(run, jobs))
+        yield from filter(None, map(work, jobs))
         return
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        yield from filter(None, pool.map(run, jobs))
+        yield from filter(None, pool.map(work, jobs))
+
+
+def kept(folder: Path, job: Job) -> Answer | None:
+    """The answer of an earlier run with the same settings, or of a new one, which is kept."""
+    path, asked = folder / f"{job.path.stem}.json", {name: str(value) for name, value in vars(job).items()}
+    if path.exists() and (found := json.loads(path.read_text()))["asked"] == asked:
+        return cast("Answer | None", found["answer"])
+    answer = run(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"asked": asked, "answer": answer}))
+    return answer
 
 
 def _said(hits: dict[str, dict[str, float]]) -> str:

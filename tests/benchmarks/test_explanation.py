@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def linear(path: Path, dims: int) -> None:
     np.savez(path, X=x, y=(np.arange(420) % 7 == 0).astype(int))
 
 
-def test_a_set_is_measured_and_written_with_margins(tmp_path: Path) -> None:
+def test_a_set_is_measured_and_written_with_margins_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     linear(tmp_path / "data" / "line.npz", 5)
     linear(tmp_path / "data" / "thin.npz", 3)  # too few columns to say anything
@@ -89,6 +90,10 @@ def test_a_set_is_measured_and_written_with_margins(tmp_path: Path) -> None:
     given, pulled = (figures[f"swapped: feature, expected given the {what}"] for what in ("rest", "row"))
     assert given < pulled
     assert 0.7 < figures["swapped: feature, hold the truth"] <= 1.0
+    job = Job(tmp_path / "data" / "line.npz", 3000, ("feature",), ("training.steps=300", "network.latent_dim=1"), None)
+    monkeypatch.setattr(command, "run", lambda _: {"set": "anew"})
+    assert command.kept(tmp_path / "out", job) == told  # and is not measured again
+    assert command.kept(tmp_path / "out", replace(job, rows=100)) == {"set": "anew"}
 
 
 def test_a_set_of_few_columns_says_nothing(tmp_path: Path) -> None:
