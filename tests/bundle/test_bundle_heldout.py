@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.bundle.conftest import npz
+from vaekit.bundle import open_bundle, publish
 from vaekit.bundle.heldout import KEPT, Gathered, HeldOut, Surprises
+from vaekit.bundle.manifest import SurpriseFile
+from vaekit.bundle.store import digest
 from vaekit.errors import FormatError
 
 FEW = arrays(np.float64, (7, 3), elements=st.one_of(st.integers(-3, 3).map(float), st.just(np.nan)))
@@ -61,6 +65,20 @@ def test_it_comes_back_as_it_was_stored_and_other_arrays_are_refused():
         Surprises.read({**found.arrays(), "features.largest": table}, 4)
     with pytest.raises(FormatError, match=r"no array kl.n"):
         Surprises.read({name: a for name, a in found.arrays().items() if name != "kl.n"}, 4)
+
+
+def test_a_bundle_says_which_of_its_files_has_no_surprises(tiny, tmp_path):
+    content = npz(wrong=np.zeros(3))
+    signed = SurpriseFile(file="surprise.npz", sha256=digest(content), num_samples=2, n=3)
+    publish(tmp_path, tiny.manifest.model_copy(update={"surprise": signed}), {**tiny.files, "surprise.npz": content})
+    publish(tmp_path, tiny.manifest, tiny.files)
+    with (
+        open_bundle(tmp_path / "tiny" / "1") as wrong,
+        pytest.raises(FormatError, match=r"^surprise.npz: no array usual"),
+    ):
+        wrong.surprises()
+    with open_bundle(tmp_path / "tiny" / "2") as without:
+        assert without.surprises() is None
 
 
 @pytest.mark.parametrize("sizes", [[100], [1] * 100, [7, 40, 53], [64, 36]])

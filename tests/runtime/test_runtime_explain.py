@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from vaekit.runtime import Model
 from vaekit.runtime.cells import named
 from vaekit.runtime.predict import predict
 from vaekit.runtime.surprises import surprise
+from vaekit.scoring import publish_calibration
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -153,11 +156,22 @@ def test_a_number_of_cells_that_no_row_has_is_refused(breast_cancer, benign_rows
         breast_cancer.explain(benign_rows[:2], top=top)
 
 
-def test_a_model_without_held_out_surprises_says_so(models_dir, benign_rows):
-    with Model.load(models_dir / "breast-cancer", device="cpu") as old:
-        old.surprises = None
+def test_a_bundle_of_format_1_0_answers_as_ever_and_says_why_it_explains_nothing(
+    models_dir, benign_rows, breast_cancer, tmp_path
+):
+    old = tmp_path / "breast-cancer" / "1"
+    shutil.copytree(models_dir / "breast-cancer" / "1", old)
+    manifest = json.loads((old / "manifest.json").read_text())
+    (old / "manifest.json").write_text(json.dumps({**manifest, "format": "1.0", "surprise": None}))
+    (old / "surprise.npz").unlink()
+    with Model.load(old, device="cpu") as model:
+        np.testing.assert_allclose(model.elbo(benign_rows).elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-6)
         with pytest.raises(InputError, match=r"explain: breast-cancer has no surprises .* vae calibrate adds them"):
-            old.explain(benign_rows[:2])
+            model.explain(benign_rows[:2])
+        np.save(tmp_path / "rows.npy", benign_rows)
+        assert publish_calibration(model, tmp_path / "rows.npy").format == "1.1"
+    with Model.load(tmp_path / "breast-cancer", device="cpu") as new:
+        assert new.explain(benign_rows[:2]).explanation.shape == (2, 3)
 
 
 def test_float16_graphs_have_nothing_to_compare_cells_with(half):
