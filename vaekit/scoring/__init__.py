@@ -3,9 +3,9 @@
 from vaekit.scoring.appended import APPENDED
 from vaekit.scoring.calibrate import publish_calibration
 from vaekit.scoring.evaluate import COUNTS, Evaluation, evaluate_file
+from vaekit.scoring.explain import RowExplained, explain_row
 from vaekit.scoring.folder import score_folder
 from vaekit.scoring.options import Options
-from vaekit.scoring.explain import RowExplained, explain_row
 from vaekit.scoring.reference import locate, split_reference
 from vaekit.scoring.score import score_file
 from vaekit.scoring.scorers import LocalScorer, RemoteScorer, Scorer, Scores

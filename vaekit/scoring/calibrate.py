@@ -22,11 +22,11 @@ from vaekit.bundle.manifest import (
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Elbo, Model
+from vaekit.runtime.heldout import HeldOutRows
 from vaekit.scoring.labels import Labels, open_labels
 from vaekit.scoring.pieces import Source
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.score import Progress
-from vaekit.runtime.heldout import HeldOutRows
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 

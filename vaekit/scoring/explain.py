@@ -14,7 +14,7 @@ from vaekit.errors import InputError
 from vaekit.runtime import Explained, Model, heatmap
 from vaekit.runtime.cells import named
 from vaekit.runtime.predict import predict
-from vaekit.scoring.score import rows_of
+from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.sources import open_source
 
