@@ -34,7 +34,7 @@ from vaekit.errors import ConfigError, DeviceError, MissingExtra
 from vaekit.runtime.cores import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 
-SHARED_WORK = 2e8  # operations of a step that are worth sharing among threads: some milliseconds of one core
+SHARED_WORK = 1e9  # operations of a step that are worth sharing among threads: some tens of milliseconds of one core
 NEEDED = ("onnx", "onnxscript", "PIL", "jinja2", "sklearn")
 
 
