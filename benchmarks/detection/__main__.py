@@ -56,16 +56,16 @@ def main(arguments: Sequence[str]) -> None:
     python = venvs.make(venvs.PYOD, options.peers) if needs else sys.executable
     store = Store(options.out.with_suffix(".jsonl"))
     results = run_all(jobs, store, workers=options.jobs, python=python)
-    for line in failures(results):
+    for line in (failed := failures(results)):
         Console(stderr=True).print(f"failed: {line}", style="yellow", highlight=False, soft_wrap=True)
     table = summary.tabulate(results, list(contenders))
     if not table.sets:
         raise SystemExit("no set was finished by every method")
     ours = [name for name, settings in contenders.items() if settings is not None] or [next(iter(contenders))]
-    _publish(options, table, ours, seeds)
+    _publish(options, table, ours, seeds, failed)
 
 
-def _publish(options: argparse.Namespace, table: summary.Table, ours: list[str], seeds: int) -> None:
+def _publish(options: argparse.Namespace, table: summary.Table, ours: list[str], seeds: int, failed: list[str]) -> None:
     out: Path = options.out
     out.parent.mkdir(parents=True, exist_ok=True)
     summary.write_csv(out.with_suffix(".csv"), table, _published(options.published))
@@ -81,6 +81,7 @@ def _publish(options: argparse.Namespace, table: summary.Table, ours: list[str],
         PACKAGES,
         sets=table.sets,
         left_out=table.left_out,
+        failed=failed,
         seeds=seeds,
         protocol=options.protocol,
         most_rows=options.most_rows,

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.detection.summary import Table, critical_difference
 
 OURS, OTHERS = "#cc3311", "#4477aa"
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # behind text, over lines
 
 
 def ranks(path: Path, table: Table, ours: set[str]) -> None:
@@ -33,7 +34,13 @@ def _diagram(panel: Any, table: Table, measure: str, ours: set[str]) -> None:
         name, color = table.methods[method], OURS if table.methods[method] in ours else OTHERS
         panel.plot([mean[method]] * 2, [0, place + 0.5], color=color, linewidth=1)
         panel.text(
-            mean[method] + 0.08, place + 0.5, f"{name}  {mean[method]:.2f}", fontsize=8, color=color, va="center"
+            mean[method] + 0.08,
+            place + 0.5,
+            f"{name}  {mean[method]:.2f}",
+            fontsize=8,
+            color=color,
+            va="center",
+            bbox=LABEL,
         )
     level = -0.7
     for first, last in groups(mean[order], bound):

@@ -26,7 +26,7 @@ MOST_LOSSES = 3
 
 @dataclass(frozen=True)
 class Table:
-    """Means over seeds, in points, of sets that every method finished."""
+    """Means over seeds, in points, of sets that every method finished at least once."""
 
     sets: list[str]  # S
     methods: list[str]  # M
@@ -47,18 +47,13 @@ class Table:
 
 
 def tabulate(results: Sequence[Result], methods: Sequence[str]) -> Table:
-    """Means over seeds of every (set, method)."""
+    """Means over seeds of every (set, method), of those seeds that a method finished."""
     found: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for one in results:
-        found[one["set"], one["method"]].append(one)
-    seeds = max(len(each) for each in found.values())
+        if "error" not in one:
+            found[one["set"], one["method"]].append(one)
     names = list(dict.fromkeys(one["set"] for one in results))
-
-    def finished(name: str) -> bool:
-        each = [found[name, method] for method in methods]
-        return all(len(some) == seeds and not any("error" in one for one in some) for some in each)
-
-    sets = [name for name in names if finished(name)]
+    sets = [name for name in names if all(found[name, method] for method in methods)]
 
     def means(key: str, times: float) -> NDArray[np.float64]:
         return np.array([[times * _mean(found[name, m], key) for m in methods] for name in sets]).reshape(

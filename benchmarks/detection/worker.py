@@ -58,6 +58,7 @@ class Job:
 
 def run(job: Job) -> dict[str, Any]:
     """Figures of one job: AUROC, AP, seconds, bytes of memory over the start, and the sizes of the split."""
+    from scipy.stats import rankdata
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     split = sets.split(*sets.load(Path(job.folder), job.set), job.seed, protocol=job.protocol, most_rows=job.most_rows)
@@ -66,7 +67,7 @@ def run(job: Job) -> dict[str, Any]:
     )
     before = _start_measuring()
     began = perf_counter()
-    scores = method(split, job.seed)
+    scores = rankdata(method(split, job.seed), nan_policy="raise")  # which is what counts; some peers' are infinite
     seconds = perf_counter() - began
     peak = _status("VmHWM")
     return {
