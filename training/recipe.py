@@ -12,9 +12,9 @@ MEMBERS = 3
 LEAST_BETA = 0.1  # of the last member; the first has 1, and the others lie between them in equal ratios
 ALONE = 0.3  # beta of a single VAE
 SETTINGS: dict[str, dict[str, Any]] = {
-    "likelihood": {"scale": "feature"},
+    "likelihood": {"scale": "feature", "scale_floor": 0.01},
     "network": {"members": MEMBERS},
-    "prior": {"name": "aggregate", "components": 1000, "start": 1.0},
+    "prior": {"name": "aggregate", "components": 2000, "start": 1.0},
     "training": {"steps": 2500},
     "draws": {"default": 4},
 }
