@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 from tests.kinds import Published
+from training.data.load import of_array
+from training.data.split import split
 from vaekit import Detector, Model
-from vaekit.bundle import VectorSpec
+from vaekit.bundle import benjamini_hochberg
+from vaekit.detector import config_of
 from vaekit.errors import InputError, NotResolvable
 
 SHORT = ("training.steps=60", "network.hidden=[8]", "network.latent_dim=2", "draws.default=4")
 QUICK = (*SHORT, "network.members=1", "prior.name=normal")  # whose graphs are soon made
 
 
-ABSENT = type("NAType", (), {"__bool__": lambda _: 1 / 0, "__ne__": lambda self, _: self})()  # as pandas has it
-
-
-class Mixed:
-    """A data frame of numbers and text, in which a missing cell is one of its own kind."""
-
-    columns = ("load", "on", "colour")
-
-    def __init__(self, cells: list[list[object]]) -> None:
-        self.cells = np.array(cells, dtype=object)
-
-    def to_numpy(self) -> NDArray[np.object_]:
-        return self.cells
-
-    def isna(self) -> Frame:
-        return Frame(np.array([[cell is ABSENT for cell in row] for row in self.cells]))
-
-
-class Frame:
-    """What a data frame is to the detector: columns, and its numbers."""
-
-    columns: tuple[str, ...] = ("load", "speed")
-
-    def __init__(self, values: NDArray[np.float64]) -> None:
-        self.values = values
-
-    def to_numpy(self) -> NDArray[np.float64]:
-        return self.values
-
-
 @pytest.fixture(scope="module")
 def fitted() -> Detector:
     x = np.random.default_rng(0).standard_normal((200, 2)) * [1, 1e6]
-    return Detector(alpha=0.1, settings=QUICK).fit(Frame(x))  # type: ignore[arg-type]  # ducks
+    return Detector(alpha=0.1, settings=QUICK).fit(pd.DataFrame(x, columns=["load", "speed"]))
 
 
 def test_a_fitted_detector_knows_its_columns_and_flags_what_is_far(fitted: Detector) -> None:
     assert fitted.model_.spec.names == ("load", "speed")  # type: ignore[union-attr]  # a vector model
     assert fitted.n_features_in_ == 2
     assert fitted.predict([[50.0, 0.0], [0.0, 0.0]]).tolist() == [-1, 1]
-    assert fitted.predict(Frame(np.array([[50.0, 0.0], [0.0, 0.0]]))).tolist() == [-1, 1]
+    assert repr(fitted) == f"Detector(alpha=0.1, settings={QUICK!r})"
 
 
 @pytest.mark.parametrize("alpha", [1 / 73, 0.05, 0.1, 0.3, 0.999])
@@ -90,7 +62,7 @@ def test_wrong_rows_are_named() -> None:
     x = np.zeros((30, 2))
     x[3, 1] = np.nan
     with pytest.raises(InputError, match="row 3, feature 'speed': missing value"):
-        Detector(settings=[*QUICK, "data.missing=refuse"]).fit(Frame(x))  # type: ignore[arg-type]  # ducks
+        Detector(settings=[*QUICK, "data.missing=refuse"]).fit(pd.DataFrame(x, columns=["load", "speed"]))
     with pytest.raises(InputError, match=r"y: shape \(2,\), expected \(30,\)"):
         Detector(settings=QUICK).fit(np.zeros((30, 2)), [0, 1])
 
@@ -103,27 +75,6 @@ def test_known_anomalies_are_kept_out_of_training() -> None:
     detector = Detector(alpha=0.1, settings=SHORT).fit(x, y)
     assert detector.model_.manifest.provenance.rows["anomalies"] == 20
     assert (detector.predict(x[:20]) == -1).all()
-
-
-def test_a_frame_of_numbers_text_truth_and_missing_cells_is_fitted_and_checked() -> None:
-    rng = np.random.default_rng(0)
-    load = rng.standard_normal(200).tolist()
-    cells: list[list[object]] = [[x, x > 0, "red" if x > 0 else "blue"] for x in load]
-    for row in range(0, 200, 4):
-        cells[row][1 + row % 8 // 4] = ABSENT
-    detector = Detector(alpha=0.1, likelihood="mixed", settings=QUICK).fit(Mixed(cells))  # type: ignore[arg-type]  # ducks
-    spec = detector.model_.spec
-    assert isinstance(spec, VectorSpec)
-    assert [(c.kind, c.levels, c.may_be_missing) for c in spec.columns] == [
-        ("real", None, False),
-        ("binary", None, True),
-        ("category", ("blue", "red"), True),
-    ]
-    frame, lists = Mixed([[0.5, True, "red"], [0.5, True, ABSENT]]), [[0.5, 1, "red"], [0.5, 1, None]]
-    np.testing.assert_array_equal(detector.score_samples(frame), detector.score_samples(lists))
-    assert detector.predict(Mixed([[90.0, True, "red"], [0.5, True, "red"]])).tolist() == [-1, 1]
-    with pytest.raises(InputError, match=r"row 0, feature 'colour': not one of its 2 levels .*: 'pink'"):
-        detector.predict(Mixed([[0.5, True, "pink"]]))
 
 
 def test_a_row_without_a_verdict_is_nan_and_warned_of(mixed: Published) -> None:
@@ -147,32 +98,6 @@ def test_a_number_in_a_category_is_its_name_and_not_its_index() -> None:
         detector.score_samples(np.zeros((1, 2)))
 
 
-def test_a_frames_columns_are_found_by_name(fitted: Detector) -> None:
-    class Turned(Frame):
-        columns = ("speed", "load")
-
-    rows = np.array([[0.5, 2e6], [50.0, 0.0]])
-    turned: Any = Turned(rows[:, ::-1])
-    for method in (fitted.score_samples, fitted.predict, fitted.p_value, fitted.decision_function):
-        np.testing.assert_array_equal(method(turned), method(rows))
-
-
-@pytest.mark.parametrize(
-    ("columns", "said"),
-    [
-        (("load", "pace"), "columns: missing: 'speed'; unknown: 'pace'"),
-        (("load",), "columns: missing: 'speed'"),
-        (("load", "speed", "pace", "y"), "columns: unknown: 'pace', 'y'"),
-        (("load", "speed", "load"), "columns: two are named 'load'"),
-    ],
-)
-def test_a_frame_of_other_columns_is_refused(fitted: Detector, columns: tuple[str, ...], said: str) -> None:
-    frame = Frame(np.zeros((3, len(columns))))
-    frame.columns = columns
-    with pytest.raises(InputError, match=f"^{said}$"):
-        fitted.score_samples(frame)
-
-
 @pytest.mark.parametrize(
     ("label", "shown"), [("1", "'1'"), (-1, "-1"), (np.nan, "nan"), (None, "None"), (2.0, r"2\.0")]
 )
@@ -180,3 +105,64 @@ def test_a_label_that_is_not_0_or_1_is_refused(label: object, shown: str) -> Non
     y = np.array([*[0] * 29, label], dtype=object)
     with pytest.raises(InputError, match=f"^y: row 29: {shown}, expected a boolean, 0 or 1$"):
         Detector(settings=QUICK).fit(np.zeros((30, 2)), y)
+
+
+def test_predict_proba_is_the_conformal_rank(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+    detector, held_out = Detector.of(breast_cancer), breast_cancer.calibration()
+    assert not isinstance(held_out, str)
+    rows = np.concatenate([benign_rows, benign_rows[:1] + 1e3])
+    normal, anomaly = detector.predict_proba(rows).T
+    below = (held_out.scores < breast_cancer.elbo(rows).score[:, None]).sum(axis=1)
+    np.testing.assert_allclose(anomaly, below / (1 + held_out.n), rtol=1e-12)
+    np.testing.assert_array_equal(normal, detector.p_value(rows))
+    assert anomaly.argmax() == len(benign_rows)
+
+
+def test_discoveries_are_those_of_the_rows_p_values(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+    detector = Detector.of(breast_cancer)
+    rows = np.concatenate([benign_rows[:20], benign_rows[:20] * 3])
+    found = detector.predict(rows, fdr=0.1)
+    np.testing.assert_array_equal(found == -1, benjamini_hochberg(detector.p_value(rows), 0.1).mask)
+    assert (found == -1).any()
+    assert (found != detector.predict(rows)).any()
+    with pytest.raises(InputError, match=r"fdr: 1\.5 is not between 0 and 1"):
+        detector.predict(rows, fdr=1.5)
+
+
+def test_a_detector_explains_as_its_model_does(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+    got = Detector.of(breast_cancer).explain(benign_rows[:3], top=2).explanation
+    np.testing.assert_array_equal(got, breast_cancer.explain(benign_rows[:3], top=2).explanation)
+
+
+def test_the_tail_goes_on_where_p_values_end(digits: Model, digit_images: NDArray[np.uint8]) -> None:
+    detector = Detector.of(digits)
+    rows = np.concatenate([digit_images[:50], 255 - digit_images[:5]])
+    p_value, tail = detector.p_value(rows), detector.p_value_tail(rows)
+    assert (tail[p_value > p_value.min()] == p_value[p_value > p_value.min()]).all()
+    assert (tail[-5:] < p_value[-5:]).all()
+
+
+def test_a_tail_of_too_few_rows_is_refused(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+    with pytest.raises(InputError, match=r"^p_value_tail: 72 held-out rows show no tail; it takes 96 different ones$"):
+        Detector.of(breast_cancer).p_value_tail(benign_rows)
+
+
+@pytest.mark.parametrize(
+    ("normal", "parts"),
+    [(20, (12, 2, 4, 2)), (100, (68, 10, 20, 2)), (1000, (680, 100, 200, 20))],
+)
+def test_rows_that_nobody_looks_at_are_few_and_the_others_train(normal: int, parts: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).standard_normal((normal, 2))
+    config = config_of(x)
+    found = split(of_array(x), config.data, seed=0).sizes()
+    assert tuple(found[name] for name in ("train", "validation", "calibration", "test")) == parts
+
+
+def test_anomalies_do_not_take_the_few_rows_of_the_figures() -> None:
+    x = np.random.default_rng(0).standard_normal((120, 2))
+    y = np.arange(120) >= 40
+    x[y] += 9
+    manifest = Detector(alpha=0.5, settings=QUICK).fit(x, y).model_.manifest
+    assert manifest.provenance.rows == {"train": 26, "validation": 4, "calibration": 8, "test": 2, "anomalies": 80}
+    assert all(np.isfinite(figure.value) for figure in manifest.metrics.values())
+    assert manifest.metrics["elbo"].n == 2

@@ -11,16 +11,24 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import Calibration, ImageSpec, VectorSpec, find
+from vaekit.bundle import Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
 from vaekit.errors import BundleError, InputError
-from vaekit.runtime import Elbo, Model
+from vaekit.estimator import Estimator, not_fitted
+from vaekit.runtime import Elbo, Explained, Model
+from vaekit.tables import Table, has_text, table
 
 if TYPE_CHECKING:
     from training.config import Config
     from training.data.rows import Rows
 
+Floats = NDArray[np.float64]
 
-class Detector:
+FEWEST = 20  # normal rows, as training has it
+TEST_SHARE = 0.02  # of the rows; nobody reads a detector's figures, and all others train
+FEWEST_TEST = 2  # rows; what varies over a single one is nothing
+
+
+class Detector(Estimator):
     """Odd rows by the ELBO of a VAE, with a false-alarm rate that is set, not hoped for.
 
     >>> detector = Detector(alpha=0.05).fit(rows)
@@ -50,11 +58,15 @@ class Detector:
         model_: the runtime model, after fit or of.
         offset_: decision_function = score_samples - offset_, nats.
         n_features_in_: D.
+        feature_names_in_: (D,), where a frame or a model named them by text.
+
+    A fitted detector is pickled and copied with the files of its bundle, which are verified when they are loaded.
     """
 
     model_: Model
     offset_: float
     n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
 
     def __init__(
         self,
@@ -79,16 +91,16 @@ class Detector:
             BundleError: the model has no calibration.
             InputError, NotResolvable: an alpha that its calibration cannot tell.
         """
-        return cls(alpha=alpha)._take(model)
+        return cls(alpha=alpha)._take(model)._named(model.spec.names if isinstance(model.spec, VectorSpec) else ())
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:  # noqa: N803  scikit-learn's name
+    def fit(self, X: Any, y: ArrayLike | None = None) -> Self:  # noqa: N803  scikit-learn's name
         """Train on rows X (N, D), raw units; needs the `training` extra.
 
-        A fifth of the rows is held out for p-values, a tenth to choose when to stop, and a tenth for the figures of
-        the report.
+        A fifth of the rows is held out for p-values, a tenth to choose when to stop, and a fiftieth (two rows at
+        least) for the figures of the manifest.
 
         Args:
-            X: an array or a data frame; a frame's column names become those of the features.
+            X: an array, or a frame of pandas or polars, whose column names become those of the features.
             y: booleans, or numbers 0 and 1; 1 marks known anomalies, which are kept out of training; None: all rows
                 are taken as normal.
 
@@ -100,25 +112,38 @@ class Detector:
         from training.data.split import split
         from training.run import train
 
-        config = config_of(X, likelihood=self.likelihood, settings=self.settings, seed=self.random_state)
-        rows = _rows(X, y, config)
+        given = table(X)
+        values = np.asarray(given.values)
+        anomaly = None if y is None else _anomalies(y, len(values) if values.ndim else 0)
+        normal = values[~anomaly] if anomaly is not None else values
+        config = config_of(normal, likelihood=self.likelihood, settings=self.settings, seed=self.random_state)
+        rows = _rows(given, anomaly, config)
         held_out = len(split(rows, config.data, config.training.seed).calibration)
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
             train(config, folder, device=self.device, rows=rows)
-            return self._take(Model.load(find(Path(folder), "detector"), device=self.device))
+            self._take(Model.load(find(Path(folder), "detector"), device=self.device))
+        return self._named(getattr(X, "columns", ()))
 
-    def score_samples(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
+    def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """ELBO of each row, (N,), in nats, over the cells that are there. Lower is odder."""
         return self._elbo(X).elbo
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
+    def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where that is NaN."""
         elbo = self._elbo(X)
         return np.where(np.isnan(self._p_value(elbo)), np.nan, elbo.elbo - self.offset_)
 
-    def predict(self, X: Any) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
-        """-1 for an anomaly at alpha, 1 for none, (N,).
+    def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
+        """-1 for an anomaly, 1 for none, (N,).
+
+        Args:
+            X: rows.
+            fdr: None: an anomaly is one at alpha, each row for itself; else they are the discoveries of Benjamini and
+                Hochberg among these rows, of which at most this share is false on average.
+
+        Raises:
+            InputError: rows that are refused, or an fdr that is not between 0 and 1.
 
         Warns:
             UserWarning: rows that have no verdict, since no held-out row misses as many cells.
@@ -128,101 +153,121 @@ class Detector:
         if (unknown := np.isnan(p_value)).any():
             gap = self._calibration().gap(elbo.observed_count)
             warnings.warn(f"{int(unknown.sum())} rows have no verdict and are given as 1: {gap}", stacklevel=2)
-        return np.where(p_value <= self.alpha, -1, 1)
+        odd = ~unknown & (elbo.elbo < self.offset_) if fdr is None else benjamini_hochberg(p_value, fdr).mask
+        return np.where(odd, -1, 1)
 
-    def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
+    def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict; p-values of the rows fitted on promise nothing."""
         return self.fit(X, y).predict(X)
 
-    def p_value(self, X: Any) -> NDArray[np.float64]:  # noqa: N803  scikit-learn's name
+    def predict_proba(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
+        """How odd each row is from 0 to 1, (N, 2): columns p_value and 1 - p_value, for normal and for anomaly.
+
+        No posterior probability of being an anomaly: that hangs on how many there are, which no row tells. The second
+        column is the conformal rank, the share #{held-out scores < score} / (1 + n) of held-out normal rows that are
+        less odd: uniform on normal rows, whatever the model. NaN where p_value is.
+        """
+        p_value = self.p_value(X)
+        return np.stack([p_value, 1.0 - p_value], axis=1)
+
+    def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """Split-conformal p-value of each row, (N,). Lower is odder; NaN where no held-out row misses as many cells."""
         return self._p_value(self._elbo(X))
 
-    def _elbo(self, X: Any) -> Elbo:  # noqa: N803  scikit-learn's name
-        values = _values(X)
-        if hasattr(X, "columns") and isinstance(values, np.ndarray) and isinstance(self.model_.spec, VectorSpec):
-            values = values[:, _places([str(name) for name in X.columns], self.model_.spec)]
-        if _has_categories(self.model_.spec) and isinstance(values, np.ndarray):
-            values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
-        return self.model_.elbo(values)
+    def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
+        """p_value, extrapolated beyond the highest held-out score, (N,), without a guarantee. Lower is odder.
 
-    def _p_value(self, elbo: Elbo) -> NDArray[np.float64]:
+        Raises:
+            InputError: rows that are refused, or too few held-out rows for a tail.
+        """
+        elbo, calibration = self._elbo(X), self._calibration()
+        found = calibration.p_value_tail(elbo.score, elbo.observed_count)
+        if found is None:
+            raise InputError(f"p_value_tail: {calibration.n} held-out rows show no tail; it takes 96 different ones")
+        return found
+
+    def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
+        """The `top` oddest cells of each row, and what was expected there; see Model.explain."""
+        return self._model().explain(self._given(X), top=top)
+
+    def _elbo(self, X: Any) -> Elbo:  # noqa: N803  scikit-learn's name
+        return self._model().elbo(self._given(X))
+
+    def _given(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
+        """X as the model takes it."""
+        spec, given = self._model().spec, table(X)
+        values = given.ordered(spec) if isinstance(spec, VectorSpec) else given.values
+        if _has_categories(spec) and isinstance(values, np.ndarray):
+            values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
+        return values
+
+    def _p_value(self, elbo: Elbo) -> Floats:
         return self._calibration().p_value(elbo.score, elbo.observed_count)
 
     def _take(self, model: Model) -> Self:
         self.model_ = model
         self.n_features_in_ = model.spec.dim
-        calibration = self._calibration()
-        self.offset_ = -calibration.threshold(self.alpha)
+        self.offset_ = -self._calibration().threshold(self.alpha)
         return self
 
+    def _named(self, names: Sequence[Any]) -> Self:
+        """Keep the columns' names, as scikit-learn does, where all are text."""
+        if len(names) and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return self
+
+    def _model(self) -> Model:
+        if not hasattr(self, "model_"):
+            raise not_fitted(f"this {type(self).__name__} has no model yet: call fit, or make it by Detector.of")
+        return self.model_
+
     def _calibration(self) -> Calibration:
-        found = self.model_.calibration()
+        found = self._model().calibration()
         if isinstance(found, str):
             raise BundleError(f"{self.model_.manifest.name}: {found}")
         return found
 
 
 def config_of(X: Any, *, likelihood: str = "auto", settings: Sequence[str] = (), seed: int = 0) -> Config:  # noqa: N803  scikit-learn's name
-    """What a Detector trains rows X by."""
+    """What a Detector trains normal rows X by."""
     from training.config import make_config
 
+    values = np.asarray(table(X).values)
+    test = max(TEST_SHARE, FEWEST_TEST / max(len(values) if values.ndim else 0, FEWEST))
     tree = {
         "name": "detector",
-        "data": {"source": "memory", "missing": "marginalise"},
-        "likelihood": {"name": _fitting(X) if likelihood == "auto" else likelihood},
+        "data": {
+            "source": "memory",
+            "missing": "marginalise",
+            "fractions": {"train": 0.7 - test, "validation": 0.1, "calibration": 0.2, "test": test},
+        },
+        "likelihood": {"name": _fitting(values) if likelihood == "auto" else likelihood},
         "training": {"seed": seed},
     }
     return make_config(tree, settings)
 
 
-def _values(X: Any) -> Any:  # noqa: N803  scikit-learn's name
-    """A data frame's cells, None where one is missing and they are not all numbers; anything else as it is."""
-    if not hasattr(X, "to_numpy"):
-        return X
-    values = np.asarray(X.to_numpy())
-    if values.dtype == object and hasattr(X, "isna"):
-        values = values.copy()
-        values[np.asarray(X.isna().to_numpy())] = None  # pandas has a missing value of its own
-    return values
-
-
-def _places(names: Sequence[str], spec: VectorSpec) -> list[int]:
-    """Where a frame's columns have the model's, (D,), in the model's order."""
-    missing = [name for name in spec.names if name not in names]
-    unknown = [name for name in names if name not in spec.names]
-    if missing or unknown:
-        found = (("missing", missing), ("unknown", unknown))
-        raise InputError("columns: " + "; ".join(f"{said}: {', '.join(map(repr, of))}" for said, of in found if of))
-    if len(names) != spec.dim:
-        raise InputError(f"columns: two are named {next(name for name in names if names.count(name) > 1)!r}")
-    return [names.index(name) for name in spec.names]
-
-
-def _fitting(X: Any) -> str:  # noqa: N803  scikit-learn's name
+def _fitting(values: NDArray[Any]) -> str:
     """The likelihood of rows that nothing is known of."""
-    values = np.asarray(_values(X))
     if values.ndim > 2:
         return "gaussian"
-    is_object = values.dtype.kind == "O"
-    has_text = values.dtype.kind in "US" or (is_object and any(isinstance(cell, str) for cell in values.flat))
-    return "mixed" if has_text else "auto"
+    return "mixed" if has_text(values) else "auto"
 
 
 def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
     return isinstance(spec, VectorSpec) and spec.has_categories
 
 
-def _rows(X: Any, y: ArrayLike | None, config: Config) -> Rows:  # noqa: N803  scikit-learn's name
-    """X and y as the training room's rows."""
+def _rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Config) -> Rows:
+    """The training room's rows."""
     from training.data.load import of_array
 
-    names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
-    values = np.asarray(_values(X))
+    values = np.asarray(given.values)
     if values.dtype.kind == "U":
-        values = np.asarray(_values(X), dtype=object)  # numbers beside text, which numpy made text as well
-    anomaly = None if y is None else _anomalies(y, len(values))
-    return of_array(values, names, anomaly, config=config.data, likelihood=config.likelihood)
+        values = np.asarray(given.values, dtype=object)  # numbers beside text, which numpy made text as well
+    return of_array(values, given.names, anomaly, config=config.data, likelihood=config.likelihood)
 
 
 def _anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:

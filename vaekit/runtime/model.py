@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, Precision, VectorSpec
+from vaekit.bundle.packed import packed, unpacked
 from vaekit.errors import InputError, NotFinite
 from vaekit.runtime.buckets import buckets
 from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
@@ -59,6 +60,7 @@ class Model:
         self.manifest: Manifest = bundle.manifest
         self.spec: VectorSpec | ImageSpec = bundle.manifest.input
         self.precision: Precision = precision
+        self._options = {"device": device, "threads": threads, "precision": precision, "cuda": cuda}
         files = bundle.graphs(precision)
         self.graphs = {
             operation: open_graph(files[operation], graph, device, threads, cuda)
@@ -79,7 +81,7 @@ class Model:
         threads: int | None = None,
         precision: Precision = "float32",
         cuda: Cuda = DEFAULTS,
-    ) -> Model:
+    ) -> Self:
         """Open, verify and replay a version's folder, or the latest version in a model's folder.
 
         Args:
@@ -96,9 +98,17 @@ class Model:
         folder = Path(path)
         if not (folder / MANIFEST_FILE).is_file() and (known := versions(folder.parent, folder.name)):
             folder = folder / str(known[-1])
-        bundle = open_bundle(folder)
+        return cls._opened(open_bundle(folder), device=device, threads=threads, precision=precision, cuda=cuda)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as the bundle's files, which are verified and replayed as those of a folder are."""
+        return _of_files, (type(self), packed(self.bundle), self._options)
+
+    @classmethod
+    def _opened(cls, bundle: Bundle, **options: Any) -> Self:
+        """The model over a bundle, which is closed where that fails."""
         try:
-            return cls(bundle, device=device, threads=threads, precision=precision, cuda=cuda)
+            return cls(bundle, **options)
         except BaseException:
             bundle.close()
             raise
@@ -357,6 +367,10 @@ class Model:
         widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
         most = CARD_ELEMENTS if self.device == "cuda" else MAX_ELEMENTS
         return max(1, most // (num_samples * widest))
+
+
+def _of_files(kind: type[Model], files: Mapping[str, bytes], options: Mapping[str, Any]) -> Model:
+    return kind._opened(unpacked(files), **options)
 
 
 def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,159 @@
+"""The detector over pandas' and polars' frames: columns by name, and what each library has for a missing cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from tests.test_detector import QUICK
+from vaekit import Detector
+from vaekit.bundle import VectorSpec
+from vaekit.errors import InputError
+from vaekit.tables import table
+
+NAMES = ["load", "on", "colour", "stops"]
+LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
+
+
+def columns(n: int = 200) -> dict[str, list[Any]]:
+    """A number, a boolean and a text that go by its sign, and a count; some of each but the first are missing."""
+    load = np.random.default_rng(0).standard_normal(n).tolist()
+    found: dict[str, list[Any]] = {
+        "load": load,
+        "on": [x > 0 for x in load],
+        "colour": ["red" if x > 0 else "blue" for x in load],
+        "stops": [int(abs(x) * 3) for x in load],
+    }
+    for row in range(0, n, 4):
+        found[NAMES[1 + row // 4 % 3]][row] = None
+    return found
+
+
+def rows(n: int = 200) -> list[list[Any]]:
+    """The same as rows."""
+    return [list(row) for row in zip(*columns(n).values(), strict=True)]
+
+
+FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "pandas": pd.DataFrame,
+    "pandas with its own types": lambda c: pd.DataFrame(
+        {
+            "load": pd.array(c["load"], dtype="Float64"),
+            "on": pd.array(c["on"], dtype="boolean"),
+            "colour": pd.Categorical(c["colour"]),
+            "stops": pd.array(c["stops"], dtype="Int64"),
+        }
+    ),
+    "pandas with NA among objects": lambda c: pd.DataFrame(
+        {name: pd.Series([pd.NA if x is None else x for x in column], dtype=object) for name, column in c.items()}
+    ),
+    "polars": pl.DataFrame,
+    "polars with categories": lambda c: pl.DataFrame(c).with_columns(pl.col("colour").cast(pl.Categorical)),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Detector:
+    """Fitted to pandas' frame."""
+    return Detector(alpha=0.1, settings=QUICK).fit(pd.DataFrame(columns()))
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_every_library_means_the_same_cells(frame: Callable[[dict[str, Any]], Any]) -> None:
+    found = table(frame(columns()))
+    assert found.names == tuple(NAMES)
+    assert found.values.tolist() == rows()
+    assert {type(cell) for cell in found.values[:, 1]} == {bool, NoneType}
+
+
+def test_a_frame_is_fitted_by_the_kinds_of_its_columns(fitted: Detector) -> None:
+    spec = fitted.model_.spec
+    assert isinstance(spec, VectorSpec)
+    assert [(c.name, c.kind, c.levels, c.may_be_missing) for c in spec.columns] == [
+        ("load", "real", None, False),
+        ("on", "binary", None, True),
+        ("colour", "category", ("blue", "red"), True),
+        ("stops", "real", None, True),
+    ]
+    assert fitted.feature_names_in_.tolist() == NAMES
+    assert fitted.n_features_in_ == 4
+
+
+def test_a_detector_is_the_same_whichever_library_it_was_fitted_by(fitted: Detector) -> None:
+    other = Detector(alpha=0.1, settings=QUICK).fit(pl.DataFrame(columns()))
+    assert other.model_.manifest.provenance.data_sha256 == fitted.model_.manifest.provenance.data_sha256
+    np.testing.assert_allclose(other.score_samples(rows(40)), fitted.score_samples(rows(40)))
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_columns_are_found_by_name_in_any_order(fitted: Detector, frame: Callable[[dict[str, Any]], Any]) -> None:
+    turned, lists = frame(columns(40))[NAMES[::-1]], rows(40)
+    for method in (fitted.score_samples, fitted.p_value, fitted.decision_function, fitted.predict):
+        np.testing.assert_array_equal(method(turned), method(lists))
+    for one, other in zip(
+        fitted.explain(turned).arrays().values(), fitted.explain(lists).arrays().values(), strict=True
+    ):
+        assert str(one) == str(other)  # NaN among them, in records
+
+
+@pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
+def test_a_cell_that_is_refused_is_named(fitted: Detector, frame: Callable[[dict[str, Any]], Any]) -> None:
+    cells = columns(8)
+    cells["colour"][2] = "pink"
+    with pytest.raises(InputError, match=r"^row 2, feature 'colour': not one of its 2 levels .*: 'pink'$"):
+        fitted.predict(frame(cells))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["load", "on", "colour", "halts"], "columns: missing: 'stops'; unknown: 'halts'"),
+        (["load", "on"], "columns: missing: 'colour', 'stops'"),
+        ([*NAMES, "y"], "columns: unknown: 'y'"),
+    ],
+)
+@pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
+def test_a_frame_of_other_columns_is_refused(
+    fitted: Detector, frame: Callable[[dict[str, Any]], Any], names: list[str], said: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{said}$"):
+        fitted.score_samples(frame({name: [0.0] for name in names}))
+
+
+def test_a_frame_with_a_name_twice_is_refused(fitted: Detector) -> None:
+    with pytest.raises(InputError, match=r"^columns: two are named 'on'$"):
+        fitted.score_samples(pd.DataFrame(np.zeros((2, 5)), columns=[*NAMES, "on"]))
+
+
+@pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
+def test_dates_are_refused_by_name(frame: Callable[[dict[str, Any]], Any]) -> None:
+    day = date(2026, 3, 1)
+    for cell in (day, timedelta(days=3)):
+        with pytest.raises(InputError, match=r"^row 1, feature 'when': a date or duration: .*; give it as a number"):
+            Detector(settings=QUICK).fit(frame({"load": [0.5, 1.0], "when": [None, cell]}))
+    with pytest.raises(InputError, match=r"^row 0, feature 'when': a date or duration: 2026-03-01"):
+        table(pd.DataFrame({"when": pd.to_datetime([day])}))
+    with pytest.raises(InputError, match="datetime64"):
+        table(np.array([[day]], dtype="datetime64[D]"))
+
+
+@pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
+def test_booleans_and_decimals_beside_numbers_are_numbers(frame: Callable[[dict[str, Any]], Any]) -> None:
+    found = table(frame({"a": [0.5, None], "b": [True, None], "c": [1, 2], "d": [Decimal("1.5"), None]})).values
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [[0.5, 1.0, 1.0, 1.5], [np.nan, np.nan, 2.0, np.nan]])
+
+
+def test_numbers_as_names_of_columns_are_no_feature_names() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).standard_normal((30, 2)))
+    detector = Detector(alpha=0.5, settings=QUICK).fit(frame)
+    assert not hasattr(detector, "feature_names_in_")
+    np.testing.assert_array_equal(detector.score_samples(frame[[1, 0]]), detector.score_samples(frame.to_numpy()))

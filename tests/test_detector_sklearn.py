@@ -1,0 +1,179 @@
+"""The detector as one of scikit-learn's estimators: its own checks, clone, Pipeline, GridSearchCV, pickles."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_outlier_detector
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_html_repr
+from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.validation import check_is_fitted
+
+from tests.test_detector import QUICK
+from vaekit import Detector, Model
+from vaekit.bundle import VectorSpec
+from vaekit.errors import InputError, IntegrityError
+
+SHORTEST = (*QUICK, "training.steps=3", "network.hidden=[4]")
+
+
+class Unlabelled(Detector):
+    """The checks hand over labels of any kind, which an outlier detector ignores; here 1 marks a known anomaly."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803
+        return super().fit(X)
+
+
+FEW = "a detector needs 20, so that each part of the split gets some"
+EXPECTED = {
+    "check_classifier_data_not_an_array": f"fits 12 rows; {FEW}",
+    "check_fit2d_1feature": f"fits 10 rows and waits for a word on their one column; {FEW}, and takes one column",
+    "check_fit2d_1sample": f"fits 1 row and waits for the words '1 sample'; {FEW}, and says how many there are",
+}
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "Estimator Unlabelled does not inherit from `sklearn.base.BaseEstimator`")
+    CHECKS = list(
+        estimator_checks_generator(
+            Unlabelled(alpha=0.5, settings=SHORTEST, device="cpu"), expected_failed_checks=EXPECTED, mark="xfail"
+        )
+    )
+
+
+@pytest.fixture
+def no_report() -> Iterator[None]:
+    """Drawing takes as long as training, and nothing here looks at one."""
+    with patch("training.publish.report.render", lambda *_: lambda _: {}):
+        yield
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=lambda given: getattr(given, "func", type).__name__)
+def test_scikit_learns_checks_pass(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Detector:
+    x = pd.DataFrame(np.random.default_rng(0).standard_normal((60, 2)), columns=["load", "speed"])
+    return Detector(alpha=0.1, settings=QUICK, device="cpu").fit(x)
+
+
+ROWS = [[0.0, 0.5], [9.0, -9.0]]
+
+
+def test_a_detector_is_an_outlier_detector_that_says_whether_it_is_fitted(fitted: Detector) -> None:
+    assert is_outlier_detector(fitted)
+    check_is_fitted(fitted)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(Detector())
+
+
+@pytest.mark.parametrize(
+    "method", ["score_samples", "decision_function", "predict", "predict_proba", "p_value", "p_value_tail", "explain"]
+)
+def test_nothing_works_before_fit(method: str) -> None:
+    with pytest.raises(NotFittedError, match="this Detector has no model yet: call fit") as found:
+        getattr(Detector(), method)(ROWS)
+    assert isinstance(found.value, InputError)
+    assert isinstance(pickle.loads(pickle.dumps(found.value)), NotFittedError)
+
+
+def test_parameters_are_read_set_and_cloned(fitted: Detector) -> None:
+    copied = clone(fitted)
+    assert copied.get_params() == fitted.get_params()
+    assert not hasattr(copied, "model_")
+    assert repr(copied.set_params(alpha=0.2, settings=())) == "Detector(alpha=0.2, device='cpu')"
+    with pytest.raises(
+        InputError, match=r"^Detector: no parameter 'beta', but alpha, likelihood, settings, random_state"
+    ):
+        copied.set_params(beta=1)
+
+
+def test_an_alpha_that_is_set_later_counts_from_the_next_fit(fitted: Detector) -> None:
+    before = fitted.predict(ROWS)
+    later = copy.copy(fitted).set_params(alpha=0.9)
+    np.testing.assert_array_equal(later.predict(ROWS), before)
+    np.testing.assert_array_equal(later.decision_function(ROWS) < 0, before == -1)
+
+
+@pytest.mark.parametrize("twice", [lambda d: pickle.loads(pickle.dumps(d)), copy.deepcopy])
+def test_a_pickle_or_a_copy_scores_alike_when_the_first_is_gone(fitted: Detector, twice: Any) -> None:
+    first = pickle.loads(pickle.dumps(fitted))
+    second = twice(first)
+    first.model_.close()
+    assert second.get_params() == fitted.get_params()
+    assert second.feature_names_in_.tolist() == ["load", "speed"]
+    np.testing.assert_array_equal(second.score_samples(ROWS), fitted.score_samples(ROWS))
+    np.testing.assert_array_equal(second.predict(ROWS), fitted.predict(ROWS))
+
+
+def test_a_pickle_is_verified_when_it_is_loaded(fitted: Detector) -> None:
+    noise = fitted.model_.bundle.path("noise.npy").read_bytes()
+    content = pickle.dumps(fitted)
+    assert content.count(noise) == 1
+    with pytest.raises(IntegrityError, match=r"noise\.npy: sha256 .* is not the manifest's"):
+        pickle.loads(content.replace(noise, noise[:-1] + bytes([noise[-1] ^ 1])))
+
+
+def test_a_pipeline_ends_with_a_detector() -> None:
+    x = np.random.default_rng(0).standard_normal((60, 2)) * [1e-3, 1e3]
+    pipeline = make_pipeline(StandardScaler(), Detector(alpha=0.1, settings=QUICK)).fit(x)
+    assert pipeline.predict([[0.0, 0.0], [1.0, 0.0]]).tolist() == [1, -1]
+    assert pipeline.score_samples(x).shape == pipeline.decision_function(x).shape == (60,)
+    assert "Detector" in estimator_html_repr(pipeline)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_grid_search_sets_and_compares_detectors() -> None:
+    x = np.random.default_rng(0).standard_normal((80, 2))
+    search = GridSearchCV(
+        Detector(alpha=0.5, settings=SHORTEST),
+        {"likelihood": ["gaussian", "student_t"]},
+        scoring=lambda detector, rows, y=None: detector.score_samples(rows).mean(),  # noqa: ARG005
+        cv=2,
+    ).fit(x)
+    assert search.best_params_["likelihood"] in ("gaussian", "student_t")
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_a_model_s_names_are_the_detectors(breast_cancer: Model) -> None:
+    assert isinstance(breast_cancer.spec, VectorSpec)
+    assert tuple(Detector.of(breast_cancer).feature_names_in_) == breast_cancer.spec.names
+
+
+def test_a_loaded_model_needs_no_scikit_learn(models_dir: Path) -> None:
+    code = f"""
+import pickle, sys
+sys.modules["sklearn"] = None
+from vaekit import Detector, Model
+from vaekit.errors import InputError
+detector = Detector.of(Model.load({str(models_dir / "breast-cancer")!r}, device="cpu"), alpha=0.1)
+print(pickle.loads(pickle.dumps(detector)).predict([[0.0] * 30]), detector, detector.get_params()["alpha"])
+try:
+    Detector().predict([[0.0]])
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stderr, done.stdout.splitlines()) == (
+        "",
+        [
+            "[-1] Detector(alpha=0.1) 0.1",
+            "this Detector has no model yet: call fit, or make it by Detector.of",
+        ],
+    )

@@ -1,0 +1,67 @@
+"""What scikit-learn expects of an estimator, without scikit-learn. Knows parameters and tags; not rows, not models.
+
+scikit-learn asks for methods, not for its own base class. So they are here: a detector over a loaded model needs no
+scikit-learn, importing one stays light, and a class is the same class whether scikit-learn is installed or not.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Self
+
+from vaekit.errors import InputError
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class Estimator:
+    """The parameters of __init__, by name: what clone, Pipeline and GridSearchCV read and set."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002  scikit-learn's signature; none is nested
+        """Every parameter of __init__ as it was given."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters for the next fit.
+
+        Raises:
+            InputError: a name that is none.
+        """
+        known = self._defaults()
+        for name, value in params.items():
+            if name not in known:
+                raise InputError(f"{type(self).__name__}: no parameter {name!r}, but {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        changed = {n: getattr(self, n) for n, default in self._defaults().items() if getattr(self, n) != default}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Tags:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="outlier_detector",
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(allow_nan=True, string=True),
+        )
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        return {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+
+
+def not_fitted(text: str) -> InputError:
+    """An InputError that is scikit-learn's NotFittedError too, where that is installed."""
+    try:
+        from sklearn.exceptions import NotFittedError
+    except ImportError:
+        return InputError(text)
+    both = type("NotFitted", (InputError, NotFittedError), {"__reduce__": lambda self: (not_fitted, self.args)})
+    error: InputError = both(text)
+    return error
