@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -106,3 +107,12 @@ def test_float16_scores_without_held_out_ones_have_no_p_values_and_say_why(folde
     with Model.load(folder, device="cpu") as model:
         assert not isinstance(model.calibration(), str)
         assert model.calibration(num_samples=9) == "num_samples 9 has no calibration; there is one for 4"
+
+
+def test_a_pickled_model_is_opened_as_the_first_was(half):
+    with Model.load(half.folder, device="cpu", threads=1, precision="float16") as model:
+        content, want = pickle.dumps(model), model.elbo(ROWS).elbo
+    with pickle.loads(content) as again:  # of bytes alone: the first one's files are gone
+        assert (again.precision, again.device) == ("float16", "cpu")
+        np.testing.assert_array_equal(again.elbo(ROWS).elbo, want)
+        assert again.calibration().scores.tolist() == model.calibration().scores.tolist()

@@ -1,0 +1,33 @@
+"""Bundles as bytes: what a pickle carries, and that it is verified as a folder is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vaekit.bundle import open_bundle
+from vaekit.bundle.packed import packed, unpacked
+from vaekit.errors import IntegrityError
+
+
+def test_a_packed_bundle_is_the_same_bundle(models_dir: Path) -> None:
+    bundle = open_bundle(models_dir / "breast-cancer" / "1")
+    files = packed(bundle)
+    bundle.close()
+    again = unpacked(files)
+    assert again.manifest == bundle.manifest
+    assert set(files) == {"manifest.json", *(part.file for part in bundle.manifest.files)}
+    assert packed(again) == files
+    again.close()
+
+
+def test_a_packed_file_that_was_changed_or_lost_is_refused(models_dir: Path) -> None:
+    bundle = open_bundle(models_dir / "breast-cancer" / "1")
+    files = packed(bundle)
+    bundle.close()
+    with pytest.raises(IntegrityError, match=r"elbo\.onnx: sha256 .* is not the manifest's"):
+        unpacked({**files, "elbo.onnx": files["elbo.onnx"] + b"\0"})
+    del files["elbo.onnx"]
+    with pytest.raises(IntegrityError, match=r"elbo\.onnx"):
+        unpacked(files)
