@@ -41,6 +41,7 @@ class Unlabelled(Detector):
 
 FEW = "a detector needs 20, so that each part of the split gets some"
 EXPECTED = {
+    "check_n_features_in_after_fitting": f"fits 15 rows; {FEW}",
     "check_classifier_data_not_an_array": f"fits 12 rows; {FEW}",
     "check_fit2d_1feature": f"fits 10 rows and waits for a word on their one column; {FEW}, and takes one column",
     "check_fit2d_1sample": f"fits 1 row and waits for the words '1 sample'; {FEW}, and says how many there are",
@@ -62,7 +63,7 @@ def no_report() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_report")
-@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=lambda given: getattr(given, "func", type).__name__)
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=lambda given: getattr(given, "func", type(given)).__name__)
 def test_scikit_learns_checks_pass(estimator: Any, check: Any) -> None:
     check(estimator)
 
@@ -128,6 +129,20 @@ def test_a_pickle_is_verified_when_it_is_loaded(fitted: Detector) -> None:
     assert content.count(noise) == 1
     with pytest.raises(IntegrityError, match=r"noise\.npy: sha256 .* is not the manifest's"):
         pickle.loads(content.replace(noise, noise[:-1] + bytes([noise[-1] ^ 1])))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([[0.0]], "X has 1 features, but Detector is expecting 2 features as input"),
+        ([0.0, 0.5], r"X has shape \(2,\), expected \(N, D\). Reshape your data: X\[None, :\] is one row"),
+    ],
+)
+def test_rows_of_another_shape_are_refused_as_scikit_learn_says_it(
+    fitted: Detector, rows: list[Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{said}$"):
+        fitted.predict(np.array(rows))
 
 
 def test_a_pipeline_ends_with_a_detector() -> None:

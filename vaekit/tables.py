@@ -33,7 +33,12 @@ class Table(NamedTuple):
         Raises:
             InputError: columns that the model has not, or that it misses.
         """
-        return self.values if self.names is None else self.values[:, _places(self.names, spec)]
+        if self.names is not None:
+            return self.values[:, _places(self.names, spec)]
+        if isinstance(self.values, np.ndarray) and self.values.ndim == 2 and self.values.shape[1] != spec.dim:
+            width = self.values.shape[1]
+            raise InputError(f"X has {width} features, but Detector is expecting {spec.dim} features as input")
+        return self.values
 
 
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
@@ -57,7 +62,7 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     if values.ndim < 2:
         raise InputError(f"X has shape {values.shape}, expected (N, D). Reshape your data: X[None, :] is one row")
     if values.ndim == 2 and values.shape[1] == 0:
-        raise InputError(f"X has 0 feature(s) (shape={values.shape}) while a minimum of 1 is required")
+        raise InputError(f"X has 0 feature(s) (shape={values.shape}) while a minimum of 1 is required.")
     if values.dtype.kind in "Mm":
         raise InputError(f"X is of type {values.dtype}: give dates and durations as numbers, or leave them out")
     return Table(values.astype(np.float64) if values.dtype.kind == "b" else values)
