@@ -55,6 +55,11 @@ with warnings.catch_warnings():
     )
 
 
+BORDER = "check_methods_subset_invariance"  # it predicts rows that were fitted on: one of them is the threshold itself,
+# and its score in another batch differs by rounding, and so may its verdict; scores are compared below
+CHECKS = [one for one in CHECKS if getattr(one, "values", one)[1].func.__name__ != BORDER]
+
+
 @pytest.fixture
 def no_report() -> Iterator[None]:
     """Drawing takes as long as training, and nothing here looks at one."""
@@ -66,6 +71,14 @@ def no_report() -> Iterator[None]:
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=lambda given: getattr(given, "func", type(given)).__name__)
 def test_scikit_learns_checks_pass(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_a_rows_score_is_the_same_in_any_batch(fitted: Detector) -> None:
+    x = np.random.default_rng(1).standard_normal((30, 2))
+    for name in ("score_samples", "decision_function"):
+        score = getattr(fitted, name)
+        each = np.concatenate([score(x[i : i + 1]) for i in range(30)])
+        np.testing.assert_allclose(each, score(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import onnx
+import onnx.utils
 import torch
 from torch import Tensor, nn
 
@@ -163,7 +164,15 @@ def export_graphs(vae: VAE, x: Tensor) -> dict[Operation, ExportedGraph]:
         x: two or more raw rows to trace with.
     """
     feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
-    return {operation: export_graph(vae, operation, feeds[operation]) for operation in feeds}
+    graphs = {op: export_graph(vae, op, feeds[op]) for op in feeds if op != "elbo"}
+    return {op: graphs[op] if op in graphs else without_features(graphs["surprise"]) for op in feeds}
+
+
+def without_features(surprise: ExportedGraph) -> ExportedGraph:
+    """The graph of elbo: that of surprise without what its last output alone needs. Cut out, it need not be traced."""
+    model = onnx.load_from_string(surprise.data)
+    names = [value.name for value in model.graph.input], list(_BOUND)
+    return _exported("elbo", _strip(onnx.utils.Extractor(model).extract_model(*names)))
 
 
 def _module(vae: VAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
@@ -193,7 +202,10 @@ def export_graph(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> Ex
     module, names = _module(frozen(vae), operation)
     n, k = torch.export.Dim("N"), torch.export.Dim("K")
     shapes = {name: {0: n, 1: k} if name == "eps" else {0: n} for name in feeds}
-    model = quiet_export(module, feeds, names, shapes)
+    return _exported(operation, quiet_export(module, feeds, names, shapes))
+
+
+def _exported(operation: Operation, model: onnx.ModelProto) -> ExportedGraph:
     return ExportedGraph(
         _FILES[operation],
         model.SerializeToString(deterministic=True),

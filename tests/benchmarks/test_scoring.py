@@ -14,6 +14,7 @@ from pyarrow import parquet
 from benchmarks.processes import ROOT, ask
 from benchmarks.scoring import kill, rows, throughput
 from benchmarks.scoring.throughput import compare
+from vaekit.scoring.appended import APPENDED
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_an_arm_answers_with_rows_and_seconds(bundle: Path, tmp_path: Path, modu
     assert found["rows"] == 1_000
     assert 0 < found["seconds"] < found["process_seconds"]
     if module == "ours":
-        assert parquet.read_table(tmp_path / "out").num_columns == rows.D + 6
+        assert parquet.read_table(tmp_path / "out").num_columns == rows.D + len(APPENDED)
 
 
 def test_targets_are_missed_by_a_slow_scorer_and_met_by_a_fast_one() -> None:
