@@ -60,16 +60,10 @@ class VAE(nn.Module):
         self.register_buffer("_beta", None, persistent=False)
         self._has_masses = not bool(features.density.all())
 
-    def untemper(self, betas: Sequence[float]) -> bool:
-        """From now on posteriors are what they would be at beta = 1, after training at these, one or one a member.
-
-        Returns:
-            Whether that changes anything: whether one is below 1.
-        """
+    def untemper(self, betas: Sequence[float]) -> None:
+        """From now on posteriors are what they would be at beta = 1, after training at these, one or one a member."""
         below = torch.tensor([min(1.0, beta) for beta in betas], dtype=self.dtype, device=self._one.device)
-        if bool((below < 1).any()):
-            self._beta = below.view(-1, 1, 1).expand(self.members, 1, 1) if self.members > 1 else below[0]
-        return self._beta is not None
+        self._beta = below.view(-1, 1, 1).expand(self.members, 1, 1) if self.members > 1 else below[0]
 
     @property
     def dtype(self) -> torch.dtype:

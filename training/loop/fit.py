@@ -292,12 +292,15 @@ class _Run:
         assert best is not None  # the last step is always looked at
         self._vae.load_state_dict(self._keeper.weights)
         aggregate = isinstance(self._vae.prior, Aggregate)
-        objective = self._of_first(lambda: self._watch.everything(self._vae, best)).objective
-        is_other = self._vae.untemper(self._config.objective.betas)
-        if aggregate and (is_other or self._schedule.switch is None):
+        minimised = None
+        if is_tempered := min(self._config.objective.betas) < 1:
+            minimised = self._of_first(lambda: self._watch.everything(self._vae, best)).objective
+            self._vae.untemper(self._config.objective.betas)
+        if aggregate and (is_tempered or self._schedule.switch is None):
             self._refresh()  # trained with N(0, I) or at another beta, and scored with what becomes of it
         scored = self._of_first(lambda: self._watch.everything(self._vae, best))
-        scored = replace(scored, objective=objective)  # of what was minimised
+        if minimised is not None:
+            scored = replace(scored, objective=minimised)
         for text in warnings_of(scored, self._config.objective, aggregate=aggregate):
             self._warn(text)
         looks = tuple(self._keeper.looks)
