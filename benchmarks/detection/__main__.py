@@ -32,7 +32,9 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     names = sets.names(options.data)
     if options.sets:
-        names = [name for name in names if name in options.sets or summary.family(name) in options.sets]
+        names = [
+            name for name in names if name in options.sets or summary.family(name) in map(str.casefold, options.sets)
+        ]
     if options.quick:
         names = names[:QUICK_CELLS_FIRST]
     contenders = _contenders(options)
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
 def _publish(options: argparse.Namespace, table: summary.Table, ours: list[str], seeds: int, failed: list[str]) -> None:
     out: Path = options.out
     out.parent.mkdir(parents=True, exist_ok=True)
-    summary.write_csv(out.with_suffix(".csv"), table, _published(options.published))
+    summary.write_csv(out.with_suffix(".csv"), table, summary.published(options.published))
     plots.ranks(out.with_name(f"{out.stem}-ranks.png"), table, set(ours))
     for other in ("kNN-mean", "PyOD VAE"):
         if other in table.methods:
@@ -101,26 +103,6 @@ def _contenders(options: argparse.Namespace) -> dict[str, tuple[str, ...] | None
 
 def _exported(options: argparse.Namespace, settings: tuple[str, ...] | None) -> bool:
     return settings is None or not options.no_export
-
-
-def _published(path: Path | None) -> dict[str, dict[str, float]]:
-    """Columns of a published table, by a set's name without its number."""
-    import csv
-
-    if path is None:
-        return {}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    key = next(iter(rows[0]))
-    return {row[key]: {name: float(v) for name, v in row.items() if name != key and _is_number(v)} for row in rows}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,20 +136,35 @@ def _by(table: Table, measure: str) -> list[str]:
     return sorted(table.methods, key=lambda m: -table.mean(measure, m))
 
 
-def write_csv(path: Path, table: Table, published: dict[str, dict[str, float]]) -> None:
+def write_csv(path: Path, table: Table, others: dict[str, dict[str, float]]) -> None:
     """One line a set and measure, a column a method; published columns behind, where there are."""
-    more = list(dict.fromkeys(name for row in published.values() for name in row))
+    more = list(dict.fromkeys(name for row in others.values() for name in row))
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["set", "measure", *table.methods, *(f"published {name}" for name in more)])
         for measure in (*MEASURES, "seconds", "memory"):
             values = {**table.values, "seconds": table.seconds, "memory": table.memory}[measure]
             for name, row in zip(table.sets, values, strict=True):
-                known = published.get(family(name), {}) if measure == "auroc" else {}
+                known = others.get(family(name), {}) if measure == "auroc" else {}
                 writer.writerow([name, measure, *(f"{v:.4g}" for v in row), *(known.get(m, "") for m in more)])
 
 
+def published(path: Path | None) -> dict[str, dict[str, float]]:
+    """Columns of a published table, CSV with the set's name first, by `family`; what is no number is left out."""
+    if path is None:
+        return {}
+    with path.open(newline="") as file:
+        (_, *names), *rows = csv.reader(file)
+    return {family(name): dict(_numbers(names, cells)) for name, *cells in rows}
+
+
+def _numbers(names: Sequence[str], cells: Sequence[str]) -> Iterator[tuple[str, float]]:
+    for name, cell in zip(names, cells, strict=True):
+        with contextlib.suppress(ValueError):
+            yield name, float(cell)
+
+
 def family(name: str) -> str:
-    """A set's name without the number in front: 'glass' of '14_glass'."""
+    """A set's name without the number in front, in small letters, as tables have it: 'aloi' of '1_ALOI'."""
     head, _, rest = name.partition("_")
-    return rest if head.isdigit() else name
+    return (rest if head.isdigit() else name).casefold()

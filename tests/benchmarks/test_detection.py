@@ -99,6 +99,17 @@ def test_losses_and_places_are_counted_against_the_others() -> None:
     assert figures["place by mean rank, AUROC (first: vaekit)"].value == 1
 
 
+def test_published_columns_stand_beside_the_sets_that_they_are_of(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(",kNN,VAE\naloi,51.04,\nglass,92.1,71\n")
+    table = summary.tabulate(results({"vaekit": {"1_ALOI": [0.5], "9_none": [0.6]}}), ["vaekit"])
+    summary.write_csv(tmp_path / "out.csv", table, summary.published(tmp_path / "table.csv"))
+    assert (tmp_path / "out.csv").read_text().splitlines()[:3] == [
+        "set,measure,vaekit,published kNN,published VAE",
+        "1_ALOI,auroc,50,51.04,",
+        "9_none,auroc,60,,",
+    ]
+
+
 def test_a_store_keeps_answers_and_forgets_a_line_that_was_cut_short(tmp_path: Path) -> None:
     job = Job("/somewhere", "x", 0, "clean", 100, "kNN")
     path = tmp_path / "deep" / "results.jsonl"
