@@ -56,6 +56,23 @@ class Measured:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+def part_by_part(
+    parts: Mapping[str, Callable[[], Measured]], written: Callable[[list[Figure], dict[str, Any]], None]
+) -> None:
+    """Measure part by part; all figures, and the facts by part, are written even where a later part fails."""
+    figures: list[Figure] = []
+    facts: dict[str, Any] = {}
+    try:
+        for name, measure in parts.items():
+            Console(stderr=True).print(f"{name} ...", highlight=False)
+            measured = measure()
+            figures += measured.figures
+            facts[name] = measured.facts
+    finally:
+        if figures:
+            written(figures, facts)
+
+
 def in_turns(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """What each contender gave in each round.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ask
 from benchmarks.report import Figure, Measured
 from benchmarks.scoring import rows
-from benchmarks.training.plan import Plan
 
 ACTORS = (1, 2)
 ROWS = (1_000_000, 40_000)  # in full, quickly

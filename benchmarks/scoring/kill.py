@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, TAIL, environment
 from benchmarks.report import Figure, Measured
 from benchmarks.scoring import rows
-from benchmarks.training.plan import Plan
 
 KILLS = (20, 2)  # in full, quickly
 ROWS = (2_000_000, 40_000)

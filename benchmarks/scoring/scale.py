@@ -7,11 +7,11 @@ import shutil
 
 import numpy as np
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ask
 from benchmarks.report import Figure, Measured
 from benchmarks.scoring import rows
 from benchmarks.training.memory import thinned
-from benchmarks.training.plan import Plan
 
 ROWS = {False: 100_000_000, True: 200_000}  # by quick
 K = 2  # what is measured is all around the graph

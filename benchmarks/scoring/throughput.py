@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import venvs
+from benchmarks.plan import Plan
 from benchmarks.processes import ask
 from benchmarks.report import Figure, Measured, in_turns
 from benchmarks.scoring import rows
-from benchmarks.training.plan import Plan
 from vaekit.bundle.store import read_manifest
 
 FEW = 2  # draws, the smallest K

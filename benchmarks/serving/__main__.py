@@ -13,12 +13,11 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from benchmarks.report import Figure, Measured, publish
+from benchmarks.report import Figure, Measured, part_by_part, publish
 from benchmarks.serving import alone, beside, disconnects, overload, stream, sweep, torches
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
@@ -42,23 +41,15 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.device != "cpu" and options.only != ["torch"]:
         parser.error("--device: only the part 'torch' is measured on a card; say --only torch")
-    figures: list[Figure] = []
-    facts: dict[str, Any] = {"quick": options.quick, "num_samples": K}
     with tempfile.TemporaryDirectory() as work:
         plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.device)
-        try:
-            for name in options.only or PARTS:
-                Console(stderr=True).print(f"{name} ...", highlight=False)
-                measured = PARTS[name](plan)
-                figures += measured.figures
-                facts[name] = measured.facts
-        finally:
-            if figures:
-                _publish(options.out, figures, facts)
+        part_by_part(
+            {name: partial(PARTS[name], plan) for name in options.only or PARTS}, partial(_publish, options.out, plan)
+        )
 
 
-def _publish(out: Path, figures: list[Figure], facts: dict[str, Any]) -> None:
-    publish(out, "The service", figures, PACKAGES, **facts)
+def _publish(out: Path, plan: Plan, figures: list[Figure], facts: dict[str, Any]) -> None:
+    publish(out, "The service", figures, PACKAGES, quick=plan.quick, num_samples=K, **facts)
     if "peers" in facts:
         points = [sweep.Point(**point) for point in facts["peers"]["sweep"]]
         picture = out.with_name(f"{out.stem}-connections.png")

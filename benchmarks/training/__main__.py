@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-
-from benchmarks.report import Figure, Measured, publish
+from benchmarks.plan import Plan, in_a_folder
+from benchmarks.report import Measured, part_by_part, publish
 from benchmarks.training import density, memory, quadrature, ranks, rescaling, resume, throughput
-from benchmarks.training.plan import Plan
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
     "quadrature": quadrature.measure,
@@ -37,20 +34,11 @@ PACKAGES = ["torch", "onnxruntime", "numpy", "pyarrow"]
 def main(arguments: list[str]) -> None:
     """Measure part by part, write, print; what was measured is written even where a later part fails."""
     options = _parser().parse_args(arguments)
-    figures: list[Figure] = []
-    facts: dict[str, Any] = {"quick": options.quick}
-    options.work.mkdir(parents=True, exist_ok=True)
-    try:
-        for name in options.only or PARTS:
-            Console(stderr=True).print(f"{name} ...", highlight=False)
-            with tempfile.TemporaryDirectory(dir=options.work) as work:
-                plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.data)
-                measured = PARTS[name](plan)
-            figures += measured.figures
-            facts[name] = measured.facts
-    finally:
-        if figures:
-            publish(options.out, "The trainer", figures, PACKAGES, **facts)
+    plan = Plan(options.quick, options.work, None if options.no_peers else options.peers, options.data)
+    part_by_part(
+        {name: partial(in_a_folder, PARTS[name], plan) for name in options.only or PARTS},
+        lambda figures, facts: publish(options.out, "The trainer", figures, PACKAGES, quick=options.quick, **facts),
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

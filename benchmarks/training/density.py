@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ask
 from benchmarks.report import Figure, Measured
-from benchmarks.training.plan import Plan
 
 MINUTES = 90.0  # 45 on two cores
 CITED = {

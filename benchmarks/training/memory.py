@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ask
 from benchmarks.report import Figure, Measured
-from benchmarks.training.plan import Plan
 
 D = 32
 ROW_BYTES = 8 * D

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.plan import Plan
 from benchmarks.report import Figure, Measured
-from benchmarks.training.plan import Plan
 from training.build import build
 from training.config import make_config
 from training.data.load import Rows

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, TAIL, answer, ask, environment
 from benchmarks.report import Figure, Measured
 from benchmarks.training.arms.rank import SETTINGS, STEPS
-from benchmarks.training.plan import Plan
 
 TARGET = 1e-6  # relative
 RANKS = (2, 4)

@@ -9,8 +9,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.plan import Plan
 from benchmarks.report import Figure, Measured
-from benchmarks.training.plan import Plan
 from training.build import build
 from training.config import Config, make_config
 from training.data.load import Rows

@@ -6,9 +6,9 @@ import signal
 import subprocess
 from pathlib import Path
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, ask, command, environment
 from benchmarks.report import Figure, Measured
-from benchmarks.training.plan import Plan
 
 STEPS = 400
 # settings of arms.keep, and the steps at which they are killed: between checkpoints, and on one (they are every 40)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import venvs
+from benchmarks.plan import Plan
 from benchmarks.processes import ask_in_turns
 from benchmarks.report import Figure, Measured
 from benchmarks.training.arms.common import Job
-from benchmarks.training.plan import Plan
 
 SMALL = Job(dims=32, hidden=64, latent=8)
 LARGE = Job(dims=784, hidden=400, latent=20)

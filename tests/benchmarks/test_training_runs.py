@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, ask
 from benchmarks.training import __main__ as command
 from benchmarks.training import density, memory, ranks, resume
 from benchmarks.training.arms.density import binarised
-from benchmarks.training.plan import Plan
 
 
 def _pictures(folder: Path, n: int) -> None:

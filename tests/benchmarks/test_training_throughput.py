@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.plan import Plan
 from benchmarks.processes import answer, ask, ask_in_turns
 from benchmarks.training.arms.common import Clock, Job, binary_rows, job
-from benchmarks.training.plan import Plan
 from benchmarks.training.throughput import compare, ratio
 
 TINY = Job(dims=4, hidden=3, latent=2, rows=256, epochs=3, batch=32)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from benchmarks.report import Measured
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,10 @@ class Plan:
 
     def pick(self, full: Any, quick: Any) -> Any:
         return quick if self.quick else full
+
+
+def in_a_folder(measure: Callable[[Plan], Measured], plan: Plan) -> Measured:
+    """A part, told a folder of its own below the plan's, which is gone afterwards."""
+    plan.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=plan.work) as work:
+        return measure(replace(plan, work=Path(work)))
