@@ -7,10 +7,8 @@ import pickle
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -60,14 +58,6 @@ BORDER = "check_methods_subset_invariance"  # it predicts rows that were fitted 
 CHECKS = [one for one in CHECKS if getattr(one, "values", one)[1].func.__name__ != BORDER]
 
 
-@pytest.fixture
-def no_report() -> Iterator[None]:
-    """Drawing takes as long as training, and nothing here looks at one."""
-    with patch("training.publish.report.render", lambda *_: lambda _: {}):
-        yield
-
-
-@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=lambda given: getattr(given, "func", type(given)).__name__)
 def test_scikit_learns_checks_pass(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -166,7 +156,6 @@ def test_a_pipeline_ends_with_a_detector() -> None:
     assert "Detector" in estimator_html_repr(pipeline)
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_grid_search_sets_and_compares_detectors() -> None:
     x = np.random.default_rng(0).standard_normal((80, 2))
     search = GridSearchCV(

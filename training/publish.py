@@ -64,6 +64,8 @@ def publish_run(
     models: Path | str,
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
+    *,
+    draws_report: bool = True,
 ) -> Manifest:
     """Export, verify by loading as a reader does, calibrate, measure, and publish a new version.
 
@@ -72,6 +74,7 @@ def publish_run(
         models: the models folder.
         say: told what is being done.
         warn: told why there are no float16 graphs, where the run was to have them.
+        draws_report: whether the bundle has a report of the run and a model card.
 
     Returns:
         The manifest as published.
@@ -100,6 +103,8 @@ def publish_run(
                     ways[manifest.draws.default, "float16"] = added.held_out
                     say(half.sentence(manifest.metrics))
             manifest = _calibrated(run, model, manifest, ways, files)
+            if not draws_report:
+                return publish(models, manifest, files)
             say("drawing the report")
             pages = report.render(run, model, manifest, held_out)
     return publish(models, manifest, files, pages)

@@ -62,6 +62,7 @@ def train(
     listener: Listener | None = None,
     rows: Rows | None = None,
     keep: Keep | None = None,
+    draws_report: bool = True,
 ) -> Manifest:
     """Train, and publish a new version of config.name under models; rows stand in for the config's source.
 
@@ -74,6 +75,7 @@ def train(
         listener: told of progress.
         rows: what to train on, in place of the source.
         keep: where to keep config, checkpoints and events; none: nowhere, and such a run cannot be resumed.
+        draws_report: whether the bundle has a report of the run and a model card.
 
     Raises:
         MissingExtra: a package that exporting will need does not import; said before training, not after.
@@ -86,12 +88,12 @@ def train(
     with world(device) as (ranks, place):
         listener = (listener or Listener()) if ranks.leads else Listener()
         trained = _run(config, torch_device(place), listener, rows, keep, ranks)
-        manifest = _publish(trained, Path(models), listener) if ranks.leads else None
+        manifest = _publish(trained, Path(models), listener, draws_report) if ranks.leads else None
         return Manifest.model_validate_json(ranks.of_first(manifest))
 
 
-def _publish(trained: Trained, models: Path, listener: Listener) -> str:
-    manifest = publish_run(trained, models, listener.say, listener.warn)
+def _publish(trained: Trained, models: Path, listener: Listener, draws_report: bool) -> str:
+    manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
     if trained.folder is not None:
         finish(trained.folder, models / manifest.name / str(manifest.version))
     return manifest.model_dump_json()

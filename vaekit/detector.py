@@ -121,7 +121,7 @@ class Detector(Estimator):
         held_out = len(split(rows, config.data, config.training.seed).calibration)
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
-            train(config, folder, device=self.device, rows=rows)
+            train(config, folder, device=self.device, rows=rows, draws_report=False)
             self._take(Model.load(find(Path(folder), "detector"), device=self.device))
         return self._named(getattr(X, "columns", ()))
 

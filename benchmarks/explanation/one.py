@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.detection.sets import load
 from benchmarks.explanation.plant import WAYS, Floats, Planted, plant
 from benchmarks.processes import ask
 from training.config import Config, make_config
@@ -43,8 +44,8 @@ class Job:
 
 def run(job: Job) -> Answer | None:
     """Hits of each contender by way, and of our models how good the expected value is; None of a set too small."""
-    with np.load(job.path) as arrays:
-        x = np.asarray(arrays["X"][arrays["y"] == 0], dtype=np.float64)
+    x, is_anomaly = load(job.path.parent, job.path.stem)
+    x = x[~is_anomaly]
     if x.shape[1] < LEAST_DIMS:
         return None
     x = x[np.random.default_rng(SEED).permutation(len(x))[: job.rows]]

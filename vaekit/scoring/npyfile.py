@@ -55,7 +55,7 @@ class _Array:
             yield self._piece(start, part)
 
     def _piece(self, start: int, part: NDArray[Any]) -> Piece:
-        raise NotImplementedError
+        raise NotImplementedError  # rows of numbers and pictures differ here alone
 
 
 class NpySource(_Array):

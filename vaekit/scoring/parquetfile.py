@@ -72,10 +72,10 @@ class TableSource:
                 start += batch.num_rows
 
     def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
-        raise NotImplementedError
+        raise NotImplementedError  # each format's own
 
     def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
+        raise NotImplementedError  # each format's own
 
     def _with_keys(self, batch: pa.RecordBatch, keys: dict[str, Any]) -> pa.RecordBatch:
         arrays = []
