@@ -108,7 +108,7 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
         (["out.csv", "--quarantine", "out.csv"], "the quarantine is the output"),
         (["out.csv", "--summary", "run.txt"], "expected a name that ends in .json"),
         (["out.csv", "--summary", "none/run.json"], "no folder none"),
-        (["out.csv", "--fdr", "1.5"], "1.5 is not between 0 and 1"),
+        (["out.csv", "--fdr", "1.5"], "fdr: 1.5 is not between 0 and 1"),
         (["out.csv", "--columns", "nothing"], "columns: the input has no 'nothing'"),
     ],
 )

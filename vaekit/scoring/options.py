@@ -34,7 +34,7 @@ class Options:
         if self.top < 0:
             raise InputError(f"top: {self.top} is not at least 0")
         if self.fdr is not None:
-            check_alpha(self.fdr)
+            check_alpha(self.fdr, "fdr")
 
     @property
     def facts(self) -> dict[str, Any]:
