@@ -39,8 +39,7 @@ def explain(model: Model, x: Any, *, top: int, checked: bool = False) -> Explain
     rows = x if checked else encode(x, model.spec)
     held_out = check_explained(model, top)
     elbo = model.elbo(rows, features=True, checked=True)
-    most = max(1, model.rows_at_once("observe") // (passes(model, top) * model.manifest.members))
-    parts = [slice(start, start + most) for start in range(0, len(rows), most)]
+    parts = _parts(model, len(rows), top)
     cells = np.concatenate([_explained(model, rows[part], elbo[part], held_out, top) for part in parts])
     kl_p_value = held_out.kl.p_value(elbo.kl, np.zeros(len(rows), np.intp))
     return Explained(**elbo.arrays(), explanation=cells, kl_p_value=kl_p_value)
@@ -68,6 +67,12 @@ def passes(model: Model, top: int) -> int:
     """How many draws of a row go through the decoder: what explaining costs, where scoring costs K."""
     k = model.manifest.draws.default
     return k + 2 * k * _candidates(model, top) + (k + points(model)) * top
+
+
+def _parts(model: Model, n: int, top: int) -> list[slice]:
+    """Of n rows, as many at once as explaining them has memory for."""
+    most = max(1, model.rows_at_once("observe") // (passes(model, top) * model.manifest.members))
+    return [slice(start, start + most) for start in range(0, n, most)]
 
 
 def heatmap(model: Model, explained: Explained) -> Array:
@@ -113,9 +118,8 @@ def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises
 def width_factor(model: Model, rows: NDArray[Any], held_out: Surprises) -> float:
     """By what intervals are to be widened: from one cell of each held-out row, the columns in turns."""
     which = (np.arange(len(rows)) % model.spec.dim)[:, None]  # (n, 1)
-    most = max(1, model.rows_at_once("observe") // (passes(model, 1) * model.manifest.members))
-    parts = [slice(start, start + most) for start in range(0, len(rows), most)]
-    found = [predict(model, _taken_out(model, rows[at], which[at], held_out).rows, which[at]) for at in parts]
+    parts = _parts(model, len(rows), top=1)
+    found = [predict(model, _without(model, rows[at], which[at], held_out), which[at]) for at in parts]
     whole = Predicted(*(np.concatenate([getattr(one, name) for one in found]) for name in vars(found[0])))
     return factor_of(whole, which, _at(rows.reshape(len(rows), -1).astype(np.float64), which), model.spec)
 
@@ -129,18 +133,24 @@ class _TakenOut:
 
 
 def _taken_out(model: Model, rows: NDArray[Any], which: NDArray[np.intp], held_out: Surprises) -> _TakenOut:
-    """Without the cell: missing where it may be; else what the rest expects stands there, and does not count.
+    """Those rows and their bound; where something stands in the cell's place, it does not count."""
+    without = _without(model, rows, which, held_out)
+    bound = model.elbo(without, features=True, checked=True)
+    own = np.nan_to_num(_at(surprise(bound, without), which.reshape(-1, 1))[:, 0])
+    return _TakenOut(without, (bound.elbo + own).reshape(which.shape))
+
+
+def _without(model: Model, rows: NDArray[Any], which: NDArray[np.intp], held_out: Surprises) -> NDArray[Any]:
+    """Rows (n C, ...) without a cell each: missing where it may be; else what the rest expects stands there.
 
     What the rest expects is found with the column's usual value in the cell's place.
     """
-    (n, c), d = which.shape, which.reshape(-1, 1)
-    without = np.repeat(rows, c, axis=0)
-    flat = without.reshape(n * c, -1)  # the same memory
+    d = which.reshape(-1, 1)
+    without = np.repeat(rows, which.shape[1], axis=0)
+    flat = without.reshape(len(d), -1)  # the same memory
     _put(flat, d, held_out.usual[d], model.spec)
     _put(flat, d, predict(model, without, d, interval=False).expected, model.spec)
-    bound = model.elbo(without, features=True, checked=True)
-    own = np.nan_to_num(_at(surprise(bound, without), d)[:, 0])
-    return _TakenOut(without, (bound.elbo + own).reshape(n, c))
+    return without
 
 
 def _put(rows: NDArray[Any], d: NDArray[np.intp], values: Array, spec: VectorSpec | ImageSpec) -> None:
