@@ -83,4 +83,4 @@ def _reading(m: int, ks: float, by_chance: float, psi: float) -> str:
         return "the scores have moved a little from the calibration's, more than chance moves them"
     if psi < LARGE:
         return "the scores have moved from the calibration's: look at recent rows before p-values are relied on"
-    return "the scores have moved far from the calibration's: p-values do not hold; calibrate or train anew"
+    return "the scores have moved far from the calibration's: many anomalies, or normal rows that have changed"
