@@ -124,10 +124,8 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
 
 
 def width(vae: VAE) -> int:
-    """Values a row of the widest layer, of all members: what bounds the memory of a call."""
-    widest = max(networks.cost(vae.encoder).widest, networks.cost(vae.decoder).widest)
-    components = vae.prior.row.numel() * vae.members if isinstance(vae.prior, Aggregate) else 0
-    return max(widest, components)
+    """Values a row of the widest layer, of all members: with the prior's components, what bounds a call's memory."""
+    return max(networks.cost(vae.encoder).widest, networks.cost(vae.decoder).widest)
 
 
 def _prior(config: Config, n: int, z: int) -> Prior:

@@ -102,14 +102,14 @@ def _units(vae: VAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     if "scale" in vae.likelihood.parameters_in_raw_units:
         of_one = vae.features.to_raw_scale(torch.ones(vae.features.dim, dtype=torch.float64))
         units.append(("decode", "scale", of_one.numpy()))
-    for operation in ("elbo", "surprise"):
+    for operation in ("bound", "elbo", "surprise"):
         units += [(operation, name, nats) for name in ("elbo", "log_likelihood", "kl", "log_evidence")]
     return units
 
 
 def held_out(model: Model, x: NDArray[Any]) -> Calibration:
     """The calibration that rows used for nothing else give, on the default draws."""
-    scored = model.elbo(x)
+    scored = model.bound(x)
     return Calibration.of(scored.score, scored.observed_count)
 
 
@@ -127,7 +127,7 @@ def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: Calibratio
     bits = model.bits_per_dim(bound)
     if bits is not None:
         found["bits_per_dim"] = _mean(bits, "bits")
-    scores = model.elbo(x[parts.test]).score
+    scores = model.bound(x[parts.test]).score
     if calibration.smallest_alpha <= ALPHA:
         false_alarms = calibration.is_anomaly(calibration.p_value(scores), ALPHA)
         found["false_alarm_rate"] = _mean(false_alarms.astype(float), f"share of normal rows at alpha = {ALPHA}")
@@ -143,7 +143,7 @@ def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: Calibratio
 def _against_anomalies(
     model: Model, anomalies: NDArray[Any], normal: NDArray[np.float64], calibration: Calibration
 ) -> dict[str, Metric]:
-    odd = model.elbo(anomalies).score
+    odd = model.bound(anomalies).score
     labels = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
     area = float(roc_auc_score(labels, np.r_[normal, odd]))
     found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}

@@ -79,8 +79,15 @@ class _Elbo(_Part):
         return tuple(self.vae.bound(x, eps, observed)[:4])
 
 
+class _Bound(_Part):
+    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
+        return tuple(self.vae.bound(x, eps, observed)[:3])
+
+
 _CODES = ("mu", "sigma")
-_BOUND = ("elbo", "log_likelihood", "kl", "log_evidence")
+_BOUND = ("elbo", "log_likelihood", "kl")
+_ELBO = (*_BOUND, "log_evidence")
+_PARTS: dict[Operation, tuple[str, ...]] = {"bound": _BOUND, "elbo": _ELBO}  # of what surprise gives
 
 
 @dataclass(frozen=True)
@@ -138,11 +145,13 @@ def graph_inputs(vae: VAE, x: Tensor, num_samples: int, seed: int) -> dict[Opera
     if "choice" in vae.prior.inputs:
         prior |= {"choice": torch.rand(n, generator=generator), **member}
     bound = {"x": rows.pop("x"), "eps": eps, **rows}
+    alone: dict[Operation, dict[str, Tensor]] = {} if vae.prior.is_standard else {"bound": bound}
     return {
         "encode": {"x": bound["x"], **({"eps": eps} if member else {}), **rows},
         "prior": prior,
         "decode": {"z": z, **member},
         "observe": {"z": z, "noise": noise, **member},
+        **alone,
         "elbo": bound,
         "surprise": bound,
     }
@@ -159,20 +168,23 @@ def evaluate(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[s
 def export_graphs(vae: VAE, x: Tensor) -> dict[Operation, ExportedGraph]:
     """Every operation's graph, with free N (and K).
 
+    bound is elbo without log_evidence, and a graph of its own where that is most of the work: an aggregate prior's
+    density at every draw. ONNX Runtime computes outputs that nobody asked for.
+
     Args:
         vae: in float32.
         x: two or more raw rows to trace with.
     """
     feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
-    graphs = {op: export_graph(vae, op, feeds[op]) for op in feeds if op != "elbo"}
-    return {op: graphs[op] if op in graphs else without_features(graphs["surprise"]) for op in feeds}
+    graphs = {op: export_graph(vae, op, feeds[op]) for op in feeds if op not in _PARTS}
+    return {op: graphs[op] if op in graphs else part_of(graphs["surprise"], op) for op in feeds}
 
 
-def without_features(surprise: ExportedGraph) -> ExportedGraph:
-    """The graph of elbo: that of surprise without what its last output alone needs. Cut out, it need not be traced."""
+def part_of(surprise: ExportedGraph, operation: Operation) -> ExportedGraph:
+    """The graph of bound or elbo: what their outputs need of surprise's. Cut out, they need not be traced."""
     model = onnx.load_from_string(surprise.data)
-    names = [value.name for value in model.graph.input], list(_BOUND)
-    return _exported("elbo", _strip(onnx.utils.Extractor(model).extract_model(*names)))
+    names = [value.name for value in model.graph.input], list(_PARTS[operation])
+    return _exported(operation, _strip(onnx.utils.Extractor(model).extract_model(*names)))
 
 
 def _module(vae: VAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
@@ -182,8 +194,9 @@ def _module(vae: VAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]
         "prior": (_Prior(vae), ("z",)),
         "decode": (_Decode(vae), vae.likelihood.parameters_in_raw_units),
         "observe": (_Observe(vae), ("x",)),
-        "elbo": (_Elbo(vae), _BOUND),
-        "surprise": (_Surprise(vae), (*_BOUND, "feature_log_likelihood")),
+        "bound": (_Bound(vae), _BOUND),
+        "elbo": (_Elbo(vae), _ELBO),
+        "surprise": (_Surprise(vae), (*_ELBO, "feature_log_likelihood")),
     }[operation]
 
 
@@ -192,6 +205,7 @@ _FILES: dict[Operation, str] = {
     "prior": "prior.onnx",
     "decode": "decoder.onnx",
     "observe": "observe.onnx",
+    "bound": "bound.onnx",
     "elbo": "elbo.onnx",
     "surprise": "surprise.onnx",
 }

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from training.functional import log_mean_exp
+
 if TYPE_CHECKING:
     from training.data.batch import Table
     from training.vae import VAE
@@ -36,9 +38,10 @@ class Normal(nn.Module):
     """p(z) = N(0, I)."""
 
     inputs: tuple[str, ...] = ("noise",)
+    is_standard = True
 
-    def kl(self, mu: Tensor, sigma: Tensor, z: Tensor, eps: Tensor, own: Tensor | None = None) -> Tensor:  # noqa: ARG002  another prior needs the draws
-        """KL(q(z|x) || p(z)), analytic, (..., N)."""
+    def kl(self, mu: Tensor, sigma: Tensor, own: Tensor | None = None) -> Tensor:  # noqa: ARG002  rows are no part of it
+        """KL(q(z|x) || p(z)), (..., N)."""
         return kl_divergence(mu, sigma)
 
     def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, own: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in kl
@@ -51,13 +54,21 @@ class Normal(nn.Module):
 
 
 class Aggregate(nn.Module):
-    """p(z) = (1/C) sum_i q(z | x_i) over C training rows: the aggregated posterior, an exemplar VAE's prior.
+    """p(z) = (1/C) sum_i q_i(z), q_i(z) = q(z|x_i) of C training rows: the aggregated posterior of an exemplar VAE.
 
-    Until the first `refresh` it is N(0, I). The KL has no closed form and is the mean over the draws of
-    log q(z_k|x) - log p(z_k), which may be below 0 for a row. A row that is itself a component has its own left out:
-    otherwise training would hide each row in a spike of its own. A component's sigma is at least NARROWEST.
+    Which component a code is of, i, is a latent variable as z is. With q(z, i|x) = q(z|x) q(i|x), and the q(i|x) that
+    is best, proportional to exp(-KL_i), the KL of both is
 
-    Source: Norouzi, Fleet and Norouzi (2020), "Exemplar VAE"; Tomczak and Welling (2018) for the aggregated posterior.
+        KL( q(z, i|x) || p(i) q_i(z) ) = -log (1/C) sum_i exp(-KL_i),   KL_i = KL(q(z|x) || q_i)
+
+    which is never below KL(q(z|x) || p(z)), so that the bound holds, needs no draws, and is not negative. On draws of
+    mean 0 and mean square 1 log_evidence >= ELBO holds for every row, as log p(z) is a convex function of the log q_i.
+
+    Until the first `refresh` p(z) is N(0, I). A row that is itself a component has its own left out: otherwise training
+    would hide each row in a spike of its own. A component's sigma is at least NARROWEST.
+
+    Source: Norouzi, Fleet and Norouzi (2020), "Exemplar VAE"; Tomczak and Welling (2018) for the aggregated posterior;
+    Hershey and Olsen (2007), "Approximating the Kullback Leibler divergence between Gaussian mixture models", (20).
     """
 
     inputs = ("noise", "choice")
@@ -65,6 +76,7 @@ class Aggregate(nn.Module):
     mu: Tensor  # (..., C, Z)
     sigma: Tensor  # (..., C, Z)
     filled: Tensor  # () bool
+    _one: Tensor
 
     def __init__(self, row: Tensor, latent_dim: int, members: int = 1) -> None:
         super().__init__()
@@ -73,12 +85,13 @@ class Aggregate(nn.Module):
         self.register_buffer("mu", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("sigma", torch.ones(shape, dtype=torch.float64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("_one", torch.ones(()), persistent=False)  # goes where .double() takes the model
         self._normal = Normal()
-        self._is_filled = False  # filled, as Python knows it: no wait for a device in a step
+        self.is_standard = True  # not filled, as Python knows it: no wait for a device in a step
 
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._is_filled = bool(self.filled)
+        self.is_standard = not bool(self.filled)
 
     @torch.no_grad()
     def refresh(self, vae: VAE, train: Table) -> None:
@@ -88,38 +101,44 @@ class Aggregate(nn.Module):
         self.mu.copy_(mu)
         self.sigma.copy_(sigma.clamp_min(NARROWEST))
         self.filled.fill_(True)
-        self._is_filled = True
+        self.is_standard = False
 
     def log_prob(self, z: Tensor, own: Tensor | None = None) -> Tensor:
         """log p(z), (..., N, K) float64; own (N,): numbers of the rows among the training rows."""
         z = z.double()
-        precision = self.sigma**-2  # (..., C, Z)
-        log_weight = -0.5 * (self.mu**2 * precision).sum(-1) - self.sigma.log().sum(-1)  # (..., C)
-        flat = z.flatten(-3, -2)  # (..., N K, Z)
-        log_n = (
-            flat @ (self.mu * precision).transpose(-1, -2)
-            - 0.5 * (flat * flat) @ precision.transpose(-1, -2)
-            + log_weight[..., None, :]
-        ).unflatten(-2, z.shape[-3:-1])  # (..., N, K, C)
-        count = torch.tensor(float(self.row.numel()), dtype=torch.float64, device=z.device)
-        if own is not None:
-            is_own = own[:, None] == self.row  # (N, C)
-            log_n = log_n.masked_fill(is_own[:, None], -torch.inf)
-            count = (count - is_own.sum(-1, keepdim=True)).clamp_min(1.0)  # (N, 1)
-        return torch.logsumexp(log_n, dim=-1) - count.log() - 0.5 * LOG_2PI * z.shape[-1]
+        return self._log_mean_exp(z, z * z, own)
 
-    def kl(self, mu: Tensor, sigma: Tensor, z: Tensor, eps: Tensor, own: Tensor | None = None) -> Tensor:
-        """mean over k of log q(z_k|x) - log p(z_k), (..., N)."""
-        if not self._is_filled:
-            return self._normal.kl(mu, sigma, z, eps)
-        return -self.log_ratio(sigma, z, eps, own).mean(-1)
+    def kl(self, mu: Tensor, sigma: Tensor, own: Tensor | None = None) -> Tensor:
+        """-log (1/C) sum_i exp(-KL(q(z|x) || q_i)), (..., N)."""
+        if self.is_standard:
+            return self._normal.kl(mu, sigma)
+        m, s = mu.double()[..., None, :], sigma.double()[..., None, :]  # (..., N, 1, Z): as of one draw
+        entropy = (s.log() + 0.5 * (LOG_2PI + 1.0)).sum(-1)  # (..., N, 1)
+        return -(entropy + self._log_mean_exp(m, m * m + s * s, own)).squeeze(-1).to(mu.dtype)
 
     def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, own: Tensor | None = None) -> Tensor:
         """log p(z_k) - log q(z_k|x), (..., N, K)."""
-        if not self._is_filled:
+        if self.is_standard:
             return self._normal.log_ratio(sigma, z, eps)
         log_q = -(0.5 * eps * eps + sigma[..., None, :].log()).sum(-1) - 0.5 * LOG_2PI * z.shape[-1]
         return (self.log_prob(z, own) - log_q.double()).to(z.dtype)
+
+    def _log_mean_exp(self, first: Tensor, second: Tensor, own: Tensor | None) -> Tensor:
+        """log (1/C) sum_i exp(E[log q_i(z)]) of codes with E[z] first and E[z^2] second, (..., N, K, Z) -> (..., N, K).
+
+        E[log q_i(z)] = sum_j [ mu_ij E[z_j] / sigma_ij^2 - E[z_j^2] / (2 sigma_ij^2) - mu_ij^2 / (2 sigma_ij^2)
+                                - log sigma_ij - log(2 pi) / 2 ],  one product of matrices for all i
+        """
+        precision = self.sigma**-2  # (..., C, Z)
+        alone = -0.5 * (self.mu**2 * precision).sum(-1) - self.sigma.log().sum(-1) - 0.5 * LOG_2PI * first.shape[-1]
+        weights = torch.cat([self.mu * precision, -0.5 * precision, alone[..., None]], dim=-1)  # (..., C, 2 Z + 1)
+        moments = torch.cat([first, second, torch.ones_like(first[..., :1])], dim=-1).flatten(-3, -2)
+        log_n = (moments @ weights.transpose(-1, -2)).unflatten(-2, first.shape[-3:-1])  # (..., N, K, C)
+        if own is None:
+            return log_mean_exp(log_n, self._one.dtype)
+        is_own = own[:, None] == self.row  # (N, C)
+        others = 1.0 - is_own.double().mean(-1, keepdim=True)  # (N, 1), their share
+        return log_mean_exp(log_n.masked_fill(is_own[:, None], -torch.inf), self._one.dtype) - others.log()
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:
         """z = mu_i + sigma_i noise, (N, Z), i = floor(C choice) of uniforms choice (N,); of member (N,) if given."""

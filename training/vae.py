@@ -124,13 +124,15 @@ class VAE(nn.Module):
         exact = self.features(x, observed)  # (N, D), float64 for columns
         t = exact.to(self.dtype)
         mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
-        z = mu[..., None, :] + sigma[..., None, :] * eps  # (..., N, K, Z)
+        z = codes(mu, sigma, eps)  # (..., N, K, Z)
         per_feature = self.log_prob(t, z, observed)  # (..., N, K, D)
         jacobian = self.features.log_jacobian(exact)  # (D,) or (N, D)
         if observed is not None:
             jacobian = torch.where(observed, jacobian, 0.0)
         log_p_x = per_feature.sum(-1).double() + jacobian.sum(-1)[..., None]  # (..., N, K)
-        kl, log_ratio = self._against_prior(mu.double(), sigma.double(), eps.double())  # (..., N), (..., N, K)
+        mu, sigma, eps = mu.double(), sigma.double(), eps.double()
+        kl = self.prior.kl(mu, sigma)  # (..., N)
+        log_ratio = self.prior.log_ratio(sigma, codes(mu, sigma, eps), eps)  # (..., N, K)
         log_likelihood = log_p_x.mean(-1)  # (..., N)
         bound = Bound(
             elbo=log_likelihood - kl,  # E_q[log p(x|z)] - KL(q||p)
@@ -145,15 +147,9 @@ class VAE(nn.Module):
         """q(m|x) proportional to exp(ELBO_m), (M, N): which member a row is likely from."""
         t = self.features(x, observed).to(self.dtype)
         mu, sigma = self.posterior(t, observed)
-        z = mu[..., None, :] + sigma[..., None, :] * eps
-        log_p_x = self.log_prob(t, z, observed).sum(-1).double().mean(-1)  # (M, N); the Jacobian is common to all
-        kl, _ = self._against_prior(mu.double(), sigma.double(), eps.double())
+        log_p_x = self.log_prob(t, codes(mu, sigma, eps), observed).sum(-1).double().mean(-1)  # (M, N)
+        kl = self.prior.kl(mu.double(), sigma.double())  # the Jacobian, common to all, is left out
         return torch.softmax(log_p_x - kl, dim=0)
-
-    def _against_prior(self, mu: Tensor, sigma: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """KL(q(z|x) || p(z)) and log p(z_k) - log q(z_k|x)."""
-        z = mu[..., None, :] + sigma[..., None, :] * eps
-        return self.prior.kl(mu, sigma, z, eps), self.prior.log_ratio(sigma, z, eps)
 
     def _decoded(self, z: Tensor) -> Tensor:
         """h (..., N, 1, width) of codes (N, Z)."""
@@ -166,6 +162,11 @@ class VAE(nn.Module):
         assert member is not None
         n, width = values.shape[1], values.shape[-1]
         return values.squeeze(-2).gather(0, member.view(1, -1, 1).expand(1, n, width))[0]
+
+
+def codes(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
+    """z_k = mu + sigma eps_k, (..., N, K, Z), for mu and sigma (..., N, Z) and eps (N, K, Z)."""
+    return torch.addcmul(mu[..., None, :], sigma[..., None, :], eps)
 
 
 def untempered(mu: Tensor, sigma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:

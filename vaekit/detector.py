@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.bundle import Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
-from vaekit.runtime import Elbo, Explained, Model
+from vaekit.runtime import Bound, Explained, Model
 from vaekit.tables import Table, has_text, table
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ class Detector(Estimator):
         """The `top` oddest cells of each row, and what was expected there; see Model.explain."""
         return self._model().explain(self._given(X), top=top)
 
-    def _elbo(self, X: Any) -> Elbo:  # noqa: N803  scikit-learn's name
-        return self._model().elbo(self._given(X))
+    def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
+        return self._model().bound(self._given(X))
 
     def _given(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
         """X as the model takes it."""
@@ -201,7 +201,7 @@ class Detector(Estimator):
             values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
         return values
 
-    def _p_value(self, elbo: Elbo) -> Floats:
+    def _p_value(self, elbo: Bound) -> Floats:
         return self._calibration().p_value(elbo.score, elbo.observed_count)
 
     def _take(self, model: Model) -> Self:

@@ -38,7 +38,9 @@ def _reference(vae: VAE, x: torch.Tensor, eps: torch.Tensor, member: int | None)
         at = [a if member is None else a[member] for a in (vae.prior.mu, vae.prior.sigma)]
         each = distributions.Normal(at[0], at[1]).log_prob(z[:, :, None]).sum(-1)  # (N, K, C)
         log_prior = torch.logsumexp(each, -1) - np.log(each.shape[-1])
-        kl = (log_q - log_prior).mean(1)
+        components = distributions.Normal(at[0], at[1])
+        each_kl = distributions.kl_divergence(distributions.Normal(mu[:, None], sigma[:, None]), components).sum(-1)
+        kl = np.log(each.shape[-1]) - torch.logsumexp(-each_kl, -1)
     else:
         log_prior = distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
         standard = distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu))

@@ -218,4 +218,7 @@ def test_results_are_sliced_and_joined_by_row():
     whole = Posterior.concatenate(parts)
     assert len(whole) == 6
     np.testing.assert_array_equal(whole[1:3].mu, parts[1].mu)
-    assert Elbo(*[np.zeros(2)] * 4)[:1].feature_log_likelihood is None
+    assert (
+        Elbo(**dict.fromkeys(("elbo", "log_likelihood", "kl", "log_evidence"), np.zeros(2)))[:1].feature_log_likelihood
+        is None
+    )

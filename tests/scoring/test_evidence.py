@@ -25,7 +25,7 @@ class Linear:
         self.w = np.random.default_rng(0).standard_normal((dim, latent_dim))
         self.s = s
         self.spec = SimpleNamespace(dim=dim)
-        self.manifest = SimpleNamespace(latent_dim=latent_dim, width=64)
+        self.manifest = SimpleNamespace(latent_dim=latent_dim, width=64, components=0)
         self.precision = np.eye(latent_dim) + self.w.T @ self.w / s**2
         self.sigma = 2.0 * np.sqrt(np.diag(np.linalg.inv(self.precision)))
         self.calls: list[tuple[int, ...]] = []
@@ -47,7 +47,7 @@ class Linear:
         kl = (0.5 * (mu**2 + self.sigma**2 - 1) - np.log(self.sigma)).sum(-1)
         log_likelihood = log_p_x.mean(1)
         log_evidence = np.logaddexp.reduce(log_p_x + log_ratio, axis=1) - np.log(eps.shape[1])
-        return Elbo(log_likelihood - kl, log_likelihood, kl, log_evidence)
+        return Elbo(elbo=log_likelihood - kl, log_likelihood=log_likelihood, kl=kl, log_evidence=log_evidence)
 
     def exact_elbo(self, x: Any) -> Any:
         """log p(x) - KL(q || p(z|x))."""
@@ -86,11 +86,13 @@ def test_calls_are_bounded_and_joined_without_a_trace(monkeypatch: pytest.Monkey
 
 
 def test_a_call_holds_no_more_than_the_runtime_takes() -> None:
-    for dim, width in ((30, 128), (64, 128), (784, 400), (196608, 10**6), (3, 10**8)):
-        model: Any = SimpleNamespace(spec=SimpleNamespace(dim=dim), manifest=SimpleNamespace(latent_dim=8, width=width))
+    for dim, width, components in ((30, 128, 0), (64, 128, 6000), (784, 400, 0), (196608, 10**6, 0), (3, 10**8, 20)):
+        manifest = SimpleNamespace(latent_dim=8, width=width, components=components)
+        model: Any = SimpleNamespace(spec=SimpleNamespace(dim=dim), manifest=manifest)
         rows, draws = evidence.call_shape(model)
         assert min(rows, draws) >= 1
-        assert rows * draws * max(dim, width) <= max(MAX_ELEMENTS, max(dim, width))
+        widest = max(dim, width, components)
+        assert rows * draws * widest <= max(MAX_ELEMENTS, widest)
 
 
 def test_draws_of_a_row_are_its_own_and_the_same_in_any_batch(breast_cancer, benign_rows) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor
 from training.data.batch import Seen
 from training.functional import log_mean_exp
 from training.loop.elbo_loss import elbo_loss
-from training.prior import Normal, kl_by_latent
+from training.prior import kl_by_latent
 from training.sections import Objective as Settings
-from training.vae import VAE
+from training.vae import VAE, codes
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,14 +33,17 @@ class Objective:
 
     def __init__(self, vae: VAE, settings: Settings, *, precision: str = "fp32", compiled: bool = False) -> None:
         self._vae, self._settings = vae, settings
-        normal = isinstance(vae.prior, Normal)
-        self._is_plain = normal and settings.name == "elbo" and not settings.free_bits
         self._posterior: Any = torch.compile(vae.posterior, dynamic=False) if compiled else vae.posterior
         self._log_prob: Any = torch.compile(vae.log_prob, dynamic=False) if compiled else vae.log_prob
         device = next(vae.parameters()).device.type
         self._cast: Any = torch.autocast(device, PRECISIONS[precision]) if precision in PRECISIONS else nullcontext()
         self._constant: Tensor | None = None  # the Jacobian, where it is the same for every row
         self._relative = relative_betas(settings, next(vae.parameters()))
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the loss is the one whose gradient is written out."""
+        return self._vae.prior.is_standard and self._settings.name == "elbo" and not self._settings.free_bits
 
     @property
     def free_bits(self) -> float:
@@ -74,7 +77,7 @@ class Objective:
         if self._settings.free_bits:
             kl = self._above_free_bits(mu, sigma, share, costly)
             return beta * kl - log_p.sum() * (share / eps.shape[1])
-        kl = self._vae.prior.kl(mu, sigma, z, eps, batch.own)  # (..., n)
+        kl = self._vae.prior.kl(mu, sigma, batch.own)  # (..., n)
         weight = beta if self._relative is None else beta * self._relative  # (M, 1)
         return share * ((weight * kl).sum() - log_p.sum() / eps.shape[1])
 
@@ -129,11 +132,6 @@ def relative_betas(settings: Settings, like: Tensor) -> Tensor | None:
     if not isinstance(settings.beta, tuple):
         return None
     return torch.tensor(settings.beta, dtype=like.dtype, device=like.device)[:, None] / max(settings.beta)
-
-
-def codes(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
-    """z_k = mu + sigma eps_k, (..., N, K, Z), for mu and sigma (..., N, Z) and eps (N, K, Z)."""
-    return torch.addcmul(mu[..., None, :], sigma[..., None, :], eps)
 
 
 def total_log_jacobian(each: Tensor, observed: Tensor | None) -> Tensor:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from training.data.batch import Seen, generator
 from training.functional import log_mean_exp
-from training.loop.objective import codes, relative_betas, total_log_jacobian
+from training.loop.objective import relative_betas, total_log_jacobian
 from training.prior import kl_by_latent
 from training.sections import Objective
-from training.vae import VAE, Bound, mixture
+from training.vae import VAE, Bound, codes, mixture
 
 DRAWS = 8  # per row and look: enough that the choice of a stop is not one of luck
 CELLS = 2**20  # N K D of one pass: large tensors now and then leave the heap larger than training needs it
@@ -117,7 +117,7 @@ class Watch:
         jacobian = vae.features.log_jacobian(rows.t)  # (D,) or (N, D)
         log_p = per_feature.sum(-1).double() + total_log_jacobian(jacobian, rows.observed)[..., None]  # (..., N, K)
         log_w = log_p + vae.prior.log_ratio(sigma, z, eps).double()  # (..., N, K)
-        kl = vae.prior.kl(mu, sigma, z, eps).double()  # (..., N)
+        kl = vae.prior.kl(mu, sigma).double()  # (..., N)
         log_likelihood = log_p.mean(-1)  # (..., N)
         there = jacobian if rows.observed is None else torch.where(rows.observed, jacobian, 0.0)
         by_feature = per_feature.mean(-2).double() + there  # (..., N, D)

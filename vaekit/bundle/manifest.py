@@ -26,7 +26,7 @@ SURPRISE_FILE = "surprise.npz"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Name of a model.")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="A file beside the manifest.")]
-Operation = Literal["encode", "prior", "decode", "observe", "elbo", "surprise"]
+Operation = Literal["encode", "prior", "decode", "observe", "bound", "elbo", "surprise"]
 Precision = Literal["float32", "float16"]  # of the networks
 Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
 LikelihoodName = Literal[
@@ -323,6 +323,11 @@ class Manifest(Part):
         columns = self.input.columns if isinstance(self.input, VectorSpec) else ()
         levels = sum(len(column.levels or ()) for column in columns)
         return max(self.input.dim, levels, self.members * self.latent_dim)
+
+    @property
+    def components(self) -> int:
+        """Densities that the priors of all members are means of; 0 of N(0, I)."""
+        return self.members * (self.prior.components or 0)
 
     @property
     def graph_files(self) -> tuple[str, ...]:

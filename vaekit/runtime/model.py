@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,13 +20,15 @@ from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
 from vaekit.runtime.explain import explain
 from vaekit.runtime.golden import replay
-from vaekit.runtime.results import Decoded, Elbo, Explained, Posterior, Samples, in_chunks
+from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, Samples, in_chunks
 from vaekit.runtime.sampling import Draws
 from vaekit.runtime.session import open_graph
 
 KEPT_DRAWS = 8  # numbers of draws K whose default eps is kept
 MAX_ELEMENTS = 2**19  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
 CARD_ELEMENTS = 2**23  # the same on a GPU, which has many rows at once in work or is idle
+
+B = TypeVar("B", bound=Bound)
 
 
 class Model:
@@ -280,8 +282,25 @@ class Model:
         """
         rows = x if checked else encode(x, self.spec)
         draws = self.draws(num_samples, seed) if eps is None else self._check_eps(eps, len(rows))
-        operation: Operation = "surprise" if features else "elbo"
-        chunk = self.rows_at_once("elbo", draws.shape[-2])
+        return self._bound(Elbo, "surprise" if features else "elbo", rows, draws)
+
+    def bound(self, x: Any, *, num_samples: int | None = None, seed: int | None = None, checked: bool = False) -> Bound:
+        """elbo and its two terms alone, all that a score needs; under an aggregate prior, for a fraction of the work.
+
+        Args:
+            x, num_samples, seed, checked: as of elbo.
+
+        Raises:
+            InputError: rows or K that do not fit.
+        """
+        rows, draws = x if checked else encode(x, self.spec), self.draws(num_samples, seed)
+        if "bound" in self.graphs:
+            return self._bound(Bound, "bound", rows, draws)
+        return self._bound(Elbo, "elbo", rows, draws)
+
+    def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
+        """What a graph of the bound gives of checked rows, for draws (K, Z) or (N, K, Z)."""
+        chunk = self.rows_at_once(operation, draws.shape[-2])
         shared = draws.ndim == 2
         if shared:
             draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
@@ -293,7 +312,7 @@ class Model:
             count = None if observed is None else observed.sum(axis=1)
             return {**self.run(operation, feeds), "observed_count": count}
 
-        return in_chunks(Elbo, len(rows), chunk, part)
+        return in_chunks(kind, len(rows), chunk, part)
 
     def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
         """elbo with the log-likelihood of each feature: which cell is odd."""
@@ -364,9 +383,10 @@ class Model:
         """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
         if operation == "encode" and self.graphs["encode"].takes_draws:
             num_samples = self.manifest.draws.default
-        widest = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
+        widest = num_samples * max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
+        at_draws = num_samples if operation in ("elbo", "surprise") else 1  # how often the prior's density is asked for
         most = CARD_ELEMENTS if self.device == "cuda" else MAX_ELEMENTS
-        return max(1, most // (num_samples * widest))
+        return max(1, most // max(widest, at_draws * self.manifest.components))
 
 
 def _of_files(kind: type[Model], files: Mapping[str, bytes], options: Mapping[str, Any]) -> Model:

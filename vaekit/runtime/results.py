@@ -62,21 +62,27 @@ class Samples(Rows):
     members: NDArray[np.int64] | None = None  # (n,), who drew it; None without members
 
 
-@dataclass(frozen=True)
-class Elbo(Rows):
-    """elbo = log_likelihood - kl <= log_evidence <= log p(x) up to the draws, (N,) each."""
+@dataclass(frozen=True, kw_only=True)
+class Bound(Rows):
+    """elbo = log_likelihood - kl, (N,) each."""
 
     elbo: Array
     log_likelihood: Array
     kl: Array
-    log_evidence: Array
-    feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C); 0 where a cell is missing
     observed_count: NDArray[np.int64] | None = None  # (N,), observed columns; None where none may be missing
 
     @property
     def score(self) -> Array:
         """Negative ELBO of each row, (N,), in nats. Higher is odder."""
         return -self.elbo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elbo(Bound):
+    """elbo <= log_evidence <= log p(x) up to the draws, (N,) each."""
+
+    log_evidence: Array
+    feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C); 0 where a cell is missing
 
 
 CELL = np.dtype(
@@ -97,7 +103,7 @@ CELL = np.dtype(
 NO_CELL = np.array((-1, *[np.nan] * 9), dtype=CELL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explained(Elbo):
     """The bound, the k oddest cells of each row, and how odd its KL is."""
 

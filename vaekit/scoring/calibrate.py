@@ -21,7 +21,7 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
-from vaekit.runtime import Elbo, Model
+from vaekit.runtime import Bound, Model
 from vaekit.runtime.heldout import HeldOutRows
 from vaekit.scoring.labels import Labels, open_labels
 from vaekit.scoring.pieces import Source
@@ -33,7 +33,7 @@ from vaekit.scoring.sources import open_source
 OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # measured with the old p-values
 
 _EMPTY = np.empty(0)
-_NONE = Elbo(_EMPTY, _EMPTY, _EMPTY, _EMPTY)
+_NONE = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
 
 
 def publish_calibration(
@@ -110,16 +110,16 @@ def _scores(
     labels: Labels | None,
     wanted: Sequence[int],
     progress: Progress | None,
-) -> dict[tuple[int, Precision], Elbo]:
+) -> dict[tuple[int, Precision], Bound]:
     """Bounds of the rows that are not marked as anomalies, by K and precision."""
     rows, read, kept = rows_of(source, next(iter(models.values())).spec), 0, 0
-    parts: dict[tuple[int, Precision], list[Elbo]] = {(k, precision): [] for precision in models for k in wanted}
+    parts: dict[tuple[int, Precision], list[Bound]] = {(k, precision): [] for precision in models for k in wanted}
     for piece in source.pieces():
         _, x = rows.take(piece)
         normal = x if labels is None else x[~labels.take(piece)]
         read, kept = read + len(x), kept + len(normal)
         for (k, precision), scored in parts.items() if len(normal) else ():
-            scored.append(models[precision].elbo(normal, num_samples=k))
+            scored.append(models[precision].bound(normal, num_samples=k))
         if len(normal):
             cells.add(normal)
         if progress is not None:
@@ -128,7 +128,7 @@ def _scores(
         labels.close(read)
         if kept == read > 0:
             raise labels.unlike("no row", "so none is left out")
-    return {way: Elbo.concatenate(scores or [_NONE]) for way, scores in parts.items()}
+    return {way: Bound.concatenate(scores or [_NONE]) for way, scores in parts.items()}
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:

@@ -123,7 +123,7 @@ class LocalScorer:
             self._calibration.check_alpha(alpha)
 
     def score(self, x: NDArray[Any]) -> Scores:
-        got = self._model.elbo(x, num_samples=self._num_samples)
+        got = self._model.bound(x, num_samples=self._num_samples)
         count = got.observed_count
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
