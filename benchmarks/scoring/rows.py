@@ -28,15 +28,16 @@ def rows(n: int, seed: int = 0) -> NDArray[np.float64]:
     return np.asarray(rng.standard_normal((n, 8)) @ mixing + 0.5 * rng.standard_normal((n, D)) + 5.0)
 
 
-def model(folder: Path) -> Path:
-    """Publish the model under folder/models; its bundle."""
+def model(folder: Path, likelihood: str = "gaussian") -> Path:
+    """Publish the model of a likelihood under folder/models; its bundle. "auto" has all that the default recipe has."""
     source = folder / "train.npy"
     np.save(source, rows(TRAINED_ON))
     manifest = train(
         make_config(
             {
-                "name": "scoring",
+                "name": f"scoring-{likelihood}",
                 "data": {"source": str(source)},
+                "likelihood": {"name": likelihood},
                 "network": {"hidden": list(HIDDEN)},
                 "training": {"steps": STEPS, "evaluate_every": STEPS, "threads": 1},
             }

@@ -44,12 +44,13 @@ def test_an_arm_answers_with_rows_and_seconds(bundle: Path, tmp_path: Path, modu
 
 def test_targets_are_missed_by_a_slow_scorer_and_met_by_a_fast_one() -> None:
     rates = {"vaekit, K = 2": [90.0], "raw, K = 2": [100.0], "vaekit, K = 16": [70.0], "raw, K = 16": [100.0]}
-    found = {one.name: one for one in compare({**rates, "PyOD": [50.0]}, 16)}
+    targets = {"K = 2": 10.0, "K = 16": 1.5}
+    found = {one.name: one for one in compare({**rates, "PyOD": [50.0]}, targets)}
     assert found["vaekit / raw ONNX Runtime, K = 16"].met is False
     assert found["vaekit / raw ONNX Runtime, K = 2"].met is None
     assert found["vaekit, K = 16 / PyOD"].value == 1.4
     assert found["vaekit, K = 16 / PyOD"].met is False
-    faster = {one.name: one for one in compare({**rates, "PyOD": [7.0]}, 16)}
+    faster = {one.name: one for one in compare({**rates, "PyOD": [7.0]}, targets)}
     assert faster["vaekit, K = 2 / PyOD"].met is True
 
 

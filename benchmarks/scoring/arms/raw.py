@@ -22,7 +22,9 @@ def main() -> None:
     asked = told()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = asked.threads
-    session = onnxruntime.InferenceSession(str(asked.bundle / "elbo.onnx"), options, ["CPUExecutionProvider"])
+    graphs = [asked.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # whichever the model scores by
+    graph = next(path for path in graphs if path.exists())
+    session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
     eps = default_eps(np.load(asked.bundle / "noise.npy"), asked.num_samples).astype(np.float32)  # (K, Z)
     files = sorted(asked.source.glob("*.parquet"))
     x = np.concatenate([np.column_stack([c.to_numpy() for c in parquet.read_table(f).columns]) for f in files])
