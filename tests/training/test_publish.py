@@ -25,7 +25,7 @@ from vaekit.bundle import find, models, versions
 from vaekit.bundle.heldout import HeldOut
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
-from vaekit.runtime import Model
+from vaekit.runtime import Bound, Model
 from vaekit.runtime.cores import cpu_count
 from vaekit.runtime.surprises import surprise
 
@@ -288,6 +288,20 @@ def test_an_aggregate_prior_travels_with_the_bundle_and_says_so(tmp_path: Path) 
         np.testing.assert_allclose(codes.weights.sum(axis=1), 1.0, rtol=1e-6)
         with pytest.raises(InputError, match="which of the 2 is each code of"):
             model.decode(drawn.latents)
+
+
+def test_under_an_aggregate_prior_scores_have_a_graph_of_their_own(tmp_path: Path) -> None:
+    config = table_config(tmp_path, "prior.name=aggregate", "prior.components=10", "network.members=2")
+    train(config, tmp_path / "models")
+    with Model.load(find(tmp_path / "models", "table"), device="cpu") as model:
+        rows = model.sample(300, seed=0).samples
+        whole, alone = model.elbo(rows, num_samples=3), model.bound(rows, num_samples=3)
+        assert [tensor.name for tensor in model.manifest.operations["bound"].outputs] == ["elbo", "log_likelihood", "kl"]
+        assert type(alone) is Bound
+        for name in ("elbo", "log_likelihood", "kl"):
+            np.testing.assert_allclose(getattr(alone, name), getattr(whole, name), rtol=1e-6, atol=1e-6)
+        model.graphs.pop("bound")
+        np.testing.assert_array_equal(model.bound(rows, num_samples=3).elbo, whole.elbo)
 
 
 def test_grey_pixels_without_a_threshold_are_refused(tmp_path: Path) -> None:
