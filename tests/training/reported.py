@@ -80,6 +80,7 @@ def history(one: Case) -> History:
             beta=min(1.0, step / 40),
             train_objective=9.0 - step / 50,
             objective=10.0 - step / 50,
+            of_weights=12.0 - step / 50,
             elbo=-10.0 + step / 50,
             log_likelihood=-9.0 + step / 50,
             kl=1.0,

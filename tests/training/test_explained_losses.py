@@ -47,7 +47,6 @@ def gradient(vae: VAE, loss: Tensor) -> Tensor:
 
 def check(vae: VAE, beta: float, rows: Rows, foreign: Tensor, equivalent: Equivalent) -> None:
     t, z, mu, sigma = parts(vae, rows)
-    eps = (z - mu[:, None]) / sigma[:, None]
     here = (beta * vae.prior.kl(mu, sigma) - vae.log_prob(t, z).sum(-1).squeeze(-1)).mean()
     want = equivalent.factor * gradient(vae, here)
     assert want.abs().max() > 0

@@ -296,7 +296,11 @@ def test_under_an_aggregate_prior_scores_have_a_graph_of_their_own(tmp_path: Pat
     with Model.load(find(tmp_path / "models", "table"), device="cpu") as model:
         rows = model.sample(300, seed=0).samples
         whole, alone = model.elbo(rows, num_samples=3), model.bound(rows, num_samples=3)
-        assert [tensor.name for tensor in model.manifest.operations["bound"].outputs] == ["elbo", "log_likelihood", "kl"]
+        assert [tensor.name for tensor in model.manifest.operations["bound"].outputs] == [
+            "elbo",
+            "log_likelihood",
+            "kl",
+        ]
         assert type(alone) is Bound
         for name in ("elbo", "log_likelihood", "kl"):
             np.testing.assert_allclose(getattr(alone, name), getattr(whole, name), rtol=1e-6, atol=1e-6)

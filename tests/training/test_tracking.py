@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,9 +110,9 @@ def test_the_prior_in_use_is_made_of_the_kept_weights() -> None:
 
 def some_look(**changes: object) -> Look:
     facts: dict[str, object] = {
-        "step": 1, "beta": 1.0, "train_objective": 5.0, "objective": 5.0, "elbo": -5.0, "log_likelihood": -3.0,
-        "kl": 2.0, "log_evidence": -4.5, "kl_by_latent": (1.0, 1.0), "log_likelihood_by_feature": (-3.0,),
-        "active_units": 2.0,
+        "step": 1, "beta": 1.0, "train_objective": 5.0, "objective": 5.0, "of_weights": 5.0, "elbo": -5.0,
+        "log_likelihood": -3.0, "kl": 2.0, "log_evidence": -4.5, "kl_by_latent": (1.0, 1.0),
+        "log_likelihood_by_feature": (-3.0,), "active_units": 2.0,
     }  # fmt: skip
     return Look(**{**facts, **changes})  # type: ignore[arg-type]  # each as its field wants it
 
@@ -164,11 +165,24 @@ def test_warnings_are_told_and_kept() -> None:
     assert tuple(told) == history.warnings
 
 
+@pytest.mark.parametrize("name", ["elbo", "iwae"])
+def test_looks_compare_by_what_weights_change_however_odd_a_constant_column_is(name: str) -> None:
+    one = case("gaussian, a constant column", f'objective.name="{name}"', "objective.num_samples=3")
+    usual = look_at(one)
+    odd = one.rows.x.copy()
+    odd[7, -1] = 1e9  # 7.0 in every training row
+    changed = look_at(replace(one, rows=replace(one.rows, x=odd)))
+    assert changed.objective > usual.objective + 1e10
+    assert changed.of_weights == usual.of_weights
+    other = look_at(one, beta=0.5)
+    assert usual.of_weights - usual.objective == pytest.approx(other.of_weights - other.objective, rel=1e-5)
+
+
 def test_a_keeper_waits_for_the_objective_to_settle_and_then_for_patience() -> None:
     vae = case(GAUSSIAN).vae
     keeper = Keeper(settled=30, patience=2)
     done = [
-        keeper.is_done(some_look(step=s, objective=o), vae)
+        keeper.is_done(some_look(step=s, of_weights=o), vae)
         for s, o in ((10, 0.0), (20, 0.5), (30, 3.0), (40, 2.0), (50, 2.5), (60, 2.1))
     ]
     assert done == [False, False, False, False, False, True]

@@ -37,6 +37,7 @@ class Look:
     beta: float
     train_objective: float  # mean over the steps since the last look, at their beta
     objective: float  # validation rows, at the final beta: what training minimises
+    of_weights: float  # the objective less what no weight changes: what looks are compared by
     elbo: float  # at beta = 1, whatever is minimised
     log_likelihood: float
     kl: float
@@ -86,7 +87,8 @@ class Watch:
         log_likelihood, kl, by_latent = float(total["log_likelihood"]), float(total["kl"]), total["kl_by_latent"]
         return Look(
             step, beta, train_objective,
-            objective=self._value(total),
+            objective=self._value(total, "member"),
+            of_weights=self._value(total, "varying"),
             elbo=log_likelihood - kl,
             log_likelihood=log_likelihood,
             kl=kl,
@@ -96,19 +98,23 @@ class Watch:
             active_units=float((variance > ACTIVE).double().sum(-1).mean()),
         )  # fmt: skip
 
-    def _value(self, total: dict[str, Tensor]) -> float:
-        """The training objective at the final beta, mean over members."""
+    def _value(self, total: dict[str, Tensor], which: str) -> float:
+        """The training objective at the final beta, mean over members; "varying": of columns that are not constant."""
         if self._objective.name == "iwae":
-            return -float(total["member_bound"].mean())
+            return -float(total[f"{which}_bound"].mean())
         kl = total["member_kl"]  # (...)
         if free := self._objective.free_bits:
             kl = total["kl_by_latent"].clamp_min(free).sum(-1)
         if (relative := relative_betas(self._objective, kl)) is not None:
             kl = kl * relative[:, 0]
-        return float((self._beta * kl - total["member_log_likelihood"]).mean())
+        return float((self._beta * kl - total[f"{which}_log_likelihood"]).mean())
 
     def _score(self, vae: VAE, rows: Seen, draws: torch.Generator) -> dict[str, Tensor]:
-        """Sums over rows, float64."""
+        """Sums over rows, float64.
+
+        Those called varying leave constant columns out: a validation row whose value differs there is odd by up to
+        10^18 nats whatever the weights are, and beside that what they decide would be lost.
+        """
         shape = (len(rows), self._draws, self._latent_dim)
         eps = torch.randn(shape, generator=draws, device=self._device, dtype=rows.t.dtype)  # (N, K, Z)
         mu, sigma = vae.posterior(rows.t, rows.observed)  # each (..., N, Z)
@@ -116,7 +122,11 @@ class Watch:
         per_feature = vae.log_prob(rows.t, z, rows.observed)  # (..., N, K, D)
         jacobian = vae.features.log_jacobian(rows.t)  # (D,) or (N, D)
         log_p = per_feature.sum(-1).double() + total_log_jacobian(jacobian, rows.observed)[..., None]  # (..., N, K)
-        log_w = log_p + vae.prior.log_ratio(sigma, z, eps).double()  # (..., N, K)
+        varying = per_feature if vae.features.all_active else torch.where(vae.features.active, per_feature, 0.0)
+        log_p_varying = varying.sum(-1).double()  # (..., N, K)
+        log_ratio = vae.prior.log_ratio(sigma, z, eps).double()  # (..., N, K)
+        log_w = log_p + log_ratio
+        drawn = slice(max(2, self._objective.num_samples))
         kl = vae.prior.kl(mu, sigma).double()  # (..., N)
         log_likelihood = log_p.mean(-1)  # (..., N)
         there = jacobian if rows.observed is None else torch.where(rows.observed, jacobian, 0.0)
@@ -130,8 +140,10 @@ class Watch:
             "log_evidence": whole.log_evidence.sum(-1),
             "by_feature": whole.feature_log_likelihood.sum(-2),
             "member_log_likelihood": bound.log_likelihood.sum(-1),
+            "varying_log_likelihood": log_p_varying.mean(-1).sum(-1),
             "member_kl": bound.kl.sum(-1),
-            "member_bound": log_mean_exp(log_w[..., : max(2, self._objective.num_samples)]).sum(-1),
+            "member_bound": log_mean_exp(log_w[..., drawn]).sum(-1),
+            "varying_bound": log_mean_exp((log_p_varying + log_ratio)[..., drawn]).sum(-1),
             "kl_by_latent": kl_by_latent(mu, sigma.double()).sum(-2),
             "mu": mu.sum(-2),
             "mu_squared": (mu * mu).sum(-2),
@@ -153,7 +165,7 @@ class Keeper:
         self.looks.append(look)
         if look.step < self._settled:
             return False
-        if self.best is None or look.objective < self.best.objective:
+        if self.best is None or look.of_weights < self.best.of_weights:
             self.best, self.weights = look, {name: value.clone() for name, value in vae.state_dict().items()}
             return False
         return sum(later.step > self.best.step for later in self.looks) >= self._patience
