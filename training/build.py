@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training import networks
 from training.config import LOCATION_SCALE, Config
@@ -26,6 +27,7 @@ from training.likelihoods import (
     Likelihood,
     LocationScale,
     Mixed,
+    ScaleKind,
     StudentT,
 )
 from training.prior import Aggregate, Normal, Prior
@@ -227,11 +229,10 @@ def _of_columns(
             )
         return _of_bins(config, name, Grid(gap, lowest, torch.full_like(gap, torch.inf)))
     if name in FAMILIES:
-        rounding = found.resolution[index] * ROUNDING / features.scale.numpy()[index]
-        floor = np.maximum(config.likelihood.scale_floor, np.minimum(rounding, 1.0))  # in standard deviations
+        rounding = torch.from_numpy(found.resolution[index] * ROUNDING) / features.scale[index]
         return FAMILIES[name](
-            config.likelihood.scale,
-            torch.from_numpy(floor),
+            _scale(config),
+            _floor(config, rounding),
             features.active[index],
             output=config.network.output,
             members=members,
@@ -248,7 +249,7 @@ def _of_bins(config: Config, name: LikelihoodName, grid: Grid) -> Likelihood:
     active = torch.ones(grid.dim, dtype=torch.bool)
     if name == "discretized_logistic":
         return DiscretizedLogistic(grid, active, components=config.likelihood.components)
-    return BinnedGaussian(config.likelihood.scale, grid, active, output=config.network.output, members=_members(config))
+    return BinnedGaussian(_scale(config), grid, active, output=config.network.output, members=_members(config))
 
 
 def _of_pixels(config: Config, features: Pixels) -> Likelihood:
@@ -259,11 +260,23 @@ def _of_pixels(config: Config, features: Pixels) -> Likelihood:
     if name in ("gaussian", "discretized_logistic"):
         return _of_bins(config, name, Grid(1.0 / features.scale, lowest, highest))
     assert name in LOCATION_SCALE
-    rounding = (ROUNDING / features.scale).clamp_max(1.0)  # a pixel is rounded to whole grey levels
-    floor = rounding.clamp_min(config.likelihood.scale_floor)
+    floor = _floor(config, ROUNDING / features.scale)  # a pixel is rounded to whole grey levels
     return FAMILIES[name](
-        config.likelihood.scale, floor, features.active, output=config.network.output, members=_members(config)
+        _scale(config), floor, features.active, output=config.network.output, members=_members(config)
     )
+
+
+def _scale(config: Config) -> ScaleKind:
+    scale = config.likelihood.scale
+    return scale[0] if isinstance(scale, tuple) and config.network.members == 1 else scale
+
+
+def _floor(config: Config, rounding: Tensor) -> Tensor:
+    """Least scales of columns rounded so, in their standard deviations: (D,), or each member's own, (M, 1, 1, D)."""
+    least = config.likelihood.scale_floor
+    if isinstance(least, tuple) and config.network.members > 1:
+        return rounding.clamp_max(1.0).maximum(torch.tensor(least, dtype=rounding.dtype).view(-1, 1, 1, 1))
+    return rounding.clamp_max(1.0).clamp_min(least[0] if isinstance(least, tuple) else least)
 
 
 def constants(vae: VAE, columns: tuple[str, ...]) -> list[str]:

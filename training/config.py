@@ -55,8 +55,10 @@ def _impossible(config: Config) -> Iterator[str]:
         yield f"network.name = {network.name!r} is for pictures, and {config.data.source} holds columns: take 'mlp'"
     if network.members > 1 and network.name != "mlp":
         yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
-    if isinstance(objective.beta, tuple) and len(objective.beta) != network.members:
-        yield f"objective.beta has {len(objective.beta)} values, and network.members is {network.members}: one for each"
+    by_member = {"objective.beta": objective.beta, "likelihood.scale": likelihood.scale}
+    for where, values in {**by_member, "likelihood.scale_floor": likelihood.scale_floor}.items():
+        if isinstance(values, tuple) and len(values) != network.members:
+            yield f"{where} has {len(values)} values, and network.members is {network.members}: one for each"
     if isinstance(objective.beta, tuple) and objective.free_bits:
         yield "objective.free_bits takes one objective.beta for all members"
     if network.output != "linear" and likelihood.name not in LOCATION_SCALE:
@@ -169,7 +171,8 @@ def _explain(error: Any) -> str:
     if error["type"] == "value_error":
         return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
     if where == "likelihood.scale":  # of a name or a number: neither branch alone says what it takes
-        return f"config: {where}: {error['input']!r} is not 'network', 'feature', 'shared' or a number from 1e-6 to 1e6"
+        choices = "'network', 'feature', 'shared', a number from 1e-6 to 1e6, or of each member 'network' or 'feature'"
+        return f"config: {where}: {error['input']!r} is not {choices}"
     if where == "likelihood.name":
         return f"config: {where}: {error['input']!r} is not {recipe.AUTO!r}, {error['ctx']['expected']}"
     if error["type"] == "literal_error":

@@ -9,13 +9,12 @@ from typing import Any
 
 AUTO = "auto"
 MEMBERS = 3
-LEAST_BETA = 0.1  # of the last member; the first has 1, and the others lie between them in equal ratios
-ALONE = 0.3  # beta of a single VAE
+FINER = 0.3162  # beta of all members but the first, whose beta is 1
+SCALES = {"network": 0.1, "feature": 0.01}  # of members in turn, with the floor that suits each
 SETTINGS: dict[str, dict[str, Any]] = {
-    "likelihood": {"scale": "feature", "scale_floor": 0.01},
     "network": {"members": MEMBERS},
     "prior": {"name": "aggregate", "components": 2000, "start": 1.0},
-    "training": {"steps": 2500},
+    "training": {"steps": 2500, "learning_rate": 2e-3},
     "draws": {"default": 4},
 }
 
@@ -34,16 +33,20 @@ def fill(tree: dict[str, Any]) -> None:
     for section, settings in SETTINGS.items():
         for key, value in settings.items():
             _table(tree, section).setdefault(key, value)
-    objective, members = _table(tree, "objective"), _table(tree, "network")["members"]
-    if objective.get("name", "elbo") == "elbo" and isinstance(members, int):
-        objective.setdefault("beta", betas(members))
+    members = _table(tree, "network")["members"]
+    if isinstance(members, int) and members > 0:
+        _differ(tree, members)
 
 
-def betas(members: int) -> list[float] | float:
-    """From 1 to LEAST_BETA: members that see data coarsely and finely, and make a better density together."""
-    if members < 2:
-        return ALONE
-    return [round(LEAST_BETA ** (i / (members - 1)), 4) for i in range(members)]
+def _differ(tree: dict[str, Any], members: int) -> None:
+    """Members that see data coarsely and finely, and spread the same everywhere or not: a better density together."""
+    objective, likelihood = _table(tree, "objective"), _table(tree, "likelihood")
+    if objective.get("name", "elbo") == "elbo":
+        objective.setdefault("beta", [1.0, *[FINER] * (members - 1)])
+    scale = likelihood.setdefault("scale", [list(SCALES)[m % len(SCALES)] for m in range(members)])
+    own = scale if isinstance(scale, list) else [scale]
+    floors = [SCALES.get(one, SCALES["feature"]) for one in own]
+    likelihood.setdefault("scale_floor", floors if isinstance(scale, list) else floors[0])
 
 
 def _table(tree: dict[str, Any], section: str) -> dict[str, Any]:

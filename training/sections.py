@@ -129,16 +129,21 @@ class Likelihood(Section):
         "counts, 'categorical' for categories, 'mixed' for columns of several kinds; 'gaussian' on pixels and counts "
         "is the mass of the bin",
     )
-    scale: Literal["network", "feature", "shared"] | FixedScale = Field(
+    scale: (
+        Literal["network", "feature", "shared"]
+        | FixedScale
+        | Annotated[tuple[Literal["network", "feature"], ...], Field(min_length=1)]
+    ) = Field(
         "network",
         description="the scale from the decoder, one for each column, one for all, or a fixed number, in standard "
-        "deviations of the column (pictures: in the unit that network.scaling gives)",
+        "deviations of the column (pictures: in the unit that network.scaling gives); a list has 'network' or "
+        "'feature' for each member",
     )
-    scale_floor: Positive = Field(
+    scale_floor: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         0.1,
-        description="no learned scale is below this share of the column's standard deviation, nor below the rounding "
-        "of its recorded values; a density without a floor runs away to infinity. Not for bins, whose mass is at "
-        "most 1",
+        description="no learned scale is below this share of the column's standard deviation, one for all members or "
+        "one for each, nor below the rounding of its recorded values; a density without a floor runs away to "
+        "infinity. Not for bins, whose mass is at most 1",
     )
     real: Literal["gaussian", "student_t", "laplace"] = Field(
         "gaussian", description="mixed: what real and positive columns (on the log) have"

@@ -50,13 +50,17 @@ def likelihood_spec(rows: Rows, config: Config, vae: VAE) -> Likelihood:
         name=settings.name,
         parameters=vae.likelihood.parameters_in_raw_units,
         columns=tuple(family(config, kind) for kind in rows.kinds) if isinstance(vae.likelihood, Mixed) else None,
-        scale=(settings.scale if isinstance(settings.scale, str) else "fixed") if scaled else None,
+        scale=_scale(settings.scale) if scaled else None,
         components=settings.components if of_bins else None,
         mass=mass,
         binarize=settings.binarize if settings.name == "bernoulli" else None,
         threshold=cut,
         bits_per_dim_of=("binarised pixels" if binarized else "pixels") if rows.is_image and mass else None,
     )
+
+
+def _scale(scale: str | float | tuple[str, ...]) -> str:
+    return scale if isinstance(scale, str) else "by member" if isinstance(scale, tuple) else "fixed"
 
 
 def prior_spec(vae: VAE) -> Prior:

@@ -160,6 +160,15 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
         table,
         ['likelihood.name="student_t"', 'likelihood.scale="feature"', "network.members=2"],
     ),
+    "members, student_t, scales of their own": (
+        table,
+        [
+            'likelihood.name="student_t"',
+            'likelihood.scale=["network", "feature"]',
+            "likelihood.scale_floor=[0.3, 0.01]",
+            "network.members=2",
+        ],
+    ),
     "aggregate prior": (table, ['prior.name="aggregate"', "prior.components=12"]),
     "aggregate prior, members": (table, ['prior.name="aggregate"', "prior.components=7", "network.members=2"]),
 }

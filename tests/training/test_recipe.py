@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from tests.training.models import case
 from training import build
 from training.config import Config, make_config
 from training.data.load import of_array
-from training.recipe import betas
 from training.run import run
 from vaekit.detector import config_of
 from vaekit.errors import ConfigError
@@ -29,8 +30,9 @@ def test_auto_is_a_config_like_any_other_and_its_toml_gives_it_again() -> None:
 def test_what_the_config_says_stays() -> None:
     config = auto("network.members=1", "prior.name=normal", "draws.default=32", "likelihood.scale=network")
     assert config.network.members == 1
-    assert config.objective.betas == (betas(1),)
+    assert config.objective.betas == (1.0,)
     assert (config.prior.name, config.draws.default, config.likelihood.scale) == ("normal", 32, "network")
+    assert config.likelihood.scale_floor == 0.1
     assert auto("objective.beta=1").objective.beta == 1
     assert auto('objective.name="iwae"', "objective.num_samples=4").objective.betas == (1.0,)
 
@@ -41,8 +43,13 @@ def test_columns_of_other_kinds_make_it_mixed() -> None:
     assert (config.likelihood.name, config.likelihood.real) == ("mixed", "student_t")
 
 
-def test_betas_go_from_the_elbos_own_to_the_least_in_equal_ratios() -> None:
-    assert betas(3) == pytest.approx([1.0, 0.1**0.5, 0.1], abs=1e-4)
+def test_members_differ_in_beta_and_in_where_their_scale_is_from() -> None:
+    config = auto("network.members=4")
+    assert config.objective.beta == (1.0, 0.3162, 0.3162, 0.3162)
+    assert config.likelihood.scale == ("network", "feature", "network", "feature")
+    assert config.likelihood.scale_floor == (0.1, 0.01, 0.1, 0.01)
+    with pytest.raises(ConfigError, match=r"likelihood.scale has 1 values, and network.members is 3"):
+        auto('likelihood.scale=["feature"]')
     with pytest.raises(ConfigError, match=r"objective.beta has 2 values, and network.members is 3"):
         auto("network.members=3", "objective.beta=[1.0, 0.5]")
     with pytest.raises(ConfigError, match=r"likelihood.name: 'normal' is not 'auto', 'gaussian'"):
@@ -90,3 +97,15 @@ def test_hard_tables_train_without_a_hand_on_the_wheel(rows: object) -> None:
     assert trained.vae.latent_dim == build.dimension(config, trained.rows) == min(32, x.shape[1])
     assert np.isfinite(trained.history.best.elbo)
     assert not [text for text in trained.history.warnings if "went back" in text]
+
+
+def test_each_member_has_its_scale_from_where_it_is_told_and_above_its_own_floor() -> None:
+    one = case("members, student_t, scales of their own")
+    z = 5.0 * torch.randn(200, one.latent_dim, generator=torch.Generator().manual_seed(0))
+    scale = one.vae.likelihood.scale(one.vae.decoder(z[:, None]))
+    assert scale is not None
+    network, feature = scale.squeeze(-2).detach()  # (N, D) each
+    assert float(network.std(0).min()) > 1e-3
+    torch.testing.assert_close(feature, feature[:1].expand_as(feature), rtol=1e-6, atol=0)
+    assert float(network.min()) >= 0.3
+    assert 0.01 <= float(feature.min()) != pytest.approx(0.3)

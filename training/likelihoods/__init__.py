@@ -1,6 +1,6 @@
 """p(x|z), one class each, fully normalised per data dimension, in the units the networks see. Knows no networks."""
 
-from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood
+from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, ScaleKind
 from training.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from training.likelihoods.bins import BinnedGaussian, DiscretizedLogistic, Grid
 from training.likelihoods.categorical import Categorical
@@ -21,5 +21,6 @@ __all__ = [
     "Likelihood",
     "LocationScale",
     "Mixed",
+    "ScaleKind",
     "StudentT",
 ]

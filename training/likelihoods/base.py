@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.functional import softplus, softplus_inverse
 
+ScaleKind = str | float | tuple[str, ...]  # as likelihood.scale of a config
 LARGEST_RESIDUAL = 1e9  # residuals, in scales, are cut here, so that every finite row has a finite density
 
 
@@ -68,18 +69,27 @@ class Likelihood(nn.Module):
 
 
 class Scale(nn.Module):
-    """s > 0 of D columns: from the network, one for each, one for all, or a fixed number; learned ones >= floor."""
+    """s > 0 of D columns: from the network, one for each, one for all, or a fixed number; learned ones >= floor.
 
-    floor: Tensor  # (D,)
+    Members may have it from the network or one for each column, each as it is told.
+    """
+
+    floor: Tensor  # (D,), or (M, 1, 1, D) where members have floors of their own
     fixed: Tensor  # (D,)
+    heard: Tensor  # (M, 1, 1, 1), 1 of members that have it from the network, 0 of the others
 
-    def __init__(self, kind: str | float, floor: Tensor, members: int | None) -> None:
+    def __init__(self, kind: ScaleKind, floor: Tensor, members: int | None) -> None:
         super().__init__()
-        self.kind = kind if isinstance(kind, str) else "fixed"
-        self.dim = floor.numel()
-        self.from_network = self.kind == "network"
+        self.kind = kind if isinstance(kind, str) else "by member" if isinstance(kind, tuple) else "fixed"
+        self.dim = floor.shape[-1]
+        self.from_network = self.kind in ("network", "by member")
         self.register_buffer("floor", floor.float())
-        if isinstance(kind, str) and not self.from_network:
+        if isinstance(kind, tuple):
+            heard = torch.tensor([float(one == "network") for one in kind]).view(-1, 1, 1, 1)
+            self.register_buffer("heard", heard)
+            start = torch.where(heard > 0, 0.0, softplus_inverse(1.0))
+            self.raw_scale = nn.Parameter(start.repeat(1, 1, 1, self.dim))
+        elif isinstance(kind, str) and not self.from_network:
             shape = parameter_shape(self.dim if kind == "feature" else 1, members)
             self.raw_scale = nn.Parameter(torch.full(shape, softplus_inverse(1.0)))
         elif not isinstance(kind, str):
@@ -89,6 +99,8 @@ class Scale(nn.Module):
         """s, to be broadcast to (..., D); raw (..., D) counts where the network gives it."""
         if self.kind == "fixed":
             return self.fixed
+        if self.kind == "by member":
+            return self.floor + softplus(self.heard * raw + self.raw_scale)
         return self.floor + softplus(raw if self.from_network else self.raw_scale)
 
 

@@ -15,7 +15,7 @@ from training.functional import (
     softplus_integral,
     softplus_inverse,
 )
-from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood
+from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, ScaleKind
 from training.likelihoods.location_scale import LocationScale, log_normal
 
 LEAST_SCALE = 1e-3  # of a bin: all the mass is in one bin long before, and float32 still tells where a bin ends
@@ -57,7 +57,7 @@ class BinnedGaussian(LocationScale):
 
     def __init__(
         self,
-        scale: str | float,
+        scale: ScaleKind,
         grid: Grid,
         active: Tensor,
         *,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.functional import HALF_LOG_2PI, expm1, log1p, log_ndtr, normal_cdf, softplus_inverse
-from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale, parameter_shape
+from training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale, ScaleKind, parameter_shape
 
 OUTPUTS = {"linear": torch.nn.Identity(), "tanh": torch.nn.Tanh(), "sigmoid": torch.nn.Sigmoid()}
 LEAST_DF = 2.1  # the standard deviation exists, and is at most sqrt(21) scales
@@ -33,7 +33,7 @@ class LocationScale(Likelihood):
 
     def __init__(
         self,
-        scale: str | float,
+        scale: ScaleKind,
         floor: Tensor,
         active: Tensor,
         *,
@@ -41,7 +41,7 @@ class LocationScale(Likelihood):
         members: int | None = None,
     ) -> None:
         super().__init__()
-        self.dim = floor.numel()
+        self.dim = floor.shape[-1]
         self.spread = Scale(scale, floor, members)
         self.width = 2 * self.dim if self.spread.from_network else self.dim
         self.output = OUTPUTS[output]
@@ -50,7 +50,7 @@ class LocationScale(Likelihood):
 
     @property
     def floor(self) -> Tensor:
-        """Least scale of each column, (D,)."""
+        """Least scale of each column, (D,), or of each member's, (M, 1, 1, D)."""
         return self.spread.floor
 
     def initialize(self, head: Head) -> None:
@@ -138,7 +138,7 @@ class StudentT(LocationScale):
 
     def __init__(
         self,
-        scale: str | float,
+        scale: ScaleKind,
         floor: Tensor,
         active: Tensor,
         *,

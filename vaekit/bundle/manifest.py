@@ -166,7 +166,9 @@ class Likelihood(Part):
         "probabilities (N, all levels of all categories)"
     )
     columns: tuple[LikelihoodName, ...] | None = Field(None, description="mixed: the likelihood of each column")
-    scale: Literal["network", "feature", "shared", "fixed"] | None = None
+    scale: Literal["network", "feature", "shared", "fixed", "by member"] | None = Field(
+        None, description="where it is from; by member: some have it from the network, the others one for each column"
+    )
     components: PositiveInt | None = Field(None, description="discretized_logistic: logistics in each mixture")
     mass: bool = Field(False, description="the density is a probability: of pixels, counts, levels or binary values")
     binarize: Literal["none", "threshold", "dynamic"] | None = None
