@@ -1,0 +1,87 @@
+"""How long a fit of `vaekit.Detector` takes, and what of it: training, publishing, loading.
+
+    python -m benchmarks.fit [--quick] --out build/benchmarks/fit.json
+
+Rows are made on the fly. All rounds are in this process, after a small fit that is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.report import Figure, publish
+from training.data.load import of_array
+from training.publish import publish_run
+from training.run import run
+from vaekit.bundle import find
+from vaekit.detector import config_of
+from vaekit.runtime import Model
+
+N, D = 10_000, 20
+SIZES = {"in full": ((N, D), (10_000, 100), (500, 20)), "quickly": ((500, D),)}
+SMALL = (120, 3)  # as few rows as the default alpha allows, about
+ROUNDS = {"in full": 3, "quickly": 1}
+MOST = 30.0  # seconds at (N, D)
+SETTINGS: tuple[str, ...] = ()  # the defaults
+PACKAGES = ["torch", "onnxruntime", "onnxscript", "numpy"]
+
+
+def rows(n: int, dim: int) -> NDArray[np.float64]:
+    """Columns that hang together by a curve, with noise, (n, dim)."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((n, 4))
+    return np.asarray(np.tanh(z @ rng.standard_normal((4, dim))) + 0.1 * rng.standard_normal((n, dim)))
+
+
+def parts(x: NDArray[np.float64]) -> dict[str, float]:
+    """Seconds of what Detector.fit does."""
+    taken = {}
+    began = perf_counter()
+    config = config_of(x, settings=SETTINGS)
+    trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
+    taken["training"] = perf_counter() - began
+    with tempfile.TemporaryDirectory() as folder:
+        began = perf_counter()
+        publish_run(trained, folder, draws_report=False)
+        taken["export, parity, calibration"] = perf_counter() - began
+        began = perf_counter()
+        Model.load(find(Path(folder), config.name), device="cpu").close()
+        taken["loading"] = perf_counter() - began
+    return taken
+
+
+def measure(how: str) -> list[Figure]:
+    """Figures of every size; rounds of sizes take turns."""
+    tables = {size: rows(*size) for size in SIZES[how]}
+    parts(rows(*SMALL))
+    pieces: dict[tuple[int, int], list[dict[str, float]]] = {size: [] for size in tables}
+    for _ in range(ROUNDS[how]):
+        for size, x in tables.items():
+            pieces[size].append(parts(x))
+    figures = []
+    for size, rounds in pieces.items():
+        label = f"{size[0]:,} rows, {size[1]} columns"
+        whole = [sum(one.values()) for one in rounds]
+        figures.append(Figure.of(f"fit, {label}", whole, "s", target=MOST if size == (N, D) else None))
+        figures += [Figure.of(f"{part}, {label}", [one[part] for one in rounds], "s") for part in rounds[0]]
+    return figures
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one small table, one round")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/fit.json"))
+    options = parser.parse_args(arguments)
+    figures = measure("quickly" if options.quick else "in full")
+    publish(options.out, "Fitting a detector", figures, PACKAGES, quick=options.quick)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
