@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from training import recipe
 from training.data import kinds
@@ -35,6 +35,7 @@ class Config(Section):
     training: Training = Training()
     draws: Draws = Draws()
     export: Export = Export()
+    _filled: recipe.Filled = PrivateAttr(default=frozenset())  # what 'auto' put there for many rows
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
@@ -46,6 +47,16 @@ class Config(Section):
     def to_toml(self) -> str:
         """The whole config, defaults included, as TOML that gives it again."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def sized(self, rows: int) -> Config:
+        """The config for so many training rows: where 'auto' filled in what hangs on their number."""
+        if rows >= recipe.FEW or not self._filled:
+            return self
+        tree = self.model_dump(mode="json", exclude_none=True)
+        for (section, key), value in recipe.by_size(self.network.members, rows).items():
+            if (section, key) in self._filled:
+                tree[section][key] = value
+        return make_config(tree)
 
 
 def _impossible(config: Config) -> Iterator[str]:
@@ -145,11 +156,13 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     """
     for override in overrides:
         _set(tree, override)
-    recipe.fill(tree)
+    filled = recipe.fill(tree)
     try:
-        return Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # a list is a tuple; true is no 1
+        config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # a list is a tuple; true no 1
     except ValidationError as exc:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
+    config._filled = filled
+    return config
 
 
 def asked_for(overrides: Sequence[str]) -> dict[str, Any]:

@@ -9,21 +9,30 @@ from typing import Any
 
 AUTO = "auto"
 MEMBERS = 3
-FINER = 0.3162  # beta of all members but the first, whose beta is 1
-SCALES = {"network": 0.1, "feature": 0.01}  # of members in turn, with the floor that suits each
+FEW = 1_500  # training rows; with fewer, a scale for every value is more than they tell
 SETTINGS: dict[str, dict[str, Any]] = {
     "network": {"members": MEMBERS},
     "prior": {"name": "aggregate", "components": 2000, "start": 1.0},
-    "training": {"steps": 2500, "learning_rate": 2e-3},
+    "training": {"steps": 2500},
     "draws": {"default": 4},
 }
+RATES = {"few": 2e-3, "many": 3e-3}  # learning rates
+LEAST_BETA = 0.1
+FLOORS = {"network": 0.1, "feature": 0.01}  # of a scale that is from there
+IN_TURN = (("network", 0.3162), ("feature", LEAST_BETA), ("network", LEAST_BETA))  # members of many rows: scale, beta
+
+Filled = frozenset[tuple[str, str]]  # (section, key)
 
 
-def fill(tree: dict[str, Any]) -> None:
-    """Put settings where 'auto' is, in nested tables of a config; those that are there already stay."""
+def fill(tree: dict[str, Any]) -> Filled:
+    """Put settings where 'auto' is, in nested tables of a config; those that are there already stay.
+
+    Returns:
+        What it put there that hangs on the number of training rows: these are for many.
+    """
     likelihood = tree.get("likelihood")
     if not isinstance(likelihood, dict) or likelihood.get("name") != AUTO:
-        return
+        return frozenset()
     kinds = set(_table(tree, "data").get("kinds", {}).values())
     if kinds <= {"real", "positive"}:
         likelihood["name"] = "student_t"
@@ -34,19 +43,43 @@ def fill(tree: dict[str, Any]) -> None:
         for key, value in settings.items():
             _table(tree, section).setdefault(key, value)
     members = _table(tree, "network")["members"]
-    if isinstance(members, int) and members > 0:
-        _differ(tree, members)
+    if not isinstance(members, int) or members < 1:
+        return frozenset()
+    plain = _table(tree, "objective").get("name", "elbo") == "elbo"
+    found = {
+        (section, key)
+        for section, key in by_size(members, FEW)
+        if key not in _table(tree, section) and (plain or section != "objective")
+    }
+    given = likelihood.get("scale")
+    if isinstance(given, str) and given in FLOORS:  # its own floor, whatever the size
+        found.discard(("likelihood", "scale_floor"))
+        likelihood.setdefault("scale_floor", FLOORS[given])
+    for section, key in found:
+        _table(tree, section)[key] = by_size(members, FEW)[section, key]
+    return frozenset(found)
 
 
-def _differ(tree: dict[str, Any], members: int) -> None:
-    """Members that see data coarsely and finely, and spread the same everywhere or not: a better density together."""
-    objective, likelihood = _table(tree, "objective"), _table(tree, "likelihood")
-    if objective.get("name", "elbo") == "elbo":
-        objective.setdefault("beta", [1.0, *[FINER] * (members - 1)])
-    scale = likelihood.setdefault("scale", [list(SCALES)[m % len(SCALES)] for m in range(members)])
-    own = scale if isinstance(scale, list) else [scale]
-    floors = [SCALES.get(one, SCALES["feature"]) for one in own]
-    likelihood.setdefault("scale_floor", floors if isinstance(scale, list) else floors[0])
+def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:
+    """What hangs on the number of training rows.
+
+    Members see rows coarsely and finely, by their beta, and of many rows some learn where values spread more and where
+    less: together they make a better density than alike ones.
+    """
+    scale: Any
+    floor: Any
+    if rows < FEW:
+        beta = [round(LEAST_BETA ** (m / max(1, members - 1)), 4) for m in range(members)]
+        scale, floor, rate = "feature", FLOORS["feature"], RATES["few"]
+    else:
+        scale, beta = map(list, zip(*(IN_TURN[m % len(IN_TURN)] for m in range(members)), strict=True))
+        floor, rate = [FLOORS[one] for one in scale], RATES["many"]
+    return {
+        ("likelihood", "scale"): scale,
+        ("likelihood", "scale_floor"): floor,
+        ("objective", "beta"): beta,
+        ("training", "learning_rate"): rate,
+    }
 
 
 def _table(tree: dict[str, Any], section: str) -> dict[str, Any]:

@@ -129,6 +129,7 @@ def _run(
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, place, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     parts = split(rows, config.data, config.training.seed)
+    config = config.sized(parts.sizes()["train"])
     vae = build.build(config, rows, parts.train)
     listener.constants(build.constants(vae, rows.columns))
     components = Lazy(copy.deepcopy(vae), rows.x, parts.train)

@@ -50,7 +50,7 @@ def test_a_built_in_set_is_not_a_folder_of_its_name(tmp_path: Path) -> None:
         ("likelihood.scale=-1", "likelihood.scale"),
         (
             "likelihood.scale=row",
-            "likelihood.scale: 'row' is not 'network', 'feature', 'shared' or a number from 1e-6 to 1e6",
+            "likelihood.scale: 'row' is not 'network', 'feature', 'shared', a number from 1e-6 to 1e6",
         ),
         ("training.steps=many", "training.steps"),
         ("training.steps=0", "training.steps"),

@@ -10,6 +10,7 @@ from tests.training.models import case
 from training import build
 from training.config import Config, make_config
 from training.data.load import of_array
+from training.recipe import FEW
 from training.run import run
 from vaekit.detector import config_of
 from vaekit.errors import ConfigError
@@ -24,17 +25,31 @@ def test_auto_is_a_config_like_any_other_and_its_toml_gives_it_again() -> None:
     config = auto()
     assert (config.likelihood.name, config.prior.name, config.prior.start) == ("student_t", "aggregate", 1.0)
     assert len(config.objective.betas) == config.network.members > 1
-    assert make_config({**config.model_dump(mode="json", exclude_none=True)}) == config
+    again = make_config(config.model_dump(mode="json", exclude_none=True))
+    assert again.model_dump() == config.model_dump()
+    assert again.sized(10) == again  # what a file says stays, whatever the number of rows
 
 
 def test_what_the_config_says_stays() -> None:
     config = auto("network.members=1", "prior.name=normal", "draws.default=32", "likelihood.scale=network")
     assert config.network.members == 1
-    assert config.objective.betas == (1.0,)
+    assert config.objective.betas == (0.3162,)
     assert (config.prior.name, config.draws.default, config.likelihood.scale) == ("normal", 32, "network")
     assert config.likelihood.scale_floor == 0.1
     assert auto("objective.beta=1").objective.beta == 1
     assert auto('objective.name="iwae"', "objective.num_samples=4").objective.betas == (1.0,)
+
+
+def test_few_rows_have_settings_of_their_own() -> None:
+    config = auto().sized(FEW - 1)
+    assert (config.likelihood.scale, config.likelihood.scale_floor) == ("feature", 0.01)
+    assert config.objective.betas == pytest.approx([1.0, 0.1**0.5, 0.1], abs=1e-4)
+    assert config.training.learning_rate < auto().training.learning_rate
+    kept = auto("training.learning_rate=1e-4", "likelihood.scale=network", "network.members=2").sized(10)
+    assert kept.training.learning_rate == 1e-4
+    assert (kept.likelihood.scale, kept.likelihood.scale_floor) == ("network", 0.1)
+    assert kept.objective.betas == (1.0, 0.1)
+    assert auto('objective.name="iwae"', "objective.num_samples=4").sized(10).objective.betas == (1.0,)
 
 
 def test_columns_of_other_kinds_make_it_mixed() -> None:
@@ -43,11 +58,12 @@ def test_columns_of_other_kinds_make_it_mixed() -> None:
     assert (config.likelihood.name, config.likelihood.real) == ("mixed", "student_t")
 
 
-def test_members_differ_in_beta_and_in_where_their_scale_is_from() -> None:
+def test_members_of_many_rows_differ_in_beta_and_in_where_their_scale_is_from() -> None:
     config = auto("network.members=4")
-    assert config.objective.beta == (1.0, 0.3162, 0.3162, 0.3162)
-    assert config.likelihood.scale == ("network", "feature", "network", "feature")
-    assert config.likelihood.scale_floor == (0.1, 0.01, 0.1, 0.01)
+    assert config.objective.beta == (0.3162, 0.1, 0.1, 0.3162)
+    assert config.likelihood.scale == ("network", "feature", "network", "network")
+    assert config.likelihood.scale_floor == (0.1, 0.01, 0.1, 0.1)
+    assert config.sized(FEW) == config
     with pytest.raises(ConfigError, match=r"likelihood.scale has 1 values, and network.members is 3"):
         auto('likelihood.scale=["feature"]')
     with pytest.raises(ConfigError, match=r"objective.beta has 2 values, and network.members is 3"):
