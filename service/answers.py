@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.jobs import Job, Operation
 from service.limits import Limits
 from service.requests import Parsed
-from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec, benjamini_hochberg
+from vaekit.bundle import ImageSpec, Manifest, VectorSpec, benjamini_hochberg
 from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
 from vaekit.errors import InputError, NotResolvable
 from vaekit.runtime import Elbo, Model
@@ -116,7 +116,7 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
     if options.features and "surprise" not in model.manifest.operations:
         raise InputError("features: this model offers no log-likelihood of each feature")
     calibration = model.calibration(k, options.seed)
-    if options.alpha is not None and isinstance(calibration, Calibration):
+    if options.alpha is not None and not isinstance(calibration, str):
         calibration.check_alpha(options.alpha)
     return Job(
         model,
@@ -155,6 +155,7 @@ def _elbo(
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
     verdict, facts = _verdict(job, elbo, options, default_alpha)
     rows = {**elbo.arrays(), "score": elbo.score, **verdict, "bits_per_dim": job.model.bits_per_dim(elbo)}
+    del rows["fold_elbo"]  # the verdict's own means
     return _said(rows), {**facts, "num_samples": job.num_samples}
 
 
@@ -175,8 +176,9 @@ def _verdict(
     calibration = job.model.calibration(job.num_samples, job.seed)
     if isinstance(calibration, str):
         return rows, {"alpha": None, "p_value_reason": calibration}
-    p_value = rows["p_value"] = calibration.p_value(elbo.score, elbo.observed_count)
-    rows["p_value_tail"] = calibration.p_value_tail(elbo.score, elbo.observed_count)
+    compared = calibration.compared(elbo)
+    p_value = rows["p_value"] = calibration.p_value(compared, elbo.observed_count)
+    rows["p_value_tail"] = calibration.p_value_tail(compared, elbo.observed_count)
     if options.fdr is not None:
         rows["is_discovery"] = benjamini_hochberg(p_value, options.fdr).mask
     gap = calibration.gap(elbo.observed_count)

@@ -15,6 +15,7 @@ from training.data import kinds
 from training.data.columns import Statistics
 from training.data.rows import Rows
 from training.features import AnyFeatures, Binarize, Pixels, Standardize
+from training.folds import AnyVAE
 from training.likelihoods import (
     Bernoulli,
     BinnedGaussian,
@@ -78,6 +79,8 @@ def _check_range(rows: Rows, binarize: str) -> None:
 
 def _check_pictures(rows: Rows, config: Config) -> None:
     name = config.likelihood.name
+    if config.data.folds is not None:
+        raise ConfigError(f"data.folds: {config.data.folds}, which is for columns, and the rows are pictures")
     if name in ("categorical", "mixed"):
         raise ConfigError(f"likelihood.name: {name!r} is for columns; pictures take any other")
     if name != "bernoulli":
@@ -125,9 +128,12 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
     return VAE(features, encoder, decoder, likelihood, latent_dim=z, members=members, prior=prior)
 
 
-def width(vae: VAE) -> int:
-    """Values a row of the widest layer, of all members: with the prior's components, what bounds a call's memory."""
-    return max(networks.cost(vae.encoder).widest, networks.cost(vae.decoder).widest)
+def width(vae: AnyVAE) -> int:
+    """Values a row of the widest layer, of all members: with the prior's components, what bounds a call's memory.
+
+    Fold models take turns.
+    """
+    return max(cost.widest for cost in costs(vae))
 
 
 def _prior(config: Config, n: int, z: int) -> Prior:
@@ -279,6 +285,14 @@ def _floor(config: Config, rounding: Tensor) -> Tensor:
     return rounding.clamp_max(1.0).clamp_min(least[0] if isinstance(least, tuple) else least)
 
 
-def constants(vae: VAE, columns: tuple[str, ...]) -> list[str]:
+def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
+    """What encoder and decoder cost, of fold models all together."""
+    if isinstance(vae, VAE):
+        return networks.cost(vae.encoder), networks.cost(vae.decoder)
+    encoders, decoders = zip(*map(costs, vae.each), strict=True)
+    return networks.together(encoders), networks.together(decoders)
+
+
+def constants(vae: AnyVAE, columns: tuple[str, ...]) -> list[str]:
     """Names of the columns that never changed in training and are modelled apart from the networks."""
     return [name for name, active in zip(columns, vae.features.active.tolist(), strict=False) if not active]

@@ -83,10 +83,22 @@ def _impossible(config: Config) -> Iterator[str]:
         yield "training.cuda_graphs replays the step as it began, and prior.start below 1 changes it: set it to 1"
     if likelihood.scale != "network" and likelihood.name not in (*LOCATION_SCALE, "mixed"):
         yield f"likelihood.scale = {likelihood.scale!r} is no part of likelihood.name = {likelihood.name!r}"
+    if config.data.folds is not None:
+        yield from _impossible_by_folds(config)
     if network.scaling != "standardize" and likelihood.name in ("bernoulli", "continuous_bernoulli"):
         yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} sees 0..1 and nothing else"
     if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:
         yield "prior.start below 1 trains with rows that data.read = 'stream' does not hold: set prior.start = 1"
+
+
+def _impossible_by_folds(config: Config) -> Iterator[str]:
+    folds = f"data.folds = {config.data.folds}"
+    if config.network.name != "mlp":
+        yield f"{folds} is for few rows of columns, and network.name = {config.network.name!r} for pictures"
+    if config.likelihood.binarize != "none":
+        yield f"{folds}: each model would binarise by itself; leave out likelihood.binarize"
+    if config.export.half:
+        yield f"{folds} has no float16 graphs: leave out export.half"
 
 
 def unused(config: Config) -> list[str]:

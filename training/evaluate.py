@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from training.data.split import Parts
-from training.export import ExportedGraph, double, evaluate, graph_inputs
-from training.vae import VAE
-from vaekit.bundle import Calibration
+from training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
+from training.folds import AnyVAE
+from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
 from vaekit.bundle.manifest import Metric, Operation
 from vaekit.errors import TrainingError
-from vaekit.runtime import Elbo, Model
+from vaekit.runtime import Bound, Elbo, Model
 
 LARGEST_PARITY = 1e-4  # nats per dimension between a graph and torch in float64; of the value where it is above 1
 ALPHA = 0.05  # the false-alarm rate that reports speak of
@@ -27,7 +27,7 @@ PARITY_ROWS = 256
 NUDGE, REDRAWS = 1e-4, 50  # of golden noise
 
 
-def parity(model: Model, vae: VAE, x: NDArray[Any]) -> float:
+def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
     """Largest |graph - torch in float64| over the bound's terms of rows x, in nats per dimension.
 
     Terms of more than 1 nat per dimension, which odd rows have without bound, are compared relative to their size; with
@@ -40,7 +40,7 @@ def parity(model: Model, vae: VAE, x: NDArray[Any]) -> float:
     feeds = graph_inputs(vae, torch.from_numpy(rows), model.manifest.draws.default, seed=1)
     want = evaluate(double(vae), "surprise", feeds["surprise"])
     got = model.elbo(rows, eps=feeds["surprise"]["eps"].numpy(), features=True).arrays()
-    dims = dict.fromkeys(("elbo", "log_likelihood", "kl", "log_evidence"), vae.features.dim)
+    dims = dict.fromkeys(elbo_names(vae), vae.features.dim)
     worst, where = 0.0, ""
     for name in (*dims, "feature_log_likelihood"):
         exact = want[name].numpy().reshape(got[name].shape) / dims.get(name, 1)
@@ -62,7 +62,7 @@ def parity(model: Model, vae: VAE, x: NDArray[Any]) -> float:
 
 
 def golden(
-    vae: VAE, graphs: dict[Operation, ExportedGraph], x: NDArray[Any], num_samples: int
+    vae: AnyVAE, graphs: dict[Operation, ExportedGraph], x: NDArray[Any], num_samples: int
 ) -> dict[str, NDArray[Any]]:
     """Golden inputs, the outputs that torch in float64 gives, and the units of those in raw units."""
     reference = double(vae)
@@ -78,7 +78,7 @@ def golden(
     return arrays
 
 
-def _decided(reference: VAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
+def _decided(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
     """Noise whose draw of values that come in steps does not hang on the last bit: where it does, drawn again."""
     noise = feeds["noise"].clone()
     generator = torch.Generator().manual_seed(3)
@@ -95,7 +95,7 @@ def _decided(reference: VAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
     return noise
 
 
-def _units(vae: VAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
+def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     one = vae.features.unit()
     nats = np.full((), float(vae.features.dim))
     units: list[tuple[Operation, str, NDArray[np.float64]]] = [("observe", "x", one), ("decode", "mean", one)]
@@ -103,7 +103,7 @@ def _units(vae: VAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
         of_one = vae.features.to_raw_scale(torch.ones(vae.features.dim, dtype=torch.float64))
         units.append(("decode", "scale", of_one.numpy()))
     for operation in ("bound", "elbo", "surprise"):
-        units += [(operation, name, nats) for name in ("elbo", "log_likelihood", "kl", "log_evidence")]
+        units += [(operation, name, nats) for name in elbo_names(vae)]
     return units
 
 
@@ -113,6 +113,21 @@ def held_out(model: Model, x: NDArray[Any]) -> Calibration:
     return Calibration.of(scored.score, scored.observed_count)
 
 
+def calibrated(model: Model, x: NDArray[Any], parts: Parts) -> AnyCalibration:
+    """The calibration of a run: by its calibration part, or by each fold with the model that was trained without it."""
+    if not parts.folds:
+        return held_out(model, x[parts.calibration])
+    found = [model.bound(x[fold]) for fold in parts.folds]
+    own = [by_fold_model(scored, fold) for fold, scored in enumerate(found)]
+    return FoldCalibration.of(own, [scored.observed_count for scored in found])
+
+
+def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
+    """Scores by one fold model, (N,), nats."""
+    assert scored.fold_elbo is not None
+    return -scored.fold_elbo[:, fold]
+
+
 def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:
     """The bound with draws of their own for each row: what means over rows are taken of."""
     k = model.manifest.draws.default
@@ -120,19 +135,18 @@ def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:
     return model.elbo(x, eps=eps)
 
 
-def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: Calibration, seed: int) -> dict[str, Metric]:
+def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibration, seed: int) -> dict[str, Metric]:
     """Figures of the test rows, and of anomalies where there are any."""
     bound = independent(model, x[parts.test], seed)
     found = {name: _mean(getattr(bound, name), "nats") for name in ("elbo", "log_likelihood", "kl", "log_evidence")}
     bits = model.bits_per_dim(bound)
     if bits is not None:
         found["bits_per_dim"] = _mean(bits, "bits")
-    scores = model.bound(x[parts.test]).score
+    normal = model.bound(x[parts.test])
     if calibration.smallest_alpha <= ALPHA:
-        false_alarms = calibration.is_anomaly(calibration.p_value(scores), ALPHA)
-        found["false_alarm_rate"] = _mean(false_alarms.astype(float), f"share of normal rows at alpha = {ALPHA}")
+        found["false_alarm_rate"] = _mean(_verdicts(calibration, normal), f"share of normal rows at alpha = {ALPHA}")
     if len(parts.anomalies):
-        found |= _against_anomalies(model, x[parts.anomalies], scores, calibration)
+        found |= _against_anomalies(model, x[parts.anomalies], normal, calibration)
     mu = model.encode(x[parts.test]).mu  # (N, Z), or (N, M, Z)
     active = float((mu.var(axis=0) > ACTIVE).sum() / model.manifest.members)
     of_each = " of each member, their mean" if model.manifest.members > 1 else ""
@@ -141,16 +155,20 @@ def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: Calibratio
 
 
 def _against_anomalies(
-    model: Model, anomalies: NDArray[Any], normal: NDArray[np.float64], calibration: Calibration
+    model: Model, anomalies: NDArray[Any], normal: Bound, calibration: AnyCalibration
 ) -> dict[str, Metric]:
-    odd = model.bound(anomalies).score
+    odd = model.bound(anomalies)
     labels = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
-    area = float(roc_auc_score(labels, np.r_[normal, odd]))
+    area = float(roc_auc_score(labels, np.r_[normal.score, odd.score]))
     found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
     if calibration.smallest_alpha <= ALPHA:
-        hits = calibration.is_anomaly(calibration.p_value(odd), ALPHA)
-        found["detection_rate"] = _mean(hits.astype(float), f"share of anomalies at alpha = {ALPHA}")
+        found["detection_rate"] = _mean(_verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
     return found
+
+
+def _verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,); whatever number of cells it misses."""
+    return calibration.is_anomaly(calibration.p_value(calibration.compared(scored)), ALPHA).astype(float)
 
 
 def _mean(values: NDArray[np.float64], unit: str) -> Metric:

@@ -6,7 +6,7 @@ import copy
 import logging
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import onnx
 import onnx.utils
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from training.features import observed_rows
+from training.folds import AnyVAE, FoldModels
 from training.networks.half import LARGEST, Half
-from training.vae import VAE
+from training.vae import VAE, Bound
 from vaekit.bundle.manifest import Operation
 from vaekit.bundle.manifest import Tensor as TensorSpec
 from vaekit.errors import NotFinite
@@ -33,9 +34,9 @@ _DTYPES: dict[int, str] = {
 class _Part(nn.Module):
     """One operation of a model; its arguments, in their order, are the graph's inputs."""
 
-    def __init__(self, vae: VAE) -> None:
+    def __init__(self, vae: AnyVAE) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae: Any = vae  # fold models are asked for what they have in common with a VAE
 
 
 class _Encode(_Part):
@@ -71,23 +72,32 @@ class _Surprise(_Part):
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
         bound = self.vae.bound(x, eps, observed)
         by_feature = bound.feature_log_likelihood.unflatten(-1, x.shape[1:])
-        return (*bound[:4], by_feature)
+        return (*_by_row(bound), by_feature)
 
 
 class _Elbo(_Part):
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        return tuple(self.vae.bound(x, eps, observed)[:4])
+        return _by_row(self.vae.bound(x, eps, observed))
+
+
+def _by_row(bound: Bound) -> tuple[Tensor, ...]:
+    return bound[:4] if bound.fold_elbo is None else (*bound[:4], bound.fold_elbo)
 
 
 class _Bound(_Part):
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        return tuple(self.vae.bound(x, eps, observed)[:3])
+        elbo, log_likelihood, kl, _, *folds = _by_row(self.vae.bound(x, eps, observed))
+        return (elbo, log_likelihood, kl, *folds)
 
 
 _CODES = ("mu", "sigma")
 _BOUND = ("elbo", "log_likelihood", "kl")
-_ELBO = (*_BOUND, "log_evidence")
-_PARTS: dict[Operation, tuple[str, ...]] = {"bound": _BOUND, "elbo": _ELBO}  # of what surprise gives
+EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
+_WITHOUT: dict[Operation, tuple[str, ...]] = {  # of what surprise gives
+    "bound": (EVIDENCE, FEATURES),
+    "elbo": (FEATURES,),
+}
+V = TypeVar("V", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -100,16 +110,16 @@ class ExportedGraph:
     outputs: tuple[TensorSpec, ...]
 
 
-def double(vae: VAE) -> VAE:
+def double(vae: V) -> V:
     """The same model computing in float64: the reference that graphs are held against."""
     return copy.deepcopy(vae).double().eval()
 
 
-def frozen(vae: VAE) -> VAE:
+def frozen(vae: V) -> V:
     """The model as graphs hold it: what has no ONNX operator worked out as a constant."""
-    model = copy.deepcopy(vae).eval()
-    model.likelihood.freeze()
-    return model
+    model: Any = copy.deepcopy(vae).eval()
+    model.freeze()
+    return cast(V, model)
 
 
 def halved(vae: VAE) -> VAE:
@@ -128,7 +138,7 @@ def halved(vae: VAE) -> VAE:
     return twin
 
 
-def graph_inputs(vae: VAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:
+def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:
     """Inputs for every operation around the rows x (NaN where a cell is missing), noise drawn from the seed."""
     n, z_dim = len(x), vae.latent_dim
     generator = torch.Generator().manual_seed(seed)
@@ -157,7 +167,7 @@ def graph_inputs(vae: VAE, x: Tensor, num_samples: int, seed: int) -> dict[Opera
     }
 
 
-def evaluate(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
+def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the operation's graph must give: outputs by name, from torch in the model's own precision."""
     module, names = _module(vae, operation)
     floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
@@ -165,7 +175,7 @@ def evaluate(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[s
         return dict(zip(names, module(*floats.values()), strict=True))
 
 
-def export_graphs(vae: VAE, x: Tensor) -> dict[Operation, ExportedGraph]:
+def export_graphs(vae: AnyVAE, x: Tensor) -> dict[Operation, ExportedGraph]:
     """Every operation's graph, with free N (and K).
 
     bound is elbo without log_evidence, and a graph of its own where that is most of the work: an aggregate prior's
@@ -176,27 +186,34 @@ def export_graphs(vae: VAE, x: Tensor) -> dict[Operation, ExportedGraph]:
         x: two or more raw rows to trace with.
     """
     feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
-    graphs = {op: export_graph(vae, op, feeds[op]) for op in feeds if op not in _PARTS}
+    graphs = {op: export_graph(vae, op, feeds[op]) for op in feeds if op not in _WITHOUT}
     return {op: graphs[op] if op in graphs else part_of(graphs["surprise"], op) for op in feeds}
 
 
 def part_of(surprise: ExportedGraph, operation: Operation) -> ExportedGraph:
     """The graph of bound or elbo: what their outputs need of surprise's. Cut out, they need not be traced."""
     model = onnx.load_from_string(surprise.data)
-    names = [value.name for value in model.graph.input], list(_PARTS[operation])
+    outputs = [value.name for value in model.graph.output if value.name not in _WITHOUT[operation]]
+    names = [value.name for value in model.graph.input], outputs
     return _exported(operation, _strip(onnx.utils.Extractor(model).extract_model(*names)))
 
 
-def _module(vae: VAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
+def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
+    """The outputs of elbo, those of surprise but the last."""
+    return (*_BOUND, EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
+
+
+def _module(vae: AnyVAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
     """The operation as a module, and its outputs' names."""
+    elbo = elbo_names(vae)
     return {
         "encode": (_Encode(vae), _CODES) if vae.members == 1 else (_EncodeMembers(vae), (*_CODES, "weights")),
         "prior": (_Prior(vae), ("z",)),
         "decode": (_Decode(vae), vae.likelihood.parameters_in_raw_units),
         "observe": (_Observe(vae), ("x",)),
-        "bound": (_Bound(vae), _BOUND),
-        "elbo": (_Elbo(vae), _ELBO),
-        "surprise": (_Surprise(vae), (*_ELBO, "feature_log_likelihood")),
+        "bound": (_Bound(vae), tuple(name for name in elbo if name != EVIDENCE)),
+        "elbo": (_Elbo(vae), elbo),
+        "surprise": (_Surprise(vae), (*elbo, FEATURES)),
     }[operation]
 
 
@@ -211,7 +228,7 @@ _FILES: dict[Operation, str] = {
 }
 
 
-def export_graph(vae: VAE, operation: Operation, feeds: dict[str, Tensor]) -> ExportedGraph:
+def export_graph(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> ExportedGraph:
     """One operation's graph, with free N (and K), traced with these inputs."""
     module, names = _module(frozen(vae), operation)
     n, k = torch.export.Dim("N"), torch.export.Dim("K")

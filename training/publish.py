@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from training import build, evaluate, half, report, specs
 from training.config import Config
 from training.data.load import Rows
-from training.data.split import ASSUMPTIONS, Parts
+from training.data.split import ASSUMPTIONS, BY_FOLDS, Parts
 from training.export import ExportedGraph, export_graphs
+from training.export import evaluate as by_torch
+from training.folds import AnyVAE
 from training.loop.fit import History
 from training.vae import VAE
-from vaekit.bundle import Calibration, Manifest, find, publish
+from vaekit.bundle import AnyCalibration, Calibration, Manifest, find, publish
 from vaekit.bundle.manifest import (
     Draws,
     Golden,
@@ -54,9 +56,15 @@ class Trained:
     config: Config
     rows: Rows
     parts: Parts
-    vae: VAE  # on the CPU, in float32
+    vae: AnyVAE  # on the CPU, in float32
     history: History
     folder: Path | None = None  # where the run is kept
+
+    @property
+    def one(self) -> VAE:
+        """The VAE of a run without folds."""
+        assert isinstance(self.vae, VAE)
+        return self.vae
 
 
 def publish_run(
@@ -90,11 +98,12 @@ def publish_run(
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            held_out = evaluate.held_out(model, run.rows.x[run.parts.calibration])
-            ways: dict[tuple[int, Precision], Calibration] = {(manifest.draws.default, "float32"): held_out}
+            held_out = evaluate.calibrated(model, run.rows.x, run.parts)
+            ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): held_out}
             manifest = _measured(run, model, manifest, held_out)
             if run.config.export.half:
-                added = half.add(run.vae, run.rows.x, run.parts, model, manifest, files, held_out)
+                assert isinstance(held_out, Calibration)  # by folds there are none
+                added = half.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
                 if isinstance(added, str):
                     warn(added)
                     run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
@@ -162,28 +171,33 @@ def _calibrated(
     run: Trained,
     model: Model,
     manifest: Manifest,
-    ways: dict[tuple[int, Precision], Calibration],
+    ways: dict[tuple[int, Precision], AnyCalibration],
     files: dict[str, bytes],
 ) -> Manifest:
     """The manifest with its calibration, of rows and of their cells; adds the files of both."""
-    assumption = ASSUMPTIONS[run.config.data.split.partition(":")[0]]
+    assumption = BY_FOLDS if run.parts.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
     calibration, content = calibration_file(ways, assumption)
+    files[calibration.file] = content
+    manifest = manifest.model_copy(update={"calibration": calibration})
+    if run.parts.folds:
+        return manifest
     cells = HeldOutRows(model)
     cells.add(run.rows.x[run.parts.calibration])
     surprise, of_cells = cells.file()
-    files |= {calibration.file: content, surprise.file: of_cells}
-    return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})
+    files[surprise.file] = of_cells
+    return manifest.model_copy(update={"surprise": surprise})
 
 
-def _measured(run: Trained, model: Model, manifest: Manifest, held_out: Calibration) -> Manifest:
+def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Manifest:
     """The manifest with its figures."""
     off = evaluate.parity(model, run.vae, run.rows.x[run.parts.validation])
+    of_folds = f", mean over {len(run.parts.folds)} fold models" if run.parts.folds else ""
     figures = {
         **evaluate.metrics(model, run.rows.x, run.parts, held_out, run.config.training.seed),
         "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
-        "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept"),
+        "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept" + of_folds),
         "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
-        "validation_elbo": Metric(value=run.history.best.elbo, unit="nats"),
+        "validation_elbo": Metric(value=run.history.best.elbo, unit="nats" + of_folds),
     }
     return manifest.model_copy(update={"metrics": figures})
 
@@ -191,20 +205,22 @@ def _measured(run: Trained, model: Model, manifest: Manifest, held_out: Calibrat
 def _unit_of(config: Config) -> str:
     """What the training objective is in, in words."""
     objective, members = config.objective, ", mean over members" if config.network.members > 1 else ""
+    members += f", mean over {config.data.folds} fold models" if config.data.folds else ""
     if objective.name == "iwae":
         return f"nats, minus the importance-weighted bound of {objective.num_samples} draws{members}"
     free = f", {objective.free_bits:g} nats free of each latent dimension" if objective.free_bits else ""
     return f"nats at beta = {objective.shown_beta}{free}{members}"
 
 
-def _golden_rows(vae: VAE, rows: Rows, seed: int) -> NDArray[Any]:
+def _golden_rows(vae: AnyVAE, rows: Rows, seed: int) -> NDArray[Any]:
     """Draws of the model, never anybody's rows; then black and white pictures, or the ends of each kind of column."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(GOLDEN_ROWS, vae.latent_dim, generator=generator)
     noise = torch.randn(GOLDEN_ROWS, vae.features.dim, 2, generator=generator)
-    member = torch.zeros(GOLDEN_ROWS, dtype=torch.long) if vae.members > 1 else None
-    with torch.no_grad():
-        x = vae.observe(z, noise, member).numpy()
+    feeds = {"z": z, "noise": noise}
+    if vae.members > 1:
+        feeds["member"] = torch.zeros(GOLDEN_ROWS, dtype=torch.long)
+    x = by_torch(vae, "observe", feeds)["x"].numpy()
     if rows.is_image:
         extremes = np.stack([np.zeros(x.shape[1:]), np.full(x.shape[1:], 255.0)])
         return np.concatenate([x, extremes]).astype(np.uint8)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import importlib
 import math
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,10 +20,13 @@ from training.data.feed import StreamBatches
 from training.data.load import Rows, load
 from training.data.seen import Lazy, seen
 from training.data.split import Parts, split
+from training.folds import FoldModels
 from training.loop.distributed import World, world
 from training.loop.fit import History, Hooks, Look, fit
-from training.loop.folder import CHECKPOINT, Events, Keep, finish
+from training.loop.folder import Keep, finish
+from training.loop.kept import Kept
 from training.loop.step import check_graphs
+from training.loop.tracking import of_folds
 from training.memory import check_memory
 from training.publish import Trained, publish_run
 from training.vae import VAE
@@ -129,18 +130,59 @@ def _run(
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, place, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     parts = split(rows, config.data, config.training.seed)
-    config = config.sized(parts.sizes()["train"])
-    vae = build.build(config, rows, parts.train)
+    config = config.sized(parts.trained_on)
+    if parts.folds and ranks.size > 1:
+        raise ConfigError(f"data.folds: fold models train on one rank, and there are {ranks.size}")
+    runs = _runs(config, parts)
+    vaes = [build.build(one.config, rows, one.parts.train) for one in runs]
+    vae = FoldModels(vaes) if parts.folds else vaes[0]
     listener.constants(build.constants(vae, rows.columns))
+    kept = Kept(keep, config, ranks)
+    if kept.folder is not None:
+        listener.say(f"keeping the run in {kept.folder}")
+    histories = []
+    for own, one in zip(vaes, runs, strict=True):
+        if one.fold is not None:
+            listener.say(f"training fold model {one.fold + 1} of {len(runs)}")
+        histories.append(_fitted(own, rows, one, place, listener, kept, ranks))
+    history = of_folds(histories) if parts.folds else histories[0]
+    listener.on_trained(history)
+    return Trained(config, rows, parts, vae.eval(), history, kept.folder)
+
+
+@dataclass(frozen=True)
+class _One:
+    """One VAE to train: all there is, or a fold model."""
+
+    config: Config
+    parts: Parts
+    fold: int | None = None
+
+
+def _runs(config: Config, parts: Parts) -> list[_One]:
+    """Fold models are trained alike, from seeds of their own."""
+    found = []
+    for f in range(len(parts.folds)):
+        seed = (config.training.seed + f) % 2**32
+        training = config.training.model_copy(update={"seed": seed})
+        found.append(_One(config.model_copy(update={"training": training}), parts.without(f), f))
+    return found or [_One(config, parts)]
+
+
+def _fitted(
+    vae: VAE, rows: Rows, one: _One, place: torch.device, listener: Listener, kept: Kept, ranks: World
+) -> History:
+    """Train a VAE, which is back on the CPU then."""
+    config, parts = one.config, one.parts
     components = Lazy(copy.deepcopy(vae), rows.x, parts.train)
     train = _training_rows(vae, rows, parts, config, place)
     validation = seen(vae, rows.x[parts.validation]).to(place)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
-    with cpu_threads(threads), _hooks(listener, rows, parts, config, keep, ranks) as hooks:
+    told = Hooks(listener.on_step, listener.on_look, listener.warn, rows=parts.train)
+    with cpu_threads(threads), kept.hooks(told, rows.digest, one.fold) as hooks:
         history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
-    listener.on_trained(history)
-    folder = None if hooks.checkpoint is None else hooks.checkpoint.parent
-    return Trained(config, rows, parts, vae.cpu().eval(), history, folder)
+    vae.cpu()
+    return history
 
 
 def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> Table | Batches:
@@ -158,55 +200,6 @@ def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: to
     if rows.is_mapped:
         return Lazy(copy.deepcopy(vae), rows.x, parts.train, stored=True)
     return seen(vae, rows.x[parts.train], stored=True).to(place)
-
-
-@contextmanager
-def _hooks(
-    listener: Listener, rows: Rows, parts: Parts, config: Config, keep: Keep | None, ranks: World
-) -> Iterator[Hooks]:
-    """What the loop tells and is told, with somewhere to keep it where that is wanted."""
-    hooks = Hooks(listener.on_step, listener.on_look, listener.warn, rows=parts.train)
-    if keep is None:
-        yield hooks
-        return
-    folder = keep.prepare(config, ranks)
-    listener.say(f"keeping the run in {folder}")
-    events = Events(folder) if ranks.leads else None
-    try:
-        with terminations() as told:
-            yield replace(
-                hooks,
-                on_look=_both(listener.on_look, events.write) if events else hooks.on_look,
-                stop=told,
-                checkpoint=folder / CHECKPOINT,
-                resume=keep.resume,
-                signature=rows.digest(),
-            )
-    finally:
-        if events:
-            events.close()
-
-
-def _both(first: Callable[[Look], None], second: Callable[[Look], None]) -> Callable[[Look], None]:
-    def call(look: Look) -> None:
-        first(look)
-        second(look)
-
-    return call
-
-
-@contextmanager
-def terminations() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come since, in place of what it did before; off the main thread it cannot be asked for."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
-    try:
-        yield lambda: bool(came)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _check_writable(models: Path) -> None:

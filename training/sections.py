@@ -72,11 +72,29 @@ class Data(Section):
         "group stay together",
     )
     fractions: Fractions = Fractions()
+    folds: Annotated[int, Field(ge=3, le=99)] | None = Field(
+        None,
+        description="F, odd, for few rows of columns: train and calibration part are dealt into F folds, and each of F "
+        "models is trained without one of them, which gives it p-values; the bundle is their mixture and its p-value "
+        "their median (docs/calibration.md). None: one model, and a calibration part of its own",
+    )
 
     @model_validator(mode="after")
     def _streamed(self) -> Data:
         if self.read == "stream" and self.split != "random":
             raise ValueError(f"split '{self.split}' needs all rows at once: set read = 'memory'")
+        return self
+
+    @model_validator(mode="after")
+    def _folded(self) -> Data:
+        if self.folds is None:
+            return self
+        if self.folds % 2 == 0:
+            raise ValueError(f"folds {self.folds} is even: of an odd number of p-values one is the median")
+        if self.split != "random":
+            raise ValueError(f"folds are dealt out at random, and not by split '{self.split}': leave one of them out")
+        if self.read == "stream":
+            raise ValueError("folds are for few rows: set read = 'memory'")
         return self
 
 

@@ -6,15 +6,15 @@ from training.build import family
 from training.config import Config
 from training.data.load import Rows
 from training.features import Binarize, Standardize
+from training.folds import AnyVAE, FoldModels
 from training.likelihoods import Mixed
 from training.prior import Aggregate
-from training.vae import VAE
 from vaekit.bundle.manifest import Column, Constant, ImageSpec, Likelihood, Prior, VectorSpec
 
 SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that likelihood.scale is for
 
 
-def input_spec(rows: Rows, config: Config, vae: VAE) -> VectorSpec | ImageSpec:
+def input_spec(rows: Rows, config: Config, vae: AnyVAE) -> VectorSpec | ImageSpec:
     """What the model takes."""
     if rows.is_image:
         height, width, channels = rows.x.shape[1:]
@@ -29,14 +29,14 @@ def input_spec(rows: Rows, config: Config, vae: VAE) -> VectorSpec | ImageSpec:
     return VectorSpec(columns=tuple(columns))
 
 
-def _constant(vae: VAE, d: int) -> Constant | None:
+def _constant(vae: AnyVAE, d: int) -> Constant | None:
     features = vae.features
     if not isinstance(features, Standardize) or features.active[d]:
         return None
     return Constant(value=float(features.loc[d]), scale=float(features.scale[d]))
 
 
-def likelihood_spec(rows: Rows, config: Config, vae: VAE) -> Likelihood:
+def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> Likelihood:
     """What p(x|z) is, and what its number is of."""
     settings, features = config.likelihood, vae.features
     mass = not bool(features.density.any())
@@ -63,8 +63,8 @@ def _scale(scale: str | float | tuple[str, ...]) -> str:
     return scale if isinstance(scale, str) else "by member" if isinstance(scale, tuple) else "fixed"
 
 
-def prior_spec(vae: VAE) -> Prior:
+def prior_spec(vae: AnyVAE) -> Prior:
     """What p(z) is."""
-    if isinstance(vae.prior, Aggregate):
-        return Prior(name="aggregate", components=vae.prior.row.numel())
-    return Prior()
+    priors = vae.prior.each if isinstance(vae, FoldModels) else [vae.prior]
+    counts = [prior.row.numel() for prior in priors if isinstance(prior, Aggregate)]
+    return Prior(name="aggregate", components=max(counts)) if counts else Prior()

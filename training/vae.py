@@ -29,6 +29,7 @@ class Bound(NamedTuple):
     kl: Tensor
     log_evidence: Tensor
     feature_log_likelihood: Tensor
+    fold_elbo: Tensor | None = None  # (N, F) each fold model's own, of a mixture of fold models
 
 
 class VAE(nn.Module):
@@ -121,6 +122,11 @@ class VAE(nn.Module):
         elbo         = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
         log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x)       Burda et al. (2016)
         """
+        found = self.member_bounds(x, eps, observed)
+        return found if self.members == 1 else mixture(found)
+
+    def member_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+        """The bound of each member, (M, N); without members the bound itself, (N,)."""
         exact = self.features(x, observed)  # (N, D), float64 for columns
         t = exact.to(self.dtype)
         mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
@@ -134,22 +140,21 @@ class VAE(nn.Module):
         kl = self.prior.kl(mu, sigma)  # (..., N)
         log_ratio = self.prior.log_ratio(sigma, codes(mu, sigma, eps), eps)  # (..., N, K)
         log_likelihood = log_p_x.mean(-1)  # (..., N)
-        bound = Bound(
+        return Bound(
             elbo=log_likelihood - kl,  # E_q[log p(x|z)] - KL(q||p)
             log_likelihood=log_likelihood,
             kl=kl,
             log_evidence=log_mean_exp(log_p_x + log_ratio),
             feature_log_likelihood=per_feature.mean(-2).double() + jacobian,
         )
-        return bound if self.members == 1 else mixture(bound)
 
     def member_weights(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Tensor:
         """q(m|x) proportional to exp(ELBO_m), (M, N): which member a row is likely from."""
-        t = self.features(x, observed).to(self.dtype)
-        mu, sigma = self.posterior(t, observed)
-        log_p_x = self.log_prob(t, codes(mu, sigma, eps), observed).sum(-1).double().mean(-1)  # (M, N)
-        kl = self.prior.kl(mu.double(), sigma.double())  # the Jacobian, common to all, is left out
-        return torch.softmax(log_p_x - kl, dim=0)
+        return torch.softmax(self.member_bounds(x, eps, observed).elbo, dim=0)
+
+    def freeze(self) -> None:
+        """Store what a graph cannot compute; called on a copy before export."""
+        self.likelihood.freeze()
 
     def _decoded(self, z: Tensor) -> Tensor:
         """h (..., N, 1, width) of codes (N, Z)."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
+from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
@@ -53,10 +53,14 @@ class Detector(Estimator):
             ["data.kinds.stops=count"], ["data.missing=refuse"].
         random_state: seed of everything.
         device: of training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
+        folds: F, odd, for few rows (docs/calibration.md): rows held out for p-values are not lost to training, since F
+            models are trained, each without one of F folds. It takes F times as long, and what is promised is then
+            P(-1) <= 2 F / (F + 1) alpha.
 
     Attributes:
         model_: the runtime model, after fit or of.
-        offset_: decision_function = score_samples - offset_, nats.
+        offset_: decision_function = score_samples - offset_, nats; with folds (F,), one for each fold model's own ELBO,
+            and decision_function is the median over folds of ELBO - offset.
         n_features_in_: D.
         feature_names_in_: (D,), where a frame or a model named them by text.
 
@@ -64,7 +68,7 @@ class Detector(Estimator):
     """
 
     model_: Model
-    offset_: float
+    offset_: float | Floats
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
@@ -76,12 +80,14 @@ class Detector(Estimator):
         settings: Sequence[str] = (),
         random_state: int = 0,
         device: str = "auto",
+        folds: int | None = None,
     ) -> None:
         self.alpha = alpha
         self.likelihood = likelihood
         self.settings = settings
         self.random_state = random_state
         self.device = device
+        self.folds = folds
 
     @classmethod
     def of(cls, model: Model, *, alpha: float = 0.05) -> Self:
@@ -98,6 +104,8 @@ class Detector(Estimator):
 
         A fifth of the rows is held out for p-values, a tenth to choose when to stop, and a fiftieth (two rows at
         least) for the figures of the manifest.
+
+        With folds all but the tenth and the fiftieth train and are held out in turn.
 
         Args:
             X: an array, or a frame of pandas or polars, whose column names become those of the features.
@@ -116,9 +124,11 @@ class Detector(Estimator):
         values = np.asarray(given.values)
         anomaly = None if y is None else _anomalies(y, len(values) if values.ndim else 0)
         normal = values[~anomaly] if anomaly is not None else values
-        config = config_of(normal, likelihood=self.likelihood, settings=self.settings, seed=self.random_state)
+        config = config_of(
+            normal, likelihood=self.likelihood, settings=self.settings, seed=self.random_state, folds=self.folds
+        )
         rows = _rows(given, anomaly, config)
-        held_out = len(split(rows, config.data, config.training.seed).calibration)
+        held_out = split(rows, config.data, config.training.seed).told_by
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
             train(config, folder, device=self.device, rows=rows, draws_report=False)
@@ -130,9 +140,12 @@ class Detector(Estimator):
         return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where that is NaN."""
+        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where that is NaN.
+
+        With folds the median over fold models of that.
+        """
         elbo = self._elbo(X)
-        return np.where(np.isnan(self._p_value(elbo)), np.nan, elbo.elbo - self.offset_)
+        return np.where(np.isnan(self._p_value(elbo)), np.nan, self._margin(elbo))
 
     def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """-1 for an anomaly, 1 for none, (N,).
@@ -140,7 +153,8 @@ class Detector(Estimator):
         Args:
             X: rows.
             fdr: None: an anomaly is one at alpha, each row for itself; else they are the discoveries of Benjamini and
-                Hochberg among these rows, of which at most this share is false on average.
+                Hochberg among these rows, of which at most this share is false on average (with folds the promise is
+                weaker: docs/calibration.md).
 
         Raises:
             InputError: rows that are refused, or an fdr that is not between 0 and 1.
@@ -153,7 +167,7 @@ class Detector(Estimator):
         if (unknown := np.isnan(p_value)).any():
             gap = self._calibration().gap(elbo.observed_count)
             warnings.warn(f"{int(unknown.sum())} rows have no verdict and are given as 1: {gap}", stacklevel=2)
-        odd = ~unknown & (elbo.elbo < self.offset_) if fdr is None else benjamini_hochberg(p_value, fdr).mask
+        odd = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(p_value, fdr).mask
         return np.where(odd, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
@@ -181,9 +195,10 @@ class Detector(Estimator):
             InputError: rows that are refused, or too few held-out rows for a tail.
         """
         elbo, calibration = self._elbo(X), self._calibration()
-        found = calibration.p_value_tail(elbo.score, elbo.observed_count)
+        found = calibration.p_value_tail(calibration.compared(elbo), elbo.observed_count)
         if found is None:
-            raise InputError(f"p_value_tail: {calibration.n} held-out rows show no tail; it takes 96 different ones")
+            each = "" if isinstance(calibration, Calibration) else " in each fold"
+            raise InputError(f"p_value_tail: {calibration.size} show no tail; it takes 96 different ones{each}")
         return found
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
@@ -202,7 +217,13 @@ class Detector(Estimator):
         return values
 
     def _p_value(self, elbo: Bound) -> Floats:
-        return self._calibration().p_value(elbo.score, elbo.observed_count)
+        calibration = self._calibration()
+        return calibration.p_value(calibration.compared(elbo), elbo.observed_count)
+
+    def _margin(self, elbo: Bound) -> Floats:
+        """decision_function of rows that have a p-value, (N,)."""
+        calibration = self._calibration()
+        return -calibration.excess(calibration.compared(elbo), -self.offset_)
 
     def _take(self, model: Model) -> Self:
         self.model_ = model
@@ -223,20 +244,27 @@ class Detector(Estimator):
             raise not_fitted(f"this {type(self).__name__} has no model yet: call fit, or make it by Detector.of")
         return self.model_
 
-    def _calibration(self) -> Calibration:
+    def _calibration(self) -> AnyCalibration:
         found = self._model().calibration()
         if isinstance(found, str):
             raise BundleError(f"{self.model_.manifest.name}: {found}")
         return found
 
 
-def config_of(X: Any, *, likelihood: str = "auto", settings: Sequence[str] = (), seed: int = 0) -> Config:  # noqa: N803  scikit-learn's name
+def config_of(
+    X: Any,  # noqa: N803  scikit-learn's name
+    *,
+    likelihood: str = "auto",
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    folds: int | None = None,
+) -> Config:
     """What a Detector trains normal rows X by."""
     from training.config import make_config
 
     values = np.asarray(table(X).values)
     test = max(TEST_SHARE, FEWEST_TEST / max(len(values) if values.ndim else 0, FEWEST))
-    tree = {
+    tree: dict[str, Any] = {
         "name": "detector",
         "data": {
             "source": "memory",
@@ -246,6 +274,8 @@ def config_of(X: Any, *, likelihood: str = "auto", settings: Sequence[str] = (),
         "likelihood": {"name": _fitting(values) if likelihood == "auto" else likelihood},
         "training": {"seed": seed},
     }
+    if folds is not None:
+        tree["data"] |= {"folds": folds}
     return make_config(tree, settings)
 
 

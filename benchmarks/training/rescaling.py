@@ -30,7 +30,7 @@ FARTHEST = 1e6  # |b| in spreads of its column
 def measure(plan: Plan) -> Measured:
     """The largest error of the shift, in ELBO, log likelihood and KL, over random maps and all rows."""
     trained = run(_config(plan.pick(1_000, 200)), device="cpu", rows=_rows())
-    before = exported(trained.vae, trained.rows)
+    before = exported(trained.one, trained.rows)
     rng = np.random.default_rng(0)
     errors = [_error(trained, before, rng) for _ in range(plan.pick(20, 5))]
     name = f"shift of the ELBO, {len(errors)} maps through ONNX Runtime"
@@ -52,8 +52,8 @@ def mapped(trained: Trained, a: Array, b: Array) -> tuple[VAE, Rows]:
     """The same networks on a x + b, all else fitted anew; a column with a < 0 is mirrored in its weights."""
     rows = replace(trained.rows, x=a * trained.rows.x + b)
     vae = build(trained.config, rows, trained.parts.train)
-    vae.encoder.load_state_dict(trained.vae.encoder.state_dict())
-    vae.decoder.load_state_dict(trained.vae.decoder.state_dict())
+    vae.encoder.load_state_dict(trained.one.encoder.state_dict())
+    vae.decoder.load_state_dict(trained.one.decoder.state_dict())
     sign = torch.from_numpy(np.sign(a)).float()
     with torch.no_grad():
         first = next(p for p in vae.encoder.parameters() if p.ndim == 2)  # (hidden, D)

@@ -55,10 +55,15 @@ def resumed(folder: Path) -> Config:
             f"--resume {folder}: the run is over, and published as {bundle}; without the file {folder / PUBLISHED} it "
             "would be published once more"
         )
-    if not (folder / CONFIG).is_file() or not (folder / CHECKPOINT).is_file():
+    if not (folder / CONFIG).is_file() or not any((folder / name).is_file() for name in (CHECKPOINT, checkpoint(0))):
         missing = CONFIG if not (folder / CONFIG).is_file() else CHECKPOINT
         raise ConfigError(f"--resume {folder}: no run to go on with, {missing} is not there")
     return load_config(folder / CONFIG)
+
+
+def checkpoint(fold: int | None) -> str:
+    """The file of a fold model's checkpoint, or of the one model's."""
+    return CHECKPOINT if fold is None else f"checkpoint-{fold}.pt"
 
 
 def finish(folder: Path, bundle: Path) -> None:

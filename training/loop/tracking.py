@@ -6,9 +6,11 @@ N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M mem
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +57,28 @@ class History:
     best: Look  # the kept weights, on all validation rows
     stopped_early: bool
     warnings: tuple[str, ...] = ()
+
+
+def of_folds(histories: Sequence[History]) -> History:
+    """Of fold models in one: at each step means over those that still trained, and those of the kept weights."""
+    steps: dict[int, list[Look]] = {}
+    for look in (look for history in histories for look in history.looks):
+        steps.setdefault(look.step, []).append(look)
+    return History(
+        tuple(_mean(steps[step]) for step in sorted(steps)),
+        _mean([history.best for history in histories]),
+        any(history.stopped_early for history in histories),
+        tuple(f"fold model {f}: {text}" for f, history in enumerate(histories) for text in history.warnings),
+    )
+
+
+def _mean(looks: Sequence[Look]) -> Look:
+    """Their mean, field by field."""
+    means: dict[str, Any] = {}
+    for name in (field.name for field in fields(Look)):
+        value = np.mean([getattr(look, name) for look in looks], axis=0).tolist()
+        means[name] = tuple(value) if isinstance(value, list) else value
+    return Look(**{**means, "step": round(means["step"])})
 
 
 class Watch:

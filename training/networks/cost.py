@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,15 @@ class Cost:
     def flops(self) -> int:
         """Floating-point operations: two a multiply-add."""
         return 2 * self.multiply_adds
+
+
+def together(costs: Sequence[Cost]) -> Cost:
+    """Of networks that take turns."""
+    return Cost(
+        sum(each.parameters for each in costs),
+        sum(each.multiply_adds for each in costs),
+        max(each.widest for each in costs),
+    )
 
 
 def cost(network: nn.Module) -> Cost:

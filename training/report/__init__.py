@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from training.report.facts import gather
 from training.report.page import card, html, sections
-from vaekit.bundle import Calibration
+from vaekit.bundle import AnyCalibration
 from vaekit.bundle.manifest import Manifest
 from vaekit.runtime import Model
 
@@ -18,7 +18,7 @@ PAGE, CARD = "report/report.html", "report/model-card.md"
 
 
 def render(
-    run: Trained, model: Model, manifest: Manifest, held_out: Calibration
+    run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration
 ) -> Callable[[Manifest], dict[str, bytes]]:
     """Files of report/ by path, once the manifest has its version: all is measured and drawn by then."""
     facts = gather(run, model, manifest, held_out)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from training.build import costs
 from training.data.split import PARTS
 from training.evaluate import ACTIVE, ALPHA
-from training.networks import Cost, cost
-from vaekit.bundle import Calibration
+from training.networks import Cost
+from vaekit.bundle import AnyCalibration, Calibration
 from vaekit.bundle.manifest import Manifest
 from vaekit.runtime import Decoded, Elbo, Model, Posterior, Samples
 
@@ -48,7 +49,7 @@ class Facts:
     run: Trained
     manifest: Manifest
     scores: dict[str, Floats]  # by part of the split, (n,) each
-    threshold: float | None  # score at alpha; None where the calibration rows are too few
+    threshold: float | None  # score at alpha; None where the calibration rows are too few, or in folds
     test: NDArray[np.generic]  # (N, ...) rows never trained on, NaN where a cell is missing
     bound: Elbo  # of them, by feature too
     posterior: Posterior  # of them
@@ -79,22 +80,22 @@ class Facts:
         return np.asarray(spread(self.posterior) > ACTIVE)
 
 
-def gather(run: Trained, model: Model, manifest: Manifest, held_out: Calibration) -> Facts:
+def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Facts:
     """Everything, from the graphs that will serve."""
-    encoder, decoder = cost(run.vae.encoder), cost(run.vae.decoder)
+    encoder, decoder = costs(run.vae)
     most = _affordable(encoder.multiply_adds + manifest.draws.default * decoder.multiply_adds)
     seed = run.config.training.seed
     rows = {name: run.rows.x[_some(getattr(run.parts, name), most, seed)] for name in (*PARTS, "anomalies")}
     bound = model.surprise(rows["test"])
     posterior = model.encode(rows["test"])
     scores = {name: model.elbo(x).score for name, x in rows.items() if len(x) and name not in ("calibration", "test")}
-    scores |= {"calibration": held_out.scores, "test": bound.score}
+    scores |= {"calibration": _held_out_scores(held_out), "test": bound.score}
     draws = model.sample(_affordable(decoder.multiply_adds), seed=seed, observe=True)
     return Facts(
         run=run,
         manifest=manifest,
         scores={name: scores[name] for name in (*PARTS, "anomalies") if name in scores},
-        threshold=held_out.threshold(ALPHA) if held_out.smallest_alpha <= ALPHA else None,
+        threshold=_threshold(held_out),
         test=rows["test"],
         bound=bound,
         posterior=posterior,
@@ -108,6 +109,18 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: Calibration
         encoder=encoder,
         decoder=decoder,
     )
+
+
+def _held_out_scores(held_out: AnyCalibration) -> Floats:
+    """Of folds each row's by the model that did not see it."""
+    folds = [held_out] if isinstance(held_out, Calibration) else held_out.folds
+    return np.concatenate([fold.scores for fold in folds])
+
+
+def _threshold(held_out: AnyCalibration) -> float | None:
+    if not isinstance(held_out, Calibration) or held_out.smallest_alpha > ALPHA:
+        return None
+    return held_out.threshold(ALPHA)
 
 
 def by_member(values: NDArray[np.floating]) -> Floats:

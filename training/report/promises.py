@@ -14,6 +14,12 @@ MEANING = (
 )
 
 
+OF_FOLDS = (
+    "No one score is the threshold at alpha: a row is an anomaly where it is one by most of the folds. The rate of "
+    "their median has no known law, so no interval is given."
+)
+
+
 def entry_of(manifest: Manifest) -> CalibrationEntry:
     """The calibration on the default draws, in float32."""
     assert manifest.calibration is not None  # a run is published with one
@@ -21,7 +27,10 @@ def entry_of(manifest: Manifest) -> CalibrationEntry:
 
 
 def table(entry: CalibrationEntry) -> Table:
-    """Threshold, interval and the rows it takes, by alpha."""
+    """Threshold, interval and the rows it takes, by alpha; of folds their rows alone."""
+    if entry.folds is not None:
+        rows = tuple((str(f), f"{fold.n:,}", number(1 / (1 + fold.n))) for f, fold in enumerate(entry.folds))
+        return Table(("fold", "calibration rows", "smallest p-value of its own"), rows, OF_FOLDS, words=())
     return Table(HEADINGS, tuple(lines(entry.thresholds)), MEANING, words=())
 
 
@@ -53,6 +62,10 @@ def figure(entry: CalibrationEntry) -> Figure | None:
 
 def tail(entry: CalibrationEntry) -> str:
     """What p_value_tail follows."""
+    if entry.folds is not None:
+        if any(fold.tail is None for fold in entry.folds):
+            return "There is no p_value_tail: too few calibration rows in a fold to extrapolate from."
+        return "p_value_tail is the median of one by each fold: extrapolation without a guarantee beyond its scores."
     if entry.tail is None:
         return "There is no p_value_tail: too few calibration rows to extrapolate from."
     return f"p_value_tail is {entry.tail.sentence()}."

@@ -15,6 +15,7 @@ PARTS = {
     "test": "the figures; never trained on",
     "anomalies": "the figures; never trained on",
 }
+OF_FOLDS = "weights, standardisation; each fold the p-values of the model that was trained without it"
 MOST_LEVELS = 8  # of a category that are named
 
 
@@ -131,7 +132,8 @@ def constants(manifest: Manifest) -> str | None:
 def data(facts: Facts) -> Table:
     """Rows of each part, and what they are for."""
     sizes = facts.manifest.provenance.rows
-    lines = tuple((name, f"{sizes[name]:,}", use) for name, use in PARTS.items() if sizes.get(name))
+    uses = {**PARTS, "train": OF_FOLDS} if facts.run.parts.folds else PARTS
+    lines = tuple((name, f"{sizes[name]:,}", use) for name, use in uses.items() if sizes.get(name))
     return Table(("part", "rows", "used for"), lines, words=(0, 2))
 
 
@@ -154,10 +156,17 @@ def p_value(facts: Facts) -> str:
     """What a p-value assumes, and the smallest there can be."""
     calibration = facts.manifest.calibration
     assert calibration is not None  # a run is published with one
-    n = calibration.entries[0].n
-    said = (
-        f"{calibration.assumption} With {several(n, 'calibration row')} the smallest p-value is {number(1 / (1 + n))}; "
-        "an alpha below it cannot be told."
+    entry = calibration.entries[0]
+    said, of_fold = f"{calibration.assumption} ", ""
+    if entry.folds is not None:
+        of_fold = " in a fold"
+        said += (
+            f"The p-value is the median of {len(entry.folds)}, each by the rows of one fold, and P(p-value <= alpha) "
+            f"is at most {entry.guarantee:.3g} alpha. "
+        )
+    said += (
+        f"With {several(entry.told_by, 'calibration row')}{of_fold} the smallest p-value is "
+        f"{number(1 / (1 + entry.told_by))}; an alpha below it cannot be told."
     )
     counts = calibration.entries[0].observed_counts
     if counts is not None:
@@ -178,9 +187,10 @@ def warnings(facts: Facts) -> list[str]:
     """What keeps the model from being taken at face value."""
     found = list(facts.run.history.warnings)
     calibration = facts.manifest.calibration
-    if facts.threshold is None and calibration is not None:
+    if calibration is not None and (told := calibration.entries[0].told_by) < rows_to_resolve(ALPHA):
+        of_fold = "" if calibration.entries[0].folds is None else " in a fold"
         found.append(
-            f"Only {several(calibration.entries[0].n, 'calibration row')}: not enough for alpha = {ALPHA}, which takes "
+            f"Only {several(told, 'calibration row')}{of_fold}: not enough for alpha = {ALPHA}, which takes "
             f"at least {rows_to_resolve(ALPHA)}."
         )
     return found + [said for said in (travelling(facts.manifest),) if said]

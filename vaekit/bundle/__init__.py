@@ -3,12 +3,15 @@
 from vaekit.bundle.calibration import Calibration, benjamini_hochberg
 from vaekit.bundle.draws import default_eps
 from vaekit.bundle.encode import encode, encode_numbers
+from vaekit.bundle.folds import AnyCalibration, FoldCalibration
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.store import Bundle, find, models, open_bundle, publish, versions
 
 __all__ = [
+    "AnyCalibration",
     "Bundle",
     "Calibration",
+    "FoldCalibration",
     "ImageSpec",
     "Manifest",
     "VectorSpec",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,8 +35,69 @@ def rows_to_resolve(alpha: float) -> int:
     return n if 1.0 / (n + 1) <= alpha else n + 1
 
 
+class Scored(Protocol):
+    """Rows that a model has scored."""
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """(N,), nats. Higher is odder."""
+
+    @property
+    def fold_elbo(self) -> NDArray[np.float64] | None:
+        """(N, F), nats, by each of F fold models; None where there are none. Lower is odder."""
+
+
+class Calibrated:
+    """What a calibration knows whatever held-out scores it has."""
+
+    observed_counts: tuple[int, ...] | None
+
+    @property
+    def smallest_alpha(self) -> float:
+        """The smallest p-value there can be."""
+        raise NotImplementedError
+
+    @property
+    def size(self) -> str:
+        """How many held-out rows one p-value counts, in words."""
+        raise NotImplementedError
+
+    def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
+        """Whether some held-out row has as many observed columns, (N,)."""
+        counts = np.asarray(observed_count, dtype=np.int64)
+        if self.observed_counts is None:
+            return np.ones(counts.shape, dtype=bool)
+        return np.isin(counts, self.observed_counts)
+
+    def gap(self, observed_count: ArrayLike | None) -> str | None:
+        """Why some of the rows have no p-value, or None where all have one."""
+        if observed_count is None or self.comparable(observed_count).all():
+            return None
+        unseen = np.unique(np.asarray(observed_count)[~self.comparable(observed_count)])
+        some = ", ".join(map(str, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
+        return f"rows with {some} observed columns have no p-value: no calibration row has as many"
+
+    def check_alpha(self, alpha: float) -> None:
+        """Refuse an alpha that no p-value could ever reach.
+
+        Raises:
+            InputError: alpha is not between 0 and 1.
+            NotResolvable: alpha is below the smallest p-value.
+        """
+        check_alpha(alpha)
+        if alpha < self.smallest_alpha:
+            raise NotResolvable(
+                f"alpha: {alpha} cannot be told by {self.size}; the smallest is {self.smallest_alpha:.6g}"
+            )
+
+    def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+        """p_value <= alpha for each row, (N,); False where the p-value is NaN, which tells of no verdict."""
+        self.check_alpha(alpha)
+        return np.asarray(p_value, dtype=np.float64) <= alpha
+
+
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Calibrated):
     """Split-conformal calibration on n held-out scores, nats, higher is odder.
 
         p_value(x) = (1 + #{held-out scores >= score(x)}) / (1 + n)
@@ -78,6 +139,14 @@ class Calibration:
         return int(self.scores.size)
 
     @property
+    def size(self) -> str:
+        return f"{self.n} calibration rows"
+
+    def compared(self, scored: Scored) -> NDArray[np.float64]:
+        """What of scored rows compares with the held-out scores, (N,)."""
+        return scored.score
+
+    @property
     def smallest_alpha(self) -> float:
         """The smallest p-value there can be, 1 / (n + 1)."""
         return 1.0 / (self.n + 1)
@@ -113,34 +182,6 @@ class Calibration:
             return p_value
         return np.asarray(np.maximum(p_value * self.tail.survival(score, beyond=last), self.tail.floor))
 
-    def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
-        """Whether some held-out row has as many observed columns, (N,)."""
-        counts = np.asarray(observed_count, dtype=np.int64)
-        if self.observed_counts is None:
-            return np.ones(counts.shape, dtype=bool)
-        return np.isin(counts, self.observed_counts)
-
-    def gap(self, observed_count: ArrayLike | None) -> str | None:
-        """Why some of the rows have no p-value, or None where all have one."""
-        if observed_count is None or self.comparable(observed_count).all():
-            return None
-        unseen = np.unique(np.asarray(observed_count)[~self.comparable(observed_count)])
-        some = ", ".join(map(str, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
-        return f"rows with {some} observed columns have no p-value: no calibration row has as many"
-
-    def check_alpha(self, alpha: float) -> None:
-        """Refuse an alpha that no p-value could ever reach.
-
-        Raises:
-            InputError: alpha is not between 0 and 1.
-            NotResolvable: alpha < 1 / (n + 1).
-        """
-        check_alpha(alpha)
-        if alpha < self.smallest_alpha:
-            raise NotResolvable(
-                f"alpha: {alpha} cannot be told by {self.n} calibration rows; the smallest is {self.smallest_alpha:.6g}"
-            )
-
     def rank(self, alpha: float) -> int:
         """k = floor(alpha (n + 1)): how many of the p-values 1 / (n + 1), ..., 1 are at most alpha.
 
@@ -157,10 +198,9 @@ class Calibration:
         self.check_alpha(alpha)
         return float(self.scores[self.n - self.rank(alpha)])
 
-    def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-        """p_value <= alpha for each row, (N,); False where the p-value is NaN, which tells of no verdict."""
-        self.check_alpha(alpha)
-        return np.asarray(p_value, dtype=np.float64) <= alpha
+    def excess(self, score: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """score - threshold, (N,), nats: above 0 exactly where p_value <= alpha, of threshold(alpha)."""
+        return np.asarray(score - threshold)
 
 
 class Discoveries(NamedTuple):

@@ -18,7 +18,7 @@ from vaekit.bundle.part import Part
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
 
-FORMAT = "1.1"
+FORMAT = "1.2"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"
@@ -184,7 +184,9 @@ class Prior(Part):
     name: Literal["normal", "aggregate"] = Field(
         "normal", description="normal: N(0, I); aggregate: the mean of the posteriors of training rows"
     )
-    components: PositiveInt | None = Field(None, description="aggregate: how many training rows, for each member")
+    components: PositiveInt | None = Field(
+        None, description="aggregate: how many training rows, for each member; where fold models differ, the most"
+    )
 
 
 class Tensor(Part):
@@ -210,22 +212,46 @@ class Draws(File):
     maximum: Annotated[int, Field(ge=2, description="K_max")]
 
 
+class Fold(Part):
+    """The held-out rows of one fold, scored by the model that was trained without them."""
+
+    n: PositiveInt
+    tail: Tail | None = Field(description="extrapolates beyond them; null where they are too few")
+
+
 class CalibrationEntry(Part):
     """Held-out scores of one way of scoring: only the same graph, precision, K and draws compare with them."""
 
-    array: str = Field(description="name inside the npz file")
+    array: str = Field(description="name inside the npz file; with folds that of fold f ends in _fold0, _fold1, ...")
     graph: Literal["elbo"] = "elbo"
     precision: Precision = "float32"
     num_samples: Annotated[int, Field(ge=2)]
     draws: Literal["default"] = "default"
-    n: PositiveInt
+    n: PositiveInt = Field(description="held-out rows, with folds of all together")
+    folds: Annotated[tuple[Fold, ...], Field(min_length=3)] | None = Field(
+        None,
+        description="format 1.2: the p-value is the median over folds, of each fold's by its own output of fold_elbo; "
+        "null: one held-out set, by elbo",
+    )
+    guarantee: Annotated[FiniteFloat, Field(ge=1, lt=2)] = Field(
+        1.0, description="P(p_value <= alpha) <= guarantee alpha: 1, and 2 F / (F + 1) of F folds"
+    )
     observed_counts: tuple[PositiveInt, ...] | None = Field(
         None, description="numbers of observed columns that the held-out rows had; null where no column may be missing"
     )
-    thresholds: tuple[Threshold, ...] = Field((), description="what alphas they can tell; from format 1.1 on")
-    tail: Tail | None = Field(
-        None, description="extrapolates beyond them; null where they are too few, and before format 1.1"
+    thresholds: tuple[Threshold, ...] = Field(
+        (),
+        description="what alphas they can tell; from format 1.1 on. Empty with folds: no one score is the threshold, "
+        "and the rate of a median has no known law",
     )
+    tail: Tail | None = Field(
+        None, description="extrapolates beyond them; null where they are too few, with folds, and before format 1.1"
+    )
+
+    @property
+    def told_by(self) -> int:
+        """Rows whose number says how small a p-value can be, 1 / (told_by + 1): of folds the middle one's."""
+        return self.n if self.folds is None else sorted(fold.n for fold in self.folds)[len(self.folds) // 2]
 
 
 class CalibrationFile(File):

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vaekit.bundle.arrays import read_archive, read_array
 from vaekit.bundle.calibration import Calibration, array_name
+from vaekit.bundle.folds import AnyCalibration, FoldCalibration
 from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.manifest import (
     CALIBRATION_FILE,
@@ -29,6 +30,7 @@ from vaekit.bundle.manifest import (
     CalibrationEntry,
     CalibrationFile,
     File,
+    Fold,
     Half,
     Manifest,
     Name,
@@ -58,7 +60,7 @@ def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def calibration_file(
-    held_out: Mapping[tuple[int, Precision], Calibration], assumption: str
+    held_out: Mapping[tuple[int, Precision], AnyCalibration], assumption: str
 ) -> tuple[CalibrationFile, bytes]:
     """Calibrations on default draws as the manifest signs them, and the content of their file.
 
@@ -66,23 +68,49 @@ def calibration_file(
         held_out: scores by K and precision.
         assumption: what must hold between calibration rows and scored rows.
     """
-    content = npz({array_name(*way): calibration.scores for way, calibration in held_out.items()})
-    entries = (
-        CalibrationEntry(
-            array=array_name(k, precision),
-            precision=precision,
-            num_samples=k,
-            n=found.n,
-            observed_counts=found.observed_counts,
-            thresholds=thresholds(found),
-            tail=fit_tail(found.scores),
-        )
-        for (k, precision), found in held_out.items()
-    )
+    arrays = [_arrays(array_name(*way), found) for way, found in held_out.items()]
+    content = npz({name: scores for each in arrays for name, scores in each.items()})
+    entries = [_entry(*way, found) for way, found in held_out.items()]
     signed = CalibrationFile(
         file=CALIBRATION_FILE, sha256=digest(content), entries=tuple(entries), assumption=assumption
     )
     return signed, content
+
+
+def _arrays(name: str, found: AnyCalibration) -> dict[str, NDArray[Any]]:
+    if isinstance(found, Calibration):
+        return {name: found.scores}
+    return {fold_array(name, f): fold.scores for f, fold in enumerate(found.folds)}
+
+
+def fold_array(name: str, fold: int) -> str:
+    """Where a fold's scores are: under a name that a reader who knows no folds does not look for."""
+    return f"{name}_fold{fold}"
+
+
+def _entry(k: int, precision: Precision, found: AnyCalibration) -> CalibrationEntry:
+    entry = CalibrationEntry(
+        array=array_name(k, precision),
+        precision=precision,
+        num_samples=k,
+        n=found.n,
+        observed_counts=found.observed_counts,
+    )
+    if isinstance(found, Calibration):
+        return entry.model_copy(update={"thresholds": thresholds(found), "tail": fit_tail(found.scores)})
+    folds = tuple(Fold(n=fold.n, tail=fit_tail(fold.scores)) for fold in found.folds)
+    return entry.model_copy(update={"folds": folds, "guarantee": found.guarantee})
+
+
+def _calibration(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) -> AnyCalibration:
+    if entry.folds is None:
+        own = Calibration.of(arrays[entry.array])
+        return replace(own, observed_counts=entry.observed_counts, tail=entry.tail)
+    folds = [
+        replace(Calibration.of(arrays[fold_array(entry.array, f)]), tail=fold.tail)
+        for f, fold in enumerate(entry.folds)
+    ]
+    return FoldCalibration(tuple(folds), entry.observed_counts)
 
 
 def check_name(name: str) -> str:
@@ -285,7 +313,7 @@ class Bundle:
         """
         return read_archive(self.path((signed or self.manifest.golden).file))
 
-    def calibrations(self) -> dict[CalibrationEntry, Calibration]:
+    def calibrations(self) -> dict[CalibrationEntry, AnyCalibration]:
         """Calibration of each way of scoring that has one.
 
         Raises:
@@ -296,16 +324,15 @@ class Bundle:
         file = self.manifest.calibration.file
         arrays = read_archive(self.path(file))
         try:
-            return {
-                entry: replace(
-                    Calibration.of(arrays[entry.array]), observed_counts=entry.observed_counts, tail=entry.tail
-                )
-                for entry in self.manifest.calibration.entries
-            }
+            found = {entry: _calibration(entry, arrays) for entry in self.manifest.calibration.entries}
         except KeyError as exc:
             raise FormatError(f"{file}: no array {exc}") from exc
         except InputError as exc:
             raise FormatError(f"{file}: {exc}") from exc
+        given = {tensor.name: tensor.shape[-1] for tensor in self.manifest.operations["elbo"].outputs}
+        if wrong := [len(e.folds) for e in found if e.folds is not None and len(e.folds) != given.get("fold_elbo")]:
+            raise FormatError(f"{file}: {wrong[0]} folds, and the graph of elbo gives {given.get('fold_elbo', 'none')}")
+        return found
 
     def surprises(self) -> Surprises | None:
         """What cells compare with; None where the bundle has nothing.

@@ -154,7 +154,8 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
         rows = f" ({metric.n} rows)" if metric.n else ""
         table.add_row(name, f"{metric.value:.5g}{error}", f"{metric.unit or ''}{rows}")
     console.print(table)
-    n = manifest.calibration.entries[0].n if manifest.calibration else 0
+    entry = manifest.calibration.entries[0] if manifest.calibration else None
+    n, where = (entry.told_by, " in a fold" if entry.folds else "") if entry else (0, "")
     if n < (needed := rows_to_resolve(0.05)):
-        console.print(f"[yellow]only {n} calibration rows: an alpha of 0.05 takes at least {needed}[/]")
+        console.print(f"[yellow]only {n} calibration rows{where}: an alpha of 0.05 takes at least {needed}[/]")
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

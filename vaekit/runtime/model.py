@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import Bundle, Calibration, Manifest, default_eps, encode, open_bundle, versions
+from vaekit.bundle import AnyCalibration, Bundle, Manifest, default_eps, encode, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, Precision, VectorSpec
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.errors import InputError, NotFinite
@@ -345,7 +345,7 @@ class Model:
             return self._eps(k)
         return np.random.default_rng(seed).standard_normal(self._eps(k).shape).astype(np.float32)
 
-    def calibration(self, num_samples: int | None = None, seed: int | None = None) -> Calibration | str:
+    def calibration(self, num_samples: int | None = None, seed: int | None = None) -> AnyCalibration | str:
         """The calibration that scores of these draws compare with, or the reason why there is none."""
         if not self._calibrations:
             return "the model has no calibration"

@@ -70,6 +70,7 @@ class Bound(Rows):
     log_likelihood: Array
     kl: Array
     observed_count: NDArray[np.int64] | None = None  # (N,), observed columns; None where none may be missing
+    fold_elbo: Array | None = None  # (N, F), by each fold model, of which elbo is the log-mean-exp; None without folds
 
     @property
     def score(self) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import Calibration, ImageSpec, VectorSpec
+from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.runtime import Explained, Model, heatmap
 from vaekit.runtime.cells import named
@@ -85,9 +85,9 @@ def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
 
 def _p_value(model: Model, found: Explained) -> float | None:
     calibration = model.calibration()
-    if not isinstance(calibration, Calibration):
+    if isinstance(calibration, str):
         return None
-    p_value = float(calibration.p_value(found.score, found.observed_count)[0])
+    p_value = float(calibration.p_value(calibration.compared(found), found.observed_count)[0])
     return None if np.isnan(p_value) else p_value
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vaekit.bundle import ImageSpec, Manifest, VectorSpec
+from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Model
@@ -81,7 +81,8 @@ class Scorer(Protocol):
 
     @property
     def held_out(self) -> Array | None:
-        """Scores of the calibration rows, (n,), nats, ascending; None where they are not to be had."""
+        """Scores of the calibration rows, (n,), nats, ascending; None where they are not to be had, or are of folds,
+        each by its own model."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -117,7 +118,7 @@ class LocalScorer:
         self.appended = appended_for(model.spec)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
-        self.held_out = None if self._calibration is None else self._calibration.scores
+        self.held_out = self._calibration.scores if isinstance(self._calibration, Calibration) else None
         self.facts = _facts(model.manifest, num_samples, alpha, precision=model.precision)
         if self._calibration is not None:
             self._calibration.check_alpha(alpha)
@@ -127,9 +128,10 @@ class LocalScorer:
         count = got.observed_count
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
-        p_value = self._calibration.p_value(got.score, count)
+        compared = self._calibration.compared(got)
+        p_value = self._calibration.p_value(compared, count)
         is_anomaly = self._calibration.is_anomaly(p_value, self.alpha)
-        far = self._calibration.p_value_tail(got.score, count)
+        far = self._calibration.p_value_tail(compared, count)
         return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count, far)
 
 

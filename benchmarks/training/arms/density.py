@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
     test = binarised(options.data / "mnist_test.npz", seed=1)
     chosen = np.random.default_rng(2).permutation(len(test))[: options.test_rows]
     start = perf_counter()
-    nll = minus_log_evidence(trained.vae, torch.from_numpy(test[chosen]), options.draws)
+    nll = minus_log_evidence(trained.one, torch.from_numpy(test[chosen]), options.draws)
     best = trained.history.best
     line = {
         "nll": float(nll.mean()),

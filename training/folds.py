@@ -1,0 +1,144 @@
+"""Fold models as one: the equally weighted mixture of VAEs that each left a fold of the rows out.
+
+Knows how densities mix; not who was trained on what. F fold models of M members each are F M members here, fold after
+fold; N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from training.features import Standardize
+from training.likelihoods import Likelihood
+from training.prior import Prior
+from training.vae import VAE, Bound, mixture
+
+
+class FoldModels(nn.Module):
+    """p(x) = (1/F) sum_f p_f(x); each p_f has a standardisation, a likelihood and a prior of its own."""
+
+    def __init__(self, folds: Sequence[VAE]) -> None:
+        """folds: of the same columns and latent_dim, with as many members each."""
+        super().__init__()
+        first = folds[0]
+        self.folds = nn.ModuleList(folds)
+        self.latent_dim, self.members = first.latent_dim, sum(vae.members for vae in folds)
+        self.features = _common([cast(Standardize, vae.features) for vae in folds])
+        self.prior = FoldPriors([vae.prior for vae in folds], first.members)
+
+    @property
+    def each(self) -> list[VAE]:
+        """The fold models, in order."""
+        return [cast(VAE, fold) for fold in self.folds]
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The first one's, for what all have in common: the same settings, over the same columns."""
+        return self.each[0].likelihood
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.each[0].dtype
+
+    def freeze(self) -> None:
+        """Store what a graph cannot compute; called on a copy before export."""
+        for vae in self.each:
+            vae.freeze()
+
+    def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu, sigma (F M, N, Z) each, for raw rows."""
+        codes = [vae.encode(x, observed) for vae in self.each]
+        mu, sigma = (torch.cat([_led(code[i]) for code in codes]) for i in (0, 1))
+        return mu, sigma
+
+    def member_weights(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Tensor:
+        """q(m|x) proportional to exp(ELBO_m), (F M, N): which member a row is likely from."""
+        elbos = [_led(vae.member_bounds(x, eps, observed).elbo, axes=2) for vae in self.each]
+        return torch.softmax(torch.cat(elbos), dim=0)
+
+    def decode(self, z: Tensor, member: Tensor) -> dict[str, Tensor]:
+        """Parameters of p(x|z) by name, of codes z (N, Z) and the members (N,) that they are of; see VAE.decode."""
+        of_folds = [vae.decode(z, self._within(member)) for vae in self.each]
+        return {name: self._of([out[name] for out in of_folds], member) for name in of_folds[0]}
+
+    def observe(self, z: Tensor, noise: Tensor, member: Tensor) -> Tensor:
+        """x ~ p(x|z); see VAE.observe."""
+        return self._of([vae.observe(z, noise, self._within(member)) for vae in self.each], member)
+
+    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), with each fold model's own ELBO beside it."""
+        of_folds = self.fold_bounds(x, eps, observed)
+        return mixture(of_folds)._replace(fold_elbo=of_folds.elbo.transpose(0, 1))
+
+    def fold_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+        """The bound of each fold model, (F, N)."""
+        bounds = [vae.bound(x, eps, observed)[:5] for vae in self.each]
+        return Bound(*(torch.stack(terms) for terms in zip(*bounds, strict=True)))
+
+    def _within(self, member: Tensor) -> Tensor:
+        """Which of its fold model's members each is."""
+        return member % (self.members // len(self.folds))
+
+    def _of(self, values: Sequence[Tensor], member: Tensor) -> Tensor:
+        """(N, ...) of each row's own fold model, of values (N, ...) of all."""
+        return _picked(values, member.div(self.members // len(self.folds), rounding_mode="floor"))
+
+
+AnyVAE = VAE | FoldModels
+
+
+class FoldPriors(nn.Module):
+    """p(z) of each fold model, which may be of different numbers of training rows."""
+
+    def __init__(self, priors: Sequence[Prior], members: int) -> None:
+        """members: of each fold model."""
+        super().__init__()
+        self.priors = nn.ModuleList(priors)
+        self.inputs = priors[0].inputs
+        self._members = members
+
+    @property
+    def each(self) -> list[Prior]:
+        return [cast(Prior, prior) for prior in self.priors]
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether all are N(0, I)."""
+        return all(prior.is_standard for prior in self.each)
+
+    def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:
+        """z (N, Z) of standard normals (N, Z), by the prior of each row's member."""
+        if member is None:  # N(0, I), whose it is
+            return self.each[0].sample(noise)
+        within = member % self._members if self._members > 1 else None
+        drawn = [prior.sample(noise, choice, within) for prior in self.each]
+        return _picked(drawn, member.div(self._members, rounding_mode="floor"))
+
+
+def _picked(values: Sequence[Tensor], which: Tensor) -> Tensor:
+    """(N, ...): row n of values[which[n]]."""
+    stacked = torch.stack(list(values))  # (F, N, ...)
+    index = which.view(1, -1, *[1] * (stacked.ndim - 2)).expand(1, *stacked.shape[1:])
+    return stacked.gather(0, index)[0]
+
+
+def _led(values: Tensor, axes: int = 3) -> Tensor:
+    """Values with an axis of members before all others, of which there are then so many."""
+    return values if values.ndim == axes else values[None]
+
+
+def _common(features: Sequence[Standardize]) -> Standardize:
+    """What the columns are to all fold models: constant where they are to each, and in the widest unit of any.
+
+    Rows go through each fold model's own; these give names, kinds and units.
+    """
+    common = copy.deepcopy(features[0])
+    common.active = torch.stack([each.active for each in features]).any(0)
+    common.scale = torch.stack([each.scale for each in features]).amax(0)
+    common.all_active = bool(common.active.all())
+    return common

@@ -1,0 +1,141 @@
+"""From the scores by F fold models to one p-value. Knows each fold's held-out scores, not where rows come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vaekit.bundle.calibration import Calibrated, Calibration, Scored
+from vaekit.errors import InputError, NotResolvable
+
+
+def guarantee(folds: int) -> float:
+    """2 F / (F + 1), by which alpha is multiplied in what p-values of F folds promise; below 2."""
+    return 2.0 * folds / (folds + 1)
+
+
+@dataclass(frozen=True)
+class FoldCalibration(Calibrated):
+    """Calibration by folds: the rows of fold f, n_f of them, scored by the model that was trained without them.
+
+        p_f(x)     = (1 + #{i in fold f: s_f(X_i) >= s_f(x)}) / (1 + n_f)        s_f = -ELBO_f, nats, by fold model f
+        p_value(x) = median over f of p_f(x)                                     F is odd
+
+    Each p_f is split-conformal: P(p_f <= alpha) <= alpha for rows exchangeable with the held-out ones. Since the median
+    is at most alpha only where (F + 1) / 2 of the p_f are, whose expected number is at most F alpha, Markov's
+    inequality gives
+
+        P(p_value <= alpha) <= 2 F / (F + 1) alpha < 2 alpha
+
+    whatever the dependence of the p_f (Rueger 1978; Vovk and Wang 2020, "Combining p-values via averaging"). The more
+    alike fold models are, the closer the rate is to alpha.
+    """
+
+    folds: tuple[Calibration, ...]  # F
+    observed_counts: tuple[int, ...] | None = None  # that held-out rows of any fold have; None: nothing is missing
+
+    def __post_init__(self) -> None:
+        if len(self.folds) % 2 == 0:
+            raise InputError(f"calibration: {len(self.folds)} folds have no middle p-value; their number is odd")
+
+    @classmethod
+    def of(
+        cls, scores: Sequence[ArrayLike], observed_count: Sequence[ArrayLike | None] | None = None
+    ) -> FoldCalibration:
+        """Calibration on scores of each fold's rows by its own model, any order.
+
+        Args:
+            scores: of each fold, (n_f,), nats.
+            observed_count: how many columns of each row are not missing, (n_f,); None where no column may be.
+
+        Raises:
+            InputError: an even number of folds, one without rows, or a score that is not finite.
+        """
+        counts = [each for each in observed_count or () if each is not None]
+        seen = tuple(np.unique(np.concatenate([np.asarray(c, np.int64) for c in counts])).tolist()) if counts else None
+        return cls(tuple(Calibration.of(fold) for fold in scores), seen)
+
+    @property
+    def n(self) -> int:
+        """Held-out rows of all folds together."""
+        return sum(fold.n for fold in self.folds)
+
+    @property
+    def guarantee(self) -> float:
+        """P(p_value <= alpha) <= guarantee alpha."""
+        return guarantee(len(self.folds))
+
+    @property
+    def smallest_alpha(self) -> float:
+        """The smallest p-value there can be, the median over f of 1 / (n_f + 1)."""
+        return float(_middle(np.array([fold.smallest_alpha for fold in self.folds])))
+
+    @property
+    def size(self) -> str:
+        return f"{len(self.folds)} folds of {self.n} calibration rows"
+
+    def compared(self, scored: Scored) -> NDArray[np.float64]:
+        """What of scored rows compares with the held-out scores, (N, F): the score by each fold model."""
+        assert scored.fold_elbo is not None, "the graphs of a model that is calibrated by folds give each fold's ELBO"
+        return -scored.fold_elbo
+
+    def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
+        """p-value of each row, (N,). Lower is odder.
+
+        Args:
+            score: by each fold model, nats, (N, F).
+            observed_count: how many columns of each row are not missing, (N,). A count that no held-out row has gives
+                NaN; None: all rows are taken to be comparable.
+        """
+        by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
+        p_value = _middle(np.stack([fold.p_value(own) for fold, own in by_fold], axis=-1))
+        return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
+
+    def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
+        """The median over folds of each one's p_value_tail, (N,); None where a fold has no tail. Lower is odder.
+
+        Args:
+            score, observed_count: as in p_value.
+        """
+        by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
+        tails = [tail for fold, own in by_fold if (tail := fold.p_value_tail(own)) is not None]
+        if len(tails) < len(self.folds):
+            return None
+        tail = _middle(np.stack(tails, axis=-1))
+        return tail if observed_count is None else np.where(self.comparable(observed_count), tail, np.nan)
+
+    def threshold(self, alpha: float) -> NDArray[np.float64]:
+        """Each fold's own threshold at alpha, (F,), nats; infinite where a fold is too small to have one.
+
+        Raises:
+            InputError, NotResolvable: see check_alpha.
+        """
+        self.check_alpha(alpha)
+        return np.array([_threshold(fold, alpha) for fold in self.folds])
+
+    def excess(self, score: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """The median over folds of score - threshold, (N,), nats: above 0 exactly where p_value <= alpha.
+
+        Args:
+            score: by each fold model, nats, (N, F).
+            threshold: of threshold(alpha), (F,).
+        """
+        return _middle(score - threshold)
+
+
+AnyCalibration = Calibration | FoldCalibration
+
+
+def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The median of an odd number along the last axis: one of them, so that it compares as they do."""
+    return np.asarray(np.sort(values, axis=-1)[..., values.shape[-1] // 2])
+
+
+def _threshold(fold: Calibration, alpha: float) -> float:
+    try:
+        return fold.threshold(alpha)
+    except NotResolvable:
+        return float("inf")
