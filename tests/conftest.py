@@ -62,6 +62,14 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 
 @pytest.fixture(scope="session")
+def folded(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Three fold models of two members, on three real columns, one of which may be missing; trained here."""
+    from tests.kinds import train_folded
+
+    return train_folded(tmp_path_factory.mktemp("folded"))
+
+
+@pytest.fixture(scope="session")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Three real columns, with float16 graphs beside the others; trained here."""
     from tests.kinds import train_half

@@ -1,4 +1,4 @@
-"""Small trained models of what is newer than plain columns: every kind of column, missing cells, members. Trains them.
+"""Small trained models of what is newer than plain columns: every kind of column, missing cells, members, folds.
 
 Their reports are left out: drawing takes as long as training, and none of these tests looks at one.
 """
@@ -28,6 +28,12 @@ MIXED = {
     "likelihood": {"name": "mixed"},
 }
 SEVERAL = {"name": "several", "data": {"source": "memory"}, "network": {"members": 2}}
+FOLDED = {
+    "name": "folded",
+    "data": {"source": "memory", "missing": "marginalise", "folds": 3},
+    "network": {"members": 2},
+    "prior": {"name": "aggregate", "start": 1.0},
+}
 HALF = {"name": "half", "data": {"source": "memory"}, "export": {"half": True}}
 
 
@@ -73,6 +79,21 @@ def train_several(root: Path) -> Published:
     x = np.random.default_rng(1).standard_normal((120, 3)) * [1.0, 1e-3, 1e5]
     config = make_config(SEVERAL, [*TINY, "network.hidden=[4]"])
     return _publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
+
+
+def train_folded(root: Path) -> Published:
+    """Three fold models of two members each, on three real columns, the first of which may be missing."""
+    config = make_config(FOLDED, [*TINY, "network.hidden=[4]"])
+    rows = of_array(folded_rows(120), list("abc"), config=config.data)
+    return _publish(root, run(config, device="cpu", rows=rows))
+
+
+def folded_rows(n: int, seed: int = 3) -> NDArray[np.float64]:
+    """Rows of the folded model, (n, 3)."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 3)) * [1.0, 1e-3, 1e5]
+    x[rng.random(n) < 0.2, 0] = np.nan
+    return x
 
 
 def train_half(root: Path) -> Published:

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from training.data.split import Parts
-from training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
-from training.folds import AnyVAE
+from training.export import ExportedGraph, elbo_names, double, evaluate, graph_inputs
+from training.features import observed_rows
+from training.folds import AnyVAE, FoldModels
+from training.vae import VAE
 from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
 from vaekit.bundle.manifest import Metric, Operation
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
+from vaekit.runtime.heldout import HeldOutRows
 
 LARGEST_PARITY = 1e-4  # nats per dimension between a graph and torch in float64; of the value where it is above 1
 ALPHA = 0.05  # the false-alarm rate that reports speak of
@@ -126,6 +129,29 @@ def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
     """Scores by one fold model, (N,), nats."""
     assert scored.fold_elbo is not None
     return -scored.fold_elbo[:, fold]
+
+
+def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], parts: Parts) -> HeldOutRows:
+    """What cells are compared with: the calibration part's, or those of each fold by its own model, in torch."""
+    if not isinstance(vae, FoldModels):
+        cells = HeldOutRows(model)
+        cells.add(x[parts.calibration])
+        return cells
+    cells = HeldOutRows(model, len(vae.each))
+    for f, (own, fold) in enumerate(zip(vae.each, parts.folds, strict=True)):
+        cells.add_scored(x[fold], Elbo(**by_torch(double(own), "surprise", model, x[fold])), f)
+    return cells
+
+
+def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Terms of the bound of raw rows by a VAE in torch, by name, on the model's default draws."""
+    draws = torch.from_numpy(model.draws())  # (K, Z)
+    parts = []
+    for rows in torch.from_numpy(x).split(model.rows_at_once(operation, len(draws))):
+        seen = observed_rows(rows) if vae.features.may_be_missing else (rows,)
+        feeds = dict(zip(("x", "eps", "observed"), (seen[0], draws.expand(len(rows), -1, -1), *seen[1:]), strict=False))
+        parts.append(evaluate(vae, operation, feeds))
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
 
 
 def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:

@@ -20,7 +20,6 @@ from training.data.split import Parts
 from training.evaluate import ALPHA
 from training.export import double, export_graph, graph_inputs, halved
 from training.export import evaluate as by_torch
-from training.features import observed_rows
 from training.vae import VAE
 from vaekit.bundle import Calibration, find, publish
 from vaekit.bundle.manifest import File, Golden, Half, Manifest, Metric, Operation, Tolerance
@@ -171,13 +170,7 @@ def measure(twin: VAE, model: Model, x: NDArray[Any], calibration: Calibration, 
 
 def elbo(twin: VAE, model: Model, x: NDArray[Any]) -> NDArray[np.float64]:
     """ELBO of raw rows by torch, (N,), on the model's default draws."""
-    draws = torch.from_numpy(model.draws())  # (K, Z)
-    parts = []
-    for rows in torch.from_numpy(x).split(model.rows_at_once("elbo", len(draws))):
-        seen = observed_rows(rows) if twin.features.may_be_missing else (rows,)
-        feeds = dict(zip(("x", "eps", "observed"), (seen[0], draws.expand(len(rows), -1, -1), *seen[1:]), strict=False))
-        parts.append(by_torch(twin, "elbo", feeds)["elbo"].numpy())
-    return np.concatenate(parts)
+    return evaluate.by_torch(twin, "elbo", model, x)["elbo"]
 
 
 def sentence(figures: Mapping[str, Metric]) -> str:

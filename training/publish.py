@@ -38,7 +38,6 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.store import calibration_file, digest, npz
 from vaekit.runtime import Model
-from vaekit.runtime.heldout import HeldOutRows
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
@@ -177,15 +176,9 @@ def _calibrated(
     """The manifest with its calibration, of rows and of their cells; adds the files of both."""
     assumption = BY_FOLDS if run.parts.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
     calibration, content = calibration_file(ways, assumption)
-    files[calibration.file] = content
-    manifest = manifest.model_copy(update={"calibration": calibration})
-    if run.parts.folds:
-        return manifest
-    cells = HeldOutRows(model)
-    cells.add(run.rows.x[run.parts.calibration])
-    surprise, of_cells = cells.file()
-    files[surprise.file] = of_cells
-    return manifest.model_copy(update={"surprise": surprise})
+    surprise, of_cells = evaluate.surprises(model, run.vae, run.rows.x, run.parts).file()
+    files |= {calibration.file: content, surprise.file: of_cells}
+    return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})
 
 
 def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Manifest:

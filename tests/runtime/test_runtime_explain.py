@@ -169,7 +169,7 @@ def test_a_bundle_of_format_1_0_answers_as_ever_and_says_why_it_explains_nothing
         with pytest.raises(InputError, match=r"explain: breast-cancer has no surprises .* vae calibrate adds them"):
             model.explain(benign_rows[:2])
         np.save(tmp_path / "rows.npy", benign_rows)
-        assert publish_calibration(model, tmp_path / "rows.npy").format == "1.1"
+        assert publish_calibration(model, tmp_path / "rows.npy").format == "1.2"
     with Model.load(tmp_path / "breast-cancer", device="cpu") as new:
         assert new.explain(benign_rows[:2]).explanation.shape == (2, 3)
 

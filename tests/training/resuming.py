@@ -15,7 +15,7 @@ import torch
 from tests.training.models import case, seen
 from training.loop.distributed import world
 from training.loop.fit import Hooks, fit
-from training.run import terminations
+from training.loop.kept import terminations
 from vaekit.errors import Interrupted
 
 KINDS = {

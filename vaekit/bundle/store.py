@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, get_args
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from vaekit.bundle.arrays import read_archive, read_array
-from vaekit.bundle.calibration import Calibration, array_name
-from vaekit.bundle.folds import AnyCalibration, FoldCalibration
+from vaekit.bundle.entries import arrays_of, calibration_of, check_folds, entry_of
+from vaekit.bundle.folds import AnyCalibration
 from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.manifest import (
     CALIBRATION_FILE,
@@ -30,7 +30,6 @@ from vaekit.bundle.manifest import (
     CalibrationEntry,
     CalibrationFile,
     File,
-    Fold,
     Half,
     Manifest,
     Name,
@@ -38,8 +37,6 @@ from vaekit.bundle.manifest import (
     Precision,
 )
 from vaekit.bundle.onnxfile import check_graph
-from vaekit.bundle.tail import fit_tail
-from vaekit.bundle.thresholds import thresholds
 from vaekit.errors import BundleError, FormatError, InputError, IntegrityError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -68,49 +65,13 @@ def calibration_file(
         held_out: scores by K and precision.
         assumption: what must hold between calibration rows and scored rows.
     """
-    arrays = [_arrays(array_name(*way), found) for way, found in held_out.items()]
+    entries = [entry_of(*way, found) for way, found in held_out.items()]
+    arrays = map(arrays_of, entries, held_out.values())
     content = npz({name: scores for each in arrays for name, scores in each.items()})
-    entries = [_entry(*way, found) for way, found in held_out.items()]
     signed = CalibrationFile(
         file=CALIBRATION_FILE, sha256=digest(content), entries=tuple(entries), assumption=assumption
     )
     return signed, content
-
-
-def _arrays(name: str, found: AnyCalibration) -> dict[str, NDArray[Any]]:
-    if isinstance(found, Calibration):
-        return {name: found.scores}
-    return {fold_array(name, f): fold.scores for f, fold in enumerate(found.folds)}
-
-
-def fold_array(name: str, fold: int) -> str:
-    """Where a fold's scores are: under a name that a reader who knows no folds does not look for."""
-    return f"{name}_fold{fold}"
-
-
-def _entry(k: int, precision: Precision, found: AnyCalibration) -> CalibrationEntry:
-    entry = CalibrationEntry(
-        array=array_name(k, precision),
-        precision=precision,
-        num_samples=k,
-        n=found.n,
-        observed_counts=found.observed_counts,
-    )
-    if isinstance(found, Calibration):
-        return entry.model_copy(update={"thresholds": thresholds(found), "tail": fit_tail(found.scores)})
-    folds = tuple(Fold(n=fold.n, tail=fit_tail(fold.scores)) for fold in found.folds)
-    return entry.model_copy(update={"folds": folds, "guarantee": found.guarantee})
-
-
-def _calibration(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) -> AnyCalibration:
-    if entry.folds is None:
-        own = Calibration.of(arrays[entry.array])
-        return replace(own, observed_counts=entry.observed_counts, tail=entry.tail)
-    folds = [
-        replace(Calibration.of(arrays[fold_array(entry.array, f)]), tail=fold.tail)
-        for f, fold in enumerate(entry.folds)
-    ]
-    return FoldCalibration(tuple(folds), entry.observed_counts)
 
 
 def check_name(name: str) -> str:
@@ -324,15 +285,13 @@ class Bundle:
         file = self.manifest.calibration.file
         arrays = read_archive(self.path(file))
         try:
-            found = {entry: _calibration(entry, arrays) for entry in self.manifest.calibration.entries}
+            for entry in self.manifest.calibration.entries:
+                check_folds(entry, self.manifest.operations.get("elbo"))
+            return {entry: calibration_of(entry, arrays) for entry in self.manifest.calibration.entries}
         except KeyError as exc:
             raise FormatError(f"{file}: no array {exc}") from exc
         except InputError as exc:
             raise FormatError(f"{file}: {exc}") from exc
-        given = {tensor.name: tensor.shape[-1] for tensor in self.manifest.operations["elbo"].outputs}
-        if wrong := [len(e.folds) for e in found if e.folds is not None and len(e.folds) != given.get("fold_elbo")]:
-            raise FormatError(f"{file}: {wrong[0]} folds, and the graph of elbo gives {given.get('fold_elbo', 'none')}")
-        return found
 
     def surprises(self) -> Surprises | None:
         """What cells compare with; None where the bundle has nothing.

@@ -115,11 +115,22 @@ def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises
     return cells
 
 
-def width_factor(model: Model, rows: NDArray[Any], held_out: Surprises) -> float:
-    """By what intervals are to be widened: from one cell of each held-out row, the columns in turns."""
+def width_factor(
+    model: Model, rows: NDArray[Any], held_out: Surprises, among: NDArray[np.bool_] | None = None
+) -> float:
+    """By what intervals are to be widened: from one cell of each held-out row, the columns in turns.
+
+    Args:
+        model, held_out: what cells are predicted by.
+        rows: (n, ...), checked.
+        among: the members that each row is held out from, (n, M); None: all.
+    """
     which = (np.arange(len(rows)) % model.spec.dim)[:, None]  # (n, 1)
-    parts = _parts(model, len(rows), top=1)
-    found = [predict(model, _without(model, rows[at], which[at], held_out), which[at]) for at in parts]
+    found = []
+    for at in _parts(model, len(rows), top=1):
+        own = None if among is None else among[at]
+        without = _without(model, rows[at], which[at], held_out, own)
+        found.append(predict(model, without, which[at], among=own))
     whole = Predicted(*(np.concatenate([getattr(one, name) for one in found]) for name in vars(found[0])))
     return factor_of(whole, which, _at(rows.reshape(len(rows), -1).astype(np.float64), which), model.spec)
 
@@ -140,16 +151,23 @@ def _taken_out(model: Model, rows: NDArray[Any], which: NDArray[np.intp], held_o
     return _TakenOut(without, (bound.elbo + own).reshape(which.shape))
 
 
-def _without(model: Model, rows: NDArray[Any], which: NDArray[np.intp], held_out: Surprises) -> NDArray[Any]:
+def _without(
+    model: Model,
+    rows: NDArray[Any],
+    which: NDArray[np.intp],
+    held_out: Surprises,
+    among: NDArray[np.bool_] | None = None,
+) -> NDArray[Any]:
     """Rows (n C, ...) without a cell each: missing where it may be; else what the rest expects stands there.
 
-    What the rest expects is found with the column's usual value in the cell's place.
+    What the rest expects is found with the column's usual value in the cell's place, and with one cell a row among the
+    members named.
     """
     d = which.reshape(-1, 1)
     without = np.repeat(rows, which.shape[1], axis=0)
     flat = without.reshape(len(d), -1)  # the same memory
     _put(flat, d, held_out.usual[d], model.spec)
-    _put(flat, d, predict(model, without, d, interval=False).expected, model.spec)
+    _put(flat, d, predict(model, without, d, interval=False, among=among).expected, model.spec)
     return without
 
 

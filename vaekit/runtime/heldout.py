@@ -5,6 +5,7 @@ N rows, D features (of pictures H W C, in that order), K draws; nats.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from vaekit.bundle.heldout import Gathered, HeldOut, Surprises
 from vaekit.bundle.manifest import SURPRISE_FILE, SurpriseFile
 from vaekit.bundle.store import digest, npz
 from vaekit.runtime.explain import width_factor
-from vaekit.runtime.results import Array
+from vaekit.runtime.results import Array, Elbo
 from vaekit.runtime.surprises import surprise
 
 if TYPE_CHECKING:
@@ -26,11 +27,16 @@ WIDTH_ROWS = 1024  # that say how wide intervals must be
 
 
 class HeldOutRows:
-    """Rows used for nothing else, piece by piece -> the file of their surprises, on the default draws."""
+    """Rows used for nothing else, piece by piece -> the file of their surprises, on the default draws.
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._gathered = Gathered(2 * model.spec.dim + 1)  # surprises, KL, values
+    Of a mixture of F fold models each row is held out from one of them alone. It counts by what that one says, which
+    the graphs do not tell apart. The KL of the mixture has up to log F for the choice of the fold model, and so log F
+    is added to its KL: p-values of KLs are rather too high than too low.
+    """
+
+    def __init__(self, model: Model, folds: int = 1) -> None:
+        self._model, self._folds = model, folds
+        self._gathered = Gathered(2 * model.spec.dim + 2)  # surprises, KL, fold, values
         self._n = 0
 
     def add(self, rows: NDArray[Any]) -> None:
@@ -38,20 +44,33 @@ class HeldOutRows:
         most = self._model.rows_at_once("surprise", self._model.manifest.draws.default)
         for start in range(0, len(rows), most):  # all of them at once would take as much memory as the rows
             part = rows[start : start + most]
-            got = self._model.surprise(part)
-            self._gathered.add(np.column_stack([surprise(got, part), got.kl, part.reshape(len(part), -1)]))
+            self.add_scored(part, self._model.surprise(part))
+
+    def add_scored(self, rows: NDArray[Any], scored: Elbo, fold: int = 0) -> None:
+        """The next rows, with the bound by the fold model that they are held out from, by feature too."""
+        kl = scored.kl + math.log(self._folds)
+        folds = np.full(len(rows), float(fold))
+        self._gathered.add(np.column_stack([surprise(scored, rows), kl, folds, rows.reshape(len(rows), -1)]))
         self._n += len(rows)
 
     def file(self) -> tuple[SurpriseFile, bytes]:
         """As the manifest signs it, and its content."""
-        dim, values = self._model.spec.dim, self._gathered.values()  # (n, 2 D + 1)
-        surprises, kl, cells = np.split(values, [dim, dim + 1], axis=1)
+        dim, values = self._model.spec.dim, self._gathered.values()  # (n, 2 D + 2)
+        surprises, kl, fold, cells = np.split(values, [dim, dim + 1, dim + 2], axis=1)
         found = Surprises(HeldOut.of(surprises), HeldOut.of(kl), _usual(cells, self._model.spec))
-        rows = cells[:: -(-len(cells) // WIDTH_ROWS)].reshape(-1, *self._model.spec.row_shape)
+        some = slice(None, None, -(-len(cells) // WIDTH_ROWS))
+        rows = cells[some].reshape(-1, *self._model.spec.row_shape)
         rows = rows if isinstance(self._model.spec, VectorSpec) else rows.astype(np.uint8)
-        found = replace(found, factor=width_factor(self._model, rows, found))
+        found = replace(found, factor=width_factor(self._model, rows, found, self._among(fold[some])))
         content, k = npz(found.arrays()), self._model.manifest.draws.default
         return SurpriseFile(file=SURPRISE_FILE, sha256=digest(content), num_samples=k, n=self._n), content
+
+    def _among(self, fold: Array) -> NDArray[np.bool_] | None:
+        """The members that rows of these folds (n, 1) are held out from, (n, M)."""
+        if self._folds == 1:
+            return None
+        members = np.arange(self._model.manifest.members)
+        return np.asarray(members // (len(members) // self._folds) == fold)
 
 
 def _usual(cells: Array, spec: VectorSpec | ImageSpec) -> Array:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COVERAGE = 0.9  # of an interval
 POINTS = 64  # S, at least K: points that an interval is read off
 _GOLDEN = (5**0.5 - 1) / 2
+_LEAST = 1e-300  # of a weight, so that some are left among members which are all unlikely
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,38 @@ def points(model: Model) -> int:
     return k * max(1, POINTS // k)
 
 
-def predict(model: Model, rows: NDArray[Any], which: NDArray[np.intp], *, interval: bool = True) -> Predicted:
-    """What is expected of the cells `which` (n, k) of checked rows (n, ...), with an interval where asked for."""
-    codes = _codes(model, rows)
+def predict(
+    model: Model,
+    rows: NDArray[Any],
+    which: NDArray[np.intp],
+    *,
+    interval: bool = True,
+    among: NDArray[np.bool_] | None = None,
+) -> Predicted:
+    """What is expected of single cells.
+
+    Args:
+        model: of the rows.
+        rows: (n, ...), checked.
+        which: the cells, (n, k).
+        interval: whether there is to be one.
+        among: the members that each row is asked of, (n, M); None: all.
+    """
+    codes = _codes(model, rows, among)
     expected, probability = _expected(model, codes, which)
     low, high = _interval(model, codes, which) if interval else np.full((2, *which.shape), np.nan)
     is_level = np.isfinite(probability)
     return Predicted(expected, np.where(is_level, np.nan, low), np.where(is_level, np.nan, high), probability)
 
 
-def _codes(model: Model, rows: NDArray[Any]) -> _Codes:
+def _codes(model: Model, rows: NDArray[Any], among: NDArray[np.bool_] | None) -> _Codes:
     posterior, eps, members = model.encode(rows, checked=True), model.draws(), model.manifest.members
     n, (k, width) = len(rows), eps.shape
     mu, sigma = (a.reshape(n, members, 1, width) for a in (posterior.mu, posterior.sigma))
     z = np.clip(mu + sigma * eps, -MAX_LATENT, MAX_LATENT).reshape(n, members * k, width)
     shares = np.ones((n, 1)) if posterior.weights is None else posterior.weights.astype(np.float64)
+    if among is not None:
+        shares = np.where(among, np.maximum(shares, _LEAST), 0.0)
     weight = np.repeat(shares / shares.sum(axis=1, keepdims=True), k, axis=1) / k
     return _Codes(z, np.repeat(np.arange(members), k), weight)
 

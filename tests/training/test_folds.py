@@ -1,0 +1,240 @@
+"""Fold models: each knows nothing of its fold, and the mixture of all is one model like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.kinds import Published, folded_rows
+from tests.training.models import pictures, table
+from tests.training.resuming import digest
+from training.config import Config, make_config
+from training.data.rows import Rows
+from training.data.split import split
+from training.evaluate import by_torch
+from training.export import double
+from training.folds import FoldModels
+from training.loop.distributed import World
+from training.loop.folder import Keep
+from training.loop.tracking import History, of_folds
+from training.publish import publish_run
+from training.run import Listener, _run, run
+from vaekit.bundle import FoldCalibration
+from vaekit.errors import ConfigError, InputError, Interrupted
+from vaekit.runtime import Model
+
+F = 3
+SMALL = ["training.steps=30", "network.hidden=[4]", "network.latent_dim=2", "draws.default=4", "draws.maximum=16"]
+
+
+def config(*more: str) -> Config:
+    return make_config({"name": "few", "data": {"source": "memory", "folds": F}}, [*SMALL, *more])
+
+
+@pytest.fixture(scope="module")
+def model(folded: Published) -> Iterator[Model]:
+    with Model.load(folded.folder, device="cpu") as loaded:
+        yield loaded
+
+
+def models_of(published: Published) -> FoldModels:
+    assert isinstance(published.trained.vae, FoldModels)
+    return published.trained.vae
+
+
+def test_folds_hold_every_row_of_train_and_calibration_part_once_in_equal_numbers() -> None:
+    rows = table(100)
+    by_folds = split(rows, config().data, 5)
+    whole = split(rows, make_config({"name": "few", "data": {"source": "memory"}}).data, 5)
+    assert [len(fold) for fold in by_folds.folds] == [27, 27, 26]
+    assert sorted(np.concatenate(by_folds.folds)) == sorted(np.r_[whole.train, whole.calibration])
+    for part in ("validation", "test", "anomalies"):
+        np.testing.assert_array_equal(getattr(by_folds, part), getattr(whole, part))
+    assert by_folds.told_by == 27
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["likelihood.name=student_t", "likelihood.scale=feature", "prior.name=aggregate", "network.members=2"]]
+)
+def test_a_fold_model_does_not_hang_on_the_rows_of_its_fold(more: list[str]) -> None:
+    """Weights, standardisation, prior and the choice of when to stop, to the last bit; the others hang on them."""
+    rows, asked = table(60), config(*more)
+    fold = split(rows, asked.data, asked.training.seed).folds[1]
+    x = rows.x.copy()
+    x[fold] = 7.0 * x[fold] + 1000.0
+    before, after = (run(asked, device="cpu", rows=one).vae for one in (rows, Rows(x, rows.columns, rows.anomaly)))
+    assert isinstance(before, FoldModels)
+    assert isinstance(after, FoldModels)
+    same = [digest(one) == digest(other) for one, other in zip(before.each, after.each, strict=True)]
+    assert same == [False, True, False]
+
+
+def test_the_elbo_is_the_log_mean_exp_of_the_fold_models_and_each_of_these_a_vaes_own(
+    folded: Published, model: Model
+) -> None:
+    x = folded.trained.rows.x[:50]
+    got = model.elbo(x)
+    assert got.fold_elbo is not None
+    np.testing.assert_allclose(got.elbo, np.logaddexp.reduce(got.fold_elbo, axis=1) - np.log(F), atol=1e-6)
+    for f, vae in enumerate(models_of(folded).each):
+        own = by_torch(double(vae), "elbo", model, x)
+        np.testing.assert_allclose(got.fold_elbo[:, f], own["elbo"], atol=1e-4 * 5, rtol=1e-4)
+    assert np.ptp(got.fold_elbo, axis=1).min() > 1e-3
+    np.testing.assert_allclose(got.elbo, got.log_likelihood - got.kl, atol=1e-9)
+    assert (got.log_evidence >= got.elbo - 1e-6).all()
+
+
+def test_members_of_all_fold_models_are_members_of_the_mixture(folded: Published, model: Model) -> None:
+    """Their codes and weights, what they decode, and what they draw, each in its own fold model's units."""
+    x, vaes = folded.trained.rows.x[:20], models_of(folded).each
+    assert model.manifest.members == 6
+    found = model.encode(x)
+    assert found.mu.shape == (20, 6, 2)
+    assert found.weights is not None
+    np.testing.assert_allclose(found.weights.sum(axis=1), 1.0, atol=1e-5)
+    scored = model.elbo(x)
+    assert scored.fold_elbo is not None
+    of_folds = np.exp(scored.fold_elbo - scored.elbo[:, None]) / F
+    np.testing.assert_allclose(found.weights.reshape(20, F, 2).sum(axis=2), of_folds, atol=1e-4)
+    z, member = np.tile(found.mu[:1, 0], (6, 1)), np.arange(6)
+    decoded = model.decode(z, member)
+    for m in member:
+        own = vaes[m // 2].decode(torch.from_numpy(z[m : m + 1]), torch.tensor([m % 2]))
+        np.testing.assert_allclose(decoded.mean[m], own["mean"][0].detach().numpy(), rtol=1e-4, atol=1e-5)
+    assert len(np.unique(model.sample(200, seed=0, observe=True).members)) == 6  # type: ignore[arg-type]
+
+
+def test_each_fold_is_calibrated_by_the_model_that_was_trained_without_it(folded: Published, model: Model) -> None:
+    calibration, trained = model.calibration(), folded.trained
+    assert isinstance(calibration, FoldCalibration)
+    for f, (own, fold) in enumerate(zip(calibration.folds, trained.parts.folds, strict=True)):
+        scored = model.elbo(trained.rows.x[fold])
+        assert scored.fold_elbo is not None
+        np.testing.assert_array_equal(own.scores, np.sort(-scored.fold_elbo[:, f]))
+    assert model.manifest.provenance.rows["calibration"] == 0
+    assert model.manifest.calibration is not None
+    assert model.manifest.calibration.entries[0].guarantee == 1.5
+
+
+def test_cells_are_compared_with_surprises_by_the_model_that_was_trained_without_the_row(
+    folded: Published, model: Model
+) -> None:
+    trained, held_out = folded.trained, model.surprises
+    assert held_out is not None
+    surprises = []
+    for vae, fold in zip(models_of(folded).each, trained.parts.folds, strict=True):
+        own = by_torch(double(vae), "surprise", model, trained.rows.x[fold])
+        surprises.append(np.where(np.isnan(trained.rows.x[fold]), np.nan, -own["feature_log_likelihood"]))
+    want = np.nanmedian(np.concatenate(surprises), axis=0)
+    np.testing.assert_allclose(held_out.features.middle, want, rtol=1e-5)
+    explained = model.explain(folded_rows(30, seed=4), top=2)
+    assert explained.explanation is not None
+    assert np.isfinite(explained.explanation["p_value"][:, 0]).all()
+
+
+def test_intervals_are_widened_by_what_the_members_of_the_own_fold_expect(model: Model) -> None:
+    """Members that are left out have no say, and some always have."""
+    from vaekit.runtime.predict import predict
+
+    x = np.array([[0.3, 1e-3, 2e4]])
+    which = np.array([[0]])
+    alone = np.array([[m == 4 for m in range(6)]])
+    asked = predict(model, x, which, among=alone).expected
+    codes = model.encode(x)
+    z = codes.mu[0, 4] + codes.sigma[0, 4] * model.draws()  # (K, Z)
+    want = model.decode(z, np.full(len(z), 4)).mean[:, 0].mean()
+    np.testing.assert_allclose(asked, [[want]], rtol=1e-5)
+    assert predict(model, x, which).expected != asked
+
+
+def test_report_and_card_say_what_folds_promise(folded: Published, tmp_path: Path) -> None:
+    manifest = publish_run(folded.trained, tmp_path)
+    folder = tmp_path / manifest.name / "1" / "report"
+    for page in ("report.html", "model-card.md"):
+        text = (folder / page).read_text()
+        assert "The p-value is the median of 3, each by the rows of one fold" in text
+        assert "1.5 alpha" in text
+        assert "No one score is the threshold" in text
+
+
+def test_a_kept_run_goes_on_with_the_fold_model_it_was_at(tmp_path: Path) -> None:
+    rows, asked, steps = table(60), config("training.checkpoint_every=10"), []
+    whole = run(asked, device="cpu", rows=rows)
+
+    def stop(number: int) -> None:
+        steps.append(number)
+        if len(steps) == 45:  # in the middle of the second
+            raise Interrupted("enough")
+
+    with pytest.raises(Interrupted):
+        run(asked, device="cpu", rows=rows, keep=Keep(tmp_path), listener=Listener(on_step=stop))
+    assert sorted(p.name for p in tmp_path.glob("checkpoint*")) == ["checkpoint-0.pt", "checkpoint-1.pt"]
+    steps.clear()
+    done = run(
+        asked, device="cpu", rows=rows, keep=Keep(tmp_path, resume=True), listener=Listener(on_step=steps.append)
+    )
+    assert steps == [*range(11, 31), *range(1, 31)]
+    assert digest(done.vae) == digest(whole.vae)
+    assert done.history == whole.history
+
+
+def test_the_history_is_the_mean_over_fold_models(folded: Published) -> None:
+    assert not folded.trained.history.stopped_early
+    one = folded.trained.history.looks[-1]
+    longer = History((one, _later(one, 80, 4.0)), _later(one, 80, 4.0), stopped_early=False, warnings=("w",))
+    shorter = History((one,), one, stopped_early=True)
+    found = of_folds([longer, shorter])
+    assert [look.step for look in found.looks] == [one.step, 80]
+    assert found.looks[1].elbo == 4.0
+    assert found.best.elbo == pytest.approx((one.elbo + 4.0) / 2)
+    assert (found.stopped_early, found.warnings) == (True, ("fold model 0: w",))
+
+
+def _later(look: object, step: int, elbo: float) -> object:
+    from dataclasses import replace
+
+    return replace(look, step=step, elbo=elbo)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (["data.folds=4"], "folds 4 is even"),
+        (["data.folds=1"], "data.folds: Input should be greater than or equal to 3"),
+        (["data.split=time:when"], "folds are dealt out at random"),
+        (["data.split=group:who"], "folds are dealt out at random"),
+        (["data.read=stream"], "folds are for few rows"),
+        (["export.half=true"], "leave out export.half"),
+        (["network.name=conv"], "for few rows of columns"),
+        (["likelihood.name=bernoulli", "likelihood.binarize=threshold"], "leave out likelihood.binarize"),
+    ],
+)
+def test_what_folds_do_not_go_with_is_refused_before_data_are_read(more: list[str], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        config(*more)
+
+
+def test_pictures_and_ranks_and_too_few_rows_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data.folds: 3, which is for columns, and the rows are pictures"):
+        run(config(), device="cpu", rows=pictures())
+    with pytest.raises(ConfigError, match=r"fold models train on one rank, and there are 2"):
+        _run(config(), torch.device("cpu"), Listener(), table(60), None, World(0, 2))
+    with pytest.raises(InputError, match=r"data.folds = 9 takes at least 18 to train on, not 16"):
+        run(config("data.folds=9"), device="cpu", rows=table(20))
+
+
+def test_columns_are_constant_to_the_mixture_where_they_are_to_every_fold_model() -> None:
+    rows = table(60, constant=True)
+    asked = config()
+    x: NDArray[np.float64] = rows.x.copy()
+    x[split(rows, asked.data, 0).folds[0][0], 5] = 8.0
+    same, differs = (run(asked, device="cpu", rows=Rows(one, rows.columns, rows.anomaly)).vae for one in (rows.x, x))
+    assert same.features.active.tolist() == [True] * 5 + [False]
+    assert differs.features.active.all()
+    assert isinstance(differs, FoldModels)
+    assert [bool(vae.features.active[5]) for vae in differs.each] == [False, True, True]

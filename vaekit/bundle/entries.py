@@ -1,0 +1,68 @@
+"""Calibrations <-> what the manifest says of them, and their arrays. Knows names and shapes; no files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from vaekit.bundle.calibration import Calibration, array_name
+from vaekit.bundle.folds import AnyCalibration, FoldCalibration
+from vaekit.bundle.manifest import CalibrationEntry, Fold, Graph, Precision
+from vaekit.bundle.tail import fit_tail
+from vaekit.bundle.thresholds import thresholds
+from vaekit.errors import InputError
+
+
+def entry_of(k: int, precision: Precision, found: AnyCalibration) -> CalibrationEntry:
+    """What the manifest says of a calibration of scores on K default draws."""
+    entry = CalibrationEntry(
+        array=array_name(k, precision),
+        precision=precision,
+        num_samples=k,
+        n=found.n,
+        observed_counts=found.observed_counts,
+    )
+    if isinstance(found, Calibration):
+        return entry.model_copy(update={"thresholds": thresholds(found), "tail": fit_tail(found.scores)})
+    folds = tuple(Fold(n=fold.n, tail=fit_tail(fold.scores)) for fold in found.folds)
+    return entry.model_copy(update={"folds": folds, "guarantee": found.guarantee})
+
+
+def arrays_of(entry: CalibrationEntry, found: AnyCalibration) -> dict[str, NDArray[Any]]:
+    """Its scores by name, ascending."""
+    if isinstance(found, Calibration):
+        return {entry.array: found.scores}
+    return {_of_fold(entry, f): fold.scores for f, fold in enumerate(found.folds)}
+
+
+def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) -> AnyCalibration:
+    """The calibration of an entry, from the arrays of its file.
+
+    Raises:
+        KeyError: an array that is not there.
+        InputError: scores that can be none, or an even number of folds.
+    """
+    if entry.folds is None:
+        own = Calibration.of(arrays[entry.array])
+        return replace(own, observed_counts=entry.observed_counts, tail=entry.tail)
+    folds = [replace(Calibration.of(arrays[_of_fold(entry, f)]), tail=fold.tail) for f, fold in enumerate(entry.folds)]
+    return FoldCalibration(tuple(folds), entry.observed_counts)
+
+
+def check_folds(entry: CalibrationEntry, elbo: Graph | None) -> None:
+    """Refuse a calibration by folds beside a graph that does not give their scores.
+
+    Raises:
+        InputError: the graph has no output fold_elbo, or one of another number of folds.
+    """
+    given = {tensor.name: tensor.shape[-1] for tensor in elbo.outputs} if elbo else {}
+    if entry.folds is not None and len(entry.folds) != (there := given.get("fold_elbo", 0)):
+        raise InputError(f"{entry.array} has {len(entry.folds)} folds, and the graph of elbo {there}")
+
+
+def _of_fold(entry: CalibrationEntry, fold: int) -> str:
+    """A name that a reader who knows no folds does not look for."""
+    return f"{entry.array}_fold{fold}"
