@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from training.data.split import Parts
-from training.export import ExportedGraph, elbo_names, double, evaluate, graph_inputs
+from training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
 from training.features import observed_rows
 from training.folds import AnyVAE, FoldModels
 from training.vae import VAE

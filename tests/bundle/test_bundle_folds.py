@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -184,13 +185,16 @@ def test_a_reader_who_knows_no_folds_finds_no_scores_that_it_would_take_for_a_si
 
 
 @pytest.mark.parametrize("columns", [None, 5])
-def test_folds_beside_a_graph_that_does_not_score_by_them_are_refused(columns: int | None) -> None:
+@pytest.mark.parametrize("operation", ["elbo", "bound"])
+def test_folds_beside_a_graph_that_does_not_score_by_them_are_refused(
+    operation: Literal["elbo", "bound"], columns: int | None
+) -> None:
     (entry,) = calibration_file({(4, "float32"): calibration()}, "rows are alike")[0].entries
     outputs = [Tensor(name="elbo", dtype="float64", shape=("N",))]
     outputs += [Tensor(name="fold_elbo", dtype="float64", shape=("N", columns))] if columns else []
     graph = Graph(file="elbo.onnx", sha256="0" * 64, inputs=(), outputs=tuple(outputs))
-    with pytest.raises(InputError, match=rf"elbo_k4_default has 3 folds, and the graph of elbo {columns or 0}"):
-        check_folds(entry, graph)
+    with pytest.raises(InputError, match=rf"elbo_k4_default has 3 folds, and the graph of {operation} {columns or 0}"):
+        check_folds(entry, {operation: graph})
 
 
 def test_an_even_number_of_folds_is_refused() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.calibration import Calibration, array_name
 from vaekit.bundle.folds import AnyCalibration, FoldCalibration
-from vaekit.bundle.manifest import CalibrationEntry, Fold, Graph, Precision
+from vaekit.bundle.manifest import CalibrationEntry, Fold, Graph, Operation, Precision
 from vaekit.bundle.tail import fit_tail
 from vaekit.bundle.thresholds import thresholds
 from vaekit.errors import InputError
@@ -52,15 +52,18 @@ def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) 
     return FoldCalibration(tuple(folds), entry.observed_counts)
 
 
-def check_folds(entry: CalibrationEntry, elbo: Graph | None) -> None:
-    """Refuse a calibration by folds beside a graph that does not give their scores.
+def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) -> None:
+    """Refuse a calibration by folds beside graphs that do not give their scores.
 
     Raises:
-        InputError: the graph has no output fold_elbo, or one of another number of folds.
+        InputError: a graph that scores has no output fold_elbo, or one of another number of folds.
     """
-    given = {tensor.name: tensor.shape[-1] for tensor in elbo.outputs} if elbo else {}
-    if entry.folds is not None and len(entry.folds) != (there := given.get("fold_elbo", 0)):
-        raise InputError(f"{entry.array} has {len(entry.folds)} folds, and the graph of elbo {there}")
+    for name in ("bound", "elbo"):
+        if entry.folds is None or name not in operations:
+            continue
+        given = {tensor.name: tensor.shape[-1] for tensor in operations[name].outputs}
+        if len(entry.folds) != (there := given.get("fold_elbo", 0)):
+            raise InputError(f"{entry.array} has {len(entry.folds)} folds, and the graph of {name} {there}")
 
 
 def _of_fold(entry: CalibrationEntry, fold: int) -> str:

@@ -286,7 +286,7 @@ class Bundle:
         arrays = read_archive(self.path(file))
         try:
             for entry in self.manifest.calibration.entries:
-                check_folds(entry, self.manifest.operations.get("elbo"))
+                check_folds(entry, self.manifest.operations)
             return {entry: calibration_of(entry, arrays) for entry in self.manifest.calibration.entries}
         except KeyError as exc:
             raise FormatError(f"{file}: no array {exc}") from exc
