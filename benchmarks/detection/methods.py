@@ -149,16 +149,17 @@ def ours(settings: list[str], *, exported: bool = True) -> Method:
 
         config = config_of(split.train, settings=settings, seed=seed)
         rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
-        return _in_torch(run(config, device="cpu", rows=rows), split.test)
+        return np.asarray(-in_torch(run(config, device="cpu", rows=rows), split.test).elbo.numpy())
 
     return scores if exported else scores_in_torch
 
 
-def _in_torch(trained: Any, x: Array) -> Array:
-    """-ELBO of rows (m, D) by the bundle's own draws, (m,)."""
+def in_torch(trained: Any, x: Array) -> Any:
+    """The bound of rows (m, D) by the bundle's own draws: training.vae.Bound."""
     import torch
 
     from training.publish import base_draws, default_draws
+    from training.vae import Bound
     from vaekit.bundle import default_eps
 
     config, vae = trained.config, trained.vae
@@ -166,5 +167,5 @@ def _in_torch(trained: Any, x: Array) -> Array:
     eps = torch.from_numpy(default_eps(base, default_draws(config, trained.rows))).to(vae.dtype)  # (K, Z)
     with torch.no_grad():
         pieces = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
-        parts = [vae.bound(piece, eps.expand(len(piece), *eps.shape)).elbo for piece in pieces]
-    return np.asarray(-torch.cat(parts).numpy())
+        parts = [vae.bound(piece, eps.expand(len(piece), *eps.shape)) for piece in pieces]
+    return Bound(*(None if terms[0] is None else torch.cat(terms) for terms in zip(*parts, strict=True)))

@@ -1,0 +1,158 @@
+"""What fold models give where rows are few, beside a calibration part of its own. Knows runs and p-values, no files.
+
+    python -m benchmarks.folds --data DIR [--quick] --out build/benchmarks/folds.json
+
+DIR holds sets as NAME.npz with X (n, D) and y (n,), 1 for an anomaly, as ADBench's "Classical" folder has them. Half of
+the normal rows are given to the default recipe, the others and all anomalies are tested. Runs are kept as they come,
+beside --out: the same command goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from benchmarks.detection import sets
+from benchmarks.detection.methods import in_torch
+from benchmarks.report import Figure, publish
+from training.data.load import of_array
+from training.publish import Trained
+from training.run import run
+from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
+from vaekit.detector import config_of
+from vaekit.runtime import Bound
+
+SETS = (
+    "15_Hepatitis",
+    "21_Lymphography",
+    "46_WPBC",
+    "14_glass",
+    "39_vertebral",
+    "37_Stamps",
+    "42_WBC",
+    "43_WDBC",
+)
+WAYS = {"one split": None, "3 folds": 3, "5 folds": 5}
+ALPHAS = (0.05, 0.1)
+SEEDS, QUICK_STEPS = 3, 60
+
+
+def scored(trained: Trained, x: Any) -> Bound:
+    """The bound of rows (m, D), as a runtime gives it."""
+    found = in_torch(trained, x)
+    folds = None if found.fold_elbo is None else found.fold_elbo.numpy()
+    elbo, log_likelihood, kl = (values.numpy() for values in found[:3])
+    return Bound(elbo=elbo, log_likelihood=log_likelihood, kl=kl, fold_elbo=folds)
+
+
+def calibration(trained: Trained) -> AnyCalibration:
+    """By the run's own held-out rows."""
+    parts, x = trained.parts, trained.rows.x
+    if not parts.folds:
+        return Calibration.of(scored(trained, x[parts.calibration]).score)
+    elbos = [scored(trained, x[fold]).fold_elbo for fold in parts.folds]
+    return FoldCalibration.of([-elbo[:, f] for f, elbo in enumerate(elbos) if elbo is not None])
+
+
+def measure(folder: Path, name: str, seed: int, way: str, steps: list[str]) -> dict[str, Any]:
+    """Figures of one run; an alpha that cannot be told has no rates."""
+    split = sets.split(*sets.load(folder, name), seed, protocol="clean", most_rows=10_000)
+    config = config_of(split.train, settings=steps, seed=seed, folds=WAYS[way])
+    rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
+    trained = run(config, device="cpu", rows=rows)
+    found, held_out = scored(trained, split.test), calibration(trained)
+    p_value = held_out.p_value(held_out.compared(found))
+    told = [alpha for alpha in ALPHAS if alpha >= held_out.smallest_alpha]
+    return {
+        "set": name,
+        "seed": seed,
+        "way": way,
+        "rows": len(split.train),
+        "smallest_alpha": held_out.smallest_alpha,
+        "auroc": float(roc_auc_score(split.is_anomaly, found.score)),
+        "ap": float(average_precision_score(split.is_anomaly, found.score)),
+        "false_alarms": {str(a): float((p_value[~split.is_anomaly] <= a).mean()) for a in told},
+        "detected": {str(a): float((p_value[split.is_anomaly] <= a).mean()) for a in told},
+    }
+
+
+def figures(runs: list[dict[str, Any]]) -> list[Figure]:
+    """Means over sets; rates over the sets in which every way can tell alpha, and how many those are in."""
+    found = []
+    for way in WAYS:
+        own = [one for one in runs if one["way"] == way]
+        for name in ("auroc", "ap"):
+            found.append(_mean(f"{way}: {name.upper()}", own, lambda one, name=name: one[name], "higher"))
+        for alpha in map(str, ALPHAS):
+            shared = {one["set"] for one in runs} - {one["set"] for one in runs if alpha not in one["false_alarms"]}
+            told = [one for one in own if one["set"] in shared]
+            for what, better in (("false_alarms", "lower"), ("detected", "higher")):
+                if told:
+                    label = f"{way}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
+                    found.append(_mean(label, told, lambda one, what=what, alpha=alpha: one[what][alpha], better))
+            able = {one["set"] for one in own if alpha in one["false_alarms"]}
+            found.append(
+                Figure(f"{way}: sets in which alpha = {alpha} can be told", len(able), "sets", better="higher")
+            )
+    return found
+
+
+def _mean(name: str, runs: list[dict[str, Any]], value: Any, better: Any) -> Figure:
+    """Over sets, of means over splits."""
+    by_set = [statistics.mean(value(one) for one in runs if one["set"] == s) for s in sorted({r["set"] for r in runs})]
+    return Figure(name, statistics.mean(by_set), "share", min(by_set), max(by_set), better=better)
+
+
+def table(runs: list[dict[str, Any]]) -> Table:
+    """Of each set: AUROC and AP by way, and false alarms at alpha = 0.1."""
+    shown = Table("set", "rows", *(f"{way}: {what}" for what in ("AUROC", "AP", "alarms at 0.1") for way in WAYS))
+    for name in dict.fromkeys(one["set"] for one in runs):
+        here = [one for one in runs if one["set"] == name]
+        cells = []
+        for value in (lambda r: r["auroc"], lambda r: r["ap"], lambda r: r["false_alarms"].get("0.1")):
+            for way in WAYS:
+                values = [v for one in here if one["way"] == way and (v := value(one)) is not None]
+                cells.append(f"{statistics.mean(values):.3f}" if values else "")
+        shown.add_row(name, str(here[0]["rows"]), *cells)
+    return shown
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and write down."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(1)
+    kept = options.out.with_suffix(".jsonl")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    runs = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
+    done = {(one["set"], one["seed"], one["way"]) for one in runs}
+    names, seeds = (SETS[:2], 1) if options.quick else (SETS, SEEDS)
+    steps = [f"training.steps={QUICK_STEPS}"] if options.quick else []
+    for job in ((name, seed, way) for seed in range(seeds) for name in names for way in WAYS):
+        if job not in done:
+            runs.append(measure(options.data, *job, steps))
+            with kept.open("a") as file:
+                file.write(json.dumps(runs[-1]) + "\n")
+    Console(width=200).print(table(runs))
+    title = f"Fold models beside one split, {len(names)} sets, {seeds} splits"
+    publish(options.out, title, figures(runs), ["torch", "numpy"], runs=runs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.folds", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/folds.json"))
+    parser.add_argument("--quick", action="store_true", help="two sets, one split, few steps")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,61 @@
+"""Scoring files by a model of folds: p-values and verdicts by the median, and no scores to compare a run's with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.kinds import Published, folded_rows
+from vaekit import Model
+from vaekit.cli import main
+from vaekit.scoring import LocalScorer
+from vaekit.scoring.explain import explain_row
+
+
+@pytest.fixture
+def model(folded: Published) -> Any:
+    with Model.load(folded.folder, device="cpu") as loaded:
+        yield loaded
+
+
+def test_vae_score_judges_by_the_folds(
+    folded: Published, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = folded_rows(300, seed=6)
+    x[::5, 1:] *= 9.0
+    np.save(tmp_path / "rows.npy", x)
+    flags = ["--models", folded.root, "--device", "cpu", "--alpha", "0.1", "--batch-rows", "64"]
+    flags += ["--fdr", "0.2", "--summary", tmp_path / "s.json"]
+    words = ["vae", "score", "folded", tmp_path / "rows.npy", tmp_path / "out.parquet", *flags]
+    monkeypatch.setattr("sys.argv", [*map(str, words)])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    calibration, scored = model.calibration(), model.elbo(x)
+    assert not isinstance(calibration, str)
+    p_value = calibration.p_value(calibration.compared(scored))
+    table = pq.read_table(tmp_path / "out.parquet")
+    np.testing.assert_array_equal(table["p_value"].to_numpy(), p_value)
+    np.testing.assert_array_equal(table["is_anomaly"].to_numpy(zero_copy_only=False), p_value <= 0.1)
+    assert "fold_elbo" not in table.column_names
+    told = json.loads((tmp_path / "s.json").read_text())
+    assert told["drift"] is None
+    assert told["anomalies"] == int((p_value <= 0.1).sum()) > 0
+
+
+def test_scores_of_folds_are_not_given_for_those_of_the_mixture(model: Model) -> None:
+    """Each is by another model than what a run is scored by, and medians are not uniform: neither shows drift."""
+    assert LocalScorer(model).held_out is None
+
+
+def test_a_row_explained_has_the_p_value_of_the_folds(model: Model, tmp_path: Path) -> None:
+    x = folded_rows(3, seed=8)
+    np.save(tmp_path / "rows.npy", x)
+    calibration, scored = model.calibration(), model.elbo(x)
+    assert not isinstance(calibration, str)
+    want = calibration.p_value(calibration.compared(scored))
+    assert explain_row(model, tmp_path / "rows.npy", 1, top=1).p_value == want[1]

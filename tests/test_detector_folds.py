@@ -1,0 +1,123 @@
+"""The detector by folds: few rows, all of which train and all of which are held out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.test_detector import QUICK
+from vaekit import Detector, Model
+from vaekit.bundle import Calibration, FoldCalibration, benjamini_hochberg
+from vaekit.errors import InputError, NotResolvable
+
+ALPHA = 0.1
+
+
+def normal(n: int, seed: int) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).standard_normal((n, 2)) * [1, 1e6]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Detector:
+    return Detector(alpha=ALPHA, folds=3, settings=QUICK).fit(normal(60, 0))
+
+
+def test_the_verdict_is_that_of_the_median_p_value(fitted: Detector) -> None:
+    x = normal(2000, 1) * 1.3
+    p_value, below = fitted.p_value(x), fitted.decision_function(x) < 0
+    assert (below == (p_value <= ALPHA)).all()
+    assert 0 < below.sum() < len(x)
+    np.testing.assert_array_equal(fitted.predict(x), np.where(below, -1, 1))
+    calibration, scored = fitted.model_.calibration(), fitted.model_.elbo(x)
+    assert isinstance(calibration, FoldCalibration)
+    assert scored.fold_elbo is not None
+    np.testing.assert_array_equal(p_value, calibration.p_value(-scored.fold_elbo))
+    assert (p_value != calibration.p_value(np.repeat(-scored.elbo[:, None], 3, axis=1))).any()
+    np.testing.assert_array_equal(fitted.decision_function(x), np.median(scored.fold_elbo - fitted.offset_, axis=1))
+    np.testing.assert_array_equal(fitted.score_samples(x), scored.elbo)
+
+
+def test_of_60_rows_52_train_and_are_held_out_in_turn(fitted: Detector) -> None:
+    calibration = fitted.model_.calibration()
+    assert isinstance(calibration, FoldCalibration)
+    assert [fold.n for fold in calibration.folds] == [18, 17, 17]
+    assert fitted.p_value([[50.0, 0.0]]) == [1 / 18]
+    assert fitted.model_.manifest.members == 3
+
+
+def test_rows_like_those_fitted_on_are_flagged_about_as_often_as_promised() -> None:
+    """Fresh rows and a fresh run each time: a rate above 1.5 alpha by more than chance would break the promise."""
+    from benchmarks.folds import calibration, scored
+    from training.data.load import of_array
+    from training.run import run
+    from vaekit.detector import config_of
+
+    rates, settings = [], [*QUICK, "training.steps=20"]
+    for seed in range(30):
+        x, fresh = normal(60, seed), normal(200, 1000 + seed)
+        config = config_of(x, settings=settings, seed=seed, folds=3)
+        trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
+        held_out = calibration(trained)
+        rates.append((held_out.p_value(held_out.compared(scored(trained, fresh))) <= 0.2).mean())
+    error = np.std(rates) / np.sqrt(len(rates))
+    assert np.mean(rates) <= 0.3 + 4 * error
+    assert 0.08 <= np.mean(rates) <= 0.25
+
+
+def test_discoveries_are_those_of_the_median_p_values(fitted: Detector) -> None:
+    x = np.concatenate([normal(40, 2), normal(20, 3) * 20])
+    found = fitted.predict(x, fdr=0.2) == -1
+    np.testing.assert_array_equal(found, benjamini_hochberg(fitted.p_value(x), 0.2).mask)
+    assert found.any()
+
+
+def test_cells_are_explained(fitted: Detector) -> None:
+    cells = fitted.explain([[50.0, 0.0]], top=1).explanation
+    assert cells is not None
+    assert cells["feature"][0, 0] == 0
+
+
+def test_folds_too_small_for_a_tail_say_so(fitted: Detector) -> None:
+    message = r"p_value_tail: 3 folds of 52 calibration rows show no tail; it takes 96 different ones in each fold"
+    with pytest.raises(InputError, match=message):
+        fitted.p_value_tail([[0.0, 0.0]])
+
+
+def test_an_alpha_that_no_fold_can_tell_is_refused_before_training() -> None:
+    with pytest.raises(NotResolvable, match=r"alpha: 0.05 cannot be told by 17 calibration rows"):
+        Detector(alpha=0.05, folds=3, settings=["training.steps=1000000"]).fit(normal(60, 0))
+
+
+def test_folds_are_a_parameter_and_unset_by_default() -> None:
+    assert Detector().get_params()["folds"] is None
+    assert repr(Detector(folds=5)) == "Detector(folds=5)"
+
+
+def test_fresh_rows_replace_the_folds_by_one_held_out_set_with_the_whole_promise(
+    fitted: Detector, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from vaekit.bundle.packed import packed
+    from vaekit.scoring import publish_calibration
+
+    root = tmp_path_factory.mktemp("models")
+    folder = root / "detector" / "1"
+    folder.mkdir(parents=True)
+    for name, data in packed(fitted.model_.bundle).items():
+        (folder / name).write_bytes(data)
+    x = normal(50, 7)
+    np.save(root / "rows.npy", x)
+    with Model.load(folder, device="cpu") as model:
+        manifest = publish_calibration(model, root / "rows.npy")
+        want = np.sort(model.elbo(x).score)
+    assert manifest.calibration is not None
+    (entry,) = manifest.calibration.entries
+    assert (entry.folds, entry.guarantee, entry.n) == (None, 1.0, 50)
+    assert len(entry.thresholds) == 5
+    with Model.load(root / "detector" / "2", device="cpu") as model:
+        calibration = model.calibration()
+        assert isinstance(calibration, Calibration)
+        np.testing.assert_array_equal(calibration.scores, want)
+        detector = Detector.of(model, alpha=0.1)
+        np.testing.assert_array_equal(detector.p_value(x), calibration.p_value(model.elbo(x).score))
+        assert isinstance(detector.offset_, float)
