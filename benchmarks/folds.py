@@ -100,9 +100,7 @@ def figures(runs: list[dict[str, Any]]) -> list[Figure]:
                     label = f"{way}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
                     found.append(_mean(label, told, lambda one, what=what, alpha=alpha: one[what][alpha], better))
             able = {one["set"] for one in own if alpha in one["false_alarms"]}
-            found.append(
-                Figure(f"{way}: sets in which alpha = {alpha} can be told", len(able), "sets", better="higher")
-            )
+            found.append(Figure(f"{way}: sets that can tell alpha = {alpha}", len(able), "sets", better="higher"))
     return found
 
 

@@ -191,7 +191,8 @@ class ElboReply(Reply):
     log_evidence: list[float] = Field(description="the importance-weighted bound")
     score: list[float] = Field(description="-elbo: higher is odder")
     p_value: list[float | None] | None = Field(
-        description="split-conformal; lower is odder; null with p_value_reason, for all rows or for one"
+        description="split-conformal, P(p_value <= alpha) <= alpha, or of folds < 2 alpha as the manifest's guarantee "
+        "says; lower is odder; null with p_value_reason, for all rows or for one"
     )
     p_value_tail: list[float | None] | None = Field(
         None,
