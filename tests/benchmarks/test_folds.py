@@ -41,4 +41,4 @@ def test_runs_are_measured_once_and_written_down(tmp_path: Path, monkeypatch: py
     assert told == [1 / 9, 1 / 12, 1 / 8]
     monkeypatch.setattr(folds, "measure", None)
     folds.main(words)
-    assert json.loads((tmp_path / "out.json").read_text())["runs"] == runs
+    assert json.loads((tmp_path / "out.json").read_text())["settings"]["runs"] == runs

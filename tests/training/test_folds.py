@@ -20,7 +20,7 @@ from training.evaluate import by_torch
 from training.export import double
 from training.folds import FoldModels
 from training.loop.distributed import World
-from training.loop.folder import Keep
+from training.loop.folder import Keep, resumed
 from training.loop.tracking import History, of_folds
 from training.publish import publish_run
 from training.run import Listener, _run, run
@@ -175,6 +175,7 @@ def test_a_kept_run_goes_on_with_the_fold_model_it_was_at(tmp_path: Path) -> Non
         run(asked, device="cpu", rows=rows, keep=Keep(tmp_path), listener=Listener(on_step=stop))
     assert sorted(p.name for p in tmp_path.glob("checkpoint*")) == ["checkpoint-0.pt", "checkpoint-1.pt"]
     steps.clear()
+    assert resumed(tmp_path).data.folds == F
     done = run(
         asked, device="cpu", rows=rows, keep=Keep(tmp_path, resume=True), listener=Listener(on_step=steps.append)
     )
