@@ -79,7 +79,7 @@ def test_cells_are_explained(fitted: Detector) -> None:
 
 
 def test_folds_too_small_for_a_tail_say_so(fitted: Detector) -> None:
-    message = r"p_value_tail: 3 folds of 52 calibration rows show no tail; it takes 96 different ones in each fold"
+    message = r"p_value_tail: 52 held-out rows in folds show no tail; it takes 96 different ones in each"
     with pytest.raises(InputError, match=message):
         fitted.p_value_tail([[0.0, 0.0]])
 

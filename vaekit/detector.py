@@ -36,7 +36,8 @@ class Detector(Estimator):
     array([ 1,  1, -1])
 
     Signs are those of scikit-learn's outlier detectors: lower is odder, predict gives -1 for an anomaly. p_value and
-    its verdict are split-conformal: on rows exchangeable with the held-out part of those fitted on, P(-1) <= alpha.
+    its verdict are split-conformal: on rows exchangeable with the held-out part of those fitted on, P(-1) <= alpha
+    (with folds < 2 alpha).
 
     Columns that have NaN or None when fitting may have them in use; the ELBO is over the cells that are there. A row
     that misses as many cells as no held-out row does has no verdict: its p_value and decision_function are NaN, and
@@ -197,8 +198,10 @@ class Detector(Estimator):
         elbo, calibration = self._elbo(X), self._calibration()
         found = calibration.p_value_tail(calibration.compared(elbo), elbo.observed_count)
         if found is None:
-            each = "" if isinstance(calibration, Calibration) else " in each fold"
-            raise InputError(f"p_value_tail: {calibration.size} show no tail; it takes 96 different ones{each}")
+            where, each = ("", "") if isinstance(calibration, Calibration) else (" in folds", " in each")
+            raise InputError(
+                f"p_value_tail: {calibration.n} held-out rows{where} show no tail; it takes 96 different ones{each}"
+            )
         return found
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
