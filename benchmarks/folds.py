@@ -14,7 +14,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -44,6 +44,7 @@ SETS = (
 WAYS = {"one split": None, "3 folds": 3, "5 folds": 5}
 ALPHAS = (0.05, 0.1)
 SEEDS, QUICK_STEPS = 3, 60
+Run = dict[str, Any]  # figures of one run
 
 
 def scored(trained: Trained, x: Any) -> Bound:
@@ -63,7 +64,7 @@ def calibration(trained: Trained) -> AnyCalibration:
     return FoldCalibration.of([-elbo[:, f] for f, elbo in enumerate(elbos) if elbo is not None])
 
 
-def measure(folder: Path, name: str, seed: int, way: str, steps: list[str]) -> dict[str, Any]:
+def measure(folder: Path, name: str, seed: int, way: str, steps: list[str]) -> Run:
     """Figures of one run; an alpha that cannot be told has no rates."""
     split = sets.split(*sets.load(folder, name), seed, protocol="clean", most_rows=10_000)
     config = config_of(split.train, settings=steps, seed=seed, folds=WAYS[way])
@@ -85,42 +86,41 @@ def measure(folder: Path, name: str, seed: int, way: str, steps: list[str]) -> d
     }
 
 
-def figures(runs: list[dict[str, Any]]) -> list[Figure]:
-    """Means over sets; rates over the sets in which every way can tell alpha, and how many those are in."""
+def figures(runs: list[Run]) -> list[Figure]:
+    """Means over sets; rates over the sets in which every way can tell alpha, and how many those are."""
     found = []
     for way in WAYS:
         own = [one for one in runs if one["way"] == way]
-        for name in ("auroc", "ap"):
-            found.append(_mean(f"{way}: {name.upper()}", own, lambda one, name=name: one[name], "higher"))
+        found += [_mean(f"{way}: {name.upper()}", own, name) for name in ("auroc", "ap")]
         for alpha in map(str, ALPHAS):
             shared = {one["set"] for one in runs} - {one["set"] for one in runs if alpha not in one["false_alarms"]}
             told = [one for one in own if one["set"] in shared]
-            for what, better in (("false_alarms", "lower"), ("detected", "higher")):
-                if told:
-                    label = f"{way}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
-                    found.append(_mean(label, told, lambda one, what=what, alpha=alpha: one[what][alpha], better))
+            for what in ("false_alarms", "detected") if told else ():
+                name = f"{way}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
+                found.append(_mean(name, told, what, alpha))
             able = {one["set"] for one in own if alpha in one["false_alarms"]}
             found.append(Figure(f"{way}: sets that can tell alpha = {alpha}", len(able), "sets", better="higher"))
     return found
 
 
-def _mean(name: str, runs: list[dict[str, Any]], value: Any, better: Any) -> Figure:
+def _mean(name: str, runs: list[Run], what: str, alpha: str | None = None) -> Figure:
     """Over sets, of means over splits."""
-    by_set = [statistics.mean(value(one) for one in runs if one["set"] == s) for s in sorted({r["set"] for r in runs})]
-    return Figure(name, statistics.mean(by_set), "share", min(by_set), max(by_set), better=better)
+    by_set: dict[str, list[float]] = {}
+    for one in runs:
+        by_set.setdefault(one["set"], []).append(one[what] if alpha is None else one[what][alpha])
+    means = [statistics.mean(values) for values in by_set.values()]
+    better: Literal["lower", "higher"] = "lower" if what == "false_alarms" else "higher"
+    return Figure(name, statistics.mean(means), "share", min(means), max(means), better=better)
 
 
-def table(runs: list[dict[str, Any]]) -> Table:
-    """Of each set: AUROC and AP by way, and false alarms at alpha = 0.1."""
+def table(runs: list[Run]) -> Table:
+    """Of each set: AUROC, AP, and false alarms at alpha = 0.1 where it can be told, by way."""
     shown = Table("set", "rows", *(f"{way}: {what}" for what in ("AUROC", "AP", "alarms at 0.1") for way in WAYS))
     for name in dict.fromkeys(one["set"] for one in runs):
-        here = [one for one in runs if one["set"] == name]
-        cells = []
-        for value in (lambda r: r["auroc"], lambda r: r["ap"], lambda r: r["false_alarms"].get("0.1")):
-            for way in WAYS:
-                values = [v for one in here if one["way"] == way and (v := value(one)) is not None]
-                cells.append(f"{statistics.mean(values):.3f}" if values else "")
-        shown.add_row(name, str(here[0]["rows"]), *cells)
+        by_way = [[one for one in runs if (one["set"], one["way"]) == (name, way)] for way in WAYS]
+        cells = [[one[what] for one in own] for what in ("auroc", "ap") for own in by_way]
+        cells += [[one["false_alarms"]["0.1"] for one in own if "0.1" in one["false_alarms"]] for own in by_way]
+        shown.add_row(name, str(by_way[0][0]["rows"]), *(f"{statistics.mean(c):.3f}" if c else "" for c in cells))
     return shown
 
 

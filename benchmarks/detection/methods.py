@@ -168,4 +168,5 @@ def in_torch(trained: Any, x: Array) -> Any:
     with torch.no_grad():
         pieces = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
         parts = [vae.bound(piece, eps.expand(len(piece), *eps.shape)) for piece in pieces]
-    return Bound(*(None if terms[0] is None else torch.cat(terms) for terms in zip(*parts, strict=True)))
+    terms: list[Any] = [None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)]
+    return Bound(*terms)
