@@ -1,6 +1,6 @@
 """What fold models give where rows are few, beside a calibration part of its own. Knows runs and p-values, no files.
 
-    python -m benchmarks.folds --data DIR [--quick] --out build/benchmarks/folds.json
+    python -m benchmarks.folds --data DIR [--quick] [--set KEY=VALUE ...] --out build/benchmarks/folds.json
 
 DIR holds sets as NAME.npz with X (n, D) and y (n,), 1 for an anomaly, as ADBench's "Classical" folder has them. Half of
 the normal rows are given to the default recipe, the others and all anomalies are tested. Runs are kept as they come,
@@ -64,10 +64,10 @@ def calibration(trained: Trained) -> AnyCalibration:
     return FoldCalibration.of([-elbo[:, f] for f, elbo in enumerate(elbos) if elbo is not None])
 
 
-def measure(folder: Path, name: str, seed: int, way: str, steps: list[str]) -> Run:
+def measure(folder: Path, name: str, seed: int, way: str, settings: list[str]) -> Run:
     """Figures of one run; an alpha that cannot be told has no rates."""
     split = sets.split(*sets.load(folder, name), seed, protocol="clean", most_rows=10_000)
-    config = config_of(split.train, settings=steps, seed=seed, folds=WAYS[way])
+    config = config_of(split.train, settings=settings, seed=seed, folds=WAYS[way])
     rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
     trained = run(config, device="cpu", rows=rows)
     found, held_out = scored(trained, split.test), calibration(trained)
@@ -133,15 +133,15 @@ def main(arguments: list[str]) -> None:
     runs = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
     done = {(one["set"], one["seed"], one["way"]) for one in runs}
     names, seeds = (SETS[:2], 1) if options.quick else (SETS, SEEDS)
-    steps = [f"training.steps={QUICK_STEPS}"] if options.quick else []
+    settings = [*options.set, *([f"training.steps={QUICK_STEPS}"] if options.quick else [])]
     for job in ((name, seed, way) for seed in range(seeds) for name in names for way in WAYS):
         if job not in done:
-            runs.append(measure(options.data, *job, steps))
+            runs.append(measure(options.data, *job, settings))
             with kept.open("a") as file:
                 file.write(json.dumps(runs[-1]) + "\n")
     Console(width=200).print(table(runs))
     title = f"Fold models beside one split, {len(names)} sets, {seeds} splits"
-    publish(options.out, title, figures(runs), ["torch", "numpy"], runs=runs)
+    publish(options.out, title, figures(runs), ["torch", "numpy"], runs=runs, changed=options.set)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/folds.json"))
     parser.add_argument("--quick", action="store_true", help="two sets, one split, few steps")
+    parser.add_argument("--set", nargs="+", default=[], help="settings that replace the default recipe's")
     return parser
 
 
