@@ -43,7 +43,7 @@ SETS = (
 )
 WAYS = {"one split": None, "3 folds": 3, "5 folds": 5}
 ALPHAS = (0.05, 0.1)
-SEEDS, QUICK_STEPS = 3, 60
+SPLITS, QUICK_STEPS = 3, 60
 Run = dict[str, Any]  # figures of one run
 
 
@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     runs = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
     done = {(one["set"], one["seed"], one["way"]) for one in runs}
-    names, seeds = (SETS[:2], 1) if options.quick else (SETS, SEEDS)
+    names, seeds = (SETS[:2], 1) if options.quick else (SETS, options.splits)
     settings = [*options.set, *([f"training.steps={QUICK_STEPS}"] if options.quick else [])]
     for job in ((name, seed, way) for seed in range(seeds) for name in names for way in WAYS):
         if job not in done:
@@ -149,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/folds.json"))
     parser.add_argument("--quick", action="store_true", help="two sets, one split, few steps")
+    parser.add_argument("--splits", type=int, default=SPLITS, help=f"of each set; {SPLITS} unless given")
     parser.add_argument("--set", nargs="+", default=[], help="settings that replace the default recipe's")
     return parser
 

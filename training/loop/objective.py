@@ -128,10 +128,10 @@ class Objective:
 
 
 def relative_betas(settings: Settings, like: Tensor) -> Tensor | None:
-    """Each member's beta over the largest, (M, 1); None where all have one."""
-    if not isinstance(settings.beta, tuple):
+    """Each member's beta over the largest, (M, 1); None where all have one, as a single VAE has."""
+    if len(settings.betas) == 1:
         return None
-    return torch.tensor(settings.beta, dtype=like.dtype, device=like.device)[:, None] / max(settings.beta)
+    return torch.tensor(settings.betas, dtype=like.dtype, device=like.device)[:, None] / max(settings.betas)
 
 
 def total_log_jacobian(each: Tensor, observed: Tensor | None) -> Tensor:
