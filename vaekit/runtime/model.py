@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -294,12 +295,11 @@ class Model:
             InputError: rows or K that do not fit.
         """
         rows, draws = x if checked else encode(x, self.spec), self.draws(num_samples, seed)
-        if "bound" in self.graphs:
-            return self._bound(Bound, "bound", rows, draws)
-        return self._bound(Elbo, "elbo", rows, draws)
+        return self._bound(Bound, "bound" if "bound" in self.graphs else "elbo", rows, draws)
 
     def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
-        """What a graph of the bound gives of checked rows, for draws (K, Z) or (N, K, Z)."""
+        """What a graph gives of checked rows that the kind has a place for, for draws (K, Z) or (N, K, Z)."""
+        wanted = {field.name for field in fields(kind)}
         chunk = self.rows_at_once(operation, draws.shape[-2])
         shared = draws.ndim == 2
         if shared:
@@ -310,7 +310,8 @@ class Model:
             observed = feeds.get("observed")
             feeds["eps"] = draws[: at.stop - at.start] if shared else draws[at]
             count = None if observed is None else observed.sum(axis=1)
-            return {**self.run(operation, feeds), "observed_count": count}
+            found = self.run(operation, feeds)
+            return {**{name: a for name, a in found.items() if name in wanted}, "observed_count": count}
 
         return in_chunks(kind, len(rows), chunk, part)
 
