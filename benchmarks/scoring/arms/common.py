@@ -18,6 +18,7 @@ def told() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--num-samples", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=32, help="PyOD's rows of a batch; its own default")
     parser.add_argument("--bare", action="store_true", help="leave the input's columns out of the output")
     return parser.parse_args()
 

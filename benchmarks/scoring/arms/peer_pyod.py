@@ -11,7 +11,6 @@ from benchmarks.scoring.arms.common import Wall, answer, told
 
 HIDDEN, LATENT = [128, 128], 8
 FITTED_ON = 4_096
-BATCH = 1_024
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
         decoder_neuron_list=HIDDEN[::-1],
         latent_dim=LATENT,
         epoch_num=1,
-        batch_size=BATCH,
+        batch_size=asked.batch,
         verbose=0,
         device="cpu",
     )
