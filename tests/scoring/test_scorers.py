@@ -25,6 +25,15 @@ def test_a_local_scorer_says_what_the_model_says(breast_cancer, benign_rows):
     np.testing.assert_array_equal(scores.is_anomaly, scores.p_value <= 0.05)
 
 
+@pytest.mark.parametrize("n", [1, 700, 1001])
+def test_rows_that_are_scored_several_pieces_at_once_are_scored_alike_and_in_order(breast_cancer, benign_rows, n):
+    rows = np.tile(benign_rows, (1001 // len(benign_rows) + 1, 1))[:n] * np.linspace(0.9, 1.1, n)[:, None]
+    one, several = (LocalScorer(breast_cancer, at_once=count).score(rows) for count in (1, 3))
+    for name, values in one.arrays().items():
+        if values is not None:
+            np.testing.assert_allclose(several.arrays()[name], values, rtol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("num_samples", [None, 4])
 def test_a_service_gives_the_scores_that_the_model_gives_here(breast_cancer, benign_rows, url, num_samples):
     here = LocalScorer(breast_cancer, num_samples=num_samples, alpha=0.1)

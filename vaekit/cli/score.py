@@ -166,12 +166,16 @@ def _scorer(
 
     if url is None:
         from vaekit.runtime import Model
+        from vaekit.runtime.cores import cpu_count
 
-        with Model.load(locate(model, models), device=device, precision=precision) as loaded:
-            if explain is None:
-                yield LocalScorer(loaded, num_samples=num_samples, alpha=alpha)
-            else:
-                yield ExplainingScorer(loaded, explain, num_samples=num_samples, alpha=alpha)
+        path = locate(model, models)
+        if explain is None:
+            with Model.load(path, device=device, threads=1, precision=precision) as loaded:
+                cores = cpu_count() if loaded.device == "cpu" else 1
+                yield LocalScorer(loaded, num_samples=num_samples, alpha=alpha, at_once=cores)
+            return
+        with Model.load(path, device=device, precision=precision) as loaded:
+            yield ExplainingScorer(loaded, explain, num_samples=num_samples, alpha=alpha)
         return
     from vaekit.client import Client
 

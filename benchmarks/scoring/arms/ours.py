@@ -13,8 +13,8 @@ WARM_UP = 512  # rows, not counted
 def main() -> None:
     """Score, sample the memory, print."""
     asked = told()
-    with Model.load(asked.bundle, device="cpu", threads=asked.threads) as model:
-        scorer = LocalScorer(model, num_samples=asked.num_samples)
+    with Model.load(asked.bundle, device="cpu", threads=1) as model:
+        scorer = LocalScorer(model, num_samples=asked.num_samples, at_once=asked.threads)
         _warm(scorer)
         start = resident()
         with Sampler() as sampler:
