@@ -46,9 +46,10 @@ def fill(tree: dict[str, Any]) -> Filled:
     if not isinstance(members, int) or members < 1:
         return frozenset()
     plain = _table(tree, "objective").get("name", "elbo") == "elbo"
+    of_many = by_size(members, FEW)
     found = {
         (section, key)
-        for section, key in by_size(members, FEW)
+        for section, key in of_many
         if key not in _table(tree, section) and (plain or section != "objective")
     }
     given = likelihood.get("scale")
@@ -56,7 +57,7 @@ def fill(tree: dict[str, Any]) -> Filled:
         found.discard(("likelihood", "scale_floor"))
         likelihood.setdefault("scale_floor", FLOORS[given])
     for section, key in found:
-        _table(tree, section)[key] = by_size(members, FEW)[section, key]
+        _table(tree, section)[key] = of_many[section, key]
     return frozenset(found)
 
 

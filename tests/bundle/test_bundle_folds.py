@@ -80,7 +80,7 @@ def _rate(draw: object, folds: int, alpha: float, n: int = 199, sets: int = 4000
     """How often a new row has p <= alpha, over fresh calibrations, and its standard error."""
     rng, hits = np.random.default_rng(3), []
     for _ in range(sets):
-        scores: Floats = draw(rng, n + 1, folds)  # type: ignore[operator]
+        scores: Floats = draw(rng, n + 1, folds)  # type: ignore[operator]  # a function, as parametrised
         held_out = FoldCalibration.of(list(scores[:n].T))
         hits.append(float(held_out.p_value(scores[n:])[0] <= alpha))
     return float(np.mean(hits)), float(np.std(hits) / np.sqrt(sets))

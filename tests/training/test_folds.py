@@ -106,7 +106,7 @@ def test_members_of_all_fold_models_are_members_of_the_mixture(folded: Published
     for m in member:
         own = vaes[m // 2].decode(torch.from_numpy(z[m : m + 1]), torch.tensor([m % 2]))
         np.testing.assert_allclose(decoded.mean[m], own["mean"][0].detach().numpy(), rtol=1e-4, atol=1e-5)
-    assert len(np.unique(model.sample(200, seed=0, observe=True).members)) == 6  # type: ignore[arg-type]
+    assert len(np.unique(model.sample(200, seed=0, observe=True).members)) == 6  # type: ignore[arg-type]  # there are members
 
 
 def test_each_fold_is_calibrated_by_the_model_that_was_trained_without_it(folded: Published, model: Model) -> None:
@@ -199,7 +199,7 @@ def test_the_history_is_the_mean_over_fold_models(folded: Published) -> None:
 def _later(look: object, step: int, elbo: float) -> object:
     from dataclasses import replace
 
-    return replace(look, step=step, elbo=elbo)  # type: ignore[type-var]
+    return replace(look, step=step, elbo=elbo)  # type: ignore[type-var]  # a Look
 
 
 @pytest.mark.parametrize(

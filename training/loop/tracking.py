@@ -145,9 +145,11 @@ class Watch:
         z = codes(mu, sigma, eps)  # (..., N, K, Z)
         per_feature = vae.log_prob(rows.t, z, rows.observed)  # (..., N, K, D)
         jacobian = vae.features.log_jacobian(rows.t)  # (D,) or (N, D)
-        log_p = per_feature.sum(-1).double() + total_log_jacobian(jacobian, rows.observed)[..., None]  # (..., N, K)
-        varying = per_feature if vae.features.all_active else torch.where(vae.features.active, per_feature, 0.0)
-        log_p_varying = varying.sum(-1).double()  # (..., N, K)
+        seen = per_feature.sum(-1).double()  # in the units that networks see
+        log_p = seen + total_log_jacobian(jacobian, rows.observed)[..., None]  # (..., N, K)
+        log_p_varying = seen  # (..., N, K)
+        if not vae.features.all_active:
+            log_p_varying = torch.where(vae.features.active, per_feature, 0.0).sum(-1).double()
         log_ratio = vae.prior.log_ratio(sigma, z, eps).double()  # (..., N, K)
         log_w = log_p + log_ratio
         drawn = slice(max(2, self._objective.num_samples))

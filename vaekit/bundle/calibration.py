@@ -55,12 +55,12 @@ class Calibrated:
     @property
     def smallest_alpha(self) -> float:
         """The smallest p-value there can be."""
-        raise NotImplementedError
+        raise NotImplementedError  # of one split and of folds
 
     @property
     def size(self) -> str:
         """How many held-out rows one p-value counts, in words."""
-        raise NotImplementedError
+        raise NotImplementedError  # of one split and of folds
 
     def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
         """Whether some held-out row has as many observed columns, (N,)."""

@@ -168,14 +168,13 @@ def _scorer(
         from vaekit.runtime import Model
         from vaekit.runtime.cores import cpu_count
 
-        path = locate(model, models)
-        if explain is None:
-            with Model.load(path, device=device, threads=1, precision=precision) as loaded:
+        threads = 1 if explain is None else None  # scores are had by a call on each core, explanations by one on all
+        with Model.load(locate(model, models), device=device, threads=threads, precision=precision) as loaded:
+            if explain is None:
                 cores = cpu_count() if loaded.device == "cpu" else 1
                 yield LocalScorer(loaded, num_samples=num_samples, alpha=alpha, at_once=cores)
-            return
-        with Model.load(path, device=device, precision=precision) as loaded:
-            yield ExplainingScorer(loaded, explain, num_samples=num_samples, alpha=alpha)
+            else:
+                yield ExplainingScorer(loaded, explain, num_samples=num_samples, alpha=alpha)
         return
     from vaekit.client import Client
 
