@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 from tests.test_detector import QUICK
+from tests.test_detector_frames import columns
 from vaekit import Detector, Model
-from vaekit.bundle import Calibration, FoldCalibration, benjamini_hochberg
+from vaekit.bundle import Calibration, FoldCalibration, VectorSpec, benjamini_hochberg
 from vaekit.errors import InputError, NotResolvable
+from vaekit.tables import table
 
 ALPHA = 0.1
 
@@ -121,3 +124,23 @@ def test_fresh_rows_replace_the_folds_by_one_held_out_set_with_the_whole_promise
         detector = Detector.of(model, alpha=0.1)
         np.testing.assert_array_equal(detector.p_value(x), calibration.p_value(model.elbo(x).score))
         assert isinstance(detector.offset_, float)
+
+
+def test_a_table_of_many_kinds_with_missing_cells_is_fitted_by_folds() -> None:
+    """Numbers, booleans, texts and counts: codes in levels' order, cells that are not there, all as without folds."""
+    settings = [*QUICK, "data.kinds.stops=count"]
+    detector = Detector(alpha=ALPHA, folds=3, settings=settings).fit(pd.DataFrame(columns(120)))
+    model = detector.model_
+    assert isinstance(model.spec, VectorSpec)
+    assert {column.kind for column in model.spec.columns} == {"real", "binary", "category", "count"}
+    assert any(column.may_be_missing for column in model.spec.columns)
+    usual = pd.DataFrame(columns(40))
+    calibration, scored = model.calibration(), model.bound(table(usual).values)
+    assert isinstance(calibration, FoldCalibration)
+    p_value = calibration.p_value(calibration.compared(scored), scored.observed_count)
+    np.testing.assert_array_equal(detector.p_value(usual), p_value)
+    odd = usual.assign(colour=["blue" if load > 0 else "red" for load in usual["load"]])
+    assert np.nanmean(detector.score_samples(odd)) < np.nanmean(detector.score_samples(usual))
+    explained = detector.explain(odd, top=2).explanation
+    assert explained is not None
+    assert (explained["feature"] >= 0).all()
