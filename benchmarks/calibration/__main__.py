@@ -2,8 +2,8 @@
 
     python -m benchmarks.calibration --data DIR [--quick] [--jobs N] --out build/benchmarks/calibration.json
 
-DIR holds NAME.npz with X (n, D) and y (n,), 0 for normal rows. Half of a set's normal rows train a model, for a few
-hundred steps, since the laws must hold for any. What the tests are tests of is said in laws.py.
+DIR holds NAME.npz with X (n, D) and y (n,), 0 for normal rows. Half of a set's normal rows train the default recipe,
+for a few hundred steps, since the laws must hold for any model. What the tests are tests of is said in laws.py.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration.laws import alarms, resplit, tied
+from benchmarks.detection.methods import in_torch
 from benchmarks.detection.sets import load
-from benchmarks.main_job import score
 from training.config import make_config
 from training.data.load import Rows
-from training.publish import Trained, default_draws
+from training.publish import Trained
 from training.run import run
 from vaekit.bundle import Calibration
 from vaekit.bundle.tail import fit_tail
 
 FRACTIONS = {"train": 0.4, "validation": 0.1, "calibration": 0.25, "test": 0.25}
-CELLS = 2**23  # of rows x draws x columns that are scored at once
 FAR, FEW, FEWEST_REST = 0.001, 199, 2000  # the level and calibration rows of the tail's figure, and the rows it takes
 
 
@@ -65,6 +63,7 @@ def _trained(x: NDArray[np.float64], split: str, steps: int, seed: int) -> Train
     tree = {
         "name": "law",
         "data": {"source": "normals", "split": split, "fractions": FRACTIONS},
+        "likelihood": {"name": "auto"},
         "training": {"steps": steps, "evaluate_every": max(1, steps // 4), "seed": seed},
     }
     names = tuple(f"x{d}" for d in range(x.shape[1]))
@@ -74,12 +73,11 @@ def _trained(x: NDArray[np.float64], split: str, steps: int, seed: int) -> Train
 
 def _scores(trained: Trained) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of the calibration and the test part."""
-    cells = default_draws(trained.config, trained.rows) * trained.rows.x.shape[1]
-    parts = []
-    for rows in (trained.parts.calibration, trained.parts.test):
-        pieces = np.array_split(rows, math.ceil(len(rows) * cells / CELLS))
-        parts.append(np.concatenate([score(trained, piece) for piece in pieces]))
-    return parts[0], parts[1]
+    calibration, test = (
+        -in_torch(trained, trained.rows.x[rows]).elbo.numpy()
+        for rows in (trained.parts.calibration, trained.parts.test)
+    )
+    return calibration, test
 
 
 def _far(pool: NDArray[np.float64], resplits: int, rng: np.random.Generator) -> float | None:

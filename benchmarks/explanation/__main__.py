@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import venvs
-from benchmarks.explanation.one import Answer, Job, run
+from benchmarks.explanation.one import MODELS, Answer, Job, run
 from benchmarks.explanation.plant import WAYS
 from benchmarks.report import Figure, publish
 
@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> None:
     paths = sorted(options.data.glob("*.npz"))
     if options.quick:
         paths = [path for path in paths if path.stem in QUICK]
-    rows, scales = 1000 if options.quick else options.rows, tuple(options.scales)
-    jobs = [Job(path, rows, scales, tuple(options.set), pyod) for path in paths]
+    rows, models = 1000 if options.quick else options.rows, tuple(options.models)
+    jobs = [Job(path, rows, models, tuple(options.set), pyod) for path in paths]
     answers: list[Answer] = []
     try:
         for answer in _answers(jobs, options.jobs, options.out.with_suffix("")):
@@ -98,11 +98,11 @@ def _expected(answers: Sequence[Answer]) -> list[Figure]:
     units = {"off": "sd off", "pulled_off": "sd off", "covered": "of 90 % intervals"}
     words = {"off": "expected given the rest", "pulled_off": "expected given the row", "covered": "hold the truth"}
     return [
-        _mean(f"{way}: {scale}, {words[name]}", np.array(values), unit)
+        _mean(f"{way}: {model}, {words[name]}", np.array(values), unit)
         for name, unit in units.items()
-        for scale in answers[0]["expected"]
+        for model in answers[0]["expected"]
         for way in WAYS
-        if (values := [a["expected"][scale][way][name] for a in answers if way in a["wrong"]])
+        if (values := [a["expected"][model][way][name] for a in answers if way in a["wrong"]])
     ]
 
 
@@ -116,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=f"1,000 rows of {', '.join(QUICK)}")
     parser.add_argument("--jobs", type=int, default=1, help="sets at a time, each in a process of its own")
     parser.add_argument("--rows", type=int, default=3000, help="normal rows of a set, at most")
-    parser.add_argument("--scales", nargs="+", default=["network", "feature"], help="likelihood.scale of each model")
+    parser.add_argument(
+        "--models", nargs="+", default=list(MODELS), choices=MODELS, help="the default recipe; one VAE of either scale"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of training")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/explanation.json"))
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")

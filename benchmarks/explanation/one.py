@@ -24,6 +24,11 @@ from vaekit.runtime.predict import predict
 from vaekit.runtime.surprises import surprise
 
 SHARES = ("train=0.5", "validation=0.1", "calibration=0.2", "test=0.2")
+MODELS = {  # likelihoods
+    "recipe": {"name": "auto"},
+    "network": {"name": "student_t", "scale": "network"},
+    "feature": {"name": "student_t", "scale": "feature"},
+}
 TOLD = 8  # cells of a row, among which its wrong one is looked for where the expected value is judged
 LEAST_DIMS, LEAST_ROWS = 4, 30  # columns of a set, and wrong rows of a way, that say something
 SEED = 1
@@ -37,7 +42,7 @@ class Job:
 
     path: Path  # X (n, D), y (n,): 0 is normal
     rows: int  # normal rows, at most
-    scales: tuple[str, ...]  # of likelihood.scale: a model for each
+    models: tuple[str, ...]  # of MODELS
     overrides: tuple[str, ...]  # settings of training
     pyod: Path | None  # the python of PyOD's environment; none: it is left out
 
@@ -49,7 +54,7 @@ def run(job: Job) -> Answer | None:
     if x.shape[1] < LEAST_DIMS:
         return None
     x = x[np.random.default_rng(SEED).permutation(len(x))[: job.rows]]
-    test = split(of_array(x), _config(job, job.scales[0]).data, 0).test
+    test = split(of_array(x), _config(job, job.models[0]).data, 0).test
     seen = np.delete(x, test, axis=0)
     wrong = {way: planted for way in WAYS if len((planted := plant(way, x[test], seen, SEED)).rows) >= LEAST_ROWS}
     if not wrong:
@@ -58,12 +63,12 @@ def run(job: Job) -> Answer | None:
     if job.pyod is not None:
         found["ECOD"] = _ecod(job.pyod, seen, wrong)
     expected: dict[str, Any] = {}
-    for scale in job.scales:
-        with _trained(job, scale, x) as model:
+    for name in job.models:
+        with _trained(job, name, x) as model:
             asked = {way: _asked(model, planted, seen.std(axis=0)) for way, planted in wrong.items()}
-        found[f"relief, {scale}"] = {way: one.pop("relief") for way, one in asked.items()}
-        found[f"excess, {scale}"] = {way: one.pop("excess") for way, one in asked.items()}
-        expected[scale] = asked
+        found[f"relief, {name}"] = {way: one.pop("relief") for way, one in asked.items()}
+        found[f"excess, {name}"] = {way: one.pop("excess") for way, one in asked.items()}
+        expected[name] = asked
     counts = {way: len(planted.rows) for way, planted in wrong.items()}
     return {
         "set": job.path.stem,
@@ -75,16 +80,16 @@ def run(job: Job) -> Answer | None:
     }
 
 
-def _config(job: Job, scale: str) -> Config:
-    tree = {"name": "planted", "data": {"source": "memory"}, "likelihood": {"name": "student_t", "scale": scale}}
+def _config(job: Job, name: str) -> Config:
+    tree = {"name": "planted", "data": {"source": "memory"}, "likelihood": MODELS[name]}
     return make_config(tree, [*(f"data.fractions.{share}" for share in SHARES), *job.overrides])
 
 
 @contextmanager
-def _trained(job: Job, scale: str, x: Floats) -> Iterator[Model]:
+def _trained(job: Job, name: str, x: Floats) -> Iterator[Model]:
     """A model as a user gets it: trained, exported, calibrated, published and loaded."""
     with tempfile.TemporaryDirectory() as folder:
-        train(_config(job, scale), folder, device="cpu", rows=of_array(x))
+        train(_config(job, name), folder, device="cpu", rows=of_array(x))
         with Model.load(Path(folder) / "planted", device="cpu", threads=1) as model:
             yield model
 

@@ -77,7 +77,7 @@ def test_a_set_is_measured_and_written_with_margins_and_kept(tmp_path: Path, mon
     (tmp_path / "data").mkdir()
     linear(tmp_path / "data" / "line.npz", 5)
     linear(tmp_path / "data" / "thin.npz", 3)  # too few columns to say anything
-    words = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out.json"), "--no-peers", "--scales", "feature"]
+    words = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out.json"), "--no-peers", "--models", "feature"]
     command.main([*words, "--set", "training.steps=300", "--set", "network.latent_dim=1"])
     written = json.loads((tmp_path / "out.json").read_text())
     (told,) = written["settings"]["sets"]
