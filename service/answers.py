@@ -15,13 +15,14 @@ from service.requests import Parsed
 from vaekit.bundle import ImageSpec, Manifest, VectorSpec, benjamini_hochberg
 from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
 from vaekit.errors import InputError, NotResolvable
-from vaekit.runtime import Elbo, Model
+from vaekit.runtime import Bound, Model
 from vaekit.runtime.codes import check_latents, check_members
 from vaekit.runtime.explain import check_explained, passes
 from vaekit.runtime.results import Rows
 
 Fact = str | int | float | None
 _STATED = {
+    "log_evidence",
     "scale",
     "p_value",
     "p_value_tail",
@@ -63,9 +64,8 @@ def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits,
         TooLarge: more than one request may ask for.
     """
     job = _job(operation, model, parsed, limits)
-    graph = "prior" if job.operation == "sample" else job.operation
     draws = passes(model, job.explain) if job.explain else job.num_samples
-    job.most = min(max_batch_rows, model.rows_at_once(graph, draws))
+    job.most = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
 
 
@@ -125,6 +125,7 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
         rows,
         num_samples=k,
         seed=options.seed,
+        log_evidence=options.log_evidence,
         features=options.features,
         explain=options.explain or 0,
     )
@@ -143,7 +144,7 @@ def make_answer(job: Job, result: Rows, options: Request, default_alpha: float) 
     facts: dict[str, Fact] = {}
     if job.operation == "sample":
         facts = {"seed": job.seed}
-    if isinstance(result, Elbo):
+    if isinstance(result, Bound):
         assert isinstance(options, ElboOptions)
         rows, facts = _elbo(job, result, options, default_alpha)
     manifest = job.model.manifest
@@ -151,10 +152,12 @@ def make_answer(job: Job, result: Rows, options: Request, default_alpha: float) 
 
 
 def _elbo(
-    job: Job, elbo: Elbo, options: ElboOptions, default_alpha: float
+    job: Job, bound: Bound, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
-    verdict, facts = _verdict(job, elbo, options, default_alpha)
-    rows = {**elbo.arrays(), "score": elbo.score, **verdict, "bits_per_dim": job.model.bits_per_dim(elbo)}
+    verdict, facts = _verdict(job, bound, options, default_alpha)
+    unasked = {} if options.log_evidence else {"log_evidence": None}  # whether or not the graph gave it
+    bits = job.model.bits_per_dim(bound)
+    rows = {**bound.arrays(), **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
     del rows["fold_elbo"]  # the verdict's own means
     return _said(rows), {**facts, "num_samples": job.num_samples}
 
@@ -164,7 +167,7 @@ def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None
 
 
 def _verdict(
-    job: Job, elbo: Elbo, options: ElboOptions, default_alpha: float
+    job: Job, bound: Bound, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
     """p-values where the draws are the calibration's own, and the verdict where alpha can be told.
 
@@ -176,12 +179,12 @@ def _verdict(
     calibration = job.model.calibration(job.num_samples, job.seed)
     if isinstance(calibration, str):
         return rows, {"alpha": None, "p_value_reason": calibration}
-    compared = calibration.compared(elbo)
-    p_value = rows["p_value"] = calibration.p_value(compared, elbo.observed_count)
-    rows["p_value_tail"] = calibration.p_value_tail(compared, elbo.observed_count)
+    compared = calibration.compared(bound)
+    p_value = rows["p_value"] = calibration.p_value(compared, bound.observed_count)
+    rows["p_value_tail"] = calibration.p_value_tail(compared, bound.observed_count)
     if options.fdr is not None:
         rows["is_discovery"] = benjamini_hochberg(p_value, options.fdr).mask
-    gap = calibration.gap(elbo.observed_count)
+    gap = calibration.gap(bound.observed_count)
     alpha = default_alpha if options.alpha is None else options.alpha
     try:
         rows["is_anomaly"] = calibration.is_anomaly(p_value, alpha)

@@ -19,8 +19,9 @@ from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.runtime.cells import feature_name
 
 _BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
+_VERDICT = {"p_value", "p_value_tail", "is_anomaly", "is_discovery"}  # null where a row has no p-value
 _NULLS = {  # a type that does not hang on whether they are known
-    **dict.fromkeys(("p_value", "p_value_tail"), pa.float64()),
+    **dict.fromkeys(("log_evidence", "p_value", "p_value_tail"), pa.float64()),
     **dict.fromkeys(("is_anomaly", "is_discovery"), pa.bool_()),
 }
 
@@ -46,7 +47,7 @@ def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
     spec, p_value = answer.spec, answer.rows.get("p_value")
     if a is None:
         return pa.nulls(answer.n, _NULLS.get(name, pa.null()))
-    if name in _NULLS and p_value is not None:
+    if name in _VERDICT and p_value is not None:
         return pa.array(a, mask=np.isnan(p_value))
     if name == "probabilities":
         return _struct({column: _block(a[:, at]) for column, at in level_slices(spec).items()})

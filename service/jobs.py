@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.runtime import Model
+from vaekit.bundle.manifest import Operation as Graph
+from vaekit.runtime import Bound, Model
 from vaekit.runtime.results import Rows
 from vaekit.runtime.sampling import Draws
 
@@ -27,6 +29,7 @@ class Job:
     rows: NDArray[Any] | None = None  # x (N, ...) of encode and elbo, checked, z (N, Z) of decode, None of sample
     num_samples: int = 1  # K of elbo
     seed: int | None = None  # of sample always; of elbo where the draws are the request's own
+    log_evidence: bool = True  # whether it is asked for
     features: bool = False
     explain: int = 0  # cells of each row; 0: none
     temperature: float = 1.0
@@ -36,9 +39,20 @@ class Job:
     _draws: Draws | None = field(default=None, init=False, repr=False)
 
     @property
+    def graph(self) -> Graph:
+        """The graph that its rows go through: of those that give what is asked for, the one of least work."""
+        if self.operation == "sample":
+            return "prior"
+        if self.operation != "elbo":
+            return self.operation
+        if self.features or self.explain:
+            return "surprise"
+        return "elbo" if self.log_evidence or "bound" not in self.model.manifest.operations else "bound"
+
+    @property
     def kind(self) -> Hashable:
         """What of its model it calls for: rows of one kind cost the same."""
-        return (self.operation, self.num_samples, self.features, self.explain, self.observe)
+        return (self.graph, self.num_samples, self.features, self.explain, self.observe)
 
     @property
     def lane(self) -> Hashable:
@@ -105,10 +119,13 @@ def _elbo(job: Job, parts: Sequence[Part]) -> Rows:
     if job.explain:
         found = job.model.explain(x, top=job.explain, checked=True)
         return found if job.features else replace(found, feature_log_likelihood=None)
+    score: Callable[..., Bound] = partial(job.model.elbo, features=job.features)
+    if job.graph == "bound":
+        score = job.model.bound
     if all(part.job.seed is None for part in parts):
-        return job.model.elbo(x, num_samples=k, features=job.features, checked=True)
+        return score(x, num_samples=k, checked=True)
     eps = [np.repeat(job.model.draws(k, part.job.seed)[None], part.n, axis=0) for part in parts]  # each (n, K, Z)
-    return job.model.elbo(x, features=job.features, eps=_together(eps), checked=True)
+    return score(x, eps=_together(eps), checked=True)
 
 
 def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -71,14 +71,22 @@ def test_cells_are_explained_alike_however_the_rows_came(client, breast_cancer, 
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"seed": 5}, {"num_samples": 8}, {"features": True, "alpha": 0.2}, {"fdr": 0.2}]
+    "options",
+    [{}, {"seed": 5}, {"num_samples": 8}, {"features": True, "alpha": 0.2}, {"fdr": 0.2}, {"log_evidence": False}],
 )
 def test_elbo_is_that_of_the_runtime_either_way(client, breast_cancer, benign_rows, options):
     rows = benign_rows[:20]
-    here = breast_cancer.elbo(rows, **{name: value for name, value in options.items() if name not in ("alpha", "fdr")})
+    own = {name: value for name, value in options.items() if name in ("seed", "num_samples", "features")}
+    here = breast_cancer.elbo(rows, **own)
     by_npy, by_json = client.elbo(rows, **options), client.elbo(rows.tolist(), **options)
     for there in (by_npy, by_json):
-        for name in ("elbo", "log_likelihood", "kl", "log_evidence", "score"):
+        for name in (
+            "elbo",
+            "log_likelihood",
+            "kl",
+            "score",
+            *(() if "log_evidence" in options else ("log_evidence",)),
+        ):
             np.testing.assert_allclose(getattr(there, name), getattr(here, name), rtol=1e-5, atol=1e-5, err_msg=name)
         assert (
             (there.p_value is None)
@@ -86,6 +94,7 @@ def test_elbo_is_that_of_the_runtime_either_way(client, breast_cancer, benign_ro
             == bool({"seed", "num_samples"} & set(options))
         )
         assert (there.is_discovery is None) == ("fdr" not in options)
+        assert (there.log_evidence is None) == ("log_evidence" in options)
         assert (there.feature_log_likelihood is None) == ("features" not in options)
     assert by_npy.num_samples == by_json.num_samples == options.get("num_samples", 16)
     assert (by_npy.alpha, by_npy.p_value_reason) == (by_json.alpha, by_json.p_value_reason)
@@ -185,6 +194,7 @@ async def test_the_async_client_has_every_answer_too(url, breast_cancer, benign_
         np.testing.assert_allclose(
             (await client.elbo(benign_rows)).elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5
         )
+        assert (await client.elbo(benign_rows, log_evidence=False)).log_evidence is None
         posterior = await client.encode(benign_rows)
         assert (await client.decode(posterior.mu)).mean.shape == benign_rows.shape
         assert (await client.sample(3, observe=True)).samples.shape == (3, 30)

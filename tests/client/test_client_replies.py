@@ -87,16 +87,16 @@ def test_json_and_npy_give_the_same_result(client, transport):
 
 
 def test_what_is_null_or_absent_is_none(client, transport):
-    verdict = ("p_value", "p_value_tail", "is_anomaly", "is_discovery")
-    null = {**ELBO, **dict.fromkeys(verdict), "alpha": None, "p_value_reason": "why"}
+    nothing = ("log_evidence", "p_value", "p_value_tail", "is_anomaly", "is_discovery")
+    null = {**ELBO, **dict.fromkeys(nothing), "alpha": None, "p_value_reason": "why"}
     transport.answer = httpx.Response(200, json=null)
     by_json = client.elbo(ROWS)
-    short = {name: value for name, value in PER_ROW.items() if name not in verdict}
+    short = {name: value for name, value in PER_ROW.items() if name not in nothing}
     facts = {"vae-model": "m", "vae-version": "2", "vae-num-samples": "16", "vae-p-value-reason": "why"}
     transport.answer = npy(records(**short), facts)
     assert equal(client.elbo(ROWS), by_json)
     assert by_json.p_value is by_json.is_anomaly is by_json.bits_per_dim is by_json.feature_log_likelihood is None
-    assert by_json.p_value_tail is by_json.is_discovery is None
+    assert by_json.p_value_tail is by_json.is_discovery is by_json.log_evidence is None
     assert by_json.p_value_reason == "why"
 
 

@@ -39,11 +39,12 @@ def sent(client, transport):
 
 
 def test_an_array_travels_as_npy_with_its_options_as_query_parameters(sent):
-    request = sent("elbo", ROWS, num_samples=8, seed=3, alpha=0.01, fdr=0.1, features=True, model="m", version=2)
+    options = {"num_samples": 8, "seed": 3, "alpha": 0.01, "fdr": 0.1, "log_evidence": False, "features": True}
+    request = sent("elbo", ROWS, **options, model="m", version=2)
     assert request.method == "POST"
     assert request.url.path == "/prefix/models/m/versions/2/elbo"
     assert dict(request.url.params) == {
-        "num_samples": "8", "seed": "3", "alpha": "0.01", "fdr": "0.1", "features": "true"
+        "num_samples": "8", "seed": "3", "alpha": "0.01", "fdr": "0.1", "log_evidence": "false", "features": "true"
     }  # fmt: skip
     assert request.headers["content-type"] == request.headers["accept"] == "application/x-npy"
     np.testing.assert_array_equal(np.load(io.BytesIO(request.content), allow_pickle=False), ROWS)
@@ -131,8 +132,8 @@ def test_codes_that_are_no_numbers_are_not_taken_for_missing_cells(client, trans
 
 
 def test_options_travel_beside_listed_rows(sent):
-    body = json.loads(sent("elbo", [[1.0]], num_samples=8, seed=3, alpha=0.01, fdr=0.1, features=True).content)
-    assert body == {"inputs": [[1.0]], "num_samples": 8, "seed": 3, "alpha": 0.01, "fdr": 0.1, "features": True}
+    options = {"num_samples": 8, "seed": 3, "alpha": 0.01, "fdr": 0.1, "log_evidence": False, "features": True}
+    assert json.loads(sent("elbo", [[1.0]], **options).content) == {"inputs": [[1.0]], **options}
 
 
 def test_latents_travel_as_rows_do(sent):

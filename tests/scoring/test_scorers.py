@@ -91,6 +91,26 @@ def test_a_model_that_the_service_has_not_is_an_error(url):
         RemoteScorer(client, "nothing")
 
 
+class Watched(httpx.HTTPTransport):
+    """Keeps the options of requests for scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[dict[str, str]] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            self.asked.append(dict(request.url.params))
+        return super().handle_request(request)
+
+
+def test_a_service_is_asked_for_what_scores_need_and_no_more(benign_rows, url):
+    watched = Watched()
+    with Client(url, transport=watched) as client:
+        RemoteScorer(client, "breast-cancer", alpha=0.1).score(benign_rows)
+    assert watched.asked == [{"alpha": "0.1", "log_evidence": "false"}]
+
+
 class Full(httpx.BaseTransport):
     """Refuses the first `times` requests for scores, then passes on."""
 

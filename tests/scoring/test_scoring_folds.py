@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.kinds import Published, folded_rows
-from vaekit import Model
+from tests.live import serving
+from vaekit import Client, Model
 from vaekit.cli import main
-from vaekit.scoring import LocalScorer
+from vaekit.scoring import LocalScorer, RemoteScorer
 from vaekit.scoring.explain import explain_row
 
 
@@ -45,6 +46,17 @@ def test_vae_score_judges_by_the_folds(
     told = json.loads((tmp_path / "s.json").read_text())
     assert told["drift"] is None
     assert told["anomalies"] == int((p_value <= 0.1).sum()) > 0
+
+
+def test_a_service_gives_the_verdicts_of_the_folds_that_the_model_gives_here(folded: Published, model: Model) -> None:
+    x = folded_rows(300, seed=7)
+    x[::5, 1:] *= 9.0
+    with serving(folded.root) as url, Client(url) as client:
+        there = RemoteScorer(client, "folded", alpha=0.1).score(x)
+    here = LocalScorer(model, alpha=0.1).score(x)
+    np.testing.assert_allclose(there.elbo, here.elbo, rtol=1e-5)
+    np.testing.assert_array_equal(there.p_value, here.p_value)
+    np.testing.assert_array_equal(there.is_anomaly, here.is_anomaly)
 
 
 def test_scores_of_folds_are_not_given_for_those_of_the_mixture(model: Model) -> None:

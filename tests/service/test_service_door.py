@@ -39,6 +39,7 @@ async def ask(app: Any, path: str, body: bytes, *, root_path: str) -> tuple[int,
     ("path", "body"),
     [
         ("/elbo", {"inputs": [ROW]}),
+        ("/elbo", {"inputs": [ROW], "log_evidence": False}),
         ("/models/breast-cancer/encode", {"inputs": [ROW]}),
         ("/models/digits/versions/1/sample", {"n": 2, "seed": 3}),
         ("/models/nobody/elbo", {"inputs": [ROW]}),

@@ -17,9 +17,9 @@ N = 24
 CUTS = ((0, 1), (1, 2), (2, 15), (15, N))
 
 
-@pytest.fixture(scope="module", params=["breast-cancer", "digits", "mixed", "several"])
+@pytest.fixture(scope="module", params=["breast-cancer", "digits", "mixed", "several", "folded"])
 def model(request: pytest.FixtureRequest, models_dir: Any) -> Iterator[Model]:
-    if request.param in ("mixed", "several"):
+    if request.param in ("mixed", "several", "folded"):
         published: Published = request.getfixturevalue(request.param)
         folder = published.folder
     else:
@@ -47,6 +47,7 @@ def kinds(model: Model) -> dict[str, dict[str, Any]]:
         "encode": {"operation": "encode", "rows": x},
         "decode": {"operation": "decode", "rows": z, **members},
         "elbo": {"operation": "elbo", "rows": x, "num_samples": 4},
+        "bound": {"operation": "elbo", "rows": x, "num_samples": 4, "log_evidence": False},
         "features": {"operation": "elbo", "rows": x, "num_samples": 4, "features": True},
     }
 
@@ -64,7 +65,7 @@ def assert_close(got: Any, want: Any) -> None:
             np.testing.assert_allclose(values, want.arrays()[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["encode", "decode", "elbo", "features"])
+@pytest.mark.parametrize("kind", ["encode", "decode", "elbo", "bound", "features"])
 def test_rows_of_several_requests_are_answered_as_they_would_be_at_once(model: Model, kind: str) -> None:
     asked = kinds(model)[kind]
     (whole,) = run([Part(Job(model, n=N, **asked), 0, N)])
@@ -88,9 +89,10 @@ def test_rows_of_several_requests_are_explained_as_they_would_be_at_once(model: 
     assert Job(model, n=N, **asked).lane != Job(model, n=N, **{**asked, "explain": 3}).lane
 
 
-def test_each_request_has_the_draws_of_its_own_seed(model: Model) -> None:
-    x = rows_of(model)
-    jobs = [Job(model, "elbo", 6, x[:6], num_samples=3, seed=seed) for seed in (1, 2, None)]
+@pytest.mark.parametrize("log_evidence", [True, False])
+def test_each_request_has_the_draws_of_its_own_seed(model: Model, log_evidence: bool) -> None:
+    x, asked = rows_of(model), {"num_samples": 3, "log_evidence": log_evidence}
+    jobs = [Job(model, "elbo", 6, x[:6], seed=seed, **asked) for seed in (1, 2, None)]
     assert len({job.lane for job in jobs}) == 1
     for job, answer in zip(jobs, run([Part(job, 0, 6) for job in jobs]), strict=True):
         assert_close(answer, model.elbo(x[:6], num_samples=3, seed=job.seed))
@@ -133,6 +135,16 @@ def test_what_differs_by_more_than_the_row_is_in_another_lane(models_dir: Any) -
         assert Job(one, "encode", 5, np.zeros((5, 30))).lane == jobs[0].lane
 
 
+def test_with_and_without_log_evidence_go_apart_where_they_go_through_other_graphs(model: Model) -> None:
+    def lanes(**more: Any) -> int:
+        both = [Job(model, "elbo", 1, rows_of(model)[:1], log_evidence=asked, **more) for asked in (True, False)]
+        return len({job.lane for job in both})
+
+    assert ("bound" in model.graphs) == (model.manifest.prior.name == "aggregate")
+    assert lanes() == (2 if "bound" in model.graphs else 1)
+    assert lanes(features=True) == lanes(explain=2) == 1
+
+
 def test_a_full_batch_is_what_one_call_of_the_graph_takes(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vaekit.runtime.model.MAX_ELEMENTS", 2**12)
     calls: list[int] = []
@@ -144,7 +156,7 @@ def test_a_full_batch_is_what_one_call_of_the_graph_takes(model: Model, monkeypa
 
     monkeypatch.setattr(Model, "run", counted)
     for name, asked in kinds(model).items():
-        most = model.rows_at_once(asked["operation"], asked.get("num_samples", 1))
+        most = model.rows_at_once(Job(model, n=N, **asked).graph, asked.get("num_samples", 1))
         by_row = {name for name in ("rows", "members") if name in asked}
         repeated = {**asked, **{name: np.concatenate([asked[name]] * 40) for name in by_row}}
         calls.clear()

@@ -79,7 +79,7 @@ class ElboResult(_Result):
     elbo: Array
     log_likelihood: Array
     kl: Array
-    log_evidence: Array
+    log_evidence: Array | None  # None where it was not asked for
     score: Array  # -elbo: higher is odder
     p_value: Array | None  # lower is odder
     p_value_tail: Array | None  # extrapolated beyond the highest held-out score, unwarranted; None without a tail
@@ -124,8 +124,9 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
     got = _fields(response, wire.ElboReply)
     return ElboResult(
         **_who(got),
-        **_arrays(got, rows, "elbo", "log_likelihood", "kl", "log_evidence", "score"),
-        **_optional(got, rows, "p_value", "p_value_tail", "bits_per_dim", "feature_log_likelihood", "kl_p_value"),
+        **_arrays(got, rows, "elbo", "log_likelihood", "kl", "score"),
+        **_optional(got, rows, "log_evidence", "p_value", "p_value_tail", "bits_per_dim"),
+        **_optional(got, rows, "feature_log_likelihood", "kl_p_value"),
         **_optional(got, rows, "explanation", dtype=None),
         **_optional(got, rows, "is_anomaly", "is_discovery", dtype=np.bool_),
         **_optional(got, rows, "observed_count", dtype=np.int64),

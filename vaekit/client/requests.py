@@ -84,11 +84,13 @@ def elbo(
     seed: int | None,
     alpha: float | None,
     fdr: float | None,
+    log_evidence: bool,
     features: bool,
     explain: int | None = None,
 ) -> Call:
-    options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "features": features or None}
-    call = _rows_call("elbo", "inputs", inputs, {**options, "explain": explain}, model, version)
+    options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
+    flags = {"log_evidence": None if log_evidence else False, "features": features or None}
+    call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
     if explain is None:
         return call
     return replace(call, headers={**call.headers, "accept": NPY_TYPE})  # cells by number, whatever the rows came as

@@ -90,6 +90,9 @@ class ElboOptions(Request):
     fdr: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
         None, description="false-discovery rate over the rows of this request; null: is_discovery is left out"
     )
+    log_evidence: bool = Field(
+        True, description="the importance-weighted bound too; false: null, and under an aggregate prior far less work"
+    )
     features: bool = Field(False, description="also the log-likelihood of each feature")
     explain: Annotated[int, Field(ge=1, le=MAX_EXPLAINED)] | None = Field(
         None, description="also so many cells of each row, the oddest first; on the default draws alone"
@@ -188,7 +191,9 @@ class ElboReply(Reply):
     elbo: list[float]
     log_likelihood: list[float] = Field(description="E_q[log p(x|z)]")
     kl: list[float] = Field(description="KL(q(z|x) || p(z))")
-    log_evidence: list[float] = Field(description="the importance-weighted bound")
+    log_evidence: list[float] | None = Field(
+        description="the importance-weighted bound; null where log_evidence was false"
+    )
     score: list[float] = Field(description="-elbo: higher is odder")
     p_value: list[float | None] | None = Field(
         description="split-conformal, P(p_value <= alpha) <= alpha, or of folds < 2 alpha as the manifest's guarantee "

@@ -282,19 +282,28 @@ class Model:
             InputError: rows, K or eps that do not fit.
         """
         rows = x if checked else encode(x, self.spec)
-        draws = self.draws(num_samples, seed) if eps is None else self._check_eps(eps, len(rows))
+        draws = self._drawn(len(rows), num_samples, seed, eps)
         return self._bound(Elbo, "surprise" if features else "elbo", rows, draws)
 
-    def bound(self, x: Any, *, num_samples: int | None = None, seed: int | None = None, checked: bool = False) -> Bound:
+    def bound(
+        self,
+        x: Any,
+        *,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        eps: NDArray[np.floating] | None = None,
+        checked: bool = False,
+    ) -> Bound:
         """elbo and its two terms alone, all that a score needs; under an aggregate prior, for a fraction of the work.
 
         Args:
-            x, num_samples, seed, checked: as of elbo.
+            x, num_samples, seed, eps, checked: as of elbo.
 
         Raises:
-            InputError: rows or K that do not fit.
+            InputError: rows, K or eps that do not fit.
         """
-        rows, draws = x if checked else encode(x, self.spec), self.draws(num_samples, seed)
+        rows = x if checked else encode(x, self.spec)
+        draws = self._drawn(len(rows), num_samples, seed, eps)
         return self._bound(Bound, "bound" if "bound" in self.graphs else "elbo", rows, draws)
 
     def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
@@ -360,13 +369,18 @@ class Model:
             return f"the {self.precision} graphs have no calibration"
         return f"num_samples {k} has no calibration; there is one for {', '.join(map(str, own))}"
 
-    def bits_per_dim(self, elbo: Elbo) -> NDArray[np.float64] | None:
+    def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
         """-elbo / (D ln 2), (N,), where the likelihood is one over pixels, else None."""
         if self.manifest.likelihood.bits_per_dim_of is None:
             return None
-        return np.asarray(elbo.score / (self.spec.dim * np.log(2.0)))
+        return np.asarray(bound.score / (self.spec.dim * np.log(2.0)))
 
-    def _check_eps(self, eps: NDArray[np.floating], n: int) -> NDArray[np.float32]:
+    def _drawn(
+        self, n: int, num_samples: int | None, seed: int | None, eps: NDArray[np.floating] | None
+    ) -> NDArray[np.float32]:
+        """eps itself, checked for n rows, where it is given outright; else the draws of K and a seed."""
+        if eps is None:
+            return self.draws(num_samples, seed)
         expected = eps.ndim == 2 or (eps.ndim == 3 and len(eps) == n)
         if not expected or eps.shape[-1] != self.manifest.latent_dim or eps.shape[-2] < 1:
             raise InputError(

@@ -217,7 +217,12 @@ class RemoteScorer:
 
     def _ask(self, x: NDArray[Any]) -> Scores:
         got = self._client.elbo(
-            x, num_samples=self._num_samples, alpha=self.alpha, model=self._name, version=self._version
+            x,
+            num_samples=self._num_samples,
+            alpha=self.alpha,
+            log_evidence=False,
+            model=self._name,
+            version=self._version,
         )
         if got.is_anomaly is None:  # else the reason is that of single rows
             self.reason = got.p_value_reason
