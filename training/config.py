@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import tomllib
@@ -161,11 +162,12 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 
 def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """Config of nested tables, then `a.b=value` overrides.
+    """Config of nested tables, which stay as they are, then `a.b=value` overrides.
 
     Raises:
         ConfigError: a key or value that is refused; the message names it.
     """
+    tree = copy.deepcopy(tree)
     for override in overrides:
         _set(tree, override)
     filled = recipe.fill(tree)

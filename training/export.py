@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import onnx
 import onnx.utils
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from training.features import observed_rows
 from training.folds import AnyVAE, FoldModels
 from training.networks.half import LARGEST, Half
-from training.vae import VAE, Bound
+from training.vae import VAE
 from vaekit.bundle.manifest import Operation
 from vaekit.bundle.manifest import Tensor as TensorSpec
 from vaekit.errors import NotFinite
@@ -44,13 +45,16 @@ class _Encode(_Part):
         return self.vae.encode(x, observed)
 
 
-class _EncodeMembers(_Part):
-    """mu, sigma (N, M, Z) each, and the members' weights (N, M)."""
+class _OfRows(_Part):
+    """All that is asked of rows: mu, sigma, (N, M, Z) with members, and these' weights (N, M); the bound's terms."""
 
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        mu, sigma = self.vae.encode(x, observed)
-        weights = self.vae.member_weights(x, eps, observed)
-        return mu.transpose(0, 1), sigma.transpose(0, 1), weights.transpose(0, 1)
+        *codes, of_members = self.vae.coded_bounds(x, eps, observed)
+        if self.vae.members > 1:  # q(m|x) proportional to exp(ELBO_m): which member a row is likely from
+            codes = [values.transpose(0, 1) for values in (*codes, torch.softmax(of_members.elbo, dim=0))]
+        bound = self.vae.mixed(of_members)
+        of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
+        return (*codes, *bound[:4], *of_folds, bound.feature_log_likelihood.unflatten(-1, x.shape[1:]))
 
 
 class _Prior(_Part):
@@ -63,40 +67,14 @@ class _Decode(_Part):
         return tuple(self.vae.decode(z, member).values())
 
 
-class _Observe(_Part):
+class _OfCodes(_Part):
+    """All that is asked of codes: the parameters of p(x|z), and a draw of it."""
+
     def forward(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> tuple[Tensor, ...]:
-        return (self.vae.observe(z, noise, member),)
+        return (*self.vae.decode(z, member).values(), self.vae.observe(z, noise, member))
 
 
-class _Surprise(_Part):
-    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        bound = self.vae.bound(x, eps, observed)
-        by_feature = bound.feature_log_likelihood.unflatten(-1, x.shape[1:])
-        return (*_by_row(bound), by_feature)
-
-
-class _Elbo(_Part):
-    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        return _by_row(self.vae.bound(x, eps, observed))
-
-
-def _by_row(bound: Bound) -> tuple[Tensor, ...]:
-    return bound[:4] if bound.fold_elbo is None else (*bound[:4], bound.fold_elbo)
-
-
-class _Bound(_Part):
-    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        elbo, log_likelihood, kl, _, *folds = _by_row(self.vae.bound(x, eps, observed))
-        return (elbo, log_likelihood, kl, *folds)
-
-
-_CODES = ("mu", "sigma")
-_BOUND = ("elbo", "log_likelihood", "kl")
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
-_WITHOUT: dict[Operation, tuple[str, ...]] = {  # of what surprise gives
-    "bound": (EVIDENCE, FEATURES),
-    "elbo": (FEATURES,),
-}
 V = TypeVar("V", bound=nn.Module)
 
 
@@ -169,54 +147,46 @@ def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Op
 
 def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the operation's graph must give: outputs by name, from torch in the model's own precision."""
-    module, names = _module(vae, operation)
+    wanted = _outputs(vae, operation)
+    module, names = _traced(vae, operation)
+    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # of less than all is traced with
+        module, names = (_Decode if operation == "decode" else _Encode)(vae), wanted
     floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
     with torch.no_grad():
-        return dict(zip(names, module(*floats.values()), strict=True))
+        found = dict(zip(names, module(*floats.values()), strict=True))
+    return {name: found[name] for name in wanted}
 
 
-def export_graphs(vae: AnyVAE, x: Tensor) -> dict[Operation, ExportedGraph]:
-    """Every operation's graph, with free N (and K).
+def export_graphs(
+    vae: AnyVAE, x: Tensor, operations: Collection[Operation] = get_args(Operation)
+) -> dict[Operation, ExportedGraph]:
+    """The graph of every operation there is among these, with free N (and K).
 
+    What takes the same inputs is traced once, and each operation's graph cut out: the nodes that its outputs need.
     bound is elbo without log_evidence, and a graph of its own where that is most of the work: an aggregate prior's
     density at every draw. ONNX Runtime computes outputs that nobody asked for.
 
     Args:
         vae: in float32.
         x: two or more raw rows to trace with.
+        operations: those wanted; all unless given.
     """
     feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
-    graphs = {op: export_graph(vae, op, feeds[op]) for op in feeds if op not in _WITHOUT}
-    return {op: graphs[op] if op in graphs else part_of(graphs["surprise"], op) for op in feeds}
+    wanted = [operation for operation in feeds if operation in operations]
+    still = frozen(vae)
+    whole = {each: _trace(still, each, feeds[each]) for each in dict.fromkeys(_FULLEST[each] for each in wanted)}
+    return {each: _cut(whole[_FULLEST[each]], each, list(feeds[each]), _outputs(vae, each)) for each in wanted}
 
 
-def part_of(surprise: ExportedGraph, operation: Operation) -> ExportedGraph:
-    """The graph of bound or elbo: what their outputs need of surprise's. Cut out, they need not be traced."""
-    model = onnx.load_from_string(surprise.data)
-    outputs = [value.name for value in model.graph.output if value.name not in _WITHOUT[operation]]
-    names = [value.name for value in model.graph.input], outputs
-    return _exported(operation, _strip(onnx.utils.Extractor(model).extract_model(*names)))
-
-
-def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
-    """The outputs of elbo, those of surprise but the last."""
-    return (*_BOUND, EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
-
-
-def _module(vae: AnyVAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
-    """The operation as a module, and its outputs' names."""
-    elbo = elbo_names(vae)
-    return {
-        "encode": (_Encode(vae), _CODES) if vae.members == 1 else (_EncodeMembers(vae), (*_CODES, "weights")),
-        "prior": (_Prior(vae), ("z",)),
-        "decode": (_Decode(vae), vae.likelihood.parameters_in_raw_units),
-        "observe": (_Observe(vae), ("x",)),
-        "bound": (_Bound(vae), tuple(name for name in elbo if name != EVIDENCE)),
-        "elbo": (_Elbo(vae), elbo),
-        "surprise": (_Surprise(vae), (*elbo, FEATURES)),
-    }[operation]
-
-
+_FULLEST: dict[Operation, Operation] = {  # the one of the same inputs, or more, that it is traced with
+    "encode": "surprise",
+    "bound": "surprise",
+    "elbo": "surprise",
+    "surprise": "surprise",
+    "prior": "prior",
+    "decode": "observe",
+    "observe": "observe",
+}
 _FILES: dict[Operation, str] = {
     "encode": "encoder.onnx",
     "prior": "prior.onnx",
@@ -228,15 +198,51 @@ _FILES: dict[Operation, str] = {
 }
 
 
-def export_graph(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> ExportedGraph:
-    """One operation's graph, with free N (and K), traced with these inputs."""
-    module, names = _module(frozen(vae), operation)
+def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
+    """The outputs of elbo, those of surprise but the last."""
+    return ("elbo", "log_likelihood", "kl", EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
+
+
+def _outputs(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
+    elbo = elbo_names(vae)
+    return {
+        "encode": ("mu", "sigma", *(("weights",) if vae.members > 1 else ())),
+        "prior": ("z",),
+        "decode": vae.likelihood.parameters_in_raw_units,
+        "observe": ("x",),
+        "bound": tuple(name for name in elbo if name != EVIDENCE),
+        "elbo": elbo,
+        "surprise": (*elbo, FEATURES),
+    }[operation]
+
+
+def _traced(vae: AnyVAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
+    """What gives the operation's outputs among others, and the names of all."""
+    if _FULLEST[operation] == "surprise":
+        return _OfRows(vae), (*_outputs(vae, "encode"), *_outputs(vae, "surprise"))
+    if _FULLEST[operation] == "observe":
+        return _OfCodes(vae), (*_outputs(vae, "decode"), *_outputs(vae, "observe"))
+    return _Prior(vae), _outputs(vae, "prior")
+
+
+def _trace(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> onnx.ModelProto:
+    module, names = _traced(vae, operation)
     n, k = torch.export.Dim("N"), torch.export.Dim("K")
     shapes = {name: {0: n, 1: k} if name == "eps" else {0: n} for name in feeds}
-    return _exported(operation, quiet_export(module, feeds, names, shapes))
+    model = quiet_export(module, feeds, names, shapes)
+    inputs = [value.name for value in model.graph.input]
+    for node in model.graph.node:
+        if (
+            node.op_type == "Shape"
+            and node.input[0] in inputs
+            and [a.i for a in node.attribute if a.name == "end"] == [1]
+        ):
+            node.input[0] = inputs[0]  # N, of an input that every operation has
+    return model
 
 
-def _exported(operation: Operation, model: onnx.ModelProto) -> ExportedGraph:
+def _cut(whole: onnx.ModelProto, operation: Operation, inputs: list[str], outputs: tuple[str, ...]) -> ExportedGraph:
+    model = _strip(onnx.utils.Extractor(whole).extract_model(inputs, list(outputs)))
     return ExportedGraph(
         _FILES[operation],
         model.SerializeToString(deterministic=True),

@@ -50,17 +50,6 @@ class FoldModels(nn.Module):
         for vae in self.each:
             vae.freeze()
 
-    def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """mu, sigma (F M, N, Z) each, for raw rows."""
-        codes = [vae.encode(x, observed) for vae in self.each]
-        mu, sigma = (torch.cat([_led(code[i]) for code in codes]) for i in (0, 1))
-        return mu, sigma
-
-    def member_weights(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Tensor:
-        """q(m|x) proportional to exp(ELBO_m), (F M, N): which member a row is likely from."""
-        elbos = [_led(vae.member_bounds(x, eps, observed).elbo, axes=2) for vae in self.each]
-        return torch.softmax(torch.cat(elbos), dim=0)
-
     def decode(self, z: Tensor, member: Tensor) -> dict[str, Tensor]:
         """Parameters of p(x|z) by name, of codes z (N, Z) and the members (N,) that they are of; see VAE.decode."""
         of_folds = [vae.decode(z, self._within(member)) for vae in self.each]
@@ -72,13 +61,22 @@ class FoldModels(nn.Module):
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
         """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), with each fold model's own ELBO beside it."""
-        of_folds = self.fold_bounds(x, eps, observed)
-        return mixture(of_folds)._replace(fold_elbo=of_folds.elbo.transpose(0, 1))
+        return self.mixed(self.coded_bounds(x, eps, observed)[2])
 
-    def fold_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
-        """The bound of each fold model, (F, N)."""
-        bounds = [vae.bound(x, eps, observed)[:5] for vae in self.each]
-        return Bound(*(torch.stack(terms) for terms in zip(*bounds, strict=True)))
+    def coded_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, Bound]:
+        """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
+        mu, sigma, bounds = zip(*(vae.coded_bounds(x, eps, observed) for vae in self.each), strict=True)
+        terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # of one fold's there are none
+        axes = (2, 2, 2, 2, 3)
+        together = (torch.cat([_led(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
+        return *(torch.cat([_led(code) for code in codes]) for codes in (mu, sigma)), Bound(*together)
+
+    def mixed(self, of_members: Bound) -> Bound:
+        """The bound of the mixture, (N,), from that of each member of each fold model."""
+        by_fold = zip(*(term.unflatten(0, (len(self.folds), -1)) for term in of_members[:-1]), strict=True)
+        of_folds = [mixture(Bound(*terms)) for terms in by_fold]
+        stacked = Bound(*(torch.stack(terms) for terms in zip(*(each[:-1] for each in of_folds), strict=True)))
+        return mixture(stacked)._replace(fold_elbo=stacked.elbo.transpose(0, 1))
 
     def _within(self, member: Tensor) -> Tensor:
         """Which of its fold model's members each is."""

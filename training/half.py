@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from training import evaluate
 from training.data.split import Parts
 from training.evaluate import ALPHA
-from training.export import double, export_graph, graph_inputs, halved
+from training.export import double, export_graphs, halved
 from training.export import evaluate as by_torch
 from training.vae import VAE
 from vaekit.bundle import Calibration, find, publish
@@ -98,12 +98,10 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
         NotFinite: a weight is beyond float16, or a golden row's output not finite.
     """
     twin = halved(vae)
-    feeds = graph_inputs(twin, torch.from_numpy(x[:3]), num_samples=2, seed=0)
-    operations = [operation for operation in OPERATIONS if operation in feeds]
-    graphs = [export_graph(twin, operation, feeds[operation]) for operation in operations]
-    files = {graph.file.replace(".onnx", ".float16.onnx"): graph.data for graph in graphs}
+    graphs = export_graphs(twin, torch.from_numpy(x), OPERATIONS)
+    files = {graph.file.replace(".onnx", ".float16.onnx"): graph.data for graph in graphs.values()}
     signed = [File(file=name, sha256=digest(data)) for name, data in files.items()]
-    golden, off = _golden(twin, operations, model.bundle.golden())
+    golden, off = _golden(twin, graphs, model.bundle.golden())
     files[GOLDEN_FILE] = npz(golden)
     allowed = Tolerance(relative=max(LEAST, MARGIN * off), absolute=max(LEAST, MARGIN * off))
     part = Golden(
@@ -112,7 +110,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
         num_samples=model.manifest.golden.num_samples,
         tolerance=dict.fromkeys(model.manifest.golden.tolerance, allowed),
     )
-    return Twins(twin, Half(operations=dict(zip(operations, signed, strict=True)), golden=part), files)
+    return Twins(twin, Half(operations=dict(zip(graphs, signed, strict=True)), golden=part), files)
 
 
 def _golden(

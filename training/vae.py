@@ -122,14 +122,17 @@ class VAE(nn.Module):
         elbo         = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
         log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x)       Burda et al. (2016)
         """
-        found = self.member_bounds(x, eps, observed)
-        return found if self.members == 1 else mixture(found)
+        return self.mixed(self.coded_bounds(x, eps, observed)[2])
 
-    def member_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
-        """The bound of each member, (M, N); without members the bound itself, (N,)."""
+    def mixed(self, of_members: Bound) -> Bound:
+        """The bound of the model, (N,), from that of each member."""
+        return of_members if self.members == 1 else mixture(of_members)
+
+    def coded_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, Bound]:
+        """mu, sigma (..., N, Z) each, and the bound of each member, (M, N); without members the bound itself, (N,)."""
         exact = self.features(x, observed)  # (N, D), float64 for columns
         t = exact.to(self.dtype)
-        mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
+        as_encoded = mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
         z = codes(mu, sigma, eps)  # (..., N, K, Z)
         per_feature = self.log_prob(t, z, observed)  # (..., N, K, D)
         jacobian = self.features.log_jacobian(exact)  # (D,) or (N, D)
@@ -140,17 +143,14 @@ class VAE(nn.Module):
         kl = self.prior.kl(mu, sigma)  # (..., N)
         log_ratio = self.prior.log_ratio(sigma, codes(mu, sigma, eps), eps)  # (..., N, K)
         log_likelihood = log_p_x.mean(-1)  # (..., N)
-        return Bound(
+        bound = Bound(
             elbo=log_likelihood - kl,  # E_q[log p(x|z)] - KL(q||p)
             log_likelihood=log_likelihood,
             kl=kl,
             log_evidence=log_mean_exp(log_p_x + log_ratio),
             feature_log_likelihood=per_feature.mean(-2).double() + jacobian,
         )
-
-    def member_weights(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Tensor:
-        """q(m|x) proportional to exp(ELBO_m), (M, N): which member a row is likely from."""
-        return torch.softmax(self.member_bounds(x, eps, observed).elbo, dim=0)
+        return (*as_encoded, bound)
 
     def freeze(self) -> None:
         """Store what a graph cannot compute; called on a copy before export."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
 from tests.training.models import whitened_eps
-from training.export import double, export_graph, graph_inputs
+from training.export import double, export_graphs
 from training.features import Standardize
 from training.functional import softplus_inverse
 from training.likelihoods import Gaussian
@@ -111,7 +111,7 @@ def general() -> Linear:
 
 def _by_onnx(model: Linear, eps: Array) -> dict[str, Array]:
     x = torch.from_numpy(model.x)
-    graph = export_graph(model.vae, "elbo", graph_inputs(model.vae, x[:3], 2, 0)["elbo"])
+    graph = export_graphs(model.vae, x, ["elbo"])["elbo"]
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     names = [out.name for out in graph.outputs]
     feeds = {"x": model.x, "eps": np.ascontiguousarray(eps, dtype=np.float32)}

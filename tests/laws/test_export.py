@@ -7,8 +7,9 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.training.models import KINDS, case, far
-from training.export import double, evaluate, export_graph, graph_inputs
+from tests.training.models import KINDS, Case, case, far
+from training.export import ExportedGraph, double, evaluate, export_graphs, graph_inputs
+from vaekit.bundle.manifest import Operation
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -19,7 +20,9 @@ def test_onnx_is_torch_on_rows_near_and_far(kind: str) -> None:
         real = torch.tensor([kind == "real" for kind in one.rows.kinds])
         x[0] += torch.where(real, 50 * torch.from_numpy(np.nanstd(one.rows.x, axis=0)), 0.0)
     feeds = graph_inputs(one.vae, x, num_samples=5, seed=3)["surprise"]
-    graph = export_graph(one.vae, "surprise", graph_inputs(one.vae, x[:3], 2, 0)["surprise"])
+    graphs = export_graphs(one.vae, one.x)
+    each_takes_its_own_inputs_alone_and_any_number_of_rows(one, graphs)
+    graph = graphs["surprise"]
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     names = [out.name for out in graph.outputs]
     got = dict(zip(names, session.run(names, {name: a.numpy() for name, a in feeds.items()}), strict=True))
@@ -33,11 +36,23 @@ def test_onnx_is_torch_on_rows_near_and_far(kind: str) -> None:
         assert (np.abs(got[name] - exact) <= 1e-4 * size).all(), name
 
 
+def each_takes_its_own_inputs_alone_and_any_number_of_rows(one: Case, graphs: dict[Operation, ExportedGraph]) -> None:
+    feeds = graph_inputs(one.vae, one.x[3:10], num_samples=5, seed=3)
+    assert list(graphs) == list(feeds)
+    for operation, graph in graphs.items():
+        assert [value.name for value in graph.inputs] == list(feeds[operation])
+        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+        found = session.run(None, {name: a.numpy() for name, a in feeds[operation].items()})
+        want = evaluate(one.vae, operation, feeds[operation])
+        assert [value.name for value in graph.outputs] == list(want)
+        assert [a.shape for a in found] == [a.shape for a in want.values()]
+
+
 def test_graphs_are_free_of_paths_and_of_operators_of_other_domains() -> None:
     import onnx
 
     one = case("gaussian, a constant column")
-    graph = export_graph(one.vae, "elbo", graph_inputs(one.vae, one.x[:3], 2, 0)["elbo"])
+    graph = export_graphs(one.vae, one.x, ["elbo"])["elbo"]
     model = onnx.load_from_string(graph.data)
     assert {node.domain for node in model.graph.node} == {""}
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
@@ -47,12 +62,11 @@ def test_graphs_are_free_of_paths_and_of_operators_of_other_domains() -> None:
 
 def test_the_same_model_exports_to_the_same_bytes() -> None:
     one = case("bernoulli, columns")
-    feeds = graph_inputs(one.vae, one.x[:3], 2, 0)["encode"]
-    assert export_graph(one.vae, "encode", feeds) == export_graph(one.vae, "encode", feeds)
+    assert export_graphs(one.vae, one.x) == export_graphs(one.vae, one.x)
 
 
 def test_tracing_leaves_torch_as_it_was() -> None:
     state = torch.random.get_rng_state()
     one = case("bernoulli, columns")
-    export_graph(one.vae, "prior", graph_inputs(one.vae, one.x[:3], 2, 0)["prior"])
+    export_graphs(one.vae, one.x, ["prior"])["prior"]
     assert torch.equal(torch.random.get_rng_state(), state)

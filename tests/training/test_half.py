@@ -19,7 +19,7 @@ import torch
 from tests.kinds import Published
 from tests.training.models import KINDS, case, far, raw_rows, standard_eps
 from training.config import make_config
-from training.export import double, evaluate, export_graph, graph_inputs, halved
+from training.export import double, evaluate, export_graphs, graph_inputs, halved
 from training.half import measure, sentence
 from training.networks import half as networks
 from training.networks.layers import MemberLinear
@@ -114,8 +114,7 @@ def test_a_twin_in_onnx_is_the_rounded_network_of_torch(kind: str) -> None:
     one = case(kind)
     twin = halved(one.vae)
     feeds = graph_inputs(one.vae, one.x[3:12], num_samples=5, seed=3)["surprise"]
-    traced = graph_inputs(one.vae, one.x[:3], 2, 0)["surprise"]
-    graph, plain = (export_graph(vae, "surprise", traced) for vae in (twin, one.vae))
+    graph, plain = (export_graphs(vae, one.x, ["surprise"])["surprise"] for vae in (twin, one.vae))
     assert (graph.inputs, graph.outputs) == (plain.inputs, plain.outputs)
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     names = [out.name for out in graph.outputs]
@@ -176,7 +175,7 @@ def test_a_graph_cuts_as_torch_does(half: Published) -> None:
     twin = halved(rescaled(half.trained).vae)
     x = torch.tensor([[1e300, -1e300, 1e300], [0.0, 0.0, 0.0], [50.0, 0.0, 0.0]], dtype=torch.float64)
     feeds = feeds_of(twin, x)
-    graph = export_graph(twin, "elbo", feeds)
+    graph = export_graphs(twin, x, ["elbo"])["elbo"]
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     elbo = session.run(["elbo"], {name: a.numpy() for name, a in feeds.items()})[0]
     assert np.isfinite(elbo).all()

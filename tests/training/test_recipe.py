@@ -30,6 +30,12 @@ def test_auto_is_a_config_like_any_other_and_its_toml_gives_it_again() -> None:
     assert again.sized(10) == again  # what a file says stays, whatever the number of rows
 
 
+def test_the_tables_a_config_is_made_of_stay_as_they_are() -> None:
+    tree = {"name": "t", "data": {"source": "rows.csv"}, "likelihood": {"name": "auto"}}
+    assert make_config(tree, ["training.steps=7"]) == make_config(tree, ["training.steps=7"])
+    assert tree == {"name": "t", "data": {"source": "rows.csv"}, "likelihood": {"name": "auto"}}
+
+
 def test_what_the_config_says_stays() -> None:
     config = auto("network.members=1", "prior.name=normal", "draws.default=32", "likelihood.scale=network")
     assert config.network.members == 1
