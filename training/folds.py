@@ -69,7 +69,7 @@ class FoldModels(nn.Module):
         terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # of one fold's there are none
         axes = (2, 2, 2, 2, 3)
         together = (torch.cat([_led(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
-        return *(torch.cat([_led(code) for code in codes]) for codes in (mu, sigma)), Bound(*together)
+        return torch.cat([_led(code) for code in mu]), torch.cat([_led(code) for code in sigma]), Bound(*together)
 
     def mixed(self, of_members: Bound) -> Bound:
         """The bound of the mixture, (N,), from that of each member of each fold model."""
