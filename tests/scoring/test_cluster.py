@@ -47,6 +47,18 @@ def test_actors_write_what_one_process_writes_and_go_on_where_it_stopped(source,
 
 
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
+def test_actors_explain_what_one_process_explains(source, models_dir, tmp_path):
+    asked = ["--models", models_dir, "--part-rows", "300", "--explain", "2"]
+    for name, engine in (("here", "local"), ("there", "ray")):
+        done = vae("score", "breast-cancer", source, tmp_path / name, *asked, "--engine", engine)
+        assert done.returncode == 0, done.stderr
+    here, there = (pq.read_table(tmp_path / name) for name in ("here", "there"))
+    assert here.equals(there)
+    assert here.column_names[-5:] == ["odd_2", "odd_2_relief", "odd_2_p_value", "odd_2_expected", "kl_p_value"]
+    assert here["odd_1"].null_count == 0
+
+
+@pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
 def test_a_bad_row_that_an_actor_meets_is_one_sentence(source, models_dir, tmp_path):
     table = pq.read_table(source)
     at = table.column_names.index("mean radius")

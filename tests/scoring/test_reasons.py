@@ -1,6 +1,8 @@
-"""`vae score --explain`: the oddest cells of every row as columns."""
+"""`vae score --explain`: the oddest cells of every row as columns, by a model here and by one behind a service."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,20 +10,43 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.kinds import NAMES, mixed_rows
+from tests.live import serving
 from vaekit.cli import app
+from vaekit.client import Client, RequestRefused
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.runtime.cells import named
-from vaekit.scoring import ExplainingScorer, LocalScorer
+from vaekit.scoring import LocalScorer, RemoteScorer
 
 
 def vae(*words):
     return CliRunner().invoke(app, ["score", *map(str, words)])
 
 
+def mixed_csv(path, rows):
+    path.write_text("\n".join([",".join(NAMES), *(",".join("" if v is None else f'"{v}"' for v in r) for r in rows)]))
+
+
+def alike(here, there):
+    """The same table, numbers to 1e-5 of what a float32 graph says; what was expected of a number too."""
+    assert here.schema == there.schema
+    for name in here.column_names:
+        mine, its = here[name].to_pylist(), there[name].to_pylist()
+        if name.endswith("_expected"):
+            mine, its = ([_number(cell) for cell in cells] for cells in (mine, its))
+        assert its == [pytest.approx(cell, rel=1e-4, abs=1e-4) if isinstance(cell, float) else cell for cell in mine]
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return text
+
+
 def test_every_row_has_the_cells_that_the_model_explains(mixed, tmp_path):
     rows, path, out = mixed_rows(30, seed=3), tmp_path / "rows.csv", tmp_path / "out.parquet"
-    path.write_text("\n".join([",".join(NAMES), *(",".join("" if v is None else f'"{v}"' for v in r) for r in rows)]))
+    mixed_csv(path, rows)
     done = vae(mixed.folder, path, out, "--explain", "3", "--batch-rows", "7")
     assert done.exit_code == 0, done.output
     table = pq.read_table(out).to_pylist()
@@ -40,15 +65,54 @@ def test_every_row_has_the_cells_that_the_model_explains(mixed, tmp_path):
     np.testing.assert_allclose([row["score"] for row in table], plain.score, rtol=1e-5, atol=1e-5)
 
 
-def test_what_cannot_explain_is_refused(breast_cancer, benign_rows, models_dir, tmp_path):
-    with pytest.raises(InputError, match="explain: 31 is not between 1 and 30"):
-        ExplainingScorer(breast_cancer, 31)
-    with pytest.raises(InputError, match="explain: held-out surprises are those of the 16 default draws"):
-        ExplainingScorer(breast_cancer, 2, num_samples=8)
-    np.save(tmp_path / "rows.npy", benign_rows[:3])
-    words = ("breast-cancer", tmp_path / "rows.npy", tmp_path / "out.csv", "--models", models_dir, "--explain", "2")
-    done = vae(*words, "--url", "http://127.0.0.1:9")
-    assert "not with --url or --engine ray" in str(done.exception)
-    assert vae(*words).exit_code == 0
-    header = (tmp_path / "out.csv").read_text().splitlines()[0].replace('"', "")
-    assert header.endswith("odd_2,odd_2_relief,odd_2_p_value,odd_2_expected,kl_p_value")
+def test_a_service_writes_the_file_and_the_summary_that_a_model_here_writes(cancer_csv, models_dir, url, tmp_path):
+    tables, summaries = [], []
+    for name, where in (("here", ["--models", models_dir]), ("there", ["--url", url])):
+        out, summary = tmp_path / f"{name}.parquet", tmp_path / f"{name}.json"
+        done = vae("breast-cancer", cancer_csv, out, "--explain", "3", "--summary", summary, *where)
+        assert done.exit_code == 0, done.output
+        tables.append(pq.read_table(out))
+        summaries.append(json.loads(summary.read_text()))
+    alike(*tables)
+    assert tables[0].column_names[-5:] == ["odd_3", "odd_3_relief", "odd_3_p_value", "odd_3_expected", "kl_p_value"]
+    assert tables[0]["odd_1"].null_count == 0
+    for name in ("rows", "anomalies", "share", "p_values"):
+        assert summaries[0][name] == summaries[1][name]
+    assert [odd["row"] for odd in summaries[0]["top"]] == [odd["row"] for odd in summaries[1]["top"]]
+
+
+def test_levels_and_missing_cells_of_a_service_are_named_as_here(mixed, tmp_path):
+    mixed_csv(tmp_path / "rows.csv", mixed_rows(30, seed=3))
+    with serving(mixed.root) as url:
+        for name, where in (("here", ["--models", mixed.root]), ("there", ["--url", url])):
+            done = vae(mixed.name, tmp_path / "rows.csv", tmp_path / f"{name}.parquet", "--explain", "5", *where)
+            assert done.exit_code == 0, done.output
+    here, there = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("here", "there"))
+    alike(here, there)
+    assert "colour" in here["odd_1"].to_pylist()
+    assert here["odd_5"].null_count > 0  # of rows that miss cells
+
+
+def test_explanations_that_are_too_much_work_for_a_service_are_asked_for_in_halves(
+    breast_cancer, benign_rows, models_dir
+):
+    some, work = benign_rows[:40], 7 * 512 * 30  # seven rows of 3 explained cells
+    with serving(models_dir, max_work=work) as small, Client(small) as client:
+        got = RemoteScorer(client, "breast-cancer", explain=3).score(some)
+        with pytest.raises(RequestRefused):
+            client.elbo(some[:8], explain=3, model="breast-cancer")
+    want = LocalScorer(breast_cancer, explain=3).score(some)
+    np.testing.assert_array_equal(got.explanation["feature"], want.explanation["feature"])
+    np.testing.assert_allclose(got.explanation["relief"], want.explanation["relief"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(got.kl_p_value, want.kl_p_value)
+
+
+def test_what_cannot_explain_is_refused_here_and_there(breast_cancer, benign_rows, url):
+    for asked, message in (
+        ({"explain": 31}, "explain: 31 is not between 1 and 30"),
+        ({"explain": 2, "num_samples": 8}, "explain: held-out surprises are those of the 16 default draws"),
+    ):
+        with pytest.raises(InputError, match=message):
+            LocalScorer(breast_cancer, **asked)
+        with Client(url) as client, pytest.raises(RequestRefused, match=message):
+            RemoteScorer(client, "breast-cancer", **asked).score(benign_rows[:2])

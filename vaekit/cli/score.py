@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
     from vaekit.scoring import Options, Scorer, Summary
     from vaekit.scoring.folder import Engine
+    from vaekit.scoring.scorers import Asked
 
 INPUTS = ".csv, .parquet, .arrow, .feather, a folder of .parquet, or .npy; a path or a URI (s3://, gs://)"
 OUTPUT = ".parquet or .csv, replaced only when all of it is written; or a folder of parts: a name without an ending"
@@ -64,16 +65,14 @@ def score(
     _check(to_folder, {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine})
     _check_summary(summary)
     signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C does, so that nothing half-written stays
-    _check_explain(explain, url, engine)
+    asked: Asked = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
     with (
-        _scorer(model, models, url, key, num_samples, alpha, device, precision, explain) as scorer,
+        _scorer(model, models, url, key, device, precision, asked) as scorer,
         bar("scoring") as progress,
     ):
         run = partial(score_file, scorer, source, output)
         if to_folder:
-            by = (
-                _cluster(model, models, url, num_samples, alpha, precision, device, actors) if engine == "ray" else None
-            )
+            by = _cluster(model, models, url, device, precision, actors, asked) if engine == "ray" else None
             run = partial(score_folder, scorer, source, output, resume=resume, engine=by)
         done = run(batch_rows=batch_rows, options=options, progress=progress)
     _report(done)
@@ -143,54 +142,41 @@ def _stop(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _check_explain(explain: int | None, url: str | None, engine: str) -> None:
-    from vaekit.errors import InputError
-
-    if explain is not None and (url is not None or engine != "local"):
-        raise InputError("--explain: for a model here alone, not with --url or --engine ray")
-
-
 @contextmanager
 def _scorer(
     model: str,
     models: Path,
     url: str | None,
     key: str | None,
-    num_samples: int | None,
-    alpha: float,
     device: str,
     precision: Precision,
-    explain: int | None,
+    asked: Asked,
 ) -> Iterator[Scorer]:
-    from vaekit.scoring import ExplainingScorer, LocalScorer, RemoteScorer, locate, split_reference
+    from vaekit.scoring import LocalScorer, RemoteScorer, locate, split_reference
 
     if url is None:
         from vaekit.runtime import Model
         from vaekit.runtime.cores import cpu_count
 
-        threads = 1 if explain is None else None  # scores are had by a call on each core, explanations by one on all
+        threads = 1 if asked["explain"] is None else None  # a call on each core scores; one on all cores explains
         with Model.load(locate(model, models), device=device, threads=threads, precision=precision) as loaded:
-            if explain is None:
-                cores = cpu_count() if loaded.device == "cpu" else 1
-                yield LocalScorer(loaded, num_samples=num_samples, alpha=alpha, at_once=cores)
-            else:
-                yield ExplainingScorer(loaded, explain, num_samples=num_samples, alpha=alpha)
+            cores = cpu_count() if loaded.device == "cpu" and threads == 1 else 1
+            yield LocalScorer(loaded, **asked, at_once=cores)
         return
     from vaekit.client import Client
 
     with Client(url, key=key) as client:
-        yield RemoteScorer(client, *split_reference(model), num_samples=num_samples, alpha=alpha)
+        yield RemoteScorer(client, *split_reference(model), **asked)
 
 
 def _cluster(
     model: str,
     models: Path,
     url: str | None,
-    num_samples: int | None,
-    alpha: float,
-    precision: Precision,
     device: str,
+    precision: Precision,
     actors: str | None,
+    asked: Asked,
 ) -> Engine:
     from vaekit.errors import InputError
     from vaekit.scoring import locate
@@ -199,7 +185,7 @@ def _cluster(
     if url is not None:
         raise InputError("--engine ray: the actors have the model themselves, and --url has a service do the work")
     where = str(locate(model, models).absolute())
-    recipe = Recipe(where, num_samples, alpha, precision, "cuda" if device == "cuda" else "cpu")
+    recipe = Recipe(where, asked, precision, "cuda" if device == "cuda" else "cpu")
     return on_ray(recipe, Actors.of(actors))
 
 

@@ -6,7 +6,6 @@ from vaekit.scoring.evaluate import COUNTS, Evaluation, evaluate_file
 from vaekit.scoring.explain import RowExplained, explain_row
 from vaekit.scoring.folder import score_folder
 from vaekit.scoring.options import Options
-from vaekit.scoring.reasons import ExplainingScorer
 from vaekit.scoring.reference import locate, split_reference
 from vaekit.scoring.score import score_file
 from vaekit.scoring.scorers import LocalScorer, RemoteScorer, Scorer, Scores
@@ -16,7 +15,6 @@ __all__ = [
     "APPENDED",
     "COUNTS",
     "Evaluation",
-    "ExplainingScorer",
     "LocalScorer",
     "Options",
     "RemoteScorer",

@@ -1,10 +1,12 @@
 """The columns that scoring appends, and how scores become their cells. Knows Arrow types; not who scores.
 
-A scorer says which columns it appends; each is an array of its name in the scores, or a property of them.
+A scorer says which columns it appends; each is an array of its name in the scores, a property of them, or
+a field of the cells that explain them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.scoring.reasons import reason_columns, reason_fields
 
 APPENDED = pa.schema(
     [
@@ -36,20 +39,29 @@ class Scored(Protocol):
     def unknown(self) -> NDArray[np.bool_] | None:
         """Rows without a verdict, (n,)."""
 
+    @property
+    def explanation(self) -> NDArray[Any] | None:
+        """Their oddest cells, (n, k) of CELL."""
+
     def __len__(self) -> int: ...
 
 
-def appended_for(spec: VectorSpec | ImageSpec) -> pa.Schema:
-    """What every scorer of a model with such an input appends."""
-    return pa.schema([*APPENDED, *([OBSERVED] if spec.may_be_missing else [])])
+def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None) -> pa.Schema:
+    """What every scorer of a model with such an input appends, where it explains so many cells of each row."""
+    reasons = [] if explain is None else reason_fields(explain)
+    return pa.schema([*APPENDED, *([OBSERVED] if spec.may_be_missing else []), *reasons])
 
 
-def cells(scores: Scored, field: pa.Field) -> pa.Array:
-    """One appended column (n,): null where the scores lack it, and where a row has no verdict."""
+def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpec | ImageSpec) -> list[pa.Array]:
+    """The columns of these fields, (n,) each."""
+    odd = {} if scores.explanation is None else reason_columns(scores.explanation, spec)
+    return [odd[field.name] if field.name in odd else _column(scores, field) for field in fields]
+
+
+def _column(scores: Scored, field: pa.Field) -> pa.Array:
+    """(n,): null where the scores lack it, and where a row has no verdict."""
     values: Any = getattr(scores, field.name)
     if values is None:
         return pa.nulls(len(scores), field.type)
-    if isinstance(values, pa.Array):
-        return values.cast(field.type)
     mask = scores.unknown if field.name in VERDICTS else None
     return pa.array(np.asarray(values), type=field.type, mask=mask, from_pandas=False)

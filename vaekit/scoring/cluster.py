@@ -19,7 +19,7 @@ from vaekit.errors import InputError, VaeError
 from vaekit.runtime import Model
 from vaekit.scoring.folder import Engine, Job, Numbered
 from vaekit.scoring.parts import Record
-from vaekit.scoring.scorers import LocalScorer
+from vaekit.scoring.scorers import Asked, LocalScorer
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
@@ -32,15 +32,14 @@ class Recipe:
     """How an actor comes by its scorer. The bundle's folder is one that every machine of the cluster sees."""
 
     bundle: str
-    num_samples: int | None
-    alpha: float
+    asked: Asked
     precision: Precision = "float32"
     device: Literal["cpu", "cuda"] = "cpu"  # an actor has a core, or a card
 
     def make(self) -> LocalScorer:
         """A scorer whose graphs run on one thread each."""
         model = Model.load(self.bundle, device=self.device, threads=1, precision=self.precision)
-        return LocalScorer(model, num_samples=self.num_samples, alpha=self.alpha)
+        return LocalScorer(model, **self.asked)
 
 
 @dataclass(frozen=True)

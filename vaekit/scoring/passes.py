@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from vaekit.errors import InputError
 from vaekit.scoring.ahead import ahead
-from vaekit.scoring.appended import DISCOVERY, cells
+from vaekit.scoring.appended import DISCOVERY, appended_columns
 from vaekit.scoring.options import Options
 from vaekit.scoring.pieces import Piece, Source
 from vaekit.scoring.quarantine import quarantine_schema, quarantined
@@ -69,7 +69,7 @@ class Pass:
         scores = self._scorer.score(sifted.x)
         tally.add(scores, sifted.numbers, file)
         arrays = [sifted.passed.column(name) for name in self._kept]
-        arrays += [cells(scores, field) for field in self._appended]
+        arrays += appended_columns(scores, self._appended, self._scorer.spec)
         if self._judges:
             arrays.append(pa.nulls(len(scores), DISCOVERY.type))  # known when all is scored
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)

@@ -6,9 +6,9 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
+from vaekit.runtime.explain import check_explained
 from vaekit.runtime.results import Rows
 from vaekit.scoring.appended import appended_for
 
@@ -26,6 +27,7 @@ LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in w
 FEWEST_ROWS = 256  # of a piece that is worth a thread
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
 REMOTE_ROWS = 10_000  # rows of a request
+EXPLAINING = 32  # times the work of scoring a row, about: fewer rows of a request by that
 ATTEMPTS = 10  # tries of one request while the service is full, or will be back
 LONGEST_PAUSE = 30.0  # seconds
 TOO_LARGE = 413
@@ -45,6 +47,8 @@ class Scores(Rows):
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
     observed_count: NDArray[np.int64] | None = None  # columns that are not missing; None where none may be
     p_value_tail: Array | None = None  # extrapolated beyond the highest held-out score, without a guarantee
+    explanation: NDArray[Any] | None = None  # (n, k) of CELL, the oddest cell first; None where nobody asked
+    kl_p_value: Array | None = None  # among held-out KLs, with an explanation; lower is odder
 
     @property
     def score(self) -> Array:
@@ -95,41 +99,68 @@ class Scorer(Protocol):
         """Scores of rows as the model takes them, n >= 1."""
 
 
+class Asked(TypedDict):
+    """What every scorer is asked beside its model and the rows, wherever it is."""
+
+    num_samples: int | None  # K; None: the model's default
+    alpha: float
+    explain: int | None  # cells of each row, the oddest first; None: no cells
+
+
 class LocalScorer:
     """A loaded model, with the draws whose scores its calibration knows."""
 
-    def __init__(self, model: Model, *, num_samples: int | None = None, alpha: float = 0.05, at_once: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        num_samples: int | None = None,
+        alpha: float = 0.05,
+        explain: int | None = None,
+        at_once: int = 1,
+    ) -> None:
         """
         Args:
             model: stays the caller's to close.
             num_samples: K; None: the model's default.
             alpha: false-alarm rate of the verdict.
+            explain: cells of each row, the oddest first, at some thirty times the work of scoring it; None: no cells.
             at_once: calls of the graph at once, over rows of a batch: of a model whose calls take one thread each, one
                 for each core is faster than one call that all cores share, since none waits for another.
 
         Raises:
-            InputError: K or alpha out of range.
+            InputError: K, alpha or explain out of range, or a model whose cells have nothing to compare with.
             NotResolvable: an alpha that the calibration cannot tell.
         """
         check_alpha(alpha)
         model.draws(num_samples)
+        if explain is not None:
+            check_explained(model, explain, num_samples)
         found = model.calibration(num_samples)
+        asked: Asked = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
         self._model = model
-        self._num_samples, self._at_once = num_samples, at_once
+        self._num_samples, self._explain, self._at_once = num_samples, explain, at_once
         self._calibration = None if isinstance(found, str) else found
         self.reason = found if isinstance(found, str) else None
         self.model = f"{model.manifest.name}@{model.manifest.version}"
         self.spec = model.spec
-        self.appended = appended_for(model.spec)
+        self.appended = appended_for(model.spec, explain)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
         self.held_out = self._calibration.scores if isinstance(self._calibration, Calibration) else None
-        self.facts = _facts(model.manifest, num_samples, alpha, precision=model.precision)
+        self.facts = _facts(model.manifest, asked, precision=model.precision)
         if self._calibration is not None:
             self._calibration.check_alpha(alpha)
 
     def score(self, x: NDArray[Any]) -> Scores:
-        got = self._bound(x)
+        scores = self._judged(self._bound(x))
+        if self._explain is None:
+            return scores
+        found = self._model.explain(x, top=self._explain)
+        return replace(scores, explanation=found.explanation, kl_p_value=found.kl_p_value)
+
+    def _judged(self, got: Bound) -> Scores:
+        """Bounds and what the calibration says of them."""
         count = got.observed_count
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
@@ -164,6 +195,7 @@ class RemoteScorer:
         *,
         num_samples: int | None = None,
         alpha: float = 0.05,
+        explain: int | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """
@@ -173,6 +205,7 @@ class RemoteScorer:
             version: None: the one that serves now, and for the whole run.
             num_samples: K; None: the model's default.
             alpha: false-alarm rate of the verdict.
+            explain: as of LocalScorer.
             pause: waits some seconds.
 
         Raises:
@@ -182,16 +215,17 @@ class RemoteScorer:
         manifest = client.model(name, version)
         self._client = client
         self._name, self._version = manifest.name, manifest.version
-        self._num_samples = num_samples
+        self._asked: Asked = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
         self._pause = pause
         self.reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
-        self.appended = appended_for(self.spec)
+        self.appended = appended_for(self.spec, explain)
         self.alpha = alpha
         self.held_out: Array | None = None
-        self.facts = _facts(manifest, num_samples, alpha, by="service")
-        self.batch_rows = self._most = max(1, min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim))
+        self.facts = _facts(manifest, self._asked, by="service")
+        most = min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim) // (1 if explain is None else EXPLAINING)
+        self.batch_rows = self._most = max(1, most)
 
     def score(self, x: NDArray[Any]) -> Scores:
         if len(x) > (most := self._most):
@@ -216,25 +250,17 @@ class RemoteScorer:
         raise AssertionError("the last attempt returns or raises")
 
     def _ask(self, x: NDArray[Any]) -> Scores:
-        got = self._client.elbo(
-            x,
-            num_samples=self._num_samples,
-            alpha=self.alpha,
-            log_evidence=False,
-            model=self._name,
-            version=self._version,
-        )
+        got = self._client.elbo(x, log_evidence=False, model=self._name, version=self._version, **self._asked)
         if got.is_anomaly is None:  # else the reason is that of single rows
             self.reason = got.p_value_reason
-        verdict = got.p_value, got.is_anomaly, got.observed_count, got.p_value_tail
-        return Scores(got.elbo, got.log_likelihood, got.kl, *verdict)
+        return Scores(**{field.name: getattr(got, field.name) for field in fields(Scores)})
 
 
-def _facts(manifest: Manifest, num_samples: int | None, alpha: float, **more: Any) -> dict[str, Any]:
+def _facts(manifest: Manifest, asked: Asked, **more: Any) -> dict[str, Any]:
     return {
         "model": f"{manifest.name}@{manifest.version}",
         "manifest_sha256": hashlib.sha256(manifest.model_dump_json().encode()).hexdigest(),
-        "num_samples": num_samples or manifest.draws.default,
-        "alpha": alpha,
+        **asked,
+        "num_samples": asked["num_samples"] or manifest.draws.default,
         **more,
     }

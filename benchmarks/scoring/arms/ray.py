@@ -17,7 +17,7 @@ def main() -> None:
     for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     asked = parser.parse_args()
-    recipe = Recipe(str(asked.bundle.absolute()), None, 0.05)
+    recipe = Recipe(str(asked.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
     engine = on_ray(recipe, Actors(asked.actors, asked.actors))
     with Model.load(asked.bundle, device="cpu", threads=1) as model:
         options = Options(part_rows=asked.part_rows)
