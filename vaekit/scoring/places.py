@@ -7,6 +7,8 @@ library's to find: its environment variables, its configuration files, the machi
 from __future__ import annotations
 
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +16,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from vaekit.errors import InputError
+
+STORES = ("s3", "gcs", "abfs")  # of objects in buckets: S3, Google's, Azure's
+SENT_AT_ONCE = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Place:
     @property
     def is_local(self) -> bool:
         return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    @property
+    def is_in_store(self) -> bool:
+        """Whether it is an object in a bucket: there are no folders, and an object is there once it is whole."""
+        return self.filesystem.type_name in STORES
 
     @property
     def suffix(self) -> str:
@@ -56,9 +66,39 @@ class Place:
     def is_folder(self) -> bool:
         return bool(self.info.type == fs.FileType.Directory)
 
+    def check_bucket(self) -> None:
+        """Refuse a store's bucket that is not there.
+
+        Raises:
+            InputError: it is not.
+        """
+        if not self.is_in_store:
+            return
+        bucket = self.path.strip("/").partition("/")[0]
+        try:
+            found = self.filesystem.get_file_info(bucket)
+        except (pa.ArrowException, OSError):
+            return  # one that may not be looked at may still be written to
+        if found.type == fs.FileType.NotFound:
+            raise InputError(f"{self}: no bucket {bucket!r}")
+
     def below(self, name: str) -> Place:
         """What is there of this name, relative to this folder."""
-        return Place(self.filesystem, _joined(self.path, name), _joined(self.text, name))
+        path, query = _parted(self.text)
+        return Place(self.filesystem, _joined(self.path, name), f"{_joined(path, name)}{query}")
+
+    def receive(self, file: Path) -> None:
+        """Put a local file here, to its end whatever else happens in this thread.
+
+        Were the stream written here, Ctrl-C would close it early, and a store takes what is closed for whole.
+        (pyarrow's copy_files cannot be interrupted, but is silent where the last of an object is not taken.)
+        """
+        with ThreadPoolExecutor(1) as own:
+            own.submit(self._receive, file).result()
+
+    def _receive(self, file: Path) -> None:
+        with file.open("rb") as whole, self.filesystem.open_output_stream(self.path, compression=None) as stream:
+            shutil.copyfileobj(whole, stream, SENT_AT_ONCE)
 
     def open(self) -> pa.NativeFile:
         """The file, to be read anywhere in it."""
@@ -113,8 +153,14 @@ def place(where: Path | str | Place) -> Place:
 
 def names_a_folder(where: Path | str | Place) -> bool:
     """Whether an output of this name is a folder: it ends with a slash, or has no ending."""
-    text = str(where)
+    text, _ = _parted(str(where))
     return text.endswith("/") or not PurePosixPath(text).suffix
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """What names a file, and the query of a URI, which tells how its file system is reached."""
+    path, mark, query = text.partition("?") if "://" in text else (text, "", "")
+    return path, mark + query
 
 
 def _joined(folder: str, name: str) -> str:

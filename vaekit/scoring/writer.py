@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ from vaekit.errors import InputError, VaeError
 from vaekit.scoring.places import Place, place
 
 ROW_GROUP = 32 * 2**20  # bytes of a row group before it is encoded, but for its last batch
-SENT_AT_ONCE = 2**20  # bytes
 MARK = ".writing-"  # in the name of a file that is not whole yet
 
 
@@ -69,12 +67,19 @@ def _sent(target: Place) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
         temp = Path(folder) / "whole"
         yield temp
-        with temp.open("rb") as file, target.filesystem.open_output_stream(target.path, compression=None) as stream:
-            shutil.copyfileobj(file, stream, SENT_AT_ONCE)
+        target.receive(temp)
 
 
 def make_folder(folder: Place) -> None:
-    """Make it, and those above it, where they are not there yet."""
+    """Make it, and those above it, where they are not there yet; a store needs none, but its bucket must be there.
+
+    Raises:
+        InputError: it is not.
+        VaeError: the folder cannot be made.
+    """
+    if folder.is_in_store:
+        folder.check_bucket()  # to make a folder there is to write empty objects, for each folder above it as well
+        return
     try:
         folder.filesystem.create_dir(folder.path, recursive=True)
     except (pa.ArrowException, OSError) as exc:
@@ -127,7 +132,7 @@ def check_output(output: Place, source: Place) -> str:
     """The output file's ending, once it is known that writing there can do no harm.
 
     Raises:
-        InputError: another ending than .parquet or .csv, a folder, no folder to write in, or the input itself.
+        InputError: another ending than .parquet or .csv, a folder, nothing to write in, or the input itself.
     """
     if output.suffix not in (".parquet", ".csv"):
         raise InputError(f"{output}: the output ends in .parquet or .csv, or is a folder")
@@ -135,6 +140,7 @@ def check_output(output: Place, source: Place) -> str:
         raise InputError(f"{output}: a folder; the output is one file")
     if output.is_local and not (folder := Path(output.path).parent).is_dir():
         raise InputError(f"{output}: no folder {folder}")
+    output.check_bucket()
     check_apart(output, source)
     return output.suffix
 

@@ -1,0 +1,219 @@
+"""Inputs and outputs in a store of objects, S3: whole or not there, each row once, and what is not there is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from tests.scoring.conftest import Squares
+from tests.scoring.test_folder import Stops, read, rows
+from tests.scoring.test_quarantine import BAD_CSV
+from tests.stores import Store, storing
+from vaekit.errors import InputError, VaeError
+from vaekit.scoring import Options, score_file, score_folder
+from vaekit.scoring.places import names_a_folder, place
+
+OPTIONS = Options(part_rows=20, partitions=True, fdr=0.4)
+BEGINS = "?uploads"  # at the end of the request that begins to send an object
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """S3 that the environment points to."""
+    with storing(tmp_path / "store") as found:
+        for name, value in found.environment.items():
+            monkeypatch.setenv(name, value)
+        yield found
+
+
+@pytest.fixture
+def bucket(store: Store) -> Path:
+    """What s3://bucket holds: row groups of 10, 50 and 33 rows below in/."""
+    home = store.folder / "bucket"
+    for day, n in ((1, 50), (2, 33)):
+        (home / f"in/day={day}").mkdir(parents=True)
+        pq.write_table(rows(n, day), home / f"in/day={day}/x.parquet", row_group_size=10)
+    return home
+
+
+def whole(bucket: Path, tmp_path: Path) -> pa.Table:
+    """What a folder on the disk holds after a run on the disk."""
+    score_folder(Squares(), bucket / "in", tmp_path / "whole", options=OPTIONS)
+    return read(tmp_path / "whole")
+
+
+def names(store: Store, under: str = "out/") -> list[str]:
+    return [key.removeprefix(under) for key in store.objects() if key.startswith(under)]
+
+
+def all_of_a_run() -> list[str]:
+    """The objects that five parts are, and no others."""
+    days = [1, 1, 1, 2, 2]
+    parts = [f"day={day}/part-{number:05}.parquet" for number, day in enumerate(days)]
+    return sorted([*parts, *(f"_parts/{number:05}.json" for number in range(5)), "_run.json", "_SUCCESS"])
+
+
+def test_a_file_of_a_store_is_scored_into_one_by_the_command(store, cancer_csv, models_dir, tmp_path):
+    table = pyarrow.csv.read_csv(cancer_csv)
+    pq.write_table(table, store.folder / "bucket/rows.parquet", row_group_size=100)
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=100)
+    for source, output in (("s3://bucket/rows.parquet", "s3://bucket/out.parquet"), ("rows.parquet", "out.parquet")):
+        words = ["score", "breast-cancer", source, output, "--models", str(models_dir), "--fdr", "0.2"]
+        command = [sys.executable, "-c", "from vaekit.cli import main; main()", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert f"written to {output}" in done.stdout
+    assert store.objects() == ["out.parquet", "rows.parquet"]
+    assert pq.read_table(store.folder / "bucket/out.parquet").equals(pq.read_table(tmp_path / "out.parquet"))
+
+
+@pytest.mark.parametrize("output", ["s3://bucket/out", "s3://bucket/out/"])
+def test_a_run_into_a_store_goes_on_where_it_was_stopped(store, bucket, scorer, tmp_path, output):
+    with pytest.raises(KeyboardInterrupt):
+        score_folder(Stops(), "s3://bucket/in", output, options=OPTIONS)
+    assert names(store) == ["_parts/00000.json", "_run.json", "day=1/part-00000.parquet"]
+    with pytest.raises(InputError, match=r"s3://bucket/out/?: holds a run already"):
+        score_folder(scorer, "s3://bucket/in", output, options=OPTIONS)
+    summary = score_folder(scorer, "s3://bucket/in", output, options=OPTIONS, resume=True)
+    assert (summary.before.parts, summary.rows, len(scorer.rows)) == (1, 83, 63)
+    assert names(store) == all_of_a_run()
+    assert read(bucket / "out").equals(whole(bucket, tmp_path))
+
+
+KILLED = """
+    from tests.scoring.conftest import Squares
+    from tests.scoring.test_scoring_stores import OPTIONS
+    from vaekit.scoring import score_folder
+
+    score_folder(Squares(), "s3://bucket/in", "s3://bucket/out", options=OPTIONS, resume=True)
+"""
+
+
+class Kills:
+    """Ends a process by SIGKILL as it says that all of its object number `at` is sent, which arrives or does not."""
+
+    def __init__(self, process: subprocess.Popen[str], at: int) -> None:
+        self._process, self._at, self._sent = process, at, 0
+
+    def __call__(self, request: str) -> bool:
+        self._sent += request.startswith("POST") and not request.endswith(BEGINS)
+        if self._sent != self._at:
+            return True
+        self._process.kill()
+        self._process.wait()
+        return self._at % 2 == 0
+
+
+def test_kill_9_while_an_object_is_sent_loses_nothing_and_leaves_nothing_else(store, bucket, tmp_path):
+    killed = 0
+    for at in range(1, 40):
+        command = [sys.executable, "-c", textwrap.dedent(KILLED)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            store.before = Kills(process, at)
+            said = process.stderr.read()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, said
+        killed += 1
+    assert process.returncode == 0
+    assert killed > 3
+    assert names(store) == all_of_a_run()
+    assert read(bucket / "out").equals(whole(bucket, tmp_path))
+
+
+def test_an_object_whose_sending_is_interrupted_is_whole(store, bucket, scorer):
+    def interrupt(request: str) -> bool:
+        if request.startswith("POST /bucket/out.parquet") and request.endswith(BEGINS):
+            os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    store.before = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        score_file(scorer, "s3://bucket/in", "s3://bucket/out.parquet")
+    assert pq.read_table(bucket / "out.parquet").num_rows == 83
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_object_that_a_store_does_not_take_to_its_end_is_the_old_one_or_not_there(store, bucket, scorer, there):
+    if there:
+        (bucket / "out.parquet").write_bytes(b"old")
+    before = store.objects()
+    store.before = lambda request: "partNumber" not in request
+    with pytest.raises(VaeError, match=r"s3://bucket/out.parquet: cannot be written"):
+        score_file(scorer, "s3://bucket/in", "s3://bucket/out.parquet")
+    assert store.objects() == before
+    assert not there or (bucket / "out.parquet").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_bad_rows_of_a_csv_in_a_store_go_aside_there(bucket, scorer, ending):
+    (bucket / "rows.csv").write_text(BAD_CSV)
+    options = Options(quarantine=place(f"s3://bucket/bad.{ending}"))
+    summary = score_file(scorer, "s3://bucket/rows.csv", f"s3://bucket/out.{ending}", options=options)
+    assert (summary.rows, summary.quarantined) == (2, 4)
+    table = {"csv": pyarrow.csv.read_csv, "parquet": pq.read_table}[ending]
+    assert table(bucket / f"out.{ending}")["a"].to_pylist() == [1.0, 6.0]
+    assert table(bucket / f"bad.{ending}")["bad_row"].to_pylist() == [1, 2, 3, 4]
+
+
+def test_bad_rows_of_all_parts_in_a_store_become_one_quarantine_there(store, bucket, scorer):
+    (bucket / "rows.csv").write_text(BAD_CSV)
+    options = Options(quarantine=place("s3://bucket/bad.csv"))
+    assert score_folder(scorer, "s3://bucket/rows.csv", "s3://bucket/out", options=options).quarantined == 4
+    assert names(store) == [
+        "_SUCCESS",
+        "_parts/00000.json",
+        "_quarantine/00000.parquet",
+        "_run.json",
+        "part-00000.parquet",
+    ]
+    assert pyarrow.csv.read_csv(bucket / "bad.csv")["bad_column"].to_pylist() == ["a", "b", "c", "b"]
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("output", ["s3://nobucket/out.parquet", "s3://nobucket/out", "s3://nobucket"])
+def test_an_output_in_a_bucket_that_is_not_there_is_refused_before_a_row_is_scored(scorer, output):
+    run = score_folder if names_a_folder(output) else score_file
+    with pytest.raises(InputError, match=f"{output}: no bucket 'nobucket'"):
+        run(scorer, "s3://bucket/in", output)
+    assert scorer.seen == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_input_or_a_quarantine_in_a_bucket_that_is_not_there_is_refused(scorer):
+    with pytest.raises(InputError, match=r"s3://nobucket/x.parquet: no such file or folder"):
+        score_file(scorer, "s3://nobucket/x.parquet", "s3://bucket/out.parquet")
+    options = Options(quarantine=place("s3://nobucket/bad.csv"))
+    with pytest.raises(InputError, match=r"s3://nobucket/bad.csv: no bucket 'nobucket'"):
+        score_file(scorer, "s3://bucket/in", "s3://bucket/out.parquet", options=options)
+    assert scorer.seen == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_output_that_is_the_input_of_a_store_or_lies_in_it_is_refused(scorer):
+    with pytest.raises(InputError, match="input and output are the same file"):
+        score_file(scorer, "s3://bucket/in/day=1/x.parquet", "s3://bucket/in/day=1/x.parquet")
+    with pytest.raises(InputError, match="lies in the input"):
+        score_folder(scorer, "s3://bucket/in", "s3://bucket/in/out")
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_uri_may_say_itself_where_its_store_is(store, scorer, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    where = f"scheme=http&endpoint_override={store.host}"
+    score_folder(scorer, f"s3://bucket/in?{where}", f"s3://bucket/out?{where}", options=OPTIONS)
+    assert names(store) == all_of_a_run()
+    part = place(f"s3://bucket/out?{where}").below("part-00000.parquet")
+    assert (part.path, str(part)) == ("bucket/out/part-00000.parquet", f"s3://bucket/out/part-00000.parquet?{where}")
+    assert names_a_folder(f"s3://bucket/out?{where}")
+    assert not names_a_folder(f"s3://bucket/out.parquet?{where}")
