@@ -32,7 +32,7 @@ def source(tmp_path: Path) -> Path:
 def test_the_summary_counts_rows_and_anomalies(scorer, source, tmp_path):
     summary = score_file(scorer, source, tmp_path / "out.csv")
     assert (summary.rows, summary.anomalies, summary.share) == (10, 6, 0.6)
-    assert summary.output == tmp_path / "out.csv"
+    assert str(summary.output) == str(tmp_path / "out.csv")
     assert summary.rows_per_second == pytest.approx(10 / summary.seconds)
 
 

@@ -217,3 +217,19 @@ def test_a_uri_may_say_itself_where_its_store_is(store, scorer, monkeypatch):
     assert (part.path, str(part)) == ("bucket/out/part-00000.parquet", f"s3://bucket/out/part-00000.parquet?{where}")
     assert names_a_folder(f"s3://bucket/out?{where}")
     assert not names_a_folder(f"s3://bucket/out.parquet?{where}")
+
+
+@pytest.mark.usefixtures("bucket")
+def test_keys_in_a_uri_open_its_store_and_are_shown_nowhere(store, scorer, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    done = score_folder(scorer, "s3://id:hunter2@bucket/in", "s3://id:hunter2@bucket/out", options=OPTIONS)
+    assert names(store) == all_of_a_run()
+    done.write(place("s3://id:hunter2@bucket/told.json"))
+    written = [(store.folder / "bucket" / key).read_bytes() for key in store.objects()]
+    assert not any(b"hunter2" in one for one in written)
+    assert "hunter2" not in f"{done} {place('s3://id:hunter2@bucket/out').below('part')}"
+    assert str(place("s3://id:hunter2@bucket/out")) == "s3://bucket/out"
+    with pytest.raises(InputError) as refused:
+        place("nowhere://id:hunter2@bucket/out")
+    assert "hunter2" not in str(refused.value)

@@ -7,6 +7,7 @@ library's to find: its environment variables, its configuration files, the machi
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from vaekit.errors import InputError
 
 STORES = ("s3", "gcs", "abfs")  # of objects in buckets: S3, Google's, Azure's
 SENT_AT_ONCE = 2**20  # bytes
+KEYS = re.compile(r"(?<=://)[^/?]*@")  # of a URI that has them; they are for no message, summary or log
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Place:
 
     filesystem: fs.FileSystem
     path: str  # as the file system has it
-    text: str  # as the user has it
+    text: str  # as the user has it, but for keys
 
     def __str__(self) -> str:
         return self.text
@@ -144,11 +146,12 @@ def place(where: Path | str | Place) -> Place:
     text = str(where)
     if "://" not in text:
         return Place(fs.LocalFileSystem(), str(Path(text).absolute()), text)  # other processes may be elsewhere
+    shown = KEYS.sub("", text)
     try:
         filesystem, path = fs.FileSystem.from_uri(text)
     except (pa.ArrowException, OSError, ValueError) as exc:
-        raise InputError(f"{text}: {exc}") from exc
-    return Place(filesystem, path, text)
+        raise InputError(f"{shown}: {str(exc).replace(text, shown)}") from exc
+    return Place(filesystem, path, shown)
 
 
 def names_a_folder(where: Path | str | Place) -> bool:

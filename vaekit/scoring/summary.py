@@ -43,7 +43,7 @@ NOTHING = Before(0, 0)
 class Summary:
     """What one run did."""
 
-    output: Any  # as it was given
+    output: Place  # shown as it was given, but for keys
     model: str  # name@version
     seconds: float
     alpha: float
@@ -57,7 +57,7 @@ class Summary:
     def of(
         cls,
         scorer: Scorer,
-        output: Any,
+        output: Place,
         seconds: float,
         tally: Tally,
         options: Options,
