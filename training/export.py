@@ -33,7 +33,7 @@ _DTYPES: dict[int, str] = {
 
 
 class _Part(nn.Module):
-    """One operation of a model; its arguments, in their order, are the graph's inputs."""
+    """What one operation of a model gives, or several; its arguments, in their order, are the inputs of a graph."""
 
     def __init__(self, vae: AnyVAE) -> None:
         super().__init__()

@@ -158,10 +158,8 @@ def _scorer(
         from vaekit.runtime import Model
         from vaekit.runtime.cores import cpu_count
 
-        threads = 1 if asked["explain"] is None else None  # a call on each core scores; one on all cores explains
-        with Model.load(locate(model, models), device=device, threads=threads, precision=precision) as loaded:
-            cores = cpu_count() if loaded.device == "cpu" and threads == 1 else 1
-            yield LocalScorer(loaded, **asked, at_once=cores)
+        with Model.load(locate(model, models), device=device, threads=1, precision=precision) as loaded:
+            yield LocalScorer(loaded, **asked, at_once=cpu_count() if loaded.device == "cpu" else 1)
         return
     from vaekit.client import Client
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +23,9 @@ from vaekit.runtime.results import Rows
 from vaekit.scoring.appended import appended_for
 
 Array = NDArray[np.float64]
+R = TypeVar("R", bound=Rows)
 LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in work at once
-FEWEST_ROWS = 256  # of a piece that is worth a thread
+FEWEST_ROWS = 256  # of a piece that is worth a thread, where it is scored alone
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
 REMOTE_ROWS = 10_000  # rows of a request
 EXPLAINING = 32  # times the work of scoring a row, about: fewer rows of a request by that
@@ -153,10 +154,12 @@ class LocalScorer:
             self._calibration.check_alpha(alpha)
 
     def score(self, x: NDArray[Any]) -> Scores:
-        scores = self._judged(self._bound(x))
+        scores = self._judged(
+            self._in_pieces(partial(self._model.bound, num_samples=self._num_samples), x, FEWEST_ROWS)
+        )
         if self._explain is None:
             return scores
-        found = self._model.explain(x, top=self._explain)
+        found = self._in_pieces(partial(self._model.explain, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
         return replace(scores, explanation=found.explanation, kl_p_value=found.kl_p_value)
 
     def _judged(self, got: Bound) -> Scores:
@@ -170,14 +173,14 @@ class LocalScorer:
         far = self._calibration.p_value_tail(compared, count)
         return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count, far)
 
-    def _bound(self, x: NDArray[Any]) -> Bound:
-        """The bound of rows, pieces of them at once."""
-        score = partial(self._model.bound, num_samples=self._num_samples)
+    def _in_pieces(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
+        """What the model gives of rows, pieces of them at once where those are of so many rows."""
         size = -(-len(x) // self._at_once)
-        if self._at_once == 1 or size < FEWEST_ROWS:
-            return score(x)
+        if self._at_once == 1 or size < fewest:
+            return ask(x)
         with ThreadPoolExecutor(self._at_once) as pool:
-            return Bound.concatenate(list(pool.map(score, (x[at : at + size] for at in range(0, len(x), size)))))
+            found = list(pool.map(ask, (x[at : at + size] for at in range(0, len(x), size))))
+        return found[0].concatenate(found)
 
 
 class RemoteScorer:
