@@ -8,7 +8,10 @@ of the row one at a time: with q the posterior of the row without cell d (any q 
     ELBO_-d(x) = E_q[ sum_{e != d} log p(x_e|z) ] - KL(q || p)
     relief_d   = ELBO_-d(x) - median_d - ELBO(x)          median_d of held-out rows' surprises of d
 
-is how far the row's score falls where that cell is as surprising as usual and the rest need not account for it.
+is how far the row's score falls where that cell is as surprising as usual and the rest need not account for it. The KL
+of an aggregate prior jumps from one training row to the next whichever cell is taken out; under it both ELBOs are
+
+    E_q[log p(x|z)] - sum_m q(m|x) KL(q_m(z|x) || N(0, I))          of members m
 """
 
 from __future__ import annotations
@@ -65,8 +68,9 @@ def check_explained(model: Model, top: int, num_samples: int | None = None, seed
 
 def passes(model: Model, top: int) -> int:
     """How many draws of a row go through the decoder: what explaining costs, where scoring costs K."""
-    k = model.manifest.draws.default
-    return k + 2 * k * _candidates(model, top) + (k + points(model)) * top
+    k, cells = model.manifest.draws.default, _candidates(model, top)
+    encoded = k * (1 + cells) if _is_aggregate(model) else 0
+    return k + 2 * k * cells + encoded + (k + points(model)) * top
 
 
 def _parts(model: Model, n: int, top: int) -> list[slice]:
@@ -100,7 +104,7 @@ def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises
     over = found - held_out.features.middle
     which = _largest(np.where(np.isnan(over), -np.inf, over), _candidates(model, top))  # (n, C)
     out = _taken_out(model, rows, which, held_out)
-    relief = out.elbo - held_out.features.middle[which] - elbo.elbo[:, None]  # (n, C)
+    relief = out.elbo - held_out.features.middle[which] - _smooth(model, rows, elbo)[:, None]  # (n, C)
     first = _largest(np.where(np.isnan(_at(over, which)), -np.inf, relief), top)  # (n, k), among the candidates
     which = _at(which, first)
     cells = np.empty(which.shape, dtype=CELL)
@@ -148,7 +152,21 @@ def _taken_out(model: Model, rows: NDArray[Any], which: NDArray[np.intp], held_o
     without = _without(model, rows, which, held_out)
     bound = model.elbo(without, features=True, checked=True)
     own = np.nan_to_num(_at(surprise(bound, without), which.reshape(-1, 1))[:, 0])
-    return _TakenOut(without, (bound.elbo + own).reshape(which.shape))
+    return _TakenOut(without, (_smooth(model, without, bound) + own).reshape(which.shape))
+
+
+def _smooth(model: Model, rows: NDArray[Any], elbo: Elbo) -> Array:
+    """The ELBO (n,) that relief is of: N(0, I) stands for an aggregate prior."""
+    if not _is_aggregate(model):
+        return elbo.elbo
+    found = model.encode(rows, checked=True)
+    mu, sigma = found.mu.astype(np.float64), found.sigma.astype(np.float64)
+    kl = (0.5 * (mu * mu + sigma * sigma - 1.0) - np.log(sigma)).sum(axis=-1)  # (n,) or (n, M)
+    return elbo.log_likelihood - (kl if found.weights is None else (found.weights * kl).sum(axis=1))
+
+
+def _is_aggregate(model: Model) -> bool:
+    return model.manifest.prior.name == "aggregate"
 
 
 def _without(
