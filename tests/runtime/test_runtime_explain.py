@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
 
-from tests.kinds import NAMES, mixed_rows
+from tests.kinds import NAMES, folded_rows, mixed_rows
 from vaekit.bundle import encode
 from vaekit.errors import InputError
 from vaekit.runtime import Model
@@ -75,6 +77,29 @@ def test_relief_is_what_the_score_falls_by_where_the_cell_is_missing_and_as_surp
             without[0, d] = np.nan
             want = of_kinds.elbo(without).elbo[0] - of_kinds.surprises.features.middle[d] - found.elbo[i]
             np.testing.assert_allclose(cell["relief"], want, **CLOSE)
+
+
+def test_under_an_aggregate_prior_relief_is_of_a_bound_with_a_normal_prior(folded):
+    def bound(model, x):
+        found, codes = model.elbo(x), model.encode(x)
+        q = Normal(torch.from_numpy(codes.mu).double(), torch.from_numpy(codes.sigma).double())
+        kl = kl_divergence(q, Normal(torch.zeros((), dtype=torch.float64), 1.0)).sum(-1).numpy()  # (n, M)
+        return found.log_likelihood - (codes.weights * kl).sum(axis=1)
+
+    with Model.load(folded.folder, device="cpu") as model:
+        rows = encode(folded_rows(40, seed=7), model.spec)
+        may = [d for d, column in enumerate(model.spec.columns) if column.may_be_missing]
+        checked = 0
+        for i, cells in enumerate(model.explain(rows, top=3).explanation):
+            for cell in cells[np.isin(cells["feature"], may)]:
+                without = rows[i : i + 1].copy()
+                without[0, cell["feature"]] = np.nan
+                fall = (bound(model, without) - bound(model, rows[i : i + 1]))[0]
+                np.testing.assert_allclose(
+                    cell["relief"], fall - model.surprises.features.middle[cell["feature"]], **CLOSE
+                )
+                checked += 1
+        assert checked > 10
 
 
 def test_what_is_expected_of_a_cell_does_not_hang_on_the_cell(of_kinds, breast_cancer, benign_rows):
