@@ -161,8 +161,10 @@ def _smooth(model: Model, rows: NDArray[Any], elbo: Elbo) -> Array:
         return elbo.elbo
     found = model.encode(rows, checked=True)
     mu, sigma = found.mu.astype(np.float64), found.sigma.astype(np.float64)
-    kl = (0.5 * (mu * mu + sigma * sigma - 1.0) - np.log(sigma)).sum(axis=-1)  # (n,) or (n, M)
-    return elbo.log_likelihood - (kl if found.weights is None else (found.weights * kl).sum(axis=1))
+    kl: Array = (0.5 * (mu * mu + sigma * sigma - 1.0) - np.log(sigma)).sum(axis=-1)  # (n,) or (n, M)
+    if found.weights is not None:
+        kl = (found.weights * kl).sum(axis=1)
+    return elbo.log_likelihood - kl
 
 
 def _is_aggregate(model: Model) -> bool:
