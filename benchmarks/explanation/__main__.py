@@ -10,20 +10,19 @@ own. What each set gave is kept in a folder beside FILE, and a run with the same
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from benchmarks import venvs
-from benchmarks.explanation.one import MODELS, Answer, Job, run
+from benchmarks.explanation.one import MODELS, Answer, Job, kept
 from benchmarks.explanation.plant import WAYS
 from benchmarks.report import Figure, publish
 
@@ -60,17 +59,6 @@ def _answers(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[Answ
         return
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         yield from filter(None, pool.map(work, jobs))
-
-
-def kept(folder: Path, job: Job) -> Answer | None:
-    """The answer of an earlier run with the same settings, or of a new one, which is kept."""
-    path, asked = folder / f"{job.path.stem}.json", {name: str(value) for name, value in vars(job).items()}
-    if path.exists() and (found := json.loads(path.read_text()))["asked"] == asked:
-        return cast("Answer | None", found["answer"])
-    answer = run(job)
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"asked": asked, "answer": answer}))
-    return answer
 
 
 def _said(hits: dict[str, dict[str, float]]) -> str:

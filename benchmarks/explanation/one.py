@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,17 @@ class Job:
     models: tuple[str, ...]  # of MODELS
     overrides: tuple[str, ...]  # settings of training
     pyod: Path | None  # the python of PyOD's environment; none: it is left out
+
+
+def kept(folder: Path, job: Job) -> Answer | None:
+    """The answer of an earlier run with the same settings, or of a new one, which is kept."""
+    path, asked = folder / f"{job.path.stem}.json", {name: str(value) for name, value in vars(job).items()}
+    if path.exists() and (found := json.loads(path.read_text()))["asked"] == asked:
+        return cast("Answer | None", found["answer"])
+    answer = run(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"asked": asked, "answer": answer}))
+    return answer
 
 
 def run(job: Job) -> Answer | None:

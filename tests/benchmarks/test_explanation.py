@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 
 from benchmarks.explanation import __main__ as command
+from benchmarks.explanation import one
 from benchmarks.explanation.one import Job, _largest_z, run
 from benchmarks.explanation.plant import LEAST, WAYS, plant
 
+ROOT = Path(__file__).parents[2]
 TRAIN = np.random.default_rng(0).standard_normal((400, 5)) * [1.0, 10.0, 0.1, 3.0, 0.0] + [0.0, 5.0, -1.0, 2.0, 7.0]
 
 
@@ -91,11 +94,19 @@ def test_a_set_is_measured_and_written_with_margins_and_kept(tmp_path: Path, mon
     assert given < pulled
     assert 0.7 < figures["swapped: feature, hold the truth"] <= 1.0
     job = Job(tmp_path / "data" / "line.npz", 3000, ("feature",), ("training.steps=300", "network.latent_dim=1"), None)
-    monkeypatch.setattr(command, "run", lambda _: {"set": "anew"})
-    assert command.kept(tmp_path / "out", job) == told  # and is not measured again
-    assert command.kept(tmp_path / "out", replace(job, rows=100)) == {"set": "anew"}
+    monkeypatch.setattr(one, "run", lambda _: {"set": "anew"})
+    assert one.kept(tmp_path / "out", job) == told  # and is not measured again
+    assert one.kept(tmp_path / "out", replace(job, rows=100)) == {"set": "anew"}
 
 
 def test_a_set_of_few_columns_says_nothing(tmp_path: Path) -> None:
     linear(tmp_path / "thin.npz", 3)
     assert run(Job(tmp_path / "thin.npz", 300, ("feature",), (), None)) is None
+
+
+def test_sets_are_measured_by_processes_of_their_own(tmp_path: Path) -> None:
+    for name in ("thin", "thinner"):  # too few columns to say anything, which takes no training to know
+        linear(tmp_path / f"{name}.npz", 3)
+    words = ["--data", str(tmp_path), "--out", str(tmp_path / "out.json"), "--no-peers", "--jobs", "2"]
+    subprocess.run([sys.executable, "-m", "benchmarks.explanation", *words], check=True, cwd=ROOT)
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {"thin", "thinner"}
