@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy.stats import betabinom
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.detection.methods import in_torch
 from benchmarks.report import Figure, publish
 from training.config import load_config
-from training.publish import Trained, base_draws, default_draws
+from training.publish import Trained
 from training.run import run, train
-from vaekit.bundle import Calibration, Manifest, default_eps
+from vaekit.bundle import Calibration, Manifest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ALPHA = 0.05
@@ -56,11 +56,8 @@ class Split:
 
 def score(run: Trained, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """-ELBO of rows by their numbers, default draws, (N,) nats; torch, which the graphs are held to."""
-    base = base_draws(run.vae.latent_dim, run.config.draws.maximum, run.config.training.seed)
-    eps = torch.from_numpy(default_eps(base, default_draws(run.config, run.rows))).float()
-    with torch.no_grad():
-        x = torch.from_numpy(run.rows.x[rows])
-        return -run.vae.bound(x, eps.expand(len(x), -1, -1)).elbo.numpy()
+    found: NDArray[np.float64] = in_torch(run, run.rows.x[rows]).elbo.numpy()
+    return -found
 
 
 def split(seed: int) -> Split:

@@ -49,7 +49,7 @@ def storing(folder: Path) -> Iterator[Store]:
         def do_PUT(self) -> None:  # noqa: N802  http.server calls it so
             self._unless_it_fails(super().do_PUT)
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:  # noqa: N802  as above
             self._unless_it_fails(super().do_POST)
 
         def _unless_it_fails(self, go_on: Callable[[], None]) -> None:

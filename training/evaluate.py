@@ -77,8 +77,8 @@ def golden(
         arrays |= {f"{operation}.in.{name}": a.numpy() for name, a in feeds[operation].items()}
         for tensor in graph.outputs:
             arrays[f"{operation}.out.{tensor.name}"] = outputs[tensor.name].numpy().astype(tensor.dtype)
-    units = [(f"{op}.{{}}.{name}", unit) for op, name, unit in _units(vae)]
-    return arrays | {key.format("unit"): unit for key, unit in units if key.format("out") in arrays}
+    units = {f"{op}.unit.{name}": unit for op, name, unit in _units(vae) if f"{op}.out.{name}" in arrays}
+    return arrays | units
 
 
 def _decided(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:

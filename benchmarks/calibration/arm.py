@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration.laws import alarms, resplit, tied
-from benchmarks.detection.methods import in_torch
 from benchmarks.detection.sets import load
+from benchmarks.main_job import score
 from training.config import make_config
 from training.data.load import Rows
 from training.publish import Trained
@@ -73,11 +73,7 @@ def _trained(x: NDArray[np.float64], split: str, steps: int, seed: int) -> Train
 
 def _scores(trained: Trained) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of the calibration and the test part."""
-    calibration, test = (
-        -in_torch(trained, trained.rows.x[rows]).elbo.numpy()
-        for rows in (trained.parts.calibration, trained.parts.test)
-    )
-    return calibration, test
+    return score(trained, trained.parts.calibration), score(trained, trained.parts.test)
 
 
 def _far(pool: NDArray[np.float64], resplits: int, rng: np.random.Generator) -> float | None:

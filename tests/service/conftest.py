@@ -76,6 +76,21 @@ async def service(models_dir: Path, anyio_backend: str) -> AsyncIterator[Running
         yield running
 
 
+def on(kind: str) -> Any:
+    """A fixture: a service that has the published model of this kind alone, a fixture of tests/conftest.py."""
+
+    @pytest.fixture(scope="module")
+    async def running(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Running]:
+        assert anyio_backend == "asyncio"
+        async with run(request.getfixturevalue(kind).root) as service:
+            yield service
+
+    return running
+
+
+on_mixed, on_several, on_folded = on("mixed"), on("several"), on("folded")
+
+
 @pytest.fixture
 def copied(models_dir: Path, tmp_path: Path) -> Path:
     """A models folder of the test's own, with breast-cancer in it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +86,6 @@ def check_same(reply: httpx.Response, json: dict[str, Any]) -> None:
     said = {f"vae-{name}".replace("_", "-"): str(json[name]) for name in facts if json.get(name) is not None}
     assert {name: value for name, value in reply.headers.items() if name.startswith("vae-")} == said
     assert {key.decode(): value.decode() for key, value in table.schema.metadata.items()} == said
-
-
-@pytest.fixture(scope="module")
-async def on_mixed(mixed: Published, start: Any, anyio_backend: str) -> AsyncIterator[Any]:
-    assert anyio_backend == "asyncio"
-    async with start(mixed.root) as running:
-        yield running
 
 
 @pytest.mark.parametrize("kind", ["breast_cancer", "digits", "mixed", "several"])

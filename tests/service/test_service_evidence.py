@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,14 +38,6 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
 
     monkeypatch.setattr(Model, "run", counted)
     return seen
-
-
-@pytest.fixture(scope="module")
-async def on_folded(folded: Published, start: Any, anyio_backend: str) -> AsyncIterator[Any]:
-    """A model with an aggregate prior, and so with a graph of the bound alone."""
-    assert anyio_backend == "asyncio"
-    async with start(folded.root) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

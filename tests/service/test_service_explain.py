@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,6 @@ from vaekit.runtime.cells import named
 from vaekit.runtime.explain import passes
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def on_mixed(mixed: Published, start: Any, anyio_backend: str) -> AsyncIterator[Any]:
-    assert anyio_backend == "asyncio"
-    async with start(mixed.root) as running:
-        yield running
 
 
 async def test_the_cells_of_a_reply_are_those_of_the_runtime(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -17,20 +16,6 @@ from vaekit.runtime import Model
 
 pytestmark = pytest.mark.anyio
 ROW = [0.5, 2.0, 3, 1, "red"]
-
-
-@pytest.fixture(scope="module")
-async def on_mixed(mixed: Published, start: Any, anyio_backend: str) -> AsyncIterator[Any]:
-    assert anyio_backend == "asyncio"
-    async with start(mixed.root) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def on_several(several: Published, start: Any, anyio_backend: str) -> AsyncIterator[Any]:
-    assert anyio_backend == "asyncio"
-    async with start(several.root) as running:
-        yield running
 
 
 async def test_every_answer_of_a_mixed_table_is_valid_against_the_document(on_mixed: Any) -> None:
