@@ -245,6 +245,7 @@ def test_memory_does_not_grow_with_the_input(tmp_path, ending):
         done = in_a_process_of_its_own(path, tmp_path / "out.parquet")
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout) * 1024)
+        path.unlink()
     assert peaks[1] - peaks[0] < 0.7 * (sizes[1] - sizes[0]) * 20 * 8
 
 
