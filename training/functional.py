@@ -31,16 +31,14 @@ OPEN = 1e10  # stands for the infinite edge of a bin: beyond every residual, and
 
 
 def log1p(t: Tensor) -> Tensor:
-    """log(1 + t) for t > -1, small t kept: with u = 1 + t it is log(u) t / (u - 1), and t where u rounds to 1.
+    """log(1 + t) for t > -1, small t kept: with u = 1 + t it is log(u) - ((u - 1) - t) / u, the rounding of u made good.
 
-    Source: Kahan's form, in Goldberg (1991), "What every computer scientist should know about floating-point
-    arithmetic", theorem 4.
+    Source: Kahan's form, as the GNU Scientific Library has it (gsl_log1p).
     """
     if not torch.compiler.is_exporting():
         return torch.log1p(t)
     u = 1.0 + t
-    small = u == 1.0
-    return torch.where(small, t, torch.log(u) * t / torch.where(small, 1.0, u - 1.0))
+    return torch.log(u) - ((u - 1.0) - t) / u
 
 
 def expm1(x: Tensor) -> Tensor:
@@ -82,15 +80,21 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     return -softplus((1.0 - 2.0 * x) * logits)
 
 
-def log_mean_exp(x: Tensor, terms: torch.dtype | None = None) -> Tensor:
-    """log (1/K) sum_k exp(x_k) over the last axis, (..., K) -> (...).
-
-    Terms are taken relative to the largest, so that they may be in less precision than x: in float32 the result is off
-    by some 1e-7 nats.
-    """
+def log_mean_exp(x: Tensor) -> Tensor:
+    """log (1/K) sum_k exp(x_k) over the last axis, (..., K) -> (...); terms are taken relative to the largest."""
     peak = x.amax(dim=-1, keepdim=True)
-    mean = torch.exp((x - peak).to(terms or x.dtype)).mean(dim=-1, keepdim=True)
-    return (peak + torch.log(mean.to(x.dtype))).squeeze(-1)
+    mean = torch.exp(x - peak).mean(dim=-1, keepdim=True)
+    return (peak + torch.log(mean)).squeeze(-1)
+
+
+def log_mean_exp_of_many(x: Tensor) -> Tensor:
+    """log_mean_exp where K is large and passes over the terms are what takes time.
+
+    A graph has max_k x_k - max_k log softmax(x)_k for the sum, whose exponentials are never written to memory.
+    """
+    if not torch.compiler.is_exporting():
+        return torch.logsumexp(x, dim=-1) - math.log(x.shape[-1])
+    return x.amax(dim=-1) - F.log_softmax(x, dim=-1).amax(dim=-1) - math.log(x.shape[-1])
 
 
 def log_sinhc(w: Tensor) -> Tensor:

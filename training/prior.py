@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from training.functional import log_mean_exp
+from training.functional import log_mean_exp_of_many
 
 if TYPE_CHECKING:
     from training.data.batch import Table
@@ -45,8 +45,8 @@ class Normal(nn.Module):
         return kl_divergence(mu, sigma)
 
     def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, own: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in kl
-        """log p(z_k) - log q(z_k|x) = sum_j [ (eps_kj^2 - z_kj^2) / 2 + log sigma_j ], (..., N, K)."""
-        return (0.5 * (eps * eps - z * z) + sigma[..., None, :].log()).sum(-1)
+        """log p(z_k) - log q(z_k|x) = sum_j (eps_kj^2 - z_kj^2) / 2 + sum_j log sigma_j, (..., N, K)."""
+        return 0.5 * (eps * eps - z * z).sum(-1) + sigma.log().sum(-1)[..., None]
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in kl
         """z of standard normals (N, Z)."""
@@ -103,42 +103,42 @@ class Aggregate(nn.Module):
         self.filled.fill_(True)
         self.is_standard = False
 
-    def log_prob(self, z: Tensor, own: Tensor | None = None) -> Tensor:
-        """log p(z), (..., N, K) float64; own (N,): numbers of the rows among the training rows."""
-        z = z.double()
-        return self._log_mean_exp(z, z * z, own)
-
     def kl(self, mu: Tensor, sigma: Tensor, own: Tensor | None = None) -> Tensor:
-        """-log (1/C) sum_i exp(-KL(q(z|x) || q_i)), (..., N)."""
+        """-log (1/C) sum_i exp(-KL(q(z|x) || q_i)), (..., N); own (N,): numbers of the rows among the training rows."""
         if self.is_standard:
             return self._normal.kl(mu, sigma)
         m, s = mu.double()[..., None, :], sigma.double()[..., None, :]  # (..., N, 1, Z): as of one draw
         entropy = (s.log() + 0.5 * (LOG_2PI + 1.0)).sum(-1)  # (..., N, 1)
-        return -(entropy + self._log_mean_exp(m, m * m + s * s, own)).squeeze(-1).to(mu.dtype)
+        return -self._log_mean_exp(m, m * m + s * s, entropy, own).squeeze(-1).to(mu.dtype)
 
     def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, own: Tensor | None = None) -> Tensor:
-        """log p(z_k) - log q(z_k|x), (..., N, K)."""
+        """log p(z_k) - log q(z_k|x), (..., N, K); own as of kl."""
         if self.is_standard:
             return self._normal.log_ratio(sigma, z, eps)
-        log_q = -(0.5 * eps * eps + sigma[..., None, :].log()).sum(-1) - 0.5 * LOG_2PI * z.shape[-1]
-        return (self.log_prob(z, own) - log_q.double()).to(z.dtype)
+        log_q = -0.5 * (eps * eps + LOG_2PI).sum(-1) - sigma.log().sum(-1)[..., None]
+        first = z.double()
+        return self._log_mean_exp(first, first * first, -log_q.double(), own).to(z.dtype)
 
-    def _log_mean_exp(self, first: Tensor, second: Tensor, own: Tensor | None) -> Tensor:
-        """log (1/C) sum_i exp(E[log q_i(z)]) of codes with E[z] first and E[z^2] second, (..., N, K, Z) -> (..., N, K).
+    def _log_mean_exp(self, first: Tensor, second: Tensor, more: Tensor, own: Tensor | None) -> Tensor:
+        """log (1/C) sum_i exp(E[log q_i(z)] + more), (..., N, K), of codes with E[z] first and E[z^2] second,
+        (..., N, K, Z), and more (..., N, K): less log q, so that what is summed are ratios, near 0 where they matter.
 
         E[log q_i(z)] = sum_j [ mu_ij E[z_j] / sigma_ij^2 - E[z_j^2] / (2 sigma_ij^2) - mu_ij^2 / (2 sigma_ij^2)
                                 - log sigma_ij - log(2 pi) / 2 ],  one product of matrices for all i
         """
         precision = self.sigma**-2  # (..., C, Z)
         alone = -0.5 * (self.mu**2 * precision).sum(-1) - self.sigma.log().sum(-1) - 0.5 * LOG_2PI * first.shape[-1]
-        weights = torch.cat([self.mu * precision, -0.5 * precision, alone[..., None]], dim=-1)  # (..., C, 2 Z + 1)
-        moments = torch.cat([first, second, torch.ones_like(first[..., :1])], dim=-1).flatten(-3, -2)
+        constants = [alone[..., None], torch.ones_like(alone)[..., None]]
+        weights = torch.cat([self.mu * precision, -0.5 * precision, *constants], dim=-1)  # (..., C, 2 Z + 2)
+        more = more.expand(first.shape[:-1])[..., None]
+        moments = torch.cat([first, second, torch.ones_like(more), more], dim=-1).flatten(-3, -2)
         log_n = (moments @ weights.transpose(-1, -2)).unflatten(-2, first.shape[-3:-1])  # (..., N, K, C)
+        log_n = log_n.to(self._one.dtype)  # what is far from 0 is as exact as its size asks for
         if own is None:
-            return log_mean_exp(log_n, self._one.dtype)
+            return log_mean_exp_of_many(log_n).double()
         is_own = own[:, None] == self.row  # (N, C)
         others = 1.0 - is_own.double().mean(-1, keepdim=True)  # (N, 1), their share
-        return log_mean_exp(log_n.masked_fill(is_own[:, None], -torch.inf), self._one.dtype) - others.log()
+        return log_mean_exp_of_many(log_n.masked_fill(is_own[:, None], -torch.inf)).double() - others.log()
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:
         """z = mu_i + sigma_i noise, (N, Z), i = floor(C choice) of uniforms choice (N,); of member (N,) if given."""

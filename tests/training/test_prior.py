@@ -26,6 +26,12 @@ def _aggregate(kind: str) -> tuple[Aggregate, torch.Tensor]:
     return prior, z
 
 
+def _log_prob(prior: Aggregate, z: torch.Tensor, own: torch.Tensor | None = None) -> torch.Tensor:
+    """log p(z), (..., N, K): the ratio to a q that is a standard normal around z."""
+    log_q = distributions.Normal(0.0, 1.0).log_prob(torch.zeros_like(z)).sum(-1)
+    return prior.log_ratio(torch.ones_like(z[..., 0, :]), z, torch.zeros_like(z), own) + log_q
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_mean_of_the_posteriors_of_its_rows(kind: str) -> None:
     one = case(kind)
@@ -33,26 +39,29 @@ def test_it_is_the_mean_of_the_posteriors_of_its_rows(kind: str) -> None:
     mu, sigma = one.vae.posterior(seen(one.vae, one.rows.x[prior.row.numpy()]).t)
     each = distributions.Normal(mu[..., None, None, :, :].double(), sigma[..., None, None, :, :].double())
     want = torch.logsumexp(each.log_prob(z[..., None, :]).sum(-1), -1) - np.log(len(prior.row))
-    np.testing.assert_allclose(as_array(prior.log_prob(z)), as_array(want), rtol=1e-10)
+    np.testing.assert_allclose(as_array(_log_prob(prior, z)), as_array(want), rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rows_own_code_is_left_out(kind: str) -> None:
     prior, z = _aggregate(kind)
     own = torch.tensor([int(prior.row[0]), int(prior.row[3]), -1, int(prior.row[0]), -1])
-    got = prior.log_prob(z, own)
+    got = _log_prob(prior, z, own)
     for n, row in enumerate(own.tolist()):
         kept = prior.row != row
         less = Aggregate(prior.row[kept], z.shape[-1], 1 if prior.mu.ndim == 2 else prior.mu.shape[0])
-        less.mu, less.sigma = prior.mu[..., kept, :], prior.sigma[..., kept, :]
-        want = less.double().log_prob(z)
+        less.mu, less.sigma, less.is_standard = prior.mu[..., kept, :], prior.sigma[..., kept, :], False
+        want = _log_prob(less.double(), z)
         np.testing.assert_allclose(as_array(got[..., n, :]), as_array(want[..., n, :]), rtol=1e-12)
 
 
 def test_a_code_on_top_of_its_own_component_gains_nothing_from_it() -> None:
     prior, z = _aggregate(KINDS[0])
     z[0] = prior.mu[0]
-    with_own, without = prior.log_prob(z)[0], prior.log_prob(z, torch.tensor([int(prior.row[0]), -1, -1, -1, -1]))[0]
+    with_own, without = (
+        _log_prob(prior, z)[0],
+        _log_prob(prior, z, torch.tensor([int(prior.row[0]), -1, -1, -1, -1]))[0],
+    )
     assert (with_own > without).all()
 
 
@@ -65,11 +74,14 @@ def test_a_posterior_of_almost_no_width_becomes_a_component_whose_density_is_exa
         one.vae.encoder[-1].weight[one.latent_dim :] = 0.0  # type: ignore[index]
     prior.refresh(one.vae, seen(one.vae, one.rows.x))
     torch.testing.assert_close(prior.sigma, torch.full_like(prior.sigma, NARROWEST), rtol=1e-6, atol=0)
-    z = prior.mu[:, None] + NARROWEST * torch.randn(len(prior.mu), 4, one.latent_dim, dtype=torch.float64)  # (C, 4, Z)
+    eps = torch.randn(len(prior.mu), 4, one.latent_dim, dtype=torch.float64)  # (C, 4, Z)
+    z = prior.mu[:, None] + prior.sigma[:, None] * eps
     each = distributions.Normal(prior.mu, prior.sigma)
-    want = torch.logsumexp(each.log_prob(z[..., None, :]).sum(-1), -1) - np.log(len(prior.row))
-    np.testing.assert_allclose(as_array(prior.log_prob(z)), as_array(want), rtol=0, atol=1e-7)
-    np.testing.assert_allclose(as_array(prior.double().log_prob(z)), as_array(want), rtol=0, atol=1e-8)
+    log_q = distributions.Normal(prior.mu[:, None], prior.sigma[:, None]).log_prob(z).sum(-1)
+    want = torch.logsumexp(each.log_prob(z[..., None, :]).sum(-1), -1) - np.log(len(prior.row)) - log_q
+    for of, atol in ((prior, 1e-6), (prior.double(), 1e-8)):
+        got = of.log_ratio(of.sigma, z, eps)
+        np.testing.assert_allclose(as_array(got), as_array(want), rtol=0, atol=atol)
 
 
 def test_it_integrates_to_one() -> None:
@@ -77,7 +89,7 @@ def test_it_integrates_to_one() -> None:
     prior.mu.copy_(torch.tensor([[-1.0], [0.5], [4.0]]))
     prior.sigma.copy_(torch.tensor([[0.3], [1.0], [0.05]]))
     grid = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
-    density = prior.log_prob(grid[:, None, None]).exp().squeeze(-1)
+    density = _log_prob(prior, grid[:, None, None]).exp().squeeze(-1)
     assert float(torch.trapezoid(density, grid)) == pytest.approx(1.0, abs=1e-9)
 
 

@@ -38,6 +38,16 @@ class MLP(nn.Sequential):
         """The last layer."""
         return Head(self[-1])
 
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs); as one matrix of rows, which is what graphs join bias and activation to."""
+        if x.ndim == 2:
+            return self._rows(x)
+        return self._rows(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+
+    def _rows(self, x: Tensor) -> Tensor:
+        out: Tensor = super().forward(x)
+        return out
+
 
 class MemberMLP(MLP):
     """M perceptrons of one shape as batched matrices; what has no member axis is given to all of them.
@@ -53,7 +63,7 @@ class MemberMLP(MLP):
         of_members = x.ndim == 4
         between = x.shape[1:-1] if of_members else x.shape[:-1]  # (N,) or (N, K)
         rows = x.flatten(1, -2) if of_members else x.flatten(0, -2)[None]  # (M, R, .) or (1, R, .)
-        out: Tensor = super().forward(rows)  # (M, R, outputs)
+        out = self._rows(rows)  # (M, R, outputs)
         return out.unflatten(1, between) if len(between) > 1 else out
 
 
