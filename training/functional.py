@@ -31,7 +31,7 @@ OPEN = 1e10  # stands for the infinite edge of a bin: beyond every residual, and
 
 
 def log1p(t: Tensor) -> Tensor:
-    """log(1 + t) for t > -1, small t kept: with u = 1 + t it is log(u) - ((u - 1) - t) / u, the rounding of u made good.
+    """log(1 + t) for t > -1, small t kept: with u = 1 + t it is log(u) - ((u - 1) - t) / u, the rounding of u undone.
 
     Source: Kahan's form, as the GNU Scientific Library has it (gsl_log1p).
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pyarrow.csv
@@ -68,6 +70,46 @@ def test_a_bad_row_that_an_actor_meets_is_one_sentence(source, models_dir, tmp_p
     done = vae("score", "breast-cancer", source, tmp_path / "out", *asked)
     assert done.returncode == 1
     assert done.stderr.endswith("error: row 250, feature 'mean radius': missing\n")
+
+
+POOL = """
+    import os, sys, time
+    from pathlib import Path
+    from vaekit.runtime import Model
+    from vaekit.scoring import LocalScorer, Options, score_folder
+    from vaekit.scoring.cluster import Actors, Recipe, on_ray
+
+    class Slow(LocalScorer):
+        def score(self, x):
+            Path(notes, str(os.getpid())).touch()
+            time.sleep(1.0)
+            return super().score(x)
+
+    class Slowly(Recipe):
+        def make(self):
+            return Slow(Model.load(self.bundle, device="cpu", threads=1), **self.asked)
+
+    bundle, source, out, notes = sys.argv[1:]
+    recipe = Slowly(bundle, {"num_samples": None, "alpha": 0.05, "explain": None})
+    with Model.load(bundle, device="cpu", threads=1) as model:
+        scorer = LocalScorer(model, **recipe.asked)
+        engine = on_ray(recipe, Actors(1, 2))
+        print(score_folder(scorer, source, out, options=Options(part_rows=25), engine=engine).rows)
+"""
+
+
+@pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="an actor has a core to itself")
+def test_a_pool_of_one_actor_grows_while_parts_wait(cancer_csv, models_dir, tmp_path):
+    source, notes = tmp_path / "rows.parquet", tmp_path / "notes"
+    pq.write_table(pyarrow.csv.read_csv(cancer_csv)[:300], source, row_group_size=25)
+    notes.mkdir()
+    words = map(str, (models_dir / "breast-cancer" / "1", source, tmp_path / "out", notes))
+    command = [sys.executable, "-c", textwrap.dedent(POOL), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("300\n")
+    assert len(list(notes.iterdir())) == 2  # processes
 
 
 @pytest.mark.parametrize(("text", "least", "most"), [(None, 1, None), ("2", 2, 2), ("1:8", 1, 8)])

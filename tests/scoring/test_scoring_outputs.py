@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vaekit.errors import InputError, VaeError
-from vaekit.scoring import APPENDED, score_file
+from vaekit.scoring import APPENDED, score_file, writer
 from vaekit.scoring.writer import replacing
 
 ROWS = pa.table({"a": np.arange(10.0), "b": np.arange(10.0) * 3, "c": np.arange(10.0) % 2})
@@ -247,6 +248,28 @@ def test_memory_does_not_grow_with_the_input(tmp_path, ending):
         peaks.append(int(done.stdout) * 1024)
         path.unlink()
     assert peaks[1] - peaks[0] < 0.7 * (sizes[1] - sizes[0]) * 20 * 8
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])  # a group in the middle, and the last one
+def test_a_group_that_cannot_be_written_is_an_error_and_leaves_the_old_file(
+    scorer, source, tmp_path, monkeypatch, fails_at
+):
+    calls = []
+
+    def full(*_args):
+        calls.append(_args)
+        if len(calls) > fails_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(writer, "ROW_GROUP", 1)  # a group of each batch, of which there are three
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    out = tmp_path / "out.parquet"
+    out.write_text("old")
+    with pytest.raises(VaeError, match=r"out\.parquet: cannot be written: No space left on device"):
+        score_file(scorer, source, out)
+    assert len(calls) == fails_at + 1
+    assert [path.name for path in tmp_path.iterdir() if path != source] == ["out.parquet"]
+    assert out.read_text() == "old"
 
 
 def test_control_c_leaves_nothing_behind(tmp_path):

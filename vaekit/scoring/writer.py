@@ -7,6 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -95,10 +96,10 @@ def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWr
         return
     # Floats hardly ever repeat: to look for repetitions takes six times as long as to write them, and more of the disk.
     repeats = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    with pq.ParquetWriter(file, schema, use_dictionary=repeats) as parquet:
-        groups = _RowGroups(parquet)
+    with pq.ParquetWriter(file, schema, use_dictionary=repeats) as parquet, ThreadPoolExecutor(1) as thread:
+        groups = _RowGroups(parquet, thread)
         yield groups
-        groups.flush()
+        groups.finish()
 
 
 @contextmanager
@@ -109,23 +110,35 @@ def replacing_table(where: Place, schema: pa.Schema) -> Iterator[TableWriter]:
 
 
 class _RowGroups:
-    """Gathers batches into row groups of a size that readers like."""
+    """Gathers batches into row groups of a size that readers like, each written while the next one is gathered."""
 
-    def __init__(self, writer: pq.ParquetWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: pq.ParquetWriter, thread: Executor) -> None:
+        self._writer, self._thread = writer, thread
         self._waiting: list[pa.RecordBatch] = []
         self._bytes = 0
+        self._written: Future[None] | None = None  # of the group before
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         self._waiting.append(batch)
         self._bytes += batch.nbytes
         if self._bytes >= ROW_GROUP:
-            self.flush()
+            self._write()
 
-    def flush(self) -> None:
+    def finish(self) -> None:
+        """All is written when this returns."""
         if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting))
+            self._write()
+        self._wait()
+
+    def _write(self) -> None:
+        self._wait()
+        self._written = self._thread.submit(self._writer.write_table, pa.Table.from_batches(self._waiting))
         self._waiting, self._bytes = [], 0
+
+    def _wait(self) -> None:
+        """Raises what the writing of the group before has raised."""
+        if self._written is not None:
+            self._written.result()
 
 
 def check_output(output: Place, source: Place) -> str:
