@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, TypeVar, cast, get_args
 
 import onnx
@@ -255,7 +257,7 @@ def quiet_export(
     module: nn.Module, feeds: dict[str, Tensor], outputs: tuple[str, ...], shapes: dict[str, dict[int, Any]]
 ) -> onnx.ModelProto:
     """The module as an ONNX model without metadata, the exporter's remarks about itself unsaid."""
-    with _Quiet():
+    with _Quiet(), _operators_read_once():
         program = torch.onnx.export(
             module.eval(),
             tuple(feeds.values()),
@@ -290,6 +292,33 @@ def _signature(value: onnx.ValueInfoProto) -> TensorSpec:
     return TensorSpec.model_validate(
         {"name": value.name, "dtype": _DTYPES[value.type.tensor_type.elem_type], "shape": shape}
     )
+
+
+@contextmanager
+def _operators_read_once() -> Iterator[None]:
+    """Keep the exporter's table of operators, for which it parses 500 functions at every call, for the next call.
+
+    That is a quarter of a small model's export. A torch that has its table elsewhere goes on making it.
+    """
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        registry: Any = ONNXRegistry
+        made = vars(registry)["from_torchlib"]
+    except (ImportError, KeyError):
+        yield
+        return
+    registry.from_torchlib = staticmethod(partial(_table, made, registry))
+    try:
+        yield
+    finally:
+        registry.from_torchlib = made
+
+
+@cache
+def _table(made: Any, registry: Any, opset_version: int) -> Any:
+    """What the class method gives; whoever exports only reads it."""
+    return made.__func__(registry, opset_version)
 
 
 class _Quiet(warnings.catch_warnings):
