@@ -298,14 +298,17 @@ def _signature(value: onnx.ValueInfoProto) -> TensorSpec:
 def _operators_read_once() -> Iterator[None]:
     """Keep the exporter's table of operators, for which it parses 500 functions at every call, for the next call.
 
-    That is a quarter of a small model's export. A torch that has its table elsewhere goes on making it.
+    That is a third of a small model's export. A torch that has its table elsewhere goes on making it; so does whoever
+    exports in another thread meanwhile and finds the table taken.
     """
     try:
-        from torch.onnx._internal.exporter._registration import ONNXRegistry
-
-        registry: Any = ONNXRegistry
-        made = vars(registry)["from_torchlib"]
-    except (ImportError, KeyError):
+        from torch.onnx._internal.exporter import _registration
+    except ImportError:
+        yield
+        return
+    registry: Any = getattr(_registration, "ONNXRegistry", object)
+    made = vars(registry).get("from_torchlib")
+    if not isinstance(made, classmethod):
         yield
         return
     registry.from_torchlib = staticmethod(partial(_table, made, registry))
