@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -99,22 +100,32 @@ def on_ray(recipe: Recipe, actors: Actors) -> Engine:
 
     def score(job: Job, todo: Sequence[Numbered]) -> Iterator[Record]:
         if todo:
-            yield from _run(recipe, actors, job, dict(todo))
+            with _connected():
+                yield from _run(recipe, actors, job, dict(todo))
 
-    _connect()
     return score
 
 
-def _connect() -> None:
-    """To the cluster that the environment names, or to one of this machine's own; it is quiet where all goes well."""
+@contextmanager
+def _connected() -> Iterator[None]:
+    """To this process's cluster, or the environment's, or one of this machine's own; quiet, as what fails is raised.
+
+    Who connects here leaves here too, so that nothing is left of Ray to speak after who asked has reported.
+    """
     import ray
     from ray.data import DataContext
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else a cluster that is started here reports its use
-    if not ray.is_initialized():
-        ray.init(logging_level=logging.ERROR, include_dashboard=False)
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(logging_level=logging.ERROR, include_dashboard=False, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext.get_current().enable_progress_bars = False  # the parts are counted by who asked
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
 
 
 def _run(recipe: Recipe, actors: Actors, job: Job, todo: dict[int, Any]) -> Iterator[Record]:

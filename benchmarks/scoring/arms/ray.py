@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import ray
+
 from benchmarks.scoring.arms.common import answer
 from vaekit.runtime import Model
 from vaekit.scoring import LocalScorer, Options, score_folder
@@ -17,6 +19,7 @@ def main() -> None:
     for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     asked = parser.parse_args()
+    ray.init(include_dashboard=False)
     recipe = Recipe(str(asked.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
     engine = on_ray(recipe, Actors(asked.actors, asked.actors))
     with Model.load(asked.bundle, device="cpu", threads=1) as model:
