@@ -18,7 +18,7 @@ from training.features import observed_rows
 from training.folds import AnyVAE, FoldModels
 from training.vae import VAE
 from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
-from vaekit.bundle.manifest import Metric, Operation
+from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit.runtime.heldout import HeldOutRows
@@ -28,6 +28,8 @@ ALPHA = 0.05  # the false-alarm rate that reports speak of
 ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
 PARITY_ROWS = 256
 NUDGE, REDRAWS = 1e-4, 50  # of golden noise
+IN_NATS: tuple[Operation, ...] = ("bound", "elbo", "surprise")
+MARGIN = 4.0  # of golden tolerances: times what rounding did at export
 
 
 def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
@@ -66,19 +68,43 @@ def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
 
 def golden(
     vae: AnyVAE, graphs: dict[Operation, ExportedGraph], x: NDArray[Any], num_samples: int
-) -> dict[str, NDArray[Any]]:
-    """Golden inputs, the outputs that torch in float64 gives, and the units of those in raw units."""
-    reference = double(vae)
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Golden inputs, the outputs that torch in float64 gives, and the units of those in raw units.
+
+    Beside them, how far torch in float32 takes those in nats off, as `off` has it, where they are finite at all.
+    """
+    reference, worst = double(vae), 0.0
     feeds = graph_inputs(vae, torch.from_numpy(x), num_samples, seed=2)
     feeds["observe"]["noise"] = _decided(reference, feeds["observe"])
     arrays: dict[str, NDArray[Any]] = {}
+    units = {f"{operation}.unit.{name}": unit for operation, name, unit in _units(vae)}
     for operation, graph in graphs.items():
-        outputs = evaluate(reference, operation, feeds[operation])
+        want, rounded = (evaluate(one, operation, feeds[operation]) for one in (reference, vae))
         arrays |= {f"{operation}.in.{name}": a.numpy() for name, a in feeds[operation].items()}
         for tensor in graph.outputs:
-            arrays[f"{operation}.out.{tensor.name}"] = outputs[tensor.name].numpy().astype(tensor.dtype)
-    units = {f"{op}.unit.{name}": unit for op, name, unit in _units(vae) if f"{op}.out.{name}" in arrays}
-    return arrays | units
+            exact, unit = want[tensor.name].numpy(), units.get(f"{operation}.unit.{tensor.name}")
+            if operation in IN_NATS and np.isfinite(here := off(rounded[tensor.name].numpy(), exact, unit)):
+                worst = max(worst, here)
+            arrays[f"{operation}.out.{tensor.name}"] = exact.astype(tensor.dtype)
+            if unit is not None:
+                arrays[f"{operation}.unit.{tensor.name}"] = unit
+    return arrays, worst
+
+
+def off(got: NDArray[Any], want: NDArray[Any], unit: NDArray[Any] | None) -> float:
+    """The largest |got - want| / (unit + |want|), unit 1 where there is none; NaN where either is not finite."""
+    exact = want.astype(np.float64)
+    return float((np.abs(got.astype(np.float64) - exact) / ((1.0 if unit is None else unit) + np.abs(exact))).max())
+
+
+def tolerances(worst: float, least: dict[str, float]) -> dict[str, Tolerance]:
+    """By provider: what is least of it, or MARGIN times what rounding did, since another machine sums in another order.
+
+    What rounding does to log p(x_d|z) is divided by its scale: a cell that is far out, of a column of which the model
+    is sure, is further off than float32's seven digits.
+    """
+    allowed = {provider: max(one, MARGIN * worst) for provider, one in least.items()}
+    return {provider: Tolerance(relative=one, absolute=one) for provider, one in allowed.items()}
 
 
 def _decided(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -105,7 +131,7 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     if "scale" in vae.likelihood.parameters_in_raw_units:
         of_one = vae.features.to_raw_scale(torch.ones(vae.features.dim, dtype=torch.float64))
         units.append(("decode", "scale", of_one.numpy()))
-    for operation in ("bound", "elbo", "surprise"):
+    for operation in IN_NATS:
         units += [(operation, name, nats) for name in elbo_names(vae)]
     return units
 

@@ -22,7 +22,7 @@ from training.export import double, export_graphs, halved
 from training.export import evaluate as by_torch
 from training.vae import VAE
 from vaekit.bundle import Calibration, find, publish
-from vaekit.bundle.manifest import File, Golden, Half, Manifest, Metric, Operation, Tolerance
+from vaekit.bundle.manifest import File, Golden, Half, Manifest, Metric, Operation
 from vaekit.bundle.store import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
 from vaekit.runtime import Model
@@ -31,7 +31,7 @@ from vaekit.runtime import Model
 # category, and a count that is drawn, for its neighbour.
 OPERATIONS: tuple[Operation, ...] = ("encode", "bound", "elbo", "surprise")
 GOLDEN_FILE = "golden.float16.npz"
-MARGIN, LEAST = 4.0, 1e-2  # of the golden tolerance: times what rounding did here, since a card sums in another order
+LEAST = 1e-2  # of the golden tolerance
 MOST_ROWS = 1000  # of the test part that are scored in torch
 
 
@@ -103,12 +103,11 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
     signed = [File(file=name, sha256=digest(data)) for name, data in files.items()]
     golden, off = _golden(twin, graphs, model.bundle.golden())
     files[GOLDEN_FILE] = npz(golden)
-    allowed = Tolerance(relative=max(LEAST, MARGIN * off), absolute=max(LEAST, MARGIN * off))
     part = Golden(
         file=GOLDEN_FILE,
         sha256=digest(files[GOLDEN_FILE]),
         num_samples=model.manifest.golden.num_samples,
-        tolerance=dict.fromkeys(model.manifest.golden.tolerance, allowed),
+        tolerance=evaluate.tolerances(off, dict.fromkeys(model.manifest.golden.tolerance, LEAST)),
     )
     return Twins(twin, Half(operations=dict(zip(graphs, signed, strict=True)), golden=part), files)
 
@@ -116,7 +115,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
 def _golden(
     twin: VAE, operations: Iterable[Operation], own: Mapping[str, NDArray[Any]]
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """Golden arrays, and the largest |rounded - want| / (unit + |want|), want those of the rounded weights alone."""
+    """Golden arrays, and how far the rounded outputs are off those of the rounded weights alone, as evaluate.off."""
     reference, worst = double(twin), 0.0
     arrays: dict[str, NDArray[Any]] = {}
     for operation in operations:
@@ -128,8 +127,7 @@ def _golden(
             exact, rounded = values.numpy(), got[name].double().numpy()
             if not (np.isfinite(rounded).all() and np.isfinite(exact).all()):
                 raise NotFinite(f"{operation}: {name} of a golden row is not finite in float16")
-            unit = arrays.get(f"{operation}.unit.{name}", np.ones(()))
-            worst = max(worst, float((np.abs(rounded - exact) / (unit + np.abs(exact))).max()))
+            worst = max(worst, evaluate.off(rounded, exact, arrays.get(f"{operation}.unit.{name}")))
             arrays[f"{operation}.out.{name}"] = exact.astype(own[f"{operation}.out.{name}"].dtype)
     return arrays, worst
 

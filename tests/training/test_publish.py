@@ -17,7 +17,7 @@ from training.data.split import split
 from training.features import Standardize
 from training.likelihoods import Gaussian
 from training.loop.fit import Look
-from training.publish import _golden_rows, base_draws
+from training.publish import _golden_rows, base_draws, publish_run
 from training.report.parts import number
 from training.run import Listener, train
 from training.vae import VAE
@@ -71,6 +71,27 @@ def test_constant_columns_are_named_and_stated(table: tuple[Path, Manifest, Conf
     assert constants["x4"].value == 3.0  # type: ignore[union-attr]  # filtered above
     assert constants["x4"].scale == pytest.approx(3e-6)  # type: ignore[union-attr]  # filtered above
     assert "never changed in the training rows: x4." in (find(root, "table") / "report" / "model-card.md").read_text()
+
+
+def test_rounding_that_a_small_scale_makes_large_is_not_taken_for_another_graph(tmp_path: Path) -> None:
+    config = table_config(tmp_path, "likelihood.scale=feature", "likelihood.scale_floor=1e-4")
+    trained = run.run(config, device="cpu")
+    with torch.no_grad():  # draws that are a scale or so from a mean that float32 knows to 1e-3 scales
+        trained.one.likelihood.spread.raw_scale.fill_(-60.0)
+        trained.one.decoder[0].weight.zero_()
+        trained.one.decoder[-1].bias.fill_(3.0)
+    allowed = publish_run(trained, tmp_path / "models").golden.tolerance
+    assert 1e-4 < allowed["CPUExecutionProvider"].absolute < 1e-2
+
+
+def test_golden_tolerances_are_never_below_the_least_nor_below_four_times_the_rounding() -> None:
+    exact, rounded = np.array([-9.0, 0.0]), np.array([-9.01, 1e-3], dtype=np.float32)
+    assert evaluate.off(rounded, exact, None) == pytest.approx(1e-3, rel=1e-3)
+    assert evaluate.off(rounded, exact, np.array([91.0, 10.0])) == pytest.approx(1e-4, rel=1e-3)
+    least = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}
+    found = [evaluate.tolerances(worst, least) for worst in (1e-6, 1e-4, 1e-3)]
+    assert [one["CPUExecutionProvider"].relative for one in found] == [1e-4, 4e-4, 4e-3]
+    assert [one["CUDAExecutionProvider"].absolute for one in found] == [1e-3, 1e-3, 4e-3]
 
 
 def test_the_report_is_drawn(table: tuple[Path, Manifest, Config]) -> None:
