@@ -19,6 +19,8 @@ from typing import Any, Literal, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from vaekit.runtime.device import check_distribution
+
 T = TypeVar("T")
 WIDE = 200  # columns of a table in a file or a pipe, whose own width nobody knows
 
@@ -129,8 +131,9 @@ def _processor() -> str:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Python's version and those of the distributions named."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    """Python's version and those of the distributions named; onnxruntime is whichever of its two is installed."""
+    named = [check_distribution() if name == "onnxruntime" else name for name in packages]
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in named}}
 
 
 def publish(out: Path, title: str, figures: Sequence[Figure], packages: Sequence[str], **facts: Any) -> None:

@@ -3,7 +3,7 @@
     python -m benchmarks.scoring [--quick] [--rows N] [--only PART ...] --out build/benchmarks/scoring.json
 
 PyOD is installed by pip into an environment of its own; --no-peers leaves it out. --rows is the size of `scale`: its
-output needs some 60 bytes a row of the disk.
+output needs some 60 bytes a row of the disk. `--only card` is for a machine with a CUDA device.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.plan import Plan, in_a_folder
 from benchmarks.report import Measured, part_by_part, publish
-from benchmarks.scoring import cluster, kill, scale, throughput
+from benchmarks.scoring import card, cluster, kill, scale, throughput
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
     "throughput": throughput.measure,
@@ -24,13 +24,18 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "kill": kill.measure,
     "cluster": cluster.measure,
 }
+ON_A_CARD = {"card": card.measure}  # by name alone
 PACKAGES = ["onnxruntime", "numpy", "pyarrow", "ray"]
 
 
 def main(arguments: list[str]) -> None:
     """Measure part by part, write, print; what was measured is written even where a later part fails."""
     options = _parser().parse_args(arguments)
-    parts: dict[str, Callable[[Plan], Measured]] = {**PARTS, "scale": partial(scale.measure, n=options.rows)}
+    parts: dict[str, Callable[[Plan], Measured]] = {
+        **PARTS,
+        **ON_A_CARD,
+        "scale": partial(scale.measure, n=options.rows),
+    }
     plan = Plan(options.quick, options.work, None if options.no_peers else options.peers)
     part_by_part(
         {name: partial(in_a_folder, parts[name], plan) for name in options.only or PARTS},
@@ -39,10 +44,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    known = [*PARTS, *ON_A_CARD]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller; minutes")
     parser.add_argument("--rows", type=int, help="rows of `scale`; default: 10^8, quickly 200,000")
-    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of: {', '.join(PARTS)}")
+    parser.add_argument("--only", nargs="+", choices=known, metavar="PART", help=f"of: {', '.join(known)}")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/scoring.json"))
     parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="where generated data go meanwhile")
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")

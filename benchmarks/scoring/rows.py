@@ -28,8 +28,11 @@ def rows(n: int, seed: int = 0) -> NDArray[np.float64]:
     return np.asarray(rng.standard_normal((n, 8)) @ mixing + 0.5 * rng.standard_normal((n, D)) + 5.0)
 
 
-def model(folder: Path, likelihood: str = "gaussian") -> Path:
-    """Publish the model of a likelihood under folder/models; its bundle. "auto" has all that the default recipe has."""
+def model(folder: Path, likelihood: str = "gaussian", *, half: bool = False) -> Path:
+    """Publish the model of a likelihood under folder/models; its bundle. "auto" has all that the default recipe has.
+
+    half: with float16 graphs besides.
+    """
     source = folder / "train.npy"
     np.save(source, rows(TRAINED_ON))
     manifest = train(
@@ -40,6 +43,7 @@ def model(folder: Path, likelihood: str = "gaussian") -> Path:
                 "likelihood": {"name": likelihood},
                 "network": {"hidden": list(HIDDEN)},
                 "training": {"steps": STEPS, "evaluate_every": STEPS, "threads": 1},
+                "export": {"half": half},
             }
         ),
         folder / "models",

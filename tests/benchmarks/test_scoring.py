@@ -6,20 +6,24 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, ask
-from benchmarks.scoring import kill, rows, throughput
+from benchmarks.scoring import card, kill, rows, throughput
 from benchmarks.scoring.throughput import compare
+from vaekit.runtime import Model
 from vaekit.scoring.appended import APPENDED
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rows.model(tmp_path_factory.mktemp("model"))
+    return rows.model(tmp_path_factory.mktemp("model"), half=True)
 
 
 def test_rows_are_as_many_as_asked_for_and_whole_files_are_one_on_the_disk(tmp_path: Path, monkeypatch) -> None:
@@ -57,6 +61,32 @@ def test_targets_are_missed_by_a_slow_scorer_and_met_by_a_fast_one() -> None:
 def test_a_ratio_is_of_medians_in_the_range_of_its_rounds() -> None:
     found = throughput.times("x", [10.0, 30.0, 20.0], [10.0, 10.0, 40.0], None)
     assert (found.value, found.low, found.high) == (2.0, 0.5, 3.0)
+
+
+def test_a_card_is_measured_by_arms_that_agree(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    """The CPU in the card's place, which records no CUDA graphs."""
+    monkeypatch.setattr(rows, "model", lambda *_, half: bundle if half else None)
+    monkeypatch.setattr(card, "ROWS", (0, 600))
+    monkeypatch.setattr(card, "SINGLE", 2)
+    monkeypatch.setattr(card, "LIKELIHOODS", {"gaussian": "gaussian"})
+    found = card.measure(Plan(True, tmp_path, None), device="cpu")
+    names = [figure.name for figure in found.figures]
+    assert "gaussian, K = 16: card / CPU" in names
+    assert "gaussian, K = 16, one row: card, float16 / card" in names
+    assert not any(card.GRAPHS in name for name in names)
+    assert all(figure.value > 0 for figure in found.figures)
+    off = found.facts["worst row off by nats"]["gaussian, K = 16"]
+    assert off[card.CARD] == 0.0 < off[card.FLOAT16] < card.HALF
+
+
+def test_a_card_that_answers_something_else_is_not_measured(bundle: Path) -> None:
+    x = rows.rows(3)
+    with Model.load(bundle, device="cpu") as model:
+        good, bad = SimpleNamespace(bound=model.bound), SimpleNamespace(bound=lambda x: model.bound(x + 1.0))
+        models: dict[str, Any] = {card.CPU: model, card.CARD: good}
+        assert card.off(models, x) == {card.CPU: 0.0, card.CARD: 0.0}
+        with pytest.raises(SystemExit, match=r"card: an ELBO is [0-9.]+ nats off the CPU's"):
+            card.off({**models, card.CARD: bad}, x)
 
 
 def test_rows_that_are_lost_doubled_or_changed_are_counted(tmp_path: Path) -> None:

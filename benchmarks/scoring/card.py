@@ -1,0 +1,120 @@
+"""Scoring on a card beside the same machine's CPU, and what CUDA graphs and float16 are to it. Knows rates, not why.
+
+All score rows that lie in memory, in one process, in turns, after answers have been compared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.plan import Plan
+from benchmarks.report import Figure, Measured, interleave
+from benchmarks.scoring import rows
+from benchmarks.scoring.throughput import times
+from vaekit.errors import DeviceError
+from vaekit.runtime import Model
+from vaekit.runtime.device import CUDA, Cuda
+from vaekit.scoring import LocalScorer
+
+ROWS = (400_000, 20_000)  # in full, quickly
+ROUNDS = (5, 2)
+SINGLE = 200  # calls of one row
+COMPARED = 4_096  # rows
+HALF = 1.0  # nats that float16 may be off in a row; how far it was is told
+
+LIKELIHOODS = {"gaussian": "gaussian", "default recipe": "auto"}
+CPU, CARD, GRAPHS, FLOAT16 = "CPU", "card", "card, CUDA graphs", "card, float16"
+BESIDE = {CARD: CPU, GRAPHS: CARD, FLOAT16: CARD}  # what each is an alternative to
+
+
+def measure(plan: Plan, device: str = "cuda") -> Measured:
+    """Two models, each with its default draws: many rows, and calls of one row.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    x, rounds = rows.rows(plan.pick(*ROWS)), plan.pick(*ROUNDS)
+    figures, facts = [], {}
+    for name, likelihood in LIKELIHOODS.items():
+        with ExitStack() as stack:
+            models = _opened(rows.model(plan.work, likelihood, half=True), device, stack)
+            label = f"{name}, K = {models[CPU].manifest.draws.default}"
+            facts[label] = off(models, x[:COMPARED])
+            figures += _compared(label, "rows/s", _rates(models, x, rounds))
+            figures += _compared(f"{label}, one row", "calls/s", _rates(models, x[:1], rounds, SINGLE))
+    return Measured(figures, {"threads": _threads(), "worst row off by nats": facts})
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _opened(bundle: Path, device: str, stack: ExitStack) -> dict[str, Model]:
+    """By label; CUDA graphs are left out where the device cannot record them."""
+    ways: dict[str, dict[str, Any]] = {
+        CPU: {"device": "cpu", "threads": 1},
+        CARD: {"device": device},
+        GRAPHS: {"device": device, "cuda": Cuda(graphs=True)},
+        FLOAT16: {"device": device, "precision": "float16"},
+    }
+    models = {}
+    for label, how in ways.items():
+        try:
+            models[label] = stack.enter_context(Model.load(bundle, **how))
+        except DeviceError:
+            if label != GRAPHS:
+                raise
+    return models
+
+
+def off(models: Mapping[str, Model], x: NDArray[np.float64]) -> dict[str, float]:
+    """How far the ELBO of each is from the CPU's in the worst row, nats; float32 has the bundle's own tolerance."""
+    want = models[CPU].bound(x).elbo
+    allowed = models[CPU].manifest.golden.tolerance[CUDA]
+    found = {}
+    for label, model in models.items():
+        got = model.bound(x).elbo
+        found[label] = float(np.abs(got - want).max())
+        near = found[label] <= HALF if label == FLOAT16 else np.allclose(got, want, allowed.relative, allowed.absolute)
+        if not near:
+            raise SystemExit(f"{label}: an ELBO is {found[label]:.3g} nats off the CPU's")
+    return found
+
+
+def _rates(models: Mapping[str, Model], x: NDArray[np.float64], rounds: int, calls: int = 1) -> dict[str, list[float]]:
+    """Rows a second by round; one call of all rows, or so many."""
+    seconds = interleave({label: _scoring(model, x, calls) for label, model in models.items()}, rounds)
+    return {label: [calls * len(x) / one for one in each] for label, each in seconds.items()}
+
+
+def _scoring(model: Model, x: NDArray[np.float64], calls: int) -> Callable[[], None]:
+    """As `vae score` scores: on a CPU a call for each core at once; on a card one after the other, warmed."""
+    scorer = LocalScorer(model, at_once=_threads() if model.device == "cpu" else 1)
+    for warm in model.warming(len(x)):
+        warm()
+
+    def run() -> None:
+        for _ in range(calls):
+            for at in range(0, len(x), scorer.batch_rows):
+                scorer.score(x[at : at + scorer.batch_rows])
+
+    return run
+
+
+def _compared(label: str, unit: str, rates: Mapping[str, list[float]]) -> list[Figure]:
+    """Each over what it is an alternative to, and the rates of all."""
+    return [
+        *(
+            times(f"{label}: {one} / {other}", rates[one], rates[other], None)
+            for one, other in BESIDE.items()
+            if one in rates
+        ),
+        *(Figure.of(f"{label}: {name}", each, unit, better="higher") for name, each in rates.items()),
+    ]
