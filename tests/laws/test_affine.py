@@ -56,14 +56,14 @@ def _exported(vae: VAE, rows: Rows, z: int) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", MAPS)
-def test_an_affine_map_moves_the_exported_elbo_by_its_log_determinant(kind: str, name: str) -> None:
-    a, b = MAPS[name]
+def test_an_affine_map_moves_the_exported_elbo_by_its_log_determinant(kind: str) -> None:
     one = _base(kind)
-    mapped = _rebuilt(one, Rows(a * one.rows.x + b, one.rows.columns, one.rows.anomaly), a)
-    before, after = (_exported(c.vae, c.rows, c.latent_dim) for c in (one, mapped))
+    before = _exported(one.vae, one.rows, one.latent_dim)
     tolerance = 1e-5 * (1 + np.abs(before["log_likelihood"]) + np.abs(before["kl"]))
-    shift = -np.log(np.abs(a)).sum()
-    for term in ("elbo", "log_likelihood", "log_evidence"):
-        assert (np.abs(after[term] - before[term] - shift) <= tolerance).all(), term
-    assert (np.abs(after["kl"] - before["kl"]) <= tolerance).all()
+    for name, (a, b) in MAPS.items():
+        mapped = _rebuilt(one, Rows(a * one.rows.x + b, one.rows.columns, one.rows.anomaly), a)
+        after = _exported(mapped.vae, mapped.rows, mapped.latent_dim)
+        shift = -np.log(np.abs(a)).sum()
+        for term in ("elbo", "log_likelihood", "log_evidence"):
+            assert (np.abs(after[term] - before[term] - shift) <= tolerance).all(), (name, term)
+        assert (np.abs(after["kl"] - before["kl"]) <= tolerance).all(), name
