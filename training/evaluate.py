@@ -28,7 +28,6 @@ ALPHA = 0.05  # the false-alarm rate that reports speak of
 ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
 PARITY_ROWS = 256
 NUDGE, REDRAWS = 1e-4, 50  # of golden noise
-IN_NATS: tuple[Operation, ...] = ("bound", "elbo", "surprise")
 MARGIN = 4.0  # of golden tolerances: times what rounding did at export
 
 
@@ -71,27 +70,27 @@ def golden(
 ) -> tuple[dict[str, NDArray[Any]], float]:
     """Golden inputs, the outputs that torch in float64 gives, and the units of those in raw units.
 
-    Beside them, how far torch in float32 takes those in nats off, as `off` has it, where they are finite at all.
+    Beside them, how far torch in float32 takes those in nats off, as largest_off, where they are finite at all.
     """
-    reference, worst = double(vae), 0.0
+    reference = double(vae)
     feeds = graph_inputs(vae, torch.from_numpy(x), num_samples, seed=2)
     feeds["observe"]["noise"] = _decided(reference, feeds["observe"])
     arrays: dict[str, NDArray[Any]] = {}
-    units = {f"{operation}.unit.{name}": unit for operation, name, unit in _units(vae)}
     for operation, graph in graphs.items():
-        want, rounded = (evaluate(one, operation, feeds[operation]) for one in (reference, vae))
+        outputs = evaluate(reference, operation, feeds[operation])
         arrays |= {f"{operation}.in.{name}": a.numpy() for name, a in feeds[operation].items()}
         for tensor in graph.outputs:
-            exact, unit = want[tensor.name].numpy(), units.get(f"{operation}.unit.{tensor.name}")
-            if operation in IN_NATS and np.isfinite(here := off(rounded[tensor.name].numpy(), exact, unit)):
-                worst = max(worst, here)
-            arrays[f"{operation}.out.{tensor.name}"] = exact.astype(tensor.dtype)
-            if unit is not None:
-                arrays[f"{operation}.unit.{tensor.name}"] = unit
-    return arrays, worst
+            arrays[f"{operation}.out.{tensor.name}"] = outputs[tensor.name].numpy().astype(tensor.dtype)
+    arrays |= {f"{op}.unit.{name}": unit for op, name, unit in _units(vae) if f"{op}.out.{name}" in arrays}
+    rounded = evaluate(vae, "surprise", feeds["surprise"])  # of all outputs in nats
+    found = [
+        largest_off(a.numpy(), arrays[f"surprise.out.{name}"], arrays.get(f"surprise.unit.{name}"))
+        for name, a in rounded.items()
+    ]
+    return arrays, max((one for one in found if np.isfinite(one)), default=0.0)
 
 
-def off(got: NDArray[Any], want: NDArray[Any], unit: NDArray[Any] | None) -> float:
+def largest_off(got: NDArray[Any], want: NDArray[Any], unit: NDArray[Any] | None) -> float:
     """The largest |got - want| / (unit + |want|), unit 1 where there is none; NaN where either is not finite."""
     exact = want.astype(np.float64)
     return float((np.abs(got.astype(np.float64) - exact) / ((1.0 if unit is None else unit) + np.abs(exact))).max())
@@ -131,7 +130,7 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     if "scale" in vae.likelihood.parameters_in_raw_units:
         of_one = vae.features.to_raw_scale(torch.ones(vae.features.dim, dtype=torch.float64))
         units.append(("decode", "scale", of_one.numpy()))
-    for operation in IN_NATS:
+    for operation in ("bound", "elbo", "surprise"):
         units += [(operation, name, nats) for name in elbo_names(vae)]
     return units
 

@@ -115,7 +115,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
 def _golden(
     twin: VAE, operations: Iterable[Operation], own: Mapping[str, NDArray[Any]]
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """Golden arrays, and how far the rounded outputs are off those of the rounded weights alone, as evaluate.off."""
+    """Golden arrays, and how far (evaluate.largest_off) rounding takes outputs off those of rounded weights alone."""
     reference, worst = double(twin), 0.0
     arrays: dict[str, NDArray[Any]] = {}
     for operation in operations:
@@ -127,7 +127,7 @@ def _golden(
             exact, rounded = values.numpy(), got[name].double().numpy()
             if not (np.isfinite(rounded).all() and np.isfinite(exact).all()):
                 raise NotFinite(f"{operation}: {name} of a golden row is not finite in float16")
-            worst = max(worst, evaluate.off(rounded, exact, arrays.get(f"{operation}.unit.{name}")))
+            worst = max(worst, evaluate.largest_off(rounded, exact, arrays.get(f"{operation}.unit.{name}")))
             arrays[f"{operation}.out.{name}"] = exact.astype(own[f"{operation}.out.{name}"].dtype)
     return arrays, worst
 

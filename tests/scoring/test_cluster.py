@@ -91,9 +91,8 @@ POOL = """
 
     bundle, source, out, notes = sys.argv[1:]
     recipe = Slowly(bundle, {"num_samples": None, "alpha": 0.05, "explain": None})
-    with Model.load(bundle, device="cpu", threads=1) as model:
+    with Model.load(bundle, device="cpu", threads=1) as model, on_ray(recipe, Actors(1, 2)) as engine:
         scorer = LocalScorer(model, **recipe.asked)
-        engine = on_ray(recipe, Actors(1, 2))
         print(score_folder(scorer, source, out, options=Options(part_rows=25), engine=engine).rows)
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -68,11 +68,11 @@ def score(
     asked: Asked = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
     with (
         _scorer(model, models, url, key, device, precision, asked) as scorer,
+        _cluster(model, models, url, device, precision, actors, asked) if engine == "ray" else nullcontext() as by,
         bar("scoring") as progress,
     ):
         run = partial(score_file, scorer, source, output)
         if to_folder:
-            by = _cluster(model, models, url, device, precision, actors, asked) if engine == "ray" else None
             run = partial(score_folder, scorer, source, output, resume=resume, engine=by)
         done = run(batch_rows=batch_rows, options=options, progress=progress)
     _report(done)
@@ -175,7 +175,7 @@ def _cluster(
     precision: Precision,
     actors: str | None,
     asked: Asked,
-) -> Engine:
+) -> AbstractContextManager[Engine]:
     from vaekit.errors import InputError
     from vaekit.scoring import locate
     from vaekit.scoring.cluster import Actors, Recipe, on_ray

@@ -90,27 +90,14 @@ class Actor:
         return {"record": np.array(records, dtype=object), "error": np.array(errors, dtype=object)}
 
 
-def on_ray(recipe: Recipe, actors: Actors) -> Engine:
-    """Actors on the cluster that this process is connected to, or on one that is started on this machine.
+@contextmanager
+def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
+    """Actors on this process's cluster, the environment's, or one of this machine's own; quiet, as errors are raised.
+
+    Who connects here leaves here too, so that nothing of Ray is left to speak after who asked has reported.
 
     Raises:
         ModuleNotFoundError: ray is not installed.
-    """
-    import ray  # noqa: F401  it is not there: said before anything is read
-
-    def score(job: Job, todo: Sequence[Numbered]) -> Iterator[Record]:
-        if todo:
-            with _connected():
-                yield from _run(recipe, actors, job, dict(todo))
-
-    return score
-
-
-@contextmanager
-def _connected() -> Iterator[None]:
-    """To this process's cluster, or the environment's, or one of this machine's own; quiet, as what fails is raised.
-
-    Who connects here leaves here too, so that nothing is left of Ray to speak after who asked has reported.
     """
     import ray
     from ray.data import DataContext
@@ -121,8 +108,13 @@ def _connected() -> Iterator[None]:
         ray.init(logging_level=logging.ERROR, include_dashboard=False, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext.get_current().enable_progress_bars = False  # the parts are counted by who asked
+
+    def score(job: Job, todo: Sequence[Numbered]) -> Iterator[Record]:
+        if todo:
+            yield from _run(recipe, actors, job, dict(todo))
+
     try:
-        yield
+        yield score
     finally:
         if ours:
             ray.shutdown()

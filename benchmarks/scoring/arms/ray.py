@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import ray
-
 from benchmarks.scoring.arms.common import answer
 from vaekit.runtime import Model
 from vaekit.scoring import LocalScorer, Options, score_folder
@@ -19,10 +17,11 @@ def main() -> None:
     for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     asked = parser.parse_args()
-    ray.init(include_dashboard=False)
     recipe = Recipe(str(asked.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
-    engine = on_ray(recipe, Actors(asked.actors, asked.actors))
-    with Model.load(asked.bundle, device="cpu", threads=1) as model:
+    with (
+        on_ray(recipe, Actors(asked.actors, asked.actors)) as engine,
+        Model.load(asked.bundle, device="cpu", threads=1) as model,
+    ):
         options = Options(part_rows=asked.part_rows)
         done = score_folder(LocalScorer(model), asked.source, asked.out, options=options, engine=engine)
     answer(done.rows, done.seconds)
