@@ -30,7 +30,7 @@ SMALL = (120, 3)  # as few rows as the default alpha allows, about
 ROUNDS = {"in full": 3, "quickly": 1}
 MOST = 30.0  # seconds at (N, D)
 SETTINGS: tuple[str, ...] = ()  # the defaults
-PACKAGES = ["torch", "onnxruntime", "onnxscript", "numpy"]
+PACKAGES = ["torch", "onnxruntime", "numpy"]
 
 
 def rows(n: int, dim: int) -> NDArray[np.float64]:

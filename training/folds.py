@@ -45,11 +45,6 @@ class FoldModels(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.each[0].dtype
 
-    def freeze(self) -> None:
-        """Store what a graph cannot compute; called on a copy before export."""
-        for vae in self.each:
-            vae.freeze()
-
     def decode(self, z: Tensor, member: Tensor) -> dict[str, Tensor]:
         """Parameters of p(x|z) by name, of codes z (N, Z) and the members (N,) that they are of; see VAE.decode."""
         of_folds = [vae.decode(z, self._within(member)) for vae in self.each]

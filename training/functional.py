@@ -1,14 +1,16 @@
 """Functions that export exactly: each gives in ONNX what it gives in torch. Knows no model.
 
-The exporter's decompositions of log_sigmoid, binary cross-entropy, logaddexp and log1p overflow, saturate or lose small
-arguments without a warning; these forms use plain operations where a graph is being made, and torch's own elsewhere
-(whose gradients are exact too). The exporter also drops x + c where the number c is within 1e-8 of 0, and x * c and
-x / c within 1e-5 of 1: no form here needs such a number (arrays are left alone).
+ONNX has no log1p, expm1, log_sigmoid, logaddexp or logsumexp. While a graph is captured (`exporting`), these
+functions use plain operations that keep small arguments and do not overflow; elsewhere they are torch's own, whose
+gradients are exact.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +29,23 @@ _DILOGARITHM = (
 )  # fmt: skip  # a table of numbers
 GAUSS_LEGENDRE = ((0.0, 0.2844444444444), (0.2692346550528, 0.4786286704994), (0.4530899229693, 0.2369268850562))
 # five nodes -u and u in (-1/2, 1/2), with the weight of the two together
+_EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
 OPEN = 1e10  # stands for the infinite edge of a bin: beyond every residual, and its square within float32
+
+
+@contextmanager
+def exporting() -> Iterator[None]:
+    """Inside this context, in this thread, functions take the form that ONNX can express."""
+    token = _EXPORTING.set(True)
+    try:
+        yield
+    finally:
+        _EXPORTING.reset(token)
+
+
+def is_exporting() -> bool:
+    """Whether a graph is being captured in this thread."""
+    return _EXPORTING.get()
 
 
 def log1p(t: Tensor) -> Tensor:
@@ -35,7 +53,7 @@ def log1p(t: Tensor) -> Tensor:
 
     Source: Kahan's form, as the GNU Scientific Library has it (gsl_log1p).
     """
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return torch.log1p(t)
     u = 1.0 + t
     return torch.log(u) - ((u - 1.0) - t) / u
@@ -46,7 +64,7 @@ def expm1(x: Tensor) -> Tensor:
 
     Source: Kahan's form, in Higham (2002), "Accuracy and stability of numerical algorithms", section 1.14.1.
     """
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return torch.expm1(x)
     u = torch.exp(x)
     plain = (u == 1.0) | (x.abs() > 1.0)  # beyond 1 nothing cancels
@@ -56,7 +74,7 @@ def expm1(x: Tensor) -> Tensor:
 
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)) = relu(x) + log1p(exp(-|x|)): the relative error stays at rounding, since scales are logged."""
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return F.softplus(x)
     return torch.relu(x) + log1p(torch.exp(-x.abs()))
 
@@ -68,14 +86,14 @@ def softplus_inverse(y: float) -> float:
 
 def logaddexp(a: Tensor, b: Tensor) -> Tensor:
     """log(exp(a) + exp(b)) = max(a, b) + log1p(exp(-|a - b|))."""
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return torch.logaddexp(a, b)
     return torch.maximum(a, b) + log1p(torch.exp(-(a - b).abs()))
 
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     """log p(x) of x in {0, 1}: x log sigmoid(l) + (1 - x) log sigmoid(-l) = -softplus((1 - 2 x) l)."""
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return F.logsigmoid((2.0 * x - 1.0) * logits)  # -softplus(-y) in fewer operations
     return -softplus((1.0 - 2.0 * x) * logits)
 
@@ -92,7 +110,7 @@ def log_mean_exp_of_many(x: Tensor) -> Tensor:
 
     A graph has max_k x_k - max_k log softmax(x)_k for the sum, whose exponentials are never written to memory.
     """
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return torch.logsumexp(x, dim=-1) - math.log(x.shape[-1])
     return x.amax(dim=-1) - F.log_softmax(x, dim=-1).amax(dim=-1) - math.log(x.shape[-1])
 
@@ -105,7 +123,7 @@ def log_sinhc(w: Tensor) -> Tensor:
 
 def log1m_exp(w: Tensor) -> Tensor:
     """log(1 - exp(-w)) for w > 0:  log w - w/2 + log( sinh(w/2) / (w/2) ) below 1, log1p(-exp(-w)) above."""
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return torch.log(-torch.expm1(-w))
     small = w < 1.0
     below, above = torch.where(small, w, 1.0), torch.where(small, 1.0, w)  # neither branch sees what it cannot take
@@ -174,7 +192,7 @@ def log_logistic_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Ten
 
 def log_normal_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Tensor:
     """log of a standard normal's mass on [c - w/2, c + w/2]; `below` and `above` mark bins open on that side."""
-    if torch.compiler.is_exporting() or not torch.is_grad_enabled():
+    if is_exporting() or not torch.is_grad_enabled():
         return _log_mass(_bin(c, w, below, above))
     return _LogNormalMass.apply(c, w, below, above)
 

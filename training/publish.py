@@ -41,7 +41,7 @@ from vaekit.runtime import Model
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
 LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # of golden tolerances
-PACKAGES = ("vaekit", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
+PACKAGES = ("vaekit", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
 @dataclass(frozen=True)

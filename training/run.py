@@ -36,7 +36,7 @@ from vaekit.runtime.cores import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 
 SHARED_WORK = 1e9  # operations of a step that are worth sharing among threads: some tens of milliseconds of one core
-NEEDED = ("onnx", "onnxscript", "PIL", "jinja2", "sklearn")
+NEEDED = ("onnx", "PIL", "jinja2", "sklearn")
 
 
 def _ignore(*_: object) -> None:

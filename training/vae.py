@@ -152,10 +152,6 @@ class VAE(nn.Module):
         )
         return (*as_encoded, bound)
 
-    def freeze(self) -> None:
-        """Store what a graph cannot compute; called on a copy before export."""
-        self.likelihood.freeze()
-
     def _decoded(self, z: Tensor) -> Tensor:
         """h (..., N, 1, width) of codes (N, Z)."""
         return self.decoder(z[:, None]).to(z.dtype)

@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor, nn
 
+from tests.graphs import exported_session
 from training import functional
-from training.export import quiet_export
 
 GRID = np.unique(np.concatenate([np.linspace(-200, 200, 4001), np.linspace(-1, 1, 801), np.geomspace(1e-8, 200, 400)]))
 Reference = Callable[[float], float]
@@ -100,8 +99,7 @@ def test_torch_gives_the_float64_value(name: str) -> None:
 
 def test_onnx_gives_the_float64_value(name: str) -> None:
     x = torch.from_numpy(GRID.astype(np.float32))
-    model = quiet_export(_Apply(FUNCTIONS[name][0]), {"x": x}, ("y",), {"x": {0: torch.export.Dim("N")}})
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = exported_session(_Apply(FUNCTIONS[name][0]), {"x": x}, ("y",), {"x": {0: "N"}})
     got = session.run(None, {"x": x.numpy()})[0]
     off = np.abs(got - _exact(name)).max() if name in ABSOLUTE else _relative_error(got, _exact(name))
     assert off < 1e-5

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.graphs import exported_session
 from tests.laws.likelihoods import (
     ALL,
     CASES,
@@ -19,7 +19,6 @@ from tests.laws.likelihoods import (
     pixels,
     values,
 )
-from training.export import quiet_export
 from training.likelihoods import (
     BinnedGaussian,
     DiscretizedLogistic,
@@ -133,13 +132,10 @@ class _Everything(nn.Module):
 @pytest.mark.parametrize("name", EXPORTED)
 def test_a_graph_gives_what_torch_gives(name: str) -> None:
     likelihood = build(name, torch.float32)
-    likelihood.freeze()
     module = _Everything(likelihood)
     names = ("log_prob", "observe", *likelihood.parameters_in_raw_units)
-    n, k = torch.export.Dim("N"), torch.export.Dim("K")
     feeds = _feeds(name, likelihood, rows=3, extreme=False)
-    model = quiet_export(module, feeds, names, {"t": {0: n}, "h": {0: n, 1: k}, "noise": {0: n}})
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = exported_session(module, feeds, names, {"t": {0: "N"}, "h": {0: "N", 1: "K"}, "noise": {0: "N"}})
     for extreme in (False, True):
         feeds = _feeds(name, likelihood, rows=20, extreme=extreme)
         got = session.run(None, {key: value.numpy() for key, value in feeds.items()})

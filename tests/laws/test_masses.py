@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import mpmath
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.export import quiet_export
+from tests.graphs import exported_session
 from training.functional import log_logistic_mass, log_normal_mass
 
 WIDTHS = (1e-6, 1e-3, 0.3, 0.97, 1.0, 1.01, 1.9, 2.1, 30.0, 1e3)
@@ -91,9 +90,7 @@ def test_log_masses_and_their_slopes_are_exact(
 
 def test_log_masses_are_exact_in_a_graph(kind: str, wanted: NDArray[np.float64]) -> None:
     feeds = dict(zip(("c", "w", "below", "above"), bins(torch.float32), strict=True))
-    n = torch.export.Dim("N")
-    model = quiet_export(_Apply(MASSES[kind]), feeds, ("log_p",), {name: {0: n} for name in feeds})
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = exported_session(_Apply(MASSES[kind]), feeds, ("log_p",), {name: {0: "N"} for name in feeds})
     (got,) = session.run(None, {name: value.numpy() for name, value in feeds.items()})
     _close(got, wanted[:, 0], 2e-6)
 

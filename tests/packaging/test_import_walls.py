@@ -9,7 +9,7 @@ import pytest
 
 APPLICATIONS = {"service", "training"}
 WEB = {"fastapi", "starlette", "uvicorn", "prometheus_client"}
-LEARNING = {"torch", "onnx", "onnxscript", "sklearn", "scipy", "matplotlib"}
+LEARNING = {"torch", "onnx", "sklearn", "scipy", "matplotlib"}
 HEAVY = LEARNING | WEB | APPLICATIONS
 
 WALLS = [

@@ -40,9 +40,6 @@ class Likelihood(nn.Module):
     def initialize(self, head: Head) -> None:
         """Let the head start where the data stand; the layer's own start unless a likelihood says better."""
 
-    def freeze(self) -> None:
-        """Store what a graph cannot compute; called on a copy before export."""
-
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         """log p(t), (..., D), nats in model units."""
         raise NotImplementedError

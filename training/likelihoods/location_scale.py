@@ -134,7 +134,6 @@ class StudentT(LocationScale):
     """
 
     parameters_in_raw_units = ("mean", "scale", "df")
-    log_b: Tensor | None  # what a graph has in place of lgamma
 
     def __init__(
         self,
@@ -148,14 +147,10 @@ class StudentT(LocationScale):
         super().__init__(scale, floor, active, output=output, members=members)
         start = math.log(DF_START - LEAST_DF)
         self.raw_df = nn.Parameter(torch.full(parameter_shape(self.dim, members), start))
-        self.register_buffer("log_b", None, persistent=False)
 
     def df(self) -> Tensor:
         """Degrees of freedom, (D,) or (M, 1, 1, D)."""
         return LEAST_DF + torch.exp(self.raw_df.clamp(max=math.log(LARGEST_DF)))
-
-    def freeze(self) -> None:
-        self.log_b = self._log_b().detach()
 
     def extras(self, h: Tensor) -> dict[str, Tensor]:
         df = self.df() if self.all_active else torch.where(self.active, self.df(), LARGEST_DF)
@@ -168,12 +163,7 @@ class StudentT(LocationScale):
 
     def _log_standard(self, r: Tensor) -> Tensor:
         df = self.df()
-        if torch.compiler.is_exporting():
-            assert self.log_b is not None, "freeze() before export"
-            log_b = self.log_b
-        else:
-            log_b = self._log_b()
-        return log_b - 0.5 * (df + 1.0) * log1p(r * r / df)
+        return self._log_b() - 0.5 * (df + 1.0) * log1p(r * r / df)
 
     def _draw(self, noise: Tensor) -> Tensor:
         """sqrt(df (u^(-2 / df) - 1)) cos(2 pi v) of uniforms u and v: exact for any df (Bailey 1994)."""

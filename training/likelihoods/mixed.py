@@ -74,10 +74,6 @@ class Mixed(Likelihood):
             part.initialize(_Rows(head, at))
             at += width
 
-    def freeze(self) -> None:
-        for part in self._likelihoods():
-            part.freeze()
-
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         return self._join([part.log_prob(t[..., columns], piece) for part, columns, piece in self._each(h)])
 

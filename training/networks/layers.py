@@ -35,8 +35,6 @@ class MemberLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, R, in), or (1, R, in) for all members alike -> (M, R, out)."""
-        if torch.compiler.is_exporting():  # baddbmm exports with factors of one; MatMul broadcasts by itself
-            return x @ self.weight + self.bias[:, None]
         return torch.baddbmm(self.bias[:, None], x.expand(len(self.weight), -1, -1), self.weight)
 
 

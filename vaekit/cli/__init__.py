@@ -29,7 +29,6 @@ app.command("explain-loss")(explain_loss.explain_loss)
 _EXTRAS = {
     "torch": "training",
     "onnx": "training",
-    "onnxscript": "training",
     "matplotlib": "scoring",
     "sklearn": "training",
     "scipy": "scoring",

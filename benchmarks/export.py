@@ -1,0 +1,95 @@
+"""How long the export of a VAE of 20 columns to ONNX takes, each time in a fresh process.
+
+    python -m benchmarks.export [--quick] --out build/benchmarks/export.json
+
+A round starts a process with two threads, builds a model (untrained: weights do not change the time) and exports all
+its graphs. What is counted is the import of onnx and the export; the import of torch is reported, not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.processes import ask
+from benchmarks.report import Figure, in_turns, publish
+
+N, D = 3_000, 20
+THREADS = 2
+TARGETS = {"gaussian": 0.5, "recipe": 1.0}  # seconds
+LABELS = {"gaussian": "a Gaussian VAE", "recipe": "the default recipe"}
+ROUNDS = {"in full": 5, "quickly": 1}
+
+
+def arm(kind: str) -> dict[str, float]:
+    """Seconds of the parts, in this process, which should be fresh."""
+    began = perf_counter()
+    import torch
+
+    torch_taken = perf_counter() - began
+    began = perf_counter()
+    import onnx  # noqa: F401  what else the export imports
+
+    imported = perf_counter() - began
+    vae, x = model(kind)
+    from training.export import export_graphs
+
+    began = perf_counter()
+    export_graphs(vae, torch.from_numpy(x))
+    return {"torch": torch_taken, "import": imported, "export": imported + perf_counter() - began}
+
+
+def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows), imported here so that nothing comes before torch
+    """The model and rows, (N, D)."""
+    import numpy as np
+
+    from benchmarks.fit import rows
+    from training.build import build
+    from training.data.load import of_array
+    from training.data.seen import seen
+    from training.prior import Aggregate
+    from vaekit.detector import config_of
+
+    x = rows(N, D)
+    config = config_of(x, likelihood="auto" if kind == "recipe" else kind)
+    table = of_array(x, config=config.data, likelihood=config.likelihood)
+    vae = build(config, table, np.arange(N))
+    if isinstance(vae.prior, Aggregate):
+        vae.prior.refresh(vae, seen(vae, table.x))
+    return vae.eval(), table.x
+
+
+def measure(how: str) -> list[Figure]:
+    """Figures of both models; rounds take turns."""
+    arms: dict[str, Callable[[], dict[str, float]]] = {
+        kind: partial(ask, "export", ["--arm", kind], threads=THREADS) for kind in TARGETS
+    }
+    figures = []
+    for kind, rounds in in_turns(arms, ROUNDS[how]).items():
+        label = LABELS[kind]
+        figures.append(Figure.of(f"export of {label}", [one["export"] for one in rounds], "s", target=TARGETS[kind]))
+        figures += [Figure.of(f"of it: import of onnx, {label}", [one["import"] for one in rounds], "s")]
+        figures += [Figure.of(f"not counted: import of torch, {label}", [one["torch"] for one in rounds], "s")]
+    return figures
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--arm", choices=TARGETS, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks/export.json"))
+    options = parser.parse_args(arguments)
+    if options.arm:
+        print(json.dumps(arm(options.arm)))
+        return
+    figures = measure("quickly" if options.quick else "in full")
+    publish(options.out, "Export to ONNX, 20 columns", figures, ["torch", "onnx", "onnxruntime"], quick=options.quick)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
