@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor, nn
 
-from training import functional
-from training.export import quiet_export
+from vaekit_training import functional
+from vaekit_training.export import quiet_export
 
 GRID = np.unique(np.concatenate([np.linspace(-200, 200, 4001), np.linspace(-1, 1, 801), np.geomspace(1e-8, 200, 400)]))
 Reference = Callable[[float], float]
