@@ -32,6 +32,7 @@ check: $(VENV)/ready-all ## Check style, types and the direction of imports
 	$(VENV)/bin/lint-imports
 
 wheel: $(VENV)/ready-all ## Build the wheel into dist/
+	@rm -rf build/lib # from an earlier build: modules that have moved since would be packed as well
 	$(PY) -m build --wheel --no-isolation --outdir dist
 
 floors: $(VENV)/ready-all ## Run the suite on the lowest versions that pyproject.toml admits

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -42,10 +43,18 @@ def import_walls(module: str, walls: set[str]) -> None:
     )
 
 
+def top_level() -> set[str]:
+    """Names that the installed wheel adds to what Python can import."""
+    parts = {file.parts[0] for file in metadata.files("vaekit") or []}
+    return {name for name in parts if name != ".." and not name.endswith(".dist-info")}
+
+
 def base() -> None:
     """A plain install: the client and the command line; what needs an extra says which."""
-    import_walls("vaekit", {"torch", "onnxruntime", "fastapi", "service", "training"})
-    import_walls("vaekit.client", {"torch", "onnxruntime", "fastapi", "service", "training"})
+    names = top_level()
+    check(names == {"vaekit", "vaekit_service", "vaekit_training"}, f"the wheel installs {', '.join(sorted(names))}")
+    import_walls("vaekit", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
+    import_walls("vaekit.client", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
     shown = subprocess.run([VAE, "--help"], check=True, capture_output=True, text=True).stdout
     check(all(word in shown for word in ("train", "serve", "score")), "vae --help lists train, serve and score")
     refused = subprocess.run([VAE, "serve", "--models", "."], capture_output=True, text=True)
@@ -91,7 +100,9 @@ def post(url: str, body: bytes) -> dict[str, Any]:
 
 def service(models: Path, rows: Path) -> None:
     """Serve the models and ask for the scores of the example's rows."""
-    import_walls("service.app", {"torch", "training", "sklearn", "matplotlib", "vaekit.cli", "vaekit.scoring"})
+    import_walls(
+        "vaekit_service.app", {"torch", "vaekit_training", "sklearn", "matplotlib", "vaekit.cli", "vaekit.scoring"}
+    )
     with serving(models) as url:
         wait_until_ready(url)
         answer = post(f"{url}/models/breast-cancer/elbo", rows.read_bytes())

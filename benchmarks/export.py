@@ -37,7 +37,7 @@ def arm(kind: str) -> dict[str, float]:
 
     imported = perf_counter() - began
     vae, x = model(kind)
-    from training.export import export_graphs
+    from vaekit_training.export import export_graphs
 
     began = perf_counter()
     export_graphs(vae, torch.from_numpy(x))
@@ -49,11 +49,11 @@ def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows), imported h
     import numpy as np
 
     from benchmarks.fit import rows
-    from training.build import build
-    from training.data.load import of_array
-    from training.data.seen import seen
-    from training.prior import Aggregate
     from vaekit.detector import config_of
+    from vaekit_training.build import build
+    from vaekit_training.data.load import of_array
+    from vaekit_training.data.seen import seen
+    from vaekit_training.prior import Aggregate
 
     x = rows(N, D)
     config = config_of(x, likelihood="auto" if kind == "recipe" else kind)

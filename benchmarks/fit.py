@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import Figure, publish
-from training.data.load import of_array
-from training.publish import publish_run
-from training.run import run
 from vaekit.bundle import find
 from vaekit.detector import config_of
 from vaekit.runtime import Model
+from vaekit_training.data.load import of_array
+from vaekit_training.publish import publish_run
+from vaekit_training.run import run
 
 N, D = 10_000, 20
 SIZES = {"in full": ((N, D), (10_000, 100), (500, 20)), "quickly": ((500, D),)}

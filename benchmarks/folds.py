@@ -24,12 +24,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from benchmarks.detection import sets
 from benchmarks.detection.methods import in_torch
 from benchmarks.report import Figure, publish
-from training.data.load import of_array
-from training.publish import Trained
-from training.run import run
 from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
 from vaekit.detector import config_of
 from vaekit.runtime import Bound
+from vaekit_training.data.load import of_array
+from vaekit_training.publish import Trained
+from vaekit_training.run import run
 
 SETS = (
     "15_Hepatitis",

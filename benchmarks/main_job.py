@@ -22,10 +22,10 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.detection.methods import in_torch
 from benchmarks.report import Figure, publish
-from training.config import load_config
-from training.publish import Trained
-from training.run import run, train
 from vaekit.bundle import Calibration, Manifest
+from vaekit_training.config import load_config
+from vaekit_training.publish import Trained
+from vaekit_training.run import run, train
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ALPHA = 0.05

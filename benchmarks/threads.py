@@ -26,10 +26,10 @@ import numpy as np
 from benchmarks.processes import ROOT, environment
 from benchmarks.report import Figure, in_turns, publish
 from benchmarks.serving.models import LARGE, make
-from training.config import make_config
-from training.publish import publish_run
-from training.run import run
 from vaekit.runtime import Model
+from vaekit_training.config import make_config
+from vaekit_training.publish import publish_run
+from vaekit_training.run import run
 
 ROWS = (1, 8, 64, 512)
 SIDE, STEPS = 28, 20

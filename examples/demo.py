@@ -22,14 +22,14 @@ from pyarrow import csv, parquet
 from rich.console import Console
 from rich.table import Table
 
-from training.data.load import load, read
-from training.data.split import split
-from training.report.page import document
-from training.report.pictures import png, sheet
-from training.report.rows import scores
 from vaekit import Client, Model
 from vaekit.bundle import Calibration, Manifest, find
 from vaekit.bundle.store import read_manifest
+from vaekit_training.data.load import load, read
+from vaekit_training.data.split import split
+from vaekit_training.report.page import document
+from vaekit_training.report.pictures import png, sheet
+from vaekit_training.report.rows import scores
 
 HERE = Path(__file__).resolve().parent
 VAE = [sys.executable, "-m", "vaekit"]
@@ -83,7 +83,7 @@ def figures(tumours: Manifest, digits: Manifest) -> None:
 
 def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """The rows of the run's test part, benign and malignant, and which are malignant."""
-    from training.config import Config
+    from vaekit_training.config import Config
 
     config = Config.model_validate(manifest.provenance.config)
     data = load(config.data, config.likelihood, config.training.seed)

@@ -20,9 +20,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from training.config import load_config
-from training.publish import Trained
-from training.run import run
+from vaekit_training.config import load_config
+from vaekit_training.publish import Trained
+from vaekit_training.run import run
 
 HERE = Path(__file__).resolve().parent / "questions"
 DRAWS = 64  # of each test row

@@ -89,7 +89,7 @@ def benign_rows() -> NDArray[np.float64]:
 @pytest.fixture(scope="session")
 def digit_images() -> NDArray[np.uint8]:
     """1797 pictures, (N, 8, 8, 1), 0..255."""
-    from training.data.load import read
+    from vaekit_training.data.load import read
 
     pictures = read("digits").pictures
     assert pictures is not None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnxruntime
 from torch import Tensor, nn
 
-from training.export import Export
+from vaekit_training.export import Export
 
 
 def exported_session(

@@ -13,11 +13,11 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import make_config
-from training.data.load import of_array
-from training.publish import Trained, publish_run
-from training.run import run
 from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit_training.config import make_config
+from vaekit_training.data.load import of_array
+from vaekit_training.publish import Trained, publish_run
+from vaekit_training.run import run
 
 TINY = ["training.steps=40", "network.latent_dim=2", "draws.default=4", "draws.maximum=16"]
 NAMES = ("load", "size", "stops", "on", "colour")
@@ -104,7 +104,7 @@ def train_half(root: Path) -> Published:
 
 
 def _publish(root: Path, trained: Trained) -> Published:
-    with patch("training.publish.report.render", lambda *_: lambda _: {}):
+    with patch("vaekit_training.publish.report.render", lambda *_: lambda _: {}):
         publish_run(trained, root)
     return Published(root, trained)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from service.app import create_app
-from service.settings import load
+from vaekit_service.app import create_app
+from vaekit_service.settings import load
 
 
 class _Server(uvicorn.Server):

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.kinds import Published
-from training.data.load import of_array
-from training.data.split import split
 from vaekit import Detector, Model
 from vaekit.bundle import benjamini_hochberg
 from vaekit.detector import config_of
 from vaekit.errors import InputError, NotResolvable
+from vaekit_training.data.load import of_array
+from vaekit_training.data.split import split
 
 SHORT = ("training.steps=60", "network.hidden=[8]", "network.latent_dim=2", "draws.default=4")
 QUICK = (*SHORT, "network.members=1", "prior.name=normal")  # whose graphs are soon made
@@ -68,7 +68,7 @@ def test_wrong_rows_are_named() -> None:
 
 
 def test_known_anomalies_are_kept_out_of_training_and_no_report_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.publish.report.render", None)  # nobody would ever see it
+    monkeypatch.setattr("vaekit_training.publish.report.render", None)  # nobody would ever see it
     x = np.random.default_rng(0).standard_normal((200, 2))
     y = np.zeros(200)
     y[:20] = 1

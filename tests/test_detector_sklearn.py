@@ -24,10 +24,10 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted
 
 from tests.test_detector import QUICK
-from training import publish
 from vaekit import Detector, Model
 from vaekit.bundle import VectorSpec
 from vaekit.errors import InputError, IntegrityError
+from vaekit_training import publish
 
 SHORTEST = (*QUICK, "training.steps=3", "network.hidden=[4]")
 
@@ -144,6 +144,12 @@ def test_a_pickle_or_a_copy_scores_alike_when_the_first_is_gone(fitted: Detector
     assert second.feature_names_in_.tolist() == ["load", "speed"]
     np.testing.assert_array_equal(second.score_samples(ROWS), fitted.score_samples(ROWS))
     np.testing.assert_array_equal(second.predict(ROWS), fitted.predict(ROWS))
+
+
+def test_a_pickle_names_no_module_but_the_librarys(fitted: Detector) -> None:
+    content = pickle.dumps(fitted)
+    assert b"vaekit.detector" in content
+    assert b"vaekit_" not in content
 
 
 def test_a_pickle_is_verified_when_it_is_loaded(fitted: Detector) -> None:

@@ -18,8 +18,8 @@ from vaekit.runtime import Bound, Explained, Model
 from vaekit.tables import Table, has_text, table
 
 if TYPE_CHECKING:
-    from training.config import Config
-    from training.data.rows import Rows
+    from vaekit_training.config import Config
+    from vaekit_training.data.rows import Rows
 
 Floats = NDArray[np.float64]
 
@@ -118,8 +118,8 @@ class Detector(Estimator):
             MissingExtra: the training extra is not installed.
             NotResolvable: too few rows for this alpha.
         """
-        from training.data.split import split
-        from training.run import train
+        from vaekit_training.data.split import split
+        from vaekit_training.run import train
 
         given = table(X)
         values = np.asarray(given.values)
@@ -263,7 +263,7 @@ def config_of(
     folds: int | None = None,
 ) -> Config:
     """What a Detector trains normal rows X by."""
-    from training.config import make_config
+    from vaekit_training.config import make_config
 
     values = np.asarray(table(X).values)
     test = max(TEST_SHARE, FEWEST_TEST / max(len(values) if values.ndim else 0, FEWEST))
@@ -295,7 +295,7 @@ def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
 
 def _rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Config) -> Rows:
     """The training room's rows."""
-    from training.data.load import of_array
+    from vaekit_training.data.load import of_array
 
     values = np.asarray(given.values)
     if values.dtype.kind == "U":

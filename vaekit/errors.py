@@ -1,4 +1,4 @@
-"""The tree of everything that goes wrong on purpose. Knows no HTTP: service/problems.py gives each its status.
+"""The tree of everything that goes wrong on purpose. Knows no HTTP: vaekit_service/problems.py gives each its status.
 
 VaeError
 ├── InputError (ValueError)      the caller's rows or parameters: the message names row, feature and value

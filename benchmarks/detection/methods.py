@@ -143,9 +143,9 @@ def ours(settings: list[str], *, exported: bool = True) -> Method:
         return np.asarray(-detector.score_samples(split.test))
 
     def scores_in_torch(split: Split, seed: int) -> Array:
-        from training.data.load import of_array
-        from training.run import run
         from vaekit.detector import config_of
+        from vaekit_training.data.load import of_array
+        from vaekit_training.run import run
 
         config = config_of(split.train, settings=settings, seed=seed)
         rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
@@ -155,12 +155,12 @@ def ours(settings: list[str], *, exported: bool = True) -> Method:
 
 
 def in_torch(trained: Any, x: Array) -> Any:
-    """The bound of rows (m, D) by the bundle's own draws: training.vae.Bound."""
+    """The bound of rows (m, D) by the bundle's own draws: vaekit_training.vae.Bound."""
     import torch
 
-    from training.publish import base_draws, default_draws
-    from training.vae import Bound
     from vaekit.bundle import default_eps
+    from vaekit_training.publish import base_draws, default_draws
+    from vaekit_training.vae import Bound
 
     config, vae = trained.config, trained.vae
     base = base_draws(vae.latent_dim, config.draws.maximum, config.training.seed)

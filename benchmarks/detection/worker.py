@@ -32,7 +32,7 @@ WARM = (
     "sklearn.covariance",
     "sklearn.metrics",
 )
-WARM_OURS = ("vaekit.detector", "training.run", "training.publish", "onnxruntime")
+WARM_OURS = ("vaekit.detector", "vaekit_training.run", "vaekit_training.publish", "onnxruntime")
 WARM_PEERS = ("pyod.models.vae", "pyod.models.deep_svdd", "pyod.models.ecod", "pyod.models.pca")
 
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from benchmarks.detection.sets import load
 from benchmarks.explanation.plant import WAYS, Floats, Planted, plant
 from benchmarks.processes import ask
-from training.config import Config, make_config
-from training.data.load import of_array
-from training.data.split import split
-from training.run import train
 from vaekit.runtime import Model
 from vaekit.runtime.predict import predict
 from vaekit.runtime.surprises import surprise
+from vaekit_training.config import Config, make_config
+from vaekit_training.data.load import of_array
+from vaekit_training.data.split import split
+from vaekit_training.run import train
 
 SHARES = ("train=0.5", "validation=0.1", "calibration=0.2", "test=0.2")
 MODELS = {  # likelihoods

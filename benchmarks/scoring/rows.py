@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from training.config import make_config
-from training.run import train
+from vaekit_training.config import make_config
+from vaekit_training.run import train
 
 D = 30
 HIDDEN = (128, 128)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import make_config
-from training.publish import publish_run
-from training.run import run
-from training.vae import VAE
 from vaekit.bundle import default_eps
+from vaekit_training.config import make_config
+from vaekit_training.publish import publish_run
+from vaekit_training.run import run
+from vaekit_training.vae import VAE
 
 K = 2  # draws a row
 ROWS = 2_048

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from training.vae import VAE
+from vaekit_training.vae import VAE
 
 
 @torch.no_grad()

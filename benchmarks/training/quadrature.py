@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from benchmarks.plan import Plan
 from benchmarks.report import Figure, Measured
-from training.build import build
-from training.config import make_config
-from training.data.load import Rows
-from training.vae import VAE
 from vaekit.bundle.manifest import Kind
+from vaekit_training.build import build
+from vaekit_training.config import make_config
+from vaekit_training.data.load import Rows
+from vaekit_training.vae import VAE
 
 Array = NDArray[np.float64]
 Grid = tuple[Array, Array]  # nodes and weights, (G,) each

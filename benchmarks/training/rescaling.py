@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from benchmarks.plan import Plan
 from benchmarks.report import Figure, Measured
-from training.build import build
-from training.config import Config, make_config
-from training.data.load import Rows
-from training.export import export_graphs
-from training.publish import Trained
-from training.run import run
-from training.vae import VAE
+from vaekit_training.build import build
+from vaekit_training.config import Config, make_config
+from vaekit_training.data.load import Rows
+from vaekit_training.export import export_graphs
+from vaekit_training.publish import Trained
+from vaekit_training.run import run
+from vaekit_training.vae import VAE
 
 Array = NDArray[np.float64]
 

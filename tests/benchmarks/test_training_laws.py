@@ -11,8 +11,8 @@ import torch
 from benchmarks.training import quadrature, rescaling
 from benchmarks.training.nll import minus_log_evidence
 from tests.training.models import case
-from training.likelihoods import Gaussian
-from training.run import run
+from vaekit_training.likelihoods import Gaussian
+from vaekit_training.run import run
 
 CASES = {one.name: one for one in quadrature.CASES}
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training.config import load_config
 from vaekit.bundle import models
 from vaekit.cli import main
 from vaekit.cli.train import _config
 from vaekit.runtime import Model
+from vaekit_training.config import load_config
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--set", "training.steps=60", "--set", "network.hidden=[8]", "--set", "network.latent_dim=2"]

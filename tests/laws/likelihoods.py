@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.likelihoods import (
+from vaekit_training.likelihoods import (
     Bernoulli,
     BinnedGaussian,
     Categorical,

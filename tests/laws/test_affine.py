@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests.training.models import Case, case, standard_eps
-from training.build import build
-from training.data.load import Rows
-from training.export import export_graphs
-from training.vae import VAE
+from vaekit_training.build import build
+from vaekit_training.data.load import Rows
+from vaekit_training.export import export_graphs
+from vaekit_training.vae import VAE
 
 Array = NDArray[np.float64]
 MAPS = {

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import distributions
 
 from tests.training.models import KINDS, as_array, case, far, raw_rows, standard_eps
-from training.build import build
-from training.export import double
-from training.likelihoods import Bernoulli, Gaussian, Laplace, StudentT
-from training.prior import Aggregate, kl_divergence
-from training.publish import base_draws
-from training.vae import VAE
 from vaekit.bundle import default_eps
+from vaekit_training.build import build
+from vaekit_training.export import double
+from vaekit_training.likelihoods import Bernoulli, Gaussian, Laplace, StudentT
+from vaekit_training.prior import Aggregate, kl_divergence
+from vaekit_training.publish import base_draws
+from vaekit_training.vae import VAE
 
 K = 5
 

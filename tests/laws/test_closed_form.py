@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
 from tests.training.models import whitened_eps
-from training.export import double, export_graphs
-from training.features import Standardize
-from training.functional import softplus_inverse
-from training.likelihoods import Gaussian
-from training.networks import mlp
-from training.publish import base_draws
-from training.vae import SIGMA_FLOOR, VAE, untempered
 from vaekit.bundle import default_eps
+from vaekit_training.export import double, export_graphs
+from vaekit_training.features import Standardize
+from vaekit_training.functional import softplus_inverse
+from vaekit_training.likelihoods import Gaussian
+from vaekit_training.networks import mlp
+from vaekit_training.publish import base_draws
+from vaekit_training.vae import SIGMA_FLOOR, VAE, untempered
 
 DIM, LATENT, S = 6, 3, 0.4
 LOC = np.array([0.0, 5.0, -1e5, 1e3, 2.0, 0.1])

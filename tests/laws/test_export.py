@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.training.models import KINDS, Case, case, far
-from training.export import ExportedGraph, double, evaluate, export_graphs, graph_inputs
 from vaekit.bundle.manifest import Operation
+from vaekit_training.export import ExportedGraph, double, evaluate, export_graphs, graph_inputs
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,7 +56,7 @@ def test_graphs_are_free_of_paths_and_of_operators_of_other_domains() -> None:
     model = onnx.load_from_string(graph.data)
     assert {node.domain for node in model.graph.node} == {""}
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
-    assert b"/training/" not in graph.data
+    assert b"/vaekit_training/" not in graph.data
     assert not any(node.op_type.startswith("Random") for node in model.graph.node)
 
 

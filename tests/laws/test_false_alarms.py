@@ -17,9 +17,9 @@ ALPHAS = (0.05, 0.1, 0.3)
 @pytest.fixture(scope="module")
 def scores(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scores of the bundle's own calibration and test rows: never trained on, 143 of them."""
-    from training.config import Config
-    from training.data.load import load
-    from training.data.split import split
+    from vaekit_training.config import Config
+    from vaekit_training.data.load import load
+    from vaekit_training.data.split import split
 
     config = Config.model_validate(breast_cancer.manifest.provenance.config)
     rows = load(config.data)

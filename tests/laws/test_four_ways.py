@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from tests.kinds import Published, as_json
 from tests.live import serving
 from tests.training.models import table
-from training.config import make_config
-from training.export import double
-from training.features import observed_rows
-from training.publish import Trained, publish_run
-from training.run import run
-from training.vae import VAE
 from vaekit import Client, Model
 from vaekit.bundle import find
+from vaekit_training.config import make_config
+from vaekit_training.export import double
+from vaekit_training.features import observed_rows
+from vaekit_training.publish import Trained, publish_run
+from vaekit_training.run import run
+from vaekit_training.vae import VAE
 
 TERMS = ("elbo", "log_likelihood", "kl", "log_evidence", "feature_log_likelihood")
 BERNOULLI = ["likelihood.name=bernoulli", "likelihood.binarize=threshold"]

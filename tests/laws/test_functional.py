@@ -13,7 +13,7 @@ from scipy import special
 from torch import Tensor, nn
 
 from tests.graphs import exported_session
-from training import functional
+from vaekit_training import functional
 
 GRID = np.unique(np.concatenate([np.linspace(-200, 200, 4001), np.linspace(-1, 1, 801), np.geomspace(1e-8, 200, 400)]))
 Reference = Callable[[float], float]

@@ -17,8 +17,8 @@ from tests.laws.likelihoods import (
     pixels,
     support,
 )
-from training.functional import normal_cdf
-from training.likelihoods import (
+from vaekit_training.functional import normal_cdf
+from vaekit_training.likelihoods import (
     ContinuousBernoulli,
     DiscretizedLogistic,
     Likelihood,

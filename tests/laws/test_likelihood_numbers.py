@@ -19,14 +19,14 @@ from tests.laws.likelihoods import (
     pixels,
     values,
 )
-from training.likelihoods import (
+from vaekit_training.likelihoods import (
     BinnedGaussian,
     DiscretizedLogistic,
     Likelihood,
     LocationScale,
 )
-from training.networks.head import Head, MemberHead
-from training.networks.layers import MemberLinear
+from vaekit_training.networks.head import Head, MemberHead
+from vaekit_training.networks.layers import MemberLinear
 
 EXPORTED = (
     "gaussian, scale of the network",

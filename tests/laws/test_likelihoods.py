@@ -25,7 +25,7 @@ from tests.laws.likelihoods import (
     support,
     values,
 )
-from training.likelihoods import (
+from vaekit_training.likelihoods import (
     Bernoulli,
     BinnedGaussian,
     Categorical,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.graphs import exported_session
-from training.functional import log_logistic_mass, log_normal_mass
+from vaekit_training.functional import log_logistic_mass, log_normal_mass
 
 WIDTHS = (1e-6, 1e-3, 0.3, 0.97, 1.0, 1.01, 1.9, 2.1, 30.0, 1e3)
 CENTRES = (0.0, 1e-4, 0.2, 0.48, 0.5, 0.6, 1.0, 1.7, 6.0, 40.0, 499.0, 501.0, 3e4, 2e7)

@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812  its name everywhere
 from torch import Tensor, nn
 
-from training.build import build
-from training.config import load_config, unused
-from training.data.load import load
-from training.data.rows import Rows
-from training.functional import softplus, softplus_inverse
-from training.likelihoods import Gaussian
-from training.run import run
-from training.vae import VAE
 from vaekit.losses import explain, losses_of
+from vaekit_training.build import build
+from vaekit_training.config import load_config, unused
+from vaekit_training.data.load import load
+from vaekit_training.data.rows import Rows
+from vaekit_training.functional import softplus, softplus_inverse
+from vaekit_training.likelihoods import Gaussian
+from vaekit_training.run import run
+from vaekit_training.vae import VAE
 
 SYSTEMS = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "questions.py"), run_name="questions")["SYSTEMS"]
 QUESTIONS = Path(__file__).parents[2] / "examples" / "questions"

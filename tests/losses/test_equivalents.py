@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from tests.losses.small import SIZES, D, Small, Z, check, kl
-from training.config import make_config
 from vaekit.errors import InputError
 from vaekit.losses import CONVENTIONS, ForeignLoss, explain, losses_of
+from vaekit_training.config import make_config
 
 bce = F.binary_cross_entropy_with_logits
 

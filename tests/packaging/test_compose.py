@@ -92,7 +92,7 @@ def test_every_path_that_is_mounted_or_copied_exists() -> None:
 
 @pytest.mark.parametrize("place", ["Dockerfile", *SERVING])
 def test_every_variable_is_a_setting_of_the_service(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.settings import Settings, load
+    from vaekit_service.settings import Settings, load
 
     found = variables()[place]
     assert {"VAE_MODELS", "VAE_HOST", "VAE_PORT", "VAE_DEVICE"} <= set(found)
@@ -154,7 +154,7 @@ def test_the_gpu_service_asks_for_cuda_by_name_and_reserves_one_gpu() -> None:
 
 @pytest.mark.parametrize("name", SERVING)
 def test_a_stop_waits_longer_than_the_service_takes_to_drain(name: str) -> None:
-    from service.settings import load
+    from vaekit_service.settings import load
 
     settings = load()
     grace = float(SERVICES[name]["stop_grace_period"].removesuffix("s"))

@@ -150,7 +150,7 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_variable_that_a_document_names_is_read_by_something(document: Path) -> None:
-    from service.settings import Settings
+    from vaekit_service.settings import Settings
 
     named = set(re.findall(r"\bVAE_[A-Z_]+\b", document.read_text()))
     assert {name.removeprefix("VAE_").lower() for name in named} <= {*Settings.model_fields, "key"}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-APPLICATIONS = {"service", "training"}
+APPLICATIONS = {"vaekit_service", "vaekit_training"}
 WEB = {"fastapi", "starlette", "uvicorn", "prometheus_client"}
 LEARNING = {"torch", "onnx", "sklearn", "scipy", "matplotlib"}
 HEAVY = LEARNING | WEB | APPLICATIONS
@@ -23,15 +23,15 @@ WALLS = [
     ("vaekit.scoring", HEAVY | {"typer"}),
     ("vaekit.cli", HEAVY | {"onnxruntime", "pyarrow", "httpx", "vaekit.runtime", "vaekit.scoring"}),
     ("vaekit.detector", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.client"}),
-    ("service.app", LEARNING | {"training", "httpx", "pyarrow", "typer", "vaekit.scoring", "vaekit.cli"}),
-    ("service.arrowcodec", LEARNING | {"training", "pyarrow"}),
+    ("vaekit_service.app", LEARNING | {"vaekit_training", "httpx", "pyarrow", "typer", "vaekit.scoring", "vaekit.cli"}),
+    ("vaekit_service.arrowcodec", LEARNING | {"vaekit_training", "pyarrow"}),
     (
         "vaekit.arrow.columns",
         HEAVY | {"onnxruntime", "httpx", "PIL", "typer", "vaekit.runtime", "vaekit.client"},
     ),
-    ("service.settings", LEARNING | {"training", "fastapi", "onnxruntime"}),
-    ("training.config", WEB | {"service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
-    ("training.export", WEB | {"service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
+    ("vaekit_service.settings", LEARNING | {"vaekit_training", "fastapi", "onnxruntime"}),
+    ("vaekit_training.config", WEB | {"vaekit_service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
+    ("vaekit_training.export", WEB | {"vaekit_service", "httpx", "vaekit.client", "vaekit.scoring", "vaekit.cli"}),
 ]
 
 

@@ -192,7 +192,7 @@ from vaekit import Model
 from vaekit.scoring import evaluate_file
 with Model.load({str(models_dir / "breast-cancer")!r}) as model:
     evaluate_file(model, Path({str(cancer_csv)!r}), num_samples=(2,), label="diagnosis", anomalies=("malignant",))
-print(*sorted({{"torch", "sklearn", "scipy", "matplotlib", "training"}} & set(sys.modules)))
+print(*sorted({{"torch", "sklearn", "scipy", "matplotlib", "vaekit_training"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -117,8 +117,8 @@ def test_a_category_may_be_numbers_truth_or_dates(tmp_path, known, cells):
     ids=lambda cells: str(cells.type),
 )
 def test_a_level_is_what_training_took_it_for(cells):
-    from training.data.cells import Cells, indexed
-    from training.data.sources import from_arrow
+    from vaekit_training.data.cells import Cells, indexed
+    from vaekit_training.data.sources import from_arrow
 
     trained = Cells("a", "category", "marginalise")
     x = indexed(trained.take(from_arrow(cells))[:, None], [trained])
@@ -141,8 +141,8 @@ def test_a_csv_means_what_it_means_to_training_and_its_text_stays(of_kinds, tmp_
 
 
 def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path):
-    from training.data.load import load
-    from training.sections import Data, Likelihood
+    from vaekit_training.data.load import load
+    from vaekit_training.sections import Data, Likelihood
 
     (tmp_path / "rows.csv").write_text(CSV)
     kinds: Any = {"size": "positive", "stops": "count", "on": "binary", "colour": "category", "code": "category"}
@@ -274,8 +274,8 @@ def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(ce
     "text", ["2024-01-01 10:00:00", "2024-01-01T10:00:00", "2024-01-01 10:00", "2024-01-01 10:00:00.5"]
 )
 def test_a_csv_of_times_that_was_trained_on_is_scored(tmp_path, text):
-    from training.data.load import load
-    from training.sections import Data, Likelihood
+    from vaekit_training.data.load import load
+    from vaekit_training.sections import Data, Likelihood
 
     (tmp_path / "rows.csv").write_text("at\n" + f"{text}\n2024-01-02 11:30:00\n" * 20)
     kinds: Any = {"at": "category"}

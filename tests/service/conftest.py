@@ -19,10 +19,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api import Api
-from service.app import create_app
-from service.logs import make_log
-from service.settings import load
+from vaekit_service.api import Api
+from vaekit_service.app import create_app
+from vaekit_service.logs import make_log
+from vaekit_service.settings import load
 
 
 @dataclass

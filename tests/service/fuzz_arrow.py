@@ -25,11 +25,11 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.app import create_app
-from service.logs import make_log
-from service.settings import load
 from tests.kinds import NAMES, mixed_rows
 from tests.service.test_service_arrow import ARROW, fixed, stream
+from vaekit_service.app import create_app
+from vaekit_service.logs import make_log
+from vaekit_service.settings import load
 
 ROOM = 2 * 2**30  # bytes beyond what the service has when it is ready
 TIMES = (pa.timestamp("s"), pa.timestamp("ns", "Europe/Berlin"), pa.time64("us"), pa.date64(), pa.duration("ms"))

@@ -227,8 +227,8 @@ BEFORE_AND_AFTER = f"""
 import asyncio, sys
 import httpx
 from pathlib import Path
-from service.app import create_app
-from service.settings import load
+from vaekit_service.app import create_app
+from vaekit_service.settings import load
 
 async def main():
     app = create_app(load(models=Path("models"), device="cpu", log_level="error"))

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from service import arrowgate
-from service.errors import TooLarge, Unparsable
-from service.flatbuffer import I64, U8, Table
 from tests.service.test_service_arrow import stream
 from vaekit.errors import InputError
+from vaekit_service import arrowgate
+from vaekit_service.errors import TooLarge, Unparsable
+from vaekit_service.flatbuffer import I64, U8, Table
 
 
 def place(body: bytes, kind: int, slot: int, item: int) -> int:

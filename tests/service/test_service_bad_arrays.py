@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import jsoncodec
+from vaekit_service import jsoncodec
 
 pytestmark = pytest.mark.anyio
 

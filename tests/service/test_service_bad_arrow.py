@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.arrowreader import read_array
-from service.errors import MediaType, TooLarge, Unparsable
-from service.problems import kind_of
-from service.requests import Target
 from tests.kinds import Published
 from tests.service.test_service_arrow import ARROW, fixed, stream
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
 from vaekit.runtime import Model
+from vaekit_service.arrowreader import read_array
+from vaekit_service.errors import MediaType, TooLarge, Unparsable
+from vaekit_service.problems import kind_of
+from vaekit_service.requests import Target
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batcher import INTERACTIVE, TURNS, Batch, Batcher, Ticket
-from service.errors import Overloaded
+from vaekit_service.batcher import INTERACTIVE, TURNS, Batch, Batcher, Ticket
+from vaekit_service.errors import Overloaded
 
 MOST = 16
 SMALL = MOST // INTERACTIVE  # rows of the largest interactive job

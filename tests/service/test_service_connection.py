@@ -17,12 +17,12 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.body import INFLOW, LARGE, Intake
-from service.connection import connect
-from service.envelope import DROPPED, Envelope
-from service.errors import Disconnected, Overloaded, ServiceError
-from service.logs import make_log
-from service.metrics import Metrics
+from vaekit_service.body import INFLOW, LARGE, Intake
+from vaekit_service.connection import connect
+from vaekit_service.envelope import DROPPED, Envelope
+from vaekit_service.errors import Disconnected, Overloaded, ServiceError
+from vaekit_service.logs import make_log
+from vaekit_service.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

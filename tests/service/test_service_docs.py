@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from service.problems import ANSWERS
-from service.routes import inference_routes, quiet_routes
-from service.settings import Settings
 from tests.live import serving
 from vaekit.client.wire import ElboReply, OddCell, Reply
+from vaekit_service.problems import ANSWERS
+from vaekit_service.routes import inference_routes, quiet_routes
+from vaekit_service.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.door import LONGEST_PATH, find
-from service.routes import inference_routes
+from vaekit_service.door import LONGEST_PATH, find
+from vaekit_service.routes import inference_routes
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.engine import Engine
-from service.errors import DeadlineExceeded, NotReady, Overloaded
-from service.jobs import Job
 from vaekit.errors import NotFinite
 from vaekit.runtime.results import Posterior
+from vaekit_service.engine import Engine
+from vaekit_service.errors import DeadlineExceeded, NotReady, Overloaded
+from vaekit_service.jobs import Job
 
 pytestmark = pytest.mark.anyio
 

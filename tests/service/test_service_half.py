@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from service.settings import load
 from tests.kinds import Published
 from vaekit import Model
 from vaekit.errors import ConfigError
+from vaekit_service.settings import load
 
 pytestmark = pytest.mark.anyio
 ROW = [0.3, -1e-3, 1e5]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.jobs import Job, Part, run
 from tests.kinds import Published, mixed_rows
 from vaekit.bundle import encode
 from vaekit.runtime import Explained, Model
+from vaekit_service.jobs import Job, Part, run
 
 N = 24
 CUTS = ((0, 1), (1, 2), (2, 15), (15, N))

@@ -8,11 +8,11 @@ import httpx
 import numpy as np
 import pytest
 
-from service.example import curl
 from tests.kinds import NAMES, Published, as_json, mixed_rows
 from tests.service.test_service_openapi import check
 from tests.service.test_service_wire import NPY, npy, records
 from vaekit.runtime import Model
+from vaekit_service.example import curl
 
 pytestmark = pytest.mark.anyio
 ROW = [0.5, 2.0, 3, 1, "red"]

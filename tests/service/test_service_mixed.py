@@ -11,16 +11,16 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from service import jsoncodec, npycodec
-from service.answers import Answer
-from service.example import cell
-from service.limits import Limits
-from service.requests import Target
 from vaekit.bundle import Manifest, VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.client.wire import DecodeReply, ElboReply, SampleReply
 from vaekit.errors import InputError
 from vaekit.runtime import Model
+from vaekit_service import jsoncodec, npycodec
+from vaekit_service.answers import Answer
+from vaekit_service.example import cell
+from vaekit_service.limits import Limits
+from vaekit_service.requests import Target
 
 COLOUR = Column(name="colour", kind="category", levels=("blue", "green, dark", "red"), may_be_missing=True)
 SPEC = VectorSpec(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from service import registry
 from vaekit.runtime import Model
+from vaekit_service import registry
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30

@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
-from service import openapi
-from service.routes import OPERATIONS, PREFIXES, inference_routes, quiet_routes
 from vaekit.runtime import device
+from vaekit_service import openapi
+from vaekit_service.routes import OPERATIONS, PREFIXES, inference_routes, quiet_routes
 
 pytestmark = pytest.mark.anyio
 

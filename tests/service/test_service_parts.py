@@ -13,13 +13,13 @@ import httpx
 import numpy as np
 import pytest
 
-import service.errors
 import vaekit.client.errors  # noqa: F401 - so that the walk below meets its classes
-from service import jobs
-from service.body import Intake
-from service.errors import Overloaded, TooLarge
-from service.problems import ANSWERS, kind_of
+import vaekit_service.errors
 from vaekit.errors import NotFinite, VaeError
+from vaekit_service import jobs
+from vaekit_service.body import Intake
+from vaekit_service.errors import Overloaded, TooLarge
+from vaekit_service.problems import ANSWERS, kind_of
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -33,7 +33,7 @@ def subclasses(kind: type) -> Iterator[type]:
 
 def test_every_error_has_its_row_in_the_table_of_answers() -> None:
     for error in subclasses(VaeError):
-        if error.__module__.startswith("vaekit.client") or error is service.errors.ServiceError:
+        if error.__module__.startswith("vaekit.client") or error is vaekit_service.errors.ServiceError:
             continue  # errors of the other end of the wire, and an abstract base
         assert any(ancestor in ANSWERS for ancestor in error.__mro__), f"{error.__name__} has no status"
 
@@ -43,8 +43,8 @@ def test_what_is_not_in_the_table_is_an_internal_error_that_tells_nothing() -> N
 
 
 def test_importing_the_app_brings_none_of_the_heavy_packages() -> None:
-    walled = ["torch", "training", "pandas", "matplotlib", "sklearn", "onnx", "onnxruntime", "pyarrow", "scipy"]
-    code = f"import sys, service.app; print([m for m in {walled!r} if m in sys.modules])"
+    walled = ["torch", "vaekit_training", "pandas", "matplotlib", "sklearn", "onnx", "onnxruntime", "pyarrow", "scipy"]
+    code = f"import sys, vaekit_service.app; print([m for m in {walled!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import jsoncodec, quickjson
-from service.jobs import Operation
-from service.requests import Target
 from vaekit.errors import VaeError
+from vaekit_service import jsoncodec, quickjson
+from vaekit_service.jobs import Operation
+from vaekit_service.requests import Target
 
 numbers = st.one_of(
     st.integers(-(2**70), 2**70),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service import watch
-from service.errors import Disconnected, SlowBody
-from service.watch import Watch
+from vaekit_service import watch
+from vaekit_service.errors import Disconnected, SlowBody
+from vaekit_service.watch import Watch
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def test_a_new_time_takes_the_place_of_the_old_one() -> None:
 
 
 async def test_a_watch_at_rest_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.watch.PATIENCE", 0.0)
+    monkeypatch.setattr("vaekit_service.watch.PATIENCE", 0.0)
     watch = Watch()
     watch.within(0.01, lambda: SlowBody("late"))
     watch.listen(gone)

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training import build
-from training.config import Config, make_config
-from training.data.batch import Seen
-from training.data.load import Rows
-from training.data.seen import seen as seen_rows
-from training.features import observed_rows
-from training.prior import Aggregate
-from training.vae import VAE
 from vaekit.bundle.manifest import Kind
+from vaekit_training import build
+from vaekit_training.config import Config, make_config
+from vaekit_training.data.batch import Seen
+from vaekit_training.data.load import Rows
+from vaekit_training.data.seen import seen as seen_rows
+from vaekit_training.features import observed_rows
+from vaekit_training.prior import Aggregate
+from vaekit_training.vae import VAE
 
 TABLE = "table"
 

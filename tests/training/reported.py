@@ -12,12 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from tests.training.models import Case, case
-from training import specs
-from training.data.split import Parts
-from training.export import evaluate, graph_inputs
-from training.loop.tracking import History, Look
-from training.publish import Trained, base_draws
-from training.report.facts import Facts, gather
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import (
     Draws,
@@ -31,6 +25,12 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.store import calibration_file
 from vaekit.runtime import Model
+from vaekit_training import specs
+from vaekit_training.data.split import Parts
+from vaekit_training.export import evaluate, graph_inputs
+from vaekit_training.loop.tracking import History, Look
+from vaekit_training.publish import Trained, base_draws
+from vaekit_training.report.facts import Facts, gather
 
 SHA = "0" * 64
 DRAWS, MOST_DRAWS = 4, 8

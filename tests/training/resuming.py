@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from tests.training.models import case, seen
-from training.loop.distributed import world
-from training.loop.fit import Hooks, fit
-from training.loop.kept import terminations
 from vaekit.errors import Interrupted
+from vaekit_training.loop.distributed import world
+from vaekit_training.loop.fit import Hooks, fit
+from vaekit_training.loop.kept import terminations
 
 KINDS = {
     "normal": "gaussian, scale from the network",

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from training.data.infer import infer
-from training.data.load import load
-from training.data.sources import read
-from training.sections import Data
 from vaekit.errors import InputError
+from vaekit_training.data.infer import infer
+from vaekit_training.data.load import load
+from vaekit_training.data.sources import read
+from vaekit_training.sections import Data
 
 N = 40
 

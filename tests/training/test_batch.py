@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.data.batch import AT_ONCE, MemoryBatches, Seen, generator
+from vaekit_training.data.batch import AT_ONCE, MemoryBatches, Seen, generator
 
 
 def table(n: int = 10, *, holes: bool = False) -> Seen:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.data.columns import Moments, Statistics, channels
-from training.data.load import Rows
 from vaekit.bundle.manifest import Kind
 from vaekit.errors import InputError
+from vaekit_training.data.columns import Moments, Statistics, channels
+from vaekit_training.data.load import Rows
 
 KINDS: tuple[Kind, ...] = ("real", "positive", "real", "positive", "real", "positive")
 

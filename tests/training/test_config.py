@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from training.config import Config, load_config, make_config, slug, unused
 from vaekit.errors import ConfigError
+from vaekit_training.config import Config, load_config, make_config, slug, unused
 
 BASE = {"name": "m", "data": {"source": "digits"}}
 

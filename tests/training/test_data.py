@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from pyarrow import csv, parquet
 
-from training.data import glance, sources
-from training.data.infer import infer
-from training.data.load import Rows, load, of_array
-from training.sections import Data
 from vaekit.errors import InputError
+from vaekit_training.data import glance, sources
+from vaekit_training.data.infer import infer
+from vaekit_training.data.load import Rows, load, of_array
+from vaekit_training.sections import Data
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 LABEL = np.arange(12) % 4 == 0

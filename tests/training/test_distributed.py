@@ -15,10 +15,10 @@ import torch
 
 from tests.training.models import case, seen
 from tests.training.resuming import KINDS
-from training.loop.distributed import World, world
-from training.loop.fit import fit
 from vaekit.bundle.store import read_manifest
 from vaekit.errors import DeviceError
+from vaekit_training.loop.distributed import World, world
+from vaekit_training.loop.fit import fit
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [

@@ -12,11 +12,11 @@ import torch.nn.functional as F  # noqa: N812  its name everywhere
 from torch import Tensor
 
 from tests.training.models import bits, table
-from training import build
-from training.config import make_config
-from training.data.load import Rows
-from training.vae import VAE
 from vaekit.losses import Equivalent, ForeignLoss, explain, losses_of
+from vaekit_training import build
+from vaekit_training.config import make_config
+from vaekit_training.data.load import Rows
+from vaekit_training.vae import VAE
 
 Z = 3
 

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from tests.kinds import Published, folded_rows
 from tests.training.models import pictures, table
 from tests.training.resuming import digest
-from training.config import Config, make_config
-from training.data.rows import Rows
-from training.data.split import split
-from training.evaluate import by_torch
-from training.export import double
-from training.folds import FoldModels
-from training.loop.distributed import World
-from training.loop.folder import Keep, resumed
-from training.loop.tracking import History, of_folds
-from training.publish import publish_run
-from training.run import Listener, _run, run
 from vaekit.bundle import FoldCalibration
 from vaekit.errors import ConfigError, InputError, Interrupted
 from vaekit.runtime import Model
+from vaekit_training.config import Config, make_config
+from vaekit_training.data.rows import Rows
+from vaekit_training.data.split import split
+from vaekit_training.evaluate import by_torch
+from vaekit_training.export import double
+from vaekit_training.folds import FoldModels
+from vaekit_training.loop.distributed import World
+from vaekit_training.loop.folder import Keep, resumed
+from vaekit_training.loop.tracking import History, of_folds
+from vaekit_training.publish import publish_run
+from vaekit_training.run import Listener, _run, run
 
 F = 3
 SMALL = ["training.steps=30", "network.hidden=[4]", "network.latent_dim=2", "draws.default=4", "draws.maximum=16"]

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.training.models import Case, case, seen
-from training.data.batch import Seen
-from training.loop.fit import History, Hooks, fit
-from training.loop.guard import BLOCK, Series
 from vaekit.errors import TrainingError
+from vaekit_training.data.batch import Seen
+from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.guard import BLOCK, Series
 
 GAUSSIAN = "gaussian, scale from the network"
 SETTINGS = [

@@ -18,16 +18,16 @@ import torch
 
 from tests.kinds import Published
 from tests.training.models import KINDS, case, far, raw_rows, standard_eps
-from training.config import make_config
-from training.export import double, evaluate, export_graphs, graph_inputs, halved
-from training.half import measure, sentence
-from training.networks import half as networks
-from training.networks.layers import MemberLinear
-from training.publish import Trained, publish_run
-from training.vae import VAE
 from vaekit.bundle import Calibration, find
 from vaekit.errors import NotFinite
 from vaekit.runtime import Model
+from vaekit_training.config import make_config
+from vaekit_training.export import double, evaluate, export_graphs, graph_inputs, halved
+from vaekit_training.half import measure, sentence
+from vaekit_training.networks import half as networks
+from vaekit_training.networks.layers import MemberLinear
+from vaekit_training.publish import Trained, publish_run
+from vaekit_training.vae import VAE
 
 TWINS = {"encode": "encoder.float16.onnx", "elbo": "elbo.float16.onnx", "surprise": "surprise.float16.onnx"}
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from training.data.cells import MOST_LEVELS
-from training.data.load import load, of_array
-from training.data.rows import Rows
-from training.sections import Data, Likelihood
 from vaekit.errors import ConfigError, InputError
+from vaekit_training.data.cells import MOST_LEVELS
+from vaekit_training.data.load import load, of_array
+from vaekit_training.data.rows import Rows
+from vaekit_training.sections import Data, Likelihood
 
 MIXED = Likelihood(name="mixed")
 TABLE = """load,count,share,on,open,size,floor

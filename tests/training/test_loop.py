@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.training.models import Case, case, table
-from training.build import build
-from training.data.batch import generator
-from training.data.seen import seen
-from training.loop.fit import History, Hooks, fit
+from vaekit_training.build import build
+from vaekit_training.data.batch import generator
+from vaekit_training.data.seen import seen
+from vaekit_training.loop.fit import History, Hooks, fit
 
 GAUSSIAN = "gaussian, scale from the network"
 

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from tests.graphs import exported_session
 from tests.training.models import case
-from training.export import export_graphs, lowering
-from training.export.capture import RUNS, capture
-from training.export.lowering import TABLE
 from vaekit.errors import TrainingError
+from vaekit_training.export import export_graphs, lowering
+from vaekit_training.export.capture import RUNS, capture
+from vaekit_training.export.lowering import TABLE
 
 D = 4
 aten = torch.ops.aten

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.data import load as reading
-from training.data import rows as rows_module
-from training.data.columns import Statistics
-from training.data.load import load
-from training.data.rows import Mapped, Rows
-from training.sections import Data, Likelihood
 from vaekit.errors import InputError
+from vaekit_training.data import load as reading
+from vaekit_training.data import rows as rows_module
+from vaekit_training.data.columns import Statistics
+from vaekit_training.data.load import load
+from vaekit_training.data.rows import Mapped, Rows
+from vaekit_training.sections import Data, Likelihood
 
 X = np.random.default_rng(0).exponential(2.0, (600, 4)) + 0.5
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import memory
-from training.config import Config, make_config
 from vaekit.errors import ConfigError
+from vaekit_training import memory
+from vaekit_training.config import Config, make_config
 
 CPU = torch.device("cpu")
 

@@ -13,11 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.graphs import exported_session
 from tests.training.models import of_member
-from training.networks import MLP, Head, cost, decayed, decoder, encoder
-from training.networks.layers import MemberLinear
-from training.networks.make import Decoder, Encoder
-from training.sections import Network
 from vaekit.errors import ConfigError
+from vaekit_training.networks import MLP, Head, cost, decayed, decoder, encoder
+from vaekit_training.networks.layers import MemberLinear
+from vaekit_training.networks.make import Decoder, Encoder
+from vaekit_training.sections import Network
 
 Z = 3
 SMALL: dict[str, Any] = {"channels": (4, 5), "hidden": (7, 7), "blocks": 1}

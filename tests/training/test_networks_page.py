@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from training.networks import cost, decoder, encoder
-from training.sections import Network
+from vaekit_training.networks import cost, decoder, encoder
+from vaekit_training.sections import Network
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 MARK = "<!-- renewed by: python -m tests.training.test_networks_page -->\n"

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from tests.training.models import KINDS, Case, case, raw_rows, seen, standard_eps
-from training.data.batch import Seen
-from training.functional import log_mean_exp
-from training.loop.elbo_loss import elbo_loss
-from training.loop.objective import Objective, codes
-from training.prior import kl_by_latent
-from training.vae import VAE
+from vaekit_training.data.batch import Seen
+from vaekit_training.functional import log_mean_exp
+from vaekit_training.loop.elbo_loss import elbo_loss
+from vaekit_training.loop.objective import Objective, codes
+from vaekit_training.prior import kl_by_latent
+from vaekit_training.vae import VAE
 
 GAUSSIAN = "gaussian, scale from the network"
 

@@ -8,10 +8,10 @@ import torch
 from torch import distributions
 
 from tests.training.models import as_array, case, seen
-from training.export import double
-from training.prior import NARROWEST, Aggregate, Normal
-from training.publish import base_draws
 from vaekit.bundle import default_eps
+from vaekit_training.export import double
+from vaekit_training.prior import NARROWEST, Aggregate, Normal
+from vaekit_training.publish import base_draws
 
 KINDS = ["aggregate prior", "aggregate prior, members"]
 

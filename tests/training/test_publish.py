@@ -10,17 +10,6 @@ import torch
 
 from tests.training.models import case
 from tests.training.models import table as table_rows
-from training import build, evaluate, run
-from training.config import Config, load_config, make_config
-from training.data.load import Rows, load
-from training.data.split import split
-from training.features import Standardize
-from training.likelihoods import Gaussian
-from training.loop.fit import Look
-from training.publish import _golden_rows, base_draws, publish_run
-from training.report.parts import number
-from training.run import Listener, train
-from training.vae import VAE
 from vaekit.bundle import find, models, versions
 from vaekit.bundle.heldout import HeldOut
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
@@ -28,6 +17,17 @@ from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, 
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.cores import cpu_count
 from vaekit.runtime.surprises import surprise
+from vaekit_training import build, evaluate, run
+from vaekit_training.config import Config, load_config, make_config
+from vaekit_training.data.load import Rows, load
+from vaekit_training.data.split import split
+from vaekit_training.features import Standardize
+from vaekit_training.likelihoods import Gaussian
+from vaekit_training.loop.fit import Look
+from vaekit_training.publish import _golden_rows, base_draws, publish_run
+from vaekit_training.report.parts import number
+from vaekit_training.run import Listener, train
+from vaekit_training.vae import VAE
 
 QUICK = ["training.steps=60", "network.hidden=[8]", "network.latent_dim=3", "draws.default=4"]
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tests.training.models import case
-from training import build
-from training.config import Config, make_config
-from training.data.load import of_array
-from training.recipe import FEW
-from training.run import run
 from vaekit.detector import config_of
 from vaekit.errors import ConfigError
+from vaekit_training import build
+from vaekit_training.config import Config, make_config
+from vaekit_training.data.load import of_array
+from vaekit_training.recipe import FEW
+from vaekit_training.run import run
 
 
 def auto(*settings: str) -> Config:

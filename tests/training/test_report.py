@@ -14,17 +14,17 @@ from PIL import Image
 
 from tests.training.models import KINDS
 from tests.training.reported import WARNING, facts_of, run_of
-from training.report import CARD, PAGE, render
-from training.report.facts import kl_by_latent, spread
-from training.report.fit import MOST_SHOWN, bins, distance, fits
-from training.report.fit import section as fit_section
-from training.report.page import card, html, sections
-from training.report.parts import number
-from training.report.pictures import LARGEST, embedded, fitting, sheet
-from training.report.rows import bent, strips
-from training.report.svg import Chart, Scale, labels
-from training.report.words import warnings
 from vaekit.bundle.manifest import Column
+from vaekit_training.report import CARD, PAGE, render
+from vaekit_training.report.facts import kl_by_latent, spread
+from vaekit_training.report.fit import MOST_SHOWN, bins, distance, fits
+from vaekit_training.report.fit import section as fit_section
+from vaekit_training.report.page import card, html, sections
+from vaekit_training.report.parts import number
+from vaekit_training.report.pictures import LARGEST, embedded, fitting, sheet
+from vaekit_training.report.rows import bent, strips
+from vaekit_training.report.svg import Chart, Scale, labels
+from vaekit_training.report.words import warnings
 
 EVERYTHING = "members, mixed, missing cells"
 EMPTY = {"meta", "img", "br"}  # elements without an end

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.training.reported import facts_of
-from training.report import promises
-from training.report.page import card, html, sections
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import CalibrationEntry
 from vaekit.bundle.store import calibration_file
+from vaekit_training.report import promises
+from vaekit_training.report.page import card, html, sections
 
 
 def entry(n: int) -> CalibrationEntry:

@@ -14,9 +14,9 @@ import torch
 
 from tests.training.models import Case, case, seen
 from tests.training.resuming import KINDS, digest
-from training.loop import checkpoint
-from training.loop.fit import History, Hooks, fit
 from vaekit.errors import InputError, Interrupted
+from vaekit_training.loop import checkpoint
+from vaekit_training.loop.fit import History, Hooks, fit
 
 SETTINGS = [
     "training.steps=60", "training.evaluate_every=20", "training.checkpoint_every=7", "training.batch_size=8",
@@ -147,6 +147,14 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
     torch.save({"format": 1, "trap": Trap()}, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="not a checkpoint"):
         checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_names_no_module_of_ours_so_it_outlives_their_names(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    run(case(KINDS[kind], *SETTINGS), Hooks(checkpoint=path, signature="x"))
+    assert b"torch" in path.read_bytes()  # modules are named in plain bytes
+    assert b"vaekit" not in path.read_bytes()
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.load import Rows
-from training.data.split import Parts, split
-from training.sections import Data, Fractions
 from vaekit.errors import InputError
+from vaekit_training.data.load import Rows
+from vaekit_training.data.split import Parts, split
+from vaekit_training.sections import Data, Fractions
 
 
 def rows(n: int, key: np.ndarray | None = None, odd: int = 0) -> Rows:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.models import Case, case, of_member, seen, standard_eps
-from training.loop.adam import Adam
-from training.loop.distributed import World
-from training.loop.flat import Flat
-from training.loop.objective import Objective
-from training.loop.step import Step
-from training.networks import decayed, mlp
-from training.networks.layers import MemberLinear
+from vaekit_training.loop.adam import Adam
+from vaekit_training.loop.distributed import World
+from vaekit_training.loop.flat import Flat
+from vaekit_training.loop.objective import Objective
+from vaekit_training.loop.step import Step
+from vaekit_training.networks import decayed, mlp
+from vaekit_training.networks.layers import MemberLinear
 
 GAUSSIAN = "gaussian, scale from the network"
 

@@ -14,20 +14,20 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from training.build import build
-from training.config import make_config
-from training.data import stream as streaming
-from training.data.batch import Batches, Seen
-from training.data.columns import Statistics
-from training.data.feed import StreamBatches, Windows
-from training.data.load import load
-from training.data.rows import Rows
-from training.data.seen import seen
-from training.data.split import split
-from training.data.stream import Held, uniform
-from training.loop.fit import Hooks, fit
-from training.sections import Data, Likelihood
 from vaekit.errors import InputError, Interrupted
+from vaekit_training.build import build
+from vaekit_training.config import make_config
+from vaekit_training.data import stream as streaming
+from vaekit_training.data.batch import Batches, Seen
+from vaekit_training.data.columns import Statistics
+from vaekit_training.data.feed import StreamBatches, Windows
+from vaekit_training.data.load import load
+from vaekit_training.data.rows import Rows
+from vaekit_training.data.seen import seen
+from vaekit_training.data.split import split
+from vaekit_training.data.stream import Held, uniform
+from vaekit_training.loop.fit import Hooks, fit
+from vaekit_training.sections import Data, Likelihood
 
 MIXED = Likelihood(name="mixed")
 FILES, ROWS = 5, 400  # rows of a file, in row groups of 150

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from tests.training.models import KINDS, Case, case, raw_rows, seen
-from training.config import Config
-from training.data.batch import generator
-from training.loop.distributed import World
-from training.loop.fit import Hooks, fit
-from training.loop.folder import CHECKPOINT, Events, Keep, resumed
-from training.loop.schedule import Schedule
-from training.loop.tracking import DRAWS, Keeper, Look, Watch, most_rows, warnings_of
 from vaekit.errors import ConfigError
+from vaekit_training.config import Config
+from vaekit_training.data.batch import generator
+from vaekit_training.loop.distributed import World
+from vaekit_training.loop.fit import Hooks, fit
+from vaekit_training.loop.folder import CHECKPOINT, Events, Keep, resumed
+from vaekit_training.loop.schedule import Schedule
+from vaekit_training.loop.tracking import DRAWS, Keeper, Look, Watch, most_rows, warnings_of
 
 GAUSSIAN = "gaussian, scale from the network"
 

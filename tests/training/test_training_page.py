@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from training.config import Config
+from vaekit_training.config import Config
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 MARK = "<!-- renewed by: python -m tests.training.test_training_page -->\n"

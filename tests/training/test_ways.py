@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from tests.training.models import Case, case, standard_eps
-from training.build import build, check
-from training.config import make_config
-from training.data.batch import MemoryBatches, Seen
-from training.data.rows import Rows
-from training.data.seen import seen
-from training.likelihoods import Laplace
-from training.loop.fit import History, Hooks, fit
-from training.loop.folder import Keep
-from training.loop.noise import Noise
-from training.loop.objective import Objective, codes
-from training.loop.schedule import Schedule
-from training.loop.step import EMA_START
-from training.prior import Aggregate
-from training.run import train
 from vaekit.errors import ConfigError
+from vaekit_training.build import build, check
+from vaekit_training.config import make_config
+from vaekit_training.data.batch import MemoryBatches, Seen
+from vaekit_training.data.rows import Rows
+from vaekit_training.data.seen import seen
+from vaekit_training.likelihoods import Laplace
+from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.folder import Keep
+from vaekit_training.loop.noise import Noise
+from vaekit_training.loop.objective import Objective, codes
+from vaekit_training.loop.schedule import Schedule
+from vaekit_training.loop.step import EMA_START
+from vaekit_training.prior import Aggregate
+from vaekit_training.run import train
 
 GAUSSIAN = "gaussian, scale from the network"
 

@@ -29,8 +29,8 @@ def serve(
     Each flag may stand in the environment instead, as the name in its help; docs/service.md lists the settings that
     have no flag.
     """
-    from service.server import serve as run
-    from service.settings import load
+    from vaekit_service.server import serve as run
+    from vaekit_service.settings import load
 
     settings = load(
         models=models,

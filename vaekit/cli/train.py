@@ -20,10 +20,10 @@ SHOWN_EVERY = 20  # steps: to move a bar costs as much as a small step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from training.config import Config
-    from training.loop.fit import History, Look
-    from training.run import Listener
     from vaekit.bundle.manifest import Manifest
+    from vaekit_training.config import Config
+    from vaekit_training.loop.fit import History, Look
+    from vaekit_training.run import Listener
 
 
 def train(
@@ -50,9 +50,9 @@ def train(
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, with its config.")] = None,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
-    from training.loop.distributed import leads
-    from training.loop.folder import Keep, resumed
-    from training.run import train as start
+    from vaekit_training.loop.distributed import leads
+    from vaekit_training.loop.folder import Keep, resumed
+    from vaekit_training.run import train as start
 
     console = Console(stderr=True, highlight=False, quiet=not leads())  # of several ranks the first speaks
     if resume is not None:
@@ -84,8 +84,8 @@ def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: 
 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
-    from training.config import asked_for, load_config, make_config
-    from training.data.infer import infer
+    from vaekit_training.config import asked_for, load_config, make_config
+    from vaekit_training.data.infer import infer
 
     if source.endswith(".toml"):
         return load_config(source, overrides)
@@ -99,7 +99,7 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
 
 @contextmanager
 def _listener(console: Console, config: Config) -> Iterator[Listener]:
-    from training.run import Listener
+    from vaekit_training.run import Listener
 
     columns = (
         SpinnerColumn(),

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.training.nll import minus_log_evidence
-from training.config import Config, make_config
-from training.run import Listener, run
+from vaekit_training.config import Config, make_config
+from vaekit_training.run import Listener, run
 
 MLP = {"hidden": [400], "latent_dim": 40, "activation": "relu"}
 CONV = {"name": "conv", "channels": [32, 64, 128], "latent_dim": 40, "activation": "relu"}

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from training.config import Config, make_config
-from training.data.load import Rows
-from training.loop.folder import Keep
-from training.run import Listener, run
+from vaekit_training.config import Config, make_config
+from vaekit_training.data.load import Rows
+from vaekit_training.loop.folder import Keep
+from vaekit_training.run import Listener, run
 
 ROWS, D = 3_000, 12
 SETTINGS: dict[str, dict[str, Any]] = {

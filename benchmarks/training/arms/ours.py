@@ -1,4 +1,4 @@
-"""The arm of this project: training.run.run as a user calls it, a file in, a trained model out."""
+"""The arm of this project: vaekit_training.run.run as a user calls it, a file in, a trained model out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.training.arms.common import Clock, Job, binary_rows, job, report
-from training.config import Config, make_config
-from training.run import Listener, run
+from vaekit_training.config import Config, make_config
+from vaekit_training.run import Listener, run
 
 SPARE = 0.99  # share of the rows that trains; the others are looked at once, at the end
 

@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 from benchmarks.training.arms.keep import rows
-from training.config import Config, make_config
-from training.run import Listener, run
+from vaekit_training.config import Config, make_config
+from vaekit_training.run import Listener, run
 
 STEPS = 50
 BATCH = 128

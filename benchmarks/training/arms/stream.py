@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from time import perf_counter
 
-from training.config import Config, make_config
-from training.run import Listener, check_imports, run
+from vaekit_training.config import Config, make_config
+from vaekit_training.run import Listener, check_imports, run
 
 EVERY = 0.05  # seconds between samples
 PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,138 @@
+"""What is counted, in base units, for Prometheus. A registry of its own for each app; knows no route's inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from vaekit.runtime import Model
+from vaekit.runtime.results import Rows
+from vaekit_service.batcher import Batch
+from vaekit_service.engine import Engine
+from vaekit_service.jobs import Job
+from vaekit_service.registry import Registry
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """Labels are bounded: routes are templates, models those that are served."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "vae_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            "vae_http_request_duration_seconds",
+            "From the request's first line to the reply's last byte.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.in_flight = 0  # requests that are being answered
+        self.rows = Counter(
+            "vae_rows",
+            "Rows, codes or samples that the device was given.",
+            ["operation", "model", "version"],
+            registry=self._registry,
+        )
+        self.batch_seconds = Histogram(
+            "vae_batch_duration_seconds",
+            "Time of one batch on the device.",
+            ["operation", "model"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.batch_failures = Counter(
+            "vae_batch_failures",
+            "Batches that raised; the requests of each were then run one by one.",
+            ["operation", "model"],
+            registry=self._registry,
+        )
+        self.batch_rows = Histogram(
+            "vae_batch_rows",
+            "Rows of one batch on the device.",
+            ["operation", "model"],
+            buckets=_ROWS,
+            registry=self._registry,
+        )
+
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_batches: WeakKeyDictionary[Model, dict[str, tuple[Counter, Histogram, Histogram]]]
+        self._of_batches = WeakKeyDictionary()
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request that was answered; in the event loop. The labels are bounded, and so is what is kept of them."""
+        known = self._of_requests.get((method, route, status))
+        if known is None:
+            known = self.requests.labels(method, route, str(status)), self.seconds.labels(route)
+            self._of_requests[method, route, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+    def ran(self, batch: Batch[Job, Rows], seconds: float) -> None:
+        """A batch that the engine ran; in the engine's thread."""
+        job = batch.pieces[0].ticket.job
+        known = self._of_batches.get(job.model, {}).get(job.operation)
+        if known is None:
+            name, version = job.model.manifest.name, str(job.model.manifest.version)
+            known = (
+                self.rows.labels(job.operation, name, version),
+                self.batch_rows.labels(job.operation, name),
+                self.batch_seconds.labels(job.operation, name),
+            )
+            self._of_batches.setdefault(job.model, {})[job.operation] = known
+        known[0].inc(batch.n)
+        known[1].observe(batch.n)
+        known[2].observe(seconds)
+
+    def failed(self, batch: Batch[Job, Rows], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
+        """A batch that raised; in the engine's thread."""
+        job = batch.pieces[0].ticket.job
+        self.batch_failures.labels(job.operation, job.model.manifest.name).inc()
+
+    def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+        """Read these at each scrape, instead of keeping a second account of them."""
+        self._registry.register(_Live(self, engine, registry, ready))
+
+    def text(self) -> bytes:
+        """The exposition format of Prometheus."""
+        return generate_latest(self._registry)
+
+
+class _Live(Collector):
+    """Gauges that are read off the living parts."""
+
+    def __init__(self, metrics: Metrics, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+        self._metrics, self._engine, self._models, self._ready = metrics, engine, registry, ready
+
+    def collect(self) -> list[Metric]:
+        info = GaugeMetricFamily(
+            "vae_model_info", "1 for each version in memory.", labels=["model", "version", "device"]
+        )
+        for served in self._models.loaded:
+            if served.model is not None:
+                info.add_metric([served.name, str(served.version), served.model.device], 1)
+        failed = GaugeMetricFamily(
+            "vae_model_failed", "1 for each version that did not load.", labels=["model", "version"]
+        )
+        for served in self._models.all:
+            if served.state == "failed":
+                failed.add_metric([served.name, str(served.version)], 1)
+        flying = self._metrics.in_flight
+        return [
+            GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=flying),
+            GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
+            GaugeMetricFamily("vae_queue_rows", "Rows that wait for the device.", value=self._engine.rows),
+            GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),
+            info,
+            failed,
+        ]

@@ -1,0 +1,158 @@
+"""Runs the app in a process of its own: the socket, the signals, what is told to the user. Knows no route."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from vaekit.errors import ConfigError
+from vaekit.runtime.device import check_device, check_distribution
+from vaekit_service import example
+from vaekit_service.api import Api
+from vaekit_service.app import create_app
+from vaekit_service.connection import connect
+from vaekit_service.logs import Forward, make_log
+from vaekit_service.settings import Settings
+
+Tell = Callable[[str], None]
+
+
+def serve(settings: Settings, tell: Tell) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        settings: see vaekit_service/settings.py.
+        tell: takes the lines that are for the user: the address, what is ready, a request to try.
+
+    Raises:
+        MissingExtra: no ONNX Runtime, or two.
+        DeviceError: the device that was asked for by name is not to be had.
+        ConfigError: the address cannot be listened on.
+    """
+    check_distribution()
+    check_device(settings.device, settings.cuda)
+    log = make_log(settings.log_format, settings.log_level)
+    with listen(settings.host, settings.port) as listener:
+        handler = Forward(log)
+        logger = logging.getLogger("uvicorn")
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            Server(create_app(settings, log), settings, tell).run(sockets=[listener])
+        finally:
+            logger.removeHandler(handler)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: the address is not ours, or in use.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as exc:
+        raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}") from exc
+
+
+def give_back() -> None:
+    """Return to the system what loading took and nothing holds any more; glibc keeps it unless it is told."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another C library, which may return it by itself
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+class Server(uvicorn.Server):
+    """uvicorn with signals of our own: at the first one /readyz says 503, what is in flight is finished, exit 0.
+
+    SIGTERM leaves `drain_seconds` in which new requests are still taken, so that a balancer may notice; SIGINT does
+    not. A second SIGINT cuts off what is in flight; a second SIGTERM does not, since some supervisors send two.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings, tell: Tell) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=connect,  # type: ignore[arg-type]  # uvicorn calls it; a class is what its annotation says
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                lifespan="on",
+                ws="none",
+                timeout_keep_alive=settings.keep_alive_seconds,
+                timeout_graceful_shutdown=settings.shutdown_seconds,
+            )
+        )
+        self._api: Api = app.state.api
+        self._drain = settings.drain_seconds
+        self._tell = tell
+        self._leave_at: float | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours for the time of serving; unlike uvicorn's, they are not raised again, so that the exit code is 0."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module passes it
+        """The first signal: drain, then leave. SIGINT after it: leave now."""
+        if self._leave_at is not None:
+            if sig == signal.SIGINT:
+                self.should_exit = self.force_exit = True
+            return
+        self._api.lifecycle.draining = True
+        self._leave_at = monotonic() + (self._drain if sig == signal.SIGTERM else 0.0)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._leave_at is not None and monotonic() >= self._leave_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        assert sockets
+        host, port = sockets[0].getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._tell(f"listening on {url}  (reference: {url}/docs)")
+        self._telling = asyncio.create_task(self._tell_ready(url))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+        await super().shutdown(sockets=sockets)
+        if self.force_exit:  # uvicorn would leave our own shutdown out
+            await self.lifespan.shutdown()
+
+    async def _tell_ready(self, url: str) -> None:
+        registry = self._api.registry
+        await registry.settled.wait()
+        gc.collect()
+        give_back()
+        gc.freeze()  # what is here to stay need not be walked through again, which takes some 30 ms each time
+        for served in registry.latest:
+            why = "" if served.reason is None else f": {served.reason}"
+            self._tell(f"{served.state}: {served.name}, version {served.version}{why}")
+        if reason := self._api.unready():
+            self._tell(f"not ready: {reason}")
+        ready = sorted((s for s in registry.latest if s.model), key=lambda s: s.name != registry.default)
+        if ready and ready[0].model is not None:
+            self._tell("try:\n  " + await asyncio.to_thread(example.curl, ready[0].model, url))

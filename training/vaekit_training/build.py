@@ -1,0 +1,298 @@
+"""Config and rows -> an untrained VAE. Knows how the pieces fit; not the loop, the graphs or the manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vaekit.bundle.manifest import Kind, LikelihoodName
+from vaekit.errors import ConfigError, InputError
+from vaekit_training import networks
+from vaekit_training.config import LOCATION_SCALE, Config
+from vaekit_training.data import kinds
+from vaekit_training.data.columns import Statistics
+from vaekit_training.data.rows import Rows
+from vaekit_training.features import AnyFeatures, Binarize, Pixels, Standardize
+from vaekit_training.folds import AnyVAE
+from vaekit_training.likelihoods import (
+    Bernoulli,
+    BinnedGaussian,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Grid,
+    Laplace,
+    Likelihood,
+    LocationScale,
+    Mixed,
+    ScaleKind,
+    StudentT,
+)
+from vaekit_training.prior import Aggregate, Normal, Prior
+from vaekit_training.vae import VAE
+
+ROUNDING = 12.0**-0.5  # standard deviation of a value rounded to a grid of gap 1
+LEVELS = 255  # of a pixel, above 0
+FLOAT32 = 2.0**-22  # four steps of float32 at 1: what half a bin must not be below, at the end of the grid
+FAMILIES: dict[str, type[LocationScale]] = {"gaussian": Gaussian, "student_t": StudentT, "laplace": Laplace}
+
+
+def check(rows: Rows, config: Config) -> None:
+    """Refuse rows that the likelihood is not one over.
+
+    Raises:
+        ConfigError: a likelihood for another kind of column or of picture; the message names it.
+        InputError: grey values under bernoulli without binarisation; the message names row, feature and value.
+    """
+    likelihood = config.likelihood
+    if config.network.latent_dim is None and not rows.is_image and not rows.columns:
+        raise InputError("data: no columns")
+    if likelihood.binarize != "none":
+        return _check_range(rows, likelihood.binarize)
+    if rows.is_image:
+        return _check_pictures(rows, config)
+    if config.network.scaling != "standardize":
+        raise ConfigError(
+            f"network.scaling: {config.network.scaling!r} is for pictures; columns are standardised, and "
+            "likelihood.scale counts in their standard deviations"
+        )
+    refused = next(kinds.impossible(dict(zip(rows.columns, rows.kinds, strict=True)), likelihood), None)
+    if refused is not None:
+        raise ConfigError(refused)
+    return None
+
+
+def _check_range(rows: Rows, binarize: str) -> None:
+    high = LEVELS if rows.is_image else 1
+    if any(rows.may_be_missing):
+        raise ConfigError(f"likelihood.binarize: {binarize!r} takes no missing cells: set data.missing = 'refuse'")
+    outside = rows.first(lambda x: (x < 0) | (x > high))
+    if outside is not None:
+        where, value = _cell(rows, outside)
+        raise InputError(f"{where}: {value} is not between 0 and {high}, the range that is made two-valued")
+
+
+def _check_pictures(rows: Rows, config: Config) -> None:
+    name = config.likelihood.name
+    if config.data.folds is not None:
+        raise ConfigError(f"data.folds: {config.data.folds}, which is for columns, and the rows are pictures")
+    if name in ("categorical", "mixed"):
+        raise ConfigError(f"likelihood.name: {name!r} is for columns; pictures take any other")
+    if name != "bernoulli":
+        return
+    grey = rows.first(lambda x: (x != 0) & (x != LEVELS))
+    if grey is not None:
+        where, value = _cell(rows, grey)
+        raise InputError(
+            f"{where}: {value} is neither 0 nor {LEVELS}, and bernoulli is one of two values: set likelihood.binarize "
+            "= 'threshold' or 'dynamic', or take likelihood.name = 'discretized_logistic', 'gaussian' or "
+            "'continuous_bernoulli'"
+        )
+
+
+def _cell(rows: Rows, at: tuple[int, ...]) -> tuple[str, Any]:
+    """Where a cell is, in words, and what it holds."""
+    row, *place = at
+    what = f"pixel {tuple(place)}" if rows.is_image else f"feature {rows.columns[place[0]]!r}"
+    return f"row {row}, {what}", rows.x[(row, *place)]
+
+
+def dimension(config: Config, rows: Rows) -> int:
+    """Z: the config's, or what section Network says."""
+    if config.network.latent_dim is not None:
+        return config.network.latent_dim
+    if rows.is_image:
+        return 16
+    count = len(rows.columns)
+    return min(32, max(2, count)) if config.prior.name == "aggregate" else min(16, max(2, count // 2))
+
+
+def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
+    """An untrained VAE, standardised on the training rows; its weights follow from the seed alone."""
+    z, members = dimension(config, rows), config.network.members
+    found = None if rows.is_image else rows.statistics(train)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        features = _features(config, rows, train, found)
+        likelihood = _likelihood(config, rows, features, found)
+        shape = tuple(rows.x.shape[1:]) if rows.is_image else None
+        encoder = networks.encoder(config.network, shape or features.width, z)
+        decoder = networks.decoder(config.network, z, shape or features.dim, likelihood.width)
+        prior = _prior(config, len(train), z)
+    likelihood.initialize(decoder.head)
+    return VAE(features, encoder, decoder, likelihood, latent_dim=z, members=members, prior=prior)
+
+
+def width(vae: AnyVAE) -> int:
+    """Values a row of the widest layer, of all members: with the prior's components, what bounds a call's memory.
+
+    Fold models take turns.
+    """
+    return max(cost.widest for cost in costs(vae))
+
+
+def _prior(config: Config, n: int, z: int) -> Prior:
+    """The components of an aggregate prior are a random part of the n training rows."""
+    if config.prior.name == "normal":
+        return Normal()
+    return Aggregate(torch.randperm(n)[: config.prior.components].sort().values, z, config.network.members)
+
+
+def _features(config: Config, rows: Rows, train: NDArray[np.intp], found: Statistics | None) -> AnyFeatures:
+    if config.likelihood.binarize != "none":
+        high = float(LEVELS if rows.is_image else 1)
+        dither = (
+            torch.Generator().manual_seed(config.training.seed) if config.likelihood.binarize == "dynamic" else None
+        )
+        return Binarize(tuple(rows.x.shape[1:]), threshold=high / 2, high=high, dither=dither)
+    if found is None:
+        return _pixels(config, rows, train)
+    counts = [len(levels) if levels else 0 for levels in rows.levels]
+    features = Standardize.of(found, rows.kinds, counts, rows.may_be_missing)
+    scale = features.scale.numpy()
+    bad = ~(np.isfinite(features.loc.numpy()) & np.isfinite(scale) & (scale > 0))
+    if bad.any():
+        d = int(bad.argmax())
+        raise InputError(
+            f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: too large or too "
+            "small for float64 to standardise; give the column in another unit"
+        )
+    return features
+
+
+def _pixels(config: Config, rows: Rows, train: NDArray[np.intp]) -> AnyFeatures:
+    name, shape = config.likelihood.name, tuple(rows.x.shape[1:])
+    channels = shape[-1]
+    if name == "bernoulli":
+        return Binarize(shape, threshold=LEVELS / 2, high=float(LEVELS))
+    if name == "continuous_bernoulli" or config.network.scaling == "unit":
+        loc, scale = [0.0] * channels, [float(LEVELS)] * channels
+    elif config.network.scaling == "symmetric":
+        loc, scale = [LEVELS / 2] * channels, [LEVELS / 2] * channels
+    else:
+        mean, spread = rows.channels(train)
+        loc, scale = mean.tolist(), np.where(spread > 0, spread, 1.0).tolist()
+    return Pixels(shape, loc, scale, mass=name in ("gaussian", "discretized_logistic"))
+
+
+def family(config: Config, kind: Kind) -> LikelihoodName:
+    """The likelihood of a column of this kind."""
+    own: dict[Kind, LikelihoodName] = {
+        "real": config.likelihood.real,
+        "positive": config.likelihood.real,
+        "count": config.likelihood.count,
+        "fraction": "continuous_bernoulli",
+        "binary": "bernoulli",
+        "category": "categorical",
+    }
+    return own[kind] if config.likelihood.name == "mixed" else config.likelihood.name
+
+
+def _likelihood(config: Config, rows: Rows, features: AnyFeatures, found: Statistics | None) -> Likelihood:
+    if isinstance(features, Binarize):
+        return Bernoulli(features.dim)
+    if isinstance(features, Pixels):
+        return _of_pixels(config, features)
+    assert found is not None
+    groups: dict[tuple[LikelihoodName, bool], list[int]] = {}
+    for d, kind in enumerate(rows.kinds):
+        groups.setdefault((family(config, kind), kind == "count"), []).append(d)
+    parts = [
+        (index, _of_columns(config, name, bins, index, rows, features, found)) for (name, bins), index in groups.items()
+    ]
+    return parts[0][1] if len(parts) == 1 else Mixed(parts)
+
+
+def _members(config: Config) -> int | None:
+    return config.network.members if config.network.members > 1 else None
+
+
+def _of_columns(
+    config: Config,
+    name: LikelihoodName,
+    bins: bool,
+    index: list[int],
+    rows: Rows,
+    features: Standardize,
+    found: Statistics,
+) -> Likelihood:
+    """The likelihood of some columns, in standardised units."""
+    members = _members(config)
+    if bins:
+        gap = (1.0 / features.scale)[index]
+        lowest = ((0.0 - features.loc) / features.scale)[index]
+        wide = (0.5 * gap < FLOAT32 * lowest.abs()).tolist()
+        if any(wide):
+            column = rows.columns[index[wide.index(True)]]
+            raise ConfigError(
+                f"data.kinds.{column}: its counts spread so far that float32 does not tell one from the next: take "
+                "'positive' (of counts + 1) or 'real'"
+            )
+        return _of_bins(config, name, Grid(gap, lowest, torch.full_like(gap, torch.inf)))
+    if name in FAMILIES:
+        rounding = torch.from_numpy(found.resolution[index] * ROUNDING) / features.scale[index]
+        return FAMILIES[name](
+            _scale(config),
+            _floor(config, rounding),
+            features.active[index],
+            output=config.network.output,
+            members=members,
+        )
+    if name == "categorical":
+        return Categorical(tuple(len(rows.levels[d] or ()) for d in index))
+    if name == "continuous_bernoulli":
+        return ContinuousBernoulli(len(index))
+    return Bernoulli(len(index))
+
+
+def _of_bins(config: Config, name: LikelihoodName, grid: Grid) -> Likelihood:
+    """Whole numbers on a grid, as masses of their bins."""
+    active = torch.ones(grid.dim, dtype=torch.bool)
+    if name == "discretized_logistic":
+        return DiscretizedLogistic(grid, active, components=config.likelihood.components)
+    return BinnedGaussian(_scale(config), grid, active, output=config.network.output, members=_members(config))
+
+
+def _of_pixels(config: Config, features: Pixels) -> Likelihood:
+    name = config.likelihood.name
+    if name == "continuous_bernoulli":
+        return ContinuousBernoulli(features.dim)
+    lowest, highest = ((edge - features.loc) / features.scale for edge in (0.0, float(LEVELS)))
+    if name in ("gaussian", "discretized_logistic"):
+        return _of_bins(config, name, Grid(1.0 / features.scale, lowest, highest))
+    assert name in LOCATION_SCALE
+    floor = _floor(config, ROUNDING / features.scale)  # a pixel is rounded to whole grey levels
+    return FAMILIES[name](
+        _scale(config), floor, features.active, output=config.network.output, members=_members(config)
+    )
+
+
+def _scale(config: Config) -> ScaleKind:
+    scale = config.likelihood.scale
+    return scale[0] if isinstance(scale, tuple) and config.network.members == 1 else scale
+
+
+def _floor(config: Config, rounding: Tensor) -> Tensor:
+    """Least scales of columns rounded so, in their standard deviations: (D,), or each member's own, (M, 1, 1, D)."""
+    least = config.likelihood.scale_floor
+    if isinstance(least, tuple) and config.network.members > 1:
+        return rounding.clamp_max(1.0).maximum(torch.tensor(least, dtype=rounding.dtype).view(-1, 1, 1, 1))
+    return rounding.clamp_max(1.0).clamp_min(least[0] if isinstance(least, tuple) else least)
+
+
+def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
+    """What encoder and decoder cost, of fold models all together."""
+    if isinstance(vae, VAE):
+        return networks.cost(vae.encoder), networks.cost(vae.decoder)
+    encoders, decoders = zip(*map(costs, vae.each), strict=True)
+    return networks.together(encoders), networks.together(decoders)
+
+
+def constants(vae: AnyVAE, columns: tuple[str, ...]) -> list[str]:
+    """Names of the columns that never changed in training and are modelled apart from the networks."""
+    return [name for name, active in zip(columns, vae.features.active.tolist(), strict=False) if not active]

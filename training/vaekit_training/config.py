@@ -1,0 +1,251 @@
+"""What a training run can be told, read from TOML. Knows which settings go together; no data and no torch."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from vaekit.bundle.manifest import Name
+from vaekit.errors import ConfigError
+from vaekit_training import recipe
+from vaekit_training.data import kinds
+from vaekit_training.data.sources import beside, holds_columns
+from vaekit_training.sections import Data, Draws, Export, Likelihood, Network, Objective, Prior, Section, Training
+
+LOCATION_SCALE = ("gaussian", "student_t", "laplace")
+
+
+class Config(Section):
+    """One training run; `vae train --help` says how to give it."""
+
+    name: Name
+    description: str = Field("", description="a sentence for the model card")
+    data: Data
+    network: Network = Network()
+    likelihood: Likelihood = Likelihood()
+    prior: Prior = Prior()
+    objective: Objective = Objective()
+    training: Training = Training()
+    draws: Draws = Draws()
+    export: Export = Export()
+    _filled: recipe.Filled = PrivateAttr(default=frozenset())  # what 'auto' put there for many rows
+
+    @model_validator(mode="after")
+    def _possible(self) -> Config:
+        impossible = "; ".join(_impossible(self))
+        if impossible:
+            raise ValueError(impossible)
+        return self
+
+    def to_toml(self) -> str:
+        """The whole config, defaults included, as TOML that gives it again."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def sized(self, rows: int) -> Config:
+        """The config for so many training rows: where 'auto' filled in what hangs on their number."""
+        if rows >= recipe.FEW or not self._filled:
+            return self
+        tree = self.model_dump(mode="json", exclude_none=True)
+        for (section, key), value in recipe.by_size(self.network.members, rows).items():
+            if (section, key) in self._filled:
+                tree[section][key] = value
+        return make_config(tree)
+
+
+def _impossible(config: Config) -> Iterator[str]:
+    """Pairs of settings that cannot be, whatever the data hold."""
+    network, likelihood, objective = config.network, config.likelihood, config.objective
+    if network.name != "mlp" and (config.data.read == "stream" or holds_columns(config.data.source)):
+        yield f"network.name = {network.name!r} is for pictures, and {config.data.source} holds columns: take 'mlp'"
+    if network.members > 1 and network.name != "mlp":
+        yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
+    by_member = {"objective.beta": objective.beta, "likelihood.scale": likelihood.scale}
+    for where, values in {**by_member, "likelihood.scale_floor": likelihood.scale_floor}.items():
+        if isinstance(values, tuple) and len(values) != network.members:
+            yield f"{where} has {len(values)} values, and network.members is {network.members}: one for each"
+    if isinstance(objective.beta, tuple) and objective.free_bits:
+        yield "objective.free_bits takes one objective.beta for all members"
+    if network.output != "linear" and likelihood.name not in LOCATION_SCALE:
+        yield f"network.output = {network.output!r} bounds a mean, which likelihood.name = {likelihood.name!r} has not"
+    if likelihood.binarize != "none" and likelihood.name != "bernoulli":
+        yield f"likelihood.binarize = {likelihood.binarize!r} is for 'bernoulli', not {likelihood.name!r}"
+    yield from kinds.impossible(config.data.kinds, likelihood)
+    if config.prior.name == "aggregate" and objective.free_bits:
+        yield "objective.free_bits counts the KL of each latent dimension, which prior.name = 'aggregate' has not"
+    if config.training.cuda_graphs and config.prior.name == "aggregate" and config.prior.start < 1:
+        yield "training.cuda_graphs replays the step as it began, and prior.start below 1 changes it: set it to 1"
+    if likelihood.scale != "network" and likelihood.name not in (*LOCATION_SCALE, "mixed"):
+        yield f"likelihood.scale = {likelihood.scale!r} is no part of likelihood.name = {likelihood.name!r}"
+    if config.data.folds is not None:
+        yield from _impossible_by_folds(config)
+    if network.scaling != "standardize" and likelihood.name in ("bernoulli", "continuous_bernoulli"):
+        yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} sees 0..1 and nothing else"
+    if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:
+        yield "prior.start below 1 trains with rows that data.read = 'stream' does not hold: set prior.start = 1"
+
+
+def _impossible_by_folds(config: Config) -> Iterator[str]:
+    folds = f"data.folds = {config.data.folds}"
+    if config.network.name != "mlp":
+        yield f"{folds} is for few rows of columns, and network.name = {config.network.name!r} for pictures"
+    if config.likelihood.binarize != "none":
+        yield f"{folds}: each model would binarise by itself; leave out likelihood.binarize"
+    if config.export.half:
+        yield f"{folds} has no float16 graphs: leave out export.half"
+
+
+def unused(config: Config) -> list[str]:
+    """Settings that were changed and count for nothing beside the others, in words; a default may stand anywhere."""
+    network, likelihood, objective = config.network.name, config.likelihood, config.objective
+    dense, mixed, aggregate = network == "mlp", likelihood.name == "mixed", config.prior.name == "aggregate"
+    has_scale, is_elbo = likelihood.name in (*LOCATION_SCALE, "mixed"), objective.name == "elbo"
+    has_logistics = "discretized_logistic" in (likelihood.name, likelihood.count if mixed else None)
+    counts = {
+        "data.anomalies": (config.data.label is not None, "data.label"),
+        "data.shuffle_buffer": (config.data.read == "stream", "data.read = 'stream'"),
+        "network.hidden": (dense, "network.name = 'mlp'"),
+        "network.residual": (dense, "network.name = 'mlp'"),
+        "network.layer_norm": (dense, "network.name = 'mlp'"),
+        "network.channels": (not dense, "network.name = 'conv' or 'resnet'"),
+        "network.blocks": (network == "resnet", "network.name = 'resnet'"),
+        "likelihood.scale_floor": (has_scale, "a likelihood with a scale"),
+        "likelihood.real": (mixed, "likelihood.name = 'mixed'"),
+        "likelihood.count": (mixed, "likelihood.name = 'mixed'"),
+        "likelihood.components": (
+            has_logistics,
+            "likelihood.name = 'discretized_logistic' or counts that have it",
+        ),
+        "prior.components": (aggregate, "prior.name = 'aggregate'"),
+        "prior.start": (aggregate, "prior.name = 'aggregate'"),
+        "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
+        "objective.warmup": (is_elbo and objective.schedule != "constant", "an elbo whose schedule is not 'constant'"),
+        "objective.cycles": (objective.schedule == "cyclical", "objective.schedule = 'cyclical'"),
+    }
+    found = []
+    for where, (is_used, need) in counts.items():
+        section, key = where.split(".")
+        settings: Section = getattr(config, section)
+        if not is_used and key in settings.model_dump(exclude_defaults=True):
+            found.append(f"{where} = {_shown(getattr(settings, key))} counts for nothing: it needs {need}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else repr(value)
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """Config from a TOML file, then `a.b=value` overrides. A relative data source is relative to the file.
+
+    Raises:
+        ConfigError: unreadable, no TOML, or a key or value that is refused.
+    """
+    path = Path(path)
+    try:
+        tree = tomllib.loads(path.read_text())
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+    data = tree.get("data")
+    if isinstance(data, dict) and isinstance(source := data.get("source"), str):
+        data["source"] = beside(source, path.parent)
+    return make_config(tree, overrides)
+
+
+def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """Config of nested tables, which stay as they are, then `a.b=value` overrides.
+
+    Raises:
+        ConfigError: a key or value that is refused; the message names it.
+    """
+    tree = copy.deepcopy(tree)
+    for override in overrides:
+        _set(tree, override)
+    filled = recipe.fill(tree)
+    try:
+        config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # a list is a tuple; true no 1
+    except ValidationError as exc:
+        raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
+    config._filled = filled
+    return config
+
+
+def asked_for(overrides: Sequence[str]) -> dict[str, Any]:
+    """Nested tables of `a.b=value` overrides alone, not yet checked.
+
+    Raises:
+        ConfigError: an override that is none.
+    """
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _set(tree, override)
+    return tree
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and "constrained" not in str(part))
+    if error["type"] == "extra_forbidden":
+        return f"config: {where}: no such key"
+    if error["type"] == "value_error":
+        return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
+    if where == "likelihood.scale":  # of a name or a number: neither branch alone says what it takes
+        choices = "'network', 'feature', 'shared', a number from 1e-6 to 1e6, or of each member 'network' or 'feature'"
+        return f"config: {where}: {error['input']!r} is not {choices}"
+    if where == "likelihood.name":
+        return f"config: {where}: {error['input']!r} is not {recipe.AUTO!r}, {error['ctx']['expected']}"
+    if error["type"] == "literal_error":
+        return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
+    if error["type"] == "missing":
+        return f"config: {where}: missing"
+    if error["type"] == "tuple_type":
+        return f"config: {where}: {error['input']!r} is no list: [{error['input']!r}] is one"
+    if where == "data.split":
+        return f"config: {where}: {error['input']!r} is not 'random', 'time:<column>' or 'group:<column>'"
+    return f"config: {where}: {error['msg']}, not {error['input']!r}"
+
+
+def _set(tree: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    *sections, key = _keys(path) or [""]
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: expected section.key=value")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override}: {section} is no section")
+    tree[key] = _value(text.strip())
+
+
+def _keys(path: str) -> list[str]:
+    """a.b."c.d" as TOML reads it: ['a', 'b', 'c.d']; none where it is no key."""
+    keys: list[str] = []
+    try:
+        tree: Any = tomllib.loads(f"{path} = 0")
+    except tomllib.TOMLDecodeError:
+        return keys
+    while isinstance(tree, dict):
+        ((key, tree),) = tree.items()
+        keys.append(key)
+    return keys
+
+
+def _value(text: str) -> Any:
+    """A TOML value, and a bare word as the string it looks like."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def slug(text: str) -> str:
+    """A model name made of any text."""
+    return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64] or "model"

@@ -1,0 +1,261 @@
+"""One column's cells -> the numbers that a model takes, checked. Knows kinds and levels; not files or other columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Number, Real
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Kind
+from vaekit.errors import InputError
+from vaekit_training.data.kinds import hint, kinds_of
+from vaekit_training.sections import Data, Likelihood
+
+MOST_LEVELS = 1000
+EXACT = 2.0**53  # the largest count that float64 tells from its neighbours
+EXCLUDE = "data.exclude names columns the model is not to see"
+TEXT = f"likelihood.name = 'mixed' takes text as categories; {EXCLUDE}"
+WRONG: dict[Kind, str] = {
+    "real": "not finite",
+    "positive": "not above 0",
+    "count": "not a whole number from 0 to 2**53",
+    "fraction": "not between 0 and 1",
+    "binary": "not 0 or 1",
+    "category": "not finite",
+}
+
+
+class Cells:
+    """Reads a column piece by piece; remembers its levels and whether cells were missing.
+
+    Categories leave `take` as numbers in the order they were first seen; `ranks` are then their indices among `levels`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind | None,
+        missing: Literal["refuse", "marginalise"] = "refuse",
+        source: str = "",
+        hint: str = "",
+    ) -> None:
+        """
+        Args:
+            name: of the column.
+            kind: None: text is a category, booleans and 0 and 1 alone are binary, anything else is real.
+            missing: what to do with an empty cell.
+            source: named in errors.
+            hint: what to do about a cell that is not one of the kind's.
+        """
+        self.name, self.source, self._hint = name, source, f"; {hint}" if hint else ""
+        self.may_be_missing, self.is_empty = False, True  # so far
+        self._kind, self._missing = kind, missing
+        self._known: dict[Any, int] = {}  # what a cell may hold -> its level's place in _texts
+        self._texts: dict[str, int] = {}
+        self._only_two, self._seen = kind is None, np.zeros(2, dtype=bool)  # 0 and 1, and which of them
+
+    @property
+    def kind(self) -> Kind:
+        """As given, or as what was seen decides."""
+        return self._kind or ("binary" if self._only_two and self._seen.all() else "real")
+
+    @property
+    def levels(self) -> tuple[str, ...] | None:
+        """Sorted; by their value where all are numbers."""
+        return tuple(sorted(self._texts, key=self._order())) if self.kind == "category" else None
+
+    @property
+    def ranks(self) -> NDArray[np.float64]:
+        """Index among `levels` of each level, in the order in which they were first seen."""
+        places = {text: float(rank) for rank, text in enumerate(self.levels or ())}
+        return np.array([places[text] for text in self._texts], dtype=np.float64)
+
+    def take(self, values: NDArray[Any], start: int = 0) -> NDArray[np.float64]:
+        """Numbers (n,) of more cells, NaN where one is missing; start: the row number of the first of them.
+
+        Raises:
+            InputError: a cell that is refused; source, row, feature and value are named.
+        """
+        values = _plain(values)
+        missing = is_missing(values)
+        if (row := unknown(values, missing)) is not None:
+            what = f"a cell of type {type(values[row]).__name__}: {values[row]!r}"
+            self._refuse(start + row, f"{what}; numbers, booleans and text are taken ({EXCLUDE})")
+        if missing.any():
+            if self._missing == "refuse":
+                self._refuse(start + int(missing.argmax()), self._missing_text(int(missing.sum())))
+            self.may_be_missing = True
+        if self._kind is None and values.dtype.kind in "bO":
+            self._kind = _kind(values[~missing].tolist())
+        self.is_empty = self.is_empty and bool(missing.all())
+        if self._kind == "category":
+            return self._codes(values, missing, start)
+        x = self._numbers(values, missing, start)
+        self._check(x, missing, start)
+        return x
+
+    def _numbers(self, values: NDArray[Any], missing: NDArray[np.bool_], start: int) -> NDArray[np.float64]:
+        if values.dtype.kind in "iuf" or (values.dtype.kind == "b" and self._kind == "binary"):
+            return values.astype(np.float64)
+        there = np.flatnonzero(~missing)
+        cells = values[there].tolist()
+        odd = [i for i, v in enumerate(cells) if isinstance(v, str) or (isinstance(v, bool) and self._kind != "binary")]
+        if odd:
+            i = next((i for i in odd if not reads_as_number(cells[i])), odd[0])
+            self._refuse(start + int(there[i]), f"not a number: {cells[i]!r} ({TEXT})")
+        x = np.full(len(values), np.nan)
+        x[there] = cells
+        return x
+
+    def _check(self, x: NDArray[np.float64], missing: NDArray[np.bool_], start: int) -> None:
+        kind: Kind = self._kind or "real"
+        finite = np.isfinite(x)
+        for ok, what in ((finite, WRONG["real"]), (_allowed(x, kind), WRONG[kind])):
+            bad = ~(ok | missing)
+            if bad.any():
+                row = int(bad.argmax())
+                cells = f"{int(bad.sum())} such cells in this column{self._hint}"
+                self._refuse(start + row, f"{what}: {x[row]:.17g} ({cells})")
+        if self._only_two:
+            self._seen |= np.array([(x == 0).any(), (x == 1).any()])
+            self._only_two = bool(((x == 0) | (x == 1) | missing).all())
+
+    def _codes(self, values: NDArray[Any], missing: NDArray[np.bool_], start: int) -> NDArray[np.float64]:
+        cells = values.tolist()
+        codes = np.array([self._known.get(cell, -1) for cell in cells], dtype=np.float64)  # (n,)
+        for row in np.flatnonzero((codes < 0) & ~missing):
+            codes[row] = self._learn(cells[row], start + int(row))
+        codes[missing] = np.nan
+        return codes
+
+    def _learn(self, cell: Any, row: int) -> int:
+        if cell in self._known:
+            return self._known[cell]
+        if isinstance(cell, float) and not np.isfinite(cell):
+            self._refuse(row, f"{WRONG['category']}: {cell}")
+        code = self._known[cell] = self._texts.setdefault(level(cell), len(self._texts))
+        if len(self._texts) > MOST_LEVELS:
+            self._refuse(row, f"more than {MOST_LEVELS} levels, the last one {cell!r} ({EXCLUDE})")
+        return code
+
+    def _order(self) -> Any:
+        """What levels are sorted by."""
+        return float if all(reads_as_number(text) for text in self._texts) else str
+
+    def _missing_text(self, count: int) -> str:
+        return f"missing value ({count} such cells in this column; data.missing = 'marginalise' takes them)"
+
+    def _refuse(self, row: int, what: str) -> NoReturn:
+        where = f"{self.source}: " if self.source else ""
+        raise InputError(f"{where}row {row}, feature {self.name!r}: {what}")
+
+
+def cells_of(columns: Sequence[str], config: Data, likelihood: Likelihood, source: str = "") -> list[Cells]:
+    """A reader of each column, of the kind that config and likelihood give it.
+
+    Raises:
+        InputError, ConfigError: see kinds_of.
+    """
+    kinds = kinds_of(columns, config, likelihood)
+    return [
+        Cells(name, kind, config.missing, source, hint(name, config, likelihood))
+        for name, kind in zip(columns, kinds, strict=True)
+    ]
+
+
+def indexed(x: NDArray[np.float64], cells: Sequence[Cells]) -> NDArray[np.float64]:
+    """x (n, D) as `take` gave it, with categories as indices of their sorted levels; NaN stays."""
+    for d, c in enumerate(cells):
+        if c.kind == "category":
+            there = ~np.isnan(x[:, d])
+            x[there, d] = c.ranks[x[there, d].astype(np.intp)]
+    return x
+
+
+def refuse_empty_rows(x: NDArray[np.float64], source: str = "", start: int = 0) -> None:
+    """Refuse a row (of n, D) without a single cell; start: the row number of the first."""
+    empty = np.isnan(x).all(axis=1)
+    if empty.any():
+        where = f"{source}: " if source else ""
+        raise InputError(f"{where}row {start + int(empty.argmax())}: every cell is empty")
+
+
+def refuse_empty_columns(cells: Sequence[Cells], source: str = "") -> None:
+    """Refuse a column without a single cell."""
+    for c in cells:
+        if c.is_empty:
+            where = f"{source}: " if source else ""
+            raise InputError(f"{where}feature {c.name!r}: every cell is empty; leave it out by data.exclude")
+
+
+def level(cell: Any) -> str:
+    """The level of a category's cell: 1 and 1.0 are '1', true is 'true'."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers, booleans, or objects: text, dates as text, None."""
+    if values.dtype.kind in "Mm":
+        text = values.astype(str).astype(object)
+        text[np.isnat(values)] = None
+        return text
+    return values if values.dtype.kind in "biufO" else values.astype(object)
+
+
+def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which cells are empty, (n,): NaN, None or no text."""
+    if values.dtype.kind in "fMm":
+        return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
+    if values.dtype.kind not in "OU":
+        return np.zeros(len(values), dtype=bool)
+    return np.array([_is_empty(v) for v in values.tolist()], dtype=bool)
+
+
+def unknown(values: NDArray[Any], missing: NDArray[np.bool_]) -> int | None:
+    """Place of the first cell that is no number, boolean or text; None: nowhere."""
+    if values.dtype.kind in "biufU" or missing.all():
+        return None
+    if values.dtype.kind != "O":
+        return int(missing.argmin())
+    known = (str, Real, Decimal, np.bool_)
+    cells = values.tolist()
+    return next((i for i in np.flatnonzero(~missing).tolist() if not isinstance(cells[i], known)), None)
+
+
+def _is_empty(cell: Any) -> bool:
+    if cell is None or isinstance(cell, str):
+        return not cell
+    return isinstance(cell, Number) and cell != cell
+
+
+def _kind(cells: list[Any]) -> Kind | None:
+    """What cells that are not of a type of numbers make of their column; None: numbers, after all, or nothing."""
+    if any(isinstance(cell, str) for cell in cells):
+        return "category"
+    return "binary" if any(isinstance(cell, bool) for cell in cells) else None
+
+
+def reads_as_number(cell: Any) -> bool:
+    """Whether a cell is a finite number, or text of one."""
+    try:
+        return not isinstance(cell, bool) and math.isfinite(float(cell))
+    except (TypeError, ValueError):
+        return False
+
+
+def _allowed(x: NDArray[np.float64], kind: Kind) -> NDArray[np.bool_]:
+    """Which numbers the kind has, (n,)."""
+    if kind == "positive":
+        return x > 0
+    if kind == "count":
+        return (x >= 0) & (x <= EXACT) & (np.floor(x) == x)
+    if kind == "fraction":
+        return (x >= 0) & (x <= 1)
+    return (x == 0) | (x == 1) if kind == "binary" else np.isfinite(x)

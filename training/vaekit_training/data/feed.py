@@ -1,0 +1,193 @@
+"""Endless batches of training rows that stay in Parquet, mixed in a buffer. Knows positions; not files or units.
+
+An epoch reads the row groups in a new order, through up to LANES readers at once, and gives each training row once.
+What the readers bring fills a window of so many rows, which is given in a random order before the next one is begun;
+the next is read meanwhile. So a position is small: where the readers stood when the window was begun, and the rows
+given of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+from vaekit_training.data.batch import Seen
+from vaekit_training.data.parquet import Group
+from vaekit_training.data.rows import Streamed
+
+LANES = 4  # row groups that are read at once, where columns are few: a file's rows are often alike
+OPEN_COLUMNS = 64  # of all lanes together; an open column holds its pages, some 2 MB
+
+
+class StreamBatches:
+    """Batches of streamed rows; see vaekit_training/data/batch.py for what a source of batches does."""
+
+    def __init__(
+        self,
+        streamed: Streamed,
+        see: Callable[[NDArray[np.float64]], Seen],
+        size: int,
+        *,
+        seed: int,
+        buffer: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """
+        Args:
+            streamed: the rows.
+            see: raw rows (n, D) -> rows as the networks see them.
+            size: of a batch; cut to the number of training rows.
+            seed: gives the order.
+            buffer: rows of a window.
+            device: where batches go.
+        """
+        self.size = min(size, streamed.counts["train"])
+        self._see, self._device = see, device
+        self._windows = Windows(streamed, buffer, seed)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="window")
+        self._coming: Future[tuple[dict[str, Any], NDArray[np.float64]]] | None = None
+        self._window: Seen | None = None
+        self._began, self._given = self._windows.position(), 0  # of the window that batches are taken from
+
+    def __iter__(self) -> Iterator[Seen]:
+        return self
+
+    def __next__(self) -> Seen:
+        pieces: list[Seen] = []
+        missing = self.size
+        while missing:
+            window = self._window if self._window is not None else self._advance()
+            pieces.append(window.slice(self._given, self._given + missing))
+            self._given += len(pieces[-1])
+            missing -= len(pieces[-1])
+            if self._given == len(window):
+                self._window = None
+        return pieces[0] if len(pieces) == 1 else _joined(pieces)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"began": self._began, "given": self._given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._coming is not None:
+            self._coming.exception()  # it reads with what is to be moved
+        self._windows.seek(state["began"])
+        self._coming = self._window = None
+        window = self._advance()
+        self._given = int(state["given"])
+        if self._given == len(window):
+            self._window = None
+
+    def _advance(self) -> Seen:
+        """The next window, while the one after it is read."""
+        coming = self._coming or self._thread.submit(self._windows.read)
+        self._began, x = coming.result()
+        self._given, self._coming = 0, self._thread.submit(self._windows.read)
+        self._window = self._see(x).to(self._device)
+        return self._window
+
+
+class Windows:
+    """Training rows, window after window, epoch after epoch."""
+
+    def __init__(self, streamed: Streamed, buffer: int, seed: int) -> None:
+        self._streamed, self._buffer, self._seed = streamed, buffer, seed
+        self._count = max(1, min(LANES, OPEN_COLUMNS // len(streamed.statistics.count)))
+        self.begin(epoch=0)
+
+    def begin(self, epoch: int) -> None:
+        """Go to the start of an epoch."""
+        self.seek({"epoch": epoch, "window": 0, "lanes": [[0, 0]] * self._count})
+
+    def position(self) -> dict[str, Any]:
+        """Where the next window begins; plain numbers."""
+        return {"epoch": self._epoch, "window": self._window, "lanes": [[lane.at, lane.used] for lane in self._lanes]}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go to a position; at most one row group of each lane is read again."""
+        self._epoch, self._window = position["epoch"], position["window"]
+        groups = self._streamed.groups
+        order = np.random.default_rng((self._seed, 0, self._epoch)).permutation(len(groups))
+        dealt = [[groups[g] for g in order[lane :: self._count]] for lane in range(self._count)]
+        self._lanes = [
+            Lane(its, self._streamed.training, at, used)
+            for its, (at, used) in zip(dealt, position["lanes"], strict=True)
+        ]
+
+    def read(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
+        """(where it began, the next window, x (n, D) in random order).
+
+        Raises:
+            InputError: the files no longer hold a training row.
+        """
+        for _ in range(2):
+            began, pieces = self.position(), self._fill()
+            if pieces:
+                order = np.random.default_rng((self._seed, 1, self._epoch, self._window))
+                self._window += 1
+                x = np.concatenate(pieces)
+                return began, x[order.permutation(len(x))]
+            self.begin(self._epoch + 1)
+        raise InputError("the Parquet files no longer hold the rows that they held when they were read first")
+
+    def _fill(self) -> list[NDArray[np.float64]]:
+        """Rows of every lane alike, until the window is full or no lane has any."""
+        pieces: list[NDArray[np.float64]] = []
+        missing = self._buffer
+        for i, lane in enumerate(self._lanes):
+            taken = lane.take(-(-missing // (self._count - i)))
+            missing -= sum(map(len, taken))
+            pieces += taken
+        return pieces
+
+
+class Lane:
+    """Reads some row groups one after the other, as many rows at a time as are asked for."""
+
+    def __init__(
+        self, groups: Sequence[Group], read: Callable[[Group], Iterator[NDArray[np.float64]]], at: int, used: int
+    ) -> None:
+        """at: the group to begin with; used: rows of it to leave out."""
+        self.at, self.used = at, used
+        self._groups, self._read, self._skip = groups, read, used
+        self._pieces: Iterator[NDArray[np.float64]] | None = None
+        self._rows: NDArray[np.float64] | None = None  # of the current piece, not yet taken
+
+    def take(self, n: int) -> list[NDArray[np.float64]]:
+        """The next n rows, in pieces; fewer at the end."""
+        taken: list[NDArray[np.float64]] = []
+        while n > 0 and self._load():
+            assert self._rows is not None
+            taken.append(self._rows[:n])
+            self._rows = self._rows[n:]
+            self.used += len(taken[-1])
+            n -= len(taken[-1])
+        return taken
+
+    def _load(self) -> bool:
+        """See to it that there are rows to take; false at the end."""
+        while self._rows is None or not len(self._rows):
+            if self.at == len(self._groups):
+                return False
+            if self._pieces is None:
+                self._pieces, self._skip = self._read(self._groups[self.at]), self.used
+            piece = next(self._pieces, None)
+            if piece is None:
+                self.at, self.used, self._pieces = self.at + 1, 0, None
+                continue
+            left_out = min(self._skip, len(piece))
+            self._skip -= left_out
+            self._rows = piece[left_out:]
+        return True
+
+
+def _joined(pieces: Sequence[Seen]) -> Seen:
+    """Rows of one batch that lie in several windows."""
+    t = torch.cat([piece.t for piece in pieces])
+    observed = [piece.observed for piece in pieces if piece.observed is not None]
+    return Seen(t, torch.cat(observed) if observed else None)

@@ -1,0 +1,90 @@
+"""As much of a source as tells what its columns are like, as data.read has it. Knows readers; decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+from vaekit_training.data.cells import is_missing
+from vaekit_training.data.load import mapped, read
+from vaekit_training.data.parquet import folder
+from vaekit_training.data.rows import CELLS
+from vaekit_training.sections import Data
+
+FIRST = 2**20  # cells that are looked at, of data that stay on disk
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The columns to model by name, or pictures (N, H, W, C); of data that stay on disk, the first rows of them."""
+
+    columns: dict[str, NDArray[Any]]
+    gaps: frozenset[str] = frozenset()  # columns with missing cells, in these rows or in others
+    filled: frozenset[str] = frozenset()  # columns not known to be empty
+    first: int = 0  # rows that are here
+    rows: int = 0  # of all there are
+    pictures: NDArray[np.uint8] | None = None
+
+
+def glance(data: Data) -> Glance:
+    """The columns but label, key and what is excluded: whole, or as many rows as are worth a look.
+
+    Raises:
+        InputError: the source is unknown or unreadable.
+    """
+    if data.read == "stream":
+        return _streamed(data)
+    source = mapped(data.source) if data.read == "map" else read(data.source)
+    if source.pictures is not None:
+        return Glance({}, pictures=source.pictures)
+    columns = {name: source.columns[name] for name in _modelled(source.columns, data)}
+    rows = len(next(iter(columns.values()), ()))
+    if source.stored is not None:
+        return _mapped(source.stored, columns)
+    missing = {name: is_missing(values) for name, values in columns.items()}
+    gaps = frozenset(name for name in columns if missing[name].any())
+    return Glance(columns, gaps, frozenset(name for name in columns if not missing[name].all()), rows, rows)
+
+
+def _modelled(names: Any, data: Data) -> list[str]:
+    without = {data.label, data.split.partition(":")[2], *data.exclude}
+    return [name for name in names if name not in without]
+
+
+def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Glance:
+    """The first rows of an array; the others are gone through for missing cells alone."""
+    rows, width = stored.shape
+    place = {name: int(name[1:]) for name in columns}
+    any_missing, all_missing = np.zeros(width, dtype=bool), np.ones(width, dtype=bool)
+    size = max(1, CELLS // max(1, width))
+    for start in range(0, rows, size):
+        piece = np.asarray(stored[start : start + size])
+        missing = np.isnan(piece) if piece.dtype.kind == "f" else np.zeros(piece.shape, dtype=bool)
+        any_missing |= missing.any(axis=0)
+        all_missing &= missing.all(axis=0)
+    first = min(rows, max(1, FIRST // max(1, width)))
+    return Glance(
+        {name: np.array(values[:first]) for name, values in columns.items()},
+        frozenset(name for name in columns if any_missing[place[name]]),
+        frozenset(name for name in columns if not all_missing[place[name]]),
+        first,
+        rows,
+    )
+
+
+def _streamed(data: Data) -> Glance:
+    """The first piece of a Parquet folder; footers tell the missing cells of the rest, but for NaN among numbers."""
+    source = folder(data.source)
+    if not source.rows:
+        raise InputError(f"data {data.source!r}: no rows")
+    names = _modelled(source.columns, data)
+    _, columns = next(source.read(source.groups[0], names, max(64, FIRST // max(1, len(names)))))
+    here = frozenset(name for name in names if is_missing(columns[name]).any())
+    told = frozenset(name for name in names if source.nulls.get(name))
+    filled = frozenset(name for name in names if source.nulls.get(name) != source.rows)
+    first = len(next(iter(columns.values()), ()))
+    return Glance(columns, here | told, filled, first, source.rows)

@@ -1,0 +1,94 @@
+"""Which columns are modelled, and which rows are anomalies. Knows names and labels; not kinds or formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+from vaekit_training.sections import Data
+
+
+def columns_of(table: Mapping[str, Any], config: Data) -> tuple[str, ...]:
+    """The columns to model: all but labels, keys and what is excluded.
+
+    Raises:
+        InputError: one that the config names is not there, or one has no name.
+    """
+    special = [name for name in (config.label, config.split.partition(":")[2]) if name]
+    for name in (*special, *config.exclude):
+        if name not in table:
+            raise InputError(f"data {config.source!r}: no column {name!r}; there are: {', '.join(table) or 'none'}")
+    columns = tuple(name for name in table if name not in special and name not in config.exclude)
+    check_names(columns)
+    return columns
+
+
+def check_names(columns: tuple[str, ...]) -> None:
+    for d, name in enumerate(columns):
+        if not name:
+            raise InputError(f"column {d} has no name; name it, or leave it out by data.exclude = ['']")
+        if name in columns[:d]:
+            raise InputError(f"two columns of one name: {name!r}")
+
+
+def refuse_missing(where: str, name: str, values: NDArray[Any], start: int = 0) -> None:
+    """Refuse an empty cell in a label or key; where: the source; start: the row number of the first value."""
+    bad = np.array([v is None or v != v or v == "" for v in values.tolist()], dtype=bool)
+    if bad.any():
+        row = start + int(bad.argmax())
+        raise InputError(f"{where}: row {row}, feature {name!r}: missing value in the column that splits the rows")
+
+
+def anomalies(table: Mapping[str, NDArray[Any]], config: Data, n: int) -> NDArray[np.bool_]:
+    """Which of the n rows are anomalies, by the config's label, (n,); none where there is no label.
+
+    Raises:
+        InputError: an empty label, or no row with a value that means anomaly.
+    """
+    if config.label is None:
+        return np.zeros(n, dtype=bool)
+    labels = Labels(config)
+    anomaly = labels.take(table[config.label])
+    labels.check()
+    return anomaly
+
+
+class Labels:
+    """Reads the column of labels piece by piece, and remembers what was in it."""
+
+    def __init__(self, config: Data) -> None:
+        self._name, self._where, self._anomalies = config.label or "", f"data {config.source!r}", config.anomalies
+        self._marks = {_normal(value) for value in config.anomalies}
+        self._known: dict[Any, bool] = {}
+
+    def take(self, values: NDArray[Any], start: int = 0, where: str = "") -> NDArray[np.bool_]:
+        """Which of these rows are anomalies, (n,).
+
+        Raises:
+            InputError: an empty label.
+        """
+        refuse_missing(where or self._where, self._name, values, start)
+        cells = values.tolist()
+        for cell in set(cells) - self._known.keys():
+            self._known[cell] = _normal(cell) in self._marks
+        return np.array([self._known[cell] for cell in cells], dtype=bool)
+
+    def check(self) -> None:
+        """Refuse labels of which none means anomaly."""
+        if not any(self._known.values()):
+            seen = ", ".join(sorted(map(str, self._known))[:5])
+            raise InputError(
+                f"label {self._name!r}: no row has a value of data.anomalies {self._anomalies}; seen: {seen}"
+            )
+
+
+def _normal(value: Any) -> str:
+    """1, 1.0, True and '1' are one label."""
+    try:
+        return repr(float(value))
+    except (TypeError, ValueError):
+        return str(value)

@@ -1,0 +1,155 @@
+"""Rows of a source, checked by the kinds of their columns. Knows columns and labels; not formats, splits or models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
+from vaekit_training.data.labels import anomalies, check_names, columns_of, refuse_missing
+from vaekit_training.data.rows import CELLS, Mapped, Rows
+from vaekit_training.data.sources import Source, from_array, read
+from vaekit_training.data.stream import stream
+from vaekit_training.data.times import in_time
+from vaekit_training.sections import Data, Likelihood
+
+__all__ = ["Rows", "load", "of_array", "read"]
+
+
+def load(config: Data, likelihood: Likelihood | None = None, seed: int = 0) -> Rows:
+    """Rows of a source, checked: cells that their column's kind has, no doubtful labels.
+
+    Args:
+        config: which columns, of which kinds.
+        likelihood: gives the kind of columns that config.kinds does not name; none: gaussian.
+        seed: deals streamed rows out to their parts.
+
+    Raises:
+        InputError: the source is unknown or unreadable, a column is missing, or a cell is missing where it may not be,
+            or not one of its column's kind; the message names source, row, feature and value.
+        ConfigError: a kind that the likelihood does not take.
+    """
+    likelihood = likelihood or Likelihood()
+    if config.read == "stream":
+        return stream(config, likelihood, seed)
+    source = mapped(config.source) if config.read == "map" else read(config.source)
+    where, table = f"data {config.source!r}", source.columns
+    if not len(next(iter(table.values()))) if table else source.pictures is None:
+        raise InputError(f"{where}: no rows")
+    columns = columns_of(table, config)
+    key = config.split.partition(":")[2] or None
+    split_key = table[key] if key else None
+    if key is not None and split_key is not None:
+        refuse_missing(where, key, split_key)
+        if config.split.startswith("time:"):
+            split_key = in_time(where, key, split_key)
+    if source.pictures is not None:
+        return Rows(source.pictures, (), anomalies(table, config, len(source.pictures)), split_key)
+    cells = cells_of(columns, config, likelihood, where)
+    if source.stored is not None:
+        x: Any = _checked_in_place(source.stored, cells, where)
+    else:
+        x = _together([c.take(table[c.name]) for c in cells], cells, where)
+    return _rows(x, cells, anomalies(table, config, len(x)), split_key)
+
+
+def of_array(
+    x: NDArray[Any],
+    names: Sequence[str] | None = None,
+    anomaly: NDArray[np.bool_] | None = None,
+    *,
+    config: Data | None = None,
+    likelihood: Likelihood | None = None,
+) -> Rows:
+    """Rows of an array (N, D), or pictures (N, H, W[, C]) uint8, checked as a file's are.
+
+    Args:
+        x: numbers, or objects where columns hold text.
+        names: of the columns.
+        anomaly: (N,); none: no row is one.
+        config: kinds, and what to do with missing cells; its source is not read.
+        likelihood: as in load.
+
+    Raises:
+        InputError: another shape, or a cell that is refused.
+        ConfigError: a kind that the likelihood does not take.
+    """
+    config, source = config or Data(source="memory"), from_array(x)
+    anomaly = np.zeros(len(x), dtype=bool) if anomaly is None else anomaly
+    if source.pictures is not None:
+        return Rows(source.pictures, (), anomaly)
+    columns = tuple(names or source.columns)
+    check_names(columns)
+    cells = cells_of(columns, config, likelihood or Likelihood())
+    values = [_typed(column) for column in x.T]
+    return _rows(_together([c.take(v) for c, v in zip(cells, values, strict=True)], cells), cells, anomaly)
+
+
+def mapped(source: str) -> Source:
+    """What a .npy file holds, left there.
+
+    Raises:
+        InputError: another file, or one that cannot be read.
+    """
+    path = Path(source)
+    if path.suffix.lower() != ".npy":
+        raise InputError(f"data {source!r}: data.read = 'map' takes a .npy file; set data.read = 'memory'")
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as exc:
+        raise InputError(f"data {source!r}: {exc}") from exc
+    found = from_array(stored)
+    return found if found.pictures is not None else Source(found.columns, stored=stored)
+
+
+def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key: NDArray[Any] | None = None) -> Rows:
+    """Rows of x and what was seen of its columns."""
+    return Rows(
+        x,
+        tuple(c.name for c in cells),
+        anomaly,
+        split_key,
+        kinds=tuple(c.kind for c in cells),
+        levels=tuple(c.levels for c in cells),
+        may_be_missing=tuple(c.may_be_missing for c in cells),
+    )
+
+
+def _together(taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], where: str = "") -> NDArray[np.float64]:
+    """The columns as x (N, D), categories as indices of their levels."""
+    refuse_empty_columns(cells, where)
+    x = np.stack(taken, axis=1)
+    refuse_empty_rows(x, where)
+    return indexed(x, cells)
+
+
+def _checked_in_place(stored: NDArray[Any], cells: Sequence[Cells], where: str) -> Mapped:
+    """The array as it is, once every cell is known to be one that its column takes."""
+    x = Mapped(stored, [int(c.name[1:]) for c in cells])
+    size = max(1, CELLS // x.shape[1])
+    for start in range(0, len(x), size):
+        piece = x[start : start + size]
+        refuse_empty_rows(np.stack([c.take(piece[:, d], start) for d, c in enumerate(cells)], axis=1), where, start)
+    refuse_empty_columns(cells, where)
+    for c in cells:
+        if c.levels is not None and c.levels != tuple(map(str, range(len(c.levels)))):
+            raise InputError(
+                f"{where}: feature {c.name!r}: data.read = 'map' leaves values where they are, and takes "
+                f"categories as 0, 1, 2, ..., not {c.levels[0]!r} to {c.levels[-1]!r}; set data.read = 'memory'"
+            )
+    return x
+
+
+def _typed(column: NDArray[Any]) -> NDArray[Any]:
+    """Objects without numpy's and pandas' wrappers around them."""
+    if column.dtype.kind != "O":
+        return column
+    cells = [v.item() if isinstance(v, np.generic) else v for v in column.tolist()]
+    plain = np.empty(len(cells), dtype=object)
+    plain[:] = [None if type(v).__name__ in ("NAType", "NaTType") else v for v in cells]
+    return plain

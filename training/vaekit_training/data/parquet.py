@@ -1,0 +1,142 @@
+"""A folder of Parquet as row groups that can be read in any order. Knows files; not what columns are for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+from vaekit_training.data.sources import from_arrow, parquet_files, refuse_unlike
+
+BUFFER = 2**17  # bytes read ahead of each column: without it, a whole row group is held
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row group."""
+
+    file: int  # its place in Folder.files
+    group: int  # its place in the file
+    start: int  # row number, in the file, of its first row
+    rows: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One file, or every .parquet file below a folder in the order of their paths, all of one schema."""
+
+    source: str
+    files: tuple[Path, ...]
+    names: tuple[str, ...]  # the files' paths from the folder
+    columns: tuple[str, ...]
+    groups: tuple[Group, ...]
+    digest: str  # sha256 over names and sizes of the files, schema, and row groups with the statistics they carry
+    nulls: dict[str, int | None] = field(default_factory=dict)  # by column, as footers say; None: they do not
+
+    @property
+    def rows(self) -> int:
+        return sum(group.rows for group in self.groups)
+
+    def where(self, group: Group) -> str:
+        """The source and the file, for errors."""
+        return f"data {self.source!r}, {self.names[group.file]}"
+
+    def read(self, group: Group, columns: Sequence[str], rows: int) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+        """Columns of a row group in pieces of at most so many rows: (row number in the file, cells by name).
+
+        Raises:
+            InputError: the file is not readable any more.
+        """
+        import pyarrow.parquet as pq
+
+        start, path = group.start, self.files[group.file]
+        try:
+            with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
+                for batch in file.iter_batches(
+                    rows, row_groups=[group.group], columns=list(columns), use_threads=False
+                ):
+                    yield start, {name: from_arrow(batch.column(name)) for name in columns}
+                    start += batch.num_rows
+        except (OSError, ValueError, KeyError) as exc:  # pyarrow's errors are among these
+            raise InputError(f"{self.where(group)}: {exc}") from exc
+
+
+def folder(source: str) -> Folder:
+    """The row groups of a file or folder; nothing but footers is read.
+
+    Raises:
+        InputError: no Parquet there, an unreadable file, or files of different columns.
+    """
+    import pyarrow.parquet as pq
+
+    top = Path(source)
+    files = _files(top)
+    if not files:
+        raise InputError(f"data {source!r}: data.read = 'stream' takes a .parquet file or a folder of them")
+    names = tuple(str(file.relative_to(top)) if file != top else file.name for file in files)
+    sha, groups, first = hashlib.sha256(), [], None
+    nulls: dict[str, int | None] = {}
+    for number, file in enumerate(files):
+        try:
+            with pq.ParquetFile(file) as opened:
+                schema, metadata = opened.schema_arrow.remove_metadata(), opened.metadata
+        except (OSError, ValueError) as exc:
+            raise InputError(f"data {source!r}, {names[number]}: {exc}") from exc
+        first = schema if first is None else first
+        refuse_unlike(f"data {source!r}, {names[number]}", first, schema)
+        groups += _groups(number, metadata)
+        _count_nulls(nulls, metadata)
+        sha.update(repr((names[number], file.stat().st_size, str(schema), _facts(metadata))).encode())
+    assert first is not None
+    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls)
+
+
+def release() -> None:
+    """Give memory that Arrow keeps for later back to the system."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
+def _files(top: Path) -> tuple[Path, ...]:
+    files = parquet_files(top)
+    below = (file.relative_to(top) for file in files if file != top)
+    keyed = next((file for file in below if any("=" in part for part in file.parts[:-1])), None)
+    if keyed is not None:
+        raise InputError(
+            f"data {str(top)!r}: folders named key=value ({keyed.parent}) are read with data.read = 'memory' alone"
+        )
+    return files
+
+
+def _groups(file: int, metadata: Any) -> list[Group]:
+    sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+    starts = np.cumsum([0, *sizes])
+    return [Group(file, g, int(starts[g]), rows) for g, rows in enumerate(sizes) if rows]
+
+
+def _count_nulls(nulls: dict[str, int | None], metadata: Any) -> None:
+    """Add what a footer says of each column's missing cells."""
+    for g in range(metadata.num_row_groups):
+        group = metadata.row_group(g)
+        for chunk in (group.column(c) for c in range(group.num_columns)):
+            name, told = chunk.path_in_schema, chunk.statistics
+            more, sofar = told.null_count if told and told.has_null_count else None, nulls.get(name, 0)
+            nulls[name] = None if more is None or sofar is None else sofar + more
+
+
+def _facts(metadata: Any) -> list[Any]:
+    """Rows, bytes and the columns' statistics of each row group."""
+    found: list[Any] = []
+    for g in range(metadata.num_row_groups):
+        group = metadata.row_group(g)
+        chunks = [group.column(c) for c in range(group.num_columns)]
+        told = [(s.min, s.max, s.null_count) if (s := c.statistics) and s.has_min_max else None for c in chunks]
+        found.append((group.num_rows, [c.total_compressed_size for c in chunks], told))
+    return found

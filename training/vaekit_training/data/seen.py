@@ -1,0 +1,41 @@
+"""Raw rows -> rows as the networks see them, at once or as they are asked for. Knows features, not files or batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vaekit_training.data.batch import Seen
+from vaekit_training.features import observed_rows
+from vaekit_training.vae import VAE
+
+
+def seen(vae: VAE, x: NDArray[Any], *, stored: bool = False) -> Seen:
+    """Rows (n, D) of raw rows, NaN where a cell is missing; `stored` ones are to be drawn anew at every step."""
+    features, raw = vae.features, torch.from_numpy(np.ascontiguousarray(x))
+    observed = None
+    if features.may_be_missing:
+        raw, observed = observed_rows(raw)
+    t = features.seen(raw, observed) if stored else features(raw, observed)
+    return Seen(t.to(vae.dtype), observed)
+
+
+class Lazy:
+    """Rows of an array, which may be in a file, made as they are asked for: a Table."""
+
+    def __init__(self, vae: VAE, x: Any, rows: NDArray[np.intp], *, stored: bool = False) -> None:
+        """x: an array of all rows; rows: the numbers of those that are meant. vae: on the CPU, for its features."""
+        self._vae, self._x, self._rows, self._stored = vae, x, rows, stored
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, index: Tensor) -> Seen:
+        """The rows of these numbers; read in the order of the file, which is what a disk is fast at."""
+        order = index.argsort()
+        numbers = self._rows[index[order].numpy()]
+        return seen(self._vae, self._x[numbers], stored=self._stored).take(order.argsort())

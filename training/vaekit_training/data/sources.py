@@ -1,0 +1,274 @@
+"""Files, folders and built-in sets as columns or pictures. Knows formats; not what a column is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.errors import InputError
+from vaekit_training.data.pictures import pictures
+
+LONGEST_HEADER = 2**20  # bytes
+HOLD_COLUMNS = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file holds: columns by name, and pictures (N, H, W, C) uint8 where it has them."""
+
+    columns: dict[str, NDArray[Any]]
+    pictures: NDArray[np.uint8] | None = None
+    stored: NDArray[Any] | None = None  # the array that columns are of, where it stays in its file
+
+
+def read(source: str) -> Source:
+    """What a file, folder or built-in set holds.
+
+    Raises:
+        InputError: the source is unknown or unreadable.
+    """
+    if source in BUILT_IN:
+        return BUILT_IN[source]()
+    path = Path(source)
+    if path.is_dir() and not parquet_files(path):
+        return Source({}, pictures(path))
+    reader = _READERS.get(path.suffix.lower()) if path.is_file() else (_parquet if path.is_dir() else None)
+    if reader is None:
+        kinds = ", ".join(_READERS)
+        what = "no such file" if not path.exists() else f"not one of {kinds}"
+        raise InputError(f"data {source!r}: {what}, nor a built-in set ({', '.join(BUILT_IN)})")
+    try:
+        return reader(path)
+    except InputError as exc:
+        if str(exc).startswith(("data ", str(path))):
+            raise
+        raise InputError(f"data {source!r}: {exc}") from exc
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:  # pyarrow's errors are among these
+        raise InputError(f"data {source!r}: {exc}") from exc
+
+
+def _breast_cancer() -> Source:
+    """569 rows of 30 measures of cell nuclei, and `malignant` (Wolberg et al. 1995; ships with scikit-learn)."""
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    columns = {str(name): data.data[:, d] for d, name in enumerate(data.feature_names)}
+    return Source({**columns, "malignant": (data.target == 0).astype(np.int64)})
+
+
+def _digits() -> Source:
+    """1797 pictures of 8 x 8 pixels, 0..255 (Alpaydin and Kaynak 1998; ships with scikit-learn)."""
+    from sklearn.datasets import load_digits
+
+    return Source({}, np.rint(load_digits().images * (255 / 16)).astype(np.uint8)[..., None])
+
+
+def _photographs() -> Source:
+    """520 pieces of 32 x 32 pixels, in colour, of the two photographs that ship with scikit-learn."""
+    from sklearn.datasets import load_sample_images
+
+    side = 32
+    pieces = []
+    for photograph in load_sample_images().images:  # (427, 640, 3); what is left over at the edges is not used
+        height, width = (length // side for length in photograph.shape[:2])
+        grid = photograph[: height * side, : width * side].reshape(height, side, width, side, 3)
+        pieces.append(grid.swapaxes(1, 2).reshape(-1, side, side, 3))
+    return Source({}, np.concatenate(pieces))
+
+
+BUILT_IN: dict[str, Callable[[], Source]] = {
+    "breast-cancer": _breast_cancer,
+    "digits": _digits,
+    "photographs": _photographs,
+}
+
+
+def beside(source: str, folder: Path) -> str:
+    """A source that is relative to a folder, from anywhere; a built-in set, or what is not there, as it was."""
+    found = folder / source
+    return str(found) if source not in BUILT_IN and found.exists() else source
+
+
+def holds_columns(source: str) -> bool:
+    """Whether it is known, without reading it, that a source has columns and no pictures."""
+    path = Path(source)
+    return (
+        source == "breast-cancer" or path.suffix.lower() in HOLD_COLUMNS or (path.is_dir() and any(parquet_files(path)))
+    )
+
+
+def from_arrow(column: Any) -> NDArray[Any]:
+    """The cells of an Arrow array: numbers, booleans, dates, or objects with None where one is missing."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)  # to_numpy would take a missing cell for a level
+    elif pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif pa.types.is_time(kind) or pa.types.is_duration(kind):
+        column = column.cast(pa.string() if pa.types.is_time(kind) else pa.int64())
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.asarray(whole.to_numpy(zero_copy_only=False))
+
+
+def _from_arrow(table: Any) -> Source:
+    return Source({name: from_arrow(table.column(name)) for name in table.column_names})
+
+
+def _csv(path: Path) -> Source:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    with path.open("rb") as file:
+        if not _is_utf8(file.readline(LONGEST_HEADER)):
+            raise InputError(f"data {str(path)!r}: the header is not UTF-8 text: save the file as UTF-8")
+    whole = min(path.stat().st_size + 1, 2**31 - 1)  # a column's type is taken from the first block
+    try:
+        table = csv.read_csv(path, read_options=csv.ReadOptions(block_size=whole))
+    except pa.ArrowInvalid as exc:
+        raise InputError(f"data {str(path)!r}: {_where(path) or exc}") from exc
+    for field in table.schema:
+        if pa.types.is_binary(field.type):  # what pyarrow makes of text that it cannot decode
+            row = next(i for i, cell in enumerate(table.column(field.name).to_pylist()) if not _is_utf8(cell))
+            raise InputError(
+                f"data {str(path)!r}: row {row}, feature {field.name!r}: not UTF-8 text: save the file as UTF-8"
+            )
+    _refuse_twins(f"data {str(path)!r}", table.column_names)
+    return _from_arrow(table)
+
+
+def _where(path: Path) -> str | None:
+    """The first row that has another number of cells than the header, in words; None: it is something else.
+
+    pyarrow counts rows from the header as 1, and knows their numbers only where it reads with one thread.
+    """
+    from pyarrow import csv
+
+    odd: list[tuple[int, int, int]] = []
+
+    def on_odd(row: Any) -> Literal["skip"]:
+        odd.append((row.number - 2, row.actual_columns, row.expected_columns))
+        return "skip"
+
+    with suppress(ValueError):
+        csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(use_threads=False),
+            parse_options=csv.ParseOptions(invalid_row_handler=on_odd),
+        )
+    return f"row {odd[0][0]}: {odd[0][1]} cells, where the header has {odd[0][2]}" if odd else None
+
+
+def _is_utf8(cell: bytes | None) -> bool:
+    try:
+        return cell is None or cell.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def _refuse_twins(where: str, names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: two columns of one name: {twice!r}")
+
+
+def parquet_files(top: Path) -> tuple[Path, ...]:
+    """One file, or every .parquet file below a folder in the order of their paths; () where there is none.
+
+    Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
+    """
+    if top.is_file():
+        return (top,) if top.suffix.lower() == ".parquet" else ()
+    found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() == ".parquet" and file.is_file())
+    return tuple(top / file for file in sorted(found) if not any(part.startswith((".", "_")) for part in file.parts))
+
+
+def _parquet(path: Path) -> Source:
+    """Folders named key=value give a column of that name."""
+    from pyarrow import dataset
+
+    files = [str(file) for file in parquet_files(path)]
+    base = path if path.is_dir() else path.parent
+    keyed = dataset.partitioning(flavor="hive")
+    try:
+        found = dataset.dataset(files, format="parquet", partitioning=keyed, partition_base_dir=str(base))
+        return _from_arrow(found.to_table())
+    except ValueError:
+        _refuse_unlike(parquet_files(path), path)  # which says more than pyarrow does
+        raise
+
+
+def _refuse_unlike(files: Sequence[Path], top: Path) -> None:
+    """Refuse, by their footers, files whose columns are not those of the first."""
+    from pyarrow import parquet
+
+    first = None
+    for file in files:
+        where = f"data {str(top)!r}" + (f", {file.relative_to(top)}" if file != top else "")
+        try:
+            schema = parquet.read_schema(file).remove_metadata()
+        except (OSError, ValueError) as exc:  # pyarrow's errors are among these
+            raise InputError(f"{where}: {exc}") from exc
+        first = schema if first is None else first
+        refuse_unlike(where, first, schema)
+
+
+def refuse_unlike(where: str, first: Any, schema: Any) -> None:
+    """Refuse an Arrow schema with two columns of one name, or with other columns than the first file's.
+
+    Raises:
+        InputError: it names the column, and both types.
+    """
+    _refuse_twins(where, schema.names)
+    known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
+    odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
+    if odd is not None:
+        raise InputError(
+            f"{where}: column {odd!r} is {here.get(odd, 'missing')}, in the first file {known.get(odd, 'missing')}"
+        )
+
+
+def _npy(path: Path) -> Source:
+    return from_array(np.load(path, allow_pickle=False))
+
+
+def _npz(path: Path) -> Source:
+    """`X`, or the only array of two or more axes; one-axis arrays of the same length are columns (labels)."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    wide = [name for name, a in arrays.items() if a.ndim > 1]
+    name = "X" if "X" in wide else wide[0] if len(wide) == 1 else None
+    if name is None:
+        raise InputError(f"data {str(path)!r}: which array? There are {', '.join(arrays)}; call it X")
+    main = from_array(arrays[name])
+    n = len(arrays[name])
+    more = {key: a for key, a in arrays.items() if a.ndim == 1 and len(a) == n}
+    return Source({**main.columns, **more}, main.pictures)
+
+
+def from_array(x: NDArray[Any]) -> Source:
+    if x.dtype == np.uint8 and x.ndim in (3, 4):
+        if x.size == 0 or (x.ndim == 4 and x.shape[-1] not in (1, 3, 4)):
+            raise InputError(f"pictures of shape {x.shape}: expected (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels")
+        return Source({}, x if x.ndim == 4 else x[..., None])
+    if x.ndim != 2:
+        raise InputError(
+            f"array of shape {x.shape} and type {x.dtype}: expected (N, D) numbers or (N, H, W[, C]) uint8"
+        )
+    return Source({f"x{d}": x[:, d] for d in range(x.shape[1])})
+
+
+_READERS: dict[str, Callable[[Path], Source]] = {
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".npy": _npy,
+    ".npz": _npz,
+}

@@ -1,0 +1,228 @@
+"""What is measured of an exported model before it is published. Knows the runtime and the split, not training.
+
+Scores come from the exported graphs themselves, on the default draws; means over rows use independent draws per row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
+from vaekit.bundle.manifest import Metric, Operation, Tolerance
+from vaekit.errors import TrainingError
+from vaekit.runtime import Bound, Elbo, Model
+from vaekit.runtime.heldout import HeldOutRows
+from vaekit_training.data.split import Parts
+from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
+from vaekit_training.features import observed_rows
+from vaekit_training.folds import AnyVAE, FoldModels
+from vaekit_training.vae import VAE
+
+LARGEST_PARITY = 1e-4  # nats per dimension between a graph and torch in float64; of the value where it is above 1
+ALPHA = 0.05  # the false-alarm rate that reports speak of
+ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
+PARITY_ROWS = 256
+NUDGE, REDRAWS = 1e-4, 50  # of golden noise
+MARGIN = 4.0  # of golden tolerances: times what rounding did at export
+
+
+def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
+    """Largest |graph - torch in float64| over the bound's terms of rows x, in nats per dimension.
+
+    Terms of more than 1 nat per dimension, which odd rows have without bound, are compared relative to their size; with
+    members relative to the ELBO's, since which member a row is from hangs on differences of their ELBOs.
+
+    Raises:
+        TrainingError: it is above 1e-4, so that the bundle must not be published; the message names the worst row.
+    """
+    rows = x[:PARITY_ROWS]
+    feeds = graph_inputs(vae, torch.from_numpy(rows), model.manifest.draws.default, seed=1)
+    want = evaluate(double(vae), "surprise", feeds["surprise"])
+    got = model.elbo(rows, eps=feeds["surprise"]["eps"].numpy(), features=True).arrays()
+    dims = dict.fromkeys(elbo_names(vae), vae.features.dim)
+    worst, where = 0.0, ""
+    for name in (*dims, "feature_log_likelihood"):
+        exact = want[name].numpy().reshape(got[name].shape) / dims.get(name, 1)
+        size = np.maximum(1.0, np.abs(exact))
+        if vae.members > 1:
+            size = np.maximum(
+                size, np.abs(want["elbo"].numpy()).reshape(-1, *[1] * (exact.ndim - 1)) / vae.features.dim
+            )
+        off = np.abs(got[name] / dims.get(name, 1) - exact) / size
+        if not np.isfinite(off).all():
+            raise TrainingError(f"parity: {name} of the graphs or of torch is not finite")
+        if not off.max() <= worst:
+            worst, where = float(off.max()), f"{name} of validation row {int(np.argwhere(off == off.max())[0][0])}"
+    if not worst <= LARGEST_PARITY:
+        raise TrainingError(
+            f"parity: the graphs differ from torch by {worst:.3g} nats per dimension (> {LARGEST_PARITY:g}), {where}"
+        )
+    return worst
+
+
+def golden(
+    vae: AnyVAE, graphs: dict[Operation, ExportedGraph], x: NDArray[Any], num_samples: int
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Golden inputs, the outputs that torch in float64 gives, and the units of those in raw units.
+
+    Beside them, how far torch in float32 takes those in nats off, as largest_off, where they are finite at all.
+    """
+    reference = double(vae)
+    feeds = graph_inputs(vae, torch.from_numpy(x), num_samples, seed=2)
+    feeds["observe"]["noise"] = _decided(reference, feeds["observe"])
+    arrays: dict[str, NDArray[Any]] = {}
+    for operation, graph in graphs.items():
+        outputs = evaluate(reference, operation, feeds[operation])
+        arrays |= {f"{operation}.in.{name}": a.numpy() for name, a in feeds[operation].items()}
+        for tensor in graph.outputs:
+            arrays[f"{operation}.out.{tensor.name}"] = outputs[tensor.name].numpy().astype(tensor.dtype)
+    arrays |= {f"{op}.unit.{name}": unit for op, name, unit in _units(vae) if f"{op}.out.{name}" in arrays}
+    rounded = evaluate(vae, "surprise", feeds["surprise"])  # of all outputs in nats
+    found = [
+        largest_off(a.numpy(), arrays[f"surprise.out.{name}"], arrays.get(f"surprise.unit.{name}"))
+        for name, a in rounded.items()
+    ]
+    return arrays, max((one for one in found if np.isfinite(one)), default=0.0)
+
+
+def largest_off(got: NDArray[Any], want: NDArray[Any], unit: NDArray[Any] | None) -> float:
+    """The largest |got - want| / (unit + |want|), unit 1 where there is none; NaN where either is not finite."""
+    exact = want.astype(np.float64)
+    return float((np.abs(got.astype(np.float64) - exact) / ((1.0 if unit is None else unit) + np.abs(exact))).max())
+
+
+def tolerances(worst: float, least: dict[str, float]) -> dict[str, Tolerance]:
+    """By provider: what is least of it, or MARGIN times what rounding did, since another machine sums in another order.
+
+    What rounding does to log p(x_d|z) is divided by its scale: a cell that is far out, of a column of which the model
+    is sure, is further off than float32's seven digits.
+    """
+    allowed = {provider: max(one, MARGIN * worst) for provider, one in least.items()}
+    return {provider: Tolerance(relative=one, absolute=one) for provider, one in allowed.items()}
+
+
+def _decided(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Noise whose draw of values that come in steps does not hang on the last bit: where it does, drawn again."""
+    noise = feeds["noise"].clone()
+    generator = torch.Generator().manual_seed(3)
+    steps = ~reference.features.density  # (D,)
+    for _ in range(REDRAWS):
+        low, high = (
+            evaluate(reference, "observe", {**feeds, "noise": noise + shift})["x"].flatten(1)
+            for shift in (-NUDGE, NUDGE)
+        )
+        off = (low != high) & steps  # (N, D)
+        if not off.any():
+            break
+        noise = torch.where(off[..., None], torch.randn(noise.shape, generator=generator), noise)
+    return noise
+
+
+def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
+    one = vae.features.unit()
+    nats = np.full((), float(vae.features.dim))
+    units: list[tuple[Operation, str, NDArray[np.float64]]] = [("observe", "x", one), ("decode", "mean", one)]
+    if "scale" in vae.likelihood.parameters_in_raw_units:
+        of_one = vae.features.to_raw_scale(torch.ones(vae.features.dim, dtype=torch.float64))
+        units.append(("decode", "scale", of_one.numpy()))
+    for operation in ("bound", "elbo", "surprise"):
+        units += [(operation, name, nats) for name in elbo_names(vae)]
+    return units
+
+
+def held_out(model: Model, x: NDArray[Any]) -> Calibration:
+    """The calibration that rows used for nothing else give, on the default draws."""
+    scored = model.bound(x)
+    return Calibration.of(scored.score, scored.observed_count)
+
+
+def calibrated(model: Model, x: NDArray[Any], parts: Parts) -> AnyCalibration:
+    """The calibration of a run: by its calibration part, or by each fold with the model that was trained without it."""
+    if not parts.folds:
+        return held_out(model, x[parts.calibration])
+    found = [model.bound(x[fold]) for fold in parts.folds]
+    own = [by_fold_model(scored, fold) for fold, scored in enumerate(found)]
+    return FoldCalibration.of(own, [scored.observed_count for scored in found])
+
+
+def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
+    """Scores by one fold model, (N,), nats."""
+    assert scored.fold_elbo is not None
+    return -scored.fold_elbo[:, fold]
+
+
+def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], parts: Parts) -> HeldOutRows:
+    """What cells are compared with: the calibration part's, or those of each fold by its own model, in torch."""
+    if not isinstance(vae, FoldModels):
+        cells = HeldOutRows(model)
+        cells.add(x[parts.calibration])
+        return cells
+    cells = HeldOutRows(model, len(vae.each))
+    for f, (own, fold) in enumerate(zip(vae.each, parts.folds, strict=True)):
+        cells.add_scored(x[fold], Elbo(**by_torch(double(own), "surprise", model, x[fold])), f)
+    return cells
+
+
+def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Terms of the bound of raw rows by a VAE in torch, by name, on the model's default draws."""
+    draws = torch.from_numpy(model.draws())  # (K, Z)
+    parts = []
+    for rows in torch.from_numpy(x).split(model.rows_at_once(operation, len(draws))):
+        seen = observed_rows(rows) if vae.features.may_be_missing else (rows,)
+        feeds = dict(zip(("x", "eps", "observed"), (seen[0], draws.expand(len(rows), -1, -1), *seen[1:]), strict=False))
+        parts.append(evaluate(vae, operation, feeds))
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+
+
+def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:
+    """The bound with draws of their own for each row: what means over rows are taken of."""
+    k = model.manifest.draws.default
+    eps = np.random.default_rng(seed).standard_normal((len(x), k, model.manifest.latent_dim))
+    return model.elbo(x, eps=eps)
+
+
+def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibration, seed: int) -> dict[str, Metric]:
+    """Figures of the test rows, and of anomalies where there are any."""
+    bound = independent(model, x[parts.test], seed)
+    found = {name: _mean(getattr(bound, name), "nats") for name in ("elbo", "log_likelihood", "kl", "log_evidence")}
+    bits = model.bits_per_dim(bound)
+    if bits is not None:
+        found["bits_per_dim"] = _mean(bits, "bits")
+    normal = model.bound(x[parts.test])
+    if calibration.smallest_alpha <= ALPHA:
+        found["false_alarm_rate"] = _mean(_verdicts(calibration, normal), f"share of normal rows at alpha = {ALPHA}")
+    if len(parts.anomalies):
+        found |= _against_anomalies(model, x[parts.anomalies], normal, calibration)
+    mu = model.encode(x[parts.test]).mu  # (N, Z), or (N, M, Z)
+    active = float((mu.var(axis=0) > ACTIVE).sum() / model.manifest.members)
+    of_each = " of each member, their mean" if model.manifest.members > 1 else ""
+    found["active_units"] = Metric(value=active, unit=f"of {model.manifest.latent_dim} latent dimensions{of_each}")
+    return found
+
+
+def _against_anomalies(
+    model: Model, anomalies: NDArray[Any], normal: Bound, calibration: AnyCalibration
+) -> dict[str, Metric]:
+    odd = model.bound(anomalies)
+    labels = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
+    area = float(roc_auc_score(labels, np.r_[normal.score, odd.score]))
+    found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
+    if calibration.smallest_alpha <= ALPHA:
+        found["detection_rate"] = _mean(_verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
+    return found
+
+
+def _verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,); whatever number of cells it misses."""
+    return calibration.is_anomaly(calibration.p_value(calibration.compared(scored)), ALPHA).astype(float)
+
+
+def _mean(values: NDArray[np.float64], unit: str) -> Metric:
+    """Mean and its standard error, which values that are all alike do not tell."""
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    return Metric(value=float(values.mean()), standard_error=error or None, n=len(values), unit=unit)

@@ -1,0 +1,119 @@
+"""A trained VAE -> one ONNX graph per operation of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import onnx
+from torch import Tensor, nn
+
+from vaekit.bundle.manifest import Operation
+from vaekit.bundle.manifest import Tensor as TensorSpec
+from vaekit_training.export.capture import FREE, capture
+from vaekit_training.export.lowering import lower
+from vaekit_training.export.reference import FULLEST, exported_module, graph_inputs, output_names
+from vaekit_training.folds import AnyVAE
+
+FILES: dict[Operation, str] = {
+    "encode": "encoder.onnx",
+    "prior": "prior.onnx",
+    "decode": "decoder.onnx",
+    "observe": "observe.onnx",
+    "bound": "bound.onnx",
+    "elbo": "elbo.onnx",
+    "surprise": "surprise.onnx",
+}
+_DTYPES: dict[int, str] = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.INT64: "int64",
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.BOOL: "bool",
+}
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """One graph as bytes, with its signature."""
+
+    file: str
+    data: bytes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Export:
+    """A module that was captured once, and from which graphs of some of its outputs are cut."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        feeds: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        free: Mapping[str, Mapping[int, str]],
+    ) -> None:
+        """
+        Args:
+            module: gives the outputs, in this order, for the feeds in their order.
+            feeds: example inputs by name.
+            outputs: a name for each result.
+            free: the axes of each input that vary, and whether each is "N" or "K"; N is axis 0 of the first input.
+
+        Raises:
+            TrainingError: the module cannot be expressed in ONNX; the message names the operator.
+        """
+        captured = capture(module.eval(), feeds, free)
+        sources = {name: (feed, axis) for feed, axes in reversed(list(free.items())) for axis, name in axes.items()}
+        self._builder, results = lower(captured, {name: sources[name] for name in FREE if name in sources})
+        self._results = dict(zip(outputs, results, strict=True))
+
+    def model(self, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
+        """The graph of these outputs, with these inputs in this order; nodes that they do not need are left out."""
+        return self._builder.model(inputs, {name: self._results[name] for name in outputs})
+
+
+def export_graphs(
+    vae: AnyVAE, x: Tensor, operations: Collection[Operation] = get_args(Operation)
+) -> dict[Operation, ExportedGraph]:
+    """The graph of every operation there is among these, with free N (and K).
+
+    Operations on the same inputs are captured once, and each one's graph is cut out: the nodes that its outputs need.
+    bound is elbo without log_evidence, and a graph of its own where that is most of the work: an aggregate prior's
+    density at every draw. ONNX Runtime computes all outputs of a graph, wanted or not.
+
+    Args:
+        vae: in float32.
+        x: a few raw rows to capture with.
+        operations: those wanted; all unless given.
+
+    Raises:
+        TrainingError: an operator of the model has no ONNX form; the message names it.
+    """
+    feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
+    wanted = [operation for operation in feeds if operation in operations]
+    whole = {each: _export(vae, each, feeds[each]) for each in dict.fromkeys(FULLEST[each] for each in wanted)}
+    return {each: _graph(whole[FULLEST[each]], each, list(feeds[each]), output_names(vae, each)) for each in wanted}
+
+
+def _export(vae: AnyVAE, operation: Operation, feeds: Mapping[str, Tensor]) -> Export:
+    module, names = exported_module(vae.eval(), operation)
+    return Export(module, feeds, names, {name: {0: "N", 1: "K"} if name == "eps" else {0: "N"} for name in feeds})
+
+
+def _graph(whole: Export, operation: Operation, inputs: Sequence[str], outputs: Sequence[str]) -> ExportedGraph:
+    model = whole.model(inputs, outputs)
+    return ExportedGraph(
+        FILES[operation],
+        model.SerializeToString(deterministic=True),
+        tuple(_signature(value) for value in model.graph.input),
+        tuple(_signature(value) for value in model.graph.output),
+    )
+
+
+def _signature(value: onnx.ValueInfoProto) -> TensorSpec:
+    shape = tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
+    return TensorSpec.model_validate(
+        {"name": value.name, "dtype": _DTYPES[value.type.tensor_type.elem_type], "shape": shape}
+    )

@@ -1,0 +1,163 @@
+"""What each operation of a bundle computes, in torch: what is exported, and the reference for the graphs.
+
+N rows, M members, Z latent dimensions.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.bundle.manifest import Operation
+from vaekit.errors import NotFinite
+from vaekit_training.features import observed_rows
+from vaekit_training.folds import AnyVAE, FoldModels
+from vaekit_training.networks.half import LARGEST, Half
+from vaekit_training.vae import VAE
+
+EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
+FULLEST: dict[Operation, Operation] = {  # the operation it is exported with: the same inputs or more, and more outputs
+    "encode": "surprise",
+    "bound": "surprise",
+    "elbo": "surprise",
+    "surprise": "surprise",
+    "prior": "prior",
+    "decode": "observe",
+    "observe": "observe",
+}
+V = TypeVar("V", bound=nn.Module)
+
+
+class _Part(nn.Module):
+    """One or several operations of a model; its arguments, in their order, are the inputs of a graph."""
+
+    def __init__(self, vae: AnyVAE) -> None:
+        super().__init__()
+        self.vae: Any = vae  # only what fold models have in common with a VAE is used
+
+
+class _Encode(_Part):
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.vae.encode(x, observed)
+
+
+class _OfRows(_Part):
+    """Everything about rows: mu, sigma, with members (N, M, Z) and weights (N, M), and the terms of the bound."""
+
+    def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
+        *codes, of_members = self.vae.coded_bounds(x, eps, observed)
+        if self.vae.members > 1:  # q(m|x) proportional to exp(ELBO_m): which member a row is likely from
+            codes = [values.transpose(0, 1) for values in (*codes, torch.softmax(of_members.elbo, dim=0))]
+        bound = self.vae.mixed(of_members)
+        of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
+        return (*codes, *bound[:4], *of_folds, bound.feature_log_likelihood.unflatten(-1, x.shape[1:]))
+
+
+class _Prior(_Part):
+    def forward(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> tuple[Tensor, ...]:
+        return (self.vae.prior.sample(noise, choice, member),)
+
+
+class _Decode(_Part):
+    def forward(self, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, ...]:
+        return tuple(self.vae.decode(z, member).values())
+
+
+class _OfLatents(_Part):
+    """Everything about latent vectors: the parameters of p(x|z), and a draw from it."""
+
+    def forward(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> tuple[Tensor, ...]:
+        return (*self.vae.decode(z, member).values(), self.vae.observe(z, noise, member))
+
+
+def double(vae: V) -> V:
+    """The same model computing in float64: the reference for its graphs."""
+    return copy.deepcopy(vae).double().eval()
+
+
+def halved(vae: VAE) -> VAE:
+    """The same model with networks that compute in float16; features, likelihood and bound stay as they are.
+
+    Raises:
+        NotFinite: a weight is too large for float16; the message names the layer and the weight.
+    """
+    twin = copy.deepcopy(vae).eval()
+    for name, network in (("encoder", twin.encoder), ("decoder", twin.decoder)):
+        for parameter, values in network.named_parameters():
+            largest = float(values.detach().abs().max())
+            if not largest <= LARGEST:
+                raise NotFinite(f"{name}: {parameter} has a weight of {largest:.6g}, and float16 takes {LARGEST:g}")
+    twin.encoder, twin.decoder = Half(twin.encoder), Half(twin.decoder)
+    return twin
+
+
+def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:
+    """Inputs for every operation around the rows x (NaN where a cell is missing), noise drawn from the seed."""
+    n, z_dim = len(x), vae.latent_dim
+    generator = torch.Generator().manual_seed(seed)
+    eps = torch.randn(n, num_samples, z_dim, generator=generator)
+    z = torch.randn(n, z_dim, generator=generator)
+    noise = torch.randn(n, vae.features.dim, 2, generator=generator)
+    rows = {"x": x}
+    if vae.features.may_be_missing:
+        rows["x"], rows["observed"] = observed_rows(x)
+    member: dict[str, Tensor] = {}
+    if vae.members > 1:
+        member["member"] = torch.randint(vae.members, (n,), generator=generator)
+    prior = {"noise": z}
+    if "choice" in vae.prior.inputs:
+        prior |= {"choice": torch.rand(n, generator=generator), **member}
+    bound = {"x": rows.pop("x"), "eps": eps, **rows}
+    alone: dict[Operation, dict[str, Tensor]] = {} if vae.prior.is_standard else {"bound": bound}
+    return {
+        "encode": {"x": bound["x"], **({"eps": eps} if member else {}), **rows},
+        "prior": prior,
+        "decode": {"z": z, **member},
+        "observe": {"z": z, "noise": noise, **member},
+        **alone,
+        "elbo": bound,
+        "surprise": bound,
+    }
+
+
+def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the operation's graph must give: outputs by name, from torch in the model's own precision."""
+    wanted = output_names(vae, operation)
+    module, names = exported_module(vae, operation)
+    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # takes fewer inputs than its fullest
+        module, names = (_Decode if operation == "decode" else _Encode)(vae), wanted
+    floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
+    with torch.no_grad():
+        found = dict(zip(names, module(*floats.values()), strict=True))
+    return {name: found[name] for name in wanted}
+
+
+def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
+    """The outputs of elbo, those of surprise but the last."""
+    return ("elbo", "log_likelihood", "kl", EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
+
+
+def output_names(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
+    """The outputs of an operation's graph, in their order."""
+    elbo = elbo_names(vae)
+    return {
+        "encode": ("mu", "sigma", *(("weights",) if vae.members > 1 else ())),
+        "prior": ("z",),
+        "decode": vae.likelihood.parameters_in_raw_units,
+        "observe": ("x",),
+        "bound": tuple(name for name in elbo if name != EVIDENCE),
+        "elbo": elbo,
+        "surprise": (*elbo, FEATURES),
+    }[operation]
+
+
+def exported_module(vae: AnyVAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
+    """The module that gives the operation's outputs among others, and the names of all of them."""
+    if FULLEST[operation] == "surprise":
+        return _OfRows(vae), (*output_names(vae, "encode"), *output_names(vae, "surprise"))
+    if FULLEST[operation] == "observe":
+        return _OfLatents(vae), (*output_names(vae, "decode"), *output_names(vae, "observe"))
+    return _Prior(vae), output_names(vae, "prior")

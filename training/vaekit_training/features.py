@@ -1,0 +1,271 @@
+"""Raw rows <-> what the networks see, with the Jacobian between them. Knows units, not networks or likelihoods.
+
+N rows, D data dimensions, E inputs of the encoder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vaekit.bundle.manifest import Kind
+from vaekit_training.data.columns import Statistics
+
+LARGEST = 1e15  # |t| beyond it is cut, so that float32 can square the residual of any finite row
+LARGEST_INPUT = 1e3  # any q keeps the bound: the encoder may look at a cut t
+LARGEST_LOG = 700.0  # exp of more overflows float64
+AS_THEY_ARE = ("fraction", "binary", "category")  # kinds whose values the networks see
+MASSES = ("count", "binary", "category")  # kinds whose likelihood is a probability, not a density
+
+
+class Features(nn.Module):
+    """What every kind of rows has; a subclass says how x becomes t."""
+
+    dim: int  # D
+    width: int  # E
+    row_shape: tuple[int, ...]
+    redraws = False  # whether draw makes something new of t each time
+    may_be_missing = False  # whether any column may
+    active: Tensor  # (D,) bool, false for constant columns
+    density: Tensor  # (D,) bool, false where the likelihood is a probability mass, which has no Jacobian
+
+    def seen(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """t (N, D) to be stored for training, of which `draw` makes batches."""
+        t: Tensor = self(x, observed)
+        return t
+
+    def draw(self, t: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002  only some features redraw
+        """Stored t -> t of this step, (N, D)."""
+        return t
+
+    def shown(self, t: Tensor, observed: Tensor | None) -> Tensor:  # noqa: ARG002  only columns can be missing
+        """What the encoder is given of t (N, D), (N, E)."""
+        return t
+
+
+class Standardize(Features):
+    """Columns: t = (f(x) - loc) / scale in float64, where f is log for positive columns and else the identity.
+
+        log p(x) = log p(t) - sum_d [ log scale_d + (log x_d where f is log) ]     over columns that have a density
+
+    A column that never changed in training is not shown to the networks; it is modelled as N(value, CONSTANT_SCALE
+    |value|) (CONSTANT_SCALE where the value is 0), so that a row which differs there is as odd as it should be.
+    Categories are shown one-hot; a missing cell is shown as 0 and, where a column may be missing, whether it is there
+    is shown too.
+    """
+
+    loc: Tensor  # (D,) float64
+    scale: Tensor  # (D,) float64, > 0
+    log: Tensor  # (D,) bool
+    level_column: Tensor  # (L,) the column of each level of each category
+    level: Tensor  # (L,) its index there
+    numeric: Tensor  # (D - categories,) the other columns
+    flagged: Tensor  # columns that may be missing
+
+    def __init__(
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        active: Tensor,
+        *,
+        log: Tensor | None = None,
+        density: Tensor | None = None,
+        levels: Sequence[int] | None = None,
+        may_be_missing: Sequence[bool] | None = None,
+    ) -> None:
+        """levels: of each column, 0 for those that are no category. All by column, (D,)."""
+        super().__init__()
+        dim = loc.numel()
+        counts = list(levels or [0] * dim)
+        self.register_buffer("loc", loc)
+        self.register_buffer("scale", scale)
+        self.register_buffer("active", active)
+        self.register_buffer("log", torch.zeros(dim, dtype=torch.bool) if log is None else log)
+        self.register_buffer("density", torch.ones(dim, dtype=torch.bool) if density is None else density)
+        self.register_buffer("numeric", torch.tensor([d for d, n in enumerate(counts) if not n], dtype=torch.long))
+        of = [(d, i) for d, n in enumerate(counts) for i in range(n)]
+        self.register_buffer("level_column", torch.tensor([d for d, _ in of], dtype=torch.long))
+        self.register_buffer("level", torch.tensor([float(i) for _, i in of]))
+        flagged = [d for d, may in enumerate(may_be_missing or ()) if may]
+        self.register_buffer("flagged", torch.tensor(flagged, dtype=torch.long))
+        self.dim, self.row_shape = dim, (dim,)
+        self.width = len(self.numeric) + len(of) + len(flagged)
+        self.may_be_missing = bool(flagged)
+        self.all_active, self.has_logs = bool(active.all()), bool(self.log.any())
+
+    @classmethod
+    def of(
+        cls, found: Statistics, kinds: Sequence[Kind], levels: Sequence[int], may_be_missing: Sequence[bool]
+    ) -> Standardize:
+        """By what the training rows say of columns of these kinds. Fractions, bits and categories stay as they are."""
+        as_they_are = np.array([kind in AS_THEY_ARE for kind in kinds])
+        counts = np.array([kind == "count" for kind in kinds])
+        constant = found.constant & ~as_they_are & ~counts
+        scale = np.where(as_they_are | (counts & found.constant), 1.0, found.scale)
+        return cls(
+            torch.from_numpy(np.where(as_they_are, 0.0, found.loc)),
+            torch.from_numpy(scale),
+            torch.from_numpy(~constant),
+            log=torch.from_numpy(found.log),
+            density=torch.tensor([kind not in MASSES for kind in kinds]),
+            levels=levels,
+            may_be_missing=may_be_missing,
+        )
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """t (N, D) float64 for raw x (N, D) float64; 0 where it is not observed."""
+        value = x
+        if self.has_logs:
+            there = self.log if observed is None else self.log & observed
+            value = torch.where(there, torch.where(there, x, 1.0).log(), x)
+        t = ((value - self.loc) / self.scale).clamp(-LARGEST, LARGEST)
+        return t if observed is None else torch.where(observed, t, 0.0)
+
+    def shown(self, t: Tensor, observed: Tensor | None) -> Tensor:
+        seen = t if self.all_active else torch.where(self.active, t, 0.0)
+        seen = seen.clamp(-LARGEST_INPUT, LARGEST_INPUT)
+        if not (len(self.level) or self.may_be_missing):
+            return seen
+        parts = [seen.index_select(1, self.numeric)] if len(self.level) else [seen]
+        if len(self.level):
+            is_level = t.index_select(1, self.level_column) == self.level  # (N, L)
+            if observed is not None:
+                is_level = is_level & observed.index_select(1, self.level_column)
+            parts.append(is_level.to(t.dtype))
+        if self.may_be_missing:
+            assert observed is not None
+            parts.append(observed.index_select(1, self.flagged).to(t.dtype))
+        return torch.cat(parts, dim=1)
+
+    def log_jacobian(self, t: Tensor | None = None) -> Tensor:
+        """log |dt/dx| of each feature, float64: (D,), or (N, D) where there are positive columns; 0 for masses."""
+        constant = torch.where(self.density, -self.scale.log(), 0.0)
+        if not self.has_logs:
+            return constant
+        assert t is not None
+        log_x = self.loc + self.scale * t.double()  # (N, D)
+        return torch.where(self.log & self.density, constant - log_x, constant)
+
+    def to_raw(self, t: Tensor) -> Tensor:
+        """x of t, (..., D) float64."""
+        value = self.loc + self.scale * t.double()
+        if not self.has_logs:
+            return value
+        return torch.where(self.log, torch.where(self.log, value, 0.0).clamp(-LARGEST_LOG, LARGEST_LOG).exp(), value)
+
+    def to_raw_scale(self, s: Tensor) -> Tensor:
+        """Raw scale of a scale of t, (..., D) float64; for positive columns that of log x."""
+        return self.scale * s.double()
+
+    def unit(self) -> NDArray[np.float64]:
+        """The size of a change of 1 in t, in raw units where t = 0, (D,)."""
+        at_zero = self.to_raw(torch.zeros_like(self.loc))
+        return np.asarray((self.scale * torch.where(self.log, at_zero, 1.0)).numpy())
+
+
+class Pixels(Features):
+    """Pictures: t = (x - loc) / scale by channel, x 0..255; rows become (N, D) in H, W, C order."""
+
+    loc: Tensor  # (D,)
+    scale: Tensor  # (D,)
+
+    def __init__(self, row_shape: tuple[int, ...], loc: Sequence[float], scale: Sequence[float], mass: bool) -> None:
+        """loc, scale: of each channel. mass: the likelihood is a probability of pixels, not a density."""
+        super().__init__()
+        self.row_shape, self.dim = row_shape, math.prod(row_shape)
+        self.width, self.all_active = self.dim, True
+        sites = self.dim // row_shape[-1]
+        self.register_buffer("loc", torch.tensor(loc, dtype=torch.float32).repeat(sites))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32).repeat(sites))
+        self.register_buffer("active", torch.ones(self.dim, dtype=torch.bool))
+        self.register_buffer("density", torch.full((self.dim,), not mass))
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:  # noqa: ARG002  pixels cannot be missing
+        """t (N, D) for raw x (N, H, W, C) uint8."""
+        return (x.to(self.loc.dtype).flatten(1) - self.loc) / self.scale
+
+    def log_jacobian(self, t: Tensor | None = None) -> Tensor:  # noqa: ARG002  the same for every row
+        """-log scale of each pixel, (D,) float64; 0 for masses."""
+        return torch.where(self.density, -self.scale.double().log(), 0.0)
+
+    def to_raw(self, t: Tensor) -> Tensor:
+        """Raw values, float64, in the shape of a row."""
+        return (self.loc + self.scale * t).double().unflatten(-1, self.row_shape)
+
+    def to_raw_scale(self, s: Tensor) -> Tensor:
+        """Raw scale, float64, in the shape of a row."""
+        return (self.scale * s).double().unflatten(-1, self.row_shape)
+
+    def unit(self) -> NDArray[np.float64]:
+        """The size of a change of 1 in t, in raw units, in the shape of a row."""
+        return np.asarray(self.scale.double().numpy()).reshape(self.row_shape)
+
+
+class Binarize(Features):
+    """b in {0, 1} of each pixel or column: raw value >= threshold. No Jacobian: b is what the probability is of.
+
+    `dynamic` draws b ~ Bernoulli(x / high) anew at every training step; what is scored is one such draw, the same for
+    every row: thresholds (a dither) that are constants of the model.
+    """
+
+    threshold: Tensor  # (D,) in raw units
+
+    def __init__(
+        self, row_shape: tuple[int, ...], threshold: float, high: float, *, dither: torch.Generator | None = None
+    ) -> None:
+        """high: the raw value that stands for one (255 for pixels, 1 for columns). dither: what thresholds come of."""
+        super().__init__()
+        self.row_shape, self.high, self.dim = row_shape, high, math.prod(row_shape)
+        self.width, self.all_active, self.redraws = self.dim, True, dither is not None
+        drawn = (
+            torch.full((self.dim,), threshold)
+            if dither is None
+            else (torch.rand(self.dim, generator=dither) * high).clamp_min(1e-3 * high)  # 0 is never a one
+        )
+        self.register_buffer("threshold", drawn)
+        self.register_buffer("active", torch.ones(self.dim, dtype=torch.bool))
+        self.register_buffer("density", torch.zeros(self.dim, dtype=torch.bool))
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """b (N, D) float32 for raw x, (N, D) float64 or (N, H, W, C) uint8."""
+        value = x.to(self.threshold.dtype if x.dtype == torch.uint8 else x.dtype).flatten(1)
+        b = (value >= self.threshold).float()
+        return b if observed is None else torch.where(observed, b, 0.0)
+
+    def seen(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        if not self.redraws:
+            return self(x, observed)
+        return (x.flatten(1) / self.high).float()
+
+    def draw(self, t: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.redraws:
+            return t
+        return (torch.rand(t.shape, generator=generator, device=t.device) < t).to(t.dtype)
+
+    def log_jacobian(self, t: Tensor | None = None) -> Tensor:  # noqa: ARG002  the same for every row
+        return torch.zeros(self.dim, dtype=torch.float64, device=self.active.device)
+
+    def to_raw(self, b: Tensor) -> Tensor:
+        """Raw values, float64, in the shape of a row."""
+        return self.high * b.double().unflatten(-1, self.row_shape)
+
+    def to_raw_scale(self, s: Tensor) -> Tensor:
+        return self.to_raw(s)
+
+    def unit(self) -> NDArray[np.float64]:
+        """The raw size of a one, in the shape of a row."""
+        return np.full(self.row_shape, self.high)
+
+
+AnyFeatures = Standardize | Pixels | Binarize
+
+
+def observed_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x with 0 in place of NaN, and which cells are observed, (N, D) each."""
+    observed = ~x.isnan()
+    return torch.where(observed, x, 0.0), observed

@@ -1,0 +1,137 @@
+"""Fold models as one: the equally weighted mixture of VAEs that each left a fold of the rows out.
+
+Knows how densities mix; not who was trained on what. F fold models of M members each are F M members here, fold after
+fold; N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.features import Standardize
+from vaekit_training.likelihoods import Likelihood
+from vaekit_training.prior import Prior
+from vaekit_training.vae import VAE, Bound, mixture
+
+
+class FoldModels(nn.Module):
+    """p(x) = (1/F) sum_f p_f(x); each p_f has a standardisation, a likelihood and a prior of its own."""
+
+    def __init__(self, folds: Sequence[VAE]) -> None:
+        """folds: of the same columns and latent_dim, with as many members each."""
+        super().__init__()
+        first = folds[0]
+        self.folds = nn.ModuleList(folds)
+        self.latent_dim, self.members = first.latent_dim, sum(vae.members for vae in folds)
+        self.features = _common([cast(Standardize, vae.features) for vae in folds])
+        self.prior = FoldPriors([vae.prior for vae in folds], first.members)
+
+    @property
+    def each(self) -> list[VAE]:
+        """The fold models, in order."""
+        return [cast(VAE, fold) for fold in self.folds]
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The first one's, for what all have in common: the same settings, over the same columns."""
+        return self.each[0].likelihood
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.each[0].dtype
+
+    def decode(self, z: Tensor, member: Tensor) -> dict[str, Tensor]:
+        """Parameters of p(x|z) by name, of codes z (N, Z) and the members (N,) that they are of; see VAE.decode."""
+        of_folds = [vae.decode(z, self._within(member)) for vae in self.each]
+        return {name: self._of([out[name] for out in of_folds], member) for name in of_folds[0]}
+
+    def observe(self, z: Tensor, noise: Tensor, member: Tensor) -> Tensor:
+        """x ~ p(x|z); see VAE.observe."""
+        return self._of([vae.observe(z, noise, self._within(member)) for vae in self.each], member)
+
+    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), with each fold model's own ELBO beside it."""
+        return self.mixed(self.coded_bounds(x, eps, observed)[2])
+
+    def coded_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, Bound]:
+        """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
+        mu, sigma, bounds = zip(*(vae.coded_bounds(x, eps, observed) for vae in self.each), strict=True)
+        terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # of one fold's there are none
+        axes = (2, 2, 2, 2, 3)
+        together = (torch.cat([_led(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
+        return torch.cat([_led(code) for code in mu]), torch.cat([_led(code) for code in sigma]), Bound(*together)
+
+    def mixed(self, of_members: Bound) -> Bound:
+        """The bound of the mixture, (N,), from that of each member of each fold model."""
+        by_fold = zip(*(term.unflatten(0, (len(self.folds), -1)) for term in of_members[:-1]), strict=True)
+        of_folds = [mixture(Bound(*terms)) for terms in by_fold]
+        stacked = Bound(*(torch.stack(terms) for terms in zip(*(each[:-1] for each in of_folds), strict=True)))
+        return mixture(stacked)._replace(fold_elbo=stacked.elbo.transpose(0, 1))
+
+    def _within(self, member: Tensor) -> Tensor:
+        """Which of its fold model's members each is."""
+        return member % (self.members // len(self.folds))
+
+    def _of(self, values: Sequence[Tensor], member: Tensor) -> Tensor:
+        """(N, ...) of each row's own fold model, of values (N, ...) of all."""
+        return _picked(values, member.div(self.members // len(self.folds), rounding_mode="floor"))
+
+
+AnyVAE = VAE | FoldModels
+
+
+class FoldPriors(nn.Module):
+    """p(z) of each fold model, which may be of different numbers of training rows."""
+
+    def __init__(self, priors: Sequence[Prior], members: int) -> None:
+        """members: of each fold model."""
+        super().__init__()
+        self.priors = nn.ModuleList(priors)
+        self.inputs = priors[0].inputs
+        self._members = members
+
+    @property
+    def each(self) -> list[Prior]:
+        return [cast(Prior, prior) for prior in self.priors]
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether all are N(0, I)."""
+        return all(prior.is_standard for prior in self.each)
+
+    def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:
+        """z (N, Z) of standard normals (N, Z), by the prior of each row's member."""
+        if member is None:  # N(0, I), whose it is
+            return self.each[0].sample(noise)
+        within = member % self._members if self._members > 1 else None
+        drawn = [prior.sample(noise, choice, within) for prior in self.each]
+        return _picked(drawn, member.div(self._members, rounding_mode="floor"))
+
+
+def _picked(values: Sequence[Tensor], which: Tensor) -> Tensor:
+    """(N, ...): row n of values[which[n]]."""
+    stacked = torch.stack(list(values))  # (F, N, ...)
+    index = which.view(1, -1, *[1] * (stacked.ndim - 2)).expand(1, *stacked.shape[1:])
+    return stacked.gather(0, index)[0]
+
+
+def _led(values: Tensor, axes: int = 3) -> Tensor:
+    """Values with an axis of members before all others, of which there are then so many."""
+    return values if values.ndim == axes else values[None]
+
+
+def _common(features: Sequence[Standardize]) -> Standardize:
+    """What the columns are to all fold models: constant where they are to each, and in the widest unit of any.
+
+    Rows go through each fold model's own; these give names, kinds and units.
+    """
+    common = copy.deepcopy(features[0])
+    common.active = torch.stack([each.active for each in features]).any(0)
+    common.scale = torch.stack([each.scale for each in features]).amax(0)
+    common.all_active = bool(common.active.all())
+    return common

@@ -1,0 +1,26 @@
+"""p(x|z), one class each, fully normalised per data dimension, in the units the networks see. Knows no networks."""
+
+from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, ScaleKind
+from vaekit_training.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
+from vaekit_training.likelihoods.bins import BinnedGaussian, DiscretizedLogistic, Grid
+from vaekit_training.likelihoods.categorical import Categorical
+from vaekit_training.likelihoods.location_scale import Gaussian, Laplace, LocationScale, StudentT
+from vaekit_training.likelihoods.mixed import Mixed
+
+__all__ = [
+    "LARGEST_RESIDUAL",
+    "Bernoulli",
+    "BinnedGaussian",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogistic",
+    "Gaussian",
+    "Grid",
+    "Head",
+    "Laplace",
+    "Likelihood",
+    "LocationScale",
+    "Mixed",
+    "ScaleKind",
+    "StudentT",
+]

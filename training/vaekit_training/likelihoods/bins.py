@@ -1,0 +1,182 @@
+"""Probabilities of integers, as masses of bins of a grid. Knows the grid in model units, not pixels or counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.functional import (
+    GAUSS_LEGENDRE,
+    log_logistic_mass,
+    log_ndtr,
+    log_normal_mass,
+    normal_cdf,
+    softplus,
+    softplus_integral,
+    softplus_inverse,
+)
+from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, ScaleKind
+from vaekit_training.likelihoods.location_scale import LocationScale, log_normal
+
+LEAST_SCALE = 1e-3  # of a bin: all the mass is in one bin long before, and float32 still tells where a bin ends
+FAR = 100.0  # scales beyond which a logistic has no mass that float64 sees
+
+
+class Grid(nn.Module):
+    """Integers of each column in model units: lowest + gap (0, 1, 2, ...), up to highest, which may be infinite."""
+
+    gap: Tensor  # (D,) > 0
+    lowest: Tensor  # (D,)
+    highest: Tensor  # (D,)
+
+    def __init__(self, gap: Tensor, lowest: Tensor, highest: Tensor) -> None:
+        super().__init__()
+        self.dim = gap.numel()
+        self.register_buffer("gap", gap.float())
+        self.register_buffer("lowest", lowest.float())
+        self.register_buffer("highest", highest.float())
+
+    def ends(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of t are in the lowest bin, and which in the highest; those bins are open."""
+        return t < self.lowest + 0.5 * self.gap, t > self.highest - 0.5 * self.gap
+
+    def snap(self, t: Tensor) -> Tensor:
+        """The grid's nearest value."""
+        t = torch.minimum(torch.maximum(t, self.lowest), self.highest)
+        return self.lowest + self.gap * torch.round((t - self.lowest) / self.gap)
+
+
+class BinnedGaussian(LocationScale):
+    """P(x_d) = Phi((x_d + gap/2 - m_d) / s_d) - Phi((x_d - gap/2 - m_d) / s_d), the end bins open.
+
+    mean and scale are m and s, of the normal before it is cut into bins. A mass is at most 1, so the scale needs no
+    floor from the data. Columns that are not `active` have the density N(0, 1).
+    """
+
+    mass = True
+
+    def __init__(
+        self,
+        scale: ScaleKind,
+        grid: Grid,
+        active: Tensor,
+        *,
+        output: str = "linear",
+        members: int | None = None,
+    ) -> None:
+        super().__init__(scale, LEAST_SCALE * grid.gap, active, output=output, members=members)
+        self.grid = grid
+
+    def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
+        s = self._scale(h)
+        c = ((t - self.mean(h)) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)
+        log_p = log_normal_mass(c, self.grid.gap / s, *self.grid.ends(t))
+        return log_p if self.all_active else torch.where(self.active, log_p, log_normal(c))
+
+    def observe(self, h: Tensor, noise: Tensor) -> Tensor:
+        x = self.grid.snap(self.mean(h) + self._scale(h) * noise[..., 0])
+        return x if self.all_active else torch.where(self.active, x, noise[..., 0])
+
+
+class DiscretizedLogistic(Likelihood):
+    """P(x_d) = sum_c w_c [ F((x_d + gap/2 - m_c) / s_c) - F((x_d - gap/2 - m_c) / s_c) ], F the logistic's, ends open.
+
+    Weights, means and scales are the network's for each value: (C, D) logits of w, then m, then raw s, without the
+    dependence between channels of Salimans et al. (2017), whose mixture it is. mean and scale are those of the value
+    cut at the ends of the grid, before it is rounded. Columns that are not `active` have the density N(0, 1).
+    """
+
+    mass = True
+    active: Tensor  # (D,) bool
+
+    def __init__(self, grid: Grid, active: Tensor, *, components: int = 5) -> None:
+        super().__init__()
+        self.dim, self.grid, self.components = grid.dim, grid, components
+        self.width = 3 * components * self.dim
+        self.register_buffer("active", active)
+        self.all_active = bool(active.all())
+
+    def initialize(self, head: Head) -> None:
+        """Spread the components over the grid; of one without a top, over where standardised counts stand."""
+        ended = self.grid.highest.isfinite()
+        low = torch.where(ended, self.grid.lowest, self.grid.lowest.clamp(min=-2.0))
+        high = torch.where(ended, self.grid.highest, low + 4.0)
+        each = (high - low) / self.components  # (D,)
+        place = torch.arange(self.components)[:, None] + 0.5
+        size = self.components * self.dim
+        head.zero_rows(slice(size), 0.0)
+        head.set_bias(slice(size, 2 * size), (low + each * place).flatten())
+        raw = torch.tensor([softplus_inverse(max(float(s), 1e-6)) for s in 0.3 * each])
+        head.zero_rows(slice(2 * size, 3 * size), raw.repeat(self.components))
+
+    def _components(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log w, m and s of the components, (..., C, D) each."""
+        logits, m, raw = h.unflatten(-1, (3, self.components, self.dim)).unbind(-3)
+        return torch.log_softmax(logits, dim=-2), m, LEAST_SCALE * self.grid.gap + softplus(raw)
+
+    def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
+        log_w, m, s = self._components(h)
+        c = ((t.unsqueeze(-2) - m) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)  # (..., C, D)
+        below, above = self.grid.ends(t.unsqueeze(-2))
+        log_p = torch.logsumexp(log_w + log_logistic_mass(c, self.grid.gap / s, below, above), dim=-2)
+        return log_p if self.all_active else torch.where(self.active, log_p, log_normal(t))
+
+    def _moments(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the mixture cut at the ends of the grid."""
+        log_w, m, s = self._components(h)
+        w = log_w.exp()
+        mean, within = _cut_moments(m, s, self.grid.lowest, self.grid.highest)  # (..., C, D) each
+        total = (w * mean).sum(-2)
+        variance = (w * (within + (mean - total.unsqueeze(-2)) ** 2)).sum(-2)
+        return total, variance
+
+    def mean(self, h: Tensor) -> Tensor:
+        mean = self._moments(h)[0]
+        return mean if self.all_active else torch.where(self.active, mean, 0.0)
+
+    def deviation(self, h: Tensor) -> Tensor:
+        sd = torch.sqrt(self._moments(h)[1])
+        return sd if self.all_active else torch.where(self.active, sd, 1.0)
+
+    def observe(self, h: Tensor, noise: Tensor) -> Tensor:
+        """A component by the first normal's Phi, then m + s logit(Phi(n)) of the second, to the grid's nearest."""
+        log_w, m, s = self._components(h)
+        reached = torch.cumsum(log_w.exp(), dim=-2)[..., :-1, :]  # (..., C - 1, D)
+        index = (normal_cdf(noise[..., 0]).unsqueeze(-2) > reached).long().sum(-2, keepdim=True)
+        n = noise[..., 1]
+        logit = log_ndtr(n) - log_ndtr(-n)
+        index, _ = torch.broadcast_tensors(index, m[..., :1, :])
+        m, s = (torch.gather(each.expand(*index.shape[:-2], -1, -1), -2, index).squeeze(-2) for each in (m, s))
+        x = self.grid.snap(m + s * logit)
+        return x if self.all_active else torch.where(self.active, x, noise[..., 0])
+
+
+def _cut_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a logistic cut to [lowest, highest].
+
+    About r, the place in that range nearest to m, so that nothing large cancels: with y = (x - r) / s,
+    d = (m - r) / s, a = (r - lowest) / s and b = (highest - r) / s
+        E[y] = I(b, d) - I(a, -d),  E[y^2] = 2 J(b, d) + 2 J(a, -d)
+    """
+    r = torch.minimum(torch.maximum(m, lowest), highest)
+    d, a, b = (m - r) / s, (r - lowest) / s, (highest - r) / s
+    (first_b, second_b), (first_a, second_a) = _to(b, d), _to(a, -d)
+    shift = first_b - first_a
+    return r + s * shift, (s * s * (2.0 * (second_b + second_a) - shift * shift)).clamp(min=0.0)
+
+
+def _to(b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """I = int_0^b F(d - v) dv = softplus(d) - softplus(d - b),  J = int_0^b v F(d - v) dv; b = 0 where d > 0.
+
+    J = G(d) - G(d - b) - b softplus(d - b), G the integral of softplus; by quadrature below b = 1, where these cancel.
+    """
+    short = b < 1.0
+    near, far = torch.where(short, b, 0.0), torch.where(short, 1.0, b.clamp(max=FAR))
+    first, second = torch.zeros_like(d), torch.zeros_like(d)
+    for u, weight in GAUSS_LEGENDRE:
+        for v in (0.5 - u, 0.5 + u):
+            above = 0.5 * weight * torch.sigmoid(d - near * v)
+            first, second = first + near * above, second + near * near * v * above
+    rest = softplus(d - far)
+    long = softplus_integral(d) - softplus_integral(d - far) - far * rest
+    return torch.where(short, first, softplus(d) - rest), torch.where(short, second, long)

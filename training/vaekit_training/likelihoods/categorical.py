@@ -1,0 +1,70 @@
+"""Columns of levels, given by index. Knows counts of levels, not their names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekit_training.functional import normal_cdf
+from vaekit_training.likelihoods.base import Likelihood
+
+NEVER = -1e30  # logit of a level that a column has not
+
+
+class Categorical(Likelihood):
+    """x_d in 0..L_d - 1 with logits l_d:  log p = l_d[x_d] - log sum exp l_d; h lists column after column's levels."""
+
+    mass = True
+    parameters_in_raw_units = ("mean", "probabilities")
+    pad: Tensor  # (D, max L) where each level's logit stands in h
+    real: Tensor  # (D, max L) bool, levels that the column has
+    last: Tensor  # (D,) index of the last level
+    flat: Tensor  # (sum L,) where each level stands in (D, max L)
+
+    def __init__(self, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = levels
+        self.dim, self.width, self.most = len(levels), sum(levels), max(levels)
+        counts = torch.tensor(levels)
+        first = torch.cumsum(counts, 0) - counts
+        place = torch.arange(self.most)
+        real = place < counts[:, None]
+        self.register_buffer("pad", torch.where(real, first[:, None] + place, 0))
+        self.register_buffer("real", real)
+        self.register_buffer("last", counts - 1)
+        self.register_buffer("flat", real.flatten().nonzero().squeeze(-1))
+        self.even = bool(real.all())
+
+    def _log_probabilities(self, h: Tensor) -> Tensor:
+        """(..., D, max L)."""
+        if self.even:
+            return torch.log_softmax(h.unflatten(-1, (self.dim, self.most)), dim=-1)
+        padded = h[..., self.pad.flatten()].unflatten(-1, (self.dim, self.most))
+        return torch.log_softmax(torch.where(self.real, padded, NEVER), dim=-1)
+
+    def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
+        log_p = self._log_probabilities(h)
+        index, _ = torch.broadcast_tensors(t.round().long(), log_p[..., 0])
+        return torch.gather(log_p.expand(*index.shape, self.most), -1, index.unsqueeze(-1)).squeeze(-1)
+
+    def mean(self, h: Tensor) -> Tensor:
+        return self._log_probabilities(h).argmax(-1).to(h.dtype)
+
+    def deviation(self, h: Tensor) -> Tensor:
+        """sqrt(p (1 - p)) of the most probable level, 1 - p summed over the others."""
+        p = self._log_probabilities(h).exp()
+        best = torch.arange(self.most, device=h.device) == p.argmax(-1, keepdim=True)
+        return torch.sqrt(torch.where(best, p, 0.0).sum(-1) * torch.where(best, 0.0, p).sum(-1))
+
+    def scale(self, h: Tensor) -> None:  # noqa: ARG002  a likelihood without a scale answers the same call
+        return None
+
+    def extras(self, h: Tensor) -> dict[str, Tensor]:
+        p = self._log_probabilities(h).exp()
+        return {"probabilities": p.flatten(-2)[..., self.flat]}
+
+    def observe(self, h: Tensor, noise: Tensor) -> Tensor:
+        """The first level at which the cumulated probability reaches Phi(n)."""
+        reached = torch.cumsum(self._log_probabilities(h).exp(), dim=-1)  # (..., D, max L)
+        index = (normal_cdf(noise[..., 0]).unsqueeze(-1) > reached).to(h.dtype).sum(-1)
+        return torch.minimum(index, self.last.to(h.dtype))

@@ -1,0 +1,91 @@
+"""Columns of several kinds, each with its own likelihood. Knows which columns are whose."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.likelihoods.base import Head, Likelihood
+
+
+class _Rows(NamedTuple):
+    """The outputs of a head that one part reads."""
+
+    head: Head
+    start: int
+
+    def zero_rows(self, rows: slice, value: float | Tensor) -> None:
+        self.head.zero_rows(self._moved(rows), value)
+
+    def set_bias(self, rows: slice, value: float | Tensor) -> None:
+        self.head.set_bias(self._moved(rows), value)
+
+    def _moved(self, rows: slice) -> slice:
+        first, stop, _ = rows.indices(sys.maxsize)
+        return slice(self.start + first, self.start + stop)
+
+
+class Mixed(Likelihood):
+    """log p(x) by column, from parts that share no column and cover them all; h lists part after part.
+
+    The scale is the standard deviation of each column, whatever its kind.
+    """
+
+    order: Tensor  # (D,) where each column stands in the parts one after another
+
+    def __init__(self, parts: Sequence[tuple[Sequence[int], Likelihood]]) -> None:
+        """parts: (columns, likelihood over them); the columns of levels ascend, in one part."""
+        super().__init__()
+        self.parts = nn.ModuleList([part for _, part in parts])
+        columns = [d for places, _ in parts for d in places]
+        assert sorted(columns) == list(range(len(columns)))
+        assert all(part.dim == len(places) for places, part in parts)
+        self.dim, self.width = len(columns), sum(part.width for _, part in parts)
+        self.widths = [part.width for _, part in parts]
+        self.mass = all(part.mass for _, part in parts)
+        for i, (places, _) in enumerate(parts):
+            self.register_buffer(f"columns_{i}", torch.tensor(places))
+        self.register_buffer("order", torch.argsort(torch.tensor(columns)))
+        levels = [list(places) for places, part in parts if "probabilities" in part.parameters_in_raw_units]
+        assert len(levels) <= 1
+        assert all(places == sorted(places) for places in levels)
+        self.parameters_in_raw_units = ("mean", "scale", "probabilities") if levels else ("mean", "scale")
+
+    def _each(self, h: Tensor) -> list[tuple[Likelihood, Tensor, Tensor]]:
+        """Every part, its columns and its outputs."""
+        pieces = h.split(self.widths, dim=-1)
+        columns = [self.get_buffer(f"columns_{i}") for i in range(len(self.widths))]
+        return list(zip(self._likelihoods(), columns, pieces, strict=True))
+
+    def _likelihoods(self) -> list[Likelihood]:
+        return [part for part in self.parts if isinstance(part, Likelihood)]  # ModuleList forgets what they are
+
+    def _join(self, values: list[Tensor]) -> Tensor:
+        """Values by part -> values in the columns' order."""
+        return torch.cat(values, dim=-1)[..., self.order]
+
+    def initialize(self, head: Head) -> None:
+        at = 0
+        for part, width in zip(self._likelihoods(), self.widths, strict=True):
+            part.initialize(_Rows(head, at))
+            at += width
+
+    def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
+        return self._join([part.log_prob(t[..., columns], piece) for part, columns, piece in self._each(h)])
+
+    def mean(self, h: Tensor) -> Tensor:
+        return self._join([part.mean(piece) for part, _, piece in self._each(h)])
+
+    def deviation(self, h: Tensor) -> Tensor:
+        return self._join([part.deviation(piece) for part, _, piece in self._each(h)])
+
+    def extras(self, h: Tensor) -> dict[str, Tensor]:
+        found = {name: value for part, _, piece in self._each(h) for name, value in part.extras(piece).items()}
+        return {name: value for name, value in found.items() if name == "probabilities"}
+
+    def observe(self, h: Tensor, noise: Tensor) -> Tensor:
+        return self._join([part.observe(piece, noise[..., columns, :]) for part, columns, piece in self._each(h)])

@@ -1,0 +1,129 @@
+"""The folder of a run: its config, its checkpoint, its events. Knows files; not what trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaekit.errors import ConfigError
+from vaekit_training.config import Config, load_config
+from vaekit_training.data.sources import beside
+from vaekit_training.loop.distributed import World
+from vaekit_training.loop.tracking import Look
+
+CONFIG, CHECKPOINT, PUBLISHED = "config.toml", "checkpoint.pt", "published"
+BY_INDEX = 64  # latent dimensions and features that get a curve each
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where a run keeps what it can be gone on with."""
+
+    path: Path
+    numbered: bool = False  # in the next free number below path
+    resume: bool = False  # go on with the run that is there
+
+    def prepare(self, config: Config, world: World) -> Path:
+        """The folder, which rank 0 makes.
+
+        Raises:
+            ConfigError: it holds another run, or cannot be written.
+        """
+        made = world.of_first(str(self._make(config)) if world.leads else None)
+        return Path(made)
+
+    def _make(self, config: Config) -> Path:
+        if self.resume:
+            return self.path
+        try:
+            folder = _next(self.path) if self.numbered else _empty(self.path)
+            (folder / CONFIG).write_text(_from_anywhere(config).to_toml())
+        except OSError as exc:
+            raise ConfigError(f"run folder {self.path}: {exc.strerror}") from exc
+        return folder
+
+
+def resumed(folder: Path) -> Config:
+    """The config of the run in a folder.
+
+    Raises:
+        ConfigError: there is none, or it is over.
+    """
+    if (folder / PUBLISHED).is_file():
+        bundle = (folder / PUBLISHED).read_text().strip()
+        raise ConfigError(
+            f"--resume {folder}: the run is over, and published as {bundle}; without the file {folder / PUBLISHED} it "
+            "would be published once more"
+        )
+    if not (folder / CONFIG).is_file() or not any((folder / name).is_file() for name in (CHECKPOINT, checkpoint(0))):
+        missing = CONFIG if not (folder / CONFIG).is_file() else CHECKPOINT
+        raise ConfigError(f"--resume {folder}: no run to go on with, {missing} is not there")
+    return load_config(folder / CONFIG)
+
+
+def checkpoint(fold: int | None) -> str:
+    """The file of a fold model's checkpoint, or of the one model's."""
+    return CHECKPOINT if fold is None else f"checkpoint-{fold}.pt"
+
+
+def finish(folder: Path, bundle: Path) -> None:
+    """Note that the run in a folder is over, and where its bundle is."""
+    (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n")
+
+
+def _from_anywhere(config: Config) -> Config:
+    """A config that finds its data whatever directory it is read in."""
+    data = config.data.model_copy(update={"source": beside(config.data.source, Path.cwd())})
+    return config.model_copy(update={"data": data})
+
+
+def _next(base: Path) -> Path:
+    """A new folder below base, named by the next number."""
+    base.mkdir(parents=True, exist_ok=True)
+    taken = [int(p.name) for p in base.iterdir() if p.name.isdecimal()]
+    number = max(taken, default=0) + 1
+    while True:
+        try:
+            (base / str(number)).mkdir()
+        except FileExistsError:  # another run took it just now
+            number += 1
+            continue
+        return base / str(number)
+
+
+def _empty(folder: Path) -> Path:
+    if (folder / CONFIG).exists() or (folder / CHECKPOINT).exists():
+        raise ConfigError(f"--run {folder}: holds a run already; --resume {folder} goes on with it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class Events:
+    """Looks as TensorBoard's event files."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def write(self, look: Look) -> None:
+        """Add a look; a feature's or a latent dimension's curve only where they are few."""
+        curves = {
+            "objective/train": look.train_objective,
+            "objective/validation": look.objective,
+            "elbo": look.elbo,
+            "log_evidence": look.log_evidence,
+            "log_likelihood": look.log_likelihood,
+            "kl": look.kl,
+            "beta": look.beta,
+            "active_units": look.active_units,
+        }
+        for name, values in (("kl", look.kl_by_latent), ("log_likelihood", look.log_likelihood_by_feature)):
+            if len(values) <= BY_INDEX:
+                curves |= {f"{name}_by_index/{i}": value for i, value in enumerate(values)}
+        for name, value in curves.items():
+            self._writer.add_scalar(name, value, look.step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()

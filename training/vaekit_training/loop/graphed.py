@@ -1,0 +1,56 @@
+"""A step recorded once as a CUDA graph, and replayed. Knows fixed places in memory, not what the step computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vaekit_training.data.batch import Seen
+
+WARM_UPS = 3  # so that libraries have set up, and memory is held, before anything is recorded
+
+Compute = Callable[[Seen, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class Graphed:
+    """compute(batch, eps, beta) -> two tensors, replayed: one launch for all of a step's kernels."""
+
+    def __init__(self, compute: Compute, reset: Callable[[], Callable[[], None]]) -> None:
+        """reset: called before the warm-ups; what it returns undoes them."""
+        self._compute, self._reset = compute, reset
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, batch: Seen, eps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+        """Copies of what compute returns for these."""
+        if self._graph is None:
+            self._record(batch, eps, beta)
+        assert self._graph is not None
+        for kept, given in (
+            (self._batch.t, batch.t),
+            (self._batch.observed, batch.observed),
+            (self._batch.own, batch.own),
+        ):
+            if kept is not None and given is not None:
+                kept.copy_(given)
+        self._eps.copy_(eps)
+        self._beta.fill_(beta)
+        self._graph.replay()
+        loss, norm = self._out
+        return loss.clone(), norm.clone()
+
+    def _record(self, batch: Seen, eps: Tensor, beta: float) -> None:
+        clone = batch.take(torch.arange(len(batch)))
+        self._batch, self._eps, self._beta = clone, eps.clone(), torch.tensor(beta, device=eps.device)
+        undo = self._reset()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                self._compute(self._batch, self._eps, self._beta)
+        torch.cuda.current_stream().wait_stream(stream)
+        undo()
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._out = self._compute(self._batch, self._eps, self._beta)

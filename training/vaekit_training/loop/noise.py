@@ -1,0 +1,38 @@
+"""The standard normals of every training step. Knows seeds and steps, not what is done with them.
+
+N rows, K draws, Z latent dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekit_training.data.batch import generator
+
+NORMALS = 2**18  # drawn by one call: the overhead of a call is shared by the steps of a block
+
+
+class Noise:
+    """eps (N, K, Z) of each step, which follows from (seed, step) alone: a step number says where a run stands."""
+
+    def __init__(self, shape: tuple[int, int, int], seed: int, device: torch.device | str = "cpu") -> None:
+        """shape: of the global batch, whatever the number of ranks."""
+        self._shape, self._seed, self._device = shape, seed, device
+        n, k, z = shape
+        self._steps = max(1, NORMALS // (n * k * z))  # of a block
+        self._block = -1
+        self._eps: tuple[Tensor, ...] = ()
+
+    def __call__(self, step: int) -> Tensor:
+        """eps of this step, counted from 1."""
+        block, place = divmod(step - 1, self._steps)
+        if block != self._block:
+            draws = generator(self._seed, 2, block, device=self._device)
+            eps = torch.randn(self._steps, *self._shape, generator=draws, device=self._device)
+            self._block, self._eps = block, eps.unbind(0)
+        return self._eps[place]
+
+    def of_features(self, step: int) -> torch.Generator:
+        """What features are drawn anew from at this step."""
+        return generator(self._seed, 3, step, device=self._device)

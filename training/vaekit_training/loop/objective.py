@@ -1,0 +1,139 @@
+"""What training minimises. Knows a batch, its draws and the VAE's terms; not optimisers, steps or devices' ways.
+
+N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are; nats per row.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit_training.data.batch import Seen
+from vaekit_training.functional import log_mean_exp
+from vaekit_training.loop.elbo_loss import elbo_loss
+from vaekit_training.prior import kl_by_latent
+from vaekit_training.sections import Objective as Settings
+from vaekit_training.vae import VAE, codes
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Objective:
+    """A share of the negative objective of a batch, summed over members: parts of a batch add up to the whole.
+
+        elbo    (1/N) sum_n [ beta KL(q(z|x_n) || p(z)) - (1/K) sum_k log p(x_n|z_nk) ]
+        iwae   -(1/N) sum_n log (1/K) sum_k w_nk,   w_nk = p(x_n|z_nk) p(z_nk) / q(z_nk|x_n)
+
+    In the units the networks see: `log_jacobian` is what is missing from raw ones. The networks run in the precision
+    asked for, densities in float32.
+    """
+
+    def __init__(self, vae: VAE, settings: Settings, *, precision: str = "fp32", compiled: bool = False) -> None:
+        self._vae, self._settings = vae, settings
+        self._posterior: Any = torch.compile(vae.posterior, dynamic=False) if compiled else vae.posterior
+        self._log_prob: Any = torch.compile(vae.log_prob, dynamic=False) if compiled else vae.log_prob
+        device = next(vae.parameters()).device.type
+        self._cast: Any = torch.autocast(device, PRECISIONS[precision]) if precision in PRECISIONS else nullcontext()
+        self._constant: Tensor | None = None  # the Jacobian, where it is the same for every row
+        self._relative = relative_betas(settings, next(vae.parameters()))
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the loss is the one whose gradient is written out."""
+        return self._vae.prior.is_standard and self._settings.name == "elbo" and not self._settings.free_bits
+
+    @property
+    def free_bits(self) -> float:
+        """Nats of each latent dimension that cost nothing."""
+        return self._settings.free_bits
+
+    def __call__(
+        self, batch: Seen, eps: Tensor, beta: float | Tensor, share: float, costly: Tensor | None = None
+    ) -> Tensor:
+        """The loss of these rows.
+
+        Args:
+            batch: n of the batch's N rows.
+            eps: (n, K, Z) standard normals.
+            beta: weight of the KL, of the member that has the largest.
+            share: 1 / N.
+            costly: (..., Z) latent dimensions above their free bits in the whole batch, where this is a part of it.
+        """
+        with self._cast:
+            mu, sigma = self._posterior(batch.t, batch.observed)  # each (..., n, Z)
+            if self._is_plain and eps.shape[1] == 1 and mu.ndim == 2:
+                z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): an axis less costs fewer operations
+            else:
+                z = codes(mu, sigma, eps)  # (..., n, K, Z)
+            log_p = self._log_prob(batch.t, z, batch.observed)  # (..., n, K, D)
+        if self._is_plain:
+            weight = beta if self._relative is None else beta * self._relative[..., None]  # (M, 1, 1)
+            return elbo_loss(mu, sigma, log_p, weight, share, eps.shape[1])
+        if self._settings.name == "iwae":
+            return -share * self._importance_weighted(mu, sigma, z, log_p, batch.own).sum()
+        if self._settings.free_bits:
+            kl = self._above_free_bits(mu, sigma, share, costly)
+            return beta * kl - log_p.sum() * (share / eps.shape[1])
+        kl = self._vae.prior.kl(mu, sigma, batch.own)  # (..., n)
+        weight = beta if self._relative is None else beta * self._relative  # (M, 1)
+        return share * ((weight * kl).sum() - log_p.sum() / eps.shape[1])
+
+    def _importance_weighted(self, mu: Tensor, sigma: Tensor, z: Tensor, log_p: Tensor, own: Tensor | None) -> Tensor:
+        """log (1/K) sum_k w_k, (..., n), whose gradient is the doubly reparameterised one.
+
+        The decoder's is sum_k v_k d log w_k with v = w / sum w; the encoder's comes through z alone and carries v_k
+        once more, sum_k v_k^2 (d log w_k / d z_k) d z_k, which has the same mean and, unlike the plain one, a variance
+        that does not swamp it as K grows.
+
+        Source: Tucker et al. (2019), "Doubly reparameterized gradient estimators for Monte Carlo objectives", (8).
+        """
+        fixed_mu, fixed_sigma = mu.detach()[..., None, :], sigma.detach()
+        eps = (z - fixed_mu) / fixed_sigma[..., None, :]  # so that log q(z|x) moves with z, not with mu and sigma
+        log_w = log_p.sum(-1) + self._vae.prior.log_ratio(fixed_sigma, z, eps, own)  # (..., n, K)
+        v = torch.softmax(log_w.detach(), dim=-1)
+        if z.requires_grad:
+            z.register_hook(lambda gradient: gradient * v[..., None])
+        return log_mean_exp(log_w)
+
+    def _above_free_bits(self, mu: Tensor, sigma: Tensor, share: float, costly: Tensor | None) -> Tensor:
+        """sum_j max(free, KL_j), KL_j the batch's mean of a latent dimension; () .
+
+        Source: Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow", (15).
+        """
+        kl = kl_by_latent(mu, sigma).sum(-2) * share  # (..., Z): of a part, what it adds to the mean
+        free = self._settings.free_bits
+        if costly is None:
+            return kl.clamp_min(free).sum()
+        return torch.where(costly, kl, free * share * mu.shape[-2]).sum()
+
+    @torch.no_grad()
+    def kl_of(self, part: Seen, share: float) -> Tensor:
+        """What a part adds to the batch's mean KL of each latent dimension, (..., Z)."""
+        with self._cast:
+            mu, sigma = self._posterior(part.t, part.observed)
+        return kl_by_latent(mu, sigma).sum(-2) * share
+
+    @torch.no_grad()
+    def log_jacobian(self, batch: Seen) -> Tensor:
+        """Mean over rows of sum_d log |dt_d / dx_d| over the observed cells, float64, ()."""
+        if self._constant is not None:
+            return self._constant
+        each = self._vae.features.log_jacobian(batch.t)  # (D,) or (n, D)
+        if each.ndim == 1 and batch.observed is None:
+            self._constant = each.sum()
+        return total_log_jacobian(each, batch.observed).mean()
+
+
+def relative_betas(settings: Settings, like: Tensor) -> Tensor | None:
+    """Each member's beta over the largest, (M, 1); None where all have one, as a single VAE has."""
+    if len(settings.betas) == 1:
+        return None
+    return torch.tensor(settings.betas, dtype=like.dtype, device=like.device)[:, None] / max(settings.betas)
+
+
+def total_log_jacobian(each: Tensor, observed: Tensor | None) -> Tensor:
+    """sum_d log |dt_d / dx_d| over observed cells, (N,) or (), of each (D,) or (N, D)."""
+    return (each if observed is None else torch.where(observed, each, 0.0)).sum(-1)

@@ -1,0 +1,54 @@
+"""What changes as steps go by: beta, the learning rate, the prior in use. Knows step numbers and settings alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vaekit_training.config import Config
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Settings of step 1, 2, ... of a run."""
+
+    steps: int
+    learning_rate_at_start: float
+    final_beta: float  # of the largest, where each member has its own
+    cycle: float  # steps; the whole run where there is one
+    warm_up: int  # steps at the start of a cycle over which beta grows
+    switch: int | None  # the last step before the aggregate prior is in use; None: it never is
+
+    @classmethod
+    def of(cls, config: Config) -> Schedule:
+        steps, objective, prior = config.training.steps, config.objective, config.prior
+        is_elbo = objective.name == "elbo"  # the importance-weighted bound has no beta to grow
+        cycle = steps / objective.cycles if is_elbo and objective.schedule == "cyclical" else float(steps)
+        warm_up = round(objective.warmup * cycle) if is_elbo and objective.schedule != "constant" else 0
+        switches = prior.name == "aggregate" and prior.start < 1
+        switch = min(round(prior.start * steps), steps - 1) if switches else None
+        beta = max(objective.betas) if is_elbo else 1.0
+        return cls(steps, config.training.learning_rate, beta, cycle, warm_up, switch)
+
+    def beta(self, step: int) -> float:
+        """Weight of the KL: final_beta min(1, s / warm_up) with s the step within its cycle."""
+        within = step - self._start_of_cycle(step)
+        return self.final_beta * min(1.0, within / max(self.warm_up, 1))
+
+    def learning_rate(self, step: int) -> float:
+        """A cosine from the start's to 0: lr (1 + cos(pi (step - 1) / steps)) / 2."""
+        return self.learning_rate_at_start * 0.5 * (1.0 + math.cos(math.pi * (step - 1) / self.steps))
+
+    @property
+    def settled(self) -> int:
+        """The first step from which on the objective is what it is at the end: looks before it do not compare."""
+        last_cycle = self._start_of_cycle(self.steps)
+        return max(last_cycle + self.warm_up, 1 if self.switch is None else self.switch + 1)
+
+    def uses_aggregate(self, step: int) -> bool:
+        """Whether this step's codes are priced by the aggregate prior."""
+        return self.switch is not None and step > self.switch
+
+    def _start_of_cycle(self, step: int) -> int:
+        """The last step before the cycle of this one."""
+        return int(int((step - 1) / self.cycle) * self.cycle)

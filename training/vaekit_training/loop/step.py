@@ -1,0 +1,166 @@
+"""One optimiser step: loss, gradient, clipping, AdamW, running mean. Knows tensors; not rows' origin, looks or files.
+
+M members, P places for each member's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit.errors import ConfigError
+from vaekit_training.config import Config
+from vaekit_training.data.batch import Seen
+from vaekit_training.loop.adam import Adam
+from vaekit_training.loop.distributed import World
+from vaekit_training.loop.flat import Flat
+from vaekit_training.loop.graphed import Graphed
+from vaekit_training.loop.objective import Objective
+from vaekit_training.networks import decayed
+from vaekit_training.vae import VAE
+
+EMA_START = 10  # the running mean's share of its past is at most (1 + s) / (EMA_START + s): it forgets the start soon
+
+
+class Step:
+    """Moves a VAE's weights; everything that a further step depends on is in its state."""
+
+    def __init__(self, vae: VAE, config: Config, world: World) -> None:
+        settings = config.training
+        self._vae, self._settings, self._world = vae, settings, world
+        if config.training.batch_size < world.size:
+            raise ConfigError(
+                f"training.batch_size: {config.training.batch_size} rows are none for some of {world.size} ranks"
+            )
+        matrices = (p for network in (vae.encoder, vae.decoder) for p in decayed(network))
+        self.flat = Flat(vae, matrices, vae.members)
+        world.copy_first(self.flat.weights.data)
+        device = self.flat.weights.device
+        self.objective = Objective(vae, config.objective, precision=settings.precision, compiled=settings.compile)
+        self._adam = Adam(self.flat.weights, settings.learning_rate, recorded=settings.cuda_graphs)
+        self._scaler = torch.amp.GradScaler(device.type) if settings.precision == "fp16" else None
+        self._mean = self.flat.weights.data.clone() if settings.ema else None
+        self._compute: Callable[[Seen, Tensor, float], tuple[Tensor, Tensor]] = self._forward_and_move
+        if settings.cuda_graphs:
+            check_graphs(device, world)
+            self._compute = Graphed(self._forward_and_move, self._undo)
+
+    def __call__(self, batch: Seen, eps: Tensor, beta: float, rate: float, number: int) -> tuple[Tensor, Tensor]:
+        """Take a step.
+
+        Args:
+            batch: the global one; this rank takes its share.
+            eps: the global batch's normals, (N, K, Z).
+            beta: weight of the KL.
+            rate: the learning rate.
+            number: of the step, from 1.
+
+        Returns:
+            This rank's share of the loss, and the global gradient's norm by member, (M, 1), on the device.
+        """
+        self._adam.set_rate(rate)
+        loss, norm = self._compute(batch, eps, beta)
+        if self._mean is not None:
+            keep = min(self._settings.ema, (1 + number) / (EMA_START + number))
+            self._mean.lerp_(self.flat.weights.data, 1.0 - keep)
+        return loss, norm
+
+    def _forward_and_move(self, batch: Seen, eps: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        return self._differentiate(batch, eps, beta), self._move()
+
+    def _undo(self) -> Callable[[], None]:
+        """What brings this moment's state back."""
+        state = self.state_dict()
+        return lambda: self.load_state_dict(state)
+
+    def _differentiate(self, batch: Seen, eps: Tensor, beta: float | Tensor) -> Tensor:
+        """This rank's share of the loss; its gradient, summed over ranks, is left in the flat one."""
+        self.flat.forget()
+        share = 1.0 / len(batch)
+        parts = self._parts(batch, eps)
+        costly = self._costly(parts, share)
+        losses = []
+        for part, e in parts:
+            loss = self.objective(part, e, beta, share, costly)
+            (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+            losses.append(loss.detach())
+        self.flat.gather()
+        self._world.add(self.flat.gradient)
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _parts(self, batch: Seen, eps: Tensor) -> list[tuple[Seen, Tensor]]:
+        """This rank's rows, in as many parts as they are accumulated in."""
+        if self._world.size == self._settings.accumulate == 1:
+            return [(batch, eps)]
+        first, last = self._world.share(len(batch))
+        size = -(-(last - first) // self._settings.accumulate)
+        return list(zip(batch.slice(first, last).split(size), eps[first:last].split(size), strict=True))
+
+    def _costly(self, parts: list[tuple[Seen, Tensor]], share: float) -> Tensor | None:
+        """Which latent dimensions are above their free bits in the whole batch, where no part can tell alone."""
+        free = self.objective.free_bits
+        if not free or (len(parts) == 1 and self._world.size == 1):
+            return None
+        kl = torch.stack([self.objective.kl_of(part, share) for part, _ in parts]).sum(0)  # (..., Z)
+        return self._world.add(kl) > free
+
+    def _move(self) -> Tensor:
+        """AdamW along the shortened gradient; its norm before that, (M, 1)."""
+        scaler: Any = self._scaler  # which wants to know of an optimiser only what Adam has
+        if scaler is not None:
+            scaler.unscale_(self._adam)
+        norm = self.flat.norm()
+        divisor = self.flat.shorten(norm, self._settings.clip_norm)
+        if self._settings.weight_decay:
+            self.flat.decay(self._adam.rate * self._settings.weight_decay)
+        if scaler is None:
+            self._adam.step(divisor)
+        else:
+            scaler.step(self._adam, divisor)
+            scaler.update()
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that later steps depend on: weights, moments, running mean, loss scale, buffers."""
+        return {
+            "weights": self.flat.weights.detach().clone(),
+            "moments": {name: value.clone() for name, value in self._adam.moments.items()},
+            "mean": None if self._mean is None else self._mean.clone(),
+            "scaler": None if self._scaler is None else self._scaler.state_dict(),
+            "buffers": {name: buffer.clone() for name, buffer in self._vae.named_buffers()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where the state was taken; tensors keep their places in memory, where a recorded step has them."""
+        self.flat.weights.data.copy_(state["weights"])
+        for name, value in self._adam.moments.items():
+            value.copy_(state["moments"][name])
+        if self._mean is not None:
+            self._mean.copy_(state["mean"])
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state["scaler"])
+        self._vae.load_state_dict(state["buffers"], strict=False)
+
+    def is_finite(self) -> bool:
+        return bool(torch.isfinite(self.flat.weights.detach()).all())
+
+    def swap(self) -> None:
+        """Change places of the weights and their running mean, where one is kept."""
+        if self._mean is not None:
+            weights = self.flat.weights.detach().clone()
+            self.flat.weights.data.copy_(self._mean)
+            self._mean.copy_(weights)
+
+
+def check_graphs(device: torch.device, world: World) -> None:
+    """Refuse to record a step where it cannot be.
+
+    Raises:
+        ConfigError: no CUDA device, or several ranks.
+    """
+    if device.type != "cuda" or world.size > 1:
+        where = f"{world.size} ranks" if world.size > 1 else f"device {device}"
+        raise ConfigError(f"training.cuda_graphs: needs one CUDA device, not {where}")

@@ -1,0 +1,72 @@
+"""What a network costs, counted from its layers. Knows sizes; nothing of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.networks.layers import MATRICES, MemberLinear
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one row through a network (decoders: of one draw of one row), all members together."""
+
+    parameters: int
+    multiply_adds: int  # of matrices and convolutions, padding counted; biases, norms and activations are not
+    widest: int  # values of the largest layer's output: what bounds the memory of a row
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations: two a multiply-add."""
+        return 2 * self.multiply_adds
+
+
+def together(costs: Sequence[Cost]) -> Cost:
+    """Of networks that take turns."""
+    return Cost(
+        sum(each.parameters for each in costs),
+        sum(each.multiply_adds for each in costs),
+        max(each.widest for each in costs),
+    )
+
+
+def cost(network: nn.Module) -> Cost:
+    """Parameters, multiply-adds and widest layer of an encoder or decoder, by one row of zeros through it."""
+    counted = _Counted()
+    hooks = [layer.register_forward_hook(counted) for layer in network.modules()]
+    some = next(network.parameters())
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, int(network.inputs), dtype=some.dtype, device=some.device))  # type: ignore[arg-type]  # every network says its inputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Cost(sum(p.numel() for p in network.parameters()), counted.multiply_adds, counted.widest)
+
+
+class _Counted:
+    """A forward hook that adds up."""
+
+    def __init__(self) -> None:
+        self.multiply_adds = self.widest = 0
+
+    def __call__(self, layer: nn.Module, inputs: tuple[Any, ...], out: Tensor) -> None:
+        self.widest = max(self.widest, out.numel())
+        if isinstance(layer, MATRICES):
+            self.multiply_adds += _multiply_adds(layer, inputs[0], out)
+
+
+def _multiply_adds(layer: nn.Module, x: Tensor, out: Tensor) -> int:
+    """Of one row, x (1, ...) or (M, 1, ...)."""
+    if isinstance(layer, nn.Conv2d):  # each output is a sum over in_channels * kernel
+        return out.numel() * layer.in_channels * math.prod(layer.kernel_size)
+    if isinstance(layer, nn.ConvTranspose2d):  # each input goes to out_channels * kernel
+        return x.numel() * layer.out_channels * math.prod(layer.kernel_size)
+    assert isinstance(layer, nn.Linear | MemberLinear)
+    return out.numel() * layer.in_features

@@ -1,0 +1,85 @@
+"""Settings and shapes -> an encoder and a decoder. Knows which networks fit which rows; not densities."""
+
+from __future__ import annotations
+
+import math
+
+from vaekit.errors import ConfigError
+from vaekit_training.networks.conv import ConvDecoder, ConvEncoder, Shape
+from vaekit_training.networks.mlp import MLP, MemberMLP
+from vaekit_training.sections import Network
+
+Encoder = MLP | ConvEncoder
+Decoder = MLP | ConvDecoder
+SMALLEST, LARGEST = 8, 256  # pixels a side
+
+
+def encoder(config: Network, inputs: int | Shape, latent_dim: int) -> Encoder:
+    """(N, E) -> (N, 2 Z), or (M, N, 2 Z) of M members.
+
+    Args:
+        config: the section [network].
+        inputs: E, or (H, W, C) of pictures, whose rows come flattened.
+        latent_dim: Z.
+
+    Raises:
+        ConfigError: a network of pictures for other rows, or with more stages than their size allows.
+    """
+    if config.name == "mlp":
+        return _mlp(config, (_count(inputs), *config.hidden, 2 * latent_dim))
+    shape = _picture(config, inputs)
+    return ConvEncoder(shape, config.channels, 2 * latent_dim, config.activation, _blocks(config))
+
+
+def decoder(config: Network, latent_dim: int, outputs: int | Shape, width: int) -> Decoder:
+    """(N, Z) or (N, K, Z) -> (N, width) or (N, K, width); of M members with the axis M in front, z with or without it.
+
+    Args:
+        config: the section [network].
+        latent_dim: Z.
+        outputs: D, or (H, W, C) of pictures.
+        width: outputs of the head; of pictures P * H * W * C, [P, H, W, C] flattened.
+
+    Raises:
+        ConfigError: as encoder.
+    """
+    if config.name == "mlp":
+        return _mlp(config, (latent_dim, *reversed(config.hidden), width))
+    shape = _picture(config, outputs)
+    return ConvDecoder(latent_dim, shape, config.channels, width, config.activation, _blocks(config))
+
+
+def _mlp(config: Network, sizes: tuple[int, ...]) -> MLP:
+    made = MLP if config.members == 1 else MemberMLP
+    return made(
+        sizes,
+        config.activation,
+        residual=config.residual,
+        layer_norm=config.layer_norm,
+        members=config.members,
+    )
+
+
+def _count(shape: int | Shape) -> int:
+    return shape if isinstance(shape, int) else math.prod(shape)
+
+
+def _blocks(config: Network) -> int:
+    return config.blocks if config.name == "resnet" else 0
+
+
+def _picture(config: Network, shape: int | Shape) -> Shape:
+    """The shape, of pictures that the network takes."""
+    takes = f"takes pictures of {SMALLEST} to {LARGEST} pixels a side"
+    if isinstance(shape, int):
+        raise ConfigError(f"network.name: {config.name!r} {takes}, not rows of {shape} columns: take 'mlp'")
+    height, width, _ = shape
+    if min(height, width) < SMALLEST or max(height, width) > LARGEST:
+        raise ConfigError(f"network.name: {config.name!r} {takes}, not {height} x {width}: take 'mlp'")
+    stages, most = len(config.channels), min(height, width).bit_length() - 1
+    if stages > most:
+        raise ConfigError(
+            f"network.channels: {stages} stages, each of which halves the sides; pictures of {height} x {width} "
+            f"take at most {most}"
+        )
+    return shape

@@ -1,0 +1,278 @@
+"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report. Knows format 1."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vaekit.bundle import AnyCalibration, Calibration, Manifest, find, publish
+from vaekit.bundle.manifest import (
+    Draws,
+    Golden,
+    Graph,
+    Metric,
+    Operation,
+    Precision,
+    Provenance,
+)
+from vaekit.bundle.store import calibration_file, digest, npz
+from vaekit.runtime import Model
+from vaekit_training import build, evaluate, half, report, specs
+from vaekit_training.config import Config
+from vaekit_training.data.load import Rows
+from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS, Parts
+from vaekit_training.export import ExportedGraph, export_graphs
+from vaekit_training.export import evaluate as by_torch
+from vaekit_training.folds import AnyVAE
+from vaekit_training.loop.fit import History
+from vaekit_training.vae import VAE
+
+NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
+GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
+LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # of golden tolerances
+PACKAGES = ("vaekit", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    config: Config
+    rows: Rows
+    parts: Parts
+    vae: AnyVAE  # on the CPU, in float32
+    history: History
+    folder: Path | None = None  # where the run is kept
+
+    @property
+    def one(self) -> VAE:
+        """The VAE of a run without folds."""
+        assert isinstance(self.vae, VAE)
+        return self.vae
+
+
+def publish_run(
+    run: Trained,
+    models: Path | str,
+    say: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+    *,
+    draws_report: bool = True,
+) -> Manifest:
+    """Export, verify by loading as a reader does, calibrate, measure, and publish a new version.
+
+    Args:
+        run: what was trained.
+        models: the models folder.
+        say: told what is being done.
+        warn: told why there are no float16 graphs, where the run was to have them.
+        draws_report: whether the bundle has a report of the run and a model card.
+
+    Returns:
+        The manifest as published.
+
+    Raises:
+        TrainingError: the graphs differ from torch by more than 1e-4 nats per dimension; nothing is published.
+        GoldenMismatch: they differ on golden rows; nothing is published.
+    """
+    say("exporting graphs")
+    graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.parts.train[:3]]))
+    manifest, files = _draft(run, graphs)
+    with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
+        publish(draft, manifest, files)
+        with Model.load(find(draft, manifest.name), device="cpu") as model:
+            say("verifying, calibrating and measuring")
+            held_out = evaluate.calibrated(model, run.rows.x, run.parts)
+            ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): held_out}
+            manifest = _measured(run, model, manifest, held_out)
+            if run.config.export.half:
+                assert isinstance(held_out, Calibration)  # by folds there are none
+                added = half.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
+                if isinstance(added, str):
+                    warn(added)
+                    run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
+                else:
+                    manifest, files = added.manifest, added.files
+                    ways[manifest.draws.default, "float16"] = added.held_out
+                    say(half.sentence(manifest.metrics))
+            manifest = _calibrated(run, model, manifest, ways, files)
+            if not draws_report:
+                return publish(models, manifest, files)
+            say("drawing the report")
+            pages = report.render(run, model, manifest, held_out)
+    return publish(models, manifest, files, pages)
+
+
+def base_draws(latent_dim: int, maximum: int, seed: int) -> NDArray[np.float64]:
+    """Scrambled Sobol points through the normal quantile, (K_max, Z); see vaekit.bundle.draws for their use.
+
+    Source: Joe and Kuo (2008) directions, Owen (1998) scrambling, as torch.quasirandom has them.
+    """
+    points = torch.quasirandom.SobolEngine(latent_dim, scramble=True, seed=seed).draw(maximum, dtype=torch.float64)
+    half = 2.0**-33  # points are multiples of 2^-32 or so: keep clear of 0 and 1
+    return np.asarray(torch.special.ndtri(points.clamp(half, 1 - half)).numpy())
+
+
+def default_draws(config: Config, rows: Rows) -> int:
+    """K: the config's, or 16 for tables and 4 for pictures."""
+    return config.draws.default or min(4 if rows.is_image else 16, config.draws.maximum)
+
+
+def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manifest, dict[str, bytes]]:
+    """Everything but calibration, figures and report."""
+    config, latent_dim = run.config, run.vae.latent_dim
+    rows = _golden_rows(run.vae, run.rows, config.training.seed)
+    files = {graph.file: graph.data for graph in graphs.values()}
+    files[NOISE_FILE] = npy(base_draws(latent_dim, config.draws.maximum, config.training.seed))
+    golden, off = evaluate.golden(run.vae, graphs, rows, GOLDEN_DRAWS)
+    files[GOLDEN_FILE] = npz(golden)
+    files[CONFIG_FILE] = config.to_toml().encode()
+    manifest = Manifest(
+        name=config.name,
+        version=1,
+        created=datetime.now(UTC).replace(microsecond=0),
+        input=specs.input_spec(run.rows, config, run.vae),
+        likelihood=specs.likelihood_spec(run.rows, config, run.vae),
+        prior=specs.prior_spec(run.vae),
+        latent_dim=latent_dim,
+        members=run.vae.members,
+        width=build.width(run.vae),
+        operations={operation: _graph(graph) for operation, graph in graphs.items()},
+        draws=Draws(
+            file=NOISE_FILE,
+            sha256=digest(files[NOISE_FILE]),
+            default=default_draws(config, run.rows),
+            maximum=config.draws.maximum,
+        ),
+        golden=Golden(
+            file=GOLDEN_FILE,
+            sha256=digest(files[GOLDEN_FILE]),
+            num_samples=GOLDEN_DRAWS,
+            tolerance=evaluate.tolerances(off, LEAST),
+        ),
+        provenance=_provenance(run),
+    )
+    return manifest, files
+
+
+def _calibrated(
+    run: Trained,
+    model: Model,
+    manifest: Manifest,
+    ways: dict[tuple[int, Precision], AnyCalibration],
+    files: dict[str, bytes],
+) -> Manifest:
+    """The manifest with its calibration, of rows and of their cells; adds the files of both."""
+    assumption = BY_FOLDS if run.parts.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
+    calibration, content = calibration_file(ways, assumption)
+    surprise, of_cells = evaluate.surprises(model, run.vae, run.rows.x, run.parts).file()
+    files |= {calibration.file: content, surprise.file: of_cells}
+    return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})
+
+
+def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Manifest:
+    """The manifest with its figures."""
+    off = evaluate.parity(model, run.vae, run.rows.x[run.parts.validation])
+    of_folds = f", mean over {len(run.parts.folds)} fold models" if run.parts.folds else ""
+    figures = {
+        **evaluate.metrics(model, run.rows.x, run.parts, held_out, run.config.training.seed),
+        "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
+        "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept" + of_folds),
+        "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
+        "validation_elbo": Metric(value=run.history.best.elbo, unit="nats" + of_folds),
+    }
+    return manifest.model_copy(update={"metrics": figures})
+
+
+def _unit_of(config: Config) -> str:
+    """What the training objective is in, in words."""
+    objective, members = config.objective, ", mean over members" if config.network.members > 1 else ""
+    members += f", mean over {config.data.folds} fold models" if config.data.folds else ""
+    if objective.name == "iwae":
+        return f"nats, minus the importance-weighted bound of {objective.num_samples} draws{members}"
+    free = f", {objective.free_bits:g} nats free of each latent dimension" if objective.free_bits else ""
+    return f"nats at beta = {objective.shown_beta}{free}{members}"
+
+
+def _golden_rows(vae: AnyVAE, rows: Rows, seed: int) -> NDArray[Any]:
+    """Draws of the model, never anybody's rows; then black and white pictures, or the ends of each kind of column."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(GOLDEN_ROWS, vae.latent_dim, generator=generator)
+    noise = torch.randn(GOLDEN_ROWS, vae.features.dim, 2, generator=generator)
+    feeds = {"z": z, "noise": noise}
+    if vae.members > 1:
+        feeds["member"] = torch.zeros(GOLDEN_ROWS, dtype=torch.long)
+    x = by_torch(vae, "observe", feeds)["x"].numpy()
+    if rows.is_image:
+        extremes = np.stack([np.zeros(x.shape[1:]), np.full(x.shape[1:], 255.0)])
+        return np.concatenate([x, extremes]).astype(np.uint8)
+    ends = np.array([_ENDS[kind] for kind in rows.kinds]).T  # (2, D)
+    if vae.members > 1:  # so far out the rounding of ELBOs alone would decide which member a row is from
+        dense = vae.features.density.numpy() & np.isin(rows.kinds, ("real", "positive"))
+        ends[1] = np.where(dense, vae.features.to_raw(torch.full((len(dense),), 10.0)).numpy(), ends[1])
+        ends[1] = np.where(np.array(rows.kinds) == "count", 0.0, ends[1])
+    golden = np.concatenate([x, ends])
+    if vae.features.may_be_missing:
+        golden[: len(golden) // 2, list(rows.may_be_missing)] = np.nan
+        golden[np.isnan(golden).all(axis=1), 0] = ends[0, 0]  # every row shows something
+    return golden
+
+
+_ENDS: dict[str, tuple[float, float]] = {
+    "real": (0.0, 1e300),
+    "positive": (1e-300, 1e300),
+    "count": (0.0, 2.0**53),
+    "fraction": (0.0, 1.0),
+    "binary": (0.0, 1.0),
+    "category": (0.0, 0.0),
+}
+
+
+def _graph(graph: ExportedGraph) -> Graph:
+    return Graph(file=graph.file, sha256=digest(graph.data), inputs=graph.inputs, outputs=graph.outputs)
+
+
+def _provenance(run: Trained) -> Provenance:
+    return Provenance(
+        config=run.config.model_dump(mode="json"),
+        seed=run.config.training.seed,
+        data=run.config.data.source,
+        data_sha256=run.rows.digest(),
+        rows=run.parts.sizes(),
+        commit=_commit(),
+        versions={name: version for name in PACKAGES if (version := _version(name))},
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the folder that the run was started in, where it is one of git's."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    """The array as the content of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

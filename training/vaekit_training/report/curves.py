@@ -1,0 +1,137 @@
+"""The course of a training run as charts. Knows the history's numbers; no rows and no graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vaekit_training.config import Config
+from vaekit_training.loop.tracking import History, Look
+from vaekit_training.report.parts import Figure, Section, number
+from vaekit_training.report.svg import Chart, Scale
+
+MOST_LOOKS = 80  # of a line: more cannot be told apart
+MOST_LINES = 16
+WORST = 6  # columns whose log-likelihood is followed
+
+
+def section(history: History, config: Config, columns: dict[int, str]) -> Section:
+    """Objectives, terms and latent dimensions by step; columns: names of those to follow, by their place."""
+    looks = _some(history.looks)
+    figures = [objective(looks, history.best, config), terms(looks)]
+    if any(look.beta != looks[-1].beta for look in looks):
+        figures.append(beta(looks))
+    figures += [latents(looks), active(looks)]
+    if columns:
+        figures.append(by_column(looks, columns))
+    return Section("training", "Training", (summary(history, config),), tuple(figures))
+
+
+def summary(history: History, config: Config) -> str:
+    best, last = history.best, history.looks[-1]
+    why = "stopped early" if history.stopped_early else "ran to the last step"
+    return (
+        f"The weights of step {best.step:,} of {last.step:,} were kept ({why}). Means over the validation rows there: "
+        f"objective {number(best.objective, 6)} nats{_at_beta(config)}, ELBO {number(best.elbo, 6)}, "
+        f"log evidence {number(best.log_evidence, 6)}, KL {number(best.kl, 4)}."
+    )
+
+
+def _at_beta(config: Config) -> str:
+    """The final beta, where the objective has one."""
+    return f" at beta = {config.objective.shown_beta}" if config.objective.name == "elbo" else ""
+
+
+def objective(looks: Sequence[Look], best: Look, config: Config) -> Figure:
+    """Training and validation objective, the negative ELBO at beta = 1 and the negative log evidence."""
+    steps = [look.step for look in looks]
+    same = all(look.objective == -look.elbo for look in looks)
+    lines = [("s5", "training objective, beta of the step", [look.train_objective for look in looks])]
+    if not same:
+        lines.append(("s1", f"validation objective{_at_beta(config)}", [k.objective for k in looks]))
+    label = "validation objective, \u2212ELBO (beta = 1)" if same else "validation \u2212ELBO (beta = 1)"
+    lines.append(("s1" if same else "s2 dash", label, [-look.elbo for look in looks]))
+    lines.append(("s3 dotted", "validation \u2212log evidence", [-look.log_evidence for look in looks]))
+    seen = np.array([values for _, _, values in lines[1:]])
+    low, high = np.quantile(seen, [0.0, 0.9])
+    room = 0.3 * (high - low) + 0.02 * max(abs(low), abs(high))
+    chart = Chart(Scale(0, steps[-1]), Scale.over([low - room, high + room]), "step", "nats per row")
+    for css, _, values in lines:
+        chart.line(steps, values, css)
+    chart.vertical(best.step, "s6 thin dash")
+    keys = (*((f"line {css}", label) for css, label, _ in lines), ("line s6 thin dash", f"kept: step {best.step:,}"))
+    return Figure(
+        "Objective", chart.svg("objectives by step, nats per row; lower is better"), keys, "Cut at the frame."
+    )
+
+
+def terms(looks: Sequence[Look]) -> Figure:
+    """KL and reconstruction of the validation rows."""
+    steps = [look.step for look in looks]
+    kl, reconstruction = [look.kl for look in looks], [-look.log_likelihood for look in looks]
+    x = Scale(0, steps[-1])
+    low, high = np.quantile(reconstruction, [0.0, 0.95])
+    upper = Chart(x, Scale.over([low, high], margin=0.1), "", "nats", height=125).line(steps, reconstruction, "s1")
+    lower = Chart(x, Scale.over(kl, 0.0), "step", "nats", height=135).line(steps, kl, "s2")
+    body = upper.svg("minus log-likelihood by step") + lower.svg("KL by step")
+    keys = (("line s1", "reconstruction, \u2212E[log p(x|z)]"), ("line s2", "KL(q(z|x) || p(z))"))
+    return Figure("Reconstruction and KL", body, keys, "Of the validation rows; the negative ELBO is their sum.")
+
+
+def beta(looks: Sequence[Look]) -> Figure:
+    steps, values = [look.step for look in looks], [look.beta for look in looks]
+    chart = Chart(Scale(0, steps[-1]), Scale(0, max(values) * 1.05), "step", "beta").line(steps, values, "s1")
+    return Figure("Weight of the KL", chart.svg("beta by step"))
+
+
+def latents(looks: Sequence[Look]) -> Figure:
+    """KL of the latent dimensions with the largest at the end."""
+    steps = [look.step for look in looks]
+    kl = np.array([np.ravel(look.kl_by_latent) for look in looks])  # (L, Z) or (L, M Z)
+    order = np.argsort(-kl[-1])[:MOST_LINES]
+    chart = Chart(Scale(0, steps[-1]), Scale.over(kl[:, order], 0.0), "step", "nats")
+    for rank, j in enumerate(order):
+        chart.line(steps, kl[:, j], "s1 thin" if rank % 2 else "s2 thin")
+    more = f", the {MOST_LINES} largest of {kl.shape[1]}" if kl.shape[1] > MOST_LINES else ""
+    return Figure(
+        "KL by latent dimension",
+        chart.svg("KL of each latent dimension by step"),
+        caption=f"KL(q(z_j|x) || N(0, 1)), one line for each dimension{more}.",
+    )
+
+
+def active(looks: Sequence[Look]) -> Figure:
+    steps, units = [look.step for look in looks], [look.active_units for look in looks]
+    chart = Chart(Scale(0, steps[-1]), Scale(0, max(*units, 1) * 1.1), "step", "dimensions").line(steps, units, "s1")
+    return Figure("Active units", chart.svg("active units by step"), caption="Latent dimensions with Var[mu_j] > 0.01.")
+
+
+def by_column(looks: Sequence[Look], columns: dict[int, str]) -> Figure:
+    """Log-likelihood of the columns that gained least, against where they stood at first."""
+    steps = [look.step for look in looks]
+    names = list(columns.values())
+    values = np.array([look.log_likelihood_by_feature for look in looks])[:, list(columns)]  # (L, D')
+    gain = values - values[0]
+    order = np.argsort(gain[-1])
+    low, high = np.quantile(gain, [0.005, 1.0])
+    chart = Chart(Scale(0, steps[-1]), Scale.over([low, high]), "step", "nats")
+    for d in order[WORST:][:40]:
+        chart.line(steps, gain[:, d], "s5 thin faint")
+    styles = [f"s{colour}{dash}" for dash in ("", " dash") for colour in (1, 2, 3)]
+    keys = []
+    for css, d in zip(styles, order[:WORST], strict=False):
+        chart.line(steps, gain[:, d], css)
+        keys.append((f"line {css}", names[d]))
+    return Figure(
+        "Log-likelihood by column, gain since the first look",
+        chart.svg("gain of log-likelihood by column and step"),
+        tuple(keys),
+        "In colour the columns that gained least.",
+    )
+
+
+def _some(looks: Sequence[Look]) -> list[Look]:
+    """Looks evenly apart, the last among them."""
+    index = np.unique(np.linspace(0, len(looks) - 1, min(len(looks), MOST_LOOKS)).round().astype(int))
+    return [looks[i] for i in index]

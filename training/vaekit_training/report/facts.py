@@ -1,0 +1,176 @@
+"""What a report shows, as arrays: scores, codes, draws and reconstructions. Knows run and runtime; draws nothing.
+
+N rows, D data dimensions (or H, W, C), Z latent dimensions, M members; nats; x in raw units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import AnyCalibration, Calibration
+from vaekit.bundle.manifest import Manifest
+from vaekit.runtime import Decoded, Elbo, Model, Posterior, Samples
+from vaekit_training.build import costs
+from vaekit_training.data.split import PARTS
+from vaekit_training.evaluate import ACTIVE, ALPHA
+from vaekit_training.networks import Cost
+
+if TYPE_CHECKING:
+    from vaekit_training.publish import Trained
+
+Floats = NDArray[np.float64]
+
+MOST_ROWS = 1000  # of a part that is looked at, and draws of the model: enough for a histogram
+FEWEST_ROWS = 64
+WORK = 5e8  # multiply-adds spent on each part and on draws: some tenths of a second of one core
+SHOWN_SAMPLES = 64  # pictures
+TRAVERSED = 9  # codes along a latent dimension
+MOST_TRAVERSED = 12  # latent dimensions
+
+
+@dataclass(frozen=True)
+class Traversal:
+    """E[x|z] where one latent dimension goes through its prior and the others stay at their median."""
+
+    dimension: int
+    member: int
+    codes: Floats  # (S,)
+    means: Floats  # (S, D) or (S, H, W, C)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that figures and tables are made of; rows are a part of those there are, where they are many."""
+
+    run: Trained
+    manifest: Manifest
+    scores: dict[str, Floats]  # by part of the split, (n,) each
+    threshold: float | None  # score at alpha; None where the calibration rows are too few, or in folds
+    test: NDArray[np.generic]  # (N, ...) rows never trained on, NaN where a cell is missing
+    bound: Elbo  # of them, by feature too
+    posterior: Posterior  # of them
+    odd: Posterior | None  # of anomalies
+    back: Decoded  # p(x|z = mu) of the test rows, by the member that each is likeliest from
+    draws: Samples  # x ~ p(x|z) of z ~ p(z)
+    samples: Samples  # E[x|z] of the first of those z
+    traversals: list[Traversal]  # of active dimensions, those that vary most first
+    missing: Floats  # (D,), share of the training rows whose cell is missing
+    missing_of: int  # training rows that this was counted over
+    encoder: Cost
+    decoder: Cost
+
+    @property
+    def is_image(self) -> bool:
+        return self.manifest.input.kind == "image"
+
+    @property
+    def modelled(self) -> Floats:
+        """Test rows as the likelihood takes them: in two values where the model binarises them at a threshold."""
+        x = np.asarray(self.test, dtype=np.float64)
+        threshold = self.manifest.likelihood.threshold
+        return x if threshold is None else np.where(x >= threshold, 2.0 * threshold, 0.0)
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Latent dimensions whose posterior mean varies over the test rows, (M, Z)."""
+        return np.asarray(spread(self.posterior) > ACTIVE)
+
+
+def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Facts:
+    """Everything, from the graphs that will serve."""
+    encoder, decoder = costs(run.vae)
+    most = _affordable(encoder.multiply_adds + manifest.draws.default * decoder.multiply_adds)
+    seed = run.config.training.seed
+    rows = {name: run.rows.x[_some(getattr(run.parts, name), most, seed)] for name in (*PARTS, "anomalies")}
+    bound = model.surprise(rows["test"])
+    posterior = model.encode(rows["test"])
+    scores = {name: model.elbo(x).score for name, x in rows.items() if len(x) and name not in ("calibration", "test")}
+    scores |= {"calibration": _held_out_scores(held_out), "test": bound.score}
+    draws = model.sample(_affordable(decoder.multiply_adds), seed=seed, observe=True)
+    return Facts(
+        run=run,
+        manifest=manifest,
+        scores={name: scores[name] for name in (*PARTS, "anomalies") if name in scores},
+        threshold=_threshold(held_out),
+        test=rows["test"],
+        bound=bound,
+        posterior=posterior,
+        odd=model.encode(rows["anomalies"]) if len(rows["anomalies"]) else None,
+        back=_back(model, posterior),
+        draws=draws,
+        samples=model.sample(min(SHOWN_SAMPLES, len(draws)), seed=seed),
+        traversals=_traversals(model, posterior, draws),
+        missing=np.isnan(rows["train"].astype(np.float64)).mean(axis=0),
+        missing_of=len(rows["train"]),
+        encoder=encoder,
+        decoder=decoder,
+    )
+
+
+def _held_out_scores(held_out: AnyCalibration) -> Floats:
+    """Of folds each row's by the model that did not see it."""
+    folds = [held_out] if isinstance(held_out, Calibration) else held_out.folds
+    return np.concatenate([fold.scores for fold in folds])
+
+
+def _threshold(held_out: AnyCalibration) -> float | None:
+    if not isinstance(held_out, Calibration) or held_out.smallest_alpha > ALPHA:
+        return None
+    return held_out.threshold(ALPHA)
+
+
+def by_member(values: NDArray[np.floating]) -> Floats:
+    """(M, N, Z) of the runtime's (N, Z) or (N, M, Z)."""
+    wide = values[:, None] if values.ndim == 2 else values
+    return np.asarray(wide.transpose(1, 0, 2), dtype=np.float64)
+
+
+def spread(posterior: Posterior) -> Floats:
+    """Var_x[mu_j] of each member, (M, Z)."""
+    return by_member(posterior.mu).var(axis=1)
+
+
+def kl_by_latent(posterior: Posterior) -> Floats:
+    """KL( q(z_j|x) || N(0, 1) ) = (mu_j^2 + sigma_j^2 - 1) / 2 - log sigma_j, mean over rows, (M, Z)."""
+    mu, sigma = by_member(posterior.mu), by_member(posterior.sigma)
+    return np.asarray((0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).mean(axis=1))
+
+
+def _affordable(work: int) -> int:
+    """Rows that take a bearable time at so many multiply-adds each."""
+    return int(np.clip(WORK / work, FEWEST_ROWS, MOST_ROWS))
+
+
+def _some(index: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:
+    """At most so many of these row numbers, drawn at random, in order."""
+    if len(index) <= most:
+        return index
+    return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
+
+
+def _back(model: Model, posterior: Posterior) -> Decoded:
+    if posterior.weights is None:
+        return model.decode(posterior.mu)
+    member = posterior.weights.argmax(axis=1)  # (N,)
+    return model.decode(posterior.mu[np.arange(len(member)), member], member=member)
+
+
+def _traversals(model: Model, posterior: Posterior, draws: Samples) -> list[Traversal]:
+    """Of the first member: its codes need not mean what another's do."""
+    of_member = draws.latents if draws.members is None else draws.latents[draws.members == 0]
+    if not len(of_member):
+        return []
+    variance = spread(posterior)[0]  # (Z,)
+    order = [int(j) for j in np.argsort(-variance) if variance[j] > ACTIVE][:MOST_TRAVERSED]
+    levels = np.linspace(0.01, 0.99, TRAVERSED)
+    found = []
+    for j in order:
+        z = np.repeat(np.median(of_member, axis=0)[None], TRAVERSED, axis=0)  # (S, Z)
+        z[:, j] = np.quantile(of_member[:, j], levels)
+        member = None if draws.members is None else np.zeros(TRAVERSED, dtype=np.int64)
+        found.append(Traversal(j, 0, z[:, j].astype(np.float64), model.decode(z, member=member).mean))
+    return found

@@ -1,0 +1,71 @@
+"""What the calibration promises, as a table, a chart and a sentence. Knows the manifest's thresholds; no scores."""
+
+from __future__ import annotations
+
+from vaekit.bundle.manifest import CalibrationEntry, Manifest
+from vaekit.bundle.thresholds import HEADINGS, lines
+from vaekit_training.report.parts import Figure, Table, number
+from vaekit_training.report.svg import Chart, Scale
+
+MEANING = (
+    "On average over calibrations a share alpha of rows like the calibration rows, at most, exceeds a threshold. The "
+    "share that exceeds this one is fixed and not known; calibrations of as many rows have theirs in the interval 95 "
+    "times of 100."
+)
+
+
+OF_FOLDS = (
+    "No one score is the threshold at alpha: a row is an anomaly where it is one by most of the folds. The rate of "
+    "their median has no known law, so no interval is given."
+)
+
+
+def entry_of(manifest: Manifest) -> CalibrationEntry:
+    """The calibration on the default draws, in float32."""
+    assert manifest.calibration is not None  # a run is published with one
+    return manifest.calibration.entries[0]
+
+
+def table(entry: CalibrationEntry) -> Table:
+    """Threshold, interval and the rows it takes, by alpha; of folds their rows alone."""
+    if entry.folds is not None:
+        rows = tuple((str(f), f"{fold.n:,}", number(1 / (1 + fold.n))) for f, fold in enumerate(entry.folds))
+        return Table(("fold", "calibration rows", "smallest p-value of its own"), rows, OF_FOLDS, words=())
+    return Table(HEADINGS, tuple(lines(entry.thresholds)), MEANING, words=())
+
+
+def figure(entry: CalibrationEntry) -> Figure | None:
+    """The interval of the true rate over alpha; None where no alpha can be told."""
+    names = [f"{one.alpha:g}" for one in entry.thresholds]
+    means = [one.rank / (entry.n + 1) / one.alpha for one in entry.thresholds]
+    spans = {  # over alpha, by its place
+        i: (one.rate_low / one.alpha, one.rate_high / one.alpha)
+        for i, one in enumerate(entry.thresholds)
+        if one.rate_low is not None and one.rate_high is not None
+    }
+    if not spans:
+        return None
+    top = max(1.0, *(high for _, high in spans.values()))
+    chart = Chart(Scale(-0.5, len(names) - 0.5), Scale(0, 1.08 * top), "alpha", "true rate / alpha")
+    chart.level(1.0, "s6 thin dash").names(names)
+    for i, span in spans.items():
+        chart.line([i, i], span, "s1").points([i], [means[i]], "s2")
+    left_out = ", ".join(name for i, name in enumerate(names) if i not in spans)
+    said = ", ".join(f"{number(low, 2)} to {number(high, 2)} at {names[i]}" for i, (low, high) in spans.items())
+    return Figure(
+        "False-alarm rate that this calibration may have",
+        chart.svg(f"95 % interval of the true false-alarm rate over alpha: {said}"),
+        (("line s1", "95 %"), ("dot s2", "mean over calibrations, k / (n + 1)"), ("line s6 thin dash", "alpha itself")),
+        f"Not resolvable: {left_out}." if left_out else "",
+    )
+
+
+def tail(entry: CalibrationEntry) -> str:
+    """What p_value_tail follows."""
+    if entry.folds is not None:
+        if any(fold.tail is None for fold in entry.folds):
+            return "There is no p_value_tail: too few calibration rows in a fold to extrapolate from."
+        return "p_value_tail is the median of one by each fold: extrapolation without a guarantee beyond its scores."
+    if entry.tail is None:
+        return "There is no p_value_tail: too few calibration rows to extrapolate from."
+    return f"p_value_tail is {entry.tail.sentence()}."

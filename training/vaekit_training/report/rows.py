@@ -1,0 +1,217 @@
+"""Scores, reconstructions and samples as charts. Knows what facts hold; measures nothing that needs a model."""
+
+from __future__ import annotations
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import VectorSpec
+from vaekit_training.evaluate import ALPHA
+from vaekit_training.report import pictures
+from vaekit_training.report.facts import Facts
+from vaekit_training.report.parts import Figure, Section, number, several
+from vaekit_training.report.svg import Chart, Scale
+
+Floats = NDArray[np.float64]
+
+BINS = 48
+FAR = 5.0  # widths of the normal scores; with scores further out the scale is bent
+MOST_COLUMNS = 40
+ACROSS = 8  # pictures in a line: what a phone has room for
+STRIP = 62  # height of a part's histogram
+COLOURS = {"train": "f5", "validation": "f3", "calibration": "f4", "test": "f1", "anomalies": "f2"}
+
+
+def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool = False) -> Section:
+    """Histogram of the scores of each part on one scale, and the threshold where there is one.
+
+    aggregate: training rows are components of the prior, their own codes included.
+    """
+    keys: list[tuple[str, str]] = []
+    if threshold is not None:
+        keys.append(("line s6 dash", f"threshold {number(threshold)}: odder ones have a p-value of at most {ALPHA}"))
+    figure = Figure(
+        "Scores by part of the data",
+        strips(parts, threshold),
+        tuple(keys),
+        "Share of rows by score = \u2212ELBO, nats; higher is odder. Parts of many rows are sampled.",
+        kind="broad",
+    )
+    of_training = (
+        "Codes of training rows are what the prior is made of, so that their KL, and with it their score, is lower "
+        "than that of rows never trained on, overfitted or not"
+        if aggregate
+        else "Training rows that score lower than rows never trained on are a sign of overfitting"
+    )
+    text = f"{of_training}; calibration and test rows should look alike."
+    return Section("scores", "Scores", (text,), (figure,))
+
+
+def strips(parts: dict[str, Floats], threshold: float | None) -> Markup:
+    """One histogram above the other, on the same scale of scores."""
+    scale = bent(parts)
+    edges = scale.edges(BINS)
+    out = Markup("")
+    for i, (name, values) in enumerate(parts.items()):
+        share = np.histogram(np.clip(values, scale.low, scale.high), edges)[0] / len(values)
+        is_last = i == len(parts) - 1
+        chart = Chart(scale, Scale(0, share.max() * 1.08), "score, nats" if is_last else "", width=460, left=10)
+        chart.height, chart.top, chart.y_ticks = STRIP + (26 if is_last else 0), 16, 0
+        chart.x_ticks = 5 if is_last else 0
+        chart.steps(edges, share, COLOURS.get(name, "f1"))
+        if threshold is not None:
+            chart.vertical(threshold, "s6 dash")
+        label = f"{name}, {several(len(values), 'row')}, median {number(float(np.median(values)))}"
+        chart.title(label)
+        out += chart.svg(f"scores of {label}")
+    return out
+
+
+def bent(parts: dict[str, Floats]) -> Scale:
+    """A straight scale, or one that shows near and far where some scores are very far out."""
+    everything = np.concatenate(list(parts.values()))
+    normal = np.concatenate([values for name, values in parts.items() if name != "anomalies"])
+    low, high = float(everything.min()), float(everything.max())
+    width = float(np.quantile(normal, 0.99) - normal.min())
+    if width > 0 and np.quantile(everything, 0.98) > normal.min() + FAR * width:
+        return Scale(low, high, lift=0.2 * width - low)
+    return Scale.over(everything)
+
+
+def reconstructions(facts: Facts) -> Section:
+    """What is lost from x to E[x|z = mu] and back."""
+    if facts.is_image:
+        return Section("reconstructions", "Reconstructions", (), tuple(_pictures_back(facts)))
+    return Section("reconstructions", "Reconstructions", (), (_log_likelihoods(facts), _errors(facts)))
+
+
+def _pictures_back(facts: Facts) -> list[Figure]:
+    test = np.asarray(facts.test, dtype=np.float64)
+    n = pictures.fitting(test.shape, 24, pictures.PIXELS // 2)
+    wide = min(n, ACROSS)
+    n = n // wide * wide
+    pairs = np.stack([side[:n].reshape(-1, wide, *test.shape[1:]) for side in (test, facts.back.mean)], axis=1)
+    flat = pairs.reshape(2 * n, *test.shape[1:])  # a line of pictures, and below it the line of theirs
+    body = pictures.embedded(flat, wide, f"{n} test pictures, and below each its reconstruction")
+    shown = Figure("Test pictures, and E[x|z = mu] below each line", body)
+    assert facts.bound.feature_log_likelihood is not None
+    by_pixel = facts.bound.feature_log_likelihood.mean(axis=(0, -1))  # (H, W)
+    low, high = float(by_pixel.min()), float(by_pixel.max())
+    grey = 255 * (by_pixel - low) / max(high - low, 1e-12)
+    means = np.stack([facts.modelled.mean(axis=0), facts.draws.samples.mean(axis=0)])
+    heat = pictures.embedded(grey[None, ..., None], 1, "mean log-likelihood of each pixel", shown=160)
+    both = pictures.embedded(means, 2, "mean of the test pictures, and of pictures drawn from the model", shown=160)
+    caption = f"Black {number(low, 3)}, white {number(high, 3)} nats; mean over test pictures and channels."
+    return [
+        shown,
+        Figure("Log-likelihood by pixel", heat, caption=caption),
+        Figure(
+            "Mean picture",
+            both,
+            caption="Left of the test pictures as the likelihood takes them, right of draws x ~ p(x).",
+        ),
+    ]
+
+
+def _log_likelihoods(facts: Facts) -> Figure:
+    assert facts.bound.feature_log_likelihood is not None
+    spec = facts.manifest.input
+    assert isinstance(spec, VectorSpec)
+    observed = ~np.isnan(np.asarray(facts.test, dtype=np.float64))
+    mean = facts.bound.feature_log_likelihood.sum(axis=0) / np.maximum(observed.sum(axis=0), 1)  # (D,)
+    changing = [int(d) for d in np.argsort(mean) if spec.columns[d].constant is None]
+    shown = changing[:MOST_COLUMNS]
+    body = lying([spec.columns[d].name for d in shown], mean[shown], None, "nats")
+    return Figure(
+        "Log-likelihood by column",
+        body,
+        caption=f"E[log p(x_d|z)], mean over observed test cells, raw units{_left_out(changing)}.",
+    )
+
+
+def _errors(facts: Facts) -> Figure:
+    """Root mean square error of E[x|z = mu] by column, and the scale that the model states."""
+    spec = facts.manifest.input
+    assert isinstance(spec, VectorSpec)
+    test = np.asarray(facts.test, dtype=np.float64)  # (N, D)
+    levels = np.array([column.levels is not None for column in spec.columns])
+    std = np.nanstd(test, axis=0)
+    unit = np.where(levels | ~(std > 0), 1.0, std)
+    wrong = np.where(levels, test != facts.back.mean, (test - facts.back.mean) / unit)
+    error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, wrong**2), axis=0))
+    changing = [int(d) for d in np.argsort(-error) if spec.columns[d].constant is None]
+    shown = changing[:MOST_COLUMNS]
+    stated = None if facts.back.scale is None else np.sqrt(np.mean((facts.back.scale / unit) ** 2, axis=0))[shown]
+    keys = [("f1", "error of the reconstruction")]
+    if stated is not None:
+        keys.append(("dot s2", "scale that the model states"))
+    categories = " For categories the root of the share of wrong levels." if levels.any() else ""
+    return Figure(
+        "Error by column",
+        lying([spec.columns[d].name for d in shown], error[shown], stated, "standard deviations"),
+        tuple(keys),
+        f"Root mean square of x_d \u2212 E[x_d|z = mu] over test rows{_left_out(changing)}.{categories}",
+    )
+
+
+def _left_out(columns: list[int]) -> str:
+    return f"; the {MOST_COLUMNS} worst of {len(columns)} columns" if len(columns) > MOST_COLUMNS else ""
+
+
+def lying(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -> Markup:
+    """Bars from 0 to the right or left, a name beside each, the first one on top."""
+    n = len(names)
+    scale = Scale.over(values, [] if marks is None else marks, 0.0)
+    chart = Chart(scale, Scale(-0.6, n - 0.4), xlabel, left=150, height=44 + 15 * n, y_ticks=0)
+    for i, (name, value) in enumerate(zip(names, values, strict=True)):
+        chart.lying(n - 1 - i, float(value), 0.36, "f1", name)
+    if marks is not None:
+        chart.points(marks, np.arange(n)[::-1], "s2")
+    return chart.svg(f"{xlabel} by column: " + ", ".join(f"{a} {v:.3g}" for a, v in zip(names, values, strict=True)))
+
+
+def samples(facts: Facts) -> Section:
+    """Draws of the model: pictures, or how columns go together and what values they have."""
+    if facts.is_image:
+        means = facts.samples.samples
+        n = pictures.fitting(means.shape, len(means))
+        n = n // min(n, ACROSS) * min(n, ACROSS)
+        body = pictures.embedded(means[:n], min(n, ACROSS), f"{n} pictures drawn from the model")
+        return Section("samples", "Samples", (), (Figure("E[x|z] of z drawn from the prior", body),))
+    return Section("samples", "Samples", (), tuple(correlations(facts)))
+
+
+def correlations(facts: Facts) -> list[Figure]:
+    """Correlation of every two columns, of draws against data."""
+    spec = facts.manifest.input
+    assert isinstance(spec, VectorSpec)
+    use = [d for d, column in enumerate(spec.columns) if column.levels is None and column.constant is None]
+    test = np.asarray(facts.test, dtype=np.float64)[:, use]
+    test = test[~np.isnan(test).any(axis=1)]
+    if len(use) < 2 or len(test) < 3:
+        return []
+    a, b = (_ranks_correlated(values) for values in (test, facts.draws.samples[:, use]))
+    pairs = np.triu_indices(len(use), 1)
+    pick = np.random.default_rng(0).permutation(len(pairs[0]))[:1000]
+    scale = Scale(-1.05, 1.05)
+    chart = Chart(scale, scale, "in the test rows", "in draws of the model", height=300)
+    chart.line([-1, 1], [-1, 1], "s5 dash").points(a[pairs][pick], b[pairs][pick], "s2")
+    off = float(np.sqrt(np.mean((a[pairs] - b[pairs]) ** 2)))
+    chance = 1 / np.sqrt(len(test) - 1)
+    caption = (
+        f"Rank correlation of every two columns; root mean square difference {number(off, 2)}, where about "
+        f"{number(chance, 2)} comes from the number of test rows alone."
+    )
+    return [Figure("Correlations", chart.svg("rank correlations of the model against those of the data"), (), caption)]
+
+
+def _ranks_correlated(x: Floats) -> Floats:
+    """Spearman's correlation of the columns, (D, D); 0 where a column never changes."""
+    ranks = np.stack(
+        [np.searchsorted(np.sort(c), c) + np.searchsorted(np.sort(c), c, side="right") for c in x.T], axis=1
+    )
+    centred = ranks - ranks.mean(axis=0)
+    norm = np.sqrt((centred**2).sum(axis=0))
+    centred = centred / np.where(norm > 0, norm, 1.0)
+    return np.asarray(centred.T @ centred)

@@ -1,0 +1,226 @@
+"""What a model is and what to mind, in sentences. Knows manifest and run; shared by the page and the model card."""
+
+from __future__ import annotations
+
+from vaekit.bundle.calibration import rows_to_resolve
+from vaekit.bundle.manifest import Column, ImageSpec, Manifest, VectorSpec
+from vaekit_training.evaluate import ALPHA
+from vaekit_training.report.facts import Facts
+from vaekit_training.report.parts import Table, number, several
+
+PARTS = {
+    "train": "weights, standardisation",
+    "validation": "when to stop",
+    "calibration": "p-values, and nothing else",
+    "test": "the figures; never trained on",
+    "anomalies": "the figures; never trained on",
+}
+OF_FOLDS = "weights, standardisation; each fold the p-values of the model that was trained without it"
+MOST_LEVELS = 8  # of a category that are named
+
+
+def model(manifest: Manifest) -> str:
+    """What it is, in a sentence or two."""
+    likelihood = manifest.likelihood
+    details = [f"scale: {likelihood.scale}"] if likelihood.scale else []
+    details += [f"{likelihood.components} logistics a value"] if likelihood.components else []
+    name = likelihood.name.replace("_", " ") + " likelihood" + (f" ({', '.join(details)})" if details else "")
+    said = f"A variational autoencoder: {name}, {several(manifest.latent_dim, 'latent dimension')}, {prior(manifest)}."
+    if manifest.members > 1:
+        said += (
+            f" It is an ensemble of {manifest.members} VAEs, an equally weighted mixture of their densities; encoding "
+            "and decoding say which member."
+        )
+    return said
+
+
+def prior(manifest: Manifest) -> str:
+    if manifest.prior.name == "normal":
+        return "prior N(0, I)"
+    each = " a member" if manifest.members > 1 else ""
+    return f"the prior the mean of the posteriors of {several(manifest.prior.components or 0, 'training row')}{each}"
+
+
+def scores(manifest: Manifest) -> str:
+    """What a score is a score of."""
+    of = "probabilities" if manifest.likelihood.mass else "densities"
+    if manifest.likelihood.name == "mixed" and not manifest.likelihood.mass:
+        of = "densities (for counts, levels and binary values probabilities)"
+    said = (
+        f"Scores are negative ELBOs in nats, fully normalised {of} in the data's own units, summed over dimensions; "
+        "higher is odder."
+    )
+    if manifest.input.may_be_missing:
+        said += " Where cells are missing, the ELBO is over the observed columns of the row."
+    return said
+
+
+def travelling(manifest: Manifest) -> str | None:
+    """What of the training rows is in the bundle."""
+    if manifest.prior.name != "aggregate":
+        return None
+    return (
+        f"Codes of training rows travel with this bundle: its prior holds mu and sigma of "
+        f"{several(manifest.prior.components or 0, 'training row')}, from which something of them can be decoded. "
+        "Whoever has the bundle has them."
+    )
+
+
+def binarised(manifest: Manifest) -> str | None:
+    likelihood = manifest.likelihood
+    if likelihood.binarize == "threshold":
+        return (
+            f"The likelihood is one of binarised values: raw values of {likelihood.threshold:g} and above are ones. "
+            "Two rows that binarise alike score alike."
+        )
+    if likelihood.binarize == "dynamic":
+        return (
+            "The likelihood is one of binarised values: each was drawn anew at every training step with the grey value "
+            "as its probability, and scores are of one fixed dither."
+        )
+    return None
+
+
+def inputs(manifest: Manifest) -> str:
+    spec = manifest.input
+    if isinstance(spec, ImageSpec):
+        values = "0 or 255" if spec.two_valued else "0..255"
+        return f"Pictures of {spec.height} x {spec.width} x {spec.channels}, 8 bits, {values}."
+    said = f"Rows of {several(spec.dim, 'column')}, in the order below."
+    missing = sum(column.may_be_missing for column in spec.columns)
+    return said + (f" Cells of {several(missing, 'column')} may be missing." if missing else "")
+
+
+def columns(facts: Facts) -> Table | None:
+    """Name, kind, likelihood and missing cells of each column; None for pictures and where all are alike."""
+    spec, of = facts.manifest.input, facts.manifest.likelihood.columns
+    if not isinstance(spec, VectorSpec):
+        return None
+    head = ["column", "kind"] + (["likelihood"] if of else []) + (["missing"] if spec.may_be_missing else [])
+    lines = []
+    for d, column in enumerate(spec.columns):
+        line = [column.name, kind(column)] + ([of[d].replace("_", " ")] if of else [])
+        if spec.may_be_missing:
+            line.append(f"{facts.missing[d]:.1%}" if column.may_be_missing else "never")
+        lines.append(tuple(line))
+    caption = f"Missing: share of {several(facts.missing_of, 'training row')}." if spec.may_be_missing else ""
+    return Table(tuple(head), tuple(lines), caption, words=(0, 1, 2) if of else (0, 1))
+
+
+def kind(column: Column) -> str:
+    if column.constant is not None:
+        return f"constant {column.constant.value:g}"
+    if column.levels is None:
+        return column.kind
+    shown = ", ".join(column.levels[:MOST_LEVELS])
+    more = f" and {len(column.levels) - MOST_LEVELS} more" if len(column.levels) > MOST_LEVELS else ""
+    return f"category: {shown}{more}"
+
+
+def constants(manifest: Manifest) -> str | None:
+    """Columns that never changed."""
+    spec = manifest.input
+    names = [column.name for column in spec.columns if column.constant] if isinstance(spec, VectorSpec) else []
+    if not names:
+        return None
+    return (
+        f"These never changed in the training rows: {', '.join(names)}. The networks do not see them. Each is modelled "
+        "as a Gaussian at its value with a scale of one millionth of it, so that a row which differs there is very odd."
+    )
+
+
+def data(facts: Facts) -> Table:
+    """Rows of each part, and what they are for."""
+    sizes = facts.manifest.provenance.rows
+    uses = {**PARTS, "train": OF_FOLDS} if facts.run.parts.folds else PARTS
+    lines = tuple((name, f"{sizes[name]:,}", use) for name, use in uses.items() if sizes.get(name))
+    return Table(("part", "rows", "used for"), lines, words=(0, 2))
+
+
+def figures(manifest: Manifest) -> Table:
+    """What was measured, with standard errors."""
+    lines = tuple(
+        (
+            name,
+            number(metric.value, 6),
+            "" if metric.standard_error is None else f"\u00b1 {number(metric.standard_error, 2)}",
+            "" if metric.n is None else f"{metric.n:,}",
+            metric.unit or "",
+        )
+        for name, metric in manifest.metrics.items()
+    )
+    return Table(("figure", "value", "standard error", "rows", "unit"), lines, words=(0, 4))
+
+
+def p_value(facts: Facts) -> str:
+    """What a p-value assumes, and the smallest there can be."""
+    calibration = facts.manifest.calibration
+    assert calibration is not None  # a run is published with one
+    entry = calibration.entries[0]
+    said, of_fold = f"{calibration.assumption} ", ""
+    if entry.folds is not None:
+        of_fold = " in a fold"
+        said += (
+            f"The p-value is the median of {len(entry.folds)}, each by the rows of one fold, and P(p-value <= alpha) "
+            f"is at most {entry.guarantee:.3g} alpha. "
+        )
+    said += (
+        f"With {several(entry.told_by, 'calibration row')}{of_fold} the smallest p-value is "
+        f"{number(1 / (1 + entry.told_by))}; an alpha below it cannot be told."
+    )
+    counts = calibration.entries[0].observed_counts
+    if counts is not None:
+        said += (
+            f" The calibration rows have {_listed(counts)} observed columns; a row with another number of them gets no "
+            "p-value."
+        )
+    return said
+
+
+def _listed(counts: tuple[int, ...]) -> str:
+    if len(counts) > 2 and counts[-1] - counts[0] == len(counts) - 1:
+        return f"{counts[0]} to {counts[-1]}"
+    return " or ".join(map(str, counts))
+
+
+def warnings(facts: Facts) -> list[str]:
+    """What keeps the model from being taken at face value."""
+    found = list(facts.run.history.warnings)
+    calibration = facts.manifest.calibration
+    if calibration is not None and (told := calibration.entries[0].told_by) < rows_to_resolve(ALPHA):
+        of_fold = "" if calibration.entries[0].folds is None else " in a fold"
+        found.append(
+            f"Only {several(told, 'calibration row')}{of_fold}: not enough for alpha = {ALPHA}, which takes "
+            f"at least {rows_to_resolve(ALPHA)}."
+        )
+    return found + [said for said in (travelling(facts.manifest),) if said]
+
+
+def networks(facts: Facts) -> Table:
+    """Parameters and floating-point operations of the networks."""
+    lines = []
+    for name, cost in (("encoder", facts.encoder), ("decoder", facts.decoder)):
+        lines.append((name, f"{cost.parameters:,}", f"{cost.flops:,}", f"{cost.widest:,}"))
+    k = facts.manifest.draws.default
+    score = facts.encoder.flops + k * facts.decoder.flops
+    lines.append((f"a score, K = {k}", f"{facts.encoder.parameters + facts.decoder.parameters:,}", f"{score:,}", ""))
+    return Table(
+        ("network", "parameters", "FLOP a row", "widest layer"),
+        tuple(lines),
+        "Floating-point operations of matrices and convolutions, two a multiply-add, one draw a row"
+        + (", all members together." if facts.manifest.members > 1 else "."),
+    )
+
+
+def origin(manifest: Manifest) -> Table:
+    """What made the bundle, and what would make it again."""
+    made = manifest.provenance
+    split = made.config["data"]["split"]
+    lines = [
+        ("data", made.data or ""),
+        ("split", f"{split}, seed {made.seed}"),
+        ("sha256 of the rows", made.data_sha256 or ""),
+        ("commit", made.commit or "none"),
+        *((package, version) for package, version in made.versions.items()),
+    ]
+    return Table(("what", "which"), tuple(lines), words=(0, 1))

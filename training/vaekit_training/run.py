@@ -1,0 +1,260 @@
+"""One training run from config to published bundle. Composes the room; decides nothing of its own."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from vaekit.bundle.manifest import Manifest
+from vaekit.errors import ConfigError, DeviceError, MissingExtra
+from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.device import check_distribution, parse_device
+from vaekit_training import build
+from vaekit_training.config import Config, unused
+from vaekit_training.data.batch import Batches, Table
+from vaekit_training.data.feed import StreamBatches
+from vaekit_training.data.load import Rows, load
+from vaekit_training.data.seen import Lazy, seen
+from vaekit_training.data.split import Parts, split
+from vaekit_training.folds import FoldModels
+from vaekit_training.loop.distributed import World, world
+from vaekit_training.loop.fit import History, Hooks, Look, fit
+from vaekit_training.loop.folder import Keep, finish
+from vaekit_training.loop.kept import Kept
+from vaekit_training.loop.step import check_graphs
+from vaekit_training.loop.tracking import of_folds
+from vaekit_training.memory import check_memory
+from vaekit_training.publish import Trained, publish_run
+from vaekit_training.vae import VAE
+
+SHARED_WORK = 1e9  # operations of a step that are worth sharing among threads: some tens of milliseconds of one core
+NEEDED = ("onnx", "PIL", "jinja2", "sklearn")
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Told of a run's progress; by default nobody listens."""
+
+    say: Callable[[str], None] = _ignore
+    on_step: Callable[[int], None] = _ignore
+    on_look: Callable[[Look], None] = _ignore
+    on_trained: Callable[[History], None] = _ignore
+    constants: Callable[[list[str]], None] = field(default=_ignore)
+    warn: Callable[[str], None] = _ignore
+
+
+def train(
+    config: Config,
+    models: Path | str,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+    rows: Rows | None = None,
+    keep: Keep | None = None,
+    draws_report: bool = True,
+) -> Manifest:
+    """Train, and publish a new version of config.name under models; rows stand in for the config's source.
+
+    Under torchrun every rank calls this alike, the first publishes, and all return what it published.
+
+    Args:
+        config: the run.
+        models: the models folder.
+        device: auto, cpu or cuda[:index].
+        listener: told of progress.
+        rows: what to train on, in place of the source.
+        keep: where to keep config, checkpoints and events; none: nowhere, and such a run cannot be resumed.
+        draws_report: whether the bundle has a report of the run and a model card.
+
+    Raises:
+        MissingExtra: a package that exporting will need does not import; said before training, not after.
+        DeviceError: CUDA was asked for and torch has none.
+        ConfigError, InputError: config, rows or a models folder that are refused, or other rows than a run began with.
+        Interrupted: told to stop by SIGTERM; the state is kept.
+        TrainingError: the objective ran away, or the graphs do not reproduce torch.
+    """
+    _check_writable(Path(models))
+    with world(device) as (ranks, place):
+        listener = (listener or Listener()) if ranks.leads else Listener()
+        trained = _run(config, torch_device(place), listener, rows, keep, ranks)
+        manifest = _publish(trained, Path(models), listener, draws_report) if ranks.leads else None
+        return Manifest.model_validate_json(ranks.of_first(manifest))
+
+
+def _publish(trained: Trained, models: Path, listener: Listener, draws_report: bool) -> str:
+    manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
+    if trained.folder is not None:
+        finish(trained.folder, models / manifest.name / str(manifest.version))
+    return manifest.model_dump_json()
+
+
+def run(
+    config: Config,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+    rows: Rows | None = None,
+    keep: Keep | None = None,
+) -> Trained:
+    """Train without publishing; see train."""
+    with world(device) as (ranks, place):
+        listener = (listener or Listener()) if ranks.leads else Listener()
+        return _run(config, torch_device(place), listener, rows, keep, ranks)
+
+
+def _run(
+    config: Config, place: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
+) -> Trained:
+    check_imports()
+    for text in unused(config):
+        listener.warn(text)
+    check_memory(config, place)
+    if config.training.cuda_graphs:
+        check_graphs(place, ranks)
+    if rows is None:
+        listener.say(f"reading {config.data.source}")
+        rows = load(config.data, config.likelihood, config.training.seed)
+    build.check(rows, config)
+    dim = math.prod(rows.x.shape[1:])
+    check_memory(config, place, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
+    parts = split(rows, config.data, config.training.seed)
+    config = config.sized(parts.trained_on)
+    if parts.folds and ranks.size > 1:
+        raise ConfigError(f"data.folds: fold models train on one rank, and there are {ranks.size}")
+    runs = _runs(config, parts)
+    vaes = [build.build(one.config, rows, one.parts.train) for one in runs]
+    vae = FoldModels(vaes) if parts.folds else vaes[0]
+    listener.constants(build.constants(vae, rows.columns))
+    kept = Kept(keep, config, ranks)
+    if kept.folder is not None:
+        listener.say(f"keeping the run in {kept.folder}")
+    histories = []
+    for own, one in zip(vaes, runs, strict=True):
+        if one.fold is not None:
+            listener.say(f"training fold model {one.fold + 1} of {len(runs)}")
+        histories.append(_fitted(own, rows, one, place, listener, kept, ranks))
+    history = of_folds(histories) if parts.folds else histories[0]
+    listener.on_trained(history)
+    return Trained(config, rows, parts, vae.eval(), history, kept.folder)
+
+
+@dataclass(frozen=True)
+class _One:
+    """One VAE to train: all there is, or a fold model."""
+
+    config: Config
+    parts: Parts
+    fold: int | None = None
+
+
+def _runs(config: Config, parts: Parts) -> list[_One]:
+    """Fold models are trained alike, from seeds of their own."""
+    found = []
+    for f in range(len(parts.folds)):
+        seed = (config.training.seed + f) % 2**32
+        training = config.training.model_copy(update={"seed": seed})
+        found.append(_One(config.model_copy(update={"training": training}), parts.without(f), f))
+    return found or [_One(config, parts)]
+
+
+def _fitted(
+    vae: VAE, rows: Rows, one: _One, place: torch.device, listener: Listener, kept: Kept, ranks: World
+) -> History:
+    """Train a VAE, which is back on the CPU then."""
+    config, parts = one.config, one.parts
+    components = Lazy(copy.deepcopy(vae), rows.x, parts.train)
+    train = _training_rows(vae, rows, parts, config, place)
+    validation = seen(vae, rows.x[parts.validation]).to(place)
+    threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
+    told = Hooks(listener.on_step, listener.on_look, listener.warn, rows=parts.train)
+    with cpu_threads(threads), kept.hooks(told, rows.digest, one.fold) as hooks:
+        history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
+    vae.cpu()
+    return history
+
+
+def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> Table | Batches:
+    """The training part as the networks see it: on the device, or made from the files as it is asked for."""
+    if rows.streamed is not None:
+        settings, there = config.training, copy.deepcopy(vae)
+        return StreamBatches(
+            rows.streamed,
+            lambda x: seen(there, x, stored=True),
+            settings.batch_size,
+            seed=settings.seed,
+            buffer=config.data.shuffle_buffer,
+            device=place,
+        )
+    if rows.is_mapped:
+        return Lazy(copy.deepcopy(vae), rows.x, parts.train, stored=True)
+    return seen(vae, rows.x[parts.train], stored=True).to(place)
+
+
+def _check_writable(models: Path) -> None:
+    """Refuse a models folder before training for it."""
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=models):
+            pass
+    except OSError as exc:
+        raise ConfigError(f"models folder {models}: {exc.strerror}") from exc
+
+
+def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
+    """1 where a step is too small to share, else one thread per core this process may use, shared among ranks."""
+    work = 6.0 * batch_size * sum(p.numel() for p in vae.parameters())  # floating-point operations, forward and back
+    return max(1, cpu_count() // ranks) if work > SHARED_WORK else 1
+
+
+@contextmanager
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def check_imports() -> None:
+    """Import all that exporting and reporting will need.
+
+    Raises:
+        MissingExtra: one of them does not import.
+    """
+    check_distribution()
+    for name in NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError as exc:
+            raise MissingExtra(
+                f"{name} does not import, and exporting needs it: pip install 'vaekit[training]'"
+            ) from exc
+
+
+def torch_device(device: str) -> torch.device:
+    """The torch device of "auto", "cpu", "cuda" or "cuda:<index>".
+
+    Raises:
+        DeviceError: CUDA was asked for and torch has none, or none of that index.
+    """
+    kind, index = parse_device(device)
+    have = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cpu" or (kind == "auto" and not have):
+        return torch.device("cpu")
+    if index >= have:
+        raise DeviceError(f"device {device}: torch sees {have or 'no'} CUDA devices")
+    return torch.device("cuda", index)

@@ -1,0 +1,70 @@
+"""A trained VAE -> what the manifest says of its input, likelihood and prior. Knows names, not numbers."""
+
+from __future__ import annotations
+
+from vaekit.bundle.manifest import Column, Constant, ImageSpec, Likelihood, Prior, VectorSpec
+from vaekit_training.build import family
+from vaekit_training.config import Config
+from vaekit_training.data.load import Rows
+from vaekit_training.features import Binarize, Standardize
+from vaekit_training.folds import AnyVAE, FoldModels
+from vaekit_training.likelihoods import Mixed
+from vaekit_training.prior import Aggregate
+
+SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that likelihood.scale is for
+
+
+def input_spec(rows: Rows, config: Config, vae: AnyVAE) -> VectorSpec | ImageSpec:
+    """What the model takes."""
+    if rows.is_image:
+        height, width, channels = rows.x.shape[1:]
+        two_valued = config.likelihood.name == "bernoulli" and config.likelihood.binarize == "none"
+        return ImageSpec(height=height, width=width, channels=channels, two_valued=two_valued)
+    columns = [
+        Column(name=name, kind=kind, levels=levels, may_be_missing=may, constant=_constant(vae, d))
+        for d, (name, kind, levels, may) in enumerate(
+            zip(rows.columns, rows.kinds, rows.levels, rows.may_be_missing, strict=True)
+        )
+    ]
+    return VectorSpec(columns=tuple(columns))
+
+
+def _constant(vae: AnyVAE, d: int) -> Constant | None:
+    features = vae.features
+    if not isinstance(features, Standardize) or features.active[d]:
+        return None
+    return Constant(value=float(features.loc[d]), scale=float(features.scale[d]))
+
+
+def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> Likelihood:
+    """What p(x|z) is, and what its number is of."""
+    settings, features = config.likelihood, vae.features
+    mass = not bool(features.density.any())
+    scaled = settings.name in SCALED
+    of_bins = settings.name == "discretized_logistic" or (
+        settings.name == "mixed" and settings.count == "discretized_logistic" and "count" in rows.kinds
+    )
+    binarized = isinstance(features, Binarize)
+    cut = features.threshold[0].item() if isinstance(features, Binarize) and settings.binarize == "threshold" else None
+    return Likelihood(
+        name=settings.name,
+        parameters=vae.likelihood.parameters_in_raw_units,
+        columns=tuple(family(config, kind) for kind in rows.kinds) if isinstance(vae.likelihood, Mixed) else None,
+        scale=_scale(settings.scale) if scaled else None,
+        components=settings.components if of_bins else None,
+        mass=mass,
+        binarize=settings.binarize if settings.name == "bernoulli" else None,
+        threshold=cut,
+        bits_per_dim_of=("binarised pixels" if binarized else "pixels") if rows.is_image and mass else None,
+    )
+
+
+def _scale(scale: str | float | tuple[str, ...]) -> str:
+    return scale if isinstance(scale, str) else "by member" if isinstance(scale, tuple) else "fixed"
+
+
+def prior_spec(vae: AnyVAE) -> Prior:
+    """What p(z) is."""
+    priors = vae.prior.each if isinstance(vae, FoldModels) else [vae.prior]
+    counts = [prior.row.numel() for prior in priors if isinstance(prior, Aggregate)]
+    return Prior(name="aggregate", components=max(counts)) if counts else Prior()

@@ -1,0 +1,204 @@
+"""The variational autoencoder and its bound. Knows the mathematics; not data files, optimisers or graphs.
+
+N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. An ensemble of M members has a leading
+axis M on whatever depends on weights; a single model has no such axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.features import AnyFeatures
+from vaekit_training.functional import log_mean_exp, softplus
+from vaekit_training.likelihoods import Likelihood
+from vaekit_training.prior import Normal, Prior
+
+SIGMA_FLOOR = 1e-6
+
+
+class Bound(NamedTuple):
+    """The terms of the bound, each (N,) float64, and (N, D) by feature."""
+
+    elbo: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+    log_evidence: Tensor
+    feature_log_likelihood: Tensor
+    fold_elbo: Tensor | None = None  # (N, F) each fold model's own, of a mixture of fold models
+
+
+class VAE(nn.Module):
+    """p(x, z) = p(x|z) p(z) with q(z|x) = N(mu(x), diag sigma(x)^2); with members, the mean of M such densities."""
+
+    _one: Tensor
+    _beta: Tensor | None  # what posteriors were fitted at, () or (M, 1, 1); None: at 1
+
+    def __init__(
+        self,
+        features: AnyFeatures,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        *,
+        latent_dim: int,
+        members: int = 1,
+        prior: Prior | None = None,
+    ) -> None:
+        """encoder: (N, E) -> (..., N, 2 Z); decoder: (..., N, K, Z) -> (..., N, K, likelihood.width)."""
+        super().__init__()
+        self.features = features
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.prior = Normal() if prior is None else prior
+        self.latent_dim, self.members = latent_dim, members
+        self.register_buffer("_one", torch.ones(()), persistent=False)  # goes where .double() takes the model
+        self.register_buffer("_beta", None, persistent=False)
+        self._has_masses = not bool(features.density.all())
+
+    def untemper(self, betas: Sequence[float]) -> None:
+        """From now on posteriors are what they would be at beta = 1, after training at these, one or one a member."""
+        below = torch.tensor([min(1.0, beta) for beta in betas], dtype=self.dtype, device=self._one.device)
+        self._beta = below.view(-1, 1, 1).expand(self.members, 1, 1) if self.members > 1 else below[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What everything computes in but standardisation, sums, and networks that compute in less by themselves."""
+        return self._one.dtype
+
+    def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu, sigma (..., N, Z) each, for rows t (N, D) as the networks see them."""
+        out = self.encoder(self.features.shown(t, observed)).to(t.dtype)  # (..., N, 2 Z)
+        mu, raw = out.chunk(2, dim=-1)
+        sigma = SIGMA_FLOOR + softplus(raw)
+        return (mu, sigma) if self._beta is None else untempered(mu, sigma, self._beta)
+
+    def log_prob(self, t: Tensor, z: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(t_d|z_k) of each feature, (..., N, K, D), for t (N, D) and z (..., N, K, Z); 0 where not observed.
+
+        Without members z may be (N, Z), one draw a row: the result is then (N, D).
+        """
+        h = self.decoder(z).to(t.dtype)  # (..., N, K, width)
+        if z.ndim > t.ndim:
+            t, observed = t[:, None], None if observed is None else observed[:, None]
+        log_p = self.likelihood.log_prob(t, h)
+        return log_p if observed is None else torch.where(observed, log_p, 0.0)
+
+    def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu, sigma (..., N, Z) each, for raw rows."""
+        return self.posterior(self.features(x, observed).to(self.dtype), observed)
+
+    def decode(self, z: Tensor, member: Tensor | None = None) -> dict[str, Tensor]:
+        """Parameters of p(x|z) by name, in raw units, float64; z (N, Z) -> (N, D) or (N, H, W, C).
+
+        member: (N,) which member decodes each code, where there are members.
+        """
+        likelihood, h = self.likelihood, self._decoded(z)
+        out = {"mean": self.features.to_raw(self._of(likelihood.mean(h), member))}
+        s = likelihood.scale(h)
+        if s is not None:
+            out["scale"] = self.features.to_raw_scale(self._of(s.expand((*h.shape[:-1], self.features.dim)), member))
+        for name, values in likelihood.extras(h).items():
+            out[name] = self._of(values.expand((*h.shape[:-1], values.shape[-1])), member).double()
+        return {name: out[name] for name in likelihood.parameters_in_raw_units}
+
+    def observe(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> Tensor:
+        """x ~ p(x|z) in raw units, float64, from standard normals (N, D, 2); whole numbers where p(x|z) is a mass."""
+        drawn = self.likelihood.observe(self._decoded(z), noise[:, None])  # (..., N, 1, D)
+        x = self.features.to_raw(self._of(drawn, member))
+        if not self._has_masses:
+            return x
+        density = self.features.density.view(self.features.row_shape)
+        return torch.where(density, x, x.round())  # the way through float32 leaves 4.9999998 of a 5
+
+    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+        """The bound of raw rows for draws eps (N, K, Z), over the observed features of each row.
+
+        elbo         = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
+        log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x)       Burda et al. (2016)
+        """
+        return self.mixed(self.coded_bounds(x, eps, observed)[2])
+
+    def mixed(self, of_members: Bound) -> Bound:
+        """The bound of the model, (N,), from that of each member."""
+        return of_members if self.members == 1 else mixture(of_members)
+
+    def coded_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, Bound]:
+        """mu, sigma (..., N, Z) each, and the bound of each member, (M, N); without members the bound itself, (N,)."""
+        exact = self.features(x, observed)  # (N, D), float64 for columns
+        t = exact.to(self.dtype)
+        as_encoded = mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
+        z = codes(mu, sigma, eps)  # (..., N, K, Z)
+        per_feature = self.log_prob(t, z, observed)  # (..., N, K, D)
+        jacobian = self.features.log_jacobian(exact)  # (D,) or (N, D)
+        if observed is not None:
+            jacobian = torch.where(observed, jacobian, 0.0)
+        log_p_x = per_feature.sum(-1).double() + jacobian.sum(-1)[..., None]  # (..., N, K)
+        mu, sigma, eps = mu.double(), sigma.double(), eps.double()
+        kl = self.prior.kl(mu, sigma)  # (..., N)
+        log_ratio = self.prior.log_ratio(sigma, codes(mu, sigma, eps), eps)  # (..., N, K)
+        log_likelihood = log_p_x.mean(-1)  # (..., N)
+        bound = Bound(
+            elbo=log_likelihood - kl,  # E_q[log p(x|z)] - KL(q||p)
+            log_likelihood=log_likelihood,
+            kl=kl,
+            log_evidence=log_mean_exp(log_p_x + log_ratio),
+            feature_log_likelihood=per_feature.mean(-2).double() + jacobian,
+        )
+        return (*as_encoded, bound)
+
+    def _decoded(self, z: Tensor) -> Tensor:
+        """h (..., N, 1, width) of codes (N, Z)."""
+        return self.decoder(z[:, None]).to(z.dtype)
+
+    def _of(self, values: Tensor, member: Tensor | None) -> Tensor:
+        """(N, ...) of the member asked for, of values (M, N, 1, ...); without members (N, 1, ...)."""
+        if self.members == 1:
+            return values.squeeze(-2)
+        assert member is not None
+        n, width = values.shape[1], values.shape[-1]
+        return values.squeeze(-2).gather(0, member.view(1, -1, 1).expand(1, n, width))[0]
+
+
+def codes(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
+    """z_k = mu + sigma eps_k, (..., N, K, Z), for mu and sigma (..., N, Z) and eps (N, K, Z)."""
+    return torch.addcmul(mu[..., None, :], sigma[..., None, :], eps)
+
+
+def untempered(mu: Tensor, sigma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """mu and sigma at beta = 1 of posteriors that were fitted at beta < 1, which come out too narrow.
+
+    Minimising beta KL(q || p(z)) - E_q[log p(x|z)] gives q proportional to p(z) p(x|z)^(1/beta). Where p(x|z) is normal
+    in z_j with mean m and precision l, sigma^2 = 1 / (1 + l / beta) and mu = sigma^2 l m / beta; at beta = 1 that is
+
+        c = beta + (1 - beta) sigma^2,  sigma_1^2 = sigma^2 / c,  mu_1 = mu beta / c
+
+    A latent dimension that says nothing, sigma = 1, stays as it is. Any q gives a bound; this one gives a tighter one.
+    """
+    c = beta + (1.0 - beta) * sigma * sigma
+    return mu * (beta / c), sigma * torch.rsqrt(c)
+
+
+def mixture(members: Bound) -> Bound:
+    """The bound of the equally weighted mixture of M densities, from theirs, (M, N) each.
+
+    q(m|x) proportional to exp(ELBO_m);  log_likelihood = sum_m q_m ll_m;  kl = sum_m q_m kl_m + KL(q || 1/M), so that
+    elbo = log_likelihood - kl = log (1/M) sum_m exp(ELBO_m).
+    """
+    count = members.elbo.shape[0]
+    log_q = torch.log_softmax(members.elbo, dim=0)  # (M, N)
+    q = log_q.exp()
+    log_likelihood = (q * members.log_likelihood).sum(0)
+    kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)
+    return Bound(
+        elbo=log_likelihood - kl,
+        log_likelihood=log_likelihood,
+        kl=kl,
+        log_evidence=log_mean_exp(members.log_evidence.transpose(0, 1)),
+        feature_log_likelihood=(q[..., None] * members.feature_log_likelihood).sum(0),
+    )
