@@ -17,8 +17,8 @@ from benchmarks.detection.sets import load
 from benchmarks.explanation.plant import WAYS, Floats, Planted, plant
 from benchmarks.processes import ask
 from vaekit.runtime import Model
-from vaekit.runtime.predict import predict
-from vaekit.runtime.surprises import surprise
+from vaekit.runtime.explain.predict import predict
+from vaekit.runtime.explain.surprises import surprise
 from vaekit_training.config import Config, make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.data.split import split

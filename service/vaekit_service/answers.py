@@ -13,8 +13,8 @@ from vaekit.bundle import ImageSpec, Manifest, VectorSpec, benjamini_hochberg
 from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
 from vaekit.errors import InputError, NotResolvable
 from vaekit.runtime import Bound, Model
-from vaekit.runtime.codes import check_latents, check_members
-from vaekit.runtime.explain import check_explained, passes
+from vaekit.runtime.explain.explanation import check_explained, passes
+from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import Rows
 from vaekit_service.jobs import Job, Operation
 from vaekit_service.limits import Limits

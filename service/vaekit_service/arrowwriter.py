@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.columns import level_slices
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
-from vaekit.runtime.cells import feature_name
+from vaekit.runtime.explain.cells import feature_name
 from vaekit_service.answers import Answer
 from vaekit_service.replyheaders import headers
 

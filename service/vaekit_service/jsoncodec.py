@@ -26,7 +26,7 @@ from vaekit.client.wire import (
     VectorRows,
 )
 from vaekit.errors import InputError
-from vaekit.runtime.cells import named
+from vaekit.runtime.explain.cells import named
 from vaekit_service import quickjson
 from vaekit_service.answers import Answer
 from vaekit_service.body import Body

@@ -18,7 +18,7 @@ from benchmarks.processes import ROOT, ask
 from benchmarks.scoring import card, kill, rows, throughput
 from benchmarks.scoring.throughput import compare
 from vaekit.runtime import Model
-from vaekit.scoring.appended import APPENDED
+from vaekit.scoring.output_columns import APPENDED
 
 
 @pytest.fixture(scope="module")

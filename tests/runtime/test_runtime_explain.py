@@ -15,9 +15,9 @@ from tests.kinds import NAMES, folded_rows, mixed_rows
 from vaekit.bundle import encode
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.runtime.cells import named
-from vaekit.runtime.predict import predict
-from vaekit.runtime.surprises import surprise
+from vaekit.runtime.explain.cells import named
+from vaekit.runtime.explain.predict import predict
+from vaekit.runtime.explain.surprises import surprise
 from vaekit.scoring import publish_calibration
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -169,7 +169,7 @@ def test_members_count_by_their_weights(several):
 
 def test_an_explanation_does_not_depend_on_the_rows_around_it(loaded, rows, monkeypatch):
     together = loaded.explain(rows[:12], top=3)
-    monkeypatch.setattr("vaekit.runtime.explain.points", lambda _: 10**9)  # a row at a time
+    monkeypatch.setattr("vaekit.runtime.explain.explanation.points", lambda _: 10**9)  # a row at a time
     alone = loaded.explain(rows[:12], top=3)
     for name in together.explanation.dtype.names:
         np.testing.assert_allclose(together.explanation[name], alone.explanation[name], **CLOSE, err_msg=name)

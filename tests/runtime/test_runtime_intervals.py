@@ -7,8 +7,8 @@ import pytest
 
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.manifest import Column, ImageSpec
-from vaekit.runtime.intervals import factor_of, widened
-from vaekit.runtime.predict import COVERAGE, Predicted
+from vaekit.runtime.explain.intervals import factor_of, widened
+from vaekit.runtime.explain.predict import COVERAGE, Predicted
 
 SPEC = VectorSpec(
     columns=tuple(Column(name=kind, kind=kind) for kind in ("real", "positive", "fraction", "count", "binary"))

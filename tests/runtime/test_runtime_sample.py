@@ -7,7 +7,7 @@ import pytest
 
 from tests.runtime.conftest import CLOSE, assert_same
 from vaekit.errors import InputError
-from vaekit.runtime.codes import MAX_LATENT
+from vaekit.runtime.latents import MAX_LATENT
 from vaekit.runtime.sampling import Draws
 
 

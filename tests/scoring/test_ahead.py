@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from vaekit.scoring.ahead import ahead
+from vaekit.scoring.files.read_ahead import ahead
 
 
 def threads() -> int:

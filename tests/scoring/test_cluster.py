@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vaekit.errors import InputError
-from vaekit.scoring.cluster import Actors
+from vaekit.scoring.batch.ray_engine import Actors
 
 NO_RAY = importlib.util.find_spec("ray") is None
 pytestmark = pytest.mark.timeout(300)
@@ -77,7 +77,7 @@ POOL = """
     from pathlib import Path
     from vaekit.runtime import Model
     from vaekit.scoring import LocalScorer, Options, score_folder
-    from vaekit.scoring.cluster import Actors, Recipe, on_ray
+    from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
 
     class Slow(LocalScorer):
         def score(self, x):

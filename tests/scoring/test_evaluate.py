@@ -177,7 +177,7 @@ def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir
     def absent(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
 
-    monkeypatch.setattr("vaekit.scoring.evalplots.draw", absent)
+    monkeypatch.setattr("vaekit.scoring.evaluation.plots.draw", absent)
     done = vae("breast-cancer", cancer_csv, "--models", models_dir, "-k", "1", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert "no pictures: matplotlib is not installed" in done.stderr

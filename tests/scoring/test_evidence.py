@@ -12,10 +12,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vaekit.runtime.model import MAX_ELEMENTS
 from vaekit.runtime.results import Elbo
-from vaekit.scoring import evidence
-from vaekit.scoring.evaluate import _Spread
-from vaekit.scoring.evidence import estimate
-from vaekit.scoring.ranking import auroc, average_precision
+from vaekit.scoring.evaluation import evidence
+from vaekit.scoring.evaluation.evaluate import _Spread
+from vaekit.scoring.evaluation.evidence import estimate
+from vaekit.scoring.evaluation.ranking import auroc, average_precision
 
 
 class Linear:

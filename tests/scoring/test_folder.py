@@ -20,8 +20,8 @@ from pyarrow import fs
 from tests.scoring.conftest import Squares
 from vaekit.errors import InputError
 from vaekit.scoring import Options, score_file, score_folder
-from vaekit.scoring.places import Place, place
-from vaekit.scoring.quarantine import Budget
+from vaekit.scoring.batch.invalid_rows import Budget
+from vaekit.scoring.files.paths import Place, place
 
 OPTIONS = Options(part_rows=20)
 
@@ -243,7 +243,8 @@ KILLED = """
     from pathlib import Path
     from tests.scoring.conftest import Squares
     from vaekit.scoring import Options, score_folder
-    from vaekit.scoring import parts, writer
+    from vaekit.scoring.batch import parts
+    from vaekit.scoring.files import writer
 
     calls, at = [0], int(sys.argv[3])
 

@@ -16,8 +16,8 @@ from vaekit.bundle import VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
 from vaekit.scoring import Options, Summary, score_file
-from vaekit.scoring.places import place
-from vaekit.scoring.quarantine import Budget
+from vaekit.scoring.batch.invalid_rows import Budget
+from vaekit.scoring.files.paths import place
 
 BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,,0,z\n4,5,2,\n5,nan,1,w\n6,7,1,v\n"
 SPELLINGS = ["1.5", "2e3", "0", "-1", "+1", "+.5", ".5", "5.", "-.5", "1E+5", "inf", "+inf", "nan", "Infinity", "-inf"]

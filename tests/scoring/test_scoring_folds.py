@@ -15,7 +15,7 @@ from tests.live import serving
 from vaekit import Client, Model
 from vaekit.cli import main
 from vaekit.scoring import LocalScorer, RemoteScorer
-from vaekit.scoring.explain import explain_row
+from vaekit.scoring.evaluation.explain_row import explain_row
 
 
 @pytest.fixture

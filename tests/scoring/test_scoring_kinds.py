@@ -21,7 +21,7 @@ from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
-from vaekit.scoring.appended import appended_for
+from vaekit.scoring.output_columns import appended_for
 
 SPEC = VectorSpec(
     columns=(

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from vaekit.errors import InputError, VaeError
-from vaekit.scoring import APPENDED, score_file, writer
-from vaekit.scoring.writer import replacing
+from vaekit.scoring import APPENDED, score_file
+from vaekit.scoring.files import writer
+from vaekit.scoring.files.writer import replacing
 
 ROWS = pa.table({"a": np.arange(10.0), "b": np.arange(10.0) * 3, "c": np.arange(10.0) % 2})
 

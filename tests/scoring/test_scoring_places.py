@@ -18,7 +18,7 @@ from pyarrow import fs
 from tests.scoring.conftest import scored
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, Options, score_file
-from vaekit.scoring.places import Place, names_a_folder, place
+from vaekit.scoring.files.paths import Place, names_a_folder, place
 
 ROWS = pa.table({"id": [f"r{i}" for i in range(6)], **{name: np.arange(6.0) % 2 for name in "abc"}, "z": range(6)})
 

@@ -21,7 +21,7 @@ from tests.scoring.test_quarantine import BAD_CSV
 from tests.stores import Store, storing
 from vaekit.errors import InputError, VaeError
 from vaekit.scoring import Options, score_file, score_folder
-from vaekit.scoring.places import names_a_folder, place
+from vaekit.scoring.files.paths import names_a_folder, place
 
 OPTIONS = Options(part_rows=20, partitions=True, fdr=0.4)
 BEGINS = "?uploads"  # at the end of the request that begins to send an object

@@ -15,8 +15,8 @@ from PIL import Image
 from tests.scoring.conftest import Squares
 from tests.scoring.test_vae_score import vae
 from vaekit.scoring import LocalScorer, Options, Summary, score_file
-from vaekit.scoring.places import place
-from vaekit.scoring.summaryplot import draw
+from vaekit.scoring.batch.summary_plot import draw
+from vaekit.scoring.files.paths import place
 
 
 @pytest.fixture

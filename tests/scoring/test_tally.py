@@ -11,8 +11,8 @@ from scipy import stats
 
 from vaekit.bundle import Calibration
 from vaekit.scoring import Scores
-from vaekit.scoring.drift import drift, histogram, rates
-from vaekit.scoring.tally import Odd, Tally, edges_for
+from vaekit.scoring.batch.drift import drift, histogram, rates
+from vaekit.scoring.batch.tally import Odd, Tally, edges_for
 
 N = 199
 HELD_OUT = np.sort(np.random.default_rng(0).normal(size=N))

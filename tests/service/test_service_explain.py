@@ -14,8 +14,8 @@ from tests.service.test_service_openapi import check
 from tests.service.test_service_wire import NPY, npy, records
 from vaekit.bundle import encode
 from vaekit.runtime import Model
-from vaekit.runtime.cells import named
-from vaekit.runtime.explain import passes
+from vaekit.runtime.explain.cells import named
+from vaekit.runtime.explain.explanation import passes
 
 pytestmark = pytest.mark.anyio
 

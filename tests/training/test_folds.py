@@ -139,7 +139,7 @@ def test_cells_are_compared_with_surprises_by_the_model_that_was_trained_without
 
 def test_intervals_are_widened_by_what_the_members_of_the_own_fold_expect(model: Model) -> None:
     """Members that are left out have no say, and some always have."""
-    from vaekit.runtime.predict import predict
+    from vaekit.runtime.explain.predict import predict
 
     x = np.array([[0.3, 1e-3, 2e4]])
     which = np.array([[0]])

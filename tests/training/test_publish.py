@@ -16,7 +16,7 @@ from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.cores import cpu_count
-from vaekit.runtime.surprises import surprise
+from vaekit.runtime.explain.surprises import surprise
 from vaekit_training import build, evaluate, run
 from vaekit_training.config import Config, load_config, make_config
 from vaekit_training.data.load import Rows, load

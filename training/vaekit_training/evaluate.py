@@ -16,7 +16,7 @@ from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
 from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
-from vaekit.runtime.heldout import HeldOutRows
+from vaekit.runtime.explain.held_out import HeldOutRows
 from vaekit_training.data.split import Parts
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
 from vaekit_training.features import observed_rows

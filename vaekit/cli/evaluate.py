@@ -71,8 +71,8 @@ def _make(folder: Path) -> None:
 
 
 def _write(folder: Path, text: str, found: Evaluation) -> None:
-    from vaekit.scoring.evalplots import draw
-    from vaekit.scoring.writer import replacing
+    from vaekit.scoring.evaluation.plots import draw
+    from vaekit.scoring.files.writer import replacing
 
     path = folder / "evaluation.json"
     with replacing(path) as temp:

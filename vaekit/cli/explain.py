@@ -40,7 +40,7 @@ def explain(
     else:
         _show(Console(highlight=False), found)
     if out is not None:
-        from vaekit.scoring.explainplots import draw
+        from vaekit.scoring.evaluation.explain_plots import draw
 
         draw(found, out)
         typer.echo(f"written to {out}", err=as_json)

@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
     from vaekit.scoring import Options, Scorer, Summary
-    from vaekit.scoring.folder import Engine
+    from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import Asked
 
 INPUTS = ".csv, .parquet, .arrow, .feather, a folder of .parquet, or .npy; a path or a URI (s3://, gs://)"
@@ -58,7 +58,7 @@ def score(
     """Score every row of an input: ELBO and its terms in nats, p-value and verdict, appended to its columns."""
     from vaekit.cli.progress import bar
     from vaekit.scoring import score_file, score_folder
-    from vaekit.scoring.places import names_a_folder
+    from vaekit.scoring.files.paths import names_a_folder
 
     options = _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top)
     to_folder = names_a_folder(output)
@@ -91,9 +91,9 @@ def _options(
 ) -> Options:
     from vaekit.errors import InputError
     from vaekit.scoring import Options
-    from vaekit.scoring.options import PART_ROWS
-    from vaekit.scoring.places import place
-    from vaekit.scoring.quarantine import Budget
+    from vaekit.scoring.batch.invalid_rows import Budget
+    from vaekit.scoring.batch.options import PART_ROWS
+    from vaekit.scoring.files.paths import place
 
     if max_bad is not None and quarantine is None:
         raise InputError("--max-bad: bad rows need a place to go to, --quarantine FILE")
@@ -131,8 +131,8 @@ def _check_summary(summary: Path | None) -> None:
 
 
 def _write_summary(done: Summary, where: Path) -> None:
-    from vaekit.scoring.places import place
-    from vaekit.scoring.summaryplot import draw
+    from vaekit.scoring.batch.summary_plot import draw
+    from vaekit.scoring.files.paths import place
 
     done.write(place(where))
     typer.echo(f"summary: {where}, {draw(done, where.with_suffix('.png'))}")
@@ -178,7 +178,7 @@ def _cluster(
 ) -> AbstractContextManager[Engine]:
     from vaekit.errors import InputError
     from vaekit.scoring import locate
-    from vaekit.scoring.cluster import Actors, Recipe, on_ray
+    from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
 
     if url is not None:
         raise InputError("--engine ray: the actors have the model themselves, and --url has a service do the work")

@@ -1,6 +1,6 @@
 """One loaded bundle as array functions on ONNX Runtime, CPU or CUDA. Knows arrays, not HTTP."""
 
-from vaekit.runtime.explain import heatmap
+from vaekit.runtime.explain.explanation import heatmap
 from vaekit.runtime.model import Model
 from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, Samples
 

@@ -17,10 +17,10 @@ from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, Precisio
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.errors import InputError, NotFinite
 from vaekit.runtime.buckets import buckets
-from vaekit.runtime.codes import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
-from vaekit.runtime.explain import explain
+from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.golden import replay
+from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, Samples, in_chunks
 from vaekit.runtime.sampling import Draws
 from vaekit.runtime.session import open_graph

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
-from vaekit.runtime.codes import MAX_LATENT
+from vaekit.runtime.latents import MAX_LATENT
 
 SKIPPED = 1024  # rows that are drawn at once to be thrown away
 

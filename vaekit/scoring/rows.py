@@ -14,7 +14,7 @@ from vaekit.arrow.columns import Columns
 from vaekit.arrow.faults import Noted
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.scoring.pieces import Piece, Source
+from vaekit.scoring.files.fragments import Piece, Source
 
 Taken = tuple[pa.RecordBatch, NDArray[Any]]
 ROW = pa.field("row", pa.int64())  # a row's number over the whole input, where no column of the input is kept

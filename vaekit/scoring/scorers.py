@@ -18,9 +18,9 @@ from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
-from vaekit.runtime.explain import check_explained
+from vaekit.runtime.explain.explanation import check_explained
 from vaekit.runtime.results import Rows
-from vaekit.scoring.appended import appended_for
+from vaekit.scoring.output_columns import appended_for
 
 Array = NDArray[np.float64]
 R = TypeVar("R", bound=Rows)

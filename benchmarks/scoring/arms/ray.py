@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.scoring.arms.common import answer
 from vaekit.runtime import Model
 from vaekit.scoring import LocalScorer, Options, score_folder
-from vaekit.scoring.cluster import Actors, Recipe, on_ray
+from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ import numpy as np
 
 from vaekit.errors import InputError, VaeError
 from vaekit.runtime import Model
-from vaekit.scoring.folder import Engine, Job, Numbered
-from vaekit.scoring.parts import Record
+from vaekit.scoring.batch.folder import Engine, Job, Numbered
+from vaekit.scoring.batch.parts import Record
 from vaekit.scoring.scorers import Asked, LocalScorer
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.scoring.npyfile import mapped
-from vaekit.scoring.pieces import Piece
+from vaekit.scoring.files.fragments import Piece
+from vaekit.scoring.files.npy_file import mapped
 
 
 class Labels(ABC):

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from vaekit.bundle.store import sync
 from vaekit.errors import InputError, VaeError
-from vaekit.scoring.places import Place, place
+from vaekit.scoring.files.paths import Place, place
 
 ROW_GROUP = 32 * 2**20  # bytes of a row group before it is encoded, but for its last batch
 MARK = ".writing-"  # in the name of a file that is not whole yet

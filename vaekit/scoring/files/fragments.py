@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.scoring.places import Place
+from vaekit.scoring.files.paths import Place
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.heldout import Gathered, HeldOut, Surprises
 from vaekit.bundle.manifest import SURPRISE_FILE, SurpriseFile
 from vaekit.bundle.store import digest, npz
-from vaekit.runtime.explain import width_factor
+from vaekit.runtime.explain.explanation import width_factor
+from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.results import Array, Elbo
-from vaekit.runtime.surprises import surprise
 
 if TYPE_CHECKING:
     from vaekit.runtime.model import Model

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.calibration import discovery_cut
-from vaekit.scoring.drift import BINS, Drift, drift, histogram, rates
-from vaekit.scoring.options import Options
-from vaekit.scoring.places import Place
+from vaekit.scoring.batch.drift import BINS, Drift, drift, histogram, rates
+from vaekit.scoring.batch.options import Options
+from vaekit.scoring.batch.tally import Tally, binned
+from vaekit.scoring.files.paths import Place
+from vaekit.scoring.files.writer import replacing
 from vaekit.scoring.scorers import Scorer
-from vaekit.scoring.tally import Tally, binned
-from vaekit.scoring.writer import replacing
 
 P_BINS = 2 * BINS  # of the histogram of p-values
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from vaekit.bundle.calibration import check_alpha
 from vaekit.errors import InputError
-from vaekit.scoring.places import Place
-from vaekit.scoring.quarantine import Budget
+from vaekit.scoring.batch.invalid_rows import Budget
+from vaekit.scoring.files.paths import Place
 
 PART_ROWS = 1_000_000  # of 30 columns and the scores some 300 MB before encoding
 

@@ -8,16 +8,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vaekit.bundle.calibration import discovery_cut
-from vaekit.scoring.judge import judge
-from vaekit.scoring.options import Options
-from vaekit.scoring.passes import Pass
-from vaekit.scoring.pieces import Source
-from vaekit.scoring.places import Place, place
-from vaekit.scoring.scorers import Scorer
-from vaekit.scoring.sources import open_source
-from vaekit.scoring.summary import Summary
-from vaekit.scoring.tally import Tally
-from vaekit.scoring.writer import (
+from vaekit.scoring.batch.discoveries import judge
+from vaekit.scoring.batch.options import Options
+from vaekit.scoring.batch.pipeline import Pass
+from vaekit.scoring.batch.summary import Summary
+from vaekit.scoring.batch.tally import Tally
+from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.files.writer import (
     TableWriter,
     check_output,
     check_quarantine,
@@ -26,6 +25,7 @@ from vaekit.scoring.writer import (
     replacing_table,
     table_writer,
 )
+from vaekit.scoring.scorers import Scorer
 
 Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
 Where = Path | str | Place

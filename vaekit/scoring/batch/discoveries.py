@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vaekit.scoring.appended import DISCOVERY
-from vaekit.scoring.parquetfile import BUFFER
-from vaekit.scoring.writer import table_writer
+from vaekit.scoring.files.parquet_file import BUFFER
+from vaekit.scoring.files.writer import table_writer
+from vaekit.scoring.output_columns import DISCOVERY
 
 ROWS = 65_536  # at once
 

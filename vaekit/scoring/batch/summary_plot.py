@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaekit.scoring.drift import histogram
-from vaekit.scoring.evalplots import COLOURS, new_figure
-from vaekit.scoring.summary import P_BINS, Summary
-from vaekit.scoring.writer import replacing
+from vaekit.scoring.batch.drift import histogram
+from vaekit.scoring.batch.summary import P_BINS, Summary
+from vaekit.scoring.evaluation.plots import COLOURS, new_figure
+from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.scoring.csvfile import CsvSource
-from vaekit.scoring.npyfile import ImageSource, NpySource
-from vaekit.scoring.parquetfile import ArrowSource, ParquetSource
-from vaekit.scoring.pieces import Source, translated
-from vaekit.scoring.places import Place, place
+from vaekit.scoring.files.csv_file import CsvSource
+from vaekit.scoring.files.fragments import Source, translated
+from vaekit.scoring.files.npy_file import ImageSource, NpySource
+from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
+from vaekit.scoring.files.paths import Place, place
 
 ARROW = (".arrow", ".feather")
 

@@ -14,17 +14,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from vaekit.bundle.calibration import discovery_cut
-from vaekit.scoring.judge import judge
-from vaekit.scoring.options import Options
-from vaekit.scoring.parts import Parts, Record
-from vaekit.scoring.passes import Pass
-from vaekit.scoring.pieces import Fragment, Source
-from vaekit.scoring.places import Place, place
-from vaekit.scoring.scorers import Scorer
-from vaekit.scoring.sources import open_source
-from vaekit.scoring.summary import Before, Summary
-from vaekit.scoring.tally import Tally
-from vaekit.scoring.writer import (
+from vaekit.scoring.batch.discoveries import judge
+from vaekit.scoring.batch.options import Options
+from vaekit.scoring.batch.parts import Parts, Record
+from vaekit.scoring.batch.pipeline import Pass
+from vaekit.scoring.batch.summary import Before, Summary
+from vaekit.scoring.batch.tally import Tally
+from vaekit.scoring.files.fragments import Fragment, Source
+from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.files.writer import (
     TableWriter,
     check_apart,
     check_quarantine,
@@ -33,6 +32,7 @@ from vaekit.scoring.writer import (
     replacing,
     replacing_table,
 )
+from vaekit.scoring.scorers import Scorer
 
 Numbered = tuple[int, Fragment]
 

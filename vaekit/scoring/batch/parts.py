@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vaekit.errors import InputError
-from vaekit.scoring.pieces import File, Fragment
-from vaekit.scoring.places import Place
-from vaekit.scoring.tally import Tally
-from vaekit.scoring.writer import MARK, make_folder, replacing
+from vaekit.scoring.batch.tally import Tally
+from vaekit.scoring.files.fragments import File, Fragment
+from vaekit.scoring.files.paths import Place
+from vaekit.scoring.files.writer import MARK, make_folder, replacing
 
 RUN, RECORDS, QUARANTINE, SUCCESS = "_run.json", "_parts", "_quarantine", "_SUCCESS"
 FORMAT = 1

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.scoring.reasons import reason_columns, reason_fields
+from vaekit.scoring.explanation_columns import reason_columns, reason_fields
 
 APPENDED = pa.schema(
     [

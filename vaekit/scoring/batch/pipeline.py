@@ -9,14 +9,14 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from vaekit.errors import InputError
-from vaekit.scoring.ahead import ahead
-from vaekit.scoring.appended import DISCOVERY, appended_columns
-from vaekit.scoring.options import Options
-from vaekit.scoring.pieces import Piece, Source
-from vaekit.scoring.quarantine import quarantine_schema, quarantined
+from vaekit.scoring.batch.invalid_rows import quarantine_schema, quarantined
+from vaekit.scoring.batch.options import Options
+from vaekit.scoring.batch.tally import Tally, edges_for
+from vaekit.scoring.files.fragments import Piece, Source
+from vaekit.scoring.files.read_ahead import ahead
+from vaekit.scoring.output_columns import DISCOVERY, appended_columns
 from vaekit.scoring.rows import Sifted, rows_of, whole
 from vaekit.scoring.scorers import Scorer
-from vaekit.scoring.tally import Tally, edges_for
 
 
 class Batches(NamedTuple):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.runtime.cells import named
+from vaekit.runtime.explain.cells import named
 
 FIELDS = {"": pa.string(), "_relief": pa.float64(), "_p_value": pa.float64(), "_expected": pa.string()}
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.runtime.predict import COVERAGE, Predicted
+from vaekit.runtime.explain.predict import COVERAGE, Predicted
 from vaekit.runtime.results import Array
 
 SMOOTH = ("real", "positive", "fraction")  # kinds whose intervals have no steps, and can be widened

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.scoring.pieces import Fragment, Piece, file_of, translated
-from vaekit.scoring.places import Place
+from vaekit.scoring.files.fragments import Fragment, Piece, file_of, translated
+from vaekit.scoring.files.paths import Place
 
 _KEPT = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 

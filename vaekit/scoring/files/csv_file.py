@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from vaekit.errors import InputError
-from vaekit.scoring.pieces import Fragment, Piece, file_of, translated
-from vaekit.scoring.places import Place
+from vaekit.scoring.files.fragments import Fragment, Piece, file_of, translated
+from vaekit.scoring.files.paths import Place
 
 BLOCK = 2**20  # bytes; pyarrow reads some of them ahead; also the longest row, which must fit in two of them anywhere
 

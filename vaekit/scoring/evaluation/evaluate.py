@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from vaekit.bundle.manifest import Metric
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.scoring.evidence import Array, Bounds, check_counts, estimate
-from vaekit.scoring.labels import Labels, open_labels
-from vaekit.scoring.pieces import Source
-from vaekit.scoring.ranking import auroc, average_precision
+from vaekit.scoring.batch.score import Progress
+from vaekit.scoring.evaluation.evidence import Array, Bounds, check_counts, estimate
+from vaekit.scoring.evaluation.ranking import auroc, average_precision
+from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.labels import Labels, open_labels
+from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.rows import rows_of
-from vaekit.scoring.score import Progress
 from vaekit.scoring.scorers import LOCAL_CELLS
-from vaekit.scoring.sources import open_source
 
 COUNTS = (1, 10, 100, 1000, 5000)  # K of log_evidence
 ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)

@@ -12,8 +12,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from vaekit.errors import InputError
-from vaekit.scoring.pieces import File, Fragment, Piece, file_of, runs, translated
-from vaekit.scoring.places import Place
+from vaekit.scoring.files.fragments import File, Fragment, Piece, file_of, runs, translated
+from vaekit.scoring.files.paths import Place
 
 BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group is held
 

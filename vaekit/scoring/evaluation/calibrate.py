@@ -22,13 +22,13 @@ from vaekit.bundle.manifest import (
 from vaekit.bundle.store import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
-from vaekit.runtime.heldout import HeldOutRows
-from vaekit.scoring.labels import Labels, open_labels
-from vaekit.scoring.pieces import Source
+from vaekit.runtime.explain.held_out import HeldOutRows
+from vaekit.scoring.batch.score import Progress
+from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.labels import Labels, open_labels
+from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.rows import rows_of
-from vaekit.scoring.score import Progress
 from vaekit.scoring.scorers import LOCAL_CELLS
-from vaekit.scoring.sources import open_source
 
 OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # measured with the old p-values
 

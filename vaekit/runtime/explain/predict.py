@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.columns import level_slices
-from vaekit.runtime.codes import MAX_LATENT
+from vaekit.runtime.latents import MAX_LATENT
 from vaekit.runtime.results import Array
 
 if TYPE_CHECKING:

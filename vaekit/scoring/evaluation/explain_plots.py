@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaekit.scoring.evalplots import COLOURS
-from vaekit.scoring.explain import Pictures, RowExplained
-from vaekit.scoring.writer import replacing
+from vaekit.scoring.evaluation.explain_row import Pictures, RowExplained
+from vaekit.scoring.evaluation.plots import COLOURS
+from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaekit.scoring.evaluate import Evaluation
-from vaekit.scoring.writer import replacing
+from vaekit.scoring.evaluation.evaluate import Evaluation
+from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,1 @@
+"""A model measured on labelled rows, one row explained, and a model calibrated anew."""

@@ -1,0 +1,1 @@
+"""Input and output files of a scoring run: paths on any file system, formats, fragments, the writer."""
