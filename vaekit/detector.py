@@ -146,7 +146,7 @@ class Detector(Estimator):
         With folds the median over fold models of that.
         """
         elbo = self._elbo(X)
-        return np.where(np.isnan(self._p_value(elbo)), np.nan, self._margin(elbo))
+        return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, self._margin(elbo))
 
     def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """-1 for an anomaly, 1 for none, (N,).
@@ -164,11 +164,11 @@ class Detector(Estimator):
             UserWarning: rows that have no verdict, since no held-out row misses as many cells.
         """
         elbo = self._elbo(X)
-        p_value = self._p_value(elbo)
-        if (unknown := np.isnan(p_value)).any():
-            gap = self._calibration().gap(elbo.observed_count)
-            warnings.warn(f"{int(unknown.sum())} rows have no verdict and are given as 1: {gap}", stacklevel=2)
-        odd = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(p_value, fdr).mask
+        verdict = self._calibration().verdict(elbo)
+        if (unknown := np.isnan(verdict.p_value)).any():
+            without = f"{int(unknown.sum())} rows have no verdict and are given as 1"
+            warnings.warn(f"{without}: {verdict.reason}", stacklevel=2)
+        odd = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
         return np.where(odd, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
@@ -187,7 +187,7 @@ class Detector(Estimator):
 
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """Split-conformal p-value of each row, (N,). Lower is odder; NaN where no held-out row misses as many cells."""
-        return self._p_value(self._elbo(X))
+        return self._calibration().verdict(self._elbo(X)).p_value
 
     def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """p_value, extrapolated beyond the highest held-out score, (N,), without a guarantee. Lower is odder.
@@ -196,7 +196,7 @@ class Detector(Estimator):
             InputError: rows that are refused, or too few held-out rows for a tail.
         """
         elbo, calibration = self._elbo(X), self._calibration()
-        found = calibration.p_value_tail(calibration.compared(elbo), elbo.observed_count)
+        found = calibration.verdict(elbo).p_value_tail
         if found is None:
             where, each = ("", "") if isinstance(calibration, Calibration) else (" in folds", " in each")
             raise InputError(
@@ -218,10 +218,6 @@ class Detector(Estimator):
         if _has_categories(spec) and isinstance(values, np.ndarray):
             values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
         return values
-
-    def _p_value(self, elbo: Bound) -> Floats:
-        calibration = self._calibration()
-        return calibration.p_value(calibration.compared(elbo), elbo.observed_count)
 
     def _margin(self, elbo: Bound) -> Floats:
         """decision_function of rows that have a p-value, (N,)."""

@@ -27,6 +27,7 @@ class Rows:
 
     score: Floats
     fold_elbo: Floats | None = None
+    observed_count: NDArray[np.int64] | None = None
 
 
 def calibration(sizes: tuple[int, ...] = (30, 29, 31), seed: int = 0) -> FoldCalibration:

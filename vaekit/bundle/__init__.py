@@ -1,6 +1,7 @@
 """The contract that a writer and a reader of bundles must agree on byte for byte. numpy and pydantic only."""
 
-from vaekit.bundle.calibration import Calibration, benjamini_hochberg
+from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.discoveries import benjamini_hochberg
 from vaekit.bundle.draws import default_eps
 from vaekit.bundle.encode import encode, encode_numbers
 from vaekit.bundle.folds import AnyCalibration, FoldCalibration

@@ -167,11 +167,8 @@ class LocalScorer:
         count = got.observed_count
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
-        compared = self._calibration.compared(got)
-        p_value = self._calibration.p_value(compared, count)
-        is_anomaly = self._calibration.is_anomaly(p_value, self.alpha)
-        far = self._calibration.p_value_tail(compared, count)
-        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count, far)
+        found = self._calibration.verdict(got, self.alpha)
+        return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
 
     def _in_pieces(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
         """What the model gives of rows, pieces of them at once where those are of so many rows."""

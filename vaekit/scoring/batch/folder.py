@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from vaekit.bundle.calibration import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut
 from vaekit.scoring.batch.discoveries import judge
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.parts import Parts, Record

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from vaekit.bundle.calibration import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut
 from vaekit.scoring.batch.discoveries import judge
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.pipeline import Pass

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.calibration import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut
 from vaekit.scoring.batch.drift import BINS, Drift, drift, histogram, rates
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, binned

@@ -87,7 +87,7 @@ def _p_value(model: Model, found: Explained) -> float | None:
     calibration = model.calibration()
     if isinstance(calibration, str):
         return None
-    p_value = float(calibration.p_value(calibration.compared(found), found.observed_count)[0])
+    p_value = float(calibration.verdict(found).p_value[0])
     return None if np.isnan(p_value) else p_value
 
 
