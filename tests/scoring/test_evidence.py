@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from vaekit.runtime.model import MAX_ELEMENTS
+from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import Elbo
 from vaekit.scoring.evaluation import evidence
 from vaekit.scoring.evaluation.evaluate import _Spread

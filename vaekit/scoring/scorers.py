@@ -97,7 +97,7 @@ class Scorer(Protocol):
         """All that scores depend on besides the rows, as JSON has it: a run goes on only where they are the same."""
 
     def score(self, x: NDArray[Any]) -> Scores:
-        """Scores of rows as the model takes them, n >= 1."""
+        """Scores of n >= 1 checked rows: as `rows_of` or `vaekit.bundle.encode` gives them for the spec."""
 
 
 class Asked(TypedDict):
@@ -155,11 +155,11 @@ class LocalScorer:
 
     def score(self, x: NDArray[Any]) -> Scores:
         scores = self._judged(
-            self._in_pieces(partial(self._model.bound, num_samples=self._num_samples), x, FEWEST_ROWS)
+            self._in_pieces(partial(self._model.bound_checked, num_samples=self._num_samples), x, FEWEST_ROWS)
         )
         if self._explain is None:
             return scores
-        found = self._in_pieces(partial(self._model.explain, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
+        found = self._in_pieces(partial(self._model.explain_checked, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
         return replace(scores, explanation=found.explanation, kl_p_value=found.kl_p_value)
 
     def _judged(self, got: Bound) -> Scores:

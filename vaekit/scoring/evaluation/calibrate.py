@@ -119,7 +119,7 @@ def _scores(
         normal = x if labels is None else x[~labels.take(piece)]
         read, kept = read + len(x), kept + len(normal)
         for (k, precision), scored in parts.items() if len(normal) else ():
-            scored.append(models[precision].bound(normal, num_samples=k))
+            scored.append(models[precision].bound_checked(normal, num_samples=k))
         if len(normal):
             cells.add(normal)
         if progress is not None:

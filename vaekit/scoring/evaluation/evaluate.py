@@ -125,8 +125,8 @@ def _seen(
         tell = _within(progress, source, before, len(x))
         bounds.append(estimate(model, x, counts, seed=seed, first=first, tell=tell))
         if labels is not None:
-            scores.append(model.bound(x).score)
-        spread.add(model.encode(x).mu[~marked] if (~marked).any() else None)
+            scores.append(model.bound_checked(x).score)
+        spread.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
         odd.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:

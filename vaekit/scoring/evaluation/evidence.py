@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.runtime.model import MAX_ELEMENTS
+from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import Rows
 
 Array = NDArray[np.float64]
@@ -92,7 +92,7 @@ def _block(model: Model, x: NDArray[Any], counts: Sequence[int], most: int, seed
             size = min(most, k - done)
             shape = (size, model.manifest.latent_dim)
             eps = np.stack([row.standard_normal(shape, dtype=np.float32) for row in draws])  # (N, k, Z)
-            got = model.elbo(x, eps=eps)
+            got = model.elbo_checked(x, eps=eps)
             terms += size * np.stack([got.elbo, got.log_likelihood, got.kl])
             log_sum = np.logaddexp(log_sum, got.log_evidence + np.log(size))
             done += size
