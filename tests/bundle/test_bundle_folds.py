@@ -14,7 +14,7 @@ from vaekit.bundle import Calibration, FoldCalibration
 from vaekit.bundle.arrays import read_archive
 from vaekit.bundle.entries import calibration_of, check_folds
 from vaekit.bundle.manifest import Graph, Tensor
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.errors import InputError, NotResolvable
 
 Floats = NDArray[np.float64]

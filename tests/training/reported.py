@@ -23,7 +23,7 @@ from vaekit.bundle.manifest import (
     Provenance,
     Tensor,
 )
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.runtime import Model
 from vaekit_training import specs
 from vaekit_training.data.split import Parts

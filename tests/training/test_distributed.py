@@ -15,7 +15,7 @@ import torch
 
 from tests.training.models import case, seen
 from tests.training.resuming import KINDS
-from vaekit.bundle.store import read_manifest
+from vaekit.bundle.read import read_manifest
 from vaekit.errors import DeviceError
 from vaekit_training.loop.distributed import World, world
 from vaekit_training.loop.fit import fit

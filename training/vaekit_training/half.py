@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, find, publish
 from vaekit.bundle.manifest import File, Golden, Half, Manifest, Metric, Operation
-from vaekit.bundle.store import digest, npz
+from vaekit.bundle.write import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
 from vaekit.runtime import Elbo, Model
 from vaekit_training import evaluate

@@ -26,7 +26,7 @@ from vaekit.bundle.manifest import (
     Precision,
     Provenance,
 )
-from vaekit.bundle.store import calibration_file, digest, npz
+from vaekit.bundle.write import calibration_file, digest, npz
 from vaekit.runtime import Model
 from vaekit_training import build, evaluate, half, report, specs
 from vaekit_training.config import Config

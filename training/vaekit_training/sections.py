@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
-from vaekit.bundle.manifest import Kind, LikelihoodName
+from vaekit.bundle.input_spec import Kind
+from vaekit.bundle.manifest import LikelihoodName
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Fraction = Annotated[FiniteFloat, Field(gt=0, lt=1)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vaekit.bundle.manifest import Column, Constant, ImageSpec, Likelihood, Prior, VectorSpec
+from vaekit.bundle.input_spec import Column, Constant, ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Likelihood, Prior
 from vaekit_training.build import family
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle.store import check_name
+from vaekit.bundle.models_folder import check_name
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
 from vaekit.errors import InputError, MissingExtra
 

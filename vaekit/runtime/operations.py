@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Bundle, Manifest
-from vaekit.bundle.manifest import ImageSpec, Operation, Precision, VectorSpec
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Operation, Precision
 from vaekit.errors import InputError, NotFinite
 from vaekit.runtime.buckets import buckets
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device

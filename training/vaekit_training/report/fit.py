@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column, VectorSpec
+from vaekit.bundle.input_spec import Column, VectorSpec
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Figure, Section, number, several
 from vaekit_training.report.svg import Chart, Scale

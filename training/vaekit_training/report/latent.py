@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
 from vaekit_training.evaluate import ACTIVE
 from vaekit_training.report import pictures
 from vaekit_training.report.facts import Facts, Traversal, by_member, kl_by_latent, spread

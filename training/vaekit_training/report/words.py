@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vaekit.bundle.calibration import rows_to_resolve
-from vaekit.bundle.manifest import Column, ImageSpec, Manifest, VectorSpec
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Manifest
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Table, number, several

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.heldout import Gathered, HeldOut, Surprises
 from vaekit.bundle.manifest import SURPRISE_FILE, SurpriseFile
-from vaekit.bundle.store import digest, npz
+from vaekit.bundle.write import digest, npz
 from vaekit.runtime.explain.explanation import width_factor
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations

@@ -19,7 +19,7 @@ from vaekit.bundle.manifest import (
     Precision,
     SurpriseFile,
 )
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
