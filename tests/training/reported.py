@@ -28,7 +28,7 @@ from vaekit.runtime import Model
 from vaekit_training import specs
 from vaekit_training.data.split import Parts
 from vaekit_training.export import evaluate, graph_inputs
-from vaekit_training.loop.tracking import History, Look
+from vaekit_training.loop.tracking import History, Validation
 from vaekit_training.publish import Trained, base_draws
 from vaekit_training.report.facts import Facts, gather
 
@@ -74,8 +74,8 @@ def facts_of(kind: str, *overrides: str) -> Facts:
 
 def history(one: Case) -> History:
     z, dim = one.latent_dim, one.vae.features.dim
-    looks = tuple(
-        Look(
+    validations = tuple(
+        Validation(
             step,
             beta=min(1.0, step / 40),
             train_objective=9.0 - step / 50,
@@ -91,7 +91,7 @@ def history(one: Case) -> History:
         )
         for step in (20, 40, 60)
     )
-    return History(looks, looks[-1], stopped_early=False, warnings=(WARNING,))
+    return History(validations, validations[-1], stopped_early=False, warnings=(WARNING,))
 
 
 def _manifest(run: Trained, one: Case) -> Manifest:

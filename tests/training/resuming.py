@@ -15,7 +15,8 @@ import torch
 from tests.training.models import case, seen
 from vaekit.errors import Interrupted
 from vaekit_training.loop.distributed import world
-from vaekit_training.loop.fit import Hooks, fit
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.kept import terminations
 
 KINDS = {
@@ -44,7 +45,7 @@ def main(folder: Path, arguments: list[str]) -> int:
             print(exc, flush=True)
             return 143
         if ranks.leads:
-            print("looks", [look.train_objective for look in history.looks], flush=True)
+            print("looks", [validation.train_objective for validation in history.validations], flush=True)
             print("weights", digest(one.vae), flush=True)
     return 0
 

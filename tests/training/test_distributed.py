@@ -54,7 +54,8 @@ def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
     losses = literal_eval(lines[0].removeprefix("looks "))
     one = case(KINDS["normal"], *SETTINGS)
     rows = seen(one.vae, one.rows.x)
-    alone = [look.train_objective for look in fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config).looks]
+    history = fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config)
+    alone = [validation.train_objective for validation in history.validations]
     assert len(losses) == len(alone) == 50
     assert np.abs(np.subtract(losses, alone) / np.array(alone)).max() <= 1e-6
     assert abs(alone[-1] - alone[0]) > 0.05  # something was learned meanwhile

@@ -11,8 +11,10 @@ import torch
 from tests.training.models import Case, case, seen
 from vaekit.errors import TrainingError
 from vaekit_training.data.batch import Seen
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.guard import BLOCK, Series
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.tracking import History
 
 GAUSSIAN = "gaussian, scale from the network"
 SETTINGS = [
@@ -63,7 +65,7 @@ def test_a_passing_fault_is_undone_at_half_the_learning_rate() -> None:
     assert steps == [*range(1, 21), *range(11, 41)]
     assert said[0].startswith("step 16: the loss is nan")
     assert said[0] in history.warnings
-    assert [look.step for look in history.looks] == [10, 20, 30, 40]
+    assert [validation.step for validation in history.validations] == [10, 20, 30, 40]
     assert np.isfinite(history.best.elbo)
 
 
@@ -74,7 +76,7 @@ def test_after_a_rollback_the_steps_are_half_as_long() -> None:
         places: dict[int, torch.Tensor] = {}
         times: list[int] = []
 
-        def watch(
+        def validator(
             step: int,
             one: Case = one,
             places: dict[int, torch.Tensor] = places,
@@ -86,7 +88,7 @@ def test_after_a_rollback_the_steps_are_half_as_long() -> None:
             if spoiled and step == 15 and times.count(15) == 1:
                 next(one.vae.encoder.parameters()).data.fill_(torch.nan)
 
-        run(one, seen(one.vae, one.rows.x), Hooks(on_step=watch))
+        run(one, seen(one.vae, one.rows.x), Hooks(on_step=validator))
         moves[spoiled] = float((places[11] - places[10]).norm())
     assert moves[True] == pytest.approx(0.5 * moves[False], rel=1e-4)
 

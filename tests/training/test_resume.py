@@ -16,7 +16,9 @@ from tests.training.models import Case, case, seen
 from tests.training.resuming import KINDS, digest
 from vaekit.errors import InputError, Interrupted
 from vaekit_training.loop import checkpoint
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.tracking import History
 
 SETTINGS = [
     "training.steps=60", "training.evaluate_every=20", "training.checkpoint_every=7", "training.batch_size=8",

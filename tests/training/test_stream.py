@@ -26,10 +26,11 @@ from vaekit_training.data.rows import Rows
 from vaekit_training.data.seen import seen
 from vaekit_training.data.split import split
 from vaekit_training.data.stream import Held, uniform
-from vaekit_training.loop.fit import Hooks, fit
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
-MIXED = Likelihood(name="mixed")
+MIXED = LikelihoodConfig(name="mixed")
 FILES, ROWS = 5, 400  # rows of a file, in row groups of 150
 N = FILES * ROWS
 
@@ -58,9 +59,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-def data(folder: Path, read: Any = "stream", **more: Any) -> Data:
+def data(folder: Path, read: Any = "stream", **more: Any) -> DataConfig:
     settings = {"label": "odd", "missing": "marginalise", "kinds": {"size": "positive"}, **more}
-    return Data(source=str(folder), read=read, **settings)
+    return DataConfig(source=str(folder), read=read, **settings)
 
 
 def streamed(folder: Path, seed: int = 0, **more: Any) -> Rows:
@@ -263,25 +264,25 @@ def test_bad_files_are_refused_by_file_row_and_feature(
 ) -> None:
     parquet.write_table(pa.table(table), tmp_path / "part.parquet", row_group_size=13)
     with pytest.raises(InputError, match=said):
-        load(Data(source=str(tmp_path), read="stream", **more))
+        load(DataConfig(source=str(tmp_path), read="stream", **more))
 
 
 def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "0.parquet")
     parquet.write_table(pa.table({"a": [1.0], "b": ["x"]}), tmp_path / "1.parquet")
     with pytest.raises(InputError, match=r"1\.parquet: column 'b' is string, in the first file double"):
-        load(Data(source=str(tmp_path), read="stream"))
+        load(DataConfig(source=str(tmp_path), read="stream"))
 
 
 def test_other_sources_cannot_be_streamed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n")
     for source in (tmp_path, tmp_path / "a.csv", tmp_path / "none.parquet"):
         with pytest.raises(InputError, match=r"data\.read = 'stream' takes a \.parquet file or a folder of them"):
-            load(Data(source=str(source), read="stream"))
+            load(DataConfig(source=str(source), read="stream"))
 
 
 def test_a_file_that_is_cut_off_is_named(folder: Path, tmp_path: Path) -> None:
     content = (folder / "part-0.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cut\.parquet: "):
-        load(Data(source=str(tmp_path), read="stream"))
+        load(DataConfig(source=str(tmp_path), read="stream"))

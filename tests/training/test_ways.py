@@ -16,12 +16,14 @@ from vaekit_training.data.batch import MemoryBatches, Seen
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.seen import seen
 from vaekit_training.likelihoods import Laplace
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep
+from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.noise import Noise
 from vaekit_training.loop.objective import Objective, codes
 from vaekit_training.loop.schedule import Schedule
 from vaekit_training.loop.step import EMA_START
+from vaekit_training.loop.tracking import History
 from vaekit_training.prior import Aggregate
 from vaekit_training.run import train
 
@@ -106,15 +108,15 @@ def test_the_training_objective_is_in_raw_units() -> None:
     batch = next(MemoryBatches(rows, settings.batch_size, settings.seed))
     eps = Noise((30, 1, one.latent_dim), settings.seed)(1)
     expected = float((objective(batch, eps, 1.0, 1 / 30) - one.vae.features.log_jacobian().sum()).detach())
-    assert run(one).looks[0].train_objective == pytest.approx(expected, rel=1e-5)
+    assert run(one).validations[0].train_objective == pytest.approx(expected, rel=1e-5)
 
 
 def test_free_bits_count_in_the_objective_that_looks_compare() -> None:
     one = case(GAUSSIAN, "objective.free_bits=0.5", "training.steps=5", "training.evaluate_every=5")
-    look = run(one).looks[0]
-    free = sum(max(0.5, kl) for kl in look.kl_by_latent)
-    assert look.objective == pytest.approx(free - look.log_likelihood, rel=1e-6)
-    assert look.objective > -look.elbo + 1e-3
+    validation = run(one).validations[0]
+    free = sum(max(0.5, kl) for kl in validation.kl_by_latent)
+    assert validation.objective == pytest.approx(free - validation.log_likelihood, rel=1e-6)
+    assert validation.objective > -validation.elbo + 1e-3
 
 
 def test_every_draw_of_the_objective_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

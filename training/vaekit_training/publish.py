@@ -35,7 +35,7 @@ from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS, Parts
 from vaekit_training.export import ExportedGraph, export_graphs
 from vaekit_training.export import evaluate as by_torch
 from vaekit_training.folds import AnyVAE
-from vaekit_training.loop.fit import History
+from vaekit_training.loop.tracking import History
 from vaekit_training.vae import VAE
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"

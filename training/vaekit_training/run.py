@@ -26,11 +26,12 @@ from vaekit_training.data.seen import Lazy, seen
 from vaekit_training.data.split import Parts, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.loop.distributed import World, world
-from vaekit_training.loop.fit import History, Hooks, Look, fit
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep, finish
+from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.kept import Kept
 from vaekit_training.loop.step import check_graphs
-from vaekit_training.loop.tracking import of_folds
+from vaekit_training.loop.tracking import History, Validation, of_folds
 from vaekit_training.memory import check_memory
 from vaekit_training.publish import Trained, publish_run
 from vaekit_training.vae import VAE
@@ -49,7 +50,7 @@ class Listener:
 
     say: Callable[[str], None] = _ignore
     on_step: Callable[[int], None] = _ignore
-    on_look: Callable[[Look], None] = _ignore
+    on_validation: Callable[[Validation], None] = _ignore
     on_trained: Callable[[History], None] = _ignore
     constants: Callable[[list[str]], None] = field(default=_ignore)
     warn: Callable[[str], None] = _ignore
@@ -178,7 +179,7 @@ def _fitted(
     train = _training_rows(vae, rows, parts, config, place)
     validation = seen(vae, rows.x[parts.validation]).to(place)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
-    told = Hooks(listener.on_step, listener.on_look, listener.warn, rows=parts.train)
+    told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
     with cpu_threads(threads), kept.hooks(told, rows.digest, one.fold) as hooks:
         history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()

@@ -15,7 +15,7 @@ from vaekit_training.data.batch import Seen
 from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.elbo_loss import elbo_loss
 from vaekit_training.prior import kl_by_latent
-from vaekit_training.sections import Objective as Settings
+from vaekit_training.sections import ObjectiveConfig
 from vaekit_training.vae import VAE, codes
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -31,7 +31,7 @@ class Objective:
     asked for, densities in float32.
     """
 
-    def __init__(self, vae: VAE, settings: Settings, *, precision: str = "fp32", compiled: bool = False) -> None:
+    def __init__(self, vae: VAE, settings: ObjectiveConfig, *, precision: str = "fp32", compiled: bool = False) -> None:
         self._vae, self._settings = vae, settings
         self._posterior: Any = torch.compile(vae.posterior, dynamic=False) if compiled else vae.posterior
         self._log_prob: Any = torch.compile(vae.log_prob, dynamic=False) if compiled else vae.log_prob
@@ -127,7 +127,7 @@ class Objective:
         return total_log_jacobian(each, batch.observed).mean()
 
 
-def relative_betas(settings: Settings, like: Tensor) -> Tensor | None:
+def relative_betas(settings: ObjectiveConfig, like: Tensor) -> Tensor | None:
     """Each member's beta over the largest, (M, 1); None where all have one, as a single VAE has."""
     if len(settings.betas) == 1:
         return None

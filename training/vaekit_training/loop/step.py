@@ -1,4 +1,4 @@
-"""One optimiser step: loss, gradient, clipping, AdamW, running mean. Knows tensors; not rows' origin, looks or files.
+"""One optimiser step: loss, gradient, clipping, AdamW, running mean.
 
 M members, P places for each member's parameters.
 """
