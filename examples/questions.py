@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vaekit_training.config import load_config
-from vaekit_training.publish import Trained
 from vaekit_training.run import run
+from vaekit_training.trained import Trained
 
 HERE = Path(__file__).resolve().parent / "questions"
 DRAWS = 64  # of each test row

@@ -143,7 +143,7 @@ def ours(settings: list[str], *, exported: bool = True) -> Method:
         return np.asarray(-detector.score_samples(split.test))
 
     def scores_in_torch(split: Split, seed: int) -> Array:
-        from vaekit.detector import config_of
+        from vaekit.detector_training import config_of
         from vaekit_training.data.load import of_array
         from vaekit_training.run import run
 

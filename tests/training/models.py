@@ -14,8 +14,9 @@ from vaekit_training import build
 from vaekit_training.config import Config, make_config
 from vaekit_training.data.batch import Seen
 from vaekit_training.data.load import Rows
-from vaekit_training.data.seen import seen as seen_rows
 from vaekit_training.features import observed_rows
+from vaekit_training.network_rows import refresh_prior
+from vaekit_training.network_rows import seen as seen_rows
 from vaekit_training.prior import Aggregate
 from vaekit_training.vae import VAE
 
@@ -186,7 +187,7 @@ def case(kind: str, *more: str) -> Case:
         for p in vae.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=generator))
     if isinstance(vae.prior, Aggregate):
-        vae.prior.refresh(vae, seen(vae, rows.x))
+        refresh_prior(vae, seen(vae, rows.x))
     return Case(config, rows, vae.eval())
 
 

@@ -29,8 +29,9 @@ from vaekit_training import specs
 from vaekit_training.data.split import Parts
 from vaekit_training.export import evaluate, graph_inputs
 from vaekit_training.loop.tracking import History, Validation
-from vaekit_training.publish import Trained, base_draws
+from vaekit_training.publish import base_draws
 from vaekit_training.report.facts import Facts, gather
+from vaekit_training.trained import Trained
 
 SHA = "0" * 64
 DRAWS, MOST_DRAWS = 4, 8

@@ -13,9 +13,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from vaekit.errors import InputError
-from vaekit_training.data.infer import infer
 from vaekit_training.data.load import load
 from vaekit_training.data.sources import read
+from vaekit_training.infer import infer
 from vaekit_training.sections import DataConfig
 
 N = 40

@@ -14,8 +14,8 @@ from pyarrow import csv, parquet
 
 from vaekit.errors import InputError
 from vaekit_training.data import glance, sources
-from vaekit_training.data.infer import infer
 from vaekit_training.data.load import Rows, load, of_array
+from vaekit_training.infer import infer
 from vaekit_training.sections import DataConfig
 
 X = np.random.default_rng(0).standard_normal((12, 3))

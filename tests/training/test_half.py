@@ -26,7 +26,8 @@ from vaekit_training.export import double, evaluate, export_graphs, graph_inputs
 from vaekit_training.half import measure, sentence
 from vaekit_training.networks import half as networks
 from vaekit_training.networks.layers import MemberLinear
-from vaekit_training.publish import Trained, publish_run
+from vaekit_training.publish import publish_run
+from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 TWINS = {"encode": "encoder.float16.onnx", "elbo": "elbo.float16.onnx", "surprise": "surprise.float16.onnx"}

@@ -11,10 +11,10 @@ import torch
 from tests.training.models import Case, case, table
 from vaekit_training.build import build
 from vaekit_training.data.batch import generator
-from vaekit_training.data.seen import seen
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.tracking import History
+from vaekit_training.network_rows import seen
 
 GAUSSIAN = "gaussian, scale from the network"
 

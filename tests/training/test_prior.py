@@ -10,6 +10,7 @@ from torch import distributions
 from tests.training.models import as_array, case, seen
 from vaekit.bundle import default_eps
 from vaekit_training.export import double
+from vaekit_training.network_rows import refresh_prior
 from vaekit_training.prior import NARROWEST, Aggregate, Normal
 from vaekit_training.publish import base_draws
 
@@ -72,7 +73,7 @@ def test_a_posterior_of_almost_no_width_becomes_a_component_whose_density_is_exa
     with torch.no_grad():
         one.vae.encoder[-1].bias[one.latent_dim :] = -50.0  # type: ignore[index]  # a Sequential; sigma at its floor
         one.vae.encoder[-1].weight[one.latent_dim :] = 0.0  # type: ignore[index]
-    prior.refresh(one.vae, seen(one.vae, one.rows.x))
+    refresh_prior(one.vae, seen(one.vae, one.rows.x))
     torch.testing.assert_close(prior.sigma, torch.full_like(prior.sigma, NARROWEST), rtol=1e-6, atol=0)
     eps = torch.randn(len(prior.mu), 4, one.latent_dim, dtype=torch.float64)  # (C, 4, Z)
     z = prior.mu[:, None] + prior.sigma[:, None] * eps

@@ -23,11 +23,11 @@ from vaekit_training.data.columns import Statistics
 from vaekit_training.data.feed import StreamBatches, Windows
 from vaekit_training.data.load import load
 from vaekit_training.data.rows import Rows
-from vaekit_training.data.seen import seen
 from vaekit_training.data.split import split
 from vaekit_training.data.stream import Held, uniform
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.hooks import Hooks
+from vaekit_training.network_rows import seen
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 MIXED = LikelihoodConfig(name="mixed")

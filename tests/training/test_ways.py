@@ -14,7 +14,6 @@ from vaekit_training.build import build, check
 from vaekit_training.config import make_config
 from vaekit_training.data.batch import MemoryBatches, Seen
 from vaekit_training.data.rows import Rows
-from vaekit_training.data.seen import seen
 from vaekit_training.likelihoods import Laplace
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep
@@ -24,6 +23,7 @@ from vaekit_training.loop.objective import Objective, codes
 from vaekit_training.loop.schedule import Schedule
 from vaekit_training.loop.step import EMA_START
 from vaekit_training.loop.tracking import History
+from vaekit_training.network_rows import seen
 from vaekit_training.prior import Aggregate
 from vaekit_training.run import train
 

@@ -22,7 +22,6 @@ from vaekit_training.config import Config, unused
 from vaekit_training.data.batch import Batches, Table
 from vaekit_training.data.feed import StreamBatches
 from vaekit_training.data.load import Rows, load
-from vaekit_training.data.seen import Lazy, seen
 from vaekit_training.data.split import Parts, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.loop.distributed import World, world
@@ -33,7 +32,9 @@ from vaekit_training.loop.kept import Kept
 from vaekit_training.loop.step import check_graphs
 from vaekit_training.loop.tracking import History, Validation, of_folds
 from vaekit_training.memory import check_memory
-from vaekit_training.publish import Trained, publish_run
+from vaekit_training.network_rows import Lazy, seen
+from vaekit_training.publish import publish_run
+from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # operations of a step that are worth sharing among threads: some tens of milliseconds of one core

@@ -85,7 +85,7 @@ def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
     from vaekit_training.config import asked_for, load_config, make_config
-    from vaekit_training.data.infer import infer
+    from vaekit_training.infer import infer
 
     if source.endswith(".toml"):
         return load_config(source, overrides)

@@ -21,6 +21,7 @@ from vaekit_training.loop.schedule import Schedule
 from vaekit_training.loop.step import Step
 from vaekit_training.loop.tracking import BestWeights, History, Validation, is_finite, warnings_of
 from vaekit_training.loop.validation import Validator, most_rows
+from vaekit_training.network_rows import refresh_prior
 from vaekit_training.prior import Aggregate
 from vaekit_training.vae import VAE
 
@@ -195,9 +196,8 @@ class _Run:
 
     def _refresh(self) -> None:
         """Give the aggregate prior the posteriors of its rows as they are now."""
-        assert isinstance(self._vae.prior, Aggregate)
         assert self._components is not None
-        self._vae.prior.refresh(self._vae, self._components)
+        refresh_prior(self._vae, self._components)
 
     def _roll_back(self, bad: Bad) -> None:
         """Undo what led to a bad step; from there on the learning rate is half."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,9 +25,9 @@ from vaekit.scoring.files.writer import (
     replacing_table,
     table_writer,
 )
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.scorers import Scorer
 
-Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
 Where = Path | str | Place
 
 

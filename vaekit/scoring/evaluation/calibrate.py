@@ -23,10 +23,10 @@ from vaekit.bundle.write import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
-from vaekit.scoring.batch.score import Progress
 from vaekit.scoring.files.fragments import Source
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from vaekit.bundle.manifest import Metric
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.scoring.batch.score import Progress
 from vaekit.scoring.evaluation.evidence import Array, Bounds, check_counts, estimate
 from vaekit.scoring.evaluation.ranking import auroc, average_precision
 from vaekit.scoring.files.fragments import Source
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 

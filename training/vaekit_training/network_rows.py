@@ -1,4 +1,4 @@
-"""Raw rows -> rows as the networks see them, at once or as they are asked for. Knows features, not files or batches."""
+"""Raw rows -> rows as the networks see them, at once or as they are asked for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit_training.data.batch import Seen
+from vaekit_training.data.batch import Seen, Table
 from vaekit_training.features import observed_rows
+from vaekit_training.prior import Aggregate
 from vaekit_training.vae import VAE
 
 
@@ -39,3 +40,16 @@ class Lazy:
         order = index.argsort()
         numbers = self._rows[index[order].numpy()]
         return seen(self._vae, self._x[numbers], stored=self._stored).take(order.argsort())
+
+
+@torch.no_grad()
+def refresh_prior(vae: VAE, train: Table) -> None:
+    """Give the aggregate prior the posteriors of its component rows, as the networks give them now.
+
+    Args:
+        vae: with such a prior.
+        train: the training rows, by their numbers.
+    """
+    assert isinstance(vae.prior, Aggregate)
+    rows = train.take(vae.prior.row.cpu()).to(vae.prior.row.device)
+    vae.prior.refresh(*vae.posterior(rows.t, rows.observed))
