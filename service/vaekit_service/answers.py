@@ -15,7 +15,7 @@ from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit_service.jobs import Job, Operation
 from vaekit_service.limits import Limits
 from vaekit_service.requests import Parsed
@@ -131,7 +131,7 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
     )
 
 
-def make_answer(job: Job, result: Rows, options: Request, default_alpha: float) -> Answer:
+def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: float) -> Answer:
     """What is answered to a job.
 
     Args:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import Operation as Graph
 from vaekit.runtime import Bound, Model
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import SampleDraws
 
 Operation = Literal["encode", "decode", "sample", "elbo"]
@@ -86,7 +86,7 @@ class Part:
         return self.stop - self.start
 
 
-def run(parts: Sequence[Part]) -> list[Rows]:
+def run(parts: Sequence[Part]) -> list[RowArrays]:
     """The answers of parts of jobs of one lane, in one call in the calling thread.
 
     Raises:
@@ -97,26 +97,26 @@ def run(parts: Sequence[Part]) -> list[Rows]:
     return [whole] if len(parts) == 1 else [whole[a:b] for a, b in pairwise(edges)]
 
 
-def joined(answers: Sequence[Rows]) -> Rows:
+def joined(answers: Sequence[RowArrays]) -> RowArrays:
     """The answers for successive rows as one."""
     return type(answers[0]).concatenate(list(answers))
 
 
-def _encode(job: Job, parts: Sequence[Part]) -> Rows:
+def _encode(job: Job, parts: Sequence[Part]) -> RowArrays:
     return job.model.encode_checked(_together([part.rows for part in parts]))
 
 
-def _decode(job: Job, parts: Sequence[Part]) -> Rows:
+def _decode(job: Job, parts: Sequence[Part]) -> RowArrays:
     members = [part.job.members[part.start : part.stop] for part in parts if part.job.members is not None]
     return job.model.decode(_together([part.rows for part in parts]), _together(members) if members else None)
 
 
-def _sample(job: Job, parts: Sequence[Part]) -> Rows:
+def _sample(job: Job, parts: Sequence[Part]) -> RowArrays:
     each = [part.job.draws(part.start, part.stop) for part in parts]
     return job.model.of_draws({name: _together([draws[name] for draws in each]) for name in each[0]})
 
 
-def _elbo(job: Job, parts: Sequence[Part]) -> Rows:
+def _elbo(job: Job, parts: Sequence[Part]) -> RowArrays:
     x, k = _together([part.rows for part in parts]), job.num_samples
     if job.explain:
         found = job.model.explain_checked(x, top=job.explain)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tests.training.models import Case, case
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import (
-    Draws,
+    DrawsFile,
     Golden,
     Graph,
     Manifest,
@@ -116,7 +116,7 @@ def _manifest(run: Trained, one: Case) -> Manifest:
         latent_dim=one.latent_dim,
         members=one.vae.members,
         operations=operations,
-        draws=Draws(file="noise.npy", sha256=SHA, default=DRAWS, maximum=MOST_DRAWS),
+        draws=DrawsFile(file="noise.npy", sha256=SHA, default=DRAWS, maximum=MOST_DRAWS),
         golden=Golden(file="golden.npz", sha256=SHA, num_samples=2, tolerance={}),
         metrics={"elbo": Metric(value=-12.5, standard_error=0.25, n=8, unit="nats")},
         provenance=Provenance(

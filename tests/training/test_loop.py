@@ -14,13 +14,13 @@ from vaekit_training.data.batch import generator
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.tracking import History
-from vaekit_training.network_rows import seen
+from vaekit_training.network_rows import network_rows
 
 GAUSSIAN = "gaussian, scale from the network"
 
 
 def run(one: Case, hooks: Hooks | None = None) -> History:
-    train, validation = seen(one.vae, one.rows.x, stored=True), seen(one.vae, one.rows.x)
+    train, validation = network_rows(one.vae, one.rows.x, stored=True), network_rows(one.vae, one.rows.x)
     return fit(one.vae, train.slice(0, 30), validation.slice(30, 40), one.config, components=train, hooks=hooks)
 
 
@@ -41,7 +41,7 @@ def test_training_raises_the_elbo() -> None:
     rows = table(600)
     one = case(GAUSSIAN, "training.steps=600", "training.learning_rate=0.01", "network.hidden=[16]")
     vae = build(one.config, rows, np.arange(500))
-    t = seen(vae, rows.x)
+    t = network_rows(vae, rows.x)
     history = fit(vae, t.slice(0, 500), t.slice(500, 600), one.config)
     assert history.best.elbo > history.validations[0].elbo + 1
 

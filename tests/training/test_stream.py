@@ -18,7 +18,7 @@ from vaekit.errors import InputError, Interrupted
 from vaekit_training.build import build
 from vaekit_training.config import make_config
 from vaekit_training.data import stream as streaming
-from vaekit_training.data.batch import Batches, Seen
+from vaekit_training.data.batch import Batches, NetworkRows
 from vaekit_training.data.columns import Statistics
 from vaekit_training.data.feed import StreamBatches, Windows
 from vaekit_training.data.load import load
@@ -27,7 +27,7 @@ from vaekit_training.data.split import split
 from vaekit_training.data.stream import Held, uniform
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.hooks import Hooks
-from vaekit_training.network_rows import seen
+from vaekit_training.network_rows import network_rows
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 MIXED = LikelihoodConfig(name="mixed")
@@ -68,9 +68,9 @@ def streamed(folder: Path, seed: int = 0, **more: Any) -> Rows:
     return load(data(folder, **more), MIXED, seed)
 
 
-def see(x: NDArray[np.float64]) -> Seen:
+def see(x: NDArray[np.float64]) -> NetworkRows:
     t = torch.from_numpy(x)
-    return Seen(t.nan_to_num(), ~t.isnan())
+    return NetworkRows(t.nan_to_num(), ~t.isnan())
 
 
 def batches(rows: Rows, size: int = 32, seed: int = 0, buffer: int = 300) -> StreamBatches:
@@ -162,14 +162,14 @@ def test_an_epoch_gives_each_training_row_once(folder: Path, buffer: int) -> Non
     assert rows.streamed is not None
     windows = Windows(rows.streamed, buffer, seed=0)
     for _ in range(2):
-        seen: list[float] = []
+        network_rows: list[float] = []
         epoch = windows.position()["epoch"]
-        while len(seen) < rows.streamed.counts["train"]:
+        while len(network_rows) < rows.streamed.counts["train"]:
             began, x = windows.read()
             assert len(x) <= buffer
             assert began["epoch"] == epoch
-            seen += x[:, 0].tolist()
-        assert sorted(seen) == sorted(training_rows(rows)[:, 0])
+            network_rows += x[:, 0].tolist()
+        assert sorted(network_rows) == sorted(training_rows(rows)[:, 0])
         windows.begin(epoch + 1)
 
 
@@ -215,8 +215,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(folder
         parts = split(rows, config.data, 0)
         vae = build(config, rows, parts.train)
         assert rows.streamed is not None
-        source = StreamBatches(rows.streamed, lambda x: seen(vae, x, stored=True), 32, seed=0, buffer=250)
-        fit(vae, source, seen(vae, rows.x[parts.validation]), config, hooks=hooks)
+        source = StreamBatches(rows.streamed, lambda x: network_rows(vae, x, stored=True), 32, seed=0, buffer=250)
+        fit(vae, source, network_rows(vae, rows.x[parts.validation]), config, hooks=hooks)
         return dict(vae.state_dict())
 
     whole = trained(Hooks())

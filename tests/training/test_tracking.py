@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.models import KINDS, Case, case, raw_rows, seen
+from tests.training.models import KINDS, Case, case, raw_rows
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config
 from vaekit_training.data.batch import generator
@@ -20,12 +20,13 @@ from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.schedule import Schedule
 from vaekit_training.loop.tracking import BestWeights, Validation, warnings_of
 from vaekit_training.loop.validation import DRAWS, Validator, most_rows
+from vaekit_training.network_rows import network_rows
 
 GAUSSIAN = "gaussian, scale from the network"
 
 
 def validated(one: Case, most: int = 1000, beta: float = 1.0) -> Validation:
-    validator = Validator(seen(one.vae, one.rows.x), one.config.objective, beta, one.latent_dim, 7, most)
+    validator = Validator(network_rows(one.vae, one.rows.x), one.config.objective, beta, one.latent_dim, 7, most)
     return validator.validation(one.vae, 10, 0.5, 3.0)
 
 
@@ -100,7 +101,7 @@ def test_the_objective_settles_once_the_aggregate_prior_is_in_use() -> None:
 def test_the_prior_in_use_is_made_of_the_kept_weights() -> None:
     for start in ("0.5", "1"):
         one = case("aggregate prior", "training.steps=40", "training.evaluate_every=10", f"prior.start={start}")
-        rows = seen(one.vae, one.rows.x)
+        rows = network_rows(one.vae, one.rows.x)
         history = fit(one.vae, rows, rows.slice(30, 40), one.config)
         prior = one.vae.prior
         with torch.no_grad():
@@ -161,7 +162,7 @@ def test_no_cure_is_offered_that_is_there_already_or_does_nothing(
 
 def test_warnings_are_told_and_kept() -> None:
     one = case(GAUSSIAN, "training.steps=20", "objective.beta=0.1")
-    rows, told = seen(one.vae, one.rows.x), list[str]()
+    rows, told = network_rows(one.vae, one.rows.x), list[str]()
     history = fit(one.vae, rows, rows, one.config, hooks=Hooks(warn=told.append))
     assert "objective.beta = 0.1: training ended" in history.warnings[0]
     assert tuple(told) == history.warnings

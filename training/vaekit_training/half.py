@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, find, publish
-from vaekit.bundle.manifest import File, Golden, Half, Manifest, Metric, Operation
+from vaekit.bundle.manifest import Float16Graphs, Golden, Manifest, Metric, Operation, SignedFile
 from vaekit.bundle.write import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
 from vaekit.runtime import Elbo, Model
@@ -49,7 +49,7 @@ class Twins:
     """Graphs that agree with torch on golden rows."""
 
     vae: VAE  # torch's own, which rounds
-    half: Half
+    half: Float16Graphs
     files: dict[str, bytes]
 
 
@@ -100,7 +100,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
     twin = halved(vae)
     graphs = export_graphs(twin, torch.from_numpy(x), OPERATIONS)
     files = {graph.file.replace(".onnx", ".float16.onnx"): graph.data for graph in graphs.values()}
-    signed = [File(file=name, sha256=digest(data)) for name, data in files.items()]
+    signed = [SignedFile(file=name, sha256=digest(data)) for name, data in files.items()]
     golden, off = _golden(twin, graphs, model.bundle.golden())
     files[GOLDEN_FILE] = npz(golden)
     part = Golden(
@@ -109,7 +109,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
         num_samples=model.manifest.golden.num_samples,
         tolerance=evaluate.tolerances(off, dict.fromkeys(model.manifest.golden.tolerance, LEAST)),
     )
-    return Twins(twin, Half(operations=dict(zip(graphs, signed, strict=True)), golden=part), files)
+    return Twins(twin, Float16Graphs(operations=dict(zip(graphs, signed, strict=True)), golden=part), files)
 
 
 def _golden(

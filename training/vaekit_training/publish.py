@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, Manifest, find, publish
 from vaekit.bundle.manifest import (
-    Draws,
+    DrawsFile,
     Golden,
     Graph,
     Metric,
@@ -130,7 +130,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
         members=run.vae.members,
         width=build.width(run.vae),
         operations={operation: _graph(graph) for operation, graph in graphs.items()},
-        draws=Draws(
+        draws=DrawsFile(
             file=NOISE_FILE,
             sha256=digest(files[NOISE_FILE]),
             default=default_draws(config, run.rows),

@@ -39,14 +39,14 @@ LikelihoodName = Literal[
 ]
 
 
-class File(ManifestPart):
+class SignedFile(ManifestPart):
     """A file of the bundle and the digest it must have."""
 
     file: FileName
     sha256: Sha256
 
 
-class Likelihood(ManifestPart):
+class LikelihoodSpec(ManifestPart):
     """p(x|z), its settings, and what its density is a density of."""
 
     name: LikelihoodName
@@ -67,7 +67,7 @@ class Likelihood(ManifestPart):
     )
 
 
-class Prior(ManifestPart):
+class PriorSpec(ManifestPart):
     """p(z), which /sample draws from and elbo scores with."""
 
     name: Literal["normal", "aggregate"] = Field(
@@ -86,14 +86,14 @@ class Tensor(ManifestPart):
     shape: tuple[PositiveInt | str, ...]
 
 
-class Graph(File):
+class Graph(SignedFile):
     """One ONNX graph and its signature."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
 
-class Draws(File):
+class DrawsFile(SignedFile):
     """The base draws (K_max, Z) of the Monte-Carlo estimate; bundle/draws.py has the rule that makes eps of them."""
 
     rule: Literal["first-k-centred-unit-moment"] = "first-k-centred-unit-moment"
@@ -143,14 +143,14 @@ class CalibrationEntry(ManifestPart):
         return self.n if self.folds is None else sorted(fold.n for fold in self.folds)[len(self.folds) // 2]
 
 
-class CalibrationFile(File):
+class CalibrationFile(SignedFile):
     """Scores of rows used for nothing else."""
 
     entries: Annotated[tuple[CalibrationEntry, ...], Field(min_length=1)]
     assumption: str = Field(description="what must hold between calibration rows and scored rows")
 
 
-class SurpriseFile(File):
+class SurpriseFile(SignedFile):
     """Order statistics of the calibration rows' surprises, by feature, and of their KL: what a cell compares with."""
 
     graph: Literal["surprise"] = "surprise"
@@ -167,17 +167,17 @@ class Tolerance(ManifestPart):
     absolute: Annotated[FiniteFloat, Field(gt=0)]
 
 
-class Golden(File):
+class Golden(SignedFile):
     """Rows and the outputs they must give, replayed before the bundle may serve."""
 
     num_samples: Annotated[int, Field(ge=2)]
     tolerance: dict[str, Tolerance] = Field(description="by ONNX Runtime execution provider")
 
 
-class Half(ManifestPart):
+class Float16Graphs(ManifestPart):
     """Twins of graphs that compute their networks in float16, and all else as the graphs themselves do."""
 
-    operations: Annotated[dict[Operation, File], Field(min_length=1)] = Field(
+    operations: Annotated[dict[Operation, SignedFile], Field(min_length=1)] = Field(
         description="those that have a twin; its signature is the graph's own"
     )
     golden: Golden
@@ -213,14 +213,14 @@ class Manifest(ManifestPart):
     version: PositiveInt
     created: AwareDatetime
     input: InputSpec
-    likelihood: Likelihood
-    prior: Prior
+    likelihood: LikelihoodSpec
+    prior: PriorSpec
     latent_dim: PositiveInt
     members: PositiveInt = Field(1, description="M: VAEs that the density is an equally weighted mixture of")
     width: PositiveInt = Field(1, description="values a row in the widest layer: what bounds the memory of a call")
     operations: Annotated[dict[Operation, Graph], Field(min_length=1)]
-    half: Half | None = Field(None, description="float16 graphs, where the run was told to make them")
-    draws: Draws
+    half: Float16Graphs | None = Field(None, description="float16 graphs, where the run was told to make them")
+    draws: DrawsFile
     calibration: CalibrationFile | None = None
     surprise: SurpriseFile | None = Field(None, description="format 1.1: what makes single cells comparable")
     golden: Golden
@@ -228,9 +228,9 @@ class Manifest(ManifestPart):
     provenance: Provenance = Field(default_factory=Provenance)
 
     @property
-    def files(self) -> tuple[File, ...]:
+    def files(self) -> tuple[SignedFile, ...]:
         """Every file that a reader copies and verifies."""
-        parts: list[File] = [*self.operations.values(), self.draws, self.golden]
+        parts: list[SignedFile] = [*self.operations.values(), self.draws, self.golden]
         parts += [*self.half.operations.values(), self.half.golden] if self.half else []
         return (*parts, *(part for part in (self.calibration, self.surprise) if part))
 

@@ -22,11 +22,11 @@ from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.manifest import (
     MANIFEST_FILE,
     CalibrationEntry,
-    File,
-    Half,
+    Float16Graphs,
     Manifest,
     Operation,
     Precision,
+    SignedFile,
 )
 from vaekit.bundle.onnxfile import check_graph
 from vaekit.errors import BundleError, FormatError, InputError, IntegrityError
@@ -64,7 +64,7 @@ class Bundle:
         """A verified file by its name in the manifest."""
         return self.copy / file
 
-    def half(self, precision: Precision) -> Half | None:
+    def half(self, precision: Precision) -> Float16Graphs | None:
         """The float16 graphs where they are asked for.
 
         Raises:
@@ -102,7 +102,7 @@ class Bundle:
             raise FormatError(f"{self.manifest.draws.file}: shape {base.shape}, expected {expected}")
         return np.asarray(base, dtype=np.float64)
 
-    def golden(self, signed: File | None = None) -> dict[str, NDArray[np.generic]]:
+    def golden(self, signed: SignedFile | None = None) -> dict[str, NDArray[np.generic]]:
         """Golden inputs and outputs by name, of the float32 graphs or of another golden file of the manifest.
 
         Raises:

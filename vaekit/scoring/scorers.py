@@ -19,11 +19,11 @@ from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit.scoring.output_columns import appended_for
 
 Array = NDArray[np.float64]
-R = TypeVar("R", bound=Rows)
+R = TypeVar("R", bound=RowArrays)
 LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in work at once
 FEWEST_ROWS = 256  # of a piece that is worth a thread, where it is scored alone
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
@@ -35,7 +35,7 @@ TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
-class Scores(Rows):
+class Scores(RowArrays):
     """Of each row, (n,), in nats; p_value, p_value_tail and is_anomaly are None where the model cannot give them.
 
     A row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.

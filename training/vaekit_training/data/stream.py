@@ -40,7 +40,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     if not source.rows:
         raise InputError(f"data {config.source!r}: no rows")
     cells = cells_of(columns, config, likelihood)
-    reader = Reader(source, config, cells, seed)
+    reader = StreamReader(source, config, cells, seed)
     moments = Moments([c.kind for c in cells])
     held = [Held(min(HELD_ROWS, max(1, HELD_CELLS // len(columns)))) for _ in ALL]
     for group in source.groups:
@@ -55,7 +55,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     return _rows(source, reader, moments, held)
 
 
-class Reader:
+class StreamReader:
     """Reads row groups as numbers, and says which part each row belongs to."""
 
     def __init__(self, source: Folder, config: DataConfig, cells: Sequence[Cells], seed: int) -> None:
@@ -135,7 +135,7 @@ def _edges(fractions: Fractions) -> NDArray[np.float64]:
     return np.cumsum([fractions.train, fractions.validation, fractions.calibration])
 
 
-def _rows(source: Folder, reader: Reader, moments: Moments, held: Sequence[Held]) -> Rows:
+def _rows(source: Folder, reader: StreamReader, moments: Moments, held: Sequence[Held]) -> Rows:
     cells = reader.cells
     counts = {name: h.count for name, h in zip(ALL, held, strict=True)}
     normal = sum(counts[name] for name in PARTS)

@@ -10,7 +10,7 @@ import torch
 
 from vaekit.errors import InputError, Interrupted, TrainingError
 from vaekit_training.config import Config
-from vaekit_training.data.batch import Batches, MemoryBatches, Seen, Table
+from vaekit_training.data.batch import Batches, MemoryBatches, NetworkRows, RowTable
 from vaekit_training.loop import checkpoint
 from vaekit_training.loop.distributed import World
 from vaekit_training.loop.guard import Bad, StepRecord, worst
@@ -30,11 +30,11 @@ STOP_EVERY = 10  # steps between which ranks ask each other whether to stop
 
 def fit(
     vae: VAE,
-    train: Table | Batches,
-    validation: Seen,
+    train: RowTable | Batches,
+    validation: NetworkRows,
     config: Config,
     *,
-    components: Table | None = None,
+    components: RowTable | None = None,
     hooks: Hooks | None = None,
     world: World | None = None,
 ) -> History:
@@ -70,10 +70,10 @@ class _Run:
     def __init__(
         self,
         vae: VAE,
-        train: Table | Batches,
-        validation: Seen,
+        train: RowTable | Batches,
+        validation: NetworkRows,
         config: Config,
-        components: Table | None,
+        components: RowTable | None,
         hooks: Hooks,
         world: World,
     ) -> None:
@@ -139,7 +139,7 @@ class _Run:
         if self._world.leads:
             self._hooks.on_step(number)
 
-    def _batch(self, number: int) -> Seen:
+    def _batch(self, number: int) -> NetworkRows:
         """The next batch, drawn anew where the features are."""
         batch = next(self._batches)
         if not self._vae.features.redraws:

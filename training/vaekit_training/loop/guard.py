@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit_training.data.batch import Seen
+from vaekit_training.data.batch import NetworkRows
 from vaekit_training.loop.distributed import World
 
 NAMED = 5  # rows that a message lists
@@ -108,7 +108,7 @@ class StepRecord:
         return self._world.add(torch.stack(self._losses.values()).double())
 
 
-def worst(batch: Seen, loss: Tensor, numbers: NDArray[Any] | None) -> str:
+def worst(batch: NetworkRows, loss: Tensor, numbers: NDArray[Any] | None) -> str:
     """The rows of a batch with the largest losses (N,), by their numbers in the data where these are known."""
 
     def name(i: int) -> str:

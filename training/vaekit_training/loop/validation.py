@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekit_training.data.batch import Seen, generator
+from vaekit_training.data.batch import NetworkRows, generator
 from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.objective import relative_betas, total_log_jacobian
 from vaekit_training.loop.tracking import Validation
 from vaekit_training.prior import kl_by_latent
 from vaekit_training.sections import ObjectiveConfig
-from vaekit_training.vae import VAE, Bound, codes, mixture
+from vaekit_training.vae import VAE, BoundTerms, codes, mixture
 
 DRAWS = 8  # per row and validation: enough that the choice of a stop is not one of luck
 CELLS = 2**20  # N K D of one pass: large tensors now and then leave the heap larger than training needs it
@@ -27,7 +27,7 @@ class Validator:
     """The validation rows and the draws they are scored with, the same at every validation."""
 
     def __init__(
-        self, rows: Seen, objective: ObjectiveConfig, beta: float, latent_dim: int, seed: int, most: int
+        self, rows: NetworkRows, objective: ObjectiveConfig, beta: float, latent_dim: int, seed: int, most: int
     ) -> None:
         """beta: the final one. most: rows of one validation; `everything` takes them all."""
         self._rows, self._objective, self._beta = rows, objective, beta
@@ -46,7 +46,7 @@ class Validator:
         return self._validate(vae, self._rows, validation.step, validation.beta, validation.train_objective)
 
     @torch.no_grad()
-    def _validate(self, vae: VAE, rows: Seen, step: int, beta: float, train_objective: float) -> Validation:
+    def _validate(self, vae: VAE, rows: NetworkRows, step: int, beta: float, train_objective: float) -> Validation:
         eps = generator(self._seed, 4, device=self._device)
         size = max(1, CELLS // (self._draws * rows.t.shape[1] * vae.members))
         pieces = [self._score(vae, piece, eps) for piece in rows.split(size)]
@@ -77,7 +77,7 @@ class Validator:
             kl = kl * relative[:, 0]
         return float((self._beta * kl - total[f"{which}_log_likelihood"]).mean())
 
-    def _score(self, vae: VAE, rows: Seen, draws: torch.Generator) -> dict[str, Tensor]:
+    def _score(self, vae: VAE, rows: NetworkRows, draws: torch.Generator) -> dict[str, Tensor]:
         """Sums over rows, float64.
 
         Those called varying leave constant columns out: a validation row whose value differs there is odd by up to
@@ -101,7 +101,7 @@ class Validator:
         log_likelihood = log_p.mean(-1)  # (..., N)
         there = jacobian if rows.observed is None else torch.where(rows.observed, jacobian, 0.0)
         by_feature = per_feature.mean(-2).double() + there  # (..., N, D)
-        bound = Bound(log_likelihood - kl, log_likelihood, kl, log_mean_exp(log_w), by_feature)
+        bound = BoundTerms(log_likelihood - kl, log_likelihood, kl, log_mean_exp(log_w), by_feature)
         whole = bound if vae.members == 1 else mixture(bound)
         mu = mu.double()
         return {

@@ -9,7 +9,7 @@ import numpy as np
 from vaekit_training.config import Config
 from vaekit_training.loop.tracking import History, Validation
 from vaekit_training.report.parts import Figure, Section, number
-from vaekit_training.report.svg import Chart, Scale
+from vaekit_training.report.svg import Axis, Chart
 
 MOST_VALIDATIONS = 80  # of a line: more cannot be told apart
 MOST_LINES = 16
@@ -56,7 +56,7 @@ def objective(validations: Sequence[Validation], best: Validation, config: Confi
     seen = np.array([values for _, _, values in lines[1:]])
     low, high = np.quantile(seen, [0.0, 0.9])
     room = 0.3 * (high - low) + 0.02 * max(abs(low), abs(high))
-    chart = Chart(Scale(0, steps[-1]), Scale.over([low - room, high + room]), "step", "nats per row")
+    chart = Chart(Axis(0, steps[-1]), Axis.over([low - room, high + room]), "step", "nats per row")
     for css, _, values in lines:
         chart.line(steps, values, css)
     chart.vertical(best.step, "s6 thin dash")
@@ -73,10 +73,10 @@ def terms(validations: Sequence[Validation]) -> Figure:
         [v.kl for v in validations],
         [-v.log_likelihood for v in validations],
     )
-    x = Scale(0, steps[-1])
+    x = Axis(0, steps[-1])
     low, high = np.quantile(reconstruction, [0.0, 0.95])
-    upper = Chart(x, Scale.over([low, high], margin=0.1), "", "nats", height=125).line(steps, reconstruction, "s1")
-    lower = Chart(x, Scale.over(kl, 0.0), "step", "nats", height=135).line(steps, kl, "s2")
+    upper = Chart(x, Axis.over([low, high], margin=0.1), "", "nats", height=125).line(steps, reconstruction, "s1")
+    lower = Chart(x, Axis.over(kl, 0.0), "step", "nats", height=135).line(steps, kl, "s2")
     body = upper.svg("minus log-likelihood by step") + lower.svg("KL by step")
     keys = (("line s1", "reconstruction, \u2212E[log p(x|z)]"), ("line s2", "KL(q(z|x) || p(z))"))
     return Figure("Reconstruction and KL", body, keys, "Of the validation rows; the negative ELBO is their sum.")
@@ -84,7 +84,7 @@ def terms(validations: Sequence[Validation]) -> Figure:
 
 def beta(validations: Sequence[Validation]) -> Figure:
     steps, values = [v.step for v in validations], [v.beta for v in validations]
-    chart = Chart(Scale(0, steps[-1]), Scale(0, max(values) * 1.05), "step", "beta").line(steps, values, "s1")
+    chart = Chart(Axis(0, steps[-1]), Axis(0, max(values) * 1.05), "step", "beta").line(steps, values, "s1")
     return Figure("Weight of the KL", chart.svg("beta by step"))
 
 
@@ -93,7 +93,7 @@ def latents(validations: Sequence[Validation]) -> Figure:
     steps = [v.step for v in validations]
     kl = np.array([np.ravel(v.kl_by_latent) for v in validations])  # (L, Z) or (L, M Z)
     order = np.argsort(-kl[-1])[:MOST_LINES]
-    chart = Chart(Scale(0, steps[-1]), Scale.over(kl[:, order], 0.0), "step", "nats")
+    chart = Chart(Axis(0, steps[-1]), Axis.over(kl[:, order], 0.0), "step", "nats")
     for rank, j in enumerate(order):
         chart.line(steps, kl[:, j], "s1 thin" if rank % 2 else "s2 thin")
     more = f", the {MOST_LINES} largest of {kl.shape[1]}" if kl.shape[1] > MOST_LINES else ""
@@ -109,7 +109,7 @@ def active(validations: Sequence[Validation]) -> Figure:
         [v.step for v in validations],
         [v.active_units for v in validations],
     )
-    chart = Chart(Scale(0, steps[-1]), Scale(0, max(*units, 1) * 1.1), "step", "dimensions").line(steps, units, "s1")
+    chart = Chart(Axis(0, steps[-1]), Axis(0, max(*units, 1) * 1.1), "step", "dimensions").line(steps, units, "s1")
     return Figure("Active units", chart.svg("active units by step"), caption="Latent dimensions with Var[mu_j] > 0.01.")
 
 
@@ -121,7 +121,7 @@ def by_column(validations: Sequence[Validation], columns: dict[int, str]) -> Fig
     gain = values - values[0]
     order = np.argsort(gain[-1])
     low, high = np.quantile(gain, [0.005, 1.0])
-    chart = Chart(Scale(0, steps[-1]), Scale.over([low, high]), "step", "nats")
+    chart = Chart(Axis(0, steps[-1]), Axis.over([low, high]), "step", "nats")
     for d in order[WORST:][:40]:
         chart.line(steps, gain[:, d], "s5 thin faint")
     styles = [f"s{colour}{dash}" for dash in ("", " dash") for colour in (1, 2, 3)]

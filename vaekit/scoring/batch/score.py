@@ -13,7 +13,7 @@ from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.pipeline import Pass
 from vaekit.scoring.batch.summary import Summary
 from vaekit.scoring.batch.tally import Tally
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.paths import Place, place
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.files.writer import (
@@ -79,7 +79,7 @@ def score_file(
 
 def _write(
     over: Pass,
-    source: Source,
+    source: RowSource,
     tally: Tally,
     options: Options,
     writer: TableWriter,

@@ -23,7 +23,7 @@ from vaekit.bundle.write import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress
@@ -106,7 +106,7 @@ def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
 def _scores(
     models: Mapping[Precision, Model],
     cells: HeldOutRows,
-    source: Source,
+    source: RowSource,
     labels: Labels | None,
     wanted: Sequence[int],
     progress: Progress | None,

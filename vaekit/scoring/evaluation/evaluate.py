@@ -15,7 +15,7 @@ from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.scoring.evaluation.evidence import Array, Bounds, check_counts, estimate
 from vaekit.scoring.evaluation.ranking import auroc, average_precision
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress
@@ -110,7 +110,7 @@ class _Seen:
 
 
 def _seen(
-    model: Model, source: Source, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
+    model: Model, source: RowSource, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
 ) -> _Seen:
     rows = rows_of(source, model.spec)
     spread, first = _Spread(), 0
@@ -135,7 +135,7 @@ def _seen(
     return _Seen(joined, np.concatenate(scores), np.concatenate(odd), spread)
 
 
-def _within(progress: Progress | None, source: Source, before: int, n: int) -> Any:
+def _within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
     """Tells the share of a piece that is done as a share of what reading it moved the source on."""
     moved = source.done() - before
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.runtime.operations import MAX_ELEMENTS
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 
 Array = NDArray[np.float64]
 USUAL_DRAWS = 64  # of a call: enough that the encoder, which every call runs again, costs little
@@ -28,7 +28,7 @@ MOST_ROWS = 256  # of a call
 
 
 @dataclass(frozen=True)
-class Bounds(Rows):
+class Bounds(RowArrays):
     """Of each row, nats."""
 
     elbo: Array  # (N,)
