@@ -13,10 +13,10 @@ from PIL import Image
 from pyarrow import parquet
 
 from vaekit.errors import InputError
-from vaekit_training.data.infer import infer
 from vaekit_training.data.load import load
 from vaekit_training.data.sources import read
-from vaekit_training.sections import Data
+from vaekit_training.infer import infer
+from vaekit_training.sections import DataConfig
 
 N = 40
 
@@ -163,7 +163,7 @@ def timed(tmp_path: Path, times: list[str]) -> str:
     ids=str,
 )
 def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> None:
-    rows = load(Data(source=timed(tmp_path, times), split="time:when"))
+    rows = load(DataConfig(source=timed(tmp_path, times), split="time:when"))
     assert rows.split_key is not None
     assert np.argsort(rows.split_key).tolist() == [1, 2, 0]
 
@@ -180,4 +180,4 @@ def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> 
 )
 def test_text_that_is_no_time_is_no_order_in_time(tmp_path: Path, times: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        load(Data(source=timed(tmp_path, times), split="time:when"))
+        load(DataConfig(source=timed(tmp_path, times), split="time:when"))

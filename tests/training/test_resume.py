@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.models import Case, case, seen
+from tests.training.models import Case, case
 from tests.training.resuming import KINDS, digest
 from vaekit.errors import InputError, Interrupted
 from vaekit_training.loop import checkpoint
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.tracking import History
+from vaekit_training.network_rows import network_rows
 
 SETTINGS = [
     "training.steps=60", "training.evaluate_every=20", "training.checkpoint_every=7", "training.batch_size=8",
@@ -25,7 +28,7 @@ SETTINGS = [
 
 
 def run(one: Case, hooks: Hooks) -> History:
-    rows = seen(one.vae, one.rows.x)
+    rows = network_rows(one.vae, one.rows.x)
     return fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config, components=rows, hooks=hooks)
 
 

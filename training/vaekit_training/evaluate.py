@@ -5,6 +5,7 @@ Scores come from the exported graphs themselves, on the default draws; means ove
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibra
         found["bits_per_dim"] = _mean(bits, "bits")
     normal = model.bound(x[parts.test])
     if calibration.smallest_alpha <= ALPHA:
-        found["false_alarm_rate"] = _mean(_verdicts(calibration, normal), f"share of normal rows at alpha = {ALPHA}")
+        found["false_alarm_rate"] = _mean(verdicts(calibration, normal), f"share of normal rows at alpha = {ALPHA}")
     if len(parts.anomalies):
         found |= _against_anomalies(model, x[parts.anomalies], normal, calibration)
     mu = model.encode(x[parts.test]).mu  # (N, Z), or (N, M, Z)
@@ -213,13 +214,15 @@ def _against_anomalies(
     area = float(roc_auc_score(labels, np.r_[normal.score, odd.score]))
     found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
     if calibration.smallest_alpha <= ALPHA:
-        found["detection_rate"] = _mean(_verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
+        found["detection_rate"] = _mean(verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
     return found
 
 
-def _verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
-    """1 for each row that is an anomaly at ALPHA, else 0, (N,); whatever number of cells it misses."""
-    return calibration.is_anomaly(calibration.p_value(calibration.compared(scored)), ALPHA).astype(float)
+def verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,), however many of its cells are missing."""
+    is_anomaly = calibration.verdict(replace(scored, observed_count=None), ALPHA).is_anomaly
+    assert is_anomaly is not None, "whoever asks has checked that ALPHA is not too small"
+    return is_anomaly.astype(float)
 
 
 def _mean(values: NDArray[np.float64], unit: str) -> Metric:

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, find, publish
-from vaekit.bundle.manifest import File, Golden, Half, Manifest, Metric, Operation
-from vaekit.bundle.store import digest, npz
+from vaekit.bundle.manifest import Float16Graphs, Golden, Manifest, Metric, Operation, SignedFile
+from vaekit.bundle.write import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
-from vaekit.runtime import Model
+from vaekit.runtime import Elbo, Model
 from vaekit_training import evaluate
 from vaekit_training.data.split import Parts
-from vaekit_training.evaluate import ALPHA
+from vaekit_training.evaluate import ALPHA, verdicts
 from vaekit_training.export import double, export_graphs, halved
 from vaekit_training.export import evaluate as by_torch
 from vaekit_training.vae import VAE
@@ -49,7 +49,7 @@ class Twins:
     """Graphs that agree with torch on golden rows."""
 
     vae: VAE  # torch's own, which rounds
-    half: Half
+    half: Float16Graphs
     files: dict[str, bytes]
 
 
@@ -100,7 +100,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
     twin = halved(vae)
     graphs = export_graphs(twin, torch.from_numpy(x), OPERATIONS)
     files = {graph.file.replace(".onnx", ".float16.onnx"): graph.data for graph in graphs.values()}
-    signed = [File(file=name, sha256=digest(data)) for name, data in files.items()]
+    signed = [SignedFile(file=name, sha256=digest(data)) for name, data in files.items()]
     golden, off = _golden(twin, graphs, model.bundle.golden())
     files[GOLDEN_FILE] = npz(golden)
     part = Golden(
@@ -109,7 +109,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
         num_samples=model.manifest.golden.num_samples,
         tolerance=evaluate.tolerances(off, dict.fromkeys(model.manifest.golden.tolerance, LEAST)),
     )
-    return Twins(twin, Half(operations=dict(zip(graphs, signed, strict=True)), golden=part), files)
+    return Twins(twin, Float16Graphs(operations=dict(zip(graphs, signed, strict=True)), golden=part), files)
 
 
 def _golden(
@@ -146,10 +146,10 @@ def measure(twin: VAE, model: Model, x: NDArray[Any], calibration: Calibration, 
         NotFinite: a row's ELBO is not finite in float16; the message names the row.
     """
     rows = x[:MOST_ROWS]
-    got, want = elbo(twin, model, rows), model.elbo(rows).elbo  # (N,) each
-    if not np.isfinite(got).all():
-        raise NotFinite(f"the ELBO of test row {int((~np.isfinite(got)).argmax())} is not finite in float16")
-    off, dim = np.abs(got - want), model.spec.dim
+    float16, float32 = Elbo(**evaluate.by_torch(twin, "elbo", model, rows)), model.elbo(rows)
+    if not np.isfinite(float16.elbo).all():
+        raise NotFinite(f"the ELBO of test row {int((~np.isfinite(float16.elbo)).argmax())} is not finite in float16")
+    off, dim = np.abs(float16.elbo - float32.elbo), model.spec.dim
     figures = {"max": (off.max(), "at most"), "p99": (np.quantile(off, 0.99), "in 99 % of rows at most")}
     found = {
         f"float16_elbo_{name}{of}": Metric(value=float(value / size), n=len(rows), unit=f"{unit} off float32, {how}")
@@ -157,16 +157,9 @@ def measure(twin: VAE, model: Model, x: NDArray[Any], calibration: Calibration, 
         for of, size, unit in (("", 1, "nats"), ("_per_dim", dim, "nats per dimension"))
     }
     if max(calibration.smallest_alpha, own.smallest_alpha) <= ALPHA:
-        verdicts = calibration.is_anomaly(calibration.p_value(-want), ALPHA)
-        others = own.is_anomaly(own.p_value(-got), ALPHA)
-        changed = float((verdicts != others).sum())
+        changed = float((verdicts(calibration, float32) != verdicts(own, float16)).sum())
         found["float16_verdicts"] = Metric(value=changed, n=len(rows), unit=f"verdicts that change at alpha = {ALPHA}")
     return found
-
-
-def elbo(twin: VAE, model: Model, x: NDArray[Any]) -> NDArray[np.float64]:
-    """ELBO of raw rows by torch, (N,), on the model's default draws."""
-    return evaluate.by_torch(twin, "elbo", model, x)["elbo"]
 
 
 def sentence(figures: Mapping[str, Metric]) -> str:
@@ -177,5 +170,5 @@ def sentence(figures: Mapping[str, Metric]) -> str:
         f"{p99.value:.3g} ({figures['float16_elbo_max_per_dim'].value:.2g} and "
         f"{figures['float16_elbo_p99_per_dim'].value:.2g} per dimension)"
     )
-    verdicts = figures.get("float16_verdicts")
-    return said if verdicts is None else f"{said}; {verdicts.value:.0f} verdicts at alpha = {ALPHA} change"
+    changed = figures.get("float16_verdicts")
+    return said if changed is None else f"{said}; {changed.value:.0f} verdicts at alpha = {ALPHA} change"

@@ -19,20 +19,22 @@ from vaekit.runtime.cores import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 from vaekit_training import build
 from vaekit_training.config import Config, unused
-from vaekit_training.data.batch import Batches, Table
+from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
 from vaekit_training.data.load import Rows, load
-from vaekit_training.data.seen import Lazy, seen
 from vaekit_training.data.split import Parts, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.loop.distributed import World, world
-from vaekit_training.loop.fit import History, Hooks, Look, fit
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep, finish
+from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.kept import Kept
 from vaekit_training.loop.step import check_graphs
-from vaekit_training.loop.tracking import of_folds
+from vaekit_training.loop.tracking import History, Validation, of_folds
 from vaekit_training.memory import check_memory
-from vaekit_training.publish import Trained, publish_run
+from vaekit_training.network_rows import LazyNetworkRows, network_rows
+from vaekit_training.publish import publish_run
+from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # operations of a step that are worth sharing among threads: some tens of milliseconds of one core
@@ -49,7 +51,7 @@ class Listener:
 
     say: Callable[[str], None] = _ignore
     on_step: Callable[[int], None] = _ignore
-    on_look: Callable[[Look], None] = _ignore
+    on_validation: Callable[[Validation], None] = _ignore
     on_trained: Callable[[History], None] = _ignore
     constants: Callable[[list[str]], None] = field(default=_ignore)
     warn: Callable[[str], None] = _ignore
@@ -174,32 +176,32 @@ def _fitted(
 ) -> History:
     """Train a VAE, which is back on the CPU then."""
     config, parts = one.config, one.parts
-    components = Lazy(copy.deepcopy(vae), rows.x, parts.train)
+    components = LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train)
     train = _training_rows(vae, rows, parts, config, place)
-    validation = seen(vae, rows.x[parts.validation]).to(place)
+    validation = network_rows(vae, rows.x[parts.validation]).to(place)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
-    told = Hooks(listener.on_step, listener.on_look, listener.warn, rows=parts.train)
+    told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
     with cpu_threads(threads), kept.hooks(told, rows.digest, one.fold) as hooks:
         history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()
     return history
 
 
-def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> Table | Batches:
+def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> RowTable | Batches:
     """The training part as the networks see it: on the device, or made from the files as it is asked for."""
     if rows.streamed is not None:
         settings, there = config.training, copy.deepcopy(vae)
         return StreamBatches(
             rows.streamed,
-            lambda x: seen(there, x, stored=True),
+            lambda x: network_rows(there, x, stored=True),
             settings.batch_size,
             seed=settings.seed,
             buffer=config.data.shuffle_buffer,
             device=place,
         )
     if rows.is_mapped:
-        return Lazy(copy.deepcopy(vae), rows.x, parts.train, stored=True)
-    return seen(vae, rows.x[parts.train], stored=True).to(place)
+        return LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train, stored=True)
+    return network_rows(vae, rows.x[parts.train], stored=True).to(place)
 
 
 def _check_writable(models: Path) -> None:

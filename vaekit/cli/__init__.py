@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from vaekit import __version__
+from vaekit._version import __version__
 from vaekit.cli import calibrate, evaluate, explain, explain_loss, score, serve, train
 from vaekit.errors import MissingExtra, VaeError
 

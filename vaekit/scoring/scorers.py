@@ -19,11 +19,11 @@ from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit.scoring.output_columns import appended_for
 
 Array = NDArray[np.float64]
-R = TypeVar("R", bound=Rows)
+R = TypeVar("R", bound=RowArrays)
 LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in work at once
 FEWEST_ROWS = 256  # of a piece that is worth a thread, where it is scored alone
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
@@ -35,7 +35,7 @@ TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
-class Scores(Rows):
+class Scores(RowArrays):
     """Of each row, (n,), in nats; p_value, p_value_tail and is_anomaly are None where the model cannot give them.
 
     A row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.
@@ -97,7 +97,7 @@ class Scorer(Protocol):
         """All that scores depend on besides the rows, as JSON has it: a run goes on only where they are the same."""
 
     def score(self, x: NDArray[Any]) -> Scores:
-        """Scores of rows as the model takes them, n >= 1."""
+        """Scores of n >= 1 checked rows: as `rows_of` or `vaekit.bundle.encode` gives them for the spec."""
 
 
 class Asked(TypedDict):
@@ -155,11 +155,11 @@ class LocalScorer:
 
     def score(self, x: NDArray[Any]) -> Scores:
         scores = self._judged(
-            self._in_pieces(partial(self._model.bound, num_samples=self._num_samples), x, FEWEST_ROWS)
+            self._in_pieces(partial(self._model.bound_checked, num_samples=self._num_samples), x, FEWEST_ROWS)
         )
         if self._explain is None:
             return scores
-        found = self._in_pieces(partial(self._model.explain, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
+        found = self._in_pieces(partial(self._model.explain_checked, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
         return replace(scores, explanation=found.explanation, kl_p_value=found.kl_p_value)
 
     def _judged(self, got: Bound) -> Scores:
@@ -167,11 +167,8 @@ class LocalScorer:
         count = got.observed_count
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
-        compared = self._calibration.compared(got)
-        p_value = self._calibration.p_value(compared, count)
-        is_anomaly = self._calibration.is_anomaly(p_value, self.alpha)
-        far = self._calibration.p_value_tail(compared, count)
-        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count, far)
+        found = self._calibration.verdict(got, self.alpha)
+        return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
 
     def _in_pieces(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
         """What the model gives of rows, pieces of them at once where those are of so many rows."""

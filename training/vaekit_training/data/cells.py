@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.manifest import Kind
 from vaekit.errors import InputError
 from vaekit_training.data.kinds import hint, kinds_of
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 MOST_LEVELS = 1000
 EXACT = 2.0**53  # the largest count that float64 tells from its neighbours
@@ -155,7 +155,7 @@ class Cells:
         raise InputError(f"{where}row {row}, feature {self.name!r}: {what}")
 
 
-def cells_of(columns: Sequence[str], config: Data, likelihood: Likelihood, source: str = "") -> list[Cells]:
+def cells_of(columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig, source: str = "") -> list[Cells]:
     """A reader of each column, of the kind that config and likelihood give it.
 
     Raises:

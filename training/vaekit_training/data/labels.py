@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.sections import Data
+from vaekit_training.sections import DataConfig
 
 
-def columns_of(table: Mapping[str, Any], config: Data) -> tuple[str, ...]:
+def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
     """The columns to model: all but labels, keys and what is excluded.
 
     Raises:
@@ -43,7 +43,7 @@ def refuse_missing(where: str, name: str, values: NDArray[Any], start: int = 0) 
         raise InputError(f"{where}: row {row}, feature {name!r}: missing value in the column that splits the rows")
 
 
-def anomalies(table: Mapping[str, NDArray[Any]], config: Data, n: int) -> NDArray[np.bool_]:
+def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> NDArray[np.bool_]:
     """Which of the n rows are anomalies, by the config's label, (n,); none where there is no label.
 
     Raises:
@@ -60,7 +60,7 @@ def anomalies(table: Mapping[str, NDArray[Any]], config: Data, n: int) -> NDArra
 class Labels:
     """Reads the column of labels piece by piece, and remembers what was in it."""
 
-    def __init__(self, config: Data) -> None:
+    def __init__(self, config: DataConfig) -> None:
         self._name, self._where, self._anomalies = config.label or "", f"data {config.source!r}", config.anomalies
         self._marks = {_normal(value) for value in config.anomalies}
         self._known: dict[Any, bool] = {}

@@ -15,7 +15,7 @@ from vaekit.bundle.manifest import Operation
 from vaekit.errors import NotFinite
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
-from vaekit_training.networks.half import LARGEST, Half
+from vaekit_training.networks.float16 import LARGEST, Float16Network
 from vaekit_training.vae import VAE
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
@@ -90,7 +90,7 @@ def halved(vae: VAE) -> VAE:
             largest = float(values.detach().abs().max())
             if not largest <= LARGEST:
                 raise NotFinite(f"{name}: {parameter} has a weight of {largest:.6g}, and float16 takes {LARGEST:g}")
-    twin.encoder, twin.decoder = Half(twin.encoder), Half(twin.decoder)
+    twin.encoder, twin.decoder = Float16Network(twin.encoder), Float16Network(twin.decoder)
     return twin
 
 

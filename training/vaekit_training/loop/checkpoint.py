@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vaekit.bundle.store import sync
+from vaekit.bundle.write import sync
 from vaekit.errors import InputError
 
 FORMAT = 1

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from vaekit_training.config import Config
 from vaekit_training.loop.distributed import World
-from vaekit_training.loop.fit import Hooks, Look
 from vaekit_training.loop.folder import Events, Keep, checkpoint
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.tracking import Validation
 
 
 class Kept:
@@ -44,7 +45,7 @@ class Kept:
             with terminations() as told:
                 yield replace(
                     hooks,
-                    on_look=_both(hooks.on_look, events.write) if events else hooks.on_look,
+                    on_validation=_both(hooks.on_validation, events.write) if events else hooks.on_validation,
                     stop=told,
                     checkpoint=place,
                     resume=self._keep.resume and (fold is None or place.is_file()),
@@ -55,10 +56,10 @@ class Kept:
                 events.close()
 
 
-def _both(first: Callable[[Look], None], second: Callable[[Look], None]) -> Callable[[Look], None]:
-    def call(look: Look) -> None:
-        first(look)
-        second(look)
+def _both(first: Callable[[Validation], None], second: Callable[[Validation], None]) -> Callable[[Validation], None]:
+    def call(validation: Validation) -> None:
+        first(validation)
+        second(validation)
 
     return call
 

@@ -41,7 +41,7 @@ class Schedule:
 
     @property
     def settled(self) -> int:
-        """The first step from which on the objective is what it is at the end: looks before it do not compare."""
+        """The first step from which on the objective is what it is at the end: validations before it do not compare."""
         last_cycle = self._start_of_cycle(self.steps)
         return max(last_cycle + self.warm_up, 1 if self.switch is None else self.switch + 1)
 

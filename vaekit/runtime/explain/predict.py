@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.columns import level_slices
 from vaekit.runtime.latents import MAX_LATENT
+from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Array
-
-if TYPE_CHECKING:
-    from vaekit.runtime.model import Model
 
 COVERAGE = 0.9  # of an interval
 POINTS = 64  # S, at least K: points that an interval is read off
@@ -48,14 +46,14 @@ class _Codes:
     weight: Array  # (n, M K), adds up to 1
 
 
-def points(model: Model) -> int:
+def points(model: Operations) -> int:
     """S: draws of x for each row and member that an interval is read off."""
     k = model.manifest.draws.default
     return k * max(1, POINTS // k)
 
 
 def predict(
-    model: Model,
+    model: Operations,
     rows: NDArray[Any],
     which: NDArray[np.intp],
     *,
@@ -78,8 +76,8 @@ def predict(
     return Predicted(expected, np.where(is_level, np.nan, low), np.where(is_level, np.nan, high), probability)
 
 
-def _codes(model: Model, rows: NDArray[Any], among: NDArray[np.bool_] | None) -> _Codes:
-    posterior, eps, members = model.encode(rows, checked=True), model.draws(), model.manifest.members
+def _codes(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_] | None) -> _Codes:
+    posterior, eps, members = model.encode_checked(rows), model.draws(), model.manifest.members
     n, (k, width) = len(rows), eps.shape
     mu, sigma = (a.reshape(n, members, 1, width) for a in (posterior.mu, posterior.sigma))
     z = np.clip(mu + sigma * eps, -MAX_LATENT, MAX_LATENT).reshape(n, members * k, width)
@@ -90,7 +88,7 @@ def _codes(model: Model, rows: NDArray[Any], among: NDArray[np.bool_] | None) ->
     return _Codes(z, np.repeat(np.arange(members), k), weight)
 
 
-def _expected(model: Model, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+def _expected(model: Operations, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
     """The decoder's mean, averaged, (n, k); of a category the level of the largest averaged probability, and that."""
     n, draws, width = codes.z.shape
     member = np.tile(codes.member, n) if model.manifest.members > 1 else None
@@ -112,7 +110,7 @@ def _categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
     return [(d, slices[name]) for d, name in enumerate(names) if name in slices]
 
 
-def _interval(model: Model, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+def _interval(model: Operations, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
     """Central quantiles of draws x_s ~ p(x_d|x), (n, k) each: in the steps that the column's values come in."""
     n, _, width = codes.z.shape
     k, members, normals = model.manifest.draws.default, model.manifest.members, _normals(points(model))  # (S, 2)
@@ -129,7 +127,7 @@ def _interval(model: Model, codes: _Codes, which: NDArray[np.intp]) -> tuple[Arr
     return _below(drawn, weight, tail), -_below(-drawn, weight, tail) + 0.0  # + 0.0: no zero below zero
 
 
-def _in_calls(model: Model, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+def _in_calls(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
     """x of the observe graph, in as many calls as it takes."""
     total, most = len(feeds["z"]), model.rows_at_once("observe")
     calls = [{name: a[at : at + most] for name, a in feeds.items()} for at in range(0, total, most)]

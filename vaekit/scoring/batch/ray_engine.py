@@ -18,8 +18,8 @@ import numpy as np
 
 from vaekit.errors import InputError, VaeError
 from vaekit.runtime import Model
-from vaekit.scoring.batch.folder import Engine, Job, Numbered
-from vaekit.scoring.batch.parts import Record
+from vaekit.scoring.batch.folder import Engine, Numbered, PartJob
+from vaekit.scoring.batch.parts import PartRecord
 from vaekit.scoring.scorers import Asked, LocalScorer
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Actors:
 class Actor:
     """One model, open as long as the actor lives."""
 
-    def __init__(self, recipe: Recipe, job: Job, todo: dict[int, Any]) -> None:
+    def __init__(self, recipe: Recipe, job: PartJob, todo: dict[int, Any]) -> None:
         self._scorer = recipe.make()
         self._job, self._todo = job, todo
 
@@ -109,7 +109,7 @@ def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext.get_current().enable_progress_bars = False  # the parts are counted by who asked
 
-    def score(job: Job, todo: Sequence[Numbered]) -> Iterator[Record]:
+    def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
         if todo:
             yield from _run(recipe, actors, job, dict(todo))
 
@@ -120,7 +120,7 @@ def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
             ray.shutdown()
 
 
-def _run(recipe: Recipe, actors: Actors, job: Job, todo: dict[int, Any]) -> Iterator[Record]:
+def _run(recipe: Recipe, actors: Actors, job: PartJob, todo: dict[int, Any]) -> Iterator[PartRecord]:
     import ray
 
     resources: dict[str, float] = ray.cluster_resources()
@@ -139,4 +139,4 @@ def _run(recipe: Recipe, actors: Actors, job: Job, todo: dict[int, Any]) -> Iter
     for row in scored.iter_rows():
         if row["error"]:
             raise InputError(row["error"])
-        yield Record.from_json(json.loads(row["record"]))
+        yield PartRecord.from_json(json.loads(row["record"]))

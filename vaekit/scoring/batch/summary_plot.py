@@ -9,7 +9,7 @@ import numpy as np
 
 from vaekit.scoring.batch.drift import histogram
 from vaekit.scoring.batch.summary import P_BINS, Summary
-from vaekit.scoring.evaluation.plots import COLOURS, new_figure
+from vaekit.scoring.figures import COLOURS, new_figure
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:

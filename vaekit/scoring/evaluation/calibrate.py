@@ -19,14 +19,14 @@ from vaekit.bundle.manifest import (
     Precision,
     SurpriseFile,
 )
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
-from vaekit.scoring.batch.score import Progress
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
@@ -106,7 +106,7 @@ def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
 def _scores(
     models: Mapping[Precision, Model],
     cells: HeldOutRows,
-    source: Source,
+    source: RowSource,
     labels: Labels | None,
     wanted: Sequence[int],
     progress: Progress | None,
@@ -119,7 +119,7 @@ def _scores(
         normal = x if labels is None else x[~labels.take(piece)]
         read, kept = read + len(x), kept + len(normal)
         for (k, precision), scored in parts.items() if len(normal) else ():
-            scored.append(models[precision].bound(normal, num_samples=k))
+            scored.append(models[precision].bound_checked(normal, num_samples=k))
         if len(normal):
             cells.add(normal)
         if progress is not None:

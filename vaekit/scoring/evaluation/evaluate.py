@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from vaekit.bundle.manifest import Metric
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.scoring.batch.score import Progress
 from vaekit.scoring.evaluation.evidence import Array, Bounds, check_counts, estimate
 from vaekit.scoring.evaluation.ranking import auroc, average_precision
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
@@ -110,7 +110,7 @@ class _Seen:
 
 
 def _seen(
-    model: Model, source: Source, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
+    model: Model, source: RowSource, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
 ) -> _Seen:
     rows = rows_of(source, model.spec)
     spread, first = _Spread(), 0
@@ -125,8 +125,8 @@ def _seen(
         tell = _within(progress, source, before, len(x))
         bounds.append(estimate(model, x, counts, seed=seed, first=first, tell=tell))
         if labels is not None:
-            scores.append(model.bound(x).score)
-        spread.add(model.encode(x).mu[~marked] if (~marked).any() else None)
+            scores.append(model.bound_checked(x).score)
+        spread.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
         odd.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:
@@ -135,7 +135,7 @@ def _seen(
     return _Seen(joined, np.concatenate(scores), np.concatenate(odd), spread)
 
 
-def _within(progress: Progress | None, source: Source, before: int, n: int) -> Any:
+def _within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
     """Tells the share of a piece that is done as a share of what reading it moved the source on."""
     moved = source.done() - before
 

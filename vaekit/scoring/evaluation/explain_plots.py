@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaekit.scoring.evaluation.explain_row import Pictures, RowExplained
-from vaekit.scoring.evaluation.plots import COLOURS
+from vaekit.scoring.figures import COLOURS
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Fragment, Piece, file_of, translated
+from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
 from vaekit.scoring.files.paths import Place
 
 BLOCK = 2**20  # bytes; pyarrow reads some of them ahead; also the longest row, which must fit in two of them anywhere
@@ -53,16 +53,16 @@ class CsvSource:
     def fragments(self, part_rows: int | None = None) -> list[Fragment]:  # noqa: ARG002  its rows are not known
         return [Fragment(file_of(self.place))]
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Chunk]:
         return self.read(self.fragments()[0])
 
-    def read(self, fragment: Fragment) -> Iterator[Piece]:
+    def read(self, fragment: Fragment) -> Iterator[Chunk]:
         start = fragment.start
         with translated(self.place):
             for block in self._blocks():
                 for first in range(0, block.num_rows, self._batch_rows):
                     piece = block.slice(first, self._batch_rows)
-                    yield Piece(start, piece)
+                    yield Chunk(start, piece)
                     start += piece.num_rows
 
     def _blocks(self) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Piece
+from vaekit.scoring.files.fragments import Chunk
 from vaekit.scoring.files.npy_file import mapped
 
 
@@ -25,7 +25,7 @@ class Labels(ABC):
         self._seen: set[str] = set()  # the values that there were
 
     @abstractmethod
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
+    def take(self, piece: Chunk) -> NDArray[np.bool_]:
         """(n,), True for anomalies.
 
         Raises:
@@ -65,7 +65,7 @@ def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labe
 
 
 class _ColumnLabels(Labels):
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
+    def take(self, piece: Chunk) -> NDArray[np.bool_]:
         column = piece.table.column(self._label)
         cells = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         values = [_plain(value) for value in cells.dictionary.to_pylist()]
@@ -89,7 +89,7 @@ class _FileLabels(Labels):
         if self._array.ndim != 1:
             raise InputError(f"label: {path}: shape {self._array.shape}, expected one label a row")
 
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
+    def take(self, piece: Chunk) -> NDArray[np.bool_]:
         end = piece.start + piece.table.num_rows
         self._check(end <= len(self._array), f"at least {end}")
         found, at = np.unique(self._array[piece.start : end], return_inverse=True)

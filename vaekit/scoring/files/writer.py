@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from vaekit.bundle.store import sync
+from vaekit.bundle.write import sync
 from vaekit.errors import InputError, VaeError
 from vaekit.scoring.files.paths import Place, place
 

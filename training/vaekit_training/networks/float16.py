@@ -12,7 +12,7 @@ LARGEST = 3e4  # of products' sums, of weights and of what is added: two of them
 GROWING = (nn.LayerNorm, MemberLayerNorm, Residual)  # layers beside matrices that may give more than they are given
 
 
-class Half(nn.Module):
+class Float16Network(nn.Module):
     """The network with weights and activations in float16; what goes into a layer is cut so far that none overflows.
 
         |sum_i w_oi x_i| <= LARGEST   since   |x_i| <= LARGEST / max_o sum_i |w_oi|,   in any order of summation

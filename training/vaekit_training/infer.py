@@ -14,7 +14,7 @@ from vaekit.errors import InputError
 from vaekit_training.config import make_config, slug
 from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
 from vaekit_training.data.glance import Glance, glance
-from vaekit_training.sections import Data
+from vaekit_training.sections import DataConfig
 
 NUMBERS = 0.5  # share of text that is no number, below which a column is one of numbers with bad cells
 FEW = 10  # levels that a column may have however few its rows are
@@ -96,7 +96,7 @@ def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -
     return [f"{what}, {'black and white' if two_valued else grey}"]
 
 
-def _columns(found: Glance, data: Data, tree: dict[str, Any], *, chosen: bool, missing: bool) -> list[str]:
+def _columns(found: Glance, data: DataConfig, tree: dict[str, Any], *, chosen: bool, missing: bool) -> list[str]:
     """Fill in data and, unless chosen, likelihood for a table; the remarks."""
     looks = {name: _look(values, name in found.filled) for name, values in found.columns.items()}
     remarks = [f"decided by the first {found.first} rows, of {found.rows}"] if found.first < found.rows else []
