@@ -15,7 +15,7 @@ from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, be
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
-from vaekit.tables import Table, has_text, table
+from vaekit.tabular.frames import Table, has_text, table
 
 if TYPE_CHECKING:
     from vaekit_training.config import Config

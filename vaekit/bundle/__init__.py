@@ -2,7 +2,6 @@
 
 from vaekit.bundle.calibration import Calibration, benjamini_hochberg
 from vaekit.bundle.draws import default_eps
-from vaekit.bundle.encode import encode, encode_numbers
 from vaekit.bundle.folds import AnyCalibration, FoldCalibration
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.store import Bundle, find, models, open_bundle, publish, versions
@@ -17,8 +16,6 @@ __all__ = [
     "VectorSpec",
     "benjamini_hochberg",
     "default_eps",
-    "encode",
-    "encode_numbers",
     "find",
     "models",
     "open_bundle",

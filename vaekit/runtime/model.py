@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import AnyCalibration, Bundle, Manifest, default_eps, encode, open_bundle, versions
+from vaekit.bundle import AnyCalibration, Bundle, Manifest, default_eps, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, Precision, VectorSpec
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.errors import InputError, NotFinite
@@ -24,6 +24,7 @@ from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, Samples, in_chunks
 from vaekit.runtime.sampling import Draws
 from vaekit.runtime.session import open_graph
+from vaekit.tabular import encode
 
 KEPT_DRAWS = 8  # numbers of draws K whose default eps is kept
 MAX_ELEMENTS = 2**19  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
@@ -39,7 +40,7 @@ class Model:
     >>> model.encode(rows).mu.shape
     (2, 8)
 
-    Rows are in raw units and may be given as anything that `vaekit.bundle.encode` takes. Answers do not depend on the
+    Rows are in raw units and may be given as anything that `vaekit.tabular.encode` takes. Answers do not depend on the
     rows around them (to 1e-5 relative). Calls from several threads are safe.
     """
 
@@ -179,10 +180,10 @@ class Model:
 
         Args:
             x: rows.
-            checked: whether they are what vaekit.bundle.encode gave, and need not go through it again.
+            checked: whether they are what vaekit.tabular.encode gave, and need not go through it again.
 
         Raises:
-            InputError: see vaekit.bundle.encode.
+            InputError: see vaekit.tabular.encode.
         """
         rows = x if checked else encode(x, self.spec)
         draws = self.draws() if self.graphs["encode"].takes_draws else None

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import ImageSpec, VectorSpec, encode
+from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.heldout import Surprises
 from vaekit.errors import InputError
 from vaekit.runtime.explain.intervals import factor_of, widened
 from vaekit.runtime.explain.predict import Predicted, points, predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
+from vaekit.tabular import encode
 
 if TYPE_CHECKING:
     from vaekit.runtime.model import Model

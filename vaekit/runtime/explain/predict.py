@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.columns import level_slices
 from vaekit.runtime.latents import MAX_LATENT
 from vaekit.runtime.results import Array
+from vaekit.tabular.levels import level_slices
 
 if TYPE_CHECKING:
     from vaekit.runtime.model import Model
