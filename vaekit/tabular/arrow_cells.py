@@ -46,6 +46,8 @@ def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
 
 def numbers(cells: pa.Array) -> pa.Array:
     """A column of numbers or booleans as float64; integers past 2**53 are rounded, as everywhere."""
+    if pa.types.is_decimal(cells.type):
+        cells = pc.cast(cells, pa.string())  # Arrow's own cast of a decimal may end beside the nearest number
     return pc.cast(cells, pa.float64(), safe=False)
 
 

@@ -95,7 +95,9 @@ def plain(cell: Any) -> Any:
         return cell
     if type(cell).__name__ in ("NAType", "NaTType"):
         return None
-    if isinstance(cell, np.generic) and not isinstance(cell, np.datetime64 | np.timedelta64):
+    if isinstance(cell, np.datetime64 | np.timedelta64):  # numpy takes a duration for an integer
+        return None if np.isnat(cell) else cell
+    if isinstance(cell, np.generic):
         cell = cell.item()
     if isinstance(cell, bool | int | float) or not isinstance(cell, Real | Decimal):
         return cell
@@ -111,6 +113,11 @@ def is_missing(cell: Any) -> bool:
     """Whether there is nothing in a cell, whatever its column is."""
     cell = plain(cell)
     return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
+
+
+def spells_missing(text: str) -> bool:
+    """Whether a text says that there is nothing: NA, nan, null and their like, perhaps between blanks."""
+    return text.strip() in MISSING_TEXTS or text.strip().lower() in ("nan", "+nan", "-nan")
 
 
 def is_known(cell: Any) -> bool:
@@ -133,13 +140,13 @@ def _level(cell: Any, column: Column) -> float | str:
         return float(index)
     if is_missing(cell):
         return np.nan if column.may_be_missing else MISSING
-    if column.may_be_missing and isinstance(cell, str) and cell.strip() in MISSING_TEXTS:
+    if column.may_be_missing and isinstance(cell, str) and spells_missing(cell):
         return np.nan
     return not_a_level(column)
 
 
 def _number_written(text: str, column: Column) -> float | str:
-    if not text or (column.may_be_missing and text in MISSING_TEXTS):
+    if not text or (column.may_be_missing and spells_missing(text)):
         return np.nan if column.may_be_missing else MISSING
     if column.kind == "binary" and text in TRUE | FALSE:
         return float(text in TRUE)
@@ -154,10 +161,14 @@ def _beyond_doubt(cells: list[Any], column: Column) -> Floats | None:
         gaps = {None: np.nan, "": np.nan} if column.may_be_missing and "" not in (column.levels or ()) else {}
         known: dict[Any, float] = {**level_indices(column), **gaps}
         return np.array([known[cell] for cell in cells], dtype=np.float64) if types <= _NAMES else None
-    doubtful = {t for t in types if t not in _NUMBERS and not issubclass(t, np.integer | np.floating)}
+    doubtful = {t for t in types if t not in _NUMBERS and not _is_number_type(t)}
     doubtful -= {NoneType} if column.may_be_missing else set()
     doubtful -= {bool, np.bool_} if column.kind == "binary" else set()
     return None if doubtful else np.array(cells, dtype=np.float64)  # None becomes NaN
+
+
+def _is_number_type(t: type) -> bool:
+    return issubclass(t, np.integer | np.floating) and not issubclass(t, np.timedelta64)
 
 
 def _of_a_level(v: Floats, column: Column) -> NDArray[np.bool_]:

@@ -51,7 +51,7 @@ def level_index(cell: Any, column: Column) -> int | None:
         column: a category.
     """
     known = level_indices(column)
-    if not isinstance(cell, str | bool | int | float) or not (isinstance(cell, str) or _is_finite(cell)):
+    if not isinstance(cell, str | bool | int | float) or not (isinstance(cell, str) or is_finite(cell)):
         return None
     own = level_text(cell)
     if own in known or isinstance(cell, bool):
@@ -100,7 +100,8 @@ def not_a_level(column: Column) -> str:
     return f"not one of its {len(levels)} levels ({some})"
 
 
-def _is_finite(number: float) -> bool:
+def is_finite(number: float) -> bool:
+    """Whether float64 holds the number, an integer of any size perhaps."""
     try:
         return bool(np.isfinite(float(number)))
     except OverflowError:
