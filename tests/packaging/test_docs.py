@@ -75,6 +75,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_readme_trains_and_scores_as_shown(workspace: Path, environment: dict[str, str]) -> None:
     shown = [shlex.split(line) for line in commands("vae")]
     assert [words[1] for words in shown] == ["train", "score", "serve"]
@@ -118,6 +119,7 @@ def rounded(live: Any, shown: Any) -> bool:
     return bool(live == shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", blocks(README, "python"), ids=lambda code: code.splitlines()[1])
 def test_every_python_snippet_of_the_readme_runs(
     snippet: str, served: str, workspace: Path, environment: dict[str, str]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.kinds import NAMES, mixed_rows
 from tests.live import serving
-from vaekit.bundle import encode
+from vaekit.tabular import encode
 from vaekit.cli import app
 from vaekit.client import Client, RequestRefused
 from vaekit.errors import InputError

@@ -46,6 +46,7 @@ def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
     return [out for out, _ in said]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # three processes import torch at once, and one exports graphs
 def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
     """Every step is looked at, and so its loss is told."""
@@ -62,6 +63,7 @@ def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
     assert abs(alone[-1] - alone[0]) > 0.05  # something was learned meanwhile
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # three processes import torch at once, and one exports graphs
 def test_ranks_publish_once(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((80, 3))

@@ -32,6 +32,7 @@ def run(one: Case, hooks: Hooks) -> History:
     return fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config, components=rows, hooks=hooks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 14, 20, 33, 59])
 @pytest.mark.parametrize(
     ("kind", "more"),
@@ -88,6 +89,7 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"the run ended without saying {line!r}")
 
 
+@pytest.mark.slow
 def test_a_killed_run_gives_the_same_bits(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
@@ -105,6 +107,7 @@ def test_a_killed_run_gives_the_same_bits(tmp_path: Path) -> None:
     assert first % 7 == 1  # from the checkpoint before
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(process, "step 30")
