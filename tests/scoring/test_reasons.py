@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from tests.kinds import NAMES, mixed_rows
 from tests.live import serving
-from vaekit.tabular import encode
 from vaekit.cli import app
 from vaekit.client import Client, RequestRefused
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.runtime.explain.cells import named
 from vaekit.scoring import LocalScorer, RemoteScorer
+from vaekit.tabular import encode
 
 
 def vae(*words):
