@@ -20,7 +20,7 @@ from vaekit.errors import InputError, VaeError
 from vaekit.runtime import Model
 from vaekit.scoring.batch.folder import Engine, Numbered, PartJob
 from vaekit.scoring.batch.parts import PartRecord
-from vaekit.scoring.scorers import Asked, LocalScorer
+from vaekit.scoring.scorers import LocalScorer, ScoringOptions
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
@@ -33,7 +33,7 @@ class Recipe:
     """How an actor comes by its scorer. The bundle's folder is one that every machine of the cluster sees."""
 
     bundle: str
-    asked: Asked
+    asked: ScoringOptions
     precision: Precision = "float32"
     device: Literal["cpu", "cuda"] = "cpu"  # an actor has a core, or a card
 

@@ -17,7 +17,7 @@ from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.tracking import Validation
 
 
-class Kept:
+class RunFolder:
     """Where a run is kept, if anywhere; its folder is made when first asked for, once nothing is left to refuse."""
 
     def __init__(self, keep: Keep | None, config: Config, ranks: World) -> None:
