@@ -1,4 +1,4 @@
-"""What is measured of an exported model before it is published. Knows the runtime and the split, not training.
+"""What is measured of an exported model before it is published.
 
 Scores come from the exported graphs themselves, on the default draws; means over rows use independent draws per row.
 """

@@ -1,7 +1,7 @@
 """Fold models as one: the equally weighted mixture of VAEs that each left a fold of the rows out.
 
-Knows how densities mix; not who was trained on what. F fold models of M members each are F M members here, fold after
-fold; N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units.
+F fold models of M members each are F M members here, fold after fold; N rows, D data dimensions, Z latent dimensions,
+K draws; nats; x in raw units.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report. Knows format 1."""
+"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report."""
 
 from __future__ import annotations
 

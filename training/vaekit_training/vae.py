@@ -1,4 +1,4 @@
-"""The variational autoencoder and its bound. Knows the mathematics; not data files, optimisers or graphs.
+"""The variational autoencoder and its bound.
 
 N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. An ensemble of M members has a leading
 axis M on whatever depends on weights; a single model has no such axis.

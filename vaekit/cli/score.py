@@ -1,4 +1,4 @@
-"""`vae score`: words and a progress bar around batch scoring. Knows flags, not formats."""
+"""`vae score`: scores files of rows, by a bundle here or by a running service."""
 
 from __future__ import annotations
 

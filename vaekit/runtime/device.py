@@ -1,4 +1,4 @@
-"""Which ONNX Runtime is installed and which device it really gives. Knows providers, not bundles."""
+"""Which ONNX Runtime is installed, and which device a session really gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows -> scores, by a model here or one behind a service, with the same answer. Knows arrays, not files."""
+"""Scores of rows, by a model in this process or by one behind a service."""
 
 from __future__ import annotations
 

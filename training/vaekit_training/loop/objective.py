@@ -1,4 +1,4 @@
-"""What training minimises. Knows a batch, its draws and the VAE's terms; not optimisers, steps or devices' ways.
+"""What training minimises.
 
 N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are; nats per row.
 """

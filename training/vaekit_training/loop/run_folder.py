@@ -1,4 +1,4 @@
-"""Between a loop and the folder its run is kept in: checkpoints, events, being told to stop. Trains nothing."""
+"""Connects a training loop to its run folder: checkpoints, events, and stopping at SIGTERM."""
 
 from __future__ import annotations
 

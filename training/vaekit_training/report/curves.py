@@ -1,4 +1,4 @@
-"""The course of a training run as charts. Knows the history's numbers; no rows and no graphs."""
+"""The course of a training run as charts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels. Knows a model's graphs, no scores.
+"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels.
 
 n rows, k cells of each, D features, Z latent dimensions, M members, K draws, S points; raw units.
 

@@ -1,4 +1,4 @@
-"""Scores the parts of a folder on Ray Data: fragments in, records out. Knows Ray; not files, and not what is in them.
+"""Scores the parts of a folder on Ray Data: fragments in, records out.
 
 Ray Data hands out fragments, not rows: each actor reads its own fragment and writes its own part by the code that one
 process uses, so that nothing of the rows travels, parts and records are the same, and a run may go on with either.

@@ -1,4 +1,4 @@
-"""A new version of a model with the same graphs and another calibration. Knows bundles and rows, not training."""
+"""Publishes a new version of a model: the same graphs, another calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the next items in a thread while one is in use. Knows neither rows nor files."""
+"""Makes the next items in a thread while one is in use."""
 
 from __future__ import annotations
 
