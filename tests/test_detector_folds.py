@@ -12,7 +12,7 @@ from tests.test_detector_frames import columns
 from vaekit import Detector, Model
 from vaekit.bundle import Calibration, FoldCalibration, VectorSpec, benjamini_hochberg
 from vaekit.errors import InputError, NotResolvable
-from vaekit.tables import table
+from vaekit.tabular.frames import table
 
 ALPHA = 0.1
 

@@ -16,7 +16,7 @@ from vaekit.detector_training import config_of, known_anomalies, training_rows
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
-from vaekit.tables import table
+from vaekit.tabular.frames import table
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import InputError
-from vaekit.tables import Table, has_text, table
+from vaekit.tabular.frames import Table, has_text, table
 
 if TYPE_CHECKING:
     from vaekit_training.config import Config

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.scoring.conftest import Squares, scored
-from vaekit.arrow.cells import check_type, levels
-from vaekit.arrow.faults import Refusing
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.encode import encode
 from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
 from vaekit.scoring.output_columns import appended_for
+from vaekit.tabular.arrow_cells import check_type, levels
+from vaekit.tabular.encode import encode
+from vaekit.tabular.invalid_rows import Refusing
 
 SPEC = VectorSpec(
     columns=(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.kinds import Published, mixed_rows
-from vaekit.bundle import encode
 from vaekit.runtime import Explained, Model
+from vaekit.tabular import encode
 from vaekit_service.jobs import Job, Part, run
 
 N = 24

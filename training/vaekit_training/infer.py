@@ -69,7 +69,7 @@ def _refuse_one_of_few(source: str, name: str, values: NDArray[Any]) -> None:
     Text that is of numbers alone is taken for names: of places, say, by their codes.
     """
     cells = values.tolist() if values.dtype.kind in "OU" else []
-    text = [(row, cell) for row, cell in enumerate(cells) if isinstance(cell, str) and cell]
+    text = [(row, cell) for row, cell in enumerate(cells) if isinstance(cell, str) and cell.strip()]
     odd = [(row, cell) for row, cell in text if not reads_as_number(cell)]
     if odd and len(odd) < NUMBERS * len(text):
         row, cell = odd[0]

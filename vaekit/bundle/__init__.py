@@ -3,7 +3,6 @@
 from vaekit.bundle.calibration import Calibration
 from vaekit.bundle.discoveries import benjamini_hochberg
 from vaekit.bundle.draws import default_eps
-from vaekit.bundle.encode import encode, encode_numbers
 from vaekit.bundle.folds import AnyCalibration, FoldCalibration
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
@@ -21,8 +20,6 @@ __all__ = [
     "VectorSpec",
     "benjamini_hochberg",
     "default_eps",
-    "encode",
-    "encode_numbers",
     "find",
     "models",
     "open_bundle",

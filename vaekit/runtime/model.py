@@ -10,13 +10,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import Bundle, encode, open_bundle, versions
+from vaekit.bundle import Bundle, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, Precision
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
+from vaekit.tabular import encode
 
 
 class Model(Operations):
@@ -26,7 +27,7 @@ class Model(Operations):
     >>> model.encode(rows).mu.shape
     (2, 8)
 
-    Rows are in raw units and may be given as anything that `vaekit.bundle.encode` takes. Answers do not depend on the
+    Rows are in raw units and may be given as anything that `vaekit.tabular.encode` takes. Answers do not depend on the
     rows around them (to 1e-5 relative). Calls from several threads are safe.
     """
 
@@ -85,7 +86,7 @@ class Model(Operations):
         """q(z|x) = N(mu, sigma^2) of each row.
 
         Raises:
-            InputError: rows that the model does not take; see vaekit.bundle.encode.
+            InputError: rows that the model does not take; see vaekit.tabular.encode.
         """
         return self.encode_checked(encode(x, self.spec))
 

@@ -32,7 +32,7 @@ B = TypeVar("B", bound=Bound)
 class Operations:
     """The graphs of one bundle as functions of arrays.
 
-    Rows are checked ones: what `vaekit.bundle.encode` gives for the model's input spec. Nothing here looks at their
+    Rows are checked ones: what `vaekit.tabular.encode` gives for the model's input spec. Nothing here looks at their
     cells again, so that rows from a file or a request are checked once. `Model` takes rows of any kind and checks
     them. Calls from several threads are safe.
     """

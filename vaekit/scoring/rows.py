@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vaekit.arrow.columns import Columns
-from vaekit.arrow.faults import Noted
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, RowSource
+from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.invalid_rows import Noted
 
 Taken = tuple[pa.RecordBatch, NDArray[Any]]
 ROW = pa.field("row", pa.int64())  # a row's number over the whole input, where no column of the input is kept

@@ -97,7 +97,7 @@ class Scorer(Protocol):
         """All that scores depend on besides the rows, as JSON has it: a run goes on only where they are the same."""
 
     def score(self, x: NDArray[Any]) -> Scores:
-        """Scores of n >= 1 checked rows: as `rows_of` or `vaekit.bundle.encode` gives them for the spec."""
+        """Scores of n >= 1 checked rows: as `rows_of` or `vaekit.tabular.encode` gives them for the spec."""
 
 
 class ScoringOptions(TypedDict):

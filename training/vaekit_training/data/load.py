@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular import cells as rule
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.labels import anomalies, check_names, columns_of, refuse_missing
 from vaekit_training.data.rows import CELLS, Mapped, Rows
@@ -50,7 +51,7 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
             split_key = in_time(where, key, split_key)
     if source.pictures is not None:
         return Rows(source.pictures, (), anomalies(table, config, len(source.pictures)), split_key)
-    cells = cells_of(columns, config, likelihood, where)
+    cells = cells_of(columns, config, likelihood, where, written=source.written)
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where)
     else:
@@ -149,7 +150,6 @@ def _typed(column: NDArray[Any]) -> NDArray[Any]:
     """Objects without numpy's and pandas' wrappers around them."""
     if column.dtype.kind != "O":
         return column
-    cells = [v.item() if isinstance(v, np.generic) else v for v in column.tolist()]
-    plain = np.empty(len(cells), dtype=object)
-    plain[:] = [None if type(v).__name__ in ("NAType", "NaTType") else v for v in cells]
+    plain = np.empty(len(column), dtype=object)
+    plain[:] = [rule.plain(cell) for cell in column.tolist()]
     return plain

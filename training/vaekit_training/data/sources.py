@@ -26,6 +26,7 @@ class Source:
     columns: dict[str, NDArray[Any]]
     pictures: NDArray[np.uint8] | None = None
     stored: NDArray[Any] | None = None  # the array that columns are of, where it stays in its file
+    written: bool = False  # whether numbers may be written as text
 
 
 def read(source: str) -> Source:
@@ -112,7 +113,7 @@ def from_arrow(column: Any) -> NDArray[Any]:
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)  # to_numpy would take a missing cell for a level
     elif pa.types.is_decimal(kind):
-        column = column.cast(pa.float64())
+        column = column.cast(pa.string()).cast(pa.float64())  # a cast straight to floats rounds otherwise
     elif pa.types.is_time(kind) or pa.types.is_duration(kind):
         column = column.cast(pa.string() if pa.types.is_time(kind) else pa.int64())
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -127,25 +128,42 @@ def _csv(path: Path) -> Source:
     import pyarrow as pa
     from pyarrow import csv
 
+    from vaekit.tabular.csv_text import check_quotes, header, parse_options
+
+    where = f"data {str(path)!r}"
     with path.open("rb") as file:
         if not _is_utf8(file.readline(LONGEST_HEADER)):
-            raise InputError(f"data {str(path)!r}: the header is not UTF-8 text: save the file as UTF-8")
-    whole = min(path.stat().st_size + 1, 2**31 - 1)  # a column's type is taken from the first block
+            raise InputError(f"{where}: the header is not UTF-8 text: save the file as UTF-8")
+    check_quotes(lambda: path.open("rb"), where)
+    names, _ = header(lambda: path.open("rb"), where, errors="replace")
+    _refuse_twins(where, names)
+    parsing = parse_options(names)
+    as_bytes = csv.ConvertOptions(column_types={name: pa.large_binary() for name in names})
     try:
-        table = csv.read_csv(path, read_options=csv.ReadOptions(block_size=whole))
+        table = csv.read_csv(path, parse_options=parsing, convert_options=as_bytes)
     except pa.ArrowInvalid as exc:
-        raise InputError(f"data {str(path)!r}: {_where(path) or exc}") from exc
-    for field in table.schema:
-        if pa.types.is_binary(field.type):  # what pyarrow makes of text that it cannot decode
-            row = next(i for i, cell in enumerate(table.column(field.name).to_pylist()) if not _is_utf8(cell))
-            raise InputError(
-                f"data {str(path)!r}: row {row}, feature {field.name!r}: not UTF-8 text: save the file as UTF-8"
-            )
-    _refuse_twins(f"data {str(path)!r}", table.column_names)
-    return _from_arrow(table)
+        raise InputError(f"{where}: {_where(path, parsing) or exc}") from exc
+    return Source({name: from_arrow(_typed(table, name, where)) for name in table.column_names}, written=True)
 
 
-def _where(path: Path) -> str | None:
+def _typed(table: Any, name: str, where: str) -> Any:
+    """A column of bytes as what the text of its cells is."""
+    import pyarrow as pa
+
+    from vaekit.tabular.csv_text import typed
+
+    cells = pa.concat_arrays(table.column(name).chunks) if table.num_rows else pa.array([], pa.large_binary())
+    try:
+        return typed(cells.cast(pa.large_string()))
+    except pa.ArrowInvalid as exc:
+        row = next((i for i, cell in enumerate(cells.to_pylist()) if not _is_utf8(cell)), None)
+        if row is None:
+            raise
+        said = f"row {row}, feature {name!r}: not UTF-8 text: save the file as UTF-8"
+        raise InputError(f"{where}: {said}") from exc
+
+
+def _where(path: Path, parsing: Any) -> str | None:
     """The first row that has another number of cells than the header, in words; None: it is something else.
 
     pyarrow counts rows from the header as 1, and knows their numbers only where it reads with one thread.
@@ -162,7 +180,11 @@ def _where(path: Path) -> str | None:
         csv.read_csv(
             path,
             read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(invalid_row_handler=on_odd),
+            parse_options=csv.ParseOptions(
+                newlines_in_values=True,
+                ignore_empty_lines=parsing.ignore_empty_lines,
+                invalid_row_handler=on_odd,
+            ),
         )
     return f"row {odd[0][0]}: {odd[0][1]} cells, where the header has {odd[0][2]}" if odd else None
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.columns import level_names
+from vaekit.tabular.levels import level_names
 
 LEVELS = ("value", "expected")  # fields that hold the index of a level where the column is a category
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.columns import level_slices
 from vaekit.runtime.latents import MAX_LATENT
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Array
+from vaekit.tabular.levels import level_slices
 
 COVERAGE = 0.9  # of an interval
 POINTS = 64  # S, at least K: points that an interval is read off

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vaekit.arrow.cells import levels
-from vaekit.arrow.columns import Columns
-from vaekit.arrow.faults import Refusing
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
+from vaekit.tabular.arrow_cells import levels
+from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.invalid_rows import Refusing
 
 COLOUR = Column(name="colour", kind="category", levels=("blue", "red"), may_be_missing=True)
 

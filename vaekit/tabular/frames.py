@@ -1,11 +1,7 @@
-"""Rows as a caller has them, data frames too -> names and cells. Knows pandas' and polars' manners, imports neither.
-
-N rows, D columns.
-"""
+"""Arrays and frames of pandas and polars -> names and cells; imports neither library. N rows, D columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -14,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import VectorSpec
+from vaekit.bundle.manifest import VectorSpec
 from vaekit.errors import InputError
+from vaekit.tabular.columns import places
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
 DATE = (date, time, timedelta)  # a datetime is a date, as pandas' Timestamp is
@@ -34,7 +31,7 @@ class Table(NamedTuple):
             InputError: columns that the model has not, or that it misses.
         """
         if self.names is not None:
-            return self.values[:, _places(self.names, spec)]
+            return self.values[:, places(self.names, spec)]
         if isinstance(self.values, np.ndarray) and self.values.ndim == 2 and self.values.shape[1] != spec.dim:
             width = self.values.shape[1]
             raise InputError(f"X has {width} features, but Detector is expecting {spec.dim} features as input")
@@ -125,15 +122,3 @@ def _date(name: str, row: int, values: NDArray[Any]) -> InputError:
     return InputError(
         f"row {row}, feature {name!r}: a date or duration: {values[row]}; give it as a number, or leave the column out"
     )
-
-
-def _places(names: Sequence[str], spec: VectorSpec) -> list[int]:
-    """Where a frame's columns have the model's, (D,), in the model's order."""
-    missing = [name for name in spec.names if name not in names]
-    unknown = [name for name in names if name not in spec.names]
-    if missing or unknown:
-        found = (("missing", missing), ("unknown", unknown))
-        raise InputError("columns: " + "; ".join(f"{said}: {', '.join(map(repr, of))}" for said, of in found if of))
-    if len(names) != spec.dim:
-        raise InputError(f"columns: two are named {next(name for name in names if names.count(name) > 1)!r}")
-    return [names.index(name) for name in spec.names]

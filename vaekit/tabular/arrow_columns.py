@@ -1,16 +1,14 @@
-"""A table's columns -> x (N, D) as a model takes it. Knows names, types and row numbers; not where a table is from."""
+"""The columns of an Arrow table -> x (N, D) as a model takes it."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 
-from vaekit.arrow.cells import Floats, check_type, checked, levels, numbers, parsed
-from vaekit.arrow.faults import EMPTY_ROW, Faults, Refusing
 from vaekit.bundle.manifest import Column, VectorSpec
-from vaekit.errors import InputError
+from vaekit.tabular.arrow_cells import Floats, check_type, checked, levels, numbers, parsed
+from vaekit.tabular.columns import refuse_missing_columns, refuse_twins
+from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, Refusing
 
 
 class Columns:
@@ -28,12 +26,8 @@ class Columns:
             InputError: columns that are missing (all of them are named), two of one name, or a column whose type
                 cannot hold what the model takes.
         """
-        twice = [name for name, count in Counter(schema.names).items() if count > 1]
-        if twice:
-            raise InputError(f"two columns of one name: {', '.join(map(repr, twice))}")
-        missing = [name for name in spec.names if name not in set(schema.names)]
-        if missing:
-            raise InputError(f"the input lacks {len(missing)} of the model's columns: {', '.join(map(repr, missing))}")
+        refuse_twins(schema.names)
+        refuse_missing_columns(schema.names, spec)
         self._text, self._indices = text, indices
         self.at = {schema.get_field_index(column.name): column for column in spec.columns}  # in the model's order
         for at, column in self.at.items():

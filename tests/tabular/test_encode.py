@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaekit.bundle import ImageSpec, VectorSpec, encode
+from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
+from vaekit.tabular import encode
 
 AB = VectorSpec(columns=(Column(name="a"), Column(name="b")))
 BINARY = VectorSpec(columns=(Column(name="a"), Column(name="on", kind="binary")))

@@ -1,4 +1,4 @@
-"""What becomes of cells that a model does not take: the first is refused, or each row is noted. Knows no files."""
+"""What becomes of invalid rows of an Arrow table: the first is refused, or each one is noted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
+from vaekit.tabular.cells import MISSING
 
 Bools = NDArray[np.bool_]
-MISSING_CELL, EMPTY_ROW = "missing", "every cell is missing"
+EMPTY_ROW = "every cell is missing"
 
 
 class Faults(Protocol):
@@ -48,7 +49,7 @@ class Refusing:
         except (ArithmeticError, ValueError):  # a time after the year 9999 or of no zone, a decimal of too many digits
             raise InputError(f"{where}: {what}: a {cells.type} that Python has no value for") from None
         if value is None or (isinstance(value, str) and not value.strip()):
-            raise InputError(f"{where}: {MISSING_CELL}")
+            raise InputError(f"{where}: {MISSING}")
         shown = repr(value[:40]) if isinstance(value, str) else str(value)
         raise InputError(f"{where}: {what}: {shown}")
 
@@ -70,7 +71,7 @@ class Noted:
 
     def cells(self, bad: Bools, cells: pa.Array, column: Column, what: str) -> None:
         blank = bad & _blank(cells)
-        self._note(blank, column.name, MISSING_CELL)
+        self._note(blank, column.name, MISSING)
         self._note(bad & ~blank, column.name, what)
 
     def rows(self, bad: Bools, what: str) -> None:
