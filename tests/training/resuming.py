@@ -17,7 +17,7 @@ from vaekit.errors import Interrupted
 from vaekit_training.loop.distributed import world
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.hooks import Hooks
-from vaekit_training.loop.kept import terminations
+from vaekit_training.loop.run_folder import terminations
 from vaekit_training.network_rows import network_rows
 
 KINDS = {

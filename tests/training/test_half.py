@@ -23,7 +23,7 @@ from vaekit.errors import NotFinite
 from vaekit.runtime import Model
 from vaekit_training.config import make_config
 from vaekit_training.export import double, evaluate, export_graphs, graph_inputs, halved
-from vaekit_training.half import measure, sentence
+from vaekit_training.float16 import measure, sentence
 from vaekit_training.networks import float16 as networks
 from vaekit_training.networks.layers import MemberLinear
 from vaekit_training.publish import publish_run

@@ -14,7 +14,7 @@ from tests.training.models import KINDS, Case, case, raw_rows, standard_eps
 from vaekit_training.data.batch import NetworkRows
 from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.elbo_loss import elbo_loss
-from vaekit_training.loop.objective import Objective, codes
+from vaekit_training.loop.objective import Objective, draw_latents
 from vaekit_training.network_rows import network_rows
 from vaekit_training.prior import kl_by_latent
 from vaekit_training.vae import VAE
@@ -50,7 +50,7 @@ def test_at_beta_1_it_is_the_negative_elbo_of_every_kind_of_model(kind: str, dra
         expected = -one.vae.bound(x, eps, observed).elbo.mean()
     else:
         mu, sigma = one.vae.posterior(batch.t, observed)
-        z = codes(mu, sigma, eps)
+        z = draw_latents(mu, sigma, eps)
         kl = one.vae.prior.kl(mu, sigma)
         log_p = one.vae.log_prob(batch.t, z, observed).sum(-1).mean(-1)
         expected = (kl - log_p).mean() - objective.log_jacobian(batch)
@@ -63,7 +63,7 @@ def test_its_gradient_is_that_of_the_terms_themselves(kind: str) -> None:
     batch = network_rows(one.vae, one.rows.x)
     eps = standard_eps(1, one.latent_dim, len(batch))
     mu, sigma = one.vae.posterior(batch.t, batch.observed)
-    z = codes(mu, sigma, eps)
+    z = draw_latents(mu, sigma, eps)
     plain = 0.3 * one.vae.prior.kl(mu, sigma).sum() - one.vae.log_prob(batch.t, z, batch.observed).sum()
     expected = gradient(one.vae, plain / len(batch))
     got = gradient(one.vae, loss_of(one, eps, 0.3))
@@ -145,7 +145,7 @@ def test_iwae_is_the_importance_weighted_bound() -> None:
 def plain_iwae(vae: VAE, batch: NetworkRows, eps: Tensor) -> Tensor:
     """The same bound, differentiated as it stands."""
     mu, sigma = vae.posterior(batch.t)
-    z = codes(mu, sigma, eps)
+    z = draw_latents(mu, sigma, eps)
     log_w = vae.log_prob(batch.t, z).sum(-1) + vae.prior.log_ratio(sigma, z, eps)
     return -log_mean_exp(log_w).mean()
 

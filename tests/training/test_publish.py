@@ -15,7 +15,7 @@ from vaekit.bundle.heldout import HeldOut
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Bound, Model
-from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.explain.surprises import surprise
 from vaekit_training import build, evaluate, run
 from vaekit_training.config import Config, load_config, make_config

@@ -19,7 +19,7 @@ from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep
 from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.noise import Noise
-from vaekit_training.loop.objective import Objective, codes
+from vaekit_training.loop.objective import Objective, draw_latents
 from vaekit_training.loop.schedule import Schedule
 from vaekit_training.loop.step import EMA_START
 from vaekit_training.loop.tracking import History
@@ -48,7 +48,7 @@ def test_a_rows_own_code_is_left_out_of_what_is_minimised(name: str) -> None:
     batch = NetworkRows(rows.t[one.vae.prior.row], None, one.vae.prior.row)  # every row is a component
     eps = standard_eps(draws, one.latent_dim, len(batch))
     mu, sigma = one.vae.posterior(batch.t)
-    z = codes(mu, sigma, eps)
+    z = draw_latents(mu, sigma, eps)
     log_p, prior = one.vae.log_prob(batch.t, z).sum(-1), one.vae.prior  # (N, K)
     log_w = log_p + prior.log_ratio(sigma, z, eps, batch.own)
     evidence = torch.logsumexp(log_w, -1) - torch.tensor(float(draws)).log()

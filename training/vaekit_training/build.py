@@ -1,4 +1,4 @@
-"""Config and rows -> an untrained VAE. Knows how the pieces fit; not the loop, the graphs or the manifest."""
+"""Config and rows -> an untrained VAE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run can be told, read from TOML. Knows which settings go together; no data and no torch."""
+"""The config of a training run, read from TOML; which settings go together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured of an exported model before it is published. Knows the runtime and the split, not training.
+"""What is measured of an exported model before it is published.
 
 Scores come from the exported graphs themselves, on the default draws; means over rows use independent draws per row.
 """
@@ -75,7 +75,7 @@ def golden(
     """
     reference = double(vae)
     feeds = graph_inputs(vae, torch.from_numpy(x), num_samples, seed=2)
-    feeds["observe"]["noise"] = _decided(reference, feeds["observe"])
+    feeds["observe"]["noise"] = _stable_noise(reference, feeds["observe"])
     arrays: dict[str, NDArray[Any]] = {}
     for operation, graph in graphs.items():
         outputs = evaluate(reference, operation, feeds[operation])
@@ -107,7 +107,7 @@ def tolerances(worst: float, least: dict[str, float]) -> dict[str, Tolerance]:
     return {provider: Tolerance(relative=one, absolute=one) for provider, one in allowed.items()}
 
 
-def _decided(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
+def _stable_noise(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
     """Noise whose draw of values that come in steps does not hang on the last bit: where it does, drawn again."""
     noise = feeds["noise"].clone()
     generator = torch.Generator().manual_seed(3)

@@ -1,4 +1,4 @@
-"""Raw rows <-> what the networks see, with the Jacobian between them. Knows units, not networks or likelihoods.
+"""Raw rows <-> what the networks see, with the Jacobian between them.
 
 N rows, D data dimensions, E inputs of the encoder.
 """

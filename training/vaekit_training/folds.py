@@ -1,7 +1,7 @@
 """Fold models as one: the equally weighted mixture of VAEs that each left a fold of the rows out.
 
-Knows how densities mix; not who was trained on what. F fold models of M members each are F M members here, fold after
-fold; N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units.
+F fold models of M members each are F M members here, fold after fold; N rows, D data dimensions, Z latent dimensions,
+K draws; nats; x in raw units.
 """
 
 from __future__ import annotations
@@ -56,11 +56,13 @@ class FoldModels(nn.Module):
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
         """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), with each fold model's own ELBO beside it."""
-        return self.mixed(self.coded_bounds(x, eps, observed)[2])
+        return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
-    def coded_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, BoundTerms]:
+    def bounds_by_member(
+        self, x: Tensor, eps: Tensor, observed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, BoundTerms]:
         """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
-        mu, sigma, bounds = zip(*(vae.coded_bounds(x, eps, observed) for vae in self.each), strict=True)
+        mu, sigma, bounds = zip(*(vae.bounds_by_member(x, eps, observed) for vae in self.each), strict=True)
         terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # of one fold's there are none
         axes = (2, 2, 2, 2, 3)
         together = (torch.cat([_led(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))

@@ -1,4 +1,4 @@
-"""A data file alone -> the config a careful person would start from. Knows columns and kinds; not the training."""
+"""A training config inferred from a data file alone."""
 
 from __future__ import annotations
 

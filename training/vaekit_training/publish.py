@@ -1,4 +1,4 @@
-"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report. Knows format 1."""
+"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.write import calibration_file, digest, npz
 from vaekit.runtime import Model
-from vaekit_training import build, evaluate, half, report, specs
+from vaekit_training import build, evaluate, float16, report, specs
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
 from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS
@@ -79,14 +79,14 @@ def publish_run(
             manifest = _measured(run, model, manifest, held_out)
             if run.config.export.half:
                 assert isinstance(held_out, Calibration)  # by folds there are none
-                added = half.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
+                added = float16.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
                 if isinstance(added, str):
                     warn(added)
                     run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
                 else:
                     manifest, files = added.manifest, added.files
                     ways[manifest.draws.default, "float16"] = added.held_out
-                    say(half.sentence(manifest.metrics))
+                    say(float16.sentence(manifest.metrics))
             manifest = _calibrated(run, model, manifest, ways, files)
             if not draws_report:
                 return publish(models, manifest, files)

@@ -1,4 +1,4 @@
-"""What likelihood.name = 'auto' stands for: settings found by comparison with other detectors. Knows settings alone.
+"""What likelihood.name = 'auto' stands for: settings found by comparison with other detectors.
 
 docs/log.md ("The default recipe") has what was tried, with its figures; `python -m benchmarks.detection` measures it.
 """

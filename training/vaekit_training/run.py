@@ -15,7 +15,7 @@ import torch
 
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, MissingExtra
-from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 from vaekit_training import build
 from vaekit_training.config import Config, unused
@@ -28,7 +28,7 @@ from vaekit_training.loop.distributed import World, world
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep, finish
 from vaekit_training.loop.hooks import Hooks
-from vaekit_training.loop.kept import Kept
+from vaekit_training.loop.run_folder import RunFolder
 from vaekit_training.loop.step import check_graphs
 from vaekit_training.loop.tracking import History, Validation, of_folds
 from vaekit_training.memory import check_memory
@@ -139,21 +139,21 @@ def _run(
     vaes = [build.build(one.config, rows, one.parts.train) for one in runs]
     vae = FoldModels(vaes) if parts.folds else vaes[0]
     listener.constants(build.constants(vae, rows.columns))
-    kept = Kept(keep, config, ranks)
-    if kept.folder is not None:
-        listener.say(f"keeping the run in {kept.folder}")
+    run_folder = RunFolder(keep, config, ranks)
+    if run_folder.folder is not None:
+        listener.say(f"keeping the run in {run_folder.folder}")
     histories = []
     for own, one in zip(vaes, runs, strict=True):
         if one.fold is not None:
             listener.say(f"training fold model {one.fold + 1} of {len(runs)}")
-        histories.append(_fitted(own, rows, one, place, listener, kept, ranks))
+        histories.append(_fitted(own, rows, one, place, listener, run_folder, ranks))
     history = of_folds(histories) if parts.folds else histories[0]
     listener.on_trained(history)
-    return Trained(config, rows, parts, vae.eval(), history, kept.folder)
+    return Trained(config, rows, parts, vae.eval(), history, run_folder.folder)
 
 
 @dataclass(frozen=True)
-class _One:
+class _VaeRun:
     """One VAE to train: all there is, or a fold model."""
 
     config: Config
@@ -161,18 +161,18 @@ class _One:
     fold: int | None = None
 
 
-def _runs(config: Config, parts: Parts) -> list[_One]:
+def _runs(config: Config, parts: Parts) -> list[_VaeRun]:
     """Fold models are trained alike, from seeds of their own."""
     found = []
     for f in range(len(parts.folds)):
         seed = (config.training.seed + f) % 2**32
         training = config.training.model_copy(update={"seed": seed})
-        found.append(_One(config.model_copy(update={"training": training}), parts.without(f), f))
-    return found or [_One(config, parts)]
+        found.append(_VaeRun(config.model_copy(update={"training": training}), parts.without(f), f))
+    return found or [_VaeRun(config, parts)]
 
 
 def _fitted(
-    vae: VAE, rows: Rows, one: _One, place: torch.device, listener: Listener, kept: Kept, ranks: World
+    vae: VAE, rows: Rows, one: _VaeRun, place: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
 ) -> History:
     """Train a VAE, which is back on the CPU then."""
     config, parts = one.config, one.parts
@@ -181,7 +181,7 @@ def _fitted(
     validation = network_rows(vae, rows.x[parts.validation]).to(place)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
     told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
-    with cpu_threads(threads), kept.hooks(told, rows.digest, one.fold) as hooks:
+    with cpu_threads(threads), run_folder.hooks(told, rows.digest, one.fold) as hooks:
         history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()
     return history

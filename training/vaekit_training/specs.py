@@ -1,4 +1,4 @@
-"""A trained VAE -> what the manifest says of its input, likelihood and prior. Knows names, not numbers."""
+"""A trained VAE -> what the manifest says of its input, likelihood and prior."""
 
 from __future__ import annotations
 

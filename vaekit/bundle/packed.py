@@ -1,4 +1,4 @@
-"""A bundle as bytes, and back: what a pickle carries. Knows the manifest's list of files, not what is in them."""
+"""A bundle as bytes and back, for pickling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may lie beyond the last held-out score: a generalised Pareto tail. Knows scores; guarantees nothing."""
+"""What may lie beyond the last held-out score: a generalised Pareto tail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What false-alarm rates a calibration can promise, and how surely. Knows ranks and scores, not whose they are."""
+"""What false-alarm rates a calibration can promise, and how surely."""
 
 from __future__ import annotations
 

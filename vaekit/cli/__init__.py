@@ -1,4 +1,4 @@
-"""The `vae` command: words, flags and exit codes. Knows every room by its door, and imports it when called."""
+"""The `vae` command. Each subcommand imports what it needs when it is called."""
 
 from __future__ import annotations
 

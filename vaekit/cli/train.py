@@ -1,4 +1,4 @@
-"""`vae train`: a config or a data file in, a published bundle out. Shows progress; knows nothing of training."""
+"""`vae train`: a config or a data file in, a published bundle out."""
 
 from __future__ import annotations
 

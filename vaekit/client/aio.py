@@ -1,4 +1,4 @@
-"""The asynchronous client. Knows how to send a request and await; what it holds and what the reply means it is told."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds requests from what a caller has: arrays as npy, tables as Arrow, all else as JSON. Knows no transport."""
+"""Builds requests: arrays as npy, tables as Arrow, anything else as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The synchronous client. Knows how to send a request and wait; what it holds and what the reply means it is told."""
+"""The synchronous client."""
 
 from __future__ import annotations
 

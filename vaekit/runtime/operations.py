@@ -122,13 +122,13 @@ class Operations:
         draws = self.draws() if self.graphs["encode"].takes_draws else None
         chunk = self.rows_at_once("encode")
 
-        def part(at: slice) -> dict[str, Any]:
-            feeds = self._fed(rows[at])
+        def run_chunk(at: slice) -> dict[str, Any]:
+            feeds = self._feeds(rows[at])
             if draws is not None:
                 feeds["eps"] = np.ascontiguousarray(np.broadcast_to(draws, (len(feeds["x"]), *draws.shape)))
             return self.run("encode", feeds)
 
-        return in_chunks(Posterior, len(rows), chunk, part)
+        return in_chunks(Posterior, len(rows), chunk, run_chunk)
 
     def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
         """Parameters of p(x|z), raw units, for codes z (N, Z).
@@ -141,15 +141,15 @@ class Operations:
             InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6; members that do not
                 fit.
         """
-        codes = check_latents(z, self.manifest)
-        which = check_members(member, len(codes), self.manifest)
+        latents = check_latents(z, self.manifest)
+        which = check_members(member, len(latents), self.manifest)
 
-        def part(at: slice) -> dict[str, Any]:
-            return self.run("decode", {"z": codes[at], **_at(which, at)})
+        def run_chunk(at: slice) -> dict[str, Any]:
+            return self.run("decode", {"z": latents[at], **_at(which, at)})
 
-        return in_chunks(Decoded, len(codes), self.rows_at_once("decode"), part)
+        return in_chunks(Decoded, len(latents), self.rows_at_once("decode"), run_chunk)
 
-    def _fed(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def _feeds(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Checked rows as the graphs take them: which cells are observed told apart where any may be missing."""
         if not self.spec.may_be_missing:
             return {"x": rows}
@@ -168,26 +168,26 @@ class Operations:
             raise InputError(f"n: {n} is not at least 1")
         draws = SampleDraws(self.manifest, seed, temperature=temperature, observe=observe)
 
-        def part(at: slice) -> dict[str, Any]:
-            return self._sampled(draws.rows(at.start, at.stop))
+        def run_chunk(at: slice) -> dict[str, Any]:
+            return self._samples(draws.rows(at.start, at.stop))
 
-        return in_chunks(Samples, n, self.rows_at_once("prior"), part)
+        return in_chunks(Samples, n, self.rows_at_once("prior"), run_chunk)
 
     def of_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
         """The samples that rows of `sampling.SampleDraws` give, several seeds' among them if need be."""
         n = len(draws["noise"])
-        return in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._sampled(_at(draws, at)))
+        return in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._samples(_at(draws, at)))
 
-    def _sampled(self, draws: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    def _samples(self, draws: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         wanted = {tensor.name for tensor in self.manifest.operations["prior"].inputs}
         member = {name: a for name, a in draws.items() if name == "member"}
         z = self.run("prior", {name: a for name, a in draws.items() if name in wanted})["z"]
-        codes = np.clip(z, -MAX_LATENT, MAX_LATENT)  # (n, Z)
+        latents = np.clip(z, -MAX_LATENT, MAX_LATENT)  # (n, Z)
         if "normals" in draws:
-            x = self.run("observe", {"z": codes, "noise": draws["normals"], **member})["x"]
+            x = self.run("observe", {"z": latents, "noise": draws["normals"], **member})["x"]
         else:
-            x = self.run("decode", {"z": codes, **member})["mean"]
-        return {"latents": codes, "samples": x, "members": draws.get("member")}
+            x = self.run("decode", {"z": latents, **member})["mean"]
+        return {"latents": latents, "samples": x, "members": draws.get("member")}
 
     def elbo_checked(
         self,
@@ -222,15 +222,15 @@ class Operations:
         if shared:
             draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
 
-        def part(at: slice) -> dict[str, Any]:
-            feeds = self._fed(rows[at])
+        def run_chunk(at: slice) -> dict[str, Any]:
+            feeds = self._feeds(rows[at])
             observed = feeds.get("observed")
             feeds["eps"] = draws[: at.stop - at.start] if shared else draws[at]
             count = None if observed is None else observed.sum(axis=1)
             found = self.run(operation, feeds)
             return {**{name: a for name, a in found.items() if name in wanted}, "observed_count": count}
 
-        return in_chunks(kind, len(rows), chunk, part)
+        return in_chunks(kind, len(rows), chunk, run_chunk)
 
     def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
         """eps (K, Z): the default draws of K, or those of a seed.

@@ -1,4 +1,4 @@
-"""The random numbers that samples are made of, from one seed. Knows what the graphs take; runs none.
+"""The random numbers that samples are made of, from one seed.
 
 n rows, D data dimensions, Z latent dimensions.
 """

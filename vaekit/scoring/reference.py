@@ -1,4 +1,4 @@
-"""Which bundle `name`, `name@version` or a path means. Knows the models folder, not what is in a bundle."""
+"""The bundle that `name`, `name@version` or a path refers to."""
 
 from __future__ import annotations
 

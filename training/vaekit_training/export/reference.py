@@ -48,7 +48,7 @@ class _OfRows(_Part):
     """Everything about rows: mu, sigma, with members (N, M, Z) and weights (N, M), and the terms of the bound."""
 
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        *codes, of_members = self.vae.coded_bounds(x, eps, observed)
+        *codes, of_members = self.vae.bounds_by_member(x, eps, observed)
         if self.vae.members > 1:  # q(m|x) proportional to exp(ELBO_m): which member a row is likely from
             codes = [values.transpose(0, 1) for values in (*codes, torch.softmax(of_members.elbo, dim=0))]
         bound = self.vae.mixed(of_members)

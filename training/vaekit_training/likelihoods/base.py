@@ -1,4 +1,4 @@
-"""What every likelihood answers, and how a scale is had. Knows shapes, not distributions.
+"""What every likelihood answers, and how a scale is had.
 
 t are rows in model units, broadcast against the decoder's raw outputs h (..., width); h lists the first parameter of
 all D columns, then the second, and so on. With M members h is (M, N, K, width).

@@ -1,4 +1,4 @@
-"""Probabilities of integers, as masses of bins of a grid. Knows the grid in model units, not pixels or counts."""
+"""Probabilities of integers, as masses of bins of a grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Densities of real columns, of the form f((x - m) / s) / s. Knows the families, not units of data."""
+"""Densities of real columns, of the form f((x - m) / s) / s."""
 
 from __future__ import annotations
 

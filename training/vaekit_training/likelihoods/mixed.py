@@ -1,4 +1,4 @@
-"""Columns of several kinds, each with its own likelihood. Knows which columns are whose."""
+"""Columns of several kinds, each with its own likelihood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's state on disk, whole or not at all. Knows files and plain values, not what they mean."""
+"""Writes and reads checkpoints atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a run: its config, its checkpoint, its events. Knows files; not what trains."""
+"""The folder of a run: its config, its checkpoint, its events."""
 
 from __future__ import annotations
 

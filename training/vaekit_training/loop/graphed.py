@@ -1,4 +1,4 @@
-"""A step recorded once as a CUDA graph, and replayed. Knows fixed places in memory, not what the step computes."""
+"""A step recorded once as a CUDA graph, and replayed."""
 
 from __future__ import annotations
 

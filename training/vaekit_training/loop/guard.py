@@ -1,4 +1,4 @@
-"""Watches that every step was finite. Knows losses and norms of steps; not how a step is taken or undone."""
+"""Checks that every step was finite, and names the rows of one that was not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training minimises. Knows a batch, its draws and the VAE's terms; not optimisers, steps or devices' ways.
+"""What training minimises.
 
 N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are; nats per row.
 """
@@ -16,7 +16,7 @@ from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.elbo_loss import elbo_loss
 from vaekit_training.prior import kl_by_latent
 from vaekit_training.sections import ObjectiveConfig
-from vaekit_training.vae import VAE, codes
+from vaekit_training.vae import VAE, draw_latents
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -67,7 +67,7 @@ class Objective:
             if self._is_plain and eps.shape[1] == 1 and mu.ndim == 2:
                 z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): an axis less costs fewer operations
             else:
-                z = codes(mu, sigma, eps)  # (..., n, K, Z)
+                z = draw_latents(mu, sigma, eps)  # (..., n, K, Z)
             log_p = self._log_prob(batch.t, z, batch.observed)  # (..., n, K, D)
         if self._is_plain:
             weight = beta if self._relative is None else beta * self._relative[..., None]  # (M, 1, 1)

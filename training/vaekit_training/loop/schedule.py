@@ -1,4 +1,4 @@
-"""What changes as steps go by: beta, the learning rate, the prior in use. Knows step numbers and settings alone."""
+"""What changes from step to step: beta, the learning rate, the prior in use."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from vaekit_training.loop.objective import relative_betas, total_log_jacobian
 from vaekit_training.loop.tracking import Validation
 from vaekit_training.prior import kl_by_latent
 from vaekit_training.sections import ObjectiveConfig
-from vaekit_training.vae import VAE, BoundTerms, codes, mixture
+from vaekit_training.vae import VAE, BoundTerms, draw_latents, mixture
 
 DRAWS = 8  # per row and validation: enough that the choice of a stop is not one of luck
 CELLS = 2**20  # N K D of one pass: large tensors now and then leave the heap larger than training needs it
@@ -86,7 +86,7 @@ class Validator:
         shape = (len(rows), self._draws, self._latent_dim)
         eps = torch.randn(shape, generator=draws, device=self._device, dtype=rows.t.dtype)  # (N, K, Z)
         mu, sigma = vae.posterior(rows.t, rows.observed)  # each (..., N, Z)
-        z = codes(mu, sigma, eps)  # (..., N, K, Z)
+        z = draw_latents(mu, sigma, eps)  # (..., N, K, Z)
         per_feature = vae.log_prob(rows.t, z, rows.observed)  # (..., N, K, D)
         jacobian = vae.features.log_jacobian(rows.t)  # (D,) or (N, D)
         seen = per_feature.sum(-1).double()  # in the units that networks see

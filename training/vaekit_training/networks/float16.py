@@ -1,4 +1,4 @@
-"""A network that computes in float16 and overflows nowhere. Knows layers, not densities and not graphs."""
+"""A network that computes in float16 and never overflows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings and shapes -> an encoder and a decoder. Knows which networks fit which rows; not densities."""
+"""Settings and shapes -> an encoder and a decoder."""
 
 from __future__ import annotations
 

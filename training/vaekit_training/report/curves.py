@@ -1,4 +1,4 @@
-"""The course of a training run as charts. Knows the history's numbers; no rows and no graphs."""
+"""The course of a training run as charts."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def by_column(validations: Sequence[Validation], columns: dict[int, str]) -> Fig
         chart.line(steps, gain[:, d], css)
         keys.append((f"line {css}", names[d]))
     return Figure(
-        "Log-likelihood by column, gain since the first look",
+        "Log-likelihood by column, gain since the first validation",
         chart.svg("gain of log-likelihood by column and step"),
         tuple(keys),
         "In colour the columns that gained least.",

@@ -1,4 +1,4 @@
-"""What a report shows, as arrays: scores, codes, draws and reconstructions. Knows run and runtime; draws nothing.
+"""What a report shows, as arrays: scores, codes, draws and reconstructions.
 
 N rows, D data dimensions (or H, W, C), Z latent dimensions, M members; nats; x in raw units.
 """

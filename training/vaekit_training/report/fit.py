@@ -1,4 +1,4 @@
-"""How well draws of the model fit the data, column by column. Knows values and kinds; not how they were drawn.
+"""How well draws of the model fit the data, column by column.
 
 The distance of a column is sup_t |F_data(t) - F_model(t)| (Kolmogorov and Smirnov), and for categories
 (1/2) sum_l |p_data(l) - p_model(l)| (total variation): both are the largest difference between the shares that data and

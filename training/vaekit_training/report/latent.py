@@ -1,4 +1,4 @@
-"""Latent space as charts: map, KL spectrum, traversals. Knows codes and decoded means, not how they were made."""
+"""Latent space as charts: map, KL spectrum, traversals."""
 
 from __future__ import annotations
 

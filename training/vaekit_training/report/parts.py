@@ -1,4 +1,4 @@
-"""What a page is made of: figures, tables, sections. Knows their shape, not what they show."""
+"""What a page is made of: figures, tables, sections."""
 
 from __future__ import annotations
 

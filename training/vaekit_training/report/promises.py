@@ -1,4 +1,4 @@
-"""What the calibration promises, as a table, a chart and a sentence. Knows the manifest's thresholds; no scores."""
+"""What the calibration promises, as a table, a chart and a sentence."""
 
 from __future__ import annotations
 

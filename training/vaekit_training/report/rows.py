@@ -1,4 +1,4 @@
-"""Scores, reconstructions and samples as charts. Knows what facts hold; measures nothing that needs a model."""
+"""Scores, reconstructions and samples as charts."""
 
 from __future__ import annotations
 

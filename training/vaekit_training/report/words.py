@@ -1,4 +1,4 @@
-"""What a model is and what to mind, in sentences. Knows manifest and run; shared by the page and the model card."""
+"""The sentences of a report: what the model is, and its limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cells of a row are odd, and what was expected there. Knows a model's functions and its held-out surprises.
+"""Which cells of a row are odd, and what was expected there.
 
 N rows, D features, k cells of each row, K draws; nats, and raw units for cells.
 

@@ -1,4 +1,4 @@
-"""Held-out rows -> what cells are compared with, as a bundle keeps it. Knows models and arrays, no files of rows.
+"""Held-out rows -> what cells are compared with, as a bundle keeps it.
 
 N rows, D features (of pictures H W C, in that order), K draws; nats.
 """

@@ -1,4 +1,4 @@
-"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels. Knows a model's graphs, no scores.
+"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels.
 
 n rows, k cells of each, D features, Z latent dimensions, M members, K draws, S points; raw units.
 
@@ -38,7 +38,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class _Codes:
+class _LatentDraws:
     """Draws of q(z|x): M K of each row."""
 
     z: NDArray[np.float32]  # (n, M K, Z)
@@ -69,14 +69,14 @@ def predict(
         interval: whether there is to be one.
         among: the members that each row is asked of, (n, M); None: all.
     """
-    codes = _codes(model, rows, among)
-    expected, probability = _expected(model, codes, which)
-    low, high = _interval(model, codes, which) if interval else np.full((2, *which.shape), np.nan)
+    draws_of_z = _draw_latents(model, rows, among)
+    expected, probability = _expected(model, draws_of_z, which)
+    low, high = _interval(model, draws_of_z, which) if interval else np.full((2, *which.shape), np.nan)
     is_level = np.isfinite(probability)
     return Predicted(expected, np.where(is_level, np.nan, low), np.where(is_level, np.nan, high), probability)
 
 
-def _codes(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_] | None) -> _Codes:
+def _draw_latents(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_] | None) -> _LatentDraws:
     posterior, eps, members = model.encode_checked(rows), model.draws(), model.manifest.members
     n, (k, width) = len(rows), eps.shape
     mu, sigma = (a.reshape(n, members, 1, width) for a in (posterior.mu, posterior.sigma))
@@ -85,19 +85,19 @@ def _codes(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_] | Non
     if among is not None:
         shares = np.where(among, np.maximum(shares, _LEAST), 0.0)
     weight = np.repeat(shares / shares.sum(axis=1, keepdims=True), k, axis=1) / k
-    return _Codes(z, np.repeat(np.arange(members), k), weight)
+    return _LatentDraws(z, np.repeat(np.arange(members), k), weight)
 
 
-def _expected(model: Operations, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
     """The decoder's mean, averaged, (n, k); of a category the level of the largest averaged probability, and that."""
-    n, draws, width = codes.z.shape
-    member = np.tile(codes.member, n) if model.manifest.members > 1 else None
-    decoded = model.decode(codes.z.reshape(n * draws, width), member)
+    n, draws, width = draws_of_z.z.shape
+    member = np.tile(draws_of_z.member, n) if model.manifest.members > 1 else None
+    decoded = model.decode(draws_of_z.z.reshape(n * draws, width), member)
     mean = decoded.mean.reshape(n, draws, -1)  # (n, M K, D)
-    expected = np.einsum("nj,njd->nd", codes.weight, mean)  # (n, D)
+    expected = np.einsum("nj,njd->nd", draws_of_z.weight, mean)  # (n, D)
     probability = np.full(expected.shape, np.nan)
     if decoded.probabilities is not None:
-        levels = np.einsum("nj,njl->nl", codes.weight, decoded.probabilities.reshape(n, draws, -1))
+        levels = np.einsum("nj,njl->nl", draws_of_z.weight, decoded.probabilities.reshape(n, draws, -1))
         for d, at in _categories(model.spec):
             expected[:, d], probability[:, d] = levels[:, at].argmax(axis=1), levels[:, at].max(axis=1)
     return np.take_along_axis(expected, which, axis=1), np.take_along_axis(probability, which, axis=1)
@@ -110,19 +110,19 @@ def _categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
     return [(d, slices[name]) for d, name in enumerate(names) if name in slices]
 
 
-def _interval(model: Operations, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+def _interval(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
     """Central quantiles of draws x_s ~ p(x_d|x), (n, k) each: in the steps that the column's values come in."""
-    n, _, width = codes.z.shape
+    n, _, width = draws_of_z.z.shape
     k, members, normals = model.manifest.draws.default, model.manifest.members, _normals(points(model))  # (S, 2)
     places = np.arange(members * k).reshape(members, 1, k)  # draw j meets the points j, j + K, ...
     order = np.broadcast_to(places, (members, len(normals) // k, k)).ravel()  # (M S,)
     noise = np.tile(normals, (n * members, 1))[:, None].repeat(model.spec.dim, axis=1)  # (n M S, D, 2)
-    feeds = {"z": codes.z[:, order].reshape(-1, width), "noise": noise}
+    feeds = {"z": draws_of_z.z[:, order].reshape(-1, width), "noise": noise}
     if members > 1:
-        feeds["member"] = np.tile(codes.member[order], n)
+        feeds["member"] = np.tile(draws_of_z.member[order], n)
     x = _in_calls(model, feeds).reshape(n, len(order), -1)  # (n, M S, D)
     drawn = np.take_along_axis(x, which[:, None], axis=2)  # (n, M S, k)
-    weight = codes.weight[:, order] * k / len(normals)
+    weight = draws_of_z.weight[:, order] * k / len(normals)
     tail = (1.0 - COVERAGE) / 2
     return _below(drawn, weight, tail), -_below(-drawn, weight, tail) + 0.0  # + 0.0: no zero below zero
 

@@ -1,7 +1,4 @@
-"""The second look at what was written: which rows are discoveries, once the whole run's p-values are known.
-
-Knows Parquet files with p_value and is_discovery, not models.
-"""
+"""The second look at what was written: which rows are discoveries, once the whole run's p-values are known."""
 
 from __future__ import annotations
 

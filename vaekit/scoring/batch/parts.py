@@ -1,4 +1,4 @@
-"""What is written of a run into a folder, part by part, so that a run that was ended goes on. Knows files and JSON.
+"""What is written of a run into a folder, part by part, so that a run that was ended goes on.
 
     FOLDER/part-00000.parquet          the rows of one fragment of the input; below key=value/ where these are kept
     FOLDER/_run.json                   the run: model, options and the input's files

@@ -13,7 +13,7 @@ from vaekit.scoring.batch.invalid_rows import quarantine_schema, quarantined
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, edges_for
 from vaekit.scoring.files.fragments import Chunk, RowSource
-from vaekit.scoring.files.read_ahead import ahead
+from vaekit.scoring.files.read_ahead import read_ahead
 from vaekit.scoring.output_columns import DISCOVERY, appended_columns
 from vaekit.scoring.rows import Sifted, rows_of, whole
 from vaekit.scoring.scorers import Scorer
@@ -56,7 +56,7 @@ class Pass:
         Raises:
             InputError: a bad row, where there is no quarantine.
         """
-        with closing(ahead(map(self._sift, pieces))) as made:
+        with closing(read_ahead(map(self._sift, pieces))) as made:
             for sifted in made:
                 yield OutputBatches(self._scored(sifted, tally, file), self._refused(sifted, tally))
 

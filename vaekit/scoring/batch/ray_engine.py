@@ -1,4 +1,4 @@
-"""Scores the parts of a folder on Ray Data: fragments in, records out. Knows Ray; not files, and not what is in them.
+"""Scores the parts of a folder on Ray Data: fragments in, records out.
 
 Ray Data hands out fragments, not rows: each actor reads its own fragment and writes its own part by the code that one
 process uses, so that nothing of the rows travels, parts and records are the same, and a run may go on with either.
@@ -20,7 +20,7 @@ from vaekit.errors import InputError, VaeError
 from vaekit.runtime import Model
 from vaekit.scoring.batch.folder import Engine, Numbered, PartJob
 from vaekit.scoring.batch.parts import PartRecord
-from vaekit.scoring.scorers import Asked, LocalScorer
+from vaekit.scoring.scorers import LocalScorer, ScoringOptions
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
@@ -33,7 +33,7 @@ class Recipe:
     """How an actor comes by its scorer. The bundle's folder is one that every machine of the cluster sees."""
 
     bundle: str
-    asked: Asked
+    asked: ScoringOptions
     precision: Precision = "float32"
     device: Literal["cpu", "cuda"] = "cpu"  # an actor has a core, or a card
 

@@ -1,4 +1,4 @@
-"""What one run did, in numbers and plain words, and as JSON. Knows counts, not files of rows."""
+"""What one run did, in numbers and plain words, and as JSON."""
 
 from __future__ import annotations
 

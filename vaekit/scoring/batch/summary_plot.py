@@ -1,4 +1,4 @@
-"""The picture of a run: p-values, scores beside the calibration's, rates. Knows matplotlib and the summary."""
+"""The figure of a run: p-values, scores beside those of the calibration, rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new version of a model with the same graphs and another calibration. Knows bundles and rows, not training."""
+"""Publishes a new version of a model: the same graphs, another calibration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vaekit.scoring.scorers import LOCAL_CELLS
 OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # measured with the old p-values
 
 _EMPTY = np.empty(0)
-_NONE = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
+_NO_ROWS = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
 
 
 def publish_calibration(
@@ -73,7 +73,7 @@ def publish_calibration(
     for k in wanted:
         model.draws(k)  # refuses a K out of range before anything is read
     with ExitStack() as held:
-        models = {precision: _of(model, precision, held) for precision in model.manifest.precisions}
+        models = {precision: _at_precision(model, precision, held) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
@@ -96,7 +96,7 @@ def _root(model: Model) -> Path:
     return source.parent.parent
 
 
-def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
+def _at_precision(model: Model, precision: Precision, held: ExitStack) -> Model:
     """The model at this precision; another than its own is opened from the same folder."""
     if precision == model.precision:
         return model
@@ -128,7 +128,7 @@ def _scores(
         labels.close(read)
         if kept == read > 0:
             raise labels.unlike("no row", "so none is left out")
-    return {way: Bound.concatenate(scores or [_NONE]) for way, scores in parts.items()}
+    return {way: Bound.concatenate(scores or [_NO_ROWS]) for way, scores in parts.items()}
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:

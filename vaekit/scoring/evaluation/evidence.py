@@ -1,4 +1,4 @@
-"""The bound of each row by thousands of independent draws, in bounded memory. Knows arrays, not files.
+"""The bound of each row by thousands of independent draws, in bounded memory.
 
     elbo           = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
     log_evidence_K = log (1/K) sum_k w_k,   w_k = p(x|z_k) p(z_k) / q(z_k|x)          Burda et al. (2016)

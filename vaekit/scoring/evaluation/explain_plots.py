@@ -1,4 +1,4 @@
-"""Pictures of one row's explanation: cells beside what was expected, or where a picture is odd. Knows matplotlib."""
+"""Figures of one explained row: cells beside what was expected, or where an image is anomalous."""
 
 from __future__ import annotations
 

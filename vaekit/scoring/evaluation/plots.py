@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the bound by K, and the scores. Knows matplotlib, and nothing of how it was measured."""
+"""Figures of an evaluation: the bound by K, and the scores."""
 
 from __future__ import annotations
 

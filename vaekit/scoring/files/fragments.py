@@ -1,4 +1,4 @@
-"""What every input looks like from outside: fragments of record batches with row numbers. Knows no file format."""
+"""What every input has in common: fragments of record batches with row numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads .npy files some rows at a time. Knows shapes and types, not values."""
+"""Reads .npy files some rows at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens the source that fits an input's name. Knows which formats there are, not what is in them."""
+"""Opens the source that fits an input's name."""
 
 from __future__ import annotations
 

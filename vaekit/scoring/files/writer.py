@@ -1,4 +1,4 @@
-"""Writes a file beside its target and puts it there whole, or leaves nothing. Knows files, not what rows mean."""
+"""Writes a file beside its target and renames it when it is whole."""
 
 from __future__ import annotations
 

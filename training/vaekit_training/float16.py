@@ -1,4 +1,4 @@
-"""Float16 twins of a model's graphs, and how far they are off. Knows runtime and torch; not training, not the report.
+"""Float16 twins of a model's graphs, and how far they are off.
 
 What a card will give is worked out by torch on the CPU, which rounds to float16 after every operation; ONNX Runtime
 computes such networks in float32 there, and rounds less.

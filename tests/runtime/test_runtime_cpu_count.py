@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.cpu_count import cpu_count
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""How many cores this process may use. Knows Linux's control groups, not what runs on the cores."""
+"""How many CPU cores this process may use: its affinity and its control groups."""
 
 from __future__ import annotations
 

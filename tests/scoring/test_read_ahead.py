@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from vaekit.scoring.files.read_ahead import ahead
+from vaekit.scoring.files.read_ahead import read_ahead
 
 
 def threads() -> int:
@@ -18,12 +18,12 @@ def threads() -> int:
 
 @pytest.mark.parametrize("n", [0, 1, 5, 100])
 def test_items_come_all_and_in_order(n):
-    assert list(ahead(iter(range(n)))) == [*range(n)]
+    assert list(read_ahead(iter(range(n)))) == [*range(n)]
     assert threads() == 0
 
 
 def test_none_is_an_item_like_others():
-    assert list(ahead(iter([None, 1, None]))) == [None, 1, None]
+    assert list(read_ahead(iter([None, 1, None]))) == [None, 1, None]
 
 
 def test_what_making_an_item_raises_comes_after_the_items_before_it():
@@ -31,7 +31,7 @@ def test_what_making_an_item_raises_comes_after_the_items_before_it():
         yield 1
         raise KeyError("no more")
 
-    got = ahead(items())
+    got = read_ahead(items())
     assert next(got) == 1
     with pytest.raises(KeyError, match="no more"):
         next(got)
@@ -46,7 +46,7 @@ def test_the_next_items_are_made_while_one_is_in_use_and_no_others():
             made.append(i)
             yield i
 
-    with closing(ahead(items(), depth=2)) as got:
+    with closing(read_ahead(items(), depth=2)) as got:
         assert next(got) == 0
         until = time.monotonic() + 10
         while len(made) < 4 and time.monotonic() < until:  # one in use, two ready, one in the hand
@@ -57,7 +57,7 @@ def test_the_next_items_are_made_while_one_is_in_use_and_no_others():
 
 
 def test_an_iterator_that_is_closed_early_ends_its_thread():
-    with closing(ahead(iter(range(1000)))) as got:
+    with closing(read_ahead(iter(range(1000)))) as got:
         assert next(got) == 0
         assert threads() == 1
     assert threads() == 0

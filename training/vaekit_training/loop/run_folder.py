@@ -1,4 +1,4 @@
-"""Between a loop and the folder its run is kept in: checkpoints, events, being told to stop. Trains nothing."""
+"""Connects a training loop to its run folder: checkpoints, events, and stopping at SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.tracking import Validation
 
 
-class Kept:
+class RunFolder:
     """Where a run is kept, if anywhere; its folder is made when first asked for, once nothing is left to refuse."""
 
     def __init__(self, keep: Keep | None, config: Config, ranks: World) -> None:
