@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,19 @@ def test_a_category_may_be_numbers_truth_or_dates(tmp_path, known, cells):
         pa.array(["b", "", "1.0", None, "1"]),
         pa.array([3, None, 1, 2**60]),
         pa.array([1.5, NAN, 1e22, 2.0], from_pandas=False),
+        pa.array([1.5, NAN, 0.1, None], pa.float32(), from_pandas=False),
+        pa.array([0.1, 2.0, -0.0], pa.float16()),
+        pa.array([2**64 - 1, 2**53 + 1, 2**53], pa.uint64()),
         pa.array([True, None, False]),
+        pa.array([True, None, False]).dictionary_encode(),
         pa.array([date(2024, 1, 3), None, date(2024, 1, 2)]),
+        pa.array([date(2024, 1, 3), None, date(2024, 1, 2)], pa.date64()),
         pa.array([datetime(2024, 1, 3, 4, 5), None, datetime(2024, 1, 2)]),
         pa.array([datetime(2024, 1, 3, tzinfo=UTC), None]),
         pa.array([time(1, 2), None, time(3, 4, 5)]),
         pa.array([timedelta(seconds=5), timedelta(0)]),
         pa.array([1, 2, 100]).cast(pa.decimal128(21, 2)),
+        pa.array([Decimal("0.0909"), None, Decimal("0.1")], pa.decimal256(50, 8)),
         pa.array(["x", None, "y"]).dictionary_encode(),
         pa.array([7, 8, 7]).dictionary_encode(),
     ],

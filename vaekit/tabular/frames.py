@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, time, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import VectorSpec
 from vaekit.errors import InputError
+from vaekit.tabular.cells import is_missing, plain
 from vaekit.tabular.columns import places
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
@@ -42,7 +45,7 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     """Names and cells of X.
 
     A frame's missing cells (NaN, None, pandas' NA and NaT, polars' null) are NaN among numbers, None elsewhere.
-    Booleans are 0 and 1 where all other columns are numbers, and stay booleans beside text.
+    Booleans are 0 and 1 where all other columns are numbers, and stay booleans beside text; so in lists.
 
     Raises:
         InputError: dates, complex numbers, a sparse matrix, or an array that has no columns.
@@ -53,7 +56,7 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
         return _of_frame(X)
     values = np.asarray(X) if hasattr(X, "__array__") else X
     if not isinstance(values, np.ndarray):
-        return Table(values)
+        return Table(_of_lists(values))
     if values.dtype.kind == "c":
         raise InputError(f"Complex data not supported: X is of type {values.dtype}")
     if values.ndim < 2:
@@ -84,10 +87,10 @@ def _of_frame(frame: Any) -> Table:
         return Table(np.empty((len(frame), 0)), names)
     if all(_is_numbers(column) for column in columns):
         with suppress(OverflowError):  # an int that no float holds: left to be refused by its row
-            return Table(np.stack([column.astype(np.float64) for column in columns], axis=1), names)
+            return Table(np.stack([_as_floats(column) for column in columns], axis=1), names)
     cells = np.empty((len(columns[0]), len(columns)), dtype=object)
     for d, column in enumerate(columns):
-        cells[:, d] = [_plain(cell) for cell in column.tolist()]
+        cells[:, d] = [_beside_text(cell) for cell in column.tolist()]
     return Table(cells, names)
 
 
@@ -111,11 +114,25 @@ def _is_numbers(column: NDArray[Any]) -> bool:
     return column.dtype.kind != "O" or all(cell is None or isinstance(cell, NUMBER) for cell in column.tolist())
 
 
-def _plain(cell: Any) -> Any:
+def _as_floats(column: NDArray[Any]) -> NDArray[np.float64]:
+    cells = [plain(cell) for cell in column.tolist()] if column.dtype.kind == "O" else column
+    return np.asarray(cells, dtype=np.float64)  # None becomes NaN
+
+
+def _beside_text(cell: Any) -> Any:
     """None for NaN, as beside text a missing cell is; a float for a decimal, as the model takes them."""
-    if isinstance(cell, Decimal):
-        cell = float(cell)
-    return None if cell != cell else cell
+    cell = plain(cell)
+    return None if is_missing(cell) and not isinstance(cell, str) else cell
+
+
+def _of_lists(rows: Any) -> Any:
+    """Lists, with 0 and 1 for booleans where no cell is text, as numpy has them."""
+    if not isinstance(rows, Sequence) or not all(isinstance(row, list | tuple) for row in rows):
+        return rows
+    types = set(map(type, chain.from_iterable(rows)))
+    if not types & {bool, np.bool_} or any(issubclass(t, str) for t in types):
+        return rows
+    return [[int(cell) if isinstance(cell, bool | np.bool_) else cell for cell in row] for row in rows]
 
 
 def _date(name: str, row: int, values: NDArray[Any]) -> InputError:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular.columns import refuse_twins
 from vaekit_training.data.pictures import pictures
 
 LONGEST_HEADER = 2**20  # bytes
@@ -136,7 +137,7 @@ def _csv(path: Path) -> Source:
             raise InputError(f"{where}: the header is not UTF-8 text: save the file as UTF-8")
     check_quotes(lambda: path.open("rb"), where)
     names, _ = header(lambda: path.open("rb"), where, errors="replace")
-    _refuse_twins(where, names)
+    refuse_twins(names, f"{where}: ")
     parsing = parse_options(names)
     as_bytes = csv.ConvertOptions(column_types={name: pa.large_binary() for name in names})
     try:
@@ -196,33 +197,27 @@ def _is_utf8(cell: bytes | None) -> bool:
         return False
 
 
-def _refuse_twins(where: str, names: Sequence[str]) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}: two columns of one name: {twice!r}")
-
-
 def parquet_files(top: Path) -> tuple[Path, ...]:
     """One file, or every .parquet file below a folder in the order of their paths; () where there is none.
 
-    Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
+    `vaekit.tabular.parquet_files` says which files those are.
     """
     if top.is_file():
         return (top,) if top.suffix.lower() == ".parquet" else ()
-    found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() == ".parquet" and file.is_file())
-    return tuple(top / file for file in sorted(found) if not any(part.startswith((".", "_")) for part in file.parts))
+    from vaekit.tabular.parquet_files import is_part
+
+    found = (file.relative_to(top) for file in top.rglob("*") if file.is_file())
+    return tuple(top / file for file in sorted(filter(is_part, found), key=str))
 
 
 def _parquet(path: Path) -> Source:
     """Folders named key=value give a column of that name."""
-    from pyarrow import dataset
+    from vaekit.tabular.parquet_files import dataset
 
     files = [str(file) for file in parquet_files(path)]
     base = path if path.is_dir() else path.parent
-    keyed = dataset.partitioning(flavor="hive")
     try:
-        found = dataset.dataset(files, format="parquet", partitioning=keyed, partition_base_dir=str(base))
-        return _from_arrow(found.to_table())
+        return _from_arrow(dataset(files, str(base)).to_table())
     except ValueError:
         _refuse_unlike(parquet_files(path), path)  # which says more than pyarrow does
         raise
@@ -249,13 +244,12 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     Raises:
         InputError: it names the column, and both types.
     """
-    _refuse_twins(where, schema.names)
-    known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
-    odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
-    if odd is not None:
-        raise InputError(
-            f"{where}: column {odd!r} is {here.get(odd, 'missing')}, in the first file {known.get(odd, 'missing')}"
-        )
+    from vaekit.tabular.parquet_files import unlike
+
+    refuse_twins(schema.names, f"{where}: ")
+    if odd := unlike(first, schema):
+        name, there, here = odd
+        raise InputError(f"{where}: column {name!r} is {here}, in the first file {there}")
 
 
 def _npy(path: Path) -> Source:
