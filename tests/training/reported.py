@@ -25,6 +25,7 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.write import calibration_file
 from vaekit.runtime import Model
+from vaekit.runtime.eps import EpsDraws
 from vaekit_training import specs
 from vaekit_training.data.split import Parts
 from vaekit_training.export import evaluate, graph_inputs
@@ -46,7 +47,7 @@ class TorchModel(Model):
         self.device = "cpu"
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
-        self._noise = base_draws(manifest.latent_dim, MOST_DRAWS, seed=0)
+        self._eps = EpsDraws(base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default)
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         order = [tensor.name for tensor in self.manifest.operations[operation].inputs]
@@ -55,7 +56,7 @@ class TorchModel(Model):
 
 
 def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, Calibration]:
-    """What report.render is given: parts of equal size, the last rows anomalies, a history of three looks."""
+    """What report.render is given: parts of equal size, the last rows anomalies, a history of three validations."""
     one = case(kind, *overrides)
     n = len(one.rows.x)
     *normal, odd = np.array_split(np.arange(n), 5)

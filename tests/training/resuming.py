@@ -46,7 +46,7 @@ def main(folder: Path, arguments: list[str]) -> int:
             print(exc, flush=True)
             return 143
         if ranks.leads:
-            print("looks", [validation.train_objective for validation in history.validations], flush=True)
+            print("objectives", [validation.train_objective for validation in history.validations], flush=True)
             print("weights", digest(one.vae), flush=True)
     return 0
 

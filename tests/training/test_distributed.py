@@ -51,9 +51,9 @@ def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
 def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
     """Every step is looked at, and so its loss is told."""
     said = ranks(2, "-m", "tests.training.resuming", str(tmp_path), *SETTINGS, cwd=tmp_path)
-    lines = [line for line in said[0].splitlines() if line.startswith("looks")]
+    lines = [line for line in said[0].splitlines() if line.startswith("objectives")]
     assert said[1] == ""
-    losses = literal_eval(lines[0].removeprefix("looks "))
+    losses = literal_eval(lines[0].removeprefix("objectives "))
     one = case(KINDS["normal"], *SETTINGS)
     rows = network_rows(one.vae, one.rows.x)
     history = fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config)

@@ -27,11 +27,11 @@ GAUSSIAN = "gaussian, scale from the network"
 
 def validated(one: Case, most: int = 1000, beta: float = 1.0) -> Validation:
     validator = Validator(network_rows(one.vae, one.rows.x), one.config.objective, beta, one.latent_dim, 7, most)
-    return validator.validation(one.vae, 10, 0.5, 3.0)
+    return validator.some(one.vae, 10, 0.5, 3.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_look_has_the_bounds_terms(kind: str) -> None:
+def test_a_validation_has_the_bounds_terms(kind: str) -> None:
     one = case(kind)
     validation = validated(one)
     x, observed = raw_rows(one.vae, one.x)
@@ -48,14 +48,14 @@ def test_a_look_has_the_bounds_terms(kind: str) -> None:
         assert validation.objective == pytest.approx(-validation.elbo, rel=1e-6)
 
 
-def test_a_look_at_some_rows_is_at_the_same_ones_each_time() -> None:
+def test_a_validation_of_some_rows_takes_the_same_ones_each_time() -> None:
     one = case(GAUSSIAN)
     some = [validated(one, most=10) for _ in range(2)]
     assert some[0] == some[1]
     assert some[0].elbo != validated(one).elbo
 
 
-def test_a_look_is_a_small_part_of_the_work() -> None:
+def test_a_validation_is_a_small_part_of_the_work() -> None:
     assert most_rows(50, 128) == 1000
     assert most_rows(500, 1024) == 32_000
 
@@ -169,7 +169,7 @@ def test_warnings_are_told_and_kept() -> None:
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae"])
-def test_looks_compare_by_what_weights_change_however_odd_a_constant_column_is(name: str) -> None:
+def test_validations_compare_by_what_weights_change_however_odd_a_constant_column_is(name: str) -> None:
     one = case("gaussian, a constant column", f'objective.name="{name}"', "objective.num_samples=3")
     usual = validated(one)
     odd = one.rows.x.copy()

@@ -1,4 +1,4 @@
-"""One training run from config to published bundle. Composes the room; decides nothing of its own."""
+"""One training run from config to published bundle."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ class Operations:
         eps: NDArray[np.floating] | None = None,
     ) -> Elbo:
         """Model.elbo of checked rows."""
-        draws = self._eps.of(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
+        draws = self.draws(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
         return self._bound(Elbo, "surprise" if features else "elbo", rows, draws)
 
     def bound_checked(
@@ -211,7 +211,7 @@ class Operations:
         eps: NDArray[np.floating] | None = None,
     ) -> Bound:
         """Model.bound of checked rows."""
-        draws = self._eps.of(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
+        draws = self.draws(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
         return self._bound(Bound, "bound" if "bound" in self.graphs else "elbo", rows, draws)
 
     def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:

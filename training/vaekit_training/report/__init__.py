@@ -1,4 +1,4 @@
-"""The report of a finished run: one page of HTML and a model card. Composes its room; states no figure of its own."""
+"""The report of a finished run: one page of HTML and a model card."""
 
 from __future__ import annotations
 
