@@ -243,6 +243,14 @@ def test_what_was_decided_of_cells_of_a_csv_file(cell: str, kind: Kind, missing:
     np.testing.assert_equal(read_cell(cell, column_of(kind, missing), written=True), meaning)
 
 
+def test_an_array_of_booleans_is_one_of_binary_cells() -> None:
+    binary, real = Column(name="a", kind="binary"), Column(name="a")
+    for rows in (np.array([[True], [False]]), [[True], [False]]):
+        np.testing.assert_array_equal(encode(rows, VectorSpec(columns=(binary,))), [[1], [0]])
+        with pytest.raises(InputError):
+            encode(rows, VectorSpec(columns=(real,)))
+
+
 def test_float32_levels_are_found_in_every_form() -> None:
     cells = np.array([0.1, 0.25, 0.1], dtype=np.float32)
     rows = of_array(cells[:, None], ["a"], config=DataConfig(source="m", kinds={"a": "category"}), likelihood=MIXED)

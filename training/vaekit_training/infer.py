@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular.cells import spells_missing
 from vaekit_training.config import make_config, slug
 from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
 from vaekit_training.data.glance import Glance, glance
@@ -70,7 +71,7 @@ def _refuse_one_of_few(source: str, name: str, values: NDArray[Any]) -> None:
     """
     cells = values.tolist() if values.dtype.kind in "OU" else []
     text = [(row, cell) for row, cell in enumerate(cells) if isinstance(cell, str) and cell.strip()]
-    odd = [(row, cell) for row, cell in text if not reads_as_number(cell)]
+    odd = [(row, cell) for row, cell in text if not reads_as_number(cell) and not spells_missing(cell)]
     if odd and len(odd) < NUMBERS * len(text):
         row, cell = odd[0]
         raise InputError(

@@ -1,4 +1,4 @@
-"""Record batches -> the array that a model takes. Knows the input spec and row numbers, not files and not models."""
+"""Makes of record batches the array that a model takes; invalid rows are refused or set apart."""
 
 from __future__ import annotations
 

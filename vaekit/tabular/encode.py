@@ -98,7 +98,8 @@ def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
         raise InputError(f"inputs: shape {rows.shape}, expected (N, {spec.dim})")
     if len(rows) == 0:
         raise InputError("inputs: no rows")
-    if rows.dtype.kind not in "iuf":
+    is_binary = rows.dtype.kind == "b" and all(column.kind == "binary" for column in spec.columns)
+    if rows.dtype.kind not in "iuf" and not is_binary:
         raise InputError(f"inputs: dtype {rows.dtype} is not one of numbers")
     return np.ascontiguousarray(rows, dtype=np.float64)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -19,14 +19,7 @@ MOST_LEVELS = 1000
 EXACT = 2.0**53  # the largest count that float64 tells from its neighbours
 EXCLUDE = "data.exclude names columns the model is not to see"
 TEXT = f"likelihood.name = 'mixed' takes text as categories; {EXCLUDE}"
-WRONG: dict[Kind, str] = {
-    "real": "not finite",
-    "positive": "not above 0",
-    "count": "not a whole number from 0 to 2**53",
-    "fraction": "not between 0 and 1",
-    "binary": "not 0 or 1",
-    "category": "not finite",
-}
+COUNTS = "not a whole number from 0 to 2**53"
 
 
 class Cells:
@@ -119,14 +112,10 @@ class Cells:
         return x
 
     def _check(self, x: NDArray[np.float64], missing: NDArray[np.bool_], start: int) -> None:
-        kind: Kind = self._kind or "real"
-        finite = np.isfinite(x)
-        for ok, what in ((finite, WRONG["real"]), (_allowed(x, kind), WRONG[kind])):
-            bad = ~(ok | missing)
-            if bad.any():
-                row = int(bad.argmax())
-                cells = f"{int(bad.sum())} such cells in this column{self._hint}"
-                self._refuse(start + row, f"{what}: {x[row]:.17g} ({cells})")
+        for bad, what in _faults(x, self._kind or "real"):
+            row = int(bad.argmax())
+            cells = f"{int(bad.sum())} such cells in this column{self._hint}"
+            self._refuse(start + row, f"{what}: {x[row]:.17g} ({cells})")
         if self._only_two:
             self._seen |= np.array([(x == 0).any(), (x == 1).any()])
             self._only_two = bool(((x == 0) | (x == 1) | missing).all())
@@ -143,7 +132,7 @@ class Cells:
         if cell in self._known:
             return self._known[cell]
         if not isinstance(cell, str) and not is_finite(cell):
-            self._refuse(row, f"{WRONG['category']}: {rule.show(cell)}")
+            self._refuse(row, f"{rule.NOT_FINITE}: {rule.show(cell)}")
         code = self._known[cell] = self._texts.setdefault(level_text(cell), len(self._texts))
         if len(self._texts) > MOST_LEVELS:
             self._refuse(row, f"more than {MOST_LEVELS} levels, the last one {cell!r} ({EXCLUDE})")
@@ -263,12 +252,10 @@ def reads_as_number(cell: Any) -> bool:
     return isinstance(cell, int | float) and not isinstance(cell, bool) and is_finite(cell)
 
 
-def _allowed(x: NDArray[np.float64], kind: Kind) -> NDArray[np.bool_]:
-    """Which numbers the kind has, (n,)."""
-    if kind == "positive":
-        return x > 0
-    if kind == "count":
-        return (x >= 0) & (x <= EXACT) & (np.floor(x) == x)
-    if kind == "fraction":
-        return (x >= 0) & (x <= 1)
-    return (x == 0) | (x == 1) if kind == "binary" else np.isfinite(x)
+def _faults(x: NDArray[np.float64], kind: Kind) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    """As the rule has them, (n,) each; but training takes no counts that float64 does not tell apart."""
+    column = Column(name="column", kind=kind, may_be_missing=True)  # missing cells were looked at
+    for bad, what in rule.faults_of(x, column):
+        yield bad, COUNTS if kind == "count" and what != rule.NOT_FINITE else what
+    if kind == "count" and (x > EXACT).any():
+        yield x > EXACT, COUNTS

@@ -1,4 +1,4 @@
-"""What rows say of each column: mean, scale, constancy, rounding. Knows arrays and kinds, not files and no torch."""
+"""Statistics of each column: mean, scale, constancy, rounding."""
 
 from __future__ import annotations
 

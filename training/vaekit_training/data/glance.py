@@ -1,4 +1,4 @@
-"""As much of a source as tells what its columns are like, as data.read has it. Knows readers; decides nothing."""
+"""The part of a source that `infer` looks at: all of it, or the first rows of data that stay on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which kind a column has, and which likelihood takes it. Knows names and settings, not what a column holds."""
+"""Which kind a column has, and which likelihood takes it, by names and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a source, checked by the kinds of their columns. Knows columns and labels; not formats, splits or models."""
+"""Loads the rows of a source, checked by the kinds of their columns."""
 
 from __future__ import annotations
 

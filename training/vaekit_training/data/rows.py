@@ -1,4 +1,4 @@
-"""Rows in raw units and what is known of their columns. Knows arrays; not where they came from, nor models."""
+"""Rows in raw units and what is known of their columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files, folders and built-in sets as columns or pictures. Knows formats; not what a column is for."""
+"""Reads files, folders and built-in sets as columns or pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass over Parquet larger than memory: checks, levels, statistics, parts. Knows no networks and no batches.
+"""Reads Parquet larger than memory in one pass: checks, levels, statistics, parts.
 
 A row's part follows from a seeded hash of its file's name and its number there, so that files may be added without
 dealing the others anew. Of each part a random few rows are held: those of the smallest hashes.
