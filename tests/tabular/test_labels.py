@@ -61,7 +61,7 @@ def test_the_labels_of_a_csv_are_the_same_in_training_and_evaluation(
         with pytest.raises(InputError, match="row 1, feature 'label': missing value"):
             load(config)
         with pytest.raises(InputError, match="row 1, label 'label': missing"):
-            read.take(next(source.pieces()))
+            read.take(next(source.chunks()))
         return
     assert load(config).anomaly.tolist() == anomalies
-    assert read.take(next(source.pieces())).tolist() == anomalies
+    assert read.take(next(source.chunks())).tolist() == anomalies

@@ -25,7 +25,7 @@ from vaekit.scoring.output_columns import appended_for
 Array = NDArray[np.float64]
 R = TypeVar("R", bound=RowArrays)
 LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in work at once
-FEWEST_ROWS = 256  # of a piece that is worth a thread, where it is scored alone
+FEWEST_ROWS = 256  # of a chunk that is worth a thread, where it is scored alone
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
 REMOTE_ROWS = 10_000  # rows of a request
 EXPLAINING = 32  # times the work of scoring a row, about: fewer rows of a request by that
@@ -171,7 +171,7 @@ class LocalScorer:
         return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
 
     def _in_parallel(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
-        """What the model gives of rows, pieces of them at once where those are of so many rows."""
+        """What the model gives of rows, chunks of them at once where those are of so many rows."""
         size = -(-len(x) // self._at_once)
         if self._at_once == 1 or size < fewest:
             return ask(x)

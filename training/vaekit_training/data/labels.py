@@ -56,13 +56,13 @@ def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> 
     """
     if config.label is None:
         return np.zeros(n, dtype=bool)
-    labels = Labels(config)
+    labels = TrainingLabels(config)
     anomaly = labels.take(table[config.label])
     labels.check()
     return anomaly
 
 
-class Labels:
+class TrainingLabels:
     """Reads the column of labels piece by piece, and remembers what was in it."""
 
     def __init__(self, config: DataConfig) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.columns import Moments
-from vaekit_training.data.labels import Labels, columns_of
+from vaekit_training.data.labels import TrainingLabels, columns_of
 from vaekit_training.data.parquet import Folder, Group, folder, release
 from vaekit_training.data.rows import Rows, Streamed
 from vaekit_training.data.split import FEWEST, PARTS
@@ -59,7 +59,7 @@ class StreamReader:
     """Reads row groups as numbers, and says which part each row belongs to."""
 
     def __init__(self, source: Folder, config: DataConfig, cells: Sequence[Cells], seed: int) -> None:
-        self.source, self.cells, self.labels = source, cells, Labels(config)
+        self.source, self.cells, self.labels = source, cells, TrainingLabels(config)
         self._label = config.label
         self._names = [c.name for c in cells] + ([config.label] if config.label else [])
         self.facts = (self._names, config.label, config.anomalies)

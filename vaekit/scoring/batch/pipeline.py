@@ -1,4 +1,4 @@
-"""One pass over rows: pieces in, batches of the output and of the quarantine out, counted. Opens and writes no file."""
+"""One pass over rows: chunks in, batches of the output and of the quarantine out, counted."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vaekit.scoring.scorers import Scorer
 
 
 class OutputBatches(NamedTuple):
-    """What one piece gave."""
+    """What one chunk gave."""
 
     good: pa.RecordBatch | None
     bad: pa.RecordBatch | None
 
 
 class Pass:
-    """A scorer over pieces of an input.
+    """A scorer over chunks of an input.
 
-    While a piece is scored the next ones are read and made arrays of, in a thread of their own.
+    While a chunk is scored the next ones are read and made arrays of, in a thread of their own.
     """
 
     def __init__(self, scorer: Scorer, source: RowSource, options: Options) -> None:
@@ -50,18 +50,18 @@ class Pass:
         """An empty one."""
         return Tally.from_json(self._new)
 
-    def batches(self, pieces: Iterator[Chunk], tally: Tally, file: str) -> Iterator[OutputBatches]:
+    def batches(self, chunks: Iterator[Chunk], tally: Tally, file: str) -> Iterator[OutputBatches]:
         """Scored rows, and those that the model does not take.
 
         Raises:
             InputError: a bad row, where there is no quarantine.
         """
-        with closing(read_ahead(map(self._sift, pieces))) as made:
+        with closing(read_ahead(map(self._sift, chunks))) as made:
             for sifted in made:
                 yield OutputBatches(self._scored(sifted, tally, file), self._refused(sifted, tally))
 
-    def _sift(self, piece: Chunk) -> Sifted:
-        return self._rows.sift(piece) if self._keeps_bad else whole(self._rows, piece)
+    def _sift(self, chunk: Chunk) -> Sifted:
+        return self._rows.sift(chunk) if self._keeps_bad else whole(self._rows, chunk)
 
     def _scored(self, sifted: Sifted, tally: Tally, file: str) -> pa.RecordBatch | None:
         if not len(sifted.x):

@@ -114,9 +114,9 @@ def _scores(
     """Bounds of the rows that are not marked as anomalies, by K and precision."""
     rows, read, kept = rows_of(source, next(iter(models.values())).spec), 0, 0
     parts: dict[tuple[int, Precision], list[Bound]] = {(k, precision): [] for precision in models for k in wanted}
-    for piece in source.pieces():
-        _, x = rows.take(piece)
-        normal = x if labels is None else x[~labels.take(piece)]
+    for chunk in source.chunks():
+        _, x = rows.take(chunk)
+        normal = x if labels is None else x[~labels.take(chunk)]
         read, kept = read + len(x), kept + len(normal)
         for (k, precision), scored in parts.items() if len(normal) else ():
             scored.append(models[precision].bound_checked(normal, num_samples=k))

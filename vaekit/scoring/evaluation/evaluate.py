@@ -67,7 +67,7 @@ def evaluate_file(
     """Measure a model on the rows of a file.
 
     Draws are independent between rows and follow from the seed and a row's number: the figures are repeatable, and a
-    standard error covers rows and draws alike. Memory: a piece of rows, and 8 (3 + how many K) bytes for every row.
+    standard error covers rows and draws alike. Memory: a chunk of rows, and 8 (3 + how many K) bytes for every row.
 
     Args:
         model: stays the caller's to close.
@@ -117,11 +117,11 @@ def _score_rows(
     bounds: list[Bounds] = []
     scores, odd = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
     before = source.done()
-    for piece in source.pieces():
-        _, x = rows.take(piece)
+    for chunk in source.chunks():
+        _, x = rows.take(chunk)
         if not len(x):
             continue
-        marked = np.zeros(len(x), dtype=np.bool_) if labels is None else labels.take(piece)
+        marked = np.zeros(len(x), dtype=np.bool_) if labels is None else labels.take(chunk)
         tell = _progress_within(progress, source, before, len(x))
         bounds.append(estimate(model, x, counts, seed=seed, first=first, tell=tell))
         if labels is not None:
@@ -136,7 +136,7 @@ def _score_rows(
 
 
 def _progress_within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
-    """Tells the share of a piece that is done as a share of what reading it moved the source on."""
+    """Tells the share of a chunk that is done as a share of what reading it moved the source on."""
     moved = source.done() - before
 
     def tell(done: int) -> None:
@@ -194,7 +194,7 @@ def mean(values: Array, unit: str) -> Metric:
 
 
 class _Spread:
-    """Var_x[mu], merged piece by piece (Chan et al. 1983)."""
+    """Var_x[mu], merged chunk by chunk (Chan et al. 1983)."""
 
     def __init__(self) -> None:
         self._n = 0

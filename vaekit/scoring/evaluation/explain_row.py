@@ -75,8 +75,8 @@ def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
     """(1, ...) as the model takes it."""
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim)), 0
     rows = rows_of(source, spec)
-    for piece in source.pieces():
-        _, x = rows.take(piece)
+    for chunk in source.chunks():
+        _, x = rows.take(chunk)
         if row < seen + len(x):
             return x[row - seen : row - seen + 1]
         seen += len(x)

@@ -40,7 +40,7 @@ class CsvSource:
     def fragments(self, part_rows: int | None = None) -> list[Fragment]:  # noqa: ARG002  its rows are not known
         return [Fragment(file_of(self.place))]
 
-    def pieces(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Chunk]:
         return self.read(self.fragments()[0])
 
     def read(self, fragment: Fragment) -> Iterator[Chunk]:
@@ -48,9 +48,9 @@ class CsvSource:
         with translated(self.place):
             for block in self._blocks():
                 for first in range(0, block.num_rows, self._batch_rows):
-                    piece = block.slice(first, self._batch_rows)
-                    yield Chunk(start, piece)
-                    start += piece.num_rows
+                    chunk = block.slice(first, self._batch_rows)
+                    yield Chunk(start, chunk)
+                    start += chunk.num_rows
 
     def _blocks(self) -> Iterator[pa.RecordBatch]:
         if self._empty:

@@ -53,7 +53,7 @@ class RowSource(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """Of every piece's table."""
+        """Of every chunk's table."""
 
     @property
     def text(self) -> bool:
@@ -87,7 +87,7 @@ class RowSource(Protocol):
             InputError: the input cannot be read on.
         """
 
-    def pieces(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Chunk]:
         """All rows in order; raises as read."""
 
 

@@ -41,7 +41,7 @@ class _Array:
         file = file_of(self.place)
         return [Fragment(file, i * most, n, i * most, n) for i, n in enumerate(sizes)] or [Fragment(file, 0, 0, 0, 0)]
 
-    def pieces(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Chunk]:
         for fragment in self.fragments():
             yield from self.read(fragment)
 
@@ -52,9 +52,9 @@ class _Array:
             with translated(self.place):
                 part = np.array(array[start : min(end, start + self._batch_rows)])
             self._done += len(part)
-            yield self._piece(start, part)
+            yield self._chunk(start, part)
 
-    def _piece(self, start: int, part: NDArray[Any]) -> Chunk:
+    def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
         raise NotImplementedError  # rows of numbers and pictures differ here alone
 
 
@@ -72,7 +72,7 @@ class NpySource(_Array):
         self._kept = kept.newbyteorder("=")
         self.schema = pa.schema([(name, pa.from_numpy_dtype(self._kept)) for name in spec.names])
 
-    def _piece(self, start: int, part: NDArray[Any]) -> Chunk:
+    def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
         columns = np.asarray(part, dtype=self._kept, order="F")
         arrays = [pa.array(columns[:, d], from_pandas=False) for d in range(columns.shape[1])]
         return Chunk(start, pa.RecordBatch.from_arrays(arrays, schema=self.schema))
@@ -92,7 +92,7 @@ class ImageSource(_Array):
         self.schema = pa.schema([("row", pa.int64())])
         self._row_shape = spec.row_shape
 
-    def _piece(self, start: int, part: NDArray[Any]) -> Chunk:
+    def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
         numbers = pa.array(np.arange(start, start + len(part)))
         table = pa.RecordBatch.from_arrays([numbers], schema=self.schema)
         return Chunk(start, table, part.reshape(-1, *self._row_shape))

@@ -57,7 +57,7 @@ class TableSource:
                 start += rows
         return found
 
-    def pieces(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Chunk]:
         for fragment in self.fragments():
             yield from self.read(fragment)
 

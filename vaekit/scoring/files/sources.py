@@ -24,7 +24,7 @@ def open_source(
     Args:
         where: the input, a path or a URI.
         spec: what the model takes; a model of images takes .npy alone.
-        batch_rows: rows of a piece, at most.
+        batch_rows: rows of a chunk, at most.
         columns: that are wanted besides the model's, so that others need not be read; None: all.
 
     Raises:
