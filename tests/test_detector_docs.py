@@ -1,4 +1,4 @@
-"""What docs/detector.md shows is run, prints what is shown, and names what the detector has."""
+"""What docs/reference/detector.md shows is run, prints what is shown, and names what the detector has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from vaekit import Detector
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "detector.md").read_text()
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "detector.md").read_text()
 NUMBER = re.compile(r"\d+\.?\d*")
 
 

@@ -1,4 +1,4 @@
-"""What docs/client.md shows is run, and what it lists is what there is."""
+"""What docs/reference/client.md shows is run, and what it lists is what there is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import vaekit.client
 from vaekit.client import ElboResult
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "client.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "client.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 

@@ -24,7 +24,7 @@ from vaekit.errors import InputError
 from vaekit.scoring import COUNTS, LocalScorer, evaluate_file
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "evaluate.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "evaluate.md").read_text()
 LABELLED = {"label": "diagnosis", "anomalies": ("malignant",)}
 
 

@@ -1,4 +1,4 @@
-"""What docs/scoring.md and docs/calibration.md show is run."""
+"""What docs/reference/scoring.md and docs/explanation/calibration.md show is run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from vaekit.scoring import APPENDED
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "scoring.md").read_text()
-PROMISES = (ROOT / "docs" / "calibration.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "scoring.md").read_text()
+PROMISES = (ROOT / "docs" / "explanation" / "calibration.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE + PROMISES, re.DOTALL) for line in block.splitlines()]
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 

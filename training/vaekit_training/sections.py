@@ -76,7 +76,7 @@ class Data(Section):
         None,
         description="F, odd, for few rows of columns: train and calibration part are dealt into F folds, and each of F "
         "models is trained without one of them, which gives it p-values; the bundle is their mixture and its p-value "
-        "their median (docs/calibration.md). None: one model, and a calibration part of its own",
+        "their median (docs/explanation/calibration.md). None: one model, and a calibration part of its own",
     )
 
     @model_validator(mode="after")
