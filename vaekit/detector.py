@@ -47,7 +47,7 @@ class Detector(Estimator):
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" is what detects anomalies best (docs/log.md, "The default recipe") for columns of numbers,
+        likelihood: "auto" is what detects anomalies best (docs/decisions, "The default recipe") for columns of numbers,
             "mixed" for text, which is taken as categories, and "gaussian" for pictures; else what a training config
             takes: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],

@@ -141,7 +141,7 @@ class Likelihood(Section):
 
     name: LikelihoodName = Field(
         "gaussian",
-        description="'auto' for real columns: student_t, and whatever else detects anomalies best (docs/log.md) where "
+        description="'auto' for real columns: student_t, and what else detects anomalies best (docs/decisions) where "
         "the config says nothing; 'gaussian', 'student_t' or 'laplace' for real columns, 'bernoulli' for what is 0 or "
         "1 (pixels: 0 or 255), 'continuous_bernoulli' for what lies between, 'discretized_logistic' for pixels and "
         "counts, 'categorical' for categories, 'mixed' for columns of several kinds; 'gaussian' on pixels and counts "
