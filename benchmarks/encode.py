@@ -1,4 +1,4 @@
-"""How long rows take to become an array: vaekit.bundle.encode beside two plain ways. Knows no model and no service.
+"""How long rows take to become an array: vaekit.tabular.encode beside two plain ways. Knows no model and no service.
 
 python -m benchmarks.encode [--quick] --out build/benchmarks/encode.json
 """
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter
 
 from benchmarks.report import Figure, interleave, publish
-from vaekit.bundle import VectorSpec, encode
+from vaekit.bundle import VectorSpec
 from vaekit.bundle.manifest import Column
+from vaekit.tabular import encode
 
 N, D = 10_000, 30
 TARGET_MS = 50.0

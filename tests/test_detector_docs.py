@@ -17,6 +17,7 @@ REFERENCE = (DOCS / "reference" / "detector.md").read_text()
 NUMBER = re.compile(r"\d+\.?\d*")
 
 
+@pytest.mark.slow
 def test_the_worked_example_prints_what_is_shown() -> None:
     ((snippet, shown),) = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", TUTORIAL, re.DOTALL)
     done = subprocess.run([sys.executable, "-W", "error", "-c", snippet], capture_output=True, text=True)

@@ -17,7 +17,7 @@ from tests.test_detector import QUICK
 from vaekit import Detector
 from vaekit.bundle import VectorSpec
 from vaekit.errors import InputError
-from vaekit.tables import table
+from vaekit.tabular.frames import table
 
 NAMES = ["load", "on", "colour", "stops"]
 LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {"pandas": pd.DataFrame, "polars": pl.DataFrame}

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, Manifest, VectorSpec, benjamini_hochberg
 from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
-from vaekit.errors import InputError, NotResolvable
+from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit_service.jobs import Job, Operation
 from vaekit_service.limits import Limits
 from vaekit_service.requests import Parsed
@@ -131,7 +131,7 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
     )
 
 
-def make_answer(job: Job, result: Rows, options: Request, default_alpha: float) -> Answer:
+def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: float) -> Answer:
     """What is answered to a job.
 
     Args:
@@ -179,16 +179,8 @@ def _verdict(
     calibration = job.model.calibration(job.num_samples, job.seed)
     if isinstance(calibration, str):
         return rows, {"alpha": None, "p_value_reason": calibration}
-    compared = calibration.compared(bound)
-    p_value = rows["p_value"] = calibration.p_value(compared, bound.observed_count)
-    rows["p_value_tail"] = calibration.p_value_tail(compared, bound.observed_count)
+    verdict = calibration.verdict(bound, default_alpha if options.alpha is None else options.alpha)
+    rows |= {name: getattr(verdict, name) for name in ("p_value", "p_value_tail", "is_anomaly")}
     if options.fdr is not None:
-        rows["is_discovery"] = benjamini_hochberg(p_value, options.fdr).mask
-    gap = calibration.gap(bound.observed_count)
-    alpha = default_alpha if options.alpha is None else options.alpha
-    try:
-        rows["is_anomaly"] = calibration.is_anomaly(p_value, alpha)
-    except NotResolvable as exc:
-        reason = f"no verdict: {exc}" + (f"; {gap}" if gap else "")
-        return rows, {"alpha": None, "p_value_reason": reason}
-    return rows, {"alpha": alpha, "p_value_reason": gap}
+        rows["is_discovery"] = benjamini_hochberg(verdict.p_value, options.fdr).mask
+    return rows, {"alpha": verdict.alpha, "p_value_reason": verdict.reason}

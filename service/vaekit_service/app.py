@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from vaekit import __version__
+from vaekit._version import __version__
 from vaekit_service import openapi, page, problems
 from vaekit_service.api import Api, Lifecycle
 from vaekit_service.body import Intake

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vaekit.arrow.cells import numbers
-from vaekit.arrow.columns import Columns
-from vaekit.bundle import ImageSpec, VectorSpec, encode
+from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError, VaeError
+from vaekit.tabular import encode
+from vaekit.tabular.arrow_cells import numbers
+from vaekit.tabular.arrow_columns import Columns
 from vaekit_service.arrowgate import check_stream
 from vaekit_service.arrowtexts import settled
 from vaekit_service.body import Body

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vaekit.bundle.columns import level_slices
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.runtime.explain.cells import feature_name
+from vaekit.tabular.levels import level_slices
 from vaekit_service.answers import Answer
 from vaekit_service.replyheaders import headers
 

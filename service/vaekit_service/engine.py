@@ -19,13 +19,13 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from vaekit.runtime import Model
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit_service import jobs
 from vaekit_service.batcher import Batch, Batcher, Ticket
 from vaekit_service.errors import DeadlineExceeded, NotReady
 from vaekit_service.jobs import Job, Part
 
-Outcome = Rows | BaseException
+Outcome = RowArrays | BaseException
 GATHERING = 0.002  # seconds that the device waits at most while every round of the event loop brings more jobs
 AT_ONCE = 0.0005  # seconds of a job on a processor for which no thread is woken: what JSON of the same size may take
 CLOSING = 5.0  # seconds that closing waits for the batch on the device
@@ -34,9 +34,9 @@ CLOSING = 5.0  # seconds that closing waits for the batch on the device
 class Report(Protocol):
     """Told of every batch, in the engine's thread."""
 
-    def ran(self, batch: Batch[Job, Rows], seconds: float) -> None: ...
+    def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None: ...
 
-    def failed(self, batch: Batch[Job, Rows], error: Exception) -> None: ...
+    def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None: ...
 
 
 @dataclass(eq=False)
@@ -68,11 +68,11 @@ class Engine:
     """
 
     def __init__(self, *, max_queue_rows: int, report: Report | None = None, at_once: float = 0.0) -> None:
-        self._batcher: Batcher[Job, Rows] = Batcher(max_queue_rows=max_queue_rows)
+        self._batcher: Batcher[Job, RowArrays] = Batcher(max_queue_rows=max_queue_rows)
         self._changed = threading.Condition()  # around the batcher, and told of whatever comes into it
         self._report, self._at_once = report, at_once
         self._paces: WeakKeyDictionary[Model, dict[Hashable, float]] = WeakKeyDictionary()  # seconds a row, lately
-        self._futures: dict[Ticket[Job, Rows], asyncio.Future[Rows]] = {}  # the event loop's alone
+        self._futures: dict[Ticket[Job, RowArrays], asyncio.Future[RowArrays]] = {}  # the event loop's alone
         self._calls: deque[Call] = deque()
         self._thread: threading.Thread | None = None
         self._came = 0  # jobs so far
@@ -116,7 +116,7 @@ class Engine:
         """
         self._batcher.check_room()
 
-    async def submit(self, job: Job, deadline: float = float("inf")) -> Rows:
+    async def submit(self, job: Job, deadline: float = float("inf")) -> RowArrays:
         """The job's answer. Cancelling the call takes what is left of the job out of the queue.
 
         Args:
@@ -130,7 +130,7 @@ class Engine:
             VaeError: what the model says to the job.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Rows] = loop.create_future()
+        future: asyncio.Future[RowArrays] = loop.create_future()
         with self._changed:
             self._check_open()
             is_first = not self._batcher.rows
@@ -168,7 +168,7 @@ class Engine:
         if self._is_closed:
             raise NotReady("shutting down" if self.fault is None else "the device's thread ended")
 
-    def _come_round(self, ticket: Ticket[Job, Rows], came: int, until: float) -> None:
+    def _come_round(self, ticket: Ticket[Job, RowArrays], came: int, until: float) -> None:
         """In the event loop, once it has come round: go on as long as each round brings more jobs, then run them."""
         if self._came != came and self._batcher.rows < ticket.job.most and monotonic() < until:
             asyncio.get_running_loop().call_soon(self._come_round, ticket, self._came, until)
@@ -182,7 +182,7 @@ class Engine:
         if batch is not None:
             self._deliver(self._run(batch))
 
-    def _is_at_once(self, ticket: Ticket[Job, Rows]) -> bool:
+    def _is_at_once(self, ticket: Ticket[Job, RowArrays]) -> bool:
         """Whether the job waits alone, is one batch, and takes so little that the event loop may as well run it."""
         if not self._at_once or self._is_running or self._calls or self._is_closed or self._batcher.waiting != 1:
             return False
@@ -192,7 +192,7 @@ class Engine:
         pace = self._paces.get(job.model, {}).get(job.kind, float("inf"))
         return job.n * pace <= self._at_once and job.model.device == "cpu"
 
-    def _late(self, ticket: Ticket[Job, Rows]) -> None:
+    def _late(self, ticket: Ticket[Job, RowArrays]) -> None:
         """In the event loop, at a ticket's deadline."""
         with self._changed:
             if ticket.given:
@@ -215,7 +215,7 @@ class Engine:
                 loop.call_soon_threadsafe(self._abandon, exc)
             raise
 
-    def _next(self) -> Batch[Job, Rows] | Call | None:
+    def _next(self) -> Batch[Job, RowArrays] | Call | None:
         """Wait for something to do; None once the engine is closed."""
         with self._changed:
             while not self._is_closed:
@@ -228,7 +228,7 @@ class Engine:
                 self._changed.wait()
         return None
 
-    def _run(self, batch: Batch[Job, Rows]) -> list[tuple[Ticket[Job, Rows], Outcome]]:
+    def _run(self, batch: Batch[Job, RowArrays]) -> list[tuple[Ticket[Job, RowArrays], Outcome]]:
         """The tickets that are answered by it, or by its failure."""
         start = perf_counter()
         try:
@@ -246,12 +246,14 @@ class Engine:
             whole = self._batcher.answer(batch, answers)
         return [(ticket, _joined(ticket)) for ticket in whole]
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[Ticket[Job, Rows], Outcome]]) -> None:
+    def _tell(
+        self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[Ticket[Job, RowArrays], Outcome]]
+    ) -> None:
         if outcomes:
             with suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(self._deliver, outcomes)
 
-    def _deliver(self, outcomes: Sequence[tuple[Ticket[Job, Rows], Outcome]]) -> None:
+    def _deliver(self, outcomes: Sequence[tuple[Ticket[Job, RowArrays], Outcome]]) -> None:
         """In the event loop: an answer for each waiter that is still there."""
         for ticket, outcome in outcomes:
             future = self._futures.get(ticket)
@@ -270,7 +272,7 @@ class Engine:
             call.future.set_exception(RuntimeError(reason))
 
 
-def _joined(ticket: Ticket[Job, Rows]) -> Outcome:
+def _joined(ticket: Ticket[Job, RowArrays]) -> Outcome:
     try:
         return jobs.joined(ticket.parts)
     except MemoryError as exc:

@@ -9,9 +9,9 @@ import json
 import numpy as np
 from PIL import Image
 
-from vaekit.bundle.columns import level_names
 from vaekit.bundle.manifest import Column, ImageSpec
 from vaekit.runtime import Model
+from vaekit.tabular.levels import level_names
 
 _MAX_LENGTH = 1500  # beyond it nobody pastes the line
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import Operation as Graph
 from vaekit.runtime import Bound, Model
-from vaekit.runtime.results import Rows
-from vaekit.runtime.sampling import Draws
+from vaekit.runtime.results import RowArrays
+from vaekit.runtime.sampling import SampleDraws
 
 Operation = Literal["encode", "decode", "sample", "elbo"]
 
@@ -36,7 +36,7 @@ class Job:
     observe: bool = False
     members: NDArray[np.int64] | None = None  # (N,) of decode, where the model has members
     most: int = field(default=2**31, kw_only=True)  # rows of one call, at most
-    _draws: Draws | None = field(default=None, init=False, repr=False)
+    _draws: SampleDraws | None = field(default=None, init=False, repr=False)
 
     @property
     def graph(self) -> Graph:
@@ -62,7 +62,9 @@ class Job:
         """The noise of a sample's rows."""
         assert self.seed is not None
         if self._draws is None:
-            self._draws = Draws(self.model.manifest, self.seed, temperature=self.temperature, observe=self.observe)
+            self._draws = SampleDraws(
+                self.model.manifest, self.seed, temperature=self.temperature, observe=self.observe
+            )
         return self._draws.rows(start, stop)
 
 
@@ -84,7 +86,7 @@ class Part:
         return self.stop - self.start
 
 
-def run(parts: Sequence[Part]) -> list[Rows]:
+def run(parts: Sequence[Part]) -> list[RowArrays]:
     """The answers of parts of jobs of one lane, in one call in the calling thread.
 
     Raises:
@@ -95,37 +97,37 @@ def run(parts: Sequence[Part]) -> list[Rows]:
     return [whole] if len(parts) == 1 else [whole[a:b] for a, b in pairwise(edges)]
 
 
-def joined(answers: Sequence[Rows]) -> Rows:
+def joined(answers: Sequence[RowArrays]) -> RowArrays:
     """The answers for successive rows as one."""
     return type(answers[0]).concatenate(list(answers))
 
 
-def _encode(job: Job, parts: Sequence[Part]) -> Rows:
-    return job.model.encode(_together([part.rows for part in parts]), checked=True)
+def _encode(job: Job, parts: Sequence[Part]) -> RowArrays:
+    return job.model.encode_checked(_together([part.rows for part in parts]))
 
 
-def _decode(job: Job, parts: Sequence[Part]) -> Rows:
+def _decode(job: Job, parts: Sequence[Part]) -> RowArrays:
     members = [part.job.members[part.start : part.stop] for part in parts if part.job.members is not None]
     return job.model.decode(_together([part.rows for part in parts]), _together(members) if members else None)
 
 
-def _sample(job: Job, parts: Sequence[Part]) -> Rows:
+def _sample(job: Job, parts: Sequence[Part]) -> RowArrays:
     each = [part.job.draws(part.start, part.stop) for part in parts]
     return job.model.of_draws({name: _together([draws[name] for draws in each]) for name in each[0]})
 
 
-def _elbo(job: Job, parts: Sequence[Part]) -> Rows:
+def _elbo(job: Job, parts: Sequence[Part]) -> RowArrays:
     x, k = _together([part.rows for part in parts]), job.num_samples
     if job.explain:
-        found = job.model.explain(x, top=job.explain, checked=True)
+        found = job.model.explain_checked(x, top=job.explain)
         return found if job.features else replace(found, feature_log_likelihood=None)
-    score: Callable[..., Bound] = partial(job.model.elbo, features=job.features)
+    score: Callable[..., Bound] = partial(job.model.elbo_checked, features=job.features)
     if job.graph == "bound":
-        score = job.model.bound
+        score = job.model.bound_checked
     if all(part.job.seed is None for part in parts):
-        return score(x, num_samples=k, checked=True)
+        return score(x, num_samples=k)
     eps = [np.repeat(job.model.draws(k, part.job.seed)[None], part.n, axis=0) for part in parts]  # each (n, K, Z)
-    return score(x, eps=_together(eps), checked=True)
+    return score(x, eps=_together(eps))
 
 
 def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

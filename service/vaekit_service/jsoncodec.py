@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from vaekit.bundle import encode, encode_numbers
-from vaekit.bundle.columns import level_names, level_slices
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.client.wire import (
     ImageFiles,
@@ -27,6 +25,8 @@ from vaekit.client.wire import (
 )
 from vaekit.errors import InputError
 from vaekit.runtime.explain.cells import named
+from vaekit.tabular import encode, encode_numbers
+from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service import quickjson
 from vaekit_service.answers import Answer
 from vaekit_service.body import Body

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from vaekit.runtime import Model
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit_service.batcher import Batch
 from vaekit_service.engine import Engine
 from vaekit_service.jobs import Job
@@ -78,7 +78,7 @@ class Metrics:
         known[0].inc()
         known[1].observe(seconds)
 
-    def ran(self, batch: Batch[Job, Rows], seconds: float) -> None:
+    def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None:
         """A batch that the engine ran; in the engine's thread."""
         job = batch.pieces[0].ticket.job
         known = self._of_batches.get(job.model, {}).get(job.operation)
@@ -94,7 +94,7 @@ class Metrics:
         known[1].observe(batch.n)
         known[2].observe(seconds)
 
-    def failed(self, batch: Batch[Job, Rows], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
+    def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
         """A batch that raised; in the engine's thread."""
         job = batch.pieces[0].ticket.job
         self.batch_failures.labels(job.operation, job.model.manifest.name).inc()

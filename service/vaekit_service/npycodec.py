@@ -14,9 +14,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from vaekit.bundle import encode
-from vaekit.bundle.columns import level_slices
 from vaekit.errors import InputError
+from vaekit.tabular import encode
+from vaekit.tabular.levels import level_slices
 from vaekit_service.answers import Answer
 from vaekit_service.body import Body
 from vaekit_service.errors import Unparsable

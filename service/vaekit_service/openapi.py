@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from vaekit import __version__
+from vaekit._version import __version__
 from vaekit.bundle.manifest import Manifest
 from vaekit.client import wire
 from vaekit_service.problems import ANSWERS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vaekit.bundle import encode
 from vaekit.bundle.manifest import ImageSpec
+from vaekit.tabular import encode
 from vaekit_service.body import Body
 from vaekit_service.errors import MediaType
 from vaekit_service.pictures import read_picture

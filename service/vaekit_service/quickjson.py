@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from vaekit.bundle.encode import check_columns
 from vaekit.bundle.manifest import VectorSpec
+from vaekit.tabular.encode import check_columns
 from vaekit_service.body import Body
 from vaekit_service.requests import OPTIONS, Parsed, Target
 

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Literal
 
 from vaekit.bundle.manifest import Manifest, Precision
-from vaekit.bundle.store import models, read_manifest, versions
+from vaekit.bundle.models_folder import models, versions
+from vaekit.bundle.read import read_manifest
 from vaekit.client.wire import ModelList, ModelSummary
 from vaekit.errors import FormatError, UnknownModel, VaeError
 from vaekit.runtime import Model

@@ -13,8 +13,8 @@ from PIL import Image
 from tests.kinds import NAMES, mixed_rows
 from tests.live import serving
 from vaekit import AsyncClient, Client, Model
-from vaekit.bundle import encode
 from vaekit.client import ConnectionFailed, ModelNotFound, RequestRefused
+from vaekit.tabular import encode
 
 
 @pytest.fixture(scope="module")

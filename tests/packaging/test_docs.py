@@ -82,6 +82,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_readme_and_the_tutorial_train_score_and_evaluate_as_shown(
     workspace: Path, environment: dict[str, str]
 ) -> None:
@@ -129,6 +130,7 @@ def rounded(live: Any, shown: Any) -> bool:
     return bool(live == shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", blocks(README, "python"), ids=lambda code: code.splitlines()[1])
 def test_every_python_snippet_of_the_readme_runs(
     snippet: str, served: str, workspace: Path, environment: dict[str, str]

@@ -16,6 +16,8 @@ WALLS = [
     ("vaekit", HEAVY | {"numpy", "pydantic", "httpx", "onnxruntime", "typer", "rich"}),
     ("vaekit.errors", HEAVY | {"numpy", "pydantic"}),
     ("vaekit.bundle", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich"}),
+    ("vaekit.tabular", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.runtime"}),
+    ("vaekit.tabular.frames", HEAVY | {"onnxruntime", "httpx", "pyarrow", "pandas", "polars", "vaekit.runtime"}),
     ("vaekit.losses", HEAVY | {"numpy", "pydantic", "onnxruntime", "httpx", "typer", "rich"}),
     ("vaekit.runtime", HEAVY | {"httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.client"}),
     ("vaekit.client", HEAVY | {"onnxruntime", "pyarrow", "typer", "vaekit.runtime"}),
@@ -26,7 +28,7 @@ WALLS = [
     ("vaekit_service.app", LEARNING | {"vaekit_training", "httpx", "pyarrow", "typer", "vaekit.scoring", "vaekit.cli"}),
     ("vaekit_service.arrowcodec", LEARNING | {"vaekit_training", "pyarrow"}),
     (
-        "vaekit.arrow.columns",
+        "vaekit.tabular.arrow_columns",
         HEAVY | {"onnxruntime", "httpx", "PIL", "typer", "vaekit.runtime", "vaekit.client"},
     ),
     ("vaekit_service.settings", LEARNING | {"vaekit_training", "fastapi", "onnxruntime"}),

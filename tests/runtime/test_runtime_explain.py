@@ -12,13 +12,13 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from tests.kinds import NAMES, folded_rows, mixed_rows
-from vaekit.bundle import encode
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.scoring import publish_calibration
+from vaekit.tabular import encode
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

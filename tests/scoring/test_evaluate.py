@@ -199,6 +199,7 @@ print(*sorted({{"torch", "sklearn", "scipy", "matplotlib", "vaekit_training"}} &
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", re.findall(r"^vae evaluate .+$", HOW_TO, re.MULTILINE))
 def test_every_command_of_the_page_works(command, cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
     shutil.copytree(models_dir, tmp_path / "models")

@@ -31,11 +31,13 @@ def run(words: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_page_works(command, folder):
     run(["-c", "from vaekit.cli import main; main()", *shlex.split(command)[1:]], folder)
 
 
+@pytest.mark.slow
 def test_the_worked_example_prints_what_is_shown(folder):
     ((snippet, shown),) = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", PAGE, re.DOTALL)
     printed = run(["-W", "error", "-c", snippet], folder)

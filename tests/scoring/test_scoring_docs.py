@@ -32,6 +32,7 @@ def folder(tmp_path: Path, models_dir: Path, cancer_csv: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_page_works(command, folder, url):
     words = shlex.split(command.replace("http://127.0.0.1:8000", url))

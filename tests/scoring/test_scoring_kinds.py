@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.scoring.conftest import Squares, scored
-from vaekit.arrow.cells import check_type, levels
-from vaekit.arrow.faults import Refusing
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.encode import encode
 from vaekit.bundle.manifest import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
 from vaekit.scoring.output_columns import appended_for
+from vaekit.tabular.arrow_cells import check_type, levels
+from vaekit.tabular.encode import encode
+from vaekit.tabular.invalid_rows import Refusing
 
 SPEC = VectorSpec(
     columns=(
@@ -104,13 +105,19 @@ def test_a_category_may_be_numbers_truth_or_dates(tmp_path, known, cells):
         pa.array(["b", "", "1.0", None, "1"]),
         pa.array([3, None, 1, 2**60]),
         pa.array([1.5, NAN, 1e22, 2.0], from_pandas=False),
+        pa.array([1.5, NAN, 0.1, None], pa.float32(), from_pandas=False),
+        pa.array([0.1, 2.0, -0.0], pa.float16()),
+        pa.array([2**64 - 1, 2**53 + 1, 2**53], pa.uint64()),
         pa.array([True, None, False]),
+        pa.array([True, None, False]).dictionary_encode(),
         pa.array([date(2024, 1, 3), None, date(2024, 1, 2)]),
+        pa.array([date(2024, 1, 3), None, date(2024, 1, 2)], pa.date64()),
         pa.array([datetime(2024, 1, 3, 4, 5), None, datetime(2024, 1, 2)]),
         pa.array([datetime(2024, 1, 3, tzinfo=UTC), None]),
         pa.array([time(1, 2), None, time(3, 4, 5)]),
         pa.array([timedelta(seconds=5), timedelta(0)]),
         pa.array([1, 2, 100]).cast(pa.decimal128(21, 2)),
+        pa.array([Decimal("0.0909"), None, Decimal("0.1")], pa.decimal256(50, 8)),
         pa.array(["x", None, "y"]).dictionary_encode(),
         pa.array([7, 8, 7]).dictionary_encode(),
     ],
@@ -142,12 +149,12 @@ def test_a_csv_means_what_it_means_to_training_and_its_text_stays(of_kinds, tmp_
 
 def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path):
     from vaekit_training.data.load import load
-    from vaekit_training.sections import Data, Likelihood
+    from vaekit_training.sections import DataConfig, LikelihoodConfig
 
     (tmp_path / "rows.csv").write_text(CSV)
     kinds: Any = {"size": "positive", "stops": "count", "on": "binary", "colour": "category", "code": "category"}
-    data = Data(source=str(tmp_path / "rows.csv"), kinds=kinds, missing="marginalise")
-    trained = load(data, Likelihood(name="mixed"))
+    data = DataConfig(source=str(tmp_path / "rows.csv"), kinds=kinds, missing="marginalise")
+    trained = load(data, LikelihoodConfig(name="mixed"))
     assert trained.levels[4] == ("blue", "red")
     scored(of_kinds, tmp_path / "rows.csv")
     spec = SPEC.model_copy(
@@ -275,11 +282,11 @@ def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(ce
 )
 def test_a_csv_of_times_that_was_trained_on_is_scored(tmp_path, text):
     from vaekit_training.data.load import load
-    from vaekit_training.sections import Data, Likelihood
+    from vaekit_training.sections import DataConfig, LikelihoodConfig
 
     (tmp_path / "rows.csv").write_text("at\n" + f"{text}\n2024-01-02 11:30:00\n" * 20)
     kinds: Any = {"at": "category"}
-    trained = load(Data(source=str(tmp_path / "rows.csv"), kinds=kinds), Likelihood(name="mixed"))
+    trained = load(DataConfig(source=str(tmp_path / "rows.csv"), kinds=kinds), LikelihoodConfig(name="mixed"))
     column = Column(name="at", kind="category", levels=trained.levels[0])
     scorer = Squares(VectorSpec(columns=(column,)))
     scored(scorer, tmp_path / "rows.csv")

@@ -15,8 +15,8 @@ from tests.kinds import NAMES, mixed_rows
 from tests.live import serving
 from tests.scoring.conftest import scored
 from vaekit import Client, Model
-from vaekit.bundle import encode
 from vaekit.scoring import APPENDED, LocalScorer, RemoteScorer, publish_calibration
+from vaekit.tabular import encode
 
 
 def written(folder: Path, rows: Any, indices: Any) -> dict[str, Path]:

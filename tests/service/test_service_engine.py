@@ -34,7 +34,7 @@ class Held:
         self.begun, self.leave = threading.Event(), threading.Event()
         self.ran: list[list[float]] = []
 
-    def encode(self, rows: Any, *, checked: bool) -> Posterior:  # noqa: ARG002  as a model has it
+    def encode_checked(self, rows: Any) -> Posterior:
         self.begun.set()
         self.threads.append(threading.current_thread().name)
         assert self.leave.wait(30)

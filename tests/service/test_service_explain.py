@@ -12,10 +12,10 @@ from tests.kinds import Published, as_json, mixed_rows
 from tests.service.test_service_arrow import ARROW, as_table, stream, table_of
 from tests.service.test_service_openapi import check
 from tests.service.test_service_wire import NPY, npy, records
-from vaekit.bundle import encode
 from vaekit.runtime import Model
 from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.explanation import passes
+from vaekit.tabular import encode
 
 pytestmark = pytest.mark.anyio
 

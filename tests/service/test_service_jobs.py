@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.kinds import Published, mixed_rows
-from vaekit.bundle import encode
 from vaekit.runtime import Explained, Model
+from vaekit.tabular import encode
 from vaekit_service.jobs import Job, Part, run
 
 N = 24
@@ -146,7 +146,7 @@ def test_with_and_without_log_evidence_go_apart_where_they_go_through_other_grap
 
 
 def test_a_full_batch_is_what_one_call_of_the_graph_takes(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaekit.runtime.model.MAX_ELEMENTS", 2**12)
+    monkeypatch.setattr("vaekit.runtime.operations.MAX_ELEMENTS", 2**12)
     calls: list[int] = []
     whole = Model.run
 

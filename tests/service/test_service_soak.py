@@ -71,6 +71,7 @@ class Soak:
             self.wrong.append(f"{operation} of rows {at}: {reply[name][:1]}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_under_load_no_answer_is_wrong_and_no_caller_waits_for_ever(
     process: Callable[..., Any], models_dir: Path

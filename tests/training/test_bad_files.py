@@ -13,10 +13,10 @@ from PIL import Image
 from pyarrow import parquet
 
 from vaekit.errors import InputError
-from vaekit_training.data.infer import infer
 from vaekit_training.data.load import load
 from vaekit_training.data.sources import read
-from vaekit_training.sections import Data
+from vaekit_training.infer import infer
+from vaekit_training.sections import DataConfig
 
 N = 40
 
@@ -30,7 +30,7 @@ def numbers(bad: str, at: int, n: int = N) -> list[str]:
     return ["a,b", *(f"{i},{bad if i == at else i / 7}" for i in range(n))]
 
 
-@pytest.mark.parametrize("bad", ["oops", "?", "12%", "1.500,2", " "], ids=repr)
+@pytest.mark.parametrize("bad", ["oops", "?", "12%", "1.500,2", "0x1F"], ids=repr)
 def test_a_bad_cell_among_numbers_is_named_and_makes_no_category(tmp_path: Path, bad: str) -> None:
     quoted = f'"{bad}"' if "," in bad else bad
     path = csv(tmp_path / "rows.csv", *numbers(quoted, at=17))
@@ -38,6 +38,19 @@ def test_a_bad_cell_among_numbers_is_named_and_makes_no_category(tmp_path: Path,
         infer(path)
     assert f"data {path!r}" in str(e.value)
     assert "--set data.kinds.b=category" in str(e.value)
+
+
+@pytest.mark.parametrize("blank", [" ", "  NA ", "nan"], ids=repr)
+def test_a_blank_cell_among_numbers_is_missing(tmp_path: Path, blank: str) -> None:
+    path = csv(tmp_path / "rows.csv", *numbers(blank, at=17))
+    assert infer(path)[0]["data"]["missing"] == "marginalise"
+    assert np.argwhere(np.isnan(load(DataConfig(source=path, missing="marginalise")).x)).tolist() == [[17, 1]]
+
+
+def test_a_quote_that_is_never_closed_loses_no_row_in_silence(tmp_path: Path) -> None:
+    path = csv(tmp_path / "rows.csv", "a,note", "1,ok", '2,"ok', "3,ok")
+    with pytest.raises(InputError, match=r"rows\.csv': line 3: a quote is opened and never closed"):
+        read(path)
 
 
 def test_a_column_said_to_be_of_levels_may_have_numbers_among_them(tmp_path: Path) -> None:
@@ -163,7 +176,7 @@ def timed(tmp_path: Path, times: list[str]) -> str:
     ids=str,
 )
 def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> None:
-    rows = load(Data(source=timed(tmp_path, times), split="time:when"))
+    rows = load(DataConfig(source=timed(tmp_path, times), split="time:when"))
     assert rows.split_key is not None
     assert np.argsort(rows.split_key).tolist() == [1, 2, 0]
 
@@ -180,4 +193,4 @@ def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> 
 )
 def test_text_that_is_no_time_is_no_order_in_time(tmp_path: Path, times: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        load(Data(source=timed(tmp_path, times), split="time:when"))
+        load(DataConfig(source=timed(tmp_path, times), split="time:when"))

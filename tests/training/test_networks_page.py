@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 
 from vaekit_training.networks import cost, decoder, encoder
-from vaekit_training.sections import Network
+from vaekit_training.sections import NetworkConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "networks.md"
 MARK = "<!-- renewed by: python -m tests.training.test_networks_page -->\n"
@@ -21,7 +21,7 @@ def table() -> str:
     """One row a network and size."""
     lines = ["| `name` | pictures | parameters | MFLOP a row | widest layer, values |", "|---|---|---|---|---|"]
     for name in ("mlp", "conv", "resnet"):
-        config = Network.model_validate({"name": name})
+        config = NetworkConfig.model_validate({"name": name})
         for shape in SHAPES:
             one = cost(encoder(config, shape, Z))
             other = cost(decoder(config, Z, shape, 2 * math.prod(shape)))

@@ -29,7 +29,8 @@ def rows(model: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(section, type) and issubclass(section, BaseModel):
             lines += rows(section, f"{prefix}{name}.")
         else:
-            lines.append(f"| `{prefix}{name}` | {default(field)} | {field.description} |")
+            described = (field.description or "").replace("|", r"\|")
+            lines.append(f"| `{prefix}{name}` | {default(field)} | {described} |")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What likelihood.name = 'auto' stands for: settings found by comparison with other detectors. Knows settings alone.
+"""What likelihood.name = 'auto' stands for: settings found by comparison with other detectors.
 
 docs/decisions/2026-11-24-the-default-recipe.md lists what was tried, with figures; `python -m benchmarks.detection`
 measures it.

@@ -1,4 +1,4 @@
-"""`vae serve`: flags onto the service's settings. Knows no socket; imports the service when called."""
+"""`vae serve`: starts the service with settings from flags."""
 
 from __future__ import annotations
 

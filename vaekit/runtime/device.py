@@ -1,4 +1,4 @@
-"""Which ONNX Runtime is installed and which device it really gives. Knows providers, not bundles."""
+"""Which ONNX Runtime is installed, and which device a session really gets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.errors import DeviceError, MissingExtra
-from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.cpu_count import cpu_count
 
 # Since 1.29 ONNX Runtime reports machine, process and graphs to its maker, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

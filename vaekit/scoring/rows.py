@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vaekit.arrow.columns import Columns
-from vaekit.arrow.faults import Noted
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Piece, Source
+from vaekit.scoring.files.fragments import Chunk, RowSource
+from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.invalid_rows import Noted
 
 Taken = tuple[pa.RecordBatch, NDArray[Any]]
 ROW = pa.field("row", pa.int64())  # a row's number over the whole input, where no column of the input is kept
@@ -40,14 +40,14 @@ class Sifted:
     bad: BadRows | None
 
 
-class ImageRows:
+class ImageRowReader:
     """Pictures as they are; their table is passed through."""
 
     def __init__(self, schema: pa.Schema, spec: ImageSpec) -> None:
         self.schema = schema
         self._two_valued = spec.two_valued
 
-    def take(self, piece: Piece) -> Taken:
+    def take(self, piece: Chunk) -> Taken:
         """(what is passed through, pixels (n, H, W, C) uint8).
 
         Raises:
@@ -60,7 +60,7 @@ class ImageRows:
             raise InputError(f"row {piece.start + n}, pixel ({h}, {w}, {c}): not 0 or 255: {piece.pixels[n, h, w, c]}")
         return piece.table, piece.pixels
 
-    def sift(self, piece: Piece) -> Sifted:
+    def sift(self, piece: Chunk) -> Sifted:
         """The pictures that the model takes, and the others."""
         assert piece.pixels is not None
         grey = self._grey(piece)
@@ -69,7 +69,7 @@ class ImageRows:
         where = [f"pixel ({h}, {w}, {c})" for h, w, c in firsts]
         return _apart(piece, piece.table, piece.pixels, bad, where, ["not 0 or 255"] * len(where))
 
-    def _grey(self, piece: Piece) -> NDArray[np.bool_]:
+    def _grey(self, piece: Chunk) -> NDArray[np.bool_]:
         """Pixels that the model does not take, (n, H, W, C)."""
         assert piece.pixels is not None
         if not self._two_valued:
@@ -78,7 +78,7 @@ class ImageRows:
         return grey
 
 
-class VectorRows:
+class VectorRowReader:
     """The model's columns, found by name; the columns that are kept are passed through in their order.
 
     A column of numbers written as text leaves as float64, any other as it came.
@@ -104,23 +104,25 @@ class VectorRows:
         kept = [schema.field(i) for i in self._kept] if self._kept else [ROW]
         self.schema = pa.schema(kept, metadata=schema.metadata)
 
-    def take(self, piece: Piece) -> Taken:
+    def take(self, piece: Chunk) -> Taken:
         """(what is passed through, x (n, D) float64), as Columns.take has them."""
         arrays, x = self._columns.take(piece.table, piece.start)
         return self._passed(arrays, piece), x
 
-    def sift(self, piece: Piece) -> Sifted:
+    def sift(self, piece: Chunk) -> Sifted:
         """The rows that the model takes, and the others."""
         noted = Noted(piece.table.num_rows)
         arrays, x = self._columns.read(piece.table, noted)
         return _apart(piece, self._passed(arrays, piece), x, noted.bad, *noted.said())
 
-    def _passed(self, arrays: Sequence[pa.Array], piece: Piece) -> pa.RecordBatch:
+    def _passed(self, arrays: Sequence[pa.Array], piece: Chunk) -> pa.RecordBatch:
         kept = [arrays[i] for i in self._kept] or [pa.array(_numbers(piece))]
         return pa.RecordBatch.from_arrays(kept, schema=self.schema)
 
 
-def rows_of(source: Source, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None) -> VectorRows | ImageRows:
+def rows_of(
+    source: RowSource, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None
+) -> VectorRowReader | ImageRowReader:
     """What makes the model's array of the source's pieces.
 
     Args:
@@ -134,14 +136,14 @@ def rows_of(source: Source, spec: VectorSpec | ImageSpec, keep: Sequence[str] | 
     if isinstance(spec, ImageSpec):
         if keep:
             raise InputError(f"columns: {', '.join(map(repr, keep))}: pictures have none")
-        return ImageRows(source.schema, spec)
+        return ImageRowReader(source.schema, spec)
     unknown = [name for name in keep or () if name not in source.schema.names]
     if unknown:
         raise InputError(f"columns: the input has no {', '.join(map(repr, unknown))}")
-    return VectorRows(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
+    return VectorRowReader(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
 
 
-def whole(rows: VectorRows | ImageRows, piece: Piece) -> Sifted:
+def whole(rows: VectorRowReader | ImageRowReader, piece: Chunk) -> Sifted:
     """A piece whose rows the model takes, all of them.
 
     Raises:
@@ -150,12 +152,12 @@ def whole(rows: VectorRows | ImageRows, piece: Piece) -> Sifted:
     return Sifted(*rows.take(piece), _numbers(piece), None)
 
 
-def _numbers(piece: Piece) -> NDArray[np.int64]:
+def _numbers(piece: Chunk) -> NDArray[np.int64]:
     return np.arange(piece.start, piece.start + piece.table.num_rows)
 
 
 def _apart(
-    piece: Piece,
+    piece: Chunk,
     passed: pa.RecordBatch,
     x: NDArray[Any],
     bad: NDArray[np.bool_],

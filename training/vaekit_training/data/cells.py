@@ -1,20 +1,19 @@
-"""One column's cells -> the numbers that a model takes, checked. Knows kinds and levels; not files or other columns."""
+"""Reads a training column: `vaekit.tabular.cells` says what a cell means; kinds and levels are learned here."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from decimal import Decimal
-from numbers import Number, Real
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Kind
+from vaekit.bundle.manifest import Column, Kind
 from vaekit.errors import InputError
+from vaekit.tabular import cells as rule
+from vaekit.tabular.levels import finite_number_in, is_finite, level_text
 from vaekit_training.data.kinds import hint, kinds_of
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 MOST_LEVELS = 1000
 EXACT = 2.0**53  # the largest count that float64 tells from its neighbours
@@ -43,6 +42,8 @@ class Cells:
         missing: Literal["refuse", "marginalise"] = "refuse",
         source: str = "",
         hint: str = "",
+        *,
+        written: bool = False,
     ) -> None:
         """
         Args:
@@ -51,10 +52,11 @@ class Cells:
             missing: what to do with an empty cell.
             source: named in errors.
             hint: what to do about a cell that is not one of the kind's.
+            written: whether numbers may be written as text, as in a CSV file.
         """
         self.name, self.source, self._hint = name, source, f"; {hint}" if hint else ""
         self.may_be_missing, self.is_empty = False, True  # so far
-        self._kind, self._missing = kind, missing
+        self._kind, self._missing, self._written = kind, missing, written
         self._known: dict[Any, int] = {}  # what a cell may hold -> its level's place in _texts
         self._texts: dict[str, int] = {}
         self._only_two, self._seen = kind is None, np.zeros(2, dtype=bool)  # 0 and 1, and which of them
@@ -86,30 +88,34 @@ class Cells:
         if (row := unknown(values, missing)) is not None:
             what = f"a cell of type {type(values[row]).__name__}: {values[row]!r}"
             self._refuse(start + row, f"{what}; numbers, booleans and text are taken ({EXCLUDE})")
+        if self._kind is None and values.dtype.kind in "bO":
+            self._kind = _kind(values[~missing].tolist())
+        if self._written and self._kind != "category" and values.dtype.kind == "O":
+            missing |= np.array([isinstance(v, str) and rule.spells_missing(v) for v in values.tolist()])
         if missing.any():
             if self._missing == "refuse":
                 self._refuse(start + int(missing.argmax()), self._missing_text(int(missing.sum())))
             self.may_be_missing = True
-        if self._kind is None and values.dtype.kind in "bO":
-            self._kind = _kind(values[~missing].tolist())
         self.is_empty = self.is_empty and bool(missing.all())
         if self._kind == "category":
             return self._codes(values, missing, start)
-        x = self._numbers(values, missing, start)
+        x = self._numbers(values, start)
         self._check(x, missing, start)
         return x
 
-    def _numbers(self, values: NDArray[Any], missing: NDArray[np.bool_], start: int) -> NDArray[np.float64]:
-        if values.dtype.kind in "iuf" or (values.dtype.kind == "b" and self._kind == "binary"):
+    def _numbers(self, values: NDArray[Any], start: int) -> NDArray[np.float64]:
+        if values.dtype.kind in "iuf":
             return values.astype(np.float64)
-        there = np.flatnonzero(~missing)
-        cells = values[there].tolist()
-        odd = [i for i, v in enumerate(cells) if isinstance(v, str) or (isinstance(v, bool) and self._kind != "binary")]
-        if odd:
-            i = next((i for i in odd if not reads_as_number(cells[i])), odd[0])
-            self._refuse(start + int(there[i]), f"not a number: {cells[i]!r} ({TEXT})")
-        x = np.full(len(values), np.nan)
-        x[there] = cells
+        cells = values.tolist()
+        column = Column(name="column", kind=self._kind or "real", may_be_missing=True)
+        x, fault = rule.read_column(cells, column, written=self._written)
+        if fault is not None:
+            row, what = fault
+            if what == rule.NOT_A_NUMBER and isinstance(cells[row], str):
+                text = [i for i, cell in enumerate(cells) if isinstance(cell, str) and cell.strip()] or [row]
+                row = next((i for i in text if not reads_as_number(cells[i])), row)
+            said = f" ({TEXT})" if what == rule.NOT_A_NUMBER else ""
+            self._refuse(start + row, f"{what}: {rule.show(cells[row])}{said}")
         return x
 
     def _check(self, x: NDArray[np.float64], missing: NDArray[np.bool_], start: int) -> None:
@@ -126,7 +132,7 @@ class Cells:
             self._only_two = bool(((x == 0) | (x == 1) | missing).all())
 
     def _codes(self, values: NDArray[Any], missing: NDArray[np.bool_], start: int) -> NDArray[np.float64]:
-        cells = values.tolist()
+        cells = [_key(cell) for cell in values.tolist()]
         codes = np.array([self._known.get(cell, -1) for cell in cells], dtype=np.float64)  # (n,)
         for row in np.flatnonzero((codes < 0) & ~missing):
             codes[row] = self._learn(cells[row], start + int(row))
@@ -136,9 +142,9 @@ class Cells:
     def _learn(self, cell: Any, row: int) -> int:
         if cell in self._known:
             return self._known[cell]
-        if isinstance(cell, float) and not np.isfinite(cell):
-            self._refuse(row, f"{WRONG['category']}: {cell}")
-        code = self._known[cell] = self._texts.setdefault(level(cell), len(self._texts))
+        if not isinstance(cell, str) and not is_finite(cell):
+            self._refuse(row, f"{WRONG['category']}: {rule.show(cell)}")
+        code = self._known[cell] = self._texts.setdefault(level_text(cell), len(self._texts))
         if len(self._texts) > MOST_LEVELS:
             self._refuse(row, f"more than {MOST_LEVELS} levels, the last one {cell!r} ({EXCLUDE})")
         return code
@@ -155,15 +161,24 @@ class Cells:
         raise InputError(f"{where}row {row}, feature {self.name!r}: {what}")
 
 
-def cells_of(columns: Sequence[str], config: Data, likelihood: Likelihood, source: str = "") -> list[Cells]:
+def cells_of(
+    columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig, source: str = "", *, written: bool = False
+) -> list[Cells]:
     """A reader of each column, of the kind that config and likelihood give it.
+
+    Args:
+        columns: their names.
+        config: names kinds, and says what to do with missing cells.
+        likelihood: gives the kind of all other columns.
+        source: named in errors.
+        written: whether numbers may be written as text, as in a CSV file.
 
     Raises:
         InputError, ConfigError: see kinds_of.
     """
     kinds = kinds_of(columns, config, likelihood)
     return [
-        Cells(name, kind, config.missing, source, hint(name, config, likelihood))
+        Cells(name, kind, config.missing, source, hint(name, config, likelihood), written=written)
         for name, kind in zip(columns, kinds, strict=True)
     ]
 
@@ -193,13 +208,6 @@ def refuse_empty_columns(cells: Sequence[Cells], source: str = "") -> None:
             raise InputError(f"{where}feature {c.name!r}: every cell is empty; leave it out by data.exclude")
 
 
-def level(cell: Any) -> str:
-    """The level of a category's cell: 1 and 1.0 are '1', true is 'true'."""
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
-
-
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
     """Numbers, booleans, or objects: text, dates as text, None."""
     if values.dtype.kind in "Mm":
@@ -210,12 +218,12 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which cells are empty, (n,): NaN, None or no text."""
+    """Which cells hold nothing, (n,): NaN, None, or text of nothing but blanks."""
     if values.dtype.kind in "fMm":
         return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
     if values.dtype.kind not in "OU":
         return np.zeros(len(values), dtype=bool)
-    return np.array([_is_empty(v) for v in values.tolist()], dtype=bool)
+    return np.array([_is_missing(cell) for cell in values.tolist()], dtype=bool)
 
 
 def unknown(values: NDArray[Any], missing: NDArray[np.bool_]) -> int | None:
@@ -224,15 +232,20 @@ def unknown(values: NDArray[Any], missing: NDArray[np.bool_]) -> int | None:
         return None
     if values.dtype.kind != "O":
         return int(missing.argmin())
-    known = (str, Real, Decimal, np.bool_)
     cells = values.tolist()
-    return next((i for i in np.flatnonzero(~missing).tolist() if not isinstance(cells[i], known)), None)
+    return next((i for i in np.flatnonzero(~missing).tolist() if not rule.is_known(cells[i])), None)
 
 
-def _is_empty(cell: Any) -> bool:
-    if cell is None or isinstance(cell, str):
-        return not cell
-    return isinstance(cell, Number) and cell != cell
+def _is_missing(cell: Any) -> bool:
+    if type(cell) is str:
+        return not cell or cell.isspace()
+    return rule.is_missing(cell)
+
+
+def _key(cell: Any) -> Any:
+    """What a category's cell is remembered by: True is not 1."""
+    cell = rule.plain(cell)
+    return level_text(cell) if isinstance(cell, bool) else cell
 
 
 def _kind(cells: list[Any]) -> Kind | None:
@@ -244,10 +257,10 @@ def _kind(cells: list[Any]) -> Kind | None:
 
 def reads_as_number(cell: Any) -> bool:
     """Whether a cell is a finite number, or text of one."""
-    try:
-        return not isinstance(cell, bool) and math.isfinite(float(cell))
-    except (TypeError, ValueError):
-        return False
+    if isinstance(cell, str):
+        return finite_number_in(cell) is not None
+    cell = rule.plain(cell)
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and is_finite(cell)
 
 
 def _allowed(x: NDArray[np.float64], kind: Kind) -> NDArray[np.bool_]:

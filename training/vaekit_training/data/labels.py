@@ -1,4 +1,4 @@
-"""Which columns are modelled, and which rows are anomalies. Knows names and labels; not kinds or formats."""
+"""Which columns are modelled, and which rows are anomalies."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.sections import Data
+from vaekit.tabular.cells import is_missing
+from vaekit.tabular.labels import Marks
+from vaekit_training.sections import DataConfig
 
 
-def columns_of(table: Mapping[str, Any], config: Data) -> tuple[str, ...]:
+def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
     """The columns to model: all but labels, keys and what is excluded.
 
     Raises:
@@ -37,13 +39,16 @@ def check_names(columns: tuple[str, ...]) -> None:
 
 def refuse_missing(where: str, name: str, values: NDArray[Any], start: int = 0) -> None:
     """Refuse an empty cell in a label or key; where: the source; start: the row number of the first value."""
-    bad = np.array([v is None or v != v or v == "" for v in values.tolist()], dtype=bool)
+    _refuse(where, name, np.array([is_missing(cell) for cell in values.tolist()], dtype=bool), start)
+
+
+def _refuse(where: str, name: str, bad: NDArray[np.bool_], start: int) -> None:
     if bad.any():
         row = start + int(bad.argmax())
         raise InputError(f"{where}: row {row}, feature {name!r}: missing value in the column that splits the rows")
 
 
-def anomalies(table: Mapping[str, NDArray[Any]], config: Data, n: int) -> NDArray[np.bool_]:
+def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> NDArray[np.bool_]:
     """Which of the n rows are anomalies, by the config's label, (n,); none where there is no label.
 
     Raises:
@@ -60,10 +65,10 @@ def anomalies(table: Mapping[str, NDArray[Any]], config: Data, n: int) -> NDArra
 class Labels:
     """Reads the column of labels piece by piece, and remembers what was in it."""
 
-    def __init__(self, config: Data) -> None:
-        self._name, self._where, self._anomalies = config.label or "", f"data {config.source!r}", config.anomalies
-        self._marks = {_normal(value) for value in config.anomalies}
-        self._known: dict[Any, bool] = {}
+    def __init__(self, config: DataConfig) -> None:
+        self._name, self._where = config.label or "", f"data {config.source!r}"
+        self._marks = Marks(config.anomalies)
+        self._found = False
 
     def take(self, values: NDArray[Any], start: int = 0, where: str = "") -> NDArray[np.bool_]:
         """Which of these rows are anomalies, (n,).
@@ -71,24 +76,18 @@ class Labels:
         Raises:
             InputError: an empty label.
         """
-        refuse_missing(where or self._where, self._name, values, start)
         cells = values.tolist()
-        for cell in set(cells) - self._known.keys():
-            self._known[cell] = _normal(cell) in self._marks
-        return np.array([self._known[cell] for cell in cells], dtype=bool)
+        different = {cell: place for place, cell in enumerate(dict.fromkeys(cells))}
+        at = np.array([different[cell] for cell in cells], dtype=np.intp)
+        odd, missing = self._marks.of(list(different))
+        _refuse(where or self._where, self._name, missing[at], start)
+        self._found = self._found or bool(odd[at].any())
+        return odd[at]
 
     def check(self) -> None:
         """Refuse labels of which none means anomaly."""
-        if not any(self._known.values()):
-            seen = ", ".join(sorted(map(str, self._known))[:5])
+        if not self._found:
+            seen = ", ".join(sorted(self._marks.seen)[:5])
             raise InputError(
-                f"label {self._name!r}: no row has a value of data.anomalies {self._anomalies}; seen: {seen}"
+                f"label {self._name!r}: no row has a value of data.anomalies {self._marks.anomalies}; seen: {seen}"
             )
-
-
-def _normal(value: Any) -> str:
-    """1, 1.0, True and '1' are one label."""
-    try:
-        return repr(float(value))
-    except (TypeError, ValueError):
-        return str(value)

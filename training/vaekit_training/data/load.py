@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular import cells as rule
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.labels import anomalies, check_names, columns_of, refuse_missing
 from vaekit_training.data.rows import CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
 from vaekit_training.data.stream import stream
 from vaekit_training.data.times import in_time
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 __all__ = ["Rows", "load", "of_array", "read"]
 
 
-def load(config: Data, likelihood: Likelihood | None = None, seed: int = 0) -> Rows:
+def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: int = 0) -> Rows:
     """Rows of a source, checked: cells that their column's kind has, no doubtful labels.
 
     Args:
@@ -34,7 +35,7 @@ def load(config: Data, likelihood: Likelihood | None = None, seed: int = 0) -> R
             or not one of its column's kind; the message names source, row, feature and value.
         ConfigError: a kind that the likelihood does not take.
     """
-    likelihood = likelihood or Likelihood()
+    likelihood = likelihood or LikelihoodConfig()
     if config.read == "stream":
         return stream(config, likelihood, seed)
     source = mapped(config.source) if config.read == "map" else read(config.source)
@@ -50,7 +51,7 @@ def load(config: Data, likelihood: Likelihood | None = None, seed: int = 0) -> R
             split_key = in_time(where, key, split_key)
     if source.pictures is not None:
         return Rows(source.pictures, (), anomalies(table, config, len(source.pictures)), split_key)
-    cells = cells_of(columns, config, likelihood, where)
+    cells = cells_of(columns, config, likelihood, where, written=source.written)
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where)
     else:
@@ -63,8 +64,8 @@ def of_array(
     names: Sequence[str] | None = None,
     anomaly: NDArray[np.bool_] | None = None,
     *,
-    config: Data | None = None,
-    likelihood: Likelihood | None = None,
+    config: DataConfig | None = None,
+    likelihood: LikelihoodConfig | None = None,
 ) -> Rows:
     """Rows of an array (N, D), or pictures (N, H, W[, C]) uint8, checked as a file's are.
 
@@ -79,13 +80,13 @@ def of_array(
         InputError: another shape, or a cell that is refused.
         ConfigError: a kind that the likelihood does not take.
     """
-    config, source = config or Data(source="memory"), from_array(x)
+    config, source = config or DataConfig(source="memory"), from_array(x)
     anomaly = np.zeros(len(x), dtype=bool) if anomaly is None else anomaly
     if source.pictures is not None:
         return Rows(source.pictures, (), anomaly)
     columns = tuple(names or source.columns)
     check_names(columns)
-    cells = cells_of(columns, config, likelihood or Likelihood())
+    cells = cells_of(columns, config, likelihood or LikelihoodConfig())
     values = [_typed(column) for column in x.T]
     return _rows(_together([c.take(v) for c, v in zip(cells, values, strict=True)], cells), cells, anomaly)
 
@@ -149,7 +150,6 @@ def _typed(column: NDArray[Any]) -> NDArray[Any]:
     """Objects without numpy's and pandas' wrappers around them."""
     if column.dtype.kind != "O":
         return column
-    cells = [v.item() if isinstance(v, np.generic) else v for v in column.tolist()]
-    plain = np.empty(len(cells), dtype=object)
-    plain[:] = [None if type(v).__name__ in ("NAType", "NaTType") else v for v in cells]
+    plain = np.empty(len(column), dtype=object)
+    plain[:] = [rule.plain(cell) for cell in column.tolist()]
     return plain

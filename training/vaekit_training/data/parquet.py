@@ -1,4 +1,4 @@
-"""A folder of Parquet as row groups that can be read in any order. Knows files; not what columns are for."""
+"""A folder of Parquet as row groups that can be read in any order."""
 
 from __future__ import annotations
 
@@ -53,16 +53,13 @@ class Folder:
         Raises:
             InputError: the file is not readable any more.
         """
-        import pyarrow.parquet as pq
+        from vaekit.tabular.parquet_files import read_groups
 
-        start, path = group.start, self.files[group.file]
+        start, path = group.start, str(self.files[group.file])
         try:
-            with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
-                for batch in file.iter_batches(
-                    rows, row_groups=[group.group], columns=list(columns), use_threads=False
-                ):
-                    yield start, {name: from_arrow(batch.column(name)) for name in columns}
-                    start += batch.num_rows
+            for batch in read_groups(path, [group.group], columns, rows, buffer=BUFFER, threads=False):
+                yield start, {name: from_arrow(batch.column(name)) for name in columns}
+                start += batch.num_rows
         except (OSError, ValueError, KeyError) as exc:  # pyarrow's errors are among these
             raise InputError(f"{self.where(group)}: {exc}") from exc
 
@@ -116,7 +113,9 @@ def _files(top: Path) -> tuple[Path, ...]:
 
 
 def _groups(file: int, metadata: Any) -> list[Group]:
-    sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+    from vaekit.tabular.parquet_files import group_rows
+
+    sizes = group_rows(metadata)
     starts = np.cumsum([0, *sizes])
     return [Group(file, g, int(starts[g]), rows) for g, rows in enumerate(sizes) if rows]
 

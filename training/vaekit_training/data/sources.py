@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular.columns import refuse_twins
 from vaekit_training.data.pictures import pictures
 
 LONGEST_HEADER = 2**20  # bytes
@@ -26,6 +27,7 @@ class Source:
     columns: dict[str, NDArray[Any]]
     pictures: NDArray[np.uint8] | None = None
     stored: NDArray[Any] | None = None  # the array that columns are of, where it stays in its file
+    written: bool = False  # whether numbers may be written as text
 
 
 def read(source: str) -> Source:
@@ -112,7 +114,7 @@ def from_arrow(column: Any) -> NDArray[Any]:
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)  # to_numpy would take a missing cell for a level
     elif pa.types.is_decimal(kind):
-        column = column.cast(pa.float64())
+        column = column.cast(pa.string()).cast(pa.float64())  # a cast straight to floats rounds otherwise
     elif pa.types.is_time(kind) or pa.types.is_duration(kind):
         column = column.cast(pa.string() if pa.types.is_time(kind) else pa.int64())
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -127,25 +129,42 @@ def _csv(path: Path) -> Source:
     import pyarrow as pa
     from pyarrow import csv
 
+    from vaekit.tabular.csv_text import check_quotes, header, parse_options
+
+    where = f"data {str(path)!r}"
     with path.open("rb") as file:
         if not _is_utf8(file.readline(LONGEST_HEADER)):
-            raise InputError(f"data {str(path)!r}: the header is not UTF-8 text: save the file as UTF-8")
-    whole = min(path.stat().st_size + 1, 2**31 - 1)  # a column's type is taken from the first block
+            raise InputError(f"{where}: the header is not UTF-8 text: save the file as UTF-8")
+    check_quotes(lambda: path.open("rb"), where)
+    names, _ = header(lambda: path.open("rb"), where, errors="replace")
+    refuse_twins(names, f"{where}: ")
+    parsing = parse_options(names)
+    as_bytes = csv.ConvertOptions(column_types={name: pa.large_binary() for name in names})
     try:
-        table = csv.read_csv(path, read_options=csv.ReadOptions(block_size=whole))
+        table = csv.read_csv(path, parse_options=parsing, convert_options=as_bytes)
     except pa.ArrowInvalid as exc:
-        raise InputError(f"data {str(path)!r}: {_where(path) or exc}") from exc
-    for field in table.schema:
-        if pa.types.is_binary(field.type):  # what pyarrow makes of text that it cannot decode
-            row = next(i for i, cell in enumerate(table.column(field.name).to_pylist()) if not _is_utf8(cell))
-            raise InputError(
-                f"data {str(path)!r}: row {row}, feature {field.name!r}: not UTF-8 text: save the file as UTF-8"
-            )
-    _refuse_twins(f"data {str(path)!r}", table.column_names)
-    return _from_arrow(table)
+        raise InputError(f"{where}: {_where(path, parsing) or exc}") from exc
+    return Source({name: from_arrow(_typed(table, name, where)) for name in table.column_names}, written=True)
 
 
-def _where(path: Path) -> str | None:
+def _typed(table: Any, name: str, where: str) -> Any:
+    """A column of bytes as what the text of its cells is."""
+    import pyarrow as pa
+
+    from vaekit.tabular.csv_text import typed
+
+    cells = pa.concat_arrays(table.column(name).chunks) if table.num_rows else pa.array([], pa.large_binary())
+    try:
+        return typed(cells.cast(pa.large_string()))
+    except pa.ArrowInvalid as exc:
+        row = next((i for i, cell in enumerate(cells.to_pylist()) if not _is_utf8(cell)), None)
+        if row is None:
+            raise
+        said = f"row {row}, feature {name!r}: not UTF-8 text: save the file as UTF-8"
+        raise InputError(f"{where}: {said}") from exc
+
+
+def _where(path: Path, parsing: Any) -> str | None:
     """The first row that has another number of cells than the header, in words; None: it is something else.
 
     pyarrow counts rows from the header as 1, and knows their numbers only where it reads with one thread.
@@ -162,7 +181,11 @@ def _where(path: Path) -> str | None:
         csv.read_csv(
             path,
             read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(invalid_row_handler=on_odd),
+            parse_options=csv.ParseOptions(
+                newlines_in_values=True,
+                ignore_empty_lines=parsing.ignore_empty_lines,
+                invalid_row_handler=on_odd,
+            ),
         )
     return f"row {odd[0][0]}: {odd[0][1]} cells, where the header has {odd[0][2]}" if odd else None
 
@@ -174,33 +197,27 @@ def _is_utf8(cell: bytes | None) -> bool:
         return False
 
 
-def _refuse_twins(where: str, names: Sequence[str]) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}: two columns of one name: {twice!r}")
-
-
 def parquet_files(top: Path) -> tuple[Path, ...]:
     """One file, or every .parquet file below a folder in the order of their paths; () where there is none.
 
-    Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
+    `vaekit.tabular.parquet_files` says which files those are.
     """
     if top.is_file():
         return (top,) if top.suffix.lower() == ".parquet" else ()
-    found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() == ".parquet" and file.is_file())
-    return tuple(top / file for file in sorted(found) if not any(part.startswith((".", "_")) for part in file.parts))
+    from vaekit.tabular.parquet_files import is_part
+
+    found = (file.relative_to(top) for file in top.rglob("*") if file.is_file())
+    return tuple(top / file for file in sorted(filter(is_part, found), key=str))
 
 
 def _parquet(path: Path) -> Source:
     """Folders named key=value give a column of that name."""
-    from pyarrow import dataset
+    from vaekit.tabular.parquet_files import dataset
 
     files = [str(file) for file in parquet_files(path)]
     base = path if path.is_dir() else path.parent
-    keyed = dataset.partitioning(flavor="hive")
     try:
-        found = dataset.dataset(files, format="parquet", partitioning=keyed, partition_base_dir=str(base))
-        return _from_arrow(found.to_table())
+        return _from_arrow(dataset(files, str(base)).to_table())
     except ValueError:
         _refuse_unlike(parquet_files(path), path)  # which says more than pyarrow does
         raise
@@ -227,13 +244,12 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     Raises:
         InputError: it names the column, and both types.
     """
-    _refuse_twins(where, schema.names)
-    known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
-    odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
-    if odd is not None:
-        raise InputError(
-            f"{where}: column {odd!r} is {here.get(odd, 'missing')}, in the first file {known.get(odd, 'missing')}"
-        )
+    from vaekit.tabular.parquet_files import unlike
+
+    refuse_twins(schema.names, f"{where}: ")
+    if odd := unlike(first, schema):
+        name, there, here = odd
+        raise InputError(f"{where}: column {name!r} is {here}, in the first file {there}")
 
 
 def _npy(path: Path) -> Source:

@@ -1,4 +1,4 @@
-"""The cells of an explanation in a reader's words: names of columns and levels. Knows the input spec, no numbers.
+"""The cells of an explanation in a reader's words: names of columns and levels.
 
 N rows, k cells of each.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.columns import level_names
+from vaekit.tabular.levels import level_names
 
 LEVELS = ("value", "expected")  # fields that hold the index of a level where the column is a category
 

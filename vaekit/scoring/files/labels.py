@@ -1,4 +1,4 @@
-"""Which rows are anomalies: a column of the input, or a .npy file beside it. Knows values, not models."""
+"""Which rows are anomalies: by a column of the input, or by a .npy file beside it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Piece
+from vaekit.scoring.files.fragments import Chunk
 from vaekit.scoring.files.npy_file import mapped
+from vaekit.tabular.labels import Marks
 
 
 class Labels(ABC):
     """Tells the anomalies among rows."""
 
     def __init__(self, label: str, anomalies: Sequence[str]) -> None:
-        self._label, self._anomalies = label, anomalies
-        self._wanted = {_plain(value) for value in anomalies}
-        self._seen: set[str] = set()  # the values that there were
+        self._label, self._marks = label, Marks(anomalies)
 
     @abstractmethod
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
+    def take(self, piece: Chunk) -> NDArray[np.bool_]:
         """(n,), True for anomalies.
 
         Raises:
@@ -40,10 +40,17 @@ class Labels(ABC):
             InputError: there are more labels.
         """
 
+    def _told(self, different: list[Any], at: NDArray[np.int64], start: int) -> NDArray[np.bool_]:
+        """Which rows are anomalies, by the place of each one's label among the different ones."""
+        odd, missing = self._marks.of(different)
+        if missing[at].any():
+            raise InputError(f"row {start + int(missing[at].argmax())}, label {self._label!r}: missing")
+        return odd[at]
+
     def unlike(self, which: str, so: str) -> InputError:
         """What is wrong where no row, or every row, is an anomaly; what there is instead."""
-        known, wanted = ", ".join(map(repr, sorted(self._seen)[:10])), " or ".join(map(repr, self._anomalies))
-        return InputError(f"label {self._label!r}: {which} is {wanted}, {so}; there is {known}")
+        known, wanted = sorted(self._marks.seen)[:10], " or ".join(map(repr, self._marks.anomalies))
+        return InputError(f"label {self._label!r}: {which} is {wanted}, {so}; there is {', '.join(map(repr, known))}")
 
 
 def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labels:
@@ -51,7 +58,7 @@ def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labe
 
     Args:
         label: the column, or the file.
-        anomalies: values that mean anomaly; `1`, `1.0` and `true` mean what they say, whatever the column's type.
+        anomalies: values that mean anomaly; `1`, `1.0` and `true` are one value, whatever the column's type.
         schema: of the input.
 
     Raises:
@@ -65,16 +72,12 @@ def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labe
 
 
 class _ColumnLabels(Labels):
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
+    def take(self, piece: Chunk) -> NDArray[np.bool_]:
         column = piece.table.column(self._label)
-        cells = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        values = [_plain(value) for value in cells.dictionary.to_pylist()]
-        at: NDArray[np.int64] = cells.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        empty = (at < 0) | np.isin(at, [i for i, value in enumerate(values) if value == ""])
-        if empty.any():
-            raise InputError(f"row {piece.start + int(empty.argmax())}, label {self._label!r}: missing")
-        self._seen |= {values[i] for i in np.unique(at)}
-        return _among(values, self._wanted)[at]
+        cells = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        different = cells.unique()
+        at: NDArray[np.int64] = pc.index_in(cells, value_set=different).to_numpy(zero_copy_only=False)
+        return self._told(different.to_pylist(), at, piece.start)
 
     def close(self, rows: int) -> None:
         """A column ends where its table does."""
@@ -89,16 +92,11 @@ class _FileLabels(Labels):
         if self._array.ndim != 1:
             raise InputError(f"label: {path}: shape {self._array.shape}, expected one label a row")
 
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
+    def take(self, piece: Chunk) -> NDArray[np.bool_]:
         end = piece.start + piece.table.num_rows
         self._check(end <= len(self._array), f"at least {end}")
         found, at = np.unique(self._array[piece.start : end], return_inverse=True)
-        values = [_plain(value) for value in found.tolist()]
-        if "" in values:
-            row = int((at == values.index("")).argmax())
-            raise InputError(f"row {piece.start + row}, label {self._label!r}: missing")
-        self._seen |= set(values)
-        return _among(values, self._wanted)[at]
+        return self._told(found.tolist(), at, piece.start)
 
     def close(self, rows: int) -> None:
         self._check(rows == len(self._array), str(rows))
@@ -106,21 +104,3 @@ class _FileLabels(Labels):
     def _check(self, fits: bool, rows: str) -> None:
         if not fits:
             raise InputError(f"label: {self._label}: {len(self._array)} labels, but the input has {rows} rows")
-
-
-def _among(values: list[str], wanted: set[str]) -> NDArray[np.bool_]:
-    return np.array([value in wanted for value in values], dtype=np.bool_)
-
-
-def _plain(value: Any) -> str:
-    """One spelling for what is one value: 1, 1.0 and "1"; True and "true"."""
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    text = str(value).strip()
-    if isinstance(value, bool) or text.lower() in ("true", "false"):
-        return text.lower()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return str(int(number)) if number.is_integer() else str(number)

@@ -1,4 +1,4 @@
-"""Reads Parquet and Arrow files, or a folder of Parquet, in bounded batches. Knows schemas, not what rows mean."""
+"""Reads Parquet and Arrow files, or a folder of Parquet, in bounded batches."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import File, Fragment, Piece, file_of, runs, translated
+from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, runs, translated
 from vaekit.scoring.files.paths import Place
+from vaekit.tabular import parquet_files
 
 BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group is held
 
@@ -22,7 +21,7 @@ BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group
 class _Table:
     """One file: the rows of each of its row groups, or record batches, and the columns that its folders give."""
 
-    file: File
+    file: InputFile
     rows: tuple[int, ...]
     keys: dict[str, Any]
 
@@ -58,17 +57,17 @@ class TableSource:
                 start += rows
         return found
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Chunk]:
         for fragment in self.fragments():
             yield from self.read(fragment)
 
-    def read(self, fragment: Fragment) -> Iterator[Piece]:
+    def read(self, fragment: Fragment) -> Iterator[Chunk]:
         start = fragment.start
         file = self.place.below(fragment.file.name) if self._is_folder else self.place
         with translated(file):
             for batch in self._batches(file, fragment):
                 self._done += batch.num_rows
-                yield Piece(start, self._with_keys(batch, fragment.keys))
+                yield Chunk(start, self._with_keys(batch, fragment.keys))
                 start += batch.num_rows
 
     def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
@@ -90,33 +89,29 @@ class TableSource:
 class ParquetSource(TableSource):
     """One file, or the .parquet files of a folder in the order of their paths, all of one schema.
 
-    Files and folders whose name starts with a dot or an underscore are left out, as other readers do.
-    Folders named `key=value` give a column to the rows under them.
+    `vaekit.tabular.parquet_files` says which files those are.
     """
 
     def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
         """Raises InputError where there is no file, or where the columns of one differ from those of the first."""
         names = _parts(self.place) if self._is_folder else {self.place.path: file_of(self.place)}
-        dataset = ds.dataset(
-            list(names),
-            filesystem=self.place.filesystem,
-            format="parquet",
-            partitioning="hive",
-            partition_base_dir=self.place.path if self._is_folder else None,
-        )
-        fragments = sorted(dataset.get_fragments(), key=lambda file: str(file.path))
+        base = self.place.path if self._is_folder else None
+        dataset = parquet_files.dataset(names, base, self.place.filesystem)
+        fragments = parquet_files.fragments(dataset)
         first = fragments[0].physical_schema
         for fragment in fragments:
             _check_same(self.place, first, fragment)
         tables = [
-            _Table(names[fragment.path], _group_rows(fragment.metadata), _keys(fragment)) for fragment in fragments
+            _Table(names[file.path], parquet_files.group_rows(file.metadata), parquet_files.keys_of(file))
+            for file in fragments
         ]
         return tables, first, [field for field in dataset.schema if field.name not in first.names]
 
     def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
         groups = range(fragment.first, fragment.first + (fragment.count or 0))
-        with pq.ParquetFile(file.path, filesystem=file.filesystem, buffer_size=BUFFER, pre_buffer=False) as rows:
-            yield from rows.iter_batches(batch_size=self._batch_rows, row_groups=list(groups), columns=self._names)
+        yield from parquet_files.read_groups(
+            file.path, groups, self._names, self._batch_rows, buffer=BUFFER, filesystem=file.filesystem
+        )
 
 
 class ArrowSource(TableSource):
@@ -141,36 +136,22 @@ class ArrowSource(TableSource):
                     yield batch.slice(at, self._batch_rows)
 
 
-def _parts(folder: Place) -> dict[str, File]:
+def _parts(folder: Place) -> dict[str, InputFile]:
     """The files of a folder that are read, by their paths."""
     found = {}
     for info in folder.files():
         name = folder.name_of(info)
-        if _is_part(PurePosixPath(name)):
-            found[info.path] = File(name, int(info.size or 0), int(info.mtime_ns or 0))
+        if parquet_files.is_part(PurePosixPath(name)):
+            found[info.path] = InputFile(name, int(info.size or 0), int(info.mtime_ns or 0))
     if not found:
         raise InputError(f"{folder}: holds no .parquet files")
     return found
-
-
-def _is_part(file: PurePosixPath) -> bool:
-    return file.suffix.lower() == ".parquet" and not any(part.startswith((".", "_")) for part in file.parts)
-
-
-def _group_rows(metadata: pq.FileMetaData) -> tuple[int, ...]:
-    return tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
-
-
-def _keys(fragment: ds.Fragment) -> dict[str, Any]:
-    return dict(ds.get_partition_keys(fragment.partition_expression))
 
 
 def _check_same(folder: Place, first: pa.Schema, file: Any) -> None:
     schema = file.physical_schema
     if schema.equals(first, check_metadata=False):
         return
-    known = {field.name: field.type for field in first}
-    here = {field.name: field.type for field in schema}
-    odd = next((name for name in [*known, *here] if known.get(name) != here.get(name)), None)
-    what = "the order of its columns" if odd is None else f"column {odd!r}: {here.get(odd, 'missing')}"
+    odd = parquet_files.unlike(first, schema)
+    what = "the order of its columns" if odd is None else f"column {odd[0]!r}: {odd[2]}"
     raise InputError(f"{folder}: {file.path} differs from the first file in {what}")

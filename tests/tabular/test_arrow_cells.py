@@ -1,0 +1,31 @@
+"""Cells of columns as other libraries write them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from vaekit.bundle import VectorSpec
+from vaekit.bundle.manifest import Column
+from vaekit.errors import InputError
+from vaekit.tabular.arrow_cells import levels
+from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.invalid_rows import Refusing
+
+COLOUR = Column(name="colour", kind="category", levels=("blue", "red"), may_be_missing=True)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "nowhere"])
+def test_a_level_that_is_a_time_is_one_of_utc_in_any_zone(zone: str) -> None:
+    column = Column(name="at", kind="category", levels=("1970-01-01T00:00:05",))
+    np.testing.assert_array_equal(levels(pa.array([5, 5], pa.timestamp("s", zone)), column, Refusing(0)), [0, 0])
+
+
+def test_rows_are_numbered_from_where_the_table_begins() -> None:
+    spec = VectorSpec(columns=(Column(name="load"), COLOUR))
+    table = pa.record_batch({"colour": ["red", None], "other": [1, 2], "load": [1.0, np.nan]})
+    columns = Columns(table.schema, spec, text=False, indices=False)
+    np.testing.assert_array_equal(columns.take(table.slice(0, 1), 7)[1], [[1.0, 1.0]])
+    with pytest.raises(InputError, match=r"^row 8, feature 'load': not finite: nan$"):
+        columns.take(table, 7)

@@ -1,0 +1,67 @@
+"""Labels that mean anomaly, whatever they are written as, to training and to evaluation."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vaekit.errors import InputError
+from vaekit.scoring.files.csv_file import CsvSource
+from vaekit.scoring.files.labels import open_labels
+from vaekit.scoring.files.paths import place
+from vaekit.tabular.labels import Marks, label_text
+from vaekit_training.data.load import load
+from vaekit_training.sections import DataConfig
+
+
+@pytest.mark.parametrize("wanted", [1, 1.0, True, "1", "1.0", "true", "True"], ids=repr)
+@pytest.mark.parametrize(
+    "label", [1, 1.0, True, np.True_, np.int8(1), Decimal(1), "1", " 1.0", "true", "TRUE"], ids=repr
+)
+def test_one_and_true_are_one_label_in_every_spelling(wanted: Any, label: Any) -> None:
+    odd, missing = Marks((wanted,)).of([label, 0, False, "0", "false", "2", "normal"])
+    assert odd.tolist() == [True] + [False] * 6
+    assert not missing.any()
+
+
+@pytest.mark.parametrize("label", [None, np.nan, "", " ", "NA", "null"], ids=repr)
+def test_a_missing_label_is_none_unless_it_is_named(label: Any) -> None:
+    assert label_text(label) == ""
+    odd, missing = Marks(("NA",)).of([label])
+    assert (odd[0], missing[0]) == ((True, False) if label == "NA" else (False, True))
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "anomalies"),
+    [
+        (["0", "1", "0"], 1, [False, True, False]),
+        (["false", "true", "false"], 1, [False, True, False]),
+        (["0", "1.0", "x"], 1, [False, True, False]),
+        (["true", "normal", "1"], 1, [True, False, True]),
+        (["normal", "attack ", "attack"], "attack", [False, True, True]),
+        (["0", "NA", "1"], 1, None),
+        (["0", " ", "1"], 1, None),
+        (["normal", "NA", "attack"], "attack", None),
+    ],
+    ids=str,
+)
+def test_the_labels_of_a_csv_are_the_same_in_training_and_evaluation(
+    tmp_path: Path, labels: list[str], wanted: Any, anomalies: list[bool] | None
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels)))
+    config = DataConfig(source=str(path), label="label", anomalies=(wanted,))
+    source = CsvSource(place(path), 100)
+    read = open_labels("label", [str(wanted)], source.schema)
+    if anomalies is None:
+        with pytest.raises(InputError, match="row 1, feature 'label': missing value"):
+            load(config)
+        with pytest.raises(InputError, match="row 1, label 'label': missing"):
+            read.take(next(source.pieces()))
+        return
+    assert load(config).anomaly.tolist() == anomalies
+    assert read.take(next(source.pieces())).tolist() == anomalies

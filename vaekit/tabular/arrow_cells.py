@@ -1,0 +1,137 @@
+"""One column of Arrow cells -> float64 as the model takes it: NaN for a missing cell, the index of a level.
+
+Whole columns are read at once where their cells are beyond doubt. Of all others, `cells.read_cell` reads one of each
+value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Column
+from vaekit.errors import InputError
+from vaekit.tabular.cells import MISSING, faults_of, read_cell, read_number
+from vaekit.tabular.invalid_rows import Faults
+from vaekit.tabular.levels import level_indices, not_a_level
+
+Floats = NDArray[np.float64]
+PLAIN = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # numbers beyond doubt
+
+
+def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
+    """Refuse a column of the input whose type cannot hold what the model's column is.
+
+    Args:
+        column: the model's.
+        kind: the input's.
+        indices: whether categories are written as indices of levels.
+
+    Raises:
+        InputError: the column is named.
+    """
+    if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return
+    if column.kind in ("binary", "category") and pa.types.is_boolean(kind):
+        return
+    if column.kind == "category" and not indices:
+        values = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if _is_text(values) or pa.types.is_temporal(values) or (values is not kind and pa.types.is_primitive(values)):
+            return
+    expected = "text or numbers" if column.kind == "category" else "numbers"
+    raise InputError(f"feature {column.name!r}: a column of {kind}, expected {expected}")
+
+
+def numbers(cells: pa.Array) -> pa.Array:
+    """A column of numbers or booleans as float64; integers past 2**53 are rounded, as everywhere."""
+    if pa.types.is_decimal(cells.type):
+        cells = pc.cast(cells, pa.string())  # Arrow's own cast of a decimal may end beside the nearest number
+    return pc.cast(cells, pa.float64(), safe=False)
+
+
+def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
+    """A column of text as float64, null where a cell is empty and may be; cells that are no numbers are faults."""
+    text = pc.utf8_trim_whitespace(cells)
+    try:
+        return pc.cast(text, pa.float64())  # what Arrow takes for a number is one by the rule too
+    except pa.ArrowInvalid:
+        plain = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
+    odd = text.filter(pc.invert(plain)).unique()
+    meant = [read_number(one.as_py(), column, written=True) for one in odd]
+    numbers = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
+    values = pc.if_else(
+        plain,
+        pc.cast(pc.if_else(plain, text, pa.scalar(None, text.type)), pa.float64()),
+        pa.array(numbers, pa.float64()).take(pc.index_in(text, value_set=odd)),
+    )
+    for what in dict.fromkeys(one for one in meant if isinstance(one, str)):
+        which = odd.filter(pa.array([one == what for one in meant]))
+        faults.cells(pc.is_in(text, value_set=which).to_numpy(zero_copy_only=False), cells, column, what)
+    return values
+
+
+def checked(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
+    """Numbers as an array (n,), NaN where a cell is missing; cells that the column does not take are faults."""
+    if found.null_count and not column.may_be_missing:
+        faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING)
+    values: Floats = found.to_numpy(zero_copy_only=False)
+    for bad, what in faults_of(values, column):
+        faults.cells(bad, cells, column, what)
+    return values
+
+
+def levels(cells: pa.Array, column: Column, faults: Faults) -> Floats:
+    """Indices of the levels that the cells name, (n,), NaN where a cell is missing; one that names none is a fault."""
+    text = _settled(cells)
+    bad = np.zeros(len(cells), dtype=bool)
+    if not _is_text(text.type):
+        bad, values = _read_each(text, column)
+        return _told(values, bad, cells, column, faults)
+    names = [name for name in level_indices(column) if isinstance(name, str)]
+    known = np.array([level_indices(column)[name] for name in names], dtype=np.float64)
+    place = pc.index_in(text, value_set=pa.array(names, text.type))  # null where it is none of them
+    there = place.is_valid().to_numpy(zero_copy_only=False)
+    values = np.full(len(cells), np.nan)
+    values[there] = known[place.drop_null().to_numpy()]
+    if not there.all():
+        bad[~there], values[~there] = _read_each(text.filter(place.is_null()), column)
+    return _told(values, bad, cells, column, faults)
+
+
+def _told(values: Floats, bad: NDArray[np.bool_], cells: pa.Array, column: Column, faults: Faults) -> Floats:
+    if bad.any():
+        faults.cells(bad, cells, column, not_a_level(column))
+    return values
+
+
+def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Floats]:
+    """(which cells are refused, what the others mean), (n,) each: the rule for one of each value."""
+    different = values.unique()
+    meant = [read_cell(one.as_py(), column) for one in different]
+    at = pc.index_in(values, value_set=different).to_numpy(zero_copy_only=False)
+    bad = np.array([isinstance(one, str) for one in meant], dtype=bool)
+    found = np.array([np.nan if isinstance(one, str) else one for one in meant], dtype=np.float64)
+    return bad[at], found[at]
+
+
+def _settled(cells: pa.Array) -> pa.Array:
+    """Text, 64-bit numbers or booleans; dates and times as a training run names their levels."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    kind = cells.type
+    if pa.types.is_timestamp(kind):
+        cells = cells.cast(pa.timestamp(kind.unit))  # as in UTC: a zone that nobody knows does not matter
+        written = cells.to_numpy(zero_copy_only=False).astype(str)
+        return pa.array(np.where(written == "NaT", None, written), pa.string())
+    if pa.types.is_duration(kind):
+        return pc.cast(cells, pa.int64())
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return numbers(cells)
+    text = pa.types.is_temporal(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)
+    return pc.cast(cells, pa.string()) if text else cells
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

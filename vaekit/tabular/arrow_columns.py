@@ -1,0 +1,67 @@
+"""The columns of an Arrow table -> x (N, D) as a model takes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from vaekit.bundle.manifest import Column, VectorSpec
+from vaekit.tabular.arrow_cells import Floats, check_type, checked, levels, numbers, parsed
+from vaekit.tabular.columns import refuse_missing_columns, refuse_twins
+from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, Refusing
+
+
+class Columns:
+    """The model's columns in tables of one schema, found by name; other columns are passed over."""
+
+    def __init__(self, schema: pa.Schema, spec: VectorSpec, *, text: bool, indices: bool) -> None:
+        """
+        Args:
+            schema: of the tables.
+            spec: what the model takes.
+            text: whether numbers are written as text.
+            indices: whether categories are written as indices of their levels.
+
+        Raises:
+            InputError: columns that are missing (all of them are named), two of one name, or a column whose type
+                cannot hold what the model takes.
+        """
+        refuse_twins(schema.names)
+        refuse_missing_columns(schema.names, spec)
+        self._text, self._indices = text, indices
+        self.at = {schema.get_field_index(column.name): column for column in spec.columns}  # in the model's order
+        for at, column in self.at.items():
+            if not text:
+                check_type(column, schema.field(at).type, indices=indices)
+
+    def take(self, table: pa.RecordBatch, start: int) -> tuple[list[pa.Array], Floats]:
+        """(the table's columns, numbers that were text as float64; x (n, D): NaN where a cell is missing, the level's
+        index of a category).
+
+        Args:
+            table: n rows.
+            start: the number of the first of them, for the messages.
+
+        Raises:
+            InputError: a cell that its column does not take, or a row that misses every cell; row, feature and value
+                are named.
+        """
+        return self.read(table, Refusing(start))
+
+    def read(self, table: pa.RecordBatch, faults: Faults) -> tuple[list[pa.Array], Floats]:
+        """As take, but that bad cells are told to `faults`; what stands in x for them is not defined."""
+        arrays = list(table.columns)
+        x = np.empty((table.num_rows, len(self.at)), dtype=np.float64)  # (n, D)
+        for d, (at, column) in enumerate(self.at.items()):
+            arrays[at], x[:, d] = self._read(arrays[at], column, faults)
+        empty = np.asarray(np.isnan(x).all(axis=1))
+        if empty.any():
+            faults.rows(empty, EMPTY_ROW)
+        return arrays, x
+
+    def _read(self, cells: pa.Array, column: Column, faults: Faults) -> tuple[pa.Array, Floats]:
+        """(what is passed on, values (n,)) of one column."""
+        if column.kind == "category" and not self._indices:
+            return cells, levels(cells, column, faults)
+        found = parsed(cells, column, faults) if self._text else numbers(cells)
+        return (found if self._text else cells), checked(found, cells, column, faults)

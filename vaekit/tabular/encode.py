@@ -1,0 +1,123 @@
+"""Rows as a caller has them -> the array that the graphs take: lists, mappings by column name, arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+from vaekit.errors import InputError
+from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show
+from vaekit.tabular.columns import check_widths, in_column_order
+from vaekit.tabular.pixels import encode_images
+
+PART = 2**15  # cells
+_NUMBERS = frozenset({int, float})
+
+
+def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
+    """Check rows against the spec and make the array of them.
+
+    Where a column may be missing, None, NaN and an absent key are missing cells. A category is given as its level's
+    text, or as the number that the text is; in an array of numbers as the level's index.
+
+    Args:
+        rows: for a vector model an array (N, D), a sequence of rows in column order, or a sequence of mappings by
+            column name; for an image model an array (N, H, W, C) or nested lists of integers 0..255, the channel
+            axis free to be absent where C is 1.
+        spec: what the model takes.
+
+    Returns:
+        (N, D) float64 for vectors, NaN where a cell is missing and the index of its level where it is a category;
+        (N, H, W, C) uint8 for images. N >= 1.
+
+    Raises:
+        InputError: no rows, wrong width, an unknown or missing column, a cell that its column does not take, or a row
+            that misses every cell; the message names the row, the column and the value.
+    """
+    if isinstance(spec, ImageSpec):
+        return encode_images(rows, spec)
+    if isinstance(rows, np.ndarray) and rows.dtype != object:
+        return check_columns(_vector_array(rows, spec), spec)
+    if isinstance(rows, np.ndarray):
+        rows = rows.tolist()
+    if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
+        raise InputError(f"inputs: expected rows, not {show(rows)}")
+    if not rows:
+        raise InputError("inputs: no rows")
+    if isinstance(rows[0], Mapping):
+        return check_columns(_from_lists(in_column_order(rows, spec), spec), spec)
+    return check_columns(_from_lists(rows, spec), spec)
+
+
+def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray[np.float64]:
+    """encode for lists that are known to hold floats alone, of a model without categories.
+
+    Raises:
+        InputError: as encode.
+    """
+    if not rows:
+        raise InputError("inputs: no rows")
+    check_widths(rows, spec)
+    return check_columns(np.array(rows, dtype=np.float64), spec)
+
+
+def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
+    """Refuse cells that their columns do not take, and rows that miss every cell; returns x, (N, D)."""
+    if not _is_finite(x):
+        _check_gaps(x, np.isfinite(x), spec)
+    for d, column in spec.particular:
+        if fault := first_fault(x[:, d], column):
+            row, what = fault
+            raise InputError(f"row {row}, feature {column.name!r}: {what}: {x[row, d]}")
+    return x
+
+
+def _is_finite(x: NDArray[np.float64]) -> bool:
+    """Whether all of x is, looked at in parts whose masks stay in the cache."""
+    cells = x.reshape(-1)
+    return all(np.isfinite(cells[at : at + PART]).all() for at in range(0, len(cells), PART))
+
+
+def _check_gaps(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
+    missing = np.isnan(x) & [column.may_be_missing for column in spec.columns]
+    bad = ~(finite | missing)
+    if bad.any():
+        row, d = np.argwhere(bad)[0]
+        raise InputError(f"row {row}, feature {spec.names[d]!r}: {NOT_FINITE}: {x[row, d]}")
+    if (empty := missing.all(axis=1)).any():
+        raise InputError(f"row {int(empty.argmax())}: every cell is missing")
+
+
+def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
+    if rows.ndim != 2 or rows.shape[1] != spec.dim:
+        raise InputError(f"inputs: shape {rows.shape}, expected (N, {spec.dim})")
+    if len(rows) == 0:
+        raise InputError("inputs: no rows")
+    if rows.dtype.kind not in "iuf":
+        raise InputError(f"inputs: dtype {rows.dtype} is not one of numbers")
+    return np.ascontiguousarray(rows, dtype=np.float64)
+
+
+def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
+    check_widths(rows, spec)
+    if not spec.has_categories and set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
+        try:
+            return np.array(rows, dtype=np.float64)
+        except OverflowError:
+            pass
+    return np.stack([_column([r[d] for r in rows], column) for d, column in enumerate(spec.columns)], axis=1)
+
+
+def _column(cells: list[Any], column: Column) -> NDArray[np.float64]:
+    """One column as (N,) float64."""
+    values, fault = read_column(cells, column)
+    if fault is not None:
+        row, what = fault
+        shown = "" if what == MISSING else f": {show(cells[row])}"
+        raise InputError(f"row {row}, feature {column.name!r}: {what}{shown}")
+    return values

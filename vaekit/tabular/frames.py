@@ -1,0 +1,141 @@
+"""Arrays and frames of pandas and polars -> names and cells; imports neither library. N rows, D columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date, time, timedelta
+from decimal import Decimal
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import VectorSpec
+from vaekit.errors import InputError
+from vaekit.tabular.cells import is_missing, plain
+from vaekit.tabular.columns import places
+
+NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
+DATE = (date, time, timedelta)  # a datetime is a date, as pandas' Timestamp is
+
+
+class Table(NamedTuple):
+    """Cells, and the columns' names where they have any."""
+
+    values: Any  # (N, D) float64 or objects of a frame; an array; or the lists that were given
+    names: tuple[str, ...] | None = None  # D
+
+    def ordered(self, spec: VectorSpec) -> Any:
+        """The values with their columns in the model's order; without names they are in it already.
+
+        Raises:
+            InputError: columns that the model has not, or that it misses.
+        """
+        if self.names is not None:
+            return self.values[:, places(self.names, spec)]
+        if isinstance(self.values, np.ndarray) and self.values.ndim == 2 and self.values.shape[1] != spec.dim:
+            width = self.values.shape[1]
+            raise InputError(f"X has {width} features, but Detector is expecting {spec.dim} features as input")
+        return self.values
+
+
+def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
+    """Names and cells of X.
+
+    A frame's missing cells (NaN, None, pandas' NA and NaT, polars' null) are NaN among numbers, None elsewhere.
+    Booleans are 0 and 1 where all other columns are numbers, and stay booleans beside text; so in lists.
+
+    Raises:
+        InputError: dates, complex numbers, a sparse matrix, or an array that has no columns.
+    """
+    if hasattr(X, "toarray"):
+        raise InputError("X is a sparse matrix; dense rows are needed: X.toarray()")
+    if _is_frame(X):
+        return _of_frame(X)
+    values = np.asarray(X) if hasattr(X, "__array__") else X
+    if not isinstance(values, np.ndarray):
+        return Table(_of_lists(values))
+    if values.dtype.kind == "c":
+        raise InputError(f"Complex data not supported: X is of type {values.dtype}")
+    if values.ndim < 2:
+        raise InputError(f"X has shape {values.shape}, expected (N, D). Reshape your data: X[None, :] is one row")
+    if values.ndim == 2 and values.shape[1] == 0:
+        raise InputError(f"X has 0 feature(s) (shape={values.shape}) while a minimum of 1 is required.")
+    if values.dtype.kind in "Mm":
+        raise InputError(f"X is of type {values.dtype}: give dates and durations as numbers, or leave them out")
+    return Table(values.astype(np.float64) if values.dtype.kind == "b" else values)
+
+
+def has_text(values: NDArray[Any]) -> bool:
+    """Whether a cell is text."""
+    return values.dtype.kind in "US" or (
+        values.dtype.kind == "O" and any(isinstance(cell, str) for cell in values.flat)
+    )
+
+
+def _is_frame(X: Any) -> bool:  # noqa: N803
+    return hasattr(X, "columns") and (hasattr(X, "iter_columns") or hasattr(X, "items"))
+
+
+def _of_frame(frame: Any) -> Table:
+    names = tuple(str(name) for name in frame.columns)
+    series = frame.iter_columns() if hasattr(frame, "iter_columns") else (column for _, column in frame.items())
+    columns = [_column(one, name) for one, name in zip(series, names, strict=True)]  # D of (N,)
+    if not columns:
+        return Table(np.empty((len(frame), 0)), names)
+    if all(_is_numbers(column) for column in columns):
+        with suppress(OverflowError):  # an int that no float holds: left to be refused by its row
+            return Table(np.stack([_as_floats(column) for column in columns], axis=1), names)
+    cells = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for d, column in enumerate(columns):
+        cells[:, d] = [_beside_text(cell) for cell in column.tolist()]
+    return Table(cells, names)
+
+
+def _column(series: Any, name: str) -> NDArray[Any]:
+    """Cells of a series, (N,): numbers as they are; else objects, None where one is missing."""
+    values = np.asarray(series.to_numpy())
+    if values.dtype.kind in "iufb":
+        return values
+    if values.dtype.kind in "Mm":
+        there = np.flatnonzero(~np.isnat(values))
+        raise _date(name, int(there[0]) if len(there) else 0, values)
+    cells = values.astype(object)
+    cells[np.asarray((series.isna() if hasattr(series, "isna") else series.is_null()).to_numpy(), dtype=bool)] = None
+    for row, cell in enumerate(cells.tolist()):
+        if isinstance(cell, DATE):
+            raise _date(name, row, cells)
+    return cells
+
+
+def _is_numbers(column: NDArray[Any]) -> bool:
+    return column.dtype.kind != "O" or all(cell is None or isinstance(cell, NUMBER) for cell in column.tolist())
+
+
+def _as_floats(column: NDArray[Any]) -> NDArray[np.float64]:
+    cells = [plain(cell) for cell in column.tolist()] if column.dtype.kind == "O" else column
+    return np.asarray(cells, dtype=np.float64)  # None becomes NaN
+
+
+def _beside_text(cell: Any) -> Any:
+    """None for NaN, as beside text a missing cell is; a float for a decimal, as the model takes them."""
+    cell = plain(cell)
+    return None if is_missing(cell) and not isinstance(cell, str) else cell
+
+
+def _of_lists(rows: Any) -> Any:
+    """Lists, with 0 and 1 for booleans where no cell is text, as numpy has them."""
+    if not isinstance(rows, Sequence) or not all(isinstance(row, list | tuple) for row in rows):
+        return rows
+    types = set(map(type, chain.from_iterable(rows)))
+    if not types & {bool, np.bool_} or any(issubclass(t, str) for t in types):
+        return rows
+    return [[int(cell) if isinstance(cell, bool | np.bool_) else cell for cell in row] for row in rows]
+
+
+def _date(name: str, row: int, values: NDArray[Any]) -> InputError:
+    return InputError(
+        f"row {row}, feature {name!r}: a date or duration: {values[row]}; give it as a number, or leave the column out"
+    )

@@ -1,0 +1,56 @@
+"""Which values of a label mean anomaly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.tabular.cells import is_missing, plain, spells_missing
+from vaekit.tabular.levels import level_text, number_in
+
+_SAME = {"true": "1", "false": "0"}
+
+
+def label_text(value: Any) -> str:
+    """One spelling of a label: 1, 1.0 and ' 1' are '1', True and 'TRUE' are 'true'; '' where it is missing.
+
+    Missing is what a missing cell is in a CSV file: nothing, blanks, NaN, or text like 'NA'.
+    """
+    value = plain(value)
+    if is_missing(value) or (isinstance(value, str) and spells_missing(value)):
+        return ""
+    text = str(value).strip()
+    if text.lower() in _SAME:
+        return text.lower()
+    number = number_in(text)
+    return text if number is None else level_text(number)
+
+
+class Marks:
+    """Tells which labels mean anomaly; `seen` are the labels that there were, as `label_text` has them."""
+
+    def __init__(self, anomalies: Sequence[Any]) -> None:
+        """anomalies: the labels that mean anomaly; `true` and 1 are one label, and 'NA' is one where it is named."""
+        self.anomalies = tuple(anomalies)
+        self.seen: set[str] = set()
+        self._named = {label.strip() for label in anomalies if isinstance(label, str)} - {""}
+        self._wanted = {_same(self._text(label)) for label in anomalies}
+
+    def of(self, labels: Sequence[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(which of the labels mean anomaly, which are missing), each (n,)."""
+        texts = [self._text(label) for label in labels]
+        self.seen |= set(texts) - {""}
+        odd = np.array([_same(text) in self._wanted for text in texts], dtype=bool)
+        return odd, np.array([not text for text in texts], dtype=bool)
+
+    def _text(self, label: Any) -> str:
+        if isinstance(label, str) and label.strip() in self._named:
+            return label_text(label) or label.strip()
+        return label_text(label)
+
+
+def _same(text: str) -> str:
+    return _SAME.get(text, text)

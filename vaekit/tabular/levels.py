@@ -1,0 +1,132 @@
+"""Levels of a category: how they are named, and which one a cell names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+
+_SHOWN = 10  # levels that a message lists
+_TRUTH = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE)
+
+
+def level_text(cell: str | bool | int | float) -> str:
+    """The level that a cell makes: 1 and 1.0 are '1', True is 'true', text is itself."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def number_in(text: str) -> float | None:
+    """The number that is written in a text, perhaps between blanks; None where there is none. 1_0 and 0x10 are none."""
+    text = text.strip()
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def finite_number_in(text: str) -> float | None:
+    """As number_in, for finite numbers alone."""
+    number = number_in(text)
+    return number if number is not None and np.isfinite(number) else None
+
+
+def level_index(cell: Any, column: Column) -> int | None:
+    """The index of the level that a cell names; None where it names none.
+
+    A level's own text comes first. Else a number, or text that is one, names the level of the same number ('01', '1.0'
+    and 1 are the level '1'), and a time names the level of the same moment.
+
+    Args:
+        cell: text, a boolean, or a Python number.
+        column: a category.
+    """
+    known = level_indices(column)
+    if not isinstance(cell, str | bool | int | float) or not (isinstance(cell, str) or is_finite(cell)):
+        return None
+    own = level_text(cell)
+    if own in known or isinstance(cell, bool):
+        return known.get(own)
+    same = (finite_number_in(cell), _moment(cell)) if isinstance(cell, str) else (float(cell), None)
+    return next((known[spelling] for spelling in same if spelling is not None and spelling in known), None)
+
+
+@lru_cache(maxsize=1024)
+def level_indices(column: Column) -> dict[str | float, int]:
+    """A level's index by its text, and by its number or moment where the text is one."""
+    levels = column.levels or ()
+    known: dict[str | float, int] = {}
+    for i, level in enumerate(levels):
+        number = finite_number_in(level)
+        if number is not None and (number not in known or level == level_text(number)):
+            known[number] = i
+        if ":" in level and (moment := _moment(level)):  # a date alone is a day, not its midnight
+            known.setdefault(moment, i)
+        for spelling in _TRUTH.get(level.lower(), ()):
+            known.setdefault(spelling, i)
+    return {**known, **{level: i for i, level in enumerate(levels)}}
+
+
+def level_names(indices: Sequence[float] | NDArray[np.float64], column: Column) -> list[str]:
+    """The levels that the indices stand for."""
+    levels = column.levels or ()
+    return [levels[int(i)] for i in indices]
+
+
+def level_slices(spec: VectorSpec | ImageSpec) -> dict[str, slice]:
+    """Where the levels of each category lie among all levels of all of them, by column, in column order."""
+    slices: dict[str, slice] = {}
+    start = 0
+    for column in spec.columns if isinstance(spec, VectorSpec) and spec.has_categories else ():
+        if column.levels is not None:
+            slices[column.name] = slice(start, start + len(column.levels))
+            start += len(column.levels)
+    return slices
+
+
+def not_a_level(column: Column) -> str:
+    """What is said of a cell that names no level."""
+    levels = column.levels or ()
+    some = ", ".join(map(repr, levels[:_SHOWN])) + (", ..." if len(levels) > _SHOWN else "")
+    return f"not one of its {len(levels)} levels ({some})"
+
+
+def is_finite(number: float) -> bool:
+    """Whether float64 holds the number, an integer of any size perhaps."""
+    try:
+        return bool(np.isfinite(float(number)))
+    except OverflowError:
+        return False
+
+
+def _moment(text: str) -> str | None:
+    """The ISO time that the text is, in UTC and in one spelling for each moment; None where it is none.
+
+    Between date and time is a T or a blank; what is left out at the end is 0; a time without a zone is taken for UTC.
+    """
+    found = _MOMENT.fullmatch(text.strip())
+    if found is None:
+        return None
+    date, hour, minute, second, fraction, zone = found.groups(default="")
+    moment = f"{date}T{hour or '00'}:{minute or '00'}:{second or '00'}"
+    return f"{_in_utc(moment, zone)}.{fraction:0<9}"
+
+
+def _in_utc(moment: str, zone: str) -> str:
+    if zone in ("", "Z"):
+        return moment
+    sign, hours, minutes = (-1 if zone[0] == "-" else 1), int(zone[1:3]), int(zone[-2:]) if len(zone) > 3 else 0
+    try:
+        local = datetime.fromisoformat(moment)
+        return (local - sign * timedelta(hours=hours, minutes=minutes)).isoformat()
+    except (ValueError, OverflowError):  # the 31st of June, or a moment before the year 1
+        return f"{moment}{zone}"

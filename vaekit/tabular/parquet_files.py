@@ -1,0 +1,76 @@
+"""Files of Parquet: which of a folder are read, in which order, and their row groups.
+
+Files and folders whose name starts with a dot or an underscore are left out, as other readers do. Folders named
+`key=value` give a column to the rows under them. Files are read in the order of their paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+
+def is_part(file: PurePath) -> bool:
+    """Whether a file of this path, from its folder, is one of those that are read."""
+    return file.suffix.lower() == ".parquet" and not any(part.startswith((".", "_")) for part in file.parts)
+
+
+def dataset(paths: Iterable[str], base: str | None, filesystem: fs.FileSystem | None = None) -> ds.Dataset:
+    """The files as one dataset; the names of folders below `base` give columns."""
+    keyed = ds.partitioning(flavor="hive")
+    return ds.dataset(list(paths), filesystem=filesystem, format="parquet", partitioning=keyed, partition_base_dir=base)
+
+
+def fragments(found: ds.Dataset) -> list[ds.Fragment]:
+    """The files of a dataset, in the order of their paths."""
+    return sorted(found.get_fragments(), key=lambda file: str(file.path))
+
+
+def keys_of(fragment: ds.Fragment) -> dict[str, Any]:
+    """The columns that a file's folders give, with their values."""
+    return dict(ds.get_partition_keys(fragment.partition_expression))
+
+
+def group_rows(metadata: pq.FileMetaData) -> tuple[int, ...]:
+    """How many rows each row group has."""
+    return tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+
+
+def unlike(first: pa.Schema, schema: pa.Schema) -> tuple[str, str, str] | None:
+    """(a column that differs between two files, its type in the first, its type here), None where none does."""
+    known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
+    odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
+    return None if odd is None else (odd, str(known.get(odd, "missing")), str(here.get(odd, "missing")))
+
+
+def read_groups(
+    path: str,
+    groups: Sequence[int],
+    columns: Sequence[str],
+    batch_rows: int,
+    *,
+    buffer: int,
+    filesystem: fs.FileSystem | None = None,
+    threads: bool = True,
+) -> Iterator[pa.RecordBatch]:
+    """Columns of some row groups, in batches of at most so many rows.
+
+    Args:
+        path: of the file.
+        groups: their places in the file.
+        columns: by name.
+        batch_rows: of one batch.
+        buffer: bytes read ahead of each column; without it a whole row group is held.
+        filesystem: None: the local one.
+        threads: whether columns are decoded in parallel.
+    """
+    with pq.ParquetFile(path, filesystem=filesystem, buffer_size=buffer, pre_buffer=False) as file:
+        yield from file.iter_batches(
+            batch_size=batch_rows, row_groups=list(groups), columns=list(columns), use_threads=threads
+        )
