@@ -18,8 +18,8 @@ Z = 16
 
 
 def table() -> str:
-    """One row a network and size."""
-    lines = ["| `name` | pictures | parameters | MFLOP a row | widest layer, values |", "|---|---|---|---|---|"]
+    """One row per network and image size."""
+    lines = ["| `name` | images | parameters | MFLOP per row | widest layer, values |", "|---|---|---|---|---|"]
     for name in ("mlp", "conv", "resnet"):
         config = NetworkConfig.model_validate({"name": name})
         for shape in SHAPES:
