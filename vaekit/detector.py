@@ -40,15 +40,15 @@ class Detector(Estimator):
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" is what detects anomalies best (docs/log.md, "The default recipe") for columns of numbers,
+        likelihood: "auto" is what detects anomalies best (docs/decisions, "The default recipe") for columns of numbers,
             "mixed" for text, which is taken as categories, and "gaussian" for pictures; else what a training config
             takes: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
             ["data.kinds.stops=count"], ["data.missing=refuse"].
         random_state: seed of everything.
         device: of training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
-        folds: F, odd, for few rows (docs/calibration.md): rows held out for p-values are not lost to training, since F
-            models are trained, each without one of F folds. It takes F times as long, and what is promised is then
+        folds: F, odd, for few rows (docs/explanation/calibration.md): F models are trained, each without one of F
+            folds, so no rows are lost to training. Fitting takes F times as long, and the guarantee is
             P(-1) <= 2 F / (F + 1) alpha.
 
     Attributes:
@@ -146,9 +146,9 @@ class Detector(Estimator):
 
         Args:
             X: rows.
-            fdr: None: an anomaly is one at alpha, each row for itself; else they are the discoveries of Benjamini and
-                Hochberg among these rows, of which at most this share is false on average (with folds the promise is
-                weaker: docs/calibration.md).
+            fdr: None: each row is compared with alpha by itself. Else the anomalies are the discoveries of Benjamini
+                and Hochberg among these rows, of which on average at most this share is false (less is guaranteed with
+                folds: docs/explanation/calibration.md).
 
         Raises:
             InputError: rows that are refused, or an fdr that is not between 0 and 1.

@@ -1,4 +1,4 @@
-"""What docs/explanation.md shows is run, and prints what is shown."""
+"""The code and commands of docs/tutorials/explain-a-row.md run, and print what the page shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "explanation.md").read_text()
+PAGE = (ROOT / "docs" / "tutorials" / "explain-a-row.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 NUMBER = re.compile(r"-?\d+\.?\d*")
 

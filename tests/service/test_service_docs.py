@@ -1,4 +1,4 @@
-"""docs/wire.md and docs/service.md: their requests are run, and what they list is what there is."""
+"""docs/reference/wire.md and docs/reference/service.md: their requests are run, and what they list is what there is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vaekit_service.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 CELLS = "The cells of an explanation"
 WIRE, SERVICE = (DOCS / "wire.md").read_text(), (DOCS / "service.md").read_text()
 REQUESTS = re.findall(r"```http\nPOST (\S+)\n\n(.*?)```", WIRE, re.DOTALL)

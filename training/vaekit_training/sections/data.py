@@ -13,10 +13,12 @@ from vaekit_training.sections.base import ConfigSection, Fraction
 class Fractions(ConfigSection):
     """Shares of the normal rows; they add up to 1. Labelled anomalies all go to the test part."""
 
-    train: Fraction = Field(0.6, description="gives weights and standardisation")
-    validation: Fraction = Field(0.1, description="chooses when to stop")
-    calibration: Fraction = Field(0.2, description="gives the p-values, and is used for nothing else")
-    test: Fraction = Field(0.1, description="gives the reported figures")
+    train: Fraction = Field(0.6, description="share of the rows that give weights and standardisation")
+    validation: Fraction = Field(0.1, description="share of the rows that decide when to stop")
+    calibration: Fraction = Field(
+        0.2, description="share of the rows that give the p-values; they are used for nothing else"
+    )
+    test: Fraction = Field(0.1, description="share of the rows that give the reported figures")
 
     @model_validator(mode="after")
     def _whole(self) -> Fractions:
@@ -30,8 +32,8 @@ class DataConfig(ConfigSection):
     """[data]: which rows, and which part of them is for what."""
 
     source: str = Field(
-        description="a .csv, .parquet, .npy or .npz file, a folder of pictures or of .parquet files, or a built-in "
-        "set: 'breast-cancer', 'digits', 'photographs'"
+        description="a .csv, .parquet, .npy or .npz file, a folder of images or of .parquet files, or a built-in "
+        "dataset: 'breast-cancer', 'digits', 'photographs'"
     )
     label: str | None = Field(None, description="column that marks anomalies, which are kept out of training")
     anomalies: tuple[str | int | float | bool, ...] = Field((1,), description="values of the label that mean anomaly")
@@ -39,33 +41,34 @@ class DataConfig(ConfigSection):
     kinds: dict[str, Kind] = Field(
         default_factory=dict,
         description="by column: 'real', 'positive' (> 0, modelled on the log), 'count' (0, 1, 2, ...), 'fraction' "
-        "(between 0 and 1), 'binary' or 'category'; a column that is not named has the likelihood's own kind, and "
-        "under 'mixed' text is a category, 0 and 1 alone are binary, and anything else is real",
+        "(between 0 and 1), 'binary' or 'category'; without an entry a column has the likelihood's default"
+        " kind, and under 'mixed' text is a category, only 0 and 1 is binary, and anything else is real",
     )
     missing: Literal["refuse", "marginalise"] = Field(
         "refuse",
-        description="'marginalise': columns that have empty cells may have them in use too, and the ELBO is over the "
-        "observed columns of a row",
+        description="'refuse': a missing cell is an error; 'marginalise': columns with missing cells in training may "
+        "have them in use, and the ELBO is over the observed columns of a row",
     )
     read: Literal["memory", "map", "stream"] = Field(
         "memory",
-        description="'memory'; 'map' leaves a .npy file on disk, memory-mapped; 'stream' reads Parquet piece by piece, "
-        "for data larger than memory",
+        description="'memory'; 'map': memory-map a .npy file; 'stream': read Parquet in chunks, for data larger than "
+        "memory",
     )
     shuffle_buffer: PositiveInt = Field(
-        65536, description="stream: rows that are held, and drawn from at random, to mix neighbours in the files"
+        65536, description="stream: rows held in memory and drawn from at random, to mix neighbouring rows of a file"
     )
     split: Annotated[str, Field(pattern=r"^(random|(time|group):.+)$")] = Field(
         "random",
-        description="'random'; 'time:<column>', earliest rows train and the latest test; 'group:<column>', rows of one "
-        "group stay together",
+        description="'random'; 'time:<column>': the earliest rows train and the latest are tested; 'group:<column>': "
+        "rows of one group stay in one split",
     )
     fractions: Fractions = Fractions()
     folds: Annotated[int, Field(ge=3, le=99)] | None = Field(
         None,
-        description="F, odd, for few rows of columns: train and calibration part are dealt into F folds, and each of F "
-        "models is trained without one of them, which gives it p-values; the bundle is their mixture and its p-value "
-        "their median (docs/calibration.md). None: one model, and a calibration part of its own",
+        description="F, odd, for few rows: the train and calibration splits are divided into F folds, and F models are"
+        " trained, each without the fold that calibrates it; the bundle is their mixture, and its p-value "
+        "is the median of theirs (docs/explanation/calibration.md). None: one model with a calibration "
+        "split of its own",
     )
 
     @model_validator(mode="after")

@@ -17,23 +17,25 @@ class ObjectiveConfig(ConfigSection):
         description="'elbo' -E_q[log p(x|z)] + beta KL(q(z|x) || p(z)); 'iwae' the importance-weighted bound of "
         "num_samples draws, with doubly reparameterised gradients",
     )
-    num_samples: PositiveInt = Field(1, description="K, draws of z a row and step")
+    num_samples: PositiveInt = Field(1, description="K, draws of z per row and step")
     beta: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         1.0,
         description="weight of the KL at the end of the warm-up, one for all members or one for each; 1 is the ELBO "
-        "itself. Below 1 codes are finer, and posteriors, which come out too narrow, are widened after training",
+        "itself. Below 1 latents carry more detail, and posteriors, which are then too narrow, are widened"
+        " after training",
     )
     schedule: Literal["constant", "linear", "cyclical"] = Field(
-        "linear", description="how beta gets there: at once, once over the warm-up, or in cycles"
+        "linear",
+        description="how beta reaches its value: at once, growing once over the warm-up, or growing in each cycle",
     )
     warmup: Share = Field(
         0.2,
-        description="share of the steps (cyclical: of each cycle) over which beta grows from 0, so that codes are "
-        "learned before they cost",
+        description="share of the steps (cyclical: of each cycle) over which beta grows from 0, so that latents are "
+        "used before they cost",
     )
-    cycles: PositiveInt = Field(4, description="cyclical: how often beta starts anew")
+    cycles: PositiveInt = Field(4, description="cyclical: number of times beta starts at 0 again")
     free_bits: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.0, description="nats of KL, averaged over a batch, that each latent dimension has for nothing"
+        0.0, description="nats of KL per latent dimension, averaged over a batch, that cost nothing"
     )
 
     @property
@@ -58,35 +60,39 @@ class ObjectiveConfig(ConfigSection):
 class TrainingConfig(ConfigSection):
     """[training]: the optimiser and when it stops."""
 
-    steps: PositiveInt = Field(4000, description="the most optimiser steps")
-    batch_size: PositiveInt = Field(128, description="rows of a step, over all ranks and accumulated parts")
-    accumulate: PositiveInt = Field(1, description="parts that a step's rows are taken in, to save memory")
-    learning_rate: Positive = Field(1e-3, description="at the start; a cosine takes it to 0 at the last step")
-    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(1e-2, description="of AdamW, on weight matrices")
-    clip_norm: Positive = Field(10.0, description="longest gradient; longer ones are shortened to it")
-    ema: Share = Field(
-        0.0, description="share of its past that the running mean of the weights keeps each step; 0: none is kept"
+    steps: PositiveInt = Field(4000, description="largest number of optimiser steps")
+    batch_size: PositiveInt = Field(128, description="rows per step, over all ranks and accumulated parts")
+    accumulate: PositiveInt = Field(
+        1, description="number of parts in which a step's rows are processed, to save memory"
     )
+    learning_rate: Positive = Field(
+        1e-3, description="learning rate at the start; a cosine takes it to 0 at the last step"
+    )
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1e-2, description="weight decay of AdamW, on weight matrices"
+    )
+    clip_norm: Positive = Field(10.0, description="largest norm of a gradient; longer gradients are scaled down to it")
+    ema: Share = Field(0.0, description="decay per step of the running mean of the weights; 0: no running mean")
     evaluate_every: PositiveInt = Field(50, description="steps between validations")
     patience: PositiveInt = Field(
-        20, description="validations without a better objective, after the warm-up, before stopping"
+        20, description="validations without a better objective, after the warm-up, before training stops"
     )
-    checkpoint_every: PositiveInt = Field(1000, description="steps between checkpoints, from which --resume goes on")
+    checkpoint_every: PositiveInt = Field(1000, description="steps between checkpoints, from which --resume continues")
     rollbacks: Annotated[int, Field(ge=0)] = Field(
-        3, description="times that a step which is not finite is undone, at half the learning rate, before giving up"
+        3, description="how often a step that is not finite is undone, at half the learning rate, before the run fails"
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="of the networks while training; the likelihood and the bundle stay in fp32"
+        "fp32", description="precision of the networks while training; the likelihood and the bundle stay in fp32"
     )
-    compile: bool = Field(False, description="torch.compile: pays where steps are large or on CUDA")
+    compile: bool = Field(False, description="torch.compile: faster for large steps or on CUDA")
     cuda_graphs: bool = Field(False, description="CUDA only: record a step and replay it; needs fp32 or bf16")
     threads: PositiveInt | None = Field(
         None,
-        description="CPU threads; none: 1 where a step is small, else one per core. Threads of a small step wait for "
-        "each other far longer than they work, once anything else runs on the machine",
+        description="CPU threads; none: 1 if a step is small, else one per core. On a busy machine, the threads of a "
+        "small step spend most of their time waiting for each other",
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        0, description="of the split, the weights, the batches, the draws"
+        0, description="seed of the split, the weights, the batches and the draws"
     )
 
     @model_validator(mode="after")
@@ -103,8 +109,8 @@ class ExportConfig(ConfigSection):
 
     half: bool = Field(
         False,
-        description="also the encoder's and the scores' graphs with networks that compute in float16, for cards; how "
-        "far their ELBO is off is measured and reported",
+        description="also write encoder and score graphs with float16 networks, for GPUs; the error of their ELBO is "
+        "measured and reported",
     )
 
 
@@ -112,9 +118,9 @@ class DrawsConfig(ConfigSection):
     """[draws]: Monte-Carlo draws of the exported score."""
 
     default: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="K unless a request says otherwise; none: 16 for tables, 4 for pictures"
+        None, description="K if a request names none; none: 16 for tables, 4 for images"
     )
-    maximum: Annotated[int, Field(ge=2, le=65536)] = Field(256, description="K_max")
+    maximum: Annotated[int, Field(ge=2, le=65536)] = Field(256, description="K_max, the largest K")
 
     @model_validator(mode="after")
     def _ordered(self) -> DrawsConfig:
