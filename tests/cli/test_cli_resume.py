@@ -60,14 +60,14 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
     again = start(tmp_path, "--resume", "runs/rows/1")
     _, said = again.communicate(timeout=120)
     assert again.returncode == 1
-    assert f"the run is over, and published as {tmp_path}/models/rows/1" in said
+    assert f"the run is finished and published as {tmp_path}/models/rows/1" in said
     assert versions(tmp_path / "models", "rows") == [1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "what to train? Give a CONFIG.toml or DATA, or --resume DIR"),
+        ([], "nothing to train: give CONFIG.toml or DATA, or --resume DIR"),
         (["--resume", "none"], "--resume none: no run to go on with, config.toml is not there"),
         (["rows.npy", "--resume", "none"], "leave out a source"),
         (["--resume", "none", "--set", "training.steps=3"], "leave out --set"),

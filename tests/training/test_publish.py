@@ -1,4 +1,4 @@
-"""A run from end to end: what is published, what it holds, and what keeps it from being published."""
+"""A run from end to end: what is published, what it contains, and what prevents publishing."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_golden_inputs_are_nobodys_rows(kind: str) -> None:
 
 
 def test_graphs_that_differ_from_torch_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reference is torch in float64: a thousandth of a nat a dimension off, and nothing is published."""
+    """The reference is torch in float64: if the graphs are off by 0.001 nats per dimension, nothing is published."""
     real = evaluate.double
 
     def shifted(vae: VAE) -> VAE:
@@ -270,7 +270,7 @@ def test_a_likelihood_of_columns_is_refused_for_pictures(name: str, tmp_path: Pa
 
 
 def test_an_image_network_on_columns_is_refused_before_they_are_read() -> None:
-    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for pictures, and nowhere.csv holds columns"):
+    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for images, and nowhere.csv holds columns"):
         make_config({"name": "m", "data": {"source": "nowhere.csv"}, "network": {"name": "conv"}}, [])
 
 
@@ -297,7 +297,7 @@ def test_an_aggregate_prior_travels_with_the_bundle_and_says_so(tmp_path: Path) 
     manifest = train(config, tmp_path / "models")
     assert (manifest.prior.name, manifest.prior.components, manifest.members) == ("aggregate", 10, 2)
     folder = tmp_path / "models" / "table" / "1"
-    assert "travel with" in (folder / "report" / "model-card.md").read_text()
+    assert "contains latents of training rows" in (folder / "report" / "model-card.md").read_text()
     with Model.load(folder, device="cpu") as model:
         drawn = model.sample(200, seed=0)
         assert drawn.members is not None

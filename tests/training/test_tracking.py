@@ -1,4 +1,4 @@
-"""Looks, schedules, warnings, and what of them goes into files."""
+"""Validations, schedules, warnings, and what is written to files."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_run_folders_are_numbered_and_refuse_a_second_run(tmp_path: Path) -> Non
         resumed(first)
     (first / CHECKPOINT).touch()
     assert resumed(first) == config
-    with pytest.raises(ConfigError, match=f"--run {first}: holds a run already; --resume {first} goes on with it"):
+    with pytest.raises(ConfigError, match=f"--run {first}: already holds a run; resume it with --resume {first}"):
         Keep(first).prepare(config, World())
     with pytest.raises(ConfigError, match=r"config\.toml is not there"):
         resumed(tmp_path / "none")

@@ -98,9 +98,9 @@ def _check_pictures(rows: Rows, config: Config) -> None:
 
 def _cell(rows: Rows, at: tuple[int, ...]) -> tuple[str, Any]:
     """The name of a cell for messages, and its value."""
-    row, *place = at
-    what = f"pixel {tuple(place)}" if rows.is_image else f"feature {rows.columns[place[0]]!r}"
-    return f"row {row}, {what}", rows.x[(row, *place)]
+    row, *index = at
+    what = f"pixel {tuple(index)}" if rows.is_image else f"feature {rows.columns[index[0]]!r}"
+    return f"row {row}, {what}", rows.x[(row, *index)]
 
 
 def dimension(config: Config, rows: Rows) -> int:

@@ -209,12 +209,12 @@ def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibra
 def _against_anomalies(
     model: Model, anomalies: NDArray[Any], normal: Bound, calibration: AnyCalibration
 ) -> dict[str, Metric]:
-    odd = model.bound(anomalies)
-    labels = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
-    area = float(roc_auc_score(labels, np.r_[normal.score, odd.score]))
+    scored = model.bound(anomalies)
+    labels = np.r_[np.zeros(len(normal)), np.ones(len(scored))]
+    area = float(roc_auc_score(labels, np.r_[normal.score, scored.score]))
     found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
     if calibration.smallest_alpha <= ALPHA:
-        found["detection_rate"] = _mean(verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
+        found["detection_rate"] = _mean(verdicts(calibration, scored), f"share of anomalies at alpha = {ALPHA}")
     return found
 
 

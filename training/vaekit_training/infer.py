@@ -69,11 +69,11 @@ def _refuse_one_of_few(source: str, name: str, values: NDArray[Any]) -> None:
     """
     cells = values.tolist() if values.dtype.kind in "OU" else []
     text = [(row, cell) for row, cell in enumerate(cells) if isinstance(cell, str) and cell.strip()]
-    odd = [(row, cell) for row, cell in text if not reads_as_number(cell) and not spells_missing(cell)]
-    if odd and len(odd) < NUMBERS * len(text):
-        row, cell = odd[0]
+    bad = [(row, cell) for row, cell in text if not reads_as_number(cell) and not spells_missing(cell)]
+    if bad and len(bad) < NUMBERS * len(text):
+        row, cell = bad[0]
         raise InputError(
-            f"data {source!r}: row {row}, feature {name!r}: not a number: {cell!r}; {len(text) - len(odd)} of the "
+            f"data {source!r}: row {row}, feature {name!r}: not a number: {cell!r}; {len(text) - len(bad)} of the "
             f"column's {len(text)} cells are numbers. Correct it, empty it if the value is missing, or use --set "
             f'data.kinds.{_key(name)}=category or --set data.exclude="[{name!r}]"'
         )
@@ -89,7 +89,7 @@ def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -
     what = f"{len(pictures)} images of {pictures.shape[1:]}"
     if chosen:
         return [what]
-    two_valued = all(bool(np.isin(picture, (0, 255)).all()) for picture in pictures)
+    two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in pictures)
     tree["likelihood"] = {"name": "bernoulli", "binarize": "none" if two_valued else "threshold"}
     grey = "grey: the likelihood is bernoulli, with pixels binarised at half the range"
     return [f"{what}, {'black and white' if two_valued else grey}"]

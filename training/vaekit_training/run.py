@@ -88,9 +88,9 @@ def train(
         TrainingError: the objective diverged, or the graphs do not reproduce torch.
     """
     _check_writable(Path(models))
-    with world(device) as (ranks, place):
+    with world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.leads else Listener()
-        trained = _run(config, torch_device(place), listener, rows, keep, ranks)
+        trained = _run(config, torch_device(rank_device), listener, rows, keep, ranks)
         manifest = _publish(trained, Path(models), listener, draws_report) if ranks.leads else None
         return Manifest.model_validate_json(ranks.of_first(manifest))
 
@@ -111,26 +111,26 @@ def run(
     keep: Keep | None = None,
 ) -> Trained:
     """Train without publishing; see train."""
-    with world(device) as (ranks, place):
+    with world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.leads else Listener()
-        return _run(config, torch_device(place), listener, rows, keep, ranks)
+        return _run(config, torch_device(rank_device), listener, rows, keep, ranks)
 
 
 def _run(
-    config: Config, place: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
+    config: Config, device: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
 ) -> Trained:
     check_imports()
     for text in unused(config):
         listener.warn(text)
-    check_memory(config, place)
+    check_memory(config, device)
     if config.training.cuda_graphs:
-        check_graphs(place, ranks)
+        check_graphs(device, ranks)
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
-    check_memory(config, place, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
+    check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     parts = split(rows, config.data, config.training.seed)
     config = config.sized(parts.trained_on)
     if parts.folds and ranks.size > 1:
@@ -146,7 +146,7 @@ def _run(
     for own, one in zip(vaes, runs, strict=True):
         if one.fold is not None:
             listener.say(f"training fold model {one.fold + 1} of {len(runs)}")
-        histories.append(_fitted(own, rows, one, place, listener, run_folder, ranks))
+        histories.append(_fitted(own, rows, one, device, listener, run_folder, ranks))
     history = of_folds(histories) if parts.folds else histories[0]
     listener.on_trained(history)
     return Trained(config, rows, parts, vae.eval(), history, run_folder.folder)
@@ -172,22 +172,22 @@ def _runs(config: Config, parts: Parts) -> list[_VaeRun]:
 
 
 def _fitted(
-    vae: VAE, rows: Rows, one: _VaeRun, place: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
+    vae: VAE, rows: Rows, one: _VaeRun, device: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
 ) -> History:
     """Train a VAE and return it on the CPU."""
     config, parts = one.config, one.parts
     components = LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train)
-    train = _training_rows(vae, rows, parts, config, place)
-    validation = network_rows(vae, rows.x[parts.validation]).to(place)
+    train = _training_rows(vae, rows, parts, config, device)
+    validation = network_rows(vae, rows.x[parts.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
     told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
     with cpu_threads(threads), run_folder.hooks(told, rows.digest, one.fold) as hooks:
-        history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
+        history = fit(vae.to(device), train, validation, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()
     return history
 
 
-def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> RowTable | Batches:
+def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, device: torch.device) -> RowTable | Batches:
     """The training split as the networks see it: on the device, or read from files on demand."""
     if rows.streamed is not None:
         settings, there = config.training, copy.deepcopy(vae)
@@ -197,11 +197,11 @@ def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: to
             settings.batch_size,
             seed=settings.seed,
             buffer=config.data.shuffle_buffer,
-            device=place,
+            device=device,
         )
     if rows.is_mapped:
         return LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train, stored=True)
-    return network_rows(vae, rows.x[parts.train], stored=True).to(place)
+    return network_rows(vae, rows.x[parts.train], stored=True).to(device)
 
 
 def _check_writable(models: Path) -> None:

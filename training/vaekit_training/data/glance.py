@@ -58,7 +58,7 @@ def _modelled(names: Any, data: DataConfig) -> list[str]:
 def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Glance:
     """The first rows of an array; the other rows are only searched for missing cells."""
     rows, width = stored.shape
-    place = {name: int(name[1:]) for name in columns}
+    index = {name: int(name[1:]) for name in columns}
     any_missing, all_missing = np.zeros(width, dtype=bool), np.ones(width, dtype=bool)
     size = max(1, CELLS // max(1, width))
     for start in range(0, rows, size):
@@ -69,8 +69,8 @@ def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Glance:
     first = min(rows, max(1, FIRST // max(1, width)))
     return Glance(
         {name: np.array(values[:first]) for name, values in columns.items()},
-        frozenset(name for name in columns if any_missing[place[name]]),
-        frozenset(name for name in columns if not all_missing[place[name]]),
+        frozenset(name for name in columns if any_missing[index[name]]),
+        frozenset(name for name in columns if not all_missing[index[name]]),
         first,
         rows,
     )

@@ -77,12 +77,12 @@ class TrainingLabels:
             InputError: a missing label.
         """
         cells = values.tolist()
-        different = {cell: place for place, cell in enumerate(dict.fromkeys(cells))}
+        different = {cell: i for i, cell in enumerate(dict.fromkeys(cells))}
         at = np.array([different[cell] for cell in cells], dtype=np.intp)
-        odd, missing = self._marks.of(list(different))
+        marked, missing = self._marks.of(list(different))
         _refuse(where or self._where, self._name, missing[at], start)
-        self._found = self._found or bool(odd[at].any())
-        return odd[at]
+        self._found = self._found or bool(marked[at].any())
+        return marked[at]
 
     def check(self) -> None:
         """Refuse labels without an anomaly."""

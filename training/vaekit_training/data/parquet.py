@@ -106,9 +106,7 @@ def _files(top: Path) -> tuple[Path, ...]:
     below = (file.relative_to(top) for file in files if file != top)
     keyed = next((file for file in below if any("=" in part for part in file.parts[:-1])), None)
     if keyed is not None:
-        raise InputError(
-            f"data {str(top)!r}: folders named key=value ({keyed.parent}) need data.read = 'memory'"
-        )
+        raise InputError(f"data {str(top)!r}: folders named key=value ({keyed.parent}) need data.read = 'memory'")
     return files
 
 

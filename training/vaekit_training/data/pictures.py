@@ -27,8 +27,8 @@ def pictures(folder: Path) -> NDArray[np.uint8]:
     found = []
     for path in paths:
         try:
-            with Image.open(path, formats=["PNG", "JPEG"]) as picture:
-                found.append(np.asarray(picture.convert(_mode(picture, path))))
+            with Image.open(path, formats=["PNG", "JPEG"]) as image:
+                found.append(np.asarray(image.convert(_mode(image, path))))
         except (UnidentifiedImageError, OSError) as exc:
             raise InputError(f"{path}: not an image: {exc}") from exc
         if found[-1].shape[:2] != found[0].shape[:2]:
@@ -40,16 +40,16 @@ def pictures(folder: Path) -> NDArray[np.uint8]:
     return x if colour else x[..., None]
 
 
-def _mode(picture: Any, path: Path) -> Literal["L", "RGB"]:
+def _mode(image: Any, path: Path) -> Literal["L", "RGB"]:
     """The mode that an image converts to without loss: grey or RGB.
 
     Raises:
         InputError: more than 8 bits per channel, or transparent pixels.
     """
-    if picture.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: more than 8 bits per channel (mode {picture.mode}): save it with 8")
-    if "transparency" in picture.info or "A" in picture.getbands():
-        alpha = picture.convert("RGBA").getchannel("A")
+    if image.mode.startswith(("I", "F")):
+        raise InputError(f"{path}: more than 8 bits per channel (mode {image.mode}): save it with 8")
+    if "transparency" in image.info or "A" in image.getbands():
+        alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):
-            raise InputError(f"{path}: has transparent pixels (mode {picture.mode}): save it on a background")
-    return "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
+            raise InputError(f"{path}: has transparent pixels (mode {image.mode}): save it on a background")
+    return "L" if image.mode in ("1", "L", "LA", "La") else "RGB"

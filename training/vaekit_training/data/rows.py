@@ -99,8 +99,8 @@ class Rows:
         for x in self.pieces():
             bad = is_bad(x)
             if bad.any():
-                row, *place = (int(i) for i in np.argwhere(bad)[0])
-                return (start + row, *place)
+                row, *index = (int(i) for i in np.argwhere(bad)[0])
+                return (start + row, *index)
             start += len(x)
         return None
 

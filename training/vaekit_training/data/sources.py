@@ -171,10 +171,10 @@ def _where(path: Path, parsing: Any) -> str | None:
     """
     from pyarrow import csv
 
-    odd: list[tuple[int, int, int]] = []
+    uneven: list[tuple[int, int, int]] = []
 
     def on_odd(row: Any) -> Literal["skip"]:
-        odd.append((row.number - 2, row.actual_columns, row.expected_columns))
+        uneven.append((row.number - 2, row.actual_columns, row.expected_columns))
         return "skip"
 
     with suppress(ValueError):
@@ -187,7 +187,7 @@ def _where(path: Path, parsing: Any) -> str | None:
                 invalid_row_handler=on_odd,
             ),
         )
-    return f"row {odd[0][0]}: {odd[0][1]} cells, but the header has {odd[0][2]}" if odd else None
+    return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}" if uneven else None
 
 
 def _is_utf8(cell: bytes | None) -> bool:
@@ -247,8 +247,8 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     from vaekit.tabular.parquet_files import unlike
 
     refuse_twins(schema.names, f"{where}: ")
-    if odd := unlike(first, schema):
-        name, there, here = odd
+    if difference := unlike(first, schema):
+        name, there, here = difference
         raise InputError(f"{where}: column {name!r} is {here}, but in the first file it is {there}")
 
 

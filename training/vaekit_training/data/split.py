@@ -113,6 +113,6 @@ def _by_group(
     """Rows ordered by shuffled groups, and the position of each row's group; fractions count groups, not rows."""
     assert rows.split_key is not None
     _, group = np.unique(rows.split_key[normal].astype(str), return_inverse=True)
-    place = rng.permutation(int(group.max()) + 1)[group]
-    order = np.argsort(place, kind="stable")
-    return normal[order], place[order]
+    position = rng.permutation(int(group.max()) + 1)[group]
+    order = np.argsort(position, kind="stable")
+    return normal[order], position[order]

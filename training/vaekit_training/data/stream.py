@@ -44,11 +44,11 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     moments = Moments([c.kind for c in cells])
     held = [Held(min(HELD_ROWS, max(1, HELD_CELLS // len(columns)))) for _ in ALL]
     for group in source.groups:
-        for x, part, place in reader.pieces(group):
+        for x, part, hashes in reader.pieces(group):
             refuse_empty_rows(x, source.where(group))
             moments.add(x[part == 0])
             for p in range(len(ALL)):
-                held[p].add(x[part == p], place[part == p])
+                held[p].add(x[part == p], hashes[part == p])
     if config.label:
         reader.labels.check()
     release()
@@ -74,11 +74,11 @@ class StreamReader:
             c.source = where
         for start, table in self.source.read(group, self._names, self.rows_at_once):
             x = np.stack([c.take(table[c.name], start) for c in self.cells], axis=1)  # (n, D)
-            place = uniform(self._keys[group.file], start, len(x))  # (n,)
-            part = np.searchsorted(self._edges, place, side="right")  # (n,)
+            hashes = uniform(self._keys[group.file], start, len(x))  # (n,)
+            part = np.searchsorted(self._edges, hashes, side="right")  # (n,)
             if self._label:
                 part[self.labels.take(table[self._label], start, where)] = len(PARTS)
-            yield x, part, place
+            yield x, part, hashes
 
     def training(self, group: Group) -> Iterator[NDArray[np.float64]]:
         """x (n, D) of a row group's training rows, with categories as indices of their levels."""
@@ -93,15 +93,15 @@ class Held:
         self.count = 0
         self._most, self._limit = most, np.inf
         self._x: list[NDArray[np.float64]] = []
-        self._place: list[NDArray[np.float64]] = []
+        self._hashes: list[NDArray[np.float64]] = []
 
-    def add(self, x: NDArray[np.float64], place: NDArray[np.float64]) -> None:
+    def add(self, x: NDArray[np.float64], hashes: NDArray[np.float64]) -> None:
         """Add rows x (n, D) with the hash of each, (n,)."""
         self.count += len(x)
-        some = place < self._limit
+        some = hashes < self._limit
         self._x.append(x[some])
-        self._place.append(place[some])
-        if sum(map(len, self._place)) > 2 * self._most:
+        self._hashes.append(hashes[some])
+        if sum(map(len, self._hashes)) > 2 * self._most:
             self._cut()
 
     def rows(self) -> NDArray[np.float64]:
@@ -110,11 +110,11 @@ class Held:
         return self._x[0]
 
     def _cut(self) -> None:
-        x, place = np.concatenate(self._x), np.concatenate(self._place)
-        if len(place) > self._most:
-            self._limit = float(np.partition(place, self._most)[self._most])
-            x, place = x[place < self._limit], place[place < self._limit]
-        self._x, self._place = [x], [place]
+        x, hashes = np.concatenate(self._x), np.concatenate(self._hashes)
+        if len(hashes) > self._most:
+            self._limit = float(np.partition(hashes, self._most)[self._most])
+            x, hashes = x[hashes < self._limit], hashes[hashes < self._limit]
+        self._x, self._hashes = [x], [hashes]
 
 
 def uniform(key: int, start: int, n: int) -> NDArray[np.float64]:

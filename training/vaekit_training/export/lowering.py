@@ -1,7 +1,7 @@
-"""The ONNX form of each aten operator that a VAE uses: one table, from the operator's name to a function.
+"""The ONNX form of each aten operator that a VAE uses: a table from operator names to functions.
 
-Each function takes the builder, the operation's result and its arguments as torch declares them. Arithmetic happens in
-the type of the result, as in torch; nothing is approximated. An operator without a row in the table ends the export.
+Each function takes the builder, the operation's result and its arguments as torch declares them. Arithmetic has the
+type of the result, as in torch; nothing is approximated. An operator that is not in the table stops the export.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TABLE: dict[str, Lowering] = {}
 
 
 def lower(captured: Captured, sources: Mapping[str, tuple[str, int]]) -> tuple[Builder, list[Term]]:
-    """Build the graph of what was captured; returns the builder and the module's results.
+    """Build the graph of the captured operations; returns the builder and the module's results.
 
     Raises:
         TrainingError: an operator has no ONNX form here; the message names it.
@@ -53,7 +53,7 @@ def lower(captured: Captured, sources: Mapping[str, tuple[str, int]]) -> tuple[B
 def _lowered(builder: Builder, operation: AtenOperation, term: Callable[[Any], Any]) -> Sequence[Term]:
     lowering = TABLE.get(operation.name)
     if lowering is None:
-        raise TrainingError(f"export: operator {operation.name} has no ONNX form")
+        raise TrainingError(f"export: operator {operation.name} has no ONNX form in export/lowering.py")
     out: Value | tuple[Value, ...] = operation.results if operation.name in SEVERAL else operation.results[0]
     found = lowering(builder, out, *term(operation.args), **{k: term(v) for k, v in operation.kwargs.items()})
     return found if isinstance(found, list | tuple) else (found,)
@@ -70,7 +70,7 @@ def _lowers(*names: str) -> Callable[[Lowering], Lowering]:
 SEVERAL = ("aten.split.Tensor", "aten.split_with_sizes.default", "aten.unbind.int", "aten.native_layer_norm.default")
 
 
-# One input, element by element.
+# Element-wise with one input.
 
 SAME = {
     "abs": "Abs",
@@ -133,7 +133,7 @@ def _silu(b: Builder, out: Value, x: Term) -> Term:
 
 @_lowers("gelu.default")
 def _gelu(b: Builder, out: Value, x: Term, approximate: str = "none") -> Term:
-    """0.5 x (1 + erf(x / sqrt(2))), in the order that ONNX Runtime fuses."""
+    """0.5 x (1 + erf(x / sqrt(2))), in the order of operations that ONNX Runtime fuses."""
     assert approximate == "none"
     erf = b.elementwise("Erf", [_binary(b, "Div", out, x, 2.0**0.5)], out)
     return _binary(b, "Mul", out, _binary(b, "Mul", out, x, _binary(b, "Add", out, erf, 1.0)), 0.5)
@@ -164,7 +164,7 @@ def _pow(b: Builder, out: Value, x: Term, exponent: Number) -> Term:
     return _binary(b, "Pow", out, x, exponent)
 
 
-# Two or three inputs, element by element.
+# Element-wise with two or three inputs.
 
 
 def _operand(b: Builder, value: Operand, dtype: torch.dtype) -> Term:
@@ -230,14 +230,14 @@ def _wide(*terms: Term) -> Shape:
 
 @_lowers("remainder.Scalar", "remainder.Tensor")
 def _remainder(b: Builder, out: Value, x: Operand, y: Operand) -> Term:
-    """Of integers, with the sign of the divisor, as in torch."""
+    """For integers, with the sign of the divisor, as in torch."""
     assert not out.dtype.is_floating_point
     return _binary(b, "Mod", out, x, y)
 
 
 @_lowers("div.Tensor_mode")
 def _div_mode(b: Builder, out: Value, x: Operand, y: Operand, rounding_mode: str | None = None) -> Term:
-    """The floor of a quotient of integers: (x - x mod y) / y."""
+    """The floor of an integer quotient: (x - x mod y) / y."""
     assert rounding_mode == "floor"
     assert not out.dtype.is_floating_point
     return _binary(b, "Div", out, _binary(b, "Sub", out, x, _remainder(b, out, x, y)), y)
@@ -262,13 +262,13 @@ def _logical(kind: str) -> Lowering:
 
 
 def _compared(b: Builder, kind: str, out: Value, x: Operand, y: Operand) -> Term:
-    """In the type that torch promotes both to."""
+    """Compares in the type to which torch promotes both."""
     dtype = torch.result_type(_sample(x), _sample(y))
     return b.elementwise(kind, [_operand(b, one, dtype) for one in (x, y)], out)
 
 
 def _sample(value: Operand) -> Tensor | Number:
-    """A tensor of the same type and rank class, which is what promotion depends on."""
+    """A value with the same type and rank class, which type promotion depends on."""
     if not isinstance(value, Term):
         return value
     return torch.empty((1,) * bool(value.shape), dtype=value.dtype)
@@ -303,7 +303,7 @@ def _masked_fill(b: Builder, out: Value, x: Term, mask: Term, value: Operand) ->
     return _where(b, out, mask, value, x)
 
 
-# Constants in the shape of a tensor.
+# Constants with the shape of a tensor.
 
 
 @_lowers("full_like.default")
@@ -321,7 +321,7 @@ def _zeros_like(b: Builder, out: Value, x: Term, **_: Any) -> Term:
     return _full_like(b, out, x, 0)
 
 
-# Over axes.
+# Reductions and other operations over axes.
 
 
 def _axes(rank: int, dims: int | Sequence[int] | None) -> list[int]:
@@ -391,21 +391,21 @@ def _layer_norm(
 
 @_lowers("mm.default", "bmm.default")
 def _matmul(b: Builder, out: Value, x: Term, y: Term) -> Term:
-    """MatMul broadcasts leading axes by itself."""
+    """MatMul broadcasts leading axes."""
     if len(out.shape) == 3:
         x, y = (_narrow(one) for one in (x, y))
     return b.one("MatMul", [x, y], out.dtype, out.shape)
 
 
 def _narrow(x: Term) -> Term:
-    """A batch of matrices before its first axis was broadcast, if that is all that was."""
+    """A batch of matrices without its first axis, if that axis is only broadcast."""
     base = x.base
     return base if base is not None and len(base.shape) == 3 and base.shape[1:] == x.shape[1:] else x
 
 
 @_lowers("addmm.default")
 def _addmm(b: Builder, out: Value, bias: Term, x: Term, y: Term, *, beta: Number = 1, alpha: Number = 1) -> Term:
-    """Gemm broadcasts the bias by itself."""
+    """Gemm broadcasts the bias."""
     return b.one("Gemm", [x, y, bias.base or bias], out.dtype, out.shape, beta=float(beta), alpha=float(alpha))
 
 
@@ -450,7 +450,7 @@ def _replication_pad(b: Builder, out: Value, x: Term, padding: Sequence[int]) ->
     return b.one("Pad", [x, b.numbers([0, 0, top, left, 0, 0, bottom, right])], out.dtype, out.shape, mode="edge")
 
 
-# Shapes, and parts of tensors.
+# Shapes, slices and indices.
 
 
 @_lowers("view.default", "_unsafe_view.default", "unsqueeze.default", "squeeze.dim", "squeeze.dims")
@@ -527,7 +527,7 @@ def _stack(b: Builder, out: Value, parts: Sequence[Term], dim: int = 0) -> Term:
 
 @_lowers("gather.default")
 def _gather(b: Builder, out: Value, x: Term, dim: int, index: Term, **_: Any) -> Term:
-    """GatherElements wants both of one rank and, off the axis, of one size."""
+    """GatherElements needs inputs of equal rank, and of equal size except along the axis."""
     return b.one("GatherElements", [x, index], out.dtype, out.shape, axis=dim % len(x.shape))
 
 

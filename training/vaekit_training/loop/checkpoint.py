@@ -38,7 +38,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as exc:
-            raise InputError(f"{path}: no checkpoint to resume from") from exc
+        raise InputError(f"{path}: no checkpoint to resume from") from exc
     except Exception as exc:
         raise InputError(f"{path}: not a checkpoint: {str(exc).splitlines()[0]}") from exc
     found = state.get("format") if isinstance(state, dict) else None

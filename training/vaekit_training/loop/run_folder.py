@@ -39,7 +39,7 @@ class RunFolder:
         if self._keep is None or self.folder is None:
             yield hooks
             return
-        place = self.folder / checkpoint(fold)
+        path = self.folder / checkpoint(fold)
         events = Events(self.folder if fold is None else self.folder / f"fold-{fold}") if self._ranks.leads else None
         try:
             with terminations() as told:
@@ -47,8 +47,8 @@ class RunFolder:
                     hooks,
                     on_validation=_both(hooks.on_validation, events.write) if events else hooks.on_validation,
                     stop=told,
-                    checkpoint=place,
-                    resume=self._keep.resume and (fold is None or place.is_file()),
+                    checkpoint=path,
+                    resume=self._keep.resume and (fold is None or path.is_file()),
                     signature=signature(),
                 )
         finally:
