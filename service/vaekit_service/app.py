@@ -13,17 +13,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from vaekit import __version__
-from vaekit_service import openapi, page, problems
-from vaekit_service.api import Api, Lifecycle
-from vaekit_service.body import Intake
-from vaekit_service.door import Door
-from vaekit_service.engine import AT_ONCE, Engine
-from vaekit_service.envelope import Envelope
-from vaekit_service.limits import Limits
+from vaekit_service.components import Components, Lifecycle
+from vaekit_service.engine.engine import AT_ONCE, Engine
+from vaekit_service.engine.limits import Limits
+from vaekit_service.engine.model_registry import ModelRegistry
+from vaekit_service.http import docs_page, openapi, problems
+from vaekit_service.http.access_log import AccessLog
+from vaekit_service.http.body import Intake
+from vaekit_service.http.fast_path import FastPath
+from vaekit_service.http.routes import Named, inference_routes, quiet_routes
 from vaekit_service.logs import Log, make_log
 from vaekit_service.metrics import Metrics
-from vaekit_service.registry import Registry
-from vaekit_service.routes import Named, inference_routes, quiet_routes
 from vaekit_service.settings import Settings
 
 
@@ -36,8 +36,8 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     """
     log = log or make_log(settings.log_format, settings.log_level)
     api = make_api(settings, log)
-    envelope = partial(Envelope, log=log, metrics=api.metrics, reply_seconds=settings.reply_seconds)
-    app = Door(
+    envelope = partial(AccessLog, log=log, metrics=api.metrics, reply_seconds=settings.reply_seconds)
+    app = FastPath(
         short=inference_routes(api),
         envelope=envelope,
         title="vaekit",
@@ -53,17 +53,17 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     document = openapi.document()
     app.router.routes.extend(quiet_routes(api))
     app.router.routes.append(Named("/openapi.json", partial(_openapi, openapi.dumps(document))))
-    app.router.routes.append(Named("/docs", partial(_docs, page.render(document))))
+    app.router.routes.append(Named("/docs", partial(_docs, docs_page.render(document))))
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_middleware(envelope)
     return app
 
 
-def make_api(settings: Settings, log: Log) -> Api:
+def make_api(settings: Settings, log: Log) -> Components:
     """The parts that the routes stand on."""
     metrics, lifecycle = Metrics(), Lifecycle()
     engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, at_once=AT_ONCE)
-    registry = Registry(
+    registry = ModelRegistry(
         settings.models,
         device=settings.device,
         threads=settings.threads,
@@ -81,7 +81,7 @@ def make_api(settings: Settings, log: Log) -> Api:
     )
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     desk = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
-    api = Api(
+    api = Components(
         registry,
         engine,
         intake,
@@ -100,7 +100,7 @@ def make_api(settings: Settings, log: Log) -> Api:
 
 
 @asynccontextmanager
-async def lifespan(api: Api) -> AsyncIterator[None]:
+async def lifespan(api: Components) -> AsyncIterator[None]:
     """Start the engine and the loading of models; stop both. The listener is up from the first of it."""
     api.engine.start()
     api.registry.start()
@@ -117,4 +117,4 @@ async def _openapi(text: bytes, _: Request) -> Response:
 
 
 async def _docs(html: str, _: Request) -> Response:
-    return HTMLResponse(html, headers={"content-security-policy": page.POLICY})
+    return HTMLResponse(html, headers={"content-security-policy": docs_page.POLICY})

@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 
 from vaekit.runtime import Model
 from vaekit.runtime.results import Rows
-from vaekit_service.batcher import Batch
-from vaekit_service.engine import Engine
-from vaekit_service.jobs import Job
-from vaekit_service.registry import Registry
+from vaekit_service.engine.batcher import Batch
+from vaekit_service.engine.engine import Engine
+from vaekit_service.engine.jobs import Job
+from vaekit_service.engine.model_registry import ModelRegistry
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -99,7 +99,7 @@ class Metrics:
         job = batch.pieces[0].ticket.job
         self.batch_failures.labels(job.operation, job.model.manifest.name).inc()
 
-    def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+    def watch(self, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
         """Read these at each scrape, instead of keeping a second account of them."""
         self._registry.register(_Live(self, engine, registry, ready))
 
@@ -111,7 +111,7 @@ class Metrics:
 class _Live(Collector):
     """Gauges that are read off the living parts."""
 
-    def __init__(self, metrics: Metrics, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Metrics, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
         self._metrics, self._engine, self._models, self._ready = metrics, engine, registry, ready
 
     def collect(self) -> list[Metric]:

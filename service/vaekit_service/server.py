@@ -20,9 +20,9 @@ from fastapi import FastAPI
 from vaekit.errors import ConfigError
 from vaekit.runtime.device import check_device, check_distribution
 from vaekit_service import example
-from vaekit_service.api import Api
 from vaekit_service.app import create_app
-from vaekit_service.connection import connect
+from vaekit_service.components import Components
+from vaekit_service.http.connection import connect
 from vaekit_service.logs import Forward, make_log
 from vaekit_service.settings import Settings
 
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.shutdown_seconds,
             )
         )
-        self._api: Api = app.state.api
+        self._api: Components = app.state.api
         self._drain = settings.drain_seconds
         self._tell = tell
         self._leave_at: float | None = None

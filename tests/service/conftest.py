@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from vaekit_service.api import Api
 from vaekit_service.app import create_app
+from vaekit_service.components import Components
 from vaekit_service.logs import make_log
 from vaekit_service.settings import load
 
@@ -30,7 +30,7 @@ class Running:
     """A service in this process."""
 
     http: httpx.AsyncClient
-    api: Api
+    api: Components
     log: io.StringIO
 
     async def post(self, path: str, body: Any, **more: Any) -> httpx.Response:

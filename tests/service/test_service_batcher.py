@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaekit_service.batcher import INTERACTIVE, TURNS, Batch, Batcher, Ticket
+from vaekit_service.engine.batcher import INTERACTIVE, TURNS, Batch, Batcher, Ticket
 from vaekit_service.errors import Overloaded
 
 MOST = 16

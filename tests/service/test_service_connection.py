@@ -17,10 +17,10 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaekit_service.body import INFLOW, LARGE, Intake
-from vaekit_service.connection import connect
-from vaekit_service.envelope import DROPPED, Envelope
 from vaekit_service.errors import Disconnected, Overloaded, ServiceError
+from vaekit_service.http.access_log import DROPPED, AccessLog
+from vaekit_service.http.body import INFLOW, LARGE, Intake
+from vaekit_service.http.connection import connect
 from vaekit_service.logs import make_log
 from vaekit_service.metrics import Metrics
 
@@ -248,8 +248,8 @@ async def refuse(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001  
     raise Overloaded("no room")
 
 
-def refusing() -> Envelope:
-    return Envelope(refuse, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
+def refusing() -> AccessLog:
+    return AccessLog(refuse, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
 
 
 async def headers(reader: asyncio.StreamReader) -> dict[bytes, bytes]:
@@ -288,7 +288,7 @@ async def test_a_refused_body_that_may_be_large_ends_the_connection(size: int | 
 
 async def test_a_body_that_is_refused_while_it_comes_is_thrown_away_as_well() -> None:
     app = App(max_inflight_bytes=3 * LARGE)
-    enveloped = Envelope(app.raising, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
+    enveloped = AccessLog(app.raising, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
     async with serving(enveloped) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with app.intake.reserve() as other:

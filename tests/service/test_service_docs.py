@@ -12,8 +12,8 @@ import pytest
 
 from tests.live import serving
 from vaekit.client.wire import ElboReply, OddCell, Reply
-from vaekit_service.problems import ANSWERS
-from vaekit_service.routes import inference_routes, quiet_routes
+from vaekit_service.http.problems import ANSWERS
+from vaekit_service.http.routes import inference_routes, quiet_routes
 from vaekit_service.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -16,9 +16,9 @@ import pytest
 
 from vaekit.errors import NotFinite
 from vaekit.runtime.results import Posterior
-from vaekit_service.engine import Engine
+from vaekit_service.engine.engine import Engine
+from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotReady, Overloaded
-from vaekit_service.jobs import Job
 
 pytestmark = pytest.mark.anyio
 

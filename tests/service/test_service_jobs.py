@@ -11,7 +11,7 @@ import pytest
 from tests.kinds import Published, mixed_rows
 from vaekit.bundle import encode
 from vaekit.runtime import Explained, Model
-from vaekit_service.jobs import Job, Part, run
+from vaekit_service.engine.jobs import Job, Part, run
 
 N = 24
 CUTS = ((0, 1), (1, 2), (2, 15), (15, N))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vaekit.runtime import Model
-from vaekit_service import registry
+from vaekit_service.engine import model_registry
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -108,13 +108,13 @@ async def test_without_any_bundle_the_service_is_up_and_not_ready(start: Any, tm
 async def test_a_model_that_loads_is_not_ready_until_it_has_loaded(
     start: Any, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave, load = threading.Event(), registry.open_version
+    leave, load = threading.Event(), model_registry.open_version
 
     def held(*args: Any) -> Any:
         assert leave.wait(30)
         return load(*args)
 
-    monkeypatch.setattr(registry, "open_version", held)
+    monkeypatch.setattr(model_registry, "open_version", held)
     async with start(models_dir, wait=False, default_model="digits") as service:
         reply = await service.http.get("/readyz")
         assert (reply.status_code, reply.json()["detail"]) == (503, "loading: breast-cancer, digits")
@@ -213,13 +213,13 @@ async def test_waiting_for_an_old_version_has_a_deadline(
     more_versions(copied, 2)
     path = "/models/breast-cancer/versions/1"
     async with start(copied, answer_seconds=0.01) as service:
-        leave, load = threading.Event(), registry.open_version
+        leave, load = threading.Event(), model_registry.open_version
 
         def held(*args: Any) -> Any:
             assert leave.wait(30)
             return load(*args)
 
-        monkeypatch.setattr(registry, "open_version", held)
+        monkeypatch.setattr(model_registry, "open_version", held)
         for reply in (await service.post(f"{path}/sample", {"n": 1}), await service.http.get(path)):
             assert reply.status_code == 504
         leave.set()

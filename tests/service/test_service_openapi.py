@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
 from vaekit.runtime import device
-from vaekit_service import openapi
-from vaekit_service.routes import OPERATIONS, PREFIXES, inference_routes, quiet_routes
+from vaekit_service.http import openapi
+from vaekit_service.http.routes import OPERATIONS, PREFIXES, inference_routes, quiet_routes
 
 pytestmark = pytest.mark.anyio
 

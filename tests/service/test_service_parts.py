@@ -16,10 +16,10 @@ import pytest
 import vaekit.client.errors  # noqa: F401 - so that the walk below meets its classes
 import vaekit_service.errors
 from vaekit.errors import NotFinite, VaeError
-from vaekit_service import jobs
-from vaekit_service.body import Intake
+from vaekit_service.engine import jobs
 from vaekit_service.errors import Overloaded, TooLarge
-from vaekit_service.problems import ANSWERS, kind_of
+from vaekit_service.http.body import Intake
+from vaekit_service.http.problems import ANSWERS, kind_of
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30

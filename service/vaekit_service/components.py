@@ -1,0 +1,43 @@
+"""What the routes stand on: the parts of one service. Knows each part by name, and no HTTP."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from vaekit_service.engine.engine import Engine
+from vaekit_service.engine.limits import Limits
+from vaekit_service.engine.model_registry import ModelRegistry
+from vaekit_service.http.body import Intake
+from vaekit_service.metrics import Metrics
+
+
+@dataclass
+class Lifecycle:
+    """Whether the service is on its way out."""
+
+    draining: bool = False
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of one service, and the times that its routes keep."""
+
+    registry: ModelRegistry
+    engine: Engine
+    intake: Intake
+    limits: Limits
+    metrics: Metrics
+    lifecycle: Lifecycle
+    desk: ThreadPoolExecutor  # reads and writes large bodies, so that the event loop does not stand still
+    alpha: float
+    body_seconds: float
+    answer_seconds: float
+    queue_timeout: float
+    max_batch_rows: int
+
+    def unready(self) -> str | None:
+        """Why /readyz says 503, or None."""
+        if self.engine.fault is not None:
+            return "the device's thread ended"
+        return "shutting down" if self.lifecycle.draining else self.registry.unready()
