@@ -1,4 +1,4 @@
-"""What the routes stand on: the parts of one service. Knows each part by name, and no HTTP."""
+"""The components of one service, which its routes share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vaekit_service.engine.engine import Engine
-from vaekit_service.engine.limits import Limits
+from vaekit_service.engine.limits import Limits, MemoryBudget
 from vaekit_service.engine.model_registry import ModelRegistry
-from vaekit_service.http.body import Intake
 from vaekit_service.metrics import Metrics
 
 
@@ -21,15 +20,15 @@ class Lifecycle:
 
 @dataclass(frozen=True)
 class Components:
-    """The parts of one service, and the times that its routes keep."""
+    """The components of one service, and the timeouts of its routes."""
 
     registry: ModelRegistry
     engine: Engine
-    intake: Intake
+    memory: MemoryBudget
     limits: Limits
     metrics: Metrics
     lifecycle: Lifecycle
-    desk: ThreadPoolExecutor  # reads and writes large bodies, so that the event loop does not stand still
+    codec_pool: ThreadPoolExecutor  # reads and writes large bodies, so that the event loop does not stand still
     alpha: float
     body_seconds: float
     answer_seconds: float

@@ -11,7 +11,7 @@ import pytest
 from tests.service.test_service_arrow import stream
 from vaekit.errors import InputError
 from vaekit_service.codecs.arrow import stream_checks
-from vaekit_service.codecs.arrow.flatbuffer import I64, U8, Table
+from vaekit_service.codecs.arrow.flatbuffer import I64, U8, FlatTable
 from vaekit_service.errors import TooLarge, Unparsable
 
 
@@ -20,7 +20,7 @@ def place(body: bytes, kind: int, slot: int, item: int) -> int:
     at = 0
     while True:
         length = struct.unpack_from("<i", body, at + 4)[0]
-        message = Table.root(memoryview(body)[at + 8 : at + 8 + length])
+        message = FlatTable.root(memoryview(body)[at + 8 : at + 8 + length])
         found = message.table(2)
         assert found is not None
         if message.number(1, U8) == kind:

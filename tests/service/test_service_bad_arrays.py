@@ -97,7 +97,7 @@ async def test_pictures_are_unpacked_in_a_thread_under_the_deadline(
         reply = await service.post("/encode", {"inputs": [png(np.zeros((8, 8), np.uint8))]})
         leave.set()
         assert reply.status_code == 504
-        assert service.api.intake.held == 0
+        assert service.components.memory.held == 0
 
 
 def npy(array: NDArray[Any], **options: Any) -> bytes:

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaekit.errors import VaeError
-from vaekit_service.codecs import fast_json, json_codec
-from vaekit_service.codecs.requests import Target
-from vaekit_service.engine.jobs import Operation
+from vaekit_service.codecs import json_codec
+from vaekit_service.messages import Operation, Target
 
 numbers = st.one_of(
     st.integers(-(2**70), 2**70),
@@ -49,9 +48,9 @@ def target(spec: Any, operation: Operation) -> Target:
 def both(body: bytes, target: Target) -> tuple[Any, Any]:
     """What each way makes of a body: options and rows, or the error."""
     ways = []
-    for simdjson in (fast_json.simdjson, None):
+    for simdjson in (json_codec.simdjson, None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fast_json, "simdjson", simdjson)
+            patch.setattr(json_codec, "simdjson", simdjson)
             try:
                 parsed = json_codec.read(body, {}, target)
             except VaeError as exc:
@@ -85,14 +84,14 @@ def test_a_body_is_read_alike_by_both_ways(
     assert quick == thorough
 
 
-@pytest.mark.skipif(fast_json.simdjson is None, reason="pysimdjson is not built for this Python")
+@pytest.mark.skipif(json_codec.simdjson is None, reason="pysimdjson is not built for this Python")
 @pytest.mark.parametrize("operation", ["encode", "decode", "elbo"])
 def test_plain_rows_take_the_short_way_bit_for_bit(spec: Any, operation: Operation) -> None:
     width = Z if operation == "decode" else D
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((5, width)) * 10.0 ** rng.integers(-300, 300, (5, width))
     body = json.dumps({"latents" if operation == "decode" else "inputs": rows.tolist()}).encode()
-    parsed = fast_json.read(body, target(spec, operation))
+    parsed = json_codec.read_numbers(body, target(spec, operation))
     assert parsed is not None
     assert parsed.rows is not None
     np.testing.assert_array_equal(parsed.rows, rows)
@@ -114,6 +113,6 @@ def test_plain_rows_take_the_short_way_bit_for_bit(spec: Any, operation: Operati
     ],
 )
 def test_what_is_odd_about_a_body_is_left_to_the_thorough_way(spec: Any, body: bytes) -> None:
-    assert fast_json.read(body, target(spec, "elbo")) is None
+    assert json_codec.read_numbers(body, target(spec, "elbo")) is None
     quick, thorough = both(body, target(spec, "elbo"))
     assert quick == thorough

@@ -17,10 +17,9 @@ from vaekit.client.wire import DecodeReply, ElboReply, SampleReply
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit_service.codecs import json_codec, npy_codec
-from vaekit_service.codecs.requests import Target
-from vaekit_service.engine.answers import Answer
 from vaekit_service.engine.limits import Limits
 from vaekit_service.example import cell
+from vaekit_service.messages import Answer, Target
 
 COLOUR = Column(name="colour", kind="category", levels=("blue", "green, dark", "red"), may_be_missing=True)
 SPEC = VectorSpec(

@@ -1,4 +1,4 @@
-"""image/png and image/jpeg bodies: one picture, as it is, one row. Knows bodies and an image model's spec; no HTTP."""
+"""image/png and image/jpeg bodies: one file is one row."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from vaekit.bundle import encode
 from vaekit.bundle.manifest import ImageSpec
 from vaekit_service.codecs.images import read_image
 from vaekit_service.codecs.query_options import read_options
-from vaekit_service.codecs.requests import Parsed, Target
 from vaekit_service.errors import MediaType
-from vaekit_service.http.body import Body
+from vaekit_service.messages import Body, ParsedRequest, Target
 
 
-def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
+def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     """Check a body that is one PNG or JPEG picture, with the options as query parameters.
 
     Raises:
@@ -23,4 +22,4 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     spec = target.manifest.input
     if not isinstance(spec, ImageSpec):
         raise MediaType(f"body: {target.manifest.name} takes rows of {spec.dim} columns, not pictures")
-    return Parsed(read_options(query, target), encode(read_image(0, bytes(body), spec)[None], spec))
+    return ParsedRequest(read_options(query, target), encode(read_image(0, bytes(body), spec)[None], spec))

@@ -1,4 +1,4 @@
-"""PNG and JPEG, in base64 or as they are -> pixels. Knows a model's size; makes no picture before its header fits."""
+"""Decode PNG and JPEG files to pixels. Size and mode are checked from the header, before anything is unpacked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""application/json in both directions. Knows the wire's forms and a model's input spec; no HTTP."""
+"""application/json in both directions.
+
+Lists of numbers, the most common bodies, go straight from text to array. A body that is anything else, or that has an
+error in it, goes through pydantic, which finds and names the error.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from vaekit.bundle import encode, encode_numbers
 from vaekit.bundle.columns import level_names, level_slices
+from vaekit.bundle.encode import check_columns
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.client.wire import (
     ImageFiles,
@@ -27,19 +32,23 @@ from vaekit.client.wire import (
 )
 from vaekit.errors import InputError
 from vaekit.runtime.explain.cells import named
-from vaekit_service.codecs import fast_json
 from vaekit_service.codecs.images import read_images
-from vaekit_service.codecs.requests import Parsed, Target, forms
+from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.validation_messages import first_errors, refusal
-from vaekit_service.engine.answers import Answer
 from vaekit_service.errors import TooLarge
-from vaekit_service.http.body import Body
+from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
+try:
+    import simdjson
+except ImportError:  # it is not built for every Python
+    simdjson = None  # type: ignore[assignment]  # a module where it is there
+
+SMALL = 256 * 1024  # bytes of a body whose parsing takes no memory worth a look beforehand
 _SPARE = 16  # commas between the fields of the body itself
 _MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
 
 
-def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
+def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     """Check a body and make the array of it.
 
     Raises:
@@ -49,24 +58,68 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     """
     if query:
         raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request stand in its body")
-    if len(body) > fast_json.SMALL:
+    if len(body) > SMALL:
         _check_cells(body, target)
-    if quick := fast_json.read(body, target):
-        return quick
+    if fast := read_numbers(body, target):
+        return fast
     request = _validate(body, target)
     if isinstance(request, SampleOptions):
-        return Parsed(request, None)
+        return ParsedRequest(request, None)
     if isinstance(request, Latents):
-        return Parsed(request, np.array(_even(request.latents, target.manifest.latent_dim), dtype=np.float64))
+        return ParsedRequest(request, np.array(_even(request.latents, target.manifest.latent_dim), dtype=np.float64))
     assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     spec = target.manifest.input
     if isinstance(request, VectorRows):
         assert isinstance(spec, VectorSpec)
-        return Parsed(request, encode_numbers(rows, spec))
+        return ParsedRequest(request, encode_numbers(rows, spec))
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
-    return Parsed(request, encode(rows, spec))
+    return ParsedRequest(request, encode(rows, spec))
+
+
+def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
+    """What `read` makes of a body that is lists of numbers, in a third of the time; None where the body may be another.
+
+    No list of Python floats is made on the way: simdjson writes an array's numbers, those of the arrays in it among
+    them, one after the other. What they were nested in is known by counting: rows that have D elements each, N D
+    numbers in all, and no bracket but the rows' own.
+
+    Raises:
+        InputError: a number that its column does not take.
+    """
+    spec, operation = target.manifest.input, target.operation
+    if simdjson is None or operation == "sample" or body[:1] != b"{":
+        return None
+    if len(body) > SMALL and body.count(b"[") > target.most_rows + 1:  # each takes room before any is refused
+        return None
+    if not isinstance(spec, VectorSpec) or (operation != "decode" and spec.may_be_missing | spec.has_categories):
+        return None
+    field, width = ("latents", target.manifest.latent_dim) if operation == "decode" else ("inputs", spec.dim)
+    found: Any
+    try:
+        found = simdjson.Parser().parse(body)
+        names = list(found.keys())
+        rows = found[field]
+        flat = np.frombuffer(rows.as_buffer(of_type="d"))  # (N D)
+        lengths = set(map(len, rows))
+        options = OPTIONS[operation].model_validate({name: found[name] for name in names if name != field})
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValidationError, ValueError):
+        return None
+    n = len(rows)
+    if lengths != {width} or flat.size != n * width or not _has_brackets(body, n + 1) or len(set(names)) != len(names):
+        return None
+    x = flat.reshape(n, width)
+    return ParsedRequest(options, x if operation == "decode" else check_columns(x, spec))
+
+
+def _has_brackets(body: Body, n: int) -> bool:
+    """Whether so many lists begin in the body, and no more."""
+    at = -1
+    for _ in range(n):  # `find` leaps where `count` walks
+        if (at := body.find(b"[", at + 1)) < 0:
+            return False
+    return body.find(b"[", at + 1) < 0
 
 
 def _check_cells(body: Body, target: Target) -> None:

@@ -1,4 +1,4 @@
-"""Which body types are read and which reply types are written, by content type. Knows headers, not their contents."""
+"""The tables of codecs by content type, and which of them a request's headers ask for."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, NPY_TYPE, PICTURE_TYPES
 from vaekit_service.codecs import image_codec, json_codec, npy_codec
 from vaekit_service.codecs.arrow import codec as arrow_codec
 from vaekit_service.codecs.reply_headers import headers
-from vaekit_service.codecs.requests import Parsed, Target
-from vaekit_service.engine.answers import Answer
-from vaekit_service.engine.jobs import Operation
 from vaekit_service.errors import MediaType, NotAcceptable
-from vaekit_service.http.body import Body
+from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
 
 _LONG = 200  # bytes of headers; what is said for longer ones is found out each time, and not remembered
 
-Read = Callable[[Body, Mapping[str, str], Target], Parsed]
+Read = Callable[[Body, Mapping[str, str], Target], ParsedRequest]
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,7 @@ class Reader:
 
     media_type: str
     read: Read
+    holds: str = ""  # what a body of bytes holds, for the OpenAPI document
     not_for: frozenset[Operation] = frozenset()  # operations whose bodies it cannot hold
     large: int = 256 * 1024  # bytes of a body beyond which a thread reads it, and not the event loop
     unpacks: bool = True  # whether pictures in it may become larger than they are
@@ -39,22 +37,25 @@ class Writer:
 
     media_type: str
     write: Callable[[Answer], bytes]
+    holds: str = ""  # as a reader's
     headers: Callable[[Answer], dict[str, str]] = lambda _: {}
     large: int = 64 * 1024  # cells of a reply beyond which a thread writes it
     missing: Callable[[], str | None] = lambda: None  # as a reader's
 
 
 _NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # a body that is rows alone has no place for it
+_ARRAY, _TABLE = "an npy file, format version 1.0 or 2.0", "an Arrow IPC stream of uncompressed buffers"
+_IMAGE = "one picture, for a model of pictures"
 READERS = (
     Reader(JSON_TYPE, json_codec.read),
-    Reader(NPY_TYPE, npy_codec.read, not_for=_NO_ROWS, large=4 * 2**20, unpacks=False),
-    Reader(ARROW_TYPE, arrow_codec.read, not_for=_NO_ROWS, large=0, missing=arrow_codec.missing),
-    *(Reader(kind, image_codec.read, not_for=frozenset({"sample", "decode"})) for kind in PICTURE_TYPES),
+    Reader(NPY_TYPE, npy_codec.read, _ARRAY, not_for=_NO_ROWS, large=4 * 2**20, unpacks=False),
+    Reader(ARROW_TYPE, arrow_codec.read, _TABLE, not_for=_NO_ROWS, large=0, missing=arrow_codec.missing),
+    *(Reader(kind, image_codec.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in PICTURE_TYPES),
 )
 WRITERS = (
     Writer(JSON_TYPE, json_codec.write),
-    Writer(NPY_TYPE, npy_codec.write, headers),
-    Writer(ARROW_TYPE, arrow_codec.write, headers, large=0, missing=arrow_codec.missing),
+    Writer(NPY_TYPE, npy_codec.write, _ARRAY, headers),
+    Writer(ARROW_TYPE, arrow_codec.write, _TABLE, headers, large=0, missing=arrow_codec.missing),
 )
 
 
@@ -115,7 +116,7 @@ def _wanted(accept: bytes) -> list[Writer]:
 
 def _range(part: str) -> tuple[str, float]:
     """A media range and its weight, as in `application/*;q=0.5`."""
-    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    media, *parameters = (item.strip().lower() for item in part.split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name == "q":

@@ -1,4 +1,4 @@
-"""application/x-npy in both directions: arrays in, one structured array out. Knows the npy format; no HTTP."""
+"""application/x-npy in both directions: arrays in, one structured array out."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from vaekit.bundle import encode
 from vaekit.bundle.columns import level_slices
 from vaekit.errors import InputError
 from vaekit_service.codecs.query_options import read_options
-from vaekit_service.codecs.requests import Parsed, Target
-from vaekit_service.engine.answers import Answer
 from vaekit_service.errors import Unparsable
-from vaekit_service.http.body import Body
+from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 _MAX_HEADER = 4096  # a shape and a type name: anything longer is no header of ours
 _MAX_AXES, _MAX_DIGITS = 4, 12
@@ -31,7 +29,7 @@ _FIELD = re.compile(r"""['"](\w+)['"]\s*:\s*('[^']*'|"[^"]*"|\[.*\]|\([^()]*\)|T
 _NUMBERS = re.compile(r"[<>=|]?[iuf]\d{1,2}")
 
 
-def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
+def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     """Check a body that is one array, (N, D), (N, H, W, C) or (N, Z), with the options as query parameters.
 
     Raises:
@@ -40,8 +38,8 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     """
     options = read_options(query, target)
     if target.operation == "decode":
-        return Parsed(options, read_array(body, "latents"))
-    return Parsed(options, encode(read_array(body, "inputs"), target.manifest.input))
+        return ParsedRequest(options, read_array(body, "latents"))
+    return ParsedRequest(options, encode(read_array(body, "inputs"), target.manifest.input))
 
 
 def read_array(body: Body, field: str) -> NDArray[Any]:

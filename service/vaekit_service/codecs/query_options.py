@@ -1,4 +1,4 @@
-"""Options of a request whose body has no place for them. Knows query parameters and the wire's rules for options."""
+"""Options as query parameters, for bodies that hold only rows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from vaekit.client.wire import Request
 from vaekit.errors import InputError
-from vaekit_service.codecs.requests import OPTIONS, Target
+from vaekit_service.codecs.requests import OPTIONS
 from vaekit_service.codecs.validation_messages import first_errors, refusal, show
+from vaekit_service.messages import Target
 
 
 def read_options(query: Mapping[str, str], target: Target) -> Request:

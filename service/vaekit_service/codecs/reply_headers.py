@@ -1,9 +1,9 @@
-"""What is not per row of a reply that is all arrays, by header. Knows the wire's names, no bytes and no HTTP."""
+"""Headers of array and Arrow replies: what belongs to the whole reply and not to one row."""
 
 from __future__ import annotations
 
 from vaekit.client import wire
-from vaekit_service.engine.answers import Answer
+from vaekit_service.messages import Answer
 
 _HEADERS = {
     "seed": wire.SEED_HEADER,

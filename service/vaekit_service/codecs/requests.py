@@ -1,13 +1,10 @@
-"""The bodies that each route takes, put together from the wire's parts. Knows their form, not the models behind."""
+"""The JSON bodies of each operation, put together from the wire models."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from numpy.typing import NDArray
-
-from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
+from vaekit.bundle.manifest import ImageSpec, VectorSpec
 from vaekit.client.wire import (
     DecodeOptions,
     ElboOptions,
@@ -22,7 +19,7 @@ from vaekit.client.wire import (
     VectorObjects,
     VectorRows,
 )
-from vaekit_service.engine.jobs import Operation
+from vaekit_service.messages import Operation
 
 
 class EncodeRows(EncodeOptions, VectorRows):
@@ -113,20 +110,3 @@ OPTIONS: dict[Operation, type[Request]] = {
     "sample": SampleOptions,
     "elbo": ElboOptions,
 }
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a body is read for."""
-
-    operation: Operation
-    manifest: Manifest
-    most_rows: int  # the most rows one request may hold
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """What a body said: the options, and the array that the graphs take, where the operation takes one."""
-
-    options: Request
-    rows: NDArray[Any] | None

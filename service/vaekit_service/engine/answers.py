@@ -1,57 +1,29 @@
-"""From a request to a job, and from the model's arrays to what is answered. Knows arrays and verdicts, no bytes."""
+"""Make the job of a request, and the answer from the job's result: scores, p-values and verdicts."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import ImageSpec, Manifest, VectorSpec, benjamini_hochberg
+from vaekit.bundle import Manifest, benjamini_hochberg
 from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
 from vaekit.errors import InputError, NotResolvable
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import Rows
-from vaekit_service.codecs.requests import Parsed
-from vaekit_service.engine.jobs import Job, Operation
+from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
+from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
 
-Fact = str | int | float | None
-_STATED = {
-    "log_evidence",
-    "scale",
-    "p_value",
-    "p_value_tail",
-    "is_anomaly",
-    "is_discovery",
-}  # what is said to be null where there is none; the rest is left out
+# Null where there is none; other arrays are left out.
+_STATED = {"log_evidence", "scale", "p_value", "p_value_tail", "is_anomaly", "is_discovery"}
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A reply before it is written: arrays with a row for each row of the request, and facts about all of them."""
-
-    model: str
-    version: int
-    n: int
-    rows: dict[str, NDArray[Any] | None]
-    facts: dict[str, Fact]
-    spec: VectorSpec | ImageSpec
-
-    @property
-    def nbytes(self) -> int:
-        return sum(a.nbytes for a in self.rows.values() if a is not None)
-
-    @property
-    def cells(self) -> int:
-        return sum(a.size for a in self.rows.values() if a is not None)
-
-
-def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits, max_batch_rows: int) -> Job:
+def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits, max_batch_rows: int) -> Job:
     """The job of a request, refused here where the model or the limits do not admit it.
 
     Args:
@@ -69,7 +41,7 @@ def make_job(operation: Operation, model: Model, parsed: Parsed, limits: Limits,
     return job
 
 
-def _job(operation: Operation, model: Model, parsed: Parsed, limits: Limits) -> Job:
+def _job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits) -> Job:
     options = parsed.options
     if isinstance(options, SampleOptions):
         return _sample_job(model, options, limits)

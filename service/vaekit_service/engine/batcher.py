@@ -1,4 +1,4 @@
-"""Joins waiting jobs into batches of rows. Knows rows, lanes and time; not arrays, models, threads or HTTP.
+"""Joins waiting jobs into batches of rows. Plain data: no arrays, models or threads.
 
 Nothing waits for a batch to fill: whoever is free asks for the next one, and gets what has come meanwhile.
 """
@@ -43,7 +43,7 @@ class Ticket(Generic[J, R]):
     job: J
     deadline: float  # when it need not be begun any more, by the clock of `Batcher.next`
     given: int = 0  # rows that are in batches, or were
-    parts: list[R] = field(default_factory=list)  # answers for its first rows
+    results: list[R] = field(default_factory=list)  # for its first rows
     is_alone: bool = False  # a batch that it was in has failed: from now on it is not joined with others
     is_over: bool = False  # answered, failed, late or withdrawn: what still comes of it is dropped
 
@@ -54,12 +54,16 @@ class Ticket(Generic[J, R]):
 
 
 @dataclass(frozen=True, eq=False)
-class Piece(Generic[J, R]):
+class JobSlice(Generic[J, R]):
     """Rows start to stop of a job."""
 
     ticket: Ticket[J, R]
     start: int
     stop: int
+
+    @property
+    def job(self) -> J:
+        return self.ticket.job
 
     @property
     def n(self) -> int:
@@ -68,13 +72,13 @@ class Piece(Generic[J, R]):
 
 @dataclass(frozen=True, eq=False)
 class Batch(Generic[J, R]):
-    """Pieces of one lane, each of another job, for one call."""
+    """Slices of one lane, each of another job, for one call."""
 
-    pieces: tuple[Piece[J, R], ...]
+    slices: tuple[JobSlice[J, R], ...]
 
     @property
     def n(self) -> int:
-        return sum(piece.n for piece in self.pieces)
+        return sum(each.n for each in self.slices)
 
 
 Queue = OrderedDict[Ticket[J, R], None]  # in the order they came; leaving from anywhere costs the same
@@ -131,35 +135,35 @@ class Batcher(Generic[J, R]):
             while self._queues[which]:
                 lane = next(iter(self._queues[which]))
                 self._queues[which].move_to_end(lane)
-                if pieces := tuple(self._fill(lane, which, now)):
+                if slices := tuple(self._fill(lane, which, now)):
                     self._in_a_row = 0 if which else self._in_a_row + 1
-                    return Batch(pieces)
+                    return Batch(slices)
         return None
 
-    def answer(self, batch: Batch[J, R], answers: Sequence[R]) -> list[Ticket[J, R]]:
-        """Take in a batch's answers, one a piece; the tickets that are whole now, and that somebody waits for."""
+    def answer(self, batch: Batch[J, R], results: Sequence[R]) -> list[Ticket[J, R]]:
+        """Take in a batch's results, one per slice; return the tickets that are now complete and still wanted."""
         whole = []
-        for piece, part in zip(batch.pieces, answers, strict=True):
-            ticket = piece.ticket
+        for part, result in zip(batch.slices, results, strict=True):
+            ticket = part.ticket
             if ticket.is_over:
                 continue
-            ticket.parts.append(part)
-            if piece.stop == ticket.job.n:
+            ticket.results.append(result)
+            if part.stop == ticket.job.n:
                 ticket.is_over = True
                 whole.append(ticket)
         return whole
 
     def fail(self, batch: Batch[J, R]) -> list[Ticket[J, R]]:
         """A batch raised: of several jobs each is tried again alone; one that was alone has failed, and is returned."""
-        still = [piece for piece in batch.pieces if not piece.ticket.is_over]
-        if len(batch.pieces) == 1:
-            for piece in still:
-                self.withdraw(piece.ticket)
-            return [piece.ticket for piece in still]
-        for piece in reversed(still):
-            self._dequeue(piece.ticket)
-            piece.ticket.given, piece.ticket.is_alone = piece.start, True
-            self._enqueue(piece.ticket, first=True)
+        still = [part for part in batch.slices if not part.ticket.is_over]
+        if len(batch.slices) == 1:
+            for part in still:
+                self.withdraw(part.ticket)
+            return [part.ticket for part in still]
+        for part in reversed(still):
+            self._dequeue(part.ticket)
+            part.ticket.given, part.ticket.is_alone = part.start, True
+            self._enqueue(part.ticket, first=True)
         return []
 
     def _enqueue(self, ticket: Ticket[J, R], *, first: bool = False) -> None:
@@ -183,8 +187,8 @@ class Batcher(Generic[J, R]):
     def _order(self) -> tuple[int, int]:
         return (1, 0) if self._in_a_row >= TURNS else (0, 1)
 
-    def _fill(self, lane: Hashable, first: int, now: float) -> Iterator[Piece[J, R]]:
-        """Pieces of a lane up to a full batch: of the class whose turn it is, then of the other."""
+    def _fill(self, lane: Hashable, first: int, now: float) -> Iterator[JobSlice[J, R]]:
+        """Slices of a lane up to a full batch: of the class whose turn it is, then of the other."""
         room: int | None = None
         for which in (first, 1 - first):
             while queue := self._queues[which].get(lane):
@@ -195,13 +199,13 @@ class Batcher(Generic[J, R]):
                 if room is not None and (ticket.is_alone or not room):
                     return
                 room = ticket.job.most if room is None else room
-                piece = self._give(ticket, room)
-                yield piece
-                room -= piece.n
+                part = self._give(ticket, room)
+                yield part
+                room -= part.n
                 if ticket.is_alone:
                     return
 
-    def _give(self, ticket: Ticket[J, R], most: int) -> Piece[J, R]:
+    def _give(self, ticket: Ticket[J, R], most: int) -> JobSlice[J, R]:
         """The next rows of a ticket, at most so many."""
         start, stop = ticket.given, min(ticket.job.n, ticket.given + most)
         if stop == ticket.job.n:
@@ -209,7 +213,7 @@ class Batcher(Generic[J, R]):
         else:
             self.rows -= stop - start
         ticket.given = stop
-        return Piece(ticket, start, stop)
+        return JobSlice(ticket, start, stop)
 
 
 def _is_bulk(job: Job) -> bool:

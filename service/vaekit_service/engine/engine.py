@@ -1,4 +1,4 @@
-"""Runs batches on the device, one at a time, in a thread of its own. Knows jobs, futures and time, not HTTP.
+"""Runs batches on the device, one at a time, in a thread of its own.
 
 The thread itself asks for the next batch the moment it is free. It waits only for the event loop to come round, so that
 requests which arrive together go together, and not one by one in the order in which they were parsed. A job that is
@@ -22,7 +22,7 @@ from vaekit.runtime import Model
 from vaekit.runtime.results import Rows
 from vaekit_service.engine import jobs
 from vaekit_service.engine.batcher import Batch, Batcher, Ticket
-from vaekit_service.engine.jobs import Job, Part
+from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotReady
 
 Outcome = Rows | BaseException
@@ -59,7 +59,7 @@ class Call:
 
 
 class Engine:
-    """One thread for one device, behind a batcher. What nobody waits for is not run.
+    """One thread for one device, behind a batcher. Cancelled jobs are dropped from the queue.
 
     Args:
         max_queue_rows: rows that wait, at most.
@@ -232,18 +232,18 @@ class Engine:
         """The tickets that are answered by it, or by its failure."""
         start = perf_counter()
         try:
-            answers = jobs.run([Part(piece.ticket.job, piece.start, piece.stop) for piece in batch.pieces])
+            results = jobs.run(batch.slices)
         except Exception as exc:  # noqa: BLE001 - whatever it was, the waiters must hear of it
             if self._report is not None:
                 self._report.failed(batch, exc)
             with self._changed:
                 return [(ticket, exc) for ticket in self._batcher.fail(batch)]
-        seconds, job = perf_counter() - start, batch.pieces[0].ticket.job
+        seconds, job = perf_counter() - start, batch.slices[0].job
         self._paces.setdefault(job.model, {})[job.kind] = seconds / batch.n
         if self._report is not None:
             self._report.ran(batch, seconds)
         with self._changed:
-            whole = self._batcher.answer(batch, answers)
+            whole = self._batcher.answer(batch, results)
         return [(ticket, _joined(ticket)) for ticket in whole]
 
     def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[Ticket[Job, Rows], Outcome]]) -> None:
@@ -272,6 +272,6 @@ class Engine:
 
 def _joined(ticket: Ticket[Job, Rows]) -> Outcome:
     try:
-        return jobs.joined(ticket.parts)
+        return jobs.joined(ticket.results)
     except MemoryError as exc:
         return exc

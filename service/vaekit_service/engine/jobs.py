@@ -1,4 +1,4 @@
-"""Requests as the device sees them, and how those of one lane are run in one call. Knows arrays, not queues or HTTP."""
+"""A request as a job for the device, and how slices of jobs of one lane run in one call of the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from vaekit.bundle.manifest import Operation as Graph
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.results import Rows
 from vaekit.runtime.sampling import Draws
-
-Operation = Literal["encode", "decode", "sample", "elbo"]
+from vaekit_service.engine.batcher import JobSlice
+from vaekit_service.messages import Operation
 
 
 @dataclass(eq=False)
@@ -66,33 +66,18 @@ class Job:
         return self._draws.rows(start, stop)
 
 
-@dataclass(frozen=True)
-class Part:
-    """Rows start to stop of a job."""
-
-    job: Job
-    start: int
-    stop: int
-
-    @property
-    def rows(self) -> NDArray[Any]:
-        assert self.job.rows is not None
-        return self.job.rows[self.start : self.stop]
-
-    @property
-    def n(self) -> int:
-        return self.stop - self.start
+Slice = JobSlice[Job, Rows]
 
 
-def run(parts: Sequence[Part]) -> list[Rows]:
-    """The answers of parts of jobs of one lane, in one call in the calling thread.
+def run(slices: Sequence[Slice]) -> list[Rows]:
+    """The results of slices of jobs of one lane, in one call in the calling thread.
 
     Raises:
         VaeError: what the model says to any of them; who asked finds out which.
     """
-    whole = _CALLS[parts[0].job.operation](parts[0].job, parts)
-    edges = accumulate((part.n for part in parts), initial=0)
-    return [whole] if len(parts) == 1 else [whole[a:b] for a, b in pairwise(edges)]
+    whole = _CALLS[slices[0].job.operation](slices[0].job, slices)
+    edges = accumulate((each.n for each in slices), initial=0)
+    return [whole] if len(slices) == 1 else [whole[a:b] for a, b in pairwise(edges)]
 
 
 def joined(answers: Sequence[Rows]) -> Rows:
@@ -100,36 +85,41 @@ def joined(answers: Sequence[Rows]) -> Rows:
     return type(answers[0]).concatenate(list(answers))
 
 
-def _encode(job: Job, parts: Sequence[Part]) -> Rows:
-    return job.model.encode(_together([part.rows for part in parts]), checked=True)
+def _encode(job: Job, slices: Sequence[Slice]) -> Rows:
+    return job.model.encode(_rows(slices), checked=True)
 
 
-def _decode(job: Job, parts: Sequence[Part]) -> Rows:
-    members = [part.job.members[part.start : part.stop] for part in parts if part.job.members is not None]
-    return job.model.decode(_together([part.rows for part in parts]), _together(members) if members else None)
+def _decode(job: Job, slices: Sequence[Slice]) -> Rows:
+    members = [each.job.members[each.start : each.stop] for each in slices if each.job.members is not None]
+    return job.model.decode(_rows(slices), _together(members) if members else None)
 
 
-def _sample(job: Job, parts: Sequence[Part]) -> Rows:
-    each = [part.job.draws(part.start, part.stop) for part in parts]
-    return job.model.of_draws({name: _together([draws[name] for draws in each]) for name in each[0]})
+def _sample(job: Job, slices: Sequence[Slice]) -> Rows:
+    draws = [each.job.draws(each.start, each.stop) for each in slices]
+    return job.model.of_draws({name: _together([one[name] for one in draws]) for name in draws[0]})
 
 
-def _elbo(job: Job, parts: Sequence[Part]) -> Rows:
-    x, k = _together([part.rows for part in parts]), job.num_samples
+def _elbo(job: Job, slices: Sequence[Slice]) -> Rows:
+    x, k = _rows(slices), job.num_samples
     if job.explain:
         found = job.model.explain(x, top=job.explain, checked=True)
         return found if job.features else replace(found, feature_log_likelihood=None)
     score: Callable[..., Bound] = partial(job.model.elbo, features=job.features)
     if job.graph == "bound":
         score = job.model.bound
-    if all(part.job.seed is None for part in parts):
+    if all(each.job.seed is None for each in slices):
         return score(x, num_samples=k, checked=True)
-    eps = [np.repeat(job.model.draws(k, part.job.seed)[None], part.n, axis=0) for part in parts]  # each (n, K, Z)
+    eps = [np.repeat(job.model.draws(k, each.job.seed)[None], each.n, axis=0) for each in slices]  # each (n, K, Z)
     return score(x, eps=_together(eps), checked=True)
+
+
+def _rows(slices: Sequence[Slice]) -> NDArray[Any]:
+    return _together([each.job.rows[each.start : each.stop] for each in slices if each.job.rows is not None])
 
 
 def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
+_CALLS: dict[Operation, Callable[[Job, Sequence[Slice]], Rows]]
 _CALLS = {"encode": _encode, "decode": _decode, "sample": _sample, "elbo": _elbo}

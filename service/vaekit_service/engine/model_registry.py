@@ -1,4 +1,4 @@
-"""The models that are served: which there are, loaded in the background, lent to requests. Knows bundles, not HTTP."""
+"""The models that are served: finds them, loads them in the background, lends them to requests."""
 
 from __future__ import annotations
 
@@ -42,20 +42,24 @@ class ModelVersion:
 
 
 class Lease:
-    """A version whose model is in use for the time of a `with` block."""
+    """A version that a request asked for: `async with` loads its model if need be, and keeps it loaded meanwhile."""
 
-    __slots__ = ("_served",)
+    __slots__ = ("_registry", "_version")
 
-    def __init__(self, served: ModelVersion) -> None:
-        self._served = served
+    def __init__(self, registry: ModelRegistry, version: ModelVersion) -> None:
+        self._registry, self._version = registry, version
 
-    def __enter__(self) -> Model:
-        assert self._served.model is not None
-        self._served.users += 1
-        return self._served.model
+    async def __aenter__(self) -> Model:
+        if (model := self._version.model) is None:
+            model = await self._registry.load_again(self._version)
+        self._version.users += 1
+        self._version.last_used = next(self._registry.ticks)
+        return model
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._served.users -= 1
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._version.users -= 1
 
 
 def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
@@ -109,7 +113,7 @@ class ModelRegistry:
             served.state = "loading"
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._opening = asyncio.Lock()  # one at a time: while a CUDA graph is recorded nothing else may allocate
-        self._ticks = count(1)
+        self.ticks = count(1)  # of uses, so that the version unused for longest leaves first
         self._starting: asyncio.Task[None] | None = None
         self.settled = asyncio.Event()  # set once the latest version of every model is ready or failed
 
@@ -176,24 +180,24 @@ class ModelRegistry:
             return f"the default model {wanted!r} is not among those that are ready"
         return None
 
-    async def lend(self, served: ModelVersion) -> Lease:
-        """The model for one request; it stays loaded until the end of a `with` block. An old version is loaded first.
+    def lend(self, name: str | None, version: str | None) -> Lease:
+        """The model that a path names, for the time of an `async with` block. Refuses before any work is done.
 
-        Raises:
-            NotReady, Unservable: see check.
-        """
-        if served.model is None:
-            await self._load_again(served)
-        served.last_used = next(self._ticks)
-        return Lease(served)
-
-    def find(self, name: str | None, version: str | None) -> ModelVersion:
-        """The version that a path names.
+        Args:
+            name: of the model; None: the default one.
+            version: None: the latest.
 
         Raises:
             UnknownModel: no such model or version; the message lists those there are.
-            Unservable: there is no model at all.
+            NotReady: the version is loading, as the latest ones do at the start.
+            Unservable: it failed to load, or there is no model at all.
         """
+        found = self.find(name, version)
+        self._check(found)
+        return Lease(self, found)
+
+    def find(self, name: str | None, version: str | None) -> ModelVersion:
+        """The version that a path names, whatever its state; raises as `lend`."""
         if name is None:
             name = self._default_name()
         if name not in self._served:
@@ -221,21 +225,17 @@ class ModelRegistry:
             await self._load(served)
         self.settled.set()
 
-    async def _load_again(self, served: ModelVersion) -> None:
+    async def load_again(self, served: ModelVersion) -> Model:
+        """Load an old version that is not in memory."""
         while served.model is None:
-            self.check(served)
+            self._check(served)
             if served.loading is None:
                 served.state = "loading"
                 served.loading = asyncio.create_task(self._load_old(served))
             await asyncio.shield(served.loading)  # shared: one caller who hangs up does not stop it for the others
+        return served.model
 
-    def check(self, served: ModelVersion) -> None:
-        """Refuse before any work is done on a request.
-
-        Raises:
-            NotReady: the version is loading, as the latest ones do at the start.
-            Unservable: it failed to load.
-        """
+    def _check(self, served: ModelVersion) -> None:
         if served.model is not None or served.loading is not None or self._may_load(served):
             return
         what = f"version {served.version} of {served.name!r}"

@@ -1,8 +1,8 @@
-"""One connection: reads for uvicorn's protocol, and past it where a request asks. Knows uvicorn's insides, no request.
+"""One connection: between asyncio's transport and uvicorn's protocol, whose private attributes it uses.
 
-A request finds two things in its state. One cuts the connection off. The other, where uvicorn parses with httptools,
-takes in the rest of a large body: from the socket into its place, in one copy, where the way through parser, protocol
-and message makes five; or throws it away as it comes.
+A request finds its connection in the scope's state. The connection can be cut off. Where uvicorn parses with httptools,
+it also reads large bodies straight from the socket into their place (one copy, in place of five by parser, protocol and
+message), and throws the rest of a refused body away as it arrives.
 """
 
 from __future__ import annotations
@@ -12,31 +12,45 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from vaekit_service.errors import Disconnected, ServiceError
-from vaekit_service.http.access_log import ABORT
-from vaekit_service.http.body import INFLOW, Hold, State
+from vaekit_service.http.request_context import CONNECTION, OnBytes
 
 with suppress(ImportError):  # another Python, for which uvicorn has another parser
     import httptools
 
 _HAS_HTTPTOOLS = find_spec("httptools") is not None
-SCRATCH = 64 * 1024  # bytes that are read at once where nobody has said where to
+SCRATCH = 64 * 1024  # bytes of one read that belongs to no large body
 
 
 def connect(**given: Any) -> asyncio.BaseProtocol:
     """The protocol of one connection."""
     http: Any = AutoHTTPProtocol(**given)
-    http.app_state = {**http.app_state, ABORT: lambda: http.transport.abort()}
-    if not _HAS_HTTPTOOLS:
-        return cast(asyncio.BaseProtocol, http)
-    http.app_state[INFLOW] = connection = Connection(http)
-    return connection
+    connection = Connection(http) if _HAS_HTTPTOOLS else PlainConnection(http)
+    http.app_state = {**http.app_state, CONNECTION: connection}
+    return connection if isinstance(connection, Connection) else cast(asyncio.BaseProtocol, http)
+
+
+class PlainConnection:
+    """Where uvicorn does not parse with httptools: bodies come through ASGI alone."""
+
+    def __init__(self, http: Any) -> None:
+        self._http = http
+
+    def abort(self) -> None:
+        self._http.transport.abort()
+
+    async def read_body(self, scope: Scope, size: int, on_bytes: OnBytes) -> None:  # noqa: ARG002  see Connection
+        return None
+
+    def discard_body(self, scope: Scope, left: int) -> None:
+        """uvicorn itself reads on, and drops what arrives."""
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Between a transport and uvicorn's protocol."""
+    """Reads for uvicorn's protocol, and past it where a request asks for its body."""
 
     _scratch = memoryview(bytearray(SCRATCH))  # of all: what is read into it is handed on before anything else is read
 
@@ -44,28 +58,31 @@ class Connection(asyncio.BufferedProtocol):
         self._http = http
         self._rest: _Rest | None = None  # of a body that is on its way past uvicorn
 
-    async def take(self, state: State, size: int, hold: Hold) -> bytearray | None:
+    def abort(self) -> None:
+        self._http.transport.abort()
+
+    async def read_body(self, scope: Scope, size: int, on_bytes: OnBytes) -> bytearray | None:
         """The whole of a body, whose next message from the server is then its end; None where it is all here already.
 
         Args:
-            state: of the request, of whose body nothing was received yet; the connection may be further on, with what
+            scope: of the request, of whose body nothing was received yet; the connection may be further on, with what
                 its caller sent ahead.
             size: of the whole.
-            hold: is told, as bytes come, how many there are; what it raises ends the reading.
+            on_bytes: is told, as bytes come, how many there are; what it raises ends the reading.
 
         Raises:
             Disconnected: the caller hung up.
         """
         cycle = self._http.cycle
-        if not self._is_at(state):
+        if not self._is_at(scope):
             return None
         if cycle.waiting_for_100_continue:
             self._http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             cycle.waiting_for_100_continue = False
-        hold(filled := len(cycle.body))
+        on_bytes(filled := len(cycle.body))
         body = bytearray(size)
         body[:filled] = cycle.body
-        self._rest = rest = _Rest(memoryview(body), filled, hold)
+        self._rest = rest = _Rest(memoryview(body), filled, on_bytes)
         self._read_on()
         try:
             await rest.done
@@ -74,14 +91,14 @@ class Connection(asyncio.BufferedProtocol):
             raise
         return body
 
-    def drop(self, state: State, left: int) -> None:
+    def discard_body(self, scope: Scope, left: int) -> None:
         """Throw away what is still to come of a body.
 
         Args:
-            state: of the request.
+            scope: of the request.
             left: bytes of its body that it has not received.
         """
-        if not self._is_at(state):
+        if not self._is_at(scope):
             return
         left = left - len(self._http.cycle.body) if self._rest is None else self._rest.missing
         self._rest = _Rest(self._scratch, 0, lambda _: None, dropped=left)
@@ -89,10 +106,10 @@ class Connection(asyncio.BufferedProtocol):
         if not left:
             self._give_back()
 
-    def _is_at(self, state: State) -> bool:
+    def _is_at(self, scope: Scope) -> bool:
         """Whether the connection waits for more of the request's body."""
         cycle = self._http.cycle
-        return cycle.scope["state"] is state and cycle.more_body and not cycle.disconnected
+        return cycle.scope["state"] is scope["state"] and cycle.more_body and not cycle.disconnected
 
     def _read_on(self) -> None:
         self._http.cycle.body = bytearray()
@@ -142,8 +159,8 @@ class Connection(asyncio.BufferedProtocol):
 class _Rest:
     """What is still to come of a body, and where it goes: on in its place, or, where it is dropped, nowhere."""
 
-    def __init__(self, body: memoryview, filled: int, hold: Hold, *, dropped: int | None = None) -> None:
-        self._body, self._filled, self._hold, self._is_dropped = body, filled, hold, dropped is not None
+    def __init__(self, body: memoryview, filled: int, on_bytes: OnBytes, *, dropped: int | None = None) -> None:
+        self._body, self._filled, self._on_bytes, self._is_dropped = body, filled, on_bytes, dropped is not None
         self.missing = len(body) - filled if dropped is None else dropped  # bytes
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -158,7 +175,7 @@ class _Rest:
         if not self._is_dropped:
             self._filled += nbytes
         try:
-            self._hold(self._filled)
+            self._on_bytes(self._filled)
         except ServiceError as exc:
             self.end(exc)
             return False

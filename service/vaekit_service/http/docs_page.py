@@ -1,4 +1,4 @@
-"""The page at /docs: the OpenAPI document as plain HTML. Needs no script, no font and no other host."""
+"""/openapi.json, and /docs: the OpenAPI document as plain HTML, without scripts, fonts or other hosts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import json
 from collections.abc import Iterator
 from html import escape
 from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -16,6 +20,23 @@ code { padding: 0 .25em } pre { padding: .75rem; overflow-x: auto } pre code { p
 section { border-top: 1px solid #ddd; margin-top: 1.5rem } summary { cursor: pointer }
 th, td { text-align: left; vertical-align: top; padding: 0 1rem .25rem 0 }
 """
+
+
+def docs_router() -> APIRouter:
+    """What FastAPI's openapi_url and docs_url are for; but its page loads scripts from elsewhere, and the access log
+    finds the path of a route only where it is declared on a router."""
+    router = APIRouter()
+    for path, endpoint in (("/openapi.json", _document), ("/docs", _page)):
+        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
+    return router
+
+
+async def _document(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())
+
+
+async def _page(request: Request) -> HTMLResponse:
+    return HTMLResponse(render(request.app.openapi()), headers={"content-security-policy": POLICY})
 
 
 def render(document: dict[str, Any]) -> str:
@@ -45,17 +66,16 @@ def _operations(document: dict[str, Any]) -> Iterator[str]:
     for summary, routes in sections.items():
         yield f"<section><h2>{escape(summary)}</h2>"
         yield "<pre>" + "\n".join(f"<code>{method} {escape(path)}</code>" for method, path, _ in routes) + "</pre>"
-        yield from _bodies(routes[0][2], document["components"]["responses"])
+        yield from _bodies(routes[0][2])
         yield "</section>"
 
 
-def _bodies(operation: dict[str, Any], problems: dict[str, Any]) -> Iterator[str]:
+def _bodies(operation: dict[str, Any]) -> Iterator[str]:
     for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
         forms = body["schema"].get("anyOf", [])
         yield f"<p>Body <code>{escape(media_type)}</code> {' or '.join(map(_link, forms))}</p>"
     yield "<table>"
-    for status, found in operation["responses"].items():
-        response = problems[status] if "$ref" in found else found
+    for status, response in operation["responses"].items():
         forms = [content["schema"] for content in response["content"].values() if "$ref" in content["schema"]]
         links = " ".join(map(_link, forms))
         yield f"<tr><th>{status}<td>{escape(response['description'])}<td>{links}"

@@ -1,49 +1,41 @@
-"""The OpenAPI 3.1 document, built from the wire models. Knows the routes' form, none of the served models."""
+"""What FastAPI cannot see of our routes, for its OpenAPI document: raw bodies, their options, and problem replies.
+
+The content types come from the codecs' tables, the schemas from the wire models, the statuses from the table of errors.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
-import orjson
-from pydantic import BaseModel
+from fastapi import FastAPI, Path
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, WithJsonSchema
 from pydantic.json_schema import models_json_schema
 
-from vaekit import __version__
 from vaekit.bundle.manifest import Manifest
 from vaekit.client import wire
+from vaekit_service.codecs.negotiation import READERS, WRITERS
 from vaekit_service.codecs.requests import BODIES, OPTIONS
 from vaekit_service.http.problems import ANSWERS
-from vaekit_service.http.routes import OPERATIONS, PREFIXES
+from vaekit_service.messages import Operation
 
 Schema = dict[str, Any]
+Responses = dict[int | str, Schema]
 
-REPLIES: dict[str, type[BaseModel]] = {
-    "encode": wire.EncodeReply,
-    "decode": wire.DecodeReply,
-    "sample": wire.SampleReply,
-    "elbo": wire.ElboReply,
-}
-_SUMMARIES = {
-    "encode": "Rows to the posterior's mean and scale, q(z|x) = N(mu, sigma^2)",
-    "decode": "Codes to the mean and scale of p(x|z), in the data's own units",
-    "sample": "Draws of the model: z from the prior, and x from it",
-    "elbo": "The ELBO of each row in nats, its terms, its score, its p-value and a verdict",
-}
-_SCOPES = {
-    "": "the default model",
-    "/models/{name}": "the latest version of a model",
-    "/models/{name}/versions/{version}": "one version of a model",
-}
-_DESCRIPTION = (
+DESCRIPTION = (
     "A trained variational autoencoder as a service. Rows go in and come out in raw units; everything is in nats, per "
     "row, fully normalised. Arrays travel as application/x-npy as well: the body is the inputs' (or latents') array, "
     "options are query parameters, and the reply is one structured array with the fields of the JSON reply. Tables "
     "travel as application/vnd.apache.arrow.stream in the same manner, a column for each field."
 )
-_PARAMETERS = {
-    "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"},
-    "version": {"type": "integer", "minimum": 1},
-}
+ANSWERED = "The answer."
+
+# Handlers look the model up themselves, and answer 404 to a name or version that there is not, however it is spelt.
+ModelName = Annotated[str, Path(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})]
+ModelVersionNumber = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1}), Path()]
+
+_STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
 _TIMEOUT: Schema = {
     "name": wire.TIMEOUT_HEADER,
     "in": "header",
@@ -51,87 +43,78 @@ _TIMEOUT: Schema = {
     "description": "seconds that the caller waits; after them the answer is a 504, and what was not begun is not run",
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
-_STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
-_ARRAY = {"type": "string", "contentEncoding": "binary", "description": "an npy file, format version 1.0 or 2.0"}
-_TABLE = {"type": "string", "contentEncoding": "binary", "description": "an Arrow IPC stream of uncompressed buffers"}
+_REQUEST_ID = {wire.REQUEST_ID_HEADER: {"description": "the request's id", "schema": {"type": "string"}}}
 _BESIDE = "with bodies that are an array, a table or a picture"
-_PICTURE = {"type": "string", "contentEncoding": "binary", "description": "one picture, for a model of pictures"}
 
 
-def document() -> Schema:
-    """The whole document; the same for every set of served models."""
+class DocumentedAPI(FastAPI):
+    """FastAPI whose document also has the schemas that only `operation_extra` and `problems` refer to."""
+
+    def openapi(self) -> Schema:
+        if self.openapi_schema is None:
+            components = super().openapi()["components"]
+            components["schemas"] = dict(sorted((_schemas() | components["schemas"]).items()))
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+
+def operation_id(route: APIRoute) -> str:
+    """The route's name and its path parameters, as in elbo_name_version."""
+    return "_".join([route.name, *route.param_convertors])
+
+
+def operation_extra(operation: Operation) -> Schema:
+    """The body of an operation, the options of a body that is rows alone, and the timeout."""
+    body = {"required": True, "content": _request_content(operation)}
+    return {"parameters": [*_query_parameters(operation), _TIMEOUT], "requestBody": body}
+
+
+def operation_responses() -> Responses:
+    """What an operation answers beside its JSON reply."""
+    arrays = [writer for writer in WRITERS if writer.media_type != wire.JSON_TYPE]
+    content = {writer.media_type: {"schema": _bytes(writer.holds)} for writer in arrays}
+    return {200: {**answered(), "content": content}, **problems(_STATUSES)}
+
+
+def answered(schema: Schema | None = None) -> Schema:
+    """A successful reply; with a schema for its JSON where no response model gives one."""
+    content = {} if schema is None else {"content": {wire.JSON_TYPE: {"schema": schema}}}
+    return {"description": ANSWERED, "headers": _REQUEST_ID, **content}
+
+
+def problems(statuses: Iterable[int]) -> Responses:
+    """Problem documents by status."""
+    return {status: _problem(", or ".join(_titles(status)) + ".") for status in statuses}
+
+
+def any_problem() -> Responses:
+    """A problem document of any other status."""
+    return {"default": _problem("Any other problem.")}
+
+
+def _titles(status: int) -> list[str]:
+    return sorted({kind.title for kind in ANSWERS.values() if kind.status == status})
+
+
+def _problem(description: str) -> Schema:
+    content = {wire.PROBLEM_TYPE: {"schema": _ref(wire.Problem)}}
+    return {"description": description, "headers": _REQUEST_ID, "content": content}
+
+
+def _request_content(operation: Operation) -> Schema:
+    json = {"anyOf": [_ref(body) for body in BODIES[operation]]}
     return {
-        "openapi": "3.1.0",
-        "info": {"title": "vaekit", "version": __version__, "description": _DESCRIPTION},
-        "paths": {**_inference_paths(), **_other_paths()},
-        "components": {"schemas": _schemas(), "responses": {str(s): _problem(s) for s in _STATUSES}},
+        reader.media_type: {"schema": json if reader.media_type == wire.JSON_TYPE else _bytes(reader.holds)}
+        for reader in READERS
+        if operation not in reader.not_for
     }
 
 
-def dumps(schema: Schema) -> bytes:
-    """The document as it is served."""
-    return orjson.dumps(schema, option=orjson.OPT_INDENT_2)
-
-
-def _schemas() -> Schema:
-    requests = [body for bodies in BODIES.values() for body in bodies]
-    models: list[type[BaseModel]] = [
-        *requests,
-        *REPLIES.values(),
-        wire.ModelList,
-        wire.ModelInUse,
-        wire.Problem,
-        Manifest,
-    ]
-    kinds: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in models]
-    _, schema = models_json_schema(kinds, ref_template="#/components/schemas/{model}")
-    definitions: Schema = schema["$defs"]
-    return dict(sorted(definitions.items()))
-
-
-def _inference_paths() -> Schema:
-    return {f"{prefix}/{op}": {"post": _inference(op, prefix)} for prefix in PREFIXES for op in OPERATIONS}
-
-
-def _inference(operation: str, prefix: str) -> Schema:
-    content: Schema = {wire.JSON_TYPE: {"schema": {"anyOf": [_ref(body) for body in BODIES[_known(operation)]]}}}
-    if operation != "sample":
-        content |= {wire.NPY_TYPE: {"schema": _ARRAY}, wire.ARROW_TYPE: {"schema": _TABLE}}
-    if operation in ("encode", "elbo"):
-        content |= {kind: {"schema": _PICTURE} for kind in wire.PICTURE_TYPES}
-    answered = {
-        wire.JSON_TYPE: {"schema": _ref(REPLIES[operation])},
-        wire.NPY_TYPE: {"schema": _ARRAY},
-        wire.ARROW_TYPE: {"schema": _TABLE},
-    }
-    return {
-        "operationId": "_".join([operation, *_names(prefix)]),
-        "summary": _SUMMARIES[operation],
-        "description": f"Answered by {_SCOPES[prefix]}.",
-        "parameters": [*_path_parameters(prefix), *_query_parameters(operation), _TIMEOUT],
-        "requestBody": {"required": True, "content": content},
-        "responses": {"200": _response("The answer.", answered), **_problems(_STATUSES)},
-    }
-
-
-def _known(operation: str) -> Any:
-    assert operation in BODIES
-    return operation
-
-
-def _names(prefix: str) -> list[str]:
-    return [name for name in _PARAMETERS if f"{{{name}}}" in prefix]
-
-
-def _path_parameters(prefix: str) -> list[Schema]:
-    return [{"name": name, "in": "path", "required": True, "schema": _PARAMETERS[name]} for name in _names(prefix)]
-
-
-def _query_parameters(operation: str) -> list[Schema]:
+def _query_parameters(operation: Operation) -> list[Schema]:
     """Options of a body that is rows alone, which has no place for them."""
     if operation == "sample":
         return []
-    properties = OPTIONS[_known(operation)].model_json_schema().get("properties", {})
+    properties = OPTIONS[operation].model_json_schema().get("properties", {})
     return [
         {
             "name": name,
@@ -144,49 +127,23 @@ def _query_parameters(operation: str) -> list[Schema]:
     ]
 
 
-def _other_paths() -> Schema:
-    manifest = {"allOf": [_ref(Manifest), _ref(wire.ModelInUse)]}
-    status = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
-    one = "/models/{name}"
-    return {
-        "/models": _get("models", "The models that are served", _json(_ref(wire.ModelList)), []),
-        one: _get("model_name", "A model's manifest, and where it runs", _json(manifest), [404, 503], one),
-        f"{one}/versions/{{version}}": _get(
-            "model_name_version",
-            "A version's manifest, and where it runs",
-            _json(manifest),
-            [404, 503],
-            f"{one}/versions/{{version}}",
-        ),
-        "/healthz": _get("healthz", "Whether the process answers", _json(status), []),
-        "/readyz": _get("readyz", "Whether requests will be answered", _json(status), [503]),
-        "/metrics": _get("metrics", "Figures for Prometheus", {"text/plain": {"schema": {"type": "string"}}}, []),
-    }
-
-
-def _get(name: str, summary: str, content: Schema, problems: list[int], prefix: str = "") -> Schema:
-    responses = {"200": _response("The answer.", content), **_problems(problems)}
-    parameters = _path_parameters(prefix)
-    return {"get": {"operationId": name, "summary": summary, "parameters": parameters, "responses": responses}}
-
-
-def _problems(statuses: list[int]) -> Schema:
-    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
-
-
-def _problem(status: int) -> Schema:
-    titles = sorted({kind.title for kind in ANSWERS.values() if kind.status == status})
-    return _response(", or ".join(titles) + ".", {wire.PROBLEM_TYPE: {"schema": _ref(wire.Problem)}})
-
-
-def _response(description: str, content: Schema) -> Schema:
-    header = {"description": "the request's id", "schema": {"type": "string"}}
-    return {"description": description, "headers": {wire.REQUEST_ID_HEADER: header}, "content": content}
-
-
-def _json(schema: Schema) -> Schema:
-    return {wire.JSON_TYPE: {"schema": schema}}
+def _bytes(holds: str) -> Schema:
+    return {"type": "string", "contentEncoding": "binary", "description": holds}
 
 
 def _ref(model: type[BaseModel]) -> Schema:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+MODEL_DETAILS = {"allOf": [_ref(Manifest), _ref(wire.ModelInUse)]}  # the manifest, and where the model runs
+
+
+def _schemas() -> Schema:
+    """By name, the models that `_ref` refers to, and those in them."""
+    bodies = [body for several in BODIES.values() for body in several]
+    models: list[type[BaseModel]] = [*bodies, Manifest, wire.ModelInUse, wire.Problem]
+    _, schema = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    definitions: Schema = schema["$defs"]
+    return definitions

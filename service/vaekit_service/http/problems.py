@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents. The one table from error class to status; knows no route and no model."""
+"""Errors as RFC 9457 problem documents, and the table from error class to status."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from vaekit.errors import (
     VaeError,
 )
 from vaekit_service import errors
+from vaekit_service.http.request_context import RequestContext
 
 
 class Kind(NamedTuple):
@@ -72,18 +73,18 @@ def kind_of(error: type[BaseException]) -> Kind:
     return _INTERNAL
 
 
-def respond(request: Request, error: Exception) -> Response:
+def respond(context: RequestContext, error: Exception) -> Response:
     """The problem document of an error that a route raised."""
     kind = kind_of(type(error))
     name = type(error).__name__  # for the access log: what the caller is told may quote its rows, so it stays out
-    request.state.error = name if kind.tell else f"{name}: {error}"
+    context.error = name if kind.tell else f"{name}: {error}"
     detail = str(error) if kind.tell else _HIDDEN
     headers = {"retry-after": kind.again} if kind.again else None
-    return problem(request, kind.status, kind.title, detail, headers)
+    return problem(context, kind.status, kind.title, detail, headers)
 
 
 def problem(
-    request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
+    context: RequestContext, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A problem document of any status; the type is about:blank where the title is only the status's own phrase."""
     phrase = title == HTTPStatus(status).phrase if status in set(HTTPStatus) else False
@@ -92,7 +93,7 @@ def problem(
         title=title,
         status=status,
         detail=detail,
-        instance=getattr(request.state, "request_id", None),
+        instance=context.id,
     )
     return Response(document.model_dump_json(), status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
 
@@ -100,11 +101,12 @@ def problem(
 async def on_http_error(request: Request, exc: Exception) -> Response:
     """What the router raises: no such path, or not that method."""
     assert isinstance(exc, HTTPException)
-    return problem(request, exc.status_code, HTTPStatus(exc.status_code).phrase, _reason(request, exc), exc.headers)
+    context, phrase = RequestContext.of(request.scope), HTTPStatus(exc.status_code).phrase
+    return problem(context, exc.status_code, phrase, _reason(request, exc), exc.headers)
 
 
 def _reason(request: Request, exc: HTTPException) -> str:
     if exc.status_code == 405:
         return f"{request.method[:20]} is not for this path; {(exc.headers or {}).get('Allow', '')} is"
-    names = ", ".join(request.app.state.api.registry.names) or "none"
+    names = ", ".join(request.app.state.components.registry.names) or "none"
     return f"no such path: {request.url.path[:80]!r}; /docs lists them; models: {names}"

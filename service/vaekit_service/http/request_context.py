@@ -1,51 +1,90 @@
-"""A request's time, and whether its caller is still there. Ends its task when either is gone; knows no HTTP."""
+"""What the layers share about one request: its id, headers, timer, memory, and the facts for its log line."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
+from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
 
-LISTEN_AFTER = 0.05  # seconds: most answers are there by then, and to listen for a hang-up takes a task of its own
+LISTEN_AFTER = 0.05  # seconds: most answers are there by then, and listening for a hang-up takes a task of its own
+CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state: what the server leaves, what we add
+
+OnBytes = Callable[[int], None]  # told how many bytes of a body have arrived; may raise
+
+
+class ServerConnection(Protocol):
+    """What a server of ours (connection.py) offers beyond ASGI. The scope says which request is meant."""
+
+    def abort(self) -> None:
+        """Cut the connection off, without waiting for the caller to read what was sent."""
+
+    async def read_body(self, scope: Scope, size: int, on_bytes: OnBytes) -> bytearray | None:
+        """Read a whole large body straight from the socket; None where that is not possible."""
+
+    def discard_body(self, scope: Scope, left: int) -> None:
+        """Throw the rest of a body away as it arrives."""
+
+
+@dataclass(slots=True, eq=False)
+class RequestContext:
+    """One request, from its first byte to its log line. The access log makes it, once."""
+
+    id: str
+    headers: dict[bytes, bytes]  # of headers that are given twice, the first
+    timer: RequestTimer
+    memory: Reservation  # bytes of its body, then of its reply; released when the exchange ends
+    connection: ServerConnection | None  # None under another server
+    model: str | None = None
+    rows: int | None = None
+    error: str | None = None
+
+    @staticmethod
+    def of(scope: Scope) -> RequestContext:
+        """The context of the request that a scope belongs to."""
+        context: RequestContext = scope["state"][CONTEXT]
+        return context
 
 
 class RequestTimer:
-    """Cancels the task that made it, at most once, and keeps the reason.
+    """Cancels the task that made it when its time is up or its caller is gone, at most once, and keeps the reason.
 
-    Whoever catches the cancellation looks whether there is one: if not, it was the server that ended the task.
+    Code that catches the cancellation looks at `reason`: where it is None, the server ended the task.
     """
 
     def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._loop = task, asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._listener: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.reason: Exception | None = None
 
-    def within(self, seconds: float, error: Callable[[], Exception]) -> None:
-        """Whatever the task had to do in time before, it now has so many seconds; then it ends with the error."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, self._late, error)
+    def set_deadline(self, seconds: float, error: Callable[[], Exception]) -> None:
+        """End the task with the error after so many seconds from now. This replaces an earlier deadline."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(seconds, self._late, error)
 
-    def listen(self, receive: Receive) -> None:
+    def cancel_on_disconnect(self, receive: Receive) -> None:
         """End the task once its caller hangs up, as `receive` tells when the body has been read."""
         self._listener = self._loop.call_later(LISTEN_AFTER, self._begin_listening, receive)
 
-    def rest(self) -> None:
-        """Stop: nothing ends the task any more."""
-        for one in (self._timer, self._listener):
+    def stop(self) -> None:
+        """Nothing ends the task any more."""
+        for one in (self._deadline, self._listener):
             if one is not None:
                 one.cancel()
-        self._timer = self._listener = None
+        self._deadline = self._listener = None
 
-    def forgive(self) -> Exception | None:
-        """Let the task go on after its cancellation was caught; what the reason was."""
-        self.rest()
+    def uncancel(self) -> Exception | None:
+        """Let the task go on after its cancellation was caught; return what the reason was."""
+        self.stop()
         self._task.uncancel()
         reason, self.reason = self.reason, None
         return reason

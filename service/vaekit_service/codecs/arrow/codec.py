@@ -1,7 +1,6 @@
-"""application/vnd.apache.arrow.stream in both directions: the door. Knows whether pyarrow is there; loads it when used.
+"""application/vnd.apache.arrow.stream in both directions. Loads pyarrow on first use.
 
-pyarrow is an extra and takes tens of MiB, so that neither importing the service nor a service that nobody sends a table
-to may load it.
+pyarrow is an optional extra and takes tens of MiB: a service that gets no Arrow requests never loads it.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 
 from vaekit_service.codecs.query_options import read_options
-from vaekit_service.codecs.requests import Parsed, Target
-from vaekit_service.engine.answers import Answer
-from vaekit_service.http.body import Body
+from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 
 def missing() -> str | None:
@@ -20,7 +17,7 @@ def missing() -> str | None:
     return "vaekit[arrow]" if find_spec("pyarrow") is None else None
 
 
-def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
+def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     """Check a body that is a table, with the options as query parameters.
 
     Raises:
@@ -30,7 +27,7 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> Parsed:
     options = read_options(query, target)
     from vaekit_service.codecs.arrow.reader import read_array
 
-    return Parsed(options, read_array(body, target))
+    return ParsedRequest(options, read_array(body, target))
 
 
 def write(answer: Answer) -> bytes:

@@ -1,4 +1,4 @@
-"""Tables of a flatbuffer whose bytes nobody vouches for: every step stays inside them. Knows the encoding, no schema.
+"""Reads flatbuffer tables of untrusted bytes: every step stays inside the buffer.
 
 A table is its place in the buffer; what is at slot n of it is found through the table's list of offsets, and absent
 where that says 0. See the Flatbuffers Internals page of flatbuffers.dev.
@@ -29,7 +29,7 @@ def number(form: Struct, data: memoryview, at: int) -> int:
     return found
 
 
-class Table:
+class FlatTable:
     """One table; all that is read of it raises Unparsable where it points outside the buffer."""
 
     def __init__(self, data: memoryview, at: int) -> None:
@@ -38,7 +38,7 @@ class Table:
         self._size = number(U16, data, self._slots)
 
     @classmethod
-    def root(cls, data: memoryview) -> Table:
+    def root(cls, data: memoryview) -> FlatTable:
         return cls(data, number(U32, data, 0))
 
     @property
@@ -51,15 +51,15 @@ class Table:
         at = self._place(slot)
         return 0 if at is None else number(form, self._data, at)
 
-    def table(self, slot: int) -> Table | None:
+    def table(self, slot: int) -> FlatTable | None:
         at = self._target(slot)
-        return None if at is None else Table(self._data, at)
+        return None if at is None else FlatTable(self._data, at)
 
-    def tables(self, slot: int) -> Iterator[Table]:
+    def tables(self, slot: int) -> Iterator[FlatTable]:
         """The tables of a vector, which may well be one table many times over."""
         start, count = self._vector(slot, U32.size)
         for at in range(start, start + count * U32.size, U32.size):
-            yield Table(self._data, at + number(U32, self._data, at))
+            yield FlatTable(self._data, at + number(U32, self._data, at))
 
     def count(self, slot: int) -> int:
         """How many tables a vector has."""

@@ -1,6 +1,6 @@
-"""An Arrow stream -> the array that the graphs take. Knows tables from strangers and the input spec; no HTTP.
+"""An Arrow stream -> the array that the graphs take. Turns pyarrow's errors into ours.
 
-This is the only module that turns pyarrow's errors into ours. It imports pyarrow: see codecs/arrow/codec.py.
+It imports pyarrow, so it is itself imported on first use only: see codec.py.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from vaekit.bundle import ImageSpec, VectorSpec, encode
 from vaekit.errors import InputError, VaeError
 from vaekit_service.codecs.arrow.stream_checks import check_stream
 from vaekit_service.codecs.arrow.texts import settled
-from vaekit_service.codecs.requests import Target
 from vaekit_service.errors import Unparsable
-from vaekit_service.http.body import Body
+from vaekit_service.messages import Body, Target
 
 PIXELS, LATENTS = "pixels", "latents"
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)

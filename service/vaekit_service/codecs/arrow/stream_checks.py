@@ -1,9 +1,9 @@
-"""What an Arrow stream would cost to read, seen from the headers of its messages. Knows the IPC format, no values.
+"""Checks what an Arrow stream would cost to read, from the headers of its messages, before pyarrow reads it.
 
 pyarrow checks that a stream is well formed, not what it unfolds to. In a flatbuffer, and among the buffers of a batch,
 many may point to the same bytes, and compressed bytes and declared sizes may stand for any number of others: some
-kilobytes become gigabytes before there is a row to look at. So a stream passes here first, and passes only where each
-part of it has bytes of its own. What is left to pyarrow is then bounded by the body's size.
+kilobytes become gigabytes before there is a row to look at. So a stream is checked here first, and passes only where
+each part of it has bytes of its own. What pyarrow then reads is bounded by the size of the body.
 
 The slots are those of Message.fbs and Schema.fbs of the format's version 1.
 """
@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vaekit.errors import InputError
-from vaekit_service.codecs.arrow.flatbuffer import I16, I32, I64, U8, U32, Table, number
+from vaekit_service.codecs.arrow.flatbuffer import I16, I32, I64, U8, U32, FlatTable, number
 from vaekit_service.errors import MediaType, TooLarge, Unparsable
-from vaekit_service.http.body import Body
+from vaekit_service.messages import Body
 
 _CONTINUED = 0xFFFFFFFF  # before the length of each message
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 _DECIMAL, _TIMESTAMP, _FIXED_SIZE_LIST = 7, 10, 16
 _PLAIN = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 18, 19, 20, 23, 24}  # types without children; no intervals, no unions
 _MOST_SCALE = 76  # of the widest decimal; pyarrow takes any, and looks its power of ten up in a table
-_PIECES = 2**15  # arrays of one batch that a request may hold: each costs some hundred bytes and microseconds
+_MOST_ARRAYS = 2**15  # arrays of one batch that a request may hold: each costs some hundred bytes and microseconds
 _SCHEMA_BYTES = 2**20  # of the schema's message, and 1 KiB more for each column
 
 
@@ -40,7 +40,7 @@ def check_stream(body: Body, most_columns: int, most_rows: int) -> None:
         TooLarge: more columns, rows or batches than are admitted.
         InputError: columns of nested types, delta dictionaries, or another byte order.
     """
-    rows, pieces, columns = 0, 0, 0
+    rows, arrays, columns = 0, 0, 0
     for i, (kind, header, size) in enumerate(_messages(memoryview(body), most_columns)):
         if (kind == _SCHEMA) != (i == 0):
             raise Unparsable(f"body: not an Arrow IPC stream: message {i} is of kind {kind}")
@@ -49,14 +49,14 @@ def check_stream(body: Body, most_columns: int, most_rows: int) -> None:
             continue
         batch = header if kind == _BATCH else _of_dictionary(header)
         n, nodes = _check_batch(batch, size)
-        rows, pieces = rows + (n if kind == _BATCH else 0), pieces + nodes + 1
+        rows, arrays = rows + (n if kind == _BATCH else 0), arrays + nodes + 1
         if rows > most_rows:
             raise TooLarge(f"{rows} rows, more than the {most_rows} that one request to this model may hold")
-        if pieces > _PIECES + 4 * columns:
+        if arrays > _MOST_ARRAYS + 4 * columns:
             raise TooLarge(f"body: {i} batches and dictionaries of {columns} columns: combine its batches")
 
 
-def _messages(body: memoryview, most_columns: int) -> Iterator[tuple[int, Table, int]]:
+def _messages(body: memoryview, most_columns: int) -> Iterator[tuple[int, FlatTable, int]]:
     """(kind, header, bytes of its body) of each message, the schema's first."""
     if not body:
         raise Unparsable("body: not an Arrow IPC stream: it is empty")
@@ -76,11 +76,11 @@ def _messages(body: memoryview, most_columns: int) -> Iterator[tuple[int, Table,
         yield kind, header, size
 
 
-def _message(metadata: memoryview, length: int) -> tuple[int, Table, int]:
+def _message(metadata: memoryview, length: int) -> tuple[int, FlatTable, int]:
     """(kind, header, bytes of its body) of one message."""
     if length <= 0 or length % 8 or length > len(metadata):
         raise Unparsable(f"body: a message header of {length} bytes, where {len(metadata)} are left")
-    message = Table.root(metadata)
+    message = FlatTable.root(metadata)
     kind, header, size = message.number(1, U8), message.table(2), message.number(3, I64)
     if kind not in (_SCHEMA, _DICTIONARY, _BATCH) or header is None or size < 0 or size % 8:
         raise Unparsable(f"body: a message of kind {kind} and {size} bytes")
@@ -100,7 +100,7 @@ class _Unfolded:
         if self._left < 0:
             raise Unparsable("body: a schema that unfolds to more than its bytes")
 
-    def text(self, table: Table, slot: int) -> str:
+    def text(self, table: FlatTable, slot: int) -> str:
         """A string of the schema.
 
         Raises:
@@ -113,12 +113,12 @@ class _Unfolded:
         except UnicodeDecodeError:
             raise Unparsable("body: a name that is not UTF-8") from None
 
-    def metadata(self, table: Table, slot: int) -> None:
+    def metadata(self, table: FlatTable, slot: int) -> None:
         for pair in table.tables(slot):
             self.count(8 + len(pair.text(0)) + len(pair.text(1)))
 
 
-def _check_schema(schema: Table, most_columns: int) -> int:
+def _check_schema(schema: FlatTable, most_columns: int) -> int:
     """How many columns it has."""
     if schema.number(0, I16):
         raise InputError("body: numbers are big-endian, expected little-endian ones")
@@ -131,7 +131,7 @@ def _check_schema(schema: Table, most_columns: int) -> int:
     return count
 
 
-def _check_field(field: Table, unfolded: _Unfolded, *, inner: bool = False) -> None:
+def _check_field(field: FlatTable, unfolded: _Unfolded, *, inner: bool = False) -> None:
     name, kind, children = unfolded.text(field, 0), field.number(2, U8), list(_few(field))
     unfolded.metadata(field, 6)
     of = field.table(3)
@@ -145,12 +145,12 @@ def _check_field(field: Table, unfolded: _Unfolded, *, inner: bool = False) -> N
         raise InputError(f"column {name[:64]!r}: a nested type that is no fixed_size_list, or an interval")
 
 
-def _few(field: Table) -> Iterator[Table]:
+def _few(field: FlatTable) -> Iterator[FlatTable]:
     """The field's children, two at most: more are as much too many."""
     yield from (child for _, child in zip(range(2), field.tables(5), strict=False))
 
 
-def _of_dictionary(dictionary: Table) -> Table:
+def _of_dictionary(dictionary: FlatTable) -> FlatTable:
     """The batch that holds a dictionary's values."""
     batch = dictionary.table(1)
     if batch is None:
@@ -160,7 +160,7 @@ def _of_dictionary(dictionary: Table) -> Table:
     return batch
 
 
-def _check_batch(batch: Table, size: int) -> tuple[int, int]:
+def _check_batch(batch: FlatTable, size: int) -> tuple[int, int]:
     """(rows, arrays) of a batch whose body has so many bytes."""
     if batch.table(3) is not None:
         raise MediaType("body: an Arrow stream of compressed buffers: write it without compression")

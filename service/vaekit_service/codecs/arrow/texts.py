@@ -1,4 +1,4 @@
-"""Texts of categories in a stranger's batch -> strings of bounded length. Knows what Arrow's own checks pass over.
+"""Checks and decodes the texts of category columns, whose length Arrow does not bound.
 
 A text may be as long as the body, and be that of any number of cells: by a dictionary, or by views of one buffer. Each
 cell has bytes of its own once it is read, and even checking a view reads all that it shows, so lengths come first.

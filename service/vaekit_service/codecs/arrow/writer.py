@@ -1,6 +1,6 @@
-"""An answer -> an Arrow stream of one batch. Knows the reply's fields and the model's columns; no HTTP.
+"""An answer -> an Arrow stream of one batch.
 
-pyarrow is imported here: see vaekit_service/codecs/arrow/codec.py.
+It imports pyarrow, so it is itself imported on first use only: see codec.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vaekit.bundle.columns import level_slices
 from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
 from vaekit.runtime.explain.cells import feature_name
 from vaekit_service.codecs.reply_headers import headers
-from vaekit_service.engine.answers import Answer
+from vaekit_service.messages import Answer
 
 _BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
 _VERDICT = {"p_value", "p_value_tail", "is_anomaly", "is_discovery"}  # null where a row has no p-value
