@@ -8,12 +8,14 @@ PYTEST_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
+# A file's tests stay in one process, so that its fixtures are built once.
+PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check wheel floors clean
+.PHONY: help serve demo test test-all coverage check wheel floors clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings: PYTHON=$(PYTHON) PORT=$(PORT) PIP_ARGS='$(PIP_ARGS)' PYTEST_ARGS='$(PYTEST_ARGS)'"
 
 serve: $(VENV)/ready-serve ## Serve the two committed models on the CPU (no torch installed)
@@ -22,8 +24,14 @@ serve: $(VENV)/ready-serve ## Serve the two committed models on the CPU (no torc
 demo: $(VENV)/ready-demo ## Train, publish, serve and score on real data, end to end
 	$(PY) examples/demo.py --out build/demo
 
-test: $(VENV)/ready-all ## Run the whole test suite
-	$(PY) -m pytest --numprocesses auto --maxprocesses 4 $(PYTEST_ARGS)
+test: $(VENV)/ready-all ## Run the tests but the slow ones, in minutes
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(VENV)/ready-all ## Run the whole test suite
+	$(PYTEST) $(PYTEST_ARGS)
+
+coverage: $(VENV)/ready-all ## Run the tests but the slow ones and state how much of the code they ran
+	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/ready-all ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check

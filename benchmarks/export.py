@@ -49,10 +49,10 @@ def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows), imported h
     import numpy as np
 
     from benchmarks.fit import rows
-    from vaekit.detector import config_of
+    from vaekit.detector_training import config_of
     from vaekit_training.build import build
     from vaekit_training.data.load import of_array
-    from vaekit_training.data.seen import seen
+    from vaekit_training.network_rows import network_rows, refresh_prior
     from vaekit_training.prior import Aggregate
 
     x = rows(N, D)
@@ -60,7 +60,7 @@ def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows), imported h
     table = of_array(x, config=config.data, likelihood=config.likelihood)
     vae = build(config, table, np.arange(N))
     if isinstance(vae.prior, Aggregate):
-        vae.prior.refresh(vae, seen(vae, table.x))
+        refresh_prior(vae, network_rows(vae, table.x))
     return vae.eval(), table.x
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import Figure, publish
 from vaekit.bundle import find
-from vaekit.detector import config_of
+from vaekit.detector_training import config_of
 from vaekit.runtime import Model
 from vaekit_training.data.load import of_array
 from vaekit_training.publish import publish_run

@@ -25,11 +25,11 @@ from benchmarks.detection import sets
 from benchmarks.detection.methods import in_torch
 from benchmarks.report import Figure, publish
 from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
-from vaekit.detector import config_of
+from vaekit.detector_training import config_of
 from vaekit.runtime import Bound
 from vaekit_training.data.load import of_array
-from vaekit_training.publish import Trained
 from vaekit_training.run import run
+from vaekit_training.trained import Trained
 
 SETS = (
     "15_Hepatitis",

@@ -24,8 +24,8 @@ from benchmarks.detection.methods import in_torch
 from benchmarks.report import Figure, publish
 from vaekit.bundle import Calibration, Manifest
 from vaekit_training.config import load_config
-from vaekit_training.publish import Trained
 from vaekit_training.run import run, train
+from vaekit_training.trained import Trained
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ALPHA = 0.05

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from vaekit import Client, Model
 from vaekit.bundle import Calibration, Manifest, find
-from vaekit.bundle.store import read_manifest
+from vaekit.bundle.read import read_manifest
 from vaekit_training.data.load import load, read
 from vaekit_training.data.split import split
 from vaekit_training.report.page import document

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vaekit_training.config import load_config
-from vaekit_training.publish import Trained
 from vaekit_training.run import run
+from vaekit_training.trained import Trained
 
 HERE = Path(__file__).resolve().parent / "questions"
 DRAWS = 64  # of each test row
@@ -127,7 +127,7 @@ def result(system: System, more: Sequence[str], first: dict[tuple[str, bool], to
         latent_dim=mu.shape[1],
         bits_per_dim=-mean / (trained.vae.features.dim * math.log(2)) if pixels else None,
         rows=len(elbo),
-        steps=trained.history.looks[-1].step,
+        steps=trained.history.validations[-1].step,
         seconds=time.perf_counter() - started,
     )
 

@@ -9,12 +9,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: tests are s
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background hands this on to what we start
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from vaekit.runtime import Model
@@ -23,6 +25,21 @@ if TYPE_CHECKING:
     from tests.kinds import Published
 
 ROOT = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
+
+
+def once_per_run(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) -> T:
+    """make(folder), called by the first process of the run that asks; the others load its pickled result."""
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    shared.mkdir(exist_ok=True)
+    kept = shared / f"{name}.pickle"
+    with FileLock(shared / f"{name}.lock"):
+        if not kept.exists():
+            (shared / name).mkdir()
+            kept.write_bytes(pickle.dumps(make(shared / name)))
+        found: T = pickle.loads(kept.read_bytes())
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +67,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Columns of five kinds, three of which may be missing; trained here."""
     from tests.kinds import train_mixed
 
-    return train_mixed(tmp_path_factory.mktemp("mixed"))
+    return once_per_run(tmp_path_factory, "mixed", train_mixed)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +75,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Two members on three real columns; trained here."""
     from tests.kinds import train_several
 
-    return train_several(tmp_path_factory.mktemp("several"))
+    return once_per_run(tmp_path_factory, "several", train_several)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +83,7 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Three fold models of two members, on three real columns, one of which may be missing; trained here."""
     from tests.kinds import train_folded
 
-    return train_folded(tmp_path_factory.mktemp("folded"))
+    return once_per_run(tmp_path_factory, "folded", train_folded)
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +91,7 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Three real columns, with float16 graphs beside the others; trained here."""
     from tests.kinds import train_half
 
-    return train_half(tmp_path_factory.mktemp("half"))
+    return once_per_run(tmp_path_factory, "half", train_half)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit_training.config import make_config
 from vaekit_training.data.load import of_array
-from vaekit_training.publish import Trained, publish_run
+from vaekit_training.publish import publish_run
 from vaekit_training.run import run
+from vaekit_training.trained import Trained
 
 TINY = ["training.steps=40", "network.latent_dim=2", "draws.default=4", "draws.maximum=16"]
 NAMES = ("load", "size", "stops", "on", "colour")

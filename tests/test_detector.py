@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.kinds import Published
 from vaekit import Detector, Model
 from vaekit.bundle import benjamini_hochberg
-from vaekit.detector import config_of
+from vaekit.detector_training import config_of
 from vaekit.errors import InputError, NotResolvable
 from vaekit_training.data.load import of_array
 from vaekit_training.data.split import split

@@ -52,7 +52,7 @@ def test_of_60_rows_52_train_and_are_held_out_in_turn(fitted: Detector) -> None:
 def test_rows_like_those_fitted_on_are_flagged_about_as_often_as_promised() -> None:
     """Fresh rows and a fresh run each time: a rate above 1.5 alpha by more than chance would break the promise."""
     from benchmarks.folds import calibration, scored
-    from vaekit.detector import config_of
+    from vaekit.detector_training import config_of
     from vaekit_training.data.load import of_array
     from vaekit_training.run import run
 

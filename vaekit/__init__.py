@@ -5,12 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vaekit._version import __version__
+
 if TYPE_CHECKING:
     from vaekit.client import AsyncClient, Client
     from vaekit.detector import Detector
     from vaekit.runtime import Model
 
-__version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "Detector", "Model", "__version__"]
 
 _HOMES = {

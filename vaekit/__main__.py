@@ -1,4 +1,4 @@
-"""`python -m vaekit` is `vae`. Knows nothing else."""
+"""`python -m vaekit` is `vae`."""
 
 from vaekit.cli import main
 

@@ -1,4 +1,4 @@
-"""An anomaly detector in scikit-learn's manner: fit, score, predict. Knows training and runtime by their doors."""
+"""An anomaly detector with scikit-learn's interface: fit, score, predict."""
 
 from __future__ import annotations
 
@@ -6,26 +6,19 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
+from vaekit.detector_training import config_of, known_anomalies, training_rows
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
-from vaekit.tabular.frames import Table, has_text, table
-
-if TYPE_CHECKING:
-    from vaekit_training.config import Config
-    from vaekit_training.data.rows import Rows
+from vaekit.tabular.frames import table
 
 Floats = NDArray[np.float64]
-
-FEWEST = 20  # normal rows, as training has it
-TEST_SHARE = 0.02  # of the rows; nobody reads a detector's figures, and all others train
-FEWEST_TEST = 2  # rows; what varies over a single one is nothing
 
 
 class Detector(Estimator):
@@ -47,15 +40,15 @@ class Detector(Estimator):
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" is what detects anomalies best (docs/log.md, "The default recipe") for columns of numbers,
+        likelihood: "auto" is what detects anomalies best (docs/decisions, "The default recipe") for columns of numbers,
             "mixed" for text, which is taken as categories, and "gaussian" for pictures; else what a training config
             takes: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
             ["data.kinds.stops=count"], ["data.missing=refuse"].
         random_state: seed of everything.
         device: of training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
-        folds: F, odd, for few rows (docs/calibration.md): rows held out for p-values are not lost to training, since F
-            models are trained, each without one of F folds. It takes F times as long, and what is promised is then
+        folds: F, odd, for few rows (docs/explanation/calibration.md): F models are trained, each without one of F
+            folds, so no rows are lost to training. Fitting takes F times as long, and the guarantee is
             P(-1) <= 2 F / (F + 1) alpha.
 
     Attributes:
@@ -123,12 +116,12 @@ class Detector(Estimator):
 
         given = table(X)
         values = np.asarray(given.values)
-        anomaly = None if y is None else _anomalies(y, len(values) if values.ndim else 0)
+        anomaly = None if y is None else known_anomalies(y, len(values) if values.ndim else 0)
         normal = values[~anomaly] if anomaly is not None else values
         config = config_of(
             normal, likelihood=self.likelihood, settings=self.settings, seed=self.random_state, folds=self.folds
         )
-        rows = _rows(given, anomaly, config)
+        rows = training_rows(given, anomaly, config)
         held_out = split(rows, config.data, config.training.seed).told_by
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
@@ -146,16 +139,16 @@ class Detector(Estimator):
         With folds the median over fold models of that.
         """
         elbo = self._elbo(X)
-        return np.where(np.isnan(self._p_value(elbo)), np.nan, self._margin(elbo))
+        return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, self._margin(elbo))
 
     def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """-1 for an anomaly, 1 for none, (N,).
 
         Args:
             X: rows.
-            fdr: None: an anomaly is one at alpha, each row for itself; else they are the discoveries of Benjamini and
-                Hochberg among these rows, of which at most this share is false on average (with folds the promise is
-                weaker: docs/calibration.md).
+            fdr: None: each row is compared with alpha by itself. Else the anomalies are the discoveries of Benjamini
+                and Hochberg among these rows, of which on average at most this share is false (less is guaranteed with
+                folds: docs/explanation/calibration.md).
 
         Raises:
             InputError: rows that are refused, or an fdr that is not between 0 and 1.
@@ -164,11 +157,11 @@ class Detector(Estimator):
             UserWarning: rows that have no verdict, since no held-out row misses as many cells.
         """
         elbo = self._elbo(X)
-        p_value = self._p_value(elbo)
-        if (unknown := np.isnan(p_value)).any():
-            gap = self._calibration().gap(elbo.observed_count)
-            warnings.warn(f"{int(unknown.sum())} rows have no verdict and are given as 1: {gap}", stacklevel=2)
-        odd = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(p_value, fdr).mask
+        verdict = self._calibration().verdict(elbo)
+        if (unknown := np.isnan(verdict.p_value)).any():
+            without = f"{int(unknown.sum())} rows have no verdict and are given as 1"
+            warnings.warn(f"{without}: {verdict.reason}", stacklevel=2)
+        odd = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
         return np.where(odd, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
@@ -187,7 +180,7 @@ class Detector(Estimator):
 
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """Split-conformal p-value of each row, (N,). Lower is odder; NaN where no held-out row misses as many cells."""
-        return self._p_value(self._elbo(X))
+        return self._calibration().verdict(self._elbo(X)).p_value
 
     def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """p_value, extrapolated beyond the highest held-out score, (N,), without a guarantee. Lower is odder.
@@ -196,7 +189,7 @@ class Detector(Estimator):
             InputError: rows that are refused, or too few held-out rows for a tail.
         """
         elbo, calibration = self._elbo(X), self._calibration()
-        found = calibration.p_value_tail(calibration.compared(elbo), elbo.observed_count)
+        found = calibration.verdict(elbo).p_value_tail
         if found is None:
             where, each = ("", "") if isinstance(calibration, Calibration) else (" in folds", " in each")
             raise InputError(
@@ -218,10 +211,6 @@ class Detector(Estimator):
         if _has_categories(spec) and isinstance(values, np.ndarray):
             values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
         return values
-
-    def _p_value(self, elbo: Bound) -> Floats:
-        calibration = self._calibration()
-        return calibration.p_value(calibration.compared(elbo), elbo.observed_count)
 
     def _margin(self, elbo: Bound) -> Floats:
         """decision_function of rows that have a p-value, (N,)."""
@@ -254,61 +243,5 @@ class Detector(Estimator):
         return found
 
 
-def config_of(
-    X: Any,  # noqa: N803  scikit-learn's name
-    *,
-    likelihood: str = "auto",
-    settings: Sequence[str] = (),
-    seed: int = 0,
-    folds: int | None = None,
-) -> Config:
-    """What a Detector trains normal rows X by."""
-    from vaekit_training.config import make_config
-
-    values = np.asarray(table(X).values)
-    test = max(TEST_SHARE, FEWEST_TEST / max(len(values) if values.ndim else 0, FEWEST))
-    tree: dict[str, Any] = {
-        "name": "detector",
-        "data": {
-            "source": "memory",
-            "missing": "marginalise",
-            "fractions": {"train": 0.7 - test, "validation": 0.1, "calibration": 0.2, "test": test},
-        },
-        "likelihood": {"name": _fitting(values) if likelihood == "auto" else likelihood},
-        "training": {"seed": seed},
-    }
-    if folds is not None:
-        tree["data"] |= {"folds": folds}
-    return make_config(tree, settings)
-
-
-def _fitting(values: NDArray[Any]) -> str:
-    """The likelihood of rows that nothing is known of."""
-    if values.ndim > 2:
-        return "gaussian"
-    return "mixed" if has_text(values) else "auto"
-
-
 def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
     return isinstance(spec, VectorSpec) and spec.has_categories
-
-
-def _rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Config) -> Rows:
-    """The training room's rows."""
-    from vaekit_training.data.load import of_array
-
-    values = np.asarray(given.values)
-    if values.dtype.kind == "U":
-        values = np.asarray(given.values, dtype=object)  # numbers beside text, which numpy made text as well
-    return of_array(values, given.names, anomaly, config=config.data, likelihood=config.likelihood)
-
-
-def _anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:
-    """Which rows are known anomalies, (N,)."""
-    labels = np.asarray(y)
-    if labels.shape != (rows,):
-        raise InputError(f"y: shape {labels.shape}, expected ({rows},)")
-    for row, label in enumerate(labels.tolist()):
-        if not isinstance(label, bool | int | float | np.bool_ | np.number) or label not in (0, 1):
-            raise InputError(f"y: row {row}: {label!r}, expected a boolean, 0 or 1")
-    return labels.astype(bool)

@@ -1,4 +1,4 @@
-"""What scikit-learn expects of an estimator, without scikit-learn. Knows parameters and tags; not rows, not models.
+"""What scikit-learn expects of an estimator, without scikit-learn.
 
 scikit-learn asks for methods, not for its own base class. So they are here: a detector over a loaded model needs no
 scikit-learn, importing one stays light, and a class is the same class whether scikit-learn is installed or not.

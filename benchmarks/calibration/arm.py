@@ -21,8 +21,8 @@ from vaekit.bundle import Calibration
 from vaekit.bundle.tail import fit_tail
 from vaekit_training.config import make_config
 from vaekit_training.data.load import Rows
-from vaekit_training.publish import Trained
 from vaekit_training.run import run
+from vaekit_training.trained import Trained
 
 FRACTIONS = {"train": 0.4, "validation": 0.1, "calibration": 0.25, "test": 0.25}
 FAR, FEW, FEWEST_REST = 0.001, 199, 2000  # the level and calibration rows of the tail's figure, and the rows it takes

@@ -143,7 +143,7 @@ def ours(settings: list[str], *, exported: bool = True) -> Method:
         return np.asarray(-detector.score_samples(split.test))
 
     def scores_in_torch(split: Split, seed: int) -> Array:
-        from vaekit.detector import config_of
+        from vaekit.detector_training import config_of
         from vaekit_training.data.load import of_array
         from vaekit_training.run import run
 
@@ -160,7 +160,7 @@ def in_torch(trained: Any, x: Array) -> Any:
 
     from vaekit.bundle import default_eps
     from vaekit_training.publish import base_draws, default_draws
-    from vaekit_training.vae import Bound
+    from vaekit_training.vae import BoundTerms
 
     config, vae = trained.config, trained.vae
     base = base_draws(vae.latent_dim, config.draws.maximum, config.training.seed)
@@ -169,4 +169,4 @@ def in_torch(trained: Any, x: Array) -> Any:
         pieces = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
         parts = [vae.bound(piece, eps.expand(len(piece), *eps.shape)) for piece in pieces]
     terms: list[Any] = [None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)]
-    return Bound(*terms)
+    return BoundTerms(*terms)

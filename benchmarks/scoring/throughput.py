@@ -19,7 +19,7 @@ from benchmarks.plan import Plan
 from benchmarks.processes import ask
 from benchmarks.report import Figure, Measured, in_turns
 from benchmarks.scoring import rows
-from vaekit.bundle.store import read_manifest
+from vaekit.bundle.read import read_manifest
 
 FEW = 2  # draws, the smallest K
 ROUNDS = (3, 1)  # in full, quickly

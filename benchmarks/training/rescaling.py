@@ -15,8 +15,8 @@ from vaekit_training.build import build
 from vaekit_training.config import Config, make_config
 from vaekit_training.data.load import Rows
 from vaekit_training.export import export_graphs
-from vaekit_training.publish import Trained
 from vaekit_training.run import run
+from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 Array = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""A request that works, as a line for the shell. Knows one loaded model, and how curl is called."""
+"""A curl line that works, for the user of `vae serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted, in base units, for Prometheus. A registry of its own for each app; knows no route's inside."""
+"""Prometheus metrics of one app, in base units."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from vaekit.runtime import Model
-from vaekit.runtime.results import Rows
-from vaekit_service.batcher import Batch
-from vaekit_service.engine import Engine
-from vaekit_service.jobs import Job
-from vaekit_service.registry import Registry
+from vaekit.runtime.results import RowArrays
+from vaekit_service.engine.batcher import Batch
+from vaekit_service.engine.engine import Engine
+from vaekit_service.engine.jobs import Job
+from vaekit_service.engine.model_registry import ModelRegistry
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -40,7 +40,7 @@ class Metrics:
         self.in_flight = 0  # requests that are being answered
         self.rows = Counter(
             "vae_rows",
-            "Rows, codes or samples that the device was given.",
+            "RowArrays, codes or samples that the device was given.",
             ["operation", "model", "version"],
             registry=self._registry,
         )
@@ -59,7 +59,7 @@ class Metrics:
         )
         self.batch_rows = Histogram(
             "vae_batch_rows",
-            "Rows of one batch on the device.",
+            "RowArrays of one batch on the device.",
             ["operation", "model"],
             buckets=_ROWS,
             registry=self._registry,
@@ -78,9 +78,9 @@ class Metrics:
         known[0].inc()
         known[1].observe(seconds)
 
-    def ran(self, batch: Batch[Job, Rows], seconds: float) -> None:
+    def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None:
         """A batch that the engine ran; in the engine's thread."""
-        job = batch.pieces[0].ticket.job
+        job = batch.slices[0].job
         known = self._of_batches.get(job.model, {}).get(job.operation)
         if known is None:
             name, version = job.model.manifest.name, str(job.model.manifest.version)
@@ -94,24 +94,24 @@ class Metrics:
         known[1].observe(batch.n)
         known[2].observe(seconds)
 
-    def failed(self, batch: Batch[Job, Rows], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
+    def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
         """A batch that raised; in the engine's thread."""
-        job = batch.pieces[0].ticket.job
+        job = batch.slices[0].job
         self.batch_failures.labels(job.operation, job.model.manifest.name).inc()
 
-    def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+    def observe(self, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
         """Read these at each scrape, instead of keeping a second account of them."""
-        self._registry.register(_Live(self, engine, registry, ready))
+        self._registry.register(_Gauges(self, engine, registry, ready))
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""
         return generate_latest(self._registry)
 
 
-class _Live(Collector):
-    """Gauges that are read off the living parts."""
+class _Gauges(Collector):
+    """Gauges whose values are read at each scrape."""
 
-    def __init__(self, metrics: Metrics, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Metrics, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
         self._metrics, self._engine, self._models, self._ready = metrics, engine, registry, ready
 
     def collect(self) -> list[Metric]:
@@ -131,7 +131,7 @@ class _Live(Collector):
         return [
             GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=flying),
             GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
-            GaugeMetricFamily("vae_queue_rows", "Rows that wait for the device.", value=self._engine.rows),
+            GaugeMetricFamily("vae_queue_rows", "RowArrays that wait for the device.", value=self._engine.rows),
             GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),
             info,
             failed,

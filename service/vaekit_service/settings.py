@@ -23,29 +23,37 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of bundles, models/<name>/<version>/")
     host: str = Field("127.0.0.1", description="address to listen on; loopback, since the service asks for no key")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0: any free one")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>; cuda by name is never answered by a CPU")
+    device: str = Field(
+        "auto",
+        description="auto, cpu, cuda or cuda:<index>; with cuda, start-up fails if no GPU is available; it never falls"
+        " back to the CPU",
+    )
     threads: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="threads of one call of a graph on a CPU; none: one per core this process may use, 8 at most"
+        None,
+        description="threads that share one call of a graph on a CPU; none: one per core available to this process, at"
+        " most 8",
     )
     gpu_memory_bytes: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="GPU memory that the arena of one graph may take, at most; none: what there is"
+        None, description="largest GPU memory of the arena of one graph; none: no limit"
     )
     cuda_graphs: bool = Field(
         False, description="record the calls of each graph as CUDA graphs while a model loads; an error without CUDA"
     )
     precision: Precision = Field(
         "float32",
-        description="of the networks, float32 or float16; float16 is for cards, and takes models trained with "
+        description="precision of the networks, float32 or float16; float16 is for GPUs and needs models trained with "
         "export.half = true",
     )
     default_model: str | None = Field(
-        None, description="the model of /encode, /decode, /sample, /elbo; none: the only one there is"
+        None, description="model behind /encode, /decode, /sample and /elbo; none: the only model"
     )
     max_old_versions: Annotated[int, Field(ge=1)] = Field(
-        4, description="versions other than the latest that stay loaded; the one unused for longest leaves first"
+        4,
+        description="number of versions besides the latest that stay loaded; the least recently used one is unloaded "
+        "first",
     )
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="false-alarm rate of is_anomaly where a request names none"
+        0.05, description="false-alarm rate of is_anomaly if a request names none"
     )
 
     max_body_bytes: Annotated[int, Field(ge=1)] = Field(
@@ -53,51 +61,56 @@ class Settings(BaseSettings):
     )
     max_inflight_bytes: Annotated[int, Field(ge=1)] = Field(
         128 * 2**20,
-        description="bodies and replies held at once; beyond it requests get a 429, but a lone one",
+        description="request bodies and replies held at once; beyond it a request gets a 429, unless it is the only "
+        "one",
     )
     max_rows: Annotated[int, Field(ge=1)] = Field(
-        10_000, description="rows, codes or samples of one request; files of more go through `vae score`"
+        10_000, description="rows, latents or samples per request; use `vae score` for files with more"
     )
     max_cells: Annotated[int, Field(ge=1)] = Field(
         2**22,
-        description="N x D of one request or reply, of codes and levels too: 32 MiB as float64, some 80 MB as JSON",
+        description="N x D of one request or reply, also for latents and levels: 32 MiB as float64, about 80 MB as "
+        "JSON",
     )
     max_work: Annotated[int, Field(ge=1)] = Field(
         2**27,
-        description="N x K x D of one /elbo, for each member of the model, K with explain all the draws it takes: "
-        "a few seconds of one device, so that no request holds it for long",
+        description="N x K x D of one /elbo request, for each member of the model, where K with explain is the number "
+        "of all draws: a few seconds of one device, so that no request occupies it for long",
     )
     max_batch_rows: Annotated[int, Field(ge=1)] = Field(
         512,
-        description="rows of one batch on the device, at most: larger requests are cut, so that none holds up the "
-        "others for longer; wide models and many draws make smaller ones anyhow",
+        description="largest number of rows of one batch on the device: larger requests are cut so that they do not "
+        "delay others; batches of wide models or many draws are smaller",
     )
     max_queue_rows: Annotated[int, Field(ge=1)] = Field(
         32_768,
-        description="rows that wait for the device; beyond it a request is refused at once with 429, since it would "
-        "only wait",
+        description="rows that may wait for the device; beyond it a request is refused at once with 429",
     )
     queue_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         20.0,
-        description="seconds that a request may wait for the device to begin with it; then a 504, and it is not run",
+        description="seconds that a request may wait until the device starts it; after that it is dropped with a 504",
     )
 
-    body_seconds: Seconds = Field(30.0, description="time a caller has to send its body")
-    answer_seconds: Seconds = Field(60.0, description="time a request may wait for its answer before it gets a 504")
+    body_seconds: Seconds = Field(30.0, description="seconds in which a caller must send its body")
+    answer_seconds: Seconds = Field(60.0, description="seconds that a request may take; after that it gets a 504")
     reply_seconds: Seconds = Field(
-        60.0, description="time a caller has to take its reply before its connection is cut off"
+        60.0, description="seconds in which a caller must read its reply; after that its connection is cut off"
     )
     drain_seconds: Seconds = Field(
-        1.0, description="after SIGTERM: how long new requests are still taken while /readyz says 503"
+        1.0, description="after SIGTERM: seconds during which new requests are still accepted while /readyz answers 503"
     )
     shutdown_seconds: Annotated[int, Field(ge=0)] = Field(
-        30, description="after that: how long requests in flight may take before they are cut off"
+        30, description="after that: seconds that requests in flight may take before they are cut off"
     )
     keep_alive_seconds: Annotated[int, Field(ge=0)] = Field(
-        75, description="how long an idle connection stays; above the 60 s of common proxies, so that they close first"
+        75,
+        description="seconds that an idle connection stays open; above the 60 s of common proxies, so that they close "
+        "first",
     )
 
-    log_format: Literal["console", "json"] = Field("console", description="lines for people, or for a collector")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console for people, or json for a log collector"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug also shows the requests of probes and scrapes"
     )

@@ -35,6 +35,7 @@ def test_a_figure_of_rounds_is_their_median_within_their_range() -> None:
     assert (figure.low, figure.value, figure.high) == (1.0, 2.0, 5.0)
 
 
+@pytest.mark.slow
 def test_every_contender_runs_once_unmeasured_and_then_first_in_its_turn() -> None:
     calls: list[str] = []
     seconds = interleave({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=3)
@@ -66,6 +67,7 @@ def test_the_ways_to_encode_agree_and_one_that_does_not_is_refused() -> None:
         encode.check_equal(ways)
 
 
+@pytest.mark.slow
 def test_the_encode_benchmark_runs_from_the_command_line(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     command = [sys.executable, "-m", "benchmarks.encode", "--quick", "--out", str(out)]

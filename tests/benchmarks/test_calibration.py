@@ -97,6 +97,7 @@ def test_anomalies_are_left_out_and_large_sets_thinned_in_their_order(folder: Pa
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_the_command_tells_an_order_that_matters_from_one_that_does_not_and_names_what_fails(folder: Path) -> None:
     np.savez(folder / "few.npz", X=np.zeros((3, 2)), y=np.zeros(3))
     out = folder / "out" / "calibration.json"

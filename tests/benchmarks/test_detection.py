@@ -123,6 +123,7 @@ def test_a_store_keeps_answers_and_forgets_a_line_that_was_cut_short(tmp_path: P
     assert again.get(Job("/somewhere", "x", 1, "clean", 100, "kNN")) is None
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_and_goes_on_where_it_ended(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     normal = rng.normal(size=(120, 3)) @ rng.normal(size=(3, 4))

@@ -104,6 +104,7 @@ def test_a_set_of_few_columns_says_nothing(tmp_path: Path) -> None:
     assert run(Job(tmp_path / "thin.npz", 300, ("feature",), (), None)) is None
 
 
+@pytest.mark.slow
 def test_sets_are_measured_by_processes_of_their_own(tmp_path: Path) -> None:
     for name in ("thin", "thinner"):  # too few columns to say anything, which takes no training to know
         linear(tmp_path / f"{name}.npz", 3)

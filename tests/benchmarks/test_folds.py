@@ -27,6 +27,7 @@ def test_rates_are_means_over_the_sets_in_which_every_way_can_tell_alpha() -> No
     assert found["3 folds: sets that can tell alpha = 0.1"].value == 2
 
 
+@pytest.mark.slow
 def test_runs_are_measured_once_and_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     for name in folds.SETS[:2]:

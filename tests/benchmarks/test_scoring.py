@@ -35,6 +35,7 @@ def test_rows_are_as_many_as_asked_for_and_whole_files_are_one_on_the_disk(tmp_p
     assert parquet.read_table(files[0]).num_columns == rows.D
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["ours", "raw"])
 def test_an_arm_answers_with_rows_and_seconds(bundle: Path, tmp_path: Path, module: str) -> None:
     source = rows.generate(tmp_path / "rows", 1_000)
@@ -63,6 +64,7 @@ def test_a_ratio_is_of_medians_in_the_range_of_its_rounds() -> None:
     assert (found.value, found.low, found.high) == (2.0, 0.5, 3.0)
 
 
+@pytest.mark.slow
 def test_a_card_is_measured_by_arms_that_agree(bundle: Path, tmp_path: Path, monkeypatch) -> None:
     """The CPU in the card's place, which records no CUDA graphs."""
     monkeypatch.setattr(rows, "model", lambda *_, half: bundle if half else None)
@@ -97,6 +99,7 @@ def test_rows_that_are_lost_doubled_or_changed_are_counted(tmp_path: Path) -> No
     assert [kill.differing(tmp_path / "a", tmp_path / name) for name in ("lost", "doubled", "changed")] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_one_part_is_measured_from_the_command_line(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     start = [sys.executable, "-m", "benchmarks.scoring", "--quick", "--rows", "100000", "--only", "scale"]

@@ -60,6 +60,7 @@ def test_requests_of_several_rows_that_are_run_together_get_their_own_answers(pl
         np.testing.assert_allclose(found["elbo"], alone(part)["elbo"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_compiled_plain_server_gives_what_the_eager_one_gives(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the compiler traces it; machine code takes half a minute more."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))

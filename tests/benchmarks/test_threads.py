@@ -12,6 +12,7 @@ from benchmarks import threads
 from vaekit.runtime import Model
 
 
+@pytest.mark.slow
 def test_every_arm_is_measured_at_every_number_of_rows(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "ROWS", (1, 3))
     figures = threads.measure({"digits": models_dir / "digits"}, rounds=1, seconds=0.02)
@@ -45,6 +46,7 @@ def test_a_rate_and_a_median_are_those_of_the_calls(digits: Model) -> None:
     assert 4 / (found["p50"] / 1e3) == pytest.approx(found["rows"], rel=0.9)
 
 
+@pytest.mark.slow
 def test_the_pictures_model_is_convolutional(tmp_path: Path) -> None:
     bundle = threads.make_conv(tmp_path)
     with Model.load(bundle, device="cpu", threads=1) as model:

@@ -23,6 +23,7 @@ def _pictures(folder: Path, n: int) -> None:
         np.savez(folder / f"mnist_{part}.npz", x=grey, y=np.zeros(n))
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_a_checkpoint_is_gone_on_with_and_one_killed_before_is_not(tmp_path: Path) -> None:
     sha = resume.killed("elbo", 130, tmp_path / "killed")
     assert len(sha) == 64
@@ -45,6 +46,7 @@ def test_memory_is_over_the_start_and_growth_is_of_the_later_half() -> None:
     assert found.growth == pytest.approx(125 / 90)
 
 
+@pytest.mark.slow
 def test_a_run_over_generated_parquet_is_sampled_while_it_trains(tmp_path: Path) -> None:
     written = memory.generate(tmp_path / "rows", 2e6)
     assert written > 2e6
@@ -72,6 +74,7 @@ def test_pictures_are_binarised_once_by_their_grey_values(tmp_path: Path) -> Non
     assert drawn.mean() == pytest.approx(127.5, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_density_arm_gives_nats_and_its_minutes(tmp_path: Path) -> None:
     _pictures(tmp_path, 2_100)
     few = ["--steps", "2", "--looks", "1", "--test-rows", "3", "--draws", "5"]
@@ -84,6 +87,7 @@ def test_the_density_arm_gives_nats_and_its_minutes(tmp_path: Path) -> None:
     assert minutes.met is True
 
 
+@pytest.mark.slow
 def test_one_part_is_measured_from_the_command_line(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     start = [sys.executable, "-m", "benchmarks.training", "--quick", "--only", "quadrature", "density"]

@@ -53,6 +53,7 @@ def test_targets_are_missed_by_a_slower_trainer_and_met_by_a_faster_one(tmp_path
     assert found["s: vaekit"].value == 1000.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["bare", "ours"])
 def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
     found = ask(f"training.arms.{module}", TINY.arguments())
@@ -62,6 +63,7 @@ def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
     assert min(found["seconds"]) > 0
 
 
+@pytest.mark.slow
 def test_an_arm_that_fails_says_why() -> None:
     with pytest.raises(SystemExit, match=r"(?s)arm training.arms.bare ended with code 2.*--rows"):
         ask("training.arms.bare", ["--rows", "many"])

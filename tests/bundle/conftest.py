@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from vaekit.bundle import Manifest, publish
-from vaekit.bundle.store import digest
+from vaekit.bundle.write import digest
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from tests.bundle.conftest import npy, npz
 from vaekit.bundle import open_bundle, publish
 from vaekit.bundle.arrays import read_archive, read_array
-from vaekit.bundle.store import digest
+from vaekit.bundle.write import digest
 from vaekit.errors import FormatError
 
 READ = {"noise.npy": "noise", "golden.npz": "golden", "calibration.npz": "calibrations"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from vaekit.bundle import Calibration, benjamini_hochberg
-from vaekit.bundle.calibration import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut
 from vaekit.errors import InputError
 
 # Few distinct values, so that ties are common; NaN is not judged.

@@ -14,7 +14,7 @@ from vaekit.bundle import Calibration, FoldCalibration
 from vaekit.bundle.arrays import read_archive
 from vaekit.bundle.entries import calibration_of, check_folds
 from vaekit.bundle.manifest import Graph, Tensor
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.errors import InputError, NotResolvable
 
 Floats = NDArray[np.float64]
@@ -27,6 +27,7 @@ class Rows:
 
     score: Floats
     fold_elbo: Floats | None = None
+    observed_count: NDArray[np.int64] | None = None
 
 
 def calibration(sizes: tuple[int, ...] = (30, 29, 31), seed: int = 0) -> FoldCalibration:

@@ -12,7 +12,7 @@ from tests.bundle.conftest import npz
 from vaekit.bundle import open_bundle, publish
 from vaekit.bundle.heldout import KEPT, Gathered, HeldOut, Surprises
 from vaekit.bundle.manifest import SurpriseFile
-from vaekit.bundle.store import digest
+from vaekit.bundle.write import digest
 from vaekit.errors import FormatError
 
 FEW = arrays(np.float64, (7, 3), elements=st.one_of(st.integers(-3, 3).map(float), st.just(np.nan)))

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 import vaekit.bundle
 from vaekit.bundle import Manifest
 from vaekit.bundle.manifest import Name
-from vaekit.bundle.store import read_manifest
+from vaekit.bundle.read import read_manifest
 from vaekit.errors import FormatError
 
 SCHEMA = Path(vaekit.bundle.__file__).with_name("manifest.schema.json")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vaekit.bundle import Calibration, find, models, open_bundle, publish, versions
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.errors import ForbiddenGraph, FormatError, IntegrityError, UnknownModel
 
 
@@ -151,7 +151,7 @@ def test_a_signed_graph_of_a_foreign_domain_is_refused(tiny, tmp_path):
     from onnx import helper
 
     from tests.bundle.conftest import model_of
-    from vaekit.bundle.store import digest
+    from vaekit.bundle.write import digest
 
     evil = model_of([helper.make_node("Identity", ["x"], ["y"], domain="com.evil")]).SerializeToString()
     operations = dict(tiny.manifest.operations)

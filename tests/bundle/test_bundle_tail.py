@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import beta, expon, genpareto, lognorm, t
 
 from vaekit.bundle import Calibration, Manifest, open_bundle, publish
-from vaekit.bundle.store import calibration_file
 from vaekit.bundle.tail import FEWEST, Tail, fit_tail
+from vaekit.bundle.write import calibration_file
 from vaekit.errors import FormatError
 
 SHAPES = (-0.4, -0.1, 0.0, 0.3, 1.0)

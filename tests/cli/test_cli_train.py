@@ -37,6 +37,7 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_path: Path) -> None:
     done = vae("train", rows.name, *QUICK, "--set", "network.channels=[8]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -91,6 +92,7 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_1(
     assert models(rows.parent / "models") == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_cleanly_and_publishes_nothing(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
     command = [sys.executable, "-m", "vaekit", "train", "rows.npy", "--set", "training.steps=1000000"]

@@ -20,8 +20,9 @@ from vaekit.bundle import find
 from vaekit_training.config import make_config
 from vaekit_training.export import double
 from vaekit_training.features import observed_rows
-from vaekit_training.publish import Trained, publish_run
+from vaekit_training.publish import publish_run
 from vaekit_training.run import run
+from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 TERMS = ("elbo", "log_likelihood", "kl", "log_evidence", "feature_log_likelihood")

@@ -1,4 +1,4 @@
-"""The four questions: each asked loss is what docs/questions.md says of it, by gradients, weights and short runs."""
+"""Each loss in docs/explanation/questions.md is what the page says: gradients, weights and short runs agree."""
 
 from __future__ import annotations
 

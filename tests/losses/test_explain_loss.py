@@ -1,4 +1,7 @@
-"""`vae explain-loss` as it is typed, and docs/losses.md, renewed by `python -m tests.losses.test_explain_loss`."""
+"""`vae explain-loss` on the command line, and docs/reference/losses.md.
+
+`python -m tests.losses.test_explain_loss` renews the table of the page.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from vaekit.losses import CONVENTIONS, Explanation, explain, losses_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PAGE = ROOT / "docs" / "losses.md"
+PAGE = ROOT / "docs" / "reference" / "losses.md"
 MARK = "<!-- renewed by: python -m tests.losses.test_explain_loss -->\n"
 COMMANDS = re.findall(r"^vae (.+?)(?: +#.*)?$", PAGE.read_text(), re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""What the documents show is run: commands, snippets, replies and links of README, CONTRIBUTING and docs/."""
+"""Commands, snippets, replies and links in README, CONTRIBUTING and docs/ work, and every page has its place."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "README.md", *PAGES]
 README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorials" / "train-and-serve.md").read_text()
+GROUPS = {"tutorials", "how-to", "reference", "explanation", "decisions"}
 URL = "http://127.0.0.1:8000"
 QUICK = {"train": ["--set", "training.steps=60"]}  # what is added to a command so that its test is short
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -75,9 +82,13 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_the_readme_trains_and_scores_as_shown(workspace: Path, environment: dict[str, str]) -> None:
-    shown = [shlex.split(line) for line in commands("vae")]
-    assert [words[1] for words in shown] == ["train", "score", "serve"]
+@pytest.mark.slow
+def test_the_readme_and_the_tutorial_train_score_and_evaluate_as_shown(
+    workspace: Path, environment: dict[str, str]
+) -> None:
+    shown = [shlex.split(line) for line in commands("vae", TUTORIAL)]
+    assert [words[1] for words in shown] == ["train", "score", "evaluate", "serve"]
+    assert set(commands("vae")) == {shlex.join(words) for words in shown if words[1] != "evaluate"}
     for words in shown:
         if words[1] != "serve":  # that one does not end; the `served` tests run it
             run([*words, *QUICK.get(words[1], [])], workspace, environment)
@@ -102,6 +113,7 @@ def test_the_curl_line_of_the_readme_gives_the_reply_beside_it(
     served: str, workspace: Path, environment: dict[str, str]
 ) -> None:
     (command,) = commands("curl")
+    assert commands("curl", TUTORIAL) == [command]
     (shown,) = blocks(README, "json")
     live = json.loads(run(shlex.split(command.replace(URL, served)), workspace, environment))
     assert rounded(live, json.loads(shown))
@@ -118,6 +130,7 @@ def rounded(live: Any, shown: Any) -> bool:
     return bool(live == shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", blocks(README, "python"), ids=lambda code: code.splitlines()[1])
 def test_every_python_snippet_of_the_readme_runs(
     snippet: str, served: str, workspace: Path, environment: dict[str, str]
@@ -134,7 +147,7 @@ def test_every_field_that_the_readme_explains_is_in_a_reply() -> None:
     assert {"elbo", "log_likelihood", "kl", "score", "p_value", "is_anomaly"} <= explained & set(ElboReply.model_fields)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_make_target_that_a_document_shows_exists(document: Path) -> None:
     known = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
     text = document.read_text()
@@ -142,13 +155,51 @@ def test_every_make_target_that_a_document_shows_exists(document: Path) -> None:
     assert set(shown) <= set(known)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def links(document: Path) -> list[tuple[Path, str]]:
+    """The local links of a document: the file that each names, and its anchor or ""."""
+    found = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", document.read_text())
+    return [((document.parent / path).resolve() if path else document, anchor) for path, anchor in found]
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to a document's headings."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    assert [path for path, _ in links(document) if not path.exists()] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_anchor_of_a_link_is_a_heading_of_its_page(document: Path) -> None:
+    assert [(path, anchor) for path, anchor in links(document) if anchor and anchor not in anchors(path)] == []
+
+
+def test_every_page_is_in_one_group_and_on_the_index() -> None:
+    docs = ROOT / "docs"
+    assert {page.name for page in docs.glob("*.md")} == {"index.md", "glossary.md", "design.md"}
+    assert {page.relative_to(docs).parts[0] for page in PAGES if page.parent != docs} == GROUPS
+    indexed = {path for page in ("index.md", "decisions/README.md") for path, _ in links(docs / page)}
+    assert [page for page in PAGES if page not in indexed and page != docs / "index.md"] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("[!R]*.md")), ids=name)
+def test_a_decision_has_a_date_and_the_four_sections(page: Path) -> None:
+    text = page.read_text()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-[a-z0-9-]+\.md", page.name)
+    assert text.splitlines()[2] == page.name[:10]
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
+        "Context",
+        "Decision",
+        "Figures",
+        "What was tried and failed",
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_variable_that_a_document_names_is_read_by_something(document: Path) -> None:
     from vaekit_service.settings import Settings
 

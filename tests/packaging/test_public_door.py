@@ -37,5 +37,5 @@ def test_the_changelog_knows_the_version() -> None:
 
 def test_the_distribution_takes_its_version_from_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "vaekit.__version__"}
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "vaekit._version.__version__"}
     assert project["project"]["scripts"] == {"vae": "vaekit.cli:main"}

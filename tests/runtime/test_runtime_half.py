@@ -13,7 +13,7 @@ import pytest
 
 from tests.kinds import Published
 from vaekit import Model
-from vaekit.bundle.store import digest
+from vaekit.bundle.write import digest
 from vaekit.errors import BundleError, GoldenMismatch, InputError, IntegrityError
 
 ROWS = [[0.3, -1e-3, 1e5], [0.0, 0.0, 0.0], [1e9, 1.0, -1e300]]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vaekit import Model
-from vaekit.bundle.store import digest
+from vaekit.bundle.write import digest
 from vaekit.errors import DeviceError, FormatError, GoldenMismatch, IntegrityError
 from vaekit.runtime.golden import replay
 

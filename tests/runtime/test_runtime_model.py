@@ -10,7 +10,7 @@ import pytest
 
 from tests.runtime.conftest import assert_same
 from vaekit.errors import InputError, NotFinite
-from vaekit.runtime import Elbo, Model, Posterior, model
+from vaekit.runtime import Elbo, Model, Posterior, operations
 
 
 def answers(loaded: Model, rows: Any) -> list[Any]:
@@ -55,7 +55,7 @@ def test_chunks_are_joined_to_what_one_call_gives(loaded, rows, monkeypatch):
     sizes = []
     real = Model.run
     monkeypatch.setattr(Model, "run", lambda *a: (sizes.append(len(next(iter(a[2].values())))), real(*a))[1])
-    monkeypatch.setattr(model, "MAX_ELEMENTS", 7 * max(loaded.spec.dim, loaded.manifest.width))
+    monkeypatch.setattr(operations, "MAX_ELEMENTS", 7 * max(loaded.spec.dim, loaded.manifest.width))
     chunked = [*answers(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
     assert max(sizes) == 7
     for one, other in zip(whole, chunked, strict=True):
@@ -63,7 +63,7 @@ def test_chunks_are_joined_to_what_one_call_gives(loaded, rows, monkeypatch):
 
 
 def test_a_chunk_is_never_less_than_a_row(loaded, rows, monkeypatch):
-    monkeypatch.setattr(model, "MAX_ELEMENTS", 1)
+    monkeypatch.setattr(operations, "MAX_ELEMENTS", 1)
     assert len(loaded.elbo(rows[:3])) == 3
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.runtime.conftest import CLOSE, assert_same
 from vaekit.errors import InputError
 from vaekit.runtime.latents import MAX_LATENT
-from vaekit.runtime.sampling import Draws
+from vaekit.runtime.sampling import SampleDraws
 
 
 def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
@@ -20,7 +20,7 @@ def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
 
 @pytest.mark.parametrize("observe", [False, True])
 def test_draws_may_be_asked_for_in_any_pieces_and_again(loaded, observe):
-    draws = Draws(loaded.manifest, 7, temperature=0.8, observe=observe)
+    draws = SampleDraws(loaded.manifest, 7, temperature=0.8, observe=observe)
     want = loaded.sample(12, seed=7, temperature=0.8, observe=observe)
     for start, stop in ((0, 1), (1, 5), (5, 12), (3, 4), (8, 12), (0, 12)):
         assert_same(loaded.of_draws(draws.rows(start, stop)), want[start:stop])

@@ -32,6 +32,7 @@ def source(cancer_csv: Path, tmp_path: Path) -> Path:
     return tmp_path / "rows.parquet"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
 def test_actors_write_what_one_process_writes_and_go_on_where_it_stopped(source, models_dir, tmp_path):
     asked = ["--models", models_dir, "--part-rows", "100", "--fdr", "0.2"]
@@ -48,6 +49,7 @@ def test_actors_write_what_one_process_writes_and_go_on_where_it_stopped(source,
     assert here["is_discovery"].null_count == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
 def test_actors_explain_what_one_process_explains(source, models_dir, tmp_path):
     asked = ["--models", models_dir, "--part-rows", "300", "--explain", "2"]
@@ -60,6 +62,7 @@ def test_actors_explain_what_one_process_explains(source, models_dir, tmp_path):
     assert here["odd_1"].null_count == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
 def test_a_bad_row_that_an_actor_meets_is_one_sentence(source, models_dir, tmp_path):
     table = pq.read_table(source)
@@ -97,6 +100,7 @@ POOL = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="an actor has a core to itself")
 def test_a_pool_of_one_actor_grows_while_parts_wait(cancer_csv, models_dir, tmp_path):

@@ -24,7 +24,8 @@ from vaekit.errors import InputError
 from vaekit.scoring import COUNTS, LocalScorer, evaluate_file
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "evaluate.md").read_text()
+HOW_TO = (ROOT / "docs" / "how-to" / "evaluate.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference" / "evaluation.md").read_text()
 LABELLED = {"label": "diagnosis", "anomalies": ("malignant",)}
 
 
@@ -198,7 +199,8 @@ print(*sorted({{"torch", "sklearn", "scipy", "matplotlib", "vaekit_training"}} &
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
-@pytest.mark.parametrize("command", re.findall(r"^vae evaluate .+$", PAGE, re.MULTILINE))
+@pytest.mark.slow
+@pytest.mark.parametrize("command", re.findall(r"^vae evaluate .+$", HOW_TO, re.MULTILINE))
 def test_every_command_of_the_page_works(command, cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
     shutil.copytree(models_dir, tmp_path / "models")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -208,5 +210,14 @@ def test_every_command_of_the_page_works(command, cancer_csv, models_dir, tmp_pa
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", HOW_TO, re.DOTALL))
+def test_every_snippet_of_the_page_runs(snippet, models_dir, tmp_path) -> None:
+    shutil.copytree(models_dir, tmp_path / "models")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    words = [sys.executable, "-W", "error", "-c", snippet]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_page_names_the_default_counts() -> None:
-    assert f"K = {', '.join(f'{k:,}' for k in COUNTS)}" in PAGE
+    assert f"K = {', '.join(f'{k:,}' for k in COUNTS)}" in REFERENCE

@@ -1,4 +1,4 @@
-"""What docs/explanation.md shows is run, and prints what is shown."""
+"""The code and commands of docs/tutorials/explain-a-row.md run, and print what the page shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "explanation.md").read_text()
+PAGE = (ROOT / "docs" / "tutorials" / "explain-a-row.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 NUMBER = re.compile(r"-?\d+\.?\d*")
 
@@ -31,11 +31,13 @@ def run(words: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_page_works(command, folder):
     run(["-c", "from vaekit.cli import main; main()", *shlex.split(command)[1:]], folder)
 
 
+@pytest.mark.slow
 def test_the_worked_example_prints_what_is_shown(folder):
     ((snippet, shown),) = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", PAGE, re.DOTALL)
     printed = run(["-W", "error", "-c", snippet], folder)

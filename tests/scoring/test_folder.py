@@ -263,6 +263,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_step_on_the_disk_loses_nothing_and_writes_nothing_twice(source, tmp_path):
     want = whole(source, fdr=0.4)
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(source), str(tmp_path / "out")]

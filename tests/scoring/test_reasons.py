@@ -17,6 +17,7 @@ from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.runtime.explain.cells import named
 from vaekit.scoring import LocalScorer, RemoteScorer
+from vaekit.tabular import encode
 
 
 def vae(*words):
@@ -52,7 +53,7 @@ def test_every_row_has_the_cells_that_the_model_explains(mixed, tmp_path):
     table = pq.read_table(out).to_pylist()
     with Model.load(mixed.folder, device="cpu") as model:
         found = model.explain(rows, top=3)
-        told, plain = named(found.explanation, model.spec), LocalScorer(model).score(rows)
+        told, plain = named(found.explanation, model.spec), LocalScorer(model).score(encode(rows, model.spec))
     for row, cells, kl in zip(table, told, found.kl_p_value, strict=True):
         assert row["kl_p_value"] == pytest.approx(kl)
         for i in range(3):

@@ -1,4 +1,4 @@
-"""What docs/scoring.md and docs/calibration.md show is run."""
+"""The commands and snippets of the pages on scoring and calibration run, and their tables are right."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ import pytest
 from vaekit.scoring import APPENDED
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "scoring.md").read_text()
-PROMISES = (ROOT / "docs" / "calibration.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE + PROMISES, re.DOTALL) for line in block.splitlines()]
-SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+DOCS = ROOT / "docs"
+REFERENCE = (DOCS / "reference" / "scoring.md").read_text()
+CALIBRATION = (DOCS / "explanation" / "calibration.md").read_text()
+HOW_TO = (DOCS / "how-to" / "score-files.md").read_text()
+SHOWN = HOW_TO + (DOCS / "how-to" / "calibrate.md").read_text() + CALIBRATION
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", SHOWN, re.DOTALL) for line in block.splitlines()]
+SNIPPETS = re.findall(r"```python\n(.*?)```", HOW_TO, re.DOTALL)
 
 
 @pytest.fixture
@@ -29,6 +32,7 @@ def folder(tmp_path: Path, models_dir: Path, cancer_csv: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_page_works(command, folder, url):
     words = shlex.split(command.replace("http://127.0.0.1:8000", url))
@@ -47,12 +51,12 @@ def test_every_snippet_of_the_page_runs(snippet, folder):
 
 
 def test_the_page_lists_the_appended_columns_in_order():
-    table = PAGE.split("## What is appended")[1].split("\n\n")[1]
+    table = REFERENCE.split("## Appended columns")[1].split("\n\n")[1]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == APPENDED.names
 
 
 def test_the_intervals_on_the_page_of_promises_are_those_of_the_committed_models(breast_cancer, digits):
-    (table,) = re.findall(r"^\| held-out rows n .*?\n\n", PROMISES, re.MULTILINE | re.DOTALL)
+    (table,) = re.findall(r"^\| held-out rows n .*?\n\n", CALIBRATION, re.MULTILINE | re.DOTALL)
     shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:] if line]
     entries = {e.n: e for model in (breast_cancer, digits) for e in model.manifest.calibration.entries}
     assert len(shown) == 4

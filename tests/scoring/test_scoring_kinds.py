@@ -149,12 +149,12 @@ def test_a_csv_means_what_it_means_to_training_and_its_text_stays(of_kinds, tmp_
 
 def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path):
     from vaekit_training.data.load import load
-    from vaekit_training.sections import Data, Likelihood
+    from vaekit_training.sections import DataConfig, LikelihoodConfig
 
     (tmp_path / "rows.csv").write_text(CSV)
     kinds: Any = {"size": "positive", "stops": "count", "on": "binary", "colour": "category", "code": "category"}
-    data = Data(source=str(tmp_path / "rows.csv"), kinds=kinds, missing="marginalise")
-    trained = load(data, Likelihood(name="mixed"))
+    data = DataConfig(source=str(tmp_path / "rows.csv"), kinds=kinds, missing="marginalise")
+    trained = load(data, LikelihoodConfig(name="mixed"))
     assert trained.levels[4] == ("blue", "red")
     scored(of_kinds, tmp_path / "rows.csv")
     spec = SPEC.model_copy(
@@ -282,11 +282,11 @@ def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(ce
 )
 def test_a_csv_of_times_that_was_trained_on_is_scored(tmp_path, text):
     from vaekit_training.data.load import load
-    from vaekit_training.sections import Data, Likelihood
+    from vaekit_training.sections import DataConfig, LikelihoodConfig
 
     (tmp_path / "rows.csv").write_text("at\n" + f"{text}\n2024-01-02 11:30:00\n" * 20)
     kinds: Any = {"at": "category"}
-    trained = load(Data(source=str(tmp_path / "rows.csv"), kinds=kinds), Likelihood(name="mixed"))
+    trained = load(DataConfig(source=str(tmp_path / "rows.csv"), kinds=kinds), LikelihoodConfig(name="mixed"))
     column = Column(name="at", kind="category", levels=trained.levels[0])
     scorer = Squares(VectorSpec(columns=(column,)))
     scored(scorer, tmp_path / "rows.csv")

@@ -234,6 +234,7 @@ def random_table(n: int) -> pa.Table:
     return pa.table({f"c{d}": rng.standard_normal(n) for d in range(20)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
 def test_memory_does_not_grow_with_the_input(tmp_path, ending):

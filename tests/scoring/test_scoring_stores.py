@@ -114,6 +114,7 @@ class Kills:
         return self._at % 2 == 0
 
 
+@pytest.mark.slow
 def test_kill_9_while_an_object_is_sent_loses_nothing_and_leaves_nothing_else(store, bucket, tmp_path):
     killed = 0
     for at in range(1, 40):

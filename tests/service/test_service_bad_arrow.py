@@ -20,10 +20,10 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Column
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit_service.arrowreader import read_array
+from vaekit_service.codecs.arrow.reader import read_array
 from vaekit_service.errors import MediaType, TooLarge, Unparsable
-from vaekit_service.problems import kind_of
-from vaekit_service.requests import Target
+from vaekit_service.http.problems import kind_of
+from vaekit_service.messages import Target
 
 pytestmark = pytest.mark.anyio
 
@@ -224,6 +224,7 @@ async def test_options_are_those_of_the_operation(service: Any) -> None:
     assert (reply.status_code, reply.json()["detail"]) == (422, "alpah: unknown field")
 
 
+@pytest.mark.slow
 def test_no_damage_to_a_stream_is_worse_than_a_refusal(mixed: Published, models_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(mixed.folder, tmp_path / "mixed")
     shutil.copytree(models_dir / "digits", tmp_path / "digits")

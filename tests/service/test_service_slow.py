@@ -74,6 +74,7 @@ def test_declared_bytes_that_never_come_lock_nobody_out(serve: Any, connections:
     assert httpx.post(f"{url}/sample", json={"n": 1}).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_replies_that_nobody_reads_are_bounded_together_and_cut_off(serve: Any, connections: ExitStack) -> None:
     process, url = serve(VAE_REPLY_SECONDS="8", VAE_MAX_INFLIGHT_BYTES=str(48 * 2**20), VAE_MAX_QUEUE_ROWS="1000000")

@@ -15,7 +15,7 @@ from vaekit.scoring.files.labels import open_labels
 from vaekit.scoring.files.paths import place
 from vaekit.tabular.labels import Marks, label_text
 from vaekit_training.data.load import load
-from vaekit_training.sections import Data
+from vaekit_training.sections import DataConfig
 
 
 @pytest.mark.parametrize("wanted", [1, 1.0, True, "1", "1.0", "true", "True"], ids=repr)
@@ -54,14 +54,14 @@ def test_the_labels_of_a_csv_are_the_same_in_training_and_evaluation(
 ) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("a,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels)))
-    config = Data(source=str(path), label="label", anomalies=(wanted,))
+    config = DataConfig(source=str(path), label="label", anomalies=(wanted,))
     source = CsvSource(place(path), 100)
     read = open_labels("label", [str(wanted)], source.schema)
     if anomalies is None:
         with pytest.raises(InputError, match="row 1, feature 'label': missing value"):
             load(config)
         with pytest.raises(InputError, match="row 1, label 'label': missing"):
-            read.take(next(source.pieces()))
+            read.take(next(source.chunks()))
         return
     assert load(config).anomaly.tolist() == anomalies
-    assert read.take(next(source.pieces())).tolist() == anomalies
+    assert read.take(next(source.chunks())).tolist() == anomalies

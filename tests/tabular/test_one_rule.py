@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,10 +30,10 @@ from vaekit.tabular.arrow_columns import Columns
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE, read_cell
 from vaekit_training.data.load import load, of_array
 from vaekit_training.data.rows import Rows
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 KINDS: tuple[Kind, ...] = ("real", "positive", "count", "fraction", "binary", "category")
-MIXED = Likelihood(name="mixed")
+MIXED = LikelihoodConfig(name="mixed")
 PAD = Column(name="pad")  # so that no row misses every cell
 LEVELS = ("1", "2.5", "9007199254740993", "red", "true", "2024-01-01T09:00:00")
 REFUSED = "refused"
@@ -100,7 +100,7 @@ def objects(cells: list[Any]) -> np.ndarray:
 
 def trained(cells: list[Any], kind: Kind, missing: bool) -> Rows:
     """Cells, and one below them that the kind takes, since no column may be empty."""
-    data = Data(source="memory", kinds={"a": kind, "pad": "real"}, missing="marginalise" if missing else "refuse")
+    data = DataConfig(source="memory", kinds={"a": kind, "pad": "real"}, missing="marginalise" if missing else "refuse")
     return of_array(objects([*cells, 1]), ["a", "pad"], config=data, likelihood=MIXED)
 
 
@@ -176,7 +176,7 @@ def written_to(folder: Path, cells: list[str]) -> Path:
 
 def scored(path: Path, column: Column) -> np.ndarray:
     source = CsvSource(place(path), 100)
-    return rows_of(source, spec_of(column)).take(next(source.pieces()))[1][:, 0]
+    return rows_of(source, spec_of(column)).take(next(source.chunks()))[1][:, 0]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -185,7 +185,8 @@ def test_a_csv_file_means_the_same_to_training_and_to_scoring(
     folder: Path, cells: list[str], kind: Kind, missing: bool
 ) -> None:
     path = written_to(folder, [*cells, "1"])
-    data = Data(source=str(path), kinds={"a": kind, "pad": "real"}, missing="marginalise" if missing else "refuse")
+    refuse: Literal["refuse", "marginalise"] = "marginalise" if missing else "refuse"
+    data = DataConfig(source=str(path), kinds={"a": kind, "pad": "real"}, missing=refuse)
     if kind != "category":
         want = by_rule([*cells, "1"], column_of(kind, missing), written=True)
         assert answer(lambda: scored(path, column_of(kind, missing))) == want
@@ -262,7 +263,7 @@ def test_an_array_of_booleans_is_one_of_binary_cells() -> None:
 
 def test_float32_levels_are_found_in_every_form() -> None:
     cells = np.array([0.1, 0.25, 0.1], dtype=np.float32)
-    rows = of_array(cells[:, None], ["a"], config=Data(source="m", kinds={"a": "category"}), likelihood=MIXED)
+    rows = of_array(cells[:, None], ["a"], config=DataConfig(source="m", kinds={"a": "category"}), likelihood=MIXED)
     column = Column(name="a", kind="category", levels=rows.levels[0])
     np.testing.assert_array_equal(encode([[cell] for cell in cells], VectorSpec(columns=(column,))), rows.x)
     table = pa.RecordBatch.from_pydict({"a": pa.array(cells)})

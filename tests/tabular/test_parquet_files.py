@@ -24,7 +24,7 @@ def test_every_reader_takes_the_same_files_in_the_same_order(tmp_path: Path) -> 
     for number, name in enumerate((*NAMES, *LEFT_OUT)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         parquet.write_table(pa.table({"a": [float(number)]}), tmp_path / name)
-    scored = [piece.table.column("a")[0].as_py() for piece in open_source(tmp_path, SPEC, 10).pieces()]
+    scored = [chunk.table.column("a")[0].as_py() for chunk in open_source(tmp_path, SPEC, 10).chunks()]
     streamed = folder(str(tmp_path))
     groups = [next(streamed.read(group, ["a"], 10))[1]["a"][0] for group in streamed.groups]
     assert sources.read(str(tmp_path)).columns["a"].tolist() == groups == scored

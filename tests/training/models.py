@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from vaekit.bundle.manifest import Kind
 from vaekit_training import build
 from vaekit_training.config import Config, make_config
-from vaekit_training.data.batch import Seen
 from vaekit_training.data.load import Rows
-from vaekit_training.data.seen import seen as seen_rows
 from vaekit_training.features import observed_rows
+from vaekit_training.network_rows import network_rows, refresh_prior
 from vaekit_training.prior import Aggregate
 from vaekit_training.vae import VAE
 
@@ -186,7 +185,7 @@ def case(kind: str, *more: str) -> Case:
         for p in vae.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=generator))
     if isinstance(vae.prior, Aggregate):
-        vae.prior.refresh(vae, seen(vae, rows.x))
+        refresh_prior(vae, network_rows(vae, rows.x))
     return Case(config, rows, vae.eval())
 
 
@@ -205,11 +204,6 @@ def far(one: Case) -> torch.Tensor:
     }
     columns = [ends[kind] for kind in one.rows.kinds]
     return torch.from_numpy(np.concatenate([one.rows.x[:3], np.array(columns).T]))
-
-
-def seen(vae: VAE, x: NDArray[Any]) -> Seen:
-    """Rows as the networks see them."""
-    return seen_rows(vae, x)
 
 
 def raw_rows(vae: VAE, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tests.training.models import Case, case
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import (
-    Draws,
+    DrawsFile,
     Golden,
     Graph,
     Manifest,
@@ -23,14 +23,16 @@ from vaekit.bundle.manifest import (
     Provenance,
     Tensor,
 )
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.runtime import Model
+from vaekit.runtime.eps import EpsDraws
 from vaekit_training import specs
 from vaekit_training.data.split import Parts
 from vaekit_training.export import evaluate, graph_inputs
-from vaekit_training.loop.tracking import History, Look
-from vaekit_training.publish import Trained, base_draws
+from vaekit_training.loop.tracking import History, Validation
+from vaekit_training.publish import base_draws
 from vaekit_training.report.facts import Facts, gather
+from vaekit_training.trained import Trained
 
 SHA = "0" * 64
 DRAWS, MOST_DRAWS = 4, 8
@@ -45,7 +47,7 @@ class TorchModel(Model):
         self.device = "cpu"
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
-        self._noise = base_draws(manifest.latent_dim, MOST_DRAWS, seed=0)
+        self._eps = EpsDraws(base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default)
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         order = [tensor.name for tensor in self.manifest.operations[operation].inputs]
@@ -54,7 +56,7 @@ class TorchModel(Model):
 
 
 def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, Calibration]:
-    """What report.render is given: parts of equal size, the last rows anomalies, a history of three looks."""
+    """What report.render is given: parts of equal size, the last rows anomalies, a history of three validations."""
     one = case(kind, *overrides)
     n = len(one.rows.x)
     *normal, odd = np.array_split(np.arange(n), 5)
@@ -74,8 +76,8 @@ def facts_of(kind: str, *overrides: str) -> Facts:
 
 def history(one: Case) -> History:
     z, dim = one.latent_dim, one.vae.features.dim
-    looks = tuple(
-        Look(
+    validations = tuple(
+        Validation(
             step,
             beta=min(1.0, step / 40),
             train_objective=9.0 - step / 50,
@@ -91,7 +93,7 @@ def history(one: Case) -> History:
         )
         for step in (20, 40, 60)
     )
-    return History(looks, looks[-1], stopped_early=False, warnings=(WARNING,))
+    return History(validations, validations[-1], stopped_early=False, warnings=(WARNING,))
 
 
 def _manifest(run: Trained, one: Case) -> Manifest:
@@ -115,7 +117,7 @@ def _manifest(run: Trained, one: Case) -> Manifest:
         latent_dim=one.latent_dim,
         members=one.vae.members,
         operations=operations,
-        draws=Draws(file="noise.npy", sha256=SHA, default=DRAWS, maximum=MOST_DRAWS),
+        draws=DrawsFile(file="noise.npy", sha256=SHA, default=DRAWS, maximum=MOST_DRAWS),
         golden=Golden(file="golden.npz", sha256=SHA, num_samples=2, tolerance={}),
         metrics={"elbo": Metric(value=-12.5, standard_error=0.25, n=8, unit="nats")},
         provenance=Provenance(

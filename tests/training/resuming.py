@@ -12,11 +12,13 @@ from pathlib import Path
 
 import torch
 
-from tests.training.models import case, seen
+from tests.training.models import case
 from vaekit.errors import Interrupted
 from vaekit_training.loop.distributed import world
-from vaekit_training.loop.fit import Hooks, fit
-from vaekit_training.loop.kept import terminations
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.run_folder import terminations
+from vaekit_training.network_rows import network_rows
 
 KINDS = {
     "normal": "gaussian, scale from the network",
@@ -30,7 +32,7 @@ def main(folder: Path, arguments: list[str]) -> int:
     resume = "resume" in arguments
     settings = [a for a in arguments if "=" in a]
     one = case(KINDS[os.environ.get("KIND", "normal")], *settings)
-    train = seen(one.vae, one.rows.x)
+    train = network_rows(one.vae, one.rows.x)
     with world("cpu") as (ranks, _), terminations() as told:
         hooks = Hooks(
             on_step=lambda step: print(f"step {step}", flush=True),
@@ -44,7 +46,7 @@ def main(folder: Path, arguments: list[str]) -> int:
             print(exc, flush=True)
             return 143
         if ranks.leads:
-            print("looks", [look.train_objective for look in history.looks], flush=True)
+            print("objectives", [validation.train_objective for validation in history.validations], flush=True)
             print("weights", digest(one.vae), flush=True)
     return 0
 

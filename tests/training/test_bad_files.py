@@ -13,10 +13,10 @@ from PIL import Image
 from pyarrow import parquet
 
 from vaekit.errors import InputError
-from vaekit_training.data.infer import infer
 from vaekit_training.data.load import load
 from vaekit_training.data.sources import read
-from vaekit_training.sections import Data
+from vaekit_training.infer import infer
+from vaekit_training.sections import DataConfig
 
 N = 40
 
@@ -44,7 +44,7 @@ def test_a_bad_cell_among_numbers_is_named_and_makes_no_category(tmp_path: Path,
 def test_a_blank_cell_among_numbers_is_missing(tmp_path: Path, blank: str) -> None:
     path = csv(tmp_path / "rows.csv", *numbers(blank, at=17))
     assert infer(path)[0]["data"]["missing"] == "marginalise"
-    assert np.argwhere(np.isnan(load(Data(source=path, missing="marginalise")).x)).tolist() == [[17, 1]]
+    assert np.argwhere(np.isnan(load(DataConfig(source=path, missing="marginalise")).x)).tolist() == [[17, 1]]
 
 
 def test_a_quote_that_is_never_closed_loses_no_row_in_silence(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def timed(tmp_path: Path, times: list[str]) -> str:
     ids=str,
 )
 def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> None:
-    rows = load(Data(source=timed(tmp_path, times), split="time:when"))
+    rows = load(DataConfig(source=timed(tmp_path, times), split="time:when"))
     assert rows.split_key is not None
     assert np.argsort(rows.split_key).tolist() == [1, 2, 0]
 
@@ -193,4 +193,4 @@ def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> 
 )
 def test_text_that_is_no_time_is_no_order_in_time(tmp_path: Path, times: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        load(Data(source=timed(tmp_path, times), split="time:when"))
+        load(DataConfig(source=timed(tmp_path, times), split="time:when"))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vaekit_training.data.batch import AT_ONCE, MemoryBatches, Seen, generator
+from vaekit_training.data.batch import AT_ONCE, MemoryBatches, NetworkRows, generator
 
 
-def table(n: int = 10, *, holes: bool = False) -> Seen:
+def table(n: int = 10, *, holes: bool = False) -> NetworkRows:
     t = torch.arange(float(n))[:, None].expand(n, 2)
-    return Seen(t, t % 3 > 0 if holes else None)
+    return NetworkRows(t, t % 3 > 0 if holes else None)
 
 
-def rows(batch: Seen) -> list[int]:
+def rows(batch: NetworkRows) -> list[int]:
     return [int(value) for value in batch.t[:, 0]]
 
 

@@ -14,9 +14,9 @@ from pyarrow import csv, parquet
 
 from vaekit.errors import InputError
 from vaekit_training.data import glance, sources
-from vaekit_training.data.infer import infer
 from vaekit_training.data.load import Rows, load, of_array
-from vaekit_training.sections import Data
+from vaekit_training.infer import infer
+from vaekit_training.sections import DataConfig
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 LABEL = np.arange(12) % 4 == 0
@@ -36,7 +36,7 @@ def table(tmp_path: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
 def test_every_table_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
-    rows = load(Data(source=str(table(tmp_path, kind)), label="odd"))
+    rows = load(DataConfig(source=str(table(tmp_path, kind)), label="odd"))
     np.testing.assert_allclose(rows.x, X)
     assert rows.anomaly.tolist() == LABEL.tolist()
     assert len(rows.columns) == 3
@@ -44,7 +44,7 @@ def test_every_table_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
 
 def test_npy_columns_are_numbered(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X.astype(np.float32))
-    rows = load(Data(source=str(tmp_path / "x.npy")))
+    rows = load(DataConfig(source=str(tmp_path / "x.npy")))
     assert rows.columns == ("x0", "x1", "x2")
     assert rows.x.dtype == np.float64
 
@@ -52,7 +52,7 @@ def test_npy_columns_are_numbered(tmp_path: Path) -> None:
 def test_a_folder_of_parquet_is_one_table(tmp_path: Path) -> None:
     for i in range(2):
         parquet.write_table(pa.table({"a": X[:, 0]}), tmp_path / f"{i}.parquet")
-    assert len(load(Data(source=str(tmp_path))).x) == 24
+    assert len(load(DataConfig(source=str(tmp_path))).x) == 24
 
 
 def test_pictures_come_from_npy_npz_and_folders(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_pictures_come_from_npy_npz_and_folders(tmp_path: Path) -> None:
     for i, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / f"{i}.png")
     for name in ("p.npy", "p.npz", "folder"):
-        rows = load(Data(source=str(tmp_path / name), label="odd" if name == "p.npz" else None))
+        rows = load(DataConfig(source=str(tmp_path / name), label="odd" if name == "p.npz" else None))
         assert (rows.x == pictures[..., None]).all()
         assert rows.anomaly.sum() == (name == "p.npz")
 
@@ -72,7 +72,7 @@ def test_pictures_come_from_npy_npz_and_folders(tmp_path: Path) -> None:
 def test_grey_and_colour_pictures_become_colour(tmp_path: Path) -> None:
     Image.new("L", (3, 2), 7).save(tmp_path / "a.png")
     Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "b.png")
-    rows = load(Data(source=str(tmp_path)))
+    rows = load(DataConfig(source=str(tmp_path)))
     assert rows.x.shape == (2, 2, 3, 3)
     assert rows.x[0, 0, 0].tolist() == [7, 7, 7]
 
@@ -80,7 +80,7 @@ def test_grey_and_colour_pictures_become_colour(tmp_path: Path) -> None:
 def test_the_photographs_come_in_pieces_that_follow_one_another() -> None:
     from sklearn.datasets import load_sample_images
 
-    pieces = load(Data(source="photographs")).x
+    pieces = load(DataConfig(source="photographs")).x
     assert pieces.shape == (520, 32, 32, 3)
     first, second = load_sample_images().images
     np.testing.assert_array_equal(pieces[21], first[32:64, 32:64])  # 20 in a row
@@ -88,7 +88,7 @@ def test_the_photographs_come_in_pieces_that_follow_one_another() -> None:
 
 
 def test_built_in_sets_are_what_they_say() -> None:
-    tumours, digits = load(Data(source="breast-cancer", label="malignant")), load(Data(source="digits"))
+    tumours, digits = load(DataConfig(source="breast-cancer", label="malignant")), load(DataConfig(source="digits"))
     assert tumours.x.shape == (569, 30)
     assert tumours.anomaly.sum() == 212
     assert digits.x.shape == (1797, 8, 8, 1)
@@ -108,7 +108,7 @@ def test_built_in_sets_are_what_they_say() -> None:
 def test_a_bad_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(InputError, match=said.replace("(", r"\(")):
-        load(Data(source=str(tmp_path / "bad.csv")))
+        load(DataConfig(source=str(tmp_path / "bad.csv")))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_bad_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
 )
 def test_wrong_columns_are_named(tmp_path: Path, config: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        load(Data(source=str(table(tmp_path, "csv")), **config))  # type: ignore[arg-type]  # a table of cases
+        load(DataConfig(source=str(table(tmp_path, "csv")), **config))  # type: ignore[arg-type]  # a table of cases
 
 
 @pytest.mark.parametrize("name", ["none.csv", "rows.xls", "folder"])
@@ -131,28 +131,28 @@ def test_an_unknown_source_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "rows.xls").write_text("")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError):
-        load(Data(source=str(tmp_path / name)))
+        load(DataConfig(source=str(tmp_path / name)))
 
 
 def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
     Image.new("L", (2, 2)).save(tmp_path / "b.png")
     with pytest.raises(InputError, match=r"b\.png: 2 x 2 pixels, where a\.png has 2 x 3"):
-        load(Data(source=str(tmp_path)))
+        load(DataConfig(source=str(tmp_path)))
 
 
 def test_a_false_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="not a picture"):
-        load(Data(source=str(tmp_path)))
+        load(DataConfig(source=str(tmp_path)))
 
 
 def test_labels_of_any_type_are_compared_as_values(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
     path.write_text("a,l\n1,normal\n2,attack\n")
-    assert load(Data(source=str(path), label="l", anomalies=("attack",))).anomaly.tolist() == [False, True]
+    assert load(DataConfig(source=str(path), label="l", anomalies=("attack",))).anomaly.tolist() == [False, True]
     path.write_text("a,l\n1,0.0\n2,1.0\n")
-    assert load(Data(source=str(path), label="l")).anomaly.tolist() == [False, True]
+    assert load(DataConfig(source=str(path), label="l")).anomaly.tolist() == [False, True]
 
 
 def test_the_digest_changes_with_any_cell() -> None:
@@ -244,7 +244,7 @@ def test_inference_of_mapped_rows_copies_only_the_first(tmp_path: Path, monkeypa
     np.save(tmp_path / "x.npy", x)
     monkeypatch.setattr(glance, "FIRST", 20)
     monkeypatch.setattr(glance, "read", None)
-    found = glance.glance(Data(source=str(tmp_path / "x.npy"), read="map"))
+    found = glance.glance(DataConfig(source=str(tmp_path / "x.npy"), read="map"))
     assert {name: len(values) for name, values in found.columns.items()} == {"x0": 10, "x1": 10}
     tree, remarks = infer(str(tmp_path / "x.npy"), {"data": {"read": "map"}})
     assert tree["data"]["missing"] == "marginalise"
@@ -276,7 +276,7 @@ def test_broken_files_are_one_sentence(tmp_path: Path) -> None:
         "two.npy": "1, 3 or 4 channels",
     }.items():
         with pytest.raises(InputError, match=said):
-            load(Data(source=str(tmp_path / name)))
+            load(DataConfig(source=str(tmp_path / name)))
 
 
 @pytest.mark.parametrize("folder", ["2020/05", "site=north/shift=1"])
@@ -303,8 +303,8 @@ def test_a_cell_of_an_unknown_type_is_named(tmp_path: Path) -> None:
         of_array(when)
     np.save(tmp_path / "c.npy", np.ones((3, 2), dtype=np.complex64))
     with pytest.raises(InputError, match=r"row 0, feature 'x0': a cell of type complex"):
-        load(Data(source=str(tmp_path / "c.npy")))
+        load(DataConfig(source=str(tmp_path / "c.npy")))
     parquet.write_table(pa.table({"a": [1.5, 2.5], "l": [[1, 2], [3]]}), tmp_path / "l.parquet")
     with pytest.raises(InputError, match=r"row 0, feature 'l': a cell of type ndarray"):
-        load(Data(source=str(tmp_path / "l.parquet")))
+        load(DataConfig(source=str(tmp_path / "l.parquet")))
     assert infer(str(tmp_path / "l.parquet"))[0]["data"]["exclude"] == ["l"]

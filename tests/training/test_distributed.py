@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.models import case, seen
+from tests.training.models import case
 from tests.training.resuming import KINDS
-from vaekit.bundle.store import read_manifest
+from vaekit.bundle.read import read_manifest
 from vaekit.errors import DeviceError
 from vaekit_training.loop.distributed import World, world
 from vaekit_training.loop.fit import fit
+from vaekit_training.network_rows import network_rows
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [
@@ -45,21 +46,24 @@ def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
     return [out for out, _ in said]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # three processes import torch at once, and one exports graphs
 def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
     """Every step is looked at, and so its loss is told."""
     said = ranks(2, "-m", "tests.training.resuming", str(tmp_path), *SETTINGS, cwd=tmp_path)
-    lines = [line for line in said[0].splitlines() if line.startswith("looks")]
+    lines = [line for line in said[0].splitlines() if line.startswith("objectives")]
     assert said[1] == ""
-    losses = literal_eval(lines[0].removeprefix("looks "))
+    losses = literal_eval(lines[0].removeprefix("objectives "))
     one = case(KINDS["normal"], *SETTINGS)
-    rows = seen(one.vae, one.rows.x)
-    alone = [look.train_objective for look in fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config).looks]
+    rows = network_rows(one.vae, one.rows.x)
+    history = fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config)
+    alone = [validation.train_objective for validation in history.validations]
     assert len(losses) == len(alone) == 50
     assert np.abs(np.subtract(losses, alone) / np.array(alone)).max() <= 1e-6
     assert abs(alone[-1] - alone[0]) > 0.05  # something was learned meanwhile
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # three processes import torch at once, and one exports graphs
 def test_ranks_publish_once(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((80, 3))

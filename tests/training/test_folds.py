@@ -186,20 +186,20 @@ def test_a_kept_run_goes_on_with_the_fold_model_it_was_at(tmp_path: Path) -> Non
 
 def test_the_history_is_the_mean_over_fold_models(folded: Published) -> None:
     assert not folded.trained.history.stopped_early
-    one = folded.trained.history.looks[-1]
+    one = folded.trained.history.validations[-1]
     longer = History((one, _later(one, 80, 4.0)), _later(one, 80, 4.0), stopped_early=False, warnings=("w",))
     shorter = History((one,), one, stopped_early=True)
     found = of_folds([longer, shorter])
-    assert [look.step for look in found.looks] == [one.step, 80]
-    assert found.looks[1].elbo == 4.0
+    assert [validation.step for validation in found.validations] == [one.step, 80]
+    assert found.validations[1].elbo == 4.0
     assert found.best.elbo == pytest.approx((one.elbo + 4.0) / 2)
     assert (found.stopped_early, found.warnings) == (True, ("fold model 0: w",))
 
 
-def _later(look: object, step: int, elbo: float) -> object:
+def _later(validation: object, step: int, elbo: float) -> object:
     from dataclasses import replace
 
-    return replace(look, step=step, elbo=elbo)  # type: ignore[type-var]  # a Look
+    return replace(validation, step=step, elbo=elbo)  # type: ignore[type-var]  # a Look
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.models import Case, case, seen
+from tests.training.models import Case, case
 from vaekit.errors import TrainingError
-from vaekit_training.data.batch import Seen
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.data.batch import NetworkRows
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.guard import BLOCK, Series
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.tracking import History
+from vaekit_training.network_rows import network_rows
 
 GAUSSIAN = "gaussian, scale from the network"
 SETTINGS = [
@@ -21,12 +24,12 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-def run(one: Case, rows: Seen, hooks: Hooks) -> History:
+def run(one: Case, rows: NetworkRows, hooks: Hooks) -> History:
     return fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config, hooks=hooks)
 
 
-def with_a_bad_row(one: Case, row: int) -> Seen:
-    rows = seen(one.vae, one.rows.x)
+def with_a_bad_row(one: Case, row: int) -> NetworkRows:
+    rows = network_rows(one.vae, one.rows.x)
     t = rows.t.clone()
     t[row, 2] = torch.nan
     return replace(rows, t=t)
@@ -59,11 +62,11 @@ def test_a_passing_fault_is_undone_at_half_the_learning_rate() -> None:
             with torch.no_grad():
                 next(one.vae.encoder.parameters()).fill_(torch.nan)
 
-    history = run(one, seen(one.vae, one.rows.x), Hooks(on_step=spoil, warn=said.append))
+    history = run(one, network_rows(one.vae, one.rows.x), Hooks(on_step=spoil, warn=said.append))
     assert steps == [*range(1, 21), *range(11, 41)]
     assert said[0].startswith("step 16: the loss is nan")
     assert said[0] in history.warnings
-    assert [look.step for look in history.looks] == [10, 20, 30, 40]
+    assert [validation.step for validation in history.validations] == [10, 20, 30, 40]
     assert np.isfinite(history.best.elbo)
 
 
@@ -74,7 +77,7 @@ def test_after_a_rollback_the_steps_are_half_as_long() -> None:
         places: dict[int, torch.Tensor] = {}
         times: list[int] = []
 
-        def watch(
+        def validator(
             step: int,
             one: Case = one,
             places: dict[int, torch.Tensor] = places,
@@ -86,7 +89,7 @@ def test_after_a_rollback_the_steps_are_half_as_long() -> None:
             if spoiled and step == 15 and times.count(15) == 1:
                 next(one.vae.encoder.parameters()).data.fill_(torch.nan)
 
-        run(one, seen(one.vae, one.rows.x), Hooks(on_step=watch))
+        run(one, network_rows(one.vae, one.rows.x), Hooks(on_step=validator))
         moves[spoiled] = float((places[11] - places[10]).norm())
     assert moves[True] == pytest.approx(0.5 * moves[False], rel=1e-4)
 
@@ -96,7 +99,7 @@ def test_a_gradient_that_is_not_finite_is_a_bad_step() -> None:
     weight = next(one.vae.encoder.parameters())
     weight.register_hook(lambda gradient: gradient * torch.inf)
     with pytest.raises(TrainingError, match=r"step 1: the norm of the gradient is (inf|nan).*after 0 rollbacks"):
-        run(one, seen(one.vae, one.rows.x), Hooks())
+        run(one, network_rows(one.vae, one.rows.x), Hooks())
 
 
 def test_validation_rows_that_are_not_finite_are_bad_too() -> None:

@@ -23,10 +23,11 @@ from vaekit.errors import NotFinite
 from vaekit.runtime import Model
 from vaekit_training.config import make_config
 from vaekit_training.export import double, evaluate, export_graphs, graph_inputs, halved
-from vaekit_training.half import measure, sentence
-from vaekit_training.networks import half as networks
+from vaekit_training.float16 import measure, sentence
+from vaekit_training.networks import float16 as networks
 from vaekit_training.networks.layers import MemberLinear
-from vaekit_training.publish import Trained, publish_run
+from vaekit_training.publish import publish_run
+from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 TWINS = {"encode": "encoder.float16.onnx", "elbo": "elbo.float16.onnx", "surprise": "surprise.float16.onnx"}
@@ -147,7 +148,7 @@ def test_without_the_cut_such_rows_overflow(kind: str) -> None:
             parameter.mul_(50)
     seen = torch.full((1, one.vae.features.width), 1e3)
     assert not copy.deepcopy(one.vae.encoder).half()(seen.half()).isfinite().all()
-    assert networks.Half(one.vae.encoder)(seen).isfinite().all()
+    assert networks.Float16Network(one.vae.encoder)(seen).isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from vaekit.errors import ConfigError, InputError
 from vaekit_training.data.cells import MOST_LEVELS
 from vaekit_training.data.load import load, of_array
 from vaekit_training.data.rows import Rows
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
-MIXED = Likelihood(name="mixed")
+MIXED = LikelihoodConfig(name="mixed")
 TABLE = """load,count,share,on,open,size,floor
 1.5,3,0.25,1,true,small,2
 -2.5,0,1,0,false,large,10
@@ -25,10 +25,10 @@ TABLE = """load,count,share,on,open,size,floor
 KINDS: dict[str, Any] = {"count": "count", "share": "fraction", "floor": "category"}
 
 
-def rows(tmp_path: Path, text: str, likelihood: Likelihood = MIXED, **config: Any) -> Rows:
+def rows(tmp_path: Path, text: str, likelihood: LikelihoodConfig = MIXED, **config: Any) -> Rows:
     path = tmp_path / "rows.csv"
     path.write_text(text)
-    return load(Data(source=str(path), **config), likelihood)
+    return load(DataConfig(source=str(path), **config), likelihood)
 
 
 def test_a_mixed_table_has_kinds_by_name_and_by_what_it_holds(tmp_path: Path) -> None:
@@ -60,11 +60,11 @@ def test_a_mixed_table_has_kinds_by_name_and_by_what_it_holds(tmp_path: Path) ->
     ],
 )
 def test_a_column_without_a_kind_has_the_likelihoods(tmp_path: Path, name: Any, kind: str) -> None:
-    assert rows(tmp_path, "a\n0\n1\n1\n", Likelihood(name=name)).kinds == (kind,)
+    assert rows(tmp_path, "a\n0\n1\n1\n", LikelihoodConfig(name=name)).kinds == (kind,)
 
 
 def test_what_will_be_binarised_is_a_fraction(tmp_path: Path) -> None:
-    likelihood = Likelihood(name="bernoulli", binarize="threshold")
+    likelihood = LikelihoodConfig(name="bernoulli", binarize="threshold")
     assert rows(tmp_path, "a\n0.3\n1\n", likelihood).kinds == ("fraction",)
 
 
@@ -98,7 +98,7 @@ def test_levels_are_alike_whatever_type_they_come_in(tmp_path: Path) -> None:
     tables.append(pa.array(tables[2]).dictionary_encode())
     for table in tables:
         parquet.write_table(pa.table({"a": table}), tmp_path / "a.parquet")
-        found = load(Data(source=str(tmp_path / "a.parquet")), Likelihood(name="categorical"))
+        found = load(DataConfig(source=str(tmp_path / "a.parquet")), LikelihoodConfig(name="categorical"))
         assert found.levels == (("1", "2", "10"),)
         assert found.x[:, 0].tolist() == [0, 1, 2, 0]
 
@@ -121,7 +121,7 @@ def test_too_many_levels_are_refused(tmp_path: Path) -> None:
 def test_a_kind_that_the_likelihood_has_not_is_refused(tmp_path: Path, likelihood: Any, kind: Any) -> None:
     said = f"column 'a' is '{kind}', and likelihood.name = '{likelihood}' takes .*: take likelihood.name = 'mixed'"
     with pytest.raises(ConfigError, match=said):
-        rows(tmp_path, "a\n1\n", Likelihood(name=likelihood), kinds={"a": kind})
+        rows(tmp_path, "a\n1\n", LikelihoodConfig(name=likelihood), kinds={"a": kind})
 
 
 def test_kinds_of_columns_that_are_not_modelled_are_refused(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_empty_cells_of_every_kind_are_missing_where_they_may_be(tmp_path: Path)
 def test_a_dictionary_with_gaps_keeps_them(tmp_path: Path) -> None:
     cells = pa.array(["x", None, "y", "x"]).dictionary_encode()
     parquet.write_table(pa.table({"a": cells, "b": [1.0, 2.0, 3.0, 4.0]}), tmp_path / "a.parquet")
-    found = load(Data(source=str(tmp_path / "a.parquet"), missing="marginalise"), MIXED)
+    found = load(DataConfig(source=str(tmp_path / "a.parquet"), missing="marginalise"), MIXED)
     np.testing.assert_array_equal(found.x[:, 0], [0, np.nan, 1, 0])
 
 
@@ -161,13 +161,13 @@ def test_rows_and_columns_without_a_cell_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_column_that_turns_fractional_late_is_read_as_it_is(tmp_path: Path) -> None:
-    found = rows(tmp_path, "a\n" + "1\n" * 600_000 + "1.5\n", Likelihood())
+    found = rows(tmp_path, "a\n" + "1\n" * 600_000 + "1.5\n", LikelihoodConfig())
     assert (found.x[0, 0], found.x[-1, 0]) == (1, 1.5)
 
 
 def test_arrays_of_objects_are_read_as_tables_are() -> None:
     x = np.array([[1.5, "x", True], [np.float64(2), None, False], [None, "y", True]], dtype=object)
-    found = of_array(x, ["a", "b", "c"], config=Data(source="memory", missing="marginalise"), likelihood=MIXED)
+    found = of_array(x, ["a", "b", "c"], config=DataConfig(source="memory", missing="marginalise"), likelihood=MIXED)
     assert found.kinds == ("real", "category", "binary")
     np.testing.assert_array_equal(found.x, [[1.5, 0, 1], [2, np.nan, 0], [np.nan, 1, 1]])
 

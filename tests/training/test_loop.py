@@ -11,14 +11,16 @@ import torch
 from tests.training.models import Case, case, table
 from vaekit_training.build import build
 from vaekit_training.data.batch import generator
-from vaekit_training.data.seen import seen
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.tracking import History
+from vaekit_training.network_rows import network_rows
 
 GAUSSIAN = "gaussian, scale from the network"
 
 
 def run(one: Case, hooks: Hooks | None = None) -> History:
-    train, validation = seen(one.vae, one.rows.x, stored=True), seen(one.vae, one.rows.x)
+    train, validation = network_rows(one.vae, one.rows.x, stored=True), network_rows(one.vae, one.rows.x)
     return fit(one.vae, train.slice(0, 30), validation.slice(30, 40), one.config, components=train, hooks=hooks)
 
 
@@ -39,16 +41,19 @@ def test_training_raises_the_elbo() -> None:
     rows = table(600)
     one = case(GAUSSIAN, "training.steps=600", "training.learning_rate=0.01", "network.hidden=[16]")
     vae = build(one.config, rows, np.arange(500))
-    t = seen(vae, rows.x)
+    t = network_rows(vae, rows.x)
     history = fit(vae, t.slice(0, 500), t.slice(500, 600), one.config)
-    assert history.best.elbo > history.looks[0].elbo + 1
+    assert history.best.elbo > history.validations[0].elbo + 1
 
 
 def test_the_best_weights_are_restored() -> None:
     one = case(GAUSSIAN, "training.steps=600", "training.learning_rate=0.02", "training.evaluate_every=20")
     history = run(one)
-    assert history.best.step < history.looks[-1].step
-    after = min((look for look in history.looks if look.step >= 120), key=lambda look: look.objective)
+    assert history.best.step < history.validations[-1].step
+    after = min(
+        (validation for validation in history.validations if validation.step >= 120),
+        key=lambda validation: validation.objective,
+    )
     assert history.best == after
     eps = torch.randn(10, 8, one.latent_dim, generator=generator(one.config.training.seed, 4))
     mean = float(one.vae.bound(one.x[30:], eps).elbo.detach().mean())
@@ -63,20 +68,20 @@ def test_it_stops_after_patience_and_not_before_the_warm_up_ends() -> None:
     history = run(one)
     assert history.stopped_early
     assert history.best.step >= 200
-    assert history.looks[-1].step == history.best.step + 30
+    assert history.validations[-1].step == history.best.step + 30
 
 
 def test_beta_warms_up_to_its_end() -> None:
-    looks = run(case(GAUSSIAN, "training.steps=200", "objective.beta=0.5", "objective.warmup=0.5")).looks
-    assert [look.beta for look in looks] == pytest.approx([0.25, 0.5, 0.5, 0.5])
+    validations = run(case(GAUSSIAN, "training.steps=200", "objective.beta=0.5", "objective.warmup=0.5")).validations
+    assert [validation.beta for validation in validations] == pytest.approx([0.25, 0.5, 0.5, 0.5])
 
 
 def test_the_objective_at_the_final_beta_and_the_elbo_are_both_reported() -> None:
-    look = run(case(GAUSSIAN, "training.steps=50", "objective.beta=0.25")).looks[0]
-    assert look.objective == pytest.approx(0.25 * look.kl - look.log_likelihood)
-    assert look.elbo == pytest.approx(look.log_likelihood - look.kl)
-    assert look.objective != pytest.approx(-look.elbo)
-    assert look.log_evidence > look.elbo
+    validation = run(case(GAUSSIAN, "training.steps=50", "objective.beta=0.25")).validations[0]
+    assert validation.objective == pytest.approx(0.25 * validation.kl - validation.log_likelihood)
+    assert validation.elbo == pytest.approx(validation.log_likelihood - validation.kl)
+    assert validation.objective != pytest.approx(-validation.elbo)
+    assert validation.log_evidence > validation.elbo
 
 
 def test_latent_dim_is_the_decoders() -> None:

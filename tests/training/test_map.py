@@ -16,14 +16,14 @@ from vaekit_training.data import rows as rows_module
 from vaekit_training.data.columns import Statistics
 from vaekit_training.data.load import load
 from vaekit_training.data.rows import Mapped, Rows
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 X = np.random.default_rng(0).exponential(2.0, (600, 4)) + 0.5
 
 
 def stored(tmp_path: Path, x: NDArray[Any], read: Any = "map", likelihood: Any = "gaussian", **more: Any) -> Rows:
     np.save(tmp_path / "x.npy", x)
-    return load(Data(source=str(tmp_path / "x.npy"), read=read, **more), Likelihood(name=likelihood))
+    return load(DataConfig(source=str(tmp_path / "x.npy"), read=read, **more), LikelihoodConfig(name=likelihood))
 
 
 @pytest.fixture(autouse=True)
@@ -111,4 +111,4 @@ def test_other_files_cannot_be_mapped(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n")
     for name, said in (("a.csv", r"takes a \.npy file"), ("none.npy", "No such file")):
         with pytest.raises(InputError, match=said):
-            load(Data(source=str(tmp_path / name), read="map"))
+            load(DataConfig(source=str(tmp_path / name), read="map"))

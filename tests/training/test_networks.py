@@ -17,7 +17,7 @@ from vaekit.errors import ConfigError
 from vaekit_training.networks import MLP, Head, cost, decayed, decoder, encoder
 from vaekit_training.networks.layers import MemberLinear
 from vaekit_training.networks.make import Decoder, Encoder
-from vaekit_training.sections import Network
+from vaekit_training.sections import NetworkConfig
 
 Z = 3
 SMALL: dict[str, Any] = {"channels": (4, 5), "hidden": (7, 7), "blocks": 1}
@@ -26,7 +26,7 @@ SIZES = [(8, 8, 1), (9, 8, 3), (13, 22, 2), (31, 33, 1), (8, 256, 1)]
 
 def make(shape: Any, parameters: int = 2, **settings: Any) -> tuple[Encoder, Decoder]:
     """A pair over rows of this shape, weights from a seed."""
-    config = Network(**{**SMALL, **settings})
+    config = NetworkConfig(**{**SMALL, **settings})
     dim = shape if isinstance(shape, int) else math.prod(shape)
     torch.manual_seed(0)
     return encoder(config, shape, Z), decoder(config, Z, shape, parameters * dim)
@@ -214,9 +214,9 @@ def test_weight_decay_is_for_matrices_and_kernels_alone(settings: dict[str, Any]
 )
 def test_networks_that_do_not_fit_the_rows_are_refused(settings: dict[str, Any], shape: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        encoder(Network(**settings), shape, Z)
+        encoder(NetworkConfig(**settings), shape, Z)
     with pytest.raises(ConfigError, match=message):
-        decoder(Network(**settings), Z, shape, 2 * (shape if isinstance(shape, int) else math.prod(shape)))
+        decoder(NetworkConfig(**settings), Z, shape, 2 * (shape if isinstance(shape, int) else math.prod(shape)))
 
 
 def run(network: nn.Module, name: str, traced: Tensor, free: dict[int, str], inputs: Tensor) -> np.ndarray:

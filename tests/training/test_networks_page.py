@@ -1,4 +1,7 @@
-"""docs/networks.md states what the default networks cost; `python -m tests.training.test_networks_page` renews it."""
+"""docs/reference/networks.md states the cost of the default networks.
+
+`python -m tests.training.test_networks_page` renews it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,19 @@ import math
 from pathlib import Path
 
 from vaekit_training.networks import cost, decoder, encoder
-from vaekit_training.sections import Network
+from vaekit_training.sections import NetworkConfig
 
-PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "networks.md"
 MARK = "<!-- renewed by: python -m tests.training.test_networks_page -->\n"
 SHAPES = [(28, 28, 1), (32, 32, 3), (64, 64, 3)]
 Z = 16
 
 
 def table() -> str:
-    """One row a network and size."""
-    lines = ["| `name` | pictures | parameters | MFLOP a row | widest layer, values |", "|---|---|---|---|---|"]
+    """One row per network and image size."""
+    lines = ["| `name` | images | parameters | MFLOP per row | widest layer, values |", "|---|---|---|---|---|"]
     for name in ("mlp", "conv", "resnet"):
-        config = Network.model_validate({"name": name})
+        config = NetworkConfig.model_validate({"name": name})
         for shape in SHAPES:
             one = cost(encoder(config, shape, Z))
             other = cost(decoder(config, Z, shape, 2 * math.prod(shape)))

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.models import KINDS, Case, case, raw_rows, seen, standard_eps
-from vaekit_training.data.batch import Seen
+from tests.training.models import KINDS, Case, case, raw_rows, standard_eps
+from vaekit_training.data.batch import NetworkRows
 from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.elbo_loss import elbo_loss
-from vaekit_training.loop.objective import Objective, codes
+from vaekit_training.loop.objective import Objective, draw_latents
+from vaekit_training.network_rows import network_rows
 from vaekit_training.prior import kl_by_latent
 from vaekit_training.vae import VAE
 
@@ -22,7 +23,7 @@ GAUSSIAN = "gaussian, scale from the network"
 
 
 def loss_of(one: Case, eps: Tensor, beta: float = 1.0) -> Tensor:
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     return Objective(one.vae, one.config.objective)(batch, eps, beta, 1.0 / len(batch))
 
 
@@ -42,14 +43,14 @@ def test_at_beta_1_it_is_the_negative_elbo_of_every_kind_of_model(kind: str, dra
     one = case(kind)
     x, observed = raw_rows(one.vae, one.x)
     eps = standard_eps(draws, one.latent_dim, len(x))
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     objective = Objective(one.vae, one.config.objective)
     got = objective(batch, eps, 1.0, 1.0 / len(batch)).detach() / one.vae.members - objective.log_jacobian(batch)
     if one.vae.members == 1:
         expected = -one.vae.bound(x, eps, observed).elbo.mean()
     else:
         mu, sigma = one.vae.posterior(batch.t, observed)
-        z = codes(mu, sigma, eps)
+        z = draw_latents(mu, sigma, eps)
         kl = one.vae.prior.kl(mu, sigma)
         log_p = one.vae.log_prob(batch.t, z, observed).sum(-1).mean(-1)
         expected = (kl - log_p).mean() - objective.log_jacobian(batch)
@@ -59,10 +60,10 @@ def test_at_beta_1_it_is_the_negative_elbo_of_every_kind_of_model(kind: str, dra
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_gradient_is_that_of_the_terms_themselves(kind: str) -> None:
     one = case(kind)
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     eps = standard_eps(1, one.latent_dim, len(batch))
     mu, sigma = one.vae.posterior(batch.t, batch.observed)
-    z = codes(mu, sigma, eps)
+    z = draw_latents(mu, sigma, eps)
     plain = 0.3 * one.vae.prior.kl(mu, sigma).sum() - one.vae.log_prob(batch.t, z, batch.observed).sum()
     expected = gradient(one.vae, plain / len(batch))
     got = gradient(one.vae, loss_of(one, eps, 0.3))
@@ -91,7 +92,7 @@ def test_each_member_may_have_a_beta_of_its_own() -> None:
         one = case(kind, f"objective.beta={betas}")
         eps = standard_eps(1, one.latent_dim, len(one.rows.x))
         each = [loss_of(case(kind), eps, beta).detach() for beta in (0.0, 1.0)]  # linear in beta, summed over members
-        batch = seen(one.vae, one.rows.x)
+        batch = network_rows(one.vae, one.rows.x)
         mu, sigma = one.vae.posterior(batch.t, batch.observed)
         kl = one.vae.prior.kl(mu, sigma, batch.own).mean(-1)  # (M,)
         expected = each[0] + (kl.detach() * torch.tensor(betas)).sum()
@@ -101,7 +102,7 @@ def test_each_member_may_have_a_beta_of_its_own() -> None:
 
 def test_free_bits_cost_nothing_up_to_the_batchs_mean_of_a_dimension() -> None:
     one = case(GAUSSIAN)
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     mu, sigma = one.vae.posterior(batch.t)
     mean = kl_by_latent(mu, sigma).detach().mean(0)  # (Z,)
     free = float(mean.sort().values[1])  # the middle one of three
@@ -117,7 +118,7 @@ def test_free_bits_cost_nothing_up_to_the_batchs_mean_of_a_dimension() -> None:
 )
 def test_parts_add_up_to_the_whole(settings: list[str]) -> None:
     one = case(GAUSSIAN, *settings)
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     k = one.config.objective.num_samples
     eps = standard_eps(k, 3, len(batch))
     objective, share = Objective(one.vae, one.config.objective), 1.0 / len(batch)
@@ -136,22 +137,22 @@ IWAE = ['objective.name="iwae"', "objective.num_samples=8"]
 def test_iwae_is_the_importance_weighted_bound() -> None:
     one = case(GAUSSIAN, *IWAE)
     eps = standard_eps(8, 3, 40)
-    objective, batch = Objective(one.vae, one.config.objective), seen(one.vae, one.rows.x)
+    objective, batch = Objective(one.vae, one.config.objective), network_rows(one.vae, one.rows.x)
     got = objective(batch, eps, 1.0, 1 / 40).detach() - objective.log_jacobian(batch)
     assert float(got) == pytest.approx(-float(one.vae.bound(one.x, eps).log_evidence.detach().mean()), rel=1e-5)
 
 
-def plain_iwae(vae: VAE, batch: Seen, eps: Tensor) -> Tensor:
+def plain_iwae(vae: VAE, batch: NetworkRows, eps: Tensor) -> Tensor:
     """The same bound, differentiated as it stands."""
     mu, sigma = vae.posterior(batch.t)
-    z = codes(mu, sigma, eps)
+    z = draw_latents(mu, sigma, eps)
     log_w = vae.log_prob(batch.t, z).sum(-1) + vae.prior.log_ratio(sigma, z, eps)
     return -log_mean_exp(log_w).mean()
 
 
 def test_the_decoder_gets_the_gradient_of_iwae_itself() -> None:
     one = case(GAUSSIAN, *IWAE)
-    batch, eps = seen(one.vae, one.rows.x), standard_eps(8, 3, 40)
+    batch, eps = network_rows(one.vae, one.rows.x), standard_eps(8, 3, 40)
     decoder = list(one.vae.decoder.parameters())
     got = torch.autograd.grad(loss_of(one, eps), decoder)
     expected = torch.autograd.grad(plain_iwae(one.vae, batch, eps), decoder)
@@ -161,7 +162,7 @@ def test_the_decoder_gets_the_gradient_of_iwae_itself() -> None:
 
 def test_the_encoders_gradient_has_the_same_mean_and_less_variance() -> None:
     one = case(GAUSSIAN, *IWAE)
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     encoder = list(one.vae.encoder.parameters())
     draws = 500
 
@@ -216,7 +217,7 @@ def test_the_mean_gradient_is_the_analytic_one_where_there_is_one() -> None:
     settings = case(GAUSSIAN, 'objective.name="iwae"', "objective.num_samples=2").config.objective
     objective = Objective(line, settings)  # type: ignore[arg-type]  # it asks a VAE for no more than this
     eps = torch.randn(n, 2, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    loss = objective(Seen(torch.full((n, 1), x, dtype=torch.float64)), eps, 1.0, 1 / n)
+    loss = objective(NetworkRows(torch.full((n, 1), x, dtype=torch.float64)), eps, 1.0, 1 / n)
     got = torch.autograd.grad(loss, [line.m, line.s])
     h = 1e-4
     expected = [
@@ -230,7 +231,7 @@ def test_the_mean_gradient_is_the_analytic_one_where_there_is_one() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_densities_stay_in_float32_where_the_networks_do_not(kind: str) -> None:
     one = case(kind)
-    batch = seen(one.vae, one.rows.x[:6])
+    batch = network_rows(one.vae, one.rows.x[:6])
     z = standard_eps(1, one.latent_dim, len(batch)).expand(
         *([one.vae.members] if one.vae.members > 1 else []), -1, -1, -1
     )

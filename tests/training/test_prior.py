@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import distributions
 
-from tests.training.models import as_array, case, seen
+from tests.training.models import as_array, case
 from vaekit.bundle import default_eps
 from vaekit_training.export import double
+from vaekit_training.network_rows import network_rows, refresh_prior
 from vaekit_training.prior import NARROWEST, Aggregate, Normal
 from vaekit_training.publish import base_draws
 
@@ -36,7 +37,7 @@ def _log_prob(prior: Aggregate, z: torch.Tensor, own: torch.Tensor | None = None
 def test_it_is_the_mean_of_the_posteriors_of_its_rows(kind: str) -> None:
     one = case(kind)
     prior, z = _aggregate(kind)
-    mu, sigma = one.vae.posterior(seen(one.vae, one.rows.x[prior.row.numpy()]).t)
+    mu, sigma = one.vae.posterior(network_rows(one.vae, one.rows.x[prior.row.numpy()]).t)
     each = distributions.Normal(mu[..., None, None, :, :].double(), sigma[..., None, None, :, :].double())
     want = torch.logsumexp(each.log_prob(z[..., None, :]).sum(-1), -1) - np.log(len(prior.row))
     np.testing.assert_allclose(as_array(_log_prob(prior, z)), as_array(want), rtol=1e-10)
@@ -72,7 +73,7 @@ def test_a_posterior_of_almost_no_width_becomes_a_component_whose_density_is_exa
     with torch.no_grad():
         one.vae.encoder[-1].bias[one.latent_dim :] = -50.0  # type: ignore[index]  # a Sequential; sigma at its floor
         one.vae.encoder[-1].weight[one.latent_dim :] = 0.0  # type: ignore[index]
-    prior.refresh(one.vae, seen(one.vae, one.rows.x))
+    refresh_prior(one.vae, network_rows(one.vae, one.rows.x))
     torch.testing.assert_close(prior.sigma, torch.full_like(prior.sigma, NARROWEST), rtol=1e-6, atol=0)
     eps = torch.randn(len(prior.mu), 4, one.latent_dim, dtype=torch.float64)  # (C, 4, Z)
     z = prior.mu[:, None] + prior.sigma[:, None] * eps

@@ -15,7 +15,7 @@ from vaekit.bundle.heldout import HeldOut
 from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Bound, Model
-from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.explain.surprises import surprise
 from vaekit_training import build, evaluate, run
 from vaekit_training.config import Config, load_config, make_config
@@ -23,7 +23,7 @@ from vaekit_training.data.load import Rows, load
 from vaekit_training.data.split import split
 from vaekit_training.features import Standardize
 from vaekit_training.likelihoods import Gaussian
-from vaekit_training.loop.fit import Look
+from vaekit_training.loop.tracking import Validation
 from vaekit_training.publish import _golden_rows, base_draws, publish_run
 from vaekit_training.report.parts import number
 from vaekit_training.run import Listener, train
@@ -235,11 +235,11 @@ def test_a_very_odd_validation_row_does_not_keep_a_run_from_being_published(tmp_
 
 
 def test_stopping_by_ctrl_c_publishes_nothing(tmp_path: Path) -> None:
-    def stop(_: Look) -> None:
+    def stop(_: Validation) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_look=stop))
+        train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_validation=stop))
     assert list((tmp_path / "models").iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.models import case
-from vaekit.detector import config_of
+from vaekit.detector_training import config_of
 from vaekit.errors import ConfigError
 from vaekit_training import build
 from vaekit_training.config import Config, make_config

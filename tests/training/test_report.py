@@ -23,7 +23,7 @@ from vaekit_training.report.page import card, html, sections
 from vaekit_training.report.parts import number
 from vaekit_training.report.pictures import LARGEST, embedded, fitting, sheet
 from vaekit_training.report.rows import bent, strips
-from vaekit_training.report.svg import Chart, Scale, labels
+from vaekit_training.report.svg import Axis, Chart, labels
 from vaekit_training.report.words import warnings
 
 EVERYTHING = "members, mixed, missing cells"
@@ -224,7 +224,7 @@ def test_bins_of_counts_lie_between_whole_numbers() -> None:
 
 
 def test_a_line_passes_through_its_points_and_breaks_where_one_is_missing() -> None:
-    chart = Chart(Scale(0, 10), Scale(0, 1), width=110, height=130, left=2, top=10)  # 100 x 100 within the frame
+    chart = Chart(Axis(0, 10), Axis(0, 1), width=110, height=130, left=2, top=10)  # 100 x 100 within the frame
     svg = chart.line([0, 1, 2, 3, 10], [0, 0.333, np.nan, 0.5, 1], "s1").svg("a line")
     (path,) = re.findall(r'class="line s1" d="([^"]+)"', svg)
     places, moves = follow(path)
@@ -246,9 +246,16 @@ def follow(path: str) -> tuple[list[list[float]], list[bool]]:
 
 @pytest.mark.parametrize(
     "scale",
-    [Scale(0, 1), Scale(-3e-9, 2e-9), Scale(1e9, 1e9 + 3), Scale.over([7.0]), Scale.over([]), Scale.over([0.0])],
+    [
+        Axis(0, 1),
+        Axis(-3e-9, 2e-9),
+        Axis(1e9, 1e9 + 3),
+        Axis.over([7.0]),
+        Axis.over([]),
+        Axis.over([0.0]),
+    ],
 )
-def test_ticks_are_within_the_scale_and_told_apart(scale: Scale) -> None:
+def test_ticks_are_within_the_scale_and_told_apart(scale: Axis) -> None:
     for about in (2, 5):
         ticks = scale.ticks(about)
         assert len(ticks) >= 2

@@ -10,7 +10,7 @@ import pytest
 from tests.training.reported import facts_of
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import CalibrationEntry
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit_training.report import promises
 from vaekit_training.report.page import card, html, sections
 

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.models import Case, case, seen
+from tests.training.models import Case, case
 from tests.training.resuming import KINDS, digest
 from vaekit.errors import InputError, Interrupted
 from vaekit_training.loop import checkpoint
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.tracking import History
+from vaekit_training.network_rows import network_rows
 
 SETTINGS = [
     "training.steps=60", "training.evaluate_every=20", "training.checkpoint_every=7", "training.batch_size=8",
@@ -25,10 +28,11 @@ SETTINGS = [
 
 
 def run(one: Case, hooks: Hooks) -> History:
-    rows = seen(one.vae, one.rows.x)
+    rows = network_rows(one.vae, one.rows.x)
     return fit(one.vae, rows.slice(0, 30), rows.slice(30, 40), one.config, components=rows, hooks=hooks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 14, 20, 33, 59])
 @pytest.mark.parametrize(
     ("kind", "more"),
@@ -85,6 +89,7 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"the run ended without saying {line!r}")
 
 
+@pytest.mark.slow
 def test_a_killed_run_gives_the_same_bits(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
@@ -102,6 +107,7 @@ def test_a_killed_run_gives_the_same_bits(tmp_path: Path) -> None:
     assert first % 7 == 1  # from the checkpoint before
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(process, "step 30")

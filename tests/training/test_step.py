@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.training.models import Case, case, of_member, seen, standard_eps
+from tests.training.models import Case, case, of_member, standard_eps
 from vaekit_training.loop.adam import Adam
 from vaekit_training.loop.distributed import World
 from vaekit_training.loop.flat import Flat
 from vaekit_training.loop.objective import Objective
 from vaekit_training.loop.step import Step
+from vaekit_training.network_rows import network_rows
 from vaekit_training.networks import decayed, mlp
 from vaekit_training.networks.layers import MemberLinear
 
@@ -23,7 +24,7 @@ GAUSSIAN = "gaussian, scale from the network"
 def steps(one: Case, count: int = 5, rate: float = 1e-2) -> Step:
     """So many steps, on all rows."""
     step = Step(one.vae, one.config, World())
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     for number in range(1, count + 1):
         eps = standard_eps(one.config.objective.num_samples, one.latent_dim, len(batch), number)
         step(batch, eps, 0.5, rate, number)
@@ -39,7 +40,7 @@ def test_it_moves_the_weights_as_torchs_own_pieces_do() -> None:
     settings = ["training.clip_norm=0.8", "training.weight_decay=0.1"]
     ours, theirs = case(GAUSSIAN, *settings), case(GAUSSIAN, *settings)
     steps(ours)
-    vae, batch = theirs.vae, seen(theirs.vae, theirs.rows.x)
+    vae, batch = theirs.vae, network_rows(theirs.vae, theirs.rows.x)
     matrices = [p for p in vae.parameters() if p.ndim > 1]
     others = [p for p in vae.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
@@ -123,7 +124,7 @@ def test_a_step_in_parts_is_the_step(settings: list[str]) -> None:
 def test_the_running_mean_is_of_the_weights() -> None:
     one = case(GAUSSIAN, "training.ema=0.5")
     step = Step(one.vae, one.config, World())
-    batch, expected = seen(one.vae, one.rows.x), step.flat.weights.detach().clone()
+    batch, expected = network_rows(one.vae, one.rows.x), step.flat.weights.detach().clone()
     for number in range(1, 12):
         step(batch, standard_eps(1, 3, 40, number), 1.0, 1e-2, number)
         keep = min(0.5, (1 + number) / (10 + number))
@@ -154,7 +155,7 @@ def test_fp16_takes_back_a_step_that_overflows_and_lowers_its_scale() -> None:
     state["scaler"]["scale"] = 2.0**60
     step.load_state_dict(state)
     before = step.flat.weights.detach().clone()
-    step(seen(one.vae, one.rows.x), standard_eps(1, 3, 40), 1.0, 1e-2, 1)
+    step(network_rows(one.vae, one.rows.x), standard_eps(1, 3, 40), 1.0, 1e-2, 1)
     decay = 1e-2 * one.config.training.weight_decay
     assert torch.allclose(step.flat.weights.detach(), before, atol=2 * decay * float(before.abs().max()))
     assert step.state_dict()["scaler"]["scale"] == 2.0**59
@@ -173,7 +174,7 @@ def test_a_compiled_step_is_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_its_state_brings_everything_back() -> None:
     one = case(GAUSSIAN, "training.ema=0.9")
     step = Step(one.vae, one.config, World())
-    batch = seen(one.vae, one.rows.x)
+    batch = network_rows(one.vae, one.rows.x)
     step(batch, standard_eps(1, 3, 40, 1), 1.0, 1e-2, 1)
     state = step.state_dict()
     after = []
@@ -199,7 +200,7 @@ def test_a_replayed_step_is_the_step() -> None:
     after = []
     for graphs in ("false", "true"):
         one = case(GAUSSIAN, f"training.cuda_graphs={graphs}")
-        vae, batch = one.vae.cuda(), seen(one.vae, one.rows.x).to("cuda")
+        vae, batch = one.vae.cuda(), network_rows(one.vae, one.rows.x).to("cuda")
         step = Step(vae, one.config, World())
         for number in range(1, 6):
             step(batch, standard_eps(1, 3, 40, number).cuda(), 0.1 * number, 1e-2 / number, number)

@@ -18,18 +18,19 @@ from vaekit.errors import InputError, Interrupted
 from vaekit_training.build import build
 from vaekit_training.config import make_config
 from vaekit_training.data import stream as streaming
-from vaekit_training.data.batch import Batches, Seen
+from vaekit_training.data.batch import Batches, NetworkRows
 from vaekit_training.data.columns import Statistics
 from vaekit_training.data.feed import StreamBatches, Windows
 from vaekit_training.data.load import load
 from vaekit_training.data.rows import Rows
-from vaekit_training.data.seen import seen
 from vaekit_training.data.split import split
 from vaekit_training.data.stream import Held, uniform
-from vaekit_training.loop.fit import Hooks, fit
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.loop.fit import fit
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.network_rows import network_rows
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
-MIXED = Likelihood(name="mixed")
+MIXED = LikelihoodConfig(name="mixed")
 FILES, ROWS = 5, 400  # rows of a file, in row groups of 150
 N = FILES * ROWS
 
@@ -58,18 +59,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-def data(folder: Path, read: Any = "stream", **more: Any) -> Data:
+def data(folder: Path, read: Any = "stream", **more: Any) -> DataConfig:
     settings = {"label": "odd", "missing": "marginalise", "kinds": {"size": "positive"}, **more}
-    return Data(source=str(folder), read=read, **settings)
+    return DataConfig(source=str(folder), read=read, **settings)
 
 
 def streamed(folder: Path, seed: int = 0, **more: Any) -> Rows:
     return load(data(folder, **more), MIXED, seed)
 
 
-def see(x: NDArray[np.float64]) -> Seen:
+def see(x: NDArray[np.float64]) -> NetworkRows:
     t = torch.from_numpy(x)
-    return Seen(t.nan_to_num(), ~t.isnan())
+    return NetworkRows(t.nan_to_num(), ~t.isnan())
 
 
 def batches(rows: Rows, size: int = 32, seed: int = 0, buffer: int = 300) -> StreamBatches:
@@ -161,14 +162,14 @@ def test_an_epoch_gives_each_training_row_once(folder: Path, buffer: int) -> Non
     assert rows.streamed is not None
     windows = Windows(rows.streamed, buffer, seed=0)
     for _ in range(2):
-        seen: list[float] = []
+        network_rows: list[float] = []
         epoch = windows.position()["epoch"]
-        while len(seen) < rows.streamed.counts["train"]:
+        while len(network_rows) < rows.streamed.counts["train"]:
             began, x = windows.read()
             assert len(x) <= buffer
             assert began["epoch"] == epoch
-            seen += x[:, 0].tolist()
-        assert sorted(seen) == sorted(training_rows(rows)[:, 0])
+            network_rows += x[:, 0].tolist()
+        assert sorted(network_rows) == sorted(training_rows(rows)[:, 0])
         windows.begin(epoch + 1)
 
 
@@ -214,8 +215,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(folder
         parts = split(rows, config.data, 0)
         vae = build(config, rows, parts.train)
         assert rows.streamed is not None
-        source = StreamBatches(rows.streamed, lambda x: seen(vae, x, stored=True), 32, seed=0, buffer=250)
-        fit(vae, source, seen(vae, rows.x[parts.validation]), config, hooks=hooks)
+        source = StreamBatches(rows.streamed, lambda x: network_rows(vae, x, stored=True), 32, seed=0, buffer=250)
+        fit(vae, source, network_rows(vae, rows.x[parts.validation]), config, hooks=hooks)
         return dict(vae.state_dict())
 
     whole = trained(Hooks())
@@ -263,25 +264,25 @@ def test_bad_files_are_refused_by_file_row_and_feature(
 ) -> None:
     parquet.write_table(pa.table(table), tmp_path / "part.parquet", row_group_size=13)
     with pytest.raises(InputError, match=said):
-        load(Data(source=str(tmp_path), read="stream", **more))
+        load(DataConfig(source=str(tmp_path), read="stream", **more))
 
 
 def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "0.parquet")
     parquet.write_table(pa.table({"a": [1.0], "b": ["x"]}), tmp_path / "1.parquet")
     with pytest.raises(InputError, match=r"1\.parquet: column 'b' is string, in the first file double"):
-        load(Data(source=str(tmp_path), read="stream"))
+        load(DataConfig(source=str(tmp_path), read="stream"))
 
 
 def test_other_sources_cannot_be_streamed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n")
     for source in (tmp_path, tmp_path / "a.csv", tmp_path / "none.parquet"):
         with pytest.raises(InputError, match=r"data\.read = 'stream' takes a \.parquet file or a folder of them"):
-            load(Data(source=str(source), read="stream"))
+            load(DataConfig(source=str(source), read="stream"))
 
 
 def test_a_file_that_is_cut_off_is_named(folder: Path, tmp_path: Path) -> None:
     content = (folder / "part-0.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cut\.parquet: "):
-        load(Data(source=str(tmp_path), read="stream"))
+        load(DataConfig(source=str(tmp_path), read="stream"))

@@ -9,50 +9,53 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.models import KINDS, Case, case, raw_rows, seen
+from tests.training.models import KINDS, Case, case, raw_rows
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config
 from vaekit_training.data.batch import generator
 from vaekit_training.loop.distributed import World
-from vaekit_training.loop.fit import Hooks, fit
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import CHECKPOINT, Events, Keep, resumed
+from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.schedule import Schedule
-from vaekit_training.loop.tracking import DRAWS, Keeper, Look, Watch, most_rows, warnings_of
+from vaekit_training.loop.tracking import BestWeights, Validation, warnings_of
+from vaekit_training.loop.validation import DRAWS, Validator, most_rows
+from vaekit_training.network_rows import network_rows
 
 GAUSSIAN = "gaussian, scale from the network"
 
 
-def look_at(one: Case, most: int = 1000, beta: float = 1.0) -> Look:
-    watch = Watch(seen(one.vae, one.rows.x), one.config.objective, beta, one.latent_dim, 7, most)
-    return watch.look(one.vae, 10, 0.5, 3.0)
+def validated(one: Case, most: int = 1000, beta: float = 1.0) -> Validation:
+    validator = Validator(network_rows(one.vae, one.rows.x), one.config.objective, beta, one.latent_dim, 7, most)
+    return validator.some(one.vae, 10, 0.5, 3.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_look_has_the_bounds_terms(kind: str) -> None:
+def test_a_validation_has_the_bounds_terms(kind: str) -> None:
     one = case(kind)
-    look = look_at(one)
+    validation = validated(one)
     x, observed = raw_rows(one.vae, one.x)
     eps = torch.randn(len(x), DRAWS, one.latent_dim, generator=generator(7, 4))
     bound = one.vae.bound(x, eps, observed)
-    assert look.elbo == pytest.approx(float(bound.elbo.detach().mean()), rel=1e-4)
-    assert look.kl == pytest.approx(float(bound.kl.detach().mean()), rel=1e-4, abs=1e-4)
-    assert look.log_evidence == pytest.approx(float(bound.log_evidence.detach().mean()), rel=1e-4)
+    assert validation.elbo == pytest.approx(float(bound.elbo.detach().mean()), rel=1e-4)
+    assert validation.kl == pytest.approx(float(bound.kl.detach().mean()), rel=1e-4, abs=1e-4)
+    assert validation.log_evidence == pytest.approx(float(bound.log_evidence.detach().mean()), rel=1e-4)
     by_feature = bound.feature_log_likelihood.detach().mean(0)
-    assert look.log_likelihood_by_feature == pytest.approx(by_feature.tolist(), rel=1e-3, abs=1e-3)
-    assert sum(look.log_likelihood_by_feature) == pytest.approx(look.log_likelihood, rel=1e-5)
+    assert validation.log_likelihood_by_feature == pytest.approx(by_feature.tolist(), rel=1e-3, abs=1e-3)
+    assert sum(validation.log_likelihood_by_feature) == pytest.approx(validation.log_likelihood, rel=1e-5)
     if one.vae.members == 1 and one.config.prior.name == "normal":
-        assert sum(look.kl_by_latent) == pytest.approx(look.kl, rel=1e-5)
-        assert look.objective == pytest.approx(-look.elbo, rel=1e-6)
+        assert sum(validation.kl_by_latent) == pytest.approx(validation.kl, rel=1e-5)
+        assert validation.objective == pytest.approx(-validation.elbo, rel=1e-6)
 
 
-def test_a_look_at_some_rows_is_at_the_same_ones_each_time() -> None:
+def test_a_validation_of_some_rows_takes_the_same_ones_each_time() -> None:
     one = case(GAUSSIAN)
-    some = [look_at(one, most=10) for _ in range(2)]
+    some = [validated(one, most=10) for _ in range(2)]
     assert some[0] == some[1]
-    assert some[0].elbo != look_at(one).elbo
+    assert some[0].elbo != validated(one).elbo
 
 
-def test_a_look_is_a_small_part_of_the_work() -> None:
+def test_a_validation_is_a_small_part_of_the_work() -> None:
     assert most_rows(50, 128) == 1000
     assert most_rows(500, 1024) == 32_000
 
@@ -62,10 +65,10 @@ def test_units_are_active_whose_code_varies_between_rows() -> None:
     head = list(one.vae.encoder.parameters())[-2]
     with torch.no_grad():
         head[:3] *= 10.0
-    assert look_at(one).active_units == 3
+    assert validated(one).active_units == 3
     with torch.no_grad():
         head[1] *= 0.0  # the second dimension's mu is the same for every row
-    assert look_at(one).active_units == 2
+    assert validated(one).active_units == 2
 
 
 def settings(**sections: dict[str, object]) -> Config:
@@ -98,7 +101,7 @@ def test_the_objective_settles_once_the_aggregate_prior_is_in_use() -> None:
 def test_the_prior_in_use_is_made_of_the_kept_weights() -> None:
     for start in ("0.5", "1"):
         one = case("aggregate prior", "training.steps=40", "training.evaluate_every=10", f"prior.start={start}")
-        rows = seen(one.vae, one.rows.x)
+        rows = network_rows(one.vae, one.rows.x)
         history = fit(one.vae, rows, rows.slice(30, 40), one.config)
         prior = one.vae.prior
         with torch.no_grad():
@@ -108,17 +111,17 @@ def test_the_prior_in_use_is_made_of_the_kept_weights() -> None:
         assert history.best.elbo == pytest.approx(float(one.vae.bound(one.x[30:], eps).elbo.detach().mean()), rel=1e-5)
 
 
-def some_look(**changes: object) -> Look:
+def some_validation(**changes: object) -> Validation:
     facts: dict[str, object] = {
         "step": 1, "beta": 1.0, "train_objective": 5.0, "objective": 5.0, "of_weights": 5.0, "elbo": -5.0,
         "log_likelihood": -3.0, "kl": 2.0, "log_evidence": -4.5, "kl_by_latent": (1.0, 1.0),
         "log_likelihood_by_feature": (-3.0,), "active_units": 2.0,
     }  # fmt: skip
-    return Look(**{**facts, **changes})  # type: ignore[arg-type]  # each as its field wants it
+    return Validation(**{**facts, **changes})  # type: ignore[arg-type]  # each as its field wants it
 
 
 @pytest.mark.parametrize(
-    ("objective", "look", "said"),
+    ("objective", "validation", "said"),
     [
         ({}, {}, None),
         ({"beta": 0.5}, {"objective": 4.0}, r"objective.beta = 0.5: training ended at an objective of 4 nats and not"),
@@ -129,10 +132,10 @@ def some_look(**changes: object) -> Look:
     ],
 )
 def test_what_a_reader_should_know_is_said(
-    objective: dict[str, object], look: dict[str, object], said: str | None
+    objective: dict[str, object], validation: dict[str, object], said: str | None
 ) -> None:
     config = settings(objective=objective)
-    found = warnings_of(some_look(**look), config.objective, aggregate=False)
+    found = warnings_of(some_validation(**validation), config.objective, aggregate=False)
     assert bool(found) == (said is not None)
     if said is not None:
         assert re.search(said, found[0])
@@ -151,7 +154,7 @@ def test_no_cure_is_offered_that_is_there_already_or_does_nothing(
     objective: dict[str, object], offered: str, not_offered: tuple[str, ...]
 ) -> None:
     config = settings(objective=objective)
-    found = warnings_of(some_look(active_units=0.0), config.objective, aggregate=False)[-1]
+    found = warnings_of(some_validation(active_units=0.0), config.objective, aggregate=False)[-1]
     assert found.startswith("posterior collapse")
     assert offered in found
     assert not any(word in found for word in not_offered)
@@ -159,35 +162,35 @@ def test_no_cure_is_offered_that_is_there_already_or_does_nothing(
 
 def test_warnings_are_told_and_kept() -> None:
     one = case(GAUSSIAN, "training.steps=20", "objective.beta=0.1")
-    rows, told = seen(one.vae, one.rows.x), list[str]()
+    rows, told = network_rows(one.vae, one.rows.x), list[str]()
     history = fit(one.vae, rows, rows, one.config, hooks=Hooks(warn=told.append))
     assert "objective.beta = 0.1: training ended" in history.warnings[0]
     assert tuple(told) == history.warnings
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae"])
-def test_looks_compare_by_what_weights_change_however_odd_a_constant_column_is(name: str) -> None:
+def test_validations_compare_by_what_weights_change_however_odd_a_constant_column_is(name: str) -> None:
     one = case("gaussian, a constant column", f'objective.name="{name}"', "objective.num_samples=3")
-    usual = look_at(one)
+    usual = validated(one)
     odd = one.rows.x.copy()
     odd[7, -1] = 1e9  # 7.0 in every training row
-    changed = look_at(replace(one, rows=replace(one.rows, x=odd)))
+    changed = validated(replace(one, rows=replace(one.rows, x=odd)))
     assert changed.objective > usual.objective + 1e10
     assert changed.of_weights == usual.of_weights
-    other = look_at(one, beta=0.5)
+    other = validated(one, beta=0.5)
     assert usual.of_weights - usual.objective == pytest.approx(other.of_weights - other.objective, rel=1e-5)
 
 
 def test_a_keeper_waits_for_the_objective_to_settle_and_then_for_patience() -> None:
     vae = case(GAUSSIAN).vae
-    keeper = Keeper(settled=30, patience=2)
+    best_weights = BestWeights(settled=30, patience=2)
     done = [
-        keeper.is_done(some_look(step=s, of_weights=o), vae)
+        best_weights.is_done(some_validation(step=s, of_weights=o), vae)
         for s, o in ((10, 0.0), (20, 0.5), (30, 3.0), (40, 2.0), (50, 2.5), (60, 2.1))
     ]
     assert done == [False, False, False, False, False, True]
-    assert keeper.best is not None
-    assert keeper.best.step == 40
+    assert best_weights.best is not None
+    assert best_weights.best.step == 40
 
 
 def test_events_are_what_tensorboard_reads(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_events_are_what_tensorboard_reads(tmp_path: Path) -> None:
 
     events = Events(tmp_path)
     for step in (10, 20):
-        events.write(some_look(step=step, elbo=-step / 2, kl_by_latent=(0.25, 0.5)))
+        events.write(some_validation(step=step, elbo=-step / 2, kl_by_latent=(0.25, 0.5)))
     events.close()
     read = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in read.Scalars("elbo")] == [(10, -5.0), (20, -10.0)]

@@ -1,5 +1,7 @@
-"""docs/training.md lists every setting, with its default and its reason; `python -m tests.training.test_training_page`
-renews it."""
+"""docs/reference/training.md lists every setting with its default and description.
+
+`python -m tests.training.test_training_page` renews it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from vaekit_training.config import Config
 
-PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "training.md"
 MARK = "<!-- renewed by: python -m tests.training.test_training_page -->\n"
 
 
@@ -27,7 +29,8 @@ def rows(model: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(section, type) and issubclass(section, BaseModel):
             lines += rows(section, f"{prefix}{name}.")
         else:
-            lines.append(f"| `{prefix}{name}` | {default(field)} | {field.description} |")
+            described = (field.description or "").replace("|", r"\|")
+            lines.append(f"| `{prefix}{name}` | {default(field)} | {described} |")
     return lines
 
 

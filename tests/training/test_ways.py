@@ -12,16 +12,18 @@ from tests.training.models import Case, case, standard_eps
 from vaekit.errors import ConfigError
 from vaekit_training.build import build, check
 from vaekit_training.config import make_config
-from vaekit_training.data.batch import MemoryBatches, Seen
+from vaekit_training.data.batch import MemoryBatches, NetworkRows
 from vaekit_training.data.rows import Rows
-from vaekit_training.data.seen import seen
 from vaekit_training.likelihoods import Laplace
-from vaekit_training.loop.fit import History, Hooks, fit
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep
+from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.noise import Noise
-from vaekit_training.loop.objective import Objective, codes
+from vaekit_training.loop.objective import Objective, draw_latents
 from vaekit_training.loop.schedule import Schedule
 from vaekit_training.loop.step import EMA_START
+from vaekit_training.loop.tracking import History
+from vaekit_training.network_rows import network_rows
 from vaekit_training.prior import Aggregate
 from vaekit_training.run import train
 
@@ -29,7 +31,7 @@ GAUSSIAN = "gaussian, scale from the network"
 
 
 def run(one: Case, hooks: Hooks | None = None) -> History:
-    train, validation = seen(one.vae, one.rows.x, stored=True), seen(one.vae, one.rows.x)
+    train, validation = network_rows(one.vae, one.rows.x, stored=True), network_rows(one.vae, one.rows.x)
     return fit(one.vae, train.slice(0, 30), validation.slice(30, 40), one.config, components=train, hooks=hooks)
 
 
@@ -42,11 +44,11 @@ def test_a_rows_own_code_is_left_out_of_what_is_minimised(name: str) -> None:
     draws = 1 if name == "elbo" else 4
     one = case("aggregate prior", f'objective.name="{name}"', f"objective.num_samples={draws}")
     assert isinstance(one.vae.prior, Aggregate)
-    rows = seen(one.vae, one.rows.x)
-    batch = Seen(rows.t[one.vae.prior.row], None, one.vae.prior.row)  # every row is a component
+    rows = network_rows(one.vae, one.rows.x)
+    batch = NetworkRows(rows.t[one.vae.prior.row], None, one.vae.prior.row)  # every row is a component
     eps = standard_eps(draws, one.latent_dim, len(batch))
     mu, sigma = one.vae.posterior(batch.t)
-    z = codes(mu, sigma, eps)
+    z = draw_latents(mu, sigma, eps)
     log_p, prior = one.vae.log_prob(batch.t, z).sum(-1), one.vae.prior  # (N, K)
     log_w = log_p + prior.log_ratio(sigma, z, eps, batch.own)
     evidence = torch.logsumexp(log_w, -1) - torch.tensor(float(draws)).log()
@@ -54,7 +56,7 @@ def test_a_rows_own_code_is_left_out_of_what_is_minimised(name: str) -> None:
     loss = Objective(one.vae, one.config.objective)
     share = 1.0 / len(batch)
     assert float(loss(batch, eps, 1.0, share).detach()) == pytest.approx(-float(terms.mean().detach()), rel=1e-5)
-    forgotten = float(loss(Seen(batch.t), eps, 1.0, share).detach())
+    forgotten = float(loss(NetworkRows(batch.t), eps, 1.0, share).detach())
     assert abs(forgotten + float(terms.mean().detach())) > 1e-3
 
 
@@ -101,20 +103,20 @@ def test_the_prior_has_its_components_from_the_first_step_after_the_switch() -> 
 
 def test_the_training_objective_is_in_raw_units() -> None:
     one = case(GAUSSIAN, "training.steps=1", "training.evaluate_every=1", "training.batch_size=30")
-    settings, rows = one.config.training, seen(one.vae, one.rows.x).slice(0, 30)
+    settings, rows = one.config.training, network_rows(one.vae, one.rows.x).slice(0, 30)
     objective = Objective(one.vae, one.config.objective)
     batch = next(MemoryBatches(rows, settings.batch_size, settings.seed))
     eps = Noise((30, 1, one.latent_dim), settings.seed)(1)
     expected = float((objective(batch, eps, 1.0, 1 / 30) - one.vae.features.log_jacobian().sum()).detach())
-    assert run(one).looks[0].train_objective == pytest.approx(expected, rel=1e-5)
+    assert run(one).validations[0].train_objective == pytest.approx(expected, rel=1e-5)
 
 
 def test_free_bits_count_in_the_objective_that_looks_compare() -> None:
     one = case(GAUSSIAN, "objective.free_bits=0.5", "training.steps=5", "training.evaluate_every=5")
-    look = run(one).looks[0]
-    free = sum(max(0.5, kl) for kl in look.kl_by_latent)
-    assert look.objective == pytest.approx(free - look.log_likelihood, rel=1e-6)
-    assert look.objective > -look.elbo + 1e-3
+    validation = run(one).validations[0]
+    free = sum(max(0.5, kl) for kl in validation.kl_by_latent)
+    assert validation.objective == pytest.approx(free - validation.log_likelihood, rel=1e-6)
+    assert validation.objective > -validation.elbo + 1e-3
 
 
 def test_every_draw_of_the_objective_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +124,7 @@ def test_every_draw_of_the_objective_is_drawn(monkeypatch: pytest.MonkeyPatch) -
     seen_draws: list[int] = []
     real = Objective.__call__
 
-    def call(self: Objective, batch: Seen, eps: torch.Tensor, *rest: object) -> torch.Tensor:
+    def call(self: Objective, batch: NetworkRows, eps: torch.Tensor, *rest: object) -> torch.Tensor:
         seen_draws.append(eps.shape[1])
         return real(self, batch, eps, *rest)  # type: ignore[arg-type]  # passed on as they are
 

@@ -1,4 +1,4 @@
-"""Config and rows -> an untrained VAE. Knows how the pieces fit; not the loop, the graphs or the manifest."""
+"""Config and rows -> an untrained VAE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit.bundle.manifest import Kind, LikelihoodName
+from vaekit.bundle.input_spec import Kind
+from vaekit.bundle.manifest import LikelihoodName
 from vaekit.errors import ConfigError, InputError
 from vaekit_training import networks
 from vaekit_training.config import LOCATION_SCALE, Config

@@ -1,4 +1,4 @@
-"""What a training run can be told, read from TOML. Knows which settings go together; no data and no torch."""
+"""The config of a training run, read from TOML; which settings go together."""
 
 from __future__ import annotations
 
@@ -18,24 +18,34 @@ from vaekit.errors import ConfigError
 from vaekit_training import recipe
 from vaekit_training.data import kinds
 from vaekit_training.data.sources import beside, holds_columns
-from vaekit_training.sections import Data, Draws, Export, Likelihood, Network, Objective, Prior, Section, Training
+from vaekit_training.sections import (
+    ConfigSection,
+    DataConfig,
+    DrawsConfig,
+    ExportConfig,
+    LikelihoodConfig,
+    NetworkConfig,
+    ObjectiveConfig,
+    PriorConfig,
+    TrainingConfig,
+)
 
 LOCATION_SCALE = ("gaussian", "student_t", "laplace")
 
 
-class Config(Section):
+class Config(ConfigSection):
     """One training run; `vae train --help` says how to give it."""
 
     name: Name
     description: str = Field("", description="a sentence for the model card")
-    data: Data
-    network: Network = Network()
-    likelihood: Likelihood = Likelihood()
-    prior: Prior = Prior()
-    objective: Objective = Objective()
-    training: Training = Training()
-    draws: Draws = Draws()
-    export: Export = Export()
+    data: DataConfig
+    network: NetworkConfig = NetworkConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
+    prior: PriorConfig = PriorConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    training: TrainingConfig = TrainingConfig()
+    draws: DrawsConfig = DrawsConfig()
+    export: ExportConfig = ExportConfig()
     _filled: recipe.Filled = PrivateAttr(default=frozenset())  # what 'auto' put there for many rows
 
     @model_validator(mode="after")
@@ -132,7 +142,7 @@ def unused(config: Config) -> list[str]:
     found = []
     for where, (is_used, need) in counts.items():
         section, key = where.split(".")
-        settings: Section = getattr(config, section)
+        settings: ConfigSection = getattr(config, section)
         if not is_used and key in settings.model_dump(exclude_defaults=True):
             found.append(f"{where} = {_shown(getattr(settings, key))} counts for nothing: it needs {need}")
     return found

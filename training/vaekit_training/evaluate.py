@@ -1,10 +1,11 @@
-"""What is measured of an exported model before it is published. Knows the runtime and the split, not training.
+"""What is measured of an exported model before it is published.
 
 Scores come from the exported graphs themselves, on the default draws; means over rows use independent draws per row.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def golden(
     """
     reference = double(vae)
     feeds = graph_inputs(vae, torch.from_numpy(x), num_samples, seed=2)
-    feeds["observe"]["noise"] = _decided(reference, feeds["observe"])
+    feeds["observe"]["noise"] = _stable_noise(reference, feeds["observe"])
     arrays: dict[str, NDArray[Any]] = {}
     for operation, graph in graphs.items():
         outputs = evaluate(reference, operation, feeds[operation])
@@ -106,7 +107,7 @@ def tolerances(worst: float, least: dict[str, float]) -> dict[str, Tolerance]:
     return {provider: Tolerance(relative=one, absolute=one) for provider, one in allowed.items()}
 
 
-def _decided(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
+def _stable_noise(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
     """Noise whose draw of values that come in steps does not hang on the last bit: where it does, drawn again."""
     noise = feeds["noise"].clone()
     generator = torch.Generator().manual_seed(3)
@@ -195,7 +196,7 @@ def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibra
         found["bits_per_dim"] = _mean(bits, "bits")
     normal = model.bound(x[parts.test])
     if calibration.smallest_alpha <= ALPHA:
-        found["false_alarm_rate"] = _mean(_verdicts(calibration, normal), f"share of normal rows at alpha = {ALPHA}")
+        found["false_alarm_rate"] = _mean(verdicts(calibration, normal), f"share of normal rows at alpha = {ALPHA}")
     if len(parts.anomalies):
         found |= _against_anomalies(model, x[parts.anomalies], normal, calibration)
     mu = model.encode(x[parts.test]).mu  # (N, Z), or (N, M, Z)
@@ -213,13 +214,15 @@ def _against_anomalies(
     area = float(roc_auc_score(labels, np.r_[normal.score, odd.score]))
     found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
     if calibration.smallest_alpha <= ALPHA:
-        found["detection_rate"] = _mean(_verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
+        found["detection_rate"] = _mean(verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
     return found
 
 
-def _verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
-    """1 for each row that is an anomaly at ALPHA, else 0, (N,); whatever number of cells it misses."""
-    return calibration.is_anomaly(calibration.p_value(calibration.compared(scored)), ALPHA).astype(float)
+def verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,), however many of its cells are missing."""
+    is_anomaly = calibration.verdict(replace(scored, observed_count=None), ALPHA).is_anomaly
+    assert is_anomaly is not None, "whoever asks has checked that ALPHA is not too small"
+    return is_anomaly.astype(float)
 
 
 def _mean(values: NDArray[np.float64], unit: str) -> Metric:

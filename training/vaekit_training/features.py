@@ -1,4 +1,4 @@
-"""Raw rows <-> what the networks see, with the Jacobian between them. Knows units, not networks or likelihoods.
+"""Raw rows <-> what the networks see, with the Jacobian between them.
 
 N rows, D data dimensions, E inputs of the encoder.
 """
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vaekit.bundle.manifest import Kind
+from vaekit.bundle.input_spec import Kind
 from vaekit_training.data.columns import Statistics
 
 LARGEST = 1e15  # |t| beyond it is cut, so that float32 can square the residual of any finite row

@@ -1,7 +1,7 @@
 """Fold models as one: the equally weighted mixture of VAEs that each left a fold of the rows out.
 
-Knows how densities mix; not who was trained on what. F fold models of M members each are F M members here, fold after
-fold; N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units.
+F fold models of M members each are F M members here, fold after fold; N rows, D data dimensions, Z latent dimensions,
+K draws; nats; x in raw units.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vaekit_training.features import Standardize
 from vaekit_training.likelihoods import Likelihood
 from vaekit_training.prior import Prior
-from vaekit_training.vae import VAE, Bound, mixture
+from vaekit_training.vae import VAE, BoundTerms, mixture
 
 
 class FoldModels(nn.Module):
@@ -54,23 +54,25 @@ class FoldModels(nn.Module):
         """x ~ p(x|z); see VAE.observe."""
         return self._of([vae.observe(z, noise, self._within(member)) for vae in self.each], member)
 
-    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
         """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), with each fold model's own ELBO beside it."""
-        return self.mixed(self.coded_bounds(x, eps, observed)[2])
+        return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
-    def coded_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, Bound]:
+    def bounds_by_member(
+        self, x: Tensor, eps: Tensor, observed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, BoundTerms]:
         """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
-        mu, sigma, bounds = zip(*(vae.coded_bounds(x, eps, observed) for vae in self.each), strict=True)
+        mu, sigma, bounds = zip(*(vae.bounds_by_member(x, eps, observed) for vae in self.each), strict=True)
         terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # of one fold's there are none
         axes = (2, 2, 2, 2, 3)
         together = (torch.cat([_led(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
-        return torch.cat([_led(code) for code in mu]), torch.cat([_led(code) for code in sigma]), Bound(*together)
+        return torch.cat([_led(code) for code in mu]), torch.cat([_led(code) for code in sigma]), BoundTerms(*together)
 
-    def mixed(self, of_members: Bound) -> Bound:
+    def mixed(self, of_members: BoundTerms) -> BoundTerms:
         """The bound of the mixture, (N,), from that of each member of each fold model."""
         by_fold = zip(*(term.unflatten(0, (len(self.folds), -1)) for term in of_members[:-1]), strict=True)
-        of_folds = [mixture(Bound(*terms)) for terms in by_fold]
-        stacked = Bound(*(torch.stack(terms) for terms in zip(*(each[:-1] for each in of_folds), strict=True)))
+        of_folds = [mixture(BoundTerms(*terms)) for terms in by_fold]
+        stacked = BoundTerms(*(torch.stack(terms) for terms in zip(*(each[:-1] for each in of_folds), strict=True)))
         return mixture(stacked)._replace(fold_elbo=stacked.elbo.transpose(0, 1))
 
     def _within(self, member: Tensor) -> Tensor:

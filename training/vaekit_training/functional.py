@@ -1,4 +1,4 @@
-"""Functions that export exactly: each gives in ONNX what it gives in torch. Knows no model.
+"""Functions that export exactly: each gives in ONNX what it gives in torch.
 
 ONNX has no log1p, expm1, log_sigmoid, logaddexp or logsumexp. While a graph is captured (`exporting`), these
 functions use plain operations that keep small arguments and do not overflow; elsewhere they are torch's own, whose

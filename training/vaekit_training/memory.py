@@ -1,4 +1,4 @@
-"""What a run will hold, against what this machine has. Knows sizes; not rows or steps."""
+"""Compares the memory that a run will need with what this machine has."""
 
 from __future__ import annotations
 

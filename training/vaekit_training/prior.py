@@ -1,4 +1,4 @@
-"""p(z): what codes cost, and where samples come from. Knows latent space alone.
+"""p(z): the KL of latents, and where samples come from.
 
 N rows, K draws, Z latent dimensions, C components; z (..., N, K, Z) with a leading member axis where there are members.
 """
@@ -6,16 +6,11 @@ N rows, K draws, Z latent dimensions, C components; z (..., N, K, Z) with a lead
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from vaekit_training.functional import log_mean_exp_of_many
-
-if TYPE_CHECKING:
-    from vaekit_training.data.batch import Table
-    from vaekit_training.vae import VAE
 
 LOG_2PI = math.log(2.0 * math.pi)
 NARROWEST = 1e-3  # sigma of a component: below it the squares in log_prob cancel, and a code has no use for more digits
@@ -94,10 +89,8 @@ class Aggregate(nn.Module):
         self.is_standard = not bool(self.filled)
 
     @torch.no_grad()
-    def refresh(self, vae: VAE, train: Table) -> None:
-        """Take the posteriors of the component rows, as the networks give them now, among the training rows."""
-        rows = train.take(self.row.cpu()).to(self.row.device)
-        mu, sigma = vae.posterior(rows.t, rows.observed)
+    def refresh(self, mu: Tensor, sigma: Tensor) -> None:
+        """Take these posteriors of the component rows, (..., C, Z) each, in the order of `row`."""
         self.mu.copy_(mu)
         self.sigma.copy_(sigma.clamp_min(NARROWEST))
         self.filled.fill_(True)

@@ -1,4 +1,4 @@
-"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report. Knows format 1."""
+"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, Manifest, find, publish
 from vaekit.bundle.manifest import (
-    Draws,
+    DrawsFile,
     Golden,
     Graph,
     Metric,
@@ -26,40 +26,21 @@ from vaekit.bundle.manifest import (
     Precision,
     Provenance,
 )
-from vaekit.bundle.store import calibration_file, digest, npz
+from vaekit.bundle.write import calibration_file, digest, npz
 from vaekit.runtime import Model
-from vaekit_training import build, evaluate, half, report, specs
+from vaekit_training import build, evaluate, float16, report, specs
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
-from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS, Parts
+from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS
 from vaekit_training.export import ExportedGraph, export_graphs
 from vaekit_training.export import evaluate as by_torch
 from vaekit_training.folds import AnyVAE
-from vaekit_training.loop.fit import History
-from vaekit_training.vae import VAE
+from vaekit_training.trained import Trained
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
 LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # of golden tolerances
 PACKAGES = ("vaekit", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run."""
-
-    config: Config
-    rows: Rows
-    parts: Parts
-    vae: AnyVAE  # on the CPU, in float32
-    history: History
-    folder: Path | None = None  # where the run is kept
-
-    @property
-    def one(self) -> VAE:
-        """The VAE of a run without folds."""
-        assert isinstance(self.vae, VAE)
-        return self.vae
 
 
 def publish_run(
@@ -98,14 +79,14 @@ def publish_run(
             manifest = _measured(run, model, manifest, held_out)
             if run.config.export.half:
                 assert isinstance(held_out, Calibration)  # by folds there are none
-                added = half.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
+                added = float16.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
                 if isinstance(added, str):
                     warn(added)
                     run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
                 else:
                     manifest, files = added.manifest, added.files
                     ways[manifest.draws.default, "float16"] = added.held_out
-                    say(half.sentence(manifest.metrics))
+                    say(float16.sentence(manifest.metrics))
             manifest = _calibrated(run, model, manifest, ways, files)
             if not draws_report:
                 return publish(models, manifest, files)
@@ -149,7 +130,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
         members=run.vae.members,
         width=build.width(run.vae),
         operations={operation: _graph(graph) for operation, graph in graphs.items()},
-        draws=Draws(
+        draws=DrawsFile(
             file=NOISE_FILE,
             sha256=digest(files[NOISE_FILE]),
             default=default_draws(config, run.rows),

@@ -1,6 +1,7 @@
-"""What likelihood.name = 'auto' stands for: settings found by comparison with other detectors. Knows settings alone.
+"""What likelihood.name = 'auto' stands for: settings found by comparison with other detectors.
 
-docs/log.md ("The default recipe") has what was tried, with its figures; `python -m benchmarks.detection` measures it.
+docs/decisions/2026-11-24-the-default-recipe.md lists what was tried, with figures; `python -m benchmarks.detection`
+measures it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One training run from config to published bundle. Composes the room; decides nothing of its own."""
+"""One training run from config to published bundle."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ import torch
 
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, MissingExtra
-from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 from vaekit_training import build
 from vaekit_training.config import Config, unused
-from vaekit_training.data.batch import Batches, Table
+from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
 from vaekit_training.data.load import Rows, load
-from vaekit_training.data.seen import Lazy, seen
 from vaekit_training.data.split import Parts, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.loop.distributed import World, world
-from vaekit_training.loop.fit import History, Hooks, Look, fit
+from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep, finish
-from vaekit_training.loop.kept import Kept
+from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.run_folder import RunFolder
 from vaekit_training.loop.step import check_graphs
-from vaekit_training.loop.tracking import of_folds
+from vaekit_training.loop.tracking import History, Validation, of_folds
 from vaekit_training.memory import check_memory
-from vaekit_training.publish import Trained, publish_run
+from vaekit_training.network_rows import LazyNetworkRows, network_rows
+from vaekit_training.publish import publish_run
+from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # operations of a step that are worth sharing among threads: some tens of milliseconds of one core
@@ -49,7 +51,7 @@ class Listener:
 
     say: Callable[[str], None] = _ignore
     on_step: Callable[[int], None] = _ignore
-    on_look: Callable[[Look], None] = _ignore
+    on_validation: Callable[[Validation], None] = _ignore
     on_trained: Callable[[History], None] = _ignore
     constants: Callable[[list[str]], None] = field(default=_ignore)
     warn: Callable[[str], None] = _ignore
@@ -137,21 +139,21 @@ def _run(
     vaes = [build.build(one.config, rows, one.parts.train) for one in runs]
     vae = FoldModels(vaes) if parts.folds else vaes[0]
     listener.constants(build.constants(vae, rows.columns))
-    kept = Kept(keep, config, ranks)
-    if kept.folder is not None:
-        listener.say(f"keeping the run in {kept.folder}")
+    run_folder = RunFolder(keep, config, ranks)
+    if run_folder.folder is not None:
+        listener.say(f"keeping the run in {run_folder.folder}")
     histories = []
     for own, one in zip(vaes, runs, strict=True):
         if one.fold is not None:
             listener.say(f"training fold model {one.fold + 1} of {len(runs)}")
-        histories.append(_fitted(own, rows, one, place, listener, kept, ranks))
+        histories.append(_fitted(own, rows, one, place, listener, run_folder, ranks))
     history = of_folds(histories) if parts.folds else histories[0]
     listener.on_trained(history)
-    return Trained(config, rows, parts, vae.eval(), history, kept.folder)
+    return Trained(config, rows, parts, vae.eval(), history, run_folder.folder)
 
 
 @dataclass(frozen=True)
-class _One:
+class _VaeRun:
     """One VAE to train: all there is, or a fold model."""
 
     config: Config
@@ -159,47 +161,47 @@ class _One:
     fold: int | None = None
 
 
-def _runs(config: Config, parts: Parts) -> list[_One]:
+def _runs(config: Config, parts: Parts) -> list[_VaeRun]:
     """Fold models are trained alike, from seeds of their own."""
     found = []
     for f in range(len(parts.folds)):
         seed = (config.training.seed + f) % 2**32
         training = config.training.model_copy(update={"seed": seed})
-        found.append(_One(config.model_copy(update={"training": training}), parts.without(f), f))
-    return found or [_One(config, parts)]
+        found.append(_VaeRun(config.model_copy(update={"training": training}), parts.without(f), f))
+    return found or [_VaeRun(config, parts)]
 
 
 def _fitted(
-    vae: VAE, rows: Rows, one: _One, place: torch.device, listener: Listener, kept: Kept, ranks: World
+    vae: VAE, rows: Rows, one: _VaeRun, place: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
 ) -> History:
     """Train a VAE, which is back on the CPU then."""
     config, parts = one.config, one.parts
-    components = Lazy(copy.deepcopy(vae), rows.x, parts.train)
+    components = LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train)
     train = _training_rows(vae, rows, parts, config, place)
-    validation = seen(vae, rows.x[parts.validation]).to(place)
+    validation = network_rows(vae, rows.x[parts.validation]).to(place)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
-    told = Hooks(listener.on_step, listener.on_look, listener.warn, rows=parts.train)
-    with cpu_threads(threads), kept.hooks(told, rows.digest, one.fold) as hooks:
+    told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
+    with cpu_threads(threads), run_folder.hooks(told, rows.digest, one.fold) as hooks:
         history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()
     return history
 
 
-def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> Table | Batches:
+def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> RowTable | Batches:
     """The training part as the networks see it: on the device, or made from the files as it is asked for."""
     if rows.streamed is not None:
         settings, there = config.training, copy.deepcopy(vae)
         return StreamBatches(
             rows.streamed,
-            lambda x: seen(there, x, stored=True),
+            lambda x: network_rows(there, x, stored=True),
             settings.batch_size,
             seed=settings.seed,
             buffer=config.data.shuffle_buffer,
             device=place,
         )
     if rows.is_mapped:
-        return Lazy(copy.deepcopy(vae), rows.x, parts.train, stored=True)
-    return seen(vae, rows.x[parts.train], stored=True).to(place)
+        return LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train, stored=True)
+    return network_rows(vae, rows.x[parts.train], stored=True).to(place)
 
 
 def _check_writable(models: Path) -> None:

@@ -1,8 +1,9 @@
-"""A trained VAE -> what the manifest says of its input, likelihood and prior. Knows names, not numbers."""
+"""A trained VAE -> what the manifest says of its input, likelihood and prior."""
 
 from __future__ import annotations
 
-from vaekit.bundle.manifest import Column, Constant, ImageSpec, Likelihood, Prior, VectorSpec
+from vaekit.bundle.input_spec import Column, Constant, ImageSpec, VectorSpec
+from vaekit.bundle.manifest import LikelihoodSpec, PriorSpec
 from vaekit_training.build import family
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
@@ -36,7 +37,7 @@ def _constant(vae: AnyVAE, d: int) -> Constant | None:
     return Constant(value=float(features.loc[d]), scale=float(features.scale[d]))
 
 
-def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> Likelihood:
+def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> LikelihoodSpec:
     """What p(x|z) is, and what its number is of."""
     settings, features = config.likelihood, vae.features
     mass = not bool(features.density.any())
@@ -46,7 +47,7 @@ def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> Likelihood:
     )
     binarized = isinstance(features, Binarize)
     cut = features.threshold[0].item() if isinstance(features, Binarize) and settings.binarize == "threshold" else None
-    return Likelihood(
+    return LikelihoodSpec(
         name=settings.name,
         parameters=vae.likelihood.parameters_in_raw_units,
         columns=tuple(family(config, kind) for kind in rows.kinds) if isinstance(vae.likelihood, Mixed) else None,
@@ -63,8 +64,8 @@ def _scale(scale: str | float | tuple[str, ...]) -> str:
     return scale if isinstance(scale, str) else "by member" if isinstance(scale, tuple) else "fixed"
 
 
-def prior_spec(vae: AnyVAE) -> Prior:
+def prior_spec(vae: AnyVAE) -> PriorSpec:
     """What p(z) is."""
     priors = vae.prior.each if isinstance(vae, FoldModels) else [vae.prior]
     counts = [prior.row.numel() for prior in priors if isinstance(prior, Aggregate)]
-    return Prior(name="aggregate", components=max(counts)) if counts else Prior()
+    return PriorSpec(name="aggregate", components=max(counts)) if counts else PriorSpec()

@@ -1,4 +1,4 @@
-"""The variational autoencoder and its bound. Knows the mathematics; not data files, optimisers or graphs.
+"""The variational autoencoder and its bound.
 
 N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. An ensemble of M members has a leading
 axis M on whatever depends on weights; a single model has no such axis.
@@ -21,7 +21,7 @@ from vaekit_training.prior import Normal, Prior
 SIGMA_FLOOR = 1e-6
 
 
-class Bound(NamedTuple):
+class BoundTerms(NamedTuple):
     """The terms of the bound, each (N,) float64, and (N, D) by feature."""
 
     elbo: Tensor
@@ -116,24 +116,26 @@ class VAE(nn.Module):
         density = self.features.density.view(self.features.row_shape)
         return torch.where(density, x, x.round())  # the way through float32 leaves 4.9999998 of a 5
 
-    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> Bound:
+    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
         """The bound of raw rows for draws eps (N, K, Z), over the observed features of each row.
 
         elbo         = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
         log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x)       Burda et al. (2016)
         """
-        return self.mixed(self.coded_bounds(x, eps, observed)[2])
+        return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
-    def mixed(self, of_members: Bound) -> Bound:
+    def mixed(self, of_members: BoundTerms) -> BoundTerms:
         """The bound of the model, (N,), from that of each member."""
         return of_members if self.members == 1 else mixture(of_members)
 
-    def coded_bounds(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, Bound]:
+    def bounds_by_member(
+        self, x: Tensor, eps: Tensor, observed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, BoundTerms]:
         """mu, sigma (..., N, Z) each, and the bound of each member, (M, N); without members the bound itself, (N,)."""
         exact = self.features(x, observed)  # (N, D), float64 for columns
         t = exact.to(self.dtype)
         as_encoded = mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
-        z = codes(mu, sigma, eps)  # (..., N, K, Z)
+        z = draw_latents(mu, sigma, eps)  # (..., N, K, Z)
         per_feature = self.log_prob(t, z, observed)  # (..., N, K, D)
         jacobian = self.features.log_jacobian(exact)  # (D,) or (N, D)
         if observed is not None:
@@ -141,9 +143,9 @@ class VAE(nn.Module):
         log_p_x = per_feature.sum(-1).double() + jacobian.sum(-1)[..., None]  # (..., N, K)
         mu, sigma, eps = mu.double(), sigma.double(), eps.double()
         kl = self.prior.kl(mu, sigma)  # (..., N)
-        log_ratio = self.prior.log_ratio(sigma, codes(mu, sigma, eps), eps)  # (..., N, K)
+        log_ratio = self.prior.log_ratio(sigma, draw_latents(mu, sigma, eps), eps)  # (..., N, K)
         log_likelihood = log_p_x.mean(-1)  # (..., N)
-        bound = Bound(
+        bound = BoundTerms(
             elbo=log_likelihood - kl,  # E_q[log p(x|z)] - KL(q||p)
             log_likelihood=log_likelihood,
             kl=kl,
@@ -165,7 +167,7 @@ class VAE(nn.Module):
         return values.squeeze(-2).gather(0, member.view(1, -1, 1).expand(1, n, width))[0]
 
 
-def codes(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
+def draw_latents(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
     """z_k = mu + sigma eps_k, (..., N, K, Z), for mu and sigma (..., N, Z) and eps (N, K, Z)."""
     return torch.addcmul(mu[..., None, :], sigma[..., None, :], eps)
 
@@ -184,7 +186,7 @@ def untempered(mu: Tensor, sigma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]
     return mu * (beta / c), sigma * torch.rsqrt(c)
 
 
-def mixture(members: Bound) -> Bound:
+def mixture(members: BoundTerms) -> BoundTerms:
     """The bound of the equally weighted mixture of M densities, from theirs, (M, N) each.
 
     q(m|x) proportional to exp(ELBO_m);  log_likelihood = sum_m q_m ll_m;  kl = sum_m q_m kl_m + KL(q || 1/M), so that
@@ -195,7 +197,7 @@ def mixture(members: Bound) -> Bound:
     q = log_q.exp()
     log_likelihood = (q * members.log_likelihood).sum(0)
     kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)
-    return Bound(
+    return BoundTerms(
         elbo=log_likelihood - kl,
         log_likelihood=log_likelihood,
         kl=kl,

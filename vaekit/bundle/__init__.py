@@ -1,10 +1,14 @@
 """The contract that a writer and a reader of bundles must agree on byte for byte. numpy and pydantic only."""
 
-from vaekit.bundle.calibration import Calibration, benjamini_hochberg
+from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.discoveries import benjamini_hochberg
 from vaekit.bundle.draws import default_eps
 from vaekit.bundle.folds import AnyCalibration, FoldCalibration
-from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
-from vaekit.bundle.store import Bundle, find, models, open_bundle, publish, versions
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Manifest
+from vaekit.bundle.models_folder import find, models, versions
+from vaekit.bundle.read import Bundle, open_bundle
+from vaekit.bundle.write import publish
 
 __all__ = [
     "AnyCalibration",

@@ -1,4 +1,4 @@
-"""Reads numpy's files, whatever is in them, as arrays of numbers. Knows no bundle."""
+"""Reads numpy's files, whatever is in them, as arrays of numbers."""
 
 from __future__ import annotations
 

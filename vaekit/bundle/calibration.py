@@ -1,10 +1,10 @@
-"""From a score to a p-value and a verdict. Knows held-out scores, not where rows or scores come from."""
+"""From a score to a p-value and a verdict, by the scores of held-out rows."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +35,7 @@ def rows_to_resolve(alpha: float) -> int:
     return n if 1.0 / (n + 1) <= alpha else n + 1
 
 
-class Scored(Protocol):
+class ScoredRows(Protocol):
     """Rows that a model has scored."""
 
     @property
@@ -46,11 +46,67 @@ class Scored(Protocol):
     def fold_elbo(self) -> NDArray[np.float64] | None:
         """(N, F), nats, by each of F fold models; None where there are none. Lower is odder."""
 
+    @property
+    def observed_count(self) -> NDArray[np.int64] | None:
+        """How many columns of each row are not missing, (N,); None where no column may be."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a calibration says of N scored rows.
+
+    A row has no p-value where no held-out row has as many observed columns; its p-values are then NaN, and
+    is_anomaly is False.
+    """
+
+    p_value: NDArray[np.float64]  # (N,), between 0 and 1; lower is odder
+    p_value_tail: NDArray[np.float64] | None  # (N,), extrapolated beyond the held-out scores; None without a tail
+    is_anomaly: NDArray[np.bool_] | None  # (N,), p_value <= alpha; None where alpha is None
+    alpha: float | None  # the false-alarm rate of is_anomaly; None where there is none or it is too small
+    reason: str | None  # why is_anomaly, or the p-value of some of the rows, is not given; None where all are
+
 
 class Calibrated:
-    """What a calibration knows whatever held-out scores it has."""
+    """What calibrations by one held-out set and by folds have in common."""
 
     observed_counts: tuple[int, ...] | None
+
+    def verdict(self, scored: ScoredRows, alpha: float | None = None) -> Verdict:
+        """The p-values of scored rows, and which rows are anomalies at a false-alarm rate: the one place that says so.
+
+            is_anomaly(x) = p_value(x) <= alpha
+
+        Args:
+            scored: rows with scores of the same model, graph, precision and draws as the held-out ones.
+            alpha: the false-alarm rate; None: p-values alone. One that is too small for this many held-out rows gives
+                no is_anomaly, and the reason; call check_alpha first where that should be an error.
+
+        Raises:
+            InputError: alpha is not between 0 and 1.
+        """
+        count = scored.observed_count
+        compared = self.compared(scored)
+        p_value = self.p_value(compared, count)
+        tail = self.p_value_tail(compared, count)
+        gap = self.gap(count)
+        if alpha is None:
+            return Verdict(p_value, tail, None, None, gap)
+        try:
+            return Verdict(p_value, tail, self.is_anomaly(p_value, alpha), alpha, gap)
+        except NotResolvable as exc:
+            return Verdict(p_value, tail, None, None, f"no verdict: {exc}" + (f"; {gap}" if gap else ""))
+
+    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
+        """The scores that compare with the held-out ones: (N,), or (N, F) of F folds; nats, higher is odder."""
+        raise NotImplementedError  # of one split and of folds
+
+    def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
+        """p-value of compared scores, (N,). Lower is odder."""
+        raise NotImplementedError  # of one split and of folds
+
+    def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
+        """p_value, extrapolated beyond the highest held-out score, (N,); None without a tail. Lower is odder."""
+        raise NotImplementedError  # of one split and of folds
 
     @property
     def smallest_alpha(self) -> float:
@@ -142,7 +198,7 @@ class Calibration(Calibrated):
     def size(self) -> str:
         return f"{self.n} calibration rows"
 
-    def compared(self, scored: Scored) -> NDArray[np.float64]:
+    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
         """What of scored rows compares with the held-out scores, (N,)."""
         return scored.score
 
@@ -201,48 +257,3 @@ class Calibration(Calibrated):
     def excess(self, score: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """score - threshold, (N,), nats: above 0 exactly where p_value <= alpha, of threshold(alpha)."""
         return np.asarray(score - threshold)
-
-
-class Discoveries(NamedTuple):
-    """Rows that are called anomalies together, with the false ones at most a stated share of them on average."""
-
-    cut: float  # the highest p-value among them; 0 where there are none
-    mask: NDArray[np.bool_]  # (m,)
-
-
-def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
-    """The rows of a batch whose p-values pass Benjamini and Hochberg's step-up procedure, and the highest of them.
-
-        cut = max { p_(i) : p_(i) <= q i / m },  p_(1) <= ... <= p_(m)
-
-    The expected share of false ones among the rows found is at most q where the batch's normal rows are independent
-    draws of what the calibration rows are draws of: p-values that share one calibration are positively dependent
-    (PRDS), which the procedure admits (Bates, Candes, Lei, Romano and Sesia 2023, theorem 2). It holds for the batch as
-    a whole, and not for a part of it that is picked afterwards.
-
-    Args:
-        p_value: of p_value, (m,); a NaN is not judged, and does not count.
-        q: the false-discovery rate.
-
-    Raises:
-        InputError: q is not between 0 and 1.
-    """
-    p = np.asarray(p_value, dtype=np.float64)
-    cut = discovery_cut(*np.unique(p[~np.isnan(p)], return_counts=True), q)
-    return Discoveries(cut, p <= cut)
-
-
-def discovery_cut(p_values: ArrayLike, counts: ArrayLike, q: float) -> float:
-    """The cut of benjamini_hochberg from how often each p-value was seen: n + 1 counts stand for any number of rows.
-
-    Args:
-        p_values: different ones, ascending, (v,).
-        counts: rows that have each, (v,).
-        q: the false-discovery rate.
-
-    Raises:
-        InputError: q is not between 0 and 1.
-    """
-    check_alpha(q, "fdr")
-    p, at_most = np.asarray(p_values, dtype=np.float64), np.cumsum(counts)  # (v,) each
-    return float(p[p <= q * at_most / at_most[-1:]].max(initial=0.0))

@@ -1,4 +1,4 @@
-"""The published rule that turns base draws into the default eps of every K. Knows no files and no model."""
+"""The published rule that turns base draws into the default eps of every K."""
 
 from __future__ import annotations
 

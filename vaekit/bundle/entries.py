@@ -1,4 +1,4 @@
-"""Calibrations <-> what the manifest says of them, and their arrays. Knows names and shapes; no files."""
+"""Calibrations <-> their entries in the manifest and their arrays."""
 
 from __future__ import annotations
 

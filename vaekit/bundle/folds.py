@@ -1,4 +1,4 @@
-"""From the scores by F fold models to one p-value. Knows each fold's held-out scores, not where rows come from."""
+"""From the scores by F fold models to one p-value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle.calibration import Calibrated, Calibration, Scored
+from vaekit.bundle.calibration import Calibrated, Calibration, ScoredRows
 from vaekit.errors import InputError, NotResolvable
 
 
@@ -77,7 +77,7 @@ class FoldCalibration(Calibrated):
     def size(self) -> str:
         return f"{len(self.folds)} folds of {self.n} calibration rows"
 
-    def compared(self, scored: Scored) -> NDArray[np.float64]:
+    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
         """What of scored rows compares with the held-out scores, (N, F): the score by each fold model."""
         assert scored.fold_elbo is not None, "the graphs of a model that is calibrated by folds give each fold's ELBO"
         return -scored.fold_elbo

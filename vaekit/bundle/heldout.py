@@ -1,4 +1,4 @@
-"""Held-out values by feature, kept as order statistics: which surprise is usual where. Knows numbers, not their rows.
+"""Held-out values by feature, kept as order statistics: which surprise is usual where.
 
 N rows, F features (the D of a model, or the KL alone), Q kept values; nats.
 """

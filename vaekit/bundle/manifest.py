@@ -1,20 +1,19 @@
-"""What a bundle says of itself: manifest.json as typed models. Knows the format, not the files."""
+"""What a bundle says of itself: manifest.json as typed models."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AwareDatetime,
-    Field,
-    FiniteFloat,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt
 
-from vaekit.bundle.part import Part
+from vaekit.bundle.input_spec import Column as Column  # parts of the manifest, imported from here as well
+from vaekit.bundle.input_spec import Constant as Constant
+from vaekit.bundle.input_spec import ImageSpec as ImageSpec
+from vaekit.bundle.input_spec import InputSpec
+from vaekit.bundle.input_spec import Kind as Kind
+from vaekit.bundle.input_spec import VectorSpec as VectorSpec
+from vaekit.bundle.manifest_part import ManifestPart
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
 
@@ -28,7 +27,6 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="A file beside the manifest.")]
 Operation = Literal["encode", "prior", "decode", "observe", "bound", "elbo", "surprise"]
 Precision = Literal["float32", "float16"]  # of the networks
-Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
 LikelihoodName = Literal[
     "gaussian",
     "student_t",
@@ -41,123 +39,14 @@ LikelihoodName = Literal[
 ]
 
 
-class File(Part):
+class SignedFile(ManifestPart):
     """A file of the bundle and the digest it must have."""
 
     file: FileName
     sha256: Sha256
 
 
-class Constant(Part):
-    """How a column that never changed in training is modelled: N(value, scale^2), apart from the networks."""
-
-    value: FiniteFloat
-    scale: Annotated[FiniteFloat, Field(gt=0)]
-
-
-class Column(Part):
-    """One named column of a vector model."""
-
-    name: Annotated[str, Field(min_length=1)]
-    kind: Kind = Field(
-        "real",
-        description="real: any finite number; positive: > 0; count: 0, 1, 2, ...; fraction: between 0 and 1; binary: 0 "
-        "or 1; category: one of the levels",
-    )
-    levels: tuple[str, ...] | None = Field(
-        None, description="category: what a cell may be; the graphs take its index, 0, 1, 2, ..."
-    )
-    may_be_missing: bool = Field(False, description="an empty cell is left out of the ELBO")
-    constant: Constant | None = None
-
-    @model_validator(mode="after")
-    def _has_levels(self) -> Column:
-        if (self.kind == "category") != (self.levels is not None):
-            raise ValueError(f"column {self.name!r}: levels belong to categories, and to every one of them")
-        if self.levels is not None and len(set(self.levels)) != len(self.levels):
-            raise ValueError(f"column {self.name!r}: two levels of one name")
-        return self
-
-
-class VectorSpec(Part):
-    """Rows of D named columns; the graphs take x (N, D) float64 in raw units, and the level's index for categories.
-
-    Where any column may be missing they also take observed (N, D) bool; x is then 0 where observed is false.
-    """
-
-    kind: Literal["vector"] = "vector"
-    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
-    dtype: Literal["float64"] = "float64"
-
-    @field_validator("columns")
-    @classmethod
-    def _names_differ(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-        names = [column.name for column in columns]
-        if len(set(names)) != len(names):
-            raise ValueError(f"two columns of one name: {next(n for n in names if names.count(n) > 1)!r}")
-        return columns
-
-    # What every request asks of the columns is found once: there may be thousands of them.
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
-
-    @cached_property
-    def may_be_missing(self) -> bool:
-        """Whether any column may."""
-        return any(column.may_be_missing for column in self.columns)
-
-    @cached_property
-    def has_categories(self) -> bool:
-        """Whether any column is one."""
-        return any(column.kind == "category" for column in self.columns)
-
-    @cached_property
-    def particular(self) -> tuple[tuple[int, Column], ...]:
-        """The columns that take not just any finite number, with their places."""
-        return tuple((d, column) for d, column in enumerate(self.columns) if column.kind != "real")
-
-    @property
-    def dim(self) -> int:
-        """D."""
-        return len(self.columns)
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return (self.dim,)
-
-
-class ImageSpec(Part):
-    """Pictures; the graphs take x (N, H, W, C) uint8, 0..255."""
-
-    kind: Literal["image"] = "image"
-    height: PositiveInt
-    width: PositiveInt
-    channels: Literal[1, 3, 4]
-    channel_order: Literal["HWC"] = "HWC"
-    dtype: Literal["uint8"] = "uint8"
-    two_valued: bool = Field(False, description="pixels are 0 or 255 alone; grey ones are refused")
-
-    @property
-    def may_be_missing(self) -> bool:
-        """Pixels may not."""
-        return False
-
-    @property
-    def dim(self) -> int:
-        """D = H W C."""
-        return self.height * self.width * self.channels
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return (self.height, self.width, self.channels)
-
-
-InputSpec = Annotated[VectorSpec | ImageSpec, Field(discriminator="kind")]
-
-
-class Likelihood(Part):
+class LikelihoodSpec(ManifestPart):
     """p(x|z), its settings, and what its density is a density of."""
 
     name: LikelihoodName
@@ -178,7 +67,7 @@ class Likelihood(Part):
     )
 
 
-class Prior(Part):
+class PriorSpec(ManifestPart):
     """p(z), which /sample draws from and elbo scores with."""
 
     name: Literal["normal", "aggregate"] = Field(
@@ -189,7 +78,7 @@ class Prior(Part):
     )
 
 
-class Tensor(Part):
+class Tensor(ManifestPart):
     """One input or output of a graph; letters stand for free sizes."""
 
     name: str
@@ -197,14 +86,14 @@ class Tensor(Part):
     shape: tuple[PositiveInt | str, ...]
 
 
-class Graph(File):
+class Graph(SignedFile):
     """One ONNX graph and its signature."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
 
-class Draws(File):
+class DrawsFile(SignedFile):
     """The base draws (K_max, Z) of the Monte-Carlo estimate; bundle/draws.py has the rule that makes eps of them."""
 
     rule: Literal["first-k-centred-unit-moment"] = "first-k-centred-unit-moment"
@@ -212,14 +101,14 @@ class Draws(File):
     maximum: Annotated[int, Field(ge=2, description="K_max")]
 
 
-class Fold(Part):
+class Fold(ManifestPart):
     """The held-out rows of one fold, scored by the model that was trained without them."""
 
     n: PositiveInt
     tail: Tail | None = Field(description="extrapolates beyond them; null where they are too few")
 
 
-class CalibrationEntry(Part):
+class CalibrationEntry(ManifestPart):
     """Held-out scores of one way of scoring: only the same graph, precision, K and draws compare with them."""
 
     array: str = Field(description="name inside the npz file; with folds that of fold f ends in _fold0, _fold1, ...")
@@ -254,14 +143,14 @@ class CalibrationEntry(Part):
         return self.n if self.folds is None else sorted(fold.n for fold in self.folds)[len(self.folds) // 2]
 
 
-class CalibrationFile(File):
+class CalibrationFile(SignedFile):
     """Scores of rows used for nothing else."""
 
     entries: Annotated[tuple[CalibrationEntry, ...], Field(min_length=1)]
     assumption: str = Field(description="what must hold between calibration rows and scored rows")
 
 
-class SurpriseFile(File):
+class SurpriseFile(SignedFile):
     """Order statistics of the calibration rows' surprises, by feature, and of their KL: what a cell compares with."""
 
     graph: Literal["surprise"] = "surprise"
@@ -271,30 +160,30 @@ class SurpriseFile(File):
     n: PositiveInt = Field(description="rows that were looked at")
 
 
-class Tolerance(Part):
+class Tolerance(ManifestPart):
     """|got - want| <= absolute unit + relative |want|; the golden file has the units."""
 
     relative: Annotated[FiniteFloat, Field(gt=0)]
     absolute: Annotated[FiniteFloat, Field(gt=0)]
 
 
-class Golden(File):
+class Golden(SignedFile):
     """Rows and the outputs they must give, replayed before the bundle may serve."""
 
     num_samples: Annotated[int, Field(ge=2)]
     tolerance: dict[str, Tolerance] = Field(description="by ONNX Runtime execution provider")
 
 
-class Half(Part):
+class Float16Graphs(ManifestPart):
     """Twins of graphs that compute their networks in float16, and all else as the graphs themselves do."""
 
-    operations: Annotated[dict[Operation, File], Field(min_length=1)] = Field(
+    operations: Annotated[dict[Operation, SignedFile], Field(min_length=1)] = Field(
         description="those that have a twin; its signature is the graph's own"
     )
     golden: Golden
 
 
-class Metric(Part):
+class Metric(ManifestPart):
     """One measured figure."""
 
     value: FiniteFloat
@@ -303,7 +192,7 @@ class Metric(Part):
     unit: str | None = None
 
 
-class Provenance(Part):
+class Provenance(ManifestPart):
     """What made the bundle."""
 
     config: dict[str, Any] = Field(default_factory=dict)
@@ -316,7 +205,7 @@ class Provenance(Part):
     parent: str | None = Field(None, description="name@version this one was derived from")
 
 
-class Manifest(Part):
+class Manifest(ManifestPart):
     """manifest.json of format 1."""
 
     format: Annotated[str, Field(pattern=r"^1\.\d+$", description="major.minor")] = FORMAT
@@ -324,14 +213,14 @@ class Manifest(Part):
     version: PositiveInt
     created: AwareDatetime
     input: InputSpec
-    likelihood: Likelihood
-    prior: Prior
+    likelihood: LikelihoodSpec
+    prior: PriorSpec
     latent_dim: PositiveInt
     members: PositiveInt = Field(1, description="M: VAEs that the density is an equally weighted mixture of")
     width: PositiveInt = Field(1, description="values a row in the widest layer: what bounds the memory of a call")
     operations: Annotated[dict[Operation, Graph], Field(min_length=1)]
-    half: Half | None = Field(None, description="float16 graphs, where the run was told to make them")
-    draws: Draws
+    half: Float16Graphs | None = Field(None, description="float16 graphs, where the run was told to make them")
+    draws: DrawsFile
     calibration: CalibrationFile | None = None
     surprise: SurpriseFile | None = Field(None, description="format 1.1: what makes single cells comparable")
     golden: Golden
@@ -339,9 +228,9 @@ class Manifest(Part):
     provenance: Provenance = Field(default_factory=Provenance)
 
     @property
-    def files(self) -> tuple[File, ...]:
+    def files(self) -> tuple[SignedFile, ...]:
         """Every file that a reader copies and verifies."""
-        parts: list[File] = [*self.operations.values(), self.draws, self.golden]
+        parts: list[SignedFile] = [*self.operations.values(), self.draws, self.golden]
         parts += [*self.half.operations.values(), self.half.golden] if self.half else []
         return (*parts, *(part for part in (self.calibration, self.surprise) if part))
 

@@ -1,4 +1,4 @@
-"""Looks into an ONNX file for what a bundle may not hold. Knows protobuf's wire format, not what graphs mean."""
+"""Refuses ONNX files with external data or operators outside the standard domain, without loading them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle as bytes, and back: what a pickle carries. Knows the manifest's list of files, not what is in them."""
+"""A bundle as bytes and back, for pickling."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vaekit.bundle.manifest import MANIFEST_FILE
-from vaekit.bundle.store import Bundle, open_bundle
+from vaekit.bundle.read import Bundle, open_bundle
 
 
 def packed(bundle: Bundle) -> dict[str, bytes]:

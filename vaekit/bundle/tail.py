@@ -1,4 +1,4 @@
-"""What may lie beyond the last held-out score: a generalised Pareto tail. Knows scores; guarantees nothing."""
+"""What may lie beyond the last held-out score: a generalised Pareto tail."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, FiniteFloat
 
-from vaekit.bundle.part import Part
+from vaekit.bundle.manifest_part import ManifestPart
 
 FEWEST = 20  # exceedances, below which there is no tail; there are as many from 96 held-out rows on
 PRIOR, PRIOR_SHAPE = 10, 0.5  # scores that the prior of the shape is worth, and what it says
 _NEARLY_0 = 1e-300  # where 0 would be divided by
 
 
-class Tail(Part):
+class Tail(ManifestPart):
     """Generalised Pareto tail of held-out scores S beyond a threshold u, nats: extrapolation, without a guarantee.
 
         P(S > s | S > u) = (1 + shape (s - u) / scale)^(-1 / shape),  exp(-(s - u) / scale) at shape 0

@@ -1,4 +1,4 @@
-"""What false-alarm rates a calibration can promise, and how surely. Knows ranks and scores, not whose they are."""
+"""What false-alarm rates a calibration can promise, and how surely."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat
 
 from vaekit.bundle.calibration import Calibration, rows_to_resolve
-from vaekit.bundle.part import Part
+from vaekit.bundle.manifest_part import ManifestPart
 
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
 COVERAGE = 0.95  # of the interval of the true rate
@@ -17,7 +17,7 @@ HEADINGS = ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows it 
 Rate = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
-class Threshold(Part):
+class Threshold(ManifestPart):
     """The score that has a false-alarm rate of alpha, on average over calibrations, and what this one may have."""
 
     alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)]

@@ -1,4 +1,4 @@
-"""The `vae` command: words, flags and exit codes. Knows every room by its door, and imports it when called."""
+"""The `vae` command. Each subcommand imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from vaekit import __version__
+from vaekit._version import __version__
 from vaekit.cli import calibrate, evaluate, explain, explain_loss, score, serve, train
 from vaekit.errors import MissingExtra, VaeError
 

@@ -1,4 +1,4 @@
-"""`vae calibrate`: words, a progress bar and a table around a new calibration. Knows flags, not formats."""
+"""`vae calibrate`: publishes a new version of a model, calibrated on other rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vae evaluate`: words, a progress bar and a table around the figures of a model. Knows flags, not formats."""
+"""`vae evaluate`: figures of a model on the rows of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vae explain`: words, a table and a picture around one row's explanation. Knows flags, not formats."""
+"""`vae explain`: why one row of a file is anomalous."""
 
 from __future__ import annotations
 

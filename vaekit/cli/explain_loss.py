@@ -1,4 +1,4 @@
-"""`vae explain-loss`: a foreign loss in words and flags, its equal here as a table or JSON. Knows no arithmetic."""
+"""`vae explain-loss`: what a loss written elsewhere equals here, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -17,73 +17,113 @@ if TYPE_CHECKING:
     from vaekit.losses import Convention, Equivalent, Explanation
 
 _OWN = "default: the named loss's own, else "
+_ERROR, _KL, _DATA = "Reconstruction error", "KL", "Data"  # panels of the help
 Reduction = Literal["sum", "mean"]
+
+# The flags, by what they are about; None: not given.
+
+Name = Annotated[str | None, typer.Argument(help="a loss known by name; without it and without flags: a list")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+
+ErrorKind = Annotated[
+    Literal["squared", "half-squared", "bce", "gaussian"] | None,
+    typer.Option(
+        help=f"the reconstruction error; gaussian: -log N(x; m, SCALE^2), whole; {_OWN}squared", rich_help_panel=_ERROR
+    ),
+]
+OverDims = Annotated[
+    Reduction | None, typer.Option(help=f"the error over data dimensions; {_OWN}sum", rich_help_panel=_ERROR)
+]
+Weight = Annotated[float | None, typer.Option(help=f"of the error; {_OWN}1", rich_help_panel=_ERROR)]
+Scale = Annotated[float | None, typer.Option(help="of gaussian", rich_help_panel=_ERROR)]
+OverRows = Annotated[
+    Reduction | None, typer.Option(help=f"the error over a batch's rows; {_OWN}mean", rich_help_panel=_ERROR)
+]
+
+KlOver = Annotated[
+    Literal["sum", "mean", "dims"] | None,
+    typer.Option(help=f"the KL over latent dimensions; dims: its sum divided by D; {_OWN}sum", rich_help_panel=_KL),
+]
+KlWeight = Annotated[float | None, typer.Option(help=f"of the KL; {_OWN}1", rich_help_panel=_KL)]
+WarmedUp = Annotated[
+    float | None,
+    typer.Option(
+        help="share of a linear KL warm-up that training got through: the weight ends there; default: 1",
+        rich_help_panel=_KL,
+    ),
+]
+KlOverRows = Annotated[
+    Reduction | None, typer.Option(help=f"the KL over a batch's rows; {_OWN}mean", rich_help_panel=_KL)
+]
+
+Dim = Annotated[int | None, typer.Option(help="D, data dimensions: H W C for images", rich_help_panel=_DATA)]
+LatentDim = Annotated[int | None, typer.Option(help="Z, latent dimensions", rich_help_panel=_DATA)]
+BatchSize = Annotated[int | None, typer.Option(help="rows of a batch", rich_help_panel=_DATA)]
+Units = Annotated[
+    Literal["standardized", "unit", "symmetric", "raw"] | None,
+    typer.Option(
+        help=f"x in the loss: pixels 0..1 are unit, -1..1 symmetric; {_OWN}standardized", rich_help_panel=_DATA
+    ),
+]
+Std = Annotated[float | None, typer.Option(help="raw: a column's standard deviation", rich_help_panel=_DATA)]
+Grey = Annotated[bool | None, typer.Option("--grey/--binary", help="bce: what x is", rich_help_panel=_DATA)]
 
 
 def explain_loss(
-    name: Annotated[
-        str | None, typer.Argument(help="a loss known by name; without it and without flags: a list")
-    ] = None,
-    error: Annotated[
-        Literal["squared", "half-squared", "bce", "gaussian"] | None,
-        typer.Option(help=f"the reconstruction error; gaussian: -log N(x; m, SCALE^2), whole; {_OWN}squared"),
-    ] = None,
-    over_dims: Annotated[Reduction | None, typer.Option(help=f"the error over data dimensions; {_OWN}sum")] = None,
-    weight: Annotated[float | None, typer.Option(help=f"of the error; {_OWN}1")] = None,
-    scale: Annotated[float | None, typer.Option(help="of gaussian")] = None,
-    kl_over: Annotated[
-        Literal["sum", "mean", "dims"] | None,
-        typer.Option(help=f"the KL over latent dimensions; dims: its sum divided by D; {_OWN}sum"),
-    ] = None,
-    kl_weight: Annotated[float | None, typer.Option(help=f"of the KL; {_OWN}1")] = None,
-    warmed_up: Annotated[
-        float | None,
-        typer.Option(help="share of a linear KL warm-up that training got through: the weight ends there; default: 1"),
-    ] = None,
-    over_rows: Annotated[Reduction | None, typer.Option(help=f"the error over a batch's rows; {_OWN}mean")] = None,
-    kl_over_rows: Annotated[Reduction | None, typer.Option(help=f"the KL over a batch's rows; {_OWN}mean")] = None,
-    dim: Annotated[int | None, typer.Option(help="D, data dimensions: H W C for pictures")] = None,
-    latent_dim: Annotated[int | None, typer.Option(help="Z, latent dimensions")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="rows of a batch")] = None,
-    units: Annotated[
-        Literal["standardized", "unit", "symmetric", "raw"] | None,
-        typer.Option(help=f"x in the loss: pixels 0..1 are unit, -1..1 symmetric; {_OWN}standardized"),
-    ] = None,
-    std: Annotated[float | None, typer.Option(help="raw: a column's standard deviation")] = None,
-    grey: Annotated[bool | None, typer.Option("--grey/--binary", help="bce: what x is")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+    name: Name = None,
+    error: ErrorKind = None,
+    over_dims: OverDims = None,
+    weight: Weight = None,
+    scale: Scale = None,
+    kl_over: KlOver = None,
+    kl_weight: KlWeight = None,
+    warmed_up: WarmedUp = None,
+    over_rows: OverRows = None,
+    kl_over_rows: KlOverRows = None,
+    dim: Dim = None,
+    latent_dim: LatentDim = None,
+    batch_size: BatchSize = None,
+    units: Units = None,
+    std: Std = None,
+    grey: Grey = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a VAE loss written elsewhere equals here: sigma, beta, the factor between the gradients, constants."""
-    from vaekit.errors import InputError
-    from vaekit.losses import CONVENTIONS, explain, losses_of
-
     given = _given(
         error=error, over_dims=over_dims, weight=weight, scale=scale, kl_over=kl_over, kl_weight=kl_weight,
         over_rows=over_rows, kl_over_rows=kl_over_rows, dim=dim, latent_dim=latent_dim, batch_size=batch_size,
         units=units, std=std, grey=grey,
     )  # fmt: skip
-    console = Console(highlight=False)
-    if name is None and not given and warmed_up is not None:
-        raise InputError("--warmed-up is a share of a KL weight: name a loss, or say its --error and --kl-weight")
     if name is None and not given:
-        _list(console, CONVENTIONS, as_json)
-        return
-    found = {
-        variant: explain(loss)
-        for variant, loss in losses_of(name, given, 1.0 if warmed_up is None else warmed_up).items()
-    }
+        _list_known(warmed_up, as_json)
+    else:
+        _explain(name, given, 1.0 if warmed_up is None else warmed_up, as_json)
+
+
+def _list_known(warmed_up: float | None, as_json: bool) -> None:
+    from vaekit.errors import InputError
+    from vaekit.losses import CONVENTIONS
+
+    if warmed_up is not None:
+        raise InputError("--warmed-up is a share of a KL weight: name a loss, or say its --error and --kl-weight")
+    _list(Console(highlight=False), CONVENTIONS, as_json)
+
+
+def _explain(name: str | None, given: dict[str, Any], warmed_up: float, as_json: bool) -> None:
+    from vaekit.losses import CONVENTIONS, explain, losses_of
+
+    found = {variant: explain(loss) for variant, loss in losses_of(name, given, warmed_up).items()}
     convention = None if name is None else CONVENTIONS[name]
     if as_json:
         typer.echo(json.dumps(_tree(name, convention, found), indent=2))
         return
+    console, title = Console(highlight=False), f"[bold]{escape(name or '')}[/]"
     if convention is not None:
-        console.print(
-            f"[bold]{escape(name or '')}[/]: {escape(convention.title)} [dim]({escape(convention.source)})[/]"
-        )
+        console.print(f"{title}: {escape(convention.title)} [dim]({escape(convention.source)})[/]")
     for variant, explanation in found.items():
         _show(console, variant, explanation)
     if convention is not None and convention.remark:
-        console.print(f"[bold]{escape(name or '')}[/]: {escape(convention.remark)}.")
+        console.print(f"{title}: {escape(convention.remark)}.")
 
 
 def _given(**flags: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The progress bar of commands that read files. Knows rich and stderr, not what is read."""
+"""The progress bar of commands that read files."""
 
 from __future__ import annotations
 

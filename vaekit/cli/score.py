@@ -1,4 +1,4 @@
-"""`vae score`: words and a progress bar around batch scoring. Knows flags, not formats."""
+"""`vae score`: scores files of rows, by a bundle here or by a running service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
     from vaekit.scoring import Options, Scorer, Summary
     from vaekit.scoring.batch.folder import Engine
-    from vaekit.scoring.scorers import Asked
+    from vaekit.scoring.scorers import ScoringOptions
 
 INPUTS = ".csv, .parquet, .arrow, .feather, a folder of .parquet, or .npy; a path or a URI (s3://, gs://)"
 OUTPUT = ".parquet or .csv, replaced only when all of it is written; or a folder of parts: a name without an ending"
@@ -65,7 +65,7 @@ def score(
     _check(to_folder, {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine})
     _check_summary(summary)
     signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C does, so that nothing half-written stays
-    asked: Asked = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
+    asked: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
     with (
         _scorer(model, models, url, key, device, precision, asked) as scorer,
         _cluster(model, models, url, device, precision, actors, asked) if engine == "ray" else nullcontext() as by,
@@ -150,13 +150,13 @@ def _scorer(
     key: str | None,
     device: str,
     precision: Precision,
-    asked: Asked,
+    asked: ScoringOptions,
 ) -> Iterator[Scorer]:
     from vaekit.scoring import LocalScorer, RemoteScorer, locate, split_reference
 
     if url is None:
         from vaekit.runtime import Model
-        from vaekit.runtime.cores import cpu_count
+        from vaekit.runtime.cpu_count import cpu_count
 
         with Model.load(locate(model, models), device=device, threads=1, precision=precision) as loaded:
             yield LocalScorer(loaded, **asked, at_once=cpu_count() if loaded.device == "cpu" else 1)
@@ -174,7 +174,7 @@ def _cluster(
     device: str,
     precision: Precision,
     actors: str | None,
-    asked: Asked,
+    asked: ScoringOptions,
 ) -> AbstractContextManager[Engine]:
     from vaekit.errors import InputError
     from vaekit.scoring import locate

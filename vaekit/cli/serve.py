@@ -1,4 +1,4 @@
-"""`vae serve`: flags onto the service's settings. Knows no socket; imports the service when called."""
+"""`vae serve`: starts the service with settings from flags."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def serve(
 ) -> None:
     """Serve the models of a folder over HTTP.
 
-    Each flag may stand in the environment instead, as the name in its help; docs/service.md lists the settings that
-    have no flag.
+    Each flag can be set in the environment instead, by the name in its help. docs/reference/service.md lists the
+    settings without a flag.
     """
     from vaekit_service.server import serve as run
     from vaekit_service.settings import load

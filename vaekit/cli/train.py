@@ -1,4 +1,4 @@
-"""`vae train`: a config or a data file in, a published bundle out. Shows progress; knows nothing of training."""
+"""`vae train`: a config or a data file in, a published bundle out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vaekit.bundle.manifest import Manifest
     from vaekit_training.config import Config
-    from vaekit_training.loop.fit import History, Look
+    from vaekit_training.loop.tracking import History, Validation
     from vaekit_training.run import Listener
 
 
@@ -85,7 +85,7 @@ def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
     from vaekit_training.config import asked_for, load_config, make_config
-    from vaekit_training.data.infer import infer
+    from vaekit_training.infer import infer
 
     if source.endswith(".toml"):
         return load_config(source, overrides)
@@ -121,11 +121,11 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
             if step % SHOWN_EVERY == 0 or step == config.training.steps:
                 progress.update(task, completed=step)
 
-        def on_look(look: Look) -> None:
-            progress.update(task, elbo=f"validation ELBO {look.elbo:.2f} nats")
+        def on_validation(validation: Validation) -> None:
+            progress.update(task, elbo=f"validation ELBO {validation.elbo:.2f} nats")
 
         def on_trained(history: History) -> None:
-            progress.update(task, total=history.looks[-1].step)
+            progress.update(task, total=history.validations[-1].step)
             why = "stopped early" if history.stopped_early else "ran to the last step"
             console.print(f"[dim]{why}; kept the weights of step {history.best.step}[/]")
 
@@ -139,7 +139,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
         def warn(text: str) -> None:
             console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
-        yield Listener(say, on_step, on_look, on_trained, constants, warn)
+        yield Listener(say, on_step, on_validation, on_trained, constants, warn)
 
 
 def _summary(console: Console, manifest: Manifest, models: Path) -> None:

@@ -1,4 +1,4 @@
-"""A typed client of the service, sync and async over one set of requests and replies. Knows HTTP, not ONNX.
+"""A typed client of the service, sync and async over one set of requests and replies.
 
 Imports on first use: the service takes wire.py from here, and has no need of httpx.
 """

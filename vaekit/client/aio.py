@@ -1,4 +1,4 @@
-"""The asynchronous client. Knows how to send a request and await; what it holds and what the reply means it is told."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit.client import replies, requests
 from vaekit.client.errors import NOT_UP, translated
 from vaekit.client.refusals import check
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
-from vaekit.client.requests import TIMEOUT, Call, check_url, key_header
+from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
 from vaekit.client.wire import ModelList
 
 
@@ -126,14 +126,14 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _ask(self, call: Call) -> httpx.Response:
+    async def _ask(self, call: HttpCall) -> httpx.Response:
         with translated(self.url):
             response = await self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )
         return check(response)
 
-    async def _says_yes(self, call: Call) -> bool:
+    async def _says_yes(self, call: HttpCall) -> bool:
         try:
             await self._ask(call)
         except NOT_UP:

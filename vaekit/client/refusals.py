@@ -1,4 +1,4 @@
-"""Turns an error status and its problem document into the error it stands for. Knows no transport and no results."""
+"""The exception that an error reply stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads replies, JSON or npy, into frozen results of arrays. Knows no transport and no refusals.
+"""Reads replies, JSON or npy, into frozen results of arrays.
 
 N rows, D data dimensions (or H, W, C), Z latent dimensions; everything in nats, per row, in the data's own units.
 """

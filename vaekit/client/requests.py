@@ -1,4 +1,4 @@
-"""Builds requests from what a caller has: arrays as npy, tables as Arrow, all else as JSON. Knows no transport."""
+"""Builds requests: arrays as npy, tables as Arrow, anything else as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle.store import check_name
+from vaekit.bundle.models_folder import check_name
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
 from vaekit.errors import InputError, MissingExtra
 
@@ -24,7 +24,7 @@ TIMEOUT = 30.0  # seconds; a large scoring request on a busy CPU takes some
 
 
 @dataclass(frozen=True)
-class Call:
+class HttpCall:
     """One request, complete but for the address and the key."""
 
     method: str
@@ -63,11 +63,11 @@ def key_header(key: str | None) -> dict[str, str]:
     return {KEY_HEADER: f"Bearer {key}"}
 
 
-def encode(inputs: Any, model: str | None, version: int | None) -> Call:
+def encode(inputs: Any, model: str | None, version: int | None) -> HttpCall:
     return _rows_call("encode", "inputs", inputs, {}, model, version)
 
 
-def decode(latents: Any, model: str | None, version: int | None, *, members: int | ArrayLike | None = None) -> Call:
+def decode(latents: Any, model: str | None, version: int | None, *, members: int | ArrayLike | None = None) -> HttpCall:
     each = None if members is None else np.asarray(members).tolist()
     if isinstance(each, list) and isinstance(latents, np.ndarray):
         latents = latents.tolist()  # a member for each code is too long for a query
@@ -87,7 +87,7 @@ def elbo(
     log_evidence: bool,
     features: bool,
     explain: int | None = None,
-) -> Call:
+) -> HttpCall:
     options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
     flags = {"log_evidence": None if log_evidence else False, "features": features or None}
     call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
@@ -98,30 +98,30 @@ def elbo(
 
 def sample(
     n: int, model: str | None, version: int | None, *, seed: int | None, temperature: float, observe: bool
-) -> Call:
+) -> HttpCall:
     body = {"n": n, "seed": seed, "temperature": temperature, "observe": observe}
     content = _json({name: value for name, value in body.items() if value is not None})
-    return Call("POST", _path("sample", model, version), _types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
+    return HttpCall("POST", _path("sample", model, version), _types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
 
 
-def models() -> Call:
+def models() -> HttpCall:
     return _get("/models")
 
 
-def manifest(model: str, version: int | None) -> Call:
+def manifest(model: str, version: int | None) -> HttpCall:
     return _get(_home(model, version))
 
 
-def health() -> Call:
+def health() -> HttpCall:
     return _get("/healthz")
 
 
-def ready() -> Call:
+def ready() -> HttpCall:
     return _get("/readyz")
 
 
-def _get(path: str) -> Call:
-    return Call("GET", path, {"accept": JSON_TYPE})
+def _get(path: str) -> HttpCall:
+    return HttpCall("GET", path, {"accept": JSON_TYPE})
 
 
 def _home(model: str, version: int | None) -> str:
@@ -143,20 +143,20 @@ def _types(sent: str, wanted: str) -> dict[str, str]:
 
 def _rows_call(
     operation: str, name: str, rows: Any, options: Mapping[str, Any], model: str | None, version: int | None
-) -> Call:
+) -> HttpCall:
     path = _path(operation, model, version)
     given = {key: value for key, value in options.items() if value is not None}
     if isinstance(rows, np.ndarray) and rows.dtype == object:
         rows = rows.tolist()
     params = {key: _word(value) for key, value in given.items()}
     if isinstance(rows, np.ndarray):
-        return Call("POST", path, _types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
+        return HttpCall("POST", path, _types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
     if hasattr(rows, "__arrow_c_stream__"):
         content, count = _arrow(name, rows)
-        return Call("POST", path, _types(ARROW_TYPE, NPY_TYPE), params, content, count)
+        return HttpCall("POST", path, _types(ARROW_TYPE, NPY_TYPE), params, content, count)
     listed = _listed(name, rows)
     content = _json({name: listed, **given})
-    return Call("POST", path, _types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
+    return HttpCall("POST", path, _types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
 
 
 def _npy(name: str, rows: NDArray[Any]) -> bytes:

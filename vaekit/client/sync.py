@@ -1,4 +1,4 @@
-"""The synchronous client. Knows how to send a request and wait; what it holds and what the reply means it is told."""
+"""The synchronous client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit.client import replies, requests
 from vaekit.client.errors import NOT_UP, translated
 from vaekit.client.refusals import check
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
-from vaekit.client.requests import TIMEOUT, Call, check_url, key_header
+from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
 from vaekit.client.wire import ModelList
 
 
@@ -140,14 +140,14 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, call: Call) -> httpx.Response:
+    def _ask(self, call: HttpCall) -> httpx.Response:
         with translated(self.url):
             response = self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )
         return check(response)
 
-    def _says_yes(self, call: Call) -> bool:
+    def _says_yes(self, call: HttpCall) -> bool:
         try:
             self._ask(call)
         except NOT_UP:

@@ -1,4 +1,4 @@
-"""What a foreign VAE loss equals here, and what a run of ours minimised. Knows arithmetic and words; no data."""
+"""What a foreign VAE loss equals here, and what a run of ours minimised."""
 
 from vaekit.losses.conventions import CONVENTIONS, Convention, losses_of
 from vaekit.losses.equivalent import Equivalent, Explanation, explain

@@ -1,4 +1,4 @@
-"""A VAE loss as somebody wrote it: its terms, weights and reductions, checked. Knows nothing of our own settings.
+"""A VAE loss as somebody wrote it: its terms, weights and reductions, checked.
 
 D data dimensions, Z latent dimensions, B rows of a batch.
 """

@@ -1,4 +1,4 @@
-"""One sentence on what a run of ours minimised, and what that equals elsewhere. Knows settings, not data."""
+"""One sentence on what a run of ours minimised, and what that equals elsewhere."""
 
 from __future__ import annotations
 

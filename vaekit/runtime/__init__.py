@@ -1,4 +1,4 @@
-"""One loaded bundle as array functions on ONNX Runtime, CPU or CUDA. Knows arrays, not HTTP."""
+"""One loaded bundle as array functions on ONNX Runtime, CPU or CUDA."""
 
 from vaekit.runtime.explain.explanation import heatmap
 from vaekit.runtime.model import Model

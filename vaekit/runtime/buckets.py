@@ -1,4 +1,4 @@
-"""Few numbers of rows in place of any: what a device meets often it has ready. Knows shapes, not devices.
+"""Few numbers of rows in place of any: what a device meets often it has ready.
 
 N rows, K draws; other letters of a signature stand for whatever its arrays have there.
 """

@@ -1,4 +1,4 @@
-"""Which ONNX Runtime is installed and which device it really gives. Knows providers, not bundles."""
+"""Which ONNX Runtime is installed, and which device a session really gets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.errors import DeviceError, MissingExtra
-from vaekit.runtime.cores import cpu_count
+from vaekit.runtime.cpu_count import cpu_count
 
 # Since 1.29 ONNX Runtime reports machine, process and graphs to its maker, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-MOST_THREADS = 8  # by default: every graph has threads of its own (docs/log.md), and these graphs are small
+MOST_THREADS = 8  # by default: every graph has threads of its own (docs/decisions), and these graphs are small
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
 _PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18: what a device must at least be able to open
@@ -176,7 +176,7 @@ def default_threads() -> int:
 def _share_memory() -> None:
     """One arena of host memory for all graphs of the process: an arena keeps what its largest call took.
 
-    Six graphs, each with an arena of its own, would keep six times that (docs/log.md).
+    Six graphs with an arena each would keep six times that (docs/decisions/2026-11-24-one-arena-for-all-graphs.md).
     """
     import onnxruntime as ort
 

@@ -1,4 +1,4 @@
-"""Replays golden rows: the graphs must give here what they gave at export. Knows arrays by name, not what they mean.
+"""Replays golden rows: the graphs must give here what they gave at export.
 
 golden.npz holds, for each operation, its inputs as `<operation>.in.<name>`, its outputs as `<operation>.out.<name>`,
 and where an output is not in nats or latent units, the size of one unit of it, by column, as `<operation>.unit.<name>`.

@@ -1,4 +1,4 @@
-"""Codes z and members as a caller has them -> as the graphs take them. Knows the manifest, not graphs or rows."""
+"""Checks latents z and members that a caller gives."""
 
 from __future__ import annotations
 

@@ -1,39 +1,26 @@
-"""A loaded bundle as array functions. Knows graphs, draws and calibration; not HTTP, not files of rows."""
+"""One version of a trained VAE: loaded from its folder, asked with rows of any kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from functools import cached_property, lru_cache, partial
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from vaekit.bundle import AnyCalibration, Bundle, Manifest, default_eps, open_bundle, versions
-from vaekit.bundle.manifest import MANIFEST_FILE, ImageSpec, Operation, Precision, VectorSpec
+from vaekit.bundle import Bundle, open_bundle, versions
+from vaekit.bundle.manifest import MANIFEST_FILE, Precision
 from vaekit.bundle.packed import packed, unpacked
-from vaekit.errors import InputError, NotFinite
-from vaekit.runtime.buckets import buckets
-from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
+from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
-from vaekit.runtime.golden import replay
-from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
-from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, Samples, in_chunks
-from vaekit.runtime.sampling import Draws
-from vaekit.runtime.session import open_graph
+from vaekit.runtime.operations import Operations
+from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
 from vaekit.tabular import encode
 
-KEPT_DRAWS = 8  # numbers of draws K whose default eps is kept
-MAX_ELEMENTS = 2**19  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
-CARD_ELEMENTS = 2**23  # the same on a GPU, which has many rows at once in work or is idle
 
-B = TypeVar("B", bound=Bound)
-
-
-class Model:
+class Model(Operations):
     """One version of a trained VAE on ONNX Runtime.
 
     >>> model = Model.load("models/breast-cancer")
@@ -43,38 +30,6 @@ class Model:
     Rows are in raw units and may be given as anything that `vaekit.tabular.encode` takes. Answers do not depend on the
     rows around them (to 1e-5 relative). Calls from several threads are safe.
     """
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        device: str = "auto",
-        threads: int | None = None,
-        precision: Precision = "float32",
-        cuda: Cuda = DEFAULTS,
-    ) -> None:
-        """Open the graphs of a verified bundle and replay its golden rows; the model owns the bundle from then on.
-
-        Raises:
-            BundleError: float16, of a bundle without such graphs.
-            DeviceError: the device was asked for by name and is not to be had.
-            GoldenMismatch: the graphs do not give the golden outputs on this machine.
-        """
-        self.bundle = bundle
-        self.manifest: Manifest = bundle.manifest
-        self.spec: VectorSpec | ImageSpec = bundle.manifest.input
-        self.precision: Precision = precision
-        self._options = {"device": device, "threads": threads, "precision": precision, "cuda": cuda}
-        files = bundle.graphs(precision)
-        self.graphs = {
-            operation: open_graph(files[operation], graph, device, threads, cuda)
-            for operation, graph in self.manifest.operations.items()
-        }
-        self._index = parse_device(device)[1]
-        self._noise = bundle.noise()  # (K_max, Z)
-        self._calibrations = bundle.calibrations()
-        self.surprises = bundle.surprises()  # by feature, and of the KL; None: of a bundle before format 1.1
-        replay(self.run, bundle, self.providers, precision)
 
     @classmethod
     def load(
@@ -117,21 +72,6 @@ class Model:
             bundle.close()
             raise
 
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """The execution providers really in use, by preference."""
-        return next(iter(self.graphs.values())).providers
-
-    @cached_property
-    def device(self) -> Literal["cpu", "cuda"]:
-        """Where the graphs run."""
-        return "cuda" if CUDA in self.providers else "cpu"
-
-    @property
-    def device_memory(self) -> int | None:
-        """Bytes in use on the CUDA device, by all processes together; None on a CPU, and where CUDA does not say."""
-        return cuda_memory_in_use(self._index) if self.device == "cuda" else None
-
     def close(self) -> None:
         self.graphs.clear()
         self.bundle.close()
@@ -142,119 +82,13 @@ class Model:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """One call of one graph: outputs by name.
-
-        Raises:
-            InputError: the bundle does not offer the operation.
-            NotFinite: an output holds NaN or an infinity.
-        """
-        if operation not in self.graphs:
-            raise InputError(f"{self.manifest.name} offers no {operation}, but {', '.join(self.graphs)}")
-        graph = self.graphs[operation]
-        most = self.rows_at_once(operation, feeds["eps"].shape[1] if "eps" in feeds else 1)
-        found = dict(zip(graph.outputs, graph.run(feeds, most), strict=True))
-        for name, values in found.items():
-            if not np.isfinite(values).all():
-                row = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise NotFinite(f"{self.manifest.name}: {operation} gave a {name} that is not finite for row {row}")
-        return found
-
-    def warming(self, most_rows: int) -> list[Callable[[], None]]:
-        """Calls to make before batches of up to so many rows come, in the thread that will run those.
-
-        On CUDA each graph meets every number of rows that a call is padded to, with the default draws, so that nothing
-        is allocated, chosen or recorded while somebody waits. On the CPU there is nothing to do.
-        """
-        if self.device == "cpu":
-            return []
-        k = self.manifest.draws.default
-        return [
-            partial(graph.warm, rows, k)
-            for operation, graph in self.graphs.items()
-            for rows in buckets(most_rows, self.rows_at_once(operation, k if graph.takes_draws else 1))
-        ]
-
-    def encode(self, x: Any, *, checked: bool = False) -> Posterior:
+    def encode(self, x: Any) -> Posterior:
         """q(z|x) = N(mu, sigma^2) of each row.
 
-        Args:
-            x: rows.
-            checked: whether they are what vaekit.tabular.encode gave, and need not go through it again.
-
         Raises:
-            InputError: see vaekit.tabular.encode.
+            InputError: rows that the model does not take; see vaekit.tabular.encode.
         """
-        rows = x if checked else encode(x, self.spec)
-        draws = self.draws() if self.graphs["encode"].takes_draws else None
-        chunk = self.rows_at_once("encode")
-
-        def part(at: slice) -> dict[str, Any]:
-            feeds = self._fed(rows[at])
-            if draws is not None:
-                feeds["eps"] = np.ascontiguousarray(np.broadcast_to(draws, (len(feeds["x"]), *draws.shape)))
-            return self.run("encode", feeds)
-
-        return in_chunks(Posterior, len(rows), chunk, part)
-
-    def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
-        """Parameters of p(x|z), raw units, for codes z (N, Z).
-
-        Args:
-            z: codes.
-            member: (N,) which member each code is of, 0..M-1, where the model has members.
-
-        Raises:
-            InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6; members that do not
-                fit.
-        """
-        codes = check_latents(z, self.manifest)
-        which = check_members(member, len(codes), self.manifest)
-
-        def part(at: slice) -> dict[str, Any]:
-            return self.run("decode", {"z": codes[at], **_at(which, at)})
-
-        return in_chunks(Decoded, len(codes), self.rows_at_once("decode"), part)
-
-    def _fed(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Checked rows as the graphs take them: which cells are observed told apart where any may be missing."""
-        if not self.spec.may_be_missing:
-            return {"x": rows}
-        observed = ~np.isnan(rows)
-        return {"x": np.where(observed, rows, 0.0), "observed": observed}
-
-    def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
-        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) where observe is true.
-
-        The first rows of a larger n are the same draws. A temperature scales the noise that goes into the prior.
-
-        Raises:
-            InputError: n < 1, or a temperature below 0 or not finite.
-        """
-        if n < 1:
-            raise InputError(f"n: {n} is not at least 1")
-        draws = Draws(self.manifest, seed, temperature=temperature, observe=observe)
-
-        def part(at: slice) -> dict[str, Any]:
-            return self._sampled(draws.rows(at.start, at.stop))
-
-        return in_chunks(Samples, n, self.rows_at_once("prior"), part)
-
-    def of_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
-        """The samples that rows of `sampling.Draws` give, several seeds' among them if need be."""
-        n = len(draws["noise"])
-        return in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._sampled(_at(draws, at)))
-
-    def _sampled(self, draws: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        wanted = {tensor.name for tensor in self.manifest.operations["prior"].inputs}
-        member = {name: a for name, a in draws.items() if name == "member"}
-        z = self.run("prior", {name: a for name, a in draws.items() if name in wanted})["z"]
-        codes = np.clip(z, -MAX_LATENT, MAX_LATENT)  # (n, Z)
-        if "normals" in draws:
-            x = self.run("observe", {"z": codes, "noise": draws["normals"], **member})["x"]
-        else:
-            x = self.run("decode", {"z": codes, **member})["mean"]
-        return {"latents": codes, "samples": x, "members": draws.get("member")}
+        return self.encode_checked(encode(x, self.spec))
 
     def elbo(
         self,
@@ -264,7 +98,6 @@ class Model:
         seed: int | None = None,
         features: bool = False,
         eps: NDArray[np.floating] | None = None,
-        checked: bool = False,
     ) -> Elbo:
         """ELBO of each row in nats, in the data's own units, with its two terms and the importance-weighted bound.
 
@@ -277,14 +110,12 @@ class Model:
             seed: draws of one's own, shared by all rows; None: the published default draws.
             features: also the log-likelihood of each feature.
             eps: draws given outright, (K, Z) or (N, K, Z), in place of the two above.
-            checked: as of encode.
 
         Raises:
             InputError: rows, K or eps that do not fit.
         """
-        rows = x if checked else encode(x, self.spec)
-        draws = self._drawn(len(rows), num_samples, seed, eps)
-        return self._bound(Elbo, "surprise" if features else "elbo", rows, draws)
+        rows = encode(x, self.spec)
+        return self.elbo_checked(rows, num_samples=num_samples, seed=seed, features=features, eps=eps)
 
     def bound(
         self,
@@ -293,44 +124,23 @@ class Model:
         num_samples: int | None = None,
         seed: int | None = None,
         eps: NDArray[np.floating] | None = None,
-        checked: bool = False,
     ) -> Bound:
         """elbo and its two terms alone, all that a score needs; under an aggregate prior, for a fraction of the work.
 
         Args:
-            x, num_samples, seed, eps, checked: as of elbo.
+            x, num_samples, seed, eps: as of elbo.
 
         Raises:
             InputError: rows, K or eps that do not fit.
         """
-        rows = x if checked else encode(x, self.spec)
-        draws = self._drawn(len(rows), num_samples, seed, eps)
-        return self._bound(Bound, "bound" if "bound" in self.graphs else "elbo", rows, draws)
-
-    def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
-        """What a graph gives of checked rows that the kind has a place for, for draws (K, Z) or (N, K, Z)."""
-        wanted = {field.name for field in fields(kind)}
-        chunk = self.rows_at_once(operation, draws.shape[-2])
-        shared = draws.ndim == 2
-        if shared:
-            draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
-
-        def part(at: slice) -> dict[str, Any]:
-            feeds = self._fed(rows[at])
-            observed = feeds.get("observed")
-            feeds["eps"] = draws[: at.stop - at.start] if shared else draws[at]
-            count = None if observed is None else observed.sum(axis=1)
-            found = self.run(operation, feeds)
-            return {**{name: a for name, a in found.items() if name in wanted}, "observed_count": count}
-
-        return in_chunks(kind, len(rows), chunk, part)
+        return self.bound_checked(encode(x, self.spec), num_samples=num_samples, seed=seed, eps=eps)
 
     def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
         """elbo with the log-likelihood of each feature: which cell is odd."""
         return self.elbo(x, num_samples=num_samples, seed=seed, features=True)
 
-    def explain(self, x: Any, *, top: int = 3, checked: bool = False) -> Explained:
-        """elbo, and of each row its `top` oddest cells: how surprising, and what was expected there; default draws.
+    def explain(self, x: Any, *, top: int = 3) -> Explained:
+        """elbo, and of each row its `top` most anomalous cells: how surprising, and what was expected; default draws.
 
         A cell's surprise is compared with those of the same feature in held-out rows, since two features' are in units
         of their own. The expected value is what the row without the cell lets expect.
@@ -338,76 +148,16 @@ class Model:
         Args:
             x: rows.
             top: k, cells of each row.
-            checked: as of encode.
 
         Raises:
             InputError: rows or k that do not fit, or a model without surprises of held-out rows.
         """
-        return explain(self, x, top=top, checked=checked)
+        return explain(self, encode(x, self.spec), top=top)
 
-    def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
-        """eps (K, Z): the default draws of K, or those of a seed.
-
-        Raises:
-            InputError: K is not between 2 and the manifest's K_max.
-        """
-        k = self.manifest.draws.default if num_samples is None else num_samples
-        if seed is None:
-            return self._eps(k)
-        return np.random.default_rng(seed).standard_normal(self._eps(k).shape).astype(np.float32)
-
-    def calibration(self, num_samples: int | None = None, seed: int | None = None) -> AnyCalibration | str:
-        """The calibration that scores of these draws compare with, or the reason why there is none."""
-        if not self._calibrations:
-            return "the model has no calibration"
-        if seed is not None:
-            return "the request has draws of its own; p-values need the default ones"
-        k = self.manifest.draws.default if num_samples is None else num_samples
-        own = {e.num_samples: c for e, c in self._calibrations.items() if e.precision == self.precision}
-        if k in own:
-            return own[k]
-        if not own:
-            return f"the {self.precision} graphs have no calibration"
-        return f"num_samples {k} has no calibration; there is one for {', '.join(map(str, own))}"
-
-    def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
-        """-elbo / (D ln 2), (N,), where the likelihood is one over pixels, else None."""
-        if self.manifest.likelihood.bits_per_dim_of is None:
-            return None
-        return np.asarray(bound.score / (self.spec.dim * np.log(2.0)))
-
-    def _drawn(
-        self, n: int, num_samples: int | None, seed: int | None, eps: NDArray[np.floating] | None
-    ) -> NDArray[np.float32]:
-        """eps itself, checked for n rows, where it is given outright; else the draws of K and a seed."""
-        if eps is None:
-            return self.draws(num_samples, seed)
-        expected = eps.ndim == 2 or (eps.ndim == 3 and len(eps) == n)
-        if not expected or eps.shape[-1] != self.manifest.latent_dim or eps.shape[-2] < 1:
-            raise InputError(
-                f"eps: shape {eps.shape}, expected (K, {self.manifest.latent_dim}), or one such for each row"
-            )
-        return np.ascontiguousarray(eps, dtype=np.float32)
-
-    @cached_property
-    def _eps(self) -> Callable[[int], NDArray[np.float32]]:
-        """K -> the default draws, (K, Z)."""
-        noise = self._noise  # and not self: a cache that holds its model would keep it
-        return lru_cache(KEPT_DRAWS)(lambda k: default_eps(noise, k).astype(np.float32))
-
-    def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
-        """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
-        if operation == "encode" and self.graphs["encode"].takes_draws:
-            num_samples = self.manifest.draws.default
-        widest = num_samples * max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
-        at_draws = num_samples if operation in ("elbo", "surprise") else 1  # how often the prior's density is asked for
-        most = CARD_ELEMENTS if self.device == "cuda" else MAX_ELEMENTS
-        return max(1, most // max(widest, at_draws * self.manifest.components))
+    def explain_checked(self, rows: NDArray[Any], *, top: int = 3) -> Explained:
+        """explain of checked rows."""
+        return explain(self, rows, top=top)
 
 
 def _of_files(kind: type[Model], files: Mapping[str, bytes], options: Mapping[str, Any]) -> Model:
     return kind._opened(unpacked(files), **options)
-
-
-def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:
-    return {name: a[at] for name, a in arrays.items()}

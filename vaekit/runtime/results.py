@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowArrays:
     """Arrays whose first axis is the row; None stands for what was not computed."""
 
     def __getitem__(self, rows: slice) -> Self:
@@ -35,7 +35,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Posterior(Rows):
+class Posterior(RowArrays):
     """q(z|x) = N(mu, diag(sigma^2)), one for each member where there are several."""
 
     mu: NDArray[np.float32]  # (N, Z) or (N, M, Z)
@@ -44,7 +44,7 @@ class Posterior(Rows):
 
 
 @dataclass(frozen=True)
-class Decoded(Rows):
+class Decoded(RowArrays):
     """Mean and scale of p(x|z) in raw units; a category's mean is the index of its most probable level."""
 
     mean: Array  # (N, D) or (N, H, W, C)
@@ -54,7 +54,7 @@ class Decoded(Rows):
 
 
 @dataclass(frozen=True)
-class Samples(Rows):
+class Samples(RowArrays):
     """Draws of the model."""
 
     latents: NDArray[np.float32]  # (n, Z)
@@ -63,7 +63,7 @@ class Samples(Rows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bound(Rows):
+class Bound(RowArrays):
     """elbo = log_likelihood - kl, (N,) each."""
 
     elbo: Array
@@ -112,7 +112,7 @@ class Explained(Elbo):
     kl_p_value: Array | None = None  # (N,), among held-out KLs; lower is odder
 
 
-R = TypeVar("R", bound=Rows)
+R = TypeVar("R", bound=RowArrays)
 
 
 def in_chunks(kind: type[R], n: int, chunk: int, part: Callable[[slice], dict[str, Any]]) -> R:

@@ -1,4 +1,4 @@
-"""The random numbers that samples are made of, from one seed. Knows what the graphs take; runs none.
+"""The random numbers that samples are made of, from one seed.
 
 n rows, D data dimensions, Z latent dimensions.
 """
@@ -17,7 +17,7 @@ from vaekit.runtime.latents import MAX_LATENT
 SKIPPED = 1024  # rows that are drawn at once to be thrown away
 
 
-class Draws:
+class SampleDraws:
     """A stream of rows of noise. Each kind has a stream of its own: n rows and then m are the rows of n + m at once."""
 
     def __init__(self, manifest: Manifest, seed: int, *, temperature: float = 1.0, observe: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""One graph, ready to be called with arrays. Knows its signature and its device, not what the numbers mean.
+"""One graph, ready to be called with arrays.
 
 On the CPU a call is ONNX Runtime's own. On CUDA the rows go into buffers that stay on the device, of few sizes, and the
 graph is bound to them once for each size: no allocation, no new shape and, where asked for, a recorded CUDA graph.

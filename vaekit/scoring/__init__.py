@@ -1,4 +1,4 @@
-"""Batch scoring by streaming: files of rows in, files with scores out. Knows files and models, not HTTP."""
+"""Batch scoring by streaming: files of rows in, files with scores out."""
 
 from vaekit.scoring.batch.folder import score_folder
 from vaekit.scoring.batch.options import Options

@@ -1,4 +1,4 @@
-"""The cells of an explanation as columns of the output. Knows Arrow types and the input spec; no model and no files.
+"""The cells of an explanation as columns of the output.
 
 N rows, k cells of each.
 """

@@ -1,4 +1,4 @@
-"""The columns that scoring appends, and how scores become their cells. Knows Arrow types; not who scores.
+"""The columns that scoring appends, and how scores become their cells.
 
 A scorer says which columns it appends; each is an array of its name in the scores, a property of them, or
 a field of the cells that explain them.

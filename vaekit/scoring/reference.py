@@ -1,4 +1,4 @@
-"""Which bundle `name`, `name@version` or a path means. Knows the models folder, not what is in a bundle."""
+"""The bundle that `name`, `name@version` or a path refers to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from vaekit.bundle.manifest import MANIFEST_FILE
-from vaekit.bundle.store import find
+from vaekit.bundle.models_folder import find
 from vaekit.errors import InputError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Piece, Source
+from vaekit.scoring.files.fragments import Chunk, RowSource
 from vaekit.tabular.arrow_columns import Columns
 from vaekit.tabular.invalid_rows import Noted
 
@@ -32,7 +32,7 @@ class BadRows:
 
 @dataclass(frozen=True)
 class Sifted:
-    """A piece, its bad rows apart."""
+    """A chunk, its bad rows apart."""
 
     passed: pa.RecordBatch  # what goes into the output of the good rows
     x: NDArray[Any]  # the good rows as the model takes them
@@ -40,45 +40,45 @@ class Sifted:
     bad: BadRows | None
 
 
-class ImageRows:
+class ImageRowReader:
     """Pictures as they are; their table is passed through."""
 
     def __init__(self, schema: pa.Schema, spec: ImageSpec) -> None:
         self.schema = schema
         self._two_valued = spec.two_valued
 
-    def take(self, piece: Piece) -> Taken:
+    def take(self, chunk: Chunk) -> Taken:
         """(what is passed through, pixels (n, H, W, C) uint8).
 
         Raises:
             InputError: a grey pixel where the model takes 0 and 255 alone.
         """
-        assert piece.pixels is not None
-        grey = self._grey(piece)
+        assert chunk.pixels is not None
+        grey = self._grey(chunk)
         if grey.any():
             n, h, w, c = np.argwhere(grey)[0]
-            raise InputError(f"row {piece.start + n}, pixel ({h}, {w}, {c}): not 0 or 255: {piece.pixels[n, h, w, c]}")
-        return piece.table, piece.pixels
+            raise InputError(f"row {chunk.start + n}, pixel ({h}, {w}, {c}): not 0 or 255: {chunk.pixels[n, h, w, c]}")
+        return chunk.table, chunk.pixels
 
-    def sift(self, piece: Piece) -> Sifted:
+    def sift(self, chunk: Chunk) -> Sifted:
         """The pictures that the model takes, and the others."""
-        assert piece.pixels is not None
-        grey = self._grey(piece)
+        assert chunk.pixels is not None
+        grey = self._grey(chunk)
         bad = np.asarray(grey.any(axis=(1, 2, 3)))
         firsts = [np.unravel_index(one.argmax(), one.shape) for one in grey[bad]]
         where = [f"pixel ({h}, {w}, {c})" for h, w, c in firsts]
-        return _apart(piece, piece.table, piece.pixels, bad, where, ["not 0 or 255"] * len(where))
+        return _apart(chunk, chunk.table, chunk.pixels, bad, where, ["not 0 or 255"] * len(where))
 
-    def _grey(self, piece: Piece) -> NDArray[np.bool_]:
+    def _grey(self, chunk: Chunk) -> NDArray[np.bool_]:
         """Pixels that the model does not take, (n, H, W, C)."""
-        assert piece.pixels is not None
+        assert chunk.pixels is not None
         if not self._two_valued:
-            return np.zeros((len(piece.pixels), 1, 1, 1), dtype=bool)
-        grey: NDArray[np.bool_] = (piece.pixels != 0) & (piece.pixels != 255)
+            return np.zeros((len(chunk.pixels), 1, 1, 1), dtype=bool)
+        grey: NDArray[np.bool_] = (chunk.pixels != 0) & (chunk.pixels != 255)
         return grey
 
 
-class VectorRows:
+class VectorRowReader:
     """The model's columns, found by name; the columns that are kept are passed through in their order.
 
     A column of numbers written as text leaves as float64, any other as it came.
@@ -104,24 +104,26 @@ class VectorRows:
         kept = [schema.field(i) for i in self._kept] if self._kept else [ROW]
         self.schema = pa.schema(kept, metadata=schema.metadata)
 
-    def take(self, piece: Piece) -> Taken:
+    def take(self, chunk: Chunk) -> Taken:
         """(what is passed through, x (n, D) float64), as Columns.take has them."""
-        arrays, x = self._columns.take(piece.table, piece.start)
-        return self._passed(arrays, piece), x
+        arrays, x = self._columns.take(chunk.table, chunk.start)
+        return self._passed(arrays, chunk), x
 
-    def sift(self, piece: Piece) -> Sifted:
+    def sift(self, chunk: Chunk) -> Sifted:
         """The rows that the model takes, and the others."""
-        noted = Noted(piece.table.num_rows)
-        arrays, x = self._columns.read(piece.table, noted)
-        return _apart(piece, self._passed(arrays, piece), x, noted.bad, *noted.said())
+        noted = Noted(chunk.table.num_rows)
+        arrays, x = self._columns.read(chunk.table, noted)
+        return _apart(chunk, self._passed(arrays, chunk), x, noted.bad, *noted.said())
 
-    def _passed(self, arrays: Sequence[pa.Array], piece: Piece) -> pa.RecordBatch:
-        kept = [arrays[i] for i in self._kept] or [pa.array(_numbers(piece))]
+    def _passed(self, arrays: Sequence[pa.Array], chunk: Chunk) -> pa.RecordBatch:
+        kept = [arrays[i] for i in self._kept] or [pa.array(_numbers(chunk))]
         return pa.RecordBatch.from_arrays(kept, schema=self.schema)
 
 
-def rows_of(source: Source, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None) -> VectorRows | ImageRows:
-    """What makes the model's array of the source's pieces.
+def rows_of(
+    source: RowSource, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None
+) -> VectorRowReader | ImageRowReader:
+    """What makes the model's array of the source's chunks.
 
     Args:
         source: the input.
@@ -134,28 +136,28 @@ def rows_of(source: Source, spec: VectorSpec | ImageSpec, keep: Sequence[str] | 
     if isinstance(spec, ImageSpec):
         if keep:
             raise InputError(f"columns: {', '.join(map(repr, keep))}: pictures have none")
-        return ImageRows(source.schema, spec)
+        return ImageRowReader(source.schema, spec)
     unknown = [name for name in keep or () if name not in source.schema.names]
     if unknown:
         raise InputError(f"columns: the input has no {', '.join(map(repr, unknown))}")
-    return VectorRows(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
+    return VectorRowReader(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
 
 
-def whole(rows: VectorRows | ImageRows, piece: Piece) -> Sifted:
-    """A piece whose rows the model takes, all of them.
+def whole(rows: VectorRowReader | ImageRowReader, chunk: Chunk) -> Sifted:
+    """A chunk whose rows the model takes, all of them.
 
     Raises:
         InputError: one that it does not take.
     """
-    return Sifted(*rows.take(piece), _numbers(piece), None)
+    return Sifted(*rows.take(chunk), _numbers(chunk), None)
 
 
-def _numbers(piece: Piece) -> NDArray[np.int64]:
-    return np.arange(piece.start, piece.start + piece.table.num_rows)
+def _numbers(chunk: Chunk) -> NDArray[np.int64]:
+    return np.arange(chunk.start, chunk.start + chunk.table.num_rows)
 
 
 def _apart(
-    piece: Piece,
+    chunk: Chunk,
     passed: pa.RecordBatch,
     x: NDArray[Any],
     bad: NDArray[np.bool_],
@@ -163,7 +165,7 @@ def _apart(
     reasons: Sequence[str],
 ) -> Sifted:
     if not bad.any():
-        return Sifted(passed, x, _numbers(piece), None)
-    numbers, mask = _numbers(piece), pa.array(bad)
-    refused = BadRows(numbers[bad], columns, reasons, piece.table.filter(mask))
+        return Sifted(passed, x, _numbers(chunk), None)
+    numbers, mask = _numbers(chunk), pa.array(bad)
+    refused = BadRows(numbers[bad], columns, reasons, chunk.table.filter(mask))
     return Sifted(passed.filter(pa.array(~bad)), x[~bad], numbers[~bad], refused)

@@ -1,4 +1,4 @@
-"""Rows -> scores, by a model here or one behind a service, with the same answer. Knows arrays, not files."""
+"""Scores of rows, by a model in this process or by one behind a service."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from vaekit.bundle.calibration import check_alpha
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained
-from vaekit.runtime.results import Rows
+from vaekit.runtime.results import RowArrays
 from vaekit.scoring.output_columns import appended_for
 
 Array = NDArray[np.float64]
-R = TypeVar("R", bound=Rows)
+R = TypeVar("R", bound=RowArrays)
 LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in work at once
-FEWEST_ROWS = 256  # of a piece that is worth a thread, where it is scored alone
+FEWEST_ROWS = 256  # of a chunk that is worth a thread, where it is scored alone
 REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
 REMOTE_ROWS = 10_000  # rows of a request
 EXPLAINING = 32  # times the work of scoring a row, about: fewer rows of a request by that
@@ -35,7 +35,7 @@ TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
-class Scores(Rows):
+class Scores(RowArrays):
     """Of each row, (n,), in nats; p_value, p_value_tail and is_anomaly are None where the model cannot give them.
 
     A row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.
@@ -97,10 +97,10 @@ class Scorer(Protocol):
         """All that scores depend on besides the rows, as JSON has it: a run goes on only where they are the same."""
 
     def score(self, x: NDArray[Any]) -> Scores:
-        """Scores of rows as the model takes them, n >= 1."""
+        """Scores of n >= 1 checked rows: as `rows_of` or `vaekit.tabular.encode` gives them for the spec."""
 
 
-class Asked(TypedDict):
+class ScoringOptions(TypedDict):
     """What every scorer is asked beside its model and the rows, wherever it is."""
 
     num_samples: int | None  # K; None: the model's default
@@ -138,7 +138,7 @@ class LocalScorer:
         if explain is not None:
             check_explained(model, explain, num_samples)
         found = model.calibration(num_samples)
-        asked: Asked = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
+        asked: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
         self._model = model
         self._num_samples, self._explain, self._at_once = num_samples, explain, at_once
         self._calibration = None if isinstance(found, str) else found
@@ -154,27 +154,24 @@ class LocalScorer:
             self._calibration.check_alpha(alpha)
 
     def score(self, x: NDArray[Any]) -> Scores:
-        scores = self._judged(
-            self._in_pieces(partial(self._model.bound, num_samples=self._num_samples), x, FEWEST_ROWS)
+        scores = self._with_verdict(
+            self._in_parallel(partial(self._model.bound_checked, num_samples=self._num_samples), x, FEWEST_ROWS)
         )
         if self._explain is None:
             return scores
-        found = self._in_pieces(partial(self._model.explain, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
+        found = self._in_parallel(partial(self._model.explain_checked, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
         return replace(scores, explanation=found.explanation, kl_p_value=found.kl_p_value)
 
-    def _judged(self, got: Bound) -> Scores:
+    def _with_verdict(self, got: Bound) -> Scores:
         """Bounds and what the calibration says of them."""
         count = got.observed_count
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
-        compared = self._calibration.compared(got)
-        p_value = self._calibration.p_value(compared, count)
-        is_anomaly = self._calibration.is_anomaly(p_value, self.alpha)
-        far = self._calibration.p_value_tail(compared, count)
-        return Scores(got.elbo, got.log_likelihood, got.kl, p_value, is_anomaly, count, far)
+        found = self._calibration.verdict(got, self.alpha)
+        return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
 
-    def _in_pieces(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
-        """What the model gives of rows, pieces of them at once where those are of so many rows."""
+    def _in_parallel(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
+        """What the model gives of rows, chunks of them at once where those are of so many rows."""
         size = -(-len(x) // self._at_once)
         if self._at_once == 1 or size < fewest:
             return ask(x)
@@ -218,7 +215,7 @@ class RemoteScorer:
         manifest = client.model(name, version)
         self._client = client
         self._name, self._version = manifest.name, manifest.version
-        self._asked: Asked = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
+        self._options: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
         self._pause = pause
         self.reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
@@ -226,7 +223,7 @@ class RemoteScorer:
         self.appended = appended_for(self.spec, explain)
         self.alpha = alpha
         self.held_out: Array | None = None
-        self.facts = _facts(manifest, self._asked, by="service")
+        self.facts = _facts(manifest, self._options, by="service")
         most = min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim) // (1 if explain is None else EXPLAINING)
         self.batch_rows = self._most = max(1, most)
 
@@ -234,14 +231,14 @@ class RemoteScorer:
         if len(x) > (most := self._most):
             return Scores.concatenate([self.score(x[at : at + most]) for at in range(0, len(x), most)])
         try:
-            return self._patiently(x)
+            return self._with_retries(x)
         except RequestRefused as exc:
             if exc.status != TOO_LARGE or len(x) == 1:
                 raise
         self._most = (len(x) + 1) // 2  # the service takes less than that at once
         return self.score(x)
 
-    def _patiently(self, x: NDArray[Any]) -> Scores:
+    def _with_retries(self, x: NDArray[Any]) -> Scores:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._ask(x)
@@ -253,13 +250,13 @@ class RemoteScorer:
         raise AssertionError("the last attempt returns or raises")
 
     def _ask(self, x: NDArray[Any]) -> Scores:
-        got = self._client.elbo(x, log_evidence=False, model=self._name, version=self._version, **self._asked)
+        got = self._client.elbo(x, log_evidence=False, model=self._name, version=self._version, **self._options)
         if got.is_anomaly is None:  # else the reason is that of single rows
             self.reason = got.p_value_reason
         return Scores(**{field.name: getattr(got, field.name) for field in fields(Scores)})
 
 
-def _facts(manifest: Manifest, asked: Asked, **more: Any) -> dict[str, Any]:
+def _facts(manifest: Manifest, asked: ScoringOptions, **more: Any) -> dict[str, Any]:
     return {
         "model": f"{manifest.name}@{manifest.version}",
         "manifest_sha256": hashlib.sha256(manifest.model_dump_json().encode()).hexdigest(),

@@ -54,7 +54,7 @@ def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[st
             **RECIPES[recipe]["training"],
             "steps": steps,
             "evaluate_every": max(1, steps // looks),
-            "patience": looks,
+            "effective_timeout": looks,
             "threads": 1,
         },
     }
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
 
 def _listener() -> Listener:
     """Looks go to stderr: a run of an hour should be seen to go on."""
-    return Listener(on_look=lambda look: print(look.step, round(-look.elbo, 2), round(look.kl, 2), file=sys.stderr))
+    return Listener(on_validation=lambda v: print(v.step, round(-v.elbo, 2), round(v.kl, 2), file=sys.stderr))
 
 
 def _parser() -> argparse.ArgumentParser:

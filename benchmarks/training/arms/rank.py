@@ -30,7 +30,7 @@ def config(settings: str) -> Config:
             "steps": STEPS,
             "batch_size": BATCH,
             "evaluate_every": 1,
-            "patience": STEPS,
+            "effective_timeout": STEPS,
             "threads": 1,
         },
     }
@@ -42,7 +42,7 @@ def config(settings: str) -> Config:
 def main(settings: str) -> None:
     """Train and print."""
     losses: list[float] = []
-    listener = Listener(on_look=lambda look: losses.append(look.train_objective))
+    listener = Listener(on_validation=lambda validation: losses.append(validation.train_objective))
     run(config(settings), device="cpu", rows=rows(), listener=listener)
     if os.environ.get("RANK", "0") == "0":
         sys.stdout.write("\n" + json.dumps({"losses": losses, "ranks": int(os.environ.get("WORLD_SIZE", "1"))}) + "\n")

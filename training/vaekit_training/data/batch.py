@@ -18,7 +18,7 @@ CELLS = 2**18  # and the most cells: what is gathered is to be still in the cach
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class NetworkRows:
     """Rows t as the networks see them; a batch also knows which rows of the training part it holds."""
 
     t: Tensor  # (n, D) float32
@@ -28,36 +28,36 @@ class Seen:
     def __len__(self) -> int:
         return len(self.t)
 
-    def take(self, index: Tensor) -> Seen:
+    def take(self, index: Tensor) -> NetworkRows:
         """The rows of these numbers, (m,) int64 on any device."""
         index = index.to(self.t.device)
         return self._each(lambda part: part.index_select(0, index))
 
-    def slice(self, start: int, stop: int) -> Seen:
+    def slice(self, start: int, stop: int) -> NetworkRows:
         """Rows start to stop, without a copy."""
         return self._each(lambda part: part[start:stop])
 
-    def split(self, size: int) -> list[Seen]:
+    def split(self, size: int) -> list[NetworkRows]:
         """Pieces of so many rows, the last perhaps of fewer, without a copy."""
         parts = [
             (None,) * -(-len(self) // size) if p is None else p.split(size) for p in (self.t, self.observed, self.own)
         ]
-        return [Seen(t, observed, own) for t, observed, own in zip(*parts, strict=True)]
+        return [NetworkRows(t, observed, own) for t, observed, own in zip(*parts, strict=True)]
 
-    def to(self, device: torch.device | str) -> Seen:
+    def to(self, device: torch.device | str) -> NetworkRows:
         return self._each(lambda part: part.to(device, non_blocking=True))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Seen:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> NetworkRows:
         observed, own = (None if part is None else change(part) for part in (self.observed, self.own))
-        return Seen(change(self.t), observed, own)
+        return NetworkRows(change(self.t), observed, own)
 
 
-class Table(Protocol):
+class RowTable(Protocol):
     """Rows that can be taken by number: a Seen, or one that is made from a file as it is asked for."""
 
     def __len__(self) -> int: ...
 
-    def take(self, index: Tensor) -> Seen:
+    def take(self, index: Tensor) -> NetworkRows:
         """The rows of these numbers, (m,) int64 on the CPU."""
         ...
 
@@ -72,9 +72,9 @@ class Batches(Protocol):
 
     size: int  # rows of every batch
 
-    def __iter__(self) -> Iterator[Seen]: ...
+    def __iter__(self) -> Iterator[NetworkRows]: ...
 
-    def __next__(self) -> Seen:
+    def __next__(self) -> NetworkRows:
         """The next batch, `own` included, on the device to train on."""
         ...
 
@@ -91,20 +91,20 @@ class MemoryBatches:
     Epoch e's permutation follows from (seed, e) alone, so that a number of rows says where a run stands.
     """
 
-    def __init__(self, rows: Table, size: int, seed: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, rows: RowTable, size: int, seed: int, device: torch.device | str = "cpu") -> None:
         """size: cut to the number of rows; device: where batches go."""
         self.size = min(size, len(rows))
         self._rows, self._seed, self._device = rows, seed, device
         self._position = 0  # rows given so far
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.long)  # of that epoch
-        self._ready: list[Seen] = []  # batches to come, the next one last
+        self._ready: list[NetworkRows] = []  # batches to come, the next one last
         self._at_once = 1  # until it is known how many cells a batch has
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[NetworkRows]:
         return self
 
-    def __next__(self) -> Seen:
+    def __next__(self) -> NetworkRows:
         if not self._ready:
             self._ready = self._gather()[::-1]
         self._position += self.size
@@ -116,7 +116,7 @@ class MemoryBatches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._position, self._ready = int(state["position"]), []
 
-    def _gather(self) -> list[Seen]:
+    def _gather(self) -> list[NetworkRows]:
         """Some of the batches to come, within two epochs."""
         start = self._position
         stop = start + self.size * self._at_once
@@ -130,7 +130,7 @@ class MemoryBatches:
         seen = self._rows.take(index)
         within_an_epoch = -(-len(self._rows) // self.size)
         self._at_once = max(1, min(AT_ONCE, within_an_epoch, CELLS // (self.size * seen.t.shape[1])))
-        return Seen(seen.t, seen.observed, index).to(self._device).split(self.size)
+        return NetworkRows(seen.t, seen.observed, index).to(self._device).split(self.size)
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch != self._epoch:

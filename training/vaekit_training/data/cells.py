@@ -13,7 +13,7 @@ from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
 from vaekit.tabular.levels import finite_number_in, is_finite, level_text
 from vaekit_training.data.kinds import hint, kinds_of
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 MOST_LEVELS = 1000
 EXACT = 2.0**53  # the largest count that float64 tells from its neighbours
@@ -151,7 +151,7 @@ class Cells:
 
 
 def cells_of(
-    columns: Sequence[str], config: Data, likelihood: Likelihood, source: str = "", *, written: bool = False
+    columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig, source: str = "", *, written: bool = False
 ) -> list[Cells]:
     """A reader of each column, of the kind that config and likelihood give it.
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.batch import Seen
+from vaekit_training.data.batch import NetworkRows
 from vaekit_training.data.parquet import Group
 from vaekit_training.data.rows import Streamed
 
@@ -31,7 +31,7 @@ class StreamBatches:
     def __init__(
         self,
         streamed: Streamed,
-        see: Callable[[NDArray[np.float64]], Seen],
+        see: Callable[[NDArray[np.float64]], NetworkRows],
         size: int,
         *,
         seed: int,
@@ -52,14 +52,14 @@ class StreamBatches:
         self._windows = Windows(streamed, buffer, seed)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="window")
         self._coming: Future[tuple[dict[str, Any], NDArray[np.float64]]] | None = None
-        self._window: Seen | None = None
+        self._window: NetworkRows | None = None
         self._began, self._given = self._windows.position(), 0  # of the window that batches are taken from
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[NetworkRows]:
         return self
 
-    def __next__(self) -> Seen:
-        pieces: list[Seen] = []
+    def __next__(self) -> NetworkRows:
+        pieces: list[NetworkRows] = []
         missing = self.size
         while missing:
             window = self._window if self._window is not None else self._advance()
@@ -83,7 +83,7 @@ class StreamBatches:
         if self._given == len(window):
             self._window = None
 
-    def _advance(self) -> Seen:
+    def _advance(self) -> NetworkRows:
         """The next window, while the one after it is read."""
         coming = self._coming or self._thread.submit(self._windows.read)
         self._began, x = coming.result()
@@ -186,8 +186,8 @@ class Lane:
         return True
 
 
-def _joined(pieces: Sequence[Seen]) -> Seen:
+def _joined(pieces: Sequence[NetworkRows]) -> NetworkRows:
     """Rows of one batch that lie in several windows."""
     t = torch.cat([piece.t for piece in pieces])
     observed = [piece.observed for piece in pieces if piece.observed is not None]
-    return Seen(t, torch.cat(observed) if observed else None)
+    return NetworkRows(t, torch.cat(observed) if observed else None)

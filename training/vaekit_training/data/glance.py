@@ -13,7 +13,7 @@ from vaekit_training.data.cells import is_missing
 from vaekit_training.data.load import mapped, read
 from vaekit_training.data.parquet import folder
 from vaekit_training.data.rows import CELLS
-from vaekit_training.sections import Data
+from vaekit_training.sections import DataConfig
 
 FIRST = 2**20  # cells that are looked at, of data that stay on disk
 
@@ -30,7 +30,7 @@ class Glance:
     pictures: NDArray[np.uint8] | None = None
 
 
-def glance(data: Data) -> Glance:
+def glance(data: DataConfig) -> Glance:
     """The columns but label, key and what is excluded: whole, or as many rows as are worth a look.
 
     Raises:
@@ -50,7 +50,7 @@ def glance(data: Data) -> Glance:
     return Glance(columns, gaps, frozenset(name for name in columns if not missing[name].all()), rows, rows)
 
 
-def _modelled(names: Any, data: Data) -> list[str]:
+def _modelled(names: Any, data: DataConfig) -> list[str]:
     without = {data.label, data.split.partition(":")[2], *data.exclude}
     return [name for name in names if name not in without]
 
@@ -76,7 +76,7 @@ def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Glance:
     )
 
 
-def _streamed(data: Data) -> Glance:
+def _streamed(data: DataConfig) -> Glance:
     """The first piece of a Parquet folder; footers tell the missing cells of the rest, but for NaN among numbers."""
     source = folder(data.source)
     if not source.rows:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from vaekit.bundle.manifest import Kind, LikelihoodName
 from vaekit.errors import ConfigError, InputError
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {  # its own kind first
     "gaussian": ("real", "positive", "count"),
@@ -20,14 +20,14 @@ TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {  # its own kind first
 }
 
 
-def takes(likelihood: Likelihood) -> tuple[Kind, ...]:
+def takes(likelihood: LikelihoodConfig) -> tuple[Kind, ...]:
     """The kinds of columns that it is a density or a mass of; its own first."""
     if likelihood.name == "bernoulli" and likelihood.binarize != "none":
         return ("fraction", "binary")
     return TAKES[likelihood.name]
 
 
-def impossible(kinds: Mapping[str, Kind], likelihood: Likelihood) -> Iterator[str]:
+def impossible(kinds: Mapping[str, Kind], likelihood: LikelihoodConfig) -> Iterator[str]:
     """Columns whose kind the likelihood does not take, each with what to do."""
     allowed = takes(likelihood)
     for name, kind in kinds.items():
@@ -38,7 +38,7 @@ def impossible(kinds: Mapping[str, Kind], likelihood: Likelihood) -> Iterator[st
             )
 
 
-def kinds_of(columns: Sequence[str], config: Data, likelihood: Likelihood) -> tuple[Kind | None, ...]:
+def kinds_of(columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig) -> tuple[Kind | None, ...]:
     """The kind of each column; None: what it holds decides, as 'mixed' has it.
 
     Raises:
@@ -57,7 +57,7 @@ def kinds_of(columns: Sequence[str], config: Data, likelihood: Likelihood) -> tu
     return tuple(config.kinds.get(name, own) for name in columns)
 
 
-def hint(column: str, config: Data, likelihood: Likelihood) -> str:
+def hint(column: str, config: DataConfig, likelihood: LikelihoodConfig) -> str:
     """What to do about a cell that is none of the likelihood's own kind; none where the column's kind was named."""
     if column in config.kinds or likelihood.name in ("gaussian", "mixed"):
         return ""

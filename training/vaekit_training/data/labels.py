@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing
 from vaekit.tabular.labels import Marks
-from vaekit_training.sections import Data
+from vaekit_training.sections import DataConfig
 
 
-def columns_of(table: Mapping[str, Any], config: Data) -> tuple[str, ...]:
+def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
     """The columns to model: all but labels, keys and what is excluded.
 
     Raises:
@@ -48,7 +48,7 @@ def _refuse(where: str, name: str, bad: NDArray[np.bool_], start: int) -> None:
         raise InputError(f"{where}: row {row}, feature {name!r}: missing value in the column that splits the rows")
 
 
-def anomalies(table: Mapping[str, NDArray[Any]], config: Data, n: int) -> NDArray[np.bool_]:
+def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> NDArray[np.bool_]:
     """Which of the n rows are anomalies, by the config's label, (n,); none where there is no label.
 
     Raises:
@@ -56,16 +56,16 @@ def anomalies(table: Mapping[str, NDArray[Any]], config: Data, n: int) -> NDArra
     """
     if config.label is None:
         return np.zeros(n, dtype=bool)
-    labels = Labels(config)
+    labels = TrainingLabels(config)
     anomaly = labels.take(table[config.label])
     labels.check()
     return anomaly
 
 
-class Labels:
+class TrainingLabels:
     """Reads the column of labels piece by piece, and remembers what was in it."""
 
-    def __init__(self, config: Data) -> None:
+    def __init__(self, config: DataConfig) -> None:
         self._name, self._where = config.label or "", f"data {config.source!r}"
         self._marks = Marks(config.anomalies)
         self._found = False

@@ -17,12 +17,12 @@ from vaekit_training.data.rows import CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
 from vaekit_training.data.stream import stream
 from vaekit_training.data.times import in_time
-from vaekit_training.sections import Data, Likelihood
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 __all__ = ["Rows", "load", "of_array", "read"]
 
 
-def load(config: Data, likelihood: Likelihood | None = None, seed: int = 0) -> Rows:
+def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: int = 0) -> Rows:
     """Rows of a source, checked: cells that their column's kind has, no doubtful labels.
 
     Args:
@@ -35,7 +35,7 @@ def load(config: Data, likelihood: Likelihood | None = None, seed: int = 0) -> R
             or not one of its column's kind; the message names source, row, feature and value.
         ConfigError: a kind that the likelihood does not take.
     """
-    likelihood = likelihood or Likelihood()
+    likelihood = likelihood or LikelihoodConfig()
     if config.read == "stream":
         return stream(config, likelihood, seed)
     source = mapped(config.source) if config.read == "map" else read(config.source)
@@ -64,8 +64,8 @@ def of_array(
     names: Sequence[str] | None = None,
     anomaly: NDArray[np.bool_] | None = None,
     *,
-    config: Data | None = None,
-    likelihood: Likelihood | None = None,
+    config: DataConfig | None = None,
+    likelihood: LikelihoodConfig | None = None,
 ) -> Rows:
     """Rows of an array (N, D), or pictures (N, H, W[, C]) uint8, checked as a file's are.
 
@@ -80,13 +80,13 @@ def of_array(
         InputError: another shape, or a cell that is refused.
         ConfigError: a kind that the likelihood does not take.
     """
-    config, source = config or Data(source="memory"), from_array(x)
+    config, source = config or DataConfig(source="memory"), from_array(x)
     anomaly = np.zeros(len(x), dtype=bool) if anomaly is None else anomaly
     if source.pictures is not None:
         return Rows(source.pictures, (), anomaly)
     columns = tuple(names or source.columns)
     check_names(columns)
-    cells = cells_of(columns, config, likelihood or Likelihood())
+    cells = cells_of(columns, config, likelihood or LikelihoodConfig())
     values = [_typed(column) for column in x.T]
     return _rows(_together([c.take(v) for c, v in zip(cells, values, strict=True)], cells), cells, anomaly)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit_training.data.rows import Rows
-from vaekit_training.sections import Data
+from vaekit_training.sections import DataConfig
 
 FEWEST = 20  # normal rows; with fewer, no part says anything
 PARTS = ("train", "validation", "calibration", "test")
@@ -63,7 +63,7 @@ class Parts:
         return replace(self, train=np.sort(np.concatenate(others)), calibration=self.folds[fold], folds=())
 
 
-def split(rows: Rows, config: Data, seed: int) -> Parts:
+def split(rows: Rows, config: DataConfig, seed: int) -> Parts:
     """Deal the normal rows out by the config's fractions, at random, by time or by group.
 
     Raises:

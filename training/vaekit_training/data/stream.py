@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.columns import Moments
-from vaekit_training.data.labels import Labels, columns_of
+from vaekit_training.data.labels import TrainingLabels, columns_of
 from vaekit_training.data.parquet import Folder, Group, folder, release
 from vaekit_training.data.rows import Rows, Streamed
 from vaekit_training.data.split import FEWEST, PARTS
-from vaekit_training.sections import Data, Fractions, Likelihood
+from vaekit_training.sections import DataConfig, Fractions, LikelihoodConfig
 
 HELD_ROWS = 20_000  # the most rows of a part that are held in memory,
 HELD_CELLS = 2**23  # and the most cells: 64 MB of float64
@@ -28,7 +28,7 @@ PIECE = 2**20  # cells that are read at once: 8 MB of float64
 ALL = (*PARTS, "anomalies")
 
 
-def stream(config: Data, likelihood: Likelihood, seed: int) -> Rows:
+def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     """Rows of a Parquet folder, read through once; training rows stay on disk.
 
     Raises:
@@ -40,7 +40,7 @@ def stream(config: Data, likelihood: Likelihood, seed: int) -> Rows:
     if not source.rows:
         raise InputError(f"data {config.source!r}: no rows")
     cells = cells_of(columns, config, likelihood)
-    reader = Reader(source, config, cells, seed)
+    reader = StreamReader(source, config, cells, seed)
     moments = Moments([c.kind for c in cells])
     held = [Held(min(HELD_ROWS, max(1, HELD_CELLS // len(columns)))) for _ in ALL]
     for group in source.groups:
@@ -55,11 +55,11 @@ def stream(config: Data, likelihood: Likelihood, seed: int) -> Rows:
     return _rows(source, reader, moments, held)
 
 
-class Reader:
+class StreamReader:
     """Reads row groups as numbers, and says which part each row belongs to."""
 
-    def __init__(self, source: Folder, config: Data, cells: Sequence[Cells], seed: int) -> None:
-        self.source, self.cells, self.labels = source, cells, Labels(config)
+    def __init__(self, source: Folder, config: DataConfig, cells: Sequence[Cells], seed: int) -> None:
+        self.source, self.cells, self.labels = source, cells, TrainingLabels(config)
         self._label = config.label
         self._names = [c.name for c in cells] + ([config.label] if config.label else [])
         self.facts = (self._names, config.label, config.anomalies)
@@ -135,7 +135,7 @@ def _edges(fractions: Fractions) -> NDArray[np.float64]:
     return np.cumsum([fractions.train, fractions.validation, fractions.calibration])
 
 
-def _rows(source: Folder, reader: Reader, moments: Moments, held: Sequence[Held]) -> Rows:
+def _rows(source: Folder, reader: StreamReader, moments: Moments, held: Sequence[Held]) -> Rows:
     cells = reader.cells
     counts = {name: h.count for name, h in zip(ALL, held, strict=True)}
     normal = sum(counts[name] for name in PARTS)

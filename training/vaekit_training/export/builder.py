@@ -1,4 +1,4 @@
-"""Builds an ONNX graph node by node. Knows ONNX types, constants and broadcasting; no aten operator."""
+"""Builds an ONNX graph node by node."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from vaekit.bundle.manifest import Operation
 from vaekit.errors import NotFinite
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
-from vaekit_training.networks.half import LARGEST, Half
+from vaekit_training.networks.float16 import LARGEST, Float16Network
 from vaekit_training.vae import VAE
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
@@ -48,7 +48,7 @@ class _OfRows(_Part):
     """Everything about rows: mu, sigma, with members (N, M, Z) and weights (N, M), and the terms of the bound."""
 
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        *codes, of_members = self.vae.coded_bounds(x, eps, observed)
+        *codes, of_members = self.vae.bounds_by_member(x, eps, observed)
         if self.vae.members > 1:  # q(m|x) proportional to exp(ELBO_m): which member a row is likely from
             codes = [values.transpose(0, 1) for values in (*codes, torch.softmax(of_members.elbo, dim=0))]
         bound = self.vae.mixed(of_members)
@@ -90,7 +90,7 @@ def halved(vae: VAE) -> VAE:
             largest = float(values.detach().abs().max())
             if not largest <= LARGEST:
                 raise NotFinite(f"{name}: {parameter} has a weight of {largest:.6g}, and float16 takes {LARGEST:g}")
-    twin.encoder, twin.decoder = Half(twin.encoder), Half(twin.decoder)
+    twin.encoder, twin.decoder = Float16Network(twin.encoder), Float16Network(twin.decoder)
     return twin
 
 

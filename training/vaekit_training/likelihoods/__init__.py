@@ -1,6 +1,6 @@
-"""p(x|z), one class each, fully normalised per data dimension, in the units the networks see. Knows no networks."""
+"""p(x|z), one class each, fully normalised per data dimension, in the units the networks see."""
 
-from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, ScaleKind
+from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, DecoderHead, Likelihood, ScaleKind
 from vaekit_training.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from vaekit_training.likelihoods.bins import BinnedGaussian, DiscretizedLogistic, Grid
 from vaekit_training.likelihoods.categorical import Categorical
@@ -13,10 +13,10 @@ __all__ = [
     "BinnedGaussian",
     "Categorical",
     "ContinuousBernoulli",
+    "DecoderHead",
     "DiscretizedLogistic",
     "Gaussian",
     "Grid",
-    "Head",
     "Laplace",
     "Likelihood",
     "LocationScale",

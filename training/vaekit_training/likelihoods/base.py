@@ -1,4 +1,4 @@
-"""What every likelihood answers, and how a scale is had. Knows shapes, not distributions.
+"""What every likelihood answers, and how a scale is had.
 
 t are rows in model units, broadcast against the decoder's raw outputs h (..., width); h lists the first parameter of
 all D columns, then the second, and so on. With M members h is (M, N, K, width).
@@ -17,7 +17,7 @@ ScaleKind = str | float | tuple[str, ...]  # as likelihood.scale of a config
 LARGEST_RESIDUAL = 1e9  # residuals, in scales, are cut here, so that every finite row has a finite density
 
 
-class Head(Protocol):
+class DecoderHead(Protocol):
     """The decoder's last layer, or the part of it that one likelihood reads."""
 
     def zero_rows(self, rows: slice, value: float | Tensor) -> None:
@@ -37,7 +37,7 @@ class Likelihood(nn.Module):
     mass: bool = False  # log_prob is the log of a probability, not of a density
     parameters_in_raw_units: tuple[str, ...] = ("mean", "scale")
 
-    def initialize(self, head: Head) -> None:
+    def initialize(self, head: DecoderHead) -> None:
         """Let the head start where the data stand; the layer's own start unless a likelihood says better."""
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:

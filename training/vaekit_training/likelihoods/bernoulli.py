@@ -1,4 +1,4 @@
-"""Values that are 0 or 1, and values between them. Knows logits, not pixels or thresholds."""
+"""Values that are 0 or 1, and values between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probabilities of integers, as masses of bins of a grid. Knows the grid in model units, not pixels or counts."""
+"""Probabilities of integers, as masses of bins of a grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaekit_training.functional import (
     softplus_integral,
     softplus_inverse,
 )
-from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, ScaleKind
+from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, DecoderHead, Likelihood, ScaleKind
 from vaekit_training.likelihoods.location_scale import LocationScale, log_normal
 
 LEAST_SCALE = 1e-3  # of a bin: all the mass is in one bin long before, and float32 still tells where a bin ends
@@ -96,7 +96,7 @@ class DiscretizedLogistic(Likelihood):
         self.register_buffer("active", active)
         self.all_active = bool(active.all())
 
-    def initialize(self, head: Head) -> None:
+    def initialize(self, head: DecoderHead) -> None:
         """Spread the components over the grid; of one without a top, over where standardised counts stand."""
         ended = self.grid.highest.isfinite()
         low = torch.where(ended, self.grid.lowest, self.grid.lowest.clamp(min=-2.0))

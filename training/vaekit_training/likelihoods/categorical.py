@@ -1,4 +1,4 @@
-"""Columns of levels, given by index. Knows counts of levels, not their names."""
+"""Columns of levels, given by index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Densities of real columns, of the form f((x - m) / s) / s. Knows the families, not units of data."""
+"""Densities of real columns, of the form f((x - m) / s) / s."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from vaekit_training.functional import HALF_LOG_2PI, expm1, log1p, log_ndtr, normal_cdf, softplus_inverse
-from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, Head, Likelihood, Scale, ScaleKind, parameter_shape
+from vaekit_training.likelihoods.base import (
+    LARGEST_RESIDUAL,
+    DecoderHead,
+    Likelihood,
+    Scale,
+    ScaleKind,
+    parameter_shape,
+)
 
 OUTPUTS = {"linear": torch.nn.Identity(), "tanh": torch.nn.Tanh(), "sigmoid": torch.nn.Sigmoid()}
 LEAST_DF = 2.1  # the standard deviation exists, and is at most sqrt(21) scales
@@ -53,7 +60,7 @@ class LocationScale(Likelihood):
         """Least scale of each column, (D,), or of each member's, (M, 1, 1, D)."""
         return self.spread.floor
 
-    def initialize(self, head: Head) -> None:
+    def initialize(self, head: DecoderHead) -> None:
         """Start at s = 1: where the data stand after standardisation."""
         if self.spread.from_network:
             head.zero_rows(slice(self.dim, 2 * self.dim), softplus_inverse(1.0))

@@ -1,4 +1,4 @@
-"""Columns of several kinds, each with its own likelihood. Knows which columns are whose."""
+"""Columns of several kinds, each with its own likelihood."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vaekit_training.likelihoods.base import Head, Likelihood
+from vaekit_training.likelihoods.base import DecoderHead, Likelihood
 
 
 class _Rows(NamedTuple):
     """The outputs of a head that one part reads."""
 
-    head: Head
+    head: DecoderHead
     start: int
 
     def zero_rows(self, rows: slice, value: float | Tensor) -> None:
@@ -68,7 +68,7 @@ class Mixed(Likelihood):
         """Values by part -> values in the columns' order."""
         return torch.cat(values, dim=-1)[..., self.order]
 
-    def initialize(self, head: Head) -> None:
+    def initialize(self, head: DecoderHead) -> None:
         at = 0
         for part, width in zip(self._likelihoods(), self.widths, strict=True):
             part.initialize(_Rows(head, at))

@@ -1,4 +1,4 @@
-"""AdamW of one tensor by one call. Knows a tensor and its gradient, not where they come from.
+"""AdamW of one tensor by one call.
 
 torch.optim's own step costs as much again in Python as the whole update of a small network.
 """

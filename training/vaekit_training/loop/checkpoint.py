@@ -1,4 +1,4 @@
-"""A run's state on disk, whole or not at all. Knows files and plain values, not what they mean."""
+"""Writes and reads checkpoints atomically."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vaekit.bundle.store import sync
+from vaekit.bundle.write import sync
 from vaekit.errors import InputError
 
 FORMAT = 1

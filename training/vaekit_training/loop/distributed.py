@@ -1,4 +1,4 @@
-"""The ranks of a run that torchrun started, or the one of a run that it did not. Knows processes, not training."""
+"""The ranks of a run: those that torchrun started, or a single one."""
 
 from __future__ import annotations
 

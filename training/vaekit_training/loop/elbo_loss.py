@@ -1,4 +1,4 @@
-"""The negative ELBO under N(0, I) with its gradient written out. Knows mu, sigma and log p; no networks.
+"""The negative ELBO under N(0, I) with its gradient written out.
 
 N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are.
 """

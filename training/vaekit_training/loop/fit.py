@@ -1,65 +1,47 @@
-"""The optimisation: batches in, best weights out. Knows rows as the networks see them; not files, graphs or reports."""
+"""The training loop: batches of rows in, best weights out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from vaekit.errors import InputError, Interrupted, TrainingError
 from vaekit_training.config import Config
-from vaekit_training.data.batch import Batches, MemoryBatches, Seen, Table
+from vaekit_training.data.batch import Batches, MemoryBatches, NetworkRows, RowTable
 from vaekit_training.loop import checkpoint
 from vaekit_training.loop.distributed import World
-from vaekit_training.loop.guard import Bad, Record, worst
+from vaekit_training.loop.guard import Bad, StepRecord, worst
+from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.noise import Noise
 from vaekit_training.loop.objective import Objective
 from vaekit_training.loop.schedule import Schedule
 from vaekit_training.loop.step import Step
-from vaekit_training.loop.tracking import History, Keeper, Look, Watch, is_finite, most_rows, warnings_of
+from vaekit_training.loop.tracking import BestWeights, History, Validation, is_finite, warnings_of
+from vaekit_training.loop.validation import Validator, most_rows
+from vaekit_training.network_rows import refresh_prior
 from vaekit_training.prior import Aggregate
 from vaekit_training.vae import VAE
 
-__all__ = ["History", "Hooks", "Look", "fit"]
 STOP_EVERY = 10  # steps between which ranks ask each other whether to stop
-
-
-def _nothing(*_: object) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What a run tells, and is told, as it goes. Ranks but the first tell nothing."""
-
-    on_step: Callable[[int], None] = _nothing
-    on_look: Callable[[Look], None] = _nothing
-    warn: Callable[[str], None] = _nothing
-    stop: Callable[[], bool] = lambda: False  # asked after every step: save and leave?
-    checkpoint: Path | None = None  # where to save
-    resume: bool = False  # begin where that file stands
-    signature: str = ""  # of the data; a checkpoint of other data is refused
-    rows: NDArray[Any] | None = None  # the training rows' numbers in the data, to name them
 
 
 def fit(
     vae: VAE,
-    train: Table | Batches,
-    validation: Seen,
+    train: RowTable | Batches,
+    validation: NetworkRows,
     config: Config,
     *,
-    components: Table | None = None,
+    components: RowTable | None = None,
     hooks: Hooks | None = None,
     world: World | None = None,
 ) -> History:
     """Minimise the objective of config over the training rows; leaves the best weights in vae.
 
     Once the objective is what it is at the end (beta grown, the prior in use), the weights with the best one on
-    validation rows are kept, and training stops after `patience` looks without a better one.
+    validation rows are kept, and training stops after `patience` validations without a better one.
 
     Args:
         vae: on the device to train on.
@@ -88,10 +70,10 @@ class _Run:
     def __init__(
         self,
         vae: VAE,
-        train: Table | Batches,
-        validation: Seen,
+        train: RowTable | Batches,
+        validation: NetworkRows,
         config: Config,
-        components: Table | None,
+        components: RowTable | None,
         hooks: Hooks,
         world: World,
     ) -> None:
@@ -105,57 +87,59 @@ class _Run:
         shape = (self._batches.size, config.objective.num_samples, vae.latent_dim)
         self._noise = Noise(shape, settings.seed, device)
         most = most_rows(settings.evaluate_every, settings.batch_size)
-        self._watch = Watch(validation, config.objective, schedule.final_beta, vae.latent_dim, settings.seed, most)
+        beta = schedule.final_beta
+        self._validator = Validator(validation, config.objective, beta, vae.latent_dim, settings.seed, most)
         self._step = Step(vae, config, world)
-        self._keeper = Keeper(schedule.settled, settings.patience)
-        self._record = Record(world)
-        self._at = 0  # steps taken
-        self._done = False
+        self._best = BestWeights(schedule.settled, settings.patience)
+        self._record = StepRecord(world)
+        self._steps_taken = 0
+        self._is_done = False
         self._rollbacks = 0
         self._warnings: list[str] = []
         if hooks.resume:
             self._load()
-        self._good = self._standing()
+        self._last_good = self._snapshot()
 
     def finish(self) -> History:
         """Take the steps that are left, and put the best weights back."""
-        while self._at < self._schedule.steps and not self._done:
-            self._take()
-            looks = self._at % self._config.training.evaluate_every == 0 or self._at == self._schedule.steps
-            saves = self._hooks.checkpoint is not None and self._at % self._config.training.checkpoint_every == 0
+        while self._steps_taken < self._schedule.steps and not self._is_done:
+            self._take_step()
+            taken, settings = self._steps_taken, self._config.training
+            validates = taken % settings.evaluate_every == 0 or taken == self._schedule.steps
+            saves = self._hooks.checkpoint is not None and taken % settings.checkpoint_every == 0
             stops = self._stops()
-            if looks or saves or stops:
-                self._pause(looks=looks, saves=saves or stops)
+            if validates or saves or stops:
+                self._between_steps(validates=validates, saves=saves or stops)
             if stops:
                 self._save()  # once more where a rollback came between
-                raise Interrupted(self._farewell())
+                raise Interrupted(self._stopped_message())
         self._save()
         return self._history()
 
-    def _farewell(self) -> str:
+    def _stopped_message(self) -> str:
         where = self._hooks.checkpoint
         how = "" if where is None else f"; to go on: vae train --resume {where.parent}"
-        return f"stopped after step {self._at} of {self._schedule.steps}{how}"
+        return f"stopped after step {self._steps_taken} of {self._schedule.steps}{how}"
 
     def release(self) -> None:
         """Let go of the memory that steps work in."""
         self._step.flat.release()
 
-    def _take(self) -> None:
+    def _take_step(self) -> None:
         """One step."""
-        number = self._at + 1
-        if self._schedule.uses_aggregate(number) and not self._schedule.uses_aggregate(self._at):
+        number = self._steps_taken + 1
+        if self._schedule.uses_aggregate(number) and not self._schedule.uses_aggregate(self._steps_taken):
             self._refresh()
         batch = self._batch(number)
         rate = self._schedule.learning_rate(number) * 0.5**self._rollbacks
         loss, norm = self._step(batch, self._noise(number), self._schedule.beta(number), rate, number)
         one = loss if self._vae.members == 1 else loss / self._vae.members
         self._record.add(one, norm, self._step.objective.log_jacobian(batch))
-        self._at = number
+        self._steps_taken = number
         if self._world.leads:
             self._hooks.on_step(number)
 
-    def _batch(self, number: int) -> Seen:
+    def _batch(self, number: int) -> NetworkRows:
         """The next batch, drawn anew where the features are."""
         batch = next(self._batches)
         if not self._vae.features.redraws:
@@ -164,102 +148,101 @@ class _Run:
 
     def _stops(self) -> bool:
         """Whether any rank was told to stop; many ask each other only now and then."""
-        if self._world.size > 1 and self._at % STOP_EVERY:
+        if self._world.size > 1 and self._steps_taken % STOP_EVERY:
             return False
         return self._world.any(self._hooks.stop(), self._device)
 
-    def _pause(self, *, looks: bool, saves: bool) -> None:
-        """Between two steps: see that all went well, look, save; or go back."""
-        bad = self._bad()
-        if bad is None and looks:
-            bad = self._look()
+    def _between_steps(self, *, validates: bool, saves: bool) -> None:
+        """Between two steps: check that all went well, validate, save; or go back."""
+        bad = self._first_bad_step()
+        if bad is None and validates:
+            bad = self._validate()
         if bad is not None:
             self._roll_back(bad)
             return
-        self._good = self._standing()
+        self._last_good = self._snapshot()
         if saves:
             self._save()
 
-    def _bad(self) -> Bad | None:
+    def _first_bad_step(self) -> Bad | None:
         scales = self._config.training.precision == "fp16"  # whose loss scaling takes steps back by itself
-        bad = self._record.bad(self._at, norms=not scales)
+        bad = self._record.bad(self._steps_taken, norms=not scales)
         if bad is None and not self._step.is_finite():
-            return Bad(self._at, "a weight is not finite")
+            return Bad(self._steps_taken, "a weight is not finite")
         return bad
 
-    def _look(self) -> Bad | None:
+    def _validate(self) -> Bad | None:
         """Score validation rows with the weights that would be kept."""
         train_objective = self._record.objective()
         self._step.swap()
-        if self._schedule.uses_aggregate(self._at):
+        if self._schedule.uses_aggregate(self._steps_taken):
             self._refresh()
-        beta = self._schedule.beta(self._at)
-        look = self._of_first(lambda: self._watch.look(self._vae, self._at, beta, train_objective))
-        good = is_finite(look)
+        step, beta = self._steps_taken, self._schedule.beta(self._steps_taken)
+        validation = self._from_first_rank(lambda: self._validator.some(self._vae, step, beta, train_objective))
+        good = is_finite(validation)
         if good:
-            self._done = self._keeper.is_done(look, self._vae)
+            self._is_done = self._best.is_done(validation, self._vae)
         self._step.swap()
         if not good:
-            return Bad(self._at, f"the objective is {look.objective} on validation rows")
+            return Bad(self._steps_taken, f"the objective is {validation.objective} on validation rows")
         self._record.clear()
         if self._world.leads:
-            self._hooks.on_look(look)
+            self._hooks.on_validation(validation)
         return None
 
-    def _of_first(self, measure: Callable[[], Look]) -> Look:
-        look: Look = self._world.of_first(measure() if self._world.leads else None)
-        return look
+    def _from_first_rank(self, measure: Callable[[], Validation]) -> Validation:
+        validation: Validation = self._world.of_first(measure() if self._world.leads else None)
+        return validation
 
     def _refresh(self) -> None:
         """Give the aggregate prior the posteriors of its rows as they are now."""
-        assert isinstance(self._vae.prior, Aggregate)
         assert self._components is not None
-        self._vae.prior.refresh(self._vae, self._components)
+        refresh_prior(self._vae, self._components)
 
     def _roll_back(self, bad: Bad) -> None:
         """Undo what led to a bad step; from there on the learning rate is half."""
-        since, left = self._good["at"], self._rollbacks < self._config.training.rollbacks
-        what = f"step {bad.step}: {bad.what}; {self._rows_of(bad.step)}"
+        since, left = self._last_good["at"], self._rollbacks < self._config.training.rollbacks
+        what = f"step {bad.step}: {bad.what}; {self._worst_rows(bad.step)}"
         if not left:
             raise TrainingError(
                 f"{what}; gave up after {self._rollbacks} rollbacks: a smaller training.learning_rate or a larger "
                 "likelihood.scale_floor may help"
             )
-        self._stand(self._good)
+        self._restore(self._last_good)
         self._rollbacks += 1
         self._warn(f"{what}; went back to step {since}, at half the learning rate")
 
-    def _rows_of(self, number: int) -> str:
+    def _worst_rows(self, number: int) -> str:
         """The rows of a step's batch of the largest losses, by weights that were good; leaves the run there."""
-        self._stand(self._good)
-        batch = self._batch(self._at + 1)
-        for ahead in range(self._at + 2, number + 1):
+        self._restore(self._last_good)
+        batch = self._batch(self._steps_taken + 1)
+        for ahead in range(self._steps_taken + 2, number + 1):
             batch = self._batch(ahead)
         objective = Objective(self._vae, self._config.objective)
         eps, beta = self._noise(number), self._schedule.final_beta
         with torch.no_grad():
             each = [objective(batch.slice(i, i + 1), eps[i : i + 1], beta, 1.0) for i in range(len(batch))]
-        return f"by their loss at step {self._at}, {worst(batch, torch.stack(each), self._hooks.rows)}"
+        return f"by their loss at step {self._steps_taken}, {worst(batch, torch.stack(each), self._hooks.rows)}"
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         if self._world.leads:
             self._hooks.warn(text)
 
-    def _standing(self) -> dict[str, Any]:
+    def _snapshot(self) -> dict[str, Any]:
         """Where the next step begins; copies. Asked of all ranks at once."""
         return {
-            "at": self._at,
+            "at": self._steps_taken,
             "step": self._step.state_dict(),
             "batches": self._batches.state_dict(),
             "record": self._record.state_dict(),
         }
 
-    def _stand(self, standing: dict[str, Any]) -> None:
-        self._at = standing["at"]
-        self._step.load_state_dict(standing["step"])
-        self._batches.load_state_dict(standing["batches"])
-        self._record.load_state_dict(standing["record"], self._device)
+    def _restore(self, snapshot: dict[str, Any]) -> None:
+        self._steps_taken = snapshot["at"]
+        self._step.load_state_dict(snapshot["step"])
+        self._batches.load_state_dict(snapshot["batches"])
+        self._record.load_state_dict(snapshot["record"], self._device)
 
     def _save(self) -> None:
         """Write everything that the rest of the run depends on."""
@@ -267,12 +250,12 @@ class _Run:
             return
         more = {
             "signature": self._hooks.signature,
-            "keeper": self._keeper.state_dict(),
-            "done": self._done,
+            "keeper": self._best.state_dict(),
+            "done": self._is_done,
             "rollbacks": self._rollbacks,
             "warnings": self._warnings,
         }
-        checkpoint.save(self._hooks.checkpoint, {**self._good, **more})
+        checkpoint.save(self._hooks.checkpoint, {**self._last_good, **more})
 
     def _load(self) -> None:
         assert self._hooks.checkpoint is not None
@@ -282,26 +265,26 @@ class _Run:
                 f"{self._hooks.checkpoint}: the run began with other data: sha256 {state['signature']}, "
                 f"and not {self._hooks.signature}"
             )
-        self._stand(state)
-        self._keeper.load_state_dict(state["keeper"])
-        self._done, self._rollbacks, self._warnings = state["done"], state["rollbacks"], state["warnings"]
+        self._restore(state)
+        self._best.load_state_dict(state["keeper"])
+        self._is_done, self._rollbacks, self._warnings = state["done"], state["rollbacks"], state["warnings"]
 
     def _history(self) -> History:
         """Put the best weights back, and score them over every validation row."""
-        best = self._keeper.best
-        assert best is not None  # the last step is always looked at
-        self._vae.load_state_dict(self._keeper.weights)
+        best = self._best.best
+        assert best is not None  # the last step is always validated
+        self._vae.load_state_dict(self._best.weights)
         aggregate = isinstance(self._vae.prior, Aggregate)
         minimised = None
         if is_tempered := min(self._config.objective.betas) < 1:
-            minimised = self._of_first(lambda: self._watch.everything(self._vae, best)).objective
+            minimised = self._from_first_rank(lambda: self._validator.everything(self._vae, best)).objective
             self._vae.untemper(self._config.objective.betas)
         if aggregate and (is_tempered or self._schedule.switch is None):
             self._refresh()  # trained with N(0, I) or at another beta, and scored with what becomes of it
-        scored = self._of_first(lambda: self._watch.everything(self._vae, best))
+        scored = self._from_first_rank(lambda: self._validator.everything(self._vae, best))
         if minimised is not None:
             scored = replace(scored, objective=minimised)
         for text in warnings_of(scored, self._config.objective, aggregate=aggregate):
             self._warn(text)
-        looks = tuple(self._keeper.looks)
-        return History(looks, scored, looks[-1].step < self._schedule.steps, tuple(self._warnings))
+        validations = tuple(self._best.validations)
+        return History(validations, scored, validations[-1].step < self._schedule.steps, tuple(self._warnings))

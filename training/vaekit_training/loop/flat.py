@@ -1,4 +1,4 @@
-"""All parameters of a module as views of one tensor, and their gradients of another. Knows memory, not mathematics.
+"""All parameters of a module as views of one tensor, and their gradients of another.
 
 A step of a small network costs as much as it has operations: one for all parameters costs less than one for each.
 M members, P places for each member's parameters.

@@ -1,4 +1,4 @@
-"""The folder of a run: its config, its checkpoint, its events. Knows files; not what trains."""
+"""The folder of a run: its config, its checkpoint, its events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vaekit.errors import ConfigError
 from vaekit_training.config import Config, load_config
 from vaekit_training.data.sources import beside
 from vaekit_training.loop.distributed import World
-from vaekit_training.loop.tracking import Look
+from vaekit_training.loop.tracking import Validation
 
 CONFIG, CHECKPOINT, PUBLISHED = "config.toml", "checkpoint.pt", "published"
 BY_INDEX = 64  # latent dimensions and features that get a curve each
@@ -106,23 +106,23 @@ class Events:
 
         self._writer = SummaryWriter(str(folder))
 
-    def write(self, look: Look) -> None:
-        """Add a look; a feature's or a latent dimension's curve only where they are few."""
+    def write(self, validation: Validation) -> None:
+        """Add a validation; a feature's or a latent dimension's curve only where they are few."""
         curves = {
-            "objective/train": look.train_objective,
-            "objective/validation": look.objective,
-            "elbo": look.elbo,
-            "log_evidence": look.log_evidence,
-            "log_likelihood": look.log_likelihood,
-            "kl": look.kl,
-            "beta": look.beta,
-            "active_units": look.active_units,
+            "objective/train": validation.train_objective,
+            "objective/validation": validation.objective,
+            "elbo": validation.elbo,
+            "log_evidence": validation.log_evidence,
+            "log_likelihood": validation.log_likelihood,
+            "kl": validation.kl,
+            "beta": validation.beta,
+            "active_units": validation.active_units,
         }
-        for name, values in (("kl", look.kl_by_latent), ("log_likelihood", look.log_likelihood_by_feature)):
+        for name, values in (("kl", validation.kl_by_latent), ("log_likelihood", validation.log_likelihood_by_feature)):
             if len(values) <= BY_INDEX:
                 curves |= {f"{name}_by_index/{i}": value for i, value in enumerate(values)}
         for name, value in curves.items():
-            self._writer.add_scalar(name, value, look.step)
+            self._writer.add_scalar(name, value, validation.step)
         self._writer.flush()
 
     def close(self) -> None:

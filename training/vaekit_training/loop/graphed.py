@@ -1,4 +1,4 @@
-"""A step recorded once as a CUDA graph, and replayed. Knows fixed places in memory, not what the step computes."""
+"""A step recorded once as a CUDA graph, and replayed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vaekit_training.data.batch import Seen
+from vaekit_training.data.batch import NetworkRows
 
 WARM_UPS = 3  # so that libraries have set up, and memory is held, before anything is recorded
 
-Compute = Callable[[Seen, Tensor, Tensor], tuple[Tensor, Tensor]]
+Compute = Callable[[NetworkRows, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Graphed:
@@ -22,7 +22,7 @@ class Graphed:
         self._compute, self._reset = compute, reset
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, batch: Seen, eps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: NetworkRows, eps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
         """Copies of what compute returns for these."""
         if self._graph is None:
             self._record(batch, eps, beta)
@@ -40,7 +40,7 @@ class Graphed:
         loss, norm = self._out
         return loss.clone(), norm.clone()
 
-    def _record(self, batch: Seen, eps: Tensor, beta: float) -> None:
+    def _record(self, batch: NetworkRows, eps: Tensor, beta: float) -> None:
         clone = batch.take(torch.arange(len(batch)))
         self._batch, self._eps, self._beta = clone, eps.clone(), torch.tensor(beta, device=eps.device)
         undo = self._reset()

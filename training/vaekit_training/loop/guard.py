@@ -1,4 +1,4 @@
-"""Watches that every step was finite. Knows losses and norms of steps; not how a step is taken or undone."""
+"""Checks that every step was finite, and names the rows of one that was not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit_training.data.batch import Seen
+from vaekit_training.data.batch import NetworkRows
 from vaekit_training.loop.distributed import World
 
 NAMED = 5  # rows that a message lists
@@ -29,7 +29,7 @@ class Series:
     """Small tensors of one shape, one a step, copied into blocks of memory that are had at once.
 
     Kept as they come they would lie between the large tensors of every step, and the heap would grow by tens of
-    kilobytes a step for as long as nobody looks.
+    kilobytes a step until the next validation.
     """
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class Series:
             self.append(value)
 
 
-class Record:
-    """What each step since the last look gave; on the device until it is asked for."""
+class StepRecord:
+    """What each step since the last validation gave; on the device until it is asked for."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -108,7 +108,7 @@ class Record:
         return self._world.add(torch.stack(self._losses.values()).double())
 
 
-def worst(batch: Seen, loss: Tensor, numbers: NDArray[Any] | None) -> str:
+def worst(batch: NetworkRows, loss: Tensor, numbers: NDArray[Any] | None) -> str:
     """The rows of a batch with the largest losses (N,), by their numbers in the data where these are known."""
 
     def name(i: int) -> str:

@@ -1,4 +1,4 @@
-"""The standard normals of every training step. Knows seeds and steps, not what is done with them.
+"""The standard normals of every training step.
 
 N rows, K draws, Z latent dimensions.
 """

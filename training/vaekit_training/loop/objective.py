@@ -1,4 +1,4 @@
-"""What training minimises. Knows a batch, its draws and the VAE's terms; not optimisers, steps or devices' ways.
+"""What training minimises.
 
 N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are; nats per row.
 """
@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit_training.data.batch import Seen
+from vaekit_training.data.batch import NetworkRows
 from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.elbo_loss import elbo_loss
 from vaekit_training.prior import kl_by_latent
-from vaekit_training.sections import Objective as Settings
-from vaekit_training.vae import VAE, codes
+from vaekit_training.sections import ObjectiveConfig
+from vaekit_training.vae import VAE, draw_latents
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -31,7 +31,7 @@ class Objective:
     asked for, densities in float32.
     """
 
-    def __init__(self, vae: VAE, settings: Settings, *, precision: str = "fp32", compiled: bool = False) -> None:
+    def __init__(self, vae: VAE, settings: ObjectiveConfig, *, precision: str = "fp32", compiled: bool = False) -> None:
         self._vae, self._settings = vae, settings
         self._posterior: Any = torch.compile(vae.posterior, dynamic=False) if compiled else vae.posterior
         self._log_prob: Any = torch.compile(vae.log_prob, dynamic=False) if compiled else vae.log_prob
@@ -51,7 +51,7 @@ class Objective:
         return self._settings.free_bits
 
     def __call__(
-        self, batch: Seen, eps: Tensor, beta: float | Tensor, share: float, costly: Tensor | None = None
+        self, batch: NetworkRows, eps: Tensor, beta: float | Tensor, share: float, costly: Tensor | None = None
     ) -> Tensor:
         """The loss of these rows.
 
@@ -67,7 +67,7 @@ class Objective:
             if self._is_plain and eps.shape[1] == 1 and mu.ndim == 2:
                 z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): an axis less costs fewer operations
             else:
-                z = codes(mu, sigma, eps)  # (..., n, K, Z)
+                z = draw_latents(mu, sigma, eps)  # (..., n, K, Z)
             log_p = self._log_prob(batch.t, z, batch.observed)  # (..., n, K, D)
         if self._is_plain:
             weight = beta if self._relative is None else beta * self._relative[..., None]  # (M, 1, 1)
@@ -110,14 +110,14 @@ class Objective:
         return torch.where(costly, kl, free * share * mu.shape[-2]).sum()
 
     @torch.no_grad()
-    def kl_of(self, part: Seen, share: float) -> Tensor:
+    def kl_of(self, part: NetworkRows, share: float) -> Tensor:
         """What a part adds to the batch's mean KL of each latent dimension, (..., Z)."""
         with self._cast:
             mu, sigma = self._posterior(part.t, part.observed)
         return kl_by_latent(mu, sigma).sum(-2) * share
 
     @torch.no_grad()
-    def log_jacobian(self, batch: Seen) -> Tensor:
+    def log_jacobian(self, batch: NetworkRows) -> Tensor:
         """Mean over rows of sum_d log |dt_d / dx_d| over the observed cells, float64, ()."""
         if self._constant is not None:
             return self._constant
@@ -127,7 +127,7 @@ class Objective:
         return total_log_jacobian(each, batch.observed).mean()
 
 
-def relative_betas(settings: Settings, like: Tensor) -> Tensor | None:
+def relative_betas(settings: ObjectiveConfig, like: Tensor) -> Tensor | None:
     """Each member's beta over the largest, (M, 1); None where all have one, as a single VAE has."""
     if len(settings.betas) == 1:
         return None

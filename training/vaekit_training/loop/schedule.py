@@ -1,4 +1,4 @@
-"""What changes as steps go by: beta, the learning rate, the prior in use. Knows step numbers and settings alone."""
+"""What changes from step to step: beta, the learning rate, the prior in use."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Schedule:
 
     @property
     def settled(self) -> int:
-        """The first step from which on the objective is what it is at the end: looks before it do not compare."""
+        """The first step from which on the objective is what it is at the end: validations before it do not compare."""
         last_cycle = self._start_of_cycle(self.steps)
         return max(last_cycle + self.warm_up, 1 if self.switch is None else self.switch + 1)
 

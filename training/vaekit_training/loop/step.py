@@ -1,4 +1,4 @@
-"""One optimiser step: loss, gradient, clipping, AdamW, running mean. Knows tensors; not rows' origin, looks or files.
+"""One optimiser step: loss, gradient, clipping, AdamW, running mean.
 
 M members, P places for each member's parameters.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config
-from vaekit_training.data.batch import Seen
+from vaekit_training.data.batch import NetworkRows
 from vaekit_training.loop.adam import Adam
 from vaekit_training.loop.distributed import World
 from vaekit_training.loop.flat import Flat
@@ -43,12 +43,12 @@ class Step:
         self._adam = Adam(self.flat.weights, settings.learning_rate, recorded=settings.cuda_graphs)
         self._scaler = torch.amp.GradScaler(device.type) if settings.precision == "fp16" else None
         self._mean = self.flat.weights.data.clone() if settings.ema else None
-        self._compute: Callable[[Seen, Tensor, float], tuple[Tensor, Tensor]] = self._forward_and_move
+        self._compute: Callable[[NetworkRows, Tensor, float], tuple[Tensor, Tensor]] = self._forward_and_move
         if settings.cuda_graphs:
             check_graphs(device, world)
             self._compute = Graphed(self._forward_and_move, self._undo)
 
-    def __call__(self, batch: Seen, eps: Tensor, beta: float, rate: float, number: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: NetworkRows, eps: Tensor, beta: float, rate: float, number: int) -> tuple[Tensor, Tensor]:
         """Take a step.
 
         Args:
@@ -68,7 +68,7 @@ class Step:
             self._mean.lerp_(self.flat.weights.data, 1.0 - keep)
         return loss, norm
 
-    def _forward_and_move(self, batch: Seen, eps: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+    def _forward_and_move(self, batch: NetworkRows, eps: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
         return self._differentiate(batch, eps, beta), self._move()
 
     def _undo(self) -> Callable[[], None]:
@@ -76,7 +76,7 @@ class Step:
         state = self.state_dict()
         return lambda: self.load_state_dict(state)
 
-    def _differentiate(self, batch: Seen, eps: Tensor, beta: float | Tensor) -> Tensor:
+    def _differentiate(self, batch: NetworkRows, eps: Tensor, beta: float | Tensor) -> Tensor:
         """This rank's share of the loss; its gradient, summed over ranks, is left in the flat one."""
         self.flat.forget()
         share = 1.0 / len(batch)
@@ -91,7 +91,7 @@ class Step:
         self._world.add(self.flat.gradient)
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _parts(self, batch: Seen, eps: Tensor) -> list[tuple[Seen, Tensor]]:
+    def _parts(self, batch: NetworkRows, eps: Tensor) -> list[tuple[NetworkRows, Tensor]]:
         """This rank's rows, in as many parts as they are accumulated in."""
         if self._world.size == self._settings.accumulate == 1:
             return [(batch, eps)]
@@ -99,7 +99,7 @@ class Step:
         size = -(-(last - first) // self._settings.accumulate)
         return list(zip(batch.slice(first, last).split(size), eps[first:last].split(size), strict=True))
 
-    def _costly(self, parts: list[tuple[Seen, Tensor]], share: float) -> Tensor | None:
+    def _costly(self, parts: list[tuple[NetworkRows, Tensor]], share: float) -> Tensor | None:
         """Which latent dimensions are above their free bits in the whole batch, where no part can tell alone."""
         free = self.objective.free_bits
         if not free or (len(parts) == 1 and self._world.size == 1):

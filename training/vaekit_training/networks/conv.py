@@ -1,4 +1,4 @@
-"""Convolutional networks for pictures, plain and residual. Knows H x W x C rows and layers; not densities.
+"""Convolutional networks for pictures, plain and residual.
 
 Rows come flattened, (N, H W C) in HWC order; a decoder's outputs go parameter by parameter, [P, H, W, C] flattened.
 Nothing is normalised over a batch, so a row's result does not depend on its batch-mates.

@@ -1,4 +1,4 @@
-"""What a network costs, counted from its layers. Knows sizes; nothing of time."""
+"""What a network costs, counted from its layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last layer of a network, as a likelihood starts it. Knows rows of outputs; not what they mean."""
+"""The last layer of a network, which a likelihood initialises."""
 
 from __future__ import annotations
 

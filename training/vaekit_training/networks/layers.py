@@ -1,4 +1,4 @@
-"""Single layers: activations, and layers of M members at once. Knows one layer, not what networks are made of them."""
+"""Single layers: activations, and layers of M members at once."""
 
 from __future__ import annotations
 

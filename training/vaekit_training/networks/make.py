@@ -1,4 +1,4 @@
-"""Settings and shapes -> an encoder and a decoder. Knows which networks fit which rows; not densities."""
+"""Settings and shapes -> an encoder and a decoder."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 from vaekit.errors import ConfigError
 from vaekit_training.networks.conv import ConvDecoder, ConvEncoder, Shape
 from vaekit_training.networks.mlp import MLP, MemberMLP
-from vaekit_training.sections import Network
+from vaekit_training.sections import NetworkConfig
 
 Encoder = MLP | ConvEncoder
 Decoder = MLP | ConvDecoder
 SMALLEST, LARGEST = 8, 256  # pixels a side
 
 
-def encoder(config: Network, inputs: int | Shape, latent_dim: int) -> Encoder:
+def encoder(config: NetworkConfig, inputs: int | Shape, latent_dim: int) -> Encoder:
     """(N, E) -> (N, 2 Z), or (M, N, 2 Z) of M members.
 
     Args:
@@ -31,7 +31,7 @@ def encoder(config: Network, inputs: int | Shape, latent_dim: int) -> Encoder:
     return ConvEncoder(shape, config.channels, 2 * latent_dim, config.activation, _blocks(config))
 
 
-def decoder(config: Network, latent_dim: int, outputs: int | Shape, width: int) -> Decoder:
+def decoder(config: NetworkConfig, latent_dim: int, outputs: int | Shape, width: int) -> Decoder:
     """(N, Z) or (N, K, Z) -> (N, width) or (N, K, width); of M members with the axis M in front, z with or without it.
 
     Args:
@@ -49,7 +49,7 @@ def decoder(config: Network, latent_dim: int, outputs: int | Shape, width: int) 
     return ConvDecoder(latent_dim, shape, config.channels, width, config.activation, _blocks(config))
 
 
-def _mlp(config: Network, sizes: tuple[int, ...]) -> MLP:
+def _mlp(config: NetworkConfig, sizes: tuple[int, ...]) -> MLP:
     made = MLP if config.members == 1 else MemberMLP
     return made(
         sizes,
@@ -64,11 +64,11 @@ def _count(shape: int | Shape) -> int:
     return shape if isinstance(shape, int) else math.prod(shape)
 
 
-def _blocks(config: Network) -> int:
+def _blocks(config: NetworkConfig) -> int:
     return config.blocks if config.name == "resnet" else 0
 
 
-def _picture(config: Network, shape: int | Shape) -> Shape:
+def _picture(config: NetworkConfig, shape: int | Shape) -> Shape:
     """The shape, of pictures that the network takes."""
     takes = f"takes pictures of {SMALLEST} to {LARGEST} pixels a side"
     if isinstance(shape, int):

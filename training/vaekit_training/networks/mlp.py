@@ -1,4 +1,4 @@
-"""Multilayer perceptrons, alone and as M members at once. Knows layers; not pictures and not densities."""
+"""Multilayer perceptrons, alone and as M members at once."""
 
 from __future__ import annotations
 

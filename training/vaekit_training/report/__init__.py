@@ -1,18 +1,15 @@
-"""The report of a finished run: one page of HTML and a model card. Composes its room; states no figure of its own."""
+"""The report of a finished run: one page of HTML and a model card."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from vaekit.bundle import AnyCalibration
 from vaekit.bundle.manifest import Manifest
 from vaekit.runtime import Model
 from vaekit_training.report.facts import gather
 from vaekit_training.report.page import card, html, sections
-
-if TYPE_CHECKING:
-    from vaekit_training.publish import Trained
+from vaekit_training.trained import Trained
 
 PAGE, CARD = "report/report.html", "report/model-card.md"
 

@@ -1,4 +1,4 @@
-"""The course of a training run as charts. Knows the history's numbers; no rows and no graphs."""
+"""The course of a training run as charts."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from vaekit_training.config import Config
-from vaekit_training.loop.tracking import History, Look
+from vaekit_training.loop.tracking import History, Validation
 from vaekit_training.report.parts import Figure, Section, number
-from vaekit_training.report.svg import Chart, Scale
+from vaekit_training.report.svg import Axis, Chart
 
-MOST_LOOKS = 80  # of a line: more cannot be told apart
+MOST_VALIDATIONS = 80  # of a line: more cannot be told apart
 MOST_LINES = 16
 WORST = 6  # columns whose log-likelihood is followed
 
 
 def section(history: History, config: Config, columns: dict[int, str]) -> Section:
     """Objectives, terms and latent dimensions by step; columns: names of those to follow, by their place."""
-    looks = _some(history.looks)
-    figures = [objective(looks, history.best, config), terms(looks)]
-    if any(look.beta != looks[-1].beta for look in looks):
-        figures.append(beta(looks))
-    figures += [latents(looks), active(looks)]
+    validations = _some(history.validations)
+    figures = [objective(validations, history.best, config), terms(validations)]
+    if any(v.beta != validations[-1].beta for v in validations):
+        figures.append(beta(validations))
+    figures += [latents(validations), active(validations)]
     if columns:
-        figures.append(by_column(looks, columns))
+        figures.append(by_column(validations, columns))
     return Section("training", "Training", (summary(history, config),), tuple(figures))
 
 
 def summary(history: History, config: Config) -> str:
-    best, last = history.best, history.looks[-1]
+    best, last = history.best, history.validations[-1]
     why = "stopped early" if history.stopped_early else "ran to the last step"
     return (
         f"The weights of step {best.step:,} of {last.step:,} were kept ({why}). Means over the validation rows there: "
@@ -43,20 +43,20 @@ def _at_beta(config: Config) -> str:
     return f" at beta = {config.objective.shown_beta}" if config.objective.name == "elbo" else ""
 
 
-def objective(looks: Sequence[Look], best: Look, config: Config) -> Figure:
+def objective(validations: Sequence[Validation], best: Validation, config: Config) -> Figure:
     """Training and validation objective, the negative ELBO at beta = 1 and the negative log evidence."""
-    steps = [look.step for look in looks]
-    same = all(look.objective == -look.elbo for look in looks)
-    lines = [("s5", "training objective, beta of the step", [look.train_objective for look in looks])]
+    steps = [v.step for v in validations]
+    same = all(v.objective == -v.elbo for v in validations)
+    lines = [("s5", "training objective, beta of the step", [v.train_objective for v in validations])]
     if not same:
-        lines.append(("s1", f"validation objective{_at_beta(config)}", [k.objective for k in looks]))
+        lines.append(("s1", f"validation objective{_at_beta(config)}", [v.objective for v in validations]))
     label = "validation objective, \u2212ELBO (beta = 1)" if same else "validation \u2212ELBO (beta = 1)"
-    lines.append(("s1" if same else "s2 dash", label, [-look.elbo for look in looks]))
-    lines.append(("s3 dotted", "validation \u2212log evidence", [-look.log_evidence for look in looks]))
+    lines.append(("s1" if same else "s2 dash", label, [-v.elbo for v in validations]))
+    lines.append(("s3 dotted", "validation \u2212log evidence", [-v.log_evidence for v in validations]))
     seen = np.array([values for _, _, values in lines[1:]])
     low, high = np.quantile(seen, [0.0, 0.9])
     room = 0.3 * (high - low) + 0.02 * max(abs(low), abs(high))
-    chart = Chart(Scale(0, steps[-1]), Scale.over([low - room, high + room]), "step", "nats per row")
+    chart = Chart(Axis(0, steps[-1]), Axis.over([low - room, high + room]), "step", "nats per row")
     for css, _, values in lines:
         chart.line(steps, values, css)
     chart.vertical(best.step, "s6 thin dash")
@@ -66,31 +66,34 @@ def objective(looks: Sequence[Look], best: Look, config: Config) -> Figure:
     )
 
 
-def terms(looks: Sequence[Look]) -> Figure:
+def terms(validations: Sequence[Validation]) -> Figure:
     """KL and reconstruction of the validation rows."""
-    steps = [look.step for look in looks]
-    kl, reconstruction = [look.kl for look in looks], [-look.log_likelihood for look in looks]
-    x = Scale(0, steps[-1])
+    steps = [v.step for v in validations]
+    kl, reconstruction = (
+        [v.kl for v in validations],
+        [-v.log_likelihood for v in validations],
+    )
+    x = Axis(0, steps[-1])
     low, high = np.quantile(reconstruction, [0.0, 0.95])
-    upper = Chart(x, Scale.over([low, high], margin=0.1), "", "nats", height=125).line(steps, reconstruction, "s1")
-    lower = Chart(x, Scale.over(kl, 0.0), "step", "nats", height=135).line(steps, kl, "s2")
+    upper = Chart(x, Axis.over([low, high], margin=0.1), "", "nats", height=125).line(steps, reconstruction, "s1")
+    lower = Chart(x, Axis.over(kl, 0.0), "step", "nats", height=135).line(steps, kl, "s2")
     body = upper.svg("minus log-likelihood by step") + lower.svg("KL by step")
     keys = (("line s1", "reconstruction, \u2212E[log p(x|z)]"), ("line s2", "KL(q(z|x) || p(z))"))
     return Figure("Reconstruction and KL", body, keys, "Of the validation rows; the negative ELBO is their sum.")
 
 
-def beta(looks: Sequence[Look]) -> Figure:
-    steps, values = [look.step for look in looks], [look.beta for look in looks]
-    chart = Chart(Scale(0, steps[-1]), Scale(0, max(values) * 1.05), "step", "beta").line(steps, values, "s1")
+def beta(validations: Sequence[Validation]) -> Figure:
+    steps, values = [v.step for v in validations], [v.beta for v in validations]
+    chart = Chart(Axis(0, steps[-1]), Axis(0, max(values) * 1.05), "step", "beta").line(steps, values, "s1")
     return Figure("Weight of the KL", chart.svg("beta by step"))
 
 
-def latents(looks: Sequence[Look]) -> Figure:
+def latents(validations: Sequence[Validation]) -> Figure:
     """KL of the latent dimensions with the largest at the end."""
-    steps = [look.step for look in looks]
-    kl = np.array([np.ravel(look.kl_by_latent) for look in looks])  # (L, Z) or (L, M Z)
+    steps = [v.step for v in validations]
+    kl = np.array([np.ravel(v.kl_by_latent) for v in validations])  # (L, Z) or (L, M Z)
     order = np.argsort(-kl[-1])[:MOST_LINES]
-    chart = Chart(Scale(0, steps[-1]), Scale.over(kl[:, order], 0.0), "step", "nats")
+    chart = Chart(Axis(0, steps[-1]), Axis.over(kl[:, order], 0.0), "step", "nats")
     for rank, j in enumerate(order):
         chart.line(steps, kl[:, j], "s1 thin" if rank % 2 else "s2 thin")
     more = f", the {MOST_LINES} largest of {kl.shape[1]}" if kl.shape[1] > MOST_LINES else ""
@@ -101,21 +104,24 @@ def latents(looks: Sequence[Look]) -> Figure:
     )
 
 
-def active(looks: Sequence[Look]) -> Figure:
-    steps, units = [look.step for look in looks], [look.active_units for look in looks]
-    chart = Chart(Scale(0, steps[-1]), Scale(0, max(*units, 1) * 1.1), "step", "dimensions").line(steps, units, "s1")
+def active(validations: Sequence[Validation]) -> Figure:
+    steps, units = (
+        [v.step for v in validations],
+        [v.active_units for v in validations],
+    )
+    chart = Chart(Axis(0, steps[-1]), Axis(0, max(*units, 1) * 1.1), "step", "dimensions").line(steps, units, "s1")
     return Figure("Active units", chart.svg("active units by step"), caption="Latent dimensions with Var[mu_j] > 0.01.")
 
 
-def by_column(looks: Sequence[Look], columns: dict[int, str]) -> Figure:
+def by_column(validations: Sequence[Validation], columns: dict[int, str]) -> Figure:
     """Log-likelihood of the columns that gained least, against where they stood at first."""
-    steps = [look.step for look in looks]
+    steps = [v.step for v in validations]
     names = list(columns.values())
-    values = np.array([look.log_likelihood_by_feature for look in looks])[:, list(columns)]  # (L, D')
+    values = np.array([v.log_likelihood_by_feature for v in validations])[:, list(columns)]  # (L, D')
     gain = values - values[0]
     order = np.argsort(gain[-1])
     low, high = np.quantile(gain, [0.005, 1.0])
-    chart = Chart(Scale(0, steps[-1]), Scale.over([low, high]), "step", "nats")
+    chart = Chart(Axis(0, steps[-1]), Axis.over([low, high]), "step", "nats")
     for d in order[WORST:][:40]:
         chart.line(steps, gain[:, d], "s5 thin faint")
     styles = [f"s{colour}{dash}" for dash in ("", " dash") for colour in (1, 2, 3)]
@@ -124,14 +130,14 @@ def by_column(looks: Sequence[Look], columns: dict[int, str]) -> Figure:
         chart.line(steps, gain[:, d], css)
         keys.append((f"line {css}", names[d]))
     return Figure(
-        "Log-likelihood by column, gain since the first look",
+        "Log-likelihood by column, gain since the first validation",
         chart.svg("gain of log-likelihood by column and step"),
         tuple(keys),
         "In colour the columns that gained least.",
     )
 
 
-def _some(looks: Sequence[Look]) -> list[Look]:
+def _some(validations: Sequence[Validation]) -> list[Validation]:
     """Looks evenly apart, the last among them."""
-    index = np.unique(np.linspace(0, len(looks) - 1, min(len(looks), MOST_LOOKS)).round().astype(int))
-    return [looks[i] for i in index]
+    index = np.unique(np.linspace(0, len(validations) - 1, min(len(validations), MOST_VALIDATIONS)).round().astype(int))
+    return [validations[i] for i in index]

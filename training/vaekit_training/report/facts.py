@@ -1,4 +1,4 @@
-"""What a report shows, as arrays: scores, codes, draws and reconstructions. Knows run and runtime; draws nothing.
+"""What a report shows, as arrays: scores, codes, draws and reconstructions.
 
 N rows, D data dimensions (or H, W, C), Z latent dimensions, M members; nats; x in raw units.
 """
@@ -6,7 +6,6 @@ N rows, D data dimensions (or H, W, C), Z latent dimensions, M members; nats; x 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,7 @@ from vaekit_training.build import costs
 from vaekit_training.data.split import PARTS
 from vaekit_training.evaluate import ACTIVE, ALPHA
 from vaekit_training.networks import Cost
-
-if TYPE_CHECKING:
-    from vaekit_training.publish import Trained
+from vaekit_training.trained import Trained
 
 Floats = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""How well draws of the model fit the data, column by column. Knows values and kinds; not how they were drawn.
+"""How well draws of the model fit the data, column by column.
 
 The distance of a column is sup_t |F_data(t) - F_model(t)| (Kolmogorov and Smirnov), and for categories
 (1/2) sum_l |p_data(l) - p_model(l)| (total variation): both are the largest difference between the shares that data and
@@ -13,10 +13,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column, VectorSpec
+from vaekit.bundle.input_spec import Column, VectorSpec
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Figure, Section, number, several
-from vaekit_training.report.svg import Chart, Scale
+from vaekit_training.report.svg import Axis, Chart
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +123,7 @@ def _bars(fit: Fit) -> Markup:
     names = fit.column.levels or ("0", "1")
     p, q = (_shares(values, len(names)) for values in (fit.data, fit.drawn))
     order = np.argsort(-np.maximum(p, q), kind="stable")[:12] if fit.column.levels else np.arange(2)
-    chart = Chart(Scale(-0.5, len(order) - 0.5), Scale(0, max(p.max(), q.max()) * 1.05), width=320, height=130, left=34)
+    chart = Chart(Axis(-0.5, len(order) - 0.5), Axis(0, max(p.max(), q.max()) * 1.05), width=320, height=130, left=34)
     at = np.arange(len(order))
     chart.bars(at - 0.2, p[order], 0.19, "f1").bars(at + 0.2, q[order], 0.19, "f2")
     chart.names([names[i] for i in order])
@@ -138,14 +138,19 @@ def bins(fit: Fit) -> Floats:
         low, high = np.floor(low), np.ceil(high)
         step = max(1, int(np.ceil((high - low + 1) / BINS)))
         return np.asarray(np.arange(low, high + step + 0.5, step) - 0.5, dtype=np.float64)
-    return Scale.over([low, high], margin=0.0).edges(BINS)
+    return Axis.over([low, high], margin=0.0).edges(BINS)
 
 
 def _histogram(fit: Fit) -> Markup:
     edges = bins(fit)
     p, q = (_binned(values, edges) for values in (fit.data, fit.drawn))
     chart = Chart(
-        Scale(edges[0], edges[-1]), Scale(0, max(p.max(), q.max()) * 1.05), width=190, height=130, left=8, x_ticks=3
+        Axis(edges[0], edges[-1]),
+        Axis(0, max(p.max(), q.max()) * 1.05),
+        width=190,
+        height=130,
+        left=8,
+        x_ticks=3,
     )
     chart.y_ticks = 0
     chart.steps(edges, p, "f1").steps(edges, q, "line s2")
@@ -160,7 +165,7 @@ def _binned(values: Floats, edges: Floats) -> Floats:
 
 def _quantiles(fit: Fit) -> Markup:
     data, drawn = (np.quantile(values, LEVELS) for values in (fit.data, fit.drawn))
-    scale = Scale.over(data, drawn)
+    scale = Axis.over(data, drawn)
     chart = Chart(scale, scale, width=130, height=130, left=8, x_ticks=2)
     chart.y_ticks = 0
     chart.line([scale.low, scale.high], [scale.low, scale.high], "s5 dash").points(data, drawn, "s2")

@@ -1,4 +1,4 @@
-"""Latent space as charts: map, KL spectrum, traversals. Knows codes and decoded means, not how they were made."""
+"""Latent space as charts: map, KL spectrum, traversals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
 from vaekit_training.evaluate import ACTIVE
 from vaekit_training.report import pictures
 from vaekit_training.report.facts import Facts, Traversal, by_member, kl_by_latent, spread
 from vaekit_training.report.parts import Figure, Section, several
-from vaekit_training.report.svg import Chart, Scale
+from vaekit_training.report.svg import Axis, Chart
 
 MOST_POINTS = 600  # of a kind in a map
 MOST_MEMBERS = 4  # that get a map each
@@ -60,19 +60,19 @@ def maps(facts: Facts) -> list[Figure]:
     return figures
 
 
-def _range(facts: Facts, m: int, j: int, drawn: NDArray[np.floating]) -> Scale:
+def _range(facts: Facts, m: int, j: int, drawn: NDArray[np.floating]) -> Axis:
     """All test rows and draws, and most anomalies: a few of them may be very far out."""
     values = [by_member(facts.posterior.mu)[m, :, j], drawn[:, j]]
     if facts.odd is not None:
         values.append(np.quantile(by_member(facts.odd.mu)[m, :, j], [0.05, 0.95]))
-    return Scale.over(*values)
+    return Axis.over(*values)
 
 
 def spectrum(facts: Facts) -> Figure:
     """KL by latent dimension, largest first; active ones apart."""
     kl, active = kl_by_latent(facts.posterior).ravel(), facts.active.ravel()
     order = np.argsort(-kl)[:MOST_BARS]
-    chart = Chart(Scale(-0.6, len(order) - 0.4), Scale(0, max(float(kl.max()), 1e-9) * 1.05), "", "nats per row")
+    chart = Chart(Axis(-0.6, len(order) - 0.4), Axis(0, max(float(kl.max()), 1e-9) * 1.05), "", "nats per row")
     at = np.arange(len(order))
     for css, mask in (("f1", active[order]), ("f5", ~active[order])):
         if mask.any():
@@ -123,9 +123,7 @@ def columns(facts: Facts, traversal: Traversal) -> Figure:
     middle = traversal.means[len(traversal.means) // 2]
     change = (traversal.means - middle)[:, numeric] / np.where(std > 0, std, 1.0)  # (S, D')
     order = np.argsort(-np.abs(change).max(axis=0, initial=0.0))
-    chart = Chart(
-        Scale.over(traversal.codes, margin=0.0), Scale.over(change, 0.0), f"z, dimension {traversal.dimension}"
-    )
+    chart = Chart(Axis.over(traversal.codes, margin=0.0), Axis.over(change, 0.0), f"z, dimension {traversal.dimension}")
     chart.height, chart.left = 190, 40
     for d in order[NAMED:][:OTHERS]:
         chart.line(traversal.codes, change[:, d], "s5 thin faint")

@@ -1,4 +1,4 @@
-"""Facts as one page of HTML, and as the model card. Knows templates and the order of things; draws no chart itself."""
+"""Facts as one page of HTML, and as the model card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page is made of: figures, tables, sections. Knows their shape, not what they show."""
+"""What a page is made of: figures, tables, sections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Cells as texts; the first column names the line."""
 
     head: tuple[str, ...]
@@ -36,7 +36,7 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
     keys: tuple[tuple[str, str], ...] = ()
     folded: tuple[tuple[str, str], ...] = ()  # summary and preformatted text
 

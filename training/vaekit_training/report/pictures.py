@@ -1,4 +1,4 @@
-"""Sheets of small pictures as PNG in a data URI. Knows pixels; no models, and no layout of pages."""
+"""Sheets of small pictures as PNG in a data URI."""
 
 from __future__ import annotations
 

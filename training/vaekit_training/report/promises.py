@@ -1,11 +1,11 @@
-"""What the calibration promises, as a table, a chart and a sentence. Knows the manifest's thresholds; no scores."""
+"""What the calibration promises, as a table, a chart and a sentence."""
 
 from __future__ import annotations
 
 from vaekit.bundle.manifest import CalibrationEntry, Manifest
 from vaekit.bundle.thresholds import HEADINGS, lines
-from vaekit_training.report.parts import Figure, Table, number
-from vaekit_training.report.svg import Chart, Scale
+from vaekit_training.report.parts import Figure, ReportTable, number
+from vaekit_training.report.svg import Axis, Chart
 
 MEANING = (
     "On average over calibrations a share alpha of rows like the calibration rows, at most, exceeds a threshold. The "
@@ -26,12 +26,12 @@ def entry_of(manifest: Manifest) -> CalibrationEntry:
     return manifest.calibration.entries[0]
 
 
-def table(entry: CalibrationEntry) -> Table:
+def table(entry: CalibrationEntry) -> ReportTable:
     """Threshold, interval and the rows it takes, by alpha; of folds their rows alone."""
     if entry.folds is not None:
         rows = tuple((str(f), f"{fold.n:,}", number(1 / (1 + fold.n))) for f, fold in enumerate(entry.folds))
-        return Table(("fold", "calibration rows", "smallest p-value of its own"), rows, OF_FOLDS, words=())
-    return Table(HEADINGS, tuple(lines(entry.thresholds)), MEANING, words=())
+        return ReportTable(("fold", "calibration rows", "smallest p-value of its own"), rows, OF_FOLDS, words=())
+    return ReportTable(HEADINGS, tuple(lines(entry.thresholds)), MEANING, words=())
 
 
 def figure(entry: CalibrationEntry) -> Figure | None:
@@ -46,7 +46,7 @@ def figure(entry: CalibrationEntry) -> Figure | None:
     if not spans:
         return None
     top = max(1.0, *(high for _, high in spans.values()))
-    chart = Chart(Scale(-0.5, len(names) - 0.5), Scale(0, 1.08 * top), "alpha", "true rate / alpha")
+    chart = Chart(Axis(-0.5, len(names) - 0.5), Axis(0, 1.08 * top), "alpha", "true rate / alpha")
     chart.level(1.0, "s6 thin dash").names(names)
     for i, span in spans.items():
         chart.line([i, i], span, "s1").points([i], [means[i]], "s2")

@@ -1,4 +1,4 @@
-"""Scores, reconstructions and samples as charts. Knows what facts hold; measures nothing that needs a model."""
+"""Scores, reconstructions and samples as charts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report import pictures
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Figure, Section, number, several
-from vaekit_training.report.svg import Chart, Scale
+from vaekit_training.report.svg import Axis, Chart
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def strips(parts: dict[str, Floats], threshold: float | None) -> Markup:
     for i, (name, values) in enumerate(parts.items()):
         share = np.histogram(np.clip(values, scale.low, scale.high), edges)[0] / len(values)
         is_last = i == len(parts) - 1
-        chart = Chart(scale, Scale(0, share.max() * 1.08), "score, nats" if is_last else "", width=460, left=10)
+        chart = Chart(scale, Axis(0, share.max() * 1.08), "score, nats" if is_last else "", width=460, left=10)
         chart.height, chart.top, chart.y_ticks = STRIP + (26 if is_last else 0), 16, 0
         chart.x_ticks = 5 if is_last else 0
         chart.steps(edges, share, COLOURS.get(name, "f1"))
@@ -68,15 +68,15 @@ def strips(parts: dict[str, Floats], threshold: float | None) -> Markup:
     return out
 
 
-def bent(parts: dict[str, Floats]) -> Scale:
+def bent(parts: dict[str, Floats]) -> Axis:
     """A straight scale, or one that shows near and far where some scores are very far out."""
     everything = np.concatenate(list(parts.values()))
     normal = np.concatenate([values for name, values in parts.items() if name != "anomalies"])
     low, high = float(everything.min()), float(everything.max())
     width = float(np.quantile(normal, 0.99) - normal.min())
     if width > 0 and np.quantile(everything, 0.98) > normal.min() + FAR * width:
-        return Scale(low, high, lift=0.2 * width - low)
-    return Scale.over(everything)
+        return Axis(low, high, lift=0.2 * width - low)
+    return Axis.over(everything)
 
 
 def reconstructions(facts: Facts) -> Section:
@@ -162,8 +162,8 @@ def _left_out(columns: list[int]) -> str:
 def lying(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -> Markup:
     """Bars from 0 to the right or left, a name beside each, the first one on top."""
     n = len(names)
-    scale = Scale.over(values, [] if marks is None else marks, 0.0)
-    chart = Chart(scale, Scale(-0.6, n - 0.4), xlabel, left=150, height=44 + 15 * n, y_ticks=0)
+    scale = Axis.over(values, [] if marks is None else marks, 0.0)
+    chart = Chart(scale, Axis(-0.6, n - 0.4), xlabel, left=150, height=44 + 15 * n, y_ticks=0)
     for i, (name, value) in enumerate(zip(names, values, strict=True)):
         chart.lying(n - 1 - i, float(value), 0.36, "f1", name)
     if marks is not None:
@@ -194,7 +194,7 @@ def correlations(facts: Facts) -> list[Figure]:
     a, b = (_ranks_correlated(values) for values in (test, facts.draws.samples[:, use]))
     pairs = np.triu_indices(len(use), 1)
     pick = np.random.default_rng(0).permutation(len(pairs[0]))[:1000]
-    scale = Scale(-1.05, 1.05)
+    scale = Axis(-1.05, 1.05)
     chart = Chart(scale, scale, "in the test rows", "in draws of the model", height=300)
     chart.line([-1, 1], [-1, 1], "s5 dash").points(a[pairs][pick], b[pairs][pick], "s2")
     off = float(np.sqrt(np.mean((a[pairs] - b[pairs]) ** 2)))

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: scales, axes and marks. Knows numbers and class names; no models, and colours only by class.
+"""Charts as inline SVG: scales, axes and marks.
 
 Drawn here and not by a plotting library, whose SVG of one column's fit takes 13 kB and 25 ms against 2 kB and 1 ms: a
 page holds dozens, follows light and dark, and is read on phones.
@@ -22,7 +22,7 @@ FINEST = 1e-12  # narrower than this share of its values, a range has no digits 
 
 
 @dataclass(frozen=True)
-class Scale:
+class Axis:
     """From values to 0..1: straight, or bent as log(v + lift), which shows near and far at once."""
 
     low: float
@@ -30,7 +30,7 @@ class Scale:
     lift: float | None = None
 
     @classmethod
-    def over(cls, *values: ArrayLike, margin: float = 0.04) -> Scale:
+    def over(cls, *values: ArrayLike, margin: float = 0.04) -> Axis:
         """The range of all finite values, and a margin; something narrow around the value where there is but one."""
         flat = np.concatenate([np.ravel(np.asarray(v, dtype=np.float64)) for v in values])
         flat = flat[np.isfinite(flat)]
@@ -94,8 +94,8 @@ def labels(ticks: Sequence[float]) -> list[str]:
 class Chart:
     """Axes of a width and height, and marks on them; svg() gives the element. Methods that draw return the chart."""
 
-    x: Scale
-    y: Scale
+    x: Axis
+    y: Axis
     xlabel: str = ""
     ylabel: str = ""
     width: float = 400

@@ -1,12 +1,13 @@
-"""What a model is and what to mind, in sentences. Knows manifest and run; shared by the page and the model card."""
+"""The sentences of a report: what the model is, and its limits."""
 
 from __future__ import annotations
 
 from vaekit.bundle.calibration import rows_to_resolve
-from vaekit.bundle.manifest import Column, ImageSpec, Manifest, VectorSpec
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Manifest
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report.facts import Facts
-from vaekit_training.report.parts import Table, number, several
+from vaekit_training.report.parts import ReportTable, number, several
 
 PARTS = {
     "train": "weights, standardisation",
@@ -91,7 +92,7 @@ def inputs(manifest: Manifest) -> str:
     return said + (f" Cells of {several(missing, 'column')} may be missing." if missing else "")
 
 
-def columns(facts: Facts) -> Table | None:
+def columns(facts: Facts) -> ReportTable | None:
     """Name, kind, likelihood and missing cells of each column; None for pictures and where all are alike."""
     spec, of = facts.manifest.input, facts.manifest.likelihood.columns
     if not isinstance(spec, VectorSpec):
@@ -104,7 +105,7 @@ def columns(facts: Facts) -> Table | None:
             line.append(f"{facts.missing[d]:.1%}" if column.may_be_missing else "never")
         lines.append(tuple(line))
     caption = f"Missing: share of {several(facts.missing_of, 'training row')}." if spec.may_be_missing else ""
-    return Table(tuple(head), tuple(lines), caption, words=(0, 1, 2) if of else (0, 1))
+    return ReportTable(tuple(head), tuple(lines), caption, words=(0, 1, 2) if of else (0, 1))
 
 
 def kind(column: Column) -> str:
@@ -129,15 +130,15 @@ def constants(manifest: Manifest) -> str | None:
     )
 
 
-def data(facts: Facts) -> Table:
+def data(facts: Facts) -> ReportTable:
     """Rows of each part, and what they are for."""
     sizes = facts.manifest.provenance.rows
     uses = {**PARTS, "train": OF_FOLDS} if facts.run.parts.folds else PARTS
     lines = tuple((name, f"{sizes[name]:,}", use) for name, use in uses.items() if sizes.get(name))
-    return Table(("part", "rows", "used for"), lines, words=(0, 2))
+    return ReportTable(("part", "rows", "used for"), lines, words=(0, 2))
 
 
-def figures(manifest: Manifest) -> Table:
+def figures(manifest: Manifest) -> ReportTable:
     """What was measured, with standard errors."""
     lines = tuple(
         (
@@ -149,7 +150,7 @@ def figures(manifest: Manifest) -> Table:
         )
         for name, metric in manifest.metrics.items()
     )
-    return Table(("figure", "value", "standard error", "rows", "unit"), lines, words=(0, 4))
+    return ReportTable(("figure", "value", "standard error", "rows", "unit"), lines, words=(0, 4))
 
 
 def p_value(facts: Facts) -> str:
@@ -196,7 +197,7 @@ def warnings(facts: Facts) -> list[str]:
     return found + [said for said in (travelling(facts.manifest),) if said]
 
 
-def networks(facts: Facts) -> Table:
+def networks(facts: Facts) -> ReportTable:
     """Parameters and floating-point operations of the networks."""
     lines = []
     for name, cost in (("encoder", facts.encoder), ("decoder", facts.decoder)):
@@ -204,7 +205,7 @@ def networks(facts: Facts) -> Table:
     k = facts.manifest.draws.default
     score = facts.encoder.flops + k * facts.decoder.flops
     lines.append((f"a score, K = {k}", f"{facts.encoder.parameters + facts.decoder.parameters:,}", f"{score:,}", ""))
-    return Table(
+    return ReportTable(
         ("network", "parameters", "FLOP a row", "widest layer"),
         tuple(lines),
         "Floating-point operations of matrices and convolutions, two a multiply-add, one draw a row"
@@ -212,7 +213,7 @@ def networks(facts: Facts) -> Table:
     )
 
 
-def origin(manifest: Manifest) -> Table:
+def origin(manifest: Manifest) -> ReportTable:
     """What made the bundle, and what would make it again."""
     made = manifest.provenance
     split = made.config["data"]["split"]
@@ -223,4 +224,4 @@ def origin(manifest: Manifest) -> Table:
         ("commit", made.commit or "none"),
         *((package, version) for package, version in made.versions.items()),
     ]
-    return Table(("what", "which"), tuple(lines), words=(0, 1))
+    return ReportTable(("what", "which"), tuple(lines), words=(0, 1))

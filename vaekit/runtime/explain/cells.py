@@ -1,4 +1,4 @@
-"""The cells of an explanation in a reader's words: names of columns and levels. Knows the input spec, no numbers.
+"""The cells of an explanation in a reader's words: names of columns and levels.
 
 N rows, k cells of each.
 """

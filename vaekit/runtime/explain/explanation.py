@@ -1,4 +1,4 @@
-"""Which cells of a row are odd, and what was expected there. Knows a model's functions and its held-out surprises.
+"""Which cells of a row are odd, and what was expected there.
 
 N rows, D features, k cells of each row, K draws; nats, and raw units for cells.
 
@@ -17,7 +17,7 @@ of an aggregate prior jumps from one training row to the next whichever cell is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,28 +28,24 @@ from vaekit.errors import InputError
 from vaekit.runtime.explain.intervals import factor_of, widened
 from vaekit.runtime.explain.predict import Predicted, points, predict
 from vaekit.runtime.explain.surprises import surprise
+from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
-from vaekit.tabular import encode
-
-if TYPE_CHECKING:
-    from vaekit.runtime.model import Model
 
 CANDIDATES = 8  # cells of a row, by excess, that are taken out: with 5 or 16 the wrong cell is found no oftener
 WHOLE = ("count", "binary", "category")  # kinds whose values are whole numbers
 
 
-def explain(model: Model, x: Any, *, top: int, checked: bool = False) -> Explained:
-    """The bound of each row, and its `top` oddest cells; see Model.explain."""
-    rows = x if checked else encode(x, model.spec)
+def explain(model: Operations, rows: NDArray[Any], *, top: int) -> Explained:
+    """The bound of each checked row, and its `top` most anomalous cells; see Model.explain."""
     held_out = check_explained(model, top)
-    elbo = model.elbo(rows, features=True, checked=True)
+    elbo = model.elbo_checked(rows, features=True)
     parts = _parts(model, len(rows), top)
     cells = np.concatenate([_explained(model, rows[part], elbo[part], held_out, top) for part in parts])
     kl_p_value = held_out.kl.p_value(elbo.kl, np.zeros(len(rows), np.intp))
     return Explained(**elbo.arrays(), explanation=cells, kl_p_value=kl_p_value)
 
 
-def check_explained(model: Model, top: int, num_samples: int | None = None, seed: int | None = None) -> Surprises:
+def check_explained(model: Operations, top: int, num_samples: int | None = None, seed: int | None = None) -> Surprises:
     """What the cells are compared with.
 
     Raises:
@@ -67,20 +63,20 @@ def check_explained(model: Model, top: int, num_samples: int | None = None, seed
     return held_out
 
 
-def passes(model: Model, top: int) -> int:
+def passes(model: Operations, top: int) -> int:
     """How many draws of a row go through the decoder: what explaining costs, where scoring costs K."""
     k, cells = model.manifest.draws.default, _candidates(model, top)
     encoded = k * (1 + cells) if _is_aggregate(model) else 0
     return k + 2 * k * cells + encoded + (k + points(model)) * top
 
 
-def _parts(model: Model, n: int, top: int) -> list[slice]:
+def _parts(model: Operations, n: int, top: int) -> list[slice]:
     """Of n rows, as many at once as explaining them has memory for."""
     most = max(1, model.rows_at_once("observe") // (passes(model, top) * model.manifest.members))
     return [slice(start, start + most) for start in range(0, n, most)]
 
 
-def heatmap(model: Model, explained: Explained) -> Array:
+def heatmap(model: Operations, explained: Explained) -> Array:
     """Where pictures are odd: (N, H, W), nats over each pixel's held-out median, channels added up.
 
     Raises:
@@ -95,11 +91,11 @@ def heatmap(model: Model, explained: Explained) -> Array:
     return heat
 
 
-def _candidates(model: Model, top: int) -> int:
+def _candidates(model: Operations, top: int) -> int:
     return min(model.spec.dim, max(top, CANDIDATES))
 
 
-def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
+def _explained(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
     """Cells (n, k) of a few rows."""
     found = surprise(elbo, rows)  # (n, D)
     over = found - held_out.features.middle
@@ -121,7 +117,7 @@ def _explained(model: Model, rows: NDArray[Any], elbo: Elbo, held_out: Surprises
 
 
 def width_factor(
-    model: Model, rows: NDArray[Any], held_out: Surprises, among: NDArray[np.bool_] | None = None
+    model: Operations, rows: NDArray[Any], held_out: Surprises, among: NDArray[np.bool_] | None = None
 ) -> float:
     """By what intervals are to be widened: from one cell of each held-out row, the columns in turns.
 
@@ -148,19 +144,19 @@ class _TakenOut:
     elbo: Array  # (n, C), of the rest
 
 
-def _taken_out(model: Model, rows: NDArray[Any], which: NDArray[np.intp], held_out: Surprises) -> _TakenOut:
+def _taken_out(model: Operations, rows: NDArray[Any], which: NDArray[np.intp], held_out: Surprises) -> _TakenOut:
     """Those rows and their bound; where something stands in the cell's place, it does not count."""
     without = _without(model, rows, which, held_out)
-    bound = model.elbo(without, features=True, checked=True)
+    bound = model.elbo_checked(without, features=True)
     own = np.nan_to_num(_at(surprise(bound, without), which.reshape(-1, 1))[:, 0])
     return _TakenOut(without, (_smooth(model, without, bound) + own).reshape(which.shape))
 
 
-def _smooth(model: Model, rows: NDArray[Any], elbo: Elbo) -> Array:
+def _smooth(model: Operations, rows: NDArray[Any], elbo: Elbo) -> Array:
     """The ELBO (n,) that relief is of: N(0, I) stands for an aggregate prior."""
     if not _is_aggregate(model):
         return elbo.elbo
-    found = model.encode(rows, checked=True)
+    found = model.encode_checked(rows)
     mu, sigma = found.mu.astype(np.float64), found.sigma.astype(np.float64)
     kl: Array = (0.5 * (mu * mu + sigma * sigma - 1.0) - np.log(sigma)).sum(axis=-1)  # (n,) or (n, M)
     if found.weights is not None:
@@ -168,12 +164,12 @@ def _smooth(model: Model, rows: NDArray[Any], elbo: Elbo) -> Array:
     return elbo.log_likelihood - kl
 
 
-def _is_aggregate(model: Model) -> bool:
+def _is_aggregate(model: Operations) -> bool:
     return model.manifest.prior.name == "aggregate"
 
 
 def _without(
-    model: Model,
+    model: Operations,
     rows: NDArray[Any],
     which: NDArray[np.intp],
     held_out: Surprises,

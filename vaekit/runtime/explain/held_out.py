@@ -1,4 +1,4 @@
-"""Held-out rows -> what cells are compared with, as a bundle keeps it. Knows models and arrays, no files of rows.
+"""Held-out rows -> what cells are compared with, as a bundle keeps it.
 
 N rows, D features (of pictures H W C, in that order), K draws; nats.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.heldout import Gathered, HeldOut, Surprises
 from vaekit.bundle.manifest import SURPRISE_FILE, SurpriseFile
-from vaekit.bundle.store import digest, npz
+from vaekit.bundle.write import digest, npz
 from vaekit.runtime.explain.explanation import width_factor
 from vaekit.runtime.explain.surprises import surprise
+from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Array, Elbo
-
-if TYPE_CHECKING:
-    from vaekit.runtime.model import Model
 
 WIDTH_ROWS = 1024  # that say how wide intervals must be
 
@@ -34,7 +32,7 @@ class HeldOutRows:
     is added to its KL: p-values of KLs are rather too high than too low.
     """
 
-    def __init__(self, model: Model, folds: int = 1) -> None:
+    def __init__(self, model: Operations, folds: int = 1) -> None:
         self._model, self._folds = model, folds
         self._gathered = Gathered(2 * model.spec.dim + 2)  # surprises, KL, fold, values
         self._n = 0
@@ -44,7 +42,7 @@ class HeldOutRows:
         most = self._model.rows_at_once("surprise", self._model.manifest.draws.default)
         for start in range(0, len(rows), most):  # all of them at once would take as much memory as the rows
             part = rows[start : start + most]
-            self.add_scored(part, self._model.surprise(part))
+            self.add_scored(part, self._model.elbo_checked(part, features=True))
 
     def add_scored(self, rows: NDArray[Any], scored: Elbo, fold: int = 0) -> None:
         """The next rows, with the bound by the fold model that they are held out from, by feature too."""

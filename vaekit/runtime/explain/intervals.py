@@ -1,4 +1,4 @@
-"""Makes intervals hold the share of held-out cells that they are said to hold. Knows cells and kinds, no graphs.
+"""Makes intervals hold the share of held-out cells that they are said to hold.
 
 n rows, k cells of each; raw units. A model's own p(x_d | the rest) is often too sure of itself: its posterior is as
 narrow as that of a row whose cell was seen. One factor for all smooth columns widens it, by split conformal prediction:

@@ -1,4 +1,4 @@
-"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels. Knows a model's graphs, no scores.
+"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels.
 
 n rows, k cells of each, D features, Z latent dimensions, M members, K draws, S points; raw units.
 
@@ -10,18 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.runtime.latents import MAX_LATENT
+from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Array
 from vaekit.tabular.levels import level_slices
-
-if TYPE_CHECKING:
-    from vaekit.runtime.model import Model
 
 COVERAGE = 0.9  # of an interval
 POINTS = 64  # S, at least K: points that an interval is read off
@@ -40,7 +38,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class _Codes:
+class _LatentDraws:
     """Draws of q(z|x): M K of each row."""
 
     z: NDArray[np.float32]  # (n, M K, Z)
@@ -48,14 +46,14 @@ class _Codes:
     weight: Array  # (n, M K), adds up to 1
 
 
-def points(model: Model) -> int:
+def points(model: Operations) -> int:
     """S: draws of x for each row and member that an interval is read off."""
     k = model.manifest.draws.default
     return k * max(1, POINTS // k)
 
 
 def predict(
-    model: Model,
+    model: Operations,
     rows: NDArray[Any],
     which: NDArray[np.intp],
     *,
@@ -71,15 +69,15 @@ def predict(
         interval: whether there is to be one.
         among: the members that each row is asked of, (n, M); None: all.
     """
-    codes = _codes(model, rows, among)
-    expected, probability = _expected(model, codes, which)
-    low, high = _interval(model, codes, which) if interval else np.full((2, *which.shape), np.nan)
+    draws_of_z = _draw_latents(model, rows, among)
+    expected, probability = _expected(model, draws_of_z, which)
+    low, high = _interval(model, draws_of_z, which) if interval else np.full((2, *which.shape), np.nan)
     is_level = np.isfinite(probability)
     return Predicted(expected, np.where(is_level, np.nan, low), np.where(is_level, np.nan, high), probability)
 
 
-def _codes(model: Model, rows: NDArray[Any], among: NDArray[np.bool_] | None) -> _Codes:
-    posterior, eps, members = model.encode(rows, checked=True), model.draws(), model.manifest.members
+def _draw_latents(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_] | None) -> _LatentDraws:
+    posterior, eps, members = model.encode_checked(rows), model.draws(), model.manifest.members
     n, (k, width) = len(rows), eps.shape
     mu, sigma = (a.reshape(n, members, 1, width) for a in (posterior.mu, posterior.sigma))
     z = np.clip(mu + sigma * eps, -MAX_LATENT, MAX_LATENT).reshape(n, members * k, width)
@@ -87,19 +85,19 @@ def _codes(model: Model, rows: NDArray[Any], among: NDArray[np.bool_] | None) ->
     if among is not None:
         shares = np.where(among, np.maximum(shares, _LEAST), 0.0)
     weight = np.repeat(shares / shares.sum(axis=1, keepdims=True), k, axis=1) / k
-    return _Codes(z, np.repeat(np.arange(members), k), weight)
+    return _LatentDraws(z, np.repeat(np.arange(members), k), weight)
 
 
-def _expected(model: Model, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
     """The decoder's mean, averaged, (n, k); of a category the level of the largest averaged probability, and that."""
-    n, draws, width = codes.z.shape
-    member = np.tile(codes.member, n) if model.manifest.members > 1 else None
-    decoded = model.decode(codes.z.reshape(n * draws, width), member)
+    n, draws, width = draws_of_z.z.shape
+    member = np.tile(draws_of_z.member, n) if model.manifest.members > 1 else None
+    decoded = model.decode(draws_of_z.z.reshape(n * draws, width), member)
     mean = decoded.mean.reshape(n, draws, -1)  # (n, M K, D)
-    expected = np.einsum("nj,njd->nd", codes.weight, mean)  # (n, D)
+    expected = np.einsum("nj,njd->nd", draws_of_z.weight, mean)  # (n, D)
     probability = np.full(expected.shape, np.nan)
     if decoded.probabilities is not None:
-        levels = np.einsum("nj,njl->nl", codes.weight, decoded.probabilities.reshape(n, draws, -1))
+        levels = np.einsum("nj,njl->nl", draws_of_z.weight, decoded.probabilities.reshape(n, draws, -1))
         for d, at in _categories(model.spec):
             expected[:, d], probability[:, d] = levels[:, at].argmax(axis=1), levels[:, at].max(axis=1)
     return np.take_along_axis(expected, which, axis=1), np.take_along_axis(probability, which, axis=1)
@@ -112,24 +110,24 @@ def _categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
     return [(d, slices[name]) for d, name in enumerate(names) if name in slices]
 
 
-def _interval(model: Model, codes: _Codes, which: NDArray[np.intp]) -> tuple[Array, Array]:
+def _interval(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
     """Central quantiles of draws x_s ~ p(x_d|x), (n, k) each: in the steps that the column's values come in."""
-    n, _, width = codes.z.shape
+    n, _, width = draws_of_z.z.shape
     k, members, normals = model.manifest.draws.default, model.manifest.members, _normals(points(model))  # (S, 2)
     places = np.arange(members * k).reshape(members, 1, k)  # draw j meets the points j, j + K, ...
     order = np.broadcast_to(places, (members, len(normals) // k, k)).ravel()  # (M S,)
     noise = np.tile(normals, (n * members, 1))[:, None].repeat(model.spec.dim, axis=1)  # (n M S, D, 2)
-    feeds = {"z": codes.z[:, order].reshape(-1, width), "noise": noise}
+    feeds = {"z": draws_of_z.z[:, order].reshape(-1, width), "noise": noise}
     if members > 1:
-        feeds["member"] = np.tile(codes.member[order], n)
+        feeds["member"] = np.tile(draws_of_z.member[order], n)
     x = _in_calls(model, feeds).reshape(n, len(order), -1)  # (n, M S, D)
     drawn = np.take_along_axis(x, which[:, None], axis=2)  # (n, M S, k)
-    weight = codes.weight[:, order] * k / len(normals)
+    weight = draws_of_z.weight[:, order] * k / len(normals)
     tail = (1.0 - COVERAGE) / 2
     return _below(drawn, weight, tail), -_below(-drawn, weight, tail) + 0.0  # + 0.0: no zero below zero
 
 
-def _in_calls(model: Model, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+def _in_calls(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
     """x of the observe graph, in as many calls as it takes."""
     total, most = len(feeds["z"]), model.rows_at_once("observe")
     calls = [{name: a[at : at + most] for name, a in feeds.items()} for at in range(0, total, most)]

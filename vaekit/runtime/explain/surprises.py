@@ -1,4 +1,4 @@
-"""The surprise of each cell of rows. Knows what a model answers, and rows.
+"""The surprise of each cell of rows.
 
 N rows, D features (of pictures H W C, in that order); nats.
 """

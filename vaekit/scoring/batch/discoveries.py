@@ -1,7 +1,4 @@
-"""The second look at what was written: which rows are discoveries, once the whole run's p-values are known.
-
-Knows Parquet files with p_value and is_discovery, not models.
-"""
+"""The second look at what was written: which rows are discoveries, once the whole run's p-values are known."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ def judge(written: Any, target: Path, ending: str, cut: float) -> None:
         written: a Parquet file, by its path or open.
         target: the new file.
         ending: its format's, .parquet or .csv.
-        cut: see vaekit.bundle.calibration.discovery_cut.
+        cut: see vaekit.bundle.discoveries.discovery_cut.
     """
     with pq.ParquetFile(written, buffer_size=BUFFER, pre_buffer=False) as rows:
         schema = rows.schema_arrow

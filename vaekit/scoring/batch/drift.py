@@ -1,4 +1,4 @@
-"""What the p-values of a run say together: rates, drift, discoveries. Knows counts of p-values, not rows.
+"""What the p-values of a run say together: rates, drift, discoveries.
 
 Rows exchangeable with the calibration rows have p-values uniform on 1/(n + 1), ..., 1: how far those of a run are from
 that is how far its scores are from the calibration's.

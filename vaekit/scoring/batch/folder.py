@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from vaekit.bundle.calibration import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut
 from vaekit.scoring.batch.discoveries import judge
 from vaekit.scoring.batch.options import Options
-from vaekit.scoring.batch.parts import Parts, Record
+from vaekit.scoring.batch.parts import PartFolder, PartRecord
 from vaekit.scoring.batch.pipeline import Pass
 from vaekit.scoring.batch.summary import Before, Summary
 from vaekit.scoring.batch.tally import Tally
-from vaekit.scoring.files.fragments import Fragment, Source
+from vaekit.scoring.files.fragments import Fragment, RowSource
 from vaekit.scoring.files.paths import Place, place
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.files.writer import (
@@ -38,20 +38,20 @@ Numbered = tuple[int, Fragment]
 
 
 @dataclass(frozen=True)
-class Job:
+class PartJob:
     """All that scoring a part takes but the model; it travels to other processes."""
 
-    source: Source
+    source: RowSource
     folder: Place
     options: Options
 
-    def score(self, scorer: Scorer, number: int, fragment: Fragment) -> Record:
+    def score(self, scorer: Scorer, number: int, fragment: Fragment) -> PartRecord:
         """Score a fragment, write its part, and then its record.
 
         Raises:
             InputError: a row that the model does not take, where there is no quarantine.
         """
-        parts, over = Parts(self.folder), Pass(scorer, self.source, self.options)
+        parts, over = PartFolder(self.folder), Pass(scorer, self.source, self.options)
         tally = over.tally()
         name = parts.name(number, fragment, partitions=self.options.partitions)
         part = self.folder.below(name)
@@ -67,18 +67,18 @@ class Job:
                     where = parts.quarantine(number)
                     kept = kept or held.enter_context(replacing_table(where, over.quarantine))
                     kept.write_batch(bad)
-        record = Record(number, name, fragment, tally.rows, tally.bad.total(), int(part.info.size), tally)
+        record = PartRecord(number, name, fragment, tally.rows, tally.bad.total(), int(part.info.size), tally)
         parts.write(record)
         return record
 
 
-Engine = Callable[[Job, Sequence[Numbered]], Iterator[Record]]
+Engine = Callable[[PartJob, Sequence[Numbered]], Iterator[PartRecord]]
 
 
 def here(scorer: Scorer) -> Engine:
     """This process."""
 
-    def score(job: Job, todo: Sequence[Numbered]) -> Iterator[Record]:
+    def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
         return (job.score(scorer, number, fragment) for number, fragment in todo)
 
     return score
@@ -121,7 +121,7 @@ def score_folder(
     if asked.quarantine is not None:
         check_quarantine(asked.quarantine, opened.place, folder, over.quarantine)
     fragments = opened.fragments(asked.part_rows)
-    parts, job = Parts(folder), Job(opened, folder, asked)
+    parts, job = PartFolder(folder), PartJob(opened, folder, asked)
     parts.begin({**scorer.facts, **asked.facts, "appended": scorer.appended.names}, fragments, resume=resume)
     tally = over.tally()
     done = {record.number: _merged(tally, record) for record in (parts.read(fragments) if resume else ())}
@@ -142,13 +142,13 @@ def score_folder(
     return Summary.of(scorer, folder, time.perf_counter() - began, tally, asked, before)
 
 
-def _merged(tally: Tally, record: Record) -> int:
+def _merged(tally: Tally, record: PartRecord) -> int:
     """Count a part; how many of its rows are in quarantine, which is all that is kept of it: parts may be many."""
     tally.merge(record.tally)
     return record.quarantined
 
 
-def _judge(parts: Parts, numbers: Sequence[int], cut: float) -> None:
+def _judge(parts: PartFolder, numbers: Sequence[int], cut: float) -> None:
     """Write parts anew with their discoveries; one that was so written and has no record of it is scored again."""
     for record in map(parts.record, numbers):
         if record.cut != cut:
@@ -158,7 +158,7 @@ def _judge(parts: Parts, numbers: Sequence[int], cut: float) -> None:
             parts.write(replace(record, bytes=int(part.info.size), cut=cut))
 
 
-def _gather(parts: Parts, numbers: Sequence[int], writer: TableWriter) -> None:
+def _gather(parts: PartFolder, numbers: Sequence[int], writer: TableWriter) -> None:
     """One quarantine of all parts'."""
     for number in numbers:
         with parts.quarantine(number).open() as file:

@@ -1,4 +1,4 @@
-"""Rows that a model does not take: a table that says why, and how many of them a run stands. Knows no files."""
+"""Invalid rows: the table that says why, and how many of them a run allows."""
 
 from __future__ import annotations
 

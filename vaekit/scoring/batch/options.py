@@ -1,4 +1,4 @@
-"""What a scoring run is told besides its model and its rows. Knows values, not what they do."""
+"""Options of a scoring run beside its model and its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written of a run into a folder, part by part, so that a run that was ended goes on. Knows files and JSON.
+"""What is written of a run into a folder, part by part, so that a run that was ended goes on.
 
     FOLDER/part-00000.parquet          the rows of one fragment of the input; below key=value/ where these are kept
     FOLDER/_run.json                   the run: model, options and the input's files
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from vaekit.errors import InputError
 from vaekit.scoring.batch.tally import Tally
-from vaekit.scoring.files.fragments import File, Fragment
+from vaekit.scoring.files.fragments import Fragment, InputFile
 from vaekit.scoring.files.paths import Place
 from vaekit.scoring.files.writer import MARK, make_folder, replacing
 
@@ -32,7 +32,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Record:
+class PartRecord:
     """What there is of one part."""
 
     number: int
@@ -48,12 +48,12 @@ class Record:
         return {**vars(self), "fragment": asdict(self.fragment), "tally": self.tally.to_json()}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Record:
-        fragment = Fragment(**{**found["fragment"], "file": File(**found["fragment"]["file"])})
+    def from_json(cls, found: Mapping[str, Any]) -> PartRecord:
+        fragment = Fragment(**{**found["fragment"], "file": InputFile(**found["fragment"]["file"])})
         return cls(**{**found, "fragment": fragment, "tally": Tally.from_json(found["tally"])})
 
 
-class Parts:
+class PartFolder:
     """The folder of one run."""
 
     def __init__(self, folder: Place) -> None:
@@ -94,11 +94,11 @@ class Parts:
         """Where a part's bad rows lie."""
         return self.folder.below(f"{QUARANTINE}/{number:05}.parquet")
 
-    def write(self, record: Record) -> None:
+    def write(self, record: PartRecord) -> None:
         """From here on the part counts."""
         self._write(f"{RECORDS}/{record.number:05}.json", record.to_json())
 
-    def read(self, fragments: Sequence[Fragment]) -> Iterator[Record]:
+    def read(self, fragments: Sequence[Fragment]) -> Iterator[PartRecord]:
         """The records of all parts that count, in order."""
         there = {info.base_name for info in self.folder.below(RECORDS).files()}
         for number, fragment in enumerate(fragments):
@@ -107,9 +107,9 @@ class Parts:
                 if record.fragment == fragment and self._holds(record):
                     yield record
 
-    def record(self, number: int) -> Record:
+    def record(self, number: int) -> PartRecord:
         """The record of a part that has one."""
-        return Record.from_json(json.loads(self.folder.below(f"{RECORDS}/{number:05}.json").read()))
+        return PartRecord.from_json(json.loads(self.folder.below(f"{RECORDS}/{number:05}.json").read()))
 
     def succeed(self) -> None:
         """Say that all is there."""
@@ -131,7 +131,7 @@ class Parts:
             if MARK in info.base_name:
                 self.folder.filesystem.delete_file(info.path)
 
-    def _holds(self, record: Record) -> bool:
+    def _holds(self, record: PartRecord) -> bool:
         """Whether the part's file is the one that was written."""
         file = self.folder.below(record.part)
         if not file.exists or file.info.size != record.bytes:

@@ -1,4 +1,4 @@
-"""One pass over rows: pieces in, batches of the output and of the quarantine out, counted. Opens and writes no file."""
+"""One pass over rows: chunks in, batches of the output and of the quarantine out, counted."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from vaekit.errors import InputError
 from vaekit.scoring.batch.invalid_rows import quarantine_schema, quarantined
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, edges_for
-from vaekit.scoring.files.fragments import Piece, Source
-from vaekit.scoring.files.read_ahead import ahead
+from vaekit.scoring.files.fragments import Chunk, RowSource
+from vaekit.scoring.files.read_ahead import read_ahead
 from vaekit.scoring.output_columns import DISCOVERY, appended_columns
 from vaekit.scoring.rows import Sifted, rows_of, whole
 from vaekit.scoring.scorers import Scorer
 
 
-class Batches(NamedTuple):
-    """What one piece gave."""
+class OutputBatches(NamedTuple):
+    """What one chunk gave."""
 
     good: pa.RecordBatch | None
     bad: pa.RecordBatch | None
 
 
 class Pass:
-    """A scorer over pieces of an input.
+    """A scorer over chunks of an input.
 
-    While a piece is scored the next ones are read and made arrays of, in a thread of their own.
+    While a chunk is scored the next ones are read and made arrays of, in a thread of their own.
     """
 
-    def __init__(self, scorer: Scorer, source: Source, options: Options) -> None:
+    def __init__(self, scorer: Scorer, source: RowSource, options: Options) -> None:
         """Raises InputError where the input's columns do not fit the model, or clash with those that are appended."""
         self._scorer = scorer
         self._keeps_bad = options.quarantine is not None
@@ -50,18 +50,18 @@ class Pass:
         """An empty one."""
         return Tally.from_json(self._new)
 
-    def batches(self, pieces: Iterator[Piece], tally: Tally, file: str) -> Iterator[Batches]:
+    def batches(self, chunks: Iterator[Chunk], tally: Tally, file: str) -> Iterator[OutputBatches]:
         """Scored rows, and those that the model does not take.
 
         Raises:
             InputError: a bad row, where there is no quarantine.
         """
-        with closing(ahead(map(self._sift, pieces))) as made:
+        with closing(read_ahead(map(self._sift, chunks))) as made:
             for sifted in made:
-                yield Batches(self._scored(sifted, tally, file), self._refused(sifted, tally))
+                yield OutputBatches(self._scored(sifted, tally, file), self._refused(sifted, tally))
 
-    def _sift(self, piece: Piece) -> Sifted:
-        return self._rows.sift(piece) if self._keeps_bad else whole(self._rows, piece)
+    def _sift(self, chunk: Chunk) -> Sifted:
+        return self._rows.sift(chunk) if self._keeps_bad else whole(self._rows, chunk)
 
     def _scored(self, sifted: Sifted, tally: Tally, file: str) -> pa.RecordBatch | None:
         if not len(sifted.x):

@@ -1,4 +1,4 @@
-"""Scores the parts of a folder on Ray Data: fragments in, records out. Knows Ray; not files, and not what is in them.
+"""Scores the parts of a folder on Ray Data: fragments in, records out.
 
 Ray Data hands out fragments, not rows: each actor reads its own fragment and writes its own part by the code that one
 process uses, so that nothing of the rows travels, parts and records are the same, and a run may go on with either.
@@ -18,9 +18,9 @@ import numpy as np
 
 from vaekit.errors import InputError, VaeError
 from vaekit.runtime import Model
-from vaekit.scoring.batch.folder import Engine, Job, Numbered
-from vaekit.scoring.batch.parts import Record
-from vaekit.scoring.scorers import Asked, LocalScorer
+from vaekit.scoring.batch.folder import Engine, Numbered, PartJob
+from vaekit.scoring.batch.parts import PartRecord
+from vaekit.scoring.scorers import LocalScorer, ScoringOptions
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
@@ -33,7 +33,7 @@ class Recipe:
     """How an actor comes by its scorer. The bundle's folder is one that every machine of the cluster sees."""
 
     bundle: str
-    asked: Asked
+    asked: ScoringOptions
     precision: Precision = "float32"
     device: Literal["cpu", "cuda"] = "cpu"  # an actor has a core, or a card
 
@@ -72,7 +72,7 @@ class Actors:
 class Actor:
     """One model, open as long as the actor lives."""
 
-    def __init__(self, recipe: Recipe, job: Job, todo: dict[int, Any]) -> None:
+    def __init__(self, recipe: Recipe, job: PartJob, todo: dict[int, Any]) -> None:
         self._scorer = recipe.make()
         self._job, self._todo = job, todo
 
@@ -109,7 +109,7 @@ def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext.get_current().enable_progress_bars = False  # the parts are counted by who asked
 
-    def score(job: Job, todo: Sequence[Numbered]) -> Iterator[Record]:
+    def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
         if todo:
             yield from _run(recipe, actors, job, dict(todo))
 
@@ -120,7 +120,7 @@ def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
             ray.shutdown()
 
 
-def _run(recipe: Recipe, actors: Actors, job: Job, todo: dict[int, Any]) -> Iterator[Record]:
+def _run(recipe: Recipe, actors: Actors, job: PartJob, todo: dict[int, Any]) -> Iterator[PartRecord]:
     import ray
 
     resources: dict[str, float] = ray.cluster_resources()
@@ -139,4 +139,4 @@ def _run(recipe: Recipe, actors: Actors, job: Job, todo: dict[int, Any]) -> Iter
     for row in scored.iter_rows():
         if row["error"]:
             raise InputError(row["error"])
-        yield Record.from_json(json.loads(row["record"]))
+        yield PartRecord.from_json(json.loads(row["record"]))

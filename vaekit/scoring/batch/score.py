@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from vaekit.bundle.calibration import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut
 from vaekit.scoring.batch.discoveries import judge
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.pipeline import Pass
 from vaekit.scoring.batch.summary import Summary
 from vaekit.scoring.batch.tally import Tally
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.paths import Place, place
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.files.writer import (
@@ -25,9 +25,9 @@ from vaekit.scoring.files.writer import (
     replacing_table,
     table_writer,
 )
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.scorers import Scorer
 
-Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
 Where = Path | str | Place
 
 
@@ -79,7 +79,7 @@ def score_file(
 
 def _write(
     over: Pass,
-    source: Source,
+    source: RowSource,
     tally: Tally,
     options: Options,
     writer: TableWriter,

@@ -1,4 +1,4 @@
-"""What one run did, in numbers and plain words, and as JSON. Knows counts, not files of rows."""
+"""What one run did, in numbers and plain words, and as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.calibration import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut
 from vaekit.scoring.batch.drift import BINS, Drift, drift, histogram, rates
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, binned
@@ -21,7 +21,7 @@ P_BINS = 2 * BINS  # of the histogram of p-values
 
 
 @dataclass(frozen=True)
-class Discoveries:
+class DiscoveryCount:
     """Rows that are anomalies at a false-discovery rate over the whole run."""
 
     q: float
@@ -111,13 +111,13 @@ class Summary:
         return drift(self.tally.p_values, self.tally.p_counts, len(self.held_out))
 
     @property
-    def discoveries(self) -> Discoveries | None:
+    def discoveries(self) -> DiscoveryCount | None:
         """None where no false-discovery rate was asked for."""
         if self.fdr is None:
             return None
         values, counts = self.tally.p_values, self.tally.p_counts
         cut = discovery_cut(values, counts, self.fdr)
-        return Discoveries(self.fdr, cut, int(counts[values <= cut].sum()))
+        return DiscoveryCount(self.fdr, cut, int(counts[values <= cut].sum()))
 
     @property
     def calibration_scores(self) -> NDArray[np.int64] | None:

@@ -1,4 +1,4 @@
-"""The picture of a run: p-values, scores beside the calibration's, rates. Knows matplotlib and the summary."""
+"""The figure of a run: p-values, scores beside those of the calibration, rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from vaekit.scoring.batch.drift import histogram
 from vaekit.scoring.batch.summary import P_BINS, Summary
-from vaekit.scoring.evaluation.plots import COLOURS, new_figure
+from vaekit.scoring.figures import COLOURS, new_figure
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Counts of what a run scored, of bounded size: they add up over parts, and travel as JSON. Knows scores, not files.
+"""Counts of what a run scored, of bounded size: they add up over parts, and travel as JSON.
 
 A p-value takes at most n + 1 values where n rows calibrate, so that all of them are kept as counts.
 """

@@ -1,4 +1,4 @@
-"""A new version of a model with the same graphs and another calibration. Knows bundles and rows, not training."""
+"""Publishes a new version of a model: the same graphs, another calibration."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from vaekit.bundle.manifest import (
     Precision,
     SurpriseFile,
 )
-from vaekit.bundle.store import calibration_file
+from vaekit.bundle.write import calibration_file
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
-from vaekit.scoring.batch.score import Progress
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
 OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # measured with the old p-values
 
 _EMPTY = np.empty(0)
-_NONE = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
+_NO_ROWS = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
 
 
 def publish_calibration(
@@ -73,7 +73,7 @@ def publish_calibration(
     for k in wanted:
         model.draws(k)  # refuses a K out of range before anything is read
     with ExitStack() as held:
-        models = {precision: _of(model, precision, held) for precision in model.manifest.precisions}
+        models = {precision: _at_precision(model, precision, held) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
@@ -96,7 +96,7 @@ def _root(model: Model) -> Path:
     return source.parent.parent
 
 
-def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
+def _at_precision(model: Model, precision: Precision, held: ExitStack) -> Model:
     """The model at this precision; another than its own is opened from the same folder."""
     if precision == model.precision:
         return model
@@ -106,7 +106,7 @@ def _of(model: Model, precision: Precision, held: ExitStack) -> Model:
 def _scores(
     models: Mapping[Precision, Model],
     cells: HeldOutRows,
-    source: Source,
+    source: RowSource,
     labels: Labels | None,
     wanted: Sequence[int],
     progress: Progress | None,
@@ -114,12 +114,12 @@ def _scores(
     """Bounds of the rows that are not marked as anomalies, by K and precision."""
     rows, read, kept = rows_of(source, next(iter(models.values())).spec), 0, 0
     parts: dict[tuple[int, Precision], list[Bound]] = {(k, precision): [] for precision in models for k in wanted}
-    for piece in source.pieces():
-        _, x = rows.take(piece)
-        normal = x if labels is None else x[~labels.take(piece)]
+    for chunk in source.chunks():
+        _, x = rows.take(chunk)
+        normal = x if labels is None else x[~labels.take(chunk)]
         read, kept = read + len(x), kept + len(normal)
         for (k, precision), scored in parts.items() if len(normal) else ():
-            scored.append(models[precision].bound(normal, num_samples=k))
+            scored.append(models[precision].bound_checked(normal, num_samples=k))
         if len(normal):
             cells.add(normal)
         if progress is not None:
@@ -128,7 +128,7 @@ def _scores(
         labels.close(read)
         if kept == read > 0:
             raise labels.unlike("no row", "so none is left out")
-    return {way: Bound.concatenate(scores or [_NONE]) for way, scores in parts.items()}
+    return {way: Bound.concatenate(scores or [_NO_ROWS]) for way, scores in parts.items()}
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from vaekit.bundle.manifest import Metric
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.scoring.batch.score import Progress
 from vaekit.scoring.evaluation.evidence import Array, Bounds, check_counts, estimate
 from vaekit.scoring.evaluation.ranking import auroc, average_precision
-from vaekit.scoring.files.fragments import Source
+from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
@@ -67,7 +67,7 @@ def evaluate_file(
     """Measure a model on the rows of a file.
 
     Draws are independent between rows and follow from the seed and a row's number: the figures are repeatable, and a
-    standard error covers rows and draws alike. Memory: a piece of rows, and 8 (3 + how many K) bytes for every row.
+    standard error covers rows and draws alike. Memory: a chunk of rows, and 8 (3 + how many K) bytes for every row.
 
     Args:
         model: stays the caller's to close.
@@ -87,7 +87,7 @@ def evaluate_file(
         raise InputError(f"seed: {seed}, expected 0 or more")
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
     labels = None if label is None else open_labels(label, anomalies, source.schema)
-    seen = _seen(model, source, labels, counts, seed, progress)
+    seen = _score_rows(model, source, labels, counts, seed, progress)
     if not len(seen.odd):
         raise InputError(f"{data}: no rows")
     groups = _groups(seen, labels)
@@ -100,7 +100,7 @@ def evaluate_file(
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ScoredRows:
     """Every row, in order."""
 
     bounds: Bounds
@@ -109,34 +109,34 @@ class _Seen:
     spread: _Spread
 
 
-def _seen(
-    model: Model, source: Source, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
-) -> _Seen:
+def _score_rows(
+    model: Model, source: RowSource, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
+) -> _ScoredRows:
     rows = rows_of(source, model.spec)
     spread, first = _Spread(), 0
     bounds: list[Bounds] = []
     scores, odd = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
     before = source.done()
-    for piece in source.pieces():
-        _, x = rows.take(piece)
+    for chunk in source.chunks():
+        _, x = rows.take(chunk)
         if not len(x):
             continue
-        marked = np.zeros(len(x), dtype=np.bool_) if labels is None else labels.take(piece)
-        tell = _within(progress, source, before, len(x))
+        marked = np.zeros(len(x), dtype=np.bool_) if labels is None else labels.take(chunk)
+        tell = _progress_within(progress, source, before, len(x))
         bounds.append(estimate(model, x, counts, seed=seed, first=first, tell=tell))
         if labels is not None:
-            scores.append(model.bound(x).score)
-        spread.add(model.encode(x).mu[~marked] if (~marked).any() else None)
+            scores.append(model.bound_checked(x).score)
+        spread.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
         odd.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:
         labels.close(first)
     joined = Bounds.concatenate(bounds) if bounds else Bounds(*(np.zeros(0),) * 3, np.zeros((0, len(counts))))
-    return _Seen(joined, np.concatenate(scores), np.concatenate(odd), spread)
+    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(odd), spread)
 
 
-def _within(progress: Progress | None, source: Source, before: int, n: int) -> Any:
-    """Tells the share of a piece that is done as a share of what reading it moved the source on."""
+def _progress_within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
+    """Tells the share of a chunk that is done as a share of what reading it moved the source on."""
     moved = source.done() - before
 
     def tell(done: int) -> None:
@@ -146,7 +146,7 @@ def _within(progress: Progress | None, source: Source, before: int, n: int) -> A
     return tell
 
 
-def _groups(seen: _Seen, labels: Labels | None) -> dict[str, Bounds]:
+def _groups(seen: _ScoredRows, labels: Labels | None) -> dict[str, Bounds]:
     if labels is None:
         return {"rows": seen.bounds}
     if seen.odd.all() or not seen.odd.any():
@@ -171,7 +171,7 @@ def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
     return figures
 
 
-def _detection(seen: _Seen, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
+def _detection(seen: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
     """Anomalies against normal rows: by the score of `vae score`, and by -log_evidence at the largest K."""
     n = len(seen.odd)
     by_evidence = {name: -bounds.log_evidence[:, -1] for name, bounds in groups.items()}
@@ -194,7 +194,7 @@ def mean(values: Array, unit: str) -> Metric:
 
 
 class _Spread:
-    """Var_x[mu], merged piece by piece (Chan et al. 1983)."""
+    """Var_x[mu], merged chunk by chunk (Chan et al. 1983)."""
 
     def __init__(self) -> None:
         self._n = 0

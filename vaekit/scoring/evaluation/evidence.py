@@ -1,4 +1,4 @@
-"""The bound of each row by thousands of independent draws, in bounded memory. Knows arrays, not files.
+"""The bound of each row by thousands of independent draws, in bounded memory.
 
     elbo           = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
     log_evidence_K = log (1/K) sum_k w_k,   w_k = p(x|z_k) p(z_k) / q(z_k|x)          Burda et al. (2016)
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.runtime.model import MAX_ELEMENTS
-from vaekit.runtime.results import Rows
+from vaekit.runtime.operations import MAX_ELEMENTS
+from vaekit.runtime.results import RowArrays
 
 Array = NDArray[np.float64]
 USUAL_DRAWS = 64  # of a call: enough that the encoder, which every call runs again, costs little
@@ -28,7 +28,7 @@ MOST_ROWS = 256  # of a call
 
 
 @dataclass(frozen=True)
-class Bounds(Rows):
+class Bounds(RowArrays):
     """Of each row, nats."""
 
     elbo: Array  # (N,)
@@ -92,7 +92,7 @@ def _block(model: Model, x: NDArray[Any], counts: Sequence[int], most: int, seed
             size = min(most, k - done)
             shape = (size, model.manifest.latent_dim)
             eps = np.stack([row.standard_normal(shape, dtype=np.float32) for row in draws])  # (N, k, Z)
-            got = model.elbo(x, eps=eps)
+            got = model.elbo_checked(x, eps=eps)
             terms += size * np.stack([got.elbo, got.log_likelihood, got.kl])
             log_sum = np.logaddexp(log_sum, got.log_evidence + np.log(size))
             done += size

@@ -1,4 +1,4 @@
-"""Pictures of one row's explanation: cells beside what was expected, or where a picture is odd. Knows matplotlib."""
+"""Figures of one explained row: cells beside what was expected, or where an image is anomalous."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaekit.scoring.evaluation.explain_row import Pictures, RowExplained
-from vaekit.scoring.evaluation.plots import COLOURS
+from vaekit.scoring.figures import COLOURS
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:

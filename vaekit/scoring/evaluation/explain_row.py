@@ -54,7 +54,7 @@ def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained
         InputError: a file or a row that is refused, fewer rows, or a model whose cells have nothing to compare with.
     """
     x = _row(data, model.spec, row)
-    found = model.explain(x, top=min(top, model.spec.dim), checked=True)
+    found = model.explain_checked(x, top=min(top, model.spec.dim))
     assert found.kl_p_value is not None
     assert found.explanation is not None
     (cells,) = named(found.explanation, model.spec)
@@ -75,8 +75,8 @@ def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
     """(1, ...) as the model takes it."""
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim)), 0
     rows = rows_of(source, spec)
-    for piece in source.pieces():
-        _, x = rows.take(piece)
+    for chunk in source.chunks():
+        _, x = rows.take(chunk)
         if row < seen + len(x):
             return x[row - seen : row - seen + 1]
         seen += len(x)
@@ -87,7 +87,7 @@ def _p_value(model: Model, found: Explained) -> float | None:
     calibration = model.calibration()
     if isinstance(calibration, str):
         return None
-    p_value = float(calibration.p_value(calibration.compared(found), found.observed_count)[0])
+    p_value = float(calibration.verdict(found).p_value[0])
     return None if np.isnan(p_value) else p_value
 
 

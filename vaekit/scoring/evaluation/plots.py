@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the bound by K, and the scores. Knows matplotlib, and nothing of how it was measured."""
+"""Figures of an evaluation: the bound by K, and the scores."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaekit.scoring.evaluation.evaluate import Evaluation
+from vaekit.scoring.figures import COLOURS, new_figure
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072b2", "#d55e00")  # apart for the colour-blind too (Okabe and Ito)
 BINS = 50
 FAR = 8.0  # times the lower half of the first group: beyond it the scale is logarithmic
 
@@ -79,10 +79,3 @@ def scores(found: Evaluation) -> Figure:
 
 def _said(group: str) -> str:
     return "normal rows" if group == "normal" else group
-
-
-def new_figure(width: float) -> Figure:
-    """An empty one of so many inches, as all pictures of this room are."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, 3.8), dpi=100, layout="constrained")

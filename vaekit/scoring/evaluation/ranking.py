@@ -1,4 +1,4 @@
-"""How well scores rank anomalies above other rows: AUROC and average precision. Knows numbers alone.
+"""How well scores rank anomalies above other rows: AUROC and average precision.
 
 n normal rows, m anomalies.
 """

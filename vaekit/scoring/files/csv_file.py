@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.csv
 
-from vaekit.scoring.files.fragments import Fragment, Piece, file_of, translated
+from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
 from vaekit.scoring.files.paths import Place
 from vaekit.tabular.csv_text import BLOCK, check_quotes, header, parse_options
 
@@ -40,17 +40,17 @@ class CsvSource:
     def fragments(self, part_rows: int | None = None) -> list[Fragment]:  # noqa: ARG002  its rows are not known
         return [Fragment(file_of(self.place))]
 
-    def pieces(self) -> Iterator[Piece]:
+    def chunks(self) -> Iterator[Chunk]:
         return self.read(self.fragments()[0])
 
-    def read(self, fragment: Fragment) -> Iterator[Piece]:
+    def read(self, fragment: Fragment) -> Iterator[Chunk]:
         start = fragment.start
         with translated(self.place):
             for block in self._blocks():
                 for first in range(0, block.num_rows, self._batch_rows):
-                    piece = block.slice(first, self._batch_rows)
-                    yield Piece(start, piece)
-                    start += piece.num_rows
+                    chunk = block.slice(first, self._batch_rows)
+                    yield Chunk(start, chunk)
+                    start += chunk.num_rows
 
     def _blocks(self) -> Iterator[pa.RecordBatch]:
         if self._empty:

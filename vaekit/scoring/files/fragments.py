@@ -1,4 +1,4 @@
-"""What every input looks like from outside: fragments of record batches with row numbers. Knows no file format."""
+"""What every input has in common: fragments of record batches with row numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit.scoring.files.paths import Place
 
 
 @dataclass(frozen=True)
-class File:
+class InputFile:
     """A file of an input, as it was when the input was opened."""
 
     name: str  # relative to the input's folder; of an input that is a file, its own
@@ -28,7 +28,7 @@ class File:
 class Fragment:
     """Rows of one file that are read, scored and written together."""
 
-    file: File
+    file: InputFile
     start: int = 0  # number of the first row over the whole input
     rows: int | None = None  # None: nobody knows before they are read
     first: int = 0  # the first row group, record batch or row of the file that belongs to it
@@ -37,7 +37,7 @@ class Fragment:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """Some consecutive rows of an input."""
 
     start: int  # number of the first one over the whole input, from 0
@@ -45,7 +45,7 @@ class Piece:
     pixels: NDArray[np.uint8] | None = None  # (n, H, W, C), where the input is pictures
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """An input, open; what is open of it travels to another process."""
 
     @property
@@ -53,7 +53,7 @@ class Source(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """Of every piece's table."""
+        """Of every chunk's table."""
 
     @property
     def text(self) -> bool:
@@ -80,14 +80,14 @@ class Source(Protocol):
     def fragments(self, part_rows: int | None = None) -> list[Fragment]:
         """The rows in order, cut at files and, where a format knows its rows, after about so many rows."""
 
-    def read(self, fragment: Fragment) -> Iterator[Piece]:
+    def read(self, fragment: Fragment) -> Iterator[Chunk]:
         """The rows of a fragment in order.
 
         Raises:
             InputError: the input cannot be read on.
         """
 
-    def pieces(self) -> Iterator[Piece]:
+    def chunks(self) -> Iterator[Chunk]:
         """All rows in order; raises as read."""
 
 
@@ -103,10 +103,10 @@ def runs(rows: Sequence[int], part_rows: int | None) -> Iterator[tuple[int, int]
         yield first, len(rows) - first
 
 
-def file_of(place: Place, name: str | None = None) -> File:
+def file_of(place: Place, name: str | None = None) -> InputFile:
     """A file of an input, as it is now."""
     info = place.info
-    return File(name or info.base_name, int(info.size or 0), int(info.mtime_ns or 0))
+    return InputFile(name or info.base_name, int(info.size or 0), int(info.mtime_ns or 0))
 
 
 @contextmanager

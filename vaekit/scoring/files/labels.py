@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Piece
+from vaekit.scoring.files.fragments import Chunk
 from vaekit.scoring.files.npy_file import mapped
 from vaekit.tabular.labels import Marks
 
@@ -25,7 +25,7 @@ class Labels(ABC):
         self._label, self._marks = label, Marks(anomalies)
 
     @abstractmethod
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
+    def take(self, chunk: Chunk) -> NDArray[np.bool_]:
         """(n,), True for anomalies.
 
         Raises:
@@ -72,12 +72,12 @@ def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labe
 
 
 class _ColumnLabels(Labels):
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
-        column = piece.table.column(self._label)
+    def take(self, chunk: Chunk) -> NDArray[np.bool_]:
+        column = chunk.table.column(self._label)
         cells = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         different = cells.unique()
         at: NDArray[np.int64] = pc.index_in(cells, value_set=different).to_numpy(zero_copy_only=False)
-        return self._told(different.to_pylist(), at, piece.start)
+        return self._told(different.to_pylist(), at, chunk.start)
 
     def close(self, rows: int) -> None:
         """A column ends where its table does."""
@@ -92,11 +92,11 @@ class _FileLabels(Labels):
         if self._array.ndim != 1:
             raise InputError(f"label: {path}: shape {self._array.shape}, expected one label a row")
 
-    def take(self, piece: Piece) -> NDArray[np.bool_]:
-        end = piece.start + piece.table.num_rows
+    def take(self, chunk: Chunk) -> NDArray[np.bool_]:
+        end = chunk.start + chunk.table.num_rows
         self._check(end <= len(self._array), f"at least {end}")
-        found, at = np.unique(self._array[piece.start : end], return_inverse=True)
-        return self._told(found.tolist(), at, piece.start)
+        found, at = np.unique(self._array[chunk.start : end], return_inverse=True)
+        return self._told(found.tolist(), at, chunk.start)
 
     def close(self, rows: int) -> None:
         self._check(rows == len(self._array), str(rows))

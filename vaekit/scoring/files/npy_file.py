@@ -1,4 +1,4 @@
-"""Reads .npy files some rows at a time. Knows shapes and types, not values."""
+"""Reads .npy files some rows at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Fragment, Piece, file_of, translated
+from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
 from vaekit.scoring.files.paths import Place
 
 _KEPT = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
@@ -41,20 +41,20 @@ class _Array:
         file = file_of(self.place)
         return [Fragment(file, i * most, n, i * most, n) for i, n in enumerate(sizes)] or [Fragment(file, 0, 0, 0, 0)]
 
-    def pieces(self) -> Iterator[Piece]:
+    def chunks(self) -> Iterator[Chunk]:
         for fragment in self.fragments():
             yield from self.read(fragment)
 
-    def read(self, fragment: Fragment) -> Iterator[Piece]:
+    def read(self, fragment: Fragment) -> Iterator[Chunk]:
         with translated(self.place):
             array = _opened(self.place)
         for start in range(fragment.start, end := fragment.start + (fragment.rows or 0), self._batch_rows):
             with translated(self.place):
                 part = np.array(array[start : min(end, start + self._batch_rows)])
             self._done += len(part)
-            yield self._piece(start, part)
+            yield self._chunk(start, part)
 
-    def _piece(self, start: int, part: NDArray[Any]) -> Piece:
+    def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
         raise NotImplementedError  # rows of numbers and pictures differ here alone
 
 
@@ -72,10 +72,10 @@ class NpySource(_Array):
         self._kept = kept.newbyteorder("=")
         self.schema = pa.schema([(name, pa.from_numpy_dtype(self._kept)) for name in spec.names])
 
-    def _piece(self, start: int, part: NDArray[Any]) -> Piece:
+    def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
         columns = np.asarray(part, dtype=self._kept, order="F")
         arrays = [pa.array(columns[:, d], from_pandas=False) for d in range(columns.shape[1])]
-        return Piece(start, pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+        return Chunk(start, pa.RecordBatch.from_arrays(arrays, schema=self.schema))
 
 
 class ImageSource(_Array):
@@ -92,10 +92,10 @@ class ImageSource(_Array):
         self.schema = pa.schema([("row", pa.int64())])
         self._row_shape = spec.row_shape
 
-    def _piece(self, start: int, part: NDArray[Any]) -> Piece:
+    def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
         numbers = pa.array(np.arange(start, start + len(part)))
         table = pa.RecordBatch.from_arrays([numbers], schema=self.schema)
-        return Piece(start, table, part.reshape(-1, *self._row_shape))
+        return Chunk(start, table, part.reshape(-1, *self._row_shape))
 
 
 class _Far:

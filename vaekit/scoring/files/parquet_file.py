@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import File, Fragment, Piece, file_of, runs, translated
+from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, runs, translated
 from vaekit.scoring.files.paths import Place
 from vaekit.tabular import parquet_files
 
@@ -21,7 +21,7 @@ BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group
 class _Table:
     """One file: the rows of each of its row groups, or record batches, and the columns that its folders give."""
 
-    file: File
+    file: InputFile
     rows: tuple[int, ...]
     keys: dict[str, Any]
 
@@ -57,17 +57,17 @@ class TableSource:
                 start += rows
         return found
 
-    def pieces(self) -> Iterator[Piece]:
+    def chunks(self) -> Iterator[Chunk]:
         for fragment in self.fragments():
             yield from self.read(fragment)
 
-    def read(self, fragment: Fragment) -> Iterator[Piece]:
+    def read(self, fragment: Fragment) -> Iterator[Chunk]:
         start = fragment.start
         file = self.place.below(fragment.file.name) if self._is_folder else self.place
         with translated(file):
             for batch in self._batches(file, fragment):
                 self._done += batch.num_rows
-                yield Piece(start, self._with_keys(batch, fragment.keys))
+                yield Chunk(start, self._with_keys(batch, fragment.keys))
                 start += batch.num_rows
 
     def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
@@ -136,13 +136,13 @@ class ArrowSource(TableSource):
                     yield batch.slice(at, self._batch_rows)
 
 
-def _parts(folder: Place) -> dict[str, File]:
+def _parts(folder: Place) -> dict[str, InputFile]:
     """The files of a folder that are read, by their paths."""
     found = {}
     for info in folder.files():
         name = folder.name_of(info)
         if parquet_files.is_part(PurePosixPath(name)):
-            found[info.path] = File(name, int(info.size or 0), int(info.mtime_ns or 0))
+            found[info.path] = InputFile(name, int(info.size or 0), int(info.mtime_ns or 0))
     if not found:
         raise InputError(f"{folder}: holds no .parquet files")
     return found

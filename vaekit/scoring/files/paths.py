@@ -1,4 +1,4 @@
-"""Where files are: a path on any file system that pyarrow knows. Knows names, bytes and times, not what files hold.
+"""Where files are: a path on any file system that pyarrow knows.
 
 A URI names its own file system (file://, s3://, gs://, hdfs://); anything else is a local path. Keys to a store are the
 library's to find: its environment variables, its configuration files, the machine's role.

@@ -1,4 +1,4 @@
-"""Makes the next items in a thread while one is in use. Knows neither rows nor files."""
+"""Makes the next items in a thread while one is in use."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from queue import Full, Queue
 from typing import TypeVar
 
 T = TypeVar("T")
-LOOKS = 0.1  # seconds between two looks at whether anybody still wants the next item
+POLL_SECONDS = 0.1  # seconds between two checks that somebody still wants the next item
 
 
 class _End(Exception):
     """There are no more."""
 
 
-def ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
+def read_ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, up to `depth` of them made before they are asked for.
 
     What making them raises is raised where they are asked for. Closing the iterator ends the thread.
@@ -49,7 +49,7 @@ def _fill(items: Iterator[T], ready: Queue[T | BaseException], stop: threading.E
 def _put(ready: Queue[T | BaseException], item: T | BaseException, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
-            ready.put(item, timeout=LOOKS)
+            ready.put(item, timeout=POLL_SECONDS)
         except Full:
             continue
         return

@@ -1,4 +1,4 @@
-"""Opens the source that fits an input's name. Knows which formats there are, not what is in them."""
+"""Opens the source that fits an input's name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
-from vaekit.scoring.files.fragments import Source, translated
+from vaekit.scoring.files.fragments import RowSource, translated
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
 from vaekit.scoring.files.paths import Place, place
@@ -18,13 +18,13 @@ ARROW = (".arrow", ".feather")
 
 def open_source(
     where: Path | str | Place, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
-) -> Source:
+) -> RowSource:
     """The source for a .csv, .parquet, .arrow or .feather file, a folder of Parquet files, or a .npy file.
 
     Args:
         where: the input, a path or a URI.
         spec: what the model takes; a model of images takes .npy alone.
-        batch_rows: rows of a piece, at most.
+        batch_rows: rows of a chunk, at most.
         columns: that are wanted besides the model's, so that others need not be read; None: all.
 
     Raises:
@@ -41,7 +41,7 @@ def open_source(
         return _of_table(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
 
 
-def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> Source:
+def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> RowSource:
     if source.is_folder or source.suffix == ".parquet":
         return ParquetSource(source, batch_rows, columns)
     if source.suffix in ARROW:

@@ -1,4 +1,4 @@
-"""Writes a file beside its target and puts it there whole, or leaves nothing. Knows files, not what rows mean."""
+"""Writes a file beside its target and renames it when it is whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from vaekit.bundle.store import sync
+from vaekit.bundle.write import sync
 from vaekit.errors import InputError, VaeError
 from vaekit.scoring.files.paths import Place, place
 

@@ -1,0 +1,174 @@
+"""Float16 twins of a model's graphs, and how far they are off.
+
+What a card will give is worked out by torch on the CPU, which rounds to float16 after every operation; ONNX Runtime
+computes such networks in float32 there, and rounds less.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vaekit.bundle import Calibration, find, publish
+from vaekit.bundle.manifest import Float16Graphs, Golden, Manifest, Metric, Operation, SignedFile
+from vaekit.bundle.write import digest, npz
+from vaekit.errors import GoldenMismatch, NotFinite
+from vaekit.runtime import Elbo, Model
+from vaekit_training import evaluate
+from vaekit_training.data.split import Parts
+from vaekit_training.evaluate import ALPHA, verdicts
+from vaekit_training.export import double, export_graphs, halved
+from vaekit_training.export import evaluate as by_torch
+from vaekit_training.vae import VAE
+
+# Those that serving runs most and whose answers do not come in steps: rounding would take the most probable level of a
+# category, and a count that is drawn, for its neighbour.
+OPERATIONS: tuple[Operation, ...] = ("encode", "bound", "elbo", "surprise")
+GOLDEN_FILE = "golden.float16.npz"
+LEAST = 1e-2  # of the golden tolerance
+MOST_ROWS = 1000  # of the test part that are scored in torch
+
+
+@dataclass(frozen=True)
+class Added:
+    """A bundle that has them."""
+
+    manifest: Manifest  # with the measured error among its figures
+    files: dict[str, bytes]
+    held_out: Calibration  # of float16 scores
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Graphs that agree with torch on golden rows."""
+
+    vae: VAE  # torch's own, which rounds
+    half: Float16Graphs
+    files: dict[str, bytes]
+
+
+def add(
+    vae: VAE,
+    x: NDArray[Any],
+    parts: Parts,
+    model: Model,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    held_out: Calibration,
+) -> Added | str:
+    """The bundle with twins that were loaded as a reader does, calibrated and measured; or why it can have none.
+
+    Args:
+        vae: in float32.
+        x: all rows.
+        parts: of them.
+        model: the float32 graphs, loaded.
+        manifest: what the bundle is without.
+        files: of the bundle.
+        held_out: the calibration of float32 scores.
+    """
+    try:
+        twins = make(vae, model, x[parts.train[:3]])
+        manifest, files = manifest.model_copy(update={"half": twins.half}), {**files, **twins.files}
+        with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
+            publish(draft, manifest, files)
+            with Model.load(find(draft, manifest.name), device="cpu", precision="float16") as loaded:
+                own = evaluate.held_out(loaded, x[parts.calibration])
+        figures = measure(twins.vae, model, x[parts.test], held_out, own)
+    except (NotFinite, GoldenMismatch) as exc:
+        return f"no float16 graphs were written: {exc}"
+    return Added(manifest.model_copy(update={"metrics": {**manifest.metrics, **figures}}), files, own)
+
+
+def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
+    """Graphs and golden rows; the inputs are those of the bundle's own golden rows.
+
+    Args:
+        vae: in float32.
+        model: its graphs, loaded.
+        x: two or more raw rows to trace with.
+
+    Raises:
+        NotFinite: a weight is beyond float16, or a golden row's output not finite.
+    """
+    twin = halved(vae)
+    graphs = export_graphs(twin, torch.from_numpy(x), OPERATIONS)
+    files = {graph.file.replace(".onnx", ".float16.onnx"): graph.data for graph in graphs.values()}
+    signed = [SignedFile(file=name, sha256=digest(data)) for name, data in files.items()]
+    golden, off = _golden(twin, graphs, model.bundle.golden())
+    files[GOLDEN_FILE] = npz(golden)
+    part = Golden(
+        file=GOLDEN_FILE,
+        sha256=digest(files[GOLDEN_FILE]),
+        num_samples=model.manifest.golden.num_samples,
+        tolerance=evaluate.tolerances(off, dict.fromkeys(model.manifest.golden.tolerance, LEAST)),
+    )
+    return Twins(twin, Float16Graphs(operations=dict(zip(graphs, signed, strict=True)), golden=part), files)
+
+
+def _golden(
+    twin: VAE, operations: Iterable[Operation], own: Mapping[str, NDArray[Any]]
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Golden arrays, and how far (evaluate.largest_off) rounding takes outputs off those of rounded weights alone."""
+    reference, worst = double(twin), 0.0
+    arrays: dict[str, NDArray[Any]] = {}
+    for operation in operations:
+        inputs = {name: a for name, a in own.items() if name.startswith(f"{operation}.in.")}
+        arrays |= inputs | {name: a for name, a in own.items() if name.startswith(f"{operation}.unit.")}
+        feeds = {name.removeprefix(f"{operation}.in."): torch.from_numpy(a) for name, a in inputs.items()}
+        want, got = by_torch(reference, operation, feeds), by_torch(twin, operation, feeds)
+        for name, values in want.items():
+            exact, rounded = values.numpy(), got[name].double().numpy()
+            if not (np.isfinite(rounded).all() and np.isfinite(exact).all()):
+                raise NotFinite(f"{operation}: {name} of a golden row is not finite in float16")
+            worst = max(worst, evaluate.largest_off(rounded, exact, arrays.get(f"{operation}.unit.{name}")))
+            arrays[f"{operation}.out.{name}"] = exact.astype(own[f"{operation}.out.{name}"].dtype)
+    return arrays, worst
+
+
+def measure(twin: VAE, model: Model, x: NDArray[Any], calibration: Calibration, own: Calibration) -> dict[str, Metric]:
+    """How far float16 takes the ELBO of held-out rows from the float32 graph's, on the default draws.
+
+    Args:
+        twin: of the model, in torch.
+        model: the float32 graphs.
+        x: held-out rows; the first 1000 count.
+        calibration: of float32 scores.
+        own: of float16 scores.
+
+    Raises:
+        NotFinite: a row's ELBO is not finite in float16; the message names the row.
+    """
+    rows = x[:MOST_ROWS]
+    float16, float32 = Elbo(**evaluate.by_torch(twin, "elbo", model, rows)), model.elbo(rows)
+    if not np.isfinite(float16.elbo).all():
+        raise NotFinite(f"the ELBO of test row {int((~np.isfinite(float16.elbo)).argmax())} is not finite in float16")
+    off, dim = np.abs(float16.elbo - float32.elbo), model.spec.dim
+    figures = {"max": (off.max(), "at most"), "p99": (np.quantile(off, 0.99), "in 99 % of rows at most")}
+    found = {
+        f"float16_elbo_{name}{of}": Metric(value=float(value / size), n=len(rows), unit=f"{unit} off float32, {how}")
+        for name, (value, how) in figures.items()
+        for of, size, unit in (("", 1, "nats"), ("_per_dim", dim, "nats per dimension"))
+    }
+    if max(calibration.smallest_alpha, own.smallest_alpha) <= ALPHA:
+        changed = float((verdicts(calibration, float32) != verdicts(own, float16)).sum())
+        found["float16_verdicts"] = Metric(value=changed, n=len(rows), unit=f"verdicts that change at alpha = {ALPHA}")
+    return found
+
+
+def sentence(figures: Mapping[str, Metric]) -> str:
+    """The measured error in one line."""
+    most, p99 = figures["float16_elbo_max"], figures["float16_elbo_p99"]
+    said = (
+        f"float16: the ELBO of {most.n} test rows is off by at most {most.value:.3g} nats, 99 % by at most "
+        f"{p99.value:.3g} ({figures['float16_elbo_max_per_dim'].value:.2g} and "
+        f"{figures['float16_elbo_p99_per_dim'].value:.2g} per dimension)"
+    )
+    changed = figures.get("float16_verdicts")
+    return said if changed is None else f"{said}; {changed.value:.0f} verdicts at alpha = {ALPHA} change"

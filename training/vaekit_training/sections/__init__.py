@@ -1,0 +1,19 @@
+"""The sections of a training config, typed, frozen, every field documented."""
+
+from vaekit_training.sections.base import ConfigSection
+from vaekit_training.sections.data import DataConfig, Fractions
+from vaekit_training.sections.model import LikelihoodConfig, NetworkConfig, PriorConfig
+from vaekit_training.sections.training import DrawsConfig, ExportConfig, ObjectiveConfig, TrainingConfig
+
+__all__ = [
+    "ConfigSection",
+    "DataConfig",
+    "DrawsConfig",
+    "ExportConfig",
+    "Fractions",
+    "LikelihoodConfig",
+    "NetworkConfig",
+    "ObjectiveConfig",
+    "PriorConfig",
+    "TrainingConfig",
+]

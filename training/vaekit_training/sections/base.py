@@ -1,0 +1,17 @@
+"""What sections of a training config are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Fraction = Annotated[FiniteFloat, Field(gt=0, lt=1)]
+Share = Annotated[FiniteFloat, Field(ge=0, lt=1)]
+
+
+class ConfigSection(BaseModel):
+    """Frozen; a key that is not known is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,90 @@
+"""[data] of a training config: which rows are read, and how they are split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from vaekit.bundle.input_spec import Kind
+from vaekit_training.sections.base import ConfigSection, Fraction
+
+
+class Fractions(ConfigSection):
+    """Shares of the normal rows; they add up to 1. Labelled anomalies all go to the test part."""
+
+    train: Fraction = Field(0.6, description="share of the rows that give weights and standardisation")
+    validation: Fraction = Field(0.1, description="share of the rows that decide when to stop")
+    calibration: Fraction = Field(
+        0.2, description="share of the rows that give the p-values; they are used for nothing else"
+    )
+    test: Fraction = Field(0.1, description="share of the rows that give the reported figures")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Fractions:
+        total = self.train + self.validation + self.calibration + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the fractions add up to {total:g}, not 1")
+        return self
+
+
+class DataConfig(ConfigSection):
+    """[data]: which rows, and which part of them is for what."""
+
+    source: str = Field(
+        description="a .csv, .parquet, .npy or .npz file, a folder of images or of .parquet files, or a built-in "
+        "dataset: 'breast-cancer', 'digits', 'photographs'"
+    )
+    label: str | None = Field(None, description="column that marks anomalies, which are kept out of training")
+    anomalies: tuple[str | int | float | bool, ...] = Field((1,), description="values of the label that mean anomaly")
+    exclude: tuple[str, ...] = Field((), description="columns that the model does not see")
+    kinds: dict[str, Kind] = Field(
+        default_factory=dict,
+        description="by column: 'real', 'positive' (> 0, modelled on the log), 'count' (0, 1, 2, ...), 'fraction' "
+        "(between 0 and 1), 'binary' or 'category'; without an entry a column has the likelihood's default"
+        " kind, and under 'mixed' text is a category, only 0 and 1 is binary, and anything else is real",
+    )
+    missing: Literal["refuse", "marginalise"] = Field(
+        "refuse",
+        description="'refuse': a missing cell is an error; 'marginalise': columns with missing cells in training may "
+        "have them in use, and the ELBO is over the observed columns of a row",
+    )
+    read: Literal["memory", "map", "stream"] = Field(
+        "memory",
+        description="'memory'; 'map': memory-map a .npy file; 'stream': read Parquet in chunks, for data larger than "
+        "memory",
+    )
+    shuffle_buffer: PositiveInt = Field(
+        65536, description="stream: rows held in memory and drawn from at random, to mix neighbouring rows of a file"
+    )
+    split: Annotated[str, Field(pattern=r"^(random|(time|group):.+)$")] = Field(
+        "random",
+        description="'random'; 'time:<column>': the earliest rows train and the latest are tested; 'group:<column>': "
+        "rows of one group stay in one split",
+    )
+    fractions: Fractions = Fractions()
+    folds: Annotated[int, Field(ge=3, le=99)] | None = Field(
+        None,
+        description="F, odd, for few rows: the train and calibration splits are divided into F folds, and F models are"
+        " trained, each without the fold that calibrates it; the bundle is their mixture, and its p-value "
+        "is the median of theirs (docs/explanation/calibration.md). None: one model with a calibration "
+        "split of its own",
+    )
+
+    @model_validator(mode="after")
+    def _streamed(self) -> DataConfig:
+        if self.read == "stream" and self.split != "random":
+            raise ValueError(f"split '{self.split}' needs all rows at once: set read = 'memory'")
+        return self
+
+    @model_validator(mode="after")
+    def _folded(self) -> DataConfig:
+        if self.folds is None:
+            return self
+        if self.folds % 2 == 0:
+            raise ValueError(f"folds {self.folds} is even: of an odd number of p-values one is the median")
+        if self.split != "random":
+            raise ValueError(f"folds are dealt out at random, and not by split '{self.split}': leave one of them out")
+        if self.read == "stream":
+            raise ValueError("folds are for few rows: set read = 'memory'")
+        return self

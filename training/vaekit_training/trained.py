@@ -1,0 +1,31 @@
+"""A finished run, before it is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaekit_training.config import Config
+from vaekit_training.data.load import Rows
+from vaekit_training.data.split import Parts
+from vaekit_training.folds import AnyVAE
+from vaekit_training.loop.tracking import History
+from vaekit_training.vae import VAE
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    config: Config
+    rows: Rows
+    parts: Parts
+    vae: AnyVAE  # on the CPU, in float32
+    history: History
+    folder: Path | None = None  # where the run is kept
+
+    @property
+    def one(self) -> VAE:
+        """The VAE of a run without folds."""
+        assert isinstance(self.vae, VAE)
+        return self.vae

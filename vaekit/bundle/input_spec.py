@@ -1,0 +1,121 @@
+"""What rows a model takes: named columns of several kinds, or images of one size."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat, PositiveInt, field_validator, model_validator
+
+from vaekit.bundle.manifest_part import ManifestPart
+
+Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
+
+
+class Constant(ManifestPart):
+    """How a column that never changed in training is modelled: N(value, scale^2), apart from the networks."""
+
+    value: FiniteFloat
+    scale: Annotated[FiniteFloat, Field(gt=0)]
+
+
+class Column(ManifestPart):
+    """One named column of a vector model."""
+
+    name: Annotated[str, Field(min_length=1)]
+    kind: Kind = Field(
+        "real",
+        description="real: any finite number; positive: > 0; count: 0, 1, 2, ...; fraction: between 0 and 1; binary: 0 "
+        "or 1; category: one of the levels",
+    )
+    levels: tuple[str, ...] | None = Field(
+        None, description="category: what a cell may be; the graphs take its index, 0, 1, 2, ..."
+    )
+    may_be_missing: bool = Field(False, description="an empty cell is left out of the ELBO")
+    constant: Constant | None = None
+
+    @model_validator(mode="after")
+    def _has_levels(self) -> Column:
+        if (self.kind == "category") != (self.levels is not None):
+            raise ValueError(f"column {self.name!r}: levels belong to categories, and to every one of them")
+        if self.levels is not None and len(set(self.levels)) != len(self.levels):
+            raise ValueError(f"column {self.name!r}: two levels of one name")
+        return self
+
+
+class VectorSpec(ManifestPart):
+    """Rows of D named columns; the graphs take x (N, D) float64 in raw units, and the level's index for categories.
+
+    Where any column may be missing they also take observed (N, D) bool; x is then 0 where observed is false.
+    """
+
+    kind: Literal["vector"] = "vector"
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    dtype: Literal["float64"] = "float64"
+
+    @field_validator("columns")
+    @classmethod
+    def _names_differ(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        names = [column.name for column in columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two columns of one name: {next(n for n in names if names.count(n) > 1)!r}")
+        return columns
+
+    # What every request asks of the columns is found once: there may be thousands of them.
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def may_be_missing(self) -> bool:
+        """Whether any column may."""
+        return any(column.may_be_missing for column in self.columns)
+
+    @cached_property
+    def has_categories(self) -> bool:
+        """Whether any column is one."""
+        return any(column.kind == "category" for column in self.columns)
+
+    @cached_property
+    def particular(self) -> tuple[tuple[int, Column], ...]:
+        """The columns that take not just any finite number, with their places."""
+        return tuple((d, column) for d, column in enumerate(self.columns) if column.kind != "real")
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return len(self.columns)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (self.dim,)
+
+
+class ImageSpec(ManifestPart):
+    """Pictures; the graphs take x (N, H, W, C) uint8, 0..255."""
+
+    kind: Literal["image"] = "image"
+    height: PositiveInt
+    width: PositiveInt
+    channels: Literal[1, 3, 4]
+    channel_order: Literal["HWC"] = "HWC"
+    dtype: Literal["uint8"] = "uint8"
+    two_valued: bool = Field(False, description="pixels are 0 or 255 alone; grey ones are refused")
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Pixels may not."""
+        return False
+
+    @property
+    def dim(self) -> int:
+        """D = H W C."""
+        return self.height * self.width * self.channels
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (self.height, self.width, self.channels)
+
+
+InputSpec = Annotated[VectorSpec | ImageSpec, Field(discriminator="kind")]

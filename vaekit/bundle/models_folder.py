@@ -1,0 +1,67 @@
+"""models/<name>/<version>/: which models and versions there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from vaekit.bundle.manifest import MANIFEST_FILE, Name
+from vaekit.errors import UnknownModel
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_NAME = TypeAdapter(Name)
+
+
+def check_name(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        UnknownModel: not a name that a model can have, so no model has it.
+    """
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError:
+        raise UnknownModel(f"no model {name!r}: names match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
+
+
+def models(root: Path | str) -> list[str]:
+    """Names under root that have at least one whole version, sorted."""
+    folder = Path(root)
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(name for name in names if versions(folder, name))
+
+
+def versions(root: Path | str, name: str) -> list[int]:
+    """Whole versions of a model, ascending; empty where there is no such model."""
+    try:
+        home = Path(root) / check_name(name)
+    except UnknownModel:
+        return []
+    if not home.is_dir():
+        return []
+    return [number for number in taken_numbers(home) if (home / str(number) / MANIFEST_FILE).is_file()]
+
+
+def taken_numbers(home: Path) -> list[int]:
+    """Version numbers that a model's folder has entries for, whole or not, ascending."""
+    return sorted(int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name))
+
+
+def find(root: Path | str, name: str, version: int | None = None) -> Path:
+    """The folder of a version, the latest one by default.
+
+    Raises:
+        UnknownModel: no such model or version; the message lists those there are.
+    """
+    known = versions(root, check_name(name))
+    if not known:
+        raise UnknownModel(f"no model {name!r}; there are: {', '.join(models(root)) or 'none'}")
+    if version is None:
+        version = known[-1]
+    if version not in known:
+        raise UnknownModel(f"no version {version} of {name!r}; there are: {', '.join(map(str, known))}")
+    return Path(root) / name / str(version)

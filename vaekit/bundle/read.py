@@ -1,0 +1,183 @@
+"""Reads a version's folder as a verified private copy."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from vaekit.bundle.arrays import read_archive, read_array
+from vaekit.bundle.entries import calibration_of, check_folds
+from vaekit.bundle.folds import AnyCalibration
+from vaekit.bundle.heldout import Surprises
+from vaekit.bundle.manifest import (
+    MANIFEST_FILE,
+    CalibrationEntry,
+    Float16Graphs,
+    Manifest,
+    Operation,
+    Precision,
+    SignedFile,
+)
+from vaekit.bundle.onnxfile import check_graph
+from vaekit.errors import BundleError, FormatError, InputError, IntegrityError
+
+
+def read_manifest(folder: Path | str) -> Manifest:
+    """The manifest of one version's folder.
+
+    Raises:
+        FormatError: no manifest, one that is no manifest, or one of a newer major format.
+    """
+    path = Path(folder) / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as exc:
+        raise FormatError(f"{folder}: no {MANIFEST_FILE}") from exc
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FormatError(f"{path}: {where}: {first['msg']}") from exc
+
+
+@dataclass(eq=False)
+class Bundle:
+    """A verified private copy of one version; the copy goes when it is closed, or when nobody holds it any more."""
+
+    manifest: Manifest
+    source: Path
+    copy: Path = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self.close = weakref.finalize(self, shutil.rmtree, self.copy, ignore_errors=True)
+
+    def path(self, file: str) -> Path:
+        """A verified file by its name in the manifest."""
+        return self.copy / file
+
+    def half(self, precision: Precision) -> Float16Graphs | None:
+        """The float16 graphs where they are asked for.
+
+        Raises:
+            InputError: another precision than float32 and float16.
+            BundleError: float16, of a bundle without such graphs.
+        """
+        if precision not in get_args(Precision):
+            raise InputError(f"precision: {precision!r} is not one of {', '.join(get_args(Precision))}")
+        if precision == "float16" and self.manifest.half is None:
+            raise BundleError(
+                f"{self.source}: no float16 graphs; a run writes them with export.half = true (vae train --set "
+                "export.half=true)"
+            )
+        return self.manifest.half if precision == "float16" else None
+
+    def graphs(self, precision: Precision = "float32") -> dict[Operation, Path]:
+        """The graph of each operation; where float16 is asked for its twin, if it has one.
+
+        Raises:
+            InputError, BundleError: see half.
+        """
+        half = self.half(precision)
+        twins = half.operations if half else {}
+        return {op: self.path(twins.get(op, graph).file) for op, graph in self.manifest.operations.items()}
+
+    def noise(self) -> NDArray[np.float64]:
+        """Base draws, (K_max, Z).
+
+        Raises:
+            FormatError: not arrays of numbers, or of another shape.
+        """
+        base = read_array(self.path(self.manifest.draws.file))
+        expected = (self.manifest.draws.maximum, self.manifest.latent_dim)
+        if base.shape != expected:
+            raise FormatError(f"{self.manifest.draws.file}: shape {base.shape}, expected {expected}")
+        return np.asarray(base, dtype=np.float64)
+
+    def golden(self, signed: SignedFile | None = None) -> dict[str, NDArray[np.generic]]:
+        """Golden inputs and outputs by name, of the float32 graphs or of another golden file of the manifest.
+
+        Raises:
+            FormatError: not arrays of numbers.
+        """
+        return read_archive(self.path((signed or self.manifest.golden).file))
+
+    def calibrations(self) -> dict[CalibrationEntry, AnyCalibration]:
+        """Calibration of each way of scoring that has one.
+
+        Raises:
+            FormatError: not arrays of numbers, one that is missing, or held-out scores that can be none.
+        """
+        if self.manifest.calibration is None:
+            return {}
+        file = self.manifest.calibration.file
+        arrays = read_archive(self.path(file))
+        try:
+            for entry in self.manifest.calibration.entries:
+                check_folds(entry, self.manifest.operations)
+            return {entry: calibration_of(entry, arrays) for entry in self.manifest.calibration.entries}
+        except KeyError as exc:
+            raise FormatError(f"{file}: no array {exc}") from exc
+        except InputError as exc:
+            raise FormatError(f"{file}: {exc}") from exc
+
+    def surprises(self) -> Surprises | None:
+        """What cells compare with; None where the bundle has nothing.
+
+        Raises:
+            FormatError: not arrays of numbers, or not those of this many features.
+        """
+        signed = self.manifest.surprise
+        if signed is None:
+            return None
+        try:
+            return Surprises.read(read_archive(self.path(signed.file)), self.manifest.input.dim)
+        except FormatError as exc:
+            raise FormatError(f"{signed.file}: {exc}") from exc
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def open_bundle(folder: Path | str) -> Bundle:
+    """Copy a version into a private folder (0700), verify the copy, and refuse what a bundle may not hold.
+
+    Raises:
+        FormatError: see read_manifest.
+        IntegrityError: a file is missing, or differs from what the manifest signed.
+        ForbiddenGraph: external data or operators of an unknown domain.
+    """
+    source = Path(folder)
+    manifest = read_manifest(source)
+    bundle = Bundle(manifest, source, Path(tempfile.mkdtemp(prefix="vaekit-")))
+    try:
+        for part in manifest.files:
+            _copy_verified(source / part.file, bundle.path(part.file), part.sha256)
+        for file in manifest.graph_files:
+            check_graph(bundle.path(file))
+    except BaseException:
+        bundle.close()
+        raise
+    return bundle
+
+
+def _copy_verified(source: Path, target: Path, sha256: str) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as exc:
+        raise IntegrityError(f"{source}: {exc.strerror}") from exc
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise IntegrityError(f"{source}: sha256 {found[:12]}... is not the manifest's {sha256[:12]}...")

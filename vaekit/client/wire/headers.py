@@ -1,0 +1,21 @@
+"""Names of headers, and media types of bodies."""
+
+from __future__ import annotations
+
+# Headers of array and Arrow replies.
+MODEL_HEADER = "vae-model"
+VERSION_HEADER = "vae-version"
+SEED_HEADER = "vae-seed"
+ALPHA_HEADER = "vae-alpha"
+NUM_SAMPLES_HEADER = "vae-num-samples"
+P_VALUE_REASON_HEADER = "vae-p-value-reason"
+
+TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; later, its request is not run any more
+REQUEST_ID_HEADER = "x-request-id"
+KEY_HEADER = "authorization"  # Bearer <key>
+
+JSON_TYPE = "application/json"
+NPY_TYPE = "application/x-npy"
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+PICTURE_TYPES = ("image/png", "image/jpeg")
+PROBLEM_TYPE = "application/problem+json"

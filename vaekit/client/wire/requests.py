@@ -1,0 +1,127 @@
+"""Requests as pydantic models: options, and rows in every form that JSON has them in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, FiniteFloat, NonNegativeFloat, Tag
+
+MAX_EXPLAINED = 64  # cells of a row: who needs more wants the log-likelihoods of all features
+MAX_SEED = 2**53 - 1  # what a JSON number carries exactly in every language
+
+Cells = Annotated[list[FiniteFloat], FailFast()]
+Rows = Annotated[list[Cells], FailFast(), Field(min_length=1)]
+Objects = Annotated[
+    list[Annotated[dict[str, FiniteFloat], FailFast()]],
+    FailFast(),
+    Field(min_length=1),
+]
+Cell = FiniteFloat | str | None  # of a table with categories or with cells that may be missing
+TableCells = Annotated[list[Cell], FailFast()]
+Table = Annotated[list[TableCells], FailFast(), Field(min_length=1)]
+TableObjects = Annotated[list[Annotated[dict[str, Cell], FailFast()]], FailFast(), Field(min_length=1)]
+Pixel = Annotated[int, Field(ge=0, le=255)]
+PixelRow = Annotated[list[Annotated[list[Pixel], FailFast()]], FailFast()]
+Pictures = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
+Encoded = Annotated[
+    list[Annotated[str, Field(description="base64 of a PNG or JPEG of the model's size")]],
+    FailFast(),
+    Field(min_length=1),
+]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+class Request(BaseModel):
+    """Strict: no strings for numbers, no unknown fields, nothing that is not finite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class EncodeOptions(Request):
+    """/encode takes no options."""
+
+
+def _one_or_each(members: Any) -> str:
+    return "each" if isinstance(members, list) else "one"
+
+
+class DecodeOptions(Request):
+    """What /decode takes beside the codes."""
+
+    members: (
+        Annotated[
+            Annotated[int, Tag("one")] | Annotated[list[int], Tag("each")],
+            Discriminator(_one_or_each),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="which member of the model the codes are of, from 0: one number for all, or one for each code; "
+        "needed where the model has members, and not taken where it has none",
+    )
+
+
+class SampleOptions(Request):
+    """What /sample takes beside the model."""
+
+    n: Annotated[int, Field(ge=1, description="how many samples")]
+    seed: Seed | None = Field(None, description="none: one is drawn and returned")
+    temperature: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = Field(
+        1.0, description="scales the noise that goes into the prior"
+    )
+    observe: bool = Field(False, description="draw from p(x|z) instead of returning its mean")
+
+
+class ElboOptions(Request):
+    """What /elbo takes beside the rows."""
+
+    num_samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Monte-Carlo draws K, from 2 to the model's K_max; null: the model's default"
+    )
+    seed: Seed | None = Field(None, description="draws of one's own; null: the published default draws")
+    alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
+        None, description="false-alarm rate of the verdict; null: the service's default"
+    )
+    fdr: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
+        None, description="false-discovery rate over the rows of this request; null: is_discovery is left out"
+    )
+    log_evidence: bool = Field(
+        True, description="the importance-weighted bound too; false: null, and under an aggregate prior far less work"
+    )
+    features: bool = Field(False, description="also the log-likelihood of each feature")
+    explain: Annotated[int, Field(ge=1, le=MAX_EXPLAINED)] | None = Field(
+        None, description="also so many cells of each row, the oddest first; on the default draws alone"
+    )
+
+
+class VectorRows(Request):
+    inputs: Rows = Field(description="rows in column order")
+
+
+class VectorObjects(Request):
+    inputs: Objects = Field(description="rows by column name")
+
+
+class MixedRows(Request):
+    inputs: Table = Field(
+        description="rows in column order, of a model with categories or cells that may be missing: a category by its "
+        "level's name, null for a missing cell"
+    )
+
+
+class MixedObjects(Request):
+    inputs: TableObjects = Field(
+        description="the same rows by column name; a column that may be missing need not be there"
+    )
+
+
+class ImagePixels(Request):
+    inputs: Pictures = Field(description="H x W x C integers 0..255")
+
+
+class ImageFiles(Request):
+    inputs: Encoded
+
+
+class Latents(Request):
+    latents: Rows = Field(description="codes z, (N, Z)")

@@ -1,0 +1,80 @@
+"""How a Detector trains: the config, the rows and the labels that vaekit_training takes, from what fit is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vaekit.errors import InputError
+from vaekit.tabular.frames import Table, has_text, table
+
+if TYPE_CHECKING:
+    from vaekit_training.config import Config
+    from vaekit_training.data.rows import Rows
+
+FEWEST = 20  # normal rows, as training has it
+TEST_SHARE = 0.02  # of the rows; nobody reads a detector's figures, and all others train
+FEWEST_TEST = 2  # rows; what varies over a single one is nothing
+
+
+def config_of(
+    X: Any,  # noqa: N803  scikit-learn's name
+    *,
+    likelihood: str = "auto",
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    folds: int | None = None,
+) -> Config:
+    """The training config of a Detector for normal rows X."""
+    from vaekit_training.config import make_config
+
+    values = np.asarray(table(X).values)
+    test = max(TEST_SHARE, FEWEST_TEST / max(len(values) if values.ndim else 0, FEWEST))
+    tree: dict[str, Any] = {
+        "name": "detector",
+        "data": {
+            "source": "memory",
+            "missing": "marginalise",
+            "fractions": {"train": 0.7 - test, "validation": 0.1, "calibration": 0.2, "test": test},
+        },
+        "likelihood": {"name": _default_likelihood(values) if likelihood == "auto" else likelihood},
+        "training": {"seed": seed},
+    }
+    if folds is not None:
+        tree["data"] |= {"folds": folds}
+    return make_config(tree, settings)
+
+
+def _default_likelihood(values: NDArray[Any]) -> str:
+    """The likelihood where the caller names none."""
+    if values.ndim > 2:
+        return "gaussian"
+    return "mixed" if has_text(values) else "auto"
+
+
+def training_rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Config) -> Rows:
+    """X as training has rows."""
+    from vaekit_training.data.load import of_array
+
+    values = np.asarray(given.values)
+    if values.dtype.kind == "U":
+        values = np.asarray(given.values, dtype=object)  # numbers beside text, which numpy made text as well
+    return of_array(values, given.names, anomaly, config=config.data, likelihood=config.likelihood)
+
+
+def known_anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:
+    """Which rows are known anomalies, (N,).
+
+    Raises:
+        InputError: not one label for each row, or one that is not 0 or 1.
+    """
+    labels = np.asarray(y)
+    if labels.shape != (rows,):
+        raise InputError(f"y: shape {labels.shape}, expected ({rows},)")
+    for row, label in enumerate(labels.tolist()):
+        if not isinstance(label, bool | int | float | np.bool_ | np.number) or label not in (0, 1):
+            raise InputError(f"y: row {row}: {label!r}, expected a boolean, 0 or 1")
+    return labels.astype(bool)

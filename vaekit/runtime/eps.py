@@ -1,0 +1,58 @@
+"""eps of z = mu + sigma eps: the published default draws, those of a seed, or given ones.
+
+N rows, Z latent dimensions, K draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import default_eps
+from vaekit.errors import InputError
+
+KEPT_COUNTS = 8  # numbers of draws K whose default eps is kept
+
+
+class EpsDraws:
+    """Standard normal draws for the posterior of a model."""
+
+    def __init__(self, base: NDArray[np.float64], default: int) -> None:
+        """
+        Args:
+            base: the bundle's base draws, (K_max, Z).
+            default: K where a caller names none.
+        """
+        self._base, self._default = base, default
+
+    def of(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
+        """eps (K, Z): the default draws of K, or those of a seed.
+
+        Raises:
+            InputError: K is not between 2 and K_max.
+        """
+        k = self._default if num_samples is None else num_samples
+        if seed is None:
+            return self._default_eps(k)
+        return np.random.default_rng(seed).standard_normal(self._default_eps(k).shape).astype(np.float32)
+
+    def given(self, eps: NDArray[np.floating], n: int) -> NDArray[np.float32]:
+        """eps itself for n rows, (K, Z) or (N, K, Z).
+
+        Raises:
+            InputError: another shape.
+        """
+        latent_dim = self._base.shape[1]
+        expected = eps.ndim == 2 or (eps.ndim == 3 and len(eps) == n)
+        if not expected or eps.shape[-1] != latent_dim or eps.shape[-2] < 1:
+            raise InputError(f"eps: shape {eps.shape}, expected (K, {latent_dim}), or one such for each row")
+        return np.ascontiguousarray(eps, dtype=np.float32)
+
+    @cached_property
+    def _default_eps(self) -> Callable[[int], NDArray[np.float32]]:
+        """K -> the default draws, (K, Z)."""
+        base = self._base  # and not self: a cache that holds its owner would keep it
+        return lru_cache(KEPT_COUNTS)(lambda k: default_eps(base, k).astype(np.float32))

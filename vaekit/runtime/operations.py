@@ -1,0 +1,274 @@
+"""The operations of a loaded bundle on checked rows: its graphs, draws and calibrations on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cached_property, partial
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vaekit.bundle import AnyCalibration, Bundle, Manifest
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Operation, Precision
+from vaekit.errors import InputError, NotFinite
+from vaekit.runtime.buckets import buckets
+from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
+from vaekit.runtime.eps import EpsDraws
+from vaekit.runtime.golden import replay
+from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
+from vaekit.runtime.results import Bound, Decoded, Elbo, Posterior, Samples, in_chunks
+from vaekit.runtime.sampling import SampleDraws
+from vaekit.runtime.session import open_graph
+
+MAX_ELEMENTS = 2**19  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
+CARD_ELEMENTS = 2**23  # the same on a GPU, which has many rows at once in work or is idle
+
+B = TypeVar("B", bound=Bound)
+
+
+class Operations:
+    """The graphs of one bundle as functions of arrays.
+
+    Rows are checked ones: what `vaekit.tabular.encode` gives for the model's input spec. Nothing here looks at their
+    cells again, so that rows from a file or a request are checked once. `Model` takes rows of any kind and checks
+    them. Calls from several threads are safe.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "float32",
+        cuda: Cuda = DEFAULTS,
+    ) -> None:
+        """Open the graphs of a verified bundle and replay its golden rows; the model owns the bundle from then on.
+
+        Raises:
+            BundleError: float16, of a bundle without such graphs.
+            DeviceError: the device was asked for by name and is not to be had.
+            GoldenMismatch: the graphs do not give the golden outputs on this machine.
+        """
+        self.bundle = bundle
+        self.manifest: Manifest = bundle.manifest
+        self.spec: VectorSpec | ImageSpec = bundle.manifest.input
+        self.precision: Precision = precision
+        self._options = {"device": device, "threads": threads, "precision": precision, "cuda": cuda}
+        files = bundle.graphs(precision)
+        self.graphs = {
+            operation: open_graph(files[operation], graph, device, threads, cuda)
+            for operation, graph in self.manifest.operations.items()
+        }
+        self._index = parse_device(device)[1]
+        self._eps = EpsDraws(bundle.noise(), self.manifest.draws.default)
+        self._calibrations = bundle.calibrations()
+        self.surprises = bundle.surprises()  # by feature, and of the KL; None before format 1.1
+        replay(self.run, bundle, self.providers, precision)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers really in use, by preference."""
+        return next(iter(self.graphs.values())).providers
+
+    @cached_property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where the graphs run."""
+        return "cuda" if CUDA in self.providers else "cpu"
+
+    @property
+    def device_memory(self) -> int | None:
+        """Bytes in use on the CUDA device, by all processes together; None on a CPU, and where CUDA does not say."""
+        return cuda_memory_in_use(self._index) if self.device == "cuda" else None
+
+    def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """One call of one graph: outputs by name.
+
+        Raises:
+            InputError: the bundle does not offer the operation.
+            NotFinite: an output holds NaN or an infinity.
+        """
+        if operation not in self.graphs:
+            raise InputError(f"{self.manifest.name} offers no {operation}, but {', '.join(self.graphs)}")
+        graph = self.graphs[operation]
+        most = self.rows_at_once(operation, feeds["eps"].shape[1] if "eps" in feeds else 1)
+        found = dict(zip(graph.outputs, graph.run(feeds, most), strict=True))
+        for name, values in found.items():
+            if not np.isfinite(values).all():
+                row = int(np.argwhere(~np.isfinite(values))[0][0])
+                raise NotFinite(f"{self.manifest.name}: {operation} gave a {name} that is not finite for row {row}")
+        return found
+
+    def warming(self, most_rows: int) -> list[Callable[[], None]]:
+        """Calls to make before batches of up to so many rows come, in the thread that will run those.
+
+        On CUDA each graph meets every number of rows that a call is padded to, with the default draws, so that nothing
+        is allocated, chosen or recorded while somebody waits. On the CPU there is nothing to do.
+        """
+        if self.device == "cpu":
+            return []
+        k = self.manifest.draws.default
+        return [
+            partial(graph.warm, rows, k)
+            for operation, graph in self.graphs.items()
+            for rows in buckets(most_rows, self.rows_at_once(operation, k if graph.takes_draws else 1))
+        ]
+
+    def encode_checked(self, rows: NDArray[Any]) -> Posterior:
+        """q(z|x) = N(mu, sigma^2) of each checked row."""
+        draws = self.draws() if self.graphs["encode"].takes_draws else None
+        chunk = self.rows_at_once("encode")
+
+        def run_chunk(at: slice) -> dict[str, Any]:
+            feeds = self._feeds(rows[at])
+            if draws is not None:
+                feeds["eps"] = np.ascontiguousarray(np.broadcast_to(draws, (len(feeds["x"]), *draws.shape)))
+            return self.run("encode", feeds)
+
+        return in_chunks(Posterior, len(rows), chunk, run_chunk)
+
+    def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
+        """Parameters of p(x|z), raw units, for codes z (N, Z).
+
+        Args:
+            z: codes.
+            member: (N,) which member each code is of, 0..M-1, where the model has members.
+
+        Raises:
+            InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6; members that do not
+                fit.
+        """
+        latents = check_latents(z, self.manifest)
+        which = check_members(member, len(latents), self.manifest)
+
+        def run_chunk(at: slice) -> dict[str, Any]:
+            return self.run("decode", {"z": latents[at], **_at(which, at)})
+
+        return in_chunks(Decoded, len(latents), self.rows_at_once("decode"), run_chunk)
+
+    def _feeds(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Checked rows as the graphs take them: which cells are observed told apart where any may be missing."""
+        if not self.spec.may_be_missing:
+            return {"x": rows}
+        observed = ~np.isnan(rows)
+        return {"x": np.where(observed, rows, 0.0), "observed": observed}
+
+    def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
+        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) where observe is true.
+
+        The first rows of a larger n are the same draws. A temperature scales the noise that goes into the prior.
+
+        Raises:
+            InputError: n < 1, or a temperature below 0 or not finite.
+        """
+        if n < 1:
+            raise InputError(f"n: {n} is not at least 1")
+        draws = SampleDraws(self.manifest, seed, temperature=temperature, observe=observe)
+
+        def run_chunk(at: slice) -> dict[str, Any]:
+            return self._samples(draws.rows(at.start, at.stop))
+
+        return in_chunks(Samples, n, self.rows_at_once("prior"), run_chunk)
+
+    def of_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
+        """The samples that rows of `sampling.SampleDraws` give, several seeds' among them if need be."""
+        n = len(draws["noise"])
+        return in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._samples(_at(draws, at)))
+
+    def _samples(self, draws: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        wanted = {tensor.name for tensor in self.manifest.operations["prior"].inputs}
+        member = {name: a for name, a in draws.items() if name == "member"}
+        z = self.run("prior", {name: a for name, a in draws.items() if name in wanted})["z"]
+        latents = np.clip(z, -MAX_LATENT, MAX_LATENT)  # (n, Z)
+        if "normals" in draws:
+            x = self.run("observe", {"z": latents, "noise": draws["normals"], **member})["x"]
+        else:
+            x = self.run("decode", {"z": latents, **member})["mean"]
+        return {"latents": latents, "samples": x, "members": draws.get("member")}
+
+    def elbo_checked(
+        self,
+        rows: NDArray[Any],
+        *,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        features: bool = False,
+        eps: NDArray[np.floating] | None = None,
+    ) -> Elbo:
+        """Model.elbo of checked rows."""
+        draws = self.draws(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
+        return self._bound(Elbo, "surprise" if features else "elbo", rows, draws)
+
+    def bound_checked(
+        self,
+        rows: NDArray[Any],
+        *,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        eps: NDArray[np.floating] | None = None,
+    ) -> Bound:
+        """Model.bound of checked rows."""
+        draws = self.draws(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
+        return self._bound(Bound, "bound" if "bound" in self.graphs else "elbo", rows, draws)
+
+    def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
+        """What a graph gives of checked rows that the kind has a place for, for draws (K, Z) or (N, K, Z)."""
+        wanted = {field.name for field in fields(kind)}
+        chunk = self.rows_at_once(operation, draws.shape[-2])
+        shared = draws.ndim == 2
+        if shared:
+            draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
+
+        def run_chunk(at: slice) -> dict[str, Any]:
+            feeds = self._feeds(rows[at])
+            observed = feeds.get("observed")
+            feeds["eps"] = draws[: at.stop - at.start] if shared else draws[at]
+            count = None if observed is None else observed.sum(axis=1)
+            found = self.run(operation, feeds)
+            return {**{name: a for name, a in found.items() if name in wanted}, "observed_count": count}
+
+        return in_chunks(kind, len(rows), chunk, run_chunk)
+
+    def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
+        """eps (K, Z): the default draws of K, or those of a seed.
+
+        Raises:
+            InputError: K is not between 2 and the manifest's K_max.
+        """
+        return self._eps.of(num_samples, seed)
+
+    def calibration(self, num_samples: int | None = None, seed: int | None = None) -> AnyCalibration | str:
+        """The calibration that scores of these draws compare with, or the reason why there is none."""
+        if not self._calibrations:
+            return "the model has no calibration"
+        if seed is not None:
+            return "the request has draws of its own; p-values need the default ones"
+        k = self.manifest.draws.default if num_samples is None else num_samples
+        own = {e.num_samples: c for e, c in self._calibrations.items() if e.precision == self.precision}
+        if k in own:
+            return own[k]
+        if not own:
+            return f"the {self.precision} graphs have no calibration"
+        return f"num_samples {k} has no calibration; there is one for {', '.join(map(str, own))}"
+
+    def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
+        """-elbo / (D ln 2), (N,), where the likelihood is one over pixels, else None."""
+        if self.manifest.likelihood.bits_per_dim_of is None:
+            return None
+        return np.asarray(bound.score / (self.spec.dim * np.log(2.0)))
+
+    def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
+        """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
+        if operation == "encode" and self.graphs["encode"].takes_draws:
+            num_samples = self.manifest.draws.default
+        widest = num_samples * max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
+        at_draws = num_samples if operation in ("elbo", "surprise") else 1  # how often the prior's density is asked for
+        most = CARD_ELEMENTS if self.device == "cuda" else MAX_ELEMENTS
+        return max(1, most // max(widest, at_draws * self.manifest.components))
+
+
+def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:
+    return {name: a[at] for name, a in arrays.items()}
