@@ -40,7 +40,7 @@ class Metrics:
         self.in_flight = 0  # requests that are being answered
         self.rows = Counter(
             "vae_rows",
-            "RowArrays, codes or samples that the device was given.",
+            "Rows, codes or samples that the device was given.",
             ["operation", "model", "version"],
             registry=self._registry,
         )
@@ -59,7 +59,7 @@ class Metrics:
         )
         self.batch_rows = Histogram(
             "vae_batch_rows",
-            "RowArrays of one batch on the device.",
+            "Rows of one batch on the device.",
             ["operation", "model"],
             buckets=_ROWS,
             registry=self._registry,
@@ -131,7 +131,7 @@ class _Gauges(Collector):
         return [
             GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=flying),
             GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
-            GaugeMetricFamily("vae_queue_rows", "RowArrays that wait for the device.", value=self._engine.rows),
+            GaugeMetricFamily("vae_queue_rows", "Rows that wait for the device.", value=self._engine.rows),
             GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),
             info,
             failed,

@@ -88,7 +88,7 @@ class Engine:
 
     @property
     def rows(self) -> int:
-        """RowArrays that wait."""
+        """Rows that wait."""
         return self._batcher.rows
 
     def start(self) -> None:

@@ -24,18 +24,18 @@ th, td { text-align: left; vertical-align: top; padding: 0 1rem .25rem 0 }
 
 def docs_router() -> APIRouter:
     """What FastAPI's openapi_url and docs_url are for; but its page loads scripts from elsewhere, and the access log
-    finds the path of a route only where it is declared on a router."""
+    finds the path of a route only where it is declared on a router. FastAPI runs these endpoints in threads."""
     router = APIRouter()
     for path, endpoint in (("/openapi.json", _document), ("/docs", _page)):
         router.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
     return router
 
 
-async def _document(request: Request) -> JSONResponse:
+def _document(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
 
 
-async def _page(request: Request) -> HTMLResponse:
+def _page(request: Request) -> HTMLResponse:
     return HTMLResponse(render(request.app.openapi()), headers={"content-security-policy": POLICY})
 
 

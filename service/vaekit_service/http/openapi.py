@@ -6,6 +6,7 @@ The content types come from the codecs' tables, the schemas from the wire models
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
@@ -50,12 +51,15 @@ _BESIDE = "with bodies that are an array, a table or a picture"
 class DocumentedAPI(FastAPI):
     """FastAPI whose document also has the schemas that only `operation_extra` and `problems` refer to."""
 
+    _writing = Lock()  # the document is written in a thread of the first request for it: it takes half a second
+
     def openapi(self) -> Schema:
-        if self.openapi_schema is None:
-            components = super().openapi()["components"]
-            components["schemas"] = dict(sorted((_schemas() | components["schemas"]).items()))
-        assert self.openapi_schema is not None
-        return self.openapi_schema
+        with self._writing:
+            if self.openapi_schema is None:
+                components = super().openapi()["components"]
+                components["schemas"] = dict(sorted((_schemas() | components["schemas"]).items()))
+            assert self.openapi_schema is not None
+            return self.openapi_schema
 
 
 def operation_id(route: APIRoute) -> str:
