@@ -9,7 +9,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from vaekit.bundle.manifest import Column, ImageSpec
+from vaekit.bundle.input_spec import Column, ImageSpec
 from vaekit.runtime import Model
 from vaekit.tabular.levels import level_names
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Manifest
 from vaekit.client.wire import Request
 
 Operation = Literal["encode", "decode", "sample", "elbo"]

@@ -17,7 +17,7 @@ import pytest
 from tests.kinds import Published
 from tests.service.test_service_arrow import ARROW, fixed, stream
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit_service.codecs.arrow.reader import read_array

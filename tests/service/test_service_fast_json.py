@@ -36,7 +36,7 @@ class _Manifest:
 
 @pytest.fixture(scope="session")
 def spec() -> Any:
-    from vaekit.bundle.manifest import Column, VectorSpec
+    from vaekit.bundle.input_spec import Column, VectorSpec
 
     return VectorSpec(columns=[Column(name=name) for name in "abc"])
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vaekit.bundle import Manifest, VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.client.wire import DecodeReply, ElboReply, SampleReply
 from vaekit.errors import InputError
 from vaekit.runtime import Model

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column, Kind
+from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.paths import place

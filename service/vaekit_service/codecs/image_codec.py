@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vaekit.bundle.manifest import ImageSpec
+from vaekit.bundle.input_spec import ImageSpec
 from vaekit.tabular import encode
 from vaekit_service.codecs.images import read_image
 from vaekit_service.codecs.query_options import read_options

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from vaekit.bundle.manifest import ImageSpec
+from vaekit.bundle.input_spec import ImageSpec
 from vaekit.errors import InputError
 from vaekit_service.codecs.validation_messages import show
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.client.wire import (
     ImageFiles,
     ImagePixels,

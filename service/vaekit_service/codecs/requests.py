@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vaekit.bundle.manifest import ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.client.wire import (
     DecodeOptions,
     ElboOptions,

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from vaekit.bundle.manifest import Manifest, VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
+from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 from vaekit_service.errors import Unparsable
 

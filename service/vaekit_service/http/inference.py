@@ -13,7 +13,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vaekit.bundle.manifest import ImageSpec
+from vaekit.bundle.input_spec import ImageSpec
 from vaekit.client.wire import TIMEOUT_HEADER
 from vaekit.errors import InputError
 from vaekit.runtime import Model

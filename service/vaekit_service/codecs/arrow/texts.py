@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaekit.bundle.manifest import VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 
 _LONGEST = 1024  # bytes of a text beyond its column's longest level: no spelling of a level needs them

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.runtime.explain.cells import feature_name
 from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.reply_headers import headers
