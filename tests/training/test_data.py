@@ -248,7 +248,7 @@ def test_inference_of_mapped_rows_copies_only_the_first(tmp_path: Path, monkeypa
     assert {name: len(values) for name, values in found.columns.items()} == {"x0": 10, "x1": 10}
     tree, remarks = infer(str(tmp_path / "x.npy"), {"data": {"read": "map"}})
     assert tree["data"]["missing"] == "marginalise"
-    assert "first 10 rows, of 40" in remarks[0]
+    assert "first 10 of 40 rows" in remarks[0]
 
 
 def test_inference_binarises_grey_pictures_alone(tmp_path: Path) -> None:

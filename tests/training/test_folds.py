@@ -157,7 +157,7 @@ def test_report_and_card_say_what_folds_promise(folded: Published, tmp_path: Pat
     folder = tmp_path / manifest.name / "1" / "report"
     for page in ("report.html", "model-card.md"):
         text = (folder / page).read_text()
-        assert "The p-value is the median of 3, each by the rows of one fold" in text
+        assert "The p-value is the median of 3 p-values, one per fold" in text
         assert "1.5 alpha" in text
         assert "There is no single threshold" in text
 
@@ -221,11 +221,11 @@ def test_what_folds_do_not_go_with_is_refused_before_data_are_read(more: list[st
 
 
 def test_pictures_and_ranks_and_too_few_rows_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data.folds: 3, which is for columns, and the rows are pictures"):
+    with pytest.raises(ConfigError, match=r"data.folds: 3 is set, but the rows are images"):
         run(config(), device="cpu", rows=pictures())
-    with pytest.raises(ConfigError, match=r"fold models train on one rank, and there are 2"):
+    with pytest.raises(ConfigError, match=r"fold models train on one rank, not on 2"):
         _run(config(), torch.device("cpu"), Listener(), table(60), None, World(0, 2))
-    with pytest.raises(InputError, match=r"data.folds = 9 takes at least 18 to train on, not 16"):
+    with pytest.raises(InputError, match=r"data.folds = 9 needs at least 18 to train on, not 16"):
         run(config("data.folds=9"), device="cpu", rows=table(20))
 
 

@@ -202,13 +202,13 @@ def test_weight_decay_is_for_matrices_and_kernels_alone(settings: dict[str, Any]
 @pytest.mark.parametrize(
     ("settings", "shape", "message"),
     [
-        ({"name": "conv"}, 30, r"network\.name: 'conv' takes pictures of 8 to 256 .*, not rows of 30 columns"),
-        ({"name": "resnet"}, (7, 40, 1), r"network\.name: 'resnet' takes pictures of 8 to 256 .*, not 7 x 40"),
+        ({"name": "conv"}, 30, r"network\.name: 'conv' takes images of 8 to 256 .*, not rows of 30 columns"),
+        ({"name": "resnet"}, (7, 40, 1), r"network\.name: 'resnet' takes images of 8 to 256 .*, not 7 x 40"),
         ({"name": "conv"}, (300, 40, 1), r"not 300 x 40"),
         (
             {"name": "conv", "channels": (2, 2, 2, 2)},
             (8, 40, 1),
-            r"network\.channels: 4 stages.* 8 x 40 take at most 3",
+            r"network\.channels: 4 stages.* 8 x 40 allow at most 3",
         ),
     ],
 )

@@ -12,7 +12,8 @@ from tests.training.models import case
 from tests.training.models import table as table_rows
 from vaekit.bundle import find, models, versions
 from vaekit.bundle.heldout import HeldOut
-from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.cpu_count import cpu_count
@@ -70,7 +71,7 @@ def test_constant_columns_are_named_and_stated(table: tuple[Path, Manifest, Conf
     assert list(constants) == ["x4"]
     assert constants["x4"].value == 3.0  # type: ignore[union-attr]  # filtered above
     assert constants["x4"].scale == pytest.approx(3e-6)  # type: ignore[union-attr]  # filtered above
-    assert "never changed in the training rows: x4." in (find(root, "table") / "report" / "model-card.md").read_text()
+    assert "Constant in the training rows: x4." in (find(root, "table") / "report" / "model-card.md").read_text()
 
 
 def test_rounding_that_a_small_scale_makes_large_is_not_taken_for_another_graph(tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_a_missing_package_is_said_before_training(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no CUDA")
 def test_cuda_that_is_not_there_is_an_error_not_a_silent_cpu(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="torch sees no CUDA devices"):
+    with pytest.raises(DeviceError, match="torch finds no CUDA devices"):
         train(table_config(tmp_path), tmp_path / "models", device="cuda")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.training.models import KINDS
 from tests.training.reported import WARNING, facts_of, run_of
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit_training.report import CARD, PAGE, render
 from vaekit_training.report.facts import kl_by_latent, spread
 from vaekit_training.report.fit import MOST_SHOWN, bins, distance, fits
@@ -107,11 +107,11 @@ def test_card_and_page_say_what_the_model_is_and_what_to_mind() -> None:
     shown = Page(html(facts, sections(facts), facts.manifest)).words
     for said in (
         "mixed likelihood",
-        "the prior the mean of the posteriors of 7 training rows a member",
+        "prior: mean of the posteriors of 7 training rows per member",
         "an ensemble of 2 VAEs",
         "This bundle contains latents of training rows",
         "the ELBO is over the observed columns",
-        "Only 8 calibration rows: not enough for alpha = 0.05, which takes at least 19.",
+        "Only 8 calibration rows: alpha = 0.05 needs at least 19.",
         "smallest p-value is 0.1111",
         "Minimised was for each of 2 members",
         WARNING,
@@ -133,7 +133,7 @@ def test_a_plain_model_is_warned_of_nothing_that_it_is_not() -> None:
     facts = facts_of("gaussian, a constant column")
     written = card(facts, facts.manifest)
     assert "prior N(0, I)" in written
-    assert "These never changed in the training rows: c5." in written
+    assert "Constant in the training rows: c5." in written
     for absent in ("latents of training rows", "ensemble", "missing", "binarise"):
         assert absent not in written
     assert warnings(facts)[0] == WARNING

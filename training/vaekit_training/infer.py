@@ -108,7 +108,7 @@ def _columns(found: Glance, data: DataConfig, tree: dict[str, Any], *, chosen: b
             remarks.append(f"columns left out ({what}): {', '.join(names)}")
     only = next(iter(looks)) if len(looks) == 1 else ""
     if other := re.search(r"[;\t|]", only):
-        remarks.append(f"only one column, {only!r}: if its cells are separated by {other[0]!r}, use commas instead")
+        remarks.append(f"one column, {only!r}: if its cells are separated by {other[0]!r}, use commas instead")
     if not chosen:
         remarks += _likelihood({name: look for name, look in looks.items() if look not in LEFT_OUT}, tree)
     gaps = [name for name in looks if name in found.gaps and name not in left_out]

@@ -34,7 +34,7 @@ def check_names(columns: tuple[str, ...]) -> None:
         if not name:
             raise InputError(f"column {d} has no name; name it, or leave it out by data.exclude = ['']")
         if name in columns[:d]:
-            raise InputError(f"two columns are named {name!r}: rename one")
+            raise InputError(f"two columns of one name: {name!r}")
 
 
 def refuse_missing(where: str, name: str, values: NDArray[Any], start: int = 0) -> None:
