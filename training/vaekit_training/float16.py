@@ -115,7 +115,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
 def _golden(
     twin: VAE, operations: Iterable[Operation], own: Mapping[str, NDArray[Any]]
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """Golden arrays, and largest_off between outputs in float16 and outputs of the rounded weights alone."""
+    """Golden arrays, and largest_off between float16 outputs and those of rounded weights without other rounding."""
     reference, worst = double(twin), 0.0
     arrays: dict[str, NDArray[Any]] = {}
     for operation in operations:

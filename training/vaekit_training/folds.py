@@ -1,7 +1,7 @@
 """Combines fold models into one: the equally weighted mixture of VAEs that were each trained without one fold.
 
-F fold models of M members each count as F M members, fold after fold; N rows, D data dimensions, Z latent dimensions,
-K draws; nats; x in raw units.
+The M members of each of F fold models are numbered fold by fold, from 0 to F M - 1. N rows, D data dimensions, Z latent
+dimensions, K draws; nats; x in raw units.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def train(
     keep: Keep | None = None,
     draws_report: bool = True,
 ) -> Manifest:
-    """Train, and publish a new version of config.name under models; rows replace the config's source if given.
+    """Train, and publish a new version of config.name under models.
 
     Under torchrun every rank calls this with the same arguments; the first publishes, all return the same manifest.
 

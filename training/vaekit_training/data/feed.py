@@ -74,7 +74,7 @@ class StreamBatches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self._coming is not None:
-            self._coming.exception()  # wait: the thread reads with the windows that seek is about to move
+            self._coming.exception()  # wait for the thread: it reads the windows that seek moves
         self._windows.seek(state["began"])
         self._coming = self._window = None
         window = self._advance()

@@ -22,7 +22,7 @@ ASSUMPTIONS = {
     "random": "The calibration rows are a random part of the normal rows: p-values are valid for rows that are "
     "exchangeable with them.",
     "time": "The calibration rows are later than the training rows and earlier than the test rows: p-values are valid "
-    "as far as the rows to come are like that stretch of time.",
+    "as far as future rows are like the rows of that period.",
     "group": "No group of rows is in two splits: p-values are valid for rows of new groups as far as they are like the "
     "calibration groups; rows of one group are not independent, so the false-alarm rate varies more than usual.",
 }

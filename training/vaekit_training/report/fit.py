@@ -92,8 +92,8 @@ def section(facts: Facts) -> Section:
     ]
     if found:
         text.append(
-            f"{far} of {len(found)} differ by more than chance explains at this number of rows in 19 of 20 cases "
-            f"(a distance above {number(max(fit.chance for fit in found), 2)})."
+            f"{far} of {len(found)} have a distance that equal distributions exceed in fewer than one of 20 cases "
+            f"at this number of rows (above {number(max(fit.chance for fit in found), 2)})."
         )
     if len(found) > len(shown):
         rest = found[len(shown) :]

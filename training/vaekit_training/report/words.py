@@ -167,7 +167,7 @@ def p_value(facts: Facts) -> str:
         )
     said += (
         f"With {several(entry.told_by, 'calibration row')}{of_fold} the smallest p-value is "
-        f"{number(1 / (1 + entry.told_by))}; a smaller alpha flags no row."
+        f"{number(1 / (1 + entry.told_by))}; alpha must not be below it."
     )
     counts = calibration.entries[0].observed_counts
     if counts is not None:
