@@ -105,7 +105,10 @@ class Calibrated:
         raise NotImplementedError
 
     def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
-        """p_value, extrapolated beyond the highest held-out score, (N,), lower is more anomalous; None without a tail."""
+        """p_value, extrapolated beyond the highest held-out score, (N,); lower is more anomalous. None without a tail.
+
+        See Calibration.p_value_tail.
+        """
         raise NotImplementedError
 
     @property

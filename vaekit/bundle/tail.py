@@ -29,9 +29,7 @@ class Tail(ManifestPart):
     scale: Annotated[FiniteFloat, Field(gt=0, description="nats")]
     threshold: FiniteFloat = Field(description="u: the score, nats, beyond which the distribution was fitted")
     exceedances: Annotated[int, Field(ge=FEWEST, description="M: number of held-out scores beyond u")]
-    floor: Annotated[
-        FiniteFloat, Field(gt=0, lt=1, description="M / (n + 1) exp(-sqrt(M)), the smallest p_value_tail")
-    ]
+    floor: Annotated[FiniteFloat, Field(gt=0, lt=1, description="M / (n + 1) exp(-sqrt(M)), the smallest p_value_tail")]
 
     def survival(self, score: ArrayLike, beyond: float) -> NDArray[np.float64]:
         """P(S > score | S > beyond) for u <= beyond, (N,); 1 where score <= beyond.
@@ -62,7 +60,7 @@ def fit_tail(scores: NDArray[np.float64]) -> Tail | None:
 
     It is fitted to the largest M = ceil(min(n / 5, 3 sqrt(n))) scores, without those that tie with the next lower one.
     Its shape is shrunk towards 1/2 as if by 10 more scores, (M shape + 5) / (M + 10). Both follow Vehtari, Simpson,
-    Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling". Without this prior, the error of the shape alone
+    Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling". Without this prior, the error of the shape
     would make p-values of a tenth of 1 / (n + 1) two to four times as frequent as stated. The floor is where
     log(M / (n p)) reaches sqrt(M): extrapolation is consistent as long as the first is small against the second
     (de Haan and Ferreira 2006, theorem 4.3.1).

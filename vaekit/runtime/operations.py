@@ -252,7 +252,7 @@ class Operations:
             return own[k]
         if not own:
             return f"the {self.precision} graphs have no calibration"
-        return f"num_samples {k} has no calibration; there is one for {', '.join(map(str, own))}"
+        return f"num_samples {k} has no calibration; calibrated: {', '.join(map(str, own))}"
 
     def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
         """-elbo / (D ln 2), (N,), if the likelihood is over pixels, else None."""

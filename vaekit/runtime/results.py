@@ -80,7 +80,7 @@ class Bound(RowArrays):
 
 @dataclass(frozen=True, kw_only=True)
 class Elbo(Bound):
-    """elbo <= log_evidence, an estimate of a bound of log p(x), (N,) each."""
+    """elbo <= log_evidence <= log p(x), (N,) each; the second inequality holds up to the error of the draws."""
 
     log_evidence: Array
     feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C); 0 where a cell is missing

@@ -18,7 +18,7 @@ SKIPPED = 1024  # rows drawn at once when rows are skipped
 
 
 class SampleDraws:
-    """A stream of rows of noise. Each kind of noise has its own generator, so n rows and then m rows equal n + m rows."""
+    """A stream of rows of noise. Each kind of noise has its own generator: n rows, then m rows equal n + m rows."""
 
     def __init__(self, manifest: Manifest, seed: int, *, temperature: float = 1.0, observe: bool = False) -> None:
         """
