@@ -150,9 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/folds.json"))
     parser.add_argument("--quick", action="store_true", help="two sets, one split, few steps")
     parser.add_argument("--splits", type=int, default=SPLITS, help=f"number of splits of each set (default {SPLITS})")
-    parser.add_argument(
-        "--set", nargs="+", default=[], help="training settings that replace those of the default recipe"
-    )
+    parser.add_argument("--set", nargs="+", default=[], help="training settings that override the default recipe")
     return parser
 
 

@@ -48,7 +48,7 @@ class Split:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Central 99 % of the distribution of the count: BetaBinomial(normal, l, n + 1 - l), l = floor(alpha (n + 1))."""
+        """Central 99 % of the count, BetaBinomial(normal, l, n + 1 - l) with l = floor(alpha (n + 1))."""
         alarms = int(ALPHA * (self.calibration + 1))
         low, high = betabinom(self.normal, alarms, self.calibration + 1 - alarms).interval(0.99)
         return float(low), float(high)

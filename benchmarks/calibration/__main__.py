@@ -63,12 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="number of sets at once, each in its own process")
     parser.add_argument("--steps", type=int, default=300, help="training steps")
     parser.add_argument("--models", type=int, default=3, help="models per set, each with a new random split")
-    parser.add_argument(
-        "--resplits", type=int, default=100, help="resplits of the rows that the first model was not trained on"
-    )
-    parser.add_argument(
-        "--most-rows", type=int, default=10_000, help="most normal rows of a set; larger sets are sampled"
-    )
+    parser.add_argument("--resplits", type=int, default=100, help="resplits of the first model's held-out rows")
+    parser.add_argument("--most-rows", type=int, default=10_000, help="most normal rows; larger sets are sampled")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/calibration.json"))
     return parser
 

@@ -67,7 +67,7 @@ class Found:
 
 
 def figures(sets: list[Found]) -> list[Figure]:
-    """For each alpha: the number of sets with too few rows for it, and for the others the rates and the order's effect."""
+    """For each alpha: the number of sets with too few rows, and the rates and the effect of order in the others."""
     made = []
     for alpha in ALPHAS:
         told = [one for one in sets if alpha in one.alarms]

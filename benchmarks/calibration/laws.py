@@ -73,7 +73,7 @@ def uniforms(counts: Sequence[int], n: int, m: int, alpha: float, seed: int = 0)
 
 
 def departs(u: NDArray[np.float64], *, ties: bool) -> float:
-    """p-value for counts following their law, by a Kolmogorov-Smirnov test on uniforms(); one-sided if there are ties."""
+    """p-value for counts following their law: a Kolmogorov-Smirnov test on uniforms(), one-sided if there are ties."""
     return float(kstest(u, "uniform", alternative="less" if ties else "two-sided").pvalue)
 
 

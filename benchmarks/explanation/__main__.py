@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=list(MODELS),
         choices=MODELS,
-        help="the default recipe, or one VAE with either scale",
+        help="default recipe, or one VAE with either scale",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of training")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/explanation.json"))

@@ -107,7 +107,7 @@ def _trained(job: Job, name: str, x: Floats) -> Iterator[Model]:
 
 
 def _asked(model: Model, planted: Planted, sd: Floats) -> dict[str, Any]:
-    """Hits by relief and by excess, the distance of expected values from the truth in standard deviations, and coverage.
+    """Hits by relief and by excess, distances of expected values from the truth in standard deviations, and coverage.
 
     Distances are medians over rows whose wrong cell is among the explained ones. `pulled` is the distance for p(x_d|x),
     whose posterior has seen the wrong cell.

@@ -1,10 +1,10 @@
-"""The service beside others and beside the graph alone, in one command.
+"""Compares the service with other servers and with the graph alone, in one command.
 
     python -m benchmarks.serving [--quick] [--only PART ...] --out build/benchmarks/serving.json
 
-The server has one core and the load another. Every contender serves the same weights with two draws a row, rounds are
-interleaved, and before it is measured each must give the ELBO that the graph gives. Peers are installed by pip into
-environments of their own.
+The server has one core and the load generator another. Every contender serves the same weights with two draws per row,
+and rounds are interleaved. Before it is measured, each contender must return the ELBO of the graph. Peers are installed
+by pip into their own environments.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PACKAGES = ["fastapi", "starlette", "uvicorn", "torch", "onnxruntime", "numpy"]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure part by part, write, print; what was measured is written even where a later part fails."""
+    """Measure part by part, write, print; results are written even if a later part fails."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.device != "cpu" and options.only != ["torch"]:
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/serving.json"))
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
     parser.add_argument(
-        "--device", default="cpu", help="cpu or cuda[:index], of the part 'torch'; the others run on a CPU"
+        "--device", default="cpu", help="cpu or cuda[:index] for the part 'torch'; the others run on a CPU"
     )
     parser.add_argument("--no-peers", action="store_true", help="leave LitServe, MLServer, BentoML and Ray Serve out")
     return parser

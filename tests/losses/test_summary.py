@@ -40,8 +40,11 @@ SENTENCES = [
         {"likelihood": "student_t", "scale": "network", "beta": 2.0},
         "the full negative log-density; its negative is a looser bound",
     ),
-    ({"likelihood": "gaussian", "scale": "network", "mass": True}, "a probability in full"),
-    ({"likelihood": "gaussian", "scale": "shared", "free_bits": 0.5}, "up to 0.5 nats of KL in each code, 1.5 in all"),
+    ({"likelihood": "gaussian", "scale": "network", "mass": True}, "the full negative log-probability"),
+    (
+        {"likelihood": "gaussian", "scale": "shared", "free_bits": 0.5},
+        "up to 0.5 nats of KL in each latent dimension, 1.5 in all",
+    ),
     ({"likelihood": "bernoulli", "objective": "iwae", "num_samples": 50}, "with K = 50"),
     ({"likelihood": "bernoulli", "members": 4}, "for each of 4 members"),
 ]

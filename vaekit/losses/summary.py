@@ -45,8 +45,8 @@ def sentence(
     if objective == "iwae":
         return (
             f"Minimised was {rows}-log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x) with K = {num_samples}, in nats, "
-            f"{_error(likelihood, dim)}: the importance-weighted bound. It is never below the ELBO in expectation, and "
-            "equals no weighting of a reconstruction error and a KL."
+            f"{_error(likelihood, dim)}: the importance-weighted bound, which is never below the ELBO in expectation, "
+            "and equals no weighting of a reconstruction error and a KL."
         )
     betas = [float(beta)] if isinstance(beta, int | float) else list(beta)
     factor = _times(betas[0]) if len(set(betas)) == 1 else f"beta ({', '.join(f'{b:g}' for b in betas)} by member) "

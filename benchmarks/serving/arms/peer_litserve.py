@@ -1,4 +1,4 @@
-"""The arm of LitServe: one worker, its own batching. Runs in a venv of its own.
+"""Serves the graph with LitServe: one worker, LitServe's batching. Runs in its own virtual environment.
 
 python -m benchmarks.serving.arms.peer_litserve ELBO.onnx EPS.npy PORT
 """
@@ -26,7 +26,7 @@ class Elbo(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed 
         return np.asarray(request["inputs"], dtype=np.float64)
 
     def batch(self, inputs: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-        return inputs  # requests may have several rows: they are joined where they are run
+        return inputs  # requests may have several rows; they are joined when they are run
 
     def predict(self, x: list[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
         return self.graph.each(x)
