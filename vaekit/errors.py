@@ -1,4 +1,4 @@
-"""All errors that vaekit raises on purpose. vaekit_service/problems.py gives each its HTTP status.
+"""All errors that vaekit raises on purpose. vaekit_service/http/problems.py maps each to an HTTP status.
 
 VaeError
 ├── InputError (ValueError)      the caller's rows or parameters: the message names row, feature and value

@@ -25,7 +25,7 @@ from benchmarks.serving.replies import END, Replies, Reply
 SHARE = 0.1  # of requests whose caller hangs up
 MOMENTS = ("cut in the body", "cut before the reply", "cut in the reply")
 SOON = 0.02  # seconds within which a caller hangs up after its request was sent completely
-PATIENCE = 10.0  # seconds after which a request without a reply counts as hung
+HUNG_AFTER = 10.0  # seconds after which a request without a reply counts as hung
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Caller:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HUNG_AFTER):
                 outcome = await (self._whole(case) if moment is None else self._cut(case, moment))
         except TimeoutError:
             outcome = "hung"

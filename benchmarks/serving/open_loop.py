@@ -21,7 +21,7 @@ import uvloop
 from benchmarks.serving.load import LOST, WARM_UP, answer, named, quantiles
 from benchmarks.serving.replies import Replies
 
-PATIENCE = 30.0  # seconds to wait for replies after the last scheduled request
+DRAIN_TIMEOUT = 30.0  # seconds to wait for replies after the last scheduled request
 
 
 def poisson(rate: float, seconds: float, seed: int = 0) -> list[float]:
@@ -129,7 +129,7 @@ async def open_loop(port: int, request: bytes, connections: int, moments: Sequen
         await _until(begin + moment)
         pool.due(begin + moment)
     last = perf_counter()
-    while pool.under_way and perf_counter() < last + PATIENCE:
+    while pool.under_way and perf_counter() < last + DRAIN_TIMEOUT:
         await asyncio.sleep(0.01)
     pool.is_over = True
     return _told(pool, begin + WARM_UP, last)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.processes import ROOT, TAIL, command, environment, run
 
-PATIENCE = 120.0  # seconds for a server to start
+START_TIMEOUT = 120.0  # seconds for a server to start
 SERVER_CORE, LOAD_CORE = 0, 1  # indices among the cores that this process may use
 
 
@@ -122,7 +122,7 @@ def started(server: Server) -> Iterator[Running]:
 
 
 def _wait(running: Running, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError):
             if running.server.ready is None:

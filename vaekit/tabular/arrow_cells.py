@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, faults_of, read_cell, read_number
 from vaekit.tabular.invalid_rows import Faults
@@ -56,14 +56,14 @@ def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
     try:
         return pc.cast(text, pa.float64())  # all text that Arrow reads as a number is a number for `cells` too
     except pa.ArrowInvalid:
-        plain = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
-    others = text.filter(pc.invert(plain)).unique()
+        clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
+    others = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in others]
-    numbers = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
+    read = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
     values = pc.if_else(
-        plain,
-        pc.cast(pc.if_else(plain, text, pa.scalar(None, text.type)), pa.float64()),
-        pa.array(numbers, pa.float64()).take(pc.index_in(text, value_set=others)),
+        clear,
+        pc.cast(pc.if_else(clear, text, pa.scalar(None, text.type)), pa.float64()),
+        pa.array(read, pa.float64()).take(pc.index_in(text, value_set=others)),
     )
     for what in dict.fromkeys(one for one in meant if isinstance(one, str)):
         which = others.filter(pa.array([one == what for one in meant]))
