@@ -87,7 +87,7 @@ def measure(folder: Path, name: str, seed: int, way: str, settings: list[str]) -
 
 
 def figures(runs: list[Run]) -> list[Figure]:
-    """Means over sets. Rates are over the sets with enough rows for alpha in every way; their number is given."""
+    """Means over sets. Rates are over the sets large enough for alpha in every way; their number is given."""
     found = []
     for way in WAYS:
         own = [one for one in runs if one["way"] == way]
@@ -99,7 +99,7 @@ def figures(runs: list[Run]) -> list[Figure]:
                 name = f"{way}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
                 found.append(_mean(name, told, what, alpha))
             able = {one["set"] for one in own if alpha in one["false_alarms"]}
-            found.append(Figure(f"{way}: sets that can tell alpha = {alpha}", len(able), "sets", better="higher"))
+            found.append(Figure(f"{way}: sets large enough for alpha = {alpha}", len(able), "sets", better="higher"))
     return found
 
 
@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> None:
             with kept.open("a") as file:
                 file.write(json.dumps(runs[-1]) + "\n")
     Console(width=200).print(table(runs))
-    title = f"Fold models beside one split, {len(names)} sets, {seeds} splits"
+    title = f"Fold models and one calibration split, {len(names)} sets, {seeds} splits"
     publish(options.out, title, figures(runs), ["torch", "numpy"], runs=runs, changed=options.set)
 
 

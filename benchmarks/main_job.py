@@ -80,14 +80,14 @@ def digits(seed: int, folder: Path) -> Manifest:
     return train(load_config(EXAMPLES / "digits.toml", [f"training.seed={seed}"]), folder, device="cpu")
 
 
-def figures(splits: list[Split], pictures: list[Manifest]) -> list[Figure]:
+def figures(splits: list[Split], manifests: list[Manifest]) -> list[Figure]:
     """Medians and ranges over the seeds; the false-alarm rate as its mean."""
     aurocs = [one.auroc for one in splits[:SEEDS]]
     rates = [one.rate for one in splits]
     outside = sum(not one.interval[0] <= one.false_alarms <= one.interval[1] for one in splits)
     mean_rate = float(np.mean(rates))
-    bits = [manifest.metrics["bits_per_dim"].value for manifest in pictures]
-    parity = [manifest.metrics["parity"].value for manifest in pictures]
+    bits = [manifest.metrics["bits_per_dim"].value for manifest in manifests]
+    parity = [manifest.metrics["parity"].value for manifest in manifests]
     return [
         Figure.of(f"AUROC, median of {len(aurocs)} seeds", aurocs, "", target=0.97, better="higher"),
         Figure("AUROC, mean", float(np.mean(aurocs)), "", target=0.97, better="higher"),
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> None:
     resplits, seeds = (3, 1) if options.quick else (RESPLITS, 3)
     splits = [split(seed) for seed in track(range(resplits), "breast-cancer")]
     with tempfile.TemporaryDirectory() as folder:
-        pictures = [digits(seed, Path(folder)) for seed in track(range(seeds), "digits")]
+        manifests = [digits(seed, Path(folder)) for seed in track(range(seeds), "digits")]
     law: dict[str, Any] = {
         "alpha": ALPHA,
         "false_alarms": [one.false_alarms for one in splits],
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
         "calibration_rows": splits[0].calibration,
         "interval_99": splits[0].interval,
     }
-    publish(options.out, "The two examples over seeds", figures(splits, pictures), PACKAGES, **law)
+    publish(options.out, "The two examples over seeds", figures(splits, manifests), PACKAGES, **law)
 
 
 if __name__ == "__main__":

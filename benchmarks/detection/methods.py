@@ -166,7 +166,7 @@ def in_torch(trained: Any, x: Array) -> Any:
     base = base_draws(vae.latent_dim, config.draws.maximum, config.training.seed)
     eps = torch.from_numpy(default_eps(base, default_draws(config, trained.rows))).to(vae.dtype)  # (K, Z)
     with torch.no_grad():
-        pieces = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
-        parts = [vae.bound(piece, eps.expand(len(piece), *eps.shape)) for piece in pieces]
+        batches = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
+        parts = [vae.bound(batch, eps.expand(len(batch), *eps.shape)) for batch in batches]
     terms: list[Any] = [None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)]
     return BoundTerms(*terms)

@@ -30,12 +30,12 @@ def _diagram(panel: Any, table: Table, measure: str, ours: set[str]) -> None:
     order = np.argsort(mean)
     count, bound = len(order), critical_difference(len(order), len(table.sets))
     panel.set(xlim=(0.5, count + 0.5), ylim=(count, -1.5 - 0.35 * count))
-    for place, method in enumerate(order):
+    for index, method in enumerate(order):
         name, color = table.methods[method], OURS if table.methods[method] in ours else OTHERS
-        panel.plot([mean[method]] * 2, [0, place + 0.5], color=color, linewidth=1)
+        panel.plot([mean[method]] * 2, [0, index + 0.5], color=color, linewidth=1)
         panel.text(
             mean[method] + 0.08,
-            place + 0.5,
+            index + 0.5,
             f"{name}  {mean[method]:.2f}",
             fontsize=8,
             color=color,

@@ -73,15 +73,15 @@ def split(x: NDArray[Any], y: NDArray[np.bool_], seed: int, *, protocol: str, mo
     kept = np.arange(len(x))
     if len(x) > most_rows:
         kept = np.sort(
-            np.concatenate([_part(rng, np.flatnonzero(y == odd), most_rows / len(x)) for odd in (False, True)])
+            np.concatenate([_part(rng, np.flatnonzero(y == label), most_rows / len(x)) for label in (False, True)])
         )
     if protocol == "file-order" and len(x) < BOOTSTRAP:
         kept = rng.choice(len(x), BOOTSTRAP, replace=True)
     if protocol == "clean":
         kept = rng.permutation(kept)
-    normal, odd = kept[~y[kept]], kept[y[kept]]
+    normal, anomalies = kept[~y[kept]], kept[y[kept]]
     half = len(normal) // 2
-    tested = np.concatenate([normal[half:], odd])
+    tested = np.concatenate([normal[half:], anomalies])
     return Split(x[normal[:half]], x[tested], y[tested])
 
 

@@ -67,7 +67,7 @@ def run(job: Job) -> dict[str, Any]:
     )
     before = _start_measuring()
     began = perf_counter()
-    scores = rankdata(method(split, job.seed), nan_policy="raise")  # which is what counts; some peers' are infinite
+    scores = rankdata(method(split, job.seed), nan_policy="raise")  # ranks, because some scores are infinite
     seconds = perf_counter() - began
     peak = _status("VmHWM")
     return {
@@ -98,7 +98,7 @@ def _status(key: str) -> int | None:
 
 
 def _child(job: Job, answer: Connection) -> None:
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # PyOD prints as it pleases
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # PyOD prints to stdout
         try:
             answer.send(run(job))
         except Exception as exc:  # noqa: BLE001  one detector that fails on one set is a result, and is written as one

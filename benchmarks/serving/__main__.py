@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.device != "cpu" and options.only != ["torch"]:
-        parser.error("--device: only the part 'torch' is measured on a card; say --only torch")
+        parser.error("--device: only the part 'torch' runs on a GPU; add --only torch")
     with tempfile.TemporaryDirectory() as work:
         plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.device)
         part_by_part(
@@ -52,8 +52,8 @@ def _publish(out: Path, plan: Plan, figures: list[Figure], facts: dict[str, Any]
     publish(out, "The service", figures, PACKAGES, quick=plan.quick, num_samples=K, **facts)
     if "peers" in facts:
         points = [sweep.Point(**point) for point in facts["peers"]["sweep"]]
-        picture = out.with_name(f"{out.stem}-connections.png")
-        sweep.publish(picture, "One row of JSON a request, 784 columns, one core", points)
+        plot = out.with_name(f"{out.stem}-connections.png")
+        sweep.publish(plot, "One row of JSON a request, 784 columns, one core", points)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,8 +20,8 @@ def watching(device: str) -> Iterator[dict[str, Any]]:
         return
     index = device.partition(":")[2] or "0"
     query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-    looks = ["nvidia-smi", *query, f"--id={index}", f"--loop-ms={EVERY}"]
-    watch = subprocess.Popen(looks, stdout=subprocess.PIPE, text=True)
+    command = ["nvidia-smi", *query, f"--id={index}", f"--loop-ms={EVERY}"]
+    watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield found
     finally:

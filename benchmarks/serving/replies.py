@@ -53,7 +53,7 @@ class Replies:
     def _body(self) -> bytes | None:
         if self._length is not None:
             return bytes(self._buffer[: self._length]) if len(self._buffer) >= self._length else None
-        if not self._buffer.endswith(b"0" + END):  # may also be the end of a chunk: then the lengths below say so
+        if not self._buffer.endswith(b"0" + END):  # it may also be the end of a chunk; the lengths below decide
             return None
         return _joined(bytes(self._buffer))
 

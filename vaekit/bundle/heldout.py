@@ -62,15 +62,15 @@ class HeldOut:
         return np.concatenate([_ranks(self.n), self.n[:, None] + 1], axis=1)
 
     def arrays(self, prefix: str) -> dict[str, NDArray[np.generic]]:
-        """By name, as they are stored."""
+        """The arrays to store, by name."""
         return {f"{prefix}.{name}": getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[np.generic]], prefix: str, features: int) -> HeldOut:
-        """What `arrays` gave.
+        """Read the arrays that `arrays` wrote.
 
         Raises:
-            FormatError: arrays that are missing, or not of F features.
+            FormatError: an array is missing, or is not for F features.
         """
         names = list(cls.__dataclass_fields__)
         missing = [name for name in names if f"{prefix}.{name}" not in arrays]
@@ -92,16 +92,16 @@ class Surprises:
     factor: float = 1.0  # widens the intervals of smooth columns, so that they reach their stated coverage
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """By name, as they are stored."""
+        """The arrays to store, by name."""
         columns = {"usual": self.usual, "factor": np.array(self.factor)}
         return {**self.features.arrays("features"), **self.kl.arrays("kl"), **columns}
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[np.generic]], dim: int) -> Surprises:
-        """What `arrays` gave.
+        """Read the arrays that `arrays` wrote.
 
         Raises:
-            FormatError: arrays that are missing, or not of D features.
+            FormatError: an array is missing, or is not for D features.
         """
         for name, shape in (("usual", (dim,)), ("factor", ())):
             if name not in arrays:

@@ -12,7 +12,7 @@ from vaekit.bundle.manifest_part import ManifestPart
 
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
 COVERAGE = 0.95  # of the interval of the true rate
-HEADINGS = ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows it takes")
+HEADINGS = ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows needed")
 
 Rate = Annotated[FiniteFloat, Field(ge=0, le=1)]
 

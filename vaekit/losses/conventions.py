@@ -184,7 +184,7 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
             _MNIST,
         ),
         "numpyro": Convention(
-            "BCE + KL, binarised anew at every step, summed over rows",
+            "BCE + KL, binarised again at every step, summed over rows",
             "pyro-ppl/numpyro examples/vae.py",
             {"Trace_ELBO": {"error": "bce", "ours": _DYNAMIC, "over_rows": "sum", "kl_over_rows": "sum"}},
             example=_MNIST,

@@ -68,14 +68,14 @@ class ForeignLoss:
         if self.is_squared or self.over_dims == "mean" or self.kl_over == "dims":
             _need(self.dim, "dim", "D, the number of data dimensions")
         if self.kl_over == "mean":
-            _need(self.latent_dim, "latent_dim", "Z, as the KL is averaged over it")
+            _need(self.latent_dim, "latent_dim", "Z, because the KL is averaged over it")
         if self.over_rows != self.kl_over_rows:
-            _need(self.batch_size, "batch_size", "as one term is summed over the batch and the other averaged")
+            _need(self.batch_size, "batch_size", "B, because one term is summed over the batch and the other averaged")
         if self.error == "gaussian":
             _need(self.scale, "scale", "the standard deviation in -log N(x; m, scale^2)")
         _check(self.error == "gaussian" or self.scale is None, "scale", self.scale, "nothing unless error = 'gaussian'")
         if self.units == "raw":
-            _need(self.std, "std", "a column's standard deviation, as units = 'raw'")
+            _need(self.std, "std", "a column's standard deviation, because units = 'raw'")
         _check(self.units == "raw" or self.std is None, "std", self.std, "nothing unless units = 'raw'")
         _check(self.error != "density" or bool(self.ours), "ours", self.ours, "the likelihood's settings")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle import default_eps
 from vaekit.errors import InputError
 
-KEPT_COUNTS = 8  # numbers of draws K whose default eps is kept
+KEPT_COUNTS = 8  # how many values of K have their default eps cached
 
 
 class EpsDraws:

@@ -22,7 +22,7 @@ class Elbo(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed 
     def setup(self, device: str) -> None:  # noqa: ARG002  LitServe gives it
         self.graph = Graph(*self.files)
 
-    def decode_request(self, request):  # type: ignore[no-untyped-def]  # of a type named here it would make a query
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe would read an annotation as a query parameter
         return np.asarray(request["inputs"], dtype=np.float64)
 
     def batch(self, inputs: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:

@@ -45,7 +45,7 @@ def main(path: str, eps: str, port: int) -> None:
     """Serve until a signal, then end Ray's processes as well."""
     ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, _temp_dir=str(Path(eps).parent / "ray"))
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # the decorator's
+    serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # added by the decorator
     over = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: over.set())
