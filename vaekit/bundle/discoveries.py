@@ -40,7 +40,9 @@ def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
 
 
 def discovery_cut(p_values: ArrayLike, counts: ArrayLike, q: float) -> float:
-    """The cut of benjamini_hochberg from the count of each p-value: n + 1 counts are enough for any number of rows.
+    """The cut of benjamini_hochberg from the number of rows with each p-value.
+
+    A calibration with n rows has only n + 1 different p-values, so n + 1 counts describe any number of rows.
 
     Args:
         p_values: distinct p-values, ascending, (v,).

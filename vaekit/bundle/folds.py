@@ -13,7 +13,7 @@ from vaekit.errors import InputError, NotResolvable
 
 
 def guarantee(folds: int) -> float:
-    """2 F / (F + 1), below 2: P(p_value <= alpha) is at most this times alpha with F folds."""
+    """The factor g = 2 F / (F + 1) < 2 in P(p_value <= alpha) <= g alpha with F folds."""
     return 2.0 * folds / (folds + 1)
 
 

@@ -141,7 +141,7 @@ class CalibrationEntry(ManifestPart):
 
     @property
     def told_by(self) -> int:
-        """The number of rows that sets the smallest p-value, 1 / (told_by + 1); with folds the median fold's."""
+        """The n in the smallest p-value, 1 / (n + 1): the number of held-out rows, with folds of the median fold."""
         return self.n if self.folds is None else sorted(fold.n for fold in self.folds)[len(self.folds) // 2]
 
 

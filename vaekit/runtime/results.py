@@ -116,6 +116,6 @@ R = TypeVar("R", bound=RowArrays)
 
 
 def in_chunks(kind: type[R], n: int, chunk: int, part: Callable[[slice], dict[str, Any]]) -> R:
-    """kind(**part(slice)) over slices of at most `chunk` rows, joined."""
+    """Call `part` on slices of at most `chunk` rows, and concatenate the results as `kind`."""
     slices = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
     return kind.concatenate([kind(**part(at)) for at in slices])

@@ -18,7 +18,8 @@ SKIPPED = 1024  # rows drawn at once when rows are skipped
 
 
 class SampleDraws:
-    """A stream of rows of noise. Each kind of noise has its own generator: n rows, then m rows equal n + m rows."""
+    """A stream of rows of noise. Drawing n and then m rows gives the same rows as n + m at once, because each kind of
+    noise has its own generator."""
 
     def __init__(self, manifest: Manifest, seed: int, *, temperature: float = 1.0, observe: bool = False) -> None:
         """

@@ -51,7 +51,7 @@ def numbers(cells: pa.Array) -> pa.Array:
 
 
 def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
-    """A column of text as float64; null for a missing cell if the column allows it. Other text is a fault."""
+    """A column of text as float64, null for a missing cell; text that is neither a number nor missing is a fault."""
     text = pc.utf8_trim_whitespace(cells)
     try:
         return pc.cast(text, pa.float64())  # all text that Arrow reads as a number is a number for `cells` too

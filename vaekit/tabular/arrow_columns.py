@@ -35,8 +35,10 @@ class Columns:
                 check_type(column, schema.field(at).type, indices=indices)
 
     def take(self, table: pa.RecordBatch, start: int) -> tuple[list[pa.Array], Floats]:
-        """(the table's columns, with text that is numbers as float64; x (n, D), NaN where a cell is missing, the index
-        of the level for a category).
+        """Read a table into (its columns, x).
+
+        In the columns, numbers written as text are float64. In x, (n, D), a missing cell is NaN and a category is the
+        index of its level.
 
         Args:
             table: n rows.

@@ -35,7 +35,7 @@ _NAMES = frozenset({str, int, float, NoneType})  # types that name levels; witho
 
 
 def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | str:
-    """The value of a cell: its number, NaN if missing, or the index of its level. As text: what is wrong with it.
+    """The number of a cell, NaN if it is missing, or the index of its level; for an invalid cell, what is wrong with it.
 
     None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. Booleans
     are valid only in binary columns and categories. In a category, `level_index` finds the level; text like 'NA' that
@@ -187,7 +187,7 @@ _RULES: dict[str, tuple[Callable[[Floats, Column], NDArray[np.bool_]], str]] = {
 
 
 def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_], str]]:
-    """Pairs of which values are invalid in the column, (N,), and what is wrong with them.
+    """For each fault in the column: (which values have it, (N,); what is wrong with them).
 
     Args:
         values: (N,); NaN where a cell is missing.

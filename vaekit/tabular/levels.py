@@ -29,7 +29,7 @@ def level_text(cell: str | bool | int | float) -> str:
 
 
 def number_in(text: str) -> float | None:
-    """The number that a text is, with or without blanks around it; None if it is not a number, as 1_0 and 0x10."""
+    """The number that a text is, with or without blanks around it; None if it is not a number, like 1_0 or 0x10."""
     text = text.strip()
     return float(text) if NUMBER.fullmatch(text) else None
 

@@ -23,7 +23,7 @@ _LEAST = 1e-300
 
 
 def factor_of(found: Predicted, which: NDArray[np.intp], values: Array, spec: VectorSpec | ImageSpec) -> float:
-    """The factor with which intervals contain COVERAGE of such cells; 1 if no column can be widened.
+    """The factor that makes intervals contain the share COVERAGE of such cells; 1 if no column can be widened.
 
     Args:
         found: predictions of held-out cells, each made without the cell.

@@ -89,7 +89,8 @@ def _draw_latents(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_
 
 
 def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
-    """(the decoder's mean over draws, (n, k); NaN); for a category (its most probable level, the probability)."""
+    """(expected, probability), each (n, k): the decoder's mean over draws and NaN, or for a category the most probable
+    level and its probability."""
     n, draws, width = draws_of_z.z.shape
     member = np.tile(draws_of_z.member, n) if model.manifest.members > 1 else None
     decoded = model.decode(draws_of_z.z.reshape(n * draws, width), member)
