@@ -35,7 +35,7 @@ _NAMES = frozenset({str, int, float, NoneType})  # types that name levels; witho
 
 
 def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | str:
-    """The number of a cell, NaN if it is missing, or the index of its level; for an invalid cell, what is wrong with it.
+    """The number of a cell, NaN if it is missing, or the index of its level; if invalid, what is wrong with it.
 
     None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. Booleans
     are valid only in binary columns and categories. In a category, `level_index` finds the level; text like 'NA' that
