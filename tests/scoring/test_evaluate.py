@@ -171,7 +171,7 @@ def test_the_command_writes_its_table_as_json_and_pictures(cancer_csv, models_di
 
 def test_values_of_a_label_that_is_not_named_are_refused(cancer_csv, models_dir) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", models_dir, "--anomaly", "malignant")
-    assert "--anomaly says which labels mean anomaly: give --label too" in str(done.exception)
+    assert "--anomaly: needs --label, the column or .npy file with the labels" in str(done.exception)
 
 
 def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
@@ -181,7 +181,7 @@ def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir
     monkeypatch.setattr("vaekit.scoring.evaluation.plots.draw", absent)
     done = vae("breast-cancer", cancer_csv, "--models", models_dir, "-k", "1", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    assert "no pictures: matplotlib is not installed" in done.stderr
+    assert "no figures: matplotlib is not installed" in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["evaluation.json"]
 
 

@@ -140,7 +140,7 @@ def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new
 ):
     done = vae("calibrate", "breast-cancer", cancer_csv, "--models", copied)
     assert done.returncode == 0, done.stderr
-    assert "breast-cancer@2: p-values by 569 rows" in done.stdout
+    assert "breast-cancer@2: calibrated on 569 rows" in done.stdout
     assert versions(copied, "breast-cancer") == [1, 2]
     with Model.load(copied / "breast-cancer") as new:
         manifest, calibration = new.manifest, new.calibration()
