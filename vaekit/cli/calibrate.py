@@ -60,7 +60,7 @@ def calibrate(
         int | None, typer.Option(min=1, help="rows per batch; default: 2^20 cells", rich_help_panel=DEVICE)
     ] = None,
 ) -> None:
-    """Publish a new version of a model that is calibrated on the rows of DATA."""
+    """Publish a new version of a model with a calibration on other rows."""
     from vaekit.cli.progress import bar
     from vaekit.errors import InputError
     from vaekit.runtime import Model

@@ -47,7 +47,9 @@ OverDims = Annotated[
 Weight = Annotated[float | None, typer.Option(help=f"weight of the error; {_OWN}1", rich_help_panel=ERROR)]
 Scale = Annotated[
     float | None,
-    typer.Option(help=f"SCALE of gaussian, in the units of x; {_OWN}required by gaussian", rich_help_panel=ERROR),
+    typer.Option(
+        help=f"SCALE of gaussian, in the units of x; {_OWN}none, but gaussian requires it", rich_help_panel=ERROR
+    ),
 ]
 OverRows = Annotated[
     Reduction | None,
@@ -75,16 +77,21 @@ KlOverRows = Annotated[
 Dim = Annotated[
     int | None,
     typer.Option(
-        help=f"number D of data dimensions; H W C for images; {_OWN}required if the loss needs it", rich_help_panel=DATA
+        help=f"number D of data dimensions, H W C for images; {_OWN}none, but squared errors require it",
+        rich_help_panel=DATA,
     ),
 ]
 LatentDim = Annotated[
     int | None,
-    typer.Option(help=f"number Z of latent dimensions; {_OWN}required if the loss needs it", rich_help_panel=DATA),
+    typer.Option(
+        help=f"number Z of latent dimensions; {_OWN}none, but --kl-over mean requires it", rich_help_panel=DATA
+    ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(help=f"rows per batch; {_OWN}required if the loss needs it", rich_help_panel=DATA),
+    typer.Option(
+        help=f"rows per batch; {_OWN}none, but required if only one term is summed over rows", rich_help_panel=DATA
+    ),
 ]
 Units = Annotated[
     Literal["standardized", "unit", "symmetric", "raw"] | None,
@@ -95,13 +102,16 @@ Units = Annotated[
 ]
 Std = Annotated[
     float | None,
-    typer.Option(help=f"standard deviation of a column, for raw units; {_OWN}required by raw", rich_help_panel=DATA),
+    typer.Option(
+        help=f"standard deviation of a column, for raw units; {_OWN}none, but --units raw requires it",
+        rich_help_panel=DATA,
+    ),
 ]
 Grey = Annotated[
     bool | None,
     typer.Option(
         "--grey/--binary",
-        help=f"values of x, for bce: grey (0 to 1) or binary (0, 1); {_OWN}unknown",
+        help=f"values of x, for bce: grey (0 to 1) or binary (0, 1); {_OWN}binary",
         rich_help_panel=DATA,
     ),
 ]
