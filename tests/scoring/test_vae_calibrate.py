@@ -71,7 +71,7 @@ def test_too_few_rows_for_a_tail_are_said_to_be(copied, cancer_csv, tmp_path) ->
     [
         (
             {"label": "diagnosis"},
-            "label 'diagnosis': no row is '1', so none is left out; there is 'benign', 'malignant'",
+            "label 'diagnosis': no row is '1', so none is left out; the labels are 'benign', 'malignant'",
         ),
         ({"label": "diagnosis", "anomalies": ("benign", "malignant")}, "calibration: no held-out scores"),
         ({"label": "sort"}, "label: no column 'sort'"),

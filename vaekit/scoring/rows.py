@@ -139,7 +139,7 @@ def rows_of(
         return ImageRowReader(source.schema, spec)
     unknown = [name for name in keep or () if name not in source.schema.names]
     if unknown:
-        raise InputError(f"columns: the input has no {', '.join(map(repr, unknown))}")
+        raise InputError(f"columns: the input has no column {', '.join(map(repr, unknown))}")
     return VectorRowReader(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
 
 

@@ -89,7 +89,7 @@ def evaluate_file(
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
     labels = None if label is None else open_labels(label, anomalies, source.schema)
     seen = _score_rows(model, source, labels, counts, seed, progress)
-    if not len(seen.odd):
+    if not len(seen.anomalous):
         raise InputError(f"{data}: no rows, expected at least 1")
     groups = _groups(seen, labels)
     figures = {name: _figures(model, bounds, counts) for name, bounds in groups.items()}
@@ -106,7 +106,7 @@ class _ScoredRows:
 
     bounds: Bounds
     scores: Array  # (N,), with the published draws, as by `vae score`; (0,) without labels
-    odd: NDArray[np.bool_]  # (N,)
+    anomalous: NDArray[np.bool_]  # (N,)
     spread: _Spread
 
 
@@ -116,7 +116,7 @@ def _score_rows(
     rows = rows_of(source, model.spec)
     spread, first = _Spread(), 0
     bounds: list[Bounds] = []
-    scores, odd = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
+    scores, anomalous = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
     before = source.done()
     for chunk in source.chunks():
         _, x = rows.take(chunk)
@@ -128,12 +128,12 @@ def _score_rows(
         if labels is not None:
             scores.append(model.bound_checked(x).score)
         spread.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
-        odd.append(marked)
+        anomalous.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:
         labels.close(first)
     joined = Bounds.concatenate(bounds) if bounds else Bounds(*(np.zeros(0),) * 3, np.zeros((0, len(counts))))
-    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(odd), spread)
+    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(anomalous), spread)
 
 
 def _progress_within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
@@ -150,9 +150,9 @@ def _progress_within(progress: Progress | None, source: RowSource, before: int, 
 def _groups(seen: _ScoredRows, labels: Labels | None) -> dict[str, Bounds]:
     if labels is None:
         return {"rows": seen.bounds}
-    if seen.odd.all() or not seen.odd.any():
-        raise labels.unlike("every row" if seen.odd.all() else "no row", "so there is nothing to rank")
-    return {"normal": _some(seen.bounds, ~seen.odd), "anomalies": _some(seen.bounds, seen.odd)}
+    if seen.anomalous.all() or not seen.anomalous.any():
+        raise labels.unlike("every row" if seen.anomalous.all() else "no row", "so there is nothing to rank")
+    return {"normal": _some(seen.bounds, ~seen.anomalous), "anomalies": _some(seen.bounds, seen.anomalous)}
 
 
 def _some(bounds: Bounds, which: NDArray[np.bool_]) -> Bounds:
@@ -174,16 +174,18 @@ def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
 
 def _detection(seen: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
     """How anomalies rank above normal rows by the score of `vae score` and by -log_evidence at the largest K."""
-    n = len(seen.odd)
+    n = len(seen.anomalous)
     by_evidence = {name: -bounds.log_evidence[:, -1] for name, bounds in groups.items()}
     ranked = {
-        "score": (seen.scores[~seen.odd], seen.scores[seen.odd]),
+        "score": (seen.scores[~seen.anomalous], seen.scores[seen.anomalous]),
         f"-log_evidence_{counts[-1]}": (by_evidence["normal"], by_evidence["anomalies"]),
     }
     found = {}
-    for name, (normal, odd) in ranked.items():
-        area, error = auroc(normal, odd)
-        precision = Metric(value=average_precision(normal, odd), n=n, unit=f"at {len(odd) / n:.3g} anomalies")
+    for name, (normal, anomalous) in ranked.items():
+        area, error = auroc(normal, anomalous)
+        precision = Metric(
+            value=average_precision(normal, anomalous), n=n, unit=f"at {len(anomalous) / n:.3g} anomalies"
+        )
         found[name] = {"auroc": Metric(value=area, standard_error=error, n=n), "average_precision": precision}
     return found
 

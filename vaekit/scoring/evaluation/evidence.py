@@ -76,7 +76,7 @@ def estimate(
 
 
 def call_shape(model: Model) -> tuple[int, int]:
-    """(rows, draws) of one call: N K (widest layer) stays within what the runtime takes at once."""
+    """(rows, draws) per call, with N K (widest layer) <= MAX_ELEMENTS."""
     widest = max(model.spec.dim, model.manifest.latent_dim, model.manifest.width, model.manifest.components)
     rows = min(MOST_ROWS, max(1, MAX_ELEMENTS // (USUAL_DRAWS * widest)))
     return rows, max(1, MAX_ELEMENTS // (rows * widest))

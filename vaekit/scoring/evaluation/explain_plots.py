@@ -36,10 +36,10 @@ def cells(found: RowExplained) -> Figure:
     figure = _figure(9.6, 1.5 + 0.5 * len(found.cells))
     figure.suptitle(_title(found), fontsize=10)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
-    places = range(len(found.cells))
-    left.barh(places, [cell["relief"] for cell in found.cells], color=BLUE, height=0.6)
+    positions = range(len(found.cells))
+    left.barh(positions, [cell["relief"] for cell in found.cells], color=BLUE, height=0.6)
     left.axvline(0.0, color="black", lw=0.8)
-    left.set_yticks(places, [cell["feature"] for cell in found.cells], fontsize=8)
+    left.set_yticks(positions, [cell["feature"] for cell in found.cells], fontsize=8)
     left.set_xlabel("relief: fall of the score without the cell, nats", fontsize=8)
     left.set_ylim(len(found.cells) - 0.5, -0.8)  # the most anomalous at the top
     _draw_values(right, found.cells)
@@ -67,12 +67,12 @@ def _draw_values(ax: Axes, found: list[dict[str, Any]]) -> None:
     """Intervals as bands from -1 to 1, values as dots in half-widths from the expected value; categories as text."""
     ax.axvline(0.0, color="black", lw=0.8)
     farthest = NEAR
-    for place, cell in enumerate(found):
+    for y, cell in enumerate(found):
         words = f"{_short(cell['value'])}, expected {_short(cell['expected'])} ({_interval(cell)})"
-        ax.annotate(words, (0.0, place), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
+        ax.annotate(words, (0.0, y), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
         if cell["low"] is not None:
-            ax.barh(place, 2.0, left=-1.0, color=BLUE, alpha=0.25, height=0.3)
-            ax.plot(off := _off(cell), place, "o", color=ORANGE, ms=6)
+            ax.barh(y, 2.0, left=-1.0, color=BLUE, alpha=0.25, height=0.3)
+            ax.plot(off := _off(cell), y, "o", color=ORANGE, ms=6)
             farthest = max(farthest, abs(off))
     ax.set_xscale("symlog", linthresh=NEAR)
     ax.set_xlim(-1.4 * farthest, 1.4 * farthest)

@@ -80,7 +80,7 @@ def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
         if row < seen + len(x):
             return x[row - seen : row - seen + 1]
         seen += len(x)
-    raise InputError(f"row {row}: {data} has {seen} rows; expected 0 to {seen - 1}")
+    raise InputError(f"row {row}: {data} has {seen} rows, counted from 0")
 
 
 def _p_value(model: Model, found: Explained) -> float | None:

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def auroc(normal: Array, odd: Array) -> tuple[float, float | None]:
+def auroc(normal: Array, anomalous: Array) -> tuple[float, float | None]:
     """P(score of an anomaly > score of a normal row), ties counted half, and its standard error.
 
-        AUROC = (1 / (n m)) sum_ij [ odd_i > normal_j ] + [ odd_i = normal_j ] / 2
+        AUROC = (1 / (n m)) sum_ij [ anomalous_i > normal_j ] + [ anomalous_i = normal_j ] / 2
 
     The standard error is that of DeLong et al. (1988); None if either group has fewer than two rows.
     """
-    n, m = len(normal), len(odd)
-    ranks = midranks(np.concatenate([odd, normal]))
-    above = (ranks[:m] - midranks(odd)) / n  # share of normal rows below each anomaly, (m,)
+    n, m = len(normal), len(anomalous)
+    ranks = midranks(np.concatenate([anomalous, normal]))
+    above = (ranks[:m] - midranks(anomalous)) / n  # share of normal rows below each anomaly, (m,)
     below = 1.0 - (ranks[m:] - midranks(normal)) / m  # share of anomalies above each normal row, (n,)
     area = float(above.mean())
     if min(n, m) < 2:
@@ -25,13 +25,13 @@ def auroc(normal: Array, odd: Array) -> tuple[float, float | None]:
     return area, float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))
 
 
-def average_precision(normal: Array, odd: Array) -> float:
+def average_precision(normal: Array, anomalous: Array) -> float:
     """sum_t (R_t - R_{t-1}) P_t over the distinct scores t, from the highest; R recall, P precision at score >= t."""
-    scores = np.concatenate([odd, normal])
+    scores = np.concatenate([anomalous, normal])
     _, at = np.unique(-scores, return_inverse=True)  # index 0: the highest score
-    hits = np.bincount(at[: len(odd)], minlength=at.max() + 1).cumsum()  # anomalies with score >= t
+    hits = np.bincount(at[: len(anomalous)], minlength=at.max() + 1).cumsum()  # anomalies with score >= t
     called = np.bincount(at).cumsum()  # rows with score >= t
-    recall = hits / len(odd)
+    recall = hits / len(anomalous)
     return float(np.sum(np.diff(recall, prepend=0.0) * hits / called))
 
 

@@ -85,22 +85,23 @@ class Place:
             raise InputError(f"{self}: bucket {bucket!r} does not exist")
 
     def below(self, name: str) -> Place:
-        """What is there of this name, relative to this folder."""
+        """The path of a name in this folder."""
         path, query = _parted(self.text)
         return Place(self.filesystem, _joined(self.path, name), f"{_joined(path, name)}{query}")
 
     def receive(self, file: Path) -> None:
-        """Put a local file here, to its end whatever else happens in this thread.
+        """Copy a complete local file to this path, even if this thread is interrupted.
 
-        Were the stream written here, Ctrl-C would close it early, and a store takes what is closed for whole.
-        (pyarrow's copy_files cannot be interrupted, but is silent where the last of an object is not taken.)
+        A second thread writes the stream. Otherwise Ctrl-C would close it early, and an object store publishes every
+        stream that is closed. (pyarrow's copy_files cannot be interrupted either, but raises nothing if the end of an
+        object is not accepted.)
         """
         with ThreadPoolExecutor(1) as own:
             own.submit(self._receive, file).result()
 
     def _receive(self, file: Path) -> None:
-        with file.open("rb") as whole, self.filesystem.open_output_stream(self.path, compression=None) as stream:
-            shutil.copyfileobj(whole, stream, SENT_AT_ONCE)
+        with file.open("rb") as source, self.filesystem.open_output_stream(self.path, compression=None) as stream:
+            shutil.copyfileobj(source, stream, SENT_AT_ONCE)
 
     def open(self) -> pa.NativeFile:
         """The open file, for random access."""

@@ -67,7 +67,7 @@ def _beside(target: Place) -> Iterator[Path]:
 @contextmanager
 def _sent(target: Place) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
-        temp = Path(folder) / "whole"
+        temp = Path(folder) / "complete"
         yield temp
         target.receive(temp)
 
