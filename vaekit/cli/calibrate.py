@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "vae calibrate breast-cancer examples/rows.csv",
-    "vae calibrate breast-cancer@1 examples/rows.csv --num-samples 1 --json",
+    "vae calibrate breast-cancer@1 examples/rows.csv --num-samples 16 --json",
 )
 
 
@@ -34,7 +34,7 @@ def calibrate(
     num_samples: Annotated[
         list[int] | None,
         typer.Option(
-            help="number K of Monte-Carlo draws per row to calibrate; repeatable; default: the model's",
+            help="number K of Monte-Carlo draws per row to calibrate, at least 2; repeatable; default: the model's",
             rich_help_panel=SCORING,
         ),
     ] = None,

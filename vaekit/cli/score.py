@@ -51,7 +51,9 @@ def score(
     ] = 0.05,
     num_samples: Annotated[
         int | None,
-        typer.Option(help="number K of Monte-Carlo draws per row; default: the model's", rich_help_panel=SCORING),
+        typer.Option(
+            help="number K of Monte-Carlo draws per row, at least 2; default: the model's", rich_help_panel=SCORING
+        ),
     ] = None,
     device: Annotated[
         str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
