@@ -18,7 +18,7 @@ from pydantic import ConfigDict, FiniteFloat, TypeAdapter
 
 from benchmarks.report import Figure, interleave, publish
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.tabular import encode
 
 N, D = 10_000, 30

@@ -21,7 +21,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
-        await self.config.app.state.api.registry.settled.wait()
+        await self.config.app.state.components.registry.settled.wait()
         self.up.set()
 
 

@@ -152,6 +152,11 @@ def test_booleans_and_decimals_beside_numbers_are_numbers(frame: Callable[[dict[
     np.testing.assert_array_equal(found, [[0.5, 1.0, 1.0, 1.5], [np.nan, np.nan, 2.0, np.nan]])
 
 
+def test_booleans_in_lists_are_numbers_unless_text_is_beside_them() -> None:
+    assert table([[0.5, True], [None, np.False_]]).values == [[0.5, 1], [None, 0]]
+    assert table([[0.5, True], ["x", False]]).values == [[0.5, True], ["x", False]]
+
+
 def test_numbers_as_names_of_columns_are_no_feature_names() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).standard_normal((30, 2)))
     detector = Detector(alpha=0.5, settings=QUICK).fit(frame)

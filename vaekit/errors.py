@@ -1,4 +1,4 @@
-"""The tree of everything that goes wrong on purpose. Knows no HTTP: vaekit_service/problems.py gives each its status.
+"""The tree of errors that are raised on purpose. vaekit_service/http/problems.py maps each to an HTTP status.
 
 VaeError
 ├── InputError (ValueError)      the caller's rows or parameters: the message names row, feature and value

@@ -25,7 +25,7 @@ from benchmarks.serving.replies import END, Replies, Reply
 SHARE = 0.1  # of the requests that are hung up on
 MOMENTS = ("cut in the body", "cut before the reply", "cut in the reply")
 SOON = 0.02  # seconds within which a caller hangs up that has sent its request whole
-PATIENCE = 10.0  # seconds after which a request that has no reply hangs
+LISTEN_AFTER = 10.0  # seconds after which a request that has no reply hangs
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Caller:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(LISTEN_AFTER):
                 outcome = await (self._whole(case) if moment is None else self._cut(case, moment))
         except TimeoutError:
             outcome = "hung"

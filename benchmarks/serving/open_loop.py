@@ -22,7 +22,7 @@ import uvloop
 from benchmarks.serving.load import LOST, WARM_UP, answer, named, quantiles
 from benchmarks.serving.replies import Replies
 
-PATIENCE = 30.0  # seconds for what is under way when the last request was due
+LISTEN_AFTER = 30.0  # seconds for what is under way when the last request was due
 
 
 def poisson(rate: float, seconds: float, seed: int = 0) -> list[float]:
@@ -130,7 +130,7 @@ async def open_loop(port: int, request: bytes, connections: int, moments: Sequen
         await _until(begin + moment)
         pool.due(begin + moment)
     last = perf_counter()
-    while pool.under_way and perf_counter() < last + PATIENCE:
+    while pool.under_way and perf_counter() < last + LISTEN_AFTER:
         await asyncio.sleep(0.01)
     pool.is_over = True
     return _told(pool, begin + WARM_UP, last)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.processes import ROOT, TAIL, command, environment, run
 
-PATIENCE = 120.0  # seconds that a server has to start
+LISTEN_AFTER = 120.0  # seconds that a server has to start
 SERVER_CORE, LOAD_CORE = 0, 1  # places among the cores this process may use
 
 
@@ -122,7 +122,7 @@ def started(server: Server) -> Iterator[Running]:
 
 
 def _wait(running: Running, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + LISTEN_AFTER
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError):
             if running.server.ready is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.plan import Plan
 from benchmarks.report import Figure, Measured
-from vaekit.bundle.manifest import Kind
+from vaekit.bundle.input_spec import Kind
 from vaekit_training.build import build
 from vaekit_training.config import make_config
 from vaekit_training.data.load import Rows

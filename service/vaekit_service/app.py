@@ -9,61 +9,67 @@ from functools import partial
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
 
 from vaekit._version import __version__
-from vaekit_service import openapi, page, problems
-from vaekit_service.api import Api, Lifecycle
-from vaekit_service.body import Intake
-from vaekit_service.door import Door
-from vaekit_service.engine import AT_ONCE, Engine
-from vaekit_service.envelope import Envelope
-from vaekit_service.limits import Limits
+from vaekit_service.components import Components, Lifecycle
+from vaekit_service.engine.engine import AT_ONCE, Engine
+from vaekit_service.engine.limits import Limits, MemoryBudget
+from vaekit_service.engine.model_registry import ModelRegistry
+from vaekit_service.http import problems
+from vaekit_service.http.access_log import AccessLog
+from vaekit_service.http.docs_page import docs_router
+from vaekit_service.http.fast_path import FastPath
+from vaekit_service.http.openapi import DESCRIPTION, operation_id
+from vaekit_service.http.routes import make_handlers, operations_router, status_router
 from vaekit_service.logs import Log, make_log
 from vaekit_service.metrics import Metrics
-from vaekit_service.registry import Registry
-from vaekit_service.routes import Named, inference_routes, quiet_routes
 from vaekit_service.settings import Settings
 
 
 def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
-    """The service as an ASGI application; its parts are in `app.state.api`.
+    """The service as an ASGI application; its components are in `app.state.components`.
 
     Args:
         settings: see vaekit_service/settings.py.
         log: where log lines go; None: to stderr, as the settings say.
     """
     log = log or make_log(settings.log_format, settings.log_level)
-    api = make_api(settings, log)
-    envelope = partial(Envelope, log=log, metrics=api.metrics, reply_seconds=settings.reply_seconds)
-    app = Door(
-        short=inference_routes(api),
-        envelope=envelope,
+    components = make_components(settings, log)
+    access_log = partial(
+        AccessLog,
+        log=log,
+        metrics=components.metrics,
+        memory=components.memory,
+        reply_seconds=settings.reply_seconds,
+    )
+    handlers = make_handlers(components)
+    app = FastPath(
+        operations_router(handlers),
+        handlers,
+        access_log=access_log,
         title="vaekit",
         version=__version__,
-        docs_url=None,  # ours needs no script from elsewhere
-        redoc_url=None,
-        openapi_url=None,
+        description=DESCRIPTION,
+        openapi_url=None,  # docs_router has it, and a page that works offline
         redirect_slashes=False,
-        lifespan=lambda _: lifespan(api),
+        separate_input_output_schemas=False,  # replies leave out fields that are null by default
+        generate_unique_id_function=operation_id,
+        lifespan=lambda _: lifespan(components),
         telemetry={"auto_configure": False},
     )
-    app.state.api = api
-    document = openapi.document()
-    app.router.routes.extend(quiet_routes(api))
-    app.router.routes.append(Named("/openapi.json", partial(_openapi, openapi.dumps(document))))
-    app.router.routes.append(Named("/docs", partial(_docs, page.render(document))))
+    app.state.components = components
+    app.include_router(status_router(components))
+    app.include_router(docs_router())
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    app.add_middleware(envelope)
+    app.add_middleware(access_log)
     return app
 
 
-def make_api(settings: Settings, log: Log) -> Api:
-    """The parts that the routes stand on."""
+def make_components(settings: Settings, log: Log) -> Components:
+    """What the routes share."""
     metrics, lifecycle = Metrics(), Lifecycle()
     engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, at_once=AT_ONCE)
-    registry = Registry(
+    registry = ModelRegistry(
         settings.models,
         device=settings.device,
         threads=settings.threads,
@@ -75,46 +81,35 @@ def make_api(settings: Settings, log: Log) -> Api:
         most_rows=settings.max_batch_rows,
         cuda=settings.cuda,
     )
-    intake = Intake(
-        max_body_bytes=settings.max_body_bytes,
-        max_inflight_bytes=settings.max_inflight_bytes,
-    )
+    memory = MemoryBudget(max_body_bytes=settings.max_body_bytes, max_inflight_bytes=settings.max_inflight_bytes)
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
-    desk = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
-    api = Api(
+    codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
+    components = Components(
         registry,
         engine,
-        intake,
+        memory,
         limits,
         metrics,
         lifecycle,
-        desk,
+        codec_pool,
         alpha=settings.alpha,
         body_seconds=settings.body_seconds,
         answer_seconds=settings.answer_seconds,
         queue_timeout=settings.queue_timeout,
         max_batch_rows=settings.max_batch_rows,
     )
-    metrics.watch(engine, registry, ready=lambda: api.unready() is None)
-    return api
+    metrics.observe(engine, registry, ready=lambda: components.unready() is None)
+    return components
 
 
 @asynccontextmanager
-async def lifespan(api: Api) -> AsyncIterator[None]:
+async def lifespan(components: Components) -> AsyncIterator[None]:
     """Start the engine and the loading of models; stop both. The listener is up from the first of it."""
-    api.engine.start()
-    api.registry.start()
+    components.engine.start()
+    components.registry.start()
     try:
         yield
     finally:
-        await api.engine.close()
-        await api.registry.close()
-        api.desk.shutdown(wait=False, cancel_futures=True)
-
-
-async def _openapi(text: bytes, _: Request) -> Response:
-    return Response(text, media_type="application/json")
-
-
-async def _docs(html: str, _: Request) -> Response:
-    return HTMLResponse(html, headers={"content-security-policy": page.POLICY})
+        await components.engine.close()
+        await components.registry.close()
+        components.codec_pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What can go wrong between a socket and a model, on purpose. Knows no status: problems.py gives each its own.
+"""What can go wrong between a socket and a model, on purpose. http/problems.py maps each class to a status.
 
 VaeError
 └── ServiceError

@@ -1,4 +1,4 @@
-"""A request that works, as a line for the shell. Knows one loaded model, and how curl is called."""
+"""A curl line that works, for the user of `vae serve`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from vaekit.bundle.manifest import Column, ImageSpec
+from vaekit.bundle.input_spec import Column, ImageSpec
 from vaekit.runtime import Model
 from vaekit.tabular.levels import level_names
 

@@ -1,4 +1,4 @@
-"""Log lines, for people or for a collector. Knows no request; never sees a payload."""
+"""Log lines, for people or for a collector. They never hold a payload."""
 
 from __future__ import annotations
 

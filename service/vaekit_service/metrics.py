@@ -1,4 +1,4 @@
-"""What is counted, in base units, for Prometheus. A registry of its own for each app; knows no route's inside."""
+"""Prometheus metrics of one app, in base units."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 
 from vaekit.runtime import Model
 from vaekit.runtime.results import RowArrays
-from vaekit_service.batcher import Batch
-from vaekit_service.engine import Engine
-from vaekit_service.jobs import Job
-from vaekit_service.registry import Registry
+from vaekit_service.engine.batcher import Batch
+from vaekit_service.engine.engine import Engine
+from vaekit_service.engine.jobs import Job
+from vaekit_service.engine.model_registry import ModelRegistry
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -80,7 +80,7 @@ class Metrics:
 
     def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None:
         """A batch that the engine ran; in the engine's thread."""
-        job = batch.pieces[0].ticket.job
+        job = batch.slices[0].job
         known = self._of_batches.get(job.model, {}).get(job.operation)
         if known is None:
             name, version = job.model.manifest.name, str(job.model.manifest.version)
@@ -96,22 +96,22 @@ class Metrics:
 
     def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
         """A batch that raised; in the engine's thread."""
-        job = batch.pieces[0].ticket.job
+        job = batch.slices[0].job
         self.batch_failures.labels(job.operation, job.model.manifest.name).inc()
 
-    def watch(self, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+    def observe(self, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
         """Read these at each scrape, instead of keeping a second account of them."""
-        self._registry.register(_Live(self, engine, registry, ready))
+        self._registry.register(_Gauges(self, engine, registry, ready))
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""
         return generate_latest(self._registry)
 
 
-class _Live(Collector):
-    """Gauges that are read off the living parts."""
+class _Gauges(Collector):
+    """Gauges whose values are read at each scrape."""
 
-    def __init__(self, metrics: Metrics, engine: Engine, registry: Registry, ready: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Metrics, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
         self._metrics, self._engine, self._models, self._ready = metrics, engine, registry, ready
 
     def collect(self) -> list[Metric]:

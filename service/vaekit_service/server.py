@@ -1,4 +1,4 @@
-"""Runs the app in a process of its own: the socket, the signals, what is told to the user. Knows no route."""
+"""Runs the app in a process of its own: the socket, the signals, and what the user is told."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from fastapi import FastAPI
 from vaekit.errors import ConfigError
 from vaekit.runtime.device import check_device, check_distribution
 from vaekit_service import example
-from vaekit_service.api import Api
 from vaekit_service.app import create_app
-from vaekit_service.connection import connect
+from vaekit_service.components import Components
+from vaekit_service.http.connection import connect
 from vaekit_service.logs import Forward, make_log
 from vaekit_service.settings import Settings
 
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.shutdown_seconds,
             )
         )
-        self._api: Api = app.state.api
+        self._components: Components = app.state.components
         self._drain = settings.drain_seconds
         self._tell = tell
         self._leave_at: float | None = None
@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
             if sig == signal.SIGINT:
                 self.should_exit = self.force_exit = True
             return
-        self._api.lifecycle.draining = True
+        self._components.lifecycle.draining = True
         self._leave_at = monotonic() + (self._drain if sig == signal.SIGTERM else 0.0)
 
     async def on_tick(self, counter: int) -> bool:
@@ -143,7 +143,7 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()
 
     async def _tell_ready(self, url: str) -> None:
-        registry = self._api.registry
+        registry = self._components.registry
         await registry.settled.wait()
         gc.collect()
         give_back()
@@ -151,7 +151,7 @@ class Server(uvicorn.Server):
         for served in registry.latest:
             why = "" if served.reason is None else f": {served.reason}"
             self._tell(f"{served.state}: {served.name}, version {served.version}{why}")
-        if reason := self._api.unready():
+        if reason := self._components.unready():
             self._tell(f"not ready: {reason}")
         ready = sorted((s for s in registry.latest if s.model), key=lambda s: s.name != registry.default)
         if ready and ready[0].model is not None:

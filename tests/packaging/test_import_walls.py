@@ -26,7 +26,7 @@ WALLS = [
     ("vaekit.cli", HEAVY | {"onnxruntime", "pyarrow", "httpx", "vaekit.runtime", "vaekit.scoring"}),
     ("vaekit.detector", HEAVY | {"onnxruntime", "httpx", "pyarrow", "PIL", "typer", "rich", "vaekit.client"}),
     ("vaekit_service.app", LEARNING | {"vaekit_training", "httpx", "pyarrow", "typer", "vaekit.scoring", "vaekit.cli"}),
-    ("vaekit_service.arrowcodec", LEARNING | {"vaekit_training", "pyarrow"}),
+    ("vaekit_service.codecs.arrow.codec", LEARNING | {"vaekit_training", "pyarrow"}),
     (
         "vaekit.tabular.arrow_columns",
         HEAVY | {"onnxruntime", "httpx", "PIL", "typer", "vaekit.runtime", "vaekit.client"},

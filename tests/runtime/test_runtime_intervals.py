@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column, ImageSpec
+from vaekit.bundle.input_spec import Column, ImageSpec
 from vaekit.runtime.explain.intervals import factor_of, widened
 from vaekit.runtime.explain.predict import COVERAGE, Predicted
 

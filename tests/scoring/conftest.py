@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer
 
 from tests.live import serving
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, Scores, score_file
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.scoring.conftest import Squares
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring import Options, Summary, score_file
 from vaekit.scoring.batch.invalid_rows import Budget

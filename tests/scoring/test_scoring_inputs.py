@@ -15,7 +15,7 @@ import pytest
 
 from tests.scoring.conftest import scored
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.scoring import APPENDED, score_file
 
 GOOD = pa.table({"a": [1.0, 2.0, 3.0], "b": [4, 5, 6], "c": [0, 1, 0]})

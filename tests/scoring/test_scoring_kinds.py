@@ -15,7 +15,7 @@ import pytest
 
 from tests.scoring.conftest import Squares, scored
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file

@@ -18,9 +18,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from vaekit_service.api import Api
 from vaekit_service.app import create_app
+from vaekit_service.components import Components
 from vaekit_service.logs import make_log
 from vaekit_service.settings import load
 
@@ -30,7 +31,8 @@ class Running:
     """A service in this process."""
 
     http: httpx.AsyncClient
-    api: Api
+    app: FastAPI
+    components: Components
     log: io.StringIO
 
     async def post(self, path: str, body: Any, **more: Any) -> httpx.Response:
@@ -51,10 +53,10 @@ async def run(models: Path, *, wait: bool = True, **given: Any) -> AsyncIterator
     app = create_app(load(models=models, device="cpu", **given), make_log("json", "debug", log))
     async with app.router.lifespan_context(app):
         if wait:
-            await app.state.api.registry.settled.wait()
+            await app.state.components.registry.settled.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
-            yield Running(http, app.state.api, log)
+            yield Running(http, app, app.state.components, log)
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def damaged(draw: st.DrawFn, body: bytes) -> bytes:
 async def start(models: Path, held: AsyncExitStack) -> httpx.AsyncClient:
     app = create_app(load(models=models, device="cpu"), make_log("json", "error", io.StringIO()))
     await held.enter_async_context(app.router.lifespan_context(app))
-    await app.state.api.registry.settled.wait()
+    await app.state.components.registry.settled.wait()
     return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://service")
 
 

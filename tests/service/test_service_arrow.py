@@ -170,7 +170,7 @@ async def test_a_verdict_that_is_not_known_is_null_alone(on_mixed: Any) -> None:
 
 
 async def test_columns_keep_their_types_where_nothing_is_known_of_them(service: Any) -> None:
-    names = [c.name for c in service.api.registry.find(None, None).model.spec.columns]
+    names = [c.name for c in service.components.registry.find(None, None).model.spec.columns]
     rows = stream(pa.table({name: [1.0] for name in names}))
     kinds = [
         table_of(await service.http.post(f"/elbo{query}", content=rows, headers=ARROW)).schema.remove_metadata()
@@ -233,7 +233,7 @@ from vaekit_service.settings import load
 async def main():
     app = create_app(load(models=Path("models"), device="cpu", log_level="error"))
     async with app.router.lifespan_context(app):
-        await app.state.api.registry.settled.wait()
+        await app.state.components.registry.settled.wait()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http:
             for accept in ("application/json", "application/x-npy", "{TYPE}"):
                 reply = await http.post("/models/digits/sample", json={{"n": 1}}, headers={{"accept": accept}})

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaekit_service import jsoncodec
+from vaekit_service.codecs import json_codec
 
 pytestmark = pytest.mark.anyio
 
@@ -92,12 +92,12 @@ async def test_pictures_are_unpacked_in_a_thread_under_the_deadline(
     def held(*_: Any) -> Any:
         assert leave.wait(30)
 
-    monkeypatch.setattr(jsoncodec, "read_pictures", held)
+    monkeypatch.setattr(json_codec, "read_images", held)
     async with start(models_dir, default_model="digits", answer_seconds=0.01) as service:
         reply = await service.post("/encode", {"inputs": [png(np.zeros((8, 8), np.uint8))]})
         leave.set()
         assert reply.status_code == 504
-        assert service.api.intake.held == 0
+        assert service.components.memory.held == 0
 
 
 def npy(array: NDArray[Any], **options: Any) -> bytes:

@@ -17,13 +17,13 @@ import pytest
 from tests.kinds import Published
 from tests.service.test_service_arrow import ARROW, fixed, stream
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit_service.arrowreader import read_array
+from vaekit_service.codecs.arrow.reader import read_array
 from vaekit_service.errors import MediaType, TooLarge, Unparsable
-from vaekit_service.problems import kind_of
-from vaekit_service.requests import Target
+from vaekit_service.http.problems import kind_of
+from vaekit_service.messages import Target
 
 pytestmark = pytest.mark.anyio
 

@@ -154,7 +154,7 @@ async def test_a_body_without_end_is_cut_off_at_the_cap(start: Any, models_dir: 
     async with start(models_dir, default_model="breast-cancer", max_body_bytes=2**20) as service:
         reply = await service.http.post("/elbo", content=endless(), headers=headers)
         assert (reply.status_code, sent) == (413, 2**20 + 2**16)
-        assert service.api.intake.held == 0
+        assert service.components.memory.held == 0
 
 
 async def test_a_body_that_does_not_come_is_given_up(start: Any, models_dir: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaekit_service.batcher import INTERACTIVE, TURNS, Batch, Batcher, Ticket
+from vaekit_service.engine.batcher import INTERACTIVE, TURNS, Batch, Batcher, Ticket
 from vaekit_service.errors import Overloaded
 
 MOST = 16
@@ -63,12 +63,12 @@ class World:
         """Let the executor end."""
         batch, self.out = self.out, None
         assert batch is not None
-        parts = [piece.ticket.job.values[piece.start : piece.stop] for piece in batch.pieces]
+        parts = [piece.ticket.job.values[piece.start : piece.stop] for piece in batch.slices]
         if min(v for part in parts for v in part) < 0:
             self.failed += self.batcher.fail(batch)
             return
         for ticket in self.batcher.answer(batch, [[v + 1 for v in part] for part in parts]):
-            self.answers[ticket] = [v for part in ticket.parts for v in part]
+            self.answers[ticket] = [v for part in ticket.results for v in part]
 
     def step(self) -> bool:
         taken = self.take()
@@ -89,7 +89,7 @@ def test_what_came_meanwhile_goes_in_one_batch_in_order() -> None:
     world = World()
     tickets = [world.put(i) for i in range(5)]
     assert world.step()
-    assert [piece.ticket for piece in world.ran[0].pieces] == tickets
+    assert [piece.ticket for piece in world.ran[0].slices] == tickets
     assert [world.answers[t] for t in tickets] == [[1], [2], [3], [4], [5]]
     assert not world.step()
 
@@ -121,7 +121,7 @@ def test_lanes_take_turns() -> None:
         for i in range(3 * MOST):
             world.put(i, lane=lane)
     world.finish()
-    assert "".join(batch.pieces[0].ticket.job.lane for batch in world.ran) == "abcabcabc"
+    assert "".join(batch.slices[0].ticket.job.lane for batch in world.ran) == "abcabcabc"
 
 
 def test_a_lane_that_asks_for_more_gets_no_more_turns() -> None:
@@ -141,7 +141,7 @@ def test_interactive_goes_before_bulk_which_is_not_starved() -> None:
     for i in range(4 * TURNS):
         world.put(i, lane="interactive")
         world.step()
-        lanes.append(world.ran[-1].pieces[0].ticket.job.lane)
+        lanes.append(world.ran[-1].slices[0].ticket.job.lane)
     assert lanes[:TURNS] == ["interactive"] * TURNS
     assert lanes[TURNS] == "bulk"
     assert lanes.count("bulk") == 3
@@ -167,7 +167,7 @@ def test_rows_that_nobody_waits_for_are_not_run() -> None:
     gone, large, stays = world.put(1), world.put(*many(4 * MOST), lane="b"), world.put(2)
     world.batcher.withdraw(gone)
     world.step()
-    assert [piece.ticket for piece in world.ran[0].pieces] == [stays]
+    assert [piece.ticket for piece in world.ran[0].slices] == [stays]
     world.step()
     world.batcher.withdraw(large)
     assert (world.batcher.waiting, world.batcher.rows) == (0, 0)
@@ -191,7 +191,7 @@ def test_a_job_past_its_deadline_is_not_run() -> None:
     world.step()
     assert late.is_over
     assert late not in world.answers
-    assert [piece.ticket for piece in world.ran[0].pieces] == [stays]
+    assert [piece.ticket for piece in world.ran[0].slices] == [stays]
     assert (world.batcher.waiting, world.batcher.rows) == (0, 0)
 
 
@@ -211,7 +211,7 @@ def test_one_bad_row_fails_its_own_job_alone() -> None:
     assert world.failed == [tickets[1]]
     assert [world.answers[t] for t in (tickets[0], *tickets[2:])] == [[2], [3], [4]]
     assert [batch.n for batch in world.ran] == [4, 1, 1, 1, 1]
-    assert [batch.pieces[0].ticket for batch in world.ran[1:]] == tickets  # in the order they came
+    assert [batch.slices[0].ticket for batch in world.ran[1:]] == tickets  # in the order they came
 
 
 def test_a_failed_job_is_tried_again_once() -> None:
@@ -224,7 +224,7 @@ def test_a_failed_job_is_tried_again_once() -> None:
     world.finish()
     assert world.failed[1:] == [bad]
     assert mate in world.answers
-    assert Counter(p.ticket for batch in world.ran[1:] for p in batch.pieces) == {bad: 2, mate: 2}
+    assert Counter(p.ticket for batch in world.ran[1:] for p in batch.slices) == {bad: 2, mate: 2}
 
 
 def test_the_rest_of_a_job_whose_piece_failed_is_not_run() -> None:
@@ -376,9 +376,9 @@ def test_whatever_happens_every_job_ends_once_and_as_it_would_alone(actions: lis
     assert (world.batcher.waiting, world.batcher.rows) == (0, 0)
     assert not any(world.batcher._queues)
     for batch in world.ran:
-        assert len({piece.ticket.job.lane for piece in batch.pieces}) == 1
+        assert len({piece.ticket.job.lane for piece in batch.slices}) == 1
         assert batch.n <= MOST
-        for a, b in pairwise([p for p in batch.pieces if p.ticket.job.n <= SMALL]):
+        for a, b in pairwise([p for p in batch.slices if p.ticket.job.n <= SMALL]):
             assert tickets.index(a.ticket) < tickets.index(b.ticket)  # interactive ones in the order they came
-    tries = Counter(p.ticket for batch in world.ran for p in batch.pieces if p.ticket.job.n <= SMALL)
+    tries = Counter(p.ticket for batch in world.ran for p in batch.slices if p.ticket.job.n <= SMALL)
     assert max(tries.values(), default=0) <= 2

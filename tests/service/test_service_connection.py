@@ -8,7 +8,6 @@ import io
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +16,11 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaekit_service.body import INFLOW, LARGE, Intake
-from vaekit_service.connection import connect
-from vaekit_service.envelope import DROPPED, Envelope
+from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Disconnected, Overloaded, ServiceError
+from vaekit_service.http.access_log import DROPPED, AccessLog, make_context
+from vaekit_service.http.body import LARGE, read_body
+from vaekit_service.http.connection import connect
 from vaekit_service.logs import make_log
 from vaekit_service.metrics import Metrics
 
@@ -31,33 +31,39 @@ class App:
     """Answers a body with itself, or with the name of the error, and counts how many took the direct way."""
 
     def __init__(self, max_inflight_bytes: int = 2**40) -> None:
-        self.intake = Intake(max_body_bytes=64 * LARGE, max_inflight_bytes=max_inflight_bytes)
+        self.memory = MemoryBudget(max_body_bytes=64 * LARGE, max_inflight_bytes=max_inflight_bytes)
         self.direct = 0
         self.errors: list[ServiceError] = []
         self.begun = asyncio.Event()
 
     async def raising(self, scope: Any, receive: Any, send: Any) -> None:
         """The same without a word of its own on what goes wrong."""
-        with self.intake.reserve() as room:
-            declared = dict(scope["headers"]).get(b"content-length", b"0")
-            answer = bytes(await self.intake.read(receive, declared, room, scope["state"]))
-        await say(send, 200, answer)
+        await say(send, 200, bytes(await read_body(scope, receive)))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        inflow = scope["state"][INFLOW]
-
-        async def counted(*args: Any) -> bytearray | None:
-            self.begun.set()
-            found: bytearray | None = await inflow.take(*args)
-            self.direct += found is not None
-            return found
-
-        scope["state"][INFLOW] = SimpleNamespace(take=counted)
+        context = make_context(scope, self.memory)
+        context.connection = Counted(self, context.connection)
         try:
             await self.raising(scope, receive, send)
         except ServiceError as exc:
             self.errors.append(exc)
             await say(send, 429, type(exc).__name__.encode(), (b"connection", b"close"))
+        finally:
+            context.memory.release()
+
+
+class Counted:
+    """A connection whose direct reads are counted."""
+
+    def __init__(self, app: App, connection: Any) -> None:
+        self._app, self._connection = app, connection
+        self.abort, self.discard_body = connection.abort, connection.discard_body
+
+    async def read_body(self, *args: Any) -> bytearray | None:
+        self._app.begun.set()
+        found: bytearray | None = await self._connection.read_body(*args)
+        self._app.direct += found is not None
+        return found
 
 
 async def say(send: Any, status: int, content: bytes, *more: tuple[bytes, bytes]) -> None:
@@ -114,7 +120,7 @@ async def test_bodies_of_any_size_come_whole_on_one_connection() -> None:
             assert await reply(reader) == (200, body(size))
         writer.close()
     assert app.direct >= 2  # of the largest; the rest of others may have come with their beginning
-    assert app.intake.held == 0
+    assert app.memory.held == 0
 
 
 async def test_what_is_sent_ahead_is_answered_in_its_turn() -> None:
@@ -182,7 +188,7 @@ async def test_a_caller_who_hangs_up_in_the_middle_is_gone_at_once() -> None:
         while not app.errors:
             await asyncio.sleep(0.005)
     assert isinstance(app.errors[0], Disconnected)
-    assert app.intake.held == 0
+    assert app.memory.held == 0
 
 
 def all_said(port: int, request: bytes) -> bytes:
@@ -199,12 +205,12 @@ def all_said(port: int, request: bytes) -> bytes:
 async def test_a_body_that_outgrows_its_room_is_refused_in_the_middle() -> None:
     app = App(max_inflight_bytes=3 * LARGE)
     async with serving(app) as port:
-        with app.intake.reserve() as other:
+        with app.memory.reserve() as other:
             other.hold(1)
             said = await asyncio.wait_for(asyncio.to_thread(all_said, port, head(8 * LARGE) + body(4 * LARGE)), 20)
             assert said.startswith(b"HTTP/1.1 429")
             assert said.endswith(b"Overloaded")
-            assert app.intake.held == 1
+            assert app.memory.held == 1
 
 
 async def test_a_task_that_is_ended_in_the_middle_lets_go_of_the_body() -> None:
@@ -214,7 +220,7 @@ async def test_a_task_that_is_ended_in_the_middle_lets_go_of_the_body() -> None:
         for task in asyncio.all_tasks():
             if "run_asgi" in repr(task):
                 task.cancel()
-        while app.intake.held:
+        while app.memory.held:
             await asyncio.sleep(0.005)
         writer.close()
 
@@ -248,8 +254,12 @@ async def refuse(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001  
     raise Overloaded("no room")
 
 
-def refusing() -> Envelope:
-    return Envelope(refuse, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
+def logged(app: Any, memory: MemoryBudget) -> AccessLog:
+    return AccessLog(app, log=make_log(stream=io.StringIO()), metrics=Metrics(), memory=memory, reply_seconds=20.0)
+
+
+def refusing() -> AccessLog:
+    return logged(refuse, App().memory)
 
 
 async def headers(reader: asyncio.StreamReader) -> dict[bytes, bytes]:
@@ -288,14 +298,13 @@ async def test_a_refused_body_that_may_be_large_ends_the_connection(size: int | 
 
 async def test_a_body_that_is_refused_while_it_comes_is_thrown_away_as_well() -> None:
     app = App(max_inflight_bytes=3 * LARGE)
-    enveloped = Envelope(app.raising, log=make_log(stream=io.StringIO()), metrics=Metrics(), reply_seconds=20.0)
-    async with serving(enveloped) as port:
+    async with serving(logged(app.raising, app.memory)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with app.intake.reserve() as other:
+        with app.memory.reserve() as other:
             other.hold(LARGE)
             writer.write(head(4 * LARGE) + body(4 * LARGE))
             assert b"connection" not in await headers(reader)
         writer.write(head(4 * LARGE) + body(4 * LARGE, 1))
         assert await reply(reader) == (200, body(4 * LARGE, 1))
         writer.close()
-    assert app.intake.held == 0
+    assert app.memory.held == 0

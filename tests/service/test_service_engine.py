@@ -16,9 +16,9 @@ import pytest
 
 from vaekit.errors import NotFinite
 from vaekit.runtime.results import Posterior
-from vaekit_service.engine import Engine
+from vaekit_service.engine.engine import Engine
+from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotReady, Overloaded
-from vaekit_service.jobs import Job
 
 pytestmark = pytest.mark.anyio
 
@@ -255,7 +255,7 @@ async def test_a_caller_that_hangs_up_while_it_waits_leaves_the_queue(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on = await busy()
-    monkeypatch.setattr(service.api.engine, "submit", lambda *_: on.engine.submit(job(on.model, 9)))
+    monkeypatch.setattr(service.components.engine, "submit", lambda *_: on.engine.submit(job(on.model, 9)))
     body = [{"type": "http.request", "body": b'{"n": 1}', "more_body": False}, {"type": "http.disconnect"}]
     transport: Any = service.http._transport
     headers = [(b"content-type", b"application/json")]

@@ -11,7 +11,8 @@ import pytest
 from tests.kinds import Published, mixed_rows
 from vaekit.runtime import Explained, Model
 from vaekit.tabular import encode
-from vaekit_service.jobs import Job, Part, run
+from vaekit_service.engine.batcher import JobSlice, Ticket
+from vaekit_service.engine.jobs import Job, Slice, run
 
 N = 24
 CUTS = ((0, 1), (1, 2), (2, 15), (15, N))
@@ -52,11 +53,15 @@ def kinds(model: Model) -> dict[str, dict[str, Any]]:
     }
 
 
-def part_of(model: Model, asked: dict[str, Any], a: int, b: int) -> Part:
+def rows_of_job(job: Job, start: int, stop: int) -> Slice:
+    return JobSlice(Ticket(job, float("inf")), start, stop)
+
+
+def part_of(model: Model, asked: dict[str, Any], a: int, b: int) -> Slice:
     """Rows a to b as a request of their own, asked for with two rows more before and behind."""
     before, behind = max(0, a - 2), min(N, b + 2)
     cut = {name: value[before:behind] if name in ("rows", "members") else value for name, value in asked.items()}
-    return Part(Job(model, n=behind - before, **cut), a - before, b - before)
+    return rows_of_job(Job(model, n=behind - before, **cut), a - before, b - before)
 
 
 def assert_close(got: Any, want: Any) -> None:
@@ -68,7 +73,7 @@ def assert_close(got: Any, want: Any) -> None:
 @pytest.mark.parametrize("kind", ["encode", "decode", "elbo", "bound", "features"])
 def test_rows_of_several_requests_are_answered_as_they_would_be_at_once(model: Model, kind: str) -> None:
     asked = kinds(model)[kind]
-    (whole,) = run([Part(Job(model, n=N, **asked), 0, N)])
+    (whole,) = run([rows_of_job(Job(model, n=N, **asked), 0, N)])
     assert len(whole) == N
     for (a, b), answer in zip(CUTS, run([part_of(model, asked, a, b) for a, b in CUTS]), strict=True):
         assert len(answer) == b - a
@@ -78,7 +83,7 @@ def test_rows_of_several_requests_are_answered_as_they_would_be_at_once(model: M
 def test_rows_of_several_requests_are_explained_as_they_would_be_at_once(model: Model) -> None:
     k = model.manifest.draws.default
     asked = {"operation": "elbo", "rows": rows_of(model), "num_samples": k, "explain": 2}
-    (whole,) = run([Part(Job(model, n=N, **asked), 0, N)])
+    (whole,) = run([rows_of_job(Job(model, n=N, **asked), 0, N)])
     assert isinstance(whole, Explained)
     assert whole.explanation is not None
     for (a, b), answer in zip(CUTS, run([part_of(model, asked, a, b) for a, b in CUTS]), strict=True):
@@ -94,7 +99,7 @@ def test_each_request_has_the_draws_of_its_own_seed(model: Model, log_evidence: 
     x, asked = rows_of(model), {"num_samples": 3, "log_evidence": log_evidence}
     jobs = [Job(model, "elbo", 6, x[:6], seed=seed, **asked) for seed in (1, 2, None)]
     assert len({job.lane for job in jobs}) == 1
-    for job, answer in zip(jobs, run([Part(job, 0, 6) for job in jobs]), strict=True):
+    for job, answer in zip(jobs, run([rows_of_job(job, 0, 6) for job in jobs]), strict=True):
         assert_close(answer, model.elbo(x[:6], num_samples=3, seed=job.seed))
 
 
@@ -105,9 +110,9 @@ def test_samples_of_several_seeds_are_those_of_each(model: Model, observe: bool)
 
     asked = [job(3, 1, 1.0), job(9, 2, 0.5), job(4, 1, 1.0)]
     assert len({one.lane for one in asked}) == 1
-    firsts = run([Part(one, 0, 3) for one in asked])
-    (rest,) = run([Part(asked[1], 3, 9)])
-    again = run([Part(asked[1], 3, 9), Part(asked[0], 0, 3)])  # as after a failure
+    firsts = run([rows_of_job(one, 0, 3) for one in asked])
+    (rest,) = run([rows_of_job(asked[1], 3, 9)])
+    again = run([rows_of_job(asked[1], 3, 9), rows_of_job(asked[0], 0, 3)])  # as after a failure
     for one, first in zip(asked, firsts, strict=True):
         want = model.sample(one.n, seed=one.seed or 0, temperature=one.temperature, observe=observe)
         assert_close(first, want[:3])
@@ -160,5 +165,5 @@ def test_a_full_batch_is_what_one_call_of_the_graph_takes(model: Model, monkeypa
         by_row = {name for name in ("rows", "members") if name in asked}
         repeated = {**asked, **{name: np.concatenate([asked[name]] * 40) for name in by_row}}
         calls.clear()
-        run([Part(Job(model, n=most, **repeated), 0, min(most, 40 * N))])
+        run([rows_of_job(Job(model, n=most, **repeated), 0, min(most, 40 * N))])
         assert len(calls) == 1, name

@@ -12,15 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from vaekit.bundle import Manifest, VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.client.wire import DecodeReply, ElboReply, SampleReply
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit_service import jsoncodec, npycodec
-from vaekit_service.answers import Answer
+from vaekit_service.codecs import json_codec, npy_codec
+from vaekit_service.engine.limits import Limits
 from vaekit_service.example import cell
-from vaekit_service.limits import Limits
-from vaekit_service.requests import Target
+from vaekit_service.messages import Answer, Target
 
 COLOUR = Column(name="colour", kind="category", levels=("blue", "green, dark", "red"), may_be_missing=True)
 SPEC = VectorSpec(
@@ -45,7 +44,7 @@ def target(model: Model, operation: Any = "elbo", spec: VectorSpec = SPEC) -> Ta
 
 
 def read(model: Model, inputs: Any, operation: Any = "elbo", spec: VectorSpec = SPEC) -> NDArray[Any]:
-    parsed = jsoncodec.read(bytearray(json.dumps({"inputs": inputs}).encode()), {}, target(model, operation, spec))
+    parsed = json_codec.read(bytearray(json.dumps({"inputs": inputs}).encode()), {}, target(model, operation, spec))
     assert parsed.rows is not None
     return parsed.rows
 
@@ -61,7 +60,7 @@ def test_rows_with_names_and_nulls_are_read_by_list_and_by_object(breast_cancer:
 def test_an_array_has_indices_and_nan(breast_cancer: Model) -> None:
     file = io.BytesIO()
     np.save(file, X)
-    parsed = npycodec.read(bytearray(file.getvalue()), {}, target(breast_cancer))
+    parsed = npy_codec.read(bytearray(file.getvalue()), {}, target(breast_cancer))
     np.testing.assert_array_equal(parsed.rows, X)
 
 
@@ -112,20 +111,20 @@ def records(content: bytes) -> NDArray[Any]:
 def test_levels_are_names_in_json_and_indices_in_arrays() -> None:
     x = np.array([[1.5, 2.0, 2.0, 1.0], [2.5, 0.0, 1.0, 0.0]])
     drawn = answer(latents=np.zeros((2, 1), np.float32), samples=x, members=np.array([1, 0]))
-    reply = SampleReply.model_validate(orjson.loads(jsoncodec.write(drawn)))
+    reply = SampleReply.model_validate(orjson.loads(json_codec.write(drawn)))
     assert reply.samples == [[1.5, "red", 2.0, "S"], [2.5, "blue", 1.0, "L"]]
     assert reply.members == [1, 0]
-    np.testing.assert_array_equal(records(npycodec.write(drawn))["samples"], x)
-    np.testing.assert_array_equal(records(npycodec.write(drawn))["members"], [1, 0])
+    np.testing.assert_array_equal(records(npy_codec.write(drawn))["samples"], x)
+    np.testing.assert_array_equal(records(npy_codec.write(drawn))["members"], [1, 0])
 
 
 def test_probabilities_of_levels_are_told_by_column() -> None:
     p = np.array([[0.1, 0.2, 0.7, 0.4, 0.6], [0.5, 0.25, 0.25, 1.0, 0.0]])
     decoded = answer(mean=np.zeros((2, 4)), scale=np.ones((2, 4)), probabilities=p)
-    reply = DecodeReply.model_validate(orjson.loads(jsoncodec.write(decoded)), extra="ignore")
+    reply = DecodeReply.model_validate(orjson.loads(json_codec.write(decoded)), extra="ignore")
     assert reply.mean == [[0.0, "blue", 0.0, "L"]] * 2
     assert reply.probabilities == {"colour": p[:, :3].tolist(), "größe": p[:, 3:].tolist()}
-    found = records(npycodec.write(decoded))["probabilities"]
+    found = records(npy_codec.write(decoded))["probabilities"]
     assert found.dtype.names == ("colour", "größe")
     np.testing.assert_array_equal(found["colour"], p[:, :3])
     np.testing.assert_array_equal(found["größe"], p[:, 3:])
@@ -134,7 +133,7 @@ def test_probabilities_of_levels_are_told_by_column() -> None:
 @pytest.mark.parametrize(("name", "version"), [("a", 1), ("é", 1), ("漢字", 3), ("x" * 70_000, 2)])
 def test_an_array_is_of_the_lowest_version_that_can_name_its_fields(name: str, version: int) -> None:
     spec = VectorSpec(columns=(Column(name=name, kind="category", levels=("p", "q")),))
-    content = npycodec.write(Answer("m", 1, 1, {"probabilities": np.array([[0.25, 0.75]])}, {}, spec))
+    content = npy_codec.write(Answer("m", 1, 1, {"probabilities": np.array([[0.25, 0.75]])}, {}, spec))
     assert content[6] == version
     found = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False, max_header_size=10**6)
     np.testing.assert_array_equal(found["probabilities"][name], [[0.25, 0.75]])
@@ -148,10 +147,10 @@ def test_a_row_without_a_p_value_has_null_for_both_and_no_anomaly_in_arrays() ->
     verdict = {"p_value": p_value, "p_value_tail": p_value, "is_anomaly": odd, "is_discovery": odd}
     scored = answer(**told, **verdict, observed_count=np.array([4, 2]))
     facts = {"alpha": 0.6, "p_value_reason": "rows with 2", "num_samples": 2}
-    reply = ElboReply.model_validate({**orjson.loads(jsoncodec.write(scored)), **facts}, extra="ignore")
+    reply = ElboReply.model_validate({**orjson.loads(json_codec.write(scored)), **facts}, extra="ignore")
     assert (reply.p_value, reply.is_anomaly, reply.observed_count) == ([0.5, None], [True, None], [4, 2])
     assert (reply.p_value_tail, reply.is_discovery) == (reply.p_value, reply.is_anomaly)
-    array = records(npycodec.write(scored))
+    array = records(npy_codec.write(scored))
     for name in ("p_value", "p_value_tail"):
         np.testing.assert_array_equal(array[name], p_value)
     for name in ("is_anomaly", "is_discovery"):

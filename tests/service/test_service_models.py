@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vaekit.runtime import Model
-from vaekit_service import registry
+from vaekit_service.engine import model_registry
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -108,13 +108,13 @@ async def test_without_any_bundle_the_service_is_up_and_not_ready(start: Any, tm
 async def test_a_model_that_loads_is_not_ready_until_it_has_loaded(
     start: Any, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave, load = threading.Event(), registry.open_version
+    leave, load = threading.Event(), model_registry.open_version
 
     def held(*args: Any) -> Any:
         assert leave.wait(30)
         return load(*args)
 
-    monkeypatch.setattr(registry, "open_version", held)
+    monkeypatch.setattr(model_registry, "open_version", held)
     async with start(models_dir, wait=False, default_model="digits") as service:
         reply = await service.http.get("/readyz")
         assert (reply.status_code, reply.json()["detail"]) == (503, "loading: breast-cancer, digits")
@@ -125,10 +125,10 @@ async def test_a_model_that_loads_is_not_ready_until_it_has_loaded(
         assert reply.headers["retry-after"] == "1"
         assert (await service.http.get("/models")).json()["models"][0]["state"] == "loading"
         leave.set()
-        await service.api.registry.settled.wait()
+        await service.components.registry.settled.wait()
         assert (await service.http.get("/readyz")).status_code == 200
         assert (await service.post("/sample", {"n": 1})).status_code == 200
-        service.api.lifecycle.draining = True
+        service.components.lifecycle.draining = True
         reply = await service.http.get("/readyz")
         assert (reply.json()["detail"], reply.headers["retry-after"]) == ("shutting down", "1")
 
@@ -154,12 +154,12 @@ async def test_the_latest_version_answers_and_older_ones_when_asked_for(
         more_versions(copied, version)
     async with start(copied) as service:
         assert (await service.post("/sample", {"n": 1})).json()["version"] == 10
-        assert [served.version for served in service.api.registry.loaded] == [10]
+        assert [served.version for served in service.components.registry.loaded] == [10]
         replies = await asyncio.gather(
             *(service.post("/models/breast-cancer/versions/2/sample", {"n": 1}) for _ in range(4))
         )
         assert [reply.json()["version"] for reply in replies] == [2] * 4
-        assert sorted(served.version for served in service.api.registry.loaded) == [2, 10]
+        assert sorted(served.version for served in service.components.registry.loaded) == [2, 10]
         assert (await service.http.get("/models")).json()["models"][0]["versions"] == [1, 2, 10]
 
 
@@ -172,7 +172,7 @@ async def test_of_the_older_versions_the_one_unused_for_longest_leaves(
         for version in (1, 2, 1, 3):
             path = f"/models/breast-cancer/versions/{version}/sample"
             assert (await service.post(path, {"n": 1})).json()["version"] == version
-        assert sorted(served.version for served in service.api.registry.loaded) == [1, 3, 4]
+        assert sorted(served.version for served in service.components.registry.loaded) == [1, 3, 4]
         again = await service.post("/models/breast-cancer/versions/2/sample", {"n": 1})
         assert again.json()["version"] == 2
 
@@ -181,8 +181,8 @@ async def test_a_version_in_use_does_not_leave(start: Any, copied: Path, more_ve
     for version in (2, 3):
         more_versions(copied, version)
     async with start(copied, max_old_versions=1) as service:
-        registry = service.api.registry
-        with await registry.lend(registry.find("breast-cancer", "1")) as model:
+        registry = service.components.registry
+        async with registry.lend("breast-cancer", "1") as model:
             await service.post("/models/breast-cancer/versions/2/sample", {"n": 1})
             assert model.sample(1, seed=0).samples.shape == (1, 30)
 
@@ -203,7 +203,7 @@ async def test_an_old_version_that_fails_says_so_each_time_and_is_tried_again_af
             assert reply.status_code == 503
             assert "sha256" in reply.json()["detail"]
         assert (await service.post("/sample", {"n": 1})).status_code == 200
-        service.api.registry.find("breast-cancer", "1").retry_at = 0.0  # the pause is over
+        service.components.registry.find("breast-cancer", "1").retry_at = 0.0  # the pause is over
         assert (await service.post(path, {"n": 1})).status_code == 200
 
 
@@ -213,13 +213,13 @@ async def test_waiting_for_an_old_version_has_a_deadline(
     more_versions(copied, 2)
     path = "/models/breast-cancer/versions/1"
     async with start(copied, answer_seconds=0.01) as service:
-        leave, load = threading.Event(), registry.open_version
+        leave, load = threading.Event(), model_registry.open_version
 
         def held(*args: Any) -> Any:
             assert leave.wait(30)
             return load(*args)
 
-        monkeypatch.setattr(registry, "open_version", held)
+        monkeypatch.setattr(model_registry, "open_version", held)
         for reply in (await service.post(f"{path}/sample", {"n": 1}), await service.http.get(path)):
             assert reply.status_code == 504
         leave.set()
@@ -242,7 +242,7 @@ async def test_a_model_is_ready_once_it_has_been_warmed_in_the_devices_thread(
     async with start(copied, wait=False, max_batch_rows=100) as service:
         assert (await service.http.get("/readyz")).json()["detail"] == "loading: breast-cancer"
         leave.set()
-        await service.api.registry.settled.wait()
+        await service.components.registry.settled.wait()
         assert (await service.http.get("/readyz")).status_code == 200
         assert (await service.post("/models/breast-cancer/versions/1/sample", {"n": 1})).status_code == 200
     assert warmed == 2 * [(2, 100, "device")] + 2 * [(1, 100, "device")]

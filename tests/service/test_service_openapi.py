@@ -1,36 +1,56 @@
-"""The OpenAPI document: pinned, and every live reply is valid against it, problems included."""
+"""The OpenAPI document: pinned, and every live reply is valid against it, problems included.
+
+openapi_before.json is the document as it was before FastAPI wrote it: nothing that it promised may get lost.
+"""
 
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
 from vaekit.runtime import device
-from vaekit_service import openapi
-from vaekit_service.routes import OPERATIONS, PREFIXES, inference_routes, quiet_routes
+from vaekit_service.app import create_app
+from vaekit_service.http.routes import PREFIXES
+from vaekit_service.messages import OPERATIONS
+from vaekit_service.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
 PINNED = Path(__file__).with_name("openapi.json")
+BEFORE = json.loads(Path(__file__).with_name("openapi_before.json").read_text())
+RENAMED = {  # schemas of the manifest
+    "Draws": "DrawsFile",
+    "File": "SignedFile",
+    "Half": "Float16Graphs",
+    "Likelihood": "LikelihoodSpec",
+    "Prior": "PriorSpec",
+}
+OPERATIONS_BEFORE = [(path, method) for path, item in BEFORE["paths"].items() for method in item]
 RENEW = "if the change is meant: python tests/service/test_service_openapi.py"
 ROW = [1.0] * 30
 
 
+@cache
+def document() -> dict[str, Any]:
+    """The document, which is the same for every set of models."""
+    return create_app(Settings(models=Path("nowhere"))).openapi()
+
+
 def schema_of(reply: httpx.Response, template: str) -> dict[str, Any]:
     """What the document promises for this status and content type of this route."""
-    document = openapi.document()
     method = reply.request.method.lower()
     status = str(reply.status_code)
-    response = document["paths"][template][method]["responses"][status]
-    promised = document["components"]["responses"][status] if "$ref" in response else response
+    promised = document()["paths"][template][method]["responses"][status]
     media_type = reply.headers["content-type"].split(";")[0]
-    return {**promised["content"][media_type]["schema"], "components": document["components"]}
+    return {**promised["content"][media_type]["schema"], "components": document()["components"]}
 
 
 def check(reply: httpx.Response, template: str, status: int) -> None:
@@ -40,20 +60,69 @@ def check(reply: httpx.Response, template: str, status: int) -> None:
 
 
 def test_the_document_is_the_pinned_one() -> None:
-    assert json.loads(PINNED.read_text()) == openapi.document(), RENEW
+    assert json.loads(PINNED.read_text()) == document(), RENEW
 
 
 def test_every_schema_of_the_document_is_a_schema() -> None:
-    document = openapi.document()
-    for schema in document["components"]["schemas"].values():
+    for schema in document()["components"]["schemas"].values():
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
 
 
+def resolved(schema: Any, of: dict[str, Any]) -> Any:
+    """A schema with its references replaced; without titles and descriptions, which may be reworded, and without
+    defaults that are null, which FastAPI leaves out.
+    """
+    if isinstance(schema, list):
+        return [resolved(one, of) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        kind, name = schema["$ref"].split("/")[-2:]
+        return resolved(of["components"][kind][name], of)
+    kept = {name: value for name, value in schema.items() if (name, value) != ("default", None)}
+    words = {name for name in ("title", "description") if isinstance(kept.get(name), str)}
+    return {name: resolved(value, of) for name, value in kept.items() if name not in words}
+
+
+def promised(operation: dict[str, Any], of: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """All that the document says of an operation, point by point: name, parameters, contents by type, statuses."""
+    said: dict[tuple[str, ...], Any] = {("operationId",): operation.get("operationId")}
+    for parameter in operation.get("parameters", []):
+        said["parameter", parameter["in"], parameter["name"]] = resolved(parameter, of)
+    body = operation.get("requestBody", {})
+    said["body", "required"] = body.get("required")
+    for media_type, content in body.get("content", {}).items():
+        said["body", media_type] = resolved(content, of)
+    for status, response in operation["responses"].items():
+        found = resolved(response, of)
+        said["status", status] = {"headers": found["headers"]}
+        for media_type, content in found["content"].items():
+            said["status", status, media_type] = content
+    return said
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS_BEFORE)
+def test_the_document_says_all_that_it_said_before_fastapi_wrote_it(path: str, method: str) -> None:
+    before = promised(BEFORE["paths"][path][method], BEFORE)
+    now = promised(document()["paths"][path][method], document())
+    assert {point: now.get(point) for point in before} == before
+    default = {("status", "default"), ("status", "default", "application/problem+json")}
+    assert set(now) - set(before) == (default if method == "get" else set())
+
+
+def test_the_document_has_the_operations_and_schemas_that_it_had_before() -> None:
+    assert [(path, method) for path, item in document()["paths"].items() for method in item] == OPERATIONS_BEFORE
+    before, now = BEFORE["components"]["schemas"], document()["components"]["schemas"]
+    for name, schema in before.items():
+        assert resolved(now[RENAMED.get(name, name)], document()) == resolved(schema, BEFORE), name
+    assert set(now) - set(before) == {"Status", *RENAMED.values()}
+
+
 async def test_the_document_is_served_and_names_every_route(service: Any) -> None:
-    document = (await service.http.get("/openapi.json")).json()
-    assert document == openapi.document()
-    routes = {route.path for route in (*inference_routes(service.api), *quiet_routes(service.api))}
-    assert set(document["paths"]) == routes
+    served = (await service.http.get("/openapi.json")).json()
+    assert served == document()
+    routes = {route.path for route in iter_route_contexts(service.app.routes)}
+    assert set(served["paths"]) == routes - {"/openapi.json", "/docs"}
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -124,9 +193,9 @@ async def test_the_docs_page_needs_no_other_host(service: Any) -> None:
     assert "<script" not in reply.text
     assert "http://" not in reply.text
     assert "https://" not in reply.text
-    for path in openapi.document()["paths"]:
+    for path in document()["paths"]:
         assert path in reply.text
 
 
 if __name__ == "__main__":
-    PINNED.write_bytes(openapi.dumps(openapi.document()) + b"\n")
+    PINNED.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")

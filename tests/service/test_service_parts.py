@@ -16,10 +16,10 @@ import pytest
 import vaekit.client.errors  # noqa: F401 - so that the walk below meets its classes
 import vaekit_service.errors
 from vaekit.errors import NotFinite, VaeError
-from vaekit_service import jobs
-from vaekit_service.body import Intake
+from vaekit_service.engine import jobs
+from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Overloaded, TooLarge
-from vaekit_service.problems import ANSWERS, kind_of
+from vaekit_service.http.problems import ANSWERS, kind_of
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -50,24 +50,24 @@ def test_importing_the_app_brings_none_of_the_heavy_packages() -> None:
 
 
 def test_bodies_in_flight_are_bounded_and_given_back() -> None:
-    intake = Intake(max_body_bytes=10, max_inflight_bytes=15)
-    with intake.reserve() as alone:
+    memory = MemoryBudget(max_body_bytes=10, max_inflight_bytes=15)
+    with memory.reserve() as alone:
         alone.hold(16)  # else it would never fit
-    assert intake.held == 0
-    with intake.reserve() as first:
+    assert memory.held == 0
+    with memory.reserve() as first:
         first.hold(10)
-        with intake.reserve() as second, pytest.raises(Overloaded, match="10 bytes of other requests are in flight"):
+        with memory.reserve() as second, pytest.raises(Overloaded, match="10 bytes of other requests are in flight"):
             second.hold(6)
-        assert intake.held == 10
+        assert memory.held == 10
         with pytest.raises(TooLarge):
-            intake.check(11)
-    assert intake.held == 0
+            memory.check_body(11)
+    assert memory.held == 0
 
 
 async def test_overload_is_a_429_that_says_when_to_come_again_and_reads_no_body(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.api.engine._batcher, "rows", 10**9)
+    monkeypatch.setattr(service.components.engine._batcher, "rows", 10**9)
 
     async def unread() -> Any:
         raise AssertionError("the body was read")
@@ -213,4 +213,4 @@ async def test_a_request_whose_time_is_over_is_a_504_and_is_not_run(
     leave.set()
     assert (await first).status_code == 500
     assert ran == [1]
-    assert service.api.engine.rows == 0
+    assert service.components.engine.rows == 0

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 SECONDS, CALLERS = 20.0, 24
 LEAVES, BAD = 0.1, 0.05
 SIZES, WEIGHTS = (1, 3, 40, 700), (60, 20, 15, 5)
-PATIENCE = 60.0  # a request that takes longer has hung
+LISTEN_AFTER = 60.0  # a request that takes longer has hung
 
 
 class Soak:
@@ -36,7 +36,7 @@ class Soak:
 
     async def caller(self, seed: int, until: float) -> None:
         rng = random.Random(seed)
-        async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE) as http:
+        async with httpx.AsyncClient(base_url=self._url, timeout=LISTEN_AFTER) as http:
             while monotonic() < until:
                 await self._ask(http, rng)
 
@@ -85,11 +85,11 @@ async def test_under_load_no_answer_is_wrong_and_no_caller_waits_for_ever(
     started.until("^(ready): digits")
     soak = Soak(url, x, truth)
     await asyncio.wait_for(
-        asyncio.gather(*(soak.caller(seed, monotonic() + SECONDS) for seed in range(CALLERS))), SECONDS + PATIENCE
+        asyncio.gather(*(soak.caller(seed, monotonic() + SECONDS) for seed in range(CALLERS))), SECONDS + LISTEN_AFTER
     )
     assert not soak.wrong, soak.wrong[:5]
     assert min(soak.ends[end] for end in ("200", "422", "left")) >= 5, soak.ends
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=LISTEN_AFTER) as http:
         figures = (await http.get("/metrics")).text
         for name, value in (("vae_queue_rows", 0), ("vae_queue_depth", 0), ("vae_http_requests_in_flight", 1)):
             assert re.search(rf"^{name} {value}\.0$", figures, re.MULTILINE), name

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.tabular.arrow_cells import levels
 from vaekit.tabular.arrow_columns import Columns

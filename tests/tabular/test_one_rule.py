@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column, Kind
+from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.paths import place
@@ -109,10 +110,19 @@ def in_arrow(cells: list[Any], column: Column) -> np.ndarray:
 
 
 def an_arrow_column(cells: list[Any]) -> bool:
+    """Whether pyarrow has a type for them; of odder cells it makes none, or dates, or crashes."""
+    plain = (NoneType, bool, int, float, str, np.bool_, np.int8, np.uint64)
+    if not all(type(cell) in plain or (isinstance(cell, Decimal) and _is_small(cell)) for cell in cells):
+        return False
     try:
-        return pa.array(cells).type not in (pa.date32(), pa.timestamp("us"), pa.timestamp("s"), pa.duration("us"))
+        pa.array(cells)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return False
+    return True
+
+
+def _is_small(cell: Decimal) -> bool:
+    return cell.is_finite() and len(cell.as_tuple().digits) < 20 and abs(cell.adjusted()) < 20
 
 
 @settings(max_examples=300, deadline=None)
@@ -123,7 +133,7 @@ def test_a_cell_of_lists_objects_and_arrow_is_what_the_rule_says(cell: Any, kind
     assert answer(lambda: encode([[cell, 1.0]], spec_of(column))[:, 0]) == want
     assert answer(lambda: encode([{"pad": 1.0, "a": cell}], spec_of(column))[:, 0]) == want
     assert answer(lambda: encode(objects([cell]), spec_of(column))[:, 0]) == want
-    if an_arrow_column([cell]) and not isinstance(cell, np.float16 | np.float32 | np.datetime64 | np.timedelta64):
+    if an_arrow_column([cell]):
         assert answer(lambda: in_arrow([cell], column)) == want
 
 

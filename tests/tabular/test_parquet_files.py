@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from vaekit.bundle import VectorSpec
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring.files.sources import open_source
 from vaekit_training.data import sources

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Kind
+from vaekit.bundle.input_spec import Kind
 from vaekit_training import build
 from vaekit_training.config import Config, make_config
 from vaekit_training.data.load import Rows

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Kind
+from vaekit.bundle.input_spec import Kind
 from vaekit.errors import InputError
 from vaekit_training.data.columns import Moments, Statistics, channels
 from vaekit_training.data.load import Rows

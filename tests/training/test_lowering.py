@@ -17,7 +17,7 @@ from tests.training.models import case
 from vaekit.errors import TrainingError
 from vaekit_training.export import export_graphs, lowering
 from vaekit_training.export.capture import RUNS, capture
-from vaekit_training.export.lowering import TABLE
+from vaekit_training.export.operators import TABLE
 
 D = 4
 aten = torch.ops.aten

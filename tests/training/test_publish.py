@@ -12,7 +12,8 @@ from tests.training.models import case
 from tests.training.models import table as table_rows
 from vaekit.bundle import find, models, versions
 from vaekit.bundle.heldout import HeldOut
-from vaekit.bundle.manifest import ImageSpec, Manifest, VectorSpec
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.cpu_count import cpu_count

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.training.models import KINDS
 from tests.training.reported import WARNING, facts_of, run_of
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit_training.report import CARD, PAGE, render
 from vaekit_training.report.facts import kl_by_latent, spread
 from vaekit_training.report.fit import MOST_SHOWN, bins, distance, fits

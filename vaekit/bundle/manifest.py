@@ -7,12 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt
 
-from vaekit.bundle.input_spec import Column as Column  # parts of the manifest, imported from here as well
-from vaekit.bundle.input_spec import Constant as Constant
-from vaekit.bundle.input_spec import ImageSpec as ImageSpec
-from vaekit.bundle.input_spec import InputSpec
-from vaekit.bundle.input_spec import Kind as Kind
-from vaekit.bundle.input_spec import VectorSpec as VectorSpec
+from vaekit.bundle.input_spec import InputSpec, VectorSpec
 from vaekit.bundle.manifest_part import ManifestPart
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold

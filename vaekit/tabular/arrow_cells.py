@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, faults_of, read_cell, read_number
 from vaekit.tabular.invalid_rows import Faults
@@ -57,14 +57,14 @@ def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
     try:
         return pc.cast(text, pa.float64())  # what Arrow takes for a number is one by the rule too
     except pa.ArrowInvalid:
-        plain = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
-    odd = text.filter(pc.invert(plain)).unique()
+        clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
+    odd = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in odd]
-    numbers = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
+    read = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
     values = pc.if_else(
-        plain,
-        pc.cast(pc.if_else(plain, text, pa.scalar(None, text.type)), pa.float64()),
-        pa.array(numbers, pa.float64()).take(pc.index_in(text, value_set=odd)),
+        clear,
+        pc.cast(pc.if_else(clear, text, pa.scalar(None, text.type)), pa.float64()),
+        pa.array(read, pa.float64()).take(pc.index_in(text, value_set=odd)),
     )
     for what in dict.fromkeys(one for one in meant if isinstance(one, str)):
         which = odd.filter(pa.array([one == what for one in meant]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from vaekit.bundle.manifest import Column, VectorSpec
+from vaekit.bundle.input_spec import Column, VectorSpec
 from vaekit.tabular.arrow_cells import Floats, check_type, checked, levels, numbers, parsed
 from vaekit.tabular.columns import refuse_missing_columns, refuse_twins
 from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, Refusing

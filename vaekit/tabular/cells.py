@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column
+from vaekit.bundle.input_spec import Column
 from vaekit.tabular.levels import level_index, level_indices, not_a_level, number_in
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NoReturn
 
-from vaekit.bundle.manifest import VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import show
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show
 from vaekit.tabular.columns import check_widths, in_column_order

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing, plain
 from vaekit.tabular.columns import places

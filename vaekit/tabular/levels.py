@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column, ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 
 _SHOWN = 10  # levels that a message lists
 _TRUTH = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}

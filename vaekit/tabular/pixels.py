@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import ImageSpec
+from vaekit.bundle.input_spec import ImageSpec
 from vaekit.errors import InputError
 
 

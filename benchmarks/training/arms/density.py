@@ -54,7 +54,7 @@ def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[st
             **RECIPES[recipe]["training"],
             "steps": steps,
             "evaluate_every": max(1, steps // looks),
-            "patience": looks,
+            "effective_timeout": looks,
             "threads": 1,
         },
     }

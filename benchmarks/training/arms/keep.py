@@ -42,7 +42,7 @@ def config(settings: str, steps: int) -> Config:
             "batch_size": 64,
             "evaluate_every": steps // 20,
             "checkpoint_every": steps // 10,
-            "patience": 100,
+            "effective_timeout": 100,
             "threads": 1,
         },
     }

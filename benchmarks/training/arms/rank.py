@@ -30,7 +30,7 @@ def config(settings: str) -> Config:
             "steps": STEPS,
             "batch_size": BATCH,
             "evaluate_every": 1,
-            "patience": STEPS,
+            "effective_timeout": STEPS,
             "threads": 1,
         },
     }

@@ -60,7 +60,7 @@ def config(source: Path, steps: int, batch: int) -> Config:
                 "steps": steps,
                 "batch_size": batch,
                 "evaluate_every": max(1, steps // 10),
-                "patience": 100,
+                "effective_timeout": 100,
                 "threads": 1,
             },
         }

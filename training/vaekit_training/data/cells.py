@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Column, Kind
+from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
 from vaekit.tabular.levels import finite_number_in, is_finite, level_text

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Kind
+from vaekit.bundle.input_spec import Kind
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

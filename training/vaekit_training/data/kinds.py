@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from vaekit.bundle.manifest import Kind, LikelihoodName
+from vaekit.bundle.input_spec import Kind
+from vaekit.bundle.manifest import LikelihoodName
 from vaekit.errors import ConfigError, InputError
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 

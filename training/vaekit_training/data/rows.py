@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.manifest import Kind
+from vaekit.bundle.input_spec import Kind
 from vaekit.errors import InputError
 from vaekit_training.data.columns import Moments, Statistics, channels
 from vaekit_training.data.parquet import Group

@@ -1,0 +1,37 @@
+"""application/vnd.apache.arrow.stream in both directions. Loads pyarrow on first use.
+
+pyarrow is an optional extra and takes tens of MiB: a service that gets no Arrow requests never loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from vaekit_service.codecs.query_options import read_options
+from vaekit_service.messages import Answer, Body, ParsedRequest, Target
+
+
+def missing() -> str | None:
+    """What to install before tables can be read or written; None where it is there."""
+    return "vaekit[arrow]" if find_spec("pyarrow") is None else None
+
+
+def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
+    """Check a body that is a table, with the options as query parameters.
+
+    Raises:
+        VaeError: see vaekit_service/codecs/arrow/reader.py and vaekit_service/codecs/arrow/stream_checks.py.
+        InputError: options that the operation does not take.
+    """
+    options = read_options(query, target)
+    from vaekit_service.codecs.arrow.reader import read_array
+
+    return ParsedRequest(options, read_array(body, target))
+
+
+def write(answer: Answer) -> bytes:
+    """A table with a column for each array of the JSON reply."""
+    from vaekit_service.codecs.arrow.writer import write_stream
+
+    return write_stream(answer)

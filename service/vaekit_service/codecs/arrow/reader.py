@@ -1,0 +1,157 @@
+"""An Arrow stream -> the array that the graphs take. Turns pyarrow's errors into ours.
+
+It imports pyarrow, so it is itself imported on first use only: see codec.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.errors import InputError, VaeError
+from vaekit.tabular import encode
+from vaekit.tabular.arrow_cells import numbers
+from vaekit.tabular.arrow_columns import Columns
+from vaekit_service.codecs.arrow.stream_checks import check_stream
+from vaekit_service.codecs.arrow.texts import settled
+from vaekit_service.errors import Unparsable
+from vaekit_service.messages import Body, Target
+
+PIXELS, LATENTS = "pixels", "latents"
+_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
+
+
+def read_array(body: Body, target: Target) -> NDArray[Any]:
+    """Rows x (N, D) float64, pictures (N, H, W, C) uint8, or codes z (N, Z) float64.
+
+    Raises:
+        Unparsable: no Arrow stream, or one that is damaged.
+        MediaType, TooLarge: see check_stream.
+        InputError: columns, types or cells that the model does not take.
+    """
+    spec, z = target.manifest.input, target.manifest.latent_dim
+    check_stream(body, 2 * max(spec.dim, z) + 64, target.most_rows)
+    if target.operation == "decode":
+        table = _read(body, lambda schema: _check_block(schema, LATENTS, (z,), "numbers", _is_number))
+        codes: NDArray[np.float64] = numbers(_flat(table, LATENTS, z)).to_numpy().reshape(-1, z)
+        return codes
+    if isinstance(spec, ImageSpec):
+        table = _read(body, lambda schema: _check_block(schema, PIXELS, spec.row_shape, "uint8", pa.types.is_uint8))
+        return encode(_flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape), spec)
+    return _rows(body, spec, target.most_rows)
+
+
+def _rows(body: Body, spec: VectorSpec, most_rows: int) -> NDArray[np.float64]:
+    """Rows (N, D) of a table with the model's columns and no others, in any order."""
+    table = _read(body, lambda schema: _columns(schema, spec), lambda batch: settled(batch, spec, most_rows))
+    with _translated(InputError):
+        return _columns(table.schema, spec).take(table, 0)[1]
+
+
+def _columns(schema: pa.Schema, spec: VectorSpec) -> Columns:
+    known = set(spec.names)
+    if unknown := [name for name in schema.names if name not in known]:
+        raise InputError(f"unknown feature {unknown[0][:64]!r}")
+    return Columns(schema, spec, text=False, indices=False)
+
+
+def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    batch.validate(full=True)
+    return batch
+
+
+def _read(
+    body: Body,
+    check: Callable[[pa.Schema], object],
+    settle: Callable[[pa.RecordBatch], pa.RecordBatch] = _validated,
+) -> pa.RecordBatch:
+    """The stream's rows as one batch, of bytes that are what they say they are.
+
+    Args:
+        body: a stream.
+        check: refuses a schema, before there are rows of it.
+        settle: looks at every value of a batch whose buffers have the sizes that it needs.
+    """
+    with _translated(Unparsable):
+        reader = pa.ipc.open_stream(pa.py_buffer(body), options=_OPTIONS)
+        check(reader.schema)
+        batches = []
+        for batch in reader:
+            batch.validate()
+            batches.append(settle(batch))
+        joined = pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
+    if not joined:
+        raise InputError("inputs: no rows")
+    assert len(joined) == 1
+    return joined[0]
+
+
+@contextmanager
+def _translated(into: type[VaeError]) -> Iterator[None]:
+    """The border: what pyarrow says of a stream leaves as an error of ours."""
+    try:
+        yield
+    except VaeError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as exc:
+        raise into(f"body: {str(exc)[:200]}") from exc
+
+
+def _check_block(
+    schema: pa.Schema, name: str, shape: tuple[int, ...], of: str, takes: Callable[[pa.DataType], bool]
+) -> None:
+    """Refuse all but one column of that name, whose cells are lists of the shape's size.
+
+    Raises:
+        InputError: other columns, none, or one of another type.
+    """
+    if schema.names != [name]:
+        odd = next((other for other in schema.names if other != name), name if schema.names else "none at all")
+        raise InputError(f"column {odd[:64]!r}: expected one column, {name!r}")
+    kind, size = schema.field(0).type, prod(shape)
+    lists = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    fits = pa.types.is_fixed_size_list(lists) and lists.list_size == size and takes(lists.value_type)
+    if not fits or (lists is not kind and not _is_tensor(kind, shape)):
+        raise InputError(f"column {name!r}: {str(kind)[:100]}, expected a fixed_size_list of {size} {of}")
+
+
+def _is_tensor(kind: pa.DataType, shape: tuple[int, ...]) -> bool:
+    """The canonical type of arrays of one shape, the last axis fastest."""
+    return (
+        isinstance(kind, pa.FixedShapeTensorType)
+        and tuple(kind.shape) == shape
+        and list(kind.permutation or range(len(shape))) == list(range(len(shape)))
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _flat(table: pa.RecordBatch, name: str, size: int) -> pa.Array:
+    """The numbers of all rows of the only column, one after the other.
+
+    Raises:
+        InputError: a row or a number is null.
+    """
+    cells = table.column(0)
+    lists = cells.storage if isinstance(cells, pa.ExtensionArray) else cells
+    if lists.null_count:
+        raise InputError(f"row {_first_null(lists)}: no {name}")
+    flat = lists.flatten()
+    if flat.null_count:
+        row, at = divmod(_first_null(flat), size)
+        raise InputError(f"row {row}, value {at} of {name}: missing")
+    return flat
+
+
+def _first_null(array: pa.Array) -> int:
+    return int(pc.index(array.is_null(), True).as_py())

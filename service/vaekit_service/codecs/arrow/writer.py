@@ -1,0 +1,90 @@
+"""An answer -> an Arrow stream of one batch.
+
+It imports pyarrow, so it is itself imported on first use only: see codec.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
+from vaekit.runtime.explain.cells import feature_name
+from vaekit.tabular.levels import level_slices
+from vaekit_service.codecs.reply_headers import headers
+from vaekit_service.messages import Answer
+
+_BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
+_VERDICT = {"p_value", "p_value_tail", "is_anomaly", "is_discovery"}  # null where a row has no p-value
+_NULLS = {  # a type that does not hang on whether they are known
+    **dict.fromkeys(("log_evidence", "p_value", "p_value_tail"), pa.float64()),
+    **dict.fromkeys(("is_anomaly", "is_discovery"), pa.bool_()),
+}
+
+
+def write_stream(answer: Answer) -> bytes:
+    """A column for each array of the JSON reply, named as there; null where that is null.
+
+    (N,) is a plain column and (N, Z) a fixed_size_list. What has more axes is Arrow's own fixed_shape_tensor: pyarrow
+    gives it back as an array of its shape, and whoever does not know the type sees a fixed_size_list with the shape in
+    the field's metadata. (N, D) of a table's columns is a struct of them by name, which is a table that can be sent;
+    a category is a dictionary of its levels. What is not per row is the schema's metadata.
+    """
+    columns = {name: _column(name, a, answer) for name, a in answer.rows.items()}
+    batch = pa.record_batch(list(columns.values()), names=list(columns)).replace_schema_metadata(headers(answer))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
+    spec, p_value = answer.spec, answer.rows.get("p_value")
+    if a is None:
+        return pa.nulls(answer.n, _NULLS.get(name, pa.null()))
+    if name in _VERDICT and p_value is not None:
+        return pa.array(a, mask=np.isnan(p_value))
+    if name == "probabilities":
+        return _struct({column: _block(a[:, at]) for column, at in level_slices(spec).items()})
+    if name in _BY_COLUMN and isinstance(spec, VectorSpec):
+        named = name in ("mean", "samples")
+        return _struct({c.name: _cells(a[:, d], c, named=named) for d, c in enumerate(spec.columns)})
+    return _explained(a, spec) if name == "explanation" else _block(a)
+
+
+def _explained(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
+    """Cells (N, k) as a list of structs a row, of those there are; levels by index, since a field has one type."""
+    there = cells["feature"] >= 0  # (N, k)
+    flat = cells[there]
+    names = pa.array([feature_name(int(d), spec) for d in flat["feature"]], pa.string())
+    fields = [name for name in flat.dtype.names or () if name != "feature"]
+    numbers = {name: pa.array(flat[name], from_pandas=True) for name in fields}  # NaN is null
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), _struct({"feature": names, **numbers}))
+
+
+def _cells(values: NDArray[Any], column: Column, *, named: bool) -> pa.Array:
+    """A column (N,); of a category by the names of its levels, where it is values of the column."""
+    if named and column.levels is not None:
+        return pa.DictionaryArray.from_arrays(values.astype(np.int32), pa.array(column.levels, pa.string()))
+    return _block(values)
+
+
+def _struct(fields: Mapping[str, pa.Array]) -> pa.Array:
+    return pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
+
+
+def _block(a: NDArray[Any]) -> pa.Array:
+    """(N, ...) as a column."""
+    flat = pa.array(np.ascontiguousarray(a).reshape(-1))
+    if a.ndim == 1:
+        return flat
+    lists = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(a.shape[1:])))
+    if a.ndim == 2:
+        return lists
+    return pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(flat.type, a.shape[1:]), lists)

@@ -1,0 +1,25 @@
+"""image/png and image/jpeg bodies: one file is one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vaekit.bundle.input_spec import ImageSpec
+from vaekit.tabular import encode
+from vaekit_service.codecs.images import read_image
+from vaekit_service.codecs.query_options import read_options
+from vaekit_service.errors import MediaType
+from vaekit_service.messages import Body, ParsedRequest, Target
+
+
+def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
+    """Check a body that is one PNG or JPEG picture, with the options as query parameters.
+
+    Raises:
+        MediaType: the model takes no pictures.
+        InputError: no picture of the model's size and channels, or options that the model does not take.
+    """
+    spec = target.manifest.input
+    if not isinstance(spec, ImageSpec):
+        raise MediaType(f"body: {target.manifest.name} takes rows of {spec.dim} columns, not pictures")
+    return ParsedRequest(read_options(query, target), encode(read_image(0, bytes(body), spec)[None], spec))

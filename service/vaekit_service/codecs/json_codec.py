@@ -1,0 +1,196 @@
+"""application/json in both directions.
+
+Lists of numbers, the most common bodies, go straight from text to array. A body that is anything else, or that has an
+error in it, goes through pydantic, which finds and names the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
+from vaekit.client.wire import (
+    ImageFiles,
+    ImagePixels,
+    Latents,
+    MixedObjects,
+    MixedRows,
+    Request,
+    SampleOptions,
+    VectorObjects,
+    VectorRows,
+)
+from vaekit.errors import InputError
+from vaekit.runtime.explain.cells import named
+from vaekit.tabular import encode, encode_numbers
+from vaekit.tabular.encode import check_columns
+from vaekit.tabular.levels import level_names, level_slices
+from vaekit_service.codecs.images import read_images
+from vaekit_service.codecs.requests import OPTIONS, forms
+from vaekit_service.codecs.validation_messages import first_errors, refusal
+from vaekit_service.errors import TooLarge
+from vaekit_service.messages import Answer, Body, ParsedRequest, Target
+
+try:
+    import simdjson
+except ImportError:  # it is not built for every Python
+    simdjson = None  # type: ignore[assignment]  # a module where it is there
+
+SMALL = 256 * 1024  # bytes of a body whose parsing takes no memory worth a look beforehand
+_SPARE = 16  # commas between the fields of the body itself
+_MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
+
+
+def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
+    """Check a body and make the array of it.
+
+    Raises:
+        Unparsable: no JSON.
+        InputError: JSON of another form, or values that the model does not take.
+        TooLarge: more cells than a request may hold, seen before any of them is parsed.
+    """
+    if query:
+        raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request stand in its body")
+    if len(body) > SMALL:
+        _check_cells(body, target)
+    if fast := read_numbers(body, target):
+        return fast
+    request = _validate(body, target)
+    if isinstance(request, SampleOptions):
+        return ParsedRequest(request, None)
+    if isinstance(request, Latents):
+        return ParsedRequest(request, np.array(_even(request.latents, target.manifest.latent_dim), dtype=np.float64))
+    assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
+    rows: Any = request.inputs
+    spec = target.manifest.input
+    if isinstance(request, VectorRows):
+        assert isinstance(spec, VectorSpec)
+        return ParsedRequest(request, encode_numbers(rows, spec))
+    if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
+        rows = read_images(rows, spec)
+    return ParsedRequest(request, encode(rows, spec))
+
+
+def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
+    """What `read` makes of a body that is lists of numbers, in a third of the time; None where the body may be another.
+
+    No list of Python floats is made on the way: simdjson writes an array's numbers, those of the arrays in it among
+    them, one after the other. What they were nested in is known by counting: rows that have D elements each, N D
+    numbers in all, and no bracket but the rows' own.
+
+    Raises:
+        InputError: a number that its column does not take.
+    """
+    spec, operation = target.manifest.input, target.operation
+    if simdjson is None or operation == "sample" or body[:1] != b"{":
+        return None
+    if len(body) > SMALL and body.count(b"[") > target.most_rows + 1:  # each takes room before any is refused
+        return None
+    if not isinstance(spec, VectorSpec) or (operation != "decode" and spec.may_be_missing | spec.has_categories):
+        return None
+    field, width = ("latents", target.manifest.latent_dim) if operation == "decode" else ("inputs", spec.dim)
+    found: Any
+    try:
+        found = simdjson.Parser().parse(body)
+        names = list(found.keys())
+        rows = found[field]
+        flat = np.frombuffer(rows.as_buffer(of_type="d"))  # (N D)
+        lengths = set(map(len, rows))
+        options = OPTIONS[operation].model_validate({name: found[name] for name in names if name != field})
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValidationError, ValueError):
+        return None
+    n = len(rows)
+    if lengths != {width} or flat.size != n * width or not _has_brackets(body, n + 1) or len(set(names)) != len(names):
+        return None
+    x = flat.reshape(n, width)
+    return ParsedRequest(options, x if operation == "decode" else check_columns(x, spec))
+
+
+def _has_brackets(body: Body, n: int) -> bool:
+    """Whether so many lists begin in the body, and no more."""
+    at = -1
+    for _ in range(n):  # `find` leaps where `count` walks
+        if (at := body.find(b"[", at + 1)) < 0:
+            return False
+    return body.find(b"[", at + 1) < 0
+
+
+def _check_cells(body: Body, target: Target) -> None:
+    """Count separators: a tree of 20 MB of nulls would take 100 MB before the first null could be refused."""
+    spec, z, most = target.manifest.input, target.manifest.latent_dim, target.most_rows
+    per_row = z if target.operation == "decode" else spec.dim
+    commas, keys = body.count(b","), body.count(b":")
+    if commas > most * per_row + _SPARE and isinstance(spec, VectorSpec):
+        per_row += sum(_commas(column) for column in spec.columns)
+    if commas > most * per_row + _SPARE or keys > _MAX_KEYS:
+        raise TooLarge(f"body: more values than the {most} rows of {per_row} that one request to this model may hold")
+
+
+def _commas(column: Column) -> int:
+    """The most commas that a cell and its column's name bring with them."""
+    return column.name.count(",") + max((level.count(",") for level in column.levels or ()), default=0)
+
+
+def _validate(body: Body, target: Target) -> Request:
+    form = forms(target.operation, target.manifest.input)
+    try:
+        return form.plain.model_validate_json(body)
+    except ValidationError as exc:
+        found = first_errors(exc)
+    if form.other is None or not any(_is_other(error) for error in found):
+        raise refusal(found[0], target.manifest)
+    try:
+        return form.other.model_validate_json(body)
+    except ValidationError as exc:
+        raise refusal(first_errors(exc)[0], target.manifest) from None
+
+
+def _is_other(error: ErrorDetails) -> bool:
+    """The first row is an object or a string where the plain form has a list."""
+    return error["loc"] == ("inputs", 0) and isinstance(error["input"], dict | str)
+
+
+def _even(rows: list[list[float]], width: int) -> list[list[float]]:
+    for i, row in enumerate(rows):
+        if len(row) != width:
+            raise InputError(f"row {i}: {len(row)} latents, expected {width}")
+    return rows
+
+
+def write(answer: Answer) -> bytes:
+    """The reply as JSON; arrays go straight from numpy. A p-value that is NaN is null; no other array has NaN."""
+    rows = {name: None if a is None else _value(name, a, answer) for name, a in answer.rows.items()}
+    reply = {"model": answer.model, "version": answer.version, **answer.facts, **rows}
+    return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
+    """The array as JSON has it: levels by name, and null where a verdict is not known."""
+    spec, p_value = answer.spec, answer.rows.get("p_value")
+    if name == "probabilities":
+        return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
+    if name == "explanation":
+        return named(a, spec)
+    if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():
+        return [None if unknown else odd for unknown, odd in zip(np.isnan(p_value), a.tolist(), strict=True)]
+    if name in ("mean", "samples") and level_slices(spec):
+        return _named(a, spec)
+    return np.ascontiguousarray(a)
+
+
+def _named(x: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[Any]]:
+    """Rows (N, D) with the names of levels in place of their indices."""
+    assert isinstance(spec, VectorSpec)
+    cells = x.astype(object)
+    for d, column in enumerate(spec.columns):
+        if column.kind == "category":
+            cells[:, d] = level_names(x[:, d], column)
+    rows: list[list[Any]] = cells.tolist()
+    return rows

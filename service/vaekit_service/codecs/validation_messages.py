@@ -1,0 +1,99 @@
+"""Turns what pydantic has against a body into one sentence that names the row, the feature and the value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from vaekit.bundle.input_spec import VectorSpec
+from vaekit.bundle.manifest import Manifest
+from vaekit.errors import InputError
+from vaekit_service.errors import Unparsable
+
+_MANY = 100  # listing thousands of unknown fields would cost more than the request is worth
+_SAID = {
+    "float_type": "not a number",
+    "int_type": "not an integer",
+    "bool_type": "not true or false",
+    "string_type": "not a string",
+    "finite_number": "not finite",
+    "too_short": "no rows",
+    "missing": "missing",
+    "extra_forbidden": "unknown field",
+    "list_type": "not a list",
+    "dict_type": "not an object by column name, as the rows before it",
+    "model_type": "not an object",
+}
+
+
+def first_errors(exc: ValidationError) -> list[ErrorDetails]:
+    """The errors, where they are few enough to look at.
+
+    Raises:
+        InputError: there are very many, which only unknown fields can be.
+    """
+    if exc.error_count() > _MANY:
+        raise InputError(f"{exc.error_count()} fields that this route does not know")
+    return exc.errors(include_url=False)
+
+
+def refusal(error: ErrorDetails, manifest: Manifest) -> InputError | Unparsable:
+    """The error that says what is wrong and where."""
+    if error["type"] == "json_invalid":
+        return Unparsable(error["msg"].replace("Invalid JSON:", "not JSON:"))
+    where, what = _place(error["loc"], manifest), _what(error, manifest)
+    return InputError(f"{where}: {what}" if where else what)
+
+
+def _what(error: ErrorDetails, manifest: Manifest) -> str:
+    said = _SAID.get(error["type"]) or error["msg"].removeprefix("Input ")
+    if error["type"] in ("float_type", "finite_number") and _is_category(error["loc"], manifest):
+        said = "not the name of a level"
+    if error["type"] in ("missing", "extra_forbidden", "too_short"):
+        return said
+    return f"{said}: {show(error['input'])}"
+
+
+def _place(loc: tuple[int | str, ...], manifest: Manifest) -> str:
+    if not loc:
+        return "body"
+    if loc[0] not in ("inputs", "latents") or len(loc) == 1:
+        return str(loc[0])[:64]
+    row, rest = loc[1], loc[2:]
+    if not rest:
+        return f"row {row}"
+    if loc[0] == "latents":
+        return f"row {row}, latent {rest[0]}"
+    if isinstance(manifest.input, VectorSpec):
+        return f"row {row}, {_feature(rest[0], manifest.input)}"
+    return f"row {row}, pixel ({', '.join(map(str, rest))})"
+
+
+def _is_category(loc: tuple[int | str, ...], manifest: Manifest) -> bool:
+    if loc[0] != "inputs" or len(loc) < 3 or not isinstance(manifest.input, VectorSpec):
+        return False
+    columns = manifest.input.columns
+    return any(c.kind == "category" and loc[2] in (c.name, d) for d, c in enumerate(columns))
+
+
+def _feature(at: int | str, spec: VectorSpec) -> str:
+    if isinstance(at, str):
+        return f"feature {at[:64]!r}"
+    return f"feature {spec.names[at]!r}" if at < spec.dim else f"value {at} of {spec.dim}"
+
+
+def show(value: Any) -> str:
+    """A value as JSON writes it, short: never pages of it."""
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "an object"
+    text = value[:41] if isinstance(value, str) else value
+    try:
+        shown = json.dumps(text)
+    except (TypeError, ValueError):  # bytes, or an integer of thousands of digits
+        shown = repr(text)[:41]
+    return shown if len(shown) <= 40 else shown[:37] + "..."

@@ -1,0 +1,158 @@
+"""Make the job of a request, and the answer from the job's result: scores, p-values and verdicts."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import Manifest, benjamini_hochberg
+from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
+from vaekit.errors import InputError
+from vaekit.runtime import Bound, Model
+from vaekit.runtime.explain.explanation import check_explained, passes
+from vaekit.runtime.latents import check_latents, check_members
+from vaekit.runtime.results import RowArrays
+from vaekit_service.engine.jobs import Job
+from vaekit_service.engine.limits import Limits
+from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
+
+# Null where there is none; other arrays are left out.
+_STATED = {"log_evidence", "scale", "p_value", "p_value_tail", "is_anomaly", "is_discovery"}
+
+
+def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits, max_batch_rows: int) -> Job:
+    """The job of a request, refused here where the model or the limits do not admit it.
+
+    Args:
+        operation, model, parsed: what was asked of which model.
+        limits: what one request may ask for.
+        max_batch_rows: rows of one batch on the device.
+
+    Raises:
+        InputError: what the model does not take or offer.
+        TooLarge: more than one request may ask for.
+    """
+    job = _job(operation, model, parsed, limits)
+    draws = passes(model, job.explain) if job.explain else job.num_samples
+    job.most = min(max_batch_rows, model.rows_at_once(job.graph, draws))
+    return job
+
+
+def _job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits) -> Job:
+    options = parsed.options
+    if isinstance(options, SampleOptions):
+        return _sample_job(model, options, limits)
+    assert parsed.rows is not None
+    n = len(parsed.rows)
+    limits.check_rows(n, model.manifest)
+    if isinstance(options, ElboOptions):
+        return _elbo_job(model, parsed.rows, options, limits)
+    if isinstance(options, DecodeOptions):
+        members = _members(options, n, model.manifest)
+        return Job(model, operation, n, check_latents(parsed.rows, model.manifest), members=members)
+    return Job(model, operation, n, parsed.rows)
+
+
+def _members(options: DecodeOptions, n: int, manifest: Manifest) -> NDArray[np.int64] | None:
+    """The member that each of n codes is of, None where the model has none."""
+    given = options.members
+    each = [given] * n if isinstance(given, int) else given
+    return check_members(each, n, manifest).get("member")
+
+
+def _sample_job(model: Model, options: SampleOptions, limits: Limits) -> Job:
+    limits.check_samples(options.n, model.manifest)
+    if options.observe and "observe" not in model.manifest.operations:
+        raise InputError("observe: this model offers no draws from p(x|z)")
+    return Job(
+        model,
+        "sample",
+        options.n,
+        seed=secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed,
+        temperature=options.temperature,
+        observe=options.observe,
+    )
+
+
+def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Limits) -> Job:
+    draws = model.manifest.draws
+    k = draws.default if options.num_samples is None else options.num_samples
+    if not 2 <= k <= draws.maximum:
+        raise InputError(f"num_samples: {k} is not between 2 and {draws.maximum}")
+    if options.explain is not None:
+        check_explained(model, options.explain, k, options.seed)
+    limits.check_work(len(rows), passes(model, options.explain) if options.explain else k, model.manifest)
+    if options.features and "surprise" not in model.manifest.operations:
+        raise InputError("features: this model offers no log-likelihood of each feature")
+    calibration = model.calibration(k, options.seed)
+    if options.alpha is not None and not isinstance(calibration, str):
+        calibration.check_alpha(options.alpha)
+    return Job(
+        model,
+        "elbo",
+        len(rows),
+        rows,
+        num_samples=k,
+        seed=options.seed,
+        log_evidence=options.log_evidence,
+        features=options.features,
+        explain=options.explain or 0,
+    )
+
+
+def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: float) -> Answer:
+    """What is answered to a job.
+
+    Args:
+        job: what was asked.
+        result: what the model said.
+        options: the request's.
+        default_alpha: the false-alarm rate of verdicts, where the request names none.
+    """
+    rows: dict[str, NDArray[Any] | None] = _said(result.arrays())
+    facts: dict[str, Fact] = {}
+    if job.operation == "sample":
+        facts = {"seed": job.seed}
+    if isinstance(result, Bound):
+        assert isinstance(options, ElboOptions)
+        rows, facts = _elbo(job, result, options, default_alpha)
+    manifest = job.model.manifest
+    return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
+
+
+def _elbo(
+    job: Job, bound: Bound, options: ElboOptions, default_alpha: float
+) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
+    verdict, facts = _verdict(job, bound, options, default_alpha)
+    unasked = {} if options.log_evidence else {"log_evidence": None}  # whether or not the graph gave it
+    bits = job.model.bits_per_dim(bound)
+    rows = {**bound.arrays(), **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
+    del rows["fold_elbo"]  # the verdict's own means
+    return _said(rows), {**facts, "num_samples": job.num_samples}
+
+
+def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:
+    return {name: a for name, a in rows.items() if a is not None or name in _STATED}
+
+
+def _verdict(
+    job: Job, bound: Bound, options: ElboOptions, default_alpha: float
+) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
+    """p-values where the draws are the calibration's own, and the verdict where alpha can be told.
+
+    A request's alpha that cannot be told was refused before the job ran; the service's own default is no reason to
+    refuse a request that did not ask for it, so its p-values are given without a verdict.
+    """
+    names = ("p_value", "p_value_tail", "is_anomaly", *(("is_discovery",) if options.fdr is not None else ()))
+    rows: dict[str, NDArray[Any] | None] = dict.fromkeys(names)
+    calibration = job.model.calibration(job.num_samples, job.seed)
+    if isinstance(calibration, str):
+        return rows, {"alpha": None, "p_value_reason": calibration}
+    verdict = calibration.verdict(bound, default_alpha if options.alpha is None else options.alpha)
+    rows |= {name: getattr(verdict, name) for name in ("p_value", "p_value_tail", "is_anomaly")}
+    if options.fdr is not None:
+        rows["is_discovery"] = benjamini_hochberg(verdict.p_value, options.fdr).mask
+    return rows, {"alpha": verdict.alpha, "p_value_reason": verdict.reason}

@@ -1,0 +1,299 @@
+"""The models that are served: finds them, loads them in the background, lends them to requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Literal
+
+from vaekit.bundle.manifest import Manifest, Precision
+from vaekit.bundle.models_folder import models, versions
+from vaekit.bundle.read import read_manifest
+from vaekit.client.wire import ModelList, ModelSummary
+from vaekit.errors import FormatError, UnknownModel, VaeError
+from vaekit.runtime import Model
+from vaekit.runtime.device import DEFAULTS, Cuda
+from vaekit_service.errors import NotReady, Unservable
+from vaekit_service.logs import Log
+
+OnDevice = Callable[[Callable[[], None]], Awaitable[None]]  # has something done in the thread that runs the models
+State = Literal["idle", "loading", "ready", "failed"]
+
+
+@dataclass(eq=False)
+class ModelVersion:
+    """One version of a model, and how far it has come. Older versions are idle until somebody asks for them."""
+
+    name: str
+    version: int
+    folder: Path
+    state: State = "idle"
+    reason: str | None = None
+    model: Model | None = None
+    users: int = 0
+    last_used: int = 0
+    loading: asyncio.Task[None] | None = None
+    retry_at: float | None = None  # when an old version that failed may be tried again, by the monotonic clock
+
+
+class Lease:
+    """A version that a request asked for: `async with` loads its model if need be, and keeps it loaded meanwhile."""
+
+    __slots__ = ("_registry", "_version")
+
+    def __init__(self, registry: ModelRegistry, version: ModelVersion) -> None:
+        self._registry, self._version = registry, version
+
+    async def __aenter__(self) -> Model:
+        if (model := self._version.model) is None:
+            model = await self._registry.load_again(self._version)
+        self._version.users += 1
+        self._version.last_used = next(self._registry.ticks)
+        return model
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._version.users -= 1
+
+
+def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
+    """Load one version, refusing a manifest that says it is another.
+
+    Raises:
+        BundleError, DeviceError, MissingExtra: see vaekit.runtime.Model.load.
+    """
+    manifest: Manifest = read_manifest(folder)
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise FormatError(
+            f"{folder}: the manifest says {manifest.name}/{manifest.version}, the folder "
+            f"{folder.parent.name}/{folder.name}"
+        )
+    return Model.load(folder, device=device, threads=threads, cuda=cuda, precision=precision)
+
+
+class ModelRegistry:
+    """What the models folder held when the service started.
+
+    The latest version of each model is loaded at the start, in the background, one after the other; an older one when
+    it is first asked for, at most `max_old_versions` of them at a time; one that failed is tried again when it is asked
+    for `retry_seconds` later.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        device: str,
+        threads: int | None,
+        precision: Precision,
+        default: str | None,
+        max_old_versions: int,
+        log: Log,
+        on_device: OnDevice,
+        most_rows: int,
+        cuda: Cuda = DEFAULTS,
+        retry_seconds: float = 30.0,
+    ) -> None:
+        self.root, self._retry = root, retry_seconds
+        self._open_with, self._log = (device, threads, cuda, precision), log
+        self._on_device, self._most_rows = on_device, most_rows  # rows of one batch, which every model is warmed for
+        self._configured_default = default
+        self._max_old = max_old_versions
+        self._served = {
+            name: {v: ModelVersion(name, v, root / name / str(v)) for v in versions(root, name)}
+            for name in models(root)
+        }
+        for served in self.latest:
+            served.state = "loading"
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._opening = asyncio.Lock()  # one at a time: while a CUDA graph is recorded nothing else may allocate
+        self.ticks = count(1)  # of uses, so that the version unused for longest leaves first
+        self._starting: asyncio.Task[None] | None = None
+        self.settled = asyncio.Event()  # set once the latest version of every model is ready or failed
+
+    @property
+    def latest(self) -> list[ModelVersion]:
+        """The version of each model that answers when none is asked for."""
+        return [known[max(known)] for known in self._served.values()]
+
+    @property
+    def loaded(self) -> list[ModelVersion]:
+        return [s for s in self.all if s.model is not None]
+
+    @property
+    def all(self) -> list[ModelVersion]:
+        return [s for known in self._served.values() for s in known.values()]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._served)
+
+    @property
+    def default(self) -> str | None:
+        """The model of the short routes: the configured one, or the only one there is."""
+        return self._configured_default or (self.names[0] if len(self.names) == 1 else None)
+
+    def start(self) -> None:
+        self._starting = asyncio.create_task(self._load_latest(), name="registry")
+
+    async def close(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await asyncio.to_thread(self._loader.shutdown, cancel_futures=True)
+        for served in self.loaded:
+            self._unload(served)
+
+    def summary(self) -> ModelList:
+        """What GET /models says."""
+        listed = [
+            ModelSummary(
+                name=served.name,
+                version=served.version,
+                versions=list(self._served[served.name]),
+                state="loading" if served.state == "idle" else served.state,
+                reason=served.reason,
+            )
+            for served in self.latest
+        ]
+        return ModelList(default=self.default, models=listed)
+
+    def unready(self) -> str | None:
+        """Why requests cannot be answered, or None where they can.
+
+        Ready means: nothing is loading any more, some model is ready, and the default one, if it has been named, is.
+        """
+        if not self._served:
+            return f"no model under {self.root}"
+        if loading := [s.name for s in self.latest if s.state == "loading"]:
+            return f"loading: {', '.join(loading)}"
+        if all(s.state == "failed" for s in self.latest):
+            return "; ".join(f"{s.name}: {s.reason}" for s in self.latest)
+        wanted = self._configured_default
+        if wanted is not None and not any(s.name == wanted and s.state == "ready" for s in self.latest):
+            return f"the default model {wanted!r} is not among those that are ready"
+        return None
+
+    def lend(self, name: str | None, version: str | None) -> Lease:
+        """The model that a path names, for the time of an `async with` block. Refuses before any work is done.
+
+        Args:
+            name: of the model; None: the default one.
+            version: None: the latest.
+
+        Raises:
+            UnknownModel: no such model or version; the message lists those there are.
+            NotReady: the version is loading, as the latest ones do at the start.
+            Unservable: it failed to load, or there is no model at all.
+        """
+        found = self.find(name, version)
+        self._check(found)
+        return Lease(self, found)
+
+    def find(self, name: str | None, version: str | None) -> ModelVersion:
+        """The version that a path names, whatever its state; raises as `lend`."""
+        if name is None:
+            name = self._default_name()
+        if name not in self._served:
+            raise UnknownModel(f"no model {name[:64]!r}; there are: {', '.join(self.names) or 'none'}")
+        known = self._served[name]
+        if version is None:
+            return known[max(known)]
+        for number, served in known.items():
+            if str(number) == version:
+                return served
+        raise UnknownModel(f"no version {version[:20]!r} of {name!r}; there are: {', '.join(map(str, known))}")
+
+    def _default_name(self) -> str:
+        if not self._served:
+            raise Unservable(f"no model under {self.root}")
+        if self.default is None:
+            raise UnknownModel(
+                f"there is no default model: ask for one by name, as in /models/{self.names[0]}/elbo; "
+                f"there are: {', '.join(self.names)}"
+            )
+        return self.default
+
+    async def _load_latest(self) -> None:
+        for served in self.latest:
+            await self._load(served)
+        self.settled.set()
+
+    async def load_again(self, served: ModelVersion) -> Model:
+        """Load an old version that is not in memory."""
+        while served.model is None:
+            self._check(served)
+            if served.loading is None:
+                served.state = "loading"
+                served.loading = asyncio.create_task(self._load_old(served))
+            await asyncio.shield(served.loading)  # shared: one caller who hangs up does not stop it for the others
+        return served.model
+
+    def _check(self, served: ModelVersion) -> None:
+        if served.model is not None or served.loading is not None or self._may_load(served):
+            return
+        what = f"version {served.version} of {served.name!r}"
+        if served.state == "loading":
+            raise NotReady(f"{what} is loading")
+        raise Unservable(f"{what} failed to load: {served.reason}")
+
+    def _may_load(self, served: ModelVersion) -> bool:
+        """Idle; or an old version that failed long enough ago: what it lacked, memory or a file, may be there now."""
+        if served.state == "idle":
+            return True
+        return served.retry_at is not None and monotonic() >= served.retry_at
+
+    async def _load_old(self, served: ModelVersion) -> None:
+        await self._load(served)
+        served.loading = None
+        served.retry_at = monotonic() + self._retry if served.state == "failed" else None
+        self._make_room(served)
+
+    def _make_room(self, arrived: ModelVersion) -> None:
+        newest = set(self.latest)
+        old = [s for s in self.loaded if s not in newest]
+        unused = sorted((s for s in old if not s.users and s is not arrived), key=lambda s: s.last_used)
+        for served in unused[: max(0, len(old) - self._max_old)]:
+            self._unload(served)
+
+    def _unload(self, served: ModelVersion) -> None:
+        assert served.model is not None
+        served.model.close()
+        served.model, served.state = None, "idle"
+
+    async def _load(self, served: ModelVersion) -> None:
+        try:
+            async with self._opening:
+                served.model = await self._opened(served.folder)
+        except VaeError as exc:
+            self._failed(served, str(exc))
+        except Exception as exc:  # noqa: BLE001 - the native layer raises what it likes; the other models must load
+            self._failed(served, f"{type(exc).__name__}: {exc}")
+        else:
+            served.state, served.reason = "ready", None
+            device = served.model.device
+            self._log.info("model ready", model=served.name, version=served.version, device=device)
+
+    async def _opened(self, folder: Path) -> Model:
+        """A model that has been through all it will meet first, on the device."""
+        loop = asyncio.get_running_loop()
+        model = await loop.run_in_executor(self._loader, open_version, folder, *self._open_with)
+        try:
+            for call in model.warming(self._most_rows):
+                await self._on_device(call)
+        except BaseException:
+            model.close()
+            raise
+        return model
+
+    def _failed(self, served: ModelVersion, reason: str) -> None:
+        served.state = "failed"
+        served.reason = reason.replace(f"{self.root}/", "")  # a caller has no use for our paths
+        self._log.error("model failed", model=served.name, version=served.version, reason=reason)

@@ -1,0 +1,176 @@
+"""The outermost layer: gives each request its context, turns errors into replies, writes the log line and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from http import HTTPStatus
+from logging import DEBUG, INFO
+from secrets import token_hex
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vaekit.client.wire import REQUEST_ID_HEADER
+from vaekit.errors import VaeError
+from vaekit_service.engine.limits import MemoryBudget
+from vaekit_service.http import problems
+from vaekit_service.http.request_context import CONNECTION, CONTEXT, RequestContext, RequestTimer
+from vaekit_service.logs import Log
+from vaekit_service.metrics import Metrics
+
+DROPPED = 2**20  # bytes of a refused body that cost less than another connection does
+_REQUEST_ID = REQUEST_ID_HEADER.encode()
+_REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_PROBES = {"/healthz", "/readyz", "/metrics"}  # asked for every few seconds by machines
+
+
+class AccessLog:
+    """ASGI middleware.
+
+    Args:
+        app: answers the requests.
+        log, metrics: take a line, and the figures, of each.
+        memory: what all bodies and replies may hold.
+        reply_seconds: time a caller has to take its reply.
+    """
+
+    def __init__(self, app: ASGIApp, *, log: Log, metrics: Metrics, memory: MemoryBudget, reply_seconds: float) -> None:
+        self._app, self._log, self._metrics = app, log, metrics
+        self._memory, self._seconds = memory, reply_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = make_context(scope, self._memory)
+        await _Exchange(scope, context, receive, send, self._log, self._seconds).run(self._app, self._metrics)
+
+
+def make_context(scope: Scope, memory: MemoryBudget) -> RequestContext:
+    """The context of a new request, which the scope's state then has."""
+    headers = dict(reversed(scope["headers"]))
+    given = headers.get(_REQUEST_ID, b"").decode("latin-1")
+    state = scope.setdefault("state", {})
+    state[CONTEXT] = context = RequestContext(
+        id=given if _REQUEST_ID_FORM.fullmatch(given) else token_hex(16),
+        headers=headers,
+        timer=RequestTimer(),
+        memory=memory.reserve(),
+        connection=state.get(CONNECTION),
+    )
+    return context
+
+
+class _NotTaken(Exception):
+    """A reply that its caller does not read."""
+
+
+class _Exchange:
+    """One request and its reply, as they pass."""
+
+    def __init__(
+        self, scope: Scope, context: RequestContext, receive: Receive, send: Send, log: Log, seconds: float
+    ) -> None:
+        self._scope, self._context, self._receive, self._send = scope, context, receive, send
+        self._log, self._seconds = log, seconds
+        declared = context.headers.get(b"content-length", b"0")
+        self._unread = int(declared[:20]) if declared.isdigit() else -1  # bytes of the body; -1: unknown
+        if b"transfer-encoding" in context.headers:
+            self._unread = -1
+        self._status = 500  # what the server answers where the app gives nothing
+        self._has_begun = False  # the reply
+
+    async def run(self, app: ASGIApp, metrics: Metrics) -> None:
+        start = perf_counter()
+        metrics.in_flight += 1
+        try:
+            await self._answer(app)
+        finally:
+            self._context.timer.stop()
+            self._context.memory.release()
+            metrics.in_flight -= 1
+            self._account(perf_counter() - start, metrics)
+
+    async def _answer(self, app: ASGIApp) -> None:
+        error = await self._error_of(app(self._scope, self._receiving, self._sending))
+        if error is None:
+            return
+        if not isinstance(error, VaeError | _NotTaken):  # the last place that knows the id the caller will ask under
+            self._log.error("crash", request_id=self._context.id, exc_info=error)
+        self._context.memory.release()
+        if not self._has_begun:
+            problem = problems.respond(self._context, error)
+            error = await self._error_of(problem(self._scope, self._receive, self._sending))
+        if isinstance(error, _NotTaken):
+            await self._cut_off()
+        elif error is not None:
+            raise error  # half a reply is with the caller: the server closes the connection
+
+    async def _error_of(self, work: Awaitable[None]) -> Exception | None:
+        """What ended the work, an error or the timer; None where it is done."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            if self._context.timer.reason is None:
+                raise
+            return self._context.timer.uncancel()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the caller must hear of it
+            return exc
+        return None
+
+    async def _cut_off(self) -> None:
+        """Throw away what the server still holds for the caller; a mere close would wait for it to be read."""
+        self._context.error = f"the caller did not take its reply within {self._seconds:g} s"
+        if self._context.connection is None:
+            raise _NotTaken  # a server that is not ours
+        self._context.connection.abort()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _receiving(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._unread = self._unread - len(message.get("body", b"")) if message.get("more_body", False) else 0
+        return message
+
+    async def _sending(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status, self._has_begun = message["status"], True
+            self._context.timer.stop()
+            self._context.timer.set_deadline(self._seconds, _NotTaken)
+            message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
+            if self._unread and not self._throws_away():
+                headers.append((b"connection", b"close"))
+        await self._send(message)
+
+    def _throws_away(self) -> bool:
+        """Have the rest of the body thrown away as it comes; whether that is done, and the connection stays."""
+        if not 0 < self._unread <= DROPPED or self._status == HTTPStatus.REQUEST_TIMEOUT:
+            return False
+        if self._context.connection is not None:
+            self._context.connection.discard_body(self._scope, self._unread)
+        return True
+
+    def _account(self, seconds: float, metrics: Metrics) -> None:
+        context, scope = self._context, self._scope
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        metrics.answered(method, route, self._status, seconds)
+        level, say = (DEBUG, self._log.debug) if route in _PROBES else (INFO, self._log.info)
+        if not self._log.is_enabled_for(level):
+            return
+        facts = {"model": context.model, "rows": context.rows, "error": context.error}
+        say(
+            "request",
+            request_id=context.id,
+            method=method,
+            route=route,
+            status=self._status,
+            duration_ms=round(seconds * 1e3, 3),
+            **{name: fact for name, fact in facts.items() if fact is not None},
+        )
+
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

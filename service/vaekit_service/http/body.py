@@ -1,0 +1,54 @@
+"""Reads request bodies, up to the size and the memory that a request may have."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope
+
+from vaekit_service.errors import Disconnected, Unparsable
+from vaekit_service.http.request_context import RequestContext
+from vaekit_service.messages import Body
+
+LARGE = 256 * 1024  # bytes of a body from which on it is read past the server's parser
+
+
+async def read_body(scope: Scope, receive: Receive) -> Body:
+    """The whole body.
+
+    The declared Content-Length is checked before a byte is read. Memory is taken as bytes arrive, since a declaration
+    costs its sender nothing.
+
+    Raises:
+        Unparsable: Content-Length is not a length.
+        TooLarge: the body is larger than one request may have.
+        Overloaded: the bodies in flight leave no room for it.
+        Disconnected: the caller hung up.
+    """
+    context = RequestContext.of(scope)
+    declared, memory = context.headers.get(b"content-length", b"0"), context.memory
+    if not declared.isdigit():
+        raise Unparsable(f"content-length: not a length: {declared[:40].decode('latin-1')!r}")
+    size = int(declared[:20])
+    memory.check_body(size)
+    if size > LARGE and context.connection is not None:
+        direct = await context.connection.read_body(scope, size, memory.hold_body)
+        if direct is not None:
+            await _next_bytes(receive)  # says that this was all
+            return direct
+    body, is_whole = await _next_bytes(receive)
+    memory.hold_body(len(body))
+    if is_whole:
+        return body
+    whole = bytearray(body)
+    while not is_whole:
+        body, is_whole = await _next_bytes(receive)
+        memory.hold_body(len(whole) + len(body))
+        whole += body
+    return whole
+
+
+async def _next_bytes(receive: Receive) -> tuple[bytes, bool]:
+    """The next bytes of a body, and whether they are its last."""
+    message = await receive()
+    if message["type"] != "http.request":
+        raise Disconnected("the caller hung up while sending its body")
+    return message.get("body", b""), not message.get("more_body", False)

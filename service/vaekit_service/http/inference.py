@@ -1,0 +1,149 @@
+"""The routes that the service is for: from a request to a job, and from the job's result to a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import TypeVar, TypeVarTuple
+from weakref import WeakKeyDictionary
+
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from vaekit.bundle.input_spec import ImageSpec
+from vaekit.client.wire import TIMEOUT_HEADER
+from vaekit.errors import InputError
+from vaekit.runtime import Model
+from vaekit_service.codecs import negotiation
+from vaekit_service.codecs.negotiation import Reader, Writer
+from vaekit_service.components import Components
+from vaekit_service.engine.answers import make_answer, make_job
+from vaekit_service.engine.model_registry import Lease
+from vaekit_service.errors import DeadlineExceeded, SlowBody
+from vaekit_service.http.body import read_body
+from vaekit_service.http.request_context import RequestContext
+from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
+
+CHUNK = 64 * 1024  # the server waits for a slow reader between two chunks, so no more than this lies in its buffer
+_SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # what a JSON number may be, and .5
+_TIMEOUT = TIMEOUT_HEADER.encode()
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class OperationHandler:
+    """Answers one operation. FastAPI's route and the fast path both end here."""
+
+    def __init__(self, operation: Operation, components: Components) -> None:
+        self._operation: Operation = operation
+        self._components = components
+        self._targets: WeakKeyDictionary[Model, Target] = WeakKeyDictionary()
+
+    async def respond(self, scope: Scope, receive: Receive) -> ModelResponse:
+        """The reply to a request. What can be refused by its path and headers is refused before its body is read."""
+        components, context, path = self._components, RequestContext.of(scope), scope["path_params"]
+        headers, timer, memory = context.headers, context.timer, context.memory
+        lease = components.registry.lend(path.get("name"), path.get("version"))
+        components.engine.check_room()
+        reader = negotiation.reader(
+            headers.get(b"content-type", b""), headers.get(b"content-encoding", b"identity"), self._operation
+        )
+        writer = negotiation.writer(headers.get(b"accept", b"*/*"))
+        seconds = effective_timeout(headers.get(_TIMEOUT), components.answer_seconds)
+        body_seconds = components.body_seconds
+        timer.set_deadline(body_seconds, lambda: SlowBody(f"the body did not arrive within {body_seconds:g} s"))
+        body = await read_body(scope, receive)
+        timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
+        timer.cancel_on_disconnect(receive)
+        work = self._answer(lease, reader, body, query(scope), context)
+        del body  # the work lets go of it as soon as there is an array
+        answer = await work
+        memory.hold(sum(a.nbytes for a in answer.rows.values() if a is not None))
+        content = await self._written(writer, answer)
+        memory.hold(len(content))
+        return ModelResponse(content, writer.media_type, writer.headers(answer))
+
+    async def _answer(
+        self, lease: Lease, reader: Reader, body: Body, options: dict[str, str], context: RequestContext
+    ) -> Answer:
+        components = self._components
+        async with lease as model:
+            manifest = model.manifest
+            context.model = f"{manifest.name}@{manifest.version}"
+            target = self._target(model)
+            parsed = await self._read(reader, body, options, target)
+            del body
+            job = make_job(self._operation, model, parsed, components.limits, components.max_batch_rows)
+            context.rows = job.n
+            result = await components.engine.submit(job, monotonic() + components.queue_timeout)
+            return make_answer(job, result, parsed.options, components.alpha)
+
+    def _target(self, model: Model) -> Target:
+        target = self._targets.get(model)
+        if target is None:
+            target = Target(self._operation, model.manifest, self._components.limits.most_rows(model.manifest))
+            self._targets[model] = target
+        return target
+
+    async def _read(self, reader: Reader, body: Body, options: dict[str, str], target: Target) -> ParsedRequest:
+        if len(body) > reader.large or (reader.unpacks and isinstance(target.manifest.input, ImageSpec)):
+            return await self._in_pool(reader.read, body, options, target)
+        return reader.read(body, options, target)
+
+    async def _written(self, writer: Writer, answer: Answer) -> bytes:
+        cells = sum(a.size for a in answer.rows.values() if a is not None)
+        return await self._in_pool(writer.write, answer) if cells > writer.large else writer.write(answer)
+
+    async def _in_pool(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._components.codec_pool, work, *args)
+
+
+class ModelResponse(Response):
+    """A reply of status 200, sent in chunks where it is large."""
+
+    def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str]) -> None:
+        self.status_code, self.background, self.body = 200, None, content
+        self.raw_headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(content))]
+        self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as ASGI has it
+        content = bytes(self.body)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if len(content) > CHUNK:
+            for at in range(0, len(content), CHUNK):
+                await send({"type": "http.response.body", "body": content[at : at + CHUNK], "more_body": True})
+            content = b""
+        await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+def effective_timeout(given: bytes | None, most: float) -> float:
+    """Seconds that a request may take once its body is there: the caller's, where it asks for fewer.
+
+    Raises:
+        InputError: what it gives is not a time.
+    """
+    if given is None:
+        return most
+    text = given.decode("latin-1")
+    if not _SECONDS.fullmatch(text) or not (seconds := float(text)) > 0:
+        raise InputError(f"{TIMEOUT_HEADER}: {text[:40]!r} is not a number of seconds above 0")
+    return min(seconds, most)
+
+
+def query(scope: Scope) -> dict[str, str]:
+    """The query's parameters.
+
+    Raises:
+        InputError: one is given more than once.
+    """
+    if not scope["query_string"]:
+        return {}
+    given = QueryParams(scope["query_string"])
+    for name in given:
+        if (times := len(given.getlist(name))) > 1:
+            raise InputError(f"{name[:64]}: given {times} times")
+    return dict(given)

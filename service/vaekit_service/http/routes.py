@@ -1,0 +1,183 @@
+"""The routes, declared on FastAPI's routers: the four operations, and what says how the service and its models are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Depends
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vaekit.client import wire
+from vaekit.runtime import Model
+from vaekit_service.components import Components
+from vaekit_service.errors import DeadlineExceeded, NotReady, Unservable
+from vaekit_service.http import openapi
+from vaekit_service.http.inference import OperationHandler
+from vaekit_service.http.openapi import ModelName, ModelVersionNumber
+from vaekit_service.http.request_context import RequestContext
+from vaekit_service.messages import OPERATIONS, Operation
+from vaekit_service.metrics import CONTENT_TYPE
+
+Endpoint = Callable[..., Awaitable[Response]]
+Handlers = Mapping[Operation, OperationHandler]
+
+REPLIES: dict[Operation, type[BaseModel]] = {
+    "encode": wire.EncodeReply,
+    "decode": wire.DecodeReply,
+    "sample": wire.SampleReply,
+    "elbo": wire.ElboReply,
+}
+_SUMMARIES: dict[Operation, str] = {
+    "encode": "Rows to the posterior's mean and scale, q(z|x) = N(mu, sigma^2)",
+    "decode": "Codes to the mean and scale of p(x|z), in the data's own units",
+    "sample": "Draws of the model: z from the prior, and x from it",
+    "elbo": "The ELBO of each row in nats, its terms, its score, its p-value and a verdict",
+}
+
+
+async def _name(name: ModelName) -> None:
+    """Declares the parameter; the handler reads it from the scope."""
+
+
+async def _version(version: ModelVersionNumber) -> None:
+    """Declares the parameter; the handler reads it from the scope."""
+
+
+PREFIXES = DEFAULT, LATEST, VERSION = "", "/models/{name}", "/models/{name}/versions/{version}"
+_SCOPES = {DEFAULT: "the default model", LATEST: "the latest version of a model", VERSION: "one version of a model"}
+_PATH_PARAMETERS = {DEFAULT: [], LATEST: [Depends(_name)], VERSION: [Depends(_name), Depends(_version)]}
+
+
+class Status(BaseModel):
+    """What /healthz and /readyz say."""
+
+    status: str
+
+
+def make_handlers(components: Components) -> Handlers:
+    return {operation: OperationHandler(operation, components) for operation in OPERATIONS}
+
+
+def operations_router(handlers: Handlers) -> APIRouter:
+    """The four operations, of the default model, of a model's latest version and of one version."""
+    router = APIRouter()
+    for prefix in PREFIXES:
+        for operation, handler in handlers.items():
+            router.add_api_route(
+                f"{prefix}/{operation}",
+                _endpoint(handler),
+                methods=["POST"],
+                name=operation,
+                response_model=REPLIES[operation],
+                summary=_SUMMARIES[operation],
+                description=f"Answered by {_SCOPES[prefix]}.",
+                response_description=openapi.ANSWERED,
+                dependencies=_PATH_PARAMETERS[prefix],
+                responses=openapi.operation_responses(),
+                openapi_extra=openapi.operation_extra(operation),
+            )
+    return router
+
+
+def _endpoint(handler: OperationHandler) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return await handler.respond(request.scope, request.receive)
+
+    return endpoint
+
+
+def status_router(components: Components) -> APIRouter:
+    """What is asked for now and then: the models, whether the service is ready, metrics."""
+    router = APIRouter()
+
+    @_get(router, "/models", response_model=wire.ModelList, summary="The models that are served")
+    async def models() -> Response:
+        return Response(components.registry.summary().model_dump_json(), media_type=wire.JSON_TYPE)
+
+    details: dict[str, Any] = {"schema": openapi.MODEL_DETAILS, "name": "model", "problems": [404, 503]}
+
+    @_get(router, LATEST, summary="A model's manifest, and where it runs", **details)
+    async def model(request: Request, name: ModelName) -> Response:
+        return await _details(components, request, name, None)
+
+    @_get(router, VERSION, summary="A version's manifest, and where it runs", **details)
+    async def version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
+        return await _details(components, request, name, version)
+
+    @_get(router, "/healthz", response_model=Status, summary="Whether the process answers")
+    async def healthz() -> Response:
+        return _json({"status": "ok"})
+
+    @_get(router, "/readyz", response_model=Status, summary="Whether requests will be answered", problems=[503])
+    async def readyz() -> Response:
+        if reason := components.unready():
+            soon = components.lifecycle.draining or not components.registry.settled.is_set()
+            raise NotReady(reason) if soon else Unservable(reason)
+        return _json({"status": "ready"})
+
+    @_get(router, "/metrics", response_class=PlainTextResponse, summary="Figures for Prometheus")
+    async def metrics() -> Response:
+        return Response(components.metrics.text(), media_type=CONTENT_TYPE)
+
+    return router
+
+
+def _get(
+    router: APIRouter,
+    path: str,
+    *,
+    name: str | None = None,
+    schema: openapi.Schema | None = None,
+    problems: Iterable[int] = (),
+    **documented: Any,
+) -> Callable[[Endpoint], Endpoint]:
+    """Declare a GET route. The first of its two routes answers, HEAD too; the second is for the document alone."""
+    responses = {200: openapi.answered(schema), **openapi.problems(problems), **openapi.any_problem()}
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], name=name, include_in_schema=False)
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=["GET"],
+            name=name,
+            responses=responses,
+            response_description=openapi.ANSWERED,
+            **documented,
+        )
+        return endpoint
+
+    return declare
+
+
+async def _details(components: Components, request: Request, name: str, version: str | None) -> Response:
+    timer, seconds = RequestContext.of(request.scope).timer, components.answer_seconds
+    timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
+    timer.cancel_on_disconnect(request.receive)
+    async with components.registry.lend(name, version) as model:
+        return _json(describe(model))
+
+
+def describe(model: Model) -> dict[str, object]:
+    """The manifest as it was read, with what it runs on beside its own fields."""
+    graphs = {
+        operation: wire.GraphInUse(providers=list(graph.providers), nodes=graph.nodes, threads=graph.threads)
+        for operation, graph in model.graphs.items()
+    }
+    in_use = wire.ModelInUse(
+        device=model.device,
+        providers=list(model.providers),
+        precision=model.precision,
+        graphs=graphs,
+        device_memory_bytes=model.device_memory,
+    )
+    return {**model.manifest.model_dump(mode="json"), **in_use.model_dump()}
+
+
+def _json(content: object) -> Response:
+    return Response(orjson.dumps(content), media_type=wire.JSON_TYPE)

@@ -1,0 +1,99 @@
+"""A request's time and its caller: either ends its task, once, and the reason is known."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from vaekit_service.errors import Disconnected, SlowBody
+from vaekit_service.http import request_context
+from vaekit_service.http.request_context import RequestTimer
+
+pytestmark = pytest.mark.anyio
+
+
+async def never() -> dict[str, Any]:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("unreachable")
+
+
+async def ended(timer: RequestTimer, work: Any) -> Exception | None:
+    """Why the timer ended the work; None where it was done."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        return timer.uncancel()
+    return None
+
+
+async def test_a_task_whose_time_is_over_ends_with_the_error_and_may_go_on() -> None:
+    timer = RequestTimer()
+    timer.set_deadline(0.01, lambda: SlowBody("late"))
+    reason = await ended(timer, never())
+    assert (type(reason), str(reason)) == (SlowBody, "late")
+    await asyncio.sleep(0.02)  # it is not cancelled a second time
+    assert timer.reason is None
+
+
+async def test_a_new_time_takes_the_place_of_the_old_one() -> None:
+    timer = RequestTimer()
+    timer.set_deadline(0.01, lambda: SlowBody("the first"))
+    timer.set_deadline(0.05, lambda: SlowBody("the second"))
+    assert str(await ended(timer, never())) == "the second"
+
+
+async def test_a_watch_at_rest_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaekit_service.http.request_context.LISTEN_AFTER", 0.0)
+    timer = RequestTimer()
+    timer.set_deadline(0.01, lambda: SlowBody("late"))
+    timer.cancel_on_disconnect(gone)
+    timer.stop()
+    assert await ended(timer, asyncio.sleep(0.03)) is None
+
+
+async def gone() -> dict[str, Any]:
+    return {"type": "http.disconnect"}
+
+
+async def test_a_caller_who_hangs_up_ends_the_task() -> None:
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    timer = RequestTimer()
+    timer.cancel_on_disconnect(receive)
+    assert isinstance(await ended(timer, never()), Disconnected)
+
+
+async def test_an_answer_that_is_there_at_once_costs_no_listening() -> None:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("listened")
+
+    begun = RequestTimer()
+    begun.cancel_on_disconnect(receive)
+    assert await ended(begun, asyncio.sleep(request_context.LISTEN_AFTER / 10)) is None
+    begun.stop()
+    await asyncio.sleep(2 * request_context.LISTEN_AFTER)
+
+
+async def test_a_server_that_ends_the_task_is_not_taken_for_the_watch() -> None:
+    seen = list[Exception | None]()
+
+    async def request() -> None:
+        timer = RequestTimer()
+        timer.set_deadline(60.0, lambda: SlowBody("late"))
+        try:
+            await never()
+        finally:
+            seen.append(timer.reason)
+            timer.stop()
+
+    task = asyncio.create_task(request())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == [None]

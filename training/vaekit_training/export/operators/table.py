@@ -1,0 +1,43 @@
+"""The table of operators, and what its functions share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from vaekit_training.export.builder import Builder, Term
+from vaekit_training.export.capture import Value
+
+Number = int | float | bool
+Operand = Term | Number
+Lowering = Callable[..., Any]
+TABLE: dict[str, Lowering] = {}
+
+
+def lowers(*names: str) -> Callable[[Lowering], Lowering]:
+    """Enter a function into the table for these operators, "add.Tensor" for aten.add.Tensor."""
+
+    def add(lowering: Lowering) -> Lowering:
+        TABLE.update({f"aten.{name}": lowering for name in names})
+        return lowering
+
+    return add
+
+
+def operand(b: Builder, value: Operand, dtype: torch.dtype) -> Term:
+    """A tensor or a number, in a type."""
+    return b.cast(value, dtype) if isinstance(value, Term) else b.constant(value, dtype)
+
+
+def binary(b: Builder, kind: str, out: Value, x: Operand, y: Operand) -> Term:
+    """An operation on two operands, element by element, in the type of the result."""
+    return b.elementwise(kind, [operand(b, one, out.dtype) for one in (x, y)], out)
+
+
+def axes_of(rank: int, dims: int | Sequence[int] | None) -> list[int]:
+    """The axes that an argument of torch means, all if it is None or empty."""
+    if dims is None or dims == ():
+        return list(range(rank))
+    return [dim % rank for dim in ([dims] if isinstance(dims, int) else dims)]
