@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT, SCORING, examples
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, Models
+from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import CalibrationEntry, Manifest
@@ -30,11 +31,11 @@ def calibrate(
         Path,
         typer.Argument(help="held-out rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet"),
     ],
-    models: Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)] = Path("models"),
+    models: Models = Path("models"),
     num_samples: Annotated[
         list[int] | None,
         typer.Option(
-            help="number K of Monte-Carlo draws per row to calibrate, at least 2; repeatable; default: the model's",
+            help="number K of draws per row to calibrate, at least 2; repeatable; default: the model's",
             rich_help_panel=SCORING,
         ),
     ] = None,
@@ -46,19 +47,10 @@ def calibrate(
             rich_help_panel=LABELS,
         ),
     ] = None,
-    anomaly: Annotated[
-        list[str] | None,
-        typer.Option(help="label value that means anomaly; repeatable; default: 1", rich_help_panel=LABELS),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON on stdout instead of tables", rich_help_panel=OUTPUT)
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
-    ] = "auto",
-    batch_rows: Annotated[
-        int | None, typer.Option(min=1, help="rows per batch; default: 2^20 cells", rich_help_panel=DEVICE)
-    ] = None,
+    anomaly: Anomaly = None,
+    as_json: AsJson = False,
+    device: Device = "auto",
+    batch_rows: BatchRows = None,
 ) -> None:
     """Publish a new version of a model with a calibration on other rows."""
     from vaekit.cli.progress import bar

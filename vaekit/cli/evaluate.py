@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT, SCORING, examples
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, ModelName, Models, Rows
+from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Metric
@@ -24,12 +25,9 @@ EXAMPLES = examples(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")],
-    data: Annotated[
-        Path,
-        typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet"),
-    ],
-    models: Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)] = Path("models"),
+    model: ModelName,
+    data: Rows,
+    models: Models = Path("models"),
     num_samples: Annotated[
         list[int] | None,
         typer.Option(
@@ -46,10 +44,7 @@ def evaluate(
             rich_help_panel=LABELS,
         ),
     ] = None,
-    anomaly: Annotated[
-        list[str] | None,
-        typer.Option(help="label value that means anomaly; repeatable; default: 1", rich_help_panel=LABELS),
-    ] = None,
+    anomaly: Anomaly = None,
     seed: Annotated[
         int, typer.Option(min=0, help="seed of the draws, which are independent between rows", rich_help_panel=SCORING)
     ] = 0,
@@ -59,15 +54,9 @@ def evaluate(
             help="folder for evaluation.json, evidence.png and scores.png; default: no files", rich_help_panel=OUTPUT
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON on stdout instead of tables", rich_help_panel=OUTPUT)
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
-    ] = "auto",
-    batch_rows: Annotated[
-        int | None, typer.Option(min=1, help="rows per batch; default: 2^20 cells", rich_help_panel=DEVICE)
-    ] = None,
+    as_json: AsJson = False,
+    device: Device = "auto",
+    batch_rows: BatchRows = None,
 ) -> None:
     """Measure the ELBO, the log evidence and, with labels, the AUROC of a model."""
     from vaekit.cli.progress import bar

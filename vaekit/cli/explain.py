@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.panels import DEVICE, EXPLANATION, INPUT, OUTPUT, examples
+from vaekit.cli.options import AsJson, Device, ModelName, Models, Rows
+from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
 
 if TYPE_CHECKING:
     from vaekit.scoring import RowExplained
@@ -24,15 +25,12 @@ EXAMPLES = examples(
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")],
-    data: Annotated[
-        Path,
-        typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet"),
-    ],
+    model: ModelName,
+    data: Rows,
     row: Annotated[
         int, typer.Option(min=0, help="number of the row to explain, counted from 0", rich_help_panel=INPUT)
     ],
-    models: Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)] = Path("models"),
+    models: Models = Path("models"),
     top: Annotated[
         int,
         typer.Option(
@@ -47,12 +45,8 @@ def explain(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON on stdout instead of the table", rich_help_panel=OUTPUT)
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
-    ] = "auto",
+    as_json: AsJson = False,
+    device: Device = "auto",
 ) -> None:
     """Show the most anomalous cells of a row and the values expected there."""
     from vaekit.runtime import Model

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.panels import DATA, ERROR, KL, OUTPUT, examples
+from vaekit.cli.options import AsJson
+from vaekit.cli.panels import DATA, ERROR, KL, examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,6 @@ Name = Annotated[
     str | None,
     typer.Argument(help="name of a known loss; default: with no other option, a list"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text", rich_help_panel=OUTPUT)]
 
 ErrorKind = Annotated[
     Literal["squared", "half-squared", "bce", "gaussian"] | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from vaekit.cli.options import Device, ModelName, Models
 from vaekit.cli.panels import CLUSTER, DEVICE, EXPLANATION, INPUT, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ EXAMPLES = examples(
 
 
 def score(
-    model: Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")],
+    model: ModelName,
     source: Annotated[str, typer.Argument(metavar="INPUT", help=ROWS)],
     output: Annotated[str, typer.Argument(help=TARGET)],
-    models: Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)] = Path("models"),
+    models: Models = Path("models"),
     url: Annotated[
         str | None,
         typer.Option(
@@ -51,13 +52,9 @@ def score(
     ] = 0.05,
     num_samples: Annotated[
         int | None,
-        typer.Option(
-            help="number K of Monte-Carlo draws per row, at least 2; default: the model's", rich_help_panel=SCORING
-        ),
+        typer.Option(help="number K of draws per row, at least 2; default: the model's", rich_help_panel=SCORING),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
-    ] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         Literal["float32", "float16"],
         typer.Option(help="precision of the networks: float32, or float16 if the model has it", rich_help_panel=DEVICE),
