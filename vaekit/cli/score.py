@@ -124,7 +124,9 @@ def score(
     ] = False,
     resume: Annotated[
         bool,
-        typer.Option(help="continuation of the run in the output folder: only missing parts", rich_help_panel=OUTPUT),
+        typer.Option(
+            help="continuation of the run in the output folder with its missing parts", rich_help_panel=OUTPUT
+        ),
     ] = False,
     engine: Annotated[
         Literal["local", "ray"],

@@ -35,7 +35,7 @@ class Recipe:
     bundle: str
     asked: ScoringOptions
     precision: Precision = "float32"
-    device: Literal["cpu", "cuda"] = "cpu"  # of one actor: a core or a GPU
+    device: Literal["cpu", "cuda"] = "cpu"  # one core or one GPU per actor
 
     def make(self) -> LocalScorer:
         """Load the model, with one thread per call."""

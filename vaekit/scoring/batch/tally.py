@@ -26,7 +26,7 @@ class Odd(NamedTuple):
     """A row with a high score."""
 
     score: float  # nats
-    row: int  # in the whole input, from 0
+    row: int  # number in the whole input, from 0
     file: str
 
 
@@ -90,7 +90,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Tally:
-        """The tally of a to_json."""
+        """The tally that to_json stored."""
         return cls(
             **{
                 **found,

@@ -23,7 +23,7 @@ from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import RowArrays
 
 Array = NDArray[np.float64]
-USUAL_DRAWS = 64  # per call: enough to make the cost of the encoder, which runs in every call, small
+USUAL_DRAWS = 64  # per call: enough to make the encoder, which runs once per call, cheap
 MOST_ROWS = 256  # per call
 
 

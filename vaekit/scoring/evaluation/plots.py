@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 50
-FAR = 8.0  # in lower half-ranges of the first group; the scale is logarithmic if scores exceed it
+FAR = 8.0  # widths of the lower half of the first group; with scores beyond, the scale is logarithmic
 
 
 def draw(found: Evaluation, folder: Path) -> list[Path]:

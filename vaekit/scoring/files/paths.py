@@ -146,7 +146,8 @@ def place(where: Path | str | Place) -> Place:
         return where
     text = str(where)
     if "://" not in text:
-        return Place(fs.LocalFileSystem(), str(Path(text).absolute()), text)  # for other processes too
+        absolute = str(Path(text).absolute())  # other processes may have another working folder
+        return Place(fs.LocalFileSystem(), absolute, text)
     shown = KEYS.sub("", text)
     try:
         filesystem, path = fs.FileSystem.from_uri(text)
