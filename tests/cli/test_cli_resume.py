@@ -67,7 +67,7 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "what to train? Give a CONFIG.toml or DATA, or --resume DIR"),
+        ([], "nothing to train: give CONFIG.toml or DATA, or --resume DIR"),
         (["--resume", "none"], "--resume none: no run to go on with, config.toml is not there"),
         (["rows.npy", "--resume", "none"], "leave out a source"),
         (["--resume", "none", "--set", "training.steps=3"], "leave out --set"),

@@ -144,7 +144,7 @@ def test_two_columns_of_one_name_are_refused(refused, csv):
 
 def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
     message = refused(csv("a,b,c,score,kl\n1,2,0,1,1\n"))
-    assert message == "the input has columns that scoring would append: 'kl', 'score'; rename them"
+    assert message == "the input has columns with names that scoring appends: 'kl', 'score'; rename them"
 
 
 @pytest.mark.parametrize(
@@ -278,12 +278,12 @@ def test_what_is_no_parquet_file_in_a_folder_is_left_out(scorer, parquet, tmp_pa
 def test_a_folder_without_parquet_files_is_refused_by_its_name(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "rows.csv").write_text("a,b,c\n1,2,0\n")
-    assert refused(tmp_path / "folder") == f"{tmp_path / 'folder'}: holds no .parquet files"
+    assert refused(tmp_path / "folder") == f"{tmp_path / 'folder'}: no .parquet files in this folder"
 
 
 def test_an_empty_folder_and_a_file_that_is_no_parquet_are_refused(refused, tmp_path):
     (tmp_path / "folder").mkdir()
-    assert refused(tmp_path / "folder").endswith("holds no .parquet files")
+    assert refused(tmp_path / "folder").endswith("no .parquet files in this folder")
     (tmp_path / "x.parquet").write_bytes(b"PAR1 is how it starts, and no more")
     assert "x.parquet" in refused(tmp_path / "x.parquet")
 
@@ -295,4 +295,4 @@ def test_an_unknown_ending_and_a_missing_file_are_refused(refused, tmp_path):
 
 
 def test_a_model_of_images_takes_no_table(refused, image_scorer, csv):
-    assert "a model of images scores .npy files" in refused(csv("a,b,c\n"), image_scorer)
+    assert "a model of images reads .npy files" in refused(csv("a,b,c\n"), image_scorer)

@@ -116,7 +116,7 @@ def test_a_reference_is_a_name_and_maybe_a_version(text, meant):
 
 @pytest.mark.parametrize("text", ["digits@0", "digits@latest", "digits@", "digits@1.0"])
 def test_a_version_that_is_no_number_is_refused(text):
-    with pytest.raises(InputError, match="is not a number"):
+    with pytest.raises(InputError, match="is not a positive integer"):
         split_reference(text)
 
 
@@ -140,7 +140,7 @@ def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new
 ):
     done = vae("calibrate", "breast-cancer", cancer_csv, "--models", copied)
     assert done.returncode == 0, done.stderr
-    assert "breast-cancer@2: p-values by 569 rows" in done.stdout
+    assert "breast-cancer@2: calibrated on 569 rows" in done.stdout
     assert versions(copied, "breast-cancer") == [1, 2]
     with Model.load(copied / "breast-cancer") as new:
         manifest, calibration = new.manifest, new.calibration()
@@ -193,7 +193,7 @@ def test_a_bundle_outside_a_models_folder_is_not_calibrated(models_dir, cancer_c
     shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "mine")
     with (
         Model.load(tmp_path / "mine", device="cpu") as model,
-        pytest.raises(InputError, match="not in a models folder"),
+        pytest.raises(InputError, match="expected a bundle in a folder of models"),
     ):
         publish_calibration(model, cancer_csv)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
