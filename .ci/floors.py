@@ -1,4 +1,4 @@
-"""Runs the suite on the lowest versions that pyproject.toml admits. Knows the floors, not what needs them.
+"""Runs the tests with the lowest versions that pyproject.toml allows.
 
 floors.py --venv FOLDER [arguments of pytest]
 """
@@ -16,31 +16,31 @@ from typing import Any
 from packaging.requirements import Requirement
 
 EXTRAS = ("cpu", "service", "scoring", "training")
-TOOLS = ("build", "import-linter", "mypy", "ruff", "types-")  # of dev, but the suite does without them
+TOOLS = ("build", "import-linter", "mypy", "ruff", "types-")  # in dev, but not needed by the tests
 
 
 def floors(project: dict[str, Any]) -> list[str]:
-    """`name==version` for the lower bound of every direct dependency, those of dev and gpu apart."""
+    """`name==version` with the lower bound of every direct dependency, except those of dev and gpu."""
     extras = project["optional-dependencies"]
     direct = [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
     return sorted({_floor(Requirement(line)) for line in direct})
 
 
 def of_the_suite(project: dict[str, Any]) -> list[str]:
-    """What the tests themselves need."""
+    """Requirements of the tests."""
     return [line for line in project["optional-dependencies"]["dev"] if not line.startswith(TOOLS)]
 
 
 def _floor(requirement: Requirement) -> str:
     lower = [part.version for part in requirement.specifier if part.operator == ">="]
     if len(lower) != 1:
-        raise SystemExit(f"{requirement}: no floor")
-    # A floor of torch is a minor release: `==2.13.*` admits the builds that PIP_ARGS may choose.
+        raise SystemExit(f"{requirement}: expected one lower bound (>=)")
+    # For torch the lower bound is a minor release: `==2.13.*` allows every build that PIP_ARGS may select.
     return f"{requirement.name}=={lower[0]}{'.*' if requirement.name == 'torch' else ''}"
 
 
 def main() -> None:
-    """Make the environment, print what it holds, run pytest in it."""
+    """Create the environment, print its versions, run pytest in it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--venv", type=Path, required=True)
     options, arguments = parser.parse_known_args()

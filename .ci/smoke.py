@@ -1,7 +1,7 @@
-"""Uses an installed vaekit as a user would, by its command and over HTTP. Knows the wheel alone, nothing of the clone.
+"""Checks an installed wheel through its command and over HTTP, without the files of the clone.
 
-smoke.py base                                 what a plain install offers
-smoke.py service --models DIR --rows FILE     what vaekit[cpu,service] offers
+smoke.py base                                 checks a plain install
+smoke.py service --models DIR --rows FILE     checks vaekit[cpu,service]
 """
 
 from __future__ import annotations
@@ -26,31 +26,30 @@ START_S, STOP_S = 60.0, 30.0
 
 
 def check(holds: bool, what: str) -> None:
-    """Say what was found, and stop where it is not what it should be."""
+    """Print the result of a check; exit with 1 if it failed."""
     print(f"{'ok' if holds else 'FAILED'}: {what}", flush=True)
     if not holds:
         raise SystemExit(1)
 
 
 def import_walls(module: str, walls: set[str]) -> None:
-    """Import a module in a fresh process and look for what must not have come with it."""
+    """Import a module in a new process and check that none of `walls` is imported with it."""
     code = f"import sys, {module}; print(*sorted({walls!r} & set(sys.modules)))"
     found = subprocess.run(
         [sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True
     ).stdout.strip()
-    check(
-        not found, f"import {module} brings none of {', '.join(sorted(walls))}" + (f", but: {found}" if found else "")
-    )
+    but = f", but: {found}" if found else ""
+    check(not found, f"import {module} loads none of {', '.join(sorted(walls))}{but}")
 
 
 def top_level() -> set[str]:
-    """Names that the installed wheel adds to what Python can import."""
+    """Top-level packages of the installed wheel."""
     parts = {file.parts[0] for file in metadata.files("vaekit") or []}
     return {name for name in parts if name != ".." and not name.endswith(".dist-info")}
 
 
 def base() -> None:
-    """A plain install: the client and the command line; what needs an extra says which."""
+    """Check the client and the command line of a plain install; a missing extra is named."""
     names = top_level()
     check(names == {"vaekit", "vaekit_service", "vaekit_training"}, f"the wheel installs {', '.join(sorted(names))}")
     import_walls("vaekit", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
@@ -58,13 +57,16 @@ def base() -> None:
     shown = subprocess.run([VAE, "--help"], check=True, capture_output=True, text=True).stdout
     check(all(word in shown for word in ("train", "serve", "score")), "vae --help lists train, serve and score")
     refused = subprocess.run([VAE, "serve", "--models", "."], capture_output=True, text=True)
-    check(refused.returncode != 0, "vae serve without its extra is refused")
-    check("vaekit[" in refused.stderr and "Traceback" not in refused.stderr, f"it says: {refused.stderr.strip()}")
+    check(refused.returncode != 0, "vae serve without its extra fails")
+    check(
+        "vaekit[" in refused.stderr and "Traceback" not in refused.stderr,
+        f"the error names the extra: {refused.stderr.strip()}",
+    )
 
 
 @contextmanager
 def serving(models: Path) -> Iterator[str]:
-    """The address of a running `vae serve`; on leaving it is asked to stop and must."""
+    """Run `vae serve` and yield its address; SIGTERM must end it with exit code 0."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,7 +81,7 @@ def serving(models: Path) -> Iterator[str]:
 
 
 def wait_until_ready(url: str) -> None:
-    """Ask /readyz until it answers 200."""
+    """Poll /readyz until it answers 200."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         try:
@@ -92,14 +94,14 @@ def wait_until_ready(url: str) -> None:
 
 
 def post(url: str, body: bytes) -> dict[str, Any]:
-    """The reply to a JSON request."""
+    """Post JSON and return the reply."""
     with urlopen(Request(url, body, {"content-type": "application/json"}), timeout=30) as reply:
         answer: dict[str, Any] = json.load(reply)
     return answer
 
 
 def service(models: Path, rows: Path) -> None:
-    """Serve the models and ask for the scores of the example's rows."""
+    """Serve the models and score the example rows."""
     import_walls(
         "vaekit_service.app", {"torch", "vaekit_training", "sklearn", "matplotlib", "vaekit.cli", "vaekit.scoring"}
     )
@@ -114,7 +116,7 @@ def service(models: Path, rows: Path) -> None:
 
 
 def main() -> None:
-    """Run one of the two."""
+    """Run the checks of one install."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["base", "service"])
     parser.add_argument("--models", type=Path)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a virtual environment, or says in one sentence what is missing. Knows Python and venv, not what goes in.
+# Creates an empty virtual environment, or prints in one sentence what is missing.
 # usage: venv.sh PYTHON FOLDER
 set -eu
 python=$1
@@ -14,11 +14,11 @@ if [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version >/dev/null 2
     exit 0
 fi
 command -v "$python" >/dev/null 2>&1 ||
-    fail "no $python here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"
+    fail "$python was not found: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$python is Python $version and 3.11 or newer is needed: install it, or name one: make PYTHON=python3.12"
+    fail "$python is Python $version, but 3.11 or newer is needed: install it, or name one: make PYTHON=python3.12"
 "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-    fail "$python has no venv module: on Debian or Ubuntu run: sudo apt-get install python$version-venv"
+    fail "$python has no venv module: on Debian or Ubuntu run sudo apt-get install python$version-venv"
 rm -rf "$venv"
-"$python" -m venv "$venv" || fail "$python could not make $venv: see above"
+"$python" -m venv "$venv" || fail "$python could not create $venv: see above"

@@ -1,4 +1,4 @@
-"""The main job on real data: train, publish, serve, call, score. Knows the commands and the client, as a user does.
+"""Trains, publishes, serves, calls and scores two models on real data, with the commands and the client.
 
 python examples/demo.py --out build/demo
 """
@@ -38,9 +38,9 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> None:
-    """Run the whole job; any step that fails ends it with an error."""
+    """Run all steps; the first that fails ends the demo with an error."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for everything the demo makes")
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for all files of the demo")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     models = out / "models"
@@ -51,24 +51,24 @@ def main() -> None:
     figures(tumours, digits)
     rows, anomaly = held_out(tumours)
     with service(models) as url, Client(url) as client:
-        picture = call(client, rows, anomaly, out)
+        samples = call(client, rows, anomaly, out)
     table, scored = write_rows(tumours, rows, anomaly, out), out / "scored.parquet"
     vae("score", "breast-cancer", str(table), str(scored), "--models", str(models), "--alpha", str(ALPHA))
     shown = draw_scores(scored, models / "breast-cancer", out)
-    console.print(f"\nDone in {time.perf_counter() - started:.0f} s. Look at:")
-    for path in (picture, shown, scored, models / "breast-cancer" / str(tumours.version) / "report"):
+    console.print(f"\nDone in {time.perf_counter() - started:.0f} s. See:")
+    for path in (samples, shown, scored, models / "breast-cancer" / str(tumours.version) / "report"):
         console.print(f"  {path}")
 
 
 def vae(*arguments: str) -> None:
-    """Run a `vae` command, shown as it would be typed."""
+    """Print and run a `vae` command."""
     console.print(f"\n[bold]$ vae {shlex.join(arguments)}[/]")
     subprocess.run([*VAE, *arguments], check=True)
 
 
 def figures(tumours: Manifest, digits: Manifest) -> None:
-    """The figures that the bundles carry, those of the promise first."""
-    table = Table(title="What was measured on rows never trained on", title_justify="left")
+    """Print the main metrics of the two bundles."""
+    table = Table(title="Measured on rows that were not used for training", title_justify="left")
     for column in ("figure", tumours.name, digits.name, "unit"):
         table.add_column(column, justify="left" if column in ("figure", "unit") else "right")
     for name in ("parity", "elbo", "bits_per_dim", "auroc", "false_alarm_rate"):
@@ -82,7 +82,7 @@ def figures(tumours: Manifest, digits: Manifest) -> None:
 
 
 def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the run's test part, benign and malignant, and which are malignant."""
+    """The test rows and the anomalies of the run, and which of them are malignant."""
     from vaekit_training.config import Config
 
     config = Config.model_validate(manifest.provenance.config)
@@ -94,7 +94,7 @@ def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def service(models: Path) -> Iterator[str]:
-    """A running service on a free port: its address; it is stopped at the end and must exit with 0."""
+    """Run a service on a free port and yield its address. It is stopped at the end and must exit with 0."""
     command = ["serve", "--models", str(models), "--port", "0"]
     console.print(f"\n[bold]$ vae {shlex.join(command)}[/]")
     process = subprocess.Popen([*VAE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -131,27 +131,27 @@ def wait_ready(url: str) -> None:
             if client.ready():
                 return
             time.sleep(0.1)
-    raise SystemExit("the service did not get ready")
+    raise SystemExit("the service was not ready within 60 s")
 
 
 def call(client: Client, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Path:
-    """Every operation through the client; a picture of sampled digits."""
+    """Call every operation through the client; write an image of sampled digits."""
     posterior = client.encode(rows, model="breast-cancer")
     decoded = client.decode(posterior.mu, model="breast-cancer")
     drawn = client.sample(64, seed=7, model="digits")
     bound = client.elbo(rows, alpha=ALPHA, features=True, model="breast-cancer")
-    pictures = read("digits").pictures
-    assert pictures is not None
-    some_digits = client.elbo(pictures[:8], model="digits")
+    images = read("digits").pictures
+    assert images is not None
+    some_digits = client.elbo(images[:8], model="digits")
     assert bound.is_anomaly is not None
     assert bound.feature_log_likelihood is not None
     assert some_digits.bits_per_dim is not None
     console.print(f"/encode  {len(rows)} rows -> mu {posterior.mu.shape}, sigma {posterior.sigma.shape}")
-    console.print(f"/decode  {len(rows)} codes -> mean {decoded.mean.shape} in raw units")
+    console.print(f"/decode  {len(rows)} latent vectors -> mean {decoded.mean.shape} in raw units")
     console.print(f"/sample  {len(drawn.samples)} digits with seed {drawn.seed}")
     for kind, some in (("benign", ~anomaly), ("malignant", anomaly)):
         console.print(
-            f"/elbo    {some.sum()} {kind} rows: {bound.elbo[some].mean():.1f} nats a row, "
+            f"/elbo    {some.sum()} {kind} rows: {bound.elbo[some].mean():.1f} nats per row, "
             f"{bound.is_anomaly[some].mean():.1%} flagged at alpha = {ALPHA}"
         )
     console.print(f"/elbo    8 digits: {some_digits.bits_per_dim.mean():.3f} bits per binarised pixel")
@@ -161,7 +161,7 @@ def call(client: Client, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Pa
 
 
 def write_rows(manifest: Manifest, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Path:
-    """The held-out rows as a CSV with names, and a column that the model does not know."""
+    """Write the held-out rows as a CSV with a header, and one column that the model does not read."""
     assert manifest.input.kind == "vector"
     columns = {name: rows[:, d] for d, name in enumerate(manifest.input.names)}
     path = out / "rows.csv"
@@ -170,10 +170,10 @@ def write_rows(manifest: Manifest, rows: np.ndarray, anomaly: np.ndarray, out: P
 
 
 def draw_scores(scored: Path, model: Path, out: Path) -> Path:
-    """The histogram of the scored file."""
+    """Draw the histogram of the scored file."""
     table = parquet.read_table(scored)
     score = table["score"].to_numpy()
-    malignant = table["malignant"].to_numpy() == "1"  # what the model does not know passes through a CSV as text
+    malignant = table["malignant"].to_numpy() == "1"  # columns that only pass through a CSV are text
     assert malignant.any()
     assert not malignant.all()
     with Model.load(model) as loaded:

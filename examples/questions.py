@@ -1,9 +1,9 @@
-"""Trains the systems of the four questions and shows what each came to. Knows their configs, not what is inside.
+"""Trains the systems of the four questions about VAE losses and prints their results.
 
 python examples/questions.py [--data DIR] [--out build/questions]
 
---data: a folder with mnist*train.npz and cifar10*train.npz, X (n, H, W[, C]) uint8, in place of what ships with
-scikit-learn.
+--data: a folder with mnist*train.npz and cifar10*train.npz, X (n, H, W[, C]) uint8, to use instead of the data
+sets in scikit-learn.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from vaekit_training.run import run
 from vaekit_training.trained import Trained
 
 HERE = Path(__file__).resolve().parent / "questions"
-DRAWS = 64  # of each test row
-CELLS = 2**24  # values of one call
-ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
+DRAWS = 64  # per test row
+CELLS = 2**24  # values per call
+ACTIVE = 1e-2  # a latent dimension is active if Var_x[mu_j] > ACTIVE (Burda et al. 2016)
 console = Console(highlight=False)
 
 
 @dataclass(frozen=True)
 class System:
-    """A config, and what is changed in it."""
+    """A config and the changes to it."""
 
     name: str
     config: str
@@ -42,18 +42,18 @@ class System:
 
 @dataclass(frozen=True)
 class Result:
-    """Means over the test rows, nats a row."""
+    """Means over the test rows, in nats per row."""
 
     name: str
     elbo: float
     standard_error: float
-    gain: float  # of ELBO over the first system of its question whose ELBO is of the same thing, on the same rows
+    gain: float  # ELBO minus that of the first comparable system of the question, on the same rows
     gain_error: float
     log_likelihood: float
     kl: float
     active_units: int
     latent_dim: int
-    bits_per_dim: float | None  # of pixels; None where the ELBO is not one over pixels
+    bits_per_dim: float | None  # None if the ELBO is not a probability of pixels
     rows: int
     steps: int
     seconds: float
@@ -79,15 +79,15 @@ SYSTEMS = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train each system, and show them together."""
+    """Train every system and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of mnist*train.npz and cifar10*train.npz")
-    parser.add_argument("--only", default="", help="systems whose name starts so: q1, q3, ...")
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="for every system")
+    parser.add_argument("--only", default="", help="start of the names to train, such as q3")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="in every config")
     parser.add_argument("--out", type=Path, default=Path("build/questions"), help="folder for results.json")
     asked = parser.parse_args(argv)
     results: list[Result] = []
-    first: dict[tuple[str, bool], torch.Tensor] = {}  # ELBO by row, by question and whether it is of whole pixels
+    first: dict[tuple[str, bool], torch.Tensor] = {}  # ELBO per row, by question and whether it is over pixels
     for system in (s for s in SYSTEMS if s.name.startswith(asked.only)):
         results.append(result(system, [*data_of(system, asked.data), *asked.set], first))
         console.print(f"{system.name}: ELBO {results[-1].elbo:.2f} after {results[-1].seconds:.0f} s")
@@ -97,19 +97,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def data_of(system: System, folder: Path | None) -> list[str]:
-    """The larger set that stands in for scikit-learn's."""
+    """The settings that replace the data of scikit-learn with those in the folder."""
     if folder is None or system.config.startswith(("q1", "q2")):
         return []
     name = "cifar10*train.npz" if system.config.startswith("q3") else "mnist*train.npz"
     found = sorted(folder.glob(name))
     if not found:
-        raise SystemExit(f"--data {folder}: no {name} there")
-    beta = ["objective.beta=392"] if system.config == "q4-blog" else []  # D / Z, D = 784 and not 64
+        raise SystemExit(f"--data {folder}: no file {name} there")
+    beta = ["objective.beta=392"] if system.config == "q4-blog" else []  # D / Z with D = 784 instead of 64
     return [f'data.source="{found[0]}"', *beta]
 
 
 def result(system: System, more: Sequence[str], first: dict[tuple[str, bool], torch.Tensor]) -> Result:
-    """Train a system and score its test rows, which are those of every system of its question."""
+    """Train a system and score its test rows, which are the same for every system of a question."""
     started = time.perf_counter()
     trained = run(load_config(HERE / f"{system.config}.toml", [*system.changes, *more]))
     elbo, log_likelihood, kl, mu = terms(trained)
@@ -133,13 +133,13 @@ def result(system: System, more: Sequence[str], first: dict[tuple[str, bool], to
 
 
 def error(values: torch.Tensor) -> float:
-    """Standard error of their mean."""
+    """Standard error of the mean."""
     return float(values.std()) / math.sqrt(len(values))
 
 
 @torch.no_grad()
 def terms(trained: Trained) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """ELBO, log-likelihood and KL (n,) and mu (n, Z) of the test rows, draws of their own for each row."""
+    """ELBO, log-likelihood and KL (n,) and mu (n, Z) of the test rows, with independent draws per row."""
     vae, generator = trained.vae.eval(), torch.Generator().manual_seed(1)
     x = torch.from_numpy(trained.rows.x[trained.parts.test])
     parts = []
@@ -152,7 +152,7 @@ def terms(trained: Trained) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, t
 
 
 def show(results: Sequence[Result]) -> None:
-    """One table."""
+    """Print the results as a table."""
     table = Table("system", "ELBO", "gain", "log-likelihood", "KL", "active", "bits/dim", "steps")
     for r in results:
         table.add_row(

@@ -60,7 +60,7 @@ def test_an_error_given_in_place_of_a_gaussian_leaves_its_scale_behind(error: st
 def test_a_share_of_no_weight_is_refused() -> None:
     done = CliRunner().invoke(app, ["explain-loss", "--warmed-up", "0.5"])
     assert isinstance(done.exception, InputError)
-    assert "--warmed-up is a share of a KL weight" in str(done.exception)
+    assert "--warmed-up: needs a loss" in str(done.exception)
 
 
 def test_half_squared_halves_a_named_losss_own_weight() -> None:

@@ -111,7 +111,7 @@ def test_an_old_python_is_refused_with_its_version_and_what_to_do(tmp_path: Path
     python = fake_python(tmp_path, "3.10", venv=True)
     code, message = set_up(python, tmp_path)
     assert code == 1
-    assert f"{python} is Python 3.10 and 3.11 or newer is needed" in message
+    assert f"{python} is Python 3.10, but 3.11 or newer is needed" in message
     assert "make PYTHON=" in message
 
 
@@ -124,4 +124,4 @@ def test_a_python_without_venv_is_refused_with_the_package_that_brings_it(tmp_pa
 def test_no_python_at_all_is_said_in_one_sentence(tmp_path: Path) -> None:
     code, message = set_up("no-such-python", tmp_path)
     assert (code, message.count("\n")) == (1, 1)
-    assert "no no-such-python here: install Python 3.11 or newer" in message
+    assert "no-such-python was not found: install Python 3.11 or newer" in message

@@ -43,7 +43,7 @@ def test_actors_write_what_one_process_writes_and_go_on_where_it_stopped(source,
         done = vae("score", "breast-cancer", source, tmp_path / name, *asked, "--resume", "--engine", "ray")
         assert done.returncode == 0, done.stderr
         assert "569 rows in" in done.stdout
-    assert "4 parts with 369 of the rows were there already" in done.stdout
+    assert "parts kept from an earlier run: 4 (369 rows)" in done.stdout
     here, there = (pq.read_table(tmp_path / name) for name in ("here", "there"))
     assert here.equals(there)
     assert here["is_discovery"].null_count == 0
@@ -128,4 +128,4 @@ def test_a_range_of_actors_that_is_none_is_refused(text):
 
 def test_actors_of_a_service_are_refused_and_so_are_those_of_one_file(source, models_dir, tmp_path):
     done = vae("score", "breast-cancer", source, tmp_path / "out.csv", "--models", models_dir, "--engine", "ray")
-    assert "--engine: the output is one file" in done.stderr
+    assert "--engine: needs a folder as output" in done.stderr

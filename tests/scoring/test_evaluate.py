@@ -107,13 +107,13 @@ def test_labels_of_any_type_mean_what_they_say(breast_cancer, cancer_csv, tmp_pa
         ({"num_samples": ()}, "num_samples: none, expected whole numbers of at least 1"),
         ({"num_samples": (10, 0)}, "num_samples: 0, expected whole numbers of at least 1"),
         ({"seed": -1}, "seed: -1, expected 0 or more"),
-        ({"label": "diag"}, "label: no column 'diag'; there are 'diagnosis', 'mean radius'"),
-        ({"label": "diagnosis"}, "no row is '1', so there is nothing to rank; there is 'benign', 'malignant'"),
+        ({"label": "diag"}, "label: no column 'diag'; the columns are 'diagnosis', 'mean radius'"),
+        ({"label": "diagnosis"}, "no row is '1', so there is nothing to rank; the labels are 'benign', 'malignant'"),
         ({"label": "diagnosis", "anomalies": ("benign", "malignant")}, "every row is 'benign' or 'malignant'"),
         ({"label": "none.npy"}, "label: none.npy: no such file"),
         ({"label": "short.npy"}, "label: short.npy: 2 labels, but the input has at least 569 rows"),
         ({"label": "long.npy"}, "label: long.npy: 570 labels, but the input has 569 rows"),
-        ({"label": "wide.npy"}, "label: wide.npy: shape (569, 2), expected one label a row"),
+        ({"label": "wide.npy"}, "label: wide.npy: shape (569, 2), expected one label per row"),
         ({"label": "hole.npy"}, "row 3, label 'hole.npy': missing"),
     ],
 )
@@ -171,7 +171,7 @@ def test_the_command_writes_its_table_as_json_and_pictures(cancer_csv, models_di
 
 def test_values_of_a_label_that_is_not_named_are_refused(cancer_csv, models_dir) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", models_dir, "--anomaly", "malignant")
-    assert "--anomaly says which labels mean anomaly: give --label too" in str(done.exception)
+    assert "--anomaly: needs --label, the column or .npy file with the labels" in str(done.exception)
 
 
 def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
@@ -181,7 +181,7 @@ def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir
     monkeypatch.setattr("vaekit.scoring.evaluation.plots.draw", absent)
     done = vae("breast-cancer", cancer_csv, "--models", models_dir, "-k", "1", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    assert "no pictures: matplotlib is not installed" in done.stderr
+    assert "no figures: matplotlib is not installed" in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["evaluation.json"]
 
 

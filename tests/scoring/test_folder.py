@@ -169,16 +169,16 @@ def test_a_part_that_is_not_what_its_record_says_is_written_anew(scorer, source,
 
 def test_a_run_is_not_written_over(scorer, source, tmp_path):
     score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
-    with pytest.raises(InputError, match="holds a run already: --resume goes on with it"):
+    with pytest.raises(InputError, match="the folder has a run already; continue it with --resume"):
         score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
 
 
 def test_a_folder_of_something_else_and_a_file_are_refused(scorer, source, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
-    with pytest.raises(InputError, match="is not empty, and holds no run"):
+    with pytest.raises(InputError, match="the folder is not empty and has no run"):
         score_folder(scorer, source, tmp_path / "full")
-    with pytest.raises(InputError, match="a file; the output is a folder"):
+    with pytest.raises(InputError, match="an existing file, expected a folder"):
         score_folder(scorer, source, tmp_path / "full" / "mine.txt")
     with pytest.raises(InputError, match="lies in the input"):
         score_folder(scorer, source, source / "out")
@@ -186,7 +186,7 @@ def test_a_folder_of_something_else_and_a_file_are_refused(scorer, source, tmp_p
 
 def test_a_quarantine_that_would_be_read_as_a_part_is_refused(scorer, source, tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="the quarantine is the output, or lies in it"):
+    with pytest.raises(InputError, match="the quarantine file is the output or lies in it"):
         score_folder(scorer, source, tmp_path / "out", options=Options(quarantine=place(tmp_path / "out/bad.parquet")))
 
 
@@ -197,7 +197,7 @@ def test_a_budget_holds_for_all_parts_and_may_be_raised_for_the_rest(scorer, sou
     strict, lax = (
         Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"), max_bad=Budget.of(text)) for text in "12"
     )
-    with pytest.raises(InputError, match=r"2 of \d+ rows are bad, where max_bad allows 1"):
+    with pytest.raises(InputError, match=r"2 of \d+ rows are invalid, but max_bad allows 1"):
         score_folder(scorer, source, tmp_path / "out", options=strict)
     assert score_folder(scorer, source, tmp_path / "out", options=lax, resume=True).quarantined == 2
 
@@ -210,9 +210,9 @@ def test_another_model_other_options_and_a_changed_input_do_not_resume(scorer, s
             score_folder(by, source, tmp_path / "out", options=options, resume=True)
         return str(caught.value).split("resumed: ")[1]
 
-    assert resumed(Squares(facts={"model": "squares@2"})) == "model was 'squares@1' and is 'squares@2'"
-    assert resumed(options=Options(part_rows=21)) == "part_rows was 20 and is 21"
-    assert resumed(options=Options(part_rows=20, columns=["a"])) == "columns was None and is ['a']"
+    assert resumed(Squares(facts={"model": "squares@2"})) == "model was 'squares@1' and is now 'squares@2'"
+    assert resumed(options=Options(part_rows=21)) == "part_rows was 20 and is now 21"
+    assert resumed(options=Options(part_rows=20, columns=["a"])) == "columns was None and is now ['a']"
     os.utime(source / "day=2/x.parquet")
     assert resumed() == "day=2/x.parquet has changed since the run began"
     pq.write_table(rows(5), source / "day=1/y.parquet")

@@ -146,7 +146,7 @@ def test_more_bad_rows_than_allowed_end_the_run_and_leave_nothing(scorer, tmp_pa
     if fine:
         assert sifted(scorer, tmp_path / "rows.csv", max_bad=text)[2].quarantined == 4
         return
-    with pytest.raises(InputError, match=r"[1-4] of \d rows are bad, where max_bad allows"):
+    with pytest.raises(InputError, match=r"[1-4] of \d rows are invalid, but max_bad allows"):
         sifted(scorer, tmp_path / "rows.csv", max_bad=text)
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
@@ -154,7 +154,9 @@ def test_more_bad_rows_than_allowed_end_the_run_and_leave_nothing(scorer, tmp_pa
 def test_a_share_ends_a_long_run_early_and_a_short_one_at_its_end():
     few = Counter({"missing": 9})
     Budget.of("1%").check(few, 100, ended=False)
-    with pytest.raises(InputError, match=r"9 of 100 rows are bad.*allows 0.01 of them; most often \(9\): missing"):
+    with pytest.raises(
+        InputError, match=r"9 of 100 rows are invalid.*allows 0.01 of them; most frequent \(9\): missing"
+    ):
         Budget.of("1%").check(few, 100, ended=True)
     with pytest.raises(InputError, match="101 of 10,000"):
         Budget.of("1%").check(Counter({"missing": 101}), 10_000, ended=False)

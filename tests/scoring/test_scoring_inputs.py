@@ -144,7 +144,7 @@ def test_two_columns_of_one_name_are_refused(refused, csv):
 
 def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
     message = refused(csv("a,b,c,score,kl\n1,2,0,1,1\n"))
-    assert message == "the input has columns that scoring would append: 'kl', 'score'; rename them"
+    assert message == "the input has columns with names that scoring appends: 'kl', 'score'; rename them"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
         (b"a,b,c\n1,2\n", "Expected 3 columns, got 2"),
         (b"a,b,c,d\n1,2,0,\xff\n", "invalid start byte"),
         (b"a,b,c,d\n" + b"1,2,0,x\n" * 3000 + b"1,2,0,\xff\n", "invalid UTF8 data"),
-        (b"a,b,c,d\n1,2,0," + b"x" * 2**20 + b"\n", "line 2: a row goes on for more than 1,048,576 bytes"),
+        (b"a,b,c,d\n1,2,0," + b"x" * 2**20 + b"\n", "line 2: a row is longer than 1,048,576 bytes"),
     ],
     ids=["empty", "ragged", "latin-1", "late latin-1", "a line past 1 MiB"],
 )
@@ -170,13 +170,13 @@ ROW = "1,2,0,ok\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f'a,b,c,note\n{ROW * 3}1,2,0,"ok\n{ROW * 8}', "line 5: a quote is opened and never closed"),
-        (f'a,b,c,"note\n{ROW * 12}', "line 1: a quote is opened and never closed"),
-        (f'a,b,c,note\n{ROW * 239_998}1,2,0,"ok\n{ROW}', "line 240000: a quote is opened and never closed"),
-        (f'a,b,c,note\n1,2,0,"ok\n{ROW * 239_999}', "line 2: a quoted value goes on for more than 1,048,576 bytes"),
+        (f'a,b,c,note\n{ROW * 3}1,2,0,"ok\n{ROW * 8}', "line 5: a quote is not closed"),
+        (f'a,b,c,"note\n{ROW * 12}', "line 1: a quote is not closed"),
+        (f'a,b,c,note\n{ROW * 239_998}1,2,0,"ok\n{ROW}', "line 240000: a quote is not closed"),
+        (f'a,b,c,note\n1,2,0,"ok\n{ROW * 239_999}', "line 2: a quoted value is longer than 1,048,576 bytes"),
         (f'a,b,c,note\n1,2,0,"ok\n{ROW}1,2,0,"ok"\n', "line 4: text after a closing quote"),
-        (f'a,b,c,note\n1,2,0,"two\nlines"\n1,2,0,"ok ""so""\n{ROW}', "line 4: a quote is opened and never closed"),
-        ('a,b,c,note\n1,2,0,"', "line 2: a quote is opened and never closed"),
+        (f'a,b,c,note\n1,2,0,"two\nlines"\n1,2,0,"ok ""so""\n{ROW}', "line 4: a quote is not closed"),
+        ('a,b,c,note\n1,2,0,"', "line 2: a quote is not closed"),
     ],
     ids=["row 3", "header", "last but one", "past a block", "closed by a later one", "after good ones", "last byte"],
 )
@@ -278,12 +278,12 @@ def test_what_is_no_parquet_file_in_a_folder_is_left_out(scorer, parquet, tmp_pa
 def test_a_folder_without_parquet_files_is_refused_by_its_name(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "rows.csv").write_text("a,b,c\n1,2,0\n")
-    assert refused(tmp_path / "folder") == f"{tmp_path / 'folder'}: holds no .parquet files"
+    assert refused(tmp_path / "folder") == f"{tmp_path / 'folder'}: no .parquet files in this folder"
 
 
 def test_an_empty_folder_and_a_file_that_is_no_parquet_are_refused(refused, tmp_path):
     (tmp_path / "folder").mkdir()
-    assert refused(tmp_path / "folder").endswith("holds no .parquet files")
+    assert refused(tmp_path / "folder").endswith("no .parquet files in this folder")
     (tmp_path / "x.parquet").write_bytes(b"PAR1 is how it starts, and no more")
     assert "x.parquet" in refused(tmp_path / "x.parquet")
 
@@ -295,4 +295,4 @@ def test_an_unknown_ending_and_a_missing_file_are_refused(refused, tmp_path):
 
 
 def test_a_model_of_images_takes_no_table(refused, image_scorer, csv):
-    assert "a model of images scores .npy files" in refused(csv("a,b,c\n"), image_scorer)
+    assert "a model of images reads .npy files" in refused(csv("a,b,c\n"), image_scorer)

@@ -255,7 +255,7 @@ def test_rows_without_a_p_value_have_null_for_both_and_are_counted_apart(tmp_pat
 
 def test_a_column_of_the_input_named_as_the_count_is_refused(tmp_path):
     (tmp_path / "rows.csv").write_text("a,b,observed_count\n1,2,3\n")
-    with pytest.raises(InputError, match="would append: 'observed_count'"):
+    with pytest.raises(InputError, match="scoring appends: 'observed_count'"):
         score_file(Some(), tmp_path / "rows.csv", tmp_path / "out.csv")
 
 

@@ -156,7 +156,11 @@ def test_an_output_inside_the_input_folder_is_refused(scorer, tmp_path):
 
 @pytest.mark.parametrize(
     ("output", "message"),
-    [("out.txt", "ends in .parquet or .csv"), ("none/out.csv", "no folder"), ("folder.csv", "a folder")],
+    [
+        ("out.txt", "ends in .parquet or .csv"),
+        ("none/out.csv", "does not exist"),
+        ("folder.csv", "an existing folder"),
+    ],
 )
 def test_an_output_that_cannot_be_is_refused_before_anything_is_read(scorer, source, tmp_path, output, message):
     (tmp_path / "folder.csv").mkdir()

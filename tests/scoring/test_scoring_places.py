@@ -150,5 +150,5 @@ def test_columns_that_nobody_needs_are_not_even_read(scorer, tmp_path, monkeypat
 
 def test_a_column_that_is_not_there_is_refused_by_its_name(scorer, tmp_path):
     write(tmp_path / "x.parquet")
-    with pytest.raises(InputError, match="columns: the input has no 'y'"):
+    with pytest.raises(InputError, match="columns: the input has no column 'y'"):
         score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet", options=Options(columns=["y", "z"]))

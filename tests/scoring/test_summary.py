@@ -84,7 +84,7 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
     run = ["score", "breast-cancer", tmp_path / "rows.csv", f"{tmp_path}/out/", "--models", models_dir, *words]
     done = vae(*run, "--summary", tmp_path / "run.json")
     assert done.returncode == 0, done.stderr
-    assert "1 rows in quarantine: 1 not a number" in done.stdout
+    assert "invalid rows in quarantine: 1 (1 not a number)" in done.stdout
     assert "discoveries" in done.stdout
     assert "drift: " in done.stdout
     table = pq.read_table(tmp_path / "out")
@@ -94,22 +94,22 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
     assert (tmp_path / "run.png").is_file()
     assert (tmp_path / "bad.csv").read_text().splitlines()[1].startswith('6,"mean radius","not a number"')
     again = vae(*run, "--resume")
-    assert "1 parts with 568 of the rows were there already" in again.stdout
-    assert "holds a run already" in vae(*run).stderr
+    assert "parts kept from an earlier run: 1 (568 rows)" in again.stdout
+    assert "the folder has a run already" in vae(*run).stderr
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["out.csv", "--resume"], "--resume: the output is one file"),
-        (["out.csv", "--part-rows", "5"], "--part-rows: the output is one file"),
-        (["out.csv", "--max-bad", "5"], "--max-bad: bad rows need a place"),
+        (["out.csv", "--resume"], "--resume: needs a folder as output"),
+        (["out.csv", "--part-rows", "5"], "--part-rows: needs a folder as output"),
+        (["out.csv", "--max-bad", "5"], "--max-bad: needs --quarantine FILE"),
         (["out.csv", "--quarantine", "bad.csv", "--max-bad", "x"], "max_bad: 'x', expected"),
-        (["out.csv", "--quarantine", "out.csv"], "the quarantine is the output"),
+        (["out.csv", "--quarantine", "out.csv"], "the quarantine file is the output"),
         (["out.csv", "--summary", "run.txt"], "expected a name that ends in .json"),
-        (["out.csv", "--summary", "none/run.json"], "no folder none"),
+        (["out.csv", "--summary", "none/run.json"], "folder none does not exist"),
         (["out.csv", "--fdr", "1.5"], "fdr: 1.5 is not between 0 and 1"),
-        (["out.csv", "--columns", "nothing"], "columns: the input has no 'nothing'"),
+        (["out.csv", "--columns", "nothing"], "columns: the input has no column 'nothing'"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_leaves_nothing(cancer_csv, models_dir, tmp_path, monkeypatch, words, said):

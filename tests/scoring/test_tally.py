@@ -92,7 +92,7 @@ def test_the_distance_by_chance_is_exceeded_in_five_percent_of_runs():
 
 @pytest.mark.parametrize(
     ("shift", "rows", "said"),
-    [(0.0, 2000, "no drift"), (3.0, 2000, "moved far"), (0.0, 20, "too few"), (0.45, 100_000, "moved")],
+    [(0.0, 2000, "no drift"), (3.0, 2000, "large drift"), (0.0, 20, "too few"), (0.45, 100_000, "check recent rows")],
 )
 def test_drift_is_read_in_plain_words(shift, rows, said):
     score = np.random.default_rng(4).normal(size=rows) + shift

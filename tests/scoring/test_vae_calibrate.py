@@ -25,7 +25,7 @@ def vae(*words: str | Path) -> Any:
 def test_rows_marked_as_anomalies_are_left_out(copied, cancer_csv, benign_rows, breast_cancer) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED, "--batch-rows", "100")
     assert done.exit_code == 0, done.output
-    assert "p-values by 357 rows" in done.stdout
+    assert "calibrated on 357 rows" in done.stdout
     assert "the 357 normal rows of cancer.csv" in done.stdout
     with Model.load(copied / "breast-cancer", device="cpu") as new:
         want = np.sort(breast_cancer.elbo(benign_rows).score)
@@ -63,7 +63,7 @@ def test_too_few_rows_for_a_tail_are_said_to_be(copied, cancer_csv, tmp_path) ->
     lines = cancer_csv.read_text().splitlines()
     (tmp_path / "few.csv").write_text("\n".join(lines[:60]))
     done = vae("breast-cancer", tmp_path / "few.csv", "--models", copied)
-    assert "p_value_tail: none, too few rows to extrapolate from" in done.stdout
+    assert "p_value_tail: none: too few rows to extrapolate from" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_too_few_rows_for_a_tail_are_said_to_be(copied, cancer_csv, tmp_path) ->
     [
         (
             {"label": "diagnosis"},
-            "label 'diagnosis': no row is '1', so none is left out; there is 'benign', 'malignant'",
+            "label 'diagnosis': no row is '1', so none is left out; the labels are 'benign', 'malignant'",
         ),
         ({"label": "diagnosis", "anomalies": ("benign", "malignant")}, "calibration: no held-out scores"),
         ({"label": "sort"}, "label: no column 'sort'"),
@@ -85,4 +85,4 @@ def test_labels_that_leave_nothing_out_or_everything_publish_nothing(copied, can
 
 def test_values_of_a_label_that_is_not_named_are_refused(copied, cancer_csv) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", copied, "--anomaly", "malignant")
-    assert "--anomaly says which labels mean anomaly: give --label too" in str(done.exception)
+    assert "--anomaly: needs --label, the column or .npy file with the labels" in str(done.exception)

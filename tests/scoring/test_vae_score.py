@@ -62,7 +62,7 @@ def test_pictures_are_scored_and_told_apart_by_row(digits, digit_images, models_
 def test_why_there_are_no_p_values_is_said_once(cancer_csv, models_dir, tmp_path):
     output = tmp_path / "out.csv"
     done = vae("score", "breast-cancer", cancer_csv, output, "--models", models_dir, "--num-samples", "8")
-    reason = "num_samples 8 has no calibration; there is one for 16"
+    reason = "num_samples 8 has no calibration; calibrated: 16"
     assert (done.stdout + done.stderr).count(reason) == 1
     assert pyarrow.csv.read_csv(output)["p_value"].null_count == 569
 
@@ -116,7 +116,7 @@ def test_a_reference_is_a_name_and_maybe_a_version(text, meant):
 
 @pytest.mark.parametrize("text", ["digits@0", "digits@latest", "digits@", "digits@1.0"])
 def test_a_version_that_is_no_number_is_refused(text):
-    with pytest.raises(InputError, match="is not a number"):
+    with pytest.raises(InputError, match="is not a positive integer"):
         split_reference(text)
 
 
@@ -140,7 +140,7 @@ def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new
 ):
     done = vae("calibrate", "breast-cancer", cancer_csv, "--models", copied)
     assert done.returncode == 0, done.stderr
-    assert "breast-cancer@2: p-values by 569 rows" in done.stdout
+    assert "breast-cancer@2: calibrated on 569 rows" in done.stdout
     assert versions(copied, "breast-cancer") == [1, 2]
     with Model.load(copied / "breast-cancer") as new:
         manifest, calibration = new.manifest, new.calibration()
@@ -174,7 +174,7 @@ def test_several_numbers_of_draws_are_calibrated_at_once(copied, cancer_csv, ben
         publish_calibration(model, cancer_csv, num_samples=[4, 32])
     with Model.load(copied / "breast-cancer", device="cpu") as new:
         assert new.calibration(4).n == new.calibration(32).n == 569
-        assert new.calibration() == "num_samples 16 has no calibration; there is one for 4, 32"
+        assert new.calibration() == "num_samples 16 has no calibration; calibrated: 4, 32"
         assert np.isin(new.elbo(benign_rows, num_samples=4).score, new.calibration(4).scores).mean() > 0.9
 
 
@@ -193,7 +193,7 @@ def test_a_bundle_outside_a_models_folder_is_not_calibrated(models_dir, cancer_c
     shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "mine")
     with (
         Model.load(tmp_path / "mine", device="cpu") as model,
-        pytest.raises(InputError, match="not in a models folder"),
+        pytest.raises(InputError, match="expected a bundle in a folder of models"),
     ):
         publish_calibration(model, cancer_csv)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -1,4 +1,4 @@
-"""The `vae` command. Each subcommand imports what it needs when it is called."""
+"""The `vae` command; a subcommand imports its packages when it is called."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from rich.console import Console
 
 from vaekit._version import __version__
 from vaekit.cli import calibrate, evaluate, explain, explain_loss, score, serve, train
+from vaekit.cli.panels import GENERAL, examples
 from vaekit.errors import MissingExtra, VaeError
 
 app = typer.Typer(
     name="vae",
-    help="Train, serve and score with variational autoencoders: exact ELBOs in nats, in the data's own units.",
+    help="Train VAEs, serve them over HTTP, and score files of rows for anomalies.",
+    epilog=examples("vae score breast-cancer examples/rows.csv scored.parquet", "vae --version"),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-app.command("train")(train.train)
-app.command("serve")(serve.serve)
-app.command("score")(score.score)
-app.command("calibrate")(calibrate.calibrate)
-app.command("evaluate")(evaluate.evaluate)
-app.command("explain")(explain.explain)
-app.command("explain-loss")(explain_loss.explain_loss)
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.command("score", epilog=score.EXAMPLES)(score.score)
+app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
+app.command("explain-loss", epilog=explain_loss.EXAMPLES)(explain_loss.explain_loss)
 
 _EXTRAS = {
     "torch": "training",
@@ -48,13 +50,15 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="version of vaekit", rich_help_panel=GENERAL
+    ),
 ) -> None:
     _ = version
 
 
 def main() -> None:
-    """Run the command line; an error that is on purpose is one sentence on stderr and exit code 1."""
+    """Run the command line. A VaeError becomes one line on stderr and exit code 1."""
     try:
         app()
     except VaeError as exc:

@@ -1,4 +1,4 @@
-"""`vae calibrate`: publishes a new version of a model, calibrated on other rows."""
+"""`vae calibrate`: publishes a new version of a model with a calibration on other rows."""
 
 from __future__ import annotations
 
@@ -10,36 +10,56 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, Models
+from vaekit.cli.panels import LABELS, SCORING, examples
+
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import CalibrationEntry, Manifest
 
+EXAMPLES = examples(
+    "vae calibrate breast-cancer examples/rows.csv",
+    "vae calibrate breast-cancer@1 examples/rows.csv --num-samples 16 --json",
+)
+
 
 def calibrate(
-    model: Annotated[str, typer.Argument(help="name, name@version, or the path of a bundle in a models folder")],
-    data: Annotated[Path, typer.Argument(help="held-out rows: .csv, .parquet, a folder of .parquet, or .npy")],
-    models: Annotated[Path, typer.Option(help="the models folder")] = Path("models"),
+    model: Annotated[
+        str,
+        typer.Argument(help="name, name@version, or path of a bundle in a folder of models"),
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(help="held-out rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet"),
+    ],
+    models: Models = Path("models"),
     num_samples: Annotated[
-        list[int] | None, typer.Option(help="Monte-Carlo draws K to calibrate, repeatable; default: the model's")
+        list[int] | None,
+        typer.Option(
+            help="number K of draws per row to calibrate, at least 2; repeatable; default: the model's",
+            rich_help_panel=SCORING,
+        ),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(help="column that marks anomalies, which are left out, or a .npy file of one label a row"),
+        typer.Option(
+            help="column that marks anomalies, or .npy file with one label per row; anomalies are left out; "
+            "default: no labels",
+            rich_help_panel=LABELS,
+        ),
     ] = None,
-    anomaly: Annotated[
-        list[str] | None, typer.Option(help="value of the label that means anomaly, repeatable; default: 1")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout in place of the table")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>")] = "auto",
-    batch_rows: Annotated[int | None, typer.Option(min=1, help="rows read and scored at once")] = None,
+    anomaly: Anomaly = None,
+    as_json: AsJson = False,
+    device: Device = "auto",
+    batch_rows: BatchRows = None,
 ) -> None:
-    """Publish a new version of a model whose p-values compare with the rows of DATA; the graphs stay the same."""
+    """Publish a new version of a model with a calibration on other rows."""
     from vaekit.cli.progress import bar
     from vaekit.errors import InputError
     from vaekit.runtime import Model
     from vaekit.scoring import locate, publish_calibration
 
     if anomaly and label is None:
-        raise InputError("--anomaly says which labels mean anomaly: give --label too")
+        raise InputError("--anomaly: needs --label, the column or .npy file with the labels")
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
             loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
@@ -52,7 +72,7 @@ def calibrate(
 
 
 def _tree(manifest: Manifest) -> dict[str, object]:
-    """The calibration as the manifest has it, but for its file."""
+    """The calibration as in the manifest, without its file."""
     assert manifest.calibration is not None
     return {
         "model": f"{manifest.name}@{manifest.version}",
@@ -64,11 +84,13 @@ def _tree(manifest: Manifest) -> dict[str, object]:
 def _show(manifest: Manifest) -> None:
     assert manifest.calibration is not None
     n = manifest.calibration.entries[0].n
-    typer.echo(f"{manifest.name}@{manifest.version}: p-values by {n:,} rows; the smallest is {1 / (n + 1):.3g}")
+    typer.echo(
+        f"{manifest.name}@{manifest.version}: calibrated on {n:,} rows; the smallest p-value is {1 / (n + 1):.3g}"
+    )
     typer.echo(f"assumes that {manifest.calibration.assumption}")
     for entry in manifest.calibration.entries:
         Console(highlight=False).print(_thresholds(entry))
-        typer.echo(f"p_value_tail: {entry.tail.sentence() if entry.tail else 'none, too few rows to extrapolate from'}")
+        typer.echo(f"p_value_tail: {entry.tail.sentence() if entry.tail else 'none: too few rows to extrapolate from'}")
 
 
 def _thresholds(entry: CalibrationEntry) -> Table:

@@ -1,4 +1,4 @@
-"""`vae evaluate`: figures of a model on the rows of a file."""
+"""`vae evaluate`: measures a model on the rows of a file."""
 
 from __future__ import annotations
 
@@ -11,39 +11,61 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, ModelName, Models, Rows
+from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
+
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Metric
     from vaekit.scoring import Evaluation
 
+EXAMPLES = examples(
+    "vae evaluate breast-cancer examples/rows.csv -k 1 -k 100",
+    "vae evaluate breast-cancer examples/rows.csv -k 10 --out evaluation",
+)
+
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="name, name@version, or the path of a bundle")],
-    data: Annotated[Path, typer.Argument(help="rows: .csv, .parquet, a folder of .parquet, or .npy")],
-    models: Annotated[Path, typer.Option(help="the models folder")] = Path("models"),
+    model: ModelName,
+    data: Rows,
+    models: Models = Path("models"),
     num_samples: Annotated[
         list[int] | None,
-        typer.Option("--num-samples", "-k", help="K of log_evidence, repeatable; default: 1, 10, 100, 1000, 5000"),
+        typer.Option(
+            "--num-samples",
+            "-k",
+            help="number K of draws per row for log_evidence; repeatable; default: 1, 10, 100, 1000, 5000",
+            rich_help_panel=SCORING,
+        ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="column that marks anomalies, or a .npy file of one label a row")
+        str | None,
+        typer.Option(
+            help="column that marks anomalies, or .npy file with one label per row; default: no labels",
+            rich_help_panel=LABELS,
+        ),
     ] = None,
-    anomaly: Annotated[
-        list[str] | None, typer.Option(help="value of the label that means anomaly, repeatable; default: 1")
+    anomaly: Anomaly = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="seed of the draws, which are independent between rows", rich_help_panel=SCORING)
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder for evaluation.json, evidence.png and scores.png; default: no files", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the draws, which are each row's own")] = 0,
-    out: Annotated[Path | None, typer.Option(help="folder for evaluation.json, evidence.png and scores.png")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout in place of the table")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>")] = "auto",
-    batch_rows: Annotated[int | None, typer.Option(min=1, help="rows read at once")] = None,
+    as_json: AsJson = False,
+    device: Device = "auto",
+    batch_rows: BatchRows = None,
 ) -> None:
-    """Measure a model on rows: ELBO, log evidence by K, bits per dimension, active units; AUROC where labels tell."""
+    """Measure the ELBO, the log evidence and, with labels, the AUROC of a model."""
     from vaekit.cli.progress import bar
     from vaekit.errors import InputError
     from vaekit.runtime import Model
     from vaekit.scoring import COUNTS, evaluate_file, locate
 
     if anomaly and label is None:
-        raise InputError("--anomaly says which labels mean anomaly: give --label too")
+        raise InputError("--anomaly: needs --label, the column or .npy file with the labels")
     if out is not None:
         _make(out)
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
@@ -61,13 +83,13 @@ def evaluate(
 
 
 def _make(folder: Path) -> None:
-    """The folder, before hours are spent on what goes into it."""
+    """Make the folder. Called first, so that a bad path fails before hours of work."""
     from vaekit.errors import InputError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise InputError(f"{folder}: cannot be made: {exc.strerror}") from exc
+        raise InputError(f"{folder}: the folder cannot be created: {exc.strerror}") from exc
 
 
 def _write(folder: Path, text: str, found: Evaluation) -> None:
@@ -79,13 +101,13 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
         temp.write_text(text + "\n")
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        pictures = draw(found, folder)
+        figures = draw(found, folder)
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.split(".")[0] != "matplotlib":
             raise
-        pictures = []
-        console.print("[yellow]no pictures: matplotlib is not installed: pip install 'vaekit\\[scoring]'[/]")
-    console.print(f"written: {escape(', '.join(map(str, [path, *pictures])))}")
+        figures = []
+        console.print("[yellow]no figures: matplotlib is not installed: pip install 'vaekit\\[scoring]'[/]")
+    console.print(f"written: {escape(', '.join(map(str, [path, *figures])))}")
 
 
 def _show(console: Console, found: Evaluation) -> None:

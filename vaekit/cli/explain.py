@@ -1,4 +1,4 @@
-"""`vae explain`: why one row of a file is anomalous."""
+"""`vae explain`: shows why one row of a file is anomalous."""
 
 from __future__ import annotations
 
@@ -11,25 +11,44 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaekit.cli.options import AsJson, Device, ModelName, Models, Rows
+from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
+
 if TYPE_CHECKING:
     from vaekit.scoring import RowExplained
 
-WIDE = 120  # columns of a table in a file or a pipe, whose own width nobody knows
+WIDE = 120  # characters per line of a table in a file or a pipe, which have no width of their own
+EXAMPLES = examples(
+    "vae explain breast-cancer examples/rows.csv --row 0",
+    "vae explain breast-cancer examples/rows.csv --row 0 --top 4 --out row-0.png",
+)
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help="name, name@version, or the path of a bundle")],
-    data: Annotated[Path, typer.Argument(help="rows: .csv, .parquet, a folder of .parquet, or .npy")],
-    row: Annotated[int, typer.Option(min=0, help="which row, counted from 0")],
-    models: Annotated[Path, typer.Option(help="the models folder")] = Path("models"),
-    top: Annotated[int, typer.Option(min=1, help="cells, the oddest first; at most those of a row")] = 8,
+    model: ModelName,
+    data: Rows,
+    row: Annotated[
+        int, typer.Option(min=0, help="number of the row to explain, counted from 0", rich_help_panel=INPUT)
+    ],
+    models: Models = Path("models"),
+    top: Annotated[
+        int,
+        typer.Option(
+            min=1, help="number of most anomalous cells to show, at most all of the row's", rich_help_panel=EXPLANATION
+        ),
+    ] = 8,
     out: Annotated[
-        Path | None, typer.Option(help="a PNG: cells beside what was expected, or a picture's heatmap")
+        Path | None,
+        typer.Option(
+            help=".png file for a figure: cells beside their expected values, or the heatmap of an image; "
+            "default: no figure",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout in place of the table")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>")] = "auto",
+    as_json: AsJson = False,
+    device: Device = "auto",
 ) -> None:
-    """Say which cells of a row are odd, and what the rest of the row lets expect there."""
+    """Show the most anomalous cells of a row and the values expected there."""
     from vaekit.runtime import Model
     from vaekit.scoring import explain_row, locate
 

@@ -1,4 +1,4 @@
-"""`vae explain-loss`: what a loss written elsewhere equals here, as a table or JSON."""
+"""`vae explain-loss`: converts a VAE loss written elsewhere to sigma and beta, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -11,62 +11,110 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaekit.cli.options import AsJson
+from vaekit.cli.panels import DATA, ERROR, KL, examples
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vaekit.losses import Convention, Equivalent, Explanation
 
-_OWN = "default: the named loss's own, else "
-_ERROR, _KL, _DATA = "Reconstruction error", "KL", "Data"  # panels of the help
+_OWN = "default: the named loss's, else "
 Reduction = Literal["sum", "mean"]
+EXAMPLES = examples(
+    "vae explain-loss q2 --dim 32",
+    "vae explain-loss --error bce --kl-over mean --latent-dim 20 --json",
+)
 
-# The flags, by what they are about; None: not given.
+# The options by panel; None: not given.
 
-Name = Annotated[str | None, typer.Argument(help="a loss known by name; without it and without flags: a list")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+Name = Annotated[
+    str | None,
+    typer.Argument(help="name of a known loss; default: with no other option, a list"),
+]
 
 ErrorKind = Annotated[
     Literal["squared", "half-squared", "bce", "gaussian"] | None,
     typer.Option(
-        help=f"the reconstruction error; gaussian: -log N(x; m, SCALE^2), whole; {_OWN}squared", rich_help_panel=_ERROR
+        help=f"reconstruction error; gaussian: -log N(x; m, SCALE^2) with its constants; {_OWN}squared",
+        rich_help_panel=ERROR,
     ),
 ]
 OverDims = Annotated[
-    Reduction | None, typer.Option(help=f"the error over data dimensions; {_OWN}sum", rich_help_panel=_ERROR)
+    Reduction | None,
+    typer.Option(help=f"reduction of the error over data dimensions; {_OWN}sum", rich_help_panel=ERROR),
 ]
-Weight = Annotated[float | None, typer.Option(help=f"of the error; {_OWN}1", rich_help_panel=_ERROR)]
-Scale = Annotated[float | None, typer.Option(help="of gaussian", rich_help_panel=_ERROR)]
+Weight = Annotated[float | None, typer.Option(help=f"weight of the error; {_OWN}1", rich_help_panel=ERROR)]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        help=f"SCALE of gaussian, in the units of x; {_OWN}none, but gaussian requires it", rich_help_panel=ERROR
+    ),
+]
 OverRows = Annotated[
-    Reduction | None, typer.Option(help=f"the error over a batch's rows; {_OWN}mean", rich_help_panel=_ERROR)
+    Reduction | None,
+    typer.Option(help=f"reduction of the error over the rows of a batch; {_OWN}mean", rich_help_panel=ERROR),
 ]
 
 KlOver = Annotated[
     Literal["sum", "mean", "dims"] | None,
-    typer.Option(help=f"the KL over latent dimensions; dims: its sum divided by D; {_OWN}sum", rich_help_panel=_KL),
+    typer.Option(
+        help=f"reduction of the KL over latent dimensions; dims: the sum divided by D; {_OWN}sum", rich_help_panel=KL
+    ),
 ]
-KlWeight = Annotated[float | None, typer.Option(help=f"of the KL; {_OWN}1", rich_help_panel=_KL)]
+KlWeight = Annotated[float | None, typer.Option(help=f"weight of the KL; {_OWN}1", rich_help_panel=KL)]
 WarmedUp = Annotated[
     float | None,
     typer.Option(
-        help="share of a linear KL warm-up that training got through: the weight ends there; default: 1",
-        rich_help_panel=_KL,
+        help="share (0 to 1) of a linear KL warm-up that training completed; default: 1",
+        rich_help_panel=KL,
     ),
 ]
 KlOverRows = Annotated[
-    Reduction | None, typer.Option(help=f"the KL over a batch's rows; {_OWN}mean", rich_help_panel=_KL)
+    Reduction | None, typer.Option(help=f"reduction of the KL over the rows of a batch; {_OWN}mean", rich_help_panel=KL)
 ]
 
-Dim = Annotated[int | None, typer.Option(help="D, data dimensions: H W C for images", rich_help_panel=_DATA)]
-LatentDim = Annotated[int | None, typer.Option(help="Z, latent dimensions", rich_help_panel=_DATA)]
-BatchSize = Annotated[int | None, typer.Option(help="rows of a batch", rich_help_panel=_DATA)]
+Dim = Annotated[
+    int | None,
+    typer.Option(
+        help=f"number D of data dimensions, H W C for images; {_OWN}none, but squared errors require it",
+        rich_help_panel=DATA,
+    ),
+]
+LatentDim = Annotated[
+    int | None,
+    typer.Option(
+        help=f"number Z of latent dimensions; {_OWN}none, but --kl-over mean requires it", rich_help_panel=DATA
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help=f"rows per batch; {_OWN}none, but required if only one term is summed over rows", rich_help_panel=DATA
+    ),
+]
 Units = Annotated[
     Literal["standardized", "unit", "symmetric", "raw"] | None,
     typer.Option(
-        help=f"x in the loss: pixels 0..1 are unit, -1..1 symmetric; {_OWN}standardized", rich_help_panel=_DATA
+        help=f"units of x in the loss: unit is pixels in 0..1, symmetric in -1..1; {_OWN}standardized",
+        rich_help_panel=DATA,
     ),
 ]
-Std = Annotated[float | None, typer.Option(help="raw: a column's standard deviation", rich_help_panel=_DATA)]
-Grey = Annotated[bool | None, typer.Option("--grey/--binary", help="bce: what x is", rich_help_panel=_DATA)]
+Std = Annotated[
+    float | None,
+    typer.Option(
+        help=f"standard deviation of a column, for raw units; {_OWN}none, but --units raw requires it",
+        rich_help_panel=DATA,
+    ),
+]
+Grey = Annotated[
+    bool | None,
+    typer.Option(
+        "--grey/--binary",
+        help=f"values of x, for bce: grey (0 to 1) or binary (0, 1); {_OWN}binary",
+        rich_help_panel=DATA,
+    ),
+]
 
 
 def explain_loss(
@@ -88,7 +136,7 @@ def explain_loss(
     grey: Grey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a VAE loss written elsewhere equals here: sigma, beta, the factor between the gradients, constants."""
+    """Convert a VAE loss written elsewhere to a scale sigma and a KL weight beta."""
     given = _given(
         error=error, over_dims=over_dims, weight=weight, scale=scale, kl_over=kl_over, kl_weight=kl_weight,
         over_rows=over_rows, kl_over_rows=kl_over_rows, dim=dim, latent_dim=latent_dim, batch_size=batch_size,
@@ -105,7 +153,7 @@ def _list_known(warmed_up: float | None, as_json: bool) -> None:
     from vaekit.losses import CONVENTIONS
 
     if warmed_up is not None:
-        raise InputError("--warmed-up is a share of a KL weight: name a loss, or say its --error and --kl-weight")
+        raise InputError("--warmed-up: needs a loss: give its name, or --error and --kl-weight")
     _list(Console(highlight=False), CONVENTIONS, as_json)
 
 
@@ -127,7 +175,7 @@ def _explain(name: str | None, given: dict[str, Any], warmed_up: float, as_json:
 
 
 def _given(**flags: Any) -> dict[str, Any]:
-    """What was said."""
+    """The options that were given."""
     return {name: value for name, value in flags.items() if value is not None}
 
 
@@ -135,7 +183,7 @@ def _list(console: Console, conventions: Mapping[str, Convention], as_json: bool
     if as_json:
         typer.echo(json.dumps({name: found.title for name, found in conventions.items()}, indent=2))
         return
-    table = Table("name", "loss of a row", "read in", title="losses known by name", title_justify="left")
+    table = Table("name", "loss of a row", "read in", title="known losses", title_justify="left")
     for name, found in conventions.items():
         table.add_row(name, escape(found.title), escape(found.source))
     console.print(table)
@@ -147,16 +195,18 @@ def _show(console: Console, variant: str, found: Explanation) -> None:
         console.print(_table(found.equivalents))
     for equivalent in found.equivalents:
         only_if = f" (if {equivalent.only_if})" if equivalent.only_if else ""
-        _paste(console, f"its gradient is {equivalent.factor:.6g} x that of{only_if}:", equivalent.config)
+        _paste(
+            console, f"its gradient is {equivalent.factor:.6g} times that of this config{only_if}:", equivalent.config
+        )
     if found.instead is not None:
-        _paste(console, "rather, with a likelihood of the data as they are:", found.instead)
+        _paste(console, "better: a likelihood of the data as they are:", found.instead)
     for note in found.notes:
         console.print(f"- {escape(note)}")
 
 
 def _table(equivalents: tuple[Equivalent, ...]) -> Table:
     table = Table()
-    for column in ("sigma", "beta", "factor between the gradients", "constant left out, nats a row"):
+    for column in ("sigma", "beta", "factor between the gradients", "constant left out, nats per row"):
         table.add_column(column, justify="right")
     for e in equivalents:
         sigma = "-" if e.sigma is None else f"{e.sigma:.6g}"

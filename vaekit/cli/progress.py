@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on stderr; tell it (done, of, unit). It leaves nothing where stderr is not a terminal."""
+    """A progress bar on stderr, called with (done, total, unit). Silent if stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

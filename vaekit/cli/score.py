@@ -1,4 +1,4 @@
-"""`vae score`: scores files of rows, by a bundle here or by a running service."""
+"""`vae score`: scores files of rows with a bundle or through a running service."""
 
 from __future__ import annotations
 
@@ -12,50 +12,136 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from vaekit.cli.options import Device, ModelName, Models
+from vaekit.cli.panels import CLUSTER, DEVICE, EXPLANATION, INPUT, OUTPUT, SCORING, examples
+
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
     from vaekit.scoring import Options, Scorer, Summary
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
-INPUTS = ".csv, .parquet, .arrow, .feather, a folder of .parquet, or .npy; a path or a URI (s3://, gs://)"
-OUTPUT = ".parquet or .csv, replaced only when all of it is written; or a folder of parts: a name without an ending"
+ROWS = "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet; a path or a URI (s3://, gs://)"
+TARGET = ".parquet or .csv file, replaced only when complete, or a folder of parts (a name without an ending)"
+EXAMPLES = examples(
+    "vae score breast-cancer examples/rows.csv scored.parquet",
+    "vae score breast-cancer examples/rows.csv scored.csv --explain 3 --fdr 0.1",
+)
 
 
 def score(
-    model: Annotated[str, typer.Argument(help="name, name@version, or the path of a bundle")],
-    source: Annotated[str, typer.Argument(metavar="INPUT", help=INPUTS)],
-    output: Annotated[str, typer.Argument(help=OUTPUT)],
-    models: Annotated[Path, typer.Option(help="the models folder")] = Path("models"),
-    url: Annotated[str | None, typer.Option(help="score through the service that runs there")] = None,
-    key: Annotated[str | None, typer.Option(envvar="VAE_KEY", help="bearer key of that service")] = None,
-    alpha: Annotated[float, typer.Option(help="false-alarm rate of is_anomaly")] = 0.05,
-    num_samples: Annotated[int | None, typer.Option(help="Monte-Carlo draws K; default: the model's")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>")] = "auto",
+    model: ModelName,
+    source: Annotated[str, typer.Argument(metavar="INPUT", help=ROWS)],
+    output: Annotated[str, typer.Argument(help=TARGET)],
+    models: Models = Path("models"),
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="address of a running service that scores the rows; default: this process scores them",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VAE_KEY", help="bearer key of the service at --url; default: no key", rich_help_panel=INPUT
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(help="false-alarm rate of is_anomaly, a share of normal rows", rich_help_panel=SCORING)
+    ] = 0.05,
+    num_samples: Annotated[
+        int | None,
+        typer.Option(help="number K of draws per row, at least 2; default: the model's", rich_help_panel=SCORING),
+    ] = None,
+    device: Device = "auto",
     precision: Annotated[
-        Literal["float32", "float16"], typer.Option(help="float32, or float16 for a model that has it")
+        Literal["float32", "float16"],
+        typer.Option(help="precision of the networks: float32, or float16 if the model has it", rich_help_panel=DEVICE),
     ] = "float32",
-    batch_rows: Annotated[int | None, typer.Option(min=1, help="rows read and scored at once")] = None,
+    batch_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="rows per batch; default: 2^20 cells; with --url 2^18 cells and at most 10,000 rows, fewer with "
+            "--explain",
+            rich_help_panel=DEVICE,
+        ),
+    ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="columns of the input that are kept, as a,b; none: the row's number alone")
+        str | None,
+        typer.Option(
+            help="columns of the input to keep in the output, as a,b; none: only the row number; default: all",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     explain: Annotated[
-        int | None, typer.Option(min=1, help="also so many cells of each row, the oddest first; 30 times the work")
+        int | None,
+        typer.Option(
+            min=1,
+            help="number of most anomalous cells to explain per row, at 30 times the work of a score; default: no "
+            "explanation",
+            rich_help_panel=EXPLANATION,
+        ),
     ] = None,
-    fdr: Annotated[float | None, typer.Option(help="false-discovery rate of is_discovery over the whole run")] = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            help="false-discovery rate of is_discovery over the whole run; default: no such column",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
     quarantine: Annotated[
-        str | None, typer.Option(help=".parquet or .csv for rows that the model does not take, which else end the run")
+        str | None,
+        typer.Option(
+            help="file for invalid rows, .parquet or .csv; default: the first invalid row stops the run",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    max_bad: Annotated[str | None, typer.Option(help="how many such rows there may be: N or P%")] = None,
-    summary: Annotated[Path | None, typer.Option(help=".json of what the run found; a picture lies beside it")] = None,
-    top: Annotated[int, typer.Option(min=0, help="how many of the oddest rows the summary names")] = 10,
-    part_rows: Annotated[int | None, typer.Option(min=1, help="rows of a part, about")] = None,
-    partitions: Annotated[bool, typer.Option(help="lay parts in folders key=value as the input's are")] = False,
-    resume: Annotated[bool, typer.Option(help="go on with the parts that are there")] = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="who scores the parts")] = "local",
-    actors: Annotated[str | None, typer.Option(help="how many actors of ray, MIN:MAX; default: one a core")] = None,
+    max_bad: Annotated[
+        str | None,
+        typer.Option(
+            help="largest number N or percentage P% of invalid rows, with --quarantine; default: no limit",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            help=".json file for a summary of the run, with a figure (.png) beside it; default: no summary file",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    top: Annotated[
+        int, typer.Option(min=0, help="number of most anomalous rows in the summary", rich_help_panel=OUTPUT)
+    ] = 10,
+    part_rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="approximate rows per part; default: 1,000,000", rich_help_panel=OUTPUT),
+    ] = None,
+    partitions: Annotated[
+        bool, typer.Option(help="parts in folders key=value, like the files of the input", rich_help_panel=OUTPUT)
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="continuation of the run in the output folder with its missing parts", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="engine that scores the parts: local (this process) or ray (Ray Data)", rich_help_panel=CLUSTER
+        ),
+    ] = "local",
+    actors: Annotated[
+        str | None,
+        typer.Option(
+            help="number of Ray actors, MIN:MAX; default: from 1 to one per core or GPU", rich_help_panel=CLUSTER
+        ),
+    ] = None,
 ) -> None:
-    """Score every row of an input: ELBO and its terms in nats, p-value and verdict, appended to its columns."""
+    """Score every row of a file or folder: ELBO in nats, p-value and verdict."""
     from vaekit.cli.progress import bar
     from vaekit.scoring import score_file, score_folder
     from vaekit.scoring.files.paths import names_a_folder
@@ -64,7 +150,7 @@ def score(
     to_folder = names_a_folder(output)
     _check(to_folder, {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine})
     _check_summary(summary)
-    signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C does, so that nothing half-written stays
+    signal.signal(signal.SIGTERM, _stop)  # like Ctrl-C: exits through the clean-up of half-written files
     asked: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
     with (
         _scorer(model, models, url, key, device, precision, asked) as scorer,
@@ -96,7 +182,7 @@ def _options(
     from vaekit.scoring.files.paths import place
 
     if max_bad is not None and quarantine is None:
-        raise InputError("--max-bad: bad rows need a place to go to, --quarantine FILE")
+        raise InputError("--max-bad: needs --quarantine FILE, the file for invalid rows")
     kept = None if columns is None else [] if columns == "none" else columns.split(",")
     return Options(
         columns=kept,
@@ -110,16 +196,16 @@ def _options(
 
 
 def _check(to_folder: bool, asked: dict[str, object]) -> None:
-    """Refuse what only a folder has, where the output is a file."""
+    """Refuse options of a folder of parts if the output is a file."""
     from vaekit.errors import InputError
 
     for name, value in asked.items():
         if value not in (None, False, "local") and not to_folder:
-            raise InputError(f"{name}: the output is one file, and this is for a folder of parts")
+            raise InputError(f"{name}: needs a folder as output (a name without an ending), but the output is one file")
 
 
 def _check_summary(summary: Path | None) -> None:
-    """Refuse, before the work and not after it, a summary that cannot be written."""
+    """Refuse a summary that cannot be written, before the rows are scored."""
     from vaekit.errors import InputError
 
     if summary is None:
@@ -127,7 +213,7 @@ def _check_summary(summary: Path | None) -> None:
     if summary.suffix != ".json":
         raise InputError(f"--summary: {summary}, expected a name that ends in .json")
     if not summary.absolute().parent.is_dir():
-        raise InputError(f"--summary: {summary}: no folder {summary.parent}")
+        raise InputError(f"--summary: {summary}: folder {summary.parent} does not exist")
 
 
 def _write_summary(done: Summary, where: Path) -> None:
@@ -181,7 +267,7 @@ def _cluster(
     from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
 
     if url is not None:
-        raise InputError("--engine ray: the actors have the model themselves, and --url has a service do the work")
+        raise InputError("--engine ray: cannot be combined with --url, because Ray actors load the model themselves")
     where = str(locate(model, models).absolute())
     recipe = Recipe(where, asked, precision, "cuda" if device == "cuda" else "cpu")
     return on_ray(recipe, Actors.of(actors))
@@ -192,9 +278,9 @@ def _report(summary: Summary) -> None:
         f"{summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} rows/s) by {summary.model}"
     )
     if summary.before.parts:
-        typer.echo(f"{summary.before.parts:,} parts with {summary.before.rows:,} of the rows were there already")
+        typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
     if summary.quarantined:
-        typer.echo(f"{summary.quarantined:,} rows in quarantine: {_listed(summary)}")
+        typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_listed(summary)})")
     if summary.reason is not None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:

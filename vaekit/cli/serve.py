@@ -1,4 +1,4 @@
-"""`vae serve`: starts the service with settings from flags."""
+"""`vae serve`: starts the service with settings from options and the environment."""
 
 from __future__ import annotations
 
@@ -7,28 +7,78 @@ from typing import Annotated
 
 import typer
 
+from vaekit.cli.panels import ADDRESS, DEVICE, INPUT, LOG, SCORING, examples
+
+EXAMPLES = examples(
+    "vae serve --models models --port 8000",
+    "vae serve --models models --port 8000 --device cpu --log-format json",
+    note="docs/reference/service.md lists further settings, which have an environment variable only.",
+)
+
 
 def serve(
-    models: Annotated[Path | None, typer.Option(help="Folder of bundles. [VAE_MODELS; models]")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [VAE_HOST; 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one. [VAE_PORT; 8000]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:<index>. [VAE_DEVICE; auto]")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of one call. [VAE_THREADS; one per core]")] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="folder of models; default: VAE_MODELS, else models", rich_help_panel=INPUT),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="address to listen on; default: VAE_HOST, else 127.0.0.1", rich_help_panel=ADDRESS),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="port to listen on; 0: any free port; default: VAE_PORT, else 8000", rich_help_panel=ADDRESS),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="device of the models: auto, cpu, cuda or cuda:<index>; default: VAE_DEVICE, else auto",
+            rich_help_panel=DEVICE,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="threads per call on a CPU; default: VAE_THREADS, else one per core, at most 8", rich_help_panel=DEVICE
+        ),
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32, or float16 for models that have it. [VAE_PRECISION; float32]")
+        str | None,
+        typer.Option(
+            help="precision of the networks: float32, or float16 if the models have it; default: VAE_PRECISION, "
+            "else float32",
+            rich_help_panel=DEVICE,
+        ),
     ] = None,
     default_model: Annotated[
-        str | None, typer.Option(help="Model of /encode, /decode, /sample, /elbo. [VAE_DEFAULT_MODEL; the only one]")
+        str | None,
+        typer.Option(
+            help="model behind /encode, /decode, /sample and /elbo; default: VAE_DEFAULT_MODEL, else the only model",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
-    alpha: Annotated[float | None, typer.Option(help="False-alarm rate of is_anomaly. [VAE_ALPHA; 0.05]")] = None,
-    log_format: Annotated[str | None, typer.Option(help="console or json. [VAE_LOG_FORMAT; console]")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [VAE_LOG_LEVEL; info]")] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="false-alarm rate of is_anomaly, a share of normal rows; default: VAE_ALPHA, else 0.05",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            help="format of the log: console or json; default: VAE_LOG_FORMAT, else console", rich_help_panel=LOG
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help="lowest level in the log: debug, info, warning or error; default: VAE_LOG_LEVEL, else info",
+            rich_help_panel=LOG,
+        ),
+    ] = None,
 ) -> None:
-    """Serve the models of a folder over HTTP.
-
-    Each flag can be set in the environment instead, by the name in its help. docs/reference/service.md lists the
-    settings without a flag.
-    """
+    """Serve the models of a folder over HTTP."""
     from vaekit_service.server import serve as run
     from vaekit_service.settings import load
 
@@ -48,4 +98,4 @@ def serve(
 
 
 def _tell(line: str) -> None:
-    print(line, flush=True)  # as it is: rich would break and colour a line that is meant to be copied
+    print(line, flush=True)  # not by rich, which would break and colour a line that users copy

@@ -1,4 +1,4 @@
-"""`vae train`: trains on a config or a data file and publishes a bundle."""
+"""`vae train`: trains a VAE from a config or a data file and publishes a bundle."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vaekit.cli.panels import CONFIG, DEVICE, INPUT, OUTPUT, examples
 from vaekit.errors import ConfigError, Interrupted
 
-SHOWN_EVERY = 20  # steps; moving a bar costs as much as a small step
+SHOWN_EVERY = 20  # steps between two updates of the bar: an update costs as much as a small step
+EXAMPLES = examples(
+    "vae train examples/breast-cancer.toml",
+    "vae train digits --set network.latent_dim=8 --run runs/digits",
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,28 +36,43 @@ def train(
         str | None,
         typer.Argument(
             metavar="CONFIG.toml | DATA",
-            help="A config, or a data file or built-in dataset (.csv, .parquet, .npy, .npz, a folder of images, "
-            "breast-cancer, digits, photographs), for which a config is inferred. Not with --resume.",
+            help="config, or data (.csv, .parquet, .npy, .npz, a folder of images, breast-cancer, digits) for which a "
+            "config is made; required unless --resume is given",
         ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Value for one key of the config; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="one value of the config to change; repeatable; default: none",
+            rich_help_panel=CONFIG,
+        ),
     ] = None,
-    models: Annotated[Path, typer.Option(help="Folder for the published bundle.")] = Path("models"),
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:index].")] = "auto",
+    models: Annotated[
+        Path, typer.Option(help="folder of models in which the bundle is published", rich_help_panel=OUTPUT)
+    ] = Path("models"),
+    device: Annotated[
+        str, typer.Option(help="device to train on: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
+    ] = "auto",
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder for config, checkpoints and TensorBoard events.  [default: runs/NAME/K]"),
+        typer.Option(
+            help="folder for the config, checkpoints and TensorBoard events of the run; default: runs/NAME/NUMBER",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Folder of the run to resume, with its config.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="folder of an interrupted run to continue; default: a new run", rich_help_panel=INPUT),
+    ] = None,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
     from vaekit_training.loop.distributed import leads
     from vaekit_training.loop.folder import Keep, resumed
     from vaekit_training.run import train as start
 
-    console = Console(stderr=True, highlight=False, quiet=not leads())  # only the first of several ranks prints
+    console = Console(stderr=True, highlight=False, quiet=not leads())  # only the first rank prints
     if resume is not None:
         _refuse_beside_resume(source, overrides, run)
         config, keep = resumed(resume), Keep(resume, resume=True)
@@ -78,7 +98,7 @@ def train(
 def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
     for name, given in (("a source", source), ("--set", overrides), ("--run", run)):
         if given:
-            raise ConfigError(f"--resume continues a run as it is: leave out {name}")
+            raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
@@ -88,11 +108,13 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
     if source.endswith(".toml"):
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
-        raise ConfigError(f"{source}: a config is a .toml file")
+        raise ConfigError(f"{source}: expected a config that ends in .toml, or data")
     tree, remarks = infer(source, asked_for(overrides))
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]")
-    return make_config(tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"])  # tree has it
+    return make_config(
+        tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"]
+    )  # the tree has it already
 
 
 @contextmanager
@@ -129,7 +151,9 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
 
         def constants(names: list[str]) -> None:
             if names:
-                console.print(f"constant in the training rows, modelled with a fixed scale: {escape(', '.join(names))}")
+                console.print(
+                    f"constant in the training rows, modelled with a fixed small scale: {escape(', '.join(names))}"
+                )
 
         def say(text: str) -> None:
             console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
@@ -155,5 +179,5 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
     entry = manifest.calibration.entries[0] if manifest.calibration else None
     n, where = (entry.told_by, " in a fold" if entry.folds else "") if entry else (0, "")
     if n < (needed := rows_to_resolve(0.05)):
-        console.print(f"[yellow]alpha=0.05 needs at least {needed} calibration rows{where}; this model has {n}[/]")
+        console.print(f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}[/]")
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

@@ -1,7 +1,4 @@
-"""The cells of an explanation as columns of the output.
-
-N rows, k cells of each.
-"""
+"""Turns explanations into output columns. N rows, k cells per row."""
 
 from __future__ import annotations
 
@@ -18,13 +15,13 @@ FIELDS = {"": pa.string(), "_relief": pa.float64(), "_p_value": pa.float64(), "_
 
 
 def reason_fields(top: int) -> list[pa.Field]:
-    """`odd_1`, the name of the oddest cell's column, `odd_1_relief`, ... to `odd_<top>_expected`, and `kl_p_value`."""
+    """`odd_1` (the column of the most anomalous cell), `odd_1_relief`, ..., `odd_<top>_expected`, and `kl_p_value`."""
     each = [pa.field(f"odd_{i}{name}", kind) for i in range(1, top + 1) for name, kind in FIELDS.items()]
     return [*each, pa.field("kl_p_value", pa.float64())]
 
 
 def reason_columns(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> dict[str, pa.Array]:
-    """Of cells (N, k) the columns of reason_fields but the last, by name; null where a row has fewer cells."""
+    """The columns of reason_fields except `kl_p_value`, by name, from cells (N, k). Null if a row has fewer cells."""
     rows = named(cells, spec)  # N lists of at most k
     return {
         f"odd_{i + 1}{name}": pa.array([_said(row[i], name) if i < len(row) else None for row in rows], kind)
@@ -34,6 +31,6 @@ def reason_columns(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> dict[st
 
 
 def _said(cell: Mapping[str, Any], name: str) -> Any:
-    """A cell's field: names and expected values in words, since levels have no number."""
+    """One field of a cell. Expected values become text, because a level is not a number."""
     value = cell[name.removeprefix("_") or "feature"]
     return f"{value:.6g}" if name == "_expected" and isinstance(value, float) else value

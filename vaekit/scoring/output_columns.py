@@ -1,7 +1,6 @@
-"""The columns that scoring appends, and how scores become their cells.
+"""Turns scores into the columns that scoring appends.
 
-A scorer says which columns it appends; each is an array of its name in the scores, a property of them, or
-a field of the cells that explain them.
+A column comes from the attribute of the scores with its name, or from the cells of an explanation.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ APPENDED = pa.schema(
         ("is_anomaly", pa.bool_()),
     ]
 )
-OBSERVED = pa.field("observed_count", pa.int64())  # where any column may be missing
-DISCOVERY = pa.field("is_discovery", pa.bool_())  # where a false-discovery rate is asked for; known when all is scored
-VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # of which a row may have none where others do
+OBSERVED = pa.field("observed_count", pa.int64())  # only for models in which a column may be missing
+DISCOVERY = pa.field("is_discovery", pa.bool_())  # only with a false-discovery rate; known once all rows are scored
+VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # null in a row without a verdict
 
 
 class Scored(Protocol):
-    """Scores of rows."""
+    """Scores of n rows."""
 
     @property
     def unknown(self) -> NDArray[np.bool_] | None:
@@ -41,25 +40,25 @@ class Scored(Protocol):
 
     @property
     def explanation(self) -> NDArray[Any] | None:
-        """Their oddest cells, (n, k) of CELL."""
+        """The most anomalous cells of each row, (n, k) of CELL."""
 
     def __len__(self) -> int: ...
 
 
 def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None) -> pa.Schema:
-    """What every scorer of a model with such an input appends, where it explains so many cells of each row."""
+    """The columns that scoring appends for this input; `explain` is the number of cells to explain per row."""
     reasons = [] if explain is None else reason_fields(explain)
     return pa.schema([*APPENDED, *([OBSERVED] if spec.may_be_missing else []), *reasons])
 
 
 def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpec | ImageSpec) -> list[pa.Array]:
-    """The columns of these fields, (n,) each."""
-    odd = {} if scores.explanation is None else reason_columns(scores.explanation, spec)
-    return [odd[field.name] if field.name in odd else _column(scores, field) for field in fields]
+    """One array (n,) per field."""
+    cells = {} if scores.explanation is None else reason_columns(scores.explanation, spec)
+    return [cells[field.name] if field.name in cells else _column(scores, field) for field in fields]
 
 
 def _column(scores: Scored, field: pa.Field) -> pa.Array:
-    """(n,): null where the scores lack it, and where a row has no verdict."""
+    """(n,): null if the scores do not have the field, and in rows without a verdict."""
     values: Any = getattr(scores, field.name)
     if values is None:
         return pa.nulls(len(scores), field.type)

@@ -1,7 +1,7 @@
-"""How a run that reads files tells how far it is."""
+"""The callback that reports the progress of a run over files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[int, int, str], None]  # done, of, unit: "rows" or "bytes"
+Progress = Callable[[int, int, str], None]  # done, total, unit: "rows", "bytes" or "parts"

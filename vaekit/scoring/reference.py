@@ -1,4 +1,4 @@
-"""The bundle that `name`, `name@version` or a path refers to."""
+"""Finds the bundle that `name`, `name@version` or a path refers to."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def split_reference(text: str) -> tuple[str, int | None]:
-    """("name", version) of `name@version`; version None where there is none.
+    """Split `name@version` into (name, version); version is None if absent.
 
     Raises:
-        InputError: a version that is no number 1, 2, 3...
+        InputError: the version is not a positive integer.
     """
     name, at, version = text.rpartition("@")
     if not at or "/" in version:
         return text, None
     if not _VERSION.fullmatch(version):
-        raise InputError(f"{text}: version {version!r} is not a number 1, 2, 3...")
+        raise InputError(f"{text}: version {version!r} is not a positive integer, as in name@2")
     return name, int(version)
 
 
 def locate(text: str, models: Path | str) -> Path:
-    """The folder of the version meant.
+    """The folder of the bundle that a reference names.
 
     Args:
-        text: a name under the models folder, or, where it has a slash or starts with a dot, the path of a version's
-            folder or of a model's; `@version` may follow all but the path of a version. Without it: the latest.
-        models: the models folder.
+        text: the name of a model in the folder of models, or a path: text with a slash or a leading dot. A path names
+            the folder of a version or of a model. `@version` may follow a name or the folder of a model; without it
+            the latest version is meant.
+        models: the folder of models.
 
     Raises:
-        UnknownModel: there is no such version; the message lists those there are.
+        UnknownModel: there is no such version; the message lists the existing ones.
     """
     if not _is_path(text):
         return find(models, *split_reference(text))
@@ -46,7 +47,7 @@ def locate(text: str, models: Path | str) -> Path:
     name, version = split_reference(text)
     home = Path(name).resolve()
     if not home.is_dir():
-        raise UnknownModel(f"no folder {name}")
+        raise UnknownModel(f"{name}: no such folder")
     return find(home.parent, home.name, version)
 
 

@@ -1,4 +1,4 @@
-"""Makes of record batches the array that a model takes; invalid rows are refused or set apart."""
+"""Converts chunks of an input to model arrays; invalid rows are refused or separated."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from vaekit.tabular.arrow_columns import Columns
 from vaekit.tabular.invalid_rows import Noted
 
 Taken = tuple[pa.RecordBatch, NDArray[Any]]
-ROW = pa.field("row", pa.int64())  # a row's number over the whole input, where no column of the input is kept
+ROW = pa.field("row", pa.int64())  # number of the row in the whole input; written if no input column is kept
 
 
 @dataclass(frozen=True)
 class BadRows:
-    """Rows that the model does not take."""
+    """The invalid rows of a chunk."""
 
-    numbers: NDArray[np.int64]  # (n,), over the whole input
-    columns: Sequence[str | None]  # (n,), where the first fault is; None: in the whole row
+    numbers: NDArray[np.int64]  # (n,), in the whole input
+    columns: Sequence[str | None]  # (n,), column of the first invalid cell; None: the row as a whole
     reasons: Sequence[str]  # (n,)
-    table: pa.RecordBatch  # as they came
+    table: pa.RecordBatch  # as read
 
 
 @dataclass(frozen=True)
 class Sifted:
-    """A chunk, its bad rows apart."""
+    """A chunk, split into valid and invalid rows."""
 
-    passed: pa.RecordBatch  # what goes into the output of the good rows
-    x: NDArray[Any]  # the good rows as the model takes them
-    numbers: NDArray[np.int64]  # of the good rows over the whole input
+    passed: pa.RecordBatch  # input columns of the valid rows that go into the output
+    x: NDArray[Any]  # valid rows as model input
+    numbers: NDArray[np.int64]  # (n,), of the valid rows, in the whole input
     bad: BadRows | None
 
 
 class ImageRowReader:
-    """Pictures as they are; their table is passed through."""
+    """Images, unchanged; their table goes into the output."""
 
     def __init__(self, schema: pa.Schema, spec: ImageSpec) -> None:
         self.schema = schema
         self._two_valued = spec.two_valued
 
     def take(self, chunk: Chunk) -> Taken:
-        """(what is passed through, pixels (n, H, W, C) uint8).
+        """(columns for the output, pixels (n, H, W, C) uint8).
 
         Raises:
-            InputError: a grey pixel where the model takes 0 and 255 alone.
+            InputError: a grey pixel, if the model reads only 0 and 255.
         """
         assert chunk.pixels is not None
         grey = self._grey(chunk)
@@ -61,7 +61,7 @@ class ImageRowReader:
         return chunk.table, chunk.pixels
 
     def sift(self, chunk: Chunk) -> Sifted:
-        """The pictures that the model takes, and the others."""
+        """The chunk, split into valid and invalid images."""
         assert chunk.pixels is not None
         grey = self._grey(chunk)
         bad = np.asarray(grey.any(axis=(1, 2, 3)))
@@ -70,7 +70,7 @@ class ImageRowReader:
         return _apart(chunk, chunk.table, chunk.pixels, bad, where, ["not 0 or 255"] * len(where))
 
     def _grey(self, chunk: Chunk) -> NDArray[np.bool_]:
-        """Pixels that the model does not take, (n, H, W, C)."""
+        """Invalid pixels, (n, H, W, C); (n, 1, 1, 1) if every value is valid."""
         assert chunk.pixels is not None
         if not self._two_valued:
             return np.zeros((len(chunk.pixels), 1, 1, 1), dtype=bool)
@@ -79,22 +79,22 @@ class ImageRowReader:
 
 
 class VectorRowReader:
-    """The model's columns, found by name; the columns that are kept are passed through in their order.
+    """Finds the model's columns by name; the kept columns go into the output in their order.
 
-    A column of numbers written as text leaves as float64, any other as it came.
+    Numbers that were read as text leave as float64, all other columns with their own type.
     """
 
     def __init__(
         self, schema: pa.Schema, spec: VectorSpec, *, text: bool, indices: bool, keep: Sequence[str] | None = None
     ) -> None:
-        """Raises InputError where the columns do not fit the model.
+        """Raises InputError if the columns do not fit the model.
 
         Args:
-            schema: of the input.
-            spec: what the model takes.
-            text: whether numbers are written as text.
-            indices: whether categories are written as indices of their levels.
-            keep: columns that are passed through, None: all; where it names none, the rows' numbers are.
+            schema: schema of the input.
+            spec: input of the model.
+            text: whether numbers are text.
+            indices: whether categories are indices of levels.
+            keep: columns for the output; None: all; empty: the row numbers instead.
         """
         self._columns = Columns(schema, spec, text=text, indices=indices)
         for at, column in self._columns.at.items():
@@ -105,12 +105,12 @@ class VectorRowReader:
         self.schema = pa.schema(kept, metadata=schema.metadata)
 
     def take(self, chunk: Chunk) -> Taken:
-        """(what is passed through, x (n, D) float64), as Columns.take has them."""
+        """(columns for the output, x (n, D) float64), as from Columns.take."""
         arrays, x = self._columns.take(chunk.table, chunk.start)
         return self._passed(arrays, chunk), x
 
     def sift(self, chunk: Chunk) -> Sifted:
-        """The rows that the model takes, and the others."""
+        """The chunk, split into valid and invalid rows."""
         noted = Noted(chunk.table.num_rows)
         arrays, x = self._columns.read(chunk.table, noted)
         return _apart(chunk, self._passed(arrays, chunk), x, noted.bad, *noted.said())
@@ -123,31 +123,31 @@ class VectorRowReader:
 def rows_of(
     source: RowSource, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None
 ) -> VectorRowReader | ImageRowReader:
-    """What makes the model's array of the source's chunks.
+    """The reader that converts chunks of a source to model arrays.
 
     Args:
         source: the input.
-        spec: what the model takes.
-        keep: columns of a table that are passed through, None: all.
+        spec: input of the model.
+        keep: columns of a table for the output; None: all.
 
     Raises:
-        InputError: columns that do not fit the model, or one to keep that is not there.
+        InputError: the columns do not fit the model, or a column to keep does not exist.
     """
     if isinstance(spec, ImageSpec):
         if keep:
-            raise InputError(f"columns: {', '.join(map(repr, keep))}: pictures have none")
+            raise InputError(f"columns: {', '.join(map(repr, keep))}: images have no columns; use none")
         return ImageRowReader(source.schema, spec)
     unknown = [name for name in keep or () if name not in source.schema.names]
     if unknown:
-        raise InputError(f"columns: the input has no {', '.join(map(repr, unknown))}")
+        raise InputError(f"columns: the input has no column {', '.join(map(repr, unknown))}")
     return VectorRowReader(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
 
 
 def whole(rows: VectorRowReader | ImageRowReader, chunk: Chunk) -> Sifted:
-    """A chunk whose rows the model takes, all of them.
+    """A chunk that must have valid rows only.
 
     Raises:
-        InputError: one that it does not take.
+        InputError: a row is invalid.
     """
     return Sifted(*rows.take(chunk), _numbers(chunk), None)
 

@@ -1,4 +1,4 @@
-"""Scores of rows, by a model in this process or by one behind a service."""
+"""Scores rows with a model in this process or through a running service."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ from vaekit.scoring.output_columns import appended_for
 
 Array = NDArray[np.float64]
 R = TypeVar("R", bound=RowArrays)
-LOCAL_CELLS = 2**20  # cells of a batch: 8 MiB of float64; some batches are in work at once
-FEWEST_ROWS = 256  # of a chunk that is worth a thread, where it is scored alone
-REMOTE_CELLS = 2**18  # cells of a request: 2 MiB, under the body limits that services and proxies have
-REMOTE_ROWS = 10_000  # rows of a request
-EXPLAINING = 32  # times the work of scoring a row, about: fewer rows of a request by that
-ATTEMPTS = 10  # tries of one request while the service is full, or will be back
+LOCAL_CELLS = 2**20  # cells per batch: 8 MiB of float64; several batches are in memory at once
+FEWEST_ROWS = 256  # smallest number of rows that is worth a thread of its own
+REMOTE_CELLS = 2**18  # cells per request: 2 MiB, below the body limits of services and proxies
+REMOTE_ROWS = 10_000  # rows per request
+EXPLAINING = 32  # work of explaining a row relative to scoring it, about; requests have fewer rows by this factor
+ATTEMPTS = 10  # attempts per request while the service is busy or restarting
 LONGEST_PAUSE = 30.0  # seconds
 TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
 class Scores(RowArrays):
-    """Of each row, (n,), in nats; p_value, p_value_tail and is_anomaly are None where the model cannot give them.
+    """Scores of n rows, (n,) each, in nats. p_value, p_value_tail and is_anomaly are None without a calibration.
 
-    A row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly.
+    If no calibration row has as many missing cells as a row, its p_value is NaN and its is_anomaly is False.
     """
 
     elbo: Array
     log_likelihood: Array  # E_q[log p(x|z)]
     kl: Array  # KL(q(z|x) || p(z))
-    p_value: Array | None  # lower is odder
+    p_value: Array | None  # lower is more anomalous
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
-    observed_count: NDArray[np.int64] | None = None  # columns that are not missing; None where none may be
+    observed_count: NDArray[np.int64] | None = None  # observed cells; None if no column may be missing
     p_value_tail: Array | None = None  # extrapolated beyond the highest held-out score, without a guarantee
-    explanation: NDArray[Any] | None = None  # (n, k) of CELL, the oddest cell first; None where nobody asked
-    kl_p_value: Array | None = None  # among held-out KLs, with an explanation; lower is odder
+    explanation: NDArray[Any] | None = None  # (n, k) of CELL, the most anomalous cell first; None if not requested
+    kl_p_value: Array | None = None  # among held-out KLs, only with an explanation; lower is more anomalous
 
     @property
     def score(self) -> Array:
-        """Negative ELBO. Higher is odder."""
+        """-ELBO, nats: higher is more anomalous."""
         return -self.elbo
 
     @property
     def unknown(self) -> NDArray[np.bool_] | None:
-        """Rows without a p-value, where there are p-values."""
+        """Rows without a p-value, (n,); None without a calibration."""
         return None if self.p_value is None else np.isnan(self.p_value)
 
 
 class Scorer(Protocol):
-    """A model and the way it is asked."""
+    """A model and the options it is scored with."""
 
     @property
     def model(self) -> str:
@@ -74,42 +74,42 @@ class Scorer(Protocol):
 
     @property
     def appended(self) -> pa.Schema:
-        """The columns that its scores have, in the order of the output: names of Scores, and their types."""
+        """The appended columns in output order; their names are attributes of Scores."""
 
     @property
     def alpha(self) -> float: ...
 
     @property
     def reason(self) -> str | None:
-        """Why there are no p-values at all; None where there are, or where no row has been scored that would tell."""
+        """Why there are no p-values; None if there are, or if no row has been scored yet."""
 
     @property
     def batch_rows(self) -> int:
-        """How many rows it likes at once."""
+        """Preferred number of rows per batch."""
 
     @property
     def held_out(self) -> Array | None:
-        """Scores of the calibration rows, (n,), nats, ascending; None where they are not to be had, or are of folds,
-        each by its own model."""
+        """Scores of the calibration rows, (n,), nats, ascending; None if they are unknown, or if the calibration is by
+        folds, whose scores come from different models."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """All that scores depend on besides the rows, as JSON has it: a run goes on only where they are the same."""
+        """Everything but the rows that scores depend on, as JSON. A run resumes only if it is unchanged."""
 
     def score(self, x: NDArray[Any]) -> Scores:
-        """Scores of n >= 1 checked rows: as `rows_of` or `vaekit.tabular.encode` gives them for the spec."""
+        """Scores of n >= 1 checked rows, as returned by `rows_of` or `vaekit.tabular.encode` for the spec."""
 
 
 class ScoringOptions(TypedDict):
-    """What every scorer is asked beside its model and the rows, wherever it is."""
+    """Options of every scorer."""
 
     num_samples: int | None  # K; None: the model's default
     alpha: float
-    explain: int | None  # cells of each row, the oddest first; None: no cells
+    explain: int | None  # number of most anomalous cells per row; None: no explanation
 
 
 class LocalScorer:
-    """A loaded model, with the draws whose scores its calibration knows."""
+    """Scores with a loaded model and the published draws, which its calibration used too."""
 
     def __init__(
         self,
@@ -122,16 +122,17 @@ class LocalScorer:
     ) -> None:
         """
         Args:
-            model: stays the caller's to close.
+            model: the model; the caller closes it.
             num_samples: K; None: the model's default.
             alpha: false-alarm rate of the verdict.
-            explain: cells of each row, the oddest first, at some thirty times the work of scoring it; None: no cells.
-            at_once: calls of the graph at once, over rows of a batch: of a model whose calls take one thread each, one
-                for each core is faster than one call that all cores share, since none waits for another.
+            explain: number of most anomalous cells to explain per row, at about 30 times the work of a score; None: no
+                explanation.
+            at_once: parallel calls of the graph, each for a share of the batch. With one thread per call, one call per
+                core is faster than one call on all cores, because no thread waits for another.
 
         Raises:
-            InputError: K, alpha or explain out of range, or a model whose cells have nothing to compare with.
-            NotResolvable: an alpha that the calibration cannot tell.
+            InputError: K, alpha or explain is out of range, or the model has no held-out surprises to explain with.
+            NotResolvable: the calibration has too few rows for alpha.
         """
         check_alpha(alpha)
         model.draws(num_samples)
@@ -163,7 +164,7 @@ class LocalScorer:
         return replace(scores, explanation=found.explanation, kl_p_value=found.kl_p_value)
 
     def _with_verdict(self, got: Bound) -> Scores:
-        """Bounds and what the calibration says of them."""
+        """Bounds with p-values and verdicts from the calibration."""
         count = got.observed_count
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
@@ -171,7 +172,7 @@ class LocalScorer:
         return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
 
     def _in_parallel(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
-        """What the model gives of rows, chunks of them at once where those are of so many rows."""
+        """Call the model on the rows, in parallel shares if each has at least `fewest` rows."""
         size = -(-len(x) // self._at_once)
         if self._at_once == 1 or size < fewest:
             return ask(x)
@@ -181,10 +182,10 @@ class LocalScorer:
 
 
 class RemoteScorer:
-    """A version of a model behind a running service.
+    """Scores through a running service.
 
-    While the service is full, or says that it will be back, it waits and asks again; what is too large for the service
-    it halves.
+    While the service is busy or announces that it will be back, the request is repeated after a pause. A request that
+    the service refuses as too large is halved.
     """
 
     def __init__(
@@ -200,16 +201,16 @@ class RemoteScorer:
     ) -> None:
         """
         Args:
-            client: stays the caller's to close.
-            name: a model that the service has.
-            version: None: the one that serves now, and for the whole run.
+            client: the client; the caller closes it.
+            name: a model of the service.
+            version: its version; None: the version that serves now, for the whole run.
             num_samples: K; None: the model's default.
             alpha: false-alarm rate of the verdict.
-            explain: as of LocalScorer.
-            pause: waits some seconds.
+            explain: as for LocalScorer.
+            pause: waits a number of seconds.
 
         Raises:
-            ClientError: the service does not answer, or has no such model.
+            ClientError: the service does not answer or has no such model.
         """
         check_alpha(alpha)
         manifest = client.model(name, version)
@@ -235,7 +236,7 @@ class RemoteScorer:
         except RequestRefused as exc:
             if exc.status != TOO_LARGE or len(x) == 1:
                 raise
-        self._most = (len(x) + 1) // 2  # the service takes less than that at once
+        self._most = (len(x) + 1) // 2  # the service refused more
         return self.score(x)
 
     def _with_retries(self, x: NDArray[Any]) -> Scores:
@@ -243,7 +244,7 @@ class RemoteScorer:
             try:
                 return self._ask(x)
             except (TooBusy, ServiceUnavailable) as exc:
-                lasting = isinstance(exc, ServiceUnavailable) and exc.retry_after is None  # it would fail again
+                lasting = isinstance(exc, ServiceUnavailable) and exc.retry_after is None  # a retry would fail too
                 if lasting or attempt == ATTEMPTS:
                     raise
                 self._pause(min(LONGEST_PAUSE, exc.retry_after or 0.25 * 2**attempt))
@@ -251,7 +252,7 @@ class RemoteScorer:
 
     def _ask(self, x: NDArray[Any]) -> Scores:
         got = self._client.elbo(x, log_evidence=False, model=self._name, version=self._version, **self._options)
-        if got.is_anomaly is None:  # else the reason is that of single rows
+        if got.is_anomaly is None:  # otherwise the reason is about single rows
             self.reason = got.p_value_reason
         return Scores(**{field.name: getattr(got, field.name) for field in fields(Scores)})
 

@@ -1,1 +1,1 @@
-"""One scoring run: the pipeline from fragments to written parts, its summary, and the engines that run it."""
+"""Runs of `vae score`: pipeline, parts, summary, and the engines that score the parts."""

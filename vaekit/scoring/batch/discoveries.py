@@ -1,4 +1,4 @@
-"""The second look at what was written: which rows are discoveries, once the whole run's p-values are known."""
+"""Fills in is_discovery once the p-values of the whole run are known."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from vaekit.scoring.files.parquet_file import BUFFER
 from vaekit.scoring.files.writer import table_writer
 from vaekit.scoring.output_columns import DISCOVERY
 
-ROWS = 65_536  # at once
+ROWS = 65_536  # rows per batch
 
 
 def judge(written: Any, target: Path, ending: str, cut: float) -> None:
-    """Write the same rows again with is_discovery = p_value <= cut, null where there is no p-value.
+    """Copy the rows with is_discovery = p_value <= cut, null without a p-value.
 
     Args:
-        written: a Parquet file, by its path or open.
-        target: the new file.
-        ending: its format's, .parquet or .csv.
-        cut: see vaekit.bundle.discoveries.discovery_cut.
+        written: Parquet file with the scored rows, open or as a path.
+        target: path of the new file.
+        ending: format of the new file, .parquet or .csv.
+        cut: largest p-value of a discovery, from vaekit.bundle.discoveries.discovery_cut.
     """
     with pq.ParquetFile(written, buffer_size=BUFFER, pre_buffer=False) as rows:
         schema = rows.schema_arrow

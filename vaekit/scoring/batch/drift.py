@@ -1,7 +1,7 @@
-"""What the p-values of a run say together: rates, drift, discoveries.
+"""Measures drift from the p-values of a run.
 
-Rows exchangeable with the calibration rows have p-values uniform on 1/(n + 1), ..., 1: how far those of a run are from
-that is how far its scores are from the calibration's.
+Rows exchangeable with the calibration rows have p-values uniform on 1/(n + 1), ..., 1. The distance of the p-values of
+a run from that distribution is the distance of its scores from the calibration scores.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
-BINS = 10  # of the population stability index, as usual
-SMALL, LARGE = 0.1, 0.25  # PSI: what credit scoring takes for no change, and for a large one (Siddiqi 2006)
-CHANCE = 1.358  # times sqrt(1/m + 1/n): the Kolmogorov-Smirnov distance that chance exceeds in 5 % of runs
-FEW = 50  # rows below which nothing is said
+BINS = 10  # of the population stability index; the usual number
+SMALL, LARGE = 0.1, 0.25  # PSI: below SMALL no change, from LARGE a large change (Siddiqi 2006)
+CHANCE = 1.358  # times sqrt(1/m + 1/n): the Kolmogorov-Smirnov distance exceeded by chance in 5 % of runs
+FEW = 50  # smallest number of rows for a reading
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Two distances between this run's scores and the calibration's, and what they mean."""
+    """Two distances between the scores of a run and the calibration scores, and their reading."""
 
-    ks: float  # Kolmogorov-Smirnov: the largest difference of the two distribution functions
+    ks: float  # Kolmogorov-Smirnov: largest difference of the two distribution functions
     ks_by_chance: float  # exceeded in 5 % of runs without drift
     psi: float  # population stability index over deciles of the calibration
     reading: str
 
 
 def rates(p_values: Floats, counts: Ints, smallest: float = 0.0) -> dict[float, float | None]:
-    """Share of the rows with p <= alpha, of some usual alphas; None below the smallest p-value that there can be."""
+    """Share of the rows with p <= alpha for common alphas; None if alpha is below the smallest possible p-value."""
     total = counts.sum()
     shares = {alpha: float(counts[p_values <= alpha].sum() / total) for alpha in ALPHAS} if total else {}
     return {alpha: share if alpha >= smallest else None for alpha, share in shares.items()}
 
 
 def histogram(p_values: Floats, counts: Ints, bins: int) -> Ints:
-    """How many p-values lie in each of (0, 1/bins], ..., (1 - 1/bins, 1]."""
+    """Number of p-values in each of (0, 1/bins], ..., (1 - 1/bins, 1]."""
     at = np.clip(np.ceil(p_values * bins - 1e-9).astype(np.int64) - 1, 0, bins - 1)
     found: Ints = np.bincount(at, counts, minlength=bins).astype(np.int64)
     return found
 
 
 def drift(p_values: Floats, counts: Ints, n: int) -> Drift | None:
-    """How far the p-values are from uniform; None where there are none.
+    """Distances of the p-values from uniform; None without p-values.
 
         KS  = sup_p |F(p) - p|                  over p = 1/(n + 1), ..., 1
-        PSI = sum_b (a_b - e_b) ln(a_b / e_b)   a: share of the rows in a bin, half a row added; e: the calibration's
+        PSI = sum_b (a_b - e_b) ln(a_b / e_b)   a: share of the rows in a bin, plus half a row; e: share expected
 
     Args:
-        p_values: those that occurred, ascending.
-        counts: how often.
-        n: calibration rows.
+        p_values: distinct p-values, ascending.
+        counts: number of rows with each.
+        n: number of calibration rows.
     """
     m = int(counts.sum())
     if m == 0:
@@ -70,7 +70,7 @@ def drift(p_values: Floats, counts: Ints, n: int) -> Drift | None:
 
 def _distance(p_values: Floats, shares: Floats, step: float) -> float:
     at = np.cumsum(shares)
-    before = np.concatenate([[0.0], at[:-1]])  # F just below each value that occurred
+    before = np.concatenate([[0.0], at[:-1]])  # F just below each distinct p-value
     return float(max(np.abs(at - p_values).max(), np.abs(before - (p_values - step)).max()))
 
 
@@ -78,9 +78,9 @@ def _reading(m: int, ks: float, by_chance: float, psi: float) -> str:
     if m < FEW:
         return f"{m} rows are too few to tell drift from chance"
     if ks <= by_chance:
-        return "no drift that so many rows tell from chance"
+        return "no drift beyond chance for this number of rows"
     if psi < SMALL:
-        return "the scores have moved a little from the calibration's, more than chance moves them"
+        return "small drift, but more than by chance"
     if psi < LARGE:
-        return "the scores have moved from the calibration's: look at recent rows before p-values are relied on"
-    return "the scores have moved far from the calibration's: many anomalies, or normal rows that have changed"
+        return "drift: check recent rows before you rely on p-values"
+    return "large drift: many anomalies, or the normal rows have changed"

@@ -1,6 +1,6 @@
-"""Scores an input into a folder of parts, each written once and whole. Composes source, pass and parts.
+"""Scores an input into a folder of parts.
 
-Who scores the parts is an engine: this process, one after the other, or actors on a cluster.
+An engine scores the parts: this process one after the other, or actors on a cluster.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ Numbered = tuple[int, Fragment]
 
 @dataclass(frozen=True)
 class PartJob:
-    """All that scoring a part takes but the model; it travels to other processes."""
+    """Everything a part needs to be scored, except the model; can be sent to other processes."""
 
     source: RowSource
     folder: Place
     options: Options
 
     def score(self, scorer: Scorer, number: int, fragment: Fragment) -> PartRecord:
-        """Score a fragment, write its part, and then its record.
+        """Score a fragment, write its part, then its record.
 
         Raises:
-            InputError: a row that the model does not take, where there is no quarantine.
+            InputError: a row is invalid and there is no quarantine.
         """
         parts, over = PartFolder(self.folder), Pass(scorer, self.source, self.options)
         tally = over.tally()
@@ -76,7 +76,7 @@ Engine = Callable[[PartJob, Sequence[Numbered]], Iterator[PartRecord]]
 
 
 def here(scorer: Scorer) -> Engine:
-    """This process."""
+    """The engine that scores in this process."""
 
     def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
         return (job.score(scorer, number, fragment) for number, fragment in todo)
@@ -95,22 +95,22 @@ def score_folder(
     engine: Engine | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Summary:
-    """Score every row of an input into a folder of Parquet files, one for each fragment: a file, or row groups of it.
+    """Score every row of an input into a folder of Parquet files, one per fragment (a file or some of its row groups).
 
-    A run that was ended, in whatever way, leaves parts that are whole; `resume` goes on with the others.
+    A run that stops early, for whatever reason, leaves complete parts; `resume` scores the others.
 
     Args:
-        scorer: the model.
+        scorer: the model and its options.
         source: as for score_file.
-        output: a folder, which is made; a path or a URI.
+        output: path or URI of a folder, which is created.
         batch_rows: as for score_file.
-        options: all else.
-        resume: go on with the run that is there; where there is none, begin.
-        engine: who scores; None: this process.
-        progress: told how many parts there are, after each.
+        options: further options.
+        resume: continue the run in the folder, or start one if there is none.
+        engine: engine that scores the parts; None: this process.
+        progress: called after each part with the number of parts done.
 
     Raises:
-        InputError: an input or a row that is refused, or a folder that holds another run, or anything else.
+        InputError: the input or a row is invalid, or the folder has another run or other files.
     """
     began = time.perf_counter()
     folder, asked = place(output), options or Options()
@@ -143,13 +143,13 @@ def score_folder(
 
 
 def _merged(tally: Tally, record: PartRecord) -> int:
-    """Count a part; how many of its rows are in quarantine, which is all that is kept of it: parts may be many."""
+    """Add a part to the tally; return its number of invalid rows (records are not kept, since there may be many)."""
     tally.merge(record.tally)
     return record.quarantined
 
 
 def _judge(parts: PartFolder, numbers: Sequence[int], cut: float) -> None:
-    """Write parts anew with their discoveries; one that was so written and has no record of it is scored again."""
+    """Rewrite parts with is_discovery. If a run stops between part and record, `resume` scores the part again."""
     for record in map(parts.record, numbers):
         if record.cut != cut:
             part = parts.folder.below(record.part)
@@ -159,7 +159,7 @@ def _judge(parts: PartFolder, numbers: Sequence[int], cut: float) -> None:
 
 
 def _gather(parts: PartFolder, numbers: Sequence[int], writer: TableWriter) -> None:
-    """One quarantine of all parts'."""
+    """Join the quarantine files of all parts."""
     for number in numbers:
         with parts.quarantine(number).open() as file:
             for batch in pq.ParquetFile(file).iter_batches():

@@ -1,4 +1,4 @@
-"""Invalid rows: the table that says why, and how many of them a run allows."""
+"""The quarantine table of invalid rows, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from vaekit.errors import InputError
 from vaekit.scoring.rows import BadRows
 
 WHY = pa.schema([("bad_row", pa.int64()), ("bad_column", pa.string()), ("bad_reason", pa.string())])
-SURE = 10_000  # rows that must have been read before a share of them ends a run early
+SURE = 10_000  # rows to read before a share of invalid rows stops a run early
 
 
 def quarantine_schema(schema: pa.Schema) -> pa.Schema:
-    """WHY, and the input's columns as text.
+    """The columns of WHY, then the input columns as text.
 
     Raises:
-        InputError: the input has a column of such a name.
+        InputError: the input has a column with a name of WHY.
     """
     clash = [name for name in WHY.names if name in set(schema.names)]
     if clash:
-        raise InputError(f"the input has columns that a quarantine has too: {', '.join(map(repr, clash))}; rename them")
+        raise InputError(
+            f"the input has columns with names of the quarantine file: {', '.join(map(repr, clash))}; rename them"
+        )
     return pa.schema([*WHY, *(pa.field(name, pa.string()) for name in schema.names)])
 
 
 def quarantined(bad: BadRows, schema: pa.Schema) -> pa.RecordBatch:
-    """A line for each bad row: its number, the first bad column and what is wrong there, and all cells as text."""
+    """One row per invalid row: its number, its first invalid column, the reason, and all cells as text."""
     why = [pa.array(bad.numbers), pa.array(bad.columns, pa.string()), pa.array(bad.reasons, pa.string())]
     return pa.RecordBatch.from_arrays([*why, *map(_as_text, bad.table.columns)], schema=schema)
 
@@ -39,7 +41,7 @@ def _as_text(cells: pa.Array) -> pa.Array:
         cells = cells.dictionary_decode()
     try:
         return pc.cast(cells, pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are no text, nested cells
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are not UTF-8, nested cells
         return pa.array([_said(cell) for cell in cells], pa.string())
 
 
@@ -50,17 +52,17 @@ def _said(cell: pa.Scalar) -> str | None:
 
 @dataclass(frozen=True)
 class Budget:
-    """How many bad rows a run stands: so many, or such a share of the rows read; neither: any number."""
+    """Largest number or share of invalid rows of a run; neither: no limit."""
 
     rows: int | None = None
     share: float | None = None
 
     @classmethod
     def of(cls, text: str | None) -> Budget:
-        """From `100` or `0.5%`.
+        """Parse `100` or `0.5%`; None: no limit.
 
         Raises:
-            InputError: neither.
+            InputError: the text is neither.
         """
         if text is None:
             return cls()
@@ -73,18 +75,18 @@ class Budget:
                 return cls(rows=rows)
         except ValueError:
             pass
-        raise InputError(f"max_bad: {text!r}, expected a number of rows or a percentage, as 100 or 0.5%")
+        raise InputError(f"max_bad: {text!r}, expected a number of rows or a percentage, such as 100 or 0.5%")
 
     def check(self, reasons: Counter[str], rows: int, *, ended: bool) -> None:
-        """Refuse more bad rows than that; of a share only after SURE rows, or when the run has ended.
+        """Check the limit. A share is checked after SURE rows and at the end of the run.
 
         Args:
-            reasons: how many rows are bad, by what is wrong with them.
-            rows: that were read, bad ones among them.
-            ended: whether these are all.
+            reasons: number of invalid rows by reason.
+            rows: number of rows read, valid and invalid.
+            ended: whether all rows have been read.
 
         Raises:
-            InputError: there are more.
+            InputError: there are too many invalid rows.
         """
         bad = reasons.total()
         too_many = self.rows is not None and bad > self.rows
@@ -94,5 +96,5 @@ class Budget:
             most, count = reasons.most_common(1)[0]
             allowed = f"{self.rows:,}" if self.rows is not None else f"{self.share:.6g} of them"
             raise InputError(
-                f"{bad:,} of {rows:,} rows are bad, where max_bad allows {allowed}; most often ({count:,}): {most}"
+                f"{bad:,} of {rows:,} rows are invalid, but max_bad allows {allowed}; most frequent ({count:,}): {most}"
             )

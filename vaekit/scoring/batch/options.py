@@ -1,4 +1,4 @@
-"""Options of a scoring run beside its model and its rows."""
+"""The options of a scoring run."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from vaekit.errors import InputError
 from vaekit.scoring.batch.invalid_rows import Budget
 from vaekit.scoring.files.paths import Place
 
-PART_ROWS = 1_000_000  # of 30 columns and the scores some 300 MB before encoding
+PART_ROWS = 1_000_000  # about 300 MB in memory with 30 columns and the scores
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a run reads, what it stands and what it tells."""
+    """How a run reads, writes and reports."""
 
-    columns: Sequence[str] | None = None  # of the input that the output keeps; None: all; (): the row's number alone
-    batch_rows: int | None = None  # rows that are read and scored at once; None: what the scorer likes
-    part_rows: int = PART_ROWS  # rows of a part, about, where the output is a folder
-    partitions: bool = False  # parts lie in folders key=value as the input's files do, where the output is a folder
-    quarantine: Place | None = None  # where bad rows go; None: the first one ends the run
-    max_bad: Budget = field(default_factory=Budget)  # how many of them there may be
-    fdr: float | None = None  # the false-discovery rate of is_discovery; None: there is no such column
-    top: int = 10  # how many of the oddest rows the summary names
+    columns: Sequence[str] | None = None  # input columns to keep; None: all; (): only the row number
+    batch_rows: int | None = None  # rows per batch; None: the scorer's choice
+    part_rows: int = PART_ROWS  # approximate rows per part of a folder
+    partitions: bool = False  # parts in folders key=value like the input files
+    quarantine: Place | None = None  # file for invalid rows; None: the first one stops the run
+    max_bad: Budget = field(default_factory=Budget)  # limit on invalid rows
+    fdr: float | None = None  # false-discovery rate of is_discovery; None: no such column
+    top: int = 10  # number of most anomalous rows in the summary
 
     def __post_init__(self) -> None:
-        """Raises InputError where a value is out of range."""
+        """Raises InputError if a value is out of range."""
         if self.part_rows < 1:
-            raise InputError(f"part_rows: {self.part_rows} is not at least 1")
+            raise InputError(f"part_rows: {self.part_rows}, expected at least 1")
         if self.top < 0:
-            raise InputError(f"top: {self.top} is not at least 0")
+            raise InputError(f"top: {self.top}, expected at least 0")
         if self.fdr is not None:
             check_alpha(self.fdr, "fdr")
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All that parts depend on, as JSON has it."""
+        """The options that the content of parts depends on, as JSON."""
         return {
             "columns": None if self.columns is None else list(self.columns),
             "part_rows": self.part_rows,

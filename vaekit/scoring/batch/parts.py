@@ -1,13 +1,13 @@
-"""What is written of a run into a folder, part by part, so that a run that was ended goes on.
+"""The files of a run in its output folder, from which an interrupted run can resume.
 
-    FOLDER/part-00000.parquet          the rows of one fragment of the input; below key=value/ where these are kept
-    FOLDER/_run.json                   the run: model, options and the input's files
-    FOLDER/_parts/00000.json           the record of a part: its fragment, what it holds, and its counts
-    FOLDER/_quarantine/00000.parquet   bad rows of that fragment, where there are any
-    FOLDER/_SUCCESS                    all is there
+    FOLDER/part-00000.parquet          rows of one fragment of the input; below key=value/ with --partitions
+    FOLDER/_run.json                   model, options and input files of the run
+    FOLDER/_parts/00000.json           record of a part: fragment, file size and counts
+    FOLDER/_quarantine/00000.parquet   invalid rows of that fragment, if any
+    FOLDER/_SUCCESS                    empty; the run is complete
 
-A part counts once its record is there, which is written after it, and as long as the file is what the record says.
-Whatever else a run that was ended has left is written anew under the same name: no row is lost, none is there twice.
+The record is written after its part. A part is valid if it has a record and its file agrees with the record. Every
+other part is written again under the same name, so that each row is in the output exactly once.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What there is of one part."""
+    """What is known of one valid part."""
 
     number: int
-    part: str  # its path below the folder
+    part: str  # path below the folder
     fragment: Fragment
-    rows: int  # in the part's file
-    quarantined: int  # rows that are not
-    bytes: int  # of the part's file
+    rows: int  # rows in the part's file
+    quarantined: int  # invalid rows of the fragment
+    bytes: int  # size of the part's file
     tally: Tally
-    cut: float | None = None  # by which is_discovery was told; None: it is not told yet
+    cut: float | None = None  # largest p-value of a discovery; None: is_discovery is not filled in yet
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "fragment": asdict(self.fragment), "tally": self.tally.to_json()}
@@ -54,52 +54,54 @@ class PartRecord:
 
 
 class PartFolder:
-    """The folder of one run."""
+    """The output folder of one run."""
 
     def __init__(self, folder: Place) -> None:
         self.folder = folder
 
     def begin(self, facts: Mapping[str, Any], fragments: Sequence[Fragment], *, resume: bool) -> None:
-        """Make the folder, or see that the run there is this one.
+        """Create the folder, or check that it has this run.
 
         Args:
-            facts: all that parts depend on but the input, as JSON has it.
-            fragments: of the input.
-            resume: whether a run may be there.
+            facts: everything that parts depend on except the input, as JSON.
+            fragments: fragments of the input.
+            resume: whether to continue a run in the folder.
 
         Raises:
-            InputError: a run that is there and is not to be gone on with, or is another; a folder of something else.
+            InputError: the folder has another run, this run without `resume`, or other files.
         """
         files = {fragment.file.name: [fragment.file.size, fragment.file.changed] for fragment in fragments}
-        run = json.loads(json.dumps({"format": FORMAT, **facts, "files": files}))  # as it comes back from a file
+        run = json.loads(json.dumps({"format": FORMAT, **facts, "files": files}))  # as read back from a file
         there = self._there()
         if RUN in there:
             if not resume:
-                raise InputError(f"{self.folder}: holds a run already: --resume goes on with it")
+                raise InputError(
+                    f"{self.folder}: the folder has a run already; continue it with --resume or choose another folder"
+                )
             self._check(json.loads(self.folder.below(RUN).read()), run)
             return self._sweep()
         if there:
-            raise InputError(f"{self.folder}: is not empty, and holds no run")
+            raise InputError(f"{self.folder}: the folder is not empty and has no run; choose another folder")
         for name in ("", RECORDS, QUARANTINE):
             make_folder(self.folder.below(name) if name else self.folder)
         self._write(RUN, run)
         return None
 
     def name(self, number: int, fragment: Fragment, *, partitions: bool) -> str:
-        """Where a part's file lies, below the folder."""
+        """Path of a part below the folder."""
         keys = fragment.keys.items() if partitions else ()
         return "/".join([*(f"{key}={_said(value)}" for key, value in keys), f"part-{number:05}.parquet"])
 
     def quarantine(self, number: int) -> Place:
-        """Where a part's bad rows lie."""
+        """Path of the invalid rows of a part."""
         return self.folder.below(f"{QUARANTINE}/{number:05}.parquet")
 
     def write(self, record: PartRecord) -> None:
-        """From here on the part counts."""
+        """Write the record; the part is valid from now on."""
         self._write(f"{RECORDS}/{record.number:05}.json", record.to_json())
 
     def read(self, fragments: Sequence[Fragment]) -> Iterator[PartRecord]:
-        """The records of all parts that count, in order."""
+        """The records of all valid parts, in order."""
         there = {info.base_name for info in self.folder.below(RECORDS).files()}
         for number, fragment in enumerate(fragments):
             if f"{number:05}.json" in there:
@@ -108,31 +110,31 @@ class PartFolder:
                     yield record
 
     def record(self, number: int) -> PartRecord:
-        """The record of a part that has one."""
+        """Read the record of a part."""
         return PartRecord.from_json(json.loads(self.folder.below(f"{RECORDS}/{number:05}.json").read()))
 
     def succeed(self) -> None:
-        """Say that all is there."""
+        """Mark the run as complete."""
         with replacing(self.folder.below(SUCCESS)) as temp:
             temp.touch()
 
     def _there(self) -> list[str]:
-        """Names below the folder, those of files that were never whole left out."""
+        """Names below the folder, without incomplete files."""
         if not self.folder.exists:
             return []
         if not self.folder.is_folder:
-            raise InputError(f"{self.folder}: a file; the output is a folder")
+            raise InputError(f"{self.folder}: an existing file, expected a folder")
         names = [self.folder.name_of(info) for info in self.folder.files()]
         return [name for name in names if MARK not in name]
 
     def _sweep(self) -> None:
-        """Delete what a run that was killed has left of files that were not whole."""
+        """Delete the incomplete files of a run that was killed."""
         for info in self.folder.files():
             if MARK in info.base_name:
                 self.folder.filesystem.delete_file(info.path)
 
     def _holds(self, record: PartRecord) -> bool:
-        """Whether the part's file is the one that was written."""
+        """Whether the file of the part agrees with its record."""
         file = self.folder.below(record.part)
         if not file.exists or file.info.size != record.bytes:
             return False
@@ -143,11 +145,11 @@ class PartFolder:
             return False
 
     def _check(self, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        """Raises InputError where the run that is there is not this one."""
+        """Raises InputError if the run in the folder differs from this one."""
         for name in [*was, *now]:
             old, new = was.get(name), now.get(name)
             if name != "files" and old != new:
-                raise InputError(f"{self.folder}: cannot be resumed: {name} was {old!r} and is {new!r}")
+                raise InputError(f"{self.folder}: cannot be resumed: {name} was {old!r} and is now {new!r}")
         for name in [*was["files"], *now["files"]]:
             old, new = was["files"].get(name), now["files"].get(name)
             if old != new:
@@ -160,5 +162,5 @@ class PartFolder:
 
 
 def _said(value: Any) -> str:
-    """A folder's value as readers of hive partitions take it."""
+    """The value of a key=value folder in the notation of Hive."""
     return "__HIVE_DEFAULT_PARTITION__" if value is None else quote(str(value), safe="")

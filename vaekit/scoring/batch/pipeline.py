@@ -1,4 +1,4 @@
-"""One pass over rows: chunks in, batches of the output and of the quarantine out, counted."""
+"""Scores chunks of an input and yields batches for the output and the quarantine."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from vaekit.scoring.scorers import Scorer
 
 
 class OutputBatches(NamedTuple):
-    """What one chunk gave."""
+    """The scored rows and the invalid rows of one chunk."""
 
     good: pa.RecordBatch | None
     bad: pa.RecordBatch | None
 
 
 class Pass:
-    """A scorer over chunks of an input.
+    """Applies a scorer to the chunks of an input.
 
-    While a chunk is scored the next ones are read and made arrays of, in a thread of their own.
+    While a chunk is scored, a thread reads the next ones and converts them to arrays.
     """
 
     def __init__(self, scorer: Scorer, source: RowSource, options: Options) -> None:
-        """Raises InputError where the input's columns do not fit the model, or clash with those that are appended."""
+        """Raises InputError if the columns do not fit the model or have the name of an appended column."""
         self._scorer = scorer
         self._keeps_bad = options.quarantine is not None
         self._rows = rows_of(source, scorer.spec, options.columns)
@@ -47,14 +47,14 @@ class Pass:
         self._new = Tally(options.top, edges_for(scorer.held_out)).to_json()
 
     def tally(self) -> Tally:
-        """An empty one."""
+        """A new, empty tally."""
         return Tally.from_json(self._new)
 
     def batches(self, chunks: Iterator[Chunk], tally: Tally, file: str) -> Iterator[OutputBatches]:
-        """Scored rows, and those that the model does not take.
+        """Score chunks and add them to the tally.
 
         Raises:
-            InputError: a bad row, where there is no quarantine.
+            InputError: a row is invalid and there is no quarantine.
         """
         with closing(read_ahead(map(self._sift, chunks))) as made:
             for sifted in made:
@@ -71,7 +71,7 @@ class Pass:
         arrays = [sifted.passed.column(name) for name in self._kept]
         arrays += appended_columns(scores, self._appended, self._scorer.spec)
         if self._judges:
-            arrays.append(pa.nulls(len(scores), DISCOVERY.type))  # known when all is scored
+            arrays.append(pa.nulls(len(scores), DISCOVERY.type))  # known once all rows are scored
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _refused(self, sifted: Sifted, tally: Tally) -> pa.RecordBatch | None:
@@ -84,5 +84,7 @@ class Pass:
 def _extended(schema: pa.Schema, appended: list[pa.Field]) -> pa.Schema:
     clash = [field.name for field in appended if field.name in set(schema.names)]
     if clash:
-        raise InputError(f"the input has columns that scoring would append: {', '.join(map(repr, clash))}; rename them")
+        raise InputError(
+            f"the input has columns with names that scoring appends: {', '.join(map(repr, clash))}; rename them"
+        )
     return pa.schema([*schema, *appended], metadata=schema.metadata)

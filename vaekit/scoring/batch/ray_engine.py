@@ -1,7 +1,7 @@
-"""Scores the parts of a folder on Ray Data: fragments in, records out.
+"""Scores the parts of a folder on Ray Data.
 
-Ray Data hands out fragments, not rows: each actor reads its own fragment and writes its own part by the code that one
-process uses, so that nothing of the rows travels, parts and records are the same, and a run may go on with either.
+Ray Data distributes fragments, not rows. Each actor reads its fragment and writes its part with the same code as the
+local engine. Parts and records are therefore the same, and a run can resume with either engine.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an actor comes by its scorer. The bundle's folder is one that every machine of the cluster sees."""
+    """How an actor makes its scorer. Every machine of the cluster must see the folder of the bundle."""
 
     bundle: str
     asked: ScoringOptions
     precision: Precision = "float32"
-    device: Literal["cpu", "cuda"] = "cpu"  # an actor has a core, or a card
+    device: Literal["cpu", "cuda"] = "cpu"  # one core or one GPU per actor
 
     def make(self) -> LocalScorer:
-        """A scorer whose graphs run on one thread each."""
+        """Load the model, with one thread per call."""
         model = Model.load(self.bundle, device=self.device, threads=1, precision=self.precision)
         return LocalScorer(model, **self.asked)
 
 
 @dataclass(frozen=True)
 class Actors:
-    """How many there are: Ray starts more while fragments wait, and ends those that are idle."""
+    """Number of actors. Ray starts more while fragments wait and stops idle ones."""
 
     least: int = 1
-    most: int | None = None  # None: one for each core or card
+    most: int | None = None  # None: one per core or GPU
 
     @classmethod
     def of(cls, text: str | None) -> Actors:
-        """From `2:8`, or `4` for just as many.
+        """Parse `2:8`, or `4` for exactly four; None: the default.
 
         Raises:
-            InputError: neither.
+            InputError: the text is neither.
         """
         if text is None:
             return cls()
@@ -63,21 +63,21 @@ class Actors:
         try:
             found = cls(int(least), int(most if colon else least))
         except ValueError:
-            raise InputError(f"actors: {text!r}, expected MIN:MAX, as 1:8") from None
+            raise InputError(f"actors: {text!r}, expected MIN:MAX, such as 1:8") from None
         if not 1 <= found.least <= (found.most or 0):
             raise InputError(f"actors: {text!r}, expected 1 <= MIN <= MAX")
         return found
 
 
 class Actor:
-    """One model, open as long as the actor lives."""
+    """One model, loaded once per actor."""
 
     def __init__(self, recipe: Recipe, job: PartJob, todo: dict[int, Any]) -> None:
         self._scorer = recipe.make()
         self._job, self._todo = job, todo
 
     def __call__(self, rows: Row) -> Row:
-        """Score the fragments of these numbers; what is refused travels as words, since Ray wraps what is raised."""
+        """Score fragments by number. Errors are returned as text, because Ray wraps exceptions."""
         records, errors = [], []
         for number in rows["number"].tolist():
             try:
@@ -92,9 +92,10 @@ class Actor:
 
 @contextmanager
 def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
-    """Actors on this process's cluster, the environment's, or one of this machine's own; quiet, as errors are raised.
+    """The engine that scores on Ray: on the cluster of this process or of the environment, else on a local one.
 
-    Who connects here leaves here too, so that nothing of Ray is left to speak after who asked has reported.
+    Ray's logs are off, because errors are raised. A connection made here is closed here, so that Ray prints nothing
+    after the report.
 
     Raises:
         ModuleNotFoundError: ray is not installed.
@@ -102,12 +103,12 @@ def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
     import ray
     from ray.data import DataContext
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else a cluster that is started here reports its use
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports from a cluster started here
     ours = not ray.is_initialized()
     if ours:
         ray.init(logging_level=logging.ERROR, include_dashboard=False, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    DataContext.get_current().enable_progress_bars = False  # the parts are counted by who asked
+    DataContext.get_current().enable_progress_bars = False  # the caller counts the parts
 
     def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
         if todo:
@@ -124,8 +125,8 @@ def _run(recipe: Recipe, actors: Actors, job: PartJob, todo: dict[int, Any]) -> 
     import ray
 
     resources: dict[str, float] = ray.cluster_resources()
-    cards = recipe.device == "cuda"
-    there = int(resources.get("GPU" if cards else "CPU", 1))
+    on_gpu = recipe.device == "cuda"
+    there = int(resources.get("GPU" if on_gpu else "CPU", 1))
     most = min(actors.most or max(1, there), len(todo))
     fragments = ray.data.from_items([{"number": number} for number in todo], override_num_blocks=len(todo))
     scored = fragments.map_batches(
@@ -133,8 +134,8 @@ def _run(recipe: Recipe, actors: Actors, job: PartJob, todo: dict[int, Any]) -> 
         fn_constructor_args=(recipe, job, todo),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=min(actors.least, most), max_size=most),
-        num_cpus=0 if cards else 1,
-        num_gpus=1 if cards else 0,
+        num_cpus=0 if on_gpu else 1,
+        num_gpus=1 if on_gpu else 0,
     )
     for row in scored.iter_rows():
         if row["error"]:

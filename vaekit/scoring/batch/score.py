@@ -1,4 +1,4 @@
-"""Scores an input into one file. Composes source, pass and writer; has no format and no model of its own."""
+"""Scores an input into one file."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def score_file(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Score every row of an input; memory stays bounded whatever its size.
+    """Score every row of an input in bounded memory.
 
-    The output holds the input's columns as they came (for pictures: their row numbers), and behind them those that the
-    scorer appends, in nats. It replaces an older file of its name when all of it is written, and not before.
+    The output has the columns of the input (for images: the row numbers), then the columns that the scorer appends, in
+    nats. It replaces an existing file only when it is complete.
 
     Args:
-        scorer: the model.
-        source: .csv, .parquet, .arrow, .feather, a folder of Parquet files, or .npy; a path or a URI.
+        scorer: the model and its options.
+        source: .csv, .parquet, .arrow, .feather, .npy or a folder of Parquet files; a path or a URI.
         output: .parquet or .csv; a path or a URI.
-        batch_rows: rows that are read and scored at once, None: what the scorer likes.
-        options: all else.
-        progress: told how far the reading is, after each batch.
+        batch_rows: rows per batch; None: the scorer's choice.
+        options: further options.
+        progress: called after each batch with the progress of reading.
 
     Raises:
-        InputError: an input, a cell or an output that is refused; nothing is left behind.
+        InputError: the input, a cell or the output is invalid; no file is left behind.
     """
     began = time.perf_counter()
     told, asked = place(output), options or Options()
@@ -100,7 +100,7 @@ def _write(
 
 @contextmanager
 def _first_pass(temp: Path) -> Iterator[Path]:
-    """A file beside the one to write, gone in the end."""
+    """A temporary file beside the output."""
     first = temp.with_name(f"{temp.name}.first")
     try:
         yield first

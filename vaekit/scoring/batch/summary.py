@@ -1,4 +1,4 @@
-"""What one run did, in numbers and plain words, and as JSON."""
+"""The summary of a scoring run, and its JSON."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from vaekit.scoring.files.paths import Place
 from vaekit.scoring.files.writer import replacing
 from vaekit.scoring.scorers import Scorer
 
-P_BINS = 2 * BINS  # of the histogram of p-values
+P_BINS = 2 * BINS  # bins of the histogram of p-values
 
 
 @dataclass(frozen=True)
 class DiscoveryCount:
-    """Rows that are anomalies at a false-discovery rate over the whole run."""
+    """The discoveries of a run at false-discovery rate q."""
 
     q: float
-    cut: float  # they have p <= cut; 0: there are none
+    cut: float  # largest p-value of a discovery; 0: no discoveries
     count: int
 
 
 class Before(NamedTuple):
-    """What an earlier run had done, of one that was gone on with."""
+    """What earlier runs had scored, if this run resumed."""
 
     parts: int
     rows: int
@@ -41,17 +41,17 @@ NOTHING = Before(0, 0)
 
 @dataclass(frozen=True)
 class Summary:
-    """What one run did."""
+    """The result of one run."""
 
-    output: Place  # shown as it was given, but for keys
+    output: Place  # shown without credentials
     model: str  # name@version
     seconds: float
     alpha: float
-    reason: str | None  # why there are no p-values
+    reason: str | None  # why there are no p-values; None if there are
     tally: Tally
-    held_out: NDArray[np.float64] | None  # scores of the calibration rows
+    held_out: NDArray[np.float64] | None  # scores of the calibration rows, (n,), nats; None if unknown
     fdr: float | None = None
-    before: Before = NOTHING  # counted too, but not in the seconds
+    before: Before = NOTHING  # included in rows, not in seconds
 
     @classmethod
     def of(
@@ -63,28 +63,28 @@ class Summary:
         options: Options,
         before: Before | None = None,
     ) -> Summary:
-        """Of a run that has ended."""
+        """The summary of a finished run."""
         asked, told = options.fdr, before or NOTHING
         return cls(output, scorer.model, seconds, scorer.alpha, scorer.reason, tally, scorer.held_out, asked, told)
 
     @property
     def rows(self) -> int:
-        """That were scored, by earlier runs too."""
+        """Scored rows, including earlier runs."""
         return self.tally.rows
 
     @property
     def quarantined(self) -> int:
-        """Rows that were not."""
+        """Invalid rows."""
         return self.tally.bad.total()
 
     @property
     def unknown(self) -> int:
-        """Rows that have no p-value where others do, since no calibration row misses as many cells."""
+        """Rows without a p-value because no calibration row has as many missing cells."""
         return self.tally.unknown
 
     @property
     def anomalies(self) -> int | None:
-        """Rows whose p-value is at most alpha; None where there are no p-values."""
+        """Rows with p <= alpha; None without p-values."""
         return self.tally.anomalies if self.reason is None else None
 
     @property
@@ -93,26 +93,26 @@ class Summary:
 
     @property
     def share(self) -> float | None:
-        """Anomalies among the rows that have a p-value; None where there are none."""
+        """Share of anomalies among the rows with a p-value; None without p-values."""
         judged = self.rows - self.unknown
         return None if self.anomalies is None or not judged else self.anomalies / judged
 
     @property
     def rates(self) -> dict[float, float | None]:
-        """Share of the rows with p <= alpha by alpha; None where the calibration cannot tell that alpha."""
+        """Share of the rows with p <= alpha, by alpha; None if the calibration has too few rows for that alpha."""
         smallest = 0.0 if self.held_out is None else 1.0 / (len(self.held_out) + 1)
         return rates(self.tally.p_values, self.tally.p_counts, smallest)
 
     @property
     def drift(self) -> Drift | None:
-        """From the calibration's scores; None where these are not to be had, or there are no p-values."""
+        """Drift from the calibration scores; None if these are unknown or there are no p-values."""
         if self.held_out is None:
             return None
         return drift(self.tally.p_values, self.tally.p_counts, len(self.held_out))
 
     @property
     def discoveries(self) -> DiscoveryCount | None:
-        """None where no false-discovery rate was asked for."""
+        """The discoveries; None without a false-discovery rate."""
         if self.fdr is None:
             return None
         values, counts = self.tally.p_values, self.tally.p_counts
@@ -121,13 +121,13 @@ class Summary:
 
     @property
     def calibration_scores(self) -> NDArray[np.int64] | None:
-        """How many calibration rows there are in each bin of `tally.scores`."""
+        """Number of calibration rows in each bin of `tally.scores`."""
         if self.held_out is None:
             return None
         return binned(self.held_out, self.tally.edges)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """The summary as JSON."""
         tally, found, named = self.tally, self.drift, self.discoveries
         calibration = self.calibration_scores
         return {
@@ -152,10 +152,10 @@ class Summary:
             },
             "drift": None if found is None else asdict(found),
             "fdr": None if named is None else asdict(named),
-            "top": [odd._asdict() for odd in tally.top],
+            "top": [row._asdict() for row in tally.top],
         }
 
     def write(self, where: Place) -> None:
-        """As JSON, whole or not at all."""
+        """Write the JSON, completely or not at all."""
         with replacing(where) as temp:
             temp.write_text(json.dumps(self.to_json(), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""The figure of a run: p-values, scores beside those of the calibration, rates."""
+"""Draws the figure of a run: p-values, scores beside the calibration scores, and rates."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANELS = 3
-WIDTH = 4.6  # inches of a panel
+WIDTH = 4.6  # inches per panel
 
 
 def draw(found: Summary, where: Path) -> Path:
-    """Write the picture as PNG; a panel whose numbers are not to be had says so.
+    """Write the figure as PNG. A panel without data shows why.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -36,22 +36,26 @@ def draw(found: Summary, where: Path) -> Path:
 
 
 def _p_values(ax: Axes, found: Summary) -> None:
-    ax.set(xlabel="p-value (lower is odder)", ylabel="share of the rows", title=f"{found.model}: {found.rows:,} rows")
+    ax.set(
+        xlabel="p-value (lower is more anomalous)",
+        ylabel="share of the rows",
+        title=f"{found.model}: {found.rows:,} rows",
+    )
     if not found.tally.judged:
         return _nothing(ax, found.reason or "no rows with a p-value")
     share = histogram(found.tally.p_values, found.tally.p_counts, P_BINS) / found.tally.judged
     edges = np.linspace(0.0, 1.0, P_BINS + 1)
     ax.stairs(share, edges, fill=True, color=COLOURS[0], alpha=0.6, label="this run")
-    ax.axhline(1.0 / P_BINS, color="black", lw=1, ls="--", label="rows like the calibration's")
+    ax.axhline(1.0 / P_BINS, color="black", lw=1, ls="--", label="expected without drift")
     ax.legend(fontsize=8)
     return None
 
 
 def _scores(ax: Axes, found: Summary) -> None:
-    ax.set(xlabel="-ELBO, nats (higher is odder)", ylabel="share of the rows")
+    ax.set(xlabel="-ELBO, nats (higher is more anomalous)", ylabel="share of the rows")
     calibration = found.calibration_scores
     if calibration is None or not found.rows:
-        return _nothing(ax, "no calibration scores here" if found.rows else "no rows")
+        return _nothing(ax, "no calibration scores" if found.rows else "no rows")
     edges = np.array(found.tally.edges)
     counts = found.tally.scores
     for values, colour, label in (
@@ -72,7 +76,7 @@ def _rates(ax: Axes, found: Summary) -> None:
     alphas, shares = np.array(list(by_alpha)), np.array(list(by_alpha.values()))
     ax.set_xscale("log")
     ax.plot(alphas, shares, color=COLOURS[1], marker="o", ms=4, label="this run")
-    ax.plot(alphas, alphas, color="black", lw=1, ls="--", label="rows like the calibration's")
+    ax.plot(alphas, alphas, color="black", lw=1, ls="--", label="expected without drift")
     ax.legend(fontsize=8, loc="upper left")
     return None
 

@@ -1,6 +1,6 @@
-"""Counts of what a run scored, of bounded size: they add up over parts, and travel as JSON.
+"""Counts over scored rows, of bounded size; they can be merged over parts and stored as JSON.
 
-A p-value takes at most n + 1 values where n rows calibrate, so that all of them are kept as counts.
+With n calibration rows a p-value has at most n + 1 values. All of them are kept, with their counts.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from vaekit.scoring.scorers import Scores
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-BINS = 40  # of the histogram of scores, and two open ones at its ends
-BEYOND = 0.5  # how far the histogram goes on beyond the largest calibration score, in widths of their range
+BINS = 40  # bins of the histogram of scores, plus an open one at each end
+BEYOND = 0.5  # extent of the histogram above the largest calibration score, in ranges of the scores
 
 
 class Odd(NamedTuple):
-    """A row of a high score."""
+    """A row with a high score."""
 
     score: float  # nats
-    row: int  # over the whole input
+    row: int  # number in the whole input, from 0
     file: str
 
 
 @dataclass
 class Tally:
-    """What there was among some rows."""
+    """Counts over some rows."""
 
-    keep: int = 10  # how many of the oddest rows are named
-    edges: Sequence[float] = ()  # of the histogram of scores; none: there is no histogram
-    rows: int = 0  # that were scored
+    keep: int = 10  # number of most anomalous rows to keep
+    edges: Sequence[float] = ()  # of the histogram of scores; empty: no histogram
+    rows: int = 0  # scored rows
     anomalies: int = 0
-    unknown: int = 0  # rows without a p-value where others have one
-    bad: Counter[str] = field(default_factory=Counter)  # rows that were not scored, by what is wrong with them
-    p_values: Floats = field(default_factory=lambda: np.empty(0))  # those that occurred, ascending
-    p_counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # of each
-    scores: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # by bin, the open ones at the ends
-    top: list[Odd] = field(default_factory=list)  # the oddest first
+    unknown: int = 0  # rows without a p-value, while others have one
+    bad: Counter[str] = field(default_factory=Counter)  # invalid rows by reason
+    p_values: Floats = field(default_factory=lambda: np.empty(0))  # distinct values, ascending
+    p_counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows with each
+    scores: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows per bin, including the open ones
+    top: list[Odd] = field(default_factory=list)  # the most anomalous first
 
     def __post_init__(self) -> None:
         if not len(self.scores) and len(self.edges):
@@ -51,16 +51,16 @@ class Tally:
 
     @property
     def judged(self) -> int:
-        """Rows that have a p-value."""
+        """Rows with a p-value."""
         return int(self.p_counts.sum())
 
     @property
     def read(self) -> int:
-        """All rows, bad ones too."""
+        """All rows, valid and invalid."""
         return self.rows + self.bad.total()
 
     def add(self, scores: Scores, numbers: Ints, file: str) -> None:
-        """Count rows of one file by their scores and their numbers over the whole input, each (n,)."""
+        """Add rows of one file. `numbers` (n,) are their row numbers in the whole input."""
         self.rows += len(scores)
         if scores.p_value is not None and scores.is_anomaly is not None:
             known = ~np.isnan(scores.p_value)
@@ -73,7 +73,7 @@ class Tally:
         self._name(Odd(float(score[i]), int(numbers[i]), file) for i in _highest(score, self.keep))
 
     def merge(self, other: Tally) -> None:
-        """Add what another counted; both have the same edges."""
+        """Add another tally with the same edges."""
         self.rows += other.rows
         self.anomalies += other.anomalies
         self.unknown += other.unknown
@@ -83,14 +83,14 @@ class Tally:
         self._name(other.top)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The counts as JSON."""
         plain = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        top = [list(odd) for odd in self.top]
+        top = [list(row) for row in self.top]
         return {**vars(self), **plain, "edges": list(self.edges), "bad": dict(self.bad), "top": top}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Tally:
-        """What to_json gave."""
+        """The tally that to_json stored."""
         return cls(
             **{
                 **found,
@@ -98,7 +98,7 @@ class Tally:
                 "p_values": np.array(found["p_values"], dtype=np.float64),
                 "p_counts": np.array(found["p_counts"], dtype=np.int64),
                 "scores": np.array(found["scores"], dtype=np.int64),
-                "top": [Odd(*odd) for odd in found["top"]],
+                "top": [Odd(*row) for row in found["top"]],
             }
         )
 
@@ -109,11 +109,11 @@ class Tally:
         self.p_counts = found.astype(np.int64)  # exact: counts below 2**53
 
     def _name(self, more: Any) -> None:
-        self.top = heapq.nsmallest(self.keep, [*self.top, *more], key=lambda odd: (-odd.score, odd.row))
+        self.top = heapq.nsmallest(self.keep, [*self.top, *more], key=lambda found: (-found.score, found.row))
 
 
 def _highest(scores: Floats, keep: int) -> Ints:
-    """Where the highest scores are, the first ones of those that are equal."""
+    """Indices of the `keep` highest scores; among equal scores, the first."""
     if keep >= len(scores):
         return np.arange(len(scores))
     if keep == 0:
@@ -124,13 +124,13 @@ def _highest(scores: Floats, keep: int) -> Ints:
 
 
 def binned(scores: Floats, edges: Sequence[float]) -> Ints:
-    """How many scores lie below the edges, in each bin between them, and above."""
+    """Number of scores below the edges, in each bin, and above the edges."""
     at = np.searchsorted(edges, scores, side="right")
     return np.bincount(at, minlength=len(edges) + 1).astype(np.int64)
 
 
 def edges_for(held_out: Floats | None) -> list[float]:
-    """Edges of equal bins over the range of the calibration scores and some way beyond; none where there are none."""
+    """Edges of equal bins from the lowest calibration score to beyond the highest; empty without calibration scores."""
     if held_out is None:
         return []
     low, high = float(held_out[0]), float(held_out[-1])

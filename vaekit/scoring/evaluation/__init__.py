@@ -1,1 +1,1 @@
-"""A model measured on labelled rows, one row explained, and a model calibrated anew."""
+"""Evaluates a model on a file, explains one row, and calibrates a model on other rows."""

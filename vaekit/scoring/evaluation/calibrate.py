@@ -1,4 +1,4 @@
-"""Publishes a new version of a model: the same graphs, another calibration."""
+"""Publishes a new version of a model with the same graphs and another calibration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
-OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # measured with the old p-values
+OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old p-values
 
 _EMPTY = np.empty(0)
 _NO_ROWS = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
@@ -46,32 +46,30 @@ def publish_calibration(
     batch_rows: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Score held-out rows and publish them as the calibration of a new version, beside the one that was loaded.
+    """Score held-out rows and publish their scores as the calibration of a new version.
 
-    Where it has float16 graphs, these score the rows too: each precision has a calibration of its own.
-
-    p-values compare a row with these: they hold for rows that are exchangeable with them, and only if the model was
-    not trained on them.
+    The p-values of the new version are valid for rows that are exchangeable with these rows, provided that the model
+    was not trained on them. Each precision of the model gets its own calibration.
 
     Args:
-        model: loaded from models/<name>/<version>; stays the caller's to close.
-        data: rows, in any form that scoring reads.
-        num_samples: every K that gets a calibration; none: the model's default alone.
-        label: column that marks anomalies, or a .npy file of one label a row; None: every row is held out.
-        anomalies: values of the label that mean anomaly; such rows are left out.
-        batch_rows: rows that are read and scored at once.
-        progress: told how far the reading is, after each batch.
+        model: loaded from models/<name>/<version>; the caller closes it.
+        data: rows, in any format that scoring reads.
+        num_samples: every K to calibrate; empty: the model's default.
+        label: column that marks anomalies, or .npy file with one label per row; None: no labels.
+        anomalies: label values that mean anomaly; such rows are left out.
+        batch_rows: rows per batch; None: 2^20 cells.
+        progress: called after each batch with the progress of reading.
 
     Returns:
         The manifest of the new version.
 
     Raises:
-        InputError: rows, labels or K that are refused, no rows at all, or a bundle that lies in no models folder.
+        InputError: rows, labels or K are invalid, there are no rows, or the bundle is not in a folder of models.
     """
     root = _root(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     for k in wanted:
-        model.draws(k)  # refuses a K out of range before anything is read
+        model.draws(k)  # checks K before anything is read
     with ExitStack() as held:
         models = {precision: _at_precision(model, precision, held) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
@@ -92,12 +90,14 @@ def publish_calibration(
 def _root(model: Model) -> Path:
     source, manifest = model.bundle.source.resolve(), model.manifest
     if (source.parent.name, source.name) != (manifest.name, str(manifest.version)):
-        raise InputError(f"{source}: not in a models folder as {manifest.name}/{manifest.version}")
+        raise InputError(
+            f"{source}: expected a bundle in a folder of models, at <folder>/{manifest.name}/{manifest.version}"
+        )
     return source.parent.parent
 
 
 def _at_precision(model: Model, precision: Precision, held: ExitStack) -> Model:
-    """The model at this precision; another than its own is opened from the same folder."""
+    """The model at this precision, loaded again unless it has it."""
     if precision == model.precision:
         return model
     return held.enter_context(Model.load(model.bundle.source, device=model.device, precision=precision))
@@ -111,7 +111,7 @@ def _scores(
     wanted: Sequence[int],
     progress: Progress | None,
 ) -> dict[tuple[int, Precision], Bound]:
-    """Bounds of the rows that are not marked as anomalies, by K and precision."""
+    """Bounds of the rows that are not anomalies, by K and precision."""
     rows, read, kept = rows_of(source, next(iter(models.values())).spec), 0, 0
     parts: dict[tuple[int, Precision], list[Bound]] = {(k, precision): [] for precision in models for k in wanted}
     for chunk in source.chunks():
@@ -142,7 +142,7 @@ def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFil
 
 
 def _files(model: Model) -> dict[str, bytes]:
-    """Every file of the old version but manifest and calibrations: the signed ones from the verified copy."""
+    """The files of the old version except manifest and calibrations; listed files come from the verified copy."""
     source, manifest = model.bundle.source, model.manifest
     old = {part.file for part in (manifest.calibration, manifest.surprise) if part}
     files = {

@@ -1,4 +1,4 @@
-"""Figures of a model on rows of a file: means with standard errors, and how it ranks anomalies. Draws no pictures."""
+"""Measures a model on the rows of a file: means with standard errors, and how it ranks anomalies."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
 COUNTS = (1, 10, 100, 1000, 5000)  # K of log_evidence
-ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
+ACTIVE = 1e-2  # a latent dimension is active if Var_x[mu_j] > ACTIVE (Burda et al. 2016)
 
 Figures = dict[str, Metric]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured; nats, each row with draws of its own."""
+    """The measured values, in nats; draws are independent between rows."""
 
     model: str  # name@version
     data: str
@@ -38,10 +38,10 @@ class Evaluation:
     num_samples: tuple[int, ...]
     groups: dict[str, Bounds]  # "rows", or "normal" and "anomalies"
     figures: dict[str, Figures]  # by group
-    detection: dict[str, Figures]  # by what ranks; empty without labels
+    detection: dict[str, Figures]  # by ranking quantity; empty without labels
 
     def tree(self) -> dict[str, Any]:
-        """All but the rows, for JSON."""
+        """The values as JSON, without those of single rows."""
         return {
             "model": self.model,
             "data": self.data,
@@ -66,21 +66,22 @@ def evaluate_file(
 ) -> Evaluation:
     """Measure a model on the rows of a file.
 
-    Draws are independent between rows and follow from the seed and a row's number: the figures are repeatable, and a
-    standard error covers rows and draws alike. Memory: a chunk of rows, and 8 (3 + how many K) bytes for every row.
+    The draws of a row follow from the seed and the row number. The values are therefore repeatable, draws are
+    independent between rows, and a standard error covers rows and draws. Memory: one chunk, plus 8 (3 + number of K)
+    bytes per row.
 
     Args:
-        model: stays the caller's to close.
-        data: rows, in any form that scoring reads.
-        num_samples: K of log_evidence; the ELBO is over all draws of the largest.
-        seed: of the draws.
-        label: column that marks anomalies, or a .npy file of one label a row; None: the rows are all alike.
-        anomalies: values of the label that mean anomaly.
-        batch_rows: rows that are read at once.
-        progress: told how far it is.
+        model: the model; the caller closes it.
+        data: rows, in any format that scoring reads.
+        num_samples: every K of log_evidence; the ELBO uses all draws of the largest.
+        seed: seed of the draws.
+        label: column that marks anomalies, or .npy file with one label per row; None: no labels.
+        anomalies: label values that mean anomaly.
+        batch_rows: rows per batch; None: 2^20 cells.
+        progress: called after each batch with the progress.
 
     Raises:
-        InputError: rows, labels, K or a seed that are refused, or no rows at all.
+        InputError: rows, labels, K or the seed are invalid, or there are no rows.
     """
     counts = check_counts(num_samples)
     if seed < 0:
@@ -88,8 +89,8 @@ def evaluate_file(
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
     labels = None if label is None else open_labels(label, anomalies, source.schema)
     seen = _score_rows(model, source, labels, counts, seed, progress)
-    if not len(seen.odd):
-        raise InputError(f"{data}: no rows")
+    if not len(seen.anomalous):
+        raise InputError(f"{data}: no rows, expected at least 1")
     groups = _groups(seen, labels)
     figures = {name: _figures(model, bounds, counts) for name, bounds in groups.items()}
     main = next(iter(figures))
@@ -101,11 +102,11 @@ def evaluate_file(
 
 @dataclass(frozen=True)
 class _ScoredRows:
-    """Every row, in order."""
+    """The values of every row, in order."""
 
     bounds: Bounds
-    scores: Array  # (N,), by the published draws: what `vae score` gives; (0,) without labels
-    odd: NDArray[np.bool_]  # (N,)
+    scores: Array  # (N,), with the published draws, as by `vae score`; (0,) without labels
+    anomalous: NDArray[np.bool_]  # (N,)
     spread: _Spread
 
 
@@ -115,7 +116,7 @@ def _score_rows(
     rows = rows_of(source, model.spec)
     spread, first = _Spread(), 0
     bounds: list[Bounds] = []
-    scores, odd = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
+    scores, anomalous = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
     before = source.done()
     for chunk in source.chunks():
         _, x = rows.take(chunk)
@@ -127,16 +128,16 @@ def _score_rows(
         if labels is not None:
             scores.append(model.bound_checked(x).score)
         spread.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
-        odd.append(marked)
+        anomalous.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:
         labels.close(first)
     joined = Bounds.concatenate(bounds) if bounds else Bounds(*(np.zeros(0),) * 3, np.zeros((0, len(counts))))
-    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(odd), spread)
+    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(anomalous), spread)
 
 
 def _progress_within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
-    """Tells the share of a chunk that is done as a share of what reading it moved the source on."""
+    """A callback that reports the rows done in a chunk as progress of the source."""
     moved = source.done() - before
 
     def tell(done: int) -> None:
@@ -149,9 +150,9 @@ def _progress_within(progress: Progress | None, source: RowSource, before: int, 
 def _groups(seen: _ScoredRows, labels: Labels | None) -> dict[str, Bounds]:
     if labels is None:
         return {"rows": seen.bounds}
-    if seen.odd.all() or not seen.odd.any():
-        raise labels.unlike("every row" if seen.odd.all() else "no row", "so there is nothing to rank")
-    return {"normal": _some(seen.bounds, ~seen.odd), "anomalies": _some(seen.bounds, seen.odd)}
+    if seen.anomalous.all() or not seen.anomalous.any():
+        raise labels.unlike("every row" if seen.anomalous.all() else "no row", "so there is nothing to rank")
+    return {"normal": _some(seen.bounds, ~seen.anomalous), "anomalies": _some(seen.bounds, seen.anomalous)}
 
 
 def _some(bounds: Bounds, which: NDArray[np.bool_]) -> Bounds:
@@ -159,7 +160,7 @@ def _some(bounds: Bounds, which: NDArray[np.bool_]) -> Bounds:
 
 
 def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
-    """Means over rows with their standard errors."""
+    """Means over rows and their standard errors."""
     figures = {name: mean(getattr(bounds, name), "nats") for name in ("elbo", "log_likelihood", "kl")}
     figures |= {f"log_evidence_{k}": mean(bounds.log_evidence[:, i], "nats") for i, k in enumerate(counts)}
     pixels = model.manifest.likelihood.bits_per_dim_of
@@ -172,23 +173,25 @@ def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
 
 
 def _detection(seen: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
-    """Anomalies against normal rows: by the score of `vae score`, and by -log_evidence at the largest K."""
-    n = len(seen.odd)
+    """How anomalies rank above normal rows by the score of `vae score` and by -log_evidence at the largest K."""
+    n = len(seen.anomalous)
     by_evidence = {name: -bounds.log_evidence[:, -1] for name, bounds in groups.items()}
     ranked = {
-        "score": (seen.scores[~seen.odd], seen.scores[seen.odd]),
+        "score": (seen.scores[~seen.anomalous], seen.scores[seen.anomalous]),
         f"-log_evidence_{counts[-1]}": (by_evidence["normal"], by_evidence["anomalies"]),
     }
     found = {}
-    for name, (normal, odd) in ranked.items():
-        area, error = auroc(normal, odd)
-        precision = Metric(value=average_precision(normal, odd), n=n, unit=f"at {len(odd) / n:.3g} anomalies")
+    for name, (normal, anomalous) in ranked.items():
+        area, error = auroc(normal, anomalous)
+        precision = Metric(
+            value=average_precision(normal, anomalous), n=n, unit=f"at {len(anomalous) / n:.3g} anomalies"
+        )
         found[name] = {"auroc": Metric(value=area, standard_error=error, n=n), "average_precision": precision}
     return found
 
 
 def mean(values: Array, unit: str) -> Metric:
-    """Mean over rows and its standard error; none for a single row."""
+    """Mean over rows and its standard error, which is None for a single row."""
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return Metric(value=float(values.mean()), standard_error=error, n=len(values), unit=unit)
 
@@ -202,7 +205,7 @@ class _Spread:
         self._squares: Array = np.zeros(())  # sum of squared deviations
 
     def add(self, mu: NDArray[np.floating] | None) -> None:
-        """Posterior means (n, Z) or (n, M, Z); None: none."""
+        """Add posterior means (n, Z) or (n, M, Z); None: no rows."""
         if mu is None:
             return
         new = mu.astype(np.float64)
@@ -214,7 +217,7 @@ class _Spread:
         self._n = total
 
     def active(self, model: Model) -> Metric:
-        """Latent dimensions whose mean varies between rows; of an ensemble the mean over its members."""
+        """Number of active latent dimensions; for an ensemble the mean over its members."""
         variance = self._squares / max(self._n, 1)  # (Z,) or (M, Z)
         members = model.manifest.members
         unit = f"of {model.manifest.latent_dim} latent dimensions" + (", mean over members" if members > 1 else "")

@@ -1,11 +1,11 @@
-"""The bound of each row by thousands of independent draws, in bounded memory.
+"""Estimates the ELBO and log evidence of each row from many independent draws, in bounded memory.
 
     elbo           = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
     log_evidence_K = log (1/K) sum_k w_k,   w_k = p(x|z_k) p(z_k) / q(z_k|x)          Burda et al. (2016)
 
-A call of the graph gives log (1/k) sum w of its k draws; calls are joined by log sum exp of log_evidence + log k, less
-log K, so that no K is too large. The draws of a row follow from the seed and its number alone, whatever is beside it:
-those of K = 10 are the first ten of those of K = 100.
+A call of the graph gives log (1/k) sum w over its k draws. Calls are combined by log sum exp of log_evidence + log k,
+minus log K, so that any K fits in memory. The draws of a row follow from the seed and the row number only. Those of
+K = 10 are the first ten of those of K = 100.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import RowArrays
 
 Array = NDArray[np.float64]
-USUAL_DRAWS = 64  # of a call: enough that the encoder, which every call runs again, costs little
-MOST_ROWS = 256  # of a call
+USUAL_DRAWS = 64  # per call: enough to make the encoder, which runs once per call, cheap
+MOST_ROWS = 256  # per call
 
 
 @dataclass(frozen=True)
 class Bounds(RowArrays):
-    """Of each row, nats."""
+    """Bounds of N rows, nats."""
 
     elbo: Array  # (N,)
     log_likelihood: Array  # (N,)
     kl: Array  # (N,)
-    log_evidence: Array  # (N, how many K)
+    log_evidence: Array  # (N, number of K)
 
 
 def check_counts(counts: Sequence[int]) -> tuple[int, ...]:
-    """K, ascending, each once.
+    """The distinct K, ascending.
 
     Raises:
-        InputError: none, or one that is below 1.
+        InputError: there is no K, or one is below 1.
     """
     if not counts or min(counts) < 1:
         raise InputError(f"num_samples: {min(counts, default='none')}, expected whole numbers of at least 1")
@@ -57,15 +57,15 @@ def estimate(
     first: int = 0,
     tell: Callable[[int], None] = lambda _: None,
 ) -> Bounds:
-    """The bound of rows, and log_evidence at each K of `counts`.
+    """Estimate the bounds of rows, with log_evidence at each K of `counts`.
 
     Args:
-        model: loaded.
-        x: rows as the model takes them, N >= 1.
+        model: the model.
+        x: N >= 1 rows of model input.
         counts: K, ascending.
-        seed: of the draws.
+        seed: seed of the draws.
         first: number of the first row in the data.
-        tell: told how many rows are done.
+        tell: called with the number of rows done.
     """
     size, most = call_shape(model)
     parts = []
@@ -76,7 +76,7 @@ def estimate(
 
 
 def call_shape(model: Model) -> tuple[int, int]:
-    """(rows, draws) of one call: N K (widest layer) stays within what the runtime takes at once."""
+    """(rows, draws) per call, with N K (widest layer) <= MAX_ELEMENTS."""
     widest = max(model.spec.dim, model.manifest.latent_dim, model.manifest.width, model.manifest.components)
     rows = min(MOST_ROWS, max(1, MAX_ELEMENTS // (USUAL_DRAWS * widest)))
     return rows, max(1, MAX_ELEMENTS // (rows * widest))

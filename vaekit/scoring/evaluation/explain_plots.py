@@ -1,4 +1,4 @@
-"""Figures of one explained row: cells beside what was expected, or where an image is anomalous."""
+"""Draws one explained row: cells beside their expected values, or the heatmap of an image."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE = COLOURS
 TICKS = (1, 3, 10, 100, 1000, 10_000)
-NEAR = 3.0  # half-widths of the interval up to which the scale of values is linear
+NEAR = 3.0  # half-widths of the interval within which the scale is linear
 
 
 def draw(found: RowExplained, path: Path) -> None:
-    """Write a PNG.
+    """Write the figure of a row as PNG.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -32,22 +32,22 @@ def draw(found: RowExplained, path: Path) -> None:
 
 
 def cells(found: RowExplained) -> Figure:
-    """What each cell costs the row, and where its value stands in the interval that the rest lets expect."""
+    """The relief of each cell, and its value relative to the interval expected from the rest of the row."""
     figure = _figure(9.6, 1.5 + 0.5 * len(found.cells))
     figure.suptitle(_title(found), fontsize=10)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
-    places = range(len(found.cells))
-    left.barh(places, [cell["relief"] for cell in found.cells], color=BLUE, height=0.6)
+    positions = range(len(found.cells))
+    left.barh(positions, [cell["relief"] for cell in found.cells], color=BLUE, height=0.6)
     left.axvline(0.0, color="black", lw=0.8)
-    left.set_yticks(places, [cell["feature"] for cell in found.cells], fontsize=8)
-    left.set_xlabel("relief: nats that the score falls without the cell", fontsize=8)
-    left.set_ylim(len(found.cells) - 0.5, -0.8)  # the oddest above
+    left.set_yticks(positions, [cell["feature"] for cell in found.cells], fontsize=8)
+    left.set_xlabel("relief: fall of the score without the cell, nats", fontsize=8)
+    left.set_ylim(len(found.cells) - 0.5, -0.8)  # the most anomalous at the top
     _draw_values(right, found.cells)
     return figure
 
 
 def pictures(found: RowExplained, shown: Pictures) -> Figure:
-    """The picture, what the model has for it, and the heatmap: nats over each pixel's held-out median."""
+    """The image, its reconstruction, and the heatmap: nats above the held-out median of each pixel."""
     figure = _figure(9.6, 3.6)
     figure.suptitle(_title(found), fontsize=10)
     axes = figure.subplots(1, 3)
@@ -56,23 +56,23 @@ def pictures(found: RowExplained, shown: Pictures) -> Figure:
         ax.set_title(title, fontsize=9)
     most = max(float(np.abs(shown.heat).max()), 1.0)
     heat = axes[2].imshow(shown.heat, cmap="PuOr_r", vmin=-most, vmax=most)
-    axes[2].set_title("nats more than usual there", fontsize=9)
+    axes[2].set_title("nats above the usual", fontsize=9)
     for ax in axes:
         ax.set_axis_off()
     figure.colorbar(heat, ax=axes[2], shrink=0.8)
     return figure
 
 
-def _draw_values(ax: Axes, told: list[dict[str, Any]]) -> None:
-    """Intervals as bands from -1 to 1, values as dots in half-widths from the expected; a category in words alone."""
+def _draw_values(ax: Axes, found: list[dict[str, Any]]) -> None:
+    """Intervals as bands from -1 to 1, values as dots in half-widths from the expected value; categories as text."""
     ax.axvline(0.0, color="black", lw=0.8)
     farthest = NEAR
-    for place, cell in enumerate(told):
+    for y, cell in enumerate(found):
         words = f"{_short(cell['value'])}, expected {_short(cell['expected'])} ({_interval(cell)})"
-        ax.annotate(words, (0.0, place), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
+        ax.annotate(words, (0.0, y), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
         if cell["low"] is not None:
-            ax.barh(place, 2.0, left=-1.0, color=BLUE, alpha=0.25, height=0.3)
-            ax.plot(off := _off(cell), place, "o", color=ORANGE, ms=6)
+            ax.barh(y, 2.0, left=-1.0, color=BLUE, alpha=0.25, height=0.3)
+            ax.plot(off := _off(cell), y, "o", color=ORANGE, ms=6)
             farthest = max(farthest, abs(off))
     ax.set_xscale("symlog", linthresh=NEAR)
     ax.set_xlim(-1.4 * farthest, 1.4 * farthest)
@@ -80,7 +80,7 @@ def _draw_values(ax: Axes, told: list[dict[str, Any]]) -> None:
     ticks = [*(-tick for tick in sides[::-1]), 0, *sides]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.set_xlabel("value (dot) in half-widths from the expected; band: 90 % of p(cell | the rest)", fontsize=8)
+    ax.set_xlabel("value (dot) in half-widths from the expected value; band: 90 % of p(cell | other cells)", fontsize=8)
 
 
 def _interval(cell: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def _interval(cell: dict[str, Any]) -> str:
 
 
 def _off(cell: dict[str, Any]) -> float:
-    """(value - expected) / the interval's half on that side."""
+    """(value - expected) / half-width of the interval on that side."""
     off = cell["value"] - cell["expected"]
     half = cell["high"] - cell["expected"] if off > 0 else cell["expected"] - cell["low"]
     return float(off / half) if half > 0 else float(np.sign(off) * NEAR)

@@ -1,4 +1,4 @@
-"""One row of a file explained: its score, its oddest cells, and of a picture where it is odd. Draws no pictures."""
+"""Explains one row of a file: its score, its most anomalous cells, and the heatmap of an image."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from vaekit.scoring.scorers import LOCAL_CELLS
 
 @dataclass(frozen=True)
 class RowExplained:
-    """A row and why it is odd; nats, and raw units for cells."""
+    """An explained row; scores in nats, cells in raw units."""
 
     model: str  # name@version
     data: str
     row: int
     score: float  # -elbo
-    p_value: float | None  # None where the model has no calibration, or none for as many observed columns
+    p_value: float | None  # None without a calibration for this number of observed columns
     kl: float
     kl_p_value: float
-    cells: list[dict[str, Any]]  # the oddest first, with the fields of the wire's OddCell
-    pictures: Pictures | None  # of a model of pictures
+    cells: list[dict[str, Any]]  # the most anomalous first, with the fields of OddCell (wire)
+    pictures: Pictures | None  # only for images
 
     def tree(self) -> dict[str, Any]:
-        """All but the pictures, for JSON."""
+        """The explanation as JSON, without images."""
         return {name: value for name, value in vars(self).items() if name != "pictures"}
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A picture as it is, as the model has it, and where it is odder than pictures are there."""
+    """An image, its reconstruction and its heatmap."""
 
     given: NDArray[Any]  # (H, W, C)
     expected: NDArray[np.float64]  # (H, W, C), E[x|z] over q(z|x)
-    heat: NDArray[np.float64]  # (H, W), nats over the pixel's held-out median
+    heat: NDArray[np.float64]  # (H, W), nats above the held-out median of the pixel
 
 
 def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained:
-    """The row of a file, counted from 0.
+    """Explain row number `row` of a file, counted from 0.
 
     Raises:
-        InputError: a file or a row that is refused, fewer rows, or a model whose cells have nothing to compare with.
+        InputError: the file or the row is invalid, there is no such row, or the model has no held-out surprises.
     """
     x = _row(data, model.spec, row)
     found = model.explain_checked(x, top=min(top, model.spec.dim))
@@ -72,7 +72,7 @@ def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained
 
 
 def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
-    """(1, ...) as the model takes it."""
+    """The row as model input, (1, ...)."""
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim)), 0
     rows = rows_of(source, spec)
     for chunk in source.chunks():

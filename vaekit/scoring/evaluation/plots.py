@@ -1,4 +1,4 @@
-"""Figures of an evaluation: the bound by K, and the scores."""
+"""Draws an evaluation: log evidence by K, and the scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 50
-FAR = 8.0  # times the lower half of the first group: beyond it the scale is logarithmic
+FAR = 8.0  # widths of the lower half of the first group; with scores beyond, the scale is logarithmic
 
 
 def draw(found: Evaluation, folder: Path) -> list[Path]:
@@ -33,7 +33,7 @@ def draw(found: Evaluation, folder: Path) -> list[Path]:
 
 
 def evidence(found: Evaluation) -> Figure:
-    """log_evidence by K with error bars of one standard error, above the ELBO; a panel for each group."""
+    """log_evidence by K with bars of one standard error, and the ELBO; one panel per group."""
     figure = new_figure(5.2 * len(found.groups))
     for ax, (name, figures), colour in zip(
         figure.subplots(1, len(found.groups), squeeze=False)[0], found.figures.items(), COLOURS, strict=False
@@ -54,7 +54,7 @@ def evidence(found: Evaluation) -> Figure:
 
 
 def scores(found: Evaluation) -> Figure:
-    """Histogram of -ELBO by group, on a scale that shows the bulk and what lies far out."""
+    """Histogram of -ELBO by group; logarithmic if there are far outliers."""
     figure = new_figure(6.4)
     ax = figure.add_subplot()
     by_group = {name: -bounds.elbo for name, bounds in found.groups.items()}
@@ -72,7 +72,7 @@ def scores(found: Evaluation) -> Figure:
     for (name, values), colour in zip(by_group.items(), COLOURS, strict=False):
         label = f"{_said(name)} ({len(values):,})"
         ax.hist(values, edges.tolist(), color=colour, alpha=0.6, label=label)
-    ax.set(xlabel="-ELBO, nats (higher is odder)", ylabel="rows", title=f"{found.model}: {found.data}")
+    ax.set(xlabel="-ELBO, nats (higher is more anomalous)", ylabel="rows", title=f"{found.model}: {found.data}")
     ax.legend(fontsize=8)
     return figure
 

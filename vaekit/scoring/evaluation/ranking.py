@@ -1,7 +1,4 @@
-"""How well scores rank anomalies above other rows: AUROC and average precision.
-
-n normal rows, m anomalies.
-"""
+"""AUROC and average precision of scores. n normal rows, m anomalies."""
 
 from __future__ import annotations
 
@@ -11,35 +8,35 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def auroc(normal: Array, odd: Array) -> tuple[float, float | None]:
+def auroc(normal: Array, anomalous: Array) -> tuple[float, float | None]:
     """P(score of an anomaly > score of a normal row), ties counted half, and its standard error.
 
-        AUROC = (1 / (n m)) sum_ij [ odd_i > normal_j ] + [ odd_i = normal_j ] / 2
+        AUROC = (1 / (n m)) sum_ij [ anomalous_i > normal_j ] + [ anomalous_i = normal_j ] / 2
 
-    The standard error is that of DeLong et al. (1988); None where either has fewer than two rows.
+    The standard error is that of DeLong et al. (1988); None if either group has fewer than two rows.
     """
-    n, m = len(normal), len(odd)
-    ranks = midranks(np.concatenate([odd, normal]))
-    above = (ranks[:m] - midranks(odd)) / n  # of each anomaly: share of normal rows below it, (m,)
-    below = 1.0 - (ranks[m:] - midranks(normal)) / m  # of each normal row: share of anomalies above it, (n,)
+    n, m = len(normal), len(anomalous)
+    ranks = midranks(np.concatenate([anomalous, normal]))
+    above = (ranks[:m] - midranks(anomalous)) / n  # share of normal rows below each anomaly, (m,)
+    below = 1.0 - (ranks[m:] - midranks(normal)) / m  # share of anomalies above each normal row, (n,)
     area = float(above.mean())
     if min(n, m) < 2:
         return area, None
     return area, float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))
 
 
-def average_precision(normal: Array, odd: Array) -> float:
+def average_precision(normal: Array, anomalous: Array) -> float:
     """sum_t (R_t - R_{t-1}) P_t over the distinct scores t, from the highest; R recall, P precision at score >= t."""
-    scores = np.concatenate([odd, normal])
-    _, at = np.unique(-scores, return_inverse=True)  # 0 is the highest score
-    hits = np.bincount(at[: len(odd)], minlength=at.max() + 1).cumsum()  # anomalies with score >= t
+    scores = np.concatenate([anomalous, normal])
+    _, at = np.unique(-scores, return_inverse=True)  # index 0: the highest score
+    hits = np.bincount(at[: len(anomalous)], minlength=at.max() + 1).cumsum()  # anomalies with score >= t
     called = np.bincount(at).cumsum()  # rows with score >= t
-    recall = hits / len(odd)
+    recall = hits / len(anomalous)
     return float(np.sum(np.diff(recall, prepend=0.0) * hits / called))
 
 
 def midranks(values: Array) -> Array:
-    """Ranks 1, 2, ..., equal values sharing their mean rank."""
+    """Ranks 1, 2, ...; equal values share their mean rank."""
     _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum()
     shared: Array = (last - (counts - 1) / 2.0)[at]

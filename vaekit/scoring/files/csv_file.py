@@ -1,7 +1,7 @@
-"""Reads CSV as text, a block at a time; what a cell means is for rows.py to say.
+"""Reads CSV files as text, block by block. `vaekit.scoring.rows` interprets the cells.
 
-Every column is read as text, so that an odd value late in a column that is only passed through cannot fail a run, and
-so that `007` and `1e3` leave as they came. `vaekit.tabular.csv_text` says what a CSV file is.
+Every column is read as text. An unusual value late in a column that only passes through therefore cannot stop a run,
+and `007` and `1e3` stay as they are. `vaekit.tabular.csv_text` defines the dialect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vaekit.tabular.csv_text import BLOCK, check_quotes, header, parse_options
 
 
 class CsvSource:
-    """One CSV file, which is one fragment; `columns` names those that are read, None: all."""
+    """One CSV file, which is one fragment. `columns` are the columns to read; None: all."""
 
     text, indices = True, False
     unit: Literal["rows", "bytes"] = "bytes"
@@ -37,7 +37,7 @@ class CsvSource:
     def done(self) -> int:
         return self._read
 
-    def fragments(self, part_rows: int | None = None) -> list[Fragment]:  # noqa: ARG002  its rows are not known
+    def fragments(self, part_rows: int | None = None) -> list[Fragment]:  # noqa: ARG002  the number of rows is unknown
         return [Fragment(file_of(self.place))]
 
     def chunks(self) -> Iterator[Chunk]:
@@ -60,7 +60,7 @@ class CsvSource:
             strings_can_be_null=False,
             include_columns=self.schema.names,
         )
-        reading = pyarrow.csv.ReadOptions(block_size=BLOCK)  # some are read ahead
+        reading = pyarrow.csv.ReadOptions(block_size=BLOCK)  # pyarrow reads several blocks ahead
         with self.place.open() as file:
             for block in pyarrow.csv.open_csv(file, reading, parse_options(self._known), options):
                 self._read = int(file.tell())

@@ -1,4 +1,4 @@
-"""What every input has in common: fragments of record batches with row numbers."""
+"""The interface of every input: fragments and chunks of rows with their numbers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vaekit.scoring.files.paths import Place
 class InputFile:
     """A file of an input, as it was when the input was opened."""
 
-    name: str  # relative to the input's folder; of an input that is a file, its own
+    name: str  # relative to the input's folder; its own name if the input is a file
     size: int  # bytes
-    changed: int  # nanoseconds since 1970; 0 where the file system does not say
+    changed: int  # nanoseconds since 1970; 0 if the file system does not report it
 
 
 @dataclass(frozen=True)
@@ -29,47 +29,47 @@ class Fragment:
     """Rows of one file that are read, scored and written together."""
 
     file: InputFile
-    start: int = 0  # number of the first row over the whole input
-    rows: int | None = None  # None: nobody knows before they are read
-    first: int = 0  # the first row group, record batch or row of the file that belongs to it
-    count: int | None = None  # how many of those; None: all
-    keys: dict[str, Any] = field(default_factory=dict)  # of folders named key=value
+    start: int = 0  # number of the first row in the whole input
+    rows: int | None = None  # None: unknown until they are read
+    first: int = 0  # first row group, record batch or row of the file in this fragment
+    count: int | None = None  # number of them; None: all
+    keys: dict[str, Any] = field(default_factory=dict)  # values of folders named key=value
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some consecutive rows of an input."""
+    """Consecutive rows of an input."""
 
-    start: int  # number of the first one over the whole input, from 0
-    table: pa.RecordBatch  # what the input says of them
-    pixels: NDArray[np.uint8] | None = None  # (n, H, W, C), where the input is pictures
+    start: int  # number of the first row in the whole input, from 0
+    table: pa.RecordBatch  # their columns
+    pixels: NDArray[np.uint8] | None = None  # (n, H, W, C), if the input is images
 
 
 class RowSource(Protocol):
-    """An input, open; what is open of it travels to another process."""
+    """An open input; it can be sent to another process."""
 
     @property
     def place(self) -> Place: ...
 
     @property
     def schema(self) -> pa.Schema:
-        """Of every chunk's table."""
+        """Schema of the table of every chunk."""
 
     @property
     def text(self) -> bool:
-        """Whether numbers are written as text."""
+        """Whether numbers are text."""
 
     @property
     def indices(self) -> bool:
-        """Whether categories are written as indices of their levels."""
+        """Whether categories are indices of levels."""
 
     @property
     def keys(self) -> Sequence[str]:
-        """Columns that folders named key=value give."""
+        """Columns that come from folders named key=value."""
 
     @property
     def size(self) -> int:
-        """The whole input, in `unit`."""
+        """Size of the whole input, in `unit`."""
 
     @property
     def unit(self) -> Literal["rows", "bytes"]: ...
@@ -78,21 +78,21 @@ class RowSource(Protocol):
         """How much of `size` has been read."""
 
     def fragments(self, part_rows: int | None = None) -> list[Fragment]:
-        """The rows in order, cut at files and, where a format knows its rows, after about so many rows."""
+        """Fragments in order: one per file or, if the format has row counts, about `part_rows` rows each."""
 
     def read(self, fragment: Fragment) -> Iterator[Chunk]:
         """The rows of a fragment in order.
 
         Raises:
-            InputError: the input cannot be read on.
+            InputError: the input cannot be read.
         """
 
     def chunks(self) -> Iterator[Chunk]:
-        """All rows in order; raises as read."""
+        """All rows in order; raises like `read`."""
 
 
 def runs(rows: Sequence[int], part_rows: int | None) -> Iterator[tuple[int, int]]:
-    """(first, count) of row groups that together have part_rows rows or just more; the last may have fewer."""
+    """(first, count) of consecutive row groups with at least part_rows rows together; the last may have fewer."""
     first, held = 0, 0
     for i, n in enumerate(rows):
         held += n
@@ -104,14 +104,14 @@ def runs(rows: Sequence[int], part_rows: int | None) -> Iterator[tuple[int, int]
 
 
 def file_of(place: Place, name: str | None = None) -> InputFile:
-    """A file of an input, as it is now."""
+    """Describe a file of an input as it is now."""
     info = place.info
     return InputFile(name or info.base_name, int(info.size or 0), int(info.mtime_ns or 0))
 
 
 @contextmanager
 def translated(where: object) -> Iterator[None]:
-    """The border: what pyarrow and the system say of a file that cannot be read leaves as an InputError."""
+    """Raise errors of pyarrow and the system while reading `where` as InputError."""
     try:
         yield
     except (pa.ArrowException, OSError) as exc:

@@ -1,4 +1,4 @@
-"""Which rows are anomalies: by a column of the input, or by a .npy file beside it."""
+"""Reads which rows are anomalies from a column of the input or from a .npy file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vaekit.tabular.labels import Marks
 
 
 class Labels(ABC):
-    """Tells the anomalies among rows."""
+    """Labels of the rows of an input."""
 
     def __init__(self, label: str, anomalies: Sequence[str]) -> None:
         self._label, self._marks = label, Marks(anomalies)
@@ -29,45 +29,49 @@ class Labels(ABC):
         """(n,), True for anomalies.
 
         Raises:
-            InputError: a row without a label.
+            InputError: a row has no label.
         """
 
     @abstractmethod
     def close(self, rows: int) -> None:
-        """The input has ended after so many rows.
+        """Check that the labels end with the input, which has `rows` rows.
 
         Raises:
-            InputError: there are more labels.
+            InputError: there are more labels than rows.
         """
 
-    def _told(self, different: list[Any], at: NDArray[np.int64], start: int) -> NDArray[np.bool_]:
-        """Which rows are anomalies, by the place of each one's label among the different ones."""
-        odd, missing = self._marks.of(different)
+    def _marked(self, different: list[Any], at: NDArray[np.int64], start: int) -> NDArray[np.bool_]:
+        """Which rows are anomalies; `at` is the index of each row's label in `different`."""
+        anomalous, missing = self._marks.of(different)
         if missing[at].any():
-            raise InputError(f"row {start + int(missing[at].argmax())}, label {self._label!r}: missing")
-        return odd[at]
+            raise InputError(
+                f"row {start + int(missing[at].argmax())}, label {self._label!r}: missing, expected a label"
+            )
+        return anomalous[at]
 
     def unlike(self, which: str, so: str) -> InputError:
-        """What is wrong where no row, or every row, is an anomaly; what there is instead."""
+        """The error if no row or every row is an anomaly; it lists the labels that occur."""
         known, wanted = sorted(self._marks.seen)[:10], " or ".join(map(repr, self._marks.anomalies))
-        return InputError(f"label {self._label!r}: {which} is {wanted}, {so}; there is {', '.join(map(repr, known))}")
+        return InputError(
+            f"label {self._label!r}: {which} is {wanted}, {so}; the labels are {', '.join(map(repr, known))}"
+        )
 
 
 def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labels:
-    """Labels from the column of that name, or, where it ends in .npy, from that file.
+    """Labels from the column of that name, or from that file if the name ends in .npy.
 
     Args:
-        label: the column, or the file.
-        anomalies: values that mean anomaly; `1`, `1.0` and `true` are one value, whatever the column's type.
-        schema: of the input.
+        label: column or file.
+        anomalies: values that mean anomaly; `1`, `1.0` and `true` are one value for every type of column.
+        schema: schema of the input.
 
     Raises:
-        InputError: no such column or file, or a file that is not of one label a row.
+        InputError: no such column or file, or the file does not have one label per row.
     """
     if label.endswith(".npy"):
         return _FileLabels(Path(label), anomalies)
     if label not in schema.names:
-        raise InputError(f"label: no column {label!r}; there are {', '.join(map(repr, schema.names))}")
+        raise InputError(f"label: no column {label!r}; the columns are {', '.join(map(repr, schema.names))}")
     return _ColumnLabels(label, anomalies)
 
 
@@ -77,10 +81,10 @@ class _ColumnLabels(Labels):
         cells = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         different = cells.unique()
         at: NDArray[np.int64] = pc.index_in(cells, value_set=different).to_numpy(zero_copy_only=False)
-        return self._told(different.to_pylist(), at, chunk.start)
+        return self._marked(different.to_pylist(), at, chunk.start)
 
     def close(self, rows: int) -> None:
-        """A column ends where its table does."""
+        """A column ends with its table."""
 
 
 class _FileLabels(Labels):
@@ -90,13 +94,13 @@ class _FileLabels(Labels):
             raise InputError(f"label: {path}: no such file")
         self._array = mapped(path)
         if self._array.ndim != 1:
-            raise InputError(f"label: {path}: shape {self._array.shape}, expected one label a row")
+            raise InputError(f"label: {path}: shape {self._array.shape}, expected one label per row, (N,)")
 
     def take(self, chunk: Chunk) -> NDArray[np.bool_]:
         end = chunk.start + chunk.table.num_rows
         self._check(end <= len(self._array), f"at least {end}")
         found, at = np.unique(self._array[chunk.start : end], return_inverse=True)
-        return self._told(found.tolist(), at, chunk.start)
+        return self._marked(found.tolist(), at, chunk.start)
 
     def close(self, rows: int) -> None:
         self._check(rows == len(self._array), str(rows))

@@ -1,4 +1,4 @@
-"""Reads .npy files some rows at a time."""
+"""Reads .npy files, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ class _Array:
             yield self._chunk(start, part)
 
     def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
-        raise NotImplementedError  # rows of numbers and pictures differ here alone
+        raise NotImplementedError  # differs between rows of numbers and images
 
 
 class NpySource(_Array):
-    """Rows (N, D); the columns get the names that the model has for them."""
+    """Rows (N, D); the columns have the names of the model's columns."""
 
     def __init__(self, place: Place, spec: VectorSpec, batch_rows: int) -> None:
-        """Raises InputError where the array is not (N, D) of numbers."""
+        """Raises InputError if the array is not (N, D) or not numeric."""
         super().__init__(place, batch_rows)
         if len(self._shape) != 2 or self._shape[1] != spec.dim:
             raise InputError(f"{place}: shape {self._shape}, expected (N, {spec.dim})")
         if self._dtype.kind not in "iuf":
-            raise InputError(f"{place}: dtype {self._dtype} is not one of numbers")
+            raise InputError(f"{place}: dtype {self._dtype} is not numeric")
         kept = self._dtype if self._dtype.name in _KEPT else np.dtype(np.float64)
         self._kept = kept.newbyteorder("=")
         self.schema = pa.schema([(name, pa.from_numpy_dtype(self._kept)) for name in spec.names])
@@ -79,10 +79,10 @@ class NpySource(_Array):
 
 
 class ImageSource(_Array):
-    """Pictures (N, H, W, C) of uint8, or (N, H, W) where there is one channel; the table holds their numbers."""
+    """Images (N, H, W, C) uint8, or (N, H, W) for one channel. The table has the image numbers."""
 
     def __init__(self, place: Place, spec: ImageSpec, batch_rows: int) -> None:
-        """Raises InputError where the array is not such pictures of the model's size."""
+        """Raises InputError if the array does not have the shape or dtype of the model's images."""
         super().__init__(place, batch_rows)
         shapes = {spec.row_shape} | ({spec.row_shape[:2]} if spec.channels == 1 else set())
         if self._shape[1:] not in shapes or len(self._shape) < 3:
@@ -99,10 +99,10 @@ class ImageSource(_Array):
 
 
 class _Far:
-    """An array in a file that cannot be mapped: rows are read when they are asked for."""
+    """An array in a file that cannot be memory-mapped; a slice reads its rows."""
 
     def __init__(self, place: Place) -> None:
-        """Raises ValueError where the file is no array of plain values, InputError where it is in Fortran order."""
+        """Raises ValueError if the file is not an array of plain values, InputError if it is in Fortran order."""
         self._place = place
         with place.open() as file:
             version = np.lib.format.read_magic(file)
@@ -112,7 +112,7 @@ class _Far:
         if self.dtype.hasobject:
             raise ValueError("an array of objects")
         if fortran and len(self.shape) > 1:
-            raise InputError(f"{place}: its columns lie together (Fortran order), which is read from local disks alone")
+            raise InputError(f"{place}: an array in Fortran order, which only local files may have; save it in C order")
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         start, stop, _ = rows.indices(self.shape[0])
@@ -123,10 +123,10 @@ class _Far:
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """One array of numbers or texts, memory-mapped.
+    """Memory-map one array of numbers or text.
 
     Raises:
-        InputError: a file that is no such array.
+        InputError: the file is not such an array.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -134,7 +134,7 @@ def mapped(path: Path) -> NDArray[Any]:
         raise InputError(f"{path}: not a .npy file of numbers: {exc}") from exc
     if not isinstance(array, np.ndarray):
         array.close()
-        raise InputError(f"{path}: an archive of arrays, expected one array")
+        raise InputError(f"{path}: an archive of arrays, expected one array (numpy.save)")
     return array
 
 

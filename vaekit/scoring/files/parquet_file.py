@@ -1,4 +1,4 @@
-"""Reads Parquet and Arrow files, or a folder of Parquet, in bounded batches."""
+"""Reads Parquet files, folders of Parquet files and Arrow files in bounded batches."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, 
 from vaekit.scoring.files.paths import Place
 from vaekit.tabular import parquet_files
 
-BUFFER = 2**20  # bytes read ahead of each column: without it, a whole row group is held
+BUFFER = 2**20  # bytes read ahead per column; without it a whole row group is in memory
 
 
 @dataclass(frozen=True)
 class _Table:
-    """One file: the rows of each of its row groups, or record batches, and the columns that its folders give."""
+    """One file: the rows of each row group or record batch, and the values of its key=value folders."""
 
     file: InputFile
     rows: tuple[int, ...]
@@ -27,7 +27,7 @@ class _Table:
 
 
 class TableSource:
-    """Files of one schema whose rows lie in groups; `columns` names those that are read, None: all."""
+    """Files of one schema with rows in groups. `columns` are the columns to read; None: all."""
 
     text, indices = False, False
     unit: Literal["rows", "bytes"] = "rows"
@@ -71,10 +71,10 @@ class TableSource:
                 start += batch.num_rows
 
     def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
-        raise NotImplementedError  # each format's own
+        raise NotImplementedError  # differs by format
 
     def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError  # each format's own
+        raise NotImplementedError  # differs by format
 
     def _with_keys(self, batch: pa.RecordBatch, keys: dict[str, Any]) -> pa.RecordBatch:
         arrays = []
@@ -87,13 +87,13 @@ class TableSource:
 
 
 class ParquetSource(TableSource):
-    """One file, or the .parquet files of a folder in the order of their paths, all of one schema.
+    """One file, or the .parquet files of a folder in path order, all of one schema.
 
-    `vaekit.tabular.parquet_files` says which files those are.
+    `vaekit.tabular.parquet_files` selects the files.
     """
 
     def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
-        """Raises InputError where there is no file, or where the columns of one differ from those of the first."""
+        """Raises InputError if there is no file, or if the columns of a file differ from those of the first."""
         names = _parts(self.place) if self._is_folder else {self.place.path: file_of(self.place)}
         base = self.place.path if self._is_folder else None
         dataset = parquet_files.dataset(names, base, self.place.filesystem)
@@ -120,7 +120,7 @@ class ArrowSource(TableSource):
     def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
         with self.place.open() as file:
             schema = pa.ipc.open_file(file).schema
-            few = pa.ipc.IpcReadOptions(included_fields=[0] if len(schema) else None)  # enough to count rows by
+            few = pa.ipc.IpcReadOptions(included_fields=[0] if len(schema) else None)  # enough to count rows
             batches = pa.ipc.open_file(file, options=few)
             rows = tuple(batches.get_batch(i).num_rows for i in range(batches.num_record_batches))
         return [_Table(file_of(self.place), rows, {})], schema, []
@@ -137,14 +137,14 @@ class ArrowSource(TableSource):
 
 
 def _parts(folder: Place) -> dict[str, InputFile]:
-    """The files of a folder that are read, by their paths."""
+    """The files of a folder that are read, by path."""
     found = {}
     for info in folder.files():
         name = folder.name_of(info)
         if parquet_files.is_part(PurePosixPath(name)):
             found[info.path] = InputFile(name, int(info.size or 0), int(info.mtime_ns or 0))
     if not found:
-        raise InputError(f"{folder}: holds no .parquet files")
+        raise InputError(f"{folder}: no .parquet files in this folder")
     return found
 
 
@@ -152,6 +152,6 @@ def _check_same(folder: Place, first: pa.Schema, file: Any) -> None:
     schema = file.physical_schema
     if schema.equals(first, check_metadata=False):
         return
-    odd = parquet_files.unlike(first, schema)
-    what = "the order of its columns" if odd is None else f"column {odd[0]!r}: {odd[2]}"
+    found = parquet_files.unlike(first, schema)
+    what = "the order of its columns" if found is None else f"column {found[0]!r}: {found[2]}"
     raise InputError(f"{folder}: {file.path} differs from the first file in {what}")

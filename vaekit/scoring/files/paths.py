@@ -1,7 +1,7 @@
-"""Where files are: a path on any file system that pyarrow knows.
+"""Resolves paths and URIs on every file system that pyarrow supports.
 
-A URI names its own file system (file://, s3://, gs://, hdfs://); anything else is a local path. Keys to a store are the
-library's to find: its environment variables, its configuration files, the machine's role.
+A URI names its file system (file://, s3://, gs://, hdfs://); anything else is a local path. pyarrow finds the keys of
+an object store in environment variables, configuration files or the role of the machine.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pyarrow import fs
 
 from vaekit.errors import InputError
 
-STORES = ("s3", "gcs", "abfs")  # of objects in buckets: S3, Google's, Azure's
-SENT_AT_ONCE = 2**20  # bytes
-KEYS = re.compile(r"(?<=://)[^/?]*@")  # of a URI that has them; they are for no message, summary or log
+STORES = ("s3", "gcs", "abfs")  # object stores: S3, Google Cloud Storage, Azure
+SENT_AT_ONCE = 2**20  # bytes per write
+KEYS = re.compile(r"(?<=://)[^/?]*@")  # credentials in a URI, which no message, summary or log may show
 
 
 @dataclass(frozen=True)
 class Place:
-    """A file or folder, there or not yet."""
+    """The path of a file or folder that may not exist yet."""
 
     filesystem: fs.FileSystem
-    path: str  # as the file system has it
-    text: str  # as the user has it, but for keys
+    path: str  # in the notation of the file system
+    text: str  # as the user wrote it, without credentials
 
     def __str__(self) -> str:
         return self.text
@@ -40,17 +40,17 @@ class Place:
 
     @property
     def is_in_store(self) -> bool:
-        """Whether it is an object in a bucket: there are no folders, and an object is there once it is whole."""
+        """Whether it is in an object store, which has no folders and shows an object only when complete."""
         return self.filesystem.type_name in STORES
 
     @property
     def suffix(self) -> str:
-        """The ending with its dot, in small letters."""
+        """The ending with its dot, in lower case."""
         return PurePosixPath(self.path).suffix.lower()
 
     @property
     def info(self) -> fs.FileInfo:
-        """Whether it is there, and what.
+        """Type, size and time of change.
 
         Raises:
             InputError: the file system does not answer.
@@ -69,10 +69,10 @@ class Place:
         return bool(self.info.type == fs.FileType.Directory)
 
     def check_bucket(self) -> None:
-        """Refuse a store's bucket that is not there.
+        """Check that the bucket of an object store exists.
 
         Raises:
-            InputError: it is not.
+            InputError: it does not.
         """
         if not self.is_in_store:
             return
@@ -80,39 +80,40 @@ class Place:
         try:
             found = self.filesystem.get_file_info(bucket)
         except (pa.ArrowException, OSError):
-            return  # one that may not be looked at may still be written to
+            return  # a bucket may be writable without being readable
         if found.type == fs.FileType.NotFound:
-            raise InputError(f"{self}: no bucket {bucket!r}")
+            raise InputError(f"{self}: bucket {bucket!r} does not exist")
 
     def below(self, name: str) -> Place:
-        """What is there of this name, relative to this folder."""
+        """The path of a name in this folder."""
         path, query = _parted(self.text)
         return Place(self.filesystem, _joined(self.path, name), f"{_joined(path, name)}{query}")
 
     def receive(self, file: Path) -> None:
-        """Put a local file here, to its end whatever else happens in this thread.
+        """Copy a complete local file to this path, even if this thread is interrupted.
 
-        Were the stream written here, Ctrl-C would close it early, and a store takes what is closed for whole.
-        (pyarrow's copy_files cannot be interrupted, but is silent where the last of an object is not taken.)
+        A second thread writes the stream. Otherwise Ctrl-C would close it early, and an object store publishes every
+        stream that is closed. (pyarrow's copy_files cannot be interrupted either, but raises nothing if the end of an
+        object is not accepted.)
         """
         with ThreadPoolExecutor(1) as own:
             own.submit(self._receive, file).result()
 
     def _receive(self, file: Path) -> None:
-        with file.open("rb") as whole, self.filesystem.open_output_stream(self.path, compression=None) as stream:
-            shutil.copyfileobj(whole, stream, SENT_AT_ONCE)
+        with file.open("rb") as source, self.filesystem.open_output_stream(self.path, compression=None) as stream:
+            shutil.copyfileobj(source, stream, SENT_AT_ONCE)
 
     def open(self) -> pa.NativeFile:
-        """The file, to be read anywhere in it."""
+        """The open file, for random access."""
         return self.filesystem.open_input_file(self.path)
 
     def read(self) -> bytes:
-        """The whole file."""
+        """The content of the file."""
         with self.open() as file:
             return bytes(file.read())
 
     def files(self) -> list[fs.FileInfo]:
-        """All files below this folder, by their paths."""
+        """All files below this folder, sorted by path."""
         selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
         found = [info for info in self.filesystem.get_file_info(selector) if info.is_file]
         return sorted(found, key=lambda info: str(info.path))
@@ -122,30 +123,31 @@ class Place:
         return PurePosixPath(info.path).relative_to(self.path).as_posix()
 
     def same_as(self, other: Place) -> bool:
-        """Whether both are one file or folder."""
+        """Whether both paths name the same file or folder."""
         if self.is_local and other.is_local:
             mine, its = Path(os.path.realpath(self.path)), Path(os.path.realpath(other.path))
             return mine == its or (mine.exists() and its.exists() and mine.samefile(its))
         return bool(self.filesystem.equals(other.filesystem)) and _plain(self.path) == _plain(other.path)
 
     def lies_in(self, other: Place) -> bool:
-        """Whether it is below that folder."""
+        """Whether this path is below that folder."""
         if self.is_local and other.is_local:
             return Path(os.path.realpath(other.path)) in Path(os.path.realpath(self.path)).parents
         return bool(self.filesystem.equals(other.filesystem)) and _plain(other.path) in _plain(self.path).parents
 
 
 def place(where: Path | str | Place) -> Place:
-    """The place that a path or a URI names.
+    """Parse a path or a URI.
 
     Raises:
-        InputError: a URI of a file system that pyarrow does not know, or cannot reach.
+        InputError: pyarrow does not support or cannot reach the file system of the URI.
     """
     if isinstance(where, Place):
         return where
     text = str(where)
     if "://" not in text:
-        return Place(fs.LocalFileSystem(), str(Path(text).absolute()), text)  # other processes may be elsewhere
+        absolute = str(Path(text).absolute())  # other processes may have another working folder
+        return Place(fs.LocalFileSystem(), absolute, text)
     shown = KEYS.sub("", text)
     try:
         filesystem, path = fs.FileSystem.from_uri(text)
@@ -155,13 +157,13 @@ def place(where: Path | str | Place) -> Place:
 
 
 def names_a_folder(where: Path | str | Place) -> bool:
-    """Whether an output of this name is a folder: it ends with a slash, or has no ending."""
+    """Whether an output of this name is a folder: the name ends with a slash or has no ending."""
     text, _ = _parted(str(where))
     return text.endswith("/") or not PurePosixPath(text).suffix
 
 
 def _parted(text: str) -> tuple[str, str]:
-    """What names a file, and the query of a URI, which tells how its file system is reached."""
+    """(path, query): the query of a URI has options of its file system."""
     path, mark, query = text.partition("?") if "://" in text else (text, "", "")
     return path, mark + query
 

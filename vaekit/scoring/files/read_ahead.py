@@ -1,4 +1,4 @@
-"""Makes the next items in a thread while one is in use."""
+"""Produces the next items of an iterator in a thread."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from queue import Full, Queue
 from typing import TypeVar
 
 T = TypeVar("T")
-POLL_SECONDS = 0.1  # seconds between two checks that somebody still wants the next item
+POLL_SECONDS = 0.1  # seconds between two checks whether the iterator was closed
 
 
 class _End(Exception):
-    """There are no more."""
+    """The end of the items."""
 
 
 def read_ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
-    """The same items in the same order, up to `depth` of them made before they are asked for.
+    """The same items in the same order, up to `depth` of them produced in advance.
 
-    What making them raises is raised where they are asked for. Closing the iterator ends the thread.
+    An exception of `items` is raised at the item that caused it. Closing the generator ends the thread.
     """
-    ready: Queue[T | BaseException] = Queue(depth)  # what ends the items comes last
+    ready: Queue[T | BaseException] = Queue(depth)  # the last entry is an exception
     stop = threading.Event()
     thread = threading.Thread(target=_fill, args=(items, ready, stop), name="ahead", daemon=True)
     thread.start()
@@ -41,7 +41,7 @@ def _fill(items: Iterator[T], ready: Queue[T | BaseException], stop: threading.E
             _put(ready, item, stop)
             if stop.is_set():
                 return
-    except BaseException as exc:  # noqa: BLE001  it is raised where the item is asked for
+    except BaseException as exc:  # noqa: BLE001  raised again in the consumer
         last = exc
     _put(ready, last, stop)
 

@@ -1,4 +1,4 @@
-"""Opens the source that fits an input's name."""
+"""Opens an input by the ending of its name."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def open_source(
     """The source for a .csv, .parquet, .arrow or .feather file, a folder of Parquet files, or a .npy file.
 
     Args:
-        where: the input, a path or a URI.
-        spec: what the model takes; a model of images takes .npy alone.
-        batch_rows: rows of a chunk, at most.
-        columns: that are wanted besides the model's, so that others need not be read; None: all.
+        where: path or URI of the input.
+        spec: input of the model; for images only .npy.
+        batch_rows: largest number of rows per chunk.
+        columns: columns to read besides the model's; None: all.
 
     Raises:
-        InputError: no such input, another ending, or a file that is not what its name says.
+        InputError: no such input, an unknown ending, or a file that does not have the format of its ending.
     """
     source = place(where)
     if not source.exists:
@@ -36,7 +36,7 @@ def open_source(
     with translated(source):
         if isinstance(spec, ImageSpec):
             if source.suffix != ".npy":
-                raise InputError(f"{source}: a model of images scores .npy files: (N, H, W, C), uint8")
+                raise InputError(f"{source}: a model of images reads .npy files, (N, H, W, C), uint8")
             return ImageSource(source, spec, batch_rows)
         return _of_table(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
 
@@ -50,5 +50,5 @@ def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequenc
         return NpySource(source, spec, batch_rows)
     if source.suffix == ".csv":
         return CsvSource(source, batch_rows, columns)
-    hint = "; of an .npz, save the rows alone by numpy.save" if source.suffix == ".npz" else ""
+    hint = "; save the rows of an .npz with numpy.save" if source.suffix == ".npz" else ""
     raise InputError(f"{source}: expected .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet files{hint}")

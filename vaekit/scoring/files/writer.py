@@ -1,4 +1,4 @@
-"""Writes a file beside its target and renames it when it is whole."""
+"""Writes a file under a temporary name and renames it when it is complete."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from vaekit.bundle.write import sync
 from vaekit.errors import InputError, VaeError
 from vaekit.scoring.files.paths import Place, place
 
-ROW_GROUP = 32 * 2**20  # bytes of a row group before it is encoded, but for its last batch
-MARK = ".writing-"  # in the name of a file that is not whole yet
+ROW_GROUP = 32 * 2**20  # bytes in memory after which a row group is written
+MARK = ".writing-"  # in the name of a file that is not complete yet
 
 
 class TableWriter(Protocol):
-    """Takes record batches of one schema."""
+    """Writes record batches of one schema."""
 
     def write_batch(self, batch: pa.RecordBatch) -> None: ...
 
 
 @contextmanager
 def replacing(where: Path | str | Place) -> Iterator[Path]:
-    """A new file to write, which becomes `where` when the block ends well and is deleted when it does not.
+    """A new file to write. It replaces `where` when the block ends, and is deleted if the block raises.
 
-    On a local disk it lies in the same folder under a hidden name, and is synced before it is renamed. On any other
-    file system it is written here and sent when it is whole. `where` is the old file or the whole new one at any time.
+    On a local disk the file has a hidden name in the same folder and is synced before it is renamed. For any other file
+    system it is written to a temporary folder and sent when it is complete. `where` is always the complete old file or
+    the complete new one.
 
     Raises:
-        VaeError: it cannot be written.
+        VaeError: the file cannot be written.
     """
     target = place(where)
     try:
@@ -66,35 +67,35 @@ def _beside(target: Place) -> Iterator[Path]:
 @contextmanager
 def _sent(target: Place) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
-        temp = Path(folder) / "whole"
+        temp = Path(folder) / "complete"
         yield temp
         target.receive(temp)
 
 
 def make_folder(folder: Place) -> None:
-    """Make it, and those above it, where they are not there yet; a store needs none, but its bucket must be there.
+    """Make a folder and its parents. An object store needs no folders, but its bucket must exist.
 
     Raises:
-        InputError: it is not.
-        VaeError: the folder cannot be made.
+        InputError: the bucket does not exist.
+        VaeError: the folder cannot be created.
     """
     if folder.is_in_store:
-        folder.check_bucket()  # to make a folder there is to write empty objects, for each folder above it as well
+        folder.check_bucket()  # a folder there would be an empty object, one more for each parent
         return
     try:
         folder.filesystem.create_dir(folder.path, recursive=True)
     except (pa.ArrowException, OSError) as exc:
-        raise VaeError(f"{folder}: cannot be made: {exc}") from exc
+        raise VaeError(f"{folder}: the folder cannot be created: {exc}") from exc
 
 
 @contextmanager
 def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
-    """A writer of the format that the ending names, .parquet or .csv; the file is closed at the end of the block."""
+    """A writer for .parquet or .csv; the file is closed at the end of the block."""
     if ending == ".csv":
         with pyarrow.csv.CSVWriter(str(file), schema) as lines:
             yield lines
         return
-    # Floats hardly ever repeat: to look for repetitions takes six times as long as to write them, and more of the disk.
+    # No dictionaries for floats, which hardly repeat: they take six times as long to write, and more disk space.
     repeats = [field.name for field in schema if not pa.types.is_floating(field.type)]
     with pq.ParquetWriter(file, schema, use_dictionary=repeats) as parquet, ThreadPoolExecutor(1) as thread:
         groups = _RowGroups(parquet, thread)
@@ -104,19 +105,19 @@ def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWr
 
 @contextmanager
 def replacing_table(where: Place, schema: pa.Schema) -> Iterator[TableWriter]:
-    """A writer of a table that becomes `where` when the block ends well, as `replacing` has it."""
+    """A table writer whose file replaces `where` as in `replacing`."""
     with replacing(where) as temp, table_writer(temp, where.suffix, schema) as writer:
         yield writer
 
 
 class _RowGroups:
-    """Gathers batches into row groups of a size that readers like, each written while the next one is gathered."""
+    """Collects batches into row groups; a thread writes one group while the next is collected."""
 
     def __init__(self, writer: pq.ParquetWriter, thread: Executor) -> None:
         self._writer, self._thread = writer, thread
         self._waiting: list[pa.RecordBatch] = []
         self._bytes = 0
-        self._written: Future[None] | None = None  # of the group before
+        self._written: Future[None] | None = None  # the previous group
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         self._waiting.append(batch)
@@ -125,7 +126,7 @@ class _RowGroups:
             self._write()
 
     def finish(self) -> None:
-        """All is written when this returns."""
+        """Write the last group and wait for it."""
         if self._waiting:
             self._write()
         self._wait()
@@ -136,56 +137,59 @@ class _RowGroups:
         self._waiting, self._bytes = [], 0
 
     def _wait(self) -> None:
-        """Raises what the writing of the group before has raised."""
+        """Wait for the previous group; raises its error."""
         if self._written is not None:
             self._written.result()
 
 
 def check_output(output: Place, source: Place) -> str:
-    """The output file's ending, once it is known that writing there can do no harm.
+    """Check an output file and return its ending.
 
     Raises:
-        InputError: another ending than .parquet or .csv, a folder, nothing to write in, or the input itself.
+        InputError: the ending is not .parquet or .csv, the path is a folder, its folder or bucket does not exist, or
+            the output is the input or lies in it.
     """
     if output.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{output}: the output ends in .parquet or .csv, or is a folder")
+        raise InputError(f"{output}: expected an output that ends in .parquet or .csv, or a folder")
     if output.is_folder:
-        raise InputError(f"{output}: a folder; the output is one file")
+        raise InputError(f"{output}: an existing folder, expected a file")
     if output.is_local and not (folder := Path(output.path).parent).is_dir():
-        raise InputError(f"{output}: no folder {folder}")
+        raise InputError(f"{output}: folder {folder} does not exist")
     output.check_bucket()
     check_apart(output, source)
     return output.suffix
 
 
 def check_apart(output: Place, source: Place) -> None:
-    """Refuse an output that is the input, or lies in it.
+    """Refuse an output that is the input or lies in it.
 
     Raises:
-        InputError: it does.
+        InputError: it is or does.
     """
     if output.same_as(source):
         raise InputError(f"{output}: input and output are the same file")
     if output.lies_in(source):
-        raise InputError(f"{output}: lies in the input, {source}, and would be read as a part of it next time")
+        raise InputError(
+            f"{output}: lies in the input {source}, so that the next run would read it; choose another folder"
+        )
 
 
 def check_quarantine(quarantine: Place, source: Place, output: Place, schema: pa.Schema) -> None:
-    """Refuse a file for bad rows that cannot be one, or would be taken for input or output.
+    """Check the file for invalid rows.
 
     Raises:
-        InputError: as check_output and check_schema, and where it is the output or lies in it.
+        InputError: as check_output and check_schema, or the file is the output or lies in it.
     """
     check_schema(check_output(quarantine, source), schema)
     if quarantine.same_as(output) or quarantine.lies_in(output):
-        raise InputError(f"{quarantine}: the quarantine is the output, or lies in it")
+        raise InputError(f"{quarantine}: the quarantine file is the output or lies in it; choose another path")
 
 
 def check_schema(ending: str, schema: pa.Schema) -> None:
-    """Refuse, before anything is written, a column that the format cannot hold.
+    """Refuse a column that the format cannot store, before anything is written.
 
     Raises:
-        InputError: the column is named.
+        InputError: names the column.
     """
     for field in schema if ending == ".csv" else ():
         if not _fits_csv(field.type):
@@ -195,7 +199,7 @@ def check_schema(ending: str, schema: pa.Schema) -> None:
 def _fits_csv(kind: pa.DataType) -> bool:
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_binary(values) or pa.types.is_large_binary(values) or pa.types.is_fixed_size_binary(values):
-        return False  # pyarrow writes those bytes that happen to be UTF-8, and fails on the first others
+        return False  # pyarrow writes bytes that are valid UTF-8 and fails at the first others
     try:
         pyarrow.csv.write_csv(pa.table([pa.nulls(1, kind)], names=["x"]), io.BytesIO())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -1,0 +1,25 @@
+"""The arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT
+
+ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
+Rows = Annotated[Path, typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet")]
+Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
+Device = Annotated[
+    str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
+]
+BatchRows = Annotated[
+    int | None, typer.Option(min=1, help="rows per batch; default: 2^20 cells", rich_help_panel=DEVICE)
+]
+Anomaly = Annotated[
+    list[str] | None,
+    typer.Option(help="label value that means anomaly; repeatable; default: 1", rich_help_panel=LABELS),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text", rich_help_panel=OUTPUT)]

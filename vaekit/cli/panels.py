@@ -1,0 +1,16 @@
+"""The panels and examples of the commands' help."""
+
+from __future__ import annotations
+
+INPUT, OUTPUT, LABELS = "Input", "Output", "Labels"
+CONFIG, SCORING, EXPLANATION = "Config", "Scoring", "Explanation"
+CLUSTER, DEVICE = "Cluster", "Device"
+ADDRESS, LOG = "Address", "Log"
+GENERAL = "General"
+ERROR, KL, DATA = "Reconstruction error", "KL", "Data"
+
+
+def examples(*commands: str, note: str = "") -> str:
+    """The end of a command's help: a note, and commands to copy, one per line."""
+    lines = [note] if note else []
+    return "\n\n".join([*lines, "Examples:", *(f"$ {command}" for command in commands)])
