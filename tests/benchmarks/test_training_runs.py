@@ -28,7 +28,7 @@ def test_a_run_killed_after_a_checkpoint_is_gone_on_with_and_one_killed_before_i
     sha = resume.killed("elbo", 130, tmp_path / "killed")
     assert len(sha) == 64
     assert (tmp_path / "killed" / "checkpoint.pt").is_file()
-    with pytest.raises(SystemExit, match="no checkpoint to go on from"):
+    with pytest.raises(SystemExit, match="no checkpoint to resume from"):
         resume.killed("elbo", 3, tmp_path / "early")
 
 

@@ -39,7 +39,7 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143
-    assert "of 3000; to go on: vae train --resume runs/rows/1; nothing was published" in said
+    assert "of 3000; to resume: vae train --resume runs/rows/1; nothing was published" in said
     assert models(tmp_path / "models") == []
 
     np.save(tmp_path / "rows.npy", np.random.default_rng(1).standard_normal((80, 2)))
@@ -60,7 +60,7 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
     again = start(tmp_path, "--resume", "runs/rows/1")
     _, said = again.communicate(timeout=120)
     assert again.returncode == 1
-    assert f"the run is over, and published as {tmp_path}/models/rows/1" in said
+    assert f"the run is finished and published as {tmp_path}/models/rows/1" in said
     assert versions(tmp_path / "models", "rows") == [1]
 
 
@@ -68,7 +68,7 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
     ("arguments", "said"),
     [
         ([], "nothing to train: give CONFIG.toml or DATA, or --resume DIR"),
-        (["--resume", "none"], "--resume none: no run to go on with, config.toml is not there"),
+        (["--resume", "none"], "--resume none: no run to resume: config.toml does not exist"),
         (["rows.npy", "--resume", "none"], "leave out a source"),
         (["--resume", "none", "--set", "training.steps=3"], "leave out --set"),
         (["--resume", "none", "--run", "here"], "leave out --run"),

@@ -42,7 +42,7 @@ def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_
     done = vae("train", rows.name, *QUICK, "--set", "network.channels=[8]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "models/pump-7/1"
-    assert "warning: network.channels = [8] counts for nothing" in done.stderr
+    assert "warning: network.channels = [8] has no effect" in done.stderr
     assert "category: site" in done.stderr
     folder = tmp_path / "models" / "pump-7" / "1"
     config = load_config(folder / "config.toml")

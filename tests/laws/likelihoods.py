@@ -1,4 +1,4 @@
-"""Every likelihood in float64, with raw outputs from mild to extreme. Knows how to make them; holds no law."""
+"""Every likelihood in float64, with raw outputs from mild to extreme."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pixels() -> Grid:
 
 
 def counts() -> Grid:
-    """Counts without a top."""
+    """Counts without an upper end."""
     return Grid(torch.tensor([0.5, 0.02, 3.0]), torch.tensor([-1.0, -0.7, -4.0]), torch.full((3,), torch.inf))
 
 
@@ -58,7 +58,7 @@ def mixed() -> Mixed:
 
 @dataclass(frozen=True)
 class Case:
-    """How to make one, and what its values are: 'real', 'unit', 'grid', 'levels' or 'mixed'."""
+    """How to make one, and its values: 'real', 'unit', 'grid', 'levels' or 'mixed'."""
 
     make: Callable[[], Likelihood]
     values: str

@@ -27,7 +27,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def _reference(vae: VAE, x: torch.Tensor, eps: torch.Tensor, member: int | None) -> dict[str, torch.Tensor]:
-    """The terms of one model or member by torch.distributions: q, p(z), and p(x|z) in raw units of what is there."""
+    """The terms of one model or member by torch.distributions: q, p(z), and p(x|z) of observed cells, in raw units."""
     raw, observed = raw_rows(vae, x)
     mu, sigma = (a if member is None else a[member] for a in vae.encode(raw, observed))
     q = distributions.Normal(mu[:, None], sigma[:, None])  # (N, 1, Z)
@@ -56,7 +56,7 @@ def _reference(vae: VAE, x: torch.Tensor, eps: torch.Tensor, member: int | None)
 
 
 def _log_p(vae: VAE, x: torch.Tensor, z: torch.Tensor, member: int | None) -> torch.Tensor:
-    """log p(x_d|z_k), (N, K, D), by torch.distributions of what decode says; of bins by the likelihood's own law."""
+    """log p(x_d|z_k), (N, K, D), by torch.distributions with decoded parameters; for bins by the likelihood itself."""
     flat = z.flatten(0, 1)
     decoded = vae.decode(flat, None if member is None else torch.full((len(flat),), member))
     stated = {name: a.flatten(1).unflatten(0, z.shape[:2]) for name, a in decoded.items()}  # (N, K, D) each
@@ -212,7 +212,7 @@ def test_a_rounded_column_has_a_floor_of_its_rounding() -> None:
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k.startswith(("bernoulli", "gaussian, a", "gaussian, one"))])
 def test_draws_from_the_likelihood_have_its_mean_and_scale(kind: str) -> None:
-    """What observe draws, many times at one code, against what decode states."""
+    """Many draws of observe for one latent, against the parameters from decode."""
     one = case(kind)
     vae = double(one.vae)
     n = 20_000

@@ -1,4 +1,4 @@
-"""Every kind of model gives in ONNX what it gives in torch in float64, row by row and feature by feature."""
+"""Every kind of model gives the same in ONNX as in torch in float64, row by row and feature by feature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promise of the p-value: on rows like the calibration rows, false alarms come at a rate of alpha at most."""
+"""On rows like the calibration rows, p-values give false alarms at a rate of at most alpha."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALPHAS = (0.05, 0.1, 0.3)
 
 @pytest.fixture(scope="module")
 def scores(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores of the bundle's own calibration and test rows: never trained on, 143 of them."""
+    """Scores of the bundle's own calibration and test rows, 143 rows that were never trained on."""
     from vaekit_training.config import Config
     from vaekit_training.data.load import load
     from vaekit_training.data.split import split
@@ -31,7 +31,7 @@ def scores(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> NDArray[np
 
 
 def _false_alarms(scores: NDArray[np.float64], alpha: float) -> NDArray[np.intp]:
-    """Alarms among the rows left over, for each of many random splits."""
+    """Alarms among the remaining rows, for each of many random splits."""
     rng = np.random.default_rng(0)
     counts = []
     for _ in range(SPLITS):

@@ -39,16 +39,16 @@ class Ways:
 
     @property
     def x(self) -> NDArray[Any]:
-        """Rows, of which some miss cells where cells may be missing."""
+        """Rows, some with missing cells if cells may be missing."""
         return self.trained.rows.x[:20]
 
     @property
     def listed(self) -> list[Any]:
-        """The same rows as JSON has them."""
+        """The same rows in JSON."""
         return as_json(self.x, self.model.spec)
 
     def in_torch(self, vae: VAE) -> dict[str, torch.Tensor]:
-        """The rows as the VAE takes them."""
+        """The rows as the VAE reads them."""
         x = torch.from_numpy(self.x)
         return dict(zip(("x", "observed"), observed_rows(x), strict=True)) if vae.features.may_be_missing else {"x": x}
 

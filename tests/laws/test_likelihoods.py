@@ -1,4 +1,4 @@
-"""Laws that every likelihood meets: it integrates or sums to 1, and has the moments it names."""
+"""Laws that every likelihood satisfies: it integrates or sums to 1, and its moments are right."""
 
 from __future__ import annotations
 

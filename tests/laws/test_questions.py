@@ -1,4 +1,4 @@
-"""Each loss in docs/explanation/questions.md is what the page says: gradients, weights and short runs agree."""
+"""Each loss in docs/explanation/questions.md has the properties stated there: gradients, weights, short runs."""
 
 from __future__ import annotations
 

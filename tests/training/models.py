@@ -1,4 +1,4 @@
-"""Untrained models and rows for tests. Knows how to make one of every kind; trains nothing."""
+"""Untrained models and rows for tests."""
 
 from __future__ import annotations
 

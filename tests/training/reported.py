@@ -1,4 +1,4 @@
-"""Runs to report on, answered by torch instead of by graphs. Knows how to make one of every kind; exports nothing."""
+"""Runs to report on, answered by torch instead of by graphs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TorchModel(Model):
 
 
 def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, Calibration]:
-    """What report.render is given: parts of equal size, the last rows anomalies, a history of three validations."""
+    """The arguments of report.render: splits of equal size, the last rows anomalies, a history of three validations."""
     one = case(kind, *overrides)
     n = len(one.rows.x)
     *normal, odd = np.array_split(np.arange(n), 5)

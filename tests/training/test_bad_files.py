@@ -1,4 +1,4 @@
-"""What is wrong with a file is said by file, row and column, before anything is trained on it."""
+"""Errors in a file are reported with file, row and column before training starts."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_text_of_numbers_alone_is_of_levels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["a;b", *(f"{i};{i}" for i in range(N))], "one column, 'a;b': is ';' between its cells?"),
-        (["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))], "no header? The names of the columns are numbers: 1.5, 2.5"),
+        (["a;b", *(f"{i};{i}" for i in range(N))], "one column, 'a;b': if its cells are separated by ';', use commas"),
+        (["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))], "no header? The column names are numbers: 1.5, 2.5"),
     ],
 )
 def test_what_looks_wrong_with_a_header_is_remarked(tmp_path: Path, lines: list[str], said: str) -> None:
@@ -92,8 +92,8 @@ def _twins(path: Path) -> None:
 
 
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "ragged.csv": (lambda p: csv(p, "a,b", "1,2", "3,4,5", "6,7"), "row 1: 3 cells, where the header has 2"),
-    "short.csv": (lambda p: csv(p, "a,b", "1,2", "3,4", "6"), "row 2: 1 cells, where the header has 2"),
+    "ragged.csv": (lambda p: csv(p, "a,b", "1,2", "3,4,5", "6,7"), "row 1: 3 cells, but the header has 2"),
+    "short.csv": (lambda p: csv(p, "a,b", "1,2", "3,4", "6"), "row 2: 1 cells, but the header has 2"),
     "latin.csv": (
         lambda p: csv(p, "a,b", "1,x", "2,é", encoding="latin-1"),
         "row 1, feature 'b': not UTF-8 text: save the file as UTF-8",
@@ -105,7 +105,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "cube.npy": (lambda p: np.save(p, np.zeros((5, 8, 8))), "array of shape (5, 8, 8) and type float64"),
     "types": (
         lambda p: _parts(p, b=pa.array(["q", "r"])),
-        "two.parquet: column 'b' is string, in the first file double",
+        "two.parquet: column 'b' is string, but in the first file it is double",
     ),
 }
 
@@ -140,9 +140,9 @@ OPAQUE, GLASS = np.full((8, 8), 255, dtype=np.uint8), np.full((8, 8), 254, dtype
 @pytest.mark.parametrize(
     ("mode", "array", "said"),
     [
-        ("I;16", RAMP.astype(np.uint16) * 256, "more than 8 bits a channel"),
-        ("LA", np.stack([RAMP, GLASS], axis=-1), "parts of it are transparent"),
-        ("RGBA", np.stack([RAMP, RAMP, RAMP, GLASS], axis=-1), "parts of it are transparent"),
+        ("I;16", RAMP.astype(np.uint16) * 256, "more than 8 bits per channel"),
+        ("LA", np.stack([RAMP, GLASS], axis=-1), "has transparent pixels"),
+        ("RGBA", np.stack([RAMP, RAMP, RAMP, GLASS], axis=-1), "has transparent pixels"),
     ],
 )
 def test_a_picture_that_would_lose_something_is_refused(
@@ -187,7 +187,10 @@ def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> 
         (["2024-01-01", "10/03/2023"], "row 1, feature 'when': '10/03/2023': not a number or ISO 8601"),
         (["March", "April"], "row 0, feature 'when': 'March': not a number or ISO 8601"),
         (["2024-01-01T00:00x", "2024-01-01T00:00Z"], "row 0, feature 'when'"),
-        (["2024-01-01T00:00x".rstrip("x") + ":00.5", "2024-01-01T00:00:00+01:00"], "row 1, feature 'when': .* a zone"),
+        (
+            ["2024-01-01T00:00x".rstrip("x") + ":00.5", "2024-01-01T00:00:00+01:00"],
+            "row 1, feature 'when': .* a time zone",
+        ),
     ],
     ids=str,
 )

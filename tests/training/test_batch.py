@@ -1,4 +1,4 @@
-"""Batches: every row once an epoch, and the same ones after a stop."""
+"""Batches: every row once per epoch, and the same batches after a stop."""
 
 from __future__ import annotations
 

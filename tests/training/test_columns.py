@@ -1,4 +1,4 @@
-"""What is said of columns is what numpy says, whole or in pieces, with and without empty cells."""
+"""Column statistics equal numpy's, at once or in chunks, with and without missing cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS: tuple[Kind, ...] = ("real", "positive", "real", "positive", "real", "posi
 
 
 def table(n: int = 500) -> NDArray[np.float64]:
-    """Positive columns in very different units; the last one never changes."""
+    """Positive columns in very different units; the last one is constant."""
     x = np.exp(np.random.default_rng(0).standard_normal((n, 6))) * [1, 1e-3, 1e4, 50, 2, 1] + [0, 5, 1e-5, 1e9, 3, 0]
     x[:, 5] = 7.25
     return x

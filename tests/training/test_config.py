@@ -1,4 +1,4 @@
-"""What a run can be told, and what it refuses."""
+"""The config of a run: what it accepts and what it refuses."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_built_in_set_is_not_a_folder_of_its_name(tmp_path: Path) -> None:
         ("likelihood.scale=true", "likelihood.scale: True is not"),
         ("network.latent_dim=22000", "network.latent_dim"),
         ("prior.components=1", "prior.components"),
-        ("data.exclude=a", "data.exclude: 'a' is no list: ['a'] is one"),
+        ("data.exclude=a", "data.exclude: 'a' is not a list; write ['a']"),
         ("=1", "expected section.key=value"),
         ("a b=1", "expected section.key=value"),
         ("objective.beta=nan", "objective.beta"),
@@ -70,7 +70,7 @@ def test_a_built_in_set_is_not_a_folder_of_its_name(tmp_path: Path) -> None:
         ("draws.default=300", "above maximum"),
         ("name=No Such Name", "name"),
         ("training", "expected section.key=value"),
-        ("name.deeper=1", "is no section"),
+        ("name.deeper=1", "is not a section"),
     ],
 )
 def test_a_refused_value_is_named(override: str, said: str) -> None:
@@ -96,7 +96,7 @@ def test_a_network_of_pictures_is_refused_columns_before_they_are_read(source: s
     if source == "digits":
         make_config(tree)
         tree["data"]["read"] = "stream"  # type: ignore[index]
-    with pytest.raises(ConfigError, match=r"network\.name = 'conv' is for pictures"):
+    with pytest.raises(ConfigError, match=r"network\.name = 'conv' is for images"):
         make_config(tree)
 
 
@@ -110,15 +110,15 @@ def test_a_scale_that_is_none_is_refused_in_one_line(value: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["data.anomalies=[2]"], "data.anomalies = [2] counts for nothing: it needs data.label"),
-        (["data.shuffle_buffer=9"], "data.shuffle_buffer = 9 counts for nothing: it needs data.read = 'stream'"),
+        (["data.anomalies=[2]"], "data.anomalies = [2] has no effect: it needs data.label"),
+        (["data.shuffle_buffer=9"], "data.shuffle_buffer = 9 has no effect: it needs data.read = 'stream'"),
         (
             ["network.name=conv", "network.hidden=[8]"],
-            "network.hidden = [8] counts for nothing: it needs",
+            "network.hidden = [8] has no effect: it needs",
         ),
         (["network.name=resnet", "network.residual=true"], "network.residual = True"),
         (["network.name=conv", "network.layer_norm=true"], "network.layer_norm = True"),
-        (["network.channels=[8]"], "network.channels = [8] counts for nothing: it needs network.name = 'conv' or"),
+        (["network.channels=[8]"], "network.channels = [8] has no effect: it needs network.name = 'conv' or"),
         (["network.name=conv", "network.blocks=3"], "network.blocks = 3"),
         (["likelihood.name=bernoulli", "likelihood.scale_floor=1"], "likelihood.scale_floor = 1.0"),
         (["likelihood.real=laplace"], "likelihood.real = 'laplace'"),

@@ -1,4 +1,4 @@
-"""Rows from every source, and what is refused of them."""
+"""Rows from every kind of source, and what is refused."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_built_in_sets_are_what_they_say() -> None:
         ("a,b\n1,2\n3,inf\n", "row 1, feature 'b': not finite: inf"),
         ("a,b\n1,2\n3,n/a!\n", "bad.csv': row 1, feature 'b': not a number: 'n/a!'"),
         ("a,b\n1,true\n3,false\n", "row 0, feature 'b': not a number: True"),
-        ("a,b\n1,2\n3\n", "bad.csv': row 1: 1 cells, where the header has 2"),
+        ("a,b\n1,2\n3\n", "bad.csv': row 1: 1 cells, but the header has 2"),
     ],
 )
 def test_a_bad_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -137,13 +137,13 @@ def test_an_unknown_source_is_refused(tmp_path: Path, name: str) -> None:
 def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
     Image.new("L", (2, 2)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"b\.png: 2 x 2 pixels, where a\.png has 2 x 3"):
+    with pytest.raises(InputError, match=r"b\.png: 2 x 2 pixels, but a\.png has 2 x 3"):
         load(DataConfig(source=str(tmp_path)))
 
 
 def test_a_false_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="not an image"):
         load(DataConfig(source=str(tmp_path)))
 
 
@@ -181,14 +181,14 @@ def test_inference_leaves_names_dates_and_empty_columns_out_and_says_so(tmp_path
     lines = [f"pump {i},2020-01-{i + 1:02d},{i / 2},\n" for i in range(24)]
     tree, said = inferred(tmp_path, "who,when,load,note\n" + "".join(lines))
     assert tree == {"data": {"exclude": ["who", "when", "note"]}}
-    for line in ("dates: when", "without a single value: note", "1000 levels: who"):
+    for line in ("(dates): when", "(without a single value): note", "1000 levels): who"):
         assert line in said
 
 
 def test_inference_marginalises_empty_cells_and_says_so(tmp_path: Path) -> None:
     tree, said = inferred(tmp_path, "a,b\n1,2\n,3\n")
     assert tree == {"data": {"missing": "marginalise"}}
-    assert "empty cells are left out of the ELBO (data.missing = 'marginalise'): a" in said
+    assert "missing cells are left out of the ELBO (data.missing = 'marginalise'): a" in said
 
 
 def test_inference_takes_bits_alone_as_bernoulli(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_inference_of_streamed_rows_reads_footers_and_one_piece(
     assert tree["data"]["missing"] == "marginalise"
     assert tree["likelihood"] == {"name": "mixed"}
     said = "\n".join(remarks)
-    assert "decided by the first 64 rows, of 160" in said
+    assert "inferred from the first 64 of 160 rows" in said
     assert "(data.missing = 'marginalise'): a, late" in said
     assert "category: t" in said
 
@@ -248,7 +248,7 @@ def test_inference_of_mapped_rows_copies_only_the_first(tmp_path: Path, monkeypa
     assert {name: len(values) for name, values in found.columns.items()} == {"x0": 10, "x1": 10}
     tree, remarks = infer(str(tmp_path / "x.npy"), {"data": {"read": "map"}})
     assert tree["data"]["missing"] == "marginalise"
-    assert "first 10 rows, of 40" in remarks[0]
+    assert "first 10 of 40 rows" in remarks[0]
 
 
 def test_inference_binarises_grey_pictures_alone(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_broken_files_are_one_sentence(tmp_path: Path) -> None:
         "header.csv": "no rows",
         "blank.csv": "column 0 has no name",
         "twice.csv": "a",
-        "none.npy": "pictures of shape",
+        "none.npy": "images of shape",
         "two.npy": "1, 3 or 4 channels",
     }.items():
         with pytest.raises(InputError, match=said):

@@ -29,7 +29,7 @@ SETTINGS = [
 
 
 def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
-    """What each rank says, started with the environment that torchrun gives; an error unless all end well."""
+    """The output of each rank, started with torchrun's environment; an error unless all end well."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -49,7 +49,7 @@ def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # three processes import torch at once, and one exports graphs
 def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
-    """Every step is looked at, and so its loss is told."""
+    """Every step is validated, so its loss is known."""
     said = ranks(2, "-m", "tests.training.resuming", str(tmp_path), *SETTINGS, cwd=tmp_path)
     lines = [line for line in said[0].splitlines() if line.startswith("objectives")]
     assert said[1] == ""

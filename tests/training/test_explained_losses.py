@@ -1,4 +1,4 @@
-"""What `vae explain-loss` says to paste, given to the trainer: its objective has the gradient of the loss explained."""
+"""The config lines of `vae explain-loss` give an objective with the gradient of the explained loss."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Z = 3
 
 
 def trainers(text: str, rows: Rows) -> tuple[VAE, float]:
-    """A VAE with random weights as the pasted lines make it, in float64, and beta."""
+    """A VAE with random weights from the config lines, in float64, and beta."""
     tree: dict[str, Any] = {"name": "m", "data": {"source": "x.npy"}, **tomllib.loads(text)}
     tree["network"] = {"hidden": [8], "latent_dim": Z}
     config = make_config(tree)
@@ -34,7 +34,7 @@ def trainers(text: str, rows: Rows) -> tuple[VAE, float]:
 
 
 def parts(vae: VAE, rows: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """t (N, D), z (N, 1, Z), mu and sigma (N, Z), for one draw a row."""
+    """t (N, D), z (N, 1, Z), mu and sigma (N, Z), for one draw per row."""
     t = vae.features(torch.from_numpy(rows.x), None).double()
     mu, sigma = vae.posterior(t)
     eps = torch.randn(mu.shape, generator=torch.Generator().manual_seed(1), dtype=mu.dtype)
@@ -55,7 +55,7 @@ def check(vae: VAE, beta: float, rows: Rows, foreign: Tensor, equivalent: Equiva
 
 
 def kl(mu: Tensor, sigma: Tensor) -> Tensor:
-    """(N, Z), written apart from the trainer's."""
+    """(N, Z), written independently of the trainer."""
     return -0.5 * (1 + (sigma**2).log() - mu**2 - sigma**2)
 
 

@@ -1,4 +1,4 @@
-"""Fold models: each knows nothing of its fold, and the mixture of all is one model like any other."""
+"""Fold models: each is independent of its fold, and their mixture is one model like any other."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_folds_hold_every_row_of_train_and_calibration_part_once_in_equal_number
     "more", [[], ["likelihood.name=student_t", "likelihood.scale=feature", "prior.name=aggregate", "network.members=2"]]
 )
 def test_a_fold_model_does_not_hang_on_the_rows_of_its_fold(more: list[str]) -> None:
-    """Weights, standardisation, prior and the choice of when to stop, to the last bit; the others hang on them."""
+    """Weights, standardisation, prior and stopping step, to the last bit; all else depends on them."""
     rows, asked = table(60), config(*more)
     fold = split(rows, asked.data, asked.training.seed).folds[1]
     x = rows.x.copy()
@@ -90,7 +90,7 @@ def test_the_elbo_is_the_log_mean_exp_of_the_fold_models_and_each_of_these_a_vae
 
 
 def test_members_of_all_fold_models_are_members_of_the_mixture(folded: Published, model: Model) -> None:
-    """Their codes and weights, what they decode, and what they draw, each in its own fold model's units."""
+    """Their latents and weights, decoded values and draws, each in its own fold model's units."""
     x, vaes = folded.trained.rows.x[:20], models_of(folded).each
     assert model.manifest.members == 6
     found = model.encode(x)
@@ -157,9 +157,9 @@ def test_report_and_card_say_what_folds_promise(folded: Published, tmp_path: Pat
     folder = tmp_path / manifest.name / "1" / "report"
     for page in ("report.html", "model-card.md"):
         text = (folder / page).read_text()
-        assert "The p-value is the median of 3, each by the rows of one fold" in text
+        assert "The p-value is the median of 3 p-values, one per fold" in text
         assert "1.5 alpha" in text
-        assert "No one score is the threshold" in text
+        assert "There is no single threshold" in text
 
 
 def test_a_kept_run_goes_on_with_the_fold_model_it_was_at(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def _later(validation: object, step: int, elbo: float) -> object:
     [
         (["data.folds=4"], "folds 4 is even"),
         (["data.folds=1"], "data.folds: Input should be greater than or equal to 3"),
-        (["data.split=time:when"], "folds are dealt out at random"),
-        (["data.split=group:who"], "folds are dealt out at random"),
+        (["data.split=time:when"], "folds need split 'random'"),
+        (["data.split=group:who"], "folds need split 'random'"),
         (["data.read=stream"], "folds are for few rows"),
         (["export.half=true"], "leave out export.half"),
-        (["network.name=conv"], "for few rows of columns"),
+        (["network.name=conv"], "is for columns"),
         (["likelihood.name=bernoulli", "likelihood.binarize=threshold"], "leave out likelihood.binarize"),
     ],
 )
@@ -221,11 +221,11 @@ def test_what_folds_do_not_go_with_is_refused_before_data_are_read(more: list[st
 
 
 def test_pictures_and_ranks_and_too_few_rows_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data.folds: 3, which is for columns, and the rows are pictures"):
+    with pytest.raises(ConfigError, match=r"data.folds: 3 is set, but the rows are images"):
         run(config(), device="cpu", rows=pictures())
-    with pytest.raises(ConfigError, match=r"fold models train on one rank, and there are 2"):
+    with pytest.raises(ConfigError, match=r"fold models train on one rank, not on 2"):
         _run(config(), torch.device("cpu"), Listener(), table(60), None, World(0, 2))
-    with pytest.raises(InputError, match=r"data.folds = 9 takes at least 18 to train on, not 16"):
+    with pytest.raises(InputError, match=r"data.folds = 9 needs at least 18 to train on, not 16"):
         run(config("data.folds=9"), device="cpu", rows=table(20))
 
 

@@ -1,4 +1,4 @@
-"""A step that is not finite: undone, named, and given up on."""
+"""A step that is not finite is undone and its rows are named; after several the run fails."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_bad_row_is_named_by_step_and_number_after_every_rollback() -> None:
 
 
 def test_a_passing_fault_is_undone_at_half_the_learning_rate() -> None:
-    """Weights spoiled once, in step 15: the run goes back to the look at step 10, and ends well."""
+    """Weights are spoiled once, in step 15: the run goes back to the validation at step 10, and ends well."""
     one = case(GAUSSIAN, *SETTINGS)
     steps: list[int] = []
     said: list[str] = []

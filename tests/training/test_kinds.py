@@ -1,4 +1,4 @@
-"""Which kind a column has, what its cells become, and what is refused of them."""
+"""The kind of a column, what its cells become, and which cells are refused."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_too_many_levels_are_refused(tmp_path: Path) -> None:
     [("gaussian", "binary"), ("student_t", "count"), ("bernoulli", "fraction"), ("categorical", "real")],
 )
 def test_a_kind_that_the_likelihood_has_not_is_refused(tmp_path: Path, likelihood: Any, kind: Any) -> None:
-    said = f"column 'a' is '{kind}', and likelihood.name = '{likelihood}' takes .*: take likelihood.name = 'mixed'"
+    said = f"column 'a' is '{kind}', and likelihood.name = '{likelihood}' takes .*: set likelihood.name = 'mixed'"
     with pytest.raises(ConfigError, match=said):
         rows(tmp_path, "a\n1\n", LikelihoodConfig(name=likelihood), kinds={"a": kind})
 
@@ -148,15 +148,15 @@ def test_a_dictionary_with_gaps_keeps_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["a", "b"])
 def test_a_missing_cell_is_refused_with_the_setting_that_takes_it(tmp_path: Path, column: str) -> None:
     text = "a,b\n1,x\n" + (",y\n" if column == "a" else "2,\n")
-    said = f"row 1, feature '{column}': missing value .*data.missing = 'marginalise' takes them"
+    said = f"row 1, feature '{column}': missing value .*data.missing = 'marginalise' allows them"
     with pytest.raises(InputError, match=said):
         rows(tmp_path, text)
 
 
 def test_rows_and_columns_without_a_cell_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"rows\.csv': row 1: every cell is empty"):
+    with pytest.raises(InputError, match=r"rows\.csv': row 1: every cell is missing"):
         rows(tmp_path, "a,b\n1,x\n,\n2,y\n", missing="marginalise")
-    with pytest.raises(InputError, match="feature 'b': every cell is empty; leave it out"):
+    with pytest.raises(InputError, match="feature 'b': every cell is missing; leave it out"):
         rows(tmp_path, "a,b\n1,\n2,\n", missing="marginalise")
 
 

@@ -1,4 +1,4 @@
-"""The loop: what it keeps, when it stops, that it repeats."""
+"""The training loop: which weights it keeps, when it stops, and that it is repeatable."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_latent_dim_is_the_decoders() -> None:
 
 
 def _moved(*settings: str) -> torch.Tensor:
-    """Weights after a few steps under these settings."""
+    """Weights after a few steps with these settings."""
     one = case(GAUSSIAN, "training.steps=20", "training.evaluate_every=20", "objective.warmup=0", *settings)
     run(one)
     return weights(one)

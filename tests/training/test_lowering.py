@@ -1,4 +1,4 @@
-"""Each operator that the export can express gives in ONNX Runtime what it gives in torch, for other N and K too."""
+"""Each operator that the export supports gives the same in ONNX Runtime as in torch, also for other N and K."""
 
 from __future__ import annotations
 

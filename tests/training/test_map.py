@@ -1,4 +1,4 @@
-"""Arrays that stay in their file are checked, measured and taken as the same arrays in memory are."""
+"""Memory-mapped arrays are checked and measured like the same arrays in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stored(tmp_path: Path, x: NDArray[Any], read: Any = "map", likelihood: Any =
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few rows are several pieces."""
+    """Make a few rows several chunks."""
     monkeypatch.setattr(rows_module, "CELLS", 101)
     monkeypatch.setattr(reading, "CELLS", 101)
 
@@ -76,8 +76,8 @@ def test_labels_and_excluded_columns_are_left_out(tmp_path: Path) -> None:
         ((555, 3), np.nan, {}, r"x\.npy': row 555, feature 'x3': missing value"),
         ((555, 3), np.inf, {}, r"x\.npy': row 555, feature 'x3': not finite"),
         ((555, 1), -1, {"kinds": {"x1": "positive"}}, r"row 555, feature 'x1': not above 0: -1"),
-        ((555, slice(None)), np.nan, {"missing": "marginalise"}, "row 555: every cell is empty"),
-        ((slice(None), 2), np.nan, {"missing": "marginalise"}, "feature 'x2': every cell is empty"),
+        ((555, slice(None)), np.nan, {"missing": "marginalise"}, "row 555: every cell is missing"),
+        ((slice(None), 2), np.nan, {"missing": "marginalise"}, "feature 'x2': every cell is missing"),
     ],
 )
 def test_bad_cells_are_named_where_they_are(tmp_path: Path, at: Any, value: float, more: Any, said: str) -> None:

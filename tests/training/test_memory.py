@@ -1,4 +1,4 @@
-"""More members than memory are refused, with how many fit; a run that fits is not."""
+"""A run with more members than memory is refused, with the number that fits; a run that fits is not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_batch_larger_than_the_data_is_as_large_as_they_are(monkeypatch: pytes
 
 
 def test_the_estimate_is_no_more_than_a_trained_model_holds_in_weights() -> None:
-    """Against the parameters that the networks really have, 6 copies of each."""
+    """Compared with the parameters of the real networks, 6 copies of each."""
     from tests.training.models import case
 
     one = case("members", "network.hidden=[500]")

@@ -1,4 +1,4 @@
-"""Networks take any picture and any number of members, start as said, cost what is counted, and export exactly."""
+"""Networks take any image and any number of members, start as documented, cost what is counted, and export exactly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES = [(8, 8, 1), (9, 8, 3), (13, 22, 2), (31, 33, 1), (8, 256, 1)]
 
 
 def make(shape: Any, parameters: int = 2, **settings: Any) -> tuple[Encoder, Decoder]:
-    """A pair over rows of this shape, weights from a seed."""
+    """An encoder and a decoder for rows of this shape, with weights from a seed."""
     config = NetworkConfig(**{**SMALL, **settings})
     dim = shape if isinstance(shape, int) else math.prod(shape)
     torch.manual_seed(0)
@@ -33,7 +33,7 @@ def make(shape: Any, parameters: int = 2, **settings: Any) -> tuple[Encoder, Dec
 
 
 def stirred(network: nn.Module) -> nn.Module:
-    """Norms and biases away from their start, too."""
+    """Moves norms and biases away from their start, too."""
     with torch.no_grad():
         for p in network.parameters():
             p.add_(0.1 * torch.randn_like(p))
@@ -202,13 +202,13 @@ def test_weight_decay_is_for_matrices_and_kernels_alone(settings: dict[str, Any]
 @pytest.mark.parametrize(
     ("settings", "shape", "message"),
     [
-        ({"name": "conv"}, 30, r"network\.name: 'conv' takes pictures of 8 to 256 .*, not rows of 30 columns"),
-        ({"name": "resnet"}, (7, 40, 1), r"network\.name: 'resnet' takes pictures of 8 to 256 .*, not 7 x 40"),
+        ({"name": "conv"}, 30, r"network\.name: 'conv' takes images of 8 to 256 .*, not rows of 30 columns"),
+        ({"name": "resnet"}, (7, 40, 1), r"network\.name: 'resnet' takes images of 8 to 256 .*, not 7 x 40"),
         ({"name": "conv"}, (300, 40, 1), r"not 300 x 40"),
         (
             {"name": "conv", "channels": (2, 2, 2, 2)},
             (8, 40, 1),
-            r"network\.channels: 4 stages.* 8 x 40 take at most 3",
+            r"network\.channels: 4 stages.* 8 x 40 allow at most 3",
         ),
     ],
 )
@@ -220,7 +220,7 @@ def test_networks_that_do_not_fit_the_rows_are_refused(settings: dict[str, Any],
 
 
 def run(network: nn.Module, name: str, traced: Tensor, free: dict[int, str], inputs: Tensor) -> np.ndarray:
-    """The exported network's answer to other numbers of rows and draws than it was captured with."""
+    """The exported network's output for other numbers of rows and draws than it was captured with."""
     session = exported_session(network, {name: traced}, ("out",), {name: free})
     return np.asarray(session.run(None, {name: inputs.numpy()})[0])
 

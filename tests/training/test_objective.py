@@ -1,4 +1,4 @@
-"""What training minimises: its value against the bound, its gradients against others' and the closed form."""
+"""The training objective: its value against the bound, its gradients against other forms and the closed form."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_iwae_is_the_importance_weighted_bound() -> None:
 
 
 def plain_iwae(vae: VAE, batch: NetworkRows, eps: Tensor) -> Tensor:
-    """The same bound, differentiated as it stands."""
+    """The same bound, differentiated by autograd."""
     mu, sigma = vae.posterior(batch.t)
     z = draw_latents(mu, sigma, eps)
     log_w = vae.log_prob(batch.t, z).sum(-1) + vae.prior.log_ratio(sigma, z, eps)

@@ -1,4 +1,4 @@
-"""The aggregated posterior as a prior: a density, whose components are training rows, less a row's own."""
+"""The aggregated posterior as a prior: a density whose components are training rows, without a row's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = ["aggregate prior", "aggregate prior, members"]
 
 
 def _aggregate(kind: str) -> tuple[Aggregate, torch.Tensor]:
-    """A prior of which every member's first two codes are near, and a code for each of 5 rows, (..., 5, 2, Z)."""
+    """A prior, and two standard-normal latents for each of 5 rows, (..., 5, 2, Z)."""
     one = case(kind)
     prior = double(one.vae).prior
     assert isinstance(prior, Aggregate)

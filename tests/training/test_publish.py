@@ -1,4 +1,4 @@
-"""A run from end to end: what is published, what it holds, and what keeps it from being published."""
+"""A run from end to end: what is published, what it contains, and what prevents publishing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_constant_columns_are_named_and_stated(table: tuple[Path, Manifest, Conf
     assert list(constants) == ["x4"]
     assert constants["x4"].value == 3.0  # type: ignore[union-attr]  # filtered above
     assert constants["x4"].scale == pytest.approx(3e-6)  # type: ignore[union-attr]  # filtered above
-    assert "never changed in the training rows: x4." in (find(root, "table") / "report" / "model-card.md").read_text()
+    assert "Constant in the training rows: x4." in (find(root, "table") / "report" / "model-card.md").read_text()
 
 
 def test_rounding_that_a_small_scale_makes_large_is_not_taken_for_another_graph(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_golden_inputs_are_nobodys_rows(kind: str) -> None:
 
 
 def test_graphs_that_differ_from_torch_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reference is torch in float64: a thousandth of a nat a dimension off, and nothing is published."""
+    """The reference is torch in float64: if the graphs are off by 0.001 nats per dimension, nothing is published."""
     real = evaluate.double
 
     def shifted(vae: VAE) -> VAE:
@@ -254,7 +254,7 @@ def test_a_missing_package_is_said_before_training(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no CUDA")
 def test_cuda_that_is_not_there_is_an_error_not_a_silent_cpu(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="torch sees no CUDA devices"):
+    with pytest.raises(DeviceError, match="torch finds no CUDA devices"):
         train(table_config(tmp_path), tmp_path / "models", device="cuda")
 
 
@@ -271,7 +271,7 @@ def test_a_likelihood_of_columns_is_refused_for_pictures(name: str, tmp_path: Pa
 
 
 def test_an_image_network_on_columns_is_refused_before_they_are_read() -> None:
-    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for pictures, and nowhere.csv holds columns"):
+    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for images, and nowhere.csv holds columns"):
         make_config({"name": "m", "data": {"source": "nowhere.csv"}, "network": {"name": "conv"}}, [])
 
 
@@ -298,7 +298,7 @@ def test_an_aggregate_prior_travels_with_the_bundle_and_says_so(tmp_path: Path) 
     manifest = train(config, tmp_path / "models")
     assert (manifest.prior.name, manifest.prior.components, manifest.members) == ("aggregate", 10, 2)
     folder = tmp_path / "models" / "table" / "1"
-    assert "travel with" in (folder / "report" / "model-card.md").read_text()
+    assert "contains latents of training rows" in (folder / "report" / "model-card.md").read_text()
     with Model.load(folder, device="cpu") as model:
         drawn = model.sample(200, seed=0)
         assert drawn.members is not None

@@ -1,4 +1,4 @@
-"""What 'auto' stands for: settings where a config has none, and never over what it says."""
+"""The settings that 'auto' fills in; it never overrides the config."""
 
 from __future__ import annotations
 

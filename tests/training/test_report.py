@@ -1,4 +1,4 @@
-"""The page and the card of a run: what they state, that they need nothing else, and what their charts show."""
+"""The page and the model card of a run: their statements, that they need no other files, and their charts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANCHORS = ["figures", "scores", "training", "latent", "fit", "reconstructions", 
 
 
 class Page(HTMLParser):
-    """What a page holds: elements with their attributes, and its text."""
+    """The contents of a page: elements with their attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -107,18 +107,18 @@ def test_card_and_page_say_what_the_model_is_and_what_to_mind() -> None:
     shown = Page(html(facts, sections(facts), facts.manifest)).words
     for said in (
         "mixed likelihood",
-        "the prior the mean of the posteriors of 7 training rows a member",
+        "prior: mean of the posteriors of 7 training rows per member",
         "an ensemble of 2 VAEs",
-        "Codes of training rows travel with this bundle",
+        "This bundle contains latents of training rows",
         "the ELBO is over the observed columns",
-        "Only 8 calibration rows: not enough for alpha = 0.05, which takes at least 19.",
+        "Only 8 calibration rows: alpha = 0.05 needs at least 19.",
         "smallest p-value is 0.1111",
         "Minimised was for each of 2 members",
         WARNING,
     ):
         assert said in written, said
         assert said in shown, said
-    assert "Codes of training rows are what the prior is made of, so that their KL" in shown
+    assert "The prior is made of posteriors of training rows, so that their KL" in shown
     assert "a sign of overfitting" not in shown
     assert f"of {2 * facts.manifest.latent_dim} latent dimensions of all members together are active" in shown
     assert "by member:dimension, mean over test rows" in shown
@@ -133,8 +133,8 @@ def test_a_plain_model_is_warned_of_nothing_that_it_is_not() -> None:
     facts = facts_of("gaussian, a constant column")
     written = card(facts, facts.manifest)
     assert "prior N(0, I)" in written
-    assert "These never changed in the training rows: c5." in written
-    for absent in ("travel", "ensemble", "missing", "binarise"):
+    assert "Constant in the training rows: c5." in written
+    for absent in ("latents of training rows", "ensemble", "missing", "binarise"):
         assert absent not in written
     assert warnings(facts)[0] == WARNING
 
@@ -233,7 +233,7 @@ def test_a_line_passes_through_its_points_and_breaks_where_one_is_missing() -> N
 
 
 def follow(path: str) -> tuple[list[list[float]], list[bool]]:
-    """Where a path of relative commands goes, and which points it jumps to."""
+    """The points of a path of relative commands, and those it jumps to."""
     at, places, moves = np.zeros(2), [], []
     for command, rest in re.findall(r"([MmLlHhVv])([^MmLlHhVv]*)", path):
         values = [float(v) for v in re.findall(r"-?\d*\.?\d+", rest)]

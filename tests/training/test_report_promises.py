@@ -1,4 +1,4 @@
-"""What the page and the model card say of a calibration's promises."""
+"""What the page and the model card state about a calibration's guarantees."""
 
 from __future__ import annotations
 

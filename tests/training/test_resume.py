@@ -1,4 +1,4 @@
-"""A run that was stopped, and gone on with, is the run that was not."""
+"""A run that was stopped and resumed gives the same as one that was not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_stopped_run_gives_the_same_bits(kind: str, more: list[str], stop: int
     hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="x")
     steps: list[int] = []
     first, second = (case(KINDS[kind], *SETTINGS, *more) for _ in range(2))
-    with pytest.raises(Interrupted, match=f"after step {stop} of 60; to go on: vae train --resume {tmp_path}"):
+    with pytest.raises(Interrupted, match=f"after step {stop} of 60; to resume: vae train --resume {tmp_path}"):
         run(first, replace(hooks, on_step=steps.append, stop=lambda: len(steps) == stop))
     history = run(second, replace(hooks, on_step=steps.append, resume=True))
     assert steps == list(range(1, 61))
@@ -115,23 +115,23 @@ def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
     said = process.communicate(timeout=100)[0].splitlines()
     assert process.returncode == 143
     stopped = int(said[-1].split()[3])
-    assert f"to go on: vae train --resume {tmp_path}" in said[-1]
+    assert f"to resume: vae train --resume {tmp_path}" in said[-1]
     assert checkpoint.load(tmp_path / "checkpoint.pt")["at"] == stopped
 
 
 def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
     hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="these")
     run(case(KINDS["normal"], *SETTINGS), hooks)
-    with pytest.raises(InputError, match="the run began with other data: sha256 these, and not those"):
+    with pytest.raises(InputError, match="the run began with other data: sha256 these, not those"):
         run(case(KINDS["normal"], *SETTINGS), replace(hooks, resume=True, signature="those"))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "no checkpoint to go on from"),
+        (None, "no checkpoint to resume from"),
         (b"no", "not a checkpoint"),
-        ({"format": 99}, "format 99, where this version"),
+        ({"format": 99}, "format 99; this version"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(content: object, said: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Parts do not meet, keep time and groups, and keep anomalies out."""
+"""Splits are disjoint, respect time and groups, and contain no anomalies."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def test_too_few_groups_are_refused() -> None:
 
 def test_a_part_without_rows_is_refused() -> None:
     tiny = Fractions(train=0.97, validation=0.01, calibration=0.01, test=0.01)
-    with pytest.raises(InputError, match="none is left for the calibration part"):
+    with pytest.raises(InputError, match="none is left for the calibration split"):
         split(rows(20), DataConfig(source="-", fractions=tiny), 0)

@@ -1,4 +1,4 @@
-"""One step: the same as torch's own pieces give, for members each by itself, in parts, in other precisions."""
+"""One step equals torch's own parts: with members, in accumulated parts, in other precisions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GAUSSIAN = "gaussian, scale from the network"
 
 
 def steps(one: Case, count: int = 5, rate: float = 1e-2) -> Step:
-    """So many steps, on all rows."""
+    """This number of steps, on all rows."""
     step = Step(one.vae, one.config, World())
     batch = network_rows(one.vae, one.rows.x)
     for number in range(1, count + 1):

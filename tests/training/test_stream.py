@@ -1,4 +1,4 @@
-"""Streamed rows are the rows of the files: the same kinds, figures, parts and epochs, and an order that can be left."""
+"""Streamed rows are the rows of the files: same kinds, statistics, splits and epochs, and an order that resumes."""
 
 from __future__ import annotations
 
@@ -255,8 +255,8 @@ def test_the_digest_follows_files_and_labels(folder: Path, tmp_path: Path) -> No
         ({"a": [1.0] * 10}, {}, "too few rows: 10 normal ones"),
         ({"a": [1.0] * 30}, {"label": "odd"}, "no column 'odd'; there are: a"),
         ({"a": [1.0] * 30, "odd": [0] * 30}, {"label": "odd"}, "no row has a value of data.anomalies"),
-        ({"a": [1.0] * 30, "b": [None] * 30}, {"missing": "marginalise"}, "feature 'b': every cell is empty"),
-        ({"a": [None] + [1.0] * 30}, {"missing": "marginalise"}, r"part\.parquet: row 0: every cell is empty"),
+        ({"a": [1.0] * 30, "b": [None] * 30}, {"missing": "marginalise"}, "feature 'b': every cell is missing"),
+        ({"a": [None] + [1.0] * 30}, {"missing": "marginalise"}, r"part\.parquet: row 0: every cell is missing"),
     ],
 )
 def test_bad_files_are_refused_by_file_row_and_feature(
@@ -270,7 +270,7 @@ def test_bad_files_are_refused_by_file_row_and_feature(
 def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "0.parquet")
     parquet.write_table(pa.table({"a": [1.0], "b": ["x"]}), tmp_path / "1.parquet")
-    with pytest.raises(InputError, match=r"1\.parquet: column 'b' is string, in the first file double"):
+    with pytest.raises(InputError, match=r"1\.parquet: column 'b' is string, but in the first file it is double"):
         load(DataConfig(source=str(tmp_path), read="stream"))
 
 

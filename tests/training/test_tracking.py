@@ -1,4 +1,4 @@
-"""Looks, schedules, warnings, and what of them goes into files."""
+"""Validations, schedules, warnings, and what is written to files."""
 
 from __future__ import annotations
 
@@ -124,10 +124,14 @@ def some_validation(**changes: object) -> Validation:
     ("objective", "validation", "said"),
     [
         ({}, {}, None),
-        ({"beta": 0.5}, {"objective": 4.0}, r"objective.beta = 0.5: training ended at an objective of 4 nats and not"),
+        (
+            {"beta": 0.5},
+            {"objective": 4.0},
+            r"objective.beta = 0.5: training ended at an objective of 4 nats; rows are scored by the ELBO",
+        ),
         ({"free_bits": 0.5}, {"kl_by_latent": (1.9, 0.1)}, r"objective.free_bits = 0.5: training ended"),
         ({"free_bits": 0.5}, {}, None),
-        ({"name": "iwae", "num_samples": 5}, {}, r"bound of 5 draws, which is -5 nats; what is scored is the ELBO"),
+        ({"name": "iwae", "num_samples": 5}, {}, r"bound of 5 draws, which is -5 nats; rows are scored by the ELBO"),
         ({}, {"active_units": 0.0}, r"posterior collapse: the decoder uses 0 of 2.*warmup.*cyclical.*free_bits"),
     ],
 )
@@ -209,11 +213,11 @@ def test_run_folders_are_numbered_and_refuse_a_second_run(tmp_path: Path) -> Non
     config = case(GAUSSIAN).config
     first, second = (Keep(tmp_path / "runs", numbered=True).prepare(config, World()) for _ in range(2))
     assert [first.name, second.name] == ["1", "2"]
-    with pytest.raises(ConfigError, match=r"checkpoint\.pt is not there"):
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt does not exist"):
         resumed(first)
     (first / CHECKPOINT).touch()
     assert resumed(first) == config
-    with pytest.raises(ConfigError, match=f"--run {first}: holds a run already; --resume {first} goes on with it"):
+    with pytest.raises(ConfigError, match=f"--run {first}: already holds a run; resume it with --resume {first}"):
         Keep(first).prepare(config, World())
-    with pytest.raises(ConfigError, match=r"config\.toml is not there"):
+    with pytest.raises(ConfigError, match=r"config\.toml does not exist"):
         resumed(tmp_path / "none")

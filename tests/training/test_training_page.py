@@ -17,7 +17,7 @@ MARK = "<!-- renewed by: python -m tests.training.test_training_page -->\n"
 
 
 def table() -> str:
-    """One row a setting."""
+    """One line per setting."""
     lines = ["| key | default | what for |", "|---|---|---|"]
     return "\n".join([*lines, *rows(Config, ""), ""])
 

@@ -1,4 +1,4 @@
-"""Ways of training: own codes left out, dithers drawn anew, means of weights kept, the prior at its switch."""
+"""Training options: a row's own component left out, redrawn dithers, averaged weights, the prior's start."""
 
 from __future__ import annotations
 
@@ -154,16 +154,16 @@ def test_counts_that_float32_cannot_tell_apart_are_refused_by_name() -> None:
     x = np.random.default_rng(0).integers(0, 2_000_000_000, (50, 1)).astype(float)
     rows = Rows(x, ("octets",), np.zeros(50, dtype=bool), kinds=("count",))
     config = make_config({"name": "a", "data": {"source": "x"}, "likelihood": {"name": "discretized_logistic"}}, [])
-    with pytest.raises(ConfigError, match=r"data\.kinds\.octets: its counts spread so far"):
+    with pytest.raises(ConfigError, match=r"data\.kinds\.octets: its counts vary so much that float32"):
         build(config, rows, np.arange(50))
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (['likelihood.name="discretized_logistic"', "likelihood.scale=0.3"], "likelihood.scale = 0.3 is no part of"),
-        (['likelihood.name="continuous_bernoulli"', 'network.scaling="symmetric"'], "sees 0..1 and nothing else"),
-        (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays the step as it began"),
+        (['likelihood.name="discretized_logistic"', "likelihood.scale=0.3"], "likelihood.scale = 0.3 is not used by"),
+        (['likelihood.name="continuous_bernoulli"', 'network.scaling="symmetric"'], "needs values from 0 to 1"),
+        (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays one fixed step"),
     ],
 )
 def test_settings_that_would_do_nothing_or_something_else_are_refused(settings: list[str], said: str) -> None:
@@ -174,7 +174,7 @@ def test_settings_that_would_do_nothing_or_something_else_are_refused(settings: 
 def test_a_scaling_of_pixels_is_refused_columns() -> None:
     one = case(GAUSSIAN)
     config = make_config(one.config.model_dump(), ["network.scaling=unit"])
-    with pytest.raises(ConfigError, match=r"network\.scaling: 'unit' is for pictures; columns are standardised"):
+    with pytest.raises(ConfigError, match=r"network\.scaling: 'unit' is for images; columns are always standardised"):
         check(one.rows, config)
 
 

@@ -1,4 +1,4 @@
-"""Config and rows -> an untrained VAE."""
+"""Builds an untrained VAE from a config and rows."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from vaekit_training.vae import VAE
 
 ROUNDING = 12.0**-0.5  # standard deviation of a value rounded to a grid of gap 1
 LEVELS = 255  # of a pixel, above 0
-FLOAT32 = 2.0**-22  # four steps of float32 at 1: what half a bin must not be below, at the end of the grid
+FLOAT32 = 2.0**-22  # four steps of float32: half a bin over |lowest|, below which bins merge
 FAMILIES: dict[str, type[LocationScale]] = {"gaussian": Gaussian, "student_t": StudentT, "laplace": Laplace}
 
 
 def check(rows: Rows, config: Config) -> None:
-    """Refuse rows that the likelihood is not one over.
+    """Refuse rows that the configured likelihood cannot describe.
 
     Raises:
-        ConfigError: a likelihood for another kind of column or of picture; the message names it.
+        ConfigError: the likelihood is for another kind of column or for columns only; the message names it.
         InputError: grey values under bernoulli without binarisation; the message names row, feature and value.
     """
     likelihood = config.likelihood
@@ -59,8 +59,8 @@ def check(rows: Rows, config: Config) -> None:
         return _check_pictures(rows, config)
     if config.network.scaling != "standardize":
         raise ConfigError(
-            f"network.scaling: {config.network.scaling!r} is for pictures; columns are standardised, and "
-            "likelihood.scale counts in their standard deviations"
+            f"network.scaling: {config.network.scaling!r} is for images; columns are always standardised: "
+            "set network.scaling = 'standardize'"
         )
     refused = next(kinds.impossible(dict(zip(rows.columns, rows.kinds, strict=True)), likelihood), None)
     if refused is not None:
@@ -71,40 +71,40 @@ def check(rows: Rows, config: Config) -> None:
 def _check_range(rows: Rows, binarize: str) -> None:
     high = LEVELS if rows.is_image else 1
     if any(rows.may_be_missing):
-        raise ConfigError(f"likelihood.binarize: {binarize!r} takes no missing cells: set data.missing = 'refuse'")
+        raise ConfigError(f"likelihood.binarize: {binarize!r} allows no missing cells: set data.missing = 'refuse'")
     outside = rows.first(lambda x: (x < 0) | (x > high))
     if outside is not None:
         where, value = _cell(rows, outside)
-        raise InputError(f"{where}: {value} is not between 0 and {high}, the range that is made two-valued")
+        raise InputError(f"{where}: {value} is not between 0 and {high}, as likelihood.binarize needs")
 
 
 def _check_pictures(rows: Rows, config: Config) -> None:
     name = config.likelihood.name
     if config.data.folds is not None:
-        raise ConfigError(f"data.folds: {config.data.folds}, which is for columns, and the rows are pictures")
+        raise ConfigError(f"data.folds: {config.data.folds} is set, but the rows are images: folds are for columns")
     if name in ("categorical", "mixed"):
-        raise ConfigError(f"likelihood.name: {name!r} is for columns; pictures take any other")
+        raise ConfigError(f"likelihood.name: {name!r} is for columns: set any other likelihood for images")
     if name != "bernoulli":
         return
     grey = rows.first(lambda x: (x != 0) & (x != LEVELS))
     if grey is not None:
         where, value = _cell(rows, grey)
         raise InputError(
-            f"{where}: {value} is neither 0 nor {LEVELS}, and bernoulli is one of two values: set likelihood.binarize "
-            "= 'threshold' or 'dynamic', or take likelihood.name = 'discretized_logistic', 'gaussian' or "
+            f"{where}: {value} is neither 0 nor {LEVELS}, the values that bernoulli takes: set likelihood.binarize "
+            "= 'threshold' or 'dynamic', or likelihood.name = 'discretized_logistic', 'gaussian' or "
             "'continuous_bernoulli'"
         )
 
 
 def _cell(rows: Rows, at: tuple[int, ...]) -> tuple[str, Any]:
-    """Where a cell is, in words, and what it holds."""
-    row, *place = at
-    what = f"pixel {tuple(place)}" if rows.is_image else f"feature {rows.columns[place[0]]!r}"
-    return f"row {row}, {what}", rows.x[(row, *place)]
+    """The name of a cell for messages, and its value."""
+    row, *index = at
+    what = f"pixel {tuple(index)}" if rows.is_image else f"feature {rows.columns[index[0]]!r}"
+    return f"row {row}, {what}", rows.x[(row, *index)]
 
 
 def dimension(config: Config, rows: Rows) -> int:
-    """Z: the config's, or what section Network says."""
+    """Z, the number of latent dimensions: from the config, or the default of network.latent_dim."""
     if config.network.latent_dim is not None:
         return config.network.latent_dim
     if rows.is_image:
@@ -114,7 +114,7 @@ def dimension(config: Config, rows: Rows) -> int:
 
 
 def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
-    """An untrained VAE, standardised on the training rows; its weights follow from the seed alone."""
+    """An untrained VAE, standardised by the training rows; its initial weights depend only on the seed."""
     z, members = dimension(config, rows), config.network.members
     found = None if rows.is_image else rows.statistics(train)
     with torch.random.fork_rng(devices=[]):
@@ -130,15 +130,15 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
 
 
 def width(vae: AnyVAE) -> int:
-    """Values a row of the widest layer, of all members: with the prior's components, what bounds a call's memory.
+    """Values per row in the widest layer over all members; with the prior's components it bounds a call's memory.
 
-    Fold models take turns.
+    Fold models run one after another.
     """
     return max(cost.widest for cost in costs(vae))
 
 
 def _prior(config: Config, n: int, z: int) -> Prior:
-    """The components of an aggregate prior are a random part of the n training rows."""
+    """The prior; the components of an aggregate prior are a random sample of the n training rows."""
     if config.prior.name == "normal":
         return Normal()
     return Aggregate(torch.randperm(n)[: config.prior.components].sort().values, z, config.network.members)
@@ -160,8 +160,8 @@ def _features(config: Config, rows: Rows, train: NDArray[np.intp], found: Statis
     if bad.any():
         d = int(bad.argmax())
         raise InputError(
-            f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: too large or too "
-            "small for float64 to standardise; give the column in another unit"
+            f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: float64 cannot standardise "
+            "values this large or this small; give the column in another unit"
         )
     return features
 
@@ -231,8 +231,8 @@ def _of_columns(
         if any(wide):
             column = rows.columns[index[wide.index(True)]]
             raise ConfigError(
-                f"data.kinds.{column}: its counts spread so far that float32 does not tell one from the next: take "
-                "'positive' (of counts + 1) or 'real'"
+                f"data.kinds.{column}: its counts vary so much that float32 cannot tell neighbours apart: set "
+                "'positive' (with 1 added to each count) or 'real'"
             )
         return _of_bins(config, name, Grid(gap, lowest, torch.full_like(gap, torch.inf)))
     if name in FAMILIES:
@@ -252,7 +252,7 @@ def _of_columns(
 
 
 def _of_bins(config: Config, name: LikelihoodName, grid: Grid) -> Likelihood:
-    """Whole numbers on a grid, as masses of their bins."""
+    """Integers on a grid, as probability masses of bins."""
     active = torch.ones(grid.dim, dtype=torch.bool)
     if name == "discretized_logistic":
         return DiscretizedLogistic(grid, active, components=config.likelihood.components)
@@ -279,7 +279,7 @@ def _scale(config: Config) -> ScaleKind:
 
 
 def _floor(config: Config, rounding: Tensor) -> Tensor:
-    """Least scales of columns rounded so, in their standard deviations: (D,), or each member's own, (M, 1, 1, D)."""
+    """Lower limits of the scales, in standard deviations of the columns: (D,), or one per member, (M, 1, 1, D)."""
     least = config.likelihood.scale_floor
     if isinstance(least, tuple) and config.network.members > 1:
         return rounding.clamp_max(1.0).maximum(torch.tensor(least, dtype=rounding.dtype).view(-1, 1, 1, 1))
@@ -287,7 +287,7 @@ def _floor(config: Config, rounding: Tensor) -> Tensor:
 
 
 def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
-    """What encoder and decoder cost, of fold models all together."""
+    """Cost of the encoder and of the decoder; for fold models the sum."""
     if isinstance(vae, VAE):
         return networks.cost(vae.encoder), networks.cost(vae.decoder)
     encoders, decoders = zip(*map(costs, vae.each), strict=True)
@@ -295,5 +295,5 @@ def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
 
 
 def constants(vae: AnyVAE, columns: tuple[str, ...]) -> list[str]:
-    """Names of the columns that never changed in training and are modelled apart from the networks."""
+    """Names of the columns that are constant in the training rows; they are modelled apart from the networks."""
     return [name for name, active in zip(columns, vae.features.active.tolist(), strict=False) if not active]

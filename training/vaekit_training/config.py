@@ -1,4 +1,4 @@
-"""The config of a training run, read from TOML; which settings go together."""
+"""Reads the config of a training run from TOML and checks which settings go together."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Config(ConfigSection):
     training: TrainingConfig = TrainingConfig()
     draws: DrawsConfig = DrawsConfig()
     export: ExportConfig = ExportConfig()
-    _filled: recipe.Filled = PrivateAttr(default=frozenset())  # what 'auto' put there for many rows
+    _filled: recipe.Filled = PrivateAttr(default=frozenset())  # settings that 'auto' filled in for many rows
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
@@ -56,11 +56,11 @@ class Config(ConfigSection):
         return self
 
     def to_toml(self) -> str:
-        """The whole config, defaults included, as TOML that gives it again."""
+        """The whole config as TOML, defaults included; reading it gives the same config."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def sized(self, rows: int) -> Config:
-        """The config for so many training rows: where 'auto' filled in what hangs on their number."""
+        """The config for this number of training rows: adapts values that 'auto' filled in and that depend on it."""
         if rows >= recipe.FEW or not self._filled:
             return self
         tree = self.model_dump(mode="json", exclude_none=True)
@@ -71,49 +71,49 @@ class Config(ConfigSection):
 
 
 def _impossible(config: Config) -> Iterator[str]:
-    """Pairs of settings that cannot be, whatever the data hold."""
+    """Combinations of settings that no data can satisfy."""
     network, likelihood, objective = config.network, config.likelihood, config.objective
     if network.name != "mlp" and (config.data.read == "stream" or holds_columns(config.data.source)):
-        yield f"network.name = {network.name!r} is for pictures, and {config.data.source} holds columns: take 'mlp'"
+        yield f"network.name = {network.name!r} is for images, and {config.data.source} holds columns: set 'mlp'"
     if network.members > 1 and network.name != "mlp":
         yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
     by_member = {"objective.beta": objective.beta, "likelihood.scale": likelihood.scale}
     for where, values in {**by_member, "likelihood.scale_floor": likelihood.scale_floor}.items():
         if isinstance(values, tuple) and len(values) != network.members:
-            yield f"{where} has {len(values)} values, and network.members is {network.members}: one for each"
+            yield f"{where} has {len(values)} values, and network.members is {network.members}: give one per member"
     if isinstance(objective.beta, tuple) and objective.free_bits:
-        yield "objective.free_bits takes one objective.beta for all members"
+        yield "objective.free_bits needs one objective.beta for all members"
     if network.output != "linear" and likelihood.name not in LOCATION_SCALE:
-        yield f"network.output = {network.output!r} bounds a mean, which likelihood.name = {likelihood.name!r} has not"
+        yield f"network.output = {network.output!r} bounds a mean, and likelihood.name = {likelihood.name!r} has none"
     if likelihood.binarize != "none" and likelihood.name != "bernoulli":
         yield f"likelihood.binarize = {likelihood.binarize!r} is for 'bernoulli', not {likelihood.name!r}"
     yield from kinds.impossible(config.data.kinds, likelihood)
     if config.prior.name == "aggregate" and objective.free_bits:
-        yield "objective.free_bits counts the KL of each latent dimension, which prior.name = 'aggregate' has not"
+        yield "objective.free_bits needs the KL per latent dimension, which prior.name = 'aggregate' does not have"
     if config.training.cuda_graphs and config.prior.name == "aggregate" and config.prior.start < 1:
-        yield "training.cuda_graphs replays the step as it began, and prior.start below 1 changes it: set it to 1"
+        yield "training.cuda_graphs replays one fixed step, and prior.start below 1 changes it: set prior.start = 1"
     if likelihood.scale != "network" and likelihood.name not in (*LOCATION_SCALE, "mixed"):
-        yield f"likelihood.scale = {likelihood.scale!r} is no part of likelihood.name = {likelihood.name!r}"
+        yield f"likelihood.scale = {likelihood.scale!r} is not used by likelihood.name = {likelihood.name!r}"
     if config.data.folds is not None:
         yield from _impossible_by_folds(config)
     if network.scaling != "standardize" and likelihood.name in ("bernoulli", "continuous_bernoulli"):
-        yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} sees 0..1 and nothing else"
+        yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} needs values from 0 to 1"
     if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:
-        yield "prior.start below 1 trains with rows that data.read = 'stream' does not hold: set prior.start = 1"
+        yield "prior.start below 1 needs training rows that data.read = 'stream' does not hold: set prior.start = 1"
 
 
 def _impossible_by_folds(config: Config) -> Iterator[str]:
     folds = f"data.folds = {config.data.folds}"
     if config.network.name != "mlp":
-        yield f"{folds} is for few rows of columns, and network.name = {config.network.name!r} for pictures"
+        yield f"{folds} is for columns, and network.name = {config.network.name!r} is for images: set 'mlp'"
     if config.likelihood.binarize != "none":
-        yield f"{folds}: each model would binarise by itself; leave out likelihood.binarize"
+        yield f"{folds}: each model would binarise in its own way; leave out likelihood.binarize"
     if config.export.half:
-        yield f"{folds} has no float16 graphs: leave out export.half"
+        yield f"{folds} cannot have float16 graphs: leave out export.half"
 
 
 def unused(config: Config) -> list[str]:
-    """Settings that were changed and count for nothing beside the others, in words; a default may stand anywhere."""
+    """Settings that differ from their default but have no effect with the others, as sentences."""
     network, likelihood, objective = config.network.name, config.likelihood, config.objective
     dense, mixed, aggregate = network == "mlp", likelihood.name == "mixed", config.prior.name == "aggregate"
     has_scale, is_elbo = likelihood.name in (*LOCATION_SCALE, "mixed"), objective.name == "elbo"
@@ -131,7 +131,7 @@ def unused(config: Config) -> list[str]:
         "likelihood.count": (mixed, "likelihood.name = 'mixed'"),
         "likelihood.components": (
             has_logistics,
-            "likelihood.name = 'discretized_logistic' or counts that have it",
+            "likelihood.name = 'discretized_logistic', or likelihood.count with it",
         ),
         "prior.components": (aggregate, "prior.name = 'aggregate'"),
         "prior.start": (aggregate, "prior.name = 'aggregate'"),
@@ -144,7 +144,7 @@ def unused(config: Config) -> list[str]:
         section, key = where.split(".")
         settings: ConfigSection = getattr(config, section)
         if not is_used and key in settings.model_dump(exclude_defaults=True):
-            found.append(f"{where} = {_shown(getattr(settings, key))} counts for nothing: it needs {need}")
+            found.append(f"{where} = {_shown(getattr(settings, key))} has no effect: it needs {need}")
     return found
 
 
@@ -156,7 +156,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Config from a TOML file, then `a.b=value` overrides. A relative data source is relative to the file.
 
     Raises:
-        ConfigError: unreadable, no TOML, or a key or value that is refused.
+        ConfigError: the file is unreadable or not TOML, or a key or value is refused.
     """
     path = Path(path)
     try:
@@ -172,17 +172,17 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 
 def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """Config of nested tables, which stay as they are, then `a.b=value` overrides.
+    """Config from nested tables, then `a.b=value` overrides. The tables themselves are not changed.
 
     Raises:
-        ConfigError: a key or value that is refused; the message names it.
+        ConfigError: a key or value is refused; the message names it.
     """
     tree = copy.deepcopy(tree)
     for override in overrides:
         _set(tree, override)
     filled = recipe.fill(tree)
     try:
-        config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # a list is a tuple; true no 1
+        config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # list: tuple; true: not 1
     except ValidationError as exc:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
     config._filled = filled
@@ -193,7 +193,7 @@ def asked_for(overrides: Sequence[str]) -> dict[str, Any]:
     """Nested tables of `a.b=value` overrides alone, not yet checked.
 
     Raises:
-        ConfigError: an override that is none.
+        ConfigError: an override without section, key or value.
     """
     tree: dict[str, Any] = {}
     for override in overrides:
@@ -207,8 +207,8 @@ def _explain(error: Any) -> str:
         return f"config: {where}: no such key"
     if error["type"] == "value_error":
         return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
-    if where == "likelihood.scale":  # of a name or a number: neither branch alone says what it takes
-        choices = "'network', 'feature', 'shared', a number from 1e-6 to 1e6, or of each member 'network' or 'feature'"
+    if where == "likelihood.scale":  # a name or a number: neither branch's own message lists all choices
+        choices = "'network', 'feature', 'shared', a number from 1e-6 to 1e6, or a list of 'network' and 'feature'"
         return f"config: {where}: {error['input']!r} is not {choices}"
     if where == "likelihood.name":
         return f"config: {where}: {error['input']!r} is not {recipe.AUTO!r}, {error['ctx']['expected']}"
@@ -217,7 +217,7 @@ def _explain(error: Any) -> str:
     if error["type"] == "missing":
         return f"config: {where}: missing"
     if error["type"] == "tuple_type":
-        return f"config: {where}: {error['input']!r} is no list: [{error['input']!r}] is one"
+        return f"config: {where}: {error['input']!r} is not a list; write [{error['input']!r}]"
     if where == "data.split":
         return f"config: {where}: {error['input']!r} is not 'random', 'time:<column>' or 'group:<column>'"
     return f"config: {where}: {error['msg']}, not {error['input']!r}"
@@ -231,12 +231,12 @@ def _set(tree: dict[str, Any], override: str) -> None:
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: {section} is no section")
+            raise ConfigError(f"--set {override}: {section} is not a section")
     tree[key] = _value(text.strip())
 
 
 def _keys(path: str) -> list[str]:
-    """a.b."c.d" as TOML reads it: ['a', 'b', 'c.d']; none where it is no key."""
+    """The parts of a TOML key: a.b."c.d" gives ['a', 'b', 'c.d']; [] if the text is not a key."""
     keys: list[str] = []
     try:
         tree: Any = tomllib.loads(f"{path} = 0")
@@ -249,7 +249,7 @@ def _keys(path: str) -> list[str]:
 
 
 def _value(text: str) -> Any:
-    """A TOML value, and a bare word as the string it looks like."""
+    """A TOML value; a bare word is taken as a string."""
     try:
         return tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
@@ -257,5 +257,5 @@ def _value(text: str) -> Any:
 
 
 def slug(text: str) -> str:
-    """A model name made of any text."""
+    """A valid model name made from any text."""
     return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64] or "model"

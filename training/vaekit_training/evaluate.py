@@ -1,6 +1,6 @@
-"""What is measured of an exported model before it is published.
+"""Measures an exported model before it is published.
 
-Scores come from the exported graphs themselves, on the default draws; means over rows use independent draws per row.
+Scores come from the exported graphs, on the default draws; means over rows use independent draws per row.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.vae import VAE
 
-LARGEST_PARITY = 1e-4  # nats per dimension between a graph and torch in float64; of the value where it is above 1
-ALPHA = 0.05  # the false-alarm rate that reports speak of
+LARGEST_PARITY = 1e-4  # nats per dimension between a graph and torch in float64; relative where the value is above 1
+ALPHA = 0.05  # the false-alarm rate used in reports
 ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
 PARITY_ROWS = 256
-NUDGE, REDRAWS = 1e-4, 50  # of golden noise
-MARGIN = 4.0  # of golden tolerances: times what rounding did at export
+NUDGE, REDRAWS = 1e-4, 50  # changes of the golden noise: size, and largest number of new draws
+MARGIN = 4.0  # golden tolerance over the rounding error seen at export
 
 
 def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
-    """Largest |graph - torch in float64| over the bound's terms of rows x, in nats per dimension.
+    """Largest |graph - torch in float64| over the terms of the bound of rows x, in nats per dimension.
 
-    Terms of more than 1 nat per dimension, which odd rows have without bound, are compared relative to their size; with
-    members relative to the ELBO's, since which member a row is from hangs on differences of their ELBOs.
+    Terms above 1 nat per dimension are compared relative to their size: novel rows can have very large ones. With
+    members the size is that of the ELBO, because the members' weights depend on differences of their ELBOs.
 
     Raises:
-        TrainingError: it is above 1e-4, so that the bundle must not be published; the message names the worst row.
+        TrainingError: it is above 1e-4 and the bundle must not be published; the message names the worst row.
     """
     rows = x[:PARITY_ROWS]
     feeds = graph_inputs(vae, torch.from_numpy(rows), model.manifest.draws.default, seed=1)
@@ -56,7 +56,7 @@ def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
             )
         off = np.abs(got[name] / dims.get(name, 1) - exact) / size
         if not np.isfinite(off).all():
-            raise TrainingError(f"parity: {name} of the graphs or of torch is not finite")
+            raise TrainingError(f"parity: {name} is not finite, in the graphs or in torch")
         if not off.max() <= worst:
             worst, where = float(off.max()), f"{name} of validation row {int(np.argwhere(off == off.max())[0][0])}"
     if not worst <= LARGEST_PARITY:
@@ -69,9 +69,9 @@ def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
 def golden(
     vae: AnyVAE, graphs: dict[Operation, ExportedGraph], x: NDArray[Any], num_samples: int
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """Golden inputs, the outputs that torch in float64 gives, and the units of those in raw units.
+    """Golden inputs, the outputs of torch in float64, and the units of those outputs that are in raw units.
 
-    Beside them, how far torch in float32 takes those in nats off, as largest_off, where they are finite at all.
+    Also returns largest_off of torch in float32 for the outputs in nats, if they are finite.
     """
     reference = double(vae)
     feeds = graph_inputs(vae, torch.from_numpy(x), num_samples, seed=2)
@@ -83,7 +83,7 @@ def golden(
         for tensor in graph.outputs:
             arrays[f"{operation}.out.{tensor.name}"] = outputs[tensor.name].numpy().astype(tensor.dtype)
     arrays |= {f"{op}.unit.{name}": unit for op, name, unit in _units(vae) if f"{op}.out.{name}" in arrays}
-    rounded = evaluate(vae, "surprise", feeds["surprise"])  # of all outputs in nats
+    rounded = evaluate(vae, "surprise", feeds["surprise"])  # all outputs in nats
     found = [
         largest_off(a.numpy(), arrays[f"surprise.out.{name}"], arrays.get(f"surprise.unit.{name}"))
         for name, a in rounded.items()
@@ -92,23 +92,23 @@ def golden(
 
 
 def largest_off(got: NDArray[Any], want: NDArray[Any], unit: NDArray[Any] | None) -> float:
-    """The largest |got - want| / (unit + |want|), unit 1 where there is none; NaN where either is not finite."""
+    """The largest |got - want| / (unit + |want|), with unit 1 if none is given; NaN if either is not finite."""
     exact = want.astype(np.float64)
     return float((np.abs(got.astype(np.float64) - exact) / ((1.0 if unit is None else unit) + np.abs(exact))).max())
 
 
 def tolerances(worst: float, least: dict[str, float]) -> dict[str, Tolerance]:
-    """By provider: what is least of it, or MARGIN times what rounding did, since another machine sums in another order.
+    """Tolerance of each provider: its least tolerance, or MARGIN times the rounding error if that is larger.
 
-    What rounding does to log p(x_d|z) is divided by its scale: a cell that is far out, of a column of which the model
-    is sure, is further off than float32's seven digits.
+    Another machine may sum in another order. Rounding errors of log p(x_d|z) are divided by its scale: for an anomalous
+    cell of a column with a small scale they exceed float32's seven digits.
     """
     allowed = {provider: max(one, MARGIN * worst) for provider, one in least.items()}
     return {provider: Tolerance(relative=one, absolute=one) for provider, one in allowed.items()}
 
 
 def _stable_noise(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Noise whose draw of values that come in steps does not hang on the last bit: where it does, drawn again."""
+    """Noise whose discrete draws do not depend on the last bit; where they do, the noise is drawn again."""
     noise = feeds["noise"].clone()
     generator = torch.Generator().manual_seed(3)
     steps = ~reference.features.density  # (D,)
@@ -137,13 +137,13 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
 
 
 def held_out(model: Model, x: NDArray[Any]) -> Calibration:
-    """The calibration that rows used for nothing else give, on the default draws."""
+    """The calibration from the scores of held-out rows, on the default draws."""
     scored = model.bound(x)
     return Calibration.of(scored.score, scored.observed_count)
 
 
 def calibrated(model: Model, x: NDArray[Any], parts: Parts) -> AnyCalibration:
-    """The calibration of a run: by its calibration part, or by each fold with the model that was trained without it."""
+    """The calibration of a run: from the calibration split, or from each fold with the model trained without it."""
     if not parts.folds:
         return held_out(model, x[parts.calibration])
     found = [model.bound(x[fold]) for fold in parts.folds]
@@ -152,13 +152,13 @@ def calibrated(model: Model, x: NDArray[Any], parts: Parts) -> AnyCalibration:
 
 
 def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
-    """Scores by one fold model, (N,), nats."""
+    """Scores under one fold model, (N,), nats."""
     assert scored.fold_elbo is not None
     return -scored.fold_elbo[:, fold]
 
 
 def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], parts: Parts) -> HeldOutRows:
-    """What cells are compared with: the calibration part's, or those of each fold by its own model, in torch."""
+    """Held-out surprises that cells are compared with: of the calibration split, or of each fold by its own model."""
     if not isinstance(vae, FoldModels):
         cells = HeldOutRows(model)
         cells.add(x[parts.calibration])
@@ -170,7 +170,7 @@ def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], parts: Parts) -> HeldO
 
 
 def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Terms of the bound of raw rows by a VAE in torch, by name, on the model's default draws."""
+    """Terms of the bound of raw rows from a VAE in torch, by name, on the model's default draws."""
     draws = torch.from_numpy(model.draws())  # (K, Z)
     parts = []
     for rows in torch.from_numpy(x).split(model.rows_at_once(operation, len(draws))):
@@ -181,14 +181,14 @@ def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> d
 
 
 def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:
-    """The bound with draws of their own for each row: what means over rows are taken of."""
+    """The bound with independent draws for each row, for means over rows."""
     k = model.manifest.draws.default
     eps = np.random.default_rng(seed).standard_normal((len(x), k, model.manifest.latent_dim))
     return model.elbo(x, eps=eps)
 
 
 def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibration, seed: int) -> dict[str, Metric]:
-    """Figures of the test rows, and of anomalies where there are any."""
+    """Metrics of the test rows, and of labelled anomalies if there are any."""
     bound = independent(model, x[parts.test], seed)
     found = {name: _mean(getattr(bound, name), "nats") for name in ("elbo", "log_likelihood", "kl", "log_evidence")}
     bits = model.bits_per_dim(bound)
@@ -209,23 +209,23 @@ def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibra
 def _against_anomalies(
     model: Model, anomalies: NDArray[Any], normal: Bound, calibration: AnyCalibration
 ) -> dict[str, Metric]:
-    odd = model.bound(anomalies)
-    labels = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
-    area = float(roc_auc_score(labels, np.r_[normal.score, odd.score]))
+    scored = model.bound(anomalies)
+    labels = np.r_[np.zeros(len(normal)), np.ones(len(scored))]
+    area = float(roc_auc_score(labels, np.r_[normal.score, scored.score]))
     found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
     if calibration.smallest_alpha <= ALPHA:
-        found["detection_rate"] = _mean(verdicts(calibration, odd), f"share of anomalies at alpha = {ALPHA}")
+        found["detection_rate"] = _mean(verdicts(calibration, scored), f"share of anomalies at alpha = {ALPHA}")
     return found
 
 
 def verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
-    """1 for each row that is an anomaly at ALPHA, else 0, (N,), however many of its cells are missing."""
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,), whatever number of its cells is missing."""
     is_anomaly = calibration.verdict(replace(scored, observed_count=None), ALPHA).is_anomaly
-    assert is_anomaly is not None, "whoever asks has checked that ALPHA is not too small"
+    assert is_anomaly is not None, "the caller has checked that ALPHA is not too small"
     return is_anomaly.astype(float)
 
 
 def _mean(values: NDArray[np.float64], unit: str) -> Metric:
-    """Mean and its standard error, which values that are all alike do not tell."""
+    """Mean and its standard error; no standard error if all values are equal."""
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return Metric(value=float(values.mean()), standard_error=error or None, n=len(values), unit=unit)

@@ -1,4 +1,4 @@
-"""Raw rows <-> what the networks see, with the Jacobian between them.
+"""Converts raw rows to what the networks see and back, with the Jacobian.
 
 N rows, D data dimensions, E inputs of the encoder.
 """
@@ -16,55 +16,54 @@ from torch import Tensor, nn
 from vaekit.bundle.input_spec import Kind
 from vaekit_training.data.columns import Statistics
 
-LARGEST = 1e15  # |t| beyond it is cut, so that float32 can square the residual of any finite row
-LARGEST_INPUT = 1e3  # any q keeps the bound: the encoder may look at a cut t
+LARGEST = 1e15  # |t| is cut here, so that float32 can square the residual of any finite row
+LARGEST_INPUT = 1e3  # the encoder's input is cut here: with any q the bound holds
 LARGEST_LOG = 700.0  # exp of more overflows float64
-AS_THEY_ARE = ("fraction", "binary", "category")  # kinds whose values the networks see
+AS_THEY_ARE = ("fraction", "binary", "category")  # kinds that are not standardised
 MASSES = ("count", "binary", "category")  # kinds whose likelihood is a probability, not a density
 
 
 class Features(nn.Module):
-    """What every kind of rows has; a subclass says how x becomes t."""
+    """What rows of any kind have in common; a subclass defines how x becomes t."""
 
     dim: int  # D
     width: int  # E
     row_shape: tuple[int, ...]
-    redraws = False  # whether draw makes something new of t each time
-    may_be_missing = False  # whether any column may
+    redraws = False  # whether draw gives a new t at each step
+    may_be_missing = False  # whether any cell may be missing
     active: Tensor  # (D,) bool, false for constant columns
     density: Tensor  # (D,) bool, false where the likelihood is a probability mass, which has no Jacobian
 
     def seen(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """t (N, D) to be stored for training, of which `draw` makes batches."""
+        """t (N, D) as stored for training; `draw` makes batches from it."""
         t: Tensor = self(x, observed)
         return t
 
     def draw(self, t: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002  only some features redraw
-        """Stored t -> t of this step, (N, D)."""
+        """The t of this step from the stored t, (N, D)."""
         return t
 
     def shown(self, t: Tensor, observed: Tensor | None) -> Tensor:  # noqa: ARG002  only columns can be missing
-        """What the encoder is given of t (N, D), (N, E)."""
+        """The encoder's input (N, E) for t (N, D)."""
         return t
 
 
 class Standardize(Features):
-    """Columns: t = (f(x) - loc) / scale in float64, where f is log for positive columns and else the identity.
+    """Columns: t = (f(x) - loc) / scale in float64; f is log for positive columns, otherwise the identity.
 
         log p(x) = log p(t) - sum_d [ log scale_d + (log x_d where f is log) ]     over columns that have a density
 
-    A column that never changed in training is not shown to the networks; it is modelled as N(value, CONSTANT_SCALE
-    |value|) (CONSTANT_SCALE where the value is 0), so that a row which differs there is as odd as it should be.
-    Categories are shown one-hot; a missing cell is shown as 0 and, where a column may be missing, whether it is there
-    is shown too.
+    A column that is constant in the training rows is not shown to the networks. It is modelled as
+    N(value, CONSTANT_SCALE |value|), with scale CONSTANT_SCALE if the value is 0, so that another value scores high.
+    Categories are one-hot for the networks. A missing cell is 0; each column that may be missing has an extra input.
     """
 
     loc: Tensor  # (D,) float64
     scale: Tensor  # (D,) float64, > 0
     log: Tensor  # (D,) bool
-    level_column: Tensor  # (L,) the column of each level of each category
-    level: Tensor  # (L,) its index there
-    numeric: Tensor  # (D - categories,) the other columns
+    level_column: Tensor  # (L,) column of each level, over all categories
+    level: Tensor  # (L,) index of each level in its column
+    numeric: Tensor  # (D - categories,) columns that are not categories
     flagged: Tensor  # columns that may be missing
 
     def __init__(
@@ -78,7 +77,7 @@ class Standardize(Features):
         levels: Sequence[int] | None = None,
         may_be_missing: Sequence[bool] | None = None,
     ) -> None:
-        """levels: of each column, 0 for those that are no category. All by column, (D,)."""
+        """levels: number of levels of each column, 0 unless it is a category. All arguments by column, (D,)."""
         super().__init__()
         dim = loc.numel()
         counts = list(levels or [0] * dim)
@@ -102,7 +101,7 @@ class Standardize(Features):
     def of(
         cls, found: Statistics, kinds: Sequence[Kind], levels: Sequence[int], may_be_missing: Sequence[bool]
     ) -> Standardize:
-        """By what the training rows say of columns of these kinds. Fractions, bits and categories stay as they are."""
+        """From the statistics of the training rows and the columns' kinds; AS_THEY_ARE kinds are not changed."""
         as_they_are = np.array([kind in AS_THEY_ARE for kind in kinds])
         counts = np.array([kind == "count" for kind in kinds])
         constant = found.constant & ~as_they_are & ~counts
@@ -118,7 +117,7 @@ class Standardize(Features):
         )
 
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """t (N, D) float64 for raw x (N, D) float64; 0 where it is not observed."""
+        """t (N, D) float64 for raw x (N, D) float64; 0 for cells that are not observed."""
         value = x
         if self.has_logs:
             there = self.log if observed is None else self.log & observed
@@ -143,7 +142,7 @@ class Standardize(Features):
         return torch.cat(parts, dim=1)
 
     def log_jacobian(self, t: Tensor | None = None) -> Tensor:
-        """log |dt/dx| of each feature, float64: (D,), or (N, D) where there are positive columns; 0 for masses."""
+        """log |dt/dx| of each feature, float64: (D,), or (N, D) if there are positive columns; 0 for masses."""
         constant = torch.where(self.density, -self.scale.log(), 0.0)
         if not self.has_logs:
             return constant
@@ -152,30 +151,30 @@ class Standardize(Features):
         return torch.where(self.log & self.density, constant - log_x, constant)
 
     def to_raw(self, t: Tensor) -> Tensor:
-        """x of t, (..., D) float64."""
+        """x for t, (..., D) float64."""
         value = self.loc + self.scale * t.double()
         if not self.has_logs:
             return value
         return torch.where(self.log, torch.where(self.log, value, 0.0).clamp(-LARGEST_LOG, LARGEST_LOG).exp(), value)
 
     def to_raw_scale(self, s: Tensor) -> Tensor:
-        """Raw scale of a scale of t, (..., D) float64; for positive columns that of log x."""
+        """Raw scale for a scale of t, (..., D) float64; for positive columns the scale of log x."""
         return self.scale * s.double()
 
     def unit(self) -> NDArray[np.float64]:
-        """The size of a change of 1 in t, in raw units where t = 0, (D,)."""
+        """The raw change that a change of 1 in t makes at t = 0, (D,)."""
         at_zero = self.to_raw(torch.zeros_like(self.loc))
         return np.asarray((self.scale * torch.where(self.log, at_zero, 1.0)).numpy())
 
 
 class Pixels(Features):
-    """Pictures: t = (x - loc) / scale by channel, x 0..255; rows become (N, D) in H, W, C order."""
+    """Images: t = (x - loc) / scale per channel, x 0..255; rows become (N, D) in H, W, C order."""
 
     loc: Tensor  # (D,)
     scale: Tensor  # (D,)
 
     def __init__(self, row_shape: tuple[int, ...], loc: Sequence[float], scale: Sequence[float], mass: bool) -> None:
-        """loc, scale: of each channel. mass: the likelihood is a probability of pixels, not a density."""
+        """loc, scale: one per channel. mass: the likelihood is a probability of pixels, not a density."""
         super().__init__()
         self.row_shape, self.dim = row_shape, math.prod(row_shape)
         self.width, self.all_active = self.dim, True
@@ -202,15 +201,15 @@ class Pixels(Features):
         return (self.scale * s).double().unflatten(-1, self.row_shape)
 
     def unit(self) -> NDArray[np.float64]:
-        """The size of a change of 1 in t, in raw units, in the shape of a row."""
+        """The raw change that a change of 1 in t makes, in the shape of a row."""
         return np.asarray(self.scale.double().numpy()).reshape(self.row_shape)
 
 
 class Binarize(Features):
-    """b in {0, 1} of each pixel or column: raw value >= threshold. No Jacobian: b is what the probability is of.
+    """b in {0, 1} for each pixel or column: raw value >= threshold. No Jacobian: the likelihood is a probability of b.
 
-    `dynamic` draws b ~ Bernoulli(x / high) anew at every training step; what is scored is one such draw, the same for
-    every row: thresholds (a dither) that are constants of the model.
+    `dynamic` draws b ~ Bernoulli(x / high) again at every training step. Scores use one fixed draw for all rows: random
+    thresholds (a dither) stored in the model.
     """
 
     threshold: Tensor  # (D,) in raw units
@@ -218,7 +217,7 @@ class Binarize(Features):
     def __init__(
         self, row_shape: tuple[int, ...], threshold: float, high: float, *, dither: torch.Generator | None = None
     ) -> None:
-        """high: the raw value that stands for one (255 for pixels, 1 for columns). dither: what thresholds come of."""
+        """high: the raw value of a one (255 for pixels, 1 for columns). dither: generator of the thresholds."""
         super().__init__()
         self.row_shape, self.high, self.dim = row_shape, high, math.prod(row_shape)
         self.width, self.all_active, self.redraws = self.dim, True, dither is not None
@@ -258,7 +257,7 @@ class Binarize(Features):
         return self.to_raw(s)
 
     def unit(self) -> NDArray[np.float64]:
-        """The raw size of a one, in the shape of a row."""
+        """The raw value of a one, in the shape of a row."""
         return np.full(self.row_shape, self.high)
 
 

@@ -1,7 +1,7 @@
-"""Float16 twins of a model's graphs, and how far they are off.
+"""Makes the float16 graphs of a model and measures their error.
 
-What a card will give is worked out by torch on the CPU, which rounds to float16 after every operation; ONNX Runtime
-computes such networks in float32 there, and rounds less.
+The error on a GPU is estimated by torch on the CPU, which rounds to float16 after every operation. ONNX Runtime on the
+CPU would compute these networks in float32 and round less.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from vaekit_training.export import double, export_graphs, halved
 from vaekit_training.export import evaluate as by_torch
 from vaekit_training.vae import VAE
 
-# Those that serving runs most and whose answers do not come in steps: rounding would take the most probable level of a
-# category, and a count that is drawn, for its neighbour.
+# The most frequent operations with continuous outputs. In the others rounding could replace the most probable level of
+# a category, or a drawn count, by its neighbour.
 OPERATIONS: tuple[Operation, ...] = ("encode", "bound", "elbo", "surprise")
 GOLDEN_FILE = "golden.float16.npz"
-LEAST = 1e-2  # of the golden tolerance
-MOST_ROWS = 1000  # of the test part that are scored in torch
+LEAST = 1e-2  # share of the golden tolerance
+MOST_ROWS = 1000  # test rows that are scored in torch
 
 
 @dataclass(frozen=True)
 class Added:
-    """A bundle that has them."""
+    """A bundle with float16 graphs."""
 
-    manifest: Manifest  # with the measured error among its figures
+    manifest: Manifest  # with the measured error among its metrics
     files: dict[str, bytes]
-    held_out: Calibration  # of float16 scores
+    held_out: Calibration  # from float16 scores
 
 
 @dataclass(frozen=True)
 class Twins:
-    """Graphs that agree with torch on golden rows."""
+    """Float16 graphs that agree with torch on the golden rows."""
 
-    vae: VAE  # torch's own, which rounds
+    vae: VAE  # rounded to float16, in torch
     half: Float16Graphs
     files: dict[str, bytes]
 
@@ -62,16 +62,16 @@ def add(
     files: Mapping[str, bytes],
     held_out: Calibration,
 ) -> Added | str:
-    """The bundle with twins that were loaded as a reader does, calibrated and measured; or why it can have none.
+    """The bundle with float16 graphs, loaded as a reader loads it, calibrated and measured; or the reason it has none.
 
     Args:
         vae: in float32.
         x: all rows.
-        parts: of them.
+        parts: their splits.
         model: the float32 graphs, loaded.
-        manifest: what the bundle is without.
+        manifest: of the bundle without float16 graphs.
         files: of the bundle.
-        held_out: the calibration of float32 scores.
+        held_out: the calibration from float32 scores.
     """
     try:
         twins = make(vae, model, x[parts.train[:3]])
@@ -87,7 +87,7 @@ def add(
 
 
 def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
-    """Graphs and golden rows; the inputs are those of the bundle's own golden rows.
+    """Graphs and golden rows; their inputs are those of the bundle's golden rows.
 
     Args:
         vae: in float32.
@@ -95,7 +95,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
         x: two or more raw rows to trace with.
 
     Raises:
-        NotFinite: a weight is beyond float16, or a golden row's output not finite.
+        NotFinite: a weight is too large for float16, or an output of a golden row is not finite.
     """
     twin = halved(vae)
     graphs = export_graphs(twin, torch.from_numpy(x), OPERATIONS)
@@ -115,7 +115,7 @@ def make(vae: VAE, model: Model, x: NDArray[Any]) -> Twins:
 def _golden(
     twin: VAE, operations: Iterable[Operation], own: Mapping[str, NDArray[Any]]
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """Golden arrays, and how far (evaluate.largest_off) rounding takes outputs off those of rounded weights alone."""
+    """Golden arrays, and largest_off between float16 outputs and those of rounded weights without other rounding."""
     reference, worst = double(twin), 0.0
     arrays: dict[str, NDArray[Any]] = {}
     for operation in operations:
@@ -133,14 +133,14 @@ def _golden(
 
 
 def measure(twin: VAE, model: Model, x: NDArray[Any], calibration: Calibration, own: Calibration) -> dict[str, Metric]:
-    """How far float16 takes the ELBO of held-out rows from the float32 graph's, on the default draws.
+    """Difference of the ELBO of held-out rows between float16 and the float32 graph, on the default draws.
 
     Args:
-        twin: of the model, in torch.
+        twin: the float16 model, in torch.
         model: the float32 graphs.
-        x: held-out rows; the first 1000 count.
-        calibration: of float32 scores.
-        own: of float16 scores.
+        x: held-out rows; only the first 1000 are used.
+        calibration: from float32 scores.
+        own: from float16 scores.
 
     Raises:
         NotFinite: a row's ELBO is not finite in float16; the message names the row.

@@ -1,7 +1,7 @@
-"""Fold models as one: the equally weighted mixture of VAEs that each left a fold of the rows out.
+"""Combines fold models into one: the equally weighted mixture of VAEs that were each trained without one fold.
 
-F fold models of M members each are F M members here, fold after fold; N rows, D data dimensions, Z latent dimensions,
-K draws; nats; x in raw units.
+The M members of each of F fold models are numbered fold by fold, from 0 to F M - 1. N rows, D data dimensions, Z latent
+dimensions, K draws; nats; x in raw units.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from vaekit_training.vae import VAE, BoundTerms, mixture
 
 
 class FoldModels(nn.Module):
-    """p(x) = (1/F) sum_f p_f(x); each p_f has a standardisation, a likelihood and a prior of its own."""
+    """p(x) = (1/F) sum_f p_f(x); each p_f has its own standardisation, likelihood and prior."""
 
     def __init__(self, folds: Sequence[VAE]) -> None:
-        """folds: of the same columns and latent_dim, with as many members each."""
+        """folds: VAEs with the same columns, latent_dim and number of members."""
         super().__init__()
         first = folds[0]
         self.folds = nn.ModuleList(folds)
@@ -38,7 +38,7 @@ class FoldModels(nn.Module):
 
     @property
     def likelihood(self) -> Likelihood:
-        """The first one's, for what all have in common: the same settings, over the same columns."""
+        """The first fold model's, for what all have in common: settings and columns."""
         return self.each[0].likelihood
 
     @property
@@ -46,7 +46,7 @@ class FoldModels(nn.Module):
         return self.each[0].dtype
 
     def decode(self, z: Tensor, member: Tensor) -> dict[str, Tensor]:
-        """Parameters of p(x|z) by name, of codes z (N, Z) and the members (N,) that they are of; see VAE.decode."""
+        """Parameters of p(x|z) by name, for latent vectors z (N, Z) and their members (N,); see VAE.decode."""
         of_folds = [vae.decode(z, self._within(member)) for vae in self.each]
         return {name: self._of([out[name] for out in of_folds], member) for name in of_folds[0]}
 
@@ -55,7 +55,7 @@ class FoldModels(nn.Module):
         return self._of([vae.observe(z, noise, self._within(member)) for vae in self.each], member)
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
-        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), with each fold model's own ELBO beside it."""
+        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), and each fold model's own ELBO."""
         return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
     def bounds_by_member(
@@ -63,24 +63,24 @@ class FoldModels(nn.Module):
     ) -> tuple[Tensor, Tensor, BoundTerms]:
         """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
         mu, sigma, bounds = zip(*(vae.bounds_by_member(x, eps, observed) for vae in self.each), strict=True)
-        terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # of one fold's there are none
+        terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # a fold model has no fold_elbo
         axes = (2, 2, 2, 2, 3)
         together = (torch.cat([_led(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
         return torch.cat([_led(code) for code in mu]), torch.cat([_led(code) for code in sigma]), BoundTerms(*together)
 
     def mixed(self, of_members: BoundTerms) -> BoundTerms:
-        """The bound of the mixture, (N,), from that of each member of each fold model."""
+        """The bound of the mixture, (N,), from the bounds of all members of all fold models."""
         by_fold = zip(*(term.unflatten(0, (len(self.folds), -1)) for term in of_members[:-1]), strict=True)
         of_folds = [mixture(BoundTerms(*terms)) for terms in by_fold]
         stacked = BoundTerms(*(torch.stack(terms) for terms in zip(*(each[:-1] for each in of_folds), strict=True)))
         return mixture(stacked)._replace(fold_elbo=stacked.elbo.transpose(0, 1))
 
     def _within(self, member: Tensor) -> Tensor:
-        """Which of its fold model's members each is."""
+        """The index of each member within its fold model."""
         return member % (self.members // len(self.folds))
 
     def _of(self, values: Sequence[Tensor], member: Tensor) -> Tensor:
-        """(N, ...) of each row's own fold model, of values (N, ...) of all."""
+        """Each row's value from its own fold model, (N, ...); values: (N, ...) from every fold model."""
         return _picked(values, member.div(self.members // len(self.folds), rounding_mode="floor"))
 
 
@@ -88,10 +88,10 @@ AnyVAE = VAE | FoldModels
 
 
 class FoldPriors(nn.Module):
-    """p(z) of each fold model, which may be of different numbers of training rows."""
+    """p(z) of each fold model; they may have different numbers of components."""
 
     def __init__(self, priors: Sequence[Prior], members: int) -> None:
-        """members: of each fold model."""
+        """members: per fold model."""
         super().__init__()
         self.priors = nn.ModuleList(priors)
         self.inputs = priors[0].inputs
@@ -107,8 +107,8 @@ class FoldPriors(nn.Module):
         return all(prior.is_standard for prior in self.each)
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:
-        """z (N, Z) of standard normals (N, Z), by the prior of each row's member."""
-        if member is None:  # N(0, I), whose it is
+        """z (N, Z) from standard normals (N, Z), by the prior of each row's member."""
+        if member is None:  # all are N(0, I): the member does not matter
             return self.each[0].sample(noise)
         within = member % self._members if self._members > 1 else None
         drawn = [prior.sample(noise, choice, within) for prior in self.each]
@@ -123,14 +123,14 @@ def _picked(values: Sequence[Tensor], which: Tensor) -> Tensor:
 
 
 def _led(values: Tensor, axes: int = 3) -> Tensor:
-    """Values with an axis of members before all others, of which there are then so many."""
+    """Values with a leading axis of members; without one, an axis of size 1 is added."""
     return values if values.ndim == axes else values[None]
 
 
 def _common(features: Sequence[Standardize]) -> Standardize:
-    """What the columns are to all fold models: constant where they are to each, and in the widest unit of any.
+    """The columns as all fold models share them: constant if constant in each, in the widest unit of any.
 
-    Rows go through each fold model's own; these give names, kinds and units.
+    They give names, kinds and units; rows go through each fold model's own features.
     """
     common = copy.deepcopy(features[0])
     common.active = torch.stack([each.active for each in features]).any(0)

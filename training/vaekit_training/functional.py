@@ -1,7 +1,7 @@
-"""Functions that export exactly: each gives in ONNX what it gives in torch.
+"""Functions that give the same numbers in ONNX as in torch.
 
 ONNX has no log1p, expm1, log_sigmoid, logaddexp or logsumexp. While a graph is captured (`exporting`), these
-functions use plain operations that keep small arguments and do not overflow; elsewhere they are torch's own, whose
+functions use plain operations that keep small arguments and do not overflow. Otherwise they call torch's own, whose
 gradients are exact.
 """
 
@@ -30,12 +30,12 @@ _DILOGARITHM = (
 GAUSS_LEGENDRE = ((0.0, 0.2844444444444), (0.2692346550528, 0.4786286704994), (0.4530899229693, 0.2369268850562))
 # five nodes -u and u in (-1/2, 1/2), with the weight of the two together
 _EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
-OPEN = 1e10  # stands for the infinite edge of a bin: beyond every residual, and its square within float32
+OPEN = 1e10  # in place of the infinite edge of a bin: larger than any residual, with a square that float32 holds
 
 
 @contextmanager
 def exporting() -> Iterator[None]:
-    """Inside this context, in this thread, functions take the form that ONNX can express."""
+    """Context in which the functions of this thread use operations that ONNX has."""
     token = _EXPORTING.set(True)
     try:
         yield
@@ -49,7 +49,7 @@ def is_exporting() -> bool:
 
 
 def log1p(t: Tensor) -> Tensor:
-    """log(1 + t) for t > -1, small t kept: with u = 1 + t it is log(u) - ((u - 1) - t) / u, the rounding of u undone.
+    """log(1 + t) for t > -1, accurate for small t: log(u) - ((u - 1) - t) / u, u = 1 + t, corrects the rounding of u.
 
     Source: Kahan's form, as the GNU Scientific Library has it (gsl_log1p).
     """
@@ -60,20 +60,20 @@ def log1p(t: Tensor) -> Tensor:
 
 
 def expm1(x: Tensor) -> Tensor:
-    """exp(x) - 1, small x kept: with u = exp(x) it is (u - 1) x / log(u), and x where u rounds to 1.
+    """exp(x) - 1, accurate for small x: (u - 1) x / log(u) with u = exp(x), and x where u rounds to 1.
 
     Source: Kahan's form, in Higham (2002), "Accuracy and stability of numerical algorithms", section 1.14.1.
     """
     if not is_exporting():
         return torch.expm1(x)
     u = torch.exp(x)
-    plain = (u == 1.0) | (x.abs() > 1.0)  # beyond 1 nothing cancels
+    plain = (u == 1.0) | (x.abs() > 1.0)  # above 1 nothing cancels
     v = torch.where(plain, 2.0, u)
     return torch.where(plain, torch.where(u == 1.0, x, u - 1.0), (v - 1.0) * x / torch.log(v))
 
 
 def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)) = relu(x) + log1p(exp(-|x|)): the relative error stays at rounding, since scales are logged."""
+    """log(1 + exp(x)) = relu(x) + log1p(exp(-|x|)), with a relative error of rounding size: scales are logged later."""
     if not is_exporting():
         return F.softplus(x)
     return torch.relu(x) + log1p(torch.exp(-x.abs()))
@@ -99,16 +99,16 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def log_mean_exp(x: Tensor) -> Tensor:
-    """log (1/K) sum_k exp(x_k) over the last axis, (..., K) -> (...); terms are taken relative to the largest."""
+    """log (1/K) sum_k exp(x_k) over the last axis, (..., K) -> (...); computed relative to the largest term."""
     peak = x.amax(dim=-1, keepdim=True)
     mean = torch.exp(x - peak).mean(dim=-1, keepdim=True)
     return (peak + torch.log(mean)).squeeze(-1)
 
 
 def log_mean_exp_of_many(x: Tensor) -> Tensor:
-    """log_mean_exp where K is large and passes over the terms are what takes time.
+    """log_mean_exp for large K, where passes over the terms take most of the time.
 
-    A graph has max_k x_k - max_k log softmax(x)_k for the sum, whose exponentials are never written to memory.
+    In a graph it is max_k x_k - max_k log softmax(x)_k, whose exponentials are never written to memory.
     """
     if not is_exporting():
         return torch.logsumexp(x, dim=-1) - math.log(x.shape[-1])
@@ -116,7 +116,7 @@ def log_mean_exp_of_many(x: Tensor) -> Tensor:
 
 
 def log_sinhc(w: Tensor) -> Tensor:
-    """log( sinh(w/2) / (w/2) ) for |w| < 1, by the series of sinh: what several normalisers share."""
+    """log( sinh(w/2) / (w/2) ) for |w| < 1, by the series of sinh; several normalisers use it."""
     v = w * w
     return log1p(v / 24.0 * (1.0 + v / 80.0 * (1.0 + v / 168.0 * (1.0 + v / 288.0 * (1.0 + v / 440.0)))))
 
@@ -126,7 +126,7 @@ def log1m_exp(w: Tensor) -> Tensor:
     if not is_exporting():
         return torch.log(-torch.expm1(-w))
     small = w < 1.0
-    below, above = torch.where(small, w, 1.0), torch.where(small, 1.0, w)  # neither branch sees what it cannot take
+    below, above = torch.where(small, w, 1.0), torch.where(small, 1.0, w)  # each branch only gets valid arguments
     return torch.where(small, below.log() - 0.5 * below + log_sinhc(below), log1p(-torch.exp(-above)))
 
 
@@ -144,11 +144,11 @@ def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
 
 
 def mills(x: Tensor) -> Tensor:
-    """R(x) = (1 - Phi(x)) / phi(x) for x >= 0, the part of a normal's tail that does not vanish.
+    """R(x) = (1 - Phi(x)) / phi(x) for x >= 0, the Mills ratio of the standard normal.
 
-    A polynomial for (1 + x) R(x) in (x - 4) / (x + 4), fitted at Chebyshev nodes, to 4e-10 relative; the substitution
-    is Shepherd and Laframboise's (1981), "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x". Quicker than
-    torch's erfcx, and the same in a graph.
+    (1 + x) R(x) is a polynomial in (x - 4) / (x + 4), fitted at Chebyshev nodes to a relative error of 4e-10. The
+    substitution is from Shepherd and Laframboise (1981), "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x". It is
+    faster than torch's erfcx and the same in a graph.
     """
     return _polynomial((x - 4.0) / (x + 4.0), _MILLS) / (1.0 + x)
 
@@ -156,7 +156,7 @@ def mills(x: Tensor) -> Tensor:
 def softplus_integral(y: Tensor) -> Tensor:
     """G(y) = the integral of softplus up to y = -Li2(-exp(y)), and G(y) = pi^2 / 6 + y^2 / 2 - G(-y) above 0.
 
-    -Li2(-q) / q on [0, 1] is a polynomial in 2 q - 1, fitted at Chebyshev nodes, to 7e-10 relative.
+    -Li2(-q) / q on [0, 1] is a polynomial in 2 q - 1, fitted at Chebyshev nodes to a relative error of 7e-10.
     """
     q = torch.exp(-y.abs())
     below = q * _polynomial(2.0 * q - 1.0, _DILOGARITHM)
@@ -198,7 +198,7 @@ def log_normal_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Tenso
 
 
 class _LogNormalMass(torch.autograd.Function):
-    """The gradient from the closed form: differences of densities, which differentiation would cancel.
+    """Gradients in closed form: automatic differentiation would subtract nearly equal densities.
 
     d log p / dc = (phi(b) - phi(a)) / p,  d log p / dw = (phi(b) + phi(a)) / (2 p)
     """
@@ -219,19 +219,19 @@ class _LogNormalMass(torch.autograd.Function):
 
 
 class _Bin(NamedTuple):
-    """What is between a and b, mirrored so that a + b >= 0, and which form its mass p takes.
+    """The interval from a to b, mirrored so that a + b >= 0, and the form in which its mass p is computed.
 
     narrow   b - a < 1 and c w < 1:  p = w phi(c) A,  A = the mean of exp(-c w u - (w u)^2 / 2) over |u| < 1/2
     tail     0 <= a:                 p = phi(a) g,  g = R(a) - exp(-c w) R(b)
     central  a < 0:                  p = 1 - q,  q = 1 - Phi(-a) + 1 - Phi(b)
 
-    Every form is computed for every bin, and the one that holds is taken: conditions cost more than arithmetic.
+    All forms are computed for every bin and the right one is selected: conditions cost more than arithmetic.
     """
 
     c: Tensor
     w: Tensor
     cw: Tensor  # |c| w = (b^2 - a^2) / 2
-    side: Tensor  # the sign that mirroring took away
+    side: Tensor  # the sign before mirroring
     log_phi_a: Tensor
     narrow: Tensor
     tail: Tensor
@@ -256,13 +256,13 @@ def _bin(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> _Bin:
         narrow=(w < 1.0) & (cw < 1.0),
         tail=a >= 0,
         share=_mean_over_bin(w.clamp(max=1.0), cw.clamp(max=1.0)),
-        g=(r_a - torch.exp(-cw) * r_b).clamp(min=1e-12),  # above it in the tail
-        q=(r_a * torch.exp(log_phi_a) + r_b * torch.exp(log_phi_b)).clamp(max=0.9),  # below it in the centre
+        g=(r_a - torch.exp(-cw) * r_b).clamp(min=1e-12),  # above the limit in the tail
+        q=(r_a * torch.exp(log_phi_a) + r_b * torch.exp(log_phi_b)).clamp(max=0.9),  # below the limit in the centre
     )
 
 
 def _log_mass(p: _Bin) -> Tensor:
-    """log p by the form that its bin takes."""
+    """log p by the form selected for each bin."""
     narrow = (p.w * p.share).log() - 0.5 * p.c * p.c - HALF_LOG_2PI
     return torch.where(p.narrow, narrow, torch.where(p.tail, p.log_phi_a + p.g.log(), log1p(-p.q)))
 

@@ -1,4 +1,4 @@
-"""Compares the memory that a run will need with what this machine has."""
+"""Compares the memory that a run needs with what is free."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import torch
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config
 
-COPIES = 6  # of every weight: itself, its gradient, AdamW's two moments, the best so far, the mean of its past
-ACTIVATIONS = 4  # of every unit's output: itself, what the activation keeps, and the gradients of both
+COPIES = 6  # of each weight: the weight, its gradient, AdamW's two moments, the best weights, the running mean
+ACTIVATIONS = 4  # of each unit's output: the output, what the activation keeps, and the gradients of both
 BYTES = 4  # float32
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(config: Config, device: torch.device, rows: int = 1, inputs: int = 1, outputs: int = 1) -> None:
-    """Refuse more members than memory; rows to train on, inputs and outputs of the networks as far as they are known.
+    """Refuse a run whose members need more memory than is free.
+
+    Rows to train on and the networks' inputs and outputs are counted as far as they are known.
 
     Raises:
         ConfigError: it names how many members fit.
@@ -28,22 +30,22 @@ def check_memory(config: Config, device: torch.device, rows: int = 1, inputs: in
     members = config.network.members
     if members * one > free:
         fit = free // one
-        cure = f"{fit} fit" if fit else "take smaller network.hidden or training.batch_size, or larger accumulate"
+        cure = f"{fit} fit" if fit else "set a smaller network.hidden or training.batch_size, or a larger accumulate"
         raise ConfigError(
-            f"network.members: {members} need about {members * one / 1e9:.3g} GB to train and {free / 1e9:.3g} GB are "
+            f"network.members: {members} need about {members * one / 1e9:.3g} GB to train, but {free / 1e9:.3g} GB are "
             f"free on {device}: {cure}"
         )
 
 
 def available(device: torch.device) -> int:
-    """Bytes that a process may still take on the device: of the machine, and of the container it is in."""
+    """Bytes that this process can still allocate on the device, within the machine's and its container's limits."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = [int(line.split()[1]) * 1024 for line in _lines(Path("/proc/meminfo")) if line.startswith("MemAvailable:")]
     limit, used, stat = (_lines(CGROUP / f"memory.{name}") for name in ("max", "current", "stat"))
     if limit and used and limit[0].isdecimal():
         cached = sum(int(line.split()[1]) for line in stat if line.startswith(("inactive_file ", "active_file ")))
-        free.append(max(0, int(limit[0]) - int(used[0]) + cached))  # what files were read is given up when asked for
+        free.append(max(0, int(limit[0]) - int(used[0]) + cached))  # the page cache is released when memory is needed
     return min(free, default=2**62)
 
 
@@ -55,7 +57,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _of_a_member(config: Config, rows: int, inputs: int, outputs: int) -> int:
-    """Bytes of the weights of one member, and of a step's rows on their way through it."""
+    """Bytes of one member's weights and of its activations in one step."""
     hidden, z = config.network.hidden, config.network.latent_dim or 1
     encoder = (inputs, *hidden, 2 * z)
     decoder = (z, *reversed(hidden), outputs)

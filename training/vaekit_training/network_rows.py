@@ -1,4 +1,4 @@
-"""Raw rows -> rows as the networks see them, at once or as they are asked for."""
+"""Converts raw rows to rows as the networks see them, all at once or on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit_training.vae import VAE
 
 
 def network_rows(vae: VAE, x: NDArray[Any], *, stored: bool = False) -> NetworkRows:
-    """Rows (n, D) of raw rows, NaN where a cell is missing; `stored` ones are to be drawn anew at every step."""
+    """Rows (n, D) as the networks see them, from raw rows with NaN for missing cells; `stored` ones before any draw."""
     features, raw = vae.features, torch.from_numpy(np.ascontiguousarray(x))
     observed = None
     if features.may_be_missing:
@@ -26,17 +26,17 @@ def network_rows(vae: VAE, x: NDArray[Any], *, stored: bool = False) -> NetworkR
 
 
 class LazyNetworkRows:
-    """Rows of an array, which may be in a file, made as they are asked for: a Table."""
+    """Rows of an array, which may be in a file, converted when they are taken: a RowTable."""
 
     def __init__(self, vae: VAE, x: Any, rows: NDArray[np.intp], *, stored: bool = False) -> None:
-        """x: an array of all rows; rows: the numbers of those that are meant. vae: on the CPU, for its features."""
+        """x: an array of all rows; rows: numbers of the rows to use; vae: on the CPU, for its features."""
         self._vae, self._x, self._rows, self._stored = vae, x, rows, stored
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def take(self, index: Tensor) -> NetworkRows:
-        """The rows of these numbers; read in the order of the file, which is what a disk is fast at."""
+        """The rows with these numbers; read in file order, which is fastest on a disk."""
         order = index.argsort()
         numbers = self._rows[index[order].numpy()]
         return network_rows(self._vae, self._x[numbers], stored=self._stored).take(order.argsort())
@@ -44,10 +44,10 @@ class LazyNetworkRows:
 
 @torch.no_grad()
 def refresh_prior(vae: VAE, train: RowTable) -> None:
-    """Give the aggregate prior the posteriors of its component rows, as the networks give them now.
+    """Update the aggregate prior with the current posteriors of its component rows.
 
     Args:
-        vae: with such a prior.
+        vae: with an aggregate prior.
         train: the training rows, by their numbers.
     """
     assert isinstance(vae.prior, Aggregate)

@@ -1,6 +1,6 @@
-"""p(z): the KL of latents, and where samples come from.
+"""Priors p(z): the KL of latents, and samples.
 
-N rows, K draws, Z latent dimensions, C components; z (..., N, K, Z) with a leading member axis where there are members.
+N rows, K draws, Z latent dimensions, C components; z (..., N, K, Z) with a leading member axis if there are members.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vaekit_training.functional import log_mean_exp_of_many
 
 LOG_2PI = math.log(2.0 * math.pi)
-NARROWEST = 1e-3  # sigma of a component: below it the squares in log_prob cancel, and a code has no use for more digits
+NARROWEST = 1e-3  # least sigma of a component: below it the squares in log_prob cancel
 
 
 def kl_by_latent(mu: Tensor, sigma: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class Normal(nn.Module):
     inputs: tuple[str, ...] = ("noise",)
     is_standard = True
 
-    def kl(self, mu: Tensor, sigma: Tensor, own: Tensor | None = None) -> Tensor:  # noqa: ARG002  rows are no part of it
+    def kl(self, mu: Tensor, sigma: Tensor, own: Tensor | None = None) -> Tensor:  # noqa: ARG002  row numbers do not matter
         """KL(q(z|x) || p(z)), (..., N)."""
         return kl_divergence(mu, sigma)
 
@@ -44,30 +44,30 @@ class Normal(nn.Module):
         return 0.5 * (eps * eps - z * z).sum(-1) + sigma.log().sum(-1)[..., None]
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in kl
-        """z of standard normals (N, Z)."""
+        """z from standard normals (N, Z)."""
         return noise * 1.0
 
 
 class Aggregate(nn.Module):
     """p(z) = (1/C) sum_i q_i(z), q_i(z) = q(z|x_i) of C training rows: the aggregated posterior of an exemplar VAE.
 
-    Which component a code is of, i, is a latent variable as z is. With q(z, i|x) = q(z|x) q(i|x), and the q(i|x) that
-    is best, proportional to exp(-KL_i), the KL of both is
+    The component i of a latent vector is a latent variable like z. With q(z, i|x) = q(z|x) q(i|x) and the best
+    q(i|x), which is proportional to exp(-KL_i), the KL of both is
 
         KL( q(z, i|x) || p(i) q_i(z) ) = -log (1/C) sum_i exp(-KL_i),   KL_i = KL(q(z|x) || q_i)
 
-    which is never below KL(q(z|x) || p(z)), so that the bound holds, needs no draws, and is not negative. On draws of
-    mean 0 and mean square 1 log_evidence >= ELBO holds for every row, as log p(z) is a convex function of the log q_i.
+    It is at least KL(q(z|x) || p(z)), so the bound holds; it needs no draws and is not negative. For draws of mean 0
+    and mean square 1, log_evidence >= ELBO holds for every row, because log p(z) is a convex function of the log q_i.
 
-    Until the first `refresh` p(z) is N(0, I). A row that is itself a component has its own left out: otherwise training
-    would hide each row in a spike of its own. A component's sigma is at least NARROWEST.
+    Until the first `refresh` p(z) is N(0, I). A row that is itself a component does not use its own component:
+    otherwise training would hide each row in a narrow component of its own. A component's sigma is at least NARROWEST.
 
     Source: Norouzi, Fleet and Norouzi (2020), "Exemplar VAE"; Tomczak and Welling (2018) for the aggregated posterior;
     Hershey and Olsen (2007), "Approximating the Kullback Leibler divergence between Gaussian mixture models", (20).
     """
 
     inputs = ("noise", "choice")
-    row: Tensor  # (C,) numbers of the training rows
+    row: Tensor  # (C,) numbers among the training rows
     mu: Tensor  # (..., C, Z)
     sigma: Tensor  # (..., C, Z)
     filled: Tensor  # () bool
@@ -80,9 +80,9 @@ class Aggregate(nn.Module):
         self.register_buffer("mu", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("sigma", torch.ones(shape, dtype=torch.float64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.bool))
-        self.register_buffer("_one", torch.ones(()), persistent=False)  # goes where .double() takes the model
+        self.register_buffer("_one", torch.ones(()), persistent=False)  # has the model's dtype
         self._normal = Normal()
-        self.is_standard = True  # not filled, as Python knows it: no wait for a device in a step
+        self.is_standard = True  # not filled; a Python bool, so that a step does not wait for the device
 
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
         super()._load_from_state_dict(*args, **kwargs)
@@ -90,7 +90,7 @@ class Aggregate(nn.Module):
 
     @torch.no_grad()
     def refresh(self, mu: Tensor, sigma: Tensor) -> None:
-        """Take these posteriors of the component rows, (..., C, Z) each, in the order of `row`."""
+        """Set the posteriors of the component rows, (..., C, Z) each, in the order of `row`."""
         self.mu.copy_(mu)
         self.sigma.copy_(sigma.clamp_min(NARROWEST))
         self.filled.fill_(True)
@@ -100,12 +100,12 @@ class Aggregate(nn.Module):
         """-log (1/C) sum_i exp(-KL(q(z|x) || q_i)), (..., N); own (N,): numbers of the rows among the training rows."""
         if self.is_standard:
             return self._normal.kl(mu, sigma)
-        m, s = mu.double()[..., None, :], sigma.double()[..., None, :]  # (..., N, 1, Z): as of one draw
+        m, s = mu.double()[..., None, :], sigma.double()[..., None, :]  # (..., N, 1, Z): as one draw
         entropy = (s.log() + 0.5 * (LOG_2PI + 1.0)).sum(-1)  # (..., N, 1)
         return -self._log_mean_exp(m, m * m + s * s, entropy, own).squeeze(-1).to(mu.dtype)
 
     def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, own: Tensor | None = None) -> Tensor:
-        """log p(z_k) - log q(z_k|x), (..., N, K); own as of kl."""
+        """log p(z_k) - log q(z_k|x), (..., N, K); own as in kl."""
         if self.is_standard:
             return self._normal.log_ratio(sigma, z, eps)
         log_q = -0.5 * (eps * eps + LOG_2PI).sum(-1) - sigma.log().sum(-1)[..., None]
@@ -113,8 +113,10 @@ class Aggregate(nn.Module):
         return self._log_mean_exp(first, first * first, -log_q.double(), own).to(z.dtype)
 
     def _log_mean_exp(self, first: Tensor, second: Tensor, more: Tensor, own: Tensor | None) -> Tensor:
-        """log (1/C) sum_i exp(E[log q_i(z)] + more), (..., N, K), of codes with E[z] first and E[z^2] second,
-        (..., N, K, Z), and more (..., N, K): less log q, so that what is summed are ratios, near 0 where they matter.
+        """log (1/C) sum_i exp(E[log q_i(z)] + more), (..., N, K), for z with E[z] first and E[z^2] second.
+
+        first and second are (..., N, K, Z). more (..., N, K) is -log q, so that the sum is over ratios, near 0 where
+        they matter.
 
         E[log q_i(z)] = sum_j [ mu_ij E[z_j] / sigma_ij^2 - E[z_j^2] / (2 sigma_ij^2) - mu_ij^2 / (2 sigma_ij^2)
                                 - log sigma_ij - log(2 pi) / 2 ],  one product of matrices for all i
@@ -126,11 +128,11 @@ class Aggregate(nn.Module):
         more = more.expand(first.shape[:-1])[..., None]
         moments = torch.cat([first, second, torch.ones_like(more), more], dim=-1).flatten(-3, -2)
         log_n = (moments @ weights.transpose(-1, -2)).unflatten(-2, first.shape[-3:-1])  # (..., N, K, C)
-        log_n = log_n.to(self._one.dtype)  # what is far from 0 is as exact as its size asks for
+        log_n = log_n.to(self._one.dtype)  # rounding is relative: values near 0, which matter, stay exact
         if own is None:
             return log_mean_exp_of_many(log_n).double()
         is_own = own[:, None] == self.row  # (N, C)
-        others = 1.0 - is_own.double().mean(-1, keepdim=True)  # (N, 1), their share
+        others = 1.0 - is_own.double().mean(-1, keepdim=True)  # (N, 1), the share of the other components
         return log_mean_exp_of_many(log_n.masked_fill(is_own[:, None], -torch.inf)).double() - others.log()
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:

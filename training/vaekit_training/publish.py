@@ -1,4 +1,4 @@
-"""A trained VAE -> a published bundle: graphs, draws, golden rows, calibration, figures, report."""
+"""Publishes a trained VAE as a bundle: graphs, draws, golden rows, calibration, metrics, report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from vaekit_training.trained import Trained
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
-LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # of golden tolerances
+LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # least golden tolerance
 PACKAGES = ("vaekit", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
@@ -54,11 +54,11 @@ def publish_run(
     """Export, verify by loading as a reader does, calibrate, measure, and publish a new version.
 
     Args:
-        run: what was trained.
+        run: the finished run.
         models: the models folder.
-        say: told what is being done.
-        warn: told why there are no float16 graphs, where the run was to have them.
-        draws_report: whether the bundle has a report of the run and a model card.
+        say: called with each stage of the work.
+        warn: called with the reason if float16 graphs were requested and not written.
+        draws_report: whether the bundle gets a report of the run and a model card.
 
     Returns:
         The manifest as published.
@@ -78,7 +78,7 @@ def publish_run(
             ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): held_out}
             manifest = _measured(run, model, manifest, held_out)
             if run.config.export.half:
-                assert isinstance(held_out, Calibration)  # by folds there are none
+                assert isinstance(held_out, Calibration)  # fold models have no float16 graphs
                 added = float16.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
                 if isinstance(added, str):
                     warn(added)
@@ -96,22 +96,22 @@ def publish_run(
 
 
 def base_draws(latent_dim: int, maximum: int, seed: int) -> NDArray[np.float64]:
-    """Scrambled Sobol points through the normal quantile, (K_max, Z); see vaekit.bundle.draws for their use.
+    """Scrambled Sobol points mapped through the normal quantile, (K_max, Z); vaekit.bundle.draws uses them.
 
-    Source: Joe and Kuo (2008) directions, Owen (1998) scrambling, as torch.quasirandom has them.
+    Source: Joe and Kuo (2008) directions, Owen (1998) scrambling, as in torch.quasirandom.
     """
     points = torch.quasirandom.SobolEngine(latent_dim, scramble=True, seed=seed).draw(maximum, dtype=torch.float64)
-    half = 2.0**-33  # points are multiples of 2^-32 or so: keep clear of 0 and 1
+    half = 2.0**-33  # points are multiples of about 2^-32: keep them off 0 and 1
     return np.asarray(torch.special.ndtri(points.clamp(half, 1 - half)).numpy())
 
 
 def default_draws(config: Config, rows: Rows) -> int:
-    """K: the config's, or 16 for tables and 4 for pictures."""
+    """K: from the config, or 16 for tables and 4 for images."""
     return config.draws.default or min(4 if rows.is_image else 16, config.draws.maximum)
 
 
 def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manifest, dict[str, bytes]]:
-    """Everything but calibration, figures and report."""
+    """The manifest and files without calibration, metrics and report."""
     config, latent_dim = run.config, run.vae.latent_dim
     rows = _golden_rows(run.vae, run.rows, config.training.seed)
     files = {graph.file: graph.data for graph in graphs.values()}
@@ -154,7 +154,7 @@ def _calibrated(
     ways: dict[tuple[int, Precision], AnyCalibration],
     files: dict[str, bytes],
 ) -> Manifest:
-    """The manifest with its calibration, of rows and of their cells; adds the files of both."""
+    """The manifest with the calibration of rows and cells; adds the files of both."""
     assumption = BY_FOLDS if run.parts.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
     calibration, content = calibration_file(ways, assumption)
     surprise, of_cells = evaluate.surprises(model, run.vae, run.rows.x, run.parts).file()
@@ -163,7 +163,7 @@ def _calibrated(
 
 
 def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Manifest:
-    """The manifest with its figures."""
+    """The manifest with its metrics."""
     off = evaluate.parity(model, run.vae, run.rows.x[run.parts.validation])
     of_folds = f", mean over {len(run.parts.folds)} fold models" if run.parts.folds else ""
     figures = {
@@ -177,7 +177,7 @@ def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalib
 
 
 def _unit_of(config: Config) -> str:
-    """What the training objective is in, in words."""
+    """The unit of the training objective, in words."""
     objective, members = config.objective, ", mean over members" if config.network.members > 1 else ""
     members += f", mean over {config.data.folds} fold models" if config.data.folds else ""
     if objective.name == "iwae":
@@ -187,7 +187,7 @@ def _unit_of(config: Config) -> str:
 
 
 def _golden_rows(vae: AnyVAE, rows: Rows, seed: int) -> NDArray[Any]:
-    """Draws of the model, never anybody's rows; then black and white pictures, or the ends of each kind of column."""
+    """Draws of the model, never training rows; then black and white images, or extreme values by kind of column."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(GOLDEN_ROWS, vae.latent_dim, generator=generator)
     noise = torch.randn(GOLDEN_ROWS, vae.features.dim, 2, generator=generator)
@@ -199,14 +199,14 @@ def _golden_rows(vae: AnyVAE, rows: Rows, seed: int) -> NDArray[Any]:
         extremes = np.stack([np.zeros(x.shape[1:]), np.full(x.shape[1:], 255.0)])
         return np.concatenate([x, extremes]).astype(np.uint8)
     ends = np.array([_ENDS[kind] for kind in rows.kinds]).T  # (2, D)
-    if vae.members > 1:  # so far out the rounding of ELBOs alone would decide which member a row is from
+    if vae.members > 1:  # this far out, rounding of the ELBOs alone would decide the weights of the members
         dense = vae.features.density.numpy() & np.isin(rows.kinds, ("real", "positive"))
         ends[1] = np.where(dense, vae.features.to_raw(torch.full((len(dense),), 10.0)).numpy(), ends[1])
         ends[1] = np.where(np.array(rows.kinds) == "count", 0.0, ends[1])
     golden = np.concatenate([x, ends])
     if vae.features.may_be_missing:
         golden[: len(golden) // 2, list(rows.may_be_missing)] = np.nan
-        golden[np.isnan(golden).all(axis=1), 0] = ends[0, 0]  # every row shows something
+        golden[np.isnan(golden).all(axis=1), 0] = ends[0, 0]  # at least one observed cell per row
     return golden
 
 
@@ -244,7 +244,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the folder that the run was started in, where it is one of git's."""
+    """The git commit of the current folder, if it is in a repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""What likelihood.name = 'auto' stands for: settings found by comparison with other detectors.
+"""The default recipe: the settings that likelihood.name = 'auto' stands for.
 
 docs/decisions/2026-11-24-the-default-recipe.md lists what was tried, with figures; `python -m benchmarks.detection`
 measures it.
@@ -10,7 +10,7 @@ from typing import Any
 
 AUTO = "auto"
 MEMBERS = 3
-FEW = 1_500  # training rows; with fewer, a scale for every value is more than they tell
+FEW = 1_500  # training rows; fewer do not determine a scale for every value
 SETTINGS: dict[str, dict[str, Any]] = {
     "network": {"members": MEMBERS},
     "prior": {"name": "aggregate", "components": 2000, "start": 1.0},
@@ -19,17 +19,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 RATES = {"few": 2e-3, "many": 3e-3}  # learning rates
 LEAST_BETA = 0.1
-FLOORS = {"network": 0.1, "feature": 0.01}  # of a scale that is from there
+FLOORS = {"network": 0.1, "feature": 0.01}  # scale_floor by likelihood.scale
 IN_TURN = (("network", 0.3162), ("feature", LEAST_BETA), ("network", LEAST_BETA))  # members of many rows: scale, beta
 
 Filled = frozenset[tuple[str, str]]  # (section, key)
 
 
 def fill(tree: dict[str, Any]) -> Filled:
-    """Put settings where 'auto' is, in nested tables of a config; those that are there already stay.
+    """Fill in the settings that 'auto' stands for, in nested tables of a config; settings already there stay.
 
     Returns:
-        What it put there that hangs on the number of training rows: these are for many.
+        Settings filled in that depend on the number of training rows; they are set for many rows.
     """
     likelihood = tree.get("likelihood")
     if not isinstance(likelihood, dict) or likelihood.get("name") != AUTO:
@@ -54,7 +54,7 @@ def fill(tree: dict[str, Any]) -> Filled:
         if key not in _table(tree, section) and (plain or section != "objective")
     }
     given = likelihood.get("scale")
-    if isinstance(given, str) and given in FLOORS:  # its own floor, whatever the size
+    if isinstance(given, str) and given in FLOORS:  # the floor belongs to the given scale, whatever the number of rows
         found.discard(("likelihood", "scale_floor"))
         likelihood.setdefault("scale_floor", FLOORS[given])
     for section, key in found:
@@ -63,10 +63,10 @@ def fill(tree: dict[str, Any]) -> Filled:
 
 
 def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:
-    """What hangs on the number of training rows.
+    """Settings that depend on the number of training rows.
 
-    Members see rows coarsely and finely, by their beta, and of many rows some learn where values spread more and where
-    less: together they make a better density than alike ones.
+    Members differ in beta, so that they describe rows at different levels of detail; with many rows some also have a
+    scale for each value. Together they make a better density than equal members.
     """
     scale: Any
     floor: Any

@@ -1,4 +1,4 @@
-"""One training run from config to published bundle."""
+"""Runs a training run from config to published bundle."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from vaekit_training.publish import publish_run
 from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
-SHARED_WORK = 1e9  # operations of a step that are worth sharing among threads: some tens of milliseconds of one core
+SHARED_WORK = 1e9  # operations of a step above which threads pay off: some tens of milliseconds of one core
 NEEDED = ("onnx", "PIL", "jinja2", "sklearn")
 
 
@@ -47,7 +47,7 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Told of a run's progress; by default nobody listens."""
+    """Callbacks for the progress of a run; the default ones do nothing."""
 
     say: Callable[[str], None] = _ignore
     on_step: Callable[[int], None] = _ignore
@@ -67,30 +67,30 @@ def train(
     keep: Keep | None = None,
     draws_report: bool = True,
 ) -> Manifest:
-    """Train, and publish a new version of config.name under models; rows stand in for the config's source.
+    """Train, and publish a new version of config.name under models.
 
-    Under torchrun every rank calls this alike, the first publishes, and all return what it published.
+    Under torchrun every rank calls this with the same arguments; the first publishes, all return the same manifest.
 
     Args:
         config: the run.
         models: the models folder.
         device: auto, cpu or cuda[:index].
-        listener: told of progress.
-        rows: what to train on, in place of the source.
-        keep: where to keep config, checkpoints and events; none: nowhere, and such a run cannot be resumed.
-        draws_report: whether the bundle has a report of the run and a model card.
+        listener: receives progress.
+        rows: rows to train on, in place of the source.
+        keep: where to keep config, checkpoints and events; if none, nothing is kept and the run cannot be resumed.
+        draws_report: whether the bundle gets a report of the run and a model card.
 
     Raises:
-        MissingExtra: a package that exporting will need does not import; said before training, not after.
-        DeviceError: CUDA was asked for and torch has none.
-        ConfigError, InputError: config, rows or a models folder that are refused, or other rows than a run began with.
-        Interrupted: told to stop by SIGTERM; the state is kept.
-        TrainingError: the objective ran away, or the graphs do not reproduce torch.
+        MissingExtra: a package needed for the export does not import; raised before training.
+        DeviceError: CUDA was requested and torch has none.
+        ConfigError, InputError: config, rows or models folder are refused, or differ from those of the resumed run.
+        Interrupted: SIGTERM was received; the state is saved.
+        TrainingError: the objective diverged, or the graphs do not reproduce torch.
     """
     _check_writable(Path(models))
-    with world(device) as (ranks, place):
+    with world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.leads else Listener()
-        trained = _run(config, torch_device(place), listener, rows, keep, ranks)
+        trained = _run(config, torch_device(rank_device), listener, rows, keep, ranks)
         manifest = _publish(trained, Path(models), listener, draws_report) if ranks.leads else None
         return Manifest.model_validate_json(ranks.of_first(manifest))
 
@@ -111,30 +111,30 @@ def run(
     keep: Keep | None = None,
 ) -> Trained:
     """Train without publishing; see train."""
-    with world(device) as (ranks, place):
+    with world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.leads else Listener()
-        return _run(config, torch_device(place), listener, rows, keep, ranks)
+        return _run(config, torch_device(rank_device), listener, rows, keep, ranks)
 
 
 def _run(
-    config: Config, place: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
+    config: Config, device: torch.device, listener: Listener, rows: Rows | None, keep: Keep | None, ranks: World
 ) -> Trained:
     check_imports()
     for text in unused(config):
         listener.warn(text)
-    check_memory(config, place)
+    check_memory(config, device)
     if config.training.cuda_graphs:
-        check_graphs(place, ranks)
+        check_graphs(device, ranks)
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
-    check_memory(config, place, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
+    check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     parts = split(rows, config.data, config.training.seed)
     config = config.sized(parts.trained_on)
     if parts.folds and ranks.size > 1:
-        raise ConfigError(f"data.folds: fold models train on one rank, and there are {ranks.size}")
+        raise ConfigError(f"data.folds: fold models train on one rank, not on {ranks.size}: start without torchrun")
     runs = _runs(config, parts)
     vaes = [build.build(one.config, rows, one.parts.train) for one in runs]
     vae = FoldModels(vaes) if parts.folds else vaes[0]
@@ -146,7 +146,7 @@ def _run(
     for own, one in zip(vaes, runs, strict=True):
         if one.fold is not None:
             listener.say(f"training fold model {one.fold + 1} of {len(runs)}")
-        histories.append(_fitted(own, rows, one, place, listener, run_folder, ranks))
+        histories.append(_fitted(own, rows, one, device, listener, run_folder, ranks))
     history = of_folds(histories) if parts.folds else histories[0]
     listener.on_trained(history)
     return Trained(config, rows, parts, vae.eval(), history, run_folder.folder)
@@ -154,7 +154,7 @@ def _run(
 
 @dataclass(frozen=True)
 class _VaeRun:
-    """One VAE to train: all there is, or a fold model."""
+    """One VAE to train: the only one, or a fold model."""
 
     config: Config
     parts: Parts
@@ -162,7 +162,7 @@ class _VaeRun:
 
 
 def _runs(config: Config, parts: Parts) -> list[_VaeRun]:
-    """Fold models are trained alike, from seeds of their own."""
+    """Fold models are trained with the same config and different seeds."""
     found = []
     for f in range(len(parts.folds)):
         seed = (config.training.seed + f) % 2**32
@@ -172,23 +172,23 @@ def _runs(config: Config, parts: Parts) -> list[_VaeRun]:
 
 
 def _fitted(
-    vae: VAE, rows: Rows, one: _VaeRun, place: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
+    vae: VAE, rows: Rows, one: _VaeRun, device: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
 ) -> History:
-    """Train a VAE, which is back on the CPU then."""
+    """Train a VAE and return it on the CPU."""
     config, parts = one.config, one.parts
     components = LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train)
-    train = _training_rows(vae, rows, parts, config, place)
-    validation = network_rows(vae, rows.x[parts.validation]).to(place)
+    train = _training_rows(vae, rows, parts, config, device)
+    validation = network_rows(vae, rows.x[parts.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
     told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
     with cpu_threads(threads), run_folder.hooks(told, rows.digest, one.fold) as hooks:
-        history = fit(vae.to(place), train, validation, config, components=components, hooks=hooks, world=ranks)
+        history = fit(vae.to(device), train, validation, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()
     return history
 
 
-def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: torch.device) -> RowTable | Batches:
-    """The training part as the networks see it: on the device, or made from the files as it is asked for."""
+def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, device: torch.device) -> RowTable | Batches:
+    """The training split as the networks see it: on the device, or read from files on demand."""
     if rows.streamed is not None:
         settings, there = config.training, copy.deepcopy(vae)
         return StreamBatches(
@@ -197,15 +197,15 @@ def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, place: to
             settings.batch_size,
             seed=settings.seed,
             buffer=config.data.shuffle_buffer,
-            device=place,
+            device=device,
         )
     if rows.is_mapped:
         return LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train, stored=True)
-    return network_rows(vae, rows.x[parts.train], stored=True).to(place)
+    return network_rows(vae, rows.x[parts.train], stored=True).to(device)
 
 
 def _check_writable(models: Path) -> None:
-    """Refuse a models folder before training for it."""
+    """Refuse a models folder that cannot be written, before training starts."""
     try:
         models.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=models):
@@ -215,14 +215,14 @@ def _check_writable(models: Path) -> None:
 
 
 def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
-    """1 where a step is too small to share, else one thread per core this process may use, shared among ranks."""
+    """1 if a step is too small to share, otherwise one thread per core of this process, divided among the ranks."""
     work = 6.0 * batch_size * sum(p.numel() for p in vae.parameters())  # floating-point operations, forward and back
     return max(1, cpu_count() // ranks) if work > SHARED_WORK else 1
 
 
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
-    """Let torch use so many threads, and as many as before afterwards."""
+    """Let torch use this many threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -232,7 +232,7 @@ def cpu_threads(threads: int) -> Iterator[None]:
 
 
 def check_imports() -> None:
-    """Import all that exporting and reporting will need.
+    """Import all packages that export and report need.
 
     Raises:
         MissingExtra: one of them does not import.
@@ -243,20 +243,20 @@ def check_imports() -> None:
             importlib.import_module(name)
         except ImportError as exc:
             raise MissingExtra(
-                f"{name} does not import, and exporting needs it: pip install 'vaekit[training]'"
+                f"{name} does not import, and the export needs it: pip install 'vaekit[training]'"
             ) from exc
 
 
 def torch_device(device: str) -> torch.device:
-    """The torch device of "auto", "cpu", "cuda" or "cuda:<index>".
+    """The torch device for "auto", "cpu", "cuda" or "cuda:<index>".
 
     Raises:
-        DeviceError: CUDA was asked for and torch has none, or none of that index.
+        DeviceError: CUDA was requested and torch has none, or none with that index.
     """
     kind, index = parse_device(device)
     have = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cpu" or (kind == "auto" and not have):
         return torch.device("cpu")
     if index >= have:
-        raise DeviceError(f"device {device}: torch sees {have or 'no'} CUDA devices")
+        raise DeviceError(f"device {device}: not available; torch finds {have or 'no'} CUDA devices")
     return torch.device("cuda", index)

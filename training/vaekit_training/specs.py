@@ -1,4 +1,4 @@
-"""A trained VAE -> what the manifest says of its input, likelihood and prior."""
+"""Describes a trained VAE's input, likelihood and prior for the manifest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.likelihoods import Mixed
 from vaekit_training.prior import Aggregate
 
-SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that likelihood.scale is for
+SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that use likelihood.scale
 
 
 def input_spec(rows: Rows, config: Config, vae: AnyVAE) -> VectorSpec | ImageSpec:
-    """What the model takes."""
+    """The model's input."""
     if rows.is_image:
         height, width, channels = rows.x.shape[1:]
         two_valued = config.likelihood.name == "bernoulli" and config.likelihood.binarize == "none"
@@ -38,7 +38,7 @@ def _constant(vae: AnyVAE, d: int) -> Constant | None:
 
 
 def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> LikelihoodSpec:
-    """What p(x|z) is, and what its number is of."""
+    """The model's p(x|z), and what it is a probability or density of."""
     settings, features = config.likelihood, vae.features
     mass = not bool(features.density.any())
     scaled = settings.name in SCALED
@@ -65,7 +65,7 @@ def _scale(scale: str | float | tuple[str, ...]) -> str:
 
 
 def prior_spec(vae: AnyVAE) -> PriorSpec:
-    """What p(z) is."""
+    """The model's p(z)."""
     priors = vae.prior.each if isinstance(vae, FoldModels) else [vae.prior]
     counts = [prior.row.numel() for prior in priors if isinstance(prior, Aggregate)]
     return PriorSpec(name="aggregate", components=max(counts)) if counts else PriorSpec()

@@ -1,4 +1,4 @@
-"""A finished run, before it is published."""
+"""Holds a finished run before it is published."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Trained:
     parts: Parts
     vae: AnyVAE  # on the CPU, in float32
     history: History
-    folder: Path | None = None  # where the run is kept
+    folder: Path | None = None  # the run folder, if there is one
 
     @property
     def one(self) -> VAE:

@@ -1,7 +1,7 @@
 """The variational autoencoder and its bound.
 
-N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. An ensemble of M members has a leading
-axis M on whatever depends on weights; a single model has no such axis.
+N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. With M members, everything that depends
+on weights has a leading axis M; a single model has no such axis.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class BoundTerms(NamedTuple):
     kl: Tensor
     log_evidence: Tensor
     feature_log_likelihood: Tensor
-    fold_elbo: Tensor | None = None  # (N, F) each fold model's own, of a mixture of fold models
+    fold_elbo: Tensor | None = None  # (N, F) of each fold model, in a mixture of fold models
 
 
 class VAE(nn.Module):
     """p(x, z) = p(x|z) p(z) with q(z|x) = N(mu(x), diag sigma(x)^2); with members, the mean of M such densities."""
 
     _one: Tensor
-    _beta: Tensor | None  # what posteriors were fitted at, () or (M, 1, 1); None: at 1
+    _beta: Tensor | None  # beta that the posteriors were fitted at, () or (M, 1, 1); None: 1
 
     def __init__(
         self,
@@ -57,18 +57,18 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = Normal() if prior is None else prior
         self.latent_dim, self.members = latent_dim, members
-        self.register_buffer("_one", torch.ones(()), persistent=False)  # goes where .double() takes the model
+        self.register_buffer("_one", torch.ones(()), persistent=False)  # has the model's dtype
         self.register_buffer("_beta", None, persistent=False)
         self._has_masses = not bool(features.density.all())
 
     def untemper(self, betas: Sequence[float]) -> None:
-        """From now on posteriors are what they would be at beta = 1, after training at these, one or one a member."""
+        """From now on, convert posteriors that were fitted at these betas (one, or one per member) to beta = 1."""
         below = torch.tensor([min(1.0, beta) for beta in betas], dtype=self.dtype, device=self._one.device)
         self._beta = below.view(-1, 1, 1).expand(self.members, 1, 1) if self.members > 1 else below[0]
 
     @property
     def dtype(self) -> torch.dtype:
-        """What everything computes in but standardisation, sums, and networks that compute in less by themselves."""
+        """The type of all computations except standardisation, sums, and networks of lower precision."""
         return self._one.dtype
 
     def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -96,7 +96,7 @@ class VAE(nn.Module):
     def decode(self, z: Tensor, member: Tensor | None = None) -> dict[str, Tensor]:
         """Parameters of p(x|z) by name, in raw units, float64; z (N, Z) -> (N, D) or (N, H, W, C).
 
-        member: (N,) which member decodes each code, where there are members.
+        member: (N,) the member that decodes each latent vector, if there are members.
         """
         likelihood, h = self.likelihood, self._decoded(z)
         out = {"mean": self.features.to_raw(self._of(likelihood.mean(h), member))}
@@ -114,7 +114,7 @@ class VAE(nn.Module):
         if not self._has_masses:
             return x
         density = self.features.density.view(self.features.row_shape)
-        return torch.where(density, x, x.round())  # the way through float32 leaves 4.9999998 of a 5
+        return torch.where(density, x, x.round())  # float32 may turn a 5 into 4.9999998
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
         """The bound of raw rows for draws eps (N, K, Z), over the observed features of each row.
@@ -125,7 +125,7 @@ class VAE(nn.Module):
         return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
     def mixed(self, of_members: BoundTerms) -> BoundTerms:
-        """The bound of the model, (N,), from that of each member."""
+        """The bound of the model, (N,), from those of its members."""
         return of_members if self.members == 1 else mixture(of_members)
 
     def bounds_by_member(
@@ -155,11 +155,11 @@ class VAE(nn.Module):
         return (*as_encoded, bound)
 
     def _decoded(self, z: Tensor) -> Tensor:
-        """h (..., N, 1, width) of codes (N, Z)."""
+        """h (..., N, 1, width) for latent vectors (N, Z)."""
         return self.decoder(z[:, None]).to(z.dtype)
 
     def _of(self, values: Tensor, member: Tensor | None) -> Tensor:
-        """(N, ...) of the member asked for, of values (M, N, 1, ...); without members (N, 1, ...)."""
+        """Each row's value from its member, (N, ...), of values (M, N, 1, ...); without members (N, 1, ...)."""
         if self.members == 1:
             return values.squeeze(-2)
         assert member is not None
@@ -173,21 +173,21 @@ def draw_latents(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
 
 
 def untempered(mu: Tensor, sigma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-    """mu and sigma at beta = 1 of posteriors that were fitted at beta < 1, which come out too narrow.
+    """Posteriors that were fitted at beta < 1, and are too narrow, converted to beta = 1: mu and sigma.
 
     Minimising beta KL(q || p(z)) - E_q[log p(x|z)] gives q proportional to p(z) p(x|z)^(1/beta). Where p(x|z) is normal
     in z_j with mean m and precision l, sigma^2 = 1 / (1 + l / beta) and mu = sigma^2 l m / beta; at beta = 1 that is
 
         c = beta + (1 - beta) sigma^2,  sigma_1^2 = sigma^2 / c,  mu_1 = mu beta / c
 
-    A latent dimension that says nothing, sigma = 1, stays as it is. Any q gives a bound; this one gives a tighter one.
+    An inactive latent dimension, sigma = 1, does not change. Any q gives a bound; this one gives a tighter one.
     """
     c = beta + (1.0 - beta) * sigma * sigma
     return mu * (beta / c), sigma * torch.rsqrt(c)
 
 
 def mixture(members: BoundTerms) -> BoundTerms:
-    """The bound of the equally weighted mixture of M densities, from theirs, (M, N) each.
+    """The bound of the equally weighted mixture of M densities, from their bounds, (M, N) each.
 
     q(m|x) proportional to exp(ELBO_m);  log_likelihood = sum_m q_m ll_m;  kl = sum_m q_m kl_m + KL(q || 1/M), so that
     elbo = log_likelihood - kl = log (1/M) sum_m exp(ELBO_m).

@@ -1,1 +1,1 @@
-"""Rows: from files to what the networks see, part by part and batch by batch. Knows no model."""
+"""Reads rows from files, splits them, and makes batches of them as the networks see them."""

@@ -1,4 +1,4 @@
-"""Rows as the networks see them, and endless batches of them. Knows tensors and positions; not files, units or models.
+"""Rows as the networks see them, and endless batches of them.
 
 n rows, D data dimensions.
 """
@@ -13,32 +13,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-AT_ONCE = 64  # batches gathered by one call, whose overhead they share,
-CELLS = 2**18  # and the most cells: what is gathered is to be still in the cache when it is used
+AT_ONCE = 64  # batches gathered by one call, to share its overhead
+CELLS = 2**18  # and the most cells gathered by one call, so that they are still in the cache when they are used
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkRows:
-    """Rows t as the networks see them; a batch also knows which rows of the training part it holds."""
+    """Rows t as the networks see them; a batch also holds their numbers in the training split."""
 
     t: Tensor  # (n, D) float32
     observed: Tensor | None = None  # (n, D) bool; None: every cell is
-    own: Tensor | None = None  # (n,) int64, row numbers in the training part
+    own: Tensor | None = None  # (n,) int64, row numbers in the training split
 
     def __len__(self) -> int:
         return len(self.t)
 
     def take(self, index: Tensor) -> NetworkRows:
-        """The rows of these numbers, (m,) int64 on any device."""
+        """The rows with these numbers, (m,) int64 on any device."""
         index = index.to(self.t.device)
         return self._each(lambda part: part.index_select(0, index))
 
     def slice(self, start: int, stop: int) -> NetworkRows:
-        """Rows start to stop, without a copy."""
+        """Rows start to stop, without copying."""
         return self._each(lambda part: part[start:stop])
 
     def split(self, size: int) -> list[NetworkRows]:
-        """Pieces of so many rows, the last perhaps of fewer, without a copy."""
+        """The rows in batches of this size, without copying; the last one may be smaller."""
         parts = [
             (None,) * -(-len(self) // size) if p is None else p.split(size) for p in (self.t, self.observed, self.own)
         ]
@@ -53,20 +53,20 @@ class NetworkRows:
 
 
 class RowTable(Protocol):
-    """Rows that can be taken by number: a Seen, or one that is made from a file as it is asked for."""
+    """Rows that can be taken by number: NetworkRows, or rows that are read from a file on demand."""
 
     def __len__(self) -> int: ...
 
     def take(self, index: Tensor) -> NetworkRows:
-        """The rows of these numbers, (m,) int64 on the CPU."""
+        """The rows with these numbers, (m,) int64 on the CPU."""
         ...
 
 
 @runtime_checkable
 class Batches(Protocol):
-    """Endless batches of one size, in an order that follows from a seed, and that can be left and found again.
+    """Endless batches of one size, in an order that depends only on a seed, with a position that can be restored.
 
-    A batch is the global one, whatever the number of ranks: every rank makes the same, and takes its share. After
+    A batch is the global one, whatever the number of ranks: every rank makes the same batch and uses its share. After
     `load_state_dict(state_dict())` the same batches follow, bit for bit, in another process too.
     """
 
@@ -79,27 +79,27 @@ class Batches(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next batch begins: plain numbers, strings and tensors."""
+        """The position of the next batch: plain numbers, strings and tensors."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class MemoryBatches:
-    """Batches of a table: each epoch a new permutation, whose short end goes into the next epoch's start.
+    """Batches of a table; each epoch is a new permutation, and a batch may span two epochs.
 
-    Epoch e's permutation follows from (seed, e) alone, so that a number of rows says where a run stands.
+    Epoch e's permutation depends only on (seed, e), so the number of rows given so far is the whole position.
     """
 
     def __init__(self, rows: RowTable, size: int, seed: int, device: torch.device | str = "cpu") -> None:
-        """size: cut to the number of rows; device: where batches go."""
+        """size: at most the number of rows; device: where batches go."""
         self.size = min(size, len(rows))
         self._rows, self._seed, self._device = rows, seed, device
         self._position = 0  # rows given so far
         self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.long)  # of that epoch
-        self._ready: list[NetworkRows] = []  # batches to come, the next one last
-        self._at_once = 1  # until it is known how many cells a batch has
+        self._order = torch.empty(0, dtype=torch.long)  # of the current epoch
+        self._ready: list[NetworkRows] = []  # next batches, in reverse order
+        self._at_once = 1  # until the number of cells per batch is known
 
     def __iter__(self) -> Iterator[NetworkRows]:
         return self
@@ -117,7 +117,7 @@ class MemoryBatches:
         self._position, self._ready = int(state["position"]), []
 
     def _gather(self) -> list[NetworkRows]:
-        """Some of the batches to come, within two epochs."""
+        """Some of the next batches, within two epochs."""
         start = self._position
         stop = start + self.size * self._at_once
         pieces = []
@@ -139,7 +139,7 @@ class MemoryBatches:
 
 
 def generator(*seeds: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator that follows from these numbers; others give an unrelated one."""
-    entropy = (len(seeds), *seeds)  # a SeedSequence alone does not tell (1,) from (1, 0)
+    """A generator seeded by these numbers; different numbers give unrelated generators."""
+    entropy = (len(seeds), *seeds)  # a SeedSequence alone gives (1,) and (1, 0) the same state
     state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     return torch.Generator(device=device).manual_seed(int(state))

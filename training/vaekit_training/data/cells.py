@@ -1,4 +1,4 @@
-"""Reads a training column: `vaekit.tabular.cells` says what a cell means; kinds and levels are learned here."""
+"""Reads a training column and learns its kind and levels; `vaekit.tabular.cells` says what a cell means."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vaekit_training.data.kinds import hint, kinds_of
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 MOST_LEVELS = 1000
-EXACT = 2.0**53  # the largest count that float64 tells from its neighbours
-EXCLUDE = "data.exclude names columns the model is not to see"
-TEXT = f"likelihood.name = 'mixed' takes text as categories; {EXCLUDE}"
+EXACT = 2.0**53  # the largest count that float64 distinguishes from its neighbours
+EXCLUDE = "data.exclude leaves out columns"
+TEXT = f"likelihood.name = 'mixed' reads text as categories; {EXCLUDE}"
 COUNTS = "not a whole number from 0 to 2**53"
 
 
 class Cells:
-    """Reads a column piece by piece; remembers its levels and whether cells were missing.
+    """Reads a column chunk by chunk; remembers its levels and whether cells were missing.
 
-    Categories leave `take` as numbers in the order they were first seen; `ranks` are then their indices among `levels`.
+    `take` numbers the levels of a category in the order of first appearance; `ranks` are their indices in `levels`.
     """
 
     def __init__(
@@ -41,46 +41,46 @@ class Cells:
         """
         Args:
             name: of the column.
-            kind: None: text is a category, booleans and 0 and 1 alone are binary, anything else is real.
-            missing: what to do with an empty cell.
-            source: named in errors.
-            hint: what to do about a cell that is not one of the kind's.
+            kind: None: text is a category, booleans and columns of 0 and 1 are binary, anything else is real.
+            missing: what to do with a missing cell.
+            source: for error messages.
+            hint: for error messages: what to do about a cell that is not of this kind.
             written: whether numbers may be written as text, as in a CSV file.
         """
         self.name, self.source, self._hint = name, source, f"; {hint}" if hint else ""
         self.may_be_missing, self.is_empty = False, True  # so far
         self._kind, self._missing, self._written = kind, missing, written
-        self._known: dict[Any, int] = {}  # what a cell may hold -> its level's place in _texts
+        self._known: dict[Any, int] = {}  # cell value -> index of its level in _texts
         self._texts: dict[str, int] = {}
-        self._only_two, self._seen = kind is None, np.zeros(2, dtype=bool)  # 0 and 1, and which of them
+        self._only_two, self._seen = kind is None, np.zeros(2, dtype=bool)  # only 0 and 1 so far, and which of them
 
     @property
     def kind(self) -> Kind:
-        """As given, or as what was seen decides."""
+        """The given kind, or the one inferred from the cells so far."""
         return self._kind or ("binary" if self._only_two and self._seen.all() else "real")
 
     @property
     def levels(self) -> tuple[str, ...] | None:
-        """Sorted; by their value where all are numbers."""
+        """Sorted; by value if all are numbers."""
         return tuple(sorted(self._texts, key=self._order())) if self.kind == "category" else None
 
     @property
     def ranks(self) -> NDArray[np.float64]:
-        """Index among `levels` of each level, in the order in which they were first seen."""
+        """Index in `levels` of each level, in the order of first appearance."""
         places = {text: float(rank) for rank, text in enumerate(self.levels or ())}
         return np.array([places[text] for text in self._texts], dtype=np.float64)
 
     def take(self, values: NDArray[Any], start: int = 0) -> NDArray[np.float64]:
-        """Numbers (n,) of more cells, NaN where one is missing; start: the row number of the first of them.
+        """More cells as numbers (n,), NaN where one is missing; start: the row number of the first.
 
         Raises:
-            InputError: a cell that is refused; source, row, feature and value are named.
+            InputError: a cell is refused; the message names source, row, feature and value.
         """
         values = _plain(values)
         missing = is_missing(values)
         if (row := unknown(values, missing)) is not None:
             what = f"a cell of type {type(values[row]).__name__}: {values[row]!r}"
-            self._refuse(start + row, f"{what}; numbers, booleans and text are taken ({EXCLUDE})")
+            self._refuse(start + row, f"{what}; expected a number, a boolean or text ({EXCLUDE})")
         if self._kind is None and values.dtype.kind in "bO":
             self._kind = _kind(values[~missing].tolist())
         if self._written and self._kind != "category" and values.dtype.kind == "O":
@@ -139,11 +139,11 @@ class Cells:
         return code
 
     def _order(self) -> Any:
-        """What levels are sorted by."""
+        """The sort key of levels."""
         return float if all(reads_as_number(text) for text in self._texts) else str
 
     def _missing_text(self, count: int) -> str:
-        return f"missing value ({count} such cells in this column; data.missing = 'marginalise' takes them)"
+        return f"missing value ({count} such cells in this column; data.missing = 'marginalise' allows them)"
 
     def _refuse(self, row: int, what: str) -> NoReturn:
         where = f"{self.source}: " if self.source else ""
@@ -153,13 +153,13 @@ class Cells:
 def cells_of(
     columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig, source: str = "", *, written: bool = False
 ) -> list[Cells]:
-    """A reader of each column, of the kind that config and likelihood give it.
+    """A reader for each column, of the kind that config and likelihood give it.
 
     Args:
         columns: their names.
         config: names kinds, and says what to do with missing cells.
-        likelihood: gives the kind of all other columns.
-        source: named in errors.
+        likelihood: gives the kind of columns that config does not name.
+        source: for error messages.
         written: whether numbers may be written as text, as in a CSV file.
 
     Raises:
@@ -173,7 +173,7 @@ def cells_of(
 
 
 def indexed(x: NDArray[np.float64], cells: Sequence[Cells]) -> NDArray[np.float64]:
-    """x (n, D) as `take` gave it, with categories as indices of their sorted levels; NaN stays."""
+    """x (n, D) from `take` with categories as indices of their sorted levels; NaN stays."""
     for d, c in enumerate(cells):
         if c.kind == "category":
             there = ~np.isnan(x[:, d])
@@ -182,19 +182,19 @@ def indexed(x: NDArray[np.float64], cells: Sequence[Cells]) -> NDArray[np.float6
 
 
 def refuse_empty_rows(x: NDArray[np.float64], source: str = "", start: int = 0) -> None:
-    """Refuse a row (of n, D) without a single cell; start: the row number of the first."""
+    """Refuse a row of x (n, D) without an observed cell; start: the row number of the first."""
     empty = np.isnan(x).all(axis=1)
     if empty.any():
         where = f"{source}: " if source else ""
-        raise InputError(f"{where}row {start + int(empty.argmax())}: every cell is empty")
+        raise InputError(f"{where}row {start + int(empty.argmax())}: every cell is missing")
 
 
 def refuse_empty_columns(cells: Sequence[Cells], source: str = "") -> None:
-    """Refuse a column without a single cell."""
+    """Refuse a column without an observed cell."""
     for c in cells:
         if c.is_empty:
             where = f"{source}: " if source else ""
-            raise InputError(f"{where}feature {c.name!r}: every cell is empty; leave it out by data.exclude")
+            raise InputError(f"{where}feature {c.name!r}: every cell is missing; leave it out by data.exclude")
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
@@ -207,7 +207,7 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which cells hold nothing, (n,): NaN, None, or text of nothing but blanks."""
+    """Which cells are missing, (n,): NaN, None, or text that is empty or blank."""
     if values.dtype.kind in "fMm":
         return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
     if values.dtype.kind not in "OU":
@@ -216,7 +216,7 @@ def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def unknown(values: NDArray[Any], missing: NDArray[np.bool_]) -> int | None:
-    """Place of the first cell that is no number, boolean or text; None: nowhere."""
+    """Index of the first cell that is not a number, boolean or text; None if there is none."""
     if values.dtype.kind in "biufU" or missing.all():
         return None
     if values.dtype.kind != "O":
@@ -232,20 +232,20 @@ def _is_missing(cell: Any) -> bool:
 
 
 def _key(cell: Any) -> Any:
-    """What a category's cell is remembered by: True is not 1."""
+    """The dict key of a category's cell: True differs from 1."""
     cell = rule.plain(cell)
     return level_text(cell) if isinstance(cell, bool) else cell
 
 
 def _kind(cells: list[Any]) -> Kind | None:
-    """What cells that are not of a type of numbers make of their column; None: numbers, after all, or nothing."""
+    """The kind of a column whose cells are objects; None if they are numbers or there are none."""
     if any(isinstance(cell, str) for cell in cells):
         return "category"
     return "binary" if any(isinstance(cell, bool) for cell in cells) else None
 
 
 def reads_as_number(cell: Any) -> bool:
-    """Whether a cell is a finite number, or text of one."""
+    """Whether a cell is a finite number, or its text."""
     if isinstance(cell, str):
         return finite_number_in(cell) is not None
     cell = rule.plain(cell)
@@ -253,8 +253,8 @@ def reads_as_number(cell: Any) -> bool:
 
 
 def _faults(x: NDArray[np.float64], kind: Kind) -> Iterator[tuple[NDArray[np.bool_], str]]:
-    """As the rule has them, (n,) each; but training takes no counts that float64 does not tell apart."""
-    column = Column(name="column", kind=kind, may_be_missing=True)  # missing cells were looked at
+    """The faults that `vaekit.tabular.cells` finds, (n,) each, and counts that float64 cannot tell apart."""
+    column = Column(name="column", kind=kind, may_be_missing=True)  # missing cells are handled elsewhere
     for bad, what in rule.faults_of(x, column):
         yield bad, COUNTS if kind == "count" and what != rule.NOT_FINITE else what
     if kind == "count" and (x > EXACT).any():

@@ -1,4 +1,4 @@
-"""Statistics of each column: mean, scale, constancy, rounding."""
+"""Statistics of each column: mean, scale, whether it is constant, rounding."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from vaekit.bundle.input_spec import Kind
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-CONSTANT_SCALE = 1e-6  # of |value|: above float32's rounding of the value, below any change worth the name
-ROUNDING_ERRORS = 8  # steps of float64 within which two values are one
+CONSTANT_SCALE = 1e-6  # of |value|: above float32's rounding of the value, below any change that matters
+ROUNDING_ERRORS = 8  # float64 steps within which two values count as equal
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the training rows say of each column, each (D,); missing cells are left out.
+    """Statistics of each column over the training rows, each (D,); missing cells are left out.
 
-    loc and scale are the mean and the standard deviation; of log x where `log` is true. A constant column has its value
-    as loc, and CONSTANT_SCALE |value| as scale (CONSTANT_SCALE where the value is 0). They are not finite, or scale is
-    0, where float64 cannot hold them.
+    loc and scale are the mean and the standard deviation, of log x where `log` is true. For a constant column loc is
+    its value and scale is CONSTANT_SCALE |value| (CONSTANT_SCALE if the value is 0). Where float64 cannot hold them,
+    they are not finite or scale is 0.
     """
 
     count: NDArray[np.int64]  # observed cells
     log: Flags  # positive columns that are not constant
     loc: Floats
     scale: Floats
-    constant: Flags  # its values differ by no more than float64's rounding of them
-    value: Floats  # the first observed one, in raw units; NaN where there is none
+    constant: Flags  # its values differ by no more than their rounding in float64
+    value: Floats  # the first observed value, in raw units; NaN if there is none
     resolution: Floats  # smallest gap between two values (of log x where `log` is true); 0 for constant columns
 
     @classmethod
     def of(cls, x: Floats, kinds: Sequence[Kind]) -> Statistics:
-        """Of an array (n, D) in memory, NaN where a cell is missing."""
+        """From an array (n, D) in memory, NaN where a cell is missing."""
         y, log = _on_the_log(x, kinds)  # (n, D)
         observed = ~np.isnan(x)  # (n, D)
         count = observed.sum(axis=0)
@@ -50,9 +50,9 @@ class Statistics:
 
 
 class Moments:
-    """The same statistics, gathered from pieces of the rows; `resolution` is that of a sample.
+    """The same statistics, accumulated over chunks of the rows; `resolution` is that of a sample.
 
-    mean and M2 = sum (y - mean)^2 of two sets are merged as Chan, Golub and LeVeque (1983) do:
+    mean and M2 = sum (y - mean)^2 of two sets are merged as in Chan, Golub and LeVeque (1983):
     delta = mean_b - mean_a, mean = mean_a + delta n_b / n, M2 = M2_a + M2_b + delta^2 n_a n_b / n.
     """
 
@@ -64,7 +64,7 @@ class Moments:
         self._value, self._low, self._high = np.full(d, np.nan), np.full(d, np.nan), np.full(d, np.nan)
 
     def add(self, x: Floats) -> None:
-        """Take in more rows (n, D)."""
+        """Add more rows (n, D)."""
         y, _ = _on_the_log(x, self._kinds)
         observed = ~np.isnan(x)
         n_b = observed.sum(axis=0)
@@ -82,7 +82,7 @@ class Moments:
         self.count = self.count + n_b
 
     def statistics(self, sample: Floats) -> Statistics:
-        """All of it; sample (n, D): rows that the resolution is read from."""
+        """The statistics of all rows; sample (n, D): rows for the resolution."""
         y, log = _on_the_log(sample, self._kinds)
         with np.errstate(all="ignore"):
             variance = np.where(self.count > 0, self._m2, np.nan) / self.count
@@ -93,7 +93,7 @@ class Moments:
 
 
 def channels(pieces: Iterable[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of each channel, each (C,), of pictures (n, H, W, C) in pieces."""
+    """Mean and standard deviation of each channel, each (C,), of images (n, H, W, C) in chunks."""
     counts: NDArray[np.int64] = np.zeros((1, 256), dtype=np.int64)
     for x in pieces:
         counts = counts + np.stack([np.bincount(x[..., c].ravel(), minlength=256) for c in range(x.shape[-1])])
@@ -104,12 +104,12 @@ def channels(pieces: Iterable[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
 
 
 def resolution(x: Floats) -> Floats:
-    """Smallest gap between two different values of each column of x (n, D), (D,); 0 where there are no two.
+    """Smallest gap between two different values of each column of x (n, D), (D,); 0 if there are no two.
 
-    Recorded values are rounded: no density of them can honestly be narrower than that.
+    Recorded values are rounded, so no density of them should be narrower than that.
     """
     with np.errstate(all="ignore"):
-        gaps = np.diff(np.sort(x, axis=0), axis=0)  # NaN, which sorts last, leaves NaN
+        gaps = np.diff(np.sort(x, axis=0), axis=0)  # NaN sorts last and leaves NaN
         nothing = ~(gaps > ROUNDING_ERRORS * np.spacing(np.fmax.reduce(np.abs(x), axis=0, initial=0.0)))
     gaps[nothing] = np.inf
     smallest = gaps.min(axis=0, initial=np.inf)
@@ -133,7 +133,7 @@ def _statistics(
 
 
 def _on_the_log(x: Floats, kinds: Sequence[Kind]) -> tuple[Floats, Flags]:
-    """x with its positive columns on the log, and which those are."""
+    """x with the log of its positive columns, and which columns those are."""
     log = np.array([kind == "positive" for kind in kinds], dtype=bool)  # (D,)
     if not log.any():
         return x, log
@@ -143,7 +143,7 @@ def _on_the_log(x: Floats, kinds: Sequence[Kind]) -> tuple[Floats, Flags]:
 
 
 def _ends(x: Floats) -> tuple[Floats, Floats]:
-    """Smallest and largest value of each column, (D,); NaN where there is none."""
+    """Smallest and largest value of each column, (D,); NaN if it has none."""
     return np.fmin.reduce(x, axis=0, initial=np.nan), np.fmax.reduce(x, axis=0, initial=np.nan)
 
 

@@ -1,9 +1,8 @@
-"""Endless batches of training rows that stay in Parquet, mixed in a buffer. Knows positions; not files or units.
+"""Endless batches of training rows that stay in Parquet, shuffled in a buffer.
 
-An epoch reads the row groups in a new order, through up to LANES readers at once, and gives each training row once.
-What the readers bring fills a window of so many rows, which is given in a random order before the next one is begun;
-the next is read meanwhile. So a position is small: where the readers stood when the window was begun, and the rows
-given of it.
+An epoch reads the row groups in a new order, with up to LANES readers at once, and gives each training row once. The
+rows fill a window of fixed size, which is given in random order while the next window is read. So a position is small:
+the positions of the readers at the start of the window, and the number of rows given from it.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from vaekit_training.data.batch import NetworkRows
 from vaekit_training.data.parquet import Group
 from vaekit_training.data.rows import Streamed
 
-LANES = 4  # row groups that are read at once, where columns are few: a file's rows are often alike
-OPEN_COLUMNS = 64  # of all lanes together; an open column holds its pages, some 2 MB
+LANES = 4  # row groups that are read at once if columns are few: neighbouring rows of a file are often alike
+OPEN_COLUMNS = 64  # in all lanes together; each open column buffers about 2 MB of pages
 
 
 class StreamBatches:
-    """Batches of streamed rows; see vaekit_training/data/batch.py for what a source of batches does."""
+    """Batches of streamed rows; a `Batches` as in vaekit_training/data/batch.py."""
 
     def __init__(
         self,
@@ -41,10 +40,10 @@ class StreamBatches:
         """
         Args:
             streamed: the rows.
-            see: raw rows (n, D) -> rows as the networks see them.
-            size: of a batch; cut to the number of training rows.
-            seed: gives the order.
-            buffer: rows of a window.
+            see: converts raw rows (n, D) to rows as the networks see them.
+            size: of a batch; at most the number of training rows.
+            seed: of the order.
+            buffer: rows per window.
             device: where batches go.
         """
         self.size = min(size, streamed.counts["train"])
@@ -53,7 +52,7 @@ class StreamBatches:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="window")
         self._coming: Future[tuple[dict[str, Any], NDArray[np.float64]]] | None = None
         self._window: NetworkRows | None = None
-        self._began, self._given = self._windows.position(), 0  # of the window that batches are taken from
+        self._began, self._given = self._windows.position(), 0  # start of the current window, and rows given from it
 
     def __iter__(self) -> Iterator[NetworkRows]:
         return self
@@ -75,7 +74,7 @@ class StreamBatches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self._coming is not None:
-            self._coming.exception()  # it reads with what is to be moved
+            self._coming.exception()  # wait for the thread: it reads the windows that seek moves
         self._windows.seek(state["began"])
         self._coming = self._window = None
         window = self._advance()
@@ -84,7 +83,7 @@ class StreamBatches:
             self._window = None
 
     def _advance(self) -> NetworkRows:
-        """The next window, while the one after it is read."""
+        """The next window; reading of the one after it starts."""
         coming = self._coming or self._thread.submit(self._windows.read)
         self._began, x = coming.result()
         self._given, self._coming = 0, self._thread.submit(self._windows.read)
@@ -93,7 +92,7 @@ class StreamBatches:
 
 
 class Windows:
-    """Training rows, window after window, epoch after epoch."""
+    """Windows of training rows, epoch after epoch."""
 
     def __init__(self, streamed: Streamed, buffer: int, seed: int) -> None:
         self._streamed, self._buffer, self._seed = streamed, buffer, seed
@@ -105,11 +104,11 @@ class Windows:
         self.seek({"epoch": epoch, "window": 0, "lanes": [[0, 0]] * self._count})
 
     def position(self) -> dict[str, Any]:
-        """Where the next window begins; plain numbers."""
+        """The position of the next window, as plain numbers."""
         return {"epoch": self._epoch, "window": self._window, "lanes": [[lane.at, lane.used] for lane in self._lanes]}
 
     def seek(self, position: dict[str, Any]) -> None:
-        """Go to a position; at most one row group of each lane is read again."""
+        """Go to a position; reads at most one row group per lane again."""
         self._epoch, self._window = position["epoch"], position["window"]
         groups = self._streamed.groups
         order = np.random.default_rng((self._seed, 0, self._epoch)).permutation(len(groups))
@@ -120,10 +119,10 @@ class Windows:
         ]
 
     def read(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
-        """(where it began, the next window, x (n, D) in random order).
+        """(position at its start, the next window x (n, D) in random order).
 
         Raises:
-            InputError: the files no longer hold a training row.
+            InputError: the files have no training row any more.
         """
         for _ in range(2):
             began, pieces = self.position(), self._fill()
@@ -133,10 +132,10 @@ class Windows:
                 x = np.concatenate(pieces)
                 return began, x[order.permutation(len(x))]
             self.begin(self._epoch + 1)
-        raise InputError("the Parquet files no longer hold the rows that they held when they were read first")
+        raise InputError("the Parquet files have changed: they no longer hold the training rows found at first")
 
     def _fill(self) -> list[NDArray[np.float64]]:
-        """Rows of every lane alike, until the window is full or no lane has any."""
+        """Rows of all lanes in turn, until the window is full or all lanes are at their end."""
         pieces: list[NDArray[np.float64]] = []
         missing = self._buffer
         for i, lane in enumerate(self._lanes):
@@ -147,19 +146,19 @@ class Windows:
 
 
 class Lane:
-    """Reads some row groups one after the other, as many rows at a time as are asked for."""
+    """Reads row groups one after the other, as many rows at a time as requested."""
 
     def __init__(
         self, groups: Sequence[Group], read: Callable[[Group], Iterator[NDArray[np.float64]]], at: int, used: int
     ) -> None:
-        """at: the group to begin with; used: rows of it to leave out."""
+        """at: index of the first group to read; used: rows of it to skip."""
         self.at, self.used = at, used
         self._groups, self._read, self._skip = groups, read, used
         self._pieces: Iterator[NDArray[np.float64]] | None = None
-        self._rows: NDArray[np.float64] | None = None  # of the current piece, not yet taken
+        self._rows: NDArray[np.float64] | None = None  # of the current chunk, not yet taken
 
     def take(self, n: int) -> list[NDArray[np.float64]]:
-        """The next n rows, in pieces; fewer at the end."""
+        """The next n rows, in chunks; fewer at the end."""
         taken: list[NDArray[np.float64]] = []
         while n > 0 and self._load():
             assert self._rows is not None
@@ -170,7 +169,7 @@ class Lane:
         return taken
 
     def _load(self) -> bool:
-        """See to it that there are rows to take; false at the end."""
+        """Load rows if none are left; false at the end."""
         while self._rows is None or not len(self._rows):
             if self.at == len(self._groups):
                 return False
@@ -187,7 +186,7 @@ class Lane:
 
 
 def _joined(pieces: Sequence[NetworkRows]) -> NetworkRows:
-    """Rows of one batch that lie in several windows."""
+    """The rows of one batch from several windows, joined."""
     t = torch.cat([piece.t for piece in pieces])
     observed = [piece.observed for piece in pieces if piece.observed is not None]
     return NetworkRows(t, torch.cat(observed) if observed else None)

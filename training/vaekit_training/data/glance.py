@@ -1,4 +1,4 @@
-"""The part of a source that `infer` looks at: all of it, or the first rows of data that stay on disk."""
+"""Reads what `infer` inspects of a source: all of it, or the first rows of data that stay on disk."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from vaekit_training.data.parquet import folder
 from vaekit_training.data.rows import CELLS
 from vaekit_training.sections import DataConfig
 
-FIRST = 2**20  # cells that are looked at, of data that stay on disk
+FIRST = 2**20  # cells that are inspected, of data that stay on disk
 
 
 @dataclass(frozen=True)
 class Glance:
-    """The columns to model by name, or pictures (N, H, W, C); of data that stay on disk, the first rows of them."""
+    """The columns to model by name, or images (N, H, W, C); only the first rows of data that stay on disk."""
 
     columns: dict[str, NDArray[Any]]
-    gaps: frozenset[str] = frozenset()  # columns with missing cells, in these rows or in others
-    filled: frozenset[str] = frozenset()  # columns not known to be empty
-    first: int = 0  # rows that are here
-    rows: int = 0  # of all there are
+    gaps: frozenset[str] = frozenset()  # columns with missing cells, in any row
+    filled: frozenset[str] = frozenset()  # columns that may have values
+    first: int = 0  # rows that were inspected
+    rows: int = 0  # rows in total
     pictures: NDArray[np.uint8] | None = None
 
 
 def glance(data: DataConfig) -> Glance:
-    """The columns but label, key and what is excluded: whole, or as many rows as are worth a look.
+    """The columns except label, key and excluded ones: all rows, or the first ones of data that stay on disk.
 
     Raises:
         InputError: the source is unknown or unreadable.
@@ -56,9 +56,9 @@ def _modelled(names: Any, data: DataConfig) -> list[str]:
 
 
 def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Glance:
-    """The first rows of an array; the others are gone through for missing cells alone."""
+    """The first rows of an array; the other rows are only searched for missing cells."""
     rows, width = stored.shape
-    place = {name: int(name[1:]) for name in columns}
+    index = {name: int(name[1:]) for name in columns}
     any_missing, all_missing = np.zeros(width, dtype=bool), np.ones(width, dtype=bool)
     size = max(1, CELLS // max(1, width))
     for start in range(0, rows, size):
@@ -69,15 +69,15 @@ def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Glance:
     first = min(rows, max(1, FIRST // max(1, width)))
     return Glance(
         {name: np.array(values[:first]) for name, values in columns.items()},
-        frozenset(name for name in columns if any_missing[place[name]]),
-        frozenset(name for name in columns if not all_missing[place[name]]),
+        frozenset(name for name in columns if any_missing[index[name]]),
+        frozenset(name for name in columns if not all_missing[index[name]]),
         first,
         rows,
     )
 
 
 def _streamed(data: DataConfig) -> Glance:
-    """The first piece of a Parquet folder; footers tell the missing cells of the rest, but for NaN among numbers."""
+    """The first chunk of a Parquet folder; footers give the missing cells of the rest, except NaN."""
     source = folder(data.source)
     if not source.rows:
         raise InputError(f"data {data.source!r}: no rows")

@@ -1,4 +1,4 @@
-"""Which kind a column has, and which likelihood takes it, by names and settings."""
+"""Decides the kind of each column, and which likelihoods take which kinds."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {  # its own kind first
 
 
 def takes(likelihood: LikelihoodConfig) -> tuple[Kind, ...]:
-    """The kinds of columns that it is a density or a mass of; its own first."""
+    """The kinds of columns that a likelihood can describe; its default kind first."""
     if likelihood.name == "bernoulli" and likelihood.binarize != "none":
         return ("fraction", "binary")
     return TAKES[likelihood.name]
 
 
 def impossible(kinds: Mapping[str, Kind], likelihood: LikelihoodConfig) -> Iterator[str]:
-    """Columns whose kind the likelihood does not take, each with what to do."""
+    """A message for each column whose kind the likelihood does not take."""
     allowed = takes(likelihood)
     for name, kind in kinds.items():
         if kind not in allowed:
             yield (
                 f"data.kinds: column {name!r} is {kind!r}, and likelihood.name = {likelihood.name!r} takes "
-                f"{' or '.join(map(repr, allowed))}: take likelihood.name = 'mixed', or another kind"
+                f"{' or '.join(map(repr, allowed))}: set likelihood.name = 'mixed', or another kind"
             )
 
 
 def kinds_of(columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig) -> tuple[Kind | None, ...]:
-    """The kind of each column; None: what it holds decides, as 'mixed' has it.
+    """The kind of each column; None if its cells decide, under 'mixed'.
 
     Raises:
-        InputError: no columns, or a name in data.kinds that is none of them.
-        ConfigError: a kind that the likelihood does not take.
+        InputError: there are no columns, or data.kinds names a column that is not modelled.
+        ConfigError: the likelihood does not take a kind.
     """
     if not columns:
         raise InputError(f"data {config.source!r}: no columns left to model")
@@ -59,9 +59,9 @@ def kinds_of(columns: Sequence[str], config: DataConfig, likelihood: LikelihoodC
 
 
 def hint(column: str, config: DataConfig, likelihood: LikelihoodConfig) -> str:
-    """What to do about a cell that is none of the likelihood's own kind; none where the column's kind was named."""
+    """What to do about a cell that the likelihood does not take; empty if data.kinds names the column's kind."""
     if column in config.kinds or likelihood.name in ("gaussian", "mixed"):
         return ""
     own = takes(likelihood)[0]
     cut = ", or set likelihood.binarize = 'threshold'" if own == "binary" else ""
-    return f"likelihood.name = {likelihood.name!r} is for {own} columns: take 'gaussian' or 'mixed'{cut}"
+    return f"likelihood.name = {likelihood.name!r} is for {own} columns: set 'gaussian' or 'mixed'{cut}"

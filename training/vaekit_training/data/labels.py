@@ -1,4 +1,4 @@
-"""Which columns are modelled, and which rows are anomalies."""
+"""Decides which columns are modelled and which rows are anomalies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vaekit_training.sections import DataConfig
 
 
 def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
-    """The columns to model: all but labels, keys and what is excluded.
+    """The columns to model: all but labels, keys and excluded ones.
 
     Raises:
-        InputError: one that the config names is not there, or one has no name.
+        InputError: a column that the config names does not exist, or a column has no name or another's name.
     """
     special = [name for name in (config.label, config.split.partition(":")[2]) if name]
     for name in (*special, *config.exclude):
@@ -38,7 +38,7 @@ def check_names(columns: tuple[str, ...]) -> None:
 
 
 def refuse_missing(where: str, name: str, values: NDArray[Any], start: int = 0) -> None:
-    """Refuse an empty cell in a label or key; where: the source; start: the row number of the first value."""
+    """Refuse a missing cell in a label or key; where: the source; start: the row number of the first value."""
     _refuse(where, name, np.array([is_missing(cell) for cell in values.tolist()], dtype=bool), start)
 
 
@@ -49,10 +49,10 @@ def _refuse(where: str, name: str, bad: NDArray[np.bool_], start: int) -> None:
 
 
 def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> NDArray[np.bool_]:
-    """Which of the n rows are anomalies, by the config's label, (n,); none where there is no label.
+    """Which of the n rows are anomalies by the config's label, (n,); none if there is no label.
 
     Raises:
-        InputError: an empty label, or no row with a value that means anomaly.
+        InputError: a missing label, or no row with a value of data.anomalies.
     """
     if config.label is None:
         return np.zeros(n, dtype=bool)
@@ -63,7 +63,7 @@ def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> 
 
 
 class TrainingLabels:
-    """Reads the column of labels piece by piece, and remembers what was in it."""
+    """Reads the label column chunk by chunk, and remembers its values."""
 
     def __init__(self, config: DataConfig) -> None:
         self._name, self._where = config.label or "", f"data {config.source!r}"
@@ -74,18 +74,18 @@ class TrainingLabels:
         """Which of these rows are anomalies, (n,).
 
         Raises:
-            InputError: an empty label.
+            InputError: a missing label.
         """
         cells = values.tolist()
-        different = {cell: place for place, cell in enumerate(dict.fromkeys(cells))}
+        different = {cell: i for i, cell in enumerate(dict.fromkeys(cells))}
         at = np.array([different[cell] for cell in cells], dtype=np.intp)
-        odd, missing = self._marks.of(list(different))
+        marked, missing = self._marks.of(list(different))
         _refuse(where or self._where, self._name, missing[at], start)
-        self._found = self._found or bool(odd[at].any())
-        return odd[at]
+        self._found = self._found or bool(marked[at].any())
+        return marked[at]
 
     def check(self) -> None:
-        """Refuse labels of which none means anomaly."""
+        """Refuse labels without an anomaly."""
         if not self._found:
             seen = ", ".join(sorted(self._marks.seen)[:5])
             raise InputError(

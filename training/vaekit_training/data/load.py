@@ -1,4 +1,4 @@
-"""Loads the rows of a source, checked by the kinds of their columns."""
+"""Loads the rows of a source and checks them by the kinds of their columns."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["Rows", "load", "of_array", "read"]
 
 
 def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: int = 0) -> Rows:
-    """Rows of a source, checked: cells that their column's kind has, no doubtful labels.
+    """Rows of a source, with every cell checked against its column's kind, and labels checked.
 
     Args:
         config: which columns, of which kinds.
-        likelihood: gives the kind of columns that config.kinds does not name; none: gaussian.
-        seed: deals streamed rows out to their parts.
+        likelihood: gives the kind of columns that config.kinds does not name; if none, gaussian.
+        seed: of the split of streamed rows.
 
     Raises:
-        InputError: the source is unknown or unreadable, a column is missing, or a cell is missing where it may not be,
-            or not one of its column's kind; the message names source, row, feature and value.
-        ConfigError: a kind that the likelihood does not take.
+        InputError: the source is unknown or unreadable, a column does not exist, or a cell is missing where that is not
+            allowed or not of its column's kind; the message names source, row, feature and value.
+        ConfigError: the likelihood does not take a kind.
     """
     likelihood = likelihood or LikelihoodConfig()
     if config.read == "stream":
@@ -67,18 +67,18 @@ def of_array(
     config: DataConfig | None = None,
     likelihood: LikelihoodConfig | None = None,
 ) -> Rows:
-    """Rows of an array (N, D), or pictures (N, H, W[, C]) uint8, checked as a file's are.
+    """Rows of an array (N, D), or images (N, H, W[, C]) uint8, checked like those of a file.
 
     Args:
-        x: numbers, or objects where columns hold text.
+        x: numbers, or objects if columns hold text.
         names: of the columns.
-        anomaly: (N,); none: no row is one.
+        anomaly: (N,); if none, no row is an anomaly.
         config: kinds, and what to do with missing cells; its source is not read.
         likelihood: as in load.
 
     Raises:
-        InputError: another shape, or a cell that is refused.
-        ConfigError: a kind that the likelihood does not take.
+        InputError: another shape, or a cell is refused.
+        ConfigError: the likelihood does not take a kind.
     """
     config, source = config or DataConfig(source="memory"), from_array(x)
     anomaly = np.zeros(len(x), dtype=bool) if anomaly is None else anomaly
@@ -92,10 +92,10 @@ def of_array(
 
 
 def mapped(source: str) -> Source:
-    """What a .npy file holds, left there.
+    """A .npy file as a memory-mapped array.
 
     Raises:
-        InputError: another file, or one that cannot be read.
+        InputError: not a .npy file, or an unreadable one.
     """
     path = Path(source)
     if path.suffix.lower() != ".npy":
@@ -109,7 +109,7 @@ def mapped(source: str) -> Source:
 
 
 def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key: NDArray[Any] | None = None) -> Rows:
-    """Rows of x and what was seen of its columns."""
+    """Rows of x with what the cells told about its columns."""
     return Rows(
         x,
         tuple(c.name for c in cells),
@@ -122,7 +122,7 @@ def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key:
 
 
 def _together(taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], where: str = "") -> NDArray[np.float64]:
-    """The columns as x (N, D), categories as indices of their levels."""
+    """The columns as x (N, D), with categories as indices of their levels."""
     refuse_empty_columns(cells, where)
     x = np.stack(taken, axis=1)
     refuse_empty_rows(x, where)
@@ -130,7 +130,7 @@ def _together(taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], wher
 
 
 def _checked_in_place(stored: NDArray[Any], cells: Sequence[Cells], where: str) -> Mapped:
-    """The array as it is, once every cell is known to be one that its column takes."""
+    """The mapped array, after every cell has been checked."""
     x = Mapped(stored, [int(c.name[1:]) for c in cells])
     size = max(1, CELLS // x.shape[1])
     for start in range(0, len(x), size):
@@ -140,14 +140,14 @@ def _checked_in_place(stored: NDArray[Any], cells: Sequence[Cells], where: str) 
     for c in cells:
         if c.levels is not None and c.levels != tuple(map(str, range(len(c.levels)))):
             raise InputError(
-                f"{where}: feature {c.name!r}: data.read = 'map' leaves values where they are, and takes "
-                f"categories as 0, 1, 2, ..., not {c.levels[0]!r} to {c.levels[-1]!r}; set data.read = 'memory'"
+                f"{where}: feature {c.name!r}: data.read = 'map' leaves values as they are, so its categories must be "
+                f"0, 1, 2, ..., not {c.levels[0]!r} to {c.levels[-1]!r}; set data.read = 'memory'"
             )
     return x
 
 
 def _typed(column: NDArray[Any]) -> NDArray[Any]:
-    """Objects without numpy's and pandas' wrappers around them."""
+    """Objects as plain Python values, without wrappers of numpy and pandas."""
     if column.dtype.kind != "O":
         return column
     plain = np.empty(len(column), dtype=object)

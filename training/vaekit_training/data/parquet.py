@@ -1,4 +1,4 @@
-"""A folder of Parquet as row groups that can be read in any order."""
+"""Opens a folder of Parquet files as row groups that can be read in any order."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit_training.data.sources import from_arrow, parquet_files, refuse_unlike
 
-BUFFER = 2**17  # bytes read ahead of each column: without it, a whole row group is held
+BUFFER = 2**17  # read-ahead per column; without it a whole row group is held
 
 
 @dataclass(frozen=True)
 class Group:
     """One row group."""
 
-    file: int  # its place in Folder.files
-    group: int  # its place in the file
-    start: int  # row number, in the file, of its first row
+    file: int  # index in Folder.files
+    group: int  # index in the file
+    start: int  # row number, in the file, of the group's first row
     rows: int
 
 
 @dataclass(frozen=True)
 class Folder:
-    """One file, or every .parquet file below a folder in the order of their paths, all of one schema."""
+    """One file, or every .parquet file below a folder in the order of their paths, all with one schema."""
 
     source: str
     files: tuple[Path, ...]
-    names: tuple[str, ...]  # the files' paths from the folder
+    names: tuple[str, ...]  # the files' paths relative to the folder
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
-    digest: str  # sha256 over names and sizes of the files, schema, and row groups with the statistics they carry
-    nulls: dict[str, int | None] = field(default_factory=dict)  # by column, as footers say; None: they do not
+    digest: str  # sha256 over names and sizes of the files, schema, and row groups with their statistics
+    nulls: dict[str, int | None] = field(default_factory=dict)  # missing cells by column; None: not in footers
 
     @property
     def rows(self) -> int:
         return sum(group.rows for group in self.groups)
 
     def where(self, group: Group) -> str:
-        """The source and the file, for errors."""
+        """The source and the file, for error messages."""
         return f"data {self.source!r}, {self.names[group.file]}"
 
     def read(self, group: Group, columns: Sequence[str], rows: int) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-        """Columns of a row group in pieces of at most so many rows: (row number in the file, cells by name).
+        """Columns of a row group in chunks of at most `rows` rows: (row number in the file, cells by name).
 
         Raises:
-            InputError: the file is not readable any more.
+            InputError: the file has become unreadable.
         """
         from vaekit.tabular.parquet_files import read_groups
 
@@ -60,15 +60,15 @@ class Folder:
             for batch in read_groups(path, [group.group], columns, rows, buffer=BUFFER, threads=False):
                 yield start, {name: from_arrow(batch.column(name)) for name in columns}
                 start += batch.num_rows
-        except (OSError, ValueError, KeyError) as exc:  # pyarrow's errors are among these
+        except (OSError, ValueError, KeyError) as exc:  # pyarrow raises subclasses of these
             raise InputError(f"{self.where(group)}: {exc}") from exc
 
 
 def folder(source: str) -> Folder:
-    """The row groups of a file or folder; nothing but footers is read.
+    """The row groups of a file or folder; reads footers only.
 
     Raises:
-        InputError: no Parquet there, an unreadable file, or files of different columns.
+        InputError: no Parquet file there, an unreadable file, or files with different columns.
     """
     import pyarrow.parquet as pq
 
@@ -95,7 +95,7 @@ def folder(source: str) -> Folder:
 
 
 def release() -> None:
-    """Give memory that Arrow keeps for later back to the system."""
+    """Return memory that Arrow caches to the system."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
@@ -106,9 +106,7 @@ def _files(top: Path) -> tuple[Path, ...]:
     below = (file.relative_to(top) for file in files if file != top)
     keyed = next((file for file in below if any("=" in part for part in file.parts[:-1])), None)
     if keyed is not None:
-        raise InputError(
-            f"data {str(top)!r}: folders named key=value ({keyed.parent}) are read with data.read = 'memory' alone"
-        )
+        raise InputError(f"data {str(top)!r}: folders named key=value ({keyed.parent}) need data.read = 'memory'")
     return files
 
 
@@ -121,7 +119,7 @@ def _groups(file: int, metadata: Any) -> list[Group]:
 
 
 def _count_nulls(nulls: dict[str, int | None], metadata: Any) -> None:
-    """Add what a footer says of each column's missing cells."""
+    """Add the numbers of missing cells that a footer gives for each column."""
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         for chunk in (group.column(c) for c in range(group.num_columns)):
@@ -131,7 +129,7 @@ def _count_nulls(nulls: dict[str, int | None], metadata: Any) -> None:
 
 
 def _facts(metadata: Any) -> list[Any]:
-    """Rows, bytes and the columns' statistics of each row group."""
+    """Rows, bytes and column statistics of each row group."""
     found: list[Any] = []
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)

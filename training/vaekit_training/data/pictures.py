@@ -1,4 +1,4 @@
-"""A folder of pictures as one array. Knows files of pictures; not what they are for."""
+"""Reads a folder of images as one array."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def pictures(folder: Path) -> NDArray[np.uint8]:
-    """Every picture below the folder (N, H, W, C), in order of their names: grey where all are, else RGB.
+    """Every image below the folder (N, H, W, C), in the order of their names: grey if all are, otherwise RGB.
 
     Raises:
-        InputError: no picture, one that cannot be read, or one of another size; the message names the file.
+        InputError: no image, one that cannot be read, or one of another size; the message names the file.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -27,29 +27,29 @@ def pictures(folder: Path) -> NDArray[np.uint8]:
     found = []
     for path in paths:
         try:
-            with Image.open(path, formats=["PNG", "JPEG"]) as picture:
-                found.append(np.asarray(picture.convert(_mode(picture, path))))
+            with Image.open(path, formats=["PNG", "JPEG"]) as image:
+                found.append(np.asarray(image.convert(_mode(image, path))))
         except (UnidentifiedImageError, OSError) as exc:
-            raise InputError(f"{path}: not a picture: {exc}") from exc
+            raise InputError(f"{path}: not an image: {exc}") from exc
         if found[-1].shape[:2] != found[0].shape[:2]:
             a, b = found[-1].shape, found[0].shape
-            raise InputError(f"{path}: {a[0]} x {a[1]} pixels, where {paths[0].name} has {b[0]} x {b[1]}")
+            raise InputError(f"{path}: {a[0]} x {a[1]} pixels, but {paths[0].name} has {b[0]} x {b[1]}")
     colour = any(p.ndim == 3 for p in found)
     stacked = [np.repeat(p[..., None], 3, axis=-1) if colour and p.ndim == 2 else p for p in found]
     x = np.stack(stacked)
     return x if colour else x[..., None]
 
 
-def _mode(picture: Any, path: Path) -> Literal["L", "RGB"]:
-    """What a picture becomes without loss: grey or RGB.
+def _mode(image: Any, path: Path) -> Literal["L", "RGB"]:
+    """The mode that an image converts to without loss: grey or RGB.
 
     Raises:
-        InputError: it has more than 8 bits a channel, or lets something through.
+        InputError: more than 8 bits per channel, or transparent pixels.
     """
-    if picture.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: more than 8 bits a channel (mode {picture.mode}): save it with 8")
-    if "transparency" in picture.info or "A" in picture.getbands():
-        alpha = picture.convert("RGBA").getchannel("A")
+    if image.mode.startswith(("I", "F")):
+        raise InputError(f"{path}: more than 8 bits per channel (mode {image.mode}): save it with 8")
+    if "transparency" in image.info or "A" in image.getbands():
+        alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):
-            raise InputError(f"{path}: parts of it are transparent (mode {picture.mode}): save it on a background")
-    return "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
+            raise InputError(f"{path}: has transparent pixels (mode {image.mode}): save it on a background")
+    return "L" if image.mode in ("1", "L", "LA", "La") else "RGB"

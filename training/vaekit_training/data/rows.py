@@ -1,4 +1,4 @@
-"""Rows in raw units and what is known of their columns."""
+"""Rows in raw units, with kinds, levels and statistics of their columns."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from vaekit.errors import InputError
 from vaekit_training.data.columns import Moments, Statistics, channels
 from vaekit_training.data.parquet import Group
 
-CELLS = 2**22  # of one piece: 32 MB of float64
-SAMPLE = 65536  # rows that the resolution of columns on disk is read from
+CELLS = 2**22  # of one chunk: 32 MB of float64
+SAMPLE = 65536  # rows from which the resolution of columns on disk is computed
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """What is known of rows that stay in Parquet; those that Rows holds are a random few of each part."""
+    """Facts about rows that stay in Parquet; Rows.x then holds a random sample of each split."""
 
     groups: tuple[Group, ...]
-    training: Callable[[Group], Iterator[NDArray[np.float64]]]  # training rows (n, D) of a row group, in pieces
+    training: Callable[[Group], Iterator[NDArray[np.float64]]]  # training rows (n, D) of a row group, in chunks
     statistics: Statistics  # of all training rows
-    counts: dict[str, int]  # rows of each part, and anomalies
-    held: dict[str, NDArray[np.intp]]  # numbers of the held rows of each part
+    counts: dict[str, int]  # rows of each split, and anomalies
+    held: dict[str, NDArray[np.intp]]  # numbers in Rows.x of the sampled rows of each split
     digest: str
 
 
 class Mapped:
-    """An array (N, D) of numbers in a file; what is taken of it is float64 in memory."""
+    """An array (N, D) of numbers in a file; rows taken from it are float64 in memory."""
 
     dtype = np.dtype(np.float64)
     ndim = 2
 
     def __init__(self, stored: NDArray[Any], columns: Sequence[int]) -> None:
-        """columns: those that are taken, of all that are stored."""
+        """columns: indices of the columns to take from the stored ones."""
         self._stored = stored
         self._columns = None if list(columns) == list(range(stored.shape[1])) else list(columns)
         self.shape = (len(stored), len(columns))
@@ -54,17 +54,17 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a run trains on: x in raw units, and what is known of each row and column.
+    """The rows of a run: x in raw units, and facts about each row and column.
 
-    Under data.read = 'map' x stays in its file and is taken by `x[index]`; under 'stream' it holds a few of the rows.
+    With data.read = 'map' x stays in its file and `x[index]` reads rows; with 'stream' x holds a sample of the rows.
     """
 
-    x: NDArray[Any]  # (N, D) float64, NaN where a cell is missing, level indices; or (N, H, W, C) uint8
-    columns: tuple[str, ...]  # D names; () for pictures
-    anomaly: NDArray[np.bool_]  # (N,), all false where there is no label
+    x: NDArray[Any]  # (N, D) float64, NaN for missing cells, indices for levels; or (N, H, W, C) uint8
+    columns: tuple[str, ...]  # D names; () for images
+    anomaly: NDArray[np.bool_]  # (N,), all false if there is no label
     split_key: NDArray[Any] | None = None  # (N,): time or group
-    kinds: tuple[Kind, ...] = ()  # D; all real where not given
-    levels: tuple[tuple[str, ...] | None, ...] = ()  # D; None for all but categories
+    kinds: tuple[Kind, ...] = ()  # D; all real if not given
+    levels: tuple[tuple[str, ...] | None, ...] = ()  # D; None except for categories
     may_be_missing: tuple[bool, ...] = ()  # D
     streamed: Streamed | None = None
 
@@ -78,37 +78,37 @@ class Rows:
 
     @property
     def is_mapped(self) -> bool:
-        """Whether x is in a file, to be taken piece by piece."""
+        """Whether x is in a file and must be read in chunks."""
         return isinstance(self.x, Mapped | np.memmap)
 
     @property
     def observed(self) -> NDArray[np.bool_] | None:
-        """Which cells are there, (N, D); None where no column may be missing."""
+        """Which cells are observed, (N, D); None if no cell may be missing."""
         return ~np.isnan(self.x[:]) if any(self.may_be_missing) else None
 
     def pieces(self, index: NDArray[np.intp] | None = None) -> Iterator[NDArray[Any]]:
-        """These rows of x, or all of them, a piece at a time."""
+        """These rows of x, or all rows, in chunks."""
         size = max(1, CELLS // int(np.prod(self.x.shape[1:])))
         for start in range(0, len(self.x) if index is None else len(index), size):
             here = slice(start, start + size)
             yield self.x[here if index is None else index[here]]
 
     def first(self, is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[int, ...] | None:
-        """Where the first cell is that is_bad is true of, (row, place...); None: nowhere."""
+        """Index of the first cell for which is_bad is true, (row, ...); None if there is none."""
         start = 0
         for x in self.pieces():
             bad = is_bad(x)
             if bad.any():
-                row, *place = (int(i) for i in np.argwhere(bad)[0])
-                return (start + row, *place)
+                row, *index = (int(i) for i in np.argwhere(bad)[0])
+                return (start + row, *index)
             start += len(x)
         return None
 
     def statistics(self, index: NDArray[np.intp]) -> Statistics:
-        """Of the columns of these rows, or, where they are streamed, of all training rows.
+        """Statistics of the columns over these rows; if rows are streamed, over all training rows.
 
         Raises:
-            InputError: a column of which none of them has a cell.
+            InputError: a column has no observed cell in them.
         """
         found = self._statistics(index)
         if not found.count.all():
@@ -127,11 +127,11 @@ class Rows:
         return moments.statistics(self.x[index[:: -(-len(index) // SAMPLE)]])
 
     def channels(self, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each channel of these pictures, each (C,)."""
+        """Mean and standard deviation of each channel of these images, each (C,)."""
         return channels(self.pieces(index))
 
     def digest(self) -> str:
-        """sha256 over shape, names, levels, values and labels; of streamed ones, over what data/parquet.py says."""
+        """sha256 over shape, names, levels, values and labels; for streamed rows see data/parquet.py."""
         if self.streamed is not None:
             return self.streamed.digest
         facts: tuple[Any, ...] = (self.x.shape, str(self.x.dtype), self.columns)

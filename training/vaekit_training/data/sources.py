@@ -1,4 +1,4 @@
-"""Reads files, folders and built-in sets as columns or pictures."""
+"""Reads files, folders and built-in datasets as columns or images."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ HOLD_COLUMNS = (".csv", ".parquet")
 
 @dataclass(frozen=True)
 class Source:
-    """What a file holds: columns by name, and pictures (N, H, W, C) uint8 where it has them."""
+    """The contents of a source: columns by name, or images (N, H, W, C) uint8."""
 
     columns: dict[str, NDArray[Any]]
     pictures: NDArray[np.uint8] | None = None
-    stored: NDArray[Any] | None = None  # the array that columns are of, where it stays in its file
+    stored: NDArray[Any] | None = None  # the memory-mapped array behind the columns, if any
     written: bool = False  # whether numbers may be written as text
 
 
 def read(source: str) -> Source:
-    """What a file, folder or built-in set holds.
+    """The contents of a file, folder or built-in dataset.
 
     Raises:
         InputError: the source is unknown or unreadable.
@@ -45,14 +45,14 @@ def read(source: str) -> Source:
     if reader is None:
         kinds = ", ".join(_READERS)
         what = "no such file" if not path.exists() else f"not one of {kinds}"
-        raise InputError(f"data {source!r}: {what}, nor a built-in set ({', '.join(BUILT_IN)})")
+        raise InputError(f"data {source!r}: {what}, nor a built-in dataset ({', '.join(BUILT_IN)})")
     try:
         return reader(path)
     except InputError as exc:
         if str(exc).startswith(("data ", str(path))):
             raise
         raise InputError(f"data {source!r}: {exc}") from exc
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:  # pyarrow's errors are among these
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:  # pyarrow raises subclasses of these
         raise InputError(f"data {source!r}: {exc}") from exc
 
 
@@ -66,19 +66,19 @@ def _breast_cancer() -> Source:
 
 
 def _digits() -> Source:
-    """1797 pictures of 8 x 8 pixels, 0..255 (Alpaydin and Kaynak 1998; ships with scikit-learn)."""
+    """1797 images of 8 x 8 pixels, 0..255 (Alpaydin and Kaynak 1998; ships with scikit-learn)."""
     from sklearn.datasets import load_digits
 
     return Source({}, np.rint(load_digits().images * (255 / 16)).astype(np.uint8)[..., None])
 
 
 def _photographs() -> Source:
-    """520 pieces of 32 x 32 pixels, in colour, of the two photographs that ship with scikit-learn."""
+    """520 tiles of 32 x 32 pixels, in colour, from the two photographs that ship with scikit-learn."""
     from sklearn.datasets import load_sample_images
 
     side = 32
     pieces = []
-    for photograph in load_sample_images().images:  # (427, 640, 3); what is left over at the edges is not used
+    for photograph in load_sample_images().images:  # (427, 640, 3); incomplete tiles at the edges are not used
         height, width = (length // side for length in photograph.shape[:2])
         grid = photograph[: height * side, : width * side].reshape(height, side, width, side, 3)
         pieces.append(grid.swapaxes(1, 2).reshape(-1, side, side, 3))
@@ -93,13 +93,13 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
 
 
 def beside(source: str, folder: Path) -> str:
-    """A source that is relative to a folder, from anywhere; a built-in set, or what is not there, as it was."""
+    """A source joined to a folder; built-in datasets and paths not found there stay as they are."""
     found = folder / source
     return str(found) if source not in BUILT_IN and found.exists() else source
 
 
 def holds_columns(source: str) -> bool:
-    """Whether it is known, without reading it, that a source has columns and no pictures."""
+    """Whether a source is known, without reading it, to have columns and not images."""
     path = Path(source)
     return (
         source == "breast-cancer" or path.suffix.lower() in HOLD_COLUMNS or (path.is_dir() and any(parquet_files(path)))
@@ -107,14 +107,14 @@ def holds_columns(source: str) -> bool:
 
 
 def from_arrow(column: Any) -> NDArray[Any]:
-    """The cells of an Arrow array: numbers, booleans, dates, or objects with None where one is missing."""
+    """The cells of an Arrow array: numbers, booleans, dates, or objects with None for missing cells."""
     import pyarrow as pa
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)  # to_numpy would take a missing cell for a level
+        column = column.cast(kind.value_type)  # to_numpy would read a missing cell as a level
     elif pa.types.is_decimal(kind):
-        column = column.cast(pa.string()).cast(pa.float64())  # a cast straight to floats rounds otherwise
+        column = column.cast(pa.string()).cast(pa.float64())  # a direct cast to floats rounds differently
     elif pa.types.is_time(kind) or pa.types.is_duration(kind):
         column = column.cast(pa.string() if pa.types.is_time(kind) else pa.int64())
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -148,7 +148,7 @@ def _csv(path: Path) -> Source:
 
 
 def _typed(table: Any, name: str, where: str) -> Any:
-    """A column of bytes as what the text of its cells is."""
+    """A bytes column as text, typed by the text of its cells."""
     import pyarrow as pa
 
     from vaekit.tabular.csv_text import typed
@@ -165,16 +165,16 @@ def _typed(table: Any, name: str, where: str) -> Any:
 
 
 def _where(path: Path, parsing: Any) -> str | None:
-    """The first row that has another number of cells than the header, in words; None: it is something else.
+    """Describes the first row whose number of cells differs from the header's; None if there is none.
 
-    pyarrow counts rows from the header as 1, and knows their numbers only where it reads with one thread.
+    pyarrow counts the header as row 1, and knows row numbers only when it reads with one thread.
     """
     from pyarrow import csv
 
-    odd: list[tuple[int, int, int]] = []
+    uneven: list[tuple[int, int, int]] = []
 
     def on_odd(row: Any) -> Literal["skip"]:
-        odd.append((row.number - 2, row.actual_columns, row.expected_columns))
+        uneven.append((row.number - 2, row.actual_columns, row.expected_columns))
         return "skip"
 
     with suppress(ValueError):
@@ -187,7 +187,7 @@ def _where(path: Path, parsing: Any) -> str | None:
                 invalid_row_handler=on_odd,
             ),
         )
-    return f"row {odd[0][0]}: {odd[0][1]} cells, where the header has {odd[0][2]}" if odd else None
+    return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}" if uneven else None
 
 
 def _is_utf8(cell: bytes | None) -> bool:
@@ -198,9 +198,9 @@ def _is_utf8(cell: bytes | None) -> bool:
 
 
 def parquet_files(top: Path) -> tuple[Path, ...]:
-    """One file, or every .parquet file below a folder in the order of their paths; () where there is none.
+    """One file, or every .parquet file below a folder in the order of their paths; () if there is none.
 
-    `vaekit.tabular.parquet_files` says which files those are.
+    Uses `vaekit.tabular.parquet_files`.
     """
     if top.is_file():
         return (top,) if top.suffix.lower() == ".parquet" else ()
@@ -211,7 +211,7 @@ def parquet_files(top: Path) -> tuple[Path, ...]:
 
 
 def _parquet(path: Path) -> Source:
-    """Folders named key=value give a column of that name."""
+    """Columns of a Parquet file or folder; folders named key=value give a column of that name."""
     from vaekit.tabular.parquet_files import dataset
 
     files = [str(file) for file in parquet_files(path)]
@@ -219,12 +219,12 @@ def _parquet(path: Path) -> Source:
     try:
         return _from_arrow(dataset(files, str(base)).to_table())
     except ValueError:
-        _refuse_unlike(parquet_files(path), path)  # which says more than pyarrow does
+        _refuse_unlike(parquet_files(path), path)  # its message says more than pyarrow's
         raise
 
 
 def _refuse_unlike(files: Sequence[Path], top: Path) -> None:
-    """Refuse, by their footers, files whose columns are not those of the first."""
+    """Refuse files whose columns differ from the first file's, by their footers."""
     from pyarrow import parquet
 
     first = None
@@ -232,24 +232,24 @@ def _refuse_unlike(files: Sequence[Path], top: Path) -> None:
         where = f"data {str(top)!r}" + (f", {file.relative_to(top)}" if file != top else "")
         try:
             schema = parquet.read_schema(file).remove_metadata()
-        except (OSError, ValueError) as exc:  # pyarrow's errors are among these
+        except (OSError, ValueError) as exc:  # pyarrow raises subclasses of these
             raise InputError(f"{where}: {exc}") from exc
         first = schema if first is None else first
         refuse_unlike(where, first, schema)
 
 
 def refuse_unlike(where: str, first: Any, schema: Any) -> None:
-    """Refuse an Arrow schema with two columns of one name, or with other columns than the first file's.
+    """Refuse an Arrow schema with two columns of one name, or with other columns than the first file.
 
     Raises:
-        InputError: it names the column, and both types.
+        InputError: it names the column and both types.
     """
     from vaekit.tabular.parquet_files import unlike
 
     refuse_twins(schema.names, f"{where}: ")
-    if odd := unlike(first, schema):
-        name, there, here = odd
-        raise InputError(f"{where}: column {name!r} is {here}, in the first file {there}")
+    if difference := unlike(first, schema):
+        name, there, here = difference
+        raise InputError(f"{where}: column {name!r} is {here}, but in the first file it is {there}")
 
 
 def _npy(path: Path) -> Source:
@@ -257,13 +257,13 @@ def _npy(path: Path) -> Source:
 
 
 def _npz(path: Path) -> Source:
-    """`X`, or the only array of two or more axes; one-axis arrays of the same length are columns (labels)."""
+    """`X`, or the only array with two or more axes; one-axis arrays of the same length become columns (labels)."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     wide = [name for name, a in arrays.items() if a.ndim > 1]
     name = "X" if "X" in wide else wide[0] if len(wide) == 1 else None
     if name is None:
-        raise InputError(f"data {str(path)!r}: which array? There are {', '.join(arrays)}; call it X")
+        raise InputError(f"data {str(path)!r}: which array? It has {', '.join(arrays)}; name one of them X")
     main = from_array(arrays[name])
     n = len(arrays[name])
     more = {key: a for key, a in arrays.items() if a.ndim == 1 and len(a) == n}
@@ -273,7 +273,7 @@ def _npz(path: Path) -> Source:
 def from_array(x: NDArray[Any]) -> Source:
     if x.dtype == np.uint8 and x.ndim in (3, 4):
         if x.size == 0 or (x.ndim == 4 and x.shape[-1] not in (1, 3, 4)):
-            raise InputError(f"pictures of shape {x.shape}: expected (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels")
+            raise InputError(f"images of shape {x.shape}: expected (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels")
         return Source({}, x if x.ndim == 4 else x[..., None])
     if x.ndim != 2:
         raise InputError(

@@ -1,7 +1,7 @@
-"""Reads Parquet larger than memory in one pass: checks, levels, statistics, parts.
+"""Reads Parquet larger than memory in one pass: checks, levels, statistics, splits.
 
-A row's part follows from a seeded hash of its file's name and its number there, so that files may be added without
-dealing the others anew. Of each part a random few rows are held: those of the smallest hashes.
+A row's split depends only on a seeded hash of its file's name and its number there, so adding files does not change the
+split of other rows. The sample of each split is the rows with the smallest hashes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from vaekit_training.data.rows import Rows, Streamed
 from vaekit_training.data.split import FEWEST, PARTS
 from vaekit_training.sections import DataConfig, Fractions, LikelihoodConfig
 
-HELD_ROWS = 20_000  # the most rows of a part that are held in memory,
+HELD_ROWS = 20_000  # the most rows per split that are sampled into memory
 HELD_CELLS = 2**23  # and the most cells: 64 MB of float64
-PIECE = 2**20  # cells that are read at once: 8 MB of float64
+PIECE = 2**20  # cells per chunk: 8 MB of float64
 ALL = (*PARTS, "anomalies")
 
 
 def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
-    """Rows of a Parquet folder, read through once; training rows stay on disk.
+    """Rows of a Parquet folder, read once from start to end; training rows stay on disk.
 
     Raises:
-        InputError: as load says, and too few rows for every part to get one.
-        ConfigError: a kind that the likelihood does not take.
+        InputError: as in load, and if there are too few rows for every split to get one.
+        ConfigError: the likelihood does not take a kind.
     """
     source = folder(config.source)
     columns = columns_of(dict.fromkeys(source.columns), config)
@@ -44,11 +44,11 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     moments = Moments([c.kind for c in cells])
     held = [Held(min(HELD_ROWS, max(1, HELD_CELLS // len(columns)))) for _ in ALL]
     for group in source.groups:
-        for x, part, place in reader.pieces(group):
+        for x, part, hashes in reader.pieces(group):
             refuse_empty_rows(x, source.where(group))
             moments.add(x[part == 0])
             for p in range(len(ALL)):
-                held[p].add(x[part == p], place[part == p])
+                held[p].add(x[part == p], hashes[part == p])
     if config.label:
         reader.labels.check()
     release()
@@ -56,7 +56,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
 
 
 class StreamReader:
-    """Reads row groups as numbers, and says which part each row belongs to."""
+    """Reads row groups as numbers, with the split of each row."""
 
     def __init__(self, source: Folder, config: DataConfig, cells: Sequence[Cells], seed: int) -> None:
         self.source, self.cells, self.labels = source, cells, TrainingLabels(config)
@@ -68,53 +68,53 @@ class StreamReader:
         self.rows_at_once = max(64, PIECE // len(self._names))
 
     def pieces(self, group: Group) -> Iterator[tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]]:
-        """(x (n, D) as Cells.take gives it, part (n,) as its place in ALL, hash (n,) in [0, 1)), piece by piece."""
+        """(x (n, D) from Cells.take, split (n,) as an index in ALL, hash (n,) in [0, 1)), chunk by chunk."""
         where = self.source.where(group)
         for c in self.cells:
             c.source = where
         for start, table in self.source.read(group, self._names, self.rows_at_once):
             x = np.stack([c.take(table[c.name], start) for c in self.cells], axis=1)  # (n, D)
-            place = uniform(self._keys[group.file], start, len(x))  # (n,)
-            part = np.searchsorted(self._edges, place, side="right")  # (n,)
+            hashes = uniform(self._keys[group.file], start, len(x))  # (n,)
+            part = np.searchsorted(self._edges, hashes, side="right")  # (n,)
             if self._label:
                 part[self.labels.take(table[self._label], start, where)] = len(PARTS)
-            yield x, part, place
+            yield x, part, hashes
 
     def training(self, group: Group) -> Iterator[NDArray[np.float64]]:
-        """x (n, D) of a row group's training rows, categories as indices of their levels."""
+        """x (n, D) of a row group's training rows, with categories as indices of their levels."""
         for x, part, _ in self.pieces(group):
             yield indexed(x[part == 0], self.cells)
 
 
 class Held:
-    """The rows of the smallest hashes, among all that were added: a sample without replacement."""
+    """The rows with the smallest hashes among all that were added: a sample without replacement."""
 
     def __init__(self, most: int) -> None:
         self.count = 0
         self._most, self._limit = most, np.inf
         self._x: list[NDArray[np.float64]] = []
-        self._place: list[NDArray[np.float64]] = []
+        self._hashes: list[NDArray[np.float64]] = []
 
-    def add(self, x: NDArray[np.float64], place: NDArray[np.float64]) -> None:
-        """More rows x (n, D), each with its hash, (n,)."""
+    def add(self, x: NDArray[np.float64], hashes: NDArray[np.float64]) -> None:
+        """Add rows x (n, D) with the hash of each, (n,)."""
         self.count += len(x)
-        some = place < self._limit
+        some = hashes < self._limit
         self._x.append(x[some])
-        self._place.append(place[some])
-        if sum(map(len, self._place)) > 2 * self._most:
+        self._hashes.append(hashes[some])
+        if sum(map(len, self._hashes)) > 2 * self._most:
             self._cut()
 
     def rows(self) -> NDArray[np.float64]:
-        """x (m, D), in the order in which they were added."""
+        """x (m, D), in the order of their addition."""
         self._cut()
         return self._x[0]
 
     def _cut(self) -> None:
-        x, place = np.concatenate(self._x), np.concatenate(self._place)
-        if len(place) > self._most:
-            self._limit = float(np.partition(place, self._most)[self._most])
-            x, place = x[place < self._limit], place[place < self._limit]
-        self._x, self._place = [x], [place]
+        x, hashes = np.concatenate(self._x), np.concatenate(self._hashes)
+        if len(hashes) > self._most:
+            self._limit = float(np.partition(hashes, self._most)[self._most])
+            x, hashes = x[hashes < self._limit], hashes[hashes < self._limit]
+        self._x, self._hashes = [x], [hashes]
 
 
 def uniform(key: int, start: int, n: int) -> NDArray[np.float64]:
@@ -140,10 +140,10 @@ def _rows(source: Folder, reader: StreamReader, moments: Moments, held: Sequence
     counts = {name: h.count for name, h in zip(ALL, held, strict=True)}
     normal = sum(counts[name] for name in PARTS)
     if normal < FEWEST:
-        raise InputError(f"too few rows: {normal} normal ones, at least {FEWEST} are needed")
+        raise InputError(f"too few rows: {normal} normal ones, but at least {FEWEST} are needed")
     for name in PARTS:
         if not counts[name]:
-            raise InputError(f"too few rows: none is left for the {name} part")
+            raise InputError(f"too few rows: none is left for the {name} split")
     pieces = [indexed(h.rows(), cells) for h in held]
     edges = np.cumsum([0, *map(len, pieces)])
     numbers = [np.arange(a, b) for a, b in pairwise(edges)]

@@ -1,4 +1,4 @@
-"""A column as points in time. Knows its cells; not what the order is for."""
+"""Reads a column as points in time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vaekit.errors import InputError
 
 
 def in_time(where: str, name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """What a column without empty cells is sorted by, (n,): numbers and dates as they are, ISO 8601 text as seconds.
+    """The sort key of a column without missing cells, (n,): numbers and dates unchanged, ISO 8601 text as seconds.
 
-    Other text has an order of letters, in which 03/01/2024 comes before 10/01/2023.
+    Other text is refused: in alphabetical order 03/01/2024 comes before 10/01/2023.
 
     Raises:
-        InputError: a cell that is no point in time, or times of which only some have a zone; source, row, feature and
-            value are named.
+        InputError: a cell is not a point in time, or only some times have a zone; the message names source, row,
+            feature and value.
     """
     if values.dtype.kind in "biufMm":
         return values
@@ -26,9 +26,9 @@ def in_time(where: str, name: str, values: NDArray[Any]) -> NDArray[Any]:
     zoned = [isinstance(time, datetime) and time.tzinfo is not None for time in times]
     for row, (cell, time) in enumerate(zip(values.tolist(), times, strict=True)):
         if time is None or isinstance(time, float) != isinstance(times[0], float):
-            what = "not a number or ISO 8601 (2024-03-14, 2024-03-14T09:30:00+01:00), by which rows are put in order"
+            what = "not a number or ISO 8601 time (2024-03-14, 2024-03-14T09:30:00+01:00) to order rows by"
         elif zoned[row] != zoned[0]:
-            what = f"{'a' if zoned[row] else 'no'} zone, unlike row 0"
+            what = f"has {'a' if zoned[row] else 'no'} time zone, unlike row 0"
         else:
             continue
         raise InputError(f"{where}: row {row}, feature {name!r}: {cell!r}: {what}")
@@ -45,6 +45,6 @@ def _time(cell: Any) -> datetime | float | None:
 
 
 def _seconds(time: datetime | None) -> float:
-    """Since 1970, as if a time without a zone were in UTC: within one column that keeps the order."""
+    """Seconds since 1970; a time without a zone counts as UTC, which keeps the order within a column."""
     assert time is not None
     return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()

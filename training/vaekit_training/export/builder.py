@@ -29,10 +29,10 @@ Shape = tuple[Size, ...]
 
 @dataclass(frozen=True)
 class Term:
-    """A tensor in the graph being built.
+    """A tensor in the graph under construction.
 
-    With `base` it is that tensor, broadcast to `shape`: nothing is written until something needs it at its full size.
-    With `constant` it is a constant that becomes an initializer when it is first used.
+    With `base` it is `base` broadcast to `shape`; no node is written until an operation needs the full size. With
+    `constant` it is a constant that becomes an initializer at its first use.
     """
 
     dtype: torch.dtype
@@ -43,12 +43,12 @@ class Term:
 
 
 def fixed(sizes: Iterable[int]) -> Shape:
-    """A shape without free axes."""
+    """A shape without free axes, as integers."""
     return tuple(Size(size) for size in sizes)
 
 
 def broadcast(*shapes: Shape) -> Shape:
-    """The shape that these broadcast to."""
+    """The shape to which these broadcast."""
     rank = max(map(len, shapes))
     padded = [(ONE,) * (rank - len(shape)) + shape for shape in shapes]
     axes = []
@@ -60,10 +60,10 @@ def broadcast(*shapes: Shape) -> Shape:
 
 
 class Builder:
-    """Nodes and initializers of one graph; a node is made once for the same inputs and attributes."""
+    """Nodes and initializers of one graph; equal nodes are written once."""
 
     def __init__(self, inputs: Mapping[str, Value], sources: Mapping[str, tuple[str, int]]) -> None:
-        """sources: for N and for K the input and the axis that have this size."""
+        """sources: for N and for K, the input and the axis that have this size."""
         self.inputs = {name: Term(value.dtype, value.shape, name) for name, value in inputs.items()}
         self._sources = sources
         self._nodes: dict[str, onnx.NodeProto] = {}  # by its first output
@@ -77,7 +77,7 @@ class Builder:
         *results: tuple[torch.dtype, Shape],
         **attributes: Any,
     ) -> list[Term]:
-        """The results of a node of this kind; inputs may be terms, or names where "" leaves one out."""
+        """The results of a node of this kind; inputs are terms or names, "" for one that is left out."""
         names = [one if isinstance(one, str) else self.name(one) for one in inputs]
         key = (kind, tuple(names), tuple(sorted((k, str(v)) for k, v in attributes.items())))
         outputs = self._made.get(key)
@@ -89,11 +89,11 @@ class Builder:
         return [Term(dtype, shape, name) for name, (dtype, shape) in zip(outputs, results, strict=True)]
 
     def one(self, kind: str, inputs: Sequence[Term | str], dtype: torch.dtype, shape: Shape, **attributes: Any) -> Term:
-        """The result of a node that has one."""
+        """The result of a node with one result."""
         return self.node(kind, inputs, (dtype, shape), **attributes)[0]
 
     def elementwise(self, kind: str, operands: Sequence[Term], result: Value, **attributes: Any) -> Term:
-        """An operation on single elements, on the operands before they are broadcast: it gives the same afterwards."""
+        """An element-wise operation; applied before operands are broadcast, which gives the same result."""
         bases = [one.base or one for one in operands]
         shape = broadcast(*(one.shape for one in bases))
         narrow = self.one(kind, bases, result.dtype, shape, **attributes)
@@ -136,7 +136,7 @@ class Builder:
         """The term with its elements in another shape."""
         if term.shape == shape:
             return term
-        if term.base is not None and not term.base.shape:  # one number, whatever the shape
+        if term.base is not None and not term.base.shape:  # a scalar has the same value in any shape
             return self.expanded(term.base, shape)
         sizes = [0 if i < len(term.shape) and size == term.shape[i] else size for i, size in enumerate(shape)]
         free = [i for i, size in enumerate(sizes) if isinstance(size, Size) and not size.is_fixed]
@@ -179,7 +179,7 @@ class Builder:
         return made[0]
 
     def model(self, inputs: Sequence[str], outputs: Mapping[str, Term]) -> onnx.ModelProto:
-        """The part of the graph that these outputs need, with these inputs."""
+        """The part of the graph that computes these outputs, with these inputs."""
         named = {name: self.name(term) for name, term in outputs.items()}
         wanted, stack = set(), list(named.values())
         owners = {output: node for node in self._nodes.values() for output in node.output}
@@ -190,7 +190,7 @@ class Builder:
                 stack += owners[name].input if name in owners else []
         nodes = [node for node in self._nodes.values() if wanted.intersection(node.output)]
         strangers = (wanted & set(self.inputs)) - set(inputs)
-        assert not strangers, f"{list(named)} need the inputs {strangers}"
+        assert not strangers, f"{list(named)} need {strangers}, which are not among the inputs"
         graph = helper.make_graph(
             [*nodes, *(helper.make_node("Identity", [inner], [name]) for name, inner in named.items())],
             "main_graph",

@@ -1,7 +1,8 @@
 """Records the aten operations that a module runs on its inputs, with sizes as functions of N and K.
 
-The module runs twice in plain torch, with other numbers of rows and draws. Operations on constants (weights, buffers)
-simply run: only their results are recorded. What differs between the two runs must be a size c * N^n * K^k.
+The module runs twice in plain torch, with different numbers of rows and draws. Operations on constants (weights,
+buffers) are executed, and only their results are recorded. Differences between the two runs must be sizes c * N^n *
+K^k.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vaekit.errors import TrainingError
 from vaekit_training.functional import exporting
 
 FREE = ("N", "K")
-RUNS = ((5, 7), (11, 13))  # N and K of the two runs: ratios 11/5, 13/7 and 143/35 tell N, K and N K apart
+RUNS = ((5, 7), (11, 13))  # N and K of the two runs; the ratios 11/5, 13/7 and 143/35 distinguish N, K and N K
 
 
 class Size(NamedTuple):
@@ -53,9 +54,9 @@ class Repeated:
 
 @dataclass(frozen=True)
 class AtenOperation:
-    """One aten operation; in its arguments a Value stands for a recorded tensor and a Size for a size that varies."""
+    """One aten operation; in its arguments a Value is a recorded tensor, and a Size is a size that varies."""
 
-    name: str  # as torch prints it, "aten.add.Tensor"; the form that is not in place
+    name: str  # as torch prints it, "aten.add.Tensor"; the variant that is not in place
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     results: tuple[Value, ...]
@@ -63,7 +64,7 @@ class AtenOperation:
 
 @dataclass(frozen=True)
 class Captured:
-    """What a module did."""
+    """The recorded operations of a module."""
 
     inputs: Mapping[str, Value]
     operations: Sequence[AtenOperation]
@@ -71,12 +72,12 @@ class Captured:
 
 
 def capture(module: nn.Module, feeds: Mapping[str, Tensor], free: Mapping[str, Mapping[int, str]]) -> Captured:
-    """Run the module on the feeds and record what it does.
+    """Run the module on the feeds and record its operations.
 
     Args:
         module: its positional arguments are the feeds, in their order.
         feeds: example inputs by name; along a free axis their slices are repeated or cut to the size of a run.
-        free: the axes of each input that vary, and whether each is "N" or "K".
+        free: the free axes of each input, and whether each is "N" or "K".
 
     Raises:
         TrainingError: the two runs differ in something that is not a size.
@@ -108,11 +109,11 @@ class _RunValue:
 
 
 class _Recorder(TorchDispatchMode):
-    """Sees each operation after torch has taken composite ones apart."""
+    """Sees each operation after torch has decomposed composite ones."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled in here; the default imports the compiler, which takes seconds."""
+        """Compiles nothing; the default imports the compiler, which takes seconds."""
         return False
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -120,7 +121,7 @@ class _Recorder(TorchDispatchMode):
         self.operations: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[_RunValue, ...]]] = []
         self.outputs: tuple[_RunValue | Tensor, ...] = ()
         self._values: dict[int, _RunValue] = {}
-        self._alive: list[Tensor] = []  # an id names one tensor only while the tensor lives
+        self._alive: list[Tensor] = []  # keeps tensors alive, because ids are reused after a tensor is freed
         self._count = 0
         self.inputs = [self._add(a) for a in inputs]
 
@@ -139,7 +140,7 @@ class _Recorder(TorchDispatchMode):
         return found
 
     def finish(self, results: Tensor | Sequence[Tensor]) -> None:
-        """Note what the module returned."""
+        """Record the results of the module."""
         results = (results,) if isinstance(results, Tensor) else results
         self.outputs = tuple(self._values.get(id(a), a) for a in results)
         self._alive.clear()
@@ -189,7 +190,7 @@ def _merged(names: Sequence[str], first: _Recorder, second: _Recorder) -> Captur
 
 
 def _same(a: Any, b: Any, where: str) -> Any:
-    """What a and b are alike; an int that differs becomes the Size that gives both."""
+    """The common form of a and b; integers that differ become the Size that gives both."""
     if isinstance(a, _RunValue) and isinstance(b, _RunValue) and (a.index, a.dtype) == (b.index, b.dtype):
         return Value(a.index, a.dtype, tuple(_size(x, y, where) for x, y in zip(a.shape, b.shape, strict=True)))
     if isinstance(a, tuple):
@@ -206,7 +207,7 @@ def _same(a: Any, b: Any, where: str) -> Any:
 
 
 def _same_constant(a: Tensor, b: Tensor, where: str) -> Tensor | Repeated:
-    """What two constants are alike: one of them, or the slice that both repeat along the axes that vary."""
+    """The common form of two constants: one of them, or the slice that both repeat along free axes."""
     free = [axis for axis, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if x != y]
     first, second = (_first_slice(tensor, free) for tensor in (a, b))
     repeats = not free or (_equal(a, first.expand_as(a)) and _equal(b, second.expand_as(b)))

@@ -1,4 +1,4 @@
-"""A trained VAE -> one ONNX graph per operation of a bundle."""
+"""Exports a trained VAE as one ONNX graph per operation of a bundle."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ExportedGraph:
 
 
 class Export:
-    """A module that was captured once, and from which graphs of some of its outputs are cut."""
+    """A module that is captured once, and from which graphs of some of its outputs are cut."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Export:
     ) -> None:
         """
         Args:
-            module: gives the outputs, in this order, for the feeds in their order.
+            module: returns the outputs, in this order, for the feeds in their order.
             feeds: example inputs by name.
             outputs: a name for each result.
-            free: the axes of each input that vary, and whether each is "N" or "K"; N is axis 0 of the first input.
+            free: the free axes of each input, and whether each is "N" or "K"; N is axis 0 of the first input.
 
         Raises:
             TrainingError: the module cannot be expressed in ONNX; the message names the operator.
@@ -70,23 +70,23 @@ class Export:
         self._results = dict(zip(outputs, results, strict=True))
 
     def model(self, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-        """The graph of these outputs, with these inputs in this order; nodes that they do not need are left out."""
+        """The graph of these outputs, with these inputs in this order, without nodes that they do not need."""
         return self._builder.model(inputs, {name: self._results[name] for name in outputs})
 
 
 def export_graphs(
     vae: AnyVAE, x: Tensor, operations: Collection[Operation] = get_args(Operation)
 ) -> dict[Operation, ExportedGraph]:
-    """The graph of every operation there is among these, with free N (and K).
+    """The graphs of these operations, with free N (and K).
 
-    Operations on the same inputs are captured once, and each one's graph is cut out: the nodes that its outputs need.
-    bound is elbo without log_evidence, and a graph of its own where that is most of the work: an aggregate prior's
-    density at every draw. ONNX Runtime computes all outputs of a graph, wanted or not.
+    Operations with the same inputs are captured once, and each one's graph is cut out. bound is elbo without
+    log_evidence. It gets its own graph if log_evidence is most of the work, as with an aggregate prior's density at
+    every draw, because ONNX Runtime computes all outputs of a graph, requested or not.
 
     Args:
         vae: in float32.
         x: a few raw rows to capture with.
-        operations: those wanted; all unless given.
+        operations: all unless given.
 
     Raises:
         TrainingError: an operator of the model has no ONNX form; the message names it.

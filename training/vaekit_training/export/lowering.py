@@ -1,4 +1,4 @@
-"""Builds the ONNX graph of captured aten operations. An operator that has no row in the table ends the export."""
+"""Builds the ONNX graph of captured aten operations; an operator that is not in the table stops the export."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEVERAL = (
 
 
 def lower(captured: Captured, sources: Mapping[str, tuple[str, int]]) -> tuple[Builder, list[Term]]:
-    """Build the graph of what was captured; returns the builder and the module's results.
+    """Build the graph of the captured operations; returns the builder and the module's results.
 
     Raises:
         TrainingError: an operator has no ONNX form here; the message names it.
@@ -51,7 +51,7 @@ def lower(captured: Captured, sources: Mapping[str, tuple[str, int]]) -> tuple[B
 def _lowered(builder: Builder, operation: AtenOperation, term: Callable[[Any], Any]) -> Sequence[Term]:
     lowering = TABLE.get(operation.name)
     if lowering is None:
-        raise TrainingError(f"export: operator {operation.name} has no ONNX form")
+        raise TrainingError(f"export: operator {operation.name} has no ONNX form in export/operators")
     out: Value | tuple[Value, ...] = operation.results if operation.name in SEVERAL else operation.results[0]
     found = lowering(builder, out, *term(operation.args), **{k: term(v) for k, v in operation.kwargs.items()})
     return found if isinstance(found, list | tuple) else (found,)

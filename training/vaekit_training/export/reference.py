@@ -1,4 +1,4 @@
-"""What each operation of a bundle computes, in torch: what is exported, and the reference for the graphs.
+"""The computation of each operation in torch: it is exported, and it is the reference for the graphs.
 
 N rows, M members, Z latent dimensions.
 """
@@ -19,7 +19,7 @@ from vaekit_training.networks.float16 import LARGEST, Float16Network
 from vaekit_training.vae import VAE
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
-FULLEST: dict[Operation, Operation] = {  # the operation it is exported with: the same inputs or more, and more outputs
+FULLEST: dict[Operation, Operation] = {  # the operation it is exported with: at least its inputs and outputs
     "encode": "surprise",
     "bound": "surprise",
     "elbo": "surprise",
@@ -32,11 +32,11 @@ V = TypeVar("V", bound=nn.Module)
 
 
 class _Part(nn.Module):
-    """One or several operations of a model; its arguments, in their order, are the inputs of a graph."""
+    """One or several operations of a model; its arguments, in order, are the inputs of a graph."""
 
     def __init__(self, vae: AnyVAE) -> None:
         super().__init__()
-        self.vae: Any = vae  # only what fold models have in common with a VAE is used
+        self.vae: Any = vae  # uses only what fold models and a VAE have in common
 
 
 class _Encode(_Part):
@@ -49,7 +49,7 @@ class _OfRows(_Part):
 
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
         *codes, of_members = self.vae.bounds_by_member(x, eps, observed)
-        if self.vae.members > 1:  # q(m|x) proportional to exp(ELBO_m): which member a row is likely from
+        if self.vae.members > 1:  # the members' weights q(m|x), proportional to exp(ELBO_m)
             codes = [values.transpose(0, 1) for values in (*codes, torch.softmax(of_members.elbo, dim=0))]
         bound = self.vae.mixed(of_members)
         of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
@@ -74,12 +74,12 @@ class _OfLatents(_Part):
 
 
 def double(vae: V) -> V:
-    """The same model computing in float64: the reference for its graphs."""
+    """The same model in float64: the reference for its graphs."""
     return copy.deepcopy(vae).double().eval()
 
 
 def halved(vae: VAE) -> VAE:
-    """The same model with networks that compute in float16; features, likelihood and bound stay as they are.
+    """The same model with networks that compute in float16; features, likelihood and bound do not change.
 
     Raises:
         NotFinite: a weight is too large for float16; the message names the layer and the weight.
@@ -89,13 +89,13 @@ def halved(vae: VAE) -> VAE:
         for parameter, values in network.named_parameters():
             largest = float(values.detach().abs().max())
             if not largest <= LARGEST:
-                raise NotFinite(f"{name}: {parameter} has a weight of {largest:.6g}, and float16 takes {LARGEST:g}")
+                raise NotFinite(f"{name}: {parameter} has a weight of {largest:.6g}; float16 allows up to {LARGEST:g}")
     twin.encoder, twin.decoder = Float16Network(twin.encoder), Float16Network(twin.decoder)
     return twin
 
 
 def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:
-    """Inputs for every operation around the rows x (NaN where a cell is missing), noise drawn from the seed."""
+    """Inputs for every operation, from the rows x (NaN for missing cells) and noise drawn from the seed."""
     n, z_dim = len(x), vae.latent_dim
     generator = torch.Generator().manual_seed(seed)
     eps = torch.randn(n, num_samples, z_dim, generator=generator)
@@ -124,10 +124,10 @@ def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Op
 
 
 def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the operation's graph must give: outputs by name, from torch in the model's own precision."""
+    """The outputs that the operation's graph must give, by name, from torch in the model's own precision."""
     wanted = output_names(vae, operation)
     module, names = exported_module(vae, operation)
-    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # takes fewer inputs than its fullest
+    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # fewer inputs than its FULLEST
         module, names = (_Decode if operation == "decode" else _Encode)(vae), wanted
     floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
     with torch.no_grad():
@@ -136,7 +136,7 @@ def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dic
 
 
 def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
-    """The outputs of elbo, those of surprise but the last."""
+    """The outputs of elbo: those of surprise except the last."""
     return ("elbo", "log_likelihood", "kl", EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
 
 

@@ -1,4 +1,4 @@
-"""p(x|z), one class each, fully normalised per data dimension, in the units the networks see."""
+"""Likelihoods p(x|z), one class each, normalised per data dimension, in the units the networks see."""
 
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, DecoderHead, Likelihood, ScaleKind
 from vaekit_training.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli

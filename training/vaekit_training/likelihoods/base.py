@@ -1,6 +1,6 @@
-"""What every likelihood answers, and how a scale is had.
+"""The base class of likelihoods, and the scale that some of them have.
 
-t are rows in model units, broadcast against the decoder's raw outputs h (..., width); h lists the first parameter of
+t are rows in model units, broadcast against the decoder's raw outputs h (..., width); h holds the first parameter of
 all D columns, then the second, and so on. With M members h is (M, N, K, width).
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vaekit_training.functional import softplus, softplus_inverse
 
-ScaleKind = str | float | tuple[str, ...]  # as likelihood.scale of a config
+ScaleKind = str | float | tuple[str, ...]  # as likelihood.scale in a config
 LARGEST_RESIDUAL = 1e9  # residuals, in scales, are cut here, so that every finite row has a finite density
 
 
@@ -21,11 +21,11 @@ class DecoderHead(Protocol):
     """The decoder's last layer, or the part of it that one likelihood reads."""
 
     def zero_rows(self, rows: slice, value: float | Tensor) -> None:
-        """Let these outputs be `value` whatever z is."""
+        """Fix these outputs at `value` for every z."""
         ...
 
     def set_bias(self, rows: slice, value: float | Tensor) -> None:
-        """Let these outputs start around `value`."""
+        """Start these outputs near `value`."""
         ...
 
 
@@ -33,27 +33,27 @@ class Likelihood(nn.Module):
     """p(x|z) over D columns."""
 
     dim: int
-    width: int  # raw outputs it takes of the decoder
+    width: int  # raw outputs of the decoder that it reads
     mass: bool = False  # log_prob is the log of a probability, not of a density
     parameters_in_raw_units: tuple[str, ...] = ("mean", "scale")
 
     def initialize(self, head: DecoderHead) -> None:
-        """Let the head start where the data stand; the layer's own start unless a likelihood says better."""
+        """Initialise the head so that p(x|z) starts near the data; by default the layer is not changed."""
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         """log p(t), (..., D), nats in model units."""
         raise NotImplementedError
 
     def mean(self, h: Tensor) -> Tensor:
-        """Where the value is expected, (..., D); of a category the index of its most probable level."""
+        """Expected value, (..., D); for a category the index of its most probable level."""
         raise NotImplementedError
 
     def deviation(self, h: Tensor) -> Tensor:
-        """Standard deviation, (..., D); of a category that of "is it the most probable level?"."""
+        """Standard deviation, (..., D); for a category of the indicator of the most probable level."""
         raise NotImplementedError
 
     def scale(self, h: Tensor) -> Tensor | None:
-        """The scale, (..., D); none where the mean says it all."""
+        """The scale, (..., D); none if the likelihood has no parameter but the mean."""
         return self.deviation(h)
 
     def extras(self, h: Tensor) -> dict[str, Tensor]:  # noqa: ARG002  most have none, and answer the same call
@@ -66,14 +66,14 @@ class Likelihood(nn.Module):
 
 
 class Scale(nn.Module):
-    """s > 0 of D columns: from the network, one for each, one for all, or a fixed number; learned ones >= floor.
+    """Scale s > 0 of D columns: from the network, one per column, one for all, or fixed; learned scales are >= floor.
 
-    Members may have it from the network or one for each column, each as it is told.
+    Members may differ: some take it from the network, others have one per column.
     """
 
-    floor: Tensor  # (D,), or (M, 1, 1, D) where members have floors of their own
+    floor: Tensor  # (D,), or (M, 1, 1, D) if members have different floors
     fixed: Tensor  # (D,)
-    heard: Tensor  # (M, 1, 1, 1), 1 of members that have it from the network, 0 of the others
+    heard: Tensor  # (M, 1, 1, 1), 1 for members that take it from the network, else 0
 
     def __init__(self, kind: ScaleKind, floor: Tensor, members: int | None) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Scale(nn.Module):
             self.register_buffer("fixed", torch.full((self.dim,), float(kind)))
 
     def forward(self, raw: Tensor) -> Tensor:
-        """s, to be broadcast to (..., D); raw (..., D) counts where the network gives it."""
+        """s, to be broadcast to (..., D); raw (..., D) is used if the scale is the network's."""
         if self.kind == "fixed":
             return self.fixed
         if self.kind == "by member":
@@ -102,5 +102,5 @@ class Scale(nn.Module):
 
 
 def parameter_shape(size: int, members: int | None) -> tuple[int, ...]:
-    """Shape of a learned parameter that is not the network's: (size,), or (M, 1, 1, size) against (M, N, K, D)."""
+    """Shape of a learned parameter outside the network: (size,), or (M, 1, 1, size) against (M, N, K, D)."""
     return (size,) if members is None else (members, 1, 1, size)

@@ -1,4 +1,4 @@
-"""Values that are 0 or 1, and values between them."""
+"""Likelihoods of values that are 0 or 1, and of values between them."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Bernoulli(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """x_d in [0, 1] with density exp(l x) / C(l), C(l) = (exp(l) - 1) / l, in the logit l.
 
-    log p = l (x - 1/2) - log( sinh(l/2) / (l/2) ):  the Bernoulli's form with its normaliser (Loaiza-Ganem and
-    Cunningham 2019), which p(1 - p) leaves out of grey values. Below |l| = 1 by series, above by e = |l|.
+    log p = l (x - 1/2) - log( sinh(l/2) / (l/2) ):  the Bernoulli form with the normaliser that grey values need
+    (Loaiza-Ganem and Cunningham 2019). Computed by a series for |l| < 1, and with e = |l| above.
     """
 
     def __init__(self, dim: int) -> None:
@@ -68,7 +68,7 @@ class ContinuousBernoulli(Likelihood):
         small, w, e = _split(h)
         v = w * w
         near = 0.5 + w / 12.0 * (1.0 - v / 60.0 * (1.0 - v / 42.0 * (1.0 - v / 40.0 * (1.0 - v * 10.0 / 396.0))))
-        far = 1.0 / e - torch.exp(-e) / -expm1(-e)  # of -|l|; 1 minus it of |l|
+        far = 1.0 / e - torch.exp(-e) / -expm1(-e)  # for -|l|; for |l| it is 1 minus this
         return torch.where(small, near, torch.where(h > 0, 1.0 - far, far))
 
     def deviation(self, h: Tensor) -> Tensor:
@@ -94,6 +94,6 @@ class ContinuousBernoulli(Likelihood):
 
 
 def _split(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where |l| < 1, l there (else 0), and |l| elsewhere (else 1): neither branch sees what it cannot take."""
+    """Where |l| < 1, l there (else 0), and |l| elsewhere (else 1), so that each branch only gets valid arguments."""
     small = h.abs() < 1.0
     return small, torch.where(small, h, 0.0), torch.where(small, 1.0, h.abs())

@@ -1,4 +1,4 @@
-"""Probabilities of integers, as masses of bins of a grid."""
+"""Likelihoods of integers, as probability masses of bins of a grid."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vaekit_training.functional import (
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, DecoderHead, Likelihood, ScaleKind
 from vaekit_training.likelihoods.location_scale import LocationScale, log_normal
 
-LEAST_SCALE = 1e-3  # of a bin: all the mass is in one bin long before, and float32 still tells where a bin ends
-FAR = 100.0  # scales beyond which a logistic has no mass that float64 sees
+LEAST_SCALE = 1e-3  # of a bin: far below it all the mass is in one bin, and float32 still resolves the bin's ends
+FAR = 100.0  # scales beyond which float64 rounds a logistic's mass to 0
 
 
 class Grid(nn.Module):
@@ -37,20 +37,20 @@ class Grid(nn.Module):
         self.register_buffer("highest", highest.float())
 
     def ends(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of t are in the lowest bin, and which in the highest; those bins are open."""
+        """Which of t are in the lowest bin, and which in the highest; those bins are open-ended."""
         return t < self.lowest + 0.5 * self.gap, t > self.highest - 0.5 * self.gap
 
     def snap(self, t: Tensor) -> Tensor:
-        """The grid's nearest value."""
+        """The nearest value of the grid."""
         t = torch.minimum(torch.maximum(t, self.lowest), self.highest)
         return self.lowest + self.gap * torch.round((t - self.lowest) / self.gap)
 
 
 class BinnedGaussian(LocationScale):
-    """P(x_d) = Phi((x_d + gap/2 - m_d) / s_d) - Phi((x_d - gap/2 - m_d) / s_d), the end bins open.
+    """P(x_d) = Phi((x_d + gap/2 - m_d) / s_d) - Phi((x_d - gap/2 - m_d) / s_d), with open-ended outer bins.
 
-    mean and scale are m and s, of the normal before it is cut into bins. A mass is at most 1, so the scale needs no
-    floor from the data. Columns that are not `active` have the density N(0, 1).
+    mean and scale are m and s of the normal before binning. A mass is at most 1, so the scale needs no floor from the
+    data. Columns that are not `active` have the density N(0, 1).
     """
 
     mass = True
@@ -81,9 +81,9 @@ class BinnedGaussian(LocationScale):
 class DiscretizedLogistic(Likelihood):
     """P(x_d) = sum_c w_c [ F((x_d + gap/2 - m_c) / s_c) - F((x_d - gap/2 - m_c) / s_c) ], F the logistic's, ends open.
 
-    Weights, means and scales are the network's for each value: (C, D) logits of w, then m, then raw s, without the
-    dependence between channels of Salimans et al. (2017), whose mixture it is. mean and scale are those of the value
-    cut at the ends of the grid, before it is rounded. Columns that are not `active` have the density N(0, 1).
+    Weights, means and scales are from the network for each value: (C, D) logits of w, then m, then raw s. It is the
+    mixture of Salimans et al. (2017) without their dependence between channels. mean and scale are those of the value
+    cut at the ends of the grid, before rounding. Columns that are not `active` have the density N(0, 1).
     """
 
     mass = True
@@ -97,7 +97,7 @@ class DiscretizedLogistic(Likelihood):
         self.all_active = bool(active.all())
 
     def initialize(self, head: DecoderHead) -> None:
-        """Spread the components over the grid; of one without a top, over where standardised counts stand."""
+        """Spread the components over the grid; over the range of standardised counts if the grid has no upper end."""
         ended = self.grid.highest.isfinite()
         low = torch.where(ended, self.grid.lowest, self.grid.lowest.clamp(min=-2.0))
         high = torch.where(ended, self.grid.highest, low + 4.0)
@@ -139,7 +139,7 @@ class DiscretizedLogistic(Likelihood):
         return sd if self.all_active else torch.where(self.active, sd, 1.0)
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
-        """A component by the first normal's Phi, then m + s logit(Phi(n)) of the second, to the grid's nearest."""
+        """A component by the first normal's Phi, then m + s logit(Phi(n)) with the second, rounded to the grid."""
         log_w, m, s = self._components(h)
         reached = torch.cumsum(log_w.exp(), dim=-2)[..., :-1, :]  # (..., C - 1, D)
         index = (normal_cdf(noise[..., 0]).unsqueeze(-2) > reached).long().sum(-2, keepdim=True)
@@ -154,7 +154,7 @@ class DiscretizedLogistic(Likelihood):
 def _cut_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of a logistic cut to [lowest, highest].
 
-    About r, the place in that range nearest to m, so that nothing large cancels: with y = (x - r) / s,
+    Computed about r, the point of that range nearest to m, so that nothing large cancels: with y = (x - r) / s,
     d = (m - r) / s, a = (r - lowest) / s and b = (highest - r) / s
         E[y] = I(b, d) - I(a, -d),  E[y^2] = 2 J(b, d) + 2 J(a, -d)
     """
@@ -168,7 +168,8 @@ def _cut_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple
 def _to(b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """I = int_0^b F(d - v) dv = softplus(d) - softplus(d - b),  J = int_0^b v F(d - v) dv; b = 0 where d > 0.
 
-    J = G(d) - G(d - b) - b softplus(d - b), G the integral of softplus; by quadrature below b = 1, where these cancel.
+    J = G(d) - G(d - b) - b softplus(d - b), with G the integral of softplus; by quadrature for b < 1, where these
+    cancel.
     """
     short = b < 1.0
     near, far = torch.where(short, b, 0.0), torch.where(short, 1.0, b.clamp(max=FAR))

@@ -1,4 +1,4 @@
-"""Columns of levels, given by index."""
+"""The likelihood of columns of levels, given by index."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor
 from vaekit_training.functional import normal_cdf
 from vaekit_training.likelihoods.base import Likelihood
 
-NEVER = -1e30  # logit of a level that a column has not
+NEVER = -1e30  # logit of a level that a column does not have
 
 
 class Categorical(Likelihood):
-    """x_d in 0..L_d - 1 with logits l_d:  log p = l_d[x_d] - log sum exp l_d; h lists column after column's levels."""
+    """x_d in 0..L_d - 1 with logits l_d:  log p = l_d[x_d] - log sum exp l_d; h holds the levels column by column."""
 
     mass = True
     parameters_in_raw_units = ("mean", "probabilities")
-    pad: Tensor  # (D, max L) where each level's logit stands in h
-    real: Tensor  # (D, max L) bool, levels that the column has
+    pad: Tensor  # (D, max L) index in h of each level's logit
+    real: Tensor  # (D, max L) bool, whether the column has this level
     last: Tensor  # (D,) index of the last level
-    flat: Tensor  # (sum L,) where each level stands in (D, max L)
+    flat: Tensor  # (sum L,) index of each level in (D, max L)
 
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Categorical(Likelihood):
         return {"probabilities": p.flatten(-2)[..., self.flat]}
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
-        """The first level at which the cumulated probability reaches Phi(n)."""
+        """The first level at which the cumulative probability reaches Phi(n)."""
         reached = torch.cumsum(self._log_probabilities(h).exp(), dim=-1)  # (..., D, max L)
         index = (normal_cdf(noise[..., 0]).unsqueeze(-1) > reached).to(h.dtype).sum(-1)
         return torch.minimum(index, self.last.to(h.dtype))

@@ -19,7 +19,7 @@ from vaekit_training.likelihoods.base import (
 
 OUTPUTS = {"linear": torch.nn.Identity(), "tanh": torch.nn.Tanh(), "sigmoid": torch.nn.Sigmoid()}
 LEAST_DF = 2.1  # the standard deviation exists, and is at most sqrt(21) scales
-LARGEST_DF = 1e6  # a normal, to every purpose
+LARGEST_DF = 1e6  # practically a normal
 DF_START = 10.0
 
 
@@ -29,11 +29,11 @@ def log_normal(r: Tensor) -> Tensor:
 
 
 class LocationScale(Likelihood):
-    """log p(x_d) = log f((x_d - m_d) / s_d) - log s_d, m the network's.
+    """log p(x_d) = log f((x_d - m_d) / s_d) - log s_d, with m from the network.
 
-    The scale is the network's, one for each feature, one for all, or a fixed number; never below `floor` (D,), which
-    keeps the density from running away to infinity (Mattei and Frellsen 2018). Columns that are not `active` are
-    N(0, 1) in every family (in standardised units).
+    The scale is from the network, one per feature, one for all, or a fixed number; it is never below `floor` (D,),
+    without which the density could grow to infinity (Mattei and Frellsen 2018). Columns that are not `active` are N(0,
+    1) in every family (in standardised units).
     """
 
     active: Tensor  # (D,) bool
@@ -57,11 +57,11 @@ class LocationScale(Likelihood):
 
     @property
     def floor(self) -> Tensor:
-        """Least scale of each column, (D,), or of each member's, (M, 1, 1, D)."""
+        """Least scale of each column, (D,), or per member, (M, 1, 1, D)."""
         return self.spread.floor
 
     def initialize(self, head: DecoderHead) -> None:
-        """Start at s = 1: where the data stand after standardisation."""
+        """Start at s = 1, the scale of standardised data."""
         if self.spread.from_network:
             head.zero_rows(slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
 
@@ -70,7 +70,7 @@ class LocationScale(Likelihood):
         return m if self.all_active else torch.where(self.active, m, 0.0)
 
     def _scale(self, h: Tensor) -> Tensor:
-        """s, to be broadcast to the mean's shape."""
+        """s, broadcastable to the mean's shape."""
         s = self.spread(h[..., self.dim :])
         return s if self.all_active else torch.where(self.active, s, 1.0)
 
@@ -136,8 +136,8 @@ class Laplace(LocationScale):
 class StudentT(LocationScale):
     """log f(r) = log B(df) - (df + 1) / 2 log(1 + r^2 / df), with degrees of freedom learned for each column.
 
-    log B = log G((df + 1) / 2) - log G(df / 2) - log(pi df) / 2, in float64: its terms cancel as df grows. df is
-    LEAST_DF + exp(raw), so that a step of the optimiser changes it in proportion.
+    log B = log G((df + 1) / 2) - log G(df / 2) - log(pi df) / 2, in float64, because its terms cancel for large df. df
+    is LEAST_DF + exp(raw), so that an optimiser step changes it in proportion to its size.
     """
 
     parameters_in_raw_units = ("mean", "scale", "df")

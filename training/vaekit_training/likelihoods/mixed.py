@@ -1,4 +1,4 @@
-"""Columns of several kinds, each with its own likelihood."""
+"""The likelihood of columns of several kinds: one likelihood per kind."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class _Rows(NamedTuple):
 
 
 class Mixed(Likelihood):
-    """log p(x) by column, from parts that share no column and cover them all; h lists part after part.
+    """log p(x) by column; each part is the likelihood of some columns, and h holds part after part.
 
     The scale is the standard deviation of each column, whatever its kind.
     """
 
-    order: Tensor  # (D,) where each column stands in the parts one after another
+    order: Tensor  # (D,) index of each column in the concatenated parts
 
     def __init__(self, parts: Sequence[tuple[Sequence[int], Likelihood]]) -> None:
-        """parts: (columns, likelihood over them); the columns of levels ascend, in one part."""
+        """parts: (columns, likelihood over them); categories are in one part, in ascending order."""
         super().__init__()
         self.parts = nn.ModuleList([part for _, part in parts])
         columns = [d for places, _ in parts for d in places]
@@ -56,16 +56,16 @@ class Mixed(Likelihood):
         self.parameters_in_raw_units = ("mean", "scale", "probabilities") if levels else ("mean", "scale")
 
     def _each(self, h: Tensor) -> list[tuple[Likelihood, Tensor, Tensor]]:
-        """Every part, its columns and its outputs."""
+        """Each part with its columns and its outputs."""
         pieces = h.split(self.widths, dim=-1)
         columns = [self.get_buffer(f"columns_{i}") for i in range(len(self.widths))]
         return list(zip(self._likelihoods(), columns, pieces, strict=True))
 
     def _likelihoods(self) -> list[Likelihood]:
-        return [part for part in self.parts if isinstance(part, Likelihood)]  # ModuleList forgets what they are
+        return [part for part in self.parts if isinstance(part, Likelihood)]  # for mypy: ModuleList forgets the type
 
     def _join(self, values: list[Tensor]) -> Tensor:
-        """Values by part -> values in the columns' order."""
+        """Concatenated values of the parts, in the order of the columns."""
         return torch.cat(values, dim=-1)[..., self.order]
 
     def initialize(self, head: DecoderHead) -> None:

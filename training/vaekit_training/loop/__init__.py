@@ -1,1 +1,1 @@
-"""The training loop of one model, from its first step to its best weights."""
+"""The training loop of one model: steps, validation, best weights."""

@@ -1,6 +1,6 @@
-"""AdamW of one tensor by one call.
+"""AdamW for one tensor, in one call.
 
-torch.optim's own step costs as much again in Python as the whole update of a small network.
+For a small network, the Python overhead of torch.optim's step equals the cost of the whole update.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class Adam:
     """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= rate m / (1 - b1^s) / (sqrt(v / (1 - b2^s)) + epsilon).
 
-    Source: Kingma and Ba (2015); the decay of AdamW (Loshchilov and Hutter 2019) is `decay`, before a step.
+    Source: Kingma and Ba (2015). `decay` applies AdamW's weight decay (Loshchilov and Hutter 2019) before a step.
     """
 
     def __init__(self, weights: nn.Parameter, rate: float, *, recorded: bool = False) -> None:
-        """weights: with their gradient; recorded: the rate is a tensor, so that a CUDA graph finds it changed."""
+        """weights: with their gradient; recorded: the rate is a tensor, which a CUDA graph reads at each replay."""
         device = weights.device
         self.rate: float | Tensor = torch.tensor(rate, device=device) if recorded else rate
-        self.param_groups = [{"params": [weights]}]  # what a GradScaler looks at
+        self.param_groups = [{"params": [weights]}]  # read by GradScaler
         self.moments = {
             "step": torch.zeros((), device=device),
             "m": torch.zeros_like(weights.data),
@@ -44,7 +44,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, divisor: Tensor | None = None) -> None:
-        """Move the weights; along the gradient divided by this, (), where it is given."""
+        """Update the weights along the gradient, divided by `divisor`, (), if it is given."""
         weights, gradients, m, v = self._lists
         self.moments["step"].add_(1.0)
         steps = [self.moments["step"]]

@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values in place of what is there; a crash leaves the one or the other."""
+    """Write tensors and plain values, replacing the file; after a crash either the old or the new file is there."""
     temp = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temp.open("wb") as file:
@@ -30,7 +30,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What was saved, on the CPU. Nothing that is stored is executed.
+    """The saved state, on the CPU. Loading executes no stored code.
 
     Raises:
         InputError: no checkpoint, or not one of this format.
@@ -38,10 +38,10 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as exc:
-        raise InputError(f"{path}: no checkpoint to go on from") from exc
+        raise InputError(f"{path}: no checkpoint to resume from") from exc
     except Exception as exc:
         raise InputError(f"{path}: not a checkpoint: {str(exc).splitlines()[0]}") from exc
     found = state.get("format") if isinstance(state, dict) else None
     if found != FORMAT:
-        raise InputError(f"{path}: a checkpoint of format {found}, where this version reads {FORMAT}")
+        raise InputError(f"{path}: checkpoint format {found}; this version reads format {FORMAT}")
     return dict(state)

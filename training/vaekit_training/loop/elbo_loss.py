@@ -1,6 +1,6 @@
-"""The negative ELBO under N(0, I) with its gradient written out.
+"""The negative ELBO under N(0, I), with its gradient in closed form.
 
-N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are.
+N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members if there are members.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor
 
 
 class _ElboLoss(torch.autograd.Function):
-    """A small network's step costs what its operations cost: this is a third of those that autograd would keep."""
+    """A third of the operations that autograd would record, which is what a small network's step costs."""
 
     @staticmethod
     def forward(ctx: Any, mu: Tensor, sigma: Tensor, log_p: Tensor, beta: Any, share: float, draws: int) -> Tensor:
         ctx.save_for_backward(mu, sigma)
         ctx.weight, ctx.each, ctx.shape = beta * share, share / draws, log_p.shape
         twice = torch.addcmul(mu * mu, sigma, sigma).sub_(sigma.log(), alpha=2.0)  # 2 KL_j + 1
-        if isinstance(beta, Tensor) and beta.ndim:  # a weight for each member
+        if isinstance(beta, Tensor) and beta.ndim:  # one weight per member
             kl = twice.sub_(1.0).mul_(0.5 * ctx.weight).sum()
         else:
             kl = twice.sum().sub_(mu.numel()).mul_(0.5 * ctx.weight)
@@ -43,7 +43,7 @@ def elbo_loss(mu: Tensor, sigma: Tensor, log_p: Tensor, beta: float | Tensor, sh
         mu, sigma: (..., N, Z).
         log_p: of each row, draw and feature, in any shape.
         beta: weight of the KL, a number or (M, 1, 1).
-        share: what each row counts.
+        share: weight of each row.
         draws: K.
     """
     return cast(Tensor, _ElboLoss.apply(mu, sigma, log_p, beta, share, draws))

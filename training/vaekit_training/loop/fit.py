@@ -1,4 +1,4 @@
-"""The training loop: batches of rows in, best weights out."""
+"""The training loop: takes batches of rows, leaves the best weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vaekit_training.network_rows import refresh_prior
 from vaekit_training.prior import Aggregate
 from vaekit_training.vae import VAE
 
-STOP_EVERY = 10  # steps between which ranks ask each other whether to stop
+STOP_EVERY = 10  # steps between two checks of all ranks whether to stop
 
 
 def fit(
@@ -40,22 +40,22 @@ def fit(
 ) -> History:
     """Minimise the objective of config over the training rows; leaves the best weights in vae.
 
-    Once the objective is what it is at the end (beta grown, the prior in use), the weights with the best one on
-    validation rows are kept, and training stops after `patience` validations without a better one.
+    Once beta has reached its final value and the prior is in use, validations are comparable: the weights of the best
+    validation are kept, and training stops after `patience` validations without a better one.
 
     Args:
         vae: on the device to train on.
         train: rows as the networks see them, or a source of batches of them.
         validation: rows as the networks see them, on that device.
         config: steps, rates, seed.
-        components: rows by their number in the training part, for the aggregate prior; none: train.
-        hooks: told of progress; where to save and to go on from.
+        components: rows by their number in the training split, for the aggregate prior; if none, train.
+        hooks: receive progress; where to save and resume.
         world: the ranks that share each batch.
 
     Raises:
-        TrainingError: a step was not finite after every rollback.
-        Interrupted: told to stop; the state is saved.
-        InputError: a checkpoint that is not of this run.
+        TrainingError: a step was not finite, and all rollbacks are used up.
+        Interrupted: the run was told to stop; the state is saved.
+        InputError: the checkpoint is from another run.
     """
     run = _Run(vae, train, validation, config, components, hooks or Hooks(), world or World())
     try:
@@ -65,7 +65,7 @@ def fit(
 
 
 class _Run:
-    """One run: everything that its next step depends on is in its state."""
+    """One run; its state holds everything that the next step depends on."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class _Run:
         self._last_good = self._snapshot()
 
     def finish(self) -> History:
-        """Take the steps that are left, and put the best weights back."""
+        """Take the remaining steps, and restore the best weights."""
         while self._steps_taken < self._schedule.steps and not self._is_done:
             self._take_step()
             taken, settings = self._steps_taken, self._config.training
@@ -111,18 +111,18 @@ class _Run:
             if validates or saves or stops:
                 self._between_steps(validates=validates, saves=saves or stops)
             if stops:
-                self._save()  # once more where a rollback came between
+                self._save()  # again, in case of a rollback
                 raise Interrupted(self._stopped_message())
         self._save()
         return self._history()
 
     def _stopped_message(self) -> str:
         where = self._hooks.checkpoint
-        how = "" if where is None else f"; to go on: vae train --resume {where.parent}"
+        how = "" if where is None else f"; to resume: vae train --resume {where.parent}"
         return f"stopped after step {self._steps_taken} of {self._schedule.steps}{how}"
 
     def release(self) -> None:
-        """Let go of the memory that steps work in."""
+        """Free the memory used by steps."""
         self._step.flat.release()
 
     def _take_step(self) -> None:
@@ -140,20 +140,20 @@ class _Run:
             self._hooks.on_step(number)
 
     def _batch(self, number: int) -> NetworkRows:
-        """The next batch, drawn anew where the features are."""
+        """The next batch; features that redraw give new values."""
         batch = next(self._batches)
         if not self._vae.features.redraws:
             return batch
         return replace(batch, t=self._vae.features.draw(batch.t, self._noise.of_features(number)))
 
     def _stops(self) -> bool:
-        """Whether any rank was told to stop; many ask each other only now and then."""
+        """Whether any rank was told to stop; several ranks check this only every STOP_EVERY steps."""
         if self._world.size > 1 and self._steps_taken % STOP_EVERY:
             return False
         return self._world.any(self._hooks.stop(), self._device)
 
     def _between_steps(self, *, validates: bool, saves: bool) -> None:
-        """Between two steps: check that all went well, validate, save; or go back."""
+        """Check the steps since the last call, validate and save; roll back if a step was bad."""
         bad = self._first_bad_step()
         if bad is None and validates:
             bad = self._validate()
@@ -165,7 +165,7 @@ class _Run:
             self._save()
 
     def _first_bad_step(self) -> Bad | None:
-        scales = self._config.training.precision == "fp16"  # whose loss scaling takes steps back by itself
+        scales = self._config.training.precision == "fp16"  # its loss scaling undoes steps by itself
         bad = self._record.bad(self._steps_taken, norms=not scales)
         if bad is None and not self._step.is_finite():
             return Bad(self._steps_taken, "a weight is not finite")
@@ -195,12 +195,12 @@ class _Run:
         return validation
 
     def _refresh(self) -> None:
-        """Give the aggregate prior the posteriors of its rows as they are now."""
+        """Update the aggregate prior with the current posteriors of its rows."""
         assert self._components is not None
         refresh_prior(self._vae, self._components)
 
     def _roll_back(self, bad: Bad) -> None:
-        """Undo what led to a bad step; from there on the learning rate is half."""
+        """Return to the state before a bad step and halve the learning rate."""
         since, left = self._last_good["at"], self._rollbacks < self._config.training.rollbacks
         what = f"step {bad.step}: {bad.what}; {self._worst_rows(bad.step)}"
         if not left:
@@ -213,7 +213,7 @@ class _Run:
         self._warn(f"{what}; went back to step {since}, at half the learning rate")
 
     def _worst_rows(self, number: int) -> str:
-        """The rows of a step's batch of the largest losses, by weights that were good; leaves the run there."""
+        """The rows of a step's batch with the largest losses under the last good weights, which are restored."""
         self._restore(self._last_good)
         batch = self._batch(self._steps_taken + 1)
         for ahead in range(self._steps_taken + 2, number + 1):
@@ -230,7 +230,7 @@ class _Run:
             self._hooks.warn(text)
 
     def _snapshot(self) -> dict[str, Any]:
-        """Where the next step begins; copies. Asked of all ranks at once."""
+        """A copy of the state before the next step; a collective call of all ranks."""
         return {
             "at": self._steps_taken,
             "step": self._step.state_dict(),
@@ -245,7 +245,7 @@ class _Run:
         self._record.load_state_dict(snapshot["record"], self._device)
 
     def _save(self) -> None:
-        """Write everything that the rest of the run depends on."""
+        """Write everything that the remaining run depends on."""
         if self._hooks.checkpoint is None or not self._world.leads:
             return
         more = {
@@ -263,14 +263,14 @@ class _Run:
         if state["signature"] != self._hooks.signature:
             raise InputError(
                 f"{self._hooks.checkpoint}: the run began with other data: sha256 {state['signature']}, "
-                f"and not {self._hooks.signature}"
+                f"not {self._hooks.signature}: resume with the data that the run began with"
             )
         self._restore(state)
         self._best.load_state_dict(state["keeper"])
         self._is_done, self._rollbacks, self._warnings = state["done"], state["rollbacks"], state["warnings"]
 
     def _history(self) -> History:
-        """Put the best weights back, and score them over every validation row."""
+        """Restore the best weights, and score them on all validation rows."""
         best = self._best.best
         assert best is not None  # the last step is always validated
         self._vae.load_state_dict(self._best.weights)
@@ -280,7 +280,7 @@ class _Run:
             minimised = self._from_first_rank(lambda: self._validator.everything(self._vae, best)).objective
             self._vae.untemper(self._config.objective.betas)
         if aggregate and (is_tempered or self._schedule.switch is None):
-            self._refresh()  # trained with N(0, I) or at another beta, and scored with what becomes of it
+            self._refresh()  # they may have been trained with N(0, I) or at another beta
         scored = self._from_first_rank(lambda: self._validator.everything(self._vae, best))
         if minimised is not None:
             scored = replace(scored, objective=minimised)

@@ -1,7 +1,7 @@
-"""All parameters of a module as views of one tensor, and their gradients of another.
+"""All parameters of a module as views of one tensor, and their gradients as views of another.
 
-A step of a small network costs as much as it has operations: one for all parameters costs less than one for each.
-M members, P places for each member's parameters.
+The cost of a small network's step is the number of operations: one for all parameters is cheaper than one for each.
+M members, P values per member, padding included.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-ALIGNED = 16  # float32 in 64 bytes: where a parameter may begin, so that no kernel takes a slower path
+ALIGNED = 16  # float32 values in 64 bytes: parameters start at multiples of it, so that kernels take their fast path
 
 
 class Flat:
     """The parameters of a module as columns of `weights` (M, P), their gradients as those of `gradient` (M, P).
 
-    Places between parameters are 0 and stay 0. The first `decayed` columns are those that weight decay is for.
+    Padding between parameters is and stays 0. Weight decay applies to the first `decayed` columns.
     """
 
     def __init__(self, module: nn.Module, decayed: Iterable[nn.Parameter], members: int = 1) -> None:
@@ -31,9 +31,9 @@ class Flat:
         self.gradient = torch.zeros_like(self.weights.data)
         self.weights.grad = self.gradient
         self._decayed = self.weights.data[:, : self.decayed]
-        self._across = None if members == 1 else 1  # a norm of everything is quicker than one of the only row
+        self._across = None if members == 1 else 1  # for a single row, the norm of the whole tensor is faster
         self._is_one = members == 1
-        self._views: list[Tensor] = []  # of the gradient, one for each parameter
+        self._views: list[Tensor] = []  # views of the gradient, one per parameter
         start = 0
         for parameter, width in zip(self._parameters, widths, strict=True):
             place = slice(start, start + parameter.numel() // members)
@@ -45,38 +45,38 @@ class Flat:
             start += width
 
     def forget(self) -> None:
-        """Let the next backward pass begin at 0."""
+        """Let the next backward pass start from 0."""
         if self._is_one:
             self.gradient.zero_()
             return
         for parameter in self._parameters:
-            parameter.grad = None  # a view with gaps between members is no place for autograd to add to
+            parameter.grad = None  # autograd cannot add to a view with gaps between members
 
     def gather(self) -> None:
-        """Have what backward passes left in the flat gradient."""
+        """Copy the gradients of the backward passes to the flat gradient."""
         if self._is_one:
             return
         found = [(v, p.grad) for v, p in zip(self._views, self._parameters, strict=True) if p.grad is not None]
         torch._foreach_copy_([view for view, _ in found], [gradient for _, gradient in found])
 
     def norm(self) -> Tensor:
-        """Of each member's gradient, (M, 1)."""
+        """Norm of each member's gradient, (M, 1)."""
         return torch.linalg.vector_norm(self.gradient, dim=self._across, keepdim=True)
 
     def shorten(self, norm: Tensor, longest: float) -> Tensor | None:
-        """Shorten each member's gradient to this norm where it is longer; or say what it is to be divided by, ()."""
+        """Clip each member's gradient, of this norm, to `longest`; or return the divisor, (), for the optimiser."""
         divisor = (norm / longest).clamp_min_(1.0)  # (M, 1)
         if len(norm) == 1:
-            return divisor.view(())  # who takes the step divides anyhow
+            return divisor.view(())  # the optimiser divides anyway
         self.gradient.div_(divisor)
         return None
 
     def decay(self, share: float | Tensor) -> None:
-        """Shrink what weight decay is for by this share of itself."""
+        """Shrink the decayed weights by this share of themselves."""
         self._decayed.mul_(1.0 - share)
 
     def release(self) -> None:
-        """Give each parameter memory of its own again, and no gradient."""
+        """Give each parameter its own memory again, and no gradient."""
         for parameter in self._parameters:
             parameter.data, parameter.grad = parameter.data.clone(memory_format=torch.contiguous_format), None
 

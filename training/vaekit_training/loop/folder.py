@@ -1,4 +1,4 @@
-"""The folder of a run: its config, its checkpoint, its events."""
+"""The folder of a run: its config, checkpoint and events."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vaekit_training.loop.distributed import World
 from vaekit_training.loop.tracking import Validation
 
 CONFIG, CHECKPOINT, PUBLISHED = "config.toml", "checkpoint.pt", "published"
-BY_INDEX = 64  # latent dimensions and features that get a curve each
+BY_INDEX = 64  # largest number of latent dimensions or features that get a curve each
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Where a run keeps what it can be gone on with."""
+    """Where a run is kept, so that it can be resumed."""
 
     path: Path
-    numbered: bool = False  # in the next free number below path
-    resume: bool = False  # go on with the run that is there
+    numbered: bool = False  # in a new numbered folder below path
+    resume: bool = False  # resume the run that is there
 
     def prepare(self, config: Config, world: World) -> Path:
-        """The folder, which rank 0 makes.
+        """The run's folder, which rank 0 creates.
 
         Raises:
             ConfigError: it holds another run, or cannot be written.
@@ -47,32 +47,32 @@ def resumed(folder: Path) -> Config:
     """The config of the run in a folder.
 
     Raises:
-        ConfigError: there is none, or it is over.
+        ConfigError: there is no run, or it is finished.
     """
     if (folder / PUBLISHED).is_file():
         bundle = (folder / PUBLISHED).read_text().strip()
         raise ConfigError(
-            f"--resume {folder}: the run is over, and published as {bundle}; without the file {folder / PUBLISHED} it "
-            "would be published once more"
+            f"--resume {folder}: the run is finished and published as {bundle}; to publish it again, delete "
+            f"{folder / PUBLISHED}"
         )
     if not (folder / CONFIG).is_file() or not any((folder / name).is_file() for name in (CHECKPOINT, checkpoint(0))):
         missing = CONFIG if not (folder / CONFIG).is_file() else CHECKPOINT
-        raise ConfigError(f"--resume {folder}: no run to go on with, {missing} is not there")
+        raise ConfigError(f"--resume {folder}: no run to resume: {missing} does not exist")
     return load_config(folder / CONFIG)
 
 
 def checkpoint(fold: int | None) -> str:
-    """The file of a fold model's checkpoint, or of the one model's."""
+    """The name of a fold model's checkpoint, or of the only model's."""
     return CHECKPOINT if fold is None else f"checkpoint-{fold}.pt"
 
 
 def finish(folder: Path, bundle: Path) -> None:
-    """Note that the run in a folder is over, and where its bundle is."""
+    """Record that the run in a folder is finished, and the path of its bundle."""
     (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n")
 
 
 def _from_anywhere(config: Config) -> Config:
-    """A config that finds its data whatever directory it is read in."""
+    """The config with an absolute path to its data."""
     data = config.data.model_copy(update={"source": beside(config.data.source, Path.cwd())})
     return config.model_copy(update={"data": data})
 
@@ -85,7 +85,7 @@ def _next(base: Path) -> Path:
     while True:
         try:
             (base / str(number)).mkdir()
-        except FileExistsError:  # another run took it just now
+        except FileExistsError:  # another run has just created it
             number += 1
             continue
         return base / str(number)
@@ -93,13 +93,13 @@ def _next(base: Path) -> Path:
 
 def _empty(folder: Path) -> Path:
     if (folder / CONFIG).exists() or (folder / CHECKPOINT).exists():
-        raise ConfigError(f"--run {folder}: holds a run already; --resume {folder} goes on with it")
+        raise ConfigError(f"--run {folder}: already holds a run; resume it with --resume {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 class Events:
-    """Looks as TensorBoard's event files."""
+    """Validations as TensorBoard event files."""
 
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -107,7 +107,7 @@ class Events:
         self._writer = SummaryWriter(str(folder))
 
     def write(self, validation: Validation) -> None:
-        """Add a validation; a feature's or a latent dimension's curve only where they are few."""
+        """Add a validation; features and latent dimensions get a curve each only if there are few."""
         curves = {
             "objective/train": validation.train_objective,
             "objective/validation": validation.objective,

@@ -1,4 +1,4 @@
-"""A step recorded once as a CUDA graph, and replayed."""
+"""Records a step as a CUDA graph and replays it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from vaekit_training.data.batch import NetworkRows
 
-WARM_UPS = 3  # so that libraries have set up, and memory is held, before anything is recorded
+WARM_UPS = 3  # runs before recording, in which libraries initialise and memory is allocated
 
 Compute = Callable[[NetworkRows, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Graphed:
-    """compute(batch, eps, beta) -> two tensors, replayed: one launch for all of a step's kernels."""
+    """compute(batch, eps, beta) -> two tensors; replays all kernels of a step with one launch."""
 
     def __init__(self, compute: Compute, reset: Callable[[], Callable[[], None]]) -> None:
         """reset: called before the warm-ups; what it returns undoes them."""
@@ -23,7 +23,7 @@ class Graphed:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: NetworkRows, eps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-        """Copies of what compute returns for these."""
+        """Copies of the results of compute for these arguments."""
         if self._graph is None:
             self._record(batch, eps, beta)
         assert self._graph is not None

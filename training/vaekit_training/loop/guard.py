@@ -1,4 +1,4 @@
-"""Checks that every step was finite, and names the rows of one that was not."""
+"""Checks that every step was finite, and names the worst rows of a step that was not."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from torch import Tensor
 from vaekit_training.data.batch import NetworkRows
 from vaekit_training.loop.distributed import World
 
-NAMED = 5  # rows that a message lists
+NAMED = 5  # rows listed in a message
 BLOCK = 256  # steps
 
 
 @dataclass(frozen=True)
 class Bad:
-    """The first step that was not finite, and what about it."""
+    """The first step that was not finite, and the reason."""
 
     step: int
     what: str
 
 
 class Series:
-    """Small tensors of one shape, one a step, copied into blocks of memory that are had at once.
+    """Small tensors of one shape, one per step, copied into blocks of memory allocated at once.
 
-    Kept as they come they would lie between the large tensors of every step, and the heap would grow by tens of
-    kilobytes a step until the next validation.
+    If they were kept as they come, they would lie between the large tensors of every step, and the heap would grow by
+    tens of kilobytes per step until the next validation.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Series:
 
 
 class StepRecord:
-    """What each step since the last validation gave; on the device until it is asked for."""
+    """Losses, gradient norms and Jacobians of the steps since the last validation; on the device until read."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -74,12 +74,12 @@ class StepRecord:
             kept.clear()
 
     def objective(self) -> float:
-        """Mean over the steps of the global loss in raw units; asked of all ranks at once."""
+        """Mean over the steps of the global loss in raw units; a collective call of all ranks."""
         jacobian = torch.stack(self._jacobians.values()).double().mean()
         return float(self._global_losses().mean() - jacobian)
 
     def bad(self, last: int, *, norms: bool) -> Bad | None:
-        """The first bad step of those up to `last`, asked of all ranks at once; norms: whether they count."""
+        """The first bad step up to `last`; a collective call of all ranks. norms: whether to check gradient norms."""
         if not self._losses.values():
             return None
         losses = self._global_losses().tolist()
@@ -92,13 +92,13 @@ class StepRecord:
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """The same for every number of ranks; asked of all at once."""
+        """The same state for every number of ranks; a collective call of all ranks."""
         losses = list(self._global_losses().float().unbind()) if self._losses.values() else []
         norms, jacobians = ([value.clone() for value in kept.values()] for kept in (self._norms, self._jacobians))
         return {"losses": losses, "norms": norms, "jacobians": jacobians}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """The first rank's share is the whole of what went before."""
+        """Restore a state; the first rank takes the whole loss of earlier steps."""
         share = 1.0 if self._world.leads else 0.0
         self._losses.replace([loss.to(device) * share for loss in state["losses"]])
         self._norms.replace([norm.to(device) for norm in state["norms"]])
@@ -109,7 +109,7 @@ class StepRecord:
 
 
 def worst(batch: NetworkRows, loss: Tensor, numbers: NDArray[Any] | None) -> str:
-    """The rows of a batch with the largest losses (N,), by their numbers in the data where these are known."""
+    """The rows of a batch with the largest losses (N,), by their numbers in the data if these are known."""
 
     def name(i: int) -> str:
         if batch.own is None:

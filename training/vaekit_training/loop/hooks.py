@@ -1,4 +1,4 @@
-"""What a training loop tells, and is told, as it goes."""
+"""Callbacks and settings that connect a training loop to its surroundings."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Hooks:
     on_step: Callable[[int], None] = _nothing
     on_validation: Callable[[Validation], None] = _nothing
     warn: Callable[[str], None] = _nothing
-    stop: Callable[[], bool] = lambda: False  # asked after every step: save and leave?
+    stop: Callable[[], bool] = lambda: False  # asked after every step; if true, save and stop
     checkpoint: Path | None = None  # where to save
-    resume: bool = False  # begin where that file stands
+    resume: bool = False  # resume from that file
     signature: str = ""  # of the data; a checkpoint of other data is refused
-    rows: NDArray[Any] | None = None  # the training rows' numbers in the data, to name them
+    rows: NDArray[Any] | None = None  # numbers in the data of the training rows, for messages

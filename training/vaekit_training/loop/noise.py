@@ -10,17 +10,17 @@ from torch import Tensor
 
 from vaekit_training.data.batch import generator
 
-NORMALS = 2**18  # drawn by one call: the overhead of a call is shared by the steps of a block
+NORMALS = 2**18  # drawn in one call, to share its overhead among the steps of a block
 
 
 class Noise:
-    """eps (N, K, Z) of each step, which follows from (seed, step) alone: a step number says where a run stands."""
+    """eps (N, K, Z) of each step; it depends only on (seed, step), so a step number is the whole position."""
 
     def __init__(self, shape: tuple[int, int, int], seed: int, device: torch.device | str = "cpu") -> None:
         """shape: of the global batch, whatever the number of ranks."""
         self._shape, self._seed, self._device = shape, seed, device
         n, k, z = shape
-        self._steps = max(1, NORMALS // (n * k * z))  # of a block
+        self._steps = max(1, NORMALS // (n * k * z))  # per block
         self._block = -1
         self._eps: tuple[Tensor, ...] = ()
 
@@ -34,5 +34,5 @@ class Noise:
         return self._eps[place]
 
     def of_features(self, step: int) -> torch.Generator:
-        """What features are drawn anew from at this step."""
+        """The generator for redrawn features at this step."""
         return generator(self._seed, 3, step, device=self._device)

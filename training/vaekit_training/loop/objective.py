@@ -1,6 +1,6 @@
-"""What training minimises.
+"""The training objective.
 
-N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are; nats per row.
+N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members if there are members; nats per row.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Objective:
-    """A share of the negative objective of a batch, summed over members: parts of a batch add up to the whole.
+    """A share of the negative objective of a batch, summed over members; the shares of all parts add up to the whole.
 
         elbo    (1/N) sum_n [ beta KL(q(z|x_n) || p(z)) - (1/K) sum_k log p(x_n|z_nk) ]
         iwae   -(1/N) sum_n log (1/K) sum_k w_nk,   w_nk = p(x_n|z_nk) p(z_nk) / q(z_nk|x_n)
 
-    In the units the networks see: `log_jacobian` is what is missing from raw ones. The networks run in the precision
-    asked for, densities in float32.
+    It is in the units the networks see; `log_jacobian` converts it to raw units. The networks run in the configured
+    precision, densities in float32.
     """
 
     def __init__(self, vae: VAE, settings: ObjectiveConfig, *, precision: str = "fp32", compiled: bool = False) -> None:
@@ -37,17 +37,17 @@ class Objective:
         self._log_prob: Any = torch.compile(vae.log_prob, dynamic=False) if compiled else vae.log_prob
         device = next(vae.parameters()).device.type
         self._cast: Any = torch.autocast(device, PRECISIONS[precision]) if precision in PRECISIONS else nullcontext()
-        self._constant: Tensor | None = None  # the Jacobian, where it is the same for every row
+        self._constant: Tensor | None = None  # the Jacobian, if it is the same for every row
         self._relative = relative_betas(settings, next(vae.parameters()))
 
     @property
     def _is_plain(self) -> bool:
-        """Whether the loss is the one whose gradient is written out."""
+        """Whether elbo_loss, whose gradient is in closed form, applies."""
         return self._vae.prior.is_standard and self._settings.name == "elbo" and not self._settings.free_bits
 
     @property
     def free_bits(self) -> float:
-        """Nats of each latent dimension that cost nothing."""
+        """Nats per latent dimension that cost nothing."""
         return self._settings.free_bits
 
     def __call__(
@@ -58,14 +58,14 @@ class Objective:
         Args:
             batch: n of the batch's N rows.
             eps: (n, K, Z) standard normals.
-            beta: weight of the KL, of the member that has the largest.
+            beta: weight of the KL, for the member with the largest one.
             share: 1 / N.
-            costly: (..., Z) latent dimensions above their free bits in the whole batch, where this is a part of it.
+            costly: (..., Z) latent dimensions above their free bits in the whole batch; needed if this is a part of it.
         """
         with self._cast:
             mu, sigma = self._posterior(batch.t, batch.observed)  # each (..., n, Z)
             if self._is_plain and eps.shape[1] == 1 and mu.ndim == 2:
-                z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): an axis less costs fewer operations
+                z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): one axis less costs fewer operations
             else:
                 z = draw_latents(mu, sigma, eps)  # (..., n, K, Z)
             log_p = self._log_prob(batch.t, z, batch.observed)  # (..., n, K, D)
@@ -82,16 +82,16 @@ class Objective:
         return share * ((weight * kl).sum() - log_p.sum() / eps.shape[1])
 
     def _importance_weighted(self, mu: Tensor, sigma: Tensor, z: Tensor, log_p: Tensor, own: Tensor | None) -> Tensor:
-        """log (1/K) sum_k w_k, (..., n), whose gradient is the doubly reparameterised one.
+        """log (1/K) sum_k w_k, (..., n), with the doubly reparameterised gradient.
 
-        The decoder's is sum_k v_k d log w_k with v = w / sum w; the encoder's comes through z alone and carries v_k
-        once more, sum_k v_k^2 (d log w_k / d z_k) d z_k, which has the same mean and, unlike the plain one, a variance
-        that does not swamp it as K grows.
+        The decoder's gradient is sum_k v_k d log w_k with v = w / sum w. The encoder's goes through z alone and has one
+        more factor v_k: sum_k v_k^2 (d log w_k / d z_k) d z_k. It has the same mean as the plain gradient, and its
+        signal is not lost in its variance as K grows.
 
         Source: Tucker et al. (2019), "Doubly reparameterized gradient estimators for Monte Carlo objectives", (8).
         """
         fixed_mu, fixed_sigma = mu.detach()[..., None, :], sigma.detach()
-        eps = (z - fixed_mu) / fixed_sigma[..., None, :]  # so that log q(z|x) moves with z, not with mu and sigma
+        eps = (z - fixed_mu) / fixed_sigma[..., None, :]  # log q(z|x) depends on z, not on mu and sigma
         log_w = log_p.sum(-1) + self._vae.prior.log_ratio(fixed_sigma, z, eps, own)  # (..., n, K)
         v = torch.softmax(log_w.detach(), dim=-1)
         if z.requires_grad:
@@ -99,11 +99,11 @@ class Objective:
         return log_mean_exp(log_w)
 
     def _above_free_bits(self, mu: Tensor, sigma: Tensor, share: float, costly: Tensor | None) -> Tensor:
-        """sum_j max(free, KL_j), KL_j the batch's mean of a latent dimension; () .
+        """sum_j max(free, KL_j), with KL_j the batch mean of a latent dimension's KL; ().
 
         Source: Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow", (15).
         """
-        kl = kl_by_latent(mu, sigma).sum(-2) * share  # (..., Z): of a part, what it adds to the mean
+        kl = kl_by_latent(mu, sigma).sum(-2) * share  # (..., Z): a part's contribution to the mean
         free = self._settings.free_bits
         if costly is None:
             return kl.clamp_min(free).sum()
@@ -111,7 +111,7 @@ class Objective:
 
     @torch.no_grad()
     def kl_of(self, part: NetworkRows, share: float) -> Tensor:
-        """What a part adds to the batch's mean KL of each latent dimension, (..., Z)."""
+        """A part's contribution to the batch mean of each latent dimension's KL, (..., Z)."""
         with self._cast:
             mu, sigma = self._posterior(part.t, part.observed)
         return kl_by_latent(mu, sigma).sum(-2) * share
@@ -128,12 +128,12 @@ class Objective:
 
 
 def relative_betas(settings: ObjectiveConfig, like: Tensor) -> Tensor | None:
-    """Each member's beta over the largest, (M, 1); None where all have one, as a single VAE has."""
+    """Each member's beta over the largest, (M, 1); None if all are equal, as for a single VAE."""
     if len(settings.betas) == 1:
         return None
     return torch.tensor(settings.betas, dtype=like.dtype, device=like.device)[:, None] / max(settings.betas)
 
 
 def total_log_jacobian(each: Tensor, observed: Tensor | None) -> Tensor:
-    """sum_d log |dt_d / dx_d| over observed cells, (N,) or (), of each (D,) or (N, D)."""
+    """sum_d log |dt_d / dx_d| over observed cells, (N,) or (), from `each` (D,) or (N, D)."""
     return (each if observed is None else torch.where(observed, each, 0.0)).sum(-1)

@@ -18,7 +18,7 @@ from vaekit_training.loop.tracking import Validation
 
 
 class RunFolder:
-    """Where a run is kept, if anywhere; its folder is made when first asked for, once nothing is left to refuse."""
+    """The folder of a run, if it is kept; created at first use, after all checks of the config and data."""
 
     def __init__(self, keep: Keep | None, config: Config, ranks: World) -> None:
         self._keep, self._config, self._ranks = keep, config, ranks
@@ -29,17 +29,17 @@ class RunFolder:
 
     @contextmanager
     def hooks(self, hooks: Hooks, signature: Callable[[], str], fold: int | None = None) -> Iterator[Hooks]:
-        """These hooks, with somewhere to save to and to go on from where the run is kept.
+        """Hooks that also save to, and resume from, the run's folder, if the run is kept.
 
         Args:
-            hooks: what is told of the run.
+            hooks: receive progress.
             signature: of the data.
-            fold: of a fold model, which has a checkpoint and events of its own; one that never began is begun.
+            fold: of a fold model, which has its own checkpoint and events; one without a checkpoint starts at step 1.
         """
         if self._keep is None or self.folder is None:
             yield hooks
             return
-        place = self.folder / checkpoint(fold)
+        path = self.folder / checkpoint(fold)
         events = Events(self.folder if fold is None else self.folder / f"fold-{fold}") if self._ranks.leads else None
         try:
             with terminations() as told:
@@ -47,8 +47,8 @@ class RunFolder:
                     hooks,
                     on_validation=_both(hooks.on_validation, events.write) if events else hooks.on_validation,
                     stop=told,
-                    checkpoint=place,
-                    resume=self._keep.resume and (fold is None or place.is_file()),
+                    checkpoint=path,
+                    resume=self._keep.resume and (fold is None or path.is_file()),
                     signature=signature(),
                 )
         finally:
@@ -66,7 +66,7 @@ def _both(first: Callable[[Validation], None], second: Callable[[Validation], No
 
 @contextmanager
 def terminations() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come since, in place of what it did before; off the main thread it cannot be asked for."""
+    """Whether SIGTERM has arrived, which no longer ends the process; always false outside the main thread."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

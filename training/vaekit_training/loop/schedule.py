@@ -1,4 +1,4 @@
-"""What changes from step to step: beta, the learning rate, the prior in use."""
+"""Values that change from step to step: beta, the learning rate, the prior in use."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from vaekit_training.config import Config
 
 @dataclass(frozen=True)
 class Schedule:
-    """Settings of step 1, 2, ... of a run."""
+    """Settings of steps 1, 2, ... of a run."""
 
     steps: int
     learning_rate_at_start: float
-    final_beta: float  # of the largest, where each member has its own
-    cycle: float  # steps; the whole run where there is one
+    final_beta: float  # the largest, if members differ
+    cycle: float  # steps; the whole run if there is only one cycle
     warm_up: int  # steps at the start of a cycle over which beta grows
-    switch: int | None  # the last step before the aggregate prior is in use; None: it never is
+    switch: int | None  # the last step before the aggregate prior is used; None: never
 
     @classmethod
     def of(cls, config: Config) -> Schedule:
         steps, objective, prior = config.training.steps, config.objective, config.prior
-        is_elbo = objective.name == "elbo"  # the importance-weighted bound has no beta to grow
+        is_elbo = objective.name == "elbo"  # the importance-weighted bound has no beta
         cycle = steps / objective.cycles if is_elbo and objective.schedule == "cyclical" else float(steps)
         warm_up = round(objective.warmup * cycle) if is_elbo and objective.schedule != "constant" else 0
         switches = prior.name == "aggregate" and prior.start < 1
@@ -36,19 +36,19 @@ class Schedule:
         return self.final_beta * min(1.0, within / max(self.warm_up, 1))
 
     def learning_rate(self, step: int) -> float:
-        """A cosine from the start's to 0: lr (1 + cos(pi (step - 1) / steps)) / 2."""
+        """A cosine from the first step's rate to 0: lr (1 + cos(pi (step - 1) / steps)) / 2."""
         return self.learning_rate_at_start * 0.5 * (1.0 + math.cos(math.pi * (step - 1) / self.steps))
 
     @property
     def settled(self) -> int:
-        """The first step from which on the objective is what it is at the end: validations before it do not compare."""
+        """The first step with the final objective; validations before it are not comparable."""
         last_cycle = self._start_of_cycle(self.steps)
         return max(last_cycle + self.warm_up, 1 if self.switch is None else self.switch + 1)
 
     def uses_aggregate(self, step: int) -> bool:
-        """Whether this step's codes are priced by the aggregate prior."""
+        """Whether this step uses the aggregate prior."""
         return self.switch is not None and step > self.switch
 
     def _start_of_cycle(self, step: int) -> int:
-        """The last step before the cycle of this one."""
+        """The last step before this one's cycle."""
         return int(int((step - 1) / self.cycle) * self.cycle)

@@ -1,6 +1,6 @@
 """One optimiser step: loss, gradient, clipping, AdamW, running mean.
 
-M members, P places for each member's parameters.
+M members, P values per member, padding included.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from vaekit_training.loop.objective import Objective
 from vaekit_training.networks import decayed
 from vaekit_training.vae import VAE
 
-EMA_START = 10  # the running mean's share of its past is at most (1 + s) / (EMA_START + s): it forgets the start soon
+EMA_START = 10  # the weight of the past is at most (1 + s) / (EMA_START + s), so that the start is soon forgotten
 
 
 class Step:
-    """Moves a VAE's weights; everything that a further step depends on is in its state."""
+    """Updates a VAE's weights; its state holds everything that later steps depend on."""
 
     def __init__(self, vae: VAE, config: Config, world: World) -> None:
         settings = config.training
         self._vae, self._settings, self._world = vae, settings, world
         if config.training.batch_size < world.size:
             raise ConfigError(
-                f"training.batch_size: {config.training.batch_size} rows are none for some of {world.size} ranks"
+                f"training.batch_size: {config.training.batch_size} rows are fewer than the {world.size} ranks"
             )
         matrices = (p for network in (vae.encoder, vae.decoder) for p in decayed(network))
         self.flat = Flat(vae, matrices, vae.members)
@@ -72,12 +72,12 @@ class Step:
         return self._differentiate(batch, eps, beta), self._move()
 
     def _undo(self) -> Callable[[], None]:
-        """What brings this moment's state back."""
+        """A function that restores the current state."""
         state = self.state_dict()
         return lambda: self.load_state_dict(state)
 
     def _differentiate(self, batch: NetworkRows, eps: Tensor, beta: float | Tensor) -> Tensor:
-        """This rank's share of the loss; its gradient, summed over ranks, is left in the flat one."""
+        """This rank's share of the loss; leaves its gradient, summed over ranks, in the flat gradient."""
         self.flat.forget()
         share = 1.0 / len(batch)
         parts = self._parts(batch, eps)
@@ -92,7 +92,7 @@ class Step:
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def _parts(self, batch: NetworkRows, eps: Tensor) -> list[tuple[NetworkRows, Tensor]]:
-        """This rank's rows, in as many parts as they are accumulated in."""
+        """This rank's rows in parts, one per accumulation."""
         if self._world.size == self._settings.accumulate == 1:
             return [(batch, eps)]
         first, last = self._world.share(len(batch))
@@ -100,7 +100,7 @@ class Step:
         return list(zip(batch.slice(first, last).split(size), eps[first:last].split(size), strict=True))
 
     def _costly(self, parts: list[tuple[NetworkRows, Tensor]], share: float) -> Tensor | None:
-        """Which latent dimensions are above their free bits in the whole batch, where no part can tell alone."""
+        """Which latent dimensions are above their free bits in the whole batch; None if there is only one part."""
         free = self.objective.free_bits
         if not free or (len(parts) == 1 and self._world.size == 1):
             return None
@@ -108,8 +108,8 @@ class Step:
         return self._world.add(kl) > free
 
     def _move(self) -> Tensor:
-        """AdamW along the shortened gradient; its norm before that, (M, 1)."""
-        scaler: Any = self._scaler  # which wants to know of an optimiser only what Adam has
+        """Update the weights by AdamW with the clipped gradient; returns its norm before clipping, (M, 1)."""
+        scaler: Any = self._scaler  # it expects a torch optimiser, but only uses what Adam has
         if scaler is not None:
             scaler.unscale_(self._adam)
         norm = self.flat.norm()
@@ -124,7 +124,7 @@ class Step:
         return norm
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that later steps depend on: weights, moments, running mean, loss scale, buffers."""
+        """A copy of everything that later steps depend on: weights, moments, running mean, loss scale, buffers."""
         return {
             "weights": self.flat.weights.detach().clone(),
             "moments": {name: value.clone() for name, value in self._adam.moments.items()},
@@ -134,7 +134,7 @@ class Step:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Stand where the state was taken; tensors keep their places in memory, where a recorded step has them."""
+        """Restore a state; tensors keep their memory, which a recorded step refers to."""
         self.flat.weights.data.copy_(state["weights"])
         for name, value in self._adam.moments.items():
             value.copy_(state["moments"][name])
@@ -148,7 +148,7 @@ class Step:
         return bool(torch.isfinite(self.flat.weights.detach()).all())
 
     def swap(self) -> None:
-        """Change places of the weights and their running mean, where one is kept."""
+        """Swap the weights and their running mean, if there is one."""
         if self._mean is not None:
             weights = self.flat.weights.detach().clone()
             self.flat.weights.data.copy_(self._mean)
@@ -156,7 +156,7 @@ class Step:
 
 
 def check_graphs(device: torch.device, world: World) -> None:
-    """Refuse to record a step where it cannot be.
+    """Refuse CUDA graphs where they cannot be recorded.
 
     Raises:
         ConfigError: no CUDA device, or several ranks.

@@ -1,4 +1,4 @@
-"""The history of a run: its validations, the best weights so far, and what a reader should be warned of."""
+"""The history of a run: its validations, the best weights so far, and warnings."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from vaekit_training.vae import VAE
 
 @dataclass(frozen=True)
 class Validation:
-    """One pass over validation rows while training, means per row.
+    """One measurement on validation rows during training, means per row.
 
-    With members, objective and the KL by latent dimension are means over members; the others are the mixture's.
+    With members, objective and KL by latent dimension are means over members; the other values are the mixture's.
     """
 
     step: int
     beta: float
     train_objective: float  # mean over the steps since the last validation, at their beta
-    objective: float  # validation rows, at the final beta: what training minimises
-    of_weights: float  # the objective less what no weight changes: what validations are compared by
-    elbo: float  # at beta = 1, whatever is minimised
+    objective: float  # on validation rows at the final beta; the loss that training minimises
+    of_weights: float  # the objective without terms that no weight changes; validations are compared by it
+    elbo: float  # at beta = 1, whatever the objective
     log_likelihood: float
     kl: float
-    log_evidence: float  # the importance-weighted bound of the validation's draws
+    log_evidence: float  # the importance-weighted bound with the validation's draws
     kl_by_latent: tuple[float, ...]  # KL(q(z_j|x) || N(0, 1)), (Z,)
     log_likelihood_by_feature: tuple[float, ...]  # (D,); a missing cell counts 0
-    active_units: float  # latent dimensions in use; with members their mean
+    active_units: float  # active latent dimensions; with members their mean
 
 
 @dataclass(frozen=True)
 class History:
-    """Every validation, the one whose weights were kept, and what a reader should know of the run."""
+    """Every validation, the one whose weights were kept, and warnings about the run."""
 
     validations: tuple[Validation, ...]
     best: Validation  # the kept weights, on all validation rows
@@ -46,7 +46,7 @@ class History:
 
 
 def of_folds(histories: Sequence[History]) -> History:
-    """Of fold models in one: at each step means over those that still trained, and those of the kept weights."""
+    """The histories of fold models as one: means over the fold models still training, and over the kept validations."""
     steps: dict[int, list[Validation]] = {}
     for validation in (validation for history in histories for validation in history.validations):
         steps.setdefault(validation.step, []).append(validation)
@@ -59,7 +59,7 @@ def of_folds(histories: Sequence[History]) -> History:
 
 
 def _mean(validations: Sequence[Validation]) -> Validation:
-    """Their mean, field by field."""
+    """The mean of validations, field by field."""
     means: dict[str, Any] = {}
     for name in (field.name for field in fields(Validation)):
         value = np.mean([getattr(validation, name) for validation in validations], axis=0).tolist()
@@ -68,12 +68,12 @@ def _mean(validations: Sequence[Validation]) -> Validation:
 
 
 class BestWeights:
-    """Keeps the weights of the best validation once the objective is what it is at the end, and says when to stop."""
+    """Keeps the weights of the best comparable validation, and says when to stop."""
 
     def __init__(self, settled: int, patience: int) -> None:
         """
         Args:
-            settled: the first step whose validations compare.
+            settled: the first step whose validation is comparable.
             patience: validations without a better one before stopping.
         """
         self._settled, self._patience = settled, patience
@@ -82,7 +82,7 @@ class BestWeights:
         self.weights: dict[str, Tensor] = {}
 
     def is_done(self, validation: Validation, vae: VAE) -> bool:
-        """Take in a validation; true after `patience` of them without a better one."""
+        """Add a validation; true after `patience` of them without a better one."""
         self.validations.append(validation)
         if validation.step < self._settled:
             return False
@@ -102,21 +102,21 @@ class BestWeights:
 
 
 def warnings_of(validation: Validation, objective: ObjectiveConfig, *, aggregate: bool) -> list[str]:
-    """What to say of the kept weights."""
+    """Warnings about the kept weights."""
     found = []
     free = objective.free_bits
     if objective.name == "iwae":
         found.append(
             f"training minimised the importance-weighted bound of {objective.num_samples} draws, which is "
-            f"{-validation.objective:.4g} nats; what is scored is the ELBO, {validation.elbo:.4g} nats, which the "
-            "encoder was not fitted to"
+            f"{-validation.objective:.4g} nats; rows are scored by the ELBO, {validation.elbo:.4g} nats, to which the "
+            "encoder was not fitted"
         )
     elif set(objective.betas) != {1.0} or any(kl < free for kl in validation.kl_by_latent):
         is_plain = set(objective.betas) == {1.0}
         what = f"objective.free_bits = {free:g}" if is_plain else f"objective.beta = {objective.shown_beta}"
         found.append(
-            f"{what}: training ended at an objective of {validation.objective:.4g} nats and not at the ELBO, which is "
-            f"{validation.elbo:.4g} nats and is what is scored; beta = 1 and free_bits = 0 would train that"
+            f"{what}: training ended at an objective of {validation.objective:.4g} nats; rows are scored by the ELBO, "
+            f"{validation.elbo:.4g} nats; to train the ELBO itself, set beta = 1 and free_bits = 0"
         )
     count = len(validation.kl_by_latent)
     if validation.active_units < 0.5 * count:
@@ -129,7 +129,7 @@ def warnings_of(validation: Validation, objective: ObjectiveConfig, *, aggregate
 
 
 def _cures(objective: ObjectiveConfig, *, aggregate: bool) -> list[str]:
-    """What lets codes be learned before they cost, and has not been tried."""
+    """Settings that let latents be used before they cost, and that the run does not have."""
     if objective.name == "iwae":
         return ["objective.name = 'elbo', which can warm up"]
     cures = ["a longer objective.warmup"] if objective.schedule != "constant" else ["objective.schedule = 'linear'"]

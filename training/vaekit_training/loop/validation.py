@@ -1,6 +1,6 @@
-"""Measures a model on validation rows while it trains: the bound and its terms, in nats and raw units.
+"""Measures a model on validation rows during training: the bound and its terms, in nats and raw units.
 
-N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members where there are; nats, raw units.
+N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members if there are members.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from vaekit_training.prior import kl_by_latent
 from vaekit_training.sections import ObjectiveConfig
 from vaekit_training.vae import VAE, BoundTerms, draw_latents, mixture
 
-DRAWS = 8  # per row and validation: enough that the choice of a stop is not one of luck
-CELLS = 2**20  # N K D of one pass: large tensors now and then leave the heap larger than training needs it
-ACTIVE = 0.01  # variance over rows of a latent dimension's mu above which it is in use: Burda et al. (2016), section 5
-FEWEST_ROWS = 1000  # of a validation, where there are so many
-VALIDATION_SHARE = 16  # a validation scores one row for so many rows trained on since the last
+DRAWS = 8  # per row and validation: enough that noise does not decide when to stop
+CELLS = 2**20  # N K D per pass: larger tensors would make the heap larger than training needs
+ACTIVE = 0.01  # variance over rows of a latent dimension's mu above which it is active: Burda et al. (2016), section 5
+FEWEST_ROWS = 1000  # per validation, if there are as many
+VALIDATION_SHARE = 16  # number of training rows per scored validation row
 
 
 class Validator:
-    """The validation rows and the draws they are scored with, the same at every validation."""
+    """The validation rows and their draws, the same at every validation."""
 
     def __init__(
         self, rows: NetworkRows, objective: ObjectiveConfig, beta: float, latent_dim: int, seed: int, most: int
     ) -> None:
-        """beta: the final one. most: rows of one validation; `everything` takes them all."""
+        """beta: the final one. most: largest number of rows per validation; `everything` uses all."""
         self._rows, self._objective, self._beta = rows, objective, beta
         self._draws = max(DRAWS, objective.num_samples if objective.name == "iwae" else 1)
         self._latent_dim, self._seed, self._device = latent_dim, seed, rows.t.device
@@ -38,11 +38,11 @@ class Validator:
             self._some = rows.take(torch.randperm(len(rows), generator=generator(seed, 5))[:most].sort().values)
 
     def some(self, vae: VAE, step: int, beta: float, train_objective: float) -> Validation:
-        """Score some of the rows, always the same."""
+        """Score a random sample of the rows, the same at every validation."""
         return self._validate(vae, self._some, step, beta, train_objective)
 
     def everything(self, vae: VAE, validation: Validation) -> Validation:
-        """The same validation of the kept weights, over all rows."""
+        """The given validation with values for all rows, for the kept weights."""
         return self._validate(vae, self._rows, validation.step, validation.beta, validation.train_objective)
 
     @torch.no_grad()
@@ -67,7 +67,7 @@ class Validator:
         )  # fmt: skip
 
     def _value(self, total: dict[str, Tensor], which: str) -> float:
-        """The training objective at the final beta, mean over members; "varying": of columns that are not constant."""
+        """The training objective at the final beta, mean over members; "varying": without constant columns."""
         if self._objective.name == "iwae":
             return -float(total[f"{which}_bound"].mean())
         kl = total["member_kl"]  # (...)
@@ -80,8 +80,8 @@ class Validator:
     def _score(self, vae: VAE, rows: NetworkRows, draws: torch.Generator) -> dict[str, Tensor]:
         """Sums over rows, float64.
 
-        Those called varying leave constant columns out: a validation row whose value differs there is odd by up to
-        10^18 nats whatever the weights are, and beside that what they decide would be lost.
+        Those called varying leave constant columns out: a validation row that differs there scores up to 10^18 nats
+        whatever the weights are, and rounding would then hide what the weights change.
         """
         shape = (len(rows), self._draws, self._latent_dim)
         eps = torch.randn(shape, generator=draws, device=self._device, dtype=rows.t.dtype)  # (N, K, Z)
@@ -89,7 +89,7 @@ class Validator:
         z = draw_latents(mu, sigma, eps)  # (..., N, K, Z)
         per_feature = vae.log_prob(rows.t, z, rows.observed)  # (..., N, K, D)
         jacobian = vae.features.log_jacobian(rows.t)  # (D,) or (N, D)
-        seen = per_feature.sum(-1).double()  # in the units that networks see
+        seen = per_feature.sum(-1).double()  # in the units the networks see
         log_p = seen + total_log_jacobian(jacobian, rows.observed)[..., None]  # (..., N, K)
         log_p_varying = seen  # (..., N, K)
         if not vae.features.all_active:
@@ -121,5 +121,5 @@ class Validator:
 
 
 def most_rows(evaluate_every: int, batch_size: int) -> int:
-    """Rows of a validation, so that validations stay a small part of the work however many rows there are."""
+    """Rows per validation, so that validations are a small part of the work for any number of rows."""
     return max(FEWEST_ROWS, evaluate_every * batch_size // VALIDATION_SHARE)

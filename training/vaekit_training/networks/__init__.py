@@ -1,4 +1,4 @@
-"""Encoders and decoders: what goes in and comes out, and what it costs."""
+"""Encoders and decoders, and their cost."""
 
 from vaekit_training.networks.cost import Cost, cost, together
 from vaekit_training.networks.head import Head

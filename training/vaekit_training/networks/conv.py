@@ -1,7 +1,7 @@
-"""Convolutional networks for pictures, plain and residual.
+"""Convolutional networks for images, plain and residual.
 
-Rows come flattened, (N, H W C) in HWC order; a decoder's outputs go parameter by parameter, [P, H, W, C] flattened.
-Nothing is normalised over a batch, so a row's result does not depend on its batch-mates.
+Rows come flattened, (N, H W C) in HWC order; a decoder's outputs are parameter by parameter, [P, H, W, C] flattened.
+There is no normalisation over a batch, so a row's result does not depend on the other rows of its batch.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Convolution = TypeVar("Convolution", bound=nn.Conv2d | nn.ConvTranspose2d)
 class ConvEncoder(nn.Module):
     """Stages that halve the sides, (H, W) -> (ceil(H / 2), ceil(W / 2)), then one Linear layer.
 
-    The picture's own edge is repeated, not filled with zeros: what 0 is depends on how pixels are scaled, and so any
-    affine map of the channels can be taken up by the first layer exactly.
+    The image's edge pixels are repeated as padding, not zeros: the meaning of 0 depends on the scaling of pixels. So
+    the first layer can represent any affine map of the channels exactly.
     """
 
     def __init__(self, shape: Shape, channels: Sequence[int], outputs: int, activation: str, blocks: int = 0) -> None:
@@ -49,13 +49,13 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H W C) -> (N, outputs)."""
-        picture = x.unflatten(-1, self.shape).permute(0, 3, 1, 2)  # (N, C, H, W)
-        out: Tensor = self.linear(self.stages(picture).flatten(1))
+        image = x.unflatten(-1, self.shape).permute(0, 3, 1, 2)  # (N, C, H, W)
+        out: Tensor = self.linear(self.stages(image).flatten(1))
         return out
 
 
 class ConvDecoder(nn.Module):
-    """One Linear layer, then stages that double the sides and are cut to those of the encoder's stages."""
+    """One Linear layer, then stages that double the sides and crop to the sizes of the encoder's stages."""
 
     def __init__(
         self, inputs: int, shape: Shape, channels: Sequence[int], outputs: int, activation: str, blocks: int = 0
@@ -67,12 +67,12 @@ class ConvDecoder(nn.Module):
         self.start = (channels[-1], *self.sides[0])
         self.linear = nn.Linear(inputs, math.prod(self.start))
         planes, left = divmod(outputs, shape[0] * shape[1])  # P C
-        assert not left, f"{outputs} outputs are not whole pictures of {shape}"
+        assert not left, f"{outputs} outputs are not whole images of {shape}"
         up = (*reversed(channels), channels[0] if blocks else planes)
         depth = len(channels) * blocks
         self.stages = nn.ModuleList(_up(a, b, activation, blocks, depth) for a, b in pairwise(up))
         smooth = [ACTIVATIONS[activation](), nn.Conv2d(up[-1], planes, 3, padding=1)] if blocks else []
-        self.last = nn.Sequential(*smooth)  # the doubled picture itself, where there are no blocks
+        self.last = nn.Sequential(*smooth)  # without blocks: the upsampled image itself
         _start(self.head.layer, None)
 
     @property
@@ -103,7 +103,7 @@ def sides(shape: Shape, stages: int) -> list[tuple[int, int]]:
 def residual_block(channels: int, activation: str, depth: int) -> Residual:
     """x + f(x), f two convolutions after an activation each, at 1 / sqrt(depth) of their usual start.
 
-    Without a norm that is what keeps `depth` blocks in a row from growing their signal, and it is exact row by row.
+    Without normalisation, this keeps the signal from growing over `depth` blocks in a row, for each row alone.
     """
     first, second = (_start(nn.Conv2d(channels, channels, 3, padding=1), activation) for _ in range(2))
     second.weight.data.mul_(depth**-0.5)
@@ -111,7 +111,7 @@ def residual_block(channels: int, activation: str, depth: int) -> Residual:
 
 
 def _up(n_in: int, n_out: int, activation: str, blocks: int, depth: int) -> nn.Sequential:
-    """Residual blocks, then twice the sides; a kernel of 4 covers every output alike."""
+    """Residual blocks, then upsampling by 2; a kernel of 4 covers all outputs equally."""
     layers: list[nn.Module] = [residual_block(n_in, activation, depth) for _ in range(blocks)]
     double = _start(nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), activation)
     return nn.Sequential(*layers, ACTIVATIONS[activation](), double)
@@ -120,11 +120,11 @@ def _up(n_in: int, n_out: int, activation: str, blocks: int, depth: int) -> nn.S
 def _start(layer: Convolution, activation: str | None) -> Convolution:
     """Weights that keep a signal's variance through layer and activation (He et al. 2015), bias 0.
 
-    std = gain / sqrt(fan_in), fan_in the inputs that one output is a sum of.
+    std = gain / sqrt(fan_in), where fan_in is the number of inputs that an output sums.
     """
     fan_in = layer.in_channels * math.prod(layer.kernel_size)
     if isinstance(layer, nn.ConvTranspose2d):
-        fan_in //= math.prod(layer.stride)  # a kernel of 4 at stride 2 meets each output twice a side
+        fan_in //= math.prod(layer.stride)  # a kernel of 4 at stride 2 reaches each output twice per side
     gain = 1.0 if activation is None or activation == "tanh" else math.sqrt(2.0)
     nn.init.normal_(layer.weight, std=gain / math.sqrt(fan_in))
     assert layer.bias is not None

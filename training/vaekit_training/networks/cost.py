@@ -1,4 +1,4 @@
-"""What a network costs, counted from its layers."""
+"""Counts the parameters and operations of a network from its layers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vaekit_training.networks.layers import MATRICES, MemberLinear
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one row through a network (decoders: of one draw of one row), all members together."""
+    """Cost of one row (decoders: one draw of one row), over all members."""
 
     parameters: int
-    multiply_adds: int  # of matrices and convolutions, padding counted; biases, norms and activations are not
-    widest: int  # values of the largest layer's output: what bounds the memory of a row
+    multiply_adds: int  # of matrices and convolutions, padding included; not of biases, norms and activations
+    widest: int  # values of the largest layer's output, which limits the memory per row
 
     @property
     def flops(self) -> int:
-        """Floating-point operations: two a multiply-add."""
+        """Floating-point operations: two per multiply-add."""
         return 2 * self.multiply_adds
 
 
 def together(costs: Sequence[Cost]) -> Cost:
-    """Of networks that take turns."""
+    """Cost of networks that run one after another."""
     return Cost(
         sum(each.parameters for each in costs),
         sum(each.multiply_adds for each in costs),
@@ -37,13 +37,13 @@ def together(costs: Sequence[Cost]) -> Cost:
 
 
 def cost(network: nn.Module) -> Cost:
-    """Parameters, multiply-adds and widest layer of an encoder or decoder, by one row of zeros through it."""
+    """Parameters, multiply-adds and widest layer of an encoder or decoder, measured with one row of zeros."""
     counted = _Counted()
     hooks = [layer.register_forward_hook(counted) for layer in network.modules()]
     some = next(network.parameters())
     try:
         with torch.no_grad():
-            network(torch.zeros(1, int(network.inputs), dtype=some.dtype, device=some.device))  # type: ignore[arg-type]  # every network says its inputs
+            network(torch.zeros(1, int(network.inputs), dtype=some.dtype, device=some.device))  # type: ignore[arg-type]  # every network has inputs
     finally:
         for hook in hooks:
             hook.remove()
@@ -51,7 +51,7 @@ def cost(network: nn.Module) -> Cost:
 
 
 class _Counted:
-    """A forward hook that adds up."""
+    """A forward hook that sums up the cost."""
 
     def __init__(self) -> None:
         self.multiply_adds = self.widest = 0
@@ -63,10 +63,10 @@ class _Counted:
 
 
 def _multiply_adds(layer: nn.Module, x: Tensor, out: Tensor) -> int:
-    """Of one row, x (1, ...) or (M, 1, ...)."""
-    if isinstance(layer, nn.Conv2d):  # each output is a sum over in_channels * kernel
+    """Multiply-adds of one row, x (1, ...) or (M, 1, ...)."""
+    if isinstance(layer, nn.Conv2d):  # each output sums in_channels * kernel inputs
         return out.numel() * layer.in_channels * math.prod(layer.kernel_size)
-    if isinstance(layer, nn.ConvTranspose2d):  # each input goes to out_channels * kernel
+    if isinstance(layer, nn.ConvTranspose2d):  # each input contributes to out_channels * kernel outputs
         return x.numel() * layer.out_channels * math.prod(layer.kernel_size)
     assert isinstance(layer, nn.Linear | MemberLinear)
     return out.numel() * layer.in_features

@@ -1,4 +1,4 @@
-"""A network that computes in float16 and never overflows."""
+"""A network that computes in float16 without overflow."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 from vaekit_training.networks.layers import MATRICES, MemberLayerNorm, MemberLinear, Residual
 
-LARGEST = 3e4  # of products' sums, of weights and of what is added: two of them are below 65504, where float16 ends
-GROWING = (nn.LayerNorm, MemberLayerNorm, Residual)  # layers beside matrices that may give more than they are given
+LARGEST = 3e4  # largest sum of products, weight or summand: the sum of two is below 65504, float16's largest number
+GROWING = (nn.LayerNorm, MemberLayerNorm, Residual)  # not matrices; their output may exceed their input
 
 
 class Float16Network(nn.Module):
-    """The network with weights and activations in float16; what goes into a layer is cut so far that none overflows.
+    """The network with weights and activations in float16; a layer's input is cut so that no sum overflows.
 
         |sum_i w_oi x_i| <= LARGEST   since   |x_i| <= LARGEST / max_o sum_i |w_oi|,   in any order of summation
 
-    Any encoder gives a bound, and any decoder a density: a row far out, whose activations are cut, has the finite score
-    that every finite row is owed. `.double()` makes of this what the rounded weights give if nothing else is rounded.
+    Any encoder gives a bound, and any decoder a density: a novel row whose activations are cut still gets a finite
+    score. `.double()` turns this into a network with the rounded weights and no other rounding.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -31,14 +31,14 @@ class Float16Network(nn.Module):
                 layer.register_forward_hook(_cut)
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the network, for x of any type."""
+        """The output of the network, for x of any type."""
         some = next(self.network.parameters())
         out: Tensor = self.network(x.clamp(-LARGEST, LARGEST).to(some.dtype))
         return out
 
 
 def largest_sum(layer: nn.Module) -> float:
-    """max_o sum_i |w_oi| over everything that an output of the layer is a sum of."""
+    """max_o sum_i |w_oi| over all inputs that an output of the layer sums."""
     weight: Tensor = layer.weight.detach().double().abs()  # type: ignore[operator]  # all matrices have one
     output = {nn.ConvTranspose2d: 1, MemberLinear: 2}.get(type(layer), 0)  # the axis of outputs
     others = [axis for axis in range(weight.ndim) if axis != output]
@@ -48,7 +48,7 @@ def largest_sum(layer: nn.Module) -> float:
 
 
 class _Cut:
-    """A hook that cuts what goes in."""
+    """A hook that cuts a layer's input."""
 
     def __init__(self, most: float) -> None:
         self.most = most

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class Head:
     """The last layer, a Linear: `width` outputs, one row of weights and one bias each.
 
-    `weight` (width, in) and `bias` (width,) may be used directly, too.
+    `weight` (width, in) and `bias` (width,) may also be used directly.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -19,46 +19,46 @@ class Head:
 
     @property
     def weight(self) -> nn.Parameter:
-        """As the layer has it."""
+        """The layer's weight."""
         return cast(nn.Parameter, self.layer.weight)
 
     @property
     def bias(self) -> nn.Parameter:
-        """(..., outputs of the layer)."""
+        """The layer's bias, (..., outputs of the layer)."""
         return cast(nn.Parameter, self.layer.bias)
 
     @property
     def width(self) -> int:
-        """Outputs, as a likelihood counts them."""
+        """Number of outputs, as likelihoods count them."""
         return self.bias.shape[-1]
 
     @torch.no_grad()
     def zero_rows(self, rows: slice, value: float | Tensor) -> None:
-        """Let these outputs be `value` whatever the input is: weights 0, bias `value`.
+        """Fix these outputs at `value` for every input: weights 0, bias `value`.
 
         Args:
             rows: a slice of the width.
-            value: one for all, or one for each of the rows.
+            value: one for all rows, or one for each.
         """
         self._by_output()[self._outputs(rows)] = 0.0
         self.set_bias(rows, value)
 
     @torch.no_grad()
     def set_bias(self, rows: slice, value: float | Tensor) -> None:
-        """Let these outputs start around `value`; their weights stay."""
+        """Start these outputs near `value`; their weights do not change."""
         start = torch.as_tensor(value, dtype=self.bias.dtype, device=self.bias.device)
         self.bias[..., self._outputs(rows)] = self._shared(start) if start.ndim else start
 
     def _by_output(self) -> Tensor:
-        """The weights with the axis of outputs in front."""
+        """The weights with the axis of outputs first."""
         return self.weight
 
     def _outputs(self, rows: slice) -> slice:
-        """The layer's outputs that these rows are."""
+        """The layer's outputs for these rows."""
         return rows
 
     def _shared(self, value: Tensor) -> Tensor:
-        """One value for each bias, of one for each row."""
+        """One value for each bias, from one value for each row."""
         return value
 
 
@@ -70,9 +70,9 @@ class MemberHead(Head):
 
 
 class PictureHead(Head):
-    """The last convolution: width P * H * W * C, [P, H, W, C] flattened, whose H W pixels share weights and a bias.
+    """The last convolution: width P * H * W * C, [P, H, W, C] flattened; its H W pixels share weights and a bias.
 
-    Rows are whole parameters here, and values that differ between pixels are averaged over them.
+    Rows must be whole parameters; values that differ between pixels are averaged.
     """
 
     layer: nn.Conv2d | nn.ConvTranspose2d
@@ -91,7 +91,7 @@ class PictureHead(Head):
 
     def _outputs(self, rows: slice) -> slice:
         start, stop, step = rows.indices(self.width)
-        values = self.pixels * self.channels  # of one parameter
+        values = self.pixels * self.channels  # per parameter
         assert step == 1
         assert start % values == stop % values == 0, "a convolution's pixels share their parameters"
         return slice(start // self.pixels, stop // self.pixels)

@@ -16,14 +16,14 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "gelu": nn.GELU,
 }
-INPLACE = ("leaky_relu", "relu")  # those whose gradient follows from their output alone
+INPLACE = ("leaky_relu", "relu")  # gradients that need only the output
 
 
 class MemberLinear(nn.Module):
     """y_m = x_m W_m + b_m for M members at once: weight (M, in, out), bias (M, out).
 
-    Every member starts as nn.Linear does: U(-a, a) with a = 1 / sqrt(in). Its matrices lie the other way round, in the
-    order in which a batched product gives their gradient, which would have to be copied otherwise.
+    Every member starts like nn.Linear: U(-a, a) with a = 1 / sqrt(in). Its matrices are transposed against nn.Linear,
+    in the order of a batched product's gradient, which saves a copy.
     """
 
     def __init__(self, members: int, in_features: int, out_features: int) -> None:
@@ -34,7 +34,7 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(members, out_features).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, R, in), or (1, R, in) for all members alike -> (M, R, out)."""
+        """(M, R, in), or (1, R, in) for all members -> (M, R, out)."""
         return torch.baddbmm(self.bias[:, None], x.expand(len(self.weight), -1, -1), self.weight)
 
 
@@ -66,9 +66,9 @@ MATRICES = (nn.Linear, MemberLinear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def decayed(network: nn.Module) -> Iterator[nn.Parameter]:
-    """The weights that weight decay is for: those that multiply activations; no bias and no normalisation.
+    """The weights to which weight decay applies: those that multiply activations; no biases and no normalisation.
 
-    Counting axes would not tell: a bias of M members is (M, out).
+    The number of axes does not tell them apart: a bias of M members is (M, out).
     """
     for layer in network.modules():
         if isinstance(layer, MATRICES):

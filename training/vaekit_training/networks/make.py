@@ -1,4 +1,4 @@
-"""Settings and shapes -> an encoder and a decoder."""
+"""Builds an encoder and a decoder from settings and shapes."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from vaekit_training.sections import NetworkConfig
 
 Encoder = MLP | ConvEncoder
 Decoder = MLP | ConvDecoder
-SMALLEST, LARGEST = 8, 256  # pixels a side
+SMALLEST, LARGEST = 8, 256  # pixels per side
 
 
 def encoder(config: NetworkConfig, inputs: int | Shape, latent_dim: int) -> Encoder:
-    """(N, E) -> (N, 2 Z), or (M, N, 2 Z) of M members.
+    """An encoder: (N, E) -> (N, 2 Z), or (M, N, 2 Z) with M members.
 
     Args:
         config: the section [network].
-        inputs: E, or (H, W, C) of pictures, whose rows come flattened.
+        inputs: E, or (H, W, C) for images, whose rows come flattened.
         latent_dim: Z.
 
     Raises:
-        ConfigError: a network of pictures for other rows, or with more stages than their size allows.
+        ConfigError: a network for images with other rows, or with more stages than the image's size allows.
     """
     if config.name == "mlp":
         return _mlp(config, (_count(inputs), *config.hidden, 2 * latent_dim))
-    shape = _picture(config, inputs)
+    shape = _image_shape(config, inputs)
     return ConvEncoder(shape, config.channels, 2 * latent_dim, config.activation, _blocks(config))
 
 
 def decoder(config: NetworkConfig, latent_dim: int, outputs: int | Shape, width: int) -> Decoder:
-    """(N, Z) or (N, K, Z) -> (N, width) or (N, K, width); of M members with the axis M in front, z with or without it.
+    """A decoder: (N, Z) or (N, K, Z) -> (N, width) or (N, K, width); with M members the output has a leading axis M.
 
     Args:
         config: the section [network].
         latent_dim: Z.
-        outputs: D, or (H, W, C) of pictures.
-        width: outputs of the head; of pictures P * H * W * C, [P, H, W, C] flattened.
+        outputs: D, or (H, W, C) for images.
+        width: outputs of the head; for images P * H * W * C, [P, H, W, C] flattened.
 
     Raises:
-        ConfigError: as encoder.
+        ConfigError: as in encoder.
     """
     if config.name == "mlp":
         return _mlp(config, (latent_dim, *reversed(config.hidden), width))
-    shape = _picture(config, outputs)
+    shape = _image_shape(config, outputs)
     return ConvDecoder(latent_dim, shape, config.channels, width, config.activation, _blocks(config))
 
 
@@ -68,18 +68,18 @@ def _blocks(config: NetworkConfig) -> int:
     return config.blocks if config.name == "resnet" else 0
 
 
-def _picture(config: NetworkConfig, shape: int | Shape) -> Shape:
-    """The shape, of pictures that the network takes."""
-    takes = f"takes pictures of {SMALLEST} to {LARGEST} pixels a side"
+def _image_shape(config: NetworkConfig, shape: int | Shape) -> Shape:
+    """The shape of the images, if the network takes them."""
+    takes = f"takes images of {SMALLEST} to {LARGEST} pixels per side"
     if isinstance(shape, int):
-        raise ConfigError(f"network.name: {config.name!r} {takes}, not rows of {shape} columns: take 'mlp'")
+        raise ConfigError(f"network.name: {config.name!r} {takes}, not rows of {shape} columns: set 'mlp'")
     height, width, _ = shape
     if min(height, width) < SMALLEST or max(height, width) > LARGEST:
-        raise ConfigError(f"network.name: {config.name!r} {takes}, not {height} x {width}: take 'mlp'")
+        raise ConfigError(f"network.name: {config.name!r} {takes}, not {height} x {width}: set 'mlp'")
     stages, most = len(config.channels), min(height, width).bit_length() - 1
     if stages > most:
         raise ConfigError(
-            f"network.channels: {stages} stages, each of which halves the sides; pictures of {height} x {width} "
-            f"take at most {most}"
+            f"network.channels: {stages} stages, each of which halves the sides; images of {height} x {width} "
+            f"allow at most {most}"
         )
     return shape

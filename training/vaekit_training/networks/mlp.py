@@ -1,4 +1,4 @@
-"""Multilayer perceptrons, alone and as M members at once."""
+"""Multilayer perceptrons, one or M members at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vaekit_training.networks.layers import ACTIVATIONS, INPLACE, MemberLayerNor
 class MLP(nn.Sequential):
     """Linear layers of these sizes, input first, each but the last followed by its norm (if any) and the activation.
 
-    With `residual` a hidden layer's input is added to its output, where their widths agree.
+    With `residual` a hidden layer's input is added to its output if their widths are equal.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class MLP(nn.Sequential):
         return Head(self[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs); as one matrix of rows, which is what graphs join bias and activation to."""
+        """(..., inputs) -> (..., outputs); computed as one matrix of rows, so that graphs fuse bias and activation."""
         if x.ndim == 2:
             return self._rows(x)
         return self._rows(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
@@ -50,7 +50,7 @@ class MLP(nn.Sequential):
 
 
 class MemberMLP(MLP):
-    """M perceptrons of one shape as batched matrices; what has no member axis is given to all of them.
+    """M perceptrons of one shape as batched matrices; an input without member axis goes to all of them.
 
     x (N, E) -> (M, N, outputs);  z (N, K, Z) or (M, N, K, Z) -> (M, N, K, outputs).
     """
@@ -77,7 +77,7 @@ def _linear(members: int, n_in: int, n_out: int) -> nn.Module:
 
 
 def _activation(name: str) -> nn.Module:
-    """In place of what the layer before it gave, which nothing else reads."""
+    """An activation, in place where possible: nothing else reads its input."""
     return ACTIVATIONS[name](inplace=True) if name in INPLACE else ACTIVATIONS[name]()
 
 

@@ -17,7 +17,7 @@ PAGE, CARD = "report/report.html", "report/model-card.md"
 def render(
     run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration
 ) -> Callable[[Manifest], dict[str, bytes]]:
-    """Files of report/ by path, once the manifest has its version: all is measured and drawn by then."""
+    """Files of report/ by path; called when the manifest has its version, after all measuring and drawing."""
     facts = gather(run, model, manifest, held_out)
     below = sections(facts)
 

@@ -1,4 +1,4 @@
-"""The course of a training run as charts."""
+"""Charts of the progress of a training run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vaekit_training.loop.tracking import History, Validation
 from vaekit_training.report.parts import Figure, Section, number
 from vaekit_training.report.svg import Axis, Chart
 
-MOST_VALIDATIONS = 80  # of a line: more cannot be told apart
+MOST_VALIDATIONS = 80  # per line; more cannot be distinguished
 MOST_LINES = 16
-WORST = 6  # columns whose log-likelihood is followed
+WORST = 6  # number of columns whose log-likelihood is highlighted
 
 
 def section(history: History, config: Config, columns: dict[int, str]) -> Section:
-    """Objectives, terms and latent dimensions by step; columns: names of those to follow, by their place."""
+    """Objectives, terms and latent dimensions by step; columns: names by index, of the columns to plot."""
     validations = _some(history.validations)
     figures = [objective(validations, history.best, config), terms(validations)]
     if any(v.beta != validations[-1].beta for v in validations):
@@ -39,7 +39,7 @@ def summary(history: History, config: Config) -> str:
 
 
 def _at_beta(config: Config) -> str:
-    """The final beta, where the objective has one."""
+    """The final beta, if the objective has one."""
     return f" at beta = {config.objective.shown_beta}" if config.objective.name == "elbo" else ""
 
 
@@ -62,7 +62,7 @@ def objective(validations: Sequence[Validation], best: Validation, config: Confi
     chart.vertical(best.step, "s6 thin dash")
     keys = (*((f"line {css}", label) for css, label, _ in lines), ("line s6 thin dash", f"kept: step {best.step:,}"))
     return Figure(
-        "Objective", chart.svg("objectives by step, nats per row; lower is better"), keys, "Cut at the frame."
+        "Objective", chart.svg("objectives by step, nats per row; lower is better"), keys, "Cut off at the frame."
     )
 
 
@@ -79,7 +79,7 @@ def terms(validations: Sequence[Validation]) -> Figure:
     lower = Chart(x, Axis.over(kl, 0.0), "step", "nats", height=135).line(steps, kl, "s2")
     body = upper.svg("minus log-likelihood by step") + lower.svg("KL by step")
     keys = (("line s1", "reconstruction, \u2212E[log p(x|z)]"), ("line s2", "KL(q(z|x) || p(z))"))
-    return Figure("Reconstruction and KL", body, keys, "Of the validation rows; the negative ELBO is their sum.")
+    return Figure("Reconstruction and KL", body, keys, "On validation rows; their sum is the negative ELBO.")
 
 
 def beta(validations: Sequence[Validation]) -> Figure:
@@ -89,7 +89,7 @@ def beta(validations: Sequence[Validation]) -> Figure:
 
 
 def latents(validations: Sequence[Validation]) -> Figure:
-    """KL of the latent dimensions with the largest at the end."""
+    """KL of the latent dimensions with the largest KL at the end."""
     steps = [v.step for v in validations]
     kl = np.array([np.ravel(v.kl_by_latent) for v in validations])  # (L, Z) or (L, M Z)
     order = np.argsort(-kl[-1])[:MOST_LINES]
@@ -114,7 +114,7 @@ def active(validations: Sequence[Validation]) -> Figure:
 
 
 def by_column(validations: Sequence[Validation], columns: dict[int, str]) -> Figure:
-    """Log-likelihood of the columns that gained least, against where they stood at first."""
+    """Log-likelihood of each column minus its value at the first validation."""
     steps = [v.step for v in validations]
     names = list(columns.values())
     values = np.array([v.log_likelihood_by_feature for v in validations])[:, list(columns)]  # (L, D')
@@ -133,11 +133,11 @@ def by_column(validations: Sequence[Validation], columns: dict[int, str]) -> Fig
         "Log-likelihood by column, gain since the first validation",
         chart.svg("gain of log-likelihood by column and step"),
         tuple(keys),
-        "In colour the columns that gained least.",
+        "In colour: the columns that gained least.",
     )
 
 
 def _some(validations: Sequence[Validation]) -> list[Validation]:
-    """Looks evenly apart, the last among them."""
+    """Validations at even distances, including the last."""
     index = np.unique(np.linspace(0, len(validations) - 1, min(len(validations), MOST_VALIDATIONS)).round().astype(int))
     return [validations[i] for i in index]

@@ -1,4 +1,4 @@
-"""What a report shows, as arrays: scores, codes, draws and reconstructions.
+"""Gathers the data of a report as arrays: scores, latents, draws and reconstructions.
 
 N rows, D data dimensions (or H, W, C), Z latent dimensions, M members; nats; x in raw units.
 """
@@ -21,17 +21,17 @@ from vaekit_training.trained import Trained
 
 Floats = NDArray[np.float64]
 
-MOST_ROWS = 1000  # of a part that is looked at, and draws of the model: enough for a histogram
+MOST_ROWS = 1000  # per split, and draws of the model: enough for a histogram
 FEWEST_ROWS = 64
-WORK = 5e8  # multiply-adds spent on each part and on draws: some tenths of a second of one core
-SHOWN_SAMPLES = 64  # pictures
-TRAVERSED = 9  # codes along a latent dimension
+WORK = 5e8  # multiply-adds spent on each split and on draws: some tenths of a second of one core
+SHOWN_SAMPLES = 64  # images
+TRAVERSED = 9  # latent vectors along a latent dimension
 MOST_TRAVERSED = 12  # latent dimensions
 
 
 @dataclass(frozen=True)
 class Traversal:
-    """E[x|z] where one latent dimension goes through its prior and the others stay at their median."""
+    """E[x|z] with one latent dimension varied over its prior and the others at their median."""
 
     dimension: int
     member: int
@@ -41,22 +41,22 @@ class Traversal:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that figures and tables are made of; rows are a part of those there are, where they are many."""
+    """The data of all figures and tables; rows are sampled if there are many."""
 
     run: Trained
     manifest: Manifest
-    scores: dict[str, Floats]  # by part of the split, (n,) each
-    threshold: float | None  # score at alpha; None where the calibration rows are too few, or in folds
+    scores: dict[str, Floats]  # by split, (n,) each
+    threshold: float | None  # score at alpha; None if the calibration rows are too few or in folds
     test: NDArray[np.generic]  # (N, ...) rows never trained on, NaN where a cell is missing
-    bound: Elbo  # of them, by feature too
-    posterior: Posterior  # of them
+    bound: Elbo  # of the test rows, also by feature
+    posterior: Posterior  # of the test rows
     odd: Posterior | None  # of anomalies
-    back: Decoded  # p(x|z = mu) of the test rows, by the member that each is likeliest from
-    draws: Samples  # x ~ p(x|z) of z ~ p(z)
-    samples: Samples  # E[x|z] of the first of those z
-    traversals: list[Traversal]  # of active dimensions, those that vary most first
-    missing: Floats  # (D,), share of the training rows whose cell is missing
-    missing_of: int  # training rows that this was counted over
+    back: Decoded  # p(x|z = mu) of the test rows, from the most probable member of each
+    draws: Samples  # x ~ p(x|z) with z ~ p(z)
+    samples: Samples  # E[x|z] for the first of those z
+    traversals: list[Traversal]  # of active dimensions, in descending order of variance
+    missing: Floats  # (D,), share of training rows with a missing cell
+    missing_of: int  # number of training rows counted in `missing`
     encoder: Cost
     decoder: Cost
 
@@ -66,7 +66,7 @@ class Facts:
 
     @property
     def modelled(self) -> Floats:
-        """Test rows as the likelihood takes them: in two values where the model binarises them at a threshold."""
+        """Test rows as the likelihood reads them: binarised if the model binarises at a threshold."""
         x = np.asarray(self.test, dtype=np.float64)
         threshold = self.manifest.likelihood.threshold
         return x if threshold is None else np.where(x >= threshold, 2.0 * threshold, 0.0)
@@ -78,7 +78,7 @@ class Facts:
 
 
 def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Facts:
-    """Everything, from the graphs that will serve."""
+    """Gather all data from the exported graphs."""
     encoder, decoder = costs(run.vae)
     most = _affordable(encoder.multiply_adds + manifest.draws.default * decoder.multiply_adds)
     seed = run.config.training.seed
@@ -109,7 +109,7 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
 
 
 def _held_out_scores(held_out: AnyCalibration) -> Floats:
-    """Of folds each row's by the model that did not see it."""
+    """Scores of the calibration rows; with folds, each from the model that was trained without the row."""
     folds = [held_out] if isinstance(held_out, Calibration) else held_out.folds
     return np.concatenate([fold.scores for fold in folds])
 
@@ -121,7 +121,7 @@ def _threshold(held_out: AnyCalibration) -> float | None:
 
 
 def by_member(values: NDArray[np.floating]) -> Floats:
-    """(M, N, Z) of the runtime's (N, Z) or (N, M, Z)."""
+    """The runtime's (N, Z) or (N, M, Z) as (M, N, Z)."""
     wide = values[:, None] if values.ndim == 2 else values
     return np.asarray(wide.transpose(1, 0, 2), dtype=np.float64)
 
@@ -138,12 +138,12 @@ def kl_by_latent(posterior: Posterior) -> Floats:
 
 
 def _affordable(work: int) -> int:
-    """Rows that take a bearable time at so many multiply-adds each."""
+    """Number of rows that WORK pays for, at this many multiply-adds per row."""
     return int(np.clip(WORK / work, FEWEST_ROWS, MOST_ROWS))
 
 
 def _some(index: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:
-    """At most so many of these row numbers, drawn at random, in order."""
+    """At most `most` of these row numbers, drawn at random, in ascending order."""
     if len(index) <= most:
         return index
     return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
@@ -157,7 +157,7 @@ def _back(model: Model, posterior: Posterior) -> Decoded:
 
 
 def _traversals(model: Model, posterior: Posterior, draws: Samples) -> list[Traversal]:
-    """Of the first member: its codes need not mean what another's do."""
+    """Traversals of the first member only: latents of different members are unrelated."""
     of_member = draws.latents if draws.members is None else draws.latents[draws.members == 0]
     if not len(of_member):
         return []

@@ -1,8 +1,8 @@
-"""How well draws of the model fit the data, column by column.
+"""Measures how well draws of the model fit the data, column by column.
 
 The distance of a column is sup_t |F_data(t) - F_model(t)| (Kolmogorov and Smirnov), and for categories
-(1/2) sum_l |p_data(l) - p_model(l)| (total variation): both are the largest difference between the shares that data and
-model give to a set of values, x <= t there and any set here; 0 is alike, 1 is disjoint.
+(1/2) sum_l |p_data(l) - p_model(l)| (total variation). Both are the largest difference between the probabilities that
+data and model give to a set: {x <= t}, or any set of levels. 0 means equal, 1 means disjoint.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Floats = NDArray[np.float64]
 
 MOST_SHOWN = 24
 BINS = 24
-TAIL = 0.005  # of the values at either end, which go into the outermost bins
+TAIL = 0.005  # share of values at each end that are put into the outermost bins
 LEVELS = np.linspace(0.01, 0.99, 33)  # of the quantile plot
-CHANCE = 1.36  # of sqrt((n + m) / (n m)): above it one column in 20 lies by chance (Smirnov 1948)
+CHANCE = 1.36  # times sqrt((n + m) / (n m)): exceeded by chance for one column in 20 (Smirnov 1948)
 KEYS = (("f1", "data: test rows"), ("line s2", "model: draws of x ~ p(x)"))
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One column: its values in test rows and in draws of the model, and how far apart they are."""
+    """One column: its values in test rows and in draws of the model, and the distance between them."""
 
     column: Column
     data: Floats
@@ -39,13 +39,13 @@ class Fit:
 
     @property
     def chance(self) -> float:
-        """The distance that equal distributions exceed one time in 20, at these numbers of rows."""
+        """The distance that equal distributions exceed one time in 20 with these numbers of rows."""
         n, m = len(self.data), len(self.drawn)
         return float(CHANCE * np.sqrt((n + m) / (n * m)))
 
 
 def fits(facts: Facts) -> list[Fit]:
-    """Every column that is not constant and has a cell to show, the worst first."""
+    """Every column that is not constant and has an observed cell, the worst fit first."""
     if facts.is_image:
         return _of_pictures(facts)
     spec = facts.manifest.input
@@ -60,17 +60,17 @@ def fits(facts: Facts) -> list[Fit]:
 
 
 def _of_pictures(facts: Facts) -> list[Fit]:
-    """What a whole picture has: the mean of its pixels, and their standard deviation."""
+    """Statistics of whole images: mean and standard deviation of their pixels."""
     sides = [values.reshape(len(values), -1) for values in (facts.modelled, facts.draws.samples)]
     found = []
-    for name, of in (("mean of a picture's pixels", np.mean), ("standard deviation of a picture's pixels", np.std)):
+    for name, of in (("mean of an image's pixels", np.mean), ("standard deviation of an image's pixels", np.std)):
         column, (data, drawn) = Column(name=name), (of(values, axis=1) for values in sides)
         found.append(Fit(column, data, drawn, distance(column, data, drawn)))
     return sorted(found, key=lambda fit: -fit.distance)
 
 
 def distance(column: Column, data: Floats, drawn: Floats) -> float:
-    """See the head of this file."""
+    """The distance defined at the head of this file."""
     if column.levels is not None:
         p, q = (_shares(values, len(column.levels)) for values in (data, drawn))
         return float(0.5 * np.abs(p - q).sum())
@@ -85,22 +85,22 @@ def section(facts: Facts) -> Section:
     shown = found[:MOST_SHOWN]
     far = sum(fit.distance > fit.chance for fit in found)
     text = [
-        f"Data against {several(len(facts.draws), 'draw')} of the model, x ~ p(x|z) with z from the prior, the worst "
-        "fit first. Left the shares of rows, outermost bins with all beyond them; right the quantiles from 1 % to 99 "
-        "%, on the diagonal where they agree. The distance is the largest difference between the shares that data and "
-        "model give to values up to any point; for categories, to any set of levels.",
+        f"Data against {several(len(facts.draws), 'draw')} of the model, x ~ p(x|z) with z from the prior; the worst "
+        "fit comes first. Left: shares of rows; the outermost bins include all values beyond them. Right: quantiles "
+        "from 1 % to 99 %, on the diagonal if they agree. The distance is the largest difference between the shares of "
+        "values up to any point in data and model; for categories, of values in any set of levels.",
     ]
     if found:
         text.append(
-            f"{far} of {len(found)} differ by more than numbers of rows like these give by chance one "
-            f"time in 20 (a distance above {number(max(fit.chance for fit in found), 2)})."
+            f"{far} of {len(found)} have a distance that equal distributions exceed in fewer than one of 20 cases "
+            f"at this number of rows (above {number(max(fit.chance for fit in found), 2)})."
         )
     if len(found) > len(shown):
         rest = found[len(shown) :]
         text.append(
             f"Not shown: {len(rest)} columns that fit better, with distances up to {number(rest[0].distance, 2)}."
         )
-    title = "Fit of whole pictures" if facts.is_image else "Fit of each column"
+    title = "Fit of whole images" if facts.is_image else "Fit of each column"
     return Section("fit", title, tuple(text), tuple(map(figure, shown)), keys=KEYS)
 
 
@@ -131,7 +131,7 @@ def _bars(fit: Fit) -> Markup:
 
 
 def bins(fit: Fit) -> Floats:
-    """Ends of the bins over both; on a grid of whole numbers they fall between these."""
+    """Bin edges for data and draws together; for integers they lie between the integers."""
     both = np.concatenate([np.quantile(values, [TAIL, 1 - TAIL]) for values in (fit.data, fit.drawn)])
     low, high = float(both.min()), float(both.max())
     if fit.column.kind == "count":
@@ -158,7 +158,7 @@ def _histogram(fit: Fit) -> Markup:
 
 
 def _binned(values: Floats, edges: Floats) -> Floats:
-    """Shares of values by bin; what is beyond the ends counts in the outermost."""
+    """Shares of values by bin; values beyond the ends count in the outermost bins."""
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
     return counts / len(values)
 

@@ -1,4 +1,4 @@
-"""Latent space as charts: map, KL spectrum, traversals."""
+"""Charts of the latent space: map, KL spectrum, traversals."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from vaekit_training.report.facts import Facts, Traversal, by_member, kl_by_late
 from vaekit_training.report.parts import Figure, Section, several
 from vaekit_training.report.svg import Axis, Chart
 
-MOST_POINTS = 600  # of a kind in a map
+MOST_POINTS = 600  # per kind of point in a map
 MOST_MEMBERS = 4  # that get a map each
 MOST_BARS = 64
-NAMED, OTHERS = 5, 15  # columns of a traversal that are told apart, and that are shown beside them
+NAMED, OTHERS = 5, 15  # columns of a traversal: highlighted, and shown in grey
 STYLES = ("s1", "s2", "s3", "s4 dash", "s1 dash")
 
 
 def section(facts: Facts) -> Section:
-    """What the codes are like, and what each of them does."""
+    """Which latent dimensions are active, and what each does."""
     of_all = "" if facts.active.size == facts.manifest.latent_dim else " of all members together"
     text = [
         f"{int(facts.active.sum())} of {facts.active.size} latent dimensions{of_all} are active: their posterior mean "
         f"varies over test rows, Var[mu_j] > {ACTIVE:g}."
     ]
     if not facts.active.all():
-        text.append("The others hold nothing of x, and their posterior is about the prior.")
+        text.append("The others carry no information about x: their posterior is close to the prior.")
     if facts.manifest.prior.name == "aggregate":
-        text.append("The prior is the mean of the posteriors of training rows; the KL by dimension is against N(0, 1).")
+        text.append("The prior is the mean of posteriors of training rows; the KL by dimension is against N(0, 1).")
     figures = [*maps(facts), spectrum(facts), *traversals(facts)]
     return Section("latent", "Latent space", tuple(text), tuple(figures))
 
 
 def maps(facts: Facts) -> list[Figure]:
-    """Posterior means in the two dimensions that vary most, for each of the first members."""
+    """Posterior means in the two dimensions with the largest variance, for each of the first members."""
     mu, variance = by_member(facts.posterior.mu), spread(facts.posterior)
     odd = None if facts.odd is None else by_member(facts.odd.mu)
     figures = []
@@ -50,18 +50,18 @@ def maps(facts: Facts) -> list[Figure]:
         x, y = (_range(facts, m, j, drawn) for j in (a, b))
         chart = Chart(x, y, f"mu, dimension {a}", f"mu, dimension {b}", height=300)
         chart.points(drawn[:MOST_POINTS, a], drawn[:MOST_POINTS, b], "s5 faint")
-        keys = [("dot s5", "codes drawn from the prior"), ("dot s1", "normal test rows")]
+        keys = [("dot s5", "latents drawn from the prior"), ("dot s1", "normal test rows")]
         chart.points(mu[m, :MOST_POINTS, a], mu[m, :MOST_POINTS, b], "s1")
         if odd is not None:
             chart.points(odd[m, :MOST_POINTS, a], odd[m, :MOST_POINTS, b], "s2 small")
             keys.append(("dot s2", "anomalies"))
         alt = f"posterior means of test rows in dimensions {a} and {b}{of}"
-        figures.append(Figure(f"Latent map{of}", chart.svg(alt), tuple(keys), "What is beyond the frame lies on it."))
+        figures.append(Figure(f"Latent map{of}", chart.svg(alt), tuple(keys), "Points outside are drawn on the frame."))
     return figures
 
 
 def _range(facts: Facts, m: int, j: int, drawn: NDArray[np.floating]) -> Axis:
-    """All test rows and draws, and most anomalies: a few of them may be very far out."""
+    """The range of all test rows and draws, and of most anomalies: a few may be very far out."""
     values = [by_member(facts.posterior.mu)[m, :, j], drawn[:, j]]
     if facts.odd is not None:
         values.append(np.quantile(by_member(facts.odd.mu)[m, :, j], [0.05, 0.95]))
@@ -69,7 +69,7 @@ def _range(facts: Facts, m: int, j: int, drawn: NDArray[np.floating]) -> Axis:
 
 
 def spectrum(facts: Facts) -> Figure:
-    """KL by latent dimension, largest first; active ones apart."""
+    """KL by latent dimension in descending order, with active ones in colour."""
     kl, active = kl_by_latent(facts.posterior).ravel(), facts.active.ravel()
     order = np.argsort(-kl)[:MOST_BARS]
     chart = Chart(Axis(-0.6, len(order) - 0.4), Axis(0, max(float(kl.max()), 1e-9) * 1.05), "", "nats per row")
@@ -91,7 +91,7 @@ def spectrum(facts: Facts) -> Figure:
 
 
 def traversals(facts: Facts) -> list[Figure]:
-    """What each active dimension changes: pictures, or lines of the means of the columns."""
+    """The effect of each active dimension: images, or lines of the columns' means."""
     if not facts.traversals:
         return []
     if not facts.is_image:
@@ -100,12 +100,12 @@ def traversals(facts: Facts) -> list[Figure]:
     most = max(1, 2 * pictures.PIXELS // (len(one.means) * one.means.shape[1] * one.means.shape[2]))
     shown = facts.traversals[:most]
     means = np.concatenate([traversal.means for traversal in shown])
-    alt = f"decoded means along {several(len(shown), 'latent dimension')}, one a line"
+    alt = f"decoded means along {several(len(shown), 'latent dimension')}, one per line"
     body = pictures.embedded(means, len(one.codes), alt)
     which = ", ".join(str(traversal.dimension) for traversal in shown)
     caption = (
         f"E[x|z], from the 1 % to the 99 % quantile of the prior in one dimension, the others at their median. Lines "
-        f"from above: dimensions {which}{_member(facts)}."
+        f"from top to bottom: dimensions {which}{_member(facts)}."
     )
     return [Figure("Traversals", body, caption=caption)]
 

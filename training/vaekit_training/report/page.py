@@ -1,4 +1,4 @@
-"""Facts as one page of HTML, and as the model card."""
+"""Renders the facts as one HTML page and as the model card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit_training.report.parts import Section
 
 
 def sections(facts: Facts) -> list[Section]:
-    """Everything below the page's head, in order; the version is not known yet, and not needed."""
+    """All sections of the page, in order; they do not depend on the version."""
     run, manifest = facts.run, facts.manifest
     spec = manifest.input
     changing = {d: c.name for d, c in enumerate(spec.columns) if not c.constant} if spec.kind == "vector" else {}
@@ -33,8 +33,8 @@ def sections(facts: Facts) -> list[Section]:
         Section("networks", "Networks", tables=(words.networks(facts),)),
         Section(
             "again",
-            "How the run is repeated",
-            ("vae train config.toml, with the same rows: the settings below are config.toml beside the manifest.",),
+            "How to repeat the run",
+            ("Run vae train config.toml with the same rows; config.toml is beside the manifest, and below.",),
             tables=(words.origin(manifest),),
             folded=(("config.toml", run.config.to_toml()),),
         ),
@@ -45,7 +45,7 @@ def _data(facts: Facts) -> Section:
     manifest = facts.manifest
     text = [words.inputs(manifest), words.binarised(manifest), words.constants(manifest), words.p_value(facts)]
     if facts.is_image:
-        text.append("Pictures of the test part are shown on this page: who has it has them.")
+        text.append("This page shows images of the test split: everyone who has the page can see them.")
     entry = promises.entry_of(manifest)
     tables, chart = [words.data(facts), words.columns(facts), promises.table(entry)], promises.figure(entry)
     return Section(
@@ -58,7 +58,7 @@ def _data(facts: Facts) -> Section:
 
 
 def html(facts: Facts, below: list[Section], manifest: Manifest) -> str:
-    """The page of a version; `below` as sections() made it."""
+    """The page of a version; `below` is the result of sections()."""
     lead = [text for text in (facts.run.config.description, words.model(manifest)) if text]
     made = f"version {manifest.version}, {manifest.created:%Y-%m-%d %H:%M} UTC"
     return document(manifest.name, made, lead, below, words.warnings(facts))
@@ -67,7 +67,7 @@ def html(facts: Facts, below: list[Section], manifest: Manifest) -> str:
 def document(
     heading: str, beside: str, lead: Sequence[str], sections: Sequence[Section], warnings: Sequence[str] = ()
 ) -> str:
-    """One page of HTML that needs nothing but itself."""
+    """One HTML page without external files."""
     css = resources.files("vaekit_training").joinpath("templates", "report.css").read_text()
     template = _environment(escape=True).get_template("report.html.j2")
     return template.render(
@@ -77,7 +77,7 @@ def document(
 
 def card(facts: Facts, manifest: Manifest) -> str:
     """The model card, Markdown."""
-    template = _environment(escape=False).get_template("model-card.md.j2")  # Markdown, of our own figures
+    template = _environment(escape=False).get_template("model-card.md.j2")  # Markdown from our own figures
     tells = {"words": words, "promises": promises, "summary": curves.summary}
     entry, loss = promises.entry_of(manifest), sentence_of(manifest)
     return template.render(facts=facts, manifest=manifest, entry=entry, loss=loss, **tells)

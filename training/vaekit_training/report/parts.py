@@ -1,4 +1,4 @@
-"""What a page is made of: figures, tables, sections."""
+"""The parts of a page: figures, tables, sections."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart or a sheet of pictures, with its title, what its marks stand for, and a sentence."""
+    """A chart or a sheet of images, with title, legend and caption."""
 
     title: str
     body: Markup
-    keys: tuple[tuple[str, str], ...] = ()  # class of a mark, and what it stands for
+    keys: tuple[tuple[str, str], ...] = ()  # CSS class of a mark, and its meaning
     caption: str = ""
     kind: str = "chart"  # chart, small (one of many), broad or sheet (as wide as the page)
 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Cells as texts; the first column names the line."""
+    """Cells as text; the first column names the line."""
 
     head: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
     caption: str = ""
-    words: tuple[int, ...] = (0,)  # columns of text, which stand to the left
+    words: tuple[int, ...] = (0,)  # columns of text, which are left-aligned
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands below it; `keys` are of all its figures, `folded` is shown on demand."""
+    """A heading with text, tables and figures; `keys` is a legend for all figures, `folded` is shown on demand."""
 
     anchor: str
     title: str
@@ -42,7 +42,7 @@ class Section:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A figure as a short text: so many digits, and those before the point in any case."""
+    """A number as short text with this many significant digits, and all digits before the point."""
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.{digits}g}"
     if abs(value) < 1:

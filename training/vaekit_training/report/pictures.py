@@ -1,4 +1,4 @@
-"""Sheets of small pictures as PNG in a data URI."""
+"""Sheets of small images as PNG in a data URI."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
 
-GAP = 1  # pixels between the pictures of a sheet
-SHOWN = 40  # width of a picture on the page, CSS pixels, about: small ones are enlarged to it
+GAP = 1  # pixels between the images of a sheet
+SHOWN = 40  # approximate width of an image on the page, CSS pixels; small images are enlarged to it
 GREY = 128
-PIXELS = 2**15  # of a sheet: what keeps a page small
-LARGEST = 64  # pixels of a side that are shown; larger pictures are shrunk
+PIXELS = 2**15  # per sheet, to limit the size of a page
+LARGEST = 64  # pixels per side; larger images are shrunk
 
 
 def fitting(shape: tuple[int, ...], most: int, pixels: int = PIXELS) -> int:
-    """How many pictures of an array (n, H, W, C) a sheet has room for, `most` at most and one at least."""
+    """Number of images of an array (n, H, W, C) that fit on a sheet, from one to `most`."""
     n, height, width, _ = shape
     return max(1, min(n, most, pixels // (min(height, LARGEST) * min(width, LARGEST))))
 
 
 def sheet(pictures: NDArray[np.floating] | NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Pictures (n, H, W, C), 0..255, in lines of so many columns, (h, w, C)."""
+    """Images (n, H, W, C), 0..255, in lines of `columns` images, (h, w, C)."""
     shown = _shrunk(np.rint(np.clip(pictures, 0, 255)).astype(np.uint8))
     n, height, width, channels = shown.shape
     lines = -(-n // columns)
     out = np.full((lines * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), GREY, dtype=np.uint8)
-    for i, picture in enumerate(shown):
+    for i, image in enumerate(shown):
         top, left = i // columns * (height + GAP), i % columns * (width + GAP)
-        out[top : top + height, left : left + width] = picture
+        out[top : top + height, left : left + width] = image
     return out
 
 
 def _shrunk(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures whose longer side is at most LARGEST pixels."""
+    """Images shrunk so that the longer side is at most LARGEST pixels."""
     height, width = pictures.shape[1:3]
     factor = max(height, width) / LARGEST
     if factor <= 1:
@@ -50,7 +50,7 @@ def _shrunk(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def png(sheet: NDArray[np.uint8], zoom: int = 1) -> bytes:
-    """A sheet (h, w, C) as the content of a PNG file; colours are reduced to 128, which the eye does not miss here."""
+    """A sheet (h, w, C) as the content of a PNG file, with 128 colours, which look the same here."""
     sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
     image = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
     if sheet.shape[-1] == 3:
@@ -61,7 +61,7 @@ def png(sheet: NDArray[np.uint8], zoom: int = 1) -> bytes:
 
 
 def embedded(pictures: NDArray[np.floating] | NDArray[np.uint8], columns: int, alt: str, shown: int = SHOWN) -> Markup:
-    """An <img> of a sheet that carries its own pixels; alt says in words what there is to see."""
+    """An <img> element with a sheet as embedded data; alt describes the images."""
     whole = sheet(pictures, columns)
     data = base64.b64encode(png(whole)).decode()
     zoom = max(1, round(shown / min(pictures.shape[2], LARGEST)))

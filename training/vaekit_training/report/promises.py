@@ -1,4 +1,4 @@
-"""What the calibration promises, as a table, a chart and a sentence."""
+"""States what the calibration guarantees, as a table, a chart and a sentence."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from vaekit_training.report.parts import Figure, ReportTable, number
 from vaekit_training.report.svg import Axis, Chart
 
 MEANING = (
-    "On average over calibrations a share alpha of rows like the calibration rows, at most, exceeds a threshold. The "
-    "share that exceeds this one is fixed and not known; calibrations of as many rows have theirs in the interval 95 "
-    "times of 100."
+    "On average over calibrations, a share of at most alpha of rows like the calibration rows exceeds a threshold. The "
+    "share that exceeds this threshold is fixed and unknown; 95 of 100 calibrations with as many rows have it in the "
+    "interval."
 )
 
 
 OF_FOLDS = (
-    "No one score is the threshold at alpha: a row is an anomaly where it is one by most of the folds. The rate of "
-    "their median has no known law, so no interval is given."
+    "There is no single threshold at alpha: a row is an anomaly if it is one in most of the folds. The distribution of "
+    "the false-alarm rate of their median is not known, so there is no interval."
 )
 
 
@@ -27,7 +27,7 @@ def entry_of(manifest: Manifest) -> CalibrationEntry:
 
 
 def table(entry: CalibrationEntry) -> ReportTable:
-    """Threshold, interval and the rows it takes, by alpha; of folds their rows alone."""
+    """Threshold, interval and rows needed, by alpha; with folds, the rows of each fold."""
     if entry.folds is not None:
         rows = tuple((str(f), f"{fold.n:,}", number(1 / (1 + fold.n))) for f, fold in enumerate(entry.folds))
         return ReportTable(("fold", "calibration rows", "smallest p-value of its own"), rows, OF_FOLDS, words=())
@@ -35,10 +35,10 @@ def table(entry: CalibrationEntry) -> ReportTable:
 
 
 def figure(entry: CalibrationEntry) -> Figure | None:
-    """The interval of the true rate over alpha; None where no alpha can be told."""
+    """The interval of the true rate over alpha; None if there are too few rows for every alpha."""
     names = [f"{one.alpha:g}" for one in entry.thresholds]
     means = [one.rank / (entry.n + 1) / one.alpha for one in entry.thresholds]
-    spans = {  # over alpha, by its place
+    spans = {  # rate / alpha, by index
         i: (one.rate_low / one.alpha, one.rate_high / one.alpha)
         for i, one in enumerate(entry.thresholds)
         if one.rate_low is not None and one.rate_high is not None
@@ -61,11 +61,11 @@ def figure(entry: CalibrationEntry) -> Figure | None:
 
 
 def tail(entry: CalibrationEntry) -> str:
-    """What p_value_tail follows."""
+    """What p_value_tail is based on."""
     if entry.folds is not None:
         if any(fold.tail is None for fold in entry.folds):
-            return "There is no p_value_tail: too few calibration rows in a fold to extrapolate from."
-        return "p_value_tail is the median of one by each fold: extrapolation without a guarantee beyond its scores."
+            return "There is no p_value_tail: a fold has too few calibration rows to extrapolate from."
+        return "p_value_tail is the median of the folds' tails: extrapolation without a guarantee beyond their scores."
     if entry.tail is None:
         return "There is no p_value_tail: too few calibration rows to extrapolate from."
     return f"p_value_tail is {entry.tail.sentence()}."

@@ -1,4 +1,4 @@
-"""Scores, reconstructions and samples as charts."""
+"""Charts of scores, reconstructions and samples."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from vaekit_training.report.svg import Axis, Chart
 Floats = NDArray[np.float64]
 
 BINS = 48
-FAR = 5.0  # widths of the normal scores; with scores further out the scale is bent
+FAR = 5.0  # widths of the normal scores; with scores further out the axis is logarithmic there
 MOST_COLUMNS = 40
-ACROSS = 8  # pictures in a line: what a phone has room for
-STRIP = 62  # height of a part's histogram
+ACROSS = 8  # images per line: they fit a phone's screen
+STRIP = 62  # height of a split's histogram
 COLOURS = {"train": "f5", "validation": "f3", "calibration": "f4", "test": "f1", "anomalies": "f2"}
 
 
 def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool = False) -> Section:
-    """Histogram of the scores of each part on one scale, and the threshold where there is one.
+    """Histogram of the scores of each split on one axis, with the threshold if there is one.
 
-    aggregate: training rows are components of the prior, their own codes included.
+    aggregate: training rows are components of the prior, each row's own latent included.
     """
     keys: list[tuple[str, str]] = []
     if threshold is not None:
-        keys.append(("line s6 dash", f"threshold {number(threshold)}: odder ones have a p-value of at most {ALPHA}"))
+        keys.append(("line s6 dash", f"threshold {number(threshold)}: higher scores have a p-value of at most {ALPHA}"))
     figure = Figure(
-        "Scores by part of the data",
+        "Scores by split",
         strips(parts, threshold),
         tuple(keys),
-        "Share of rows by score = \u2212ELBO, nats; higher is odder. Parts of many rows are sampled.",
+        "Share of rows by score = \u2212ELBO, nats; higher is more anomalous. Splits of many rows are sampled.",
         kind="broad",
     )
     of_training = (
-        "Codes of training rows are what the prior is made of, so that their KL, and with it their score, is lower "
-        "than that of rows never trained on, overfitted or not"
+        "The prior is made of posteriors of training rows, so that their KL, and with it their score, is lower than "
+        "that of rows never trained on, overfitted or not"
         if aggregate
         else "Training rows that score lower than rows never trained on are a sign of overfitting"
     )
@@ -49,7 +49,7 @@ def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool
 
 
 def strips(parts: dict[str, Floats], threshold: float | None) -> Markup:
-    """One histogram above the other, on the same scale of scores."""
+    """Histograms in a column, on the same axis of scores."""
     scale = bent(parts)
     edges = scale.edges(BINS)
     out = Markup("")
@@ -69,7 +69,7 @@ def strips(parts: dict[str, Floats], threshold: float | None) -> Markup:
 
 
 def bent(parts: dict[str, Floats]) -> Axis:
-    """A straight scale, or one that shows near and far where some scores are very far out."""
+    """A linear axis, or one that is logarithmic further out if some scores are very far out."""
     everything = np.concatenate(list(parts.values()))
     normal = np.concatenate([values for name, values in parts.items() if name != "anomalies"])
     low, high = float(everything.min()), float(everything.max())
@@ -80,7 +80,7 @@ def bent(parts: dict[str, Floats]) -> Axis:
 
 
 def reconstructions(facts: Facts) -> Section:
-    """What is lost from x to E[x|z = mu] and back."""
+    """What is lost between x and E[x|z = mu]."""
     if facts.is_image:
         return Section("reconstructions", "Reconstructions", (), tuple(_pictures_back(facts)))
     return Section("reconstructions", "Reconstructions", (), (_log_likelihoods(facts), _errors(facts)))
@@ -92,24 +92,24 @@ def _pictures_back(facts: Facts) -> list[Figure]:
     wide = min(n, ACROSS)
     n = n // wide * wide
     pairs = np.stack([side[:n].reshape(-1, wide, *test.shape[1:]) for side in (test, facts.back.mean)], axis=1)
-    flat = pairs.reshape(2 * n, *test.shape[1:])  # a line of pictures, and below it the line of theirs
-    body = pictures.embedded(flat, wide, f"{n} test pictures, and below each its reconstruction")
-    shown = Figure("Test pictures, and E[x|z = mu] below each line", body)
+    flat = pairs.reshape(2 * n, *test.shape[1:])  # a line of images, and below it the line of their reconstructions
+    body = pictures.embedded(flat, wide, f"{n} test images, and below each its reconstruction")
+    shown = Figure("Test images, and E[x|z = mu] below each line", body)
     assert facts.bound.feature_log_likelihood is not None
     by_pixel = facts.bound.feature_log_likelihood.mean(axis=(0, -1))  # (H, W)
     low, high = float(by_pixel.min()), float(by_pixel.max())
     grey = 255 * (by_pixel - low) / max(high - low, 1e-12)
     means = np.stack([facts.modelled.mean(axis=0), facts.draws.samples.mean(axis=0)])
     heat = pictures.embedded(grey[None, ..., None], 1, "mean log-likelihood of each pixel", shown=160)
-    both = pictures.embedded(means, 2, "mean of the test pictures, and of pictures drawn from the model", shown=160)
-    caption = f"Black {number(low, 3)}, white {number(high, 3)} nats; mean over test pictures and channels."
+    both = pictures.embedded(means, 2, "mean of the test images, and of images drawn from the model", shown=160)
+    caption = f"Black {number(low, 3)}, white {number(high, 3)} nats; mean over test images and channels."
     return [
         shown,
         Figure("Log-likelihood by pixel", heat, caption=caption),
         Figure(
-            "Mean picture",
+            "Mean image",
             both,
-            caption="Left of the test pictures as the likelihood takes them, right of draws x ~ p(x).",
+            caption="Left: of the test images as the likelihood reads them. Right: of draws x ~ p(x).",
         ),
     ]
 
@@ -131,7 +131,7 @@ def _log_likelihoods(facts: Facts) -> Figure:
 
 
 def _errors(facts: Facts) -> Figure:
-    """Root mean square error of E[x|z = mu] by column, and the scale that the model states."""
+    """Root mean square error of E[x|z = mu] by column, and the model's scale."""
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
     test = np.asarray(facts.test, dtype=np.float64)  # (N, D)
@@ -145,8 +145,8 @@ def _errors(facts: Facts) -> Figure:
     stated = None if facts.back.scale is None else np.sqrt(np.mean((facts.back.scale / unit) ** 2, axis=0))[shown]
     keys = [("f1", "error of the reconstruction")]
     if stated is not None:
-        keys.append(("dot s2", "scale that the model states"))
-    categories = " For categories the root of the share of wrong levels." if levels.any() else ""
+        keys.append(("dot s2", "scale of the likelihood"))
+    categories = " For categories: the root of the share of wrong levels." if levels.any() else ""
     return Figure(
         "Error by column",
         lying([spec.columns[d].name for d in shown], error[shown], stated, "standard deviations"),
@@ -160,7 +160,7 @@ def _left_out(columns: list[int]) -> str:
 
 
 def lying(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -> Markup:
-    """Bars from 0 to the right or left, a name beside each, the first one on top."""
+    """Horizontal bars from 0, each with its name, the first one on top."""
     n = len(names)
     scale = Axis.over(values, [] if marks is None else marks, 0.0)
     chart = Chart(scale, Axis(-0.6, n - 0.4), xlabel, left=150, height=44 + 15 * n, y_ticks=0)
@@ -172,18 +172,18 @@ def lying(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -
 
 
 def samples(facts: Facts) -> Section:
-    """Draws of the model: pictures, or how columns go together and what values they have."""
+    """Draws of the model: images, or correlations and values of columns."""
     if facts.is_image:
         means = facts.samples.samples
         n = pictures.fitting(means.shape, len(means))
         n = n // min(n, ACROSS) * min(n, ACROSS)
-        body = pictures.embedded(means[:n], min(n, ACROSS), f"{n} pictures drawn from the model")
-        return Section("samples", "Samples", (), (Figure("E[x|z] of z drawn from the prior", body),))
+        body = pictures.embedded(means[:n], min(n, ACROSS), f"{n} images drawn from the model")
+        return Section("samples", "Samples", (), (Figure("E[x|z] with z drawn from the prior", body),))
     return Section("samples", "Samples", (), tuple(correlations(facts)))
 
 
 def correlations(facts: Facts) -> list[Figure]:
-    """Correlation of every two columns, of draws against data."""
+    """Correlation of each pair of columns, in draws against data."""
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
     use = [d for d, column in enumerate(spec.columns) if column.levels is None and column.constant is None]
@@ -200,14 +200,14 @@ def correlations(facts: Facts) -> list[Figure]:
     off = float(np.sqrt(np.mean((a[pairs] - b[pairs]) ** 2)))
     chance = 1 / np.sqrt(len(test) - 1)
     caption = (
-        f"Rank correlation of every two columns; root mean square difference {number(off, 2)}, where about "
-        f"{number(chance, 2)} comes from the number of test rows alone."
+        f"Rank correlation of each pair of columns; root mean square difference {number(off, 2)}; about "
+        f"{number(chance, 2)} is expected from the number of test rows alone."
     )
     return [Figure("Correlations", chart.svg("rank correlations of the model against those of the data"), (), caption)]
 
 
 def _ranks_correlated(x: Floats) -> Floats:
-    """Spearman's correlation of the columns, (D, D); 0 where a column never changes."""
+    """Spearman's correlation of the columns, (D, D); 0 if a column is constant."""
     ranks = np.stack(
         [np.searchsorted(np.sort(c), c) + np.searchsorted(np.sort(c), c, side="right") for c in x.T], axis=1
     )

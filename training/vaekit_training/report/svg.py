@@ -1,7 +1,7 @@
-"""Charts as inline SVG: scales, axes and marks.
+"""Draws charts as inline SVG: scales, axes and marks.
 
-Drawn here and not by a plotting library, whose SVG of one column's fit takes 13 kB and 25 ms against 2 kB and 1 ms: a
-page holds dozens, follows light and dark, and is read on phones.
+A plotting library's SVG of one column's fit takes 13 kB and 25 ms, against 2 kB and 1 ms here. A page holds dozens of
+charts, follows light and dark mode, and is read on phones.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit_training.report.parts import number
 
 MINUS = "\u2212"
-TEXT_WIDTH = 6.3  # of a character of an axis label, about, in the chart's units
+TEXT_WIDTH = 6.3  # approximate width of a character of an axis label, in the chart's units
 RIGHT = 8  # margin
-FINEST = 1e-12  # narrower than this share of its values, a range has no digits to tell its ticks apart
+FINEST = 1e-12  # a range narrower than this share of its values has too few digits for different tick labels
 
 
 @dataclass(frozen=True)
 class Axis:
-    """From values to 0..1: straight, or bent as log(v + lift), which shows near and far at once."""
+    """Maps values to 0..1: linearly, or as log(v + lift), which shows near and far values at once."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class Axis:
 
     @classmethod
     def over(cls, *values: ArrayLike, margin: float = 0.04) -> Axis:
-        """The range of all finite values, and a margin; something narrow around the value where there is but one."""
+        """The range of all finite values plus a margin; a narrow range around the value if there is only one."""
         flat = np.concatenate([np.ravel(np.asarray(v, dtype=np.float64)) for v in values])
         flat = flat[np.isfinite(flat)]
         low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 1.0)
@@ -41,7 +41,7 @@ class Axis:
         return cls(low - room, high + room)
 
     def place(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Where values lie between the ends, 0..1; what is beyond an end lies on it."""
+        """Position of values between the ends, 0..1; values beyond an end are placed on it."""
         v = np.clip(np.asarray(values, dtype=np.float64), self.low, self.high)
         if self.lift is None:
             return np.asarray((v - self.low) / (self.high - self.low))
@@ -49,7 +49,7 @@ class Axis:
         return np.asarray((np.log(v + self.lift) - a) / (b - a))
 
     def edges(self, bins: int) -> NDArray[np.float64]:
-        """Ends of so many bins that look equally wide, (bins + 1,)."""
+        """Ends of bins that are equally wide on the page, (bins + 1,)."""
         if self.lift is None:
             return np.linspace(self.low, self.high, bins + 1)
         edges = np.geomspace(self.low + self.lift, self.high + self.lift, bins + 1) - self.lift
@@ -57,7 +57,7 @@ class Axis:
         return edges
 
     def ticks(self, about: int) -> list[float]:
-        """Round values between the ends, about so many."""
+        """Round values between the ends, approximately `about` of them."""
         if self.lift is None:
             return _round_values(self.low, self.high, about)
         powers = 10.0 ** np.arange(-3, np.ceil(np.log10(max(-self.low, self.high, 1.0))) + 1)
@@ -69,7 +69,7 @@ class Axis:
 
 
 def _round_values(low: float, high: float, about: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten between low and high, two at least."""
+    """Multiples of 1, 2 or 5 times a power of ten between low and high, at least two."""
     rough = (high - low) / about
     power = 10.0 ** np.floor(np.log10(rough))
     step = power * min((m for m in (1, 2, 5, 10) if m * power >= rough * 0.999), default=10)
@@ -81,7 +81,7 @@ def _round_values(low: float, high: float, about: int) -> list[float]:
 
 
 def labels(ticks: Sequence[float]) -> list[str]:
-    """Ticks as short texts that tell them apart."""
+    """Ticks as short texts that differ from each other."""
     texts: list[str] = []
     for digits in (4, 6, 9, 12, 17):
         texts = [number(tick, digits) for tick in ticks]
@@ -92,7 +92,7 @@ def labels(ticks: Sequence[float]) -> list[str]:
 
 @dataclass
 class Chart:
-    """Axes of a width and height, and marks on them; svg() gives the element. Methods that draw return the chart."""
+    """A chart with axes, and marks on them; svg() gives the element. Methods that draw return the chart."""
 
     x: Axis
     y: Axis
@@ -107,19 +107,19 @@ class Chart:
     _marks: list[str] = field(default_factory=list)
 
     def line(self, x: ArrayLike, y: ArrayLike, css: str) -> Chart:
-        """A line through the points; it breaks where one is not finite."""
+        """A line through the points; it has gaps where one is not finite."""
         px, py = self._at(x, y)
         fine = np.isfinite(px + py)
         return self._mark(f'<path class="line {css}" d="{_path(px[fine], py[fine], fine)}"/>')
 
     def steps(self, edges: ArrayLike, heights: ArrayLike, css: str) -> Chart:
-        """A histogram's outline, filled where the class says so."""
+        """A histogram's outline, filled if the CSS class says so."""
         x = np.repeat(np.asarray(edges, dtype=np.float64), 2)
         y = np.concatenate([[0.0], np.repeat(np.asarray(heights, dtype=np.float64), 2), [0.0]])
         return self._mark(f'<path class="{css}" d="{_path(*self._at(x, y))}"/>')
 
     def bars(self, centres: ArrayLike, heights: ArrayLike, half_width: float, css: str) -> Chart:
-        """Upright bars from 0."""
+        """Vertical bars from 0."""
         boxes = []
         for c, h in zip(np.ravel(centres), np.ravel(heights), strict=True):
             (x0, x1), (y0, y1) = self._at([c - half_width, c + half_width], [0.0, h])
@@ -134,19 +134,19 @@ class Chart:
         return self._mark(f'<path class="dots {css}" d="M0 0{dots}"/>')
 
     def vertical(self, value: float, css: str) -> Chart:
-        """A line across, at a value of x."""
+        """A vertical line at a value of x."""
         return self.line([value, value], [self.y.low, self.y.high], css)
 
     def level(self, value: float, css: str) -> Chart:
-        """A line along, at a value of y."""
+        """A horizontal line at a value of y."""
         return self.line([self.x.low, self.x.high], [value, value], css)
 
     def title(self, text: str) -> Chart:
-        """A text above the frame."""
+        """A title above the frame."""
         return self._mark(_text(self.left, self.top - 5, text, "start"))
 
     def lying(self, y: float, value: float, half: float, css: str, name: str) -> Chart:
-        """A bar along x from 0 to the value, and its name to the left of the frame, as many letters as fit."""
+        """A horizontal bar from 0 to the value; its name is to the left of the frame, cut to fit."""
         (x0, x1), (y0, y1) = self._at([0.0, value], [y - half, y + half])
         room = int((self.left - 8) / TEXT_WIDTH)
         shown = name if len(name) <= room else name[: room - 1] + "\u2026"
@@ -154,7 +154,7 @@ class Chart:
         return self._mark(_text(self.left - 6, (y0 + y1) / 2 + 3.5, shown, "end"))
 
     def names(self, texts: Sequence[str]) -> Chart:
-        """Texts in place of ticks along x, at 0, 1, 2, ...; all of one length at most, as many letters as fit."""
+        """Texts instead of ticks along x, at 0, 1, 2, ..., cut to fit."""
         room = max(2, int((self.width - self.left) / max(len(texts), 1) / TEXT_WIDTH))
         for i, text in enumerate(texts):
             shown = text if len(text) <= room else text[: room - 1] + "\u2026"
@@ -164,11 +164,11 @@ class Chart:
         return self
 
     def svg(self, alt: str) -> Markup:
-        """The element; alt says in words what there is to see."""
+        """The SVG element; alt describes the chart."""
         body = "".join([*self._axes(), *self._marks])
         return Markup(
             f'<svg viewBox="0 0 {_n(self.width)} {_n(self.height)}" role="img" aria-label="{escape(alt)}">{body}</svg>'
-        )  # every text in it went through escape
+        )  # all texts in it are escaped
 
     @property
     def _bottom(self) -> float:
@@ -199,7 +199,7 @@ class Chart:
         return out
 
     def _along_y(self, right: float) -> list[str]:
-        """Rules across, and what they stand for."""
+        """Horizontal rules with their labels."""
         ticks = self.y.ticks(self.y_ticks) if self.y_ticks else []
         _, places = self._at([self.x.low] * len(ticks), ticks)
         out = []
@@ -209,7 +209,7 @@ class Chart:
         return out
 
     def _along_x(self) -> list[str]:
-        """Texts below, within the chart, without those that would touch the one before."""
+        """Labels below the chart, without those that would overlap the one before."""
         ticks = self.x.ticks(self.x_ticks) if self.x_ticks else []
         places, _ = self._at(ticks, [self.y.low] * len(ticks))
         taken = -np.inf
@@ -228,20 +228,20 @@ def _text(x: float, y: float, text: str, anchor: str = "middle", more: str = "")
 
 
 def _n(value: float) -> str:
-    """A coordinate, to a tenth."""
+    """A coordinate, rounded to a tenth."""
     text = f"{value:.1f}"
     return text[:-2] if text.endswith(".0") else text
 
 
 def _moves(px: NDArray[np.float64], py: NDArray[np.float64]) -> list[tuple[str, str]]:
-    """From (0, 0) to the first point and on from each to the next: shorter than where they are."""
-    tenths = np.rint(10 * np.stack([px, py], axis=1)).astype(int)  # of the points, so that errors do not add up
+    """Steps from each point to the next, from (0, 0) on, as text: shorter than coordinates."""
+    tenths = np.rint(10 * np.stack([px, py], axis=1)).astype(int)  # rounded first: errors do not add up
     steps = np.diff(tenths, axis=0, prepend=np.zeros((1, 2), dtype=int))
     return [(_tenth(dx), _tenth(dy)) for dx, dy in steps.tolist()]
 
 
 def _path(px: NDArray[np.float64], py: NDArray[np.float64], drawn: NDArray[np.bool_] | None = None) -> str:
-    """A path through these points; drawn: of all points, which these are, to leave gaps where some are left out."""
+    """A path through these points; drawn: which of all points they are, to leave gaps at the others."""
     place = np.arange(len(px)) if drawn is None else np.flatnonzero(drawn)
     starts = np.diff(place, prepend=-2) > 1
     out: list[str] = []
@@ -256,11 +256,11 @@ def _path(px: NDArray[np.float64], py: NDArray[np.float64], drawn: NDArray[np.bo
 
 
 def _tenth(tenths: int) -> str:
-    """A tenth of a whole number, as short as can be."""
+    """A number of tenths as the shortest decimal text."""
     text = f"{tenths / 10:.1f}".removesuffix(".0")
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def _joined(second: str) -> str:
-    """The second of two numbers, parted from the first where its sign does not do so."""
+    """The second of two numbers, with a separator unless it has a sign."""
     return second if second.startswith("-") else f" {second}"

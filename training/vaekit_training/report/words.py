@@ -12,25 +12,25 @@ from vaekit_training.report.parts import ReportTable, number, several
 PARTS = {
     "train": "weights, standardisation",
     "validation": "when to stop",
-    "calibration": "p-values, and nothing else",
-    "test": "the figures; never trained on",
-    "anomalies": "the figures; never trained on",
+    "calibration": "p-values only",
+    "test": "the reported figures; never trained on",
+    "anomalies": "the reported figures; never trained on",
 }
-OF_FOLDS = "weights, standardisation; each fold the p-values of the model that was trained without it"
-MOST_LEVELS = 8  # of a category that are named
+OF_FOLDS = "weights, standardisation; each fold also p-values, of the model trained without it"
+MOST_LEVELS = 8  # of a category that are listed
 
 
 def model(manifest: Manifest) -> str:
-    """What it is, in a sentence or two."""
+    """The model in one or two sentences."""
     likelihood = manifest.likelihood
     details = [f"scale: {likelihood.scale}"] if likelihood.scale else []
-    details += [f"{likelihood.components} logistics a value"] if likelihood.components else []
+    details += [f"{likelihood.components} logistics per value"] if likelihood.components else []
     name = likelihood.name.replace("_", " ") + " likelihood" + (f" ({', '.join(details)})" if details else "")
     said = f"A variational autoencoder: {name}, {several(manifest.latent_dim, 'latent dimension')}, {prior(manifest)}."
     if manifest.members > 1:
         said += (
-            f" It is an ensemble of {manifest.members} VAEs, an equally weighted mixture of their densities; encoding "
-            "and decoding say which member."
+            f" It is an ensemble of {manifest.members} VAEs, an equally weighted mixture of their densities; encode "
+            "and decode name the member."
         )
     return said
 
@@ -38,18 +38,18 @@ def model(manifest: Manifest) -> str:
 def prior(manifest: Manifest) -> str:
     if manifest.prior.name == "normal":
         return "prior N(0, I)"
-    each = " a member" if manifest.members > 1 else ""
-    return f"the prior the mean of the posteriors of {several(manifest.prior.components or 0, 'training row')}{each}"
+    each = " per member" if manifest.members > 1 else ""
+    return f"prior: mean of the posteriors of {several(manifest.prior.components or 0, 'training row')}{each}"
 
 
 def scores(manifest: Manifest) -> str:
-    """What a score is a score of."""
+    """What a score means."""
     of = "probabilities" if manifest.likelihood.mass else "densities"
     if manifest.likelihood.name == "mixed" and not manifest.likelihood.mass:
         of = "densities (for counts, levels and binary values probabilities)"
     said = (
         f"Scores are negative ELBOs in nats, fully normalised {of} in the data's own units, summed over dimensions; "
-        "higher is odder."
+        "higher is more anomalous."
     )
     if manifest.input.may_be_missing:
         said += " Where cells are missing, the ELBO is over the observed columns of the row."
@@ -57,13 +57,13 @@ def scores(manifest: Manifest) -> str:
 
 
 def travelling(manifest: Manifest) -> str | None:
-    """What of the training rows is in the bundle."""
+    """What the bundle contains of the training rows."""
     if manifest.prior.name != "aggregate":
         return None
     return (
-        f"Codes of training rows travel with this bundle: its prior holds mu and sigma of "
-        f"{several(manifest.prior.components or 0, 'training row')}, from which something of them can be decoded. "
-        "Whoever has the bundle has them."
+        f"This bundle contains latents of training rows: its prior holds mu and sigma of "
+        f"{several(manifest.prior.components or 0, 'training row')}, from which the rows can be decoded approximately. "
+        "Everyone who has the bundle has them."
     )
 
 
@@ -71,13 +71,13 @@ def binarised(manifest: Manifest) -> str | None:
     likelihood = manifest.likelihood
     if likelihood.binarize == "threshold":
         return (
-            f"The likelihood is one of binarised values: raw values of {likelihood.threshold:g} and above are ones. "
-            "Two rows that binarise alike score alike."
+            f"The likelihood is of binarised values: raw values of {likelihood.threshold:g} and above are ones. "
+            "Two rows with the same binarised values have the same score."
         )
     if likelihood.binarize == "dynamic":
         return (
-            "The likelihood is one of binarised values: each was drawn anew at every training step with the grey value "
-            "as its probability, and scores are of one fixed dither."
+            "The likelihood is of binarised values: each was drawn again at every training step with the grey value "
+            "as its probability, and scores use one fixed dither."
         )
     return None
 
@@ -86,14 +86,14 @@ def inputs(manifest: Manifest) -> str:
     spec = manifest.input
     if isinstance(spec, ImageSpec):
         values = "0 or 255" if spec.two_valued else "0..255"
-        return f"Pictures of {spec.height} x {spec.width} x {spec.channels}, 8 bits, {values}."
+        return f"Images of {spec.height} x {spec.width} x {spec.channels}, 8 bits, {values}."
     said = f"Rows of {several(spec.dim, 'column')}, in the order below."
     missing = sum(column.may_be_missing for column in spec.columns)
     return said + (f" Cells of {several(missing, 'column')} may be missing." if missing else "")
 
 
 def columns(facts: Facts) -> ReportTable | None:
-    """Name, kind, likelihood and missing cells of each column; None for pictures and where all are alike."""
+    """Name, kind, likelihood and missing cells of each column; None for images, and if all columns are alike."""
     spec, of = facts.manifest.input, facts.manifest.likelihood.columns
     if not isinstance(spec, VectorSpec):
         return None
@@ -119,27 +119,27 @@ def kind(column: Column) -> str:
 
 
 def constants(manifest: Manifest) -> str | None:
-    """Columns that never changed."""
+    """Columns that are constant in the training rows."""
     spec = manifest.input
     names = [column.name for column in spec.columns if column.constant] if isinstance(spec, VectorSpec) else []
     if not names:
         return None
     return (
-        f"These never changed in the training rows: {', '.join(names)}. The networks do not see them. Each is modelled "
-        "as a Gaussian at its value with a scale of one millionth of it, so that a row which differs there is very odd."
+        f"Constant in the training rows: {', '.join(names)}. The networks do not see these columns. Each is modelled "
+        "as a Gaussian at its value with a scale of one millionth of it: a row with another value scores very high."
     )
 
 
 def data(facts: Facts) -> ReportTable:
-    """Rows of each part, and what they are for."""
+    """Number of rows in each split, and its use."""
     sizes = facts.manifest.provenance.rows
     uses = {**PARTS, "train": OF_FOLDS} if facts.run.parts.folds else PARTS
     lines = tuple((name, f"{sizes[name]:,}", use) for name, use in uses.items() if sizes.get(name))
-    return ReportTable(("part", "rows", "used for"), lines, words=(0, 2))
+    return ReportTable(("split", "rows", "used for"), lines, words=(0, 2))
 
 
 def figures(manifest: Manifest) -> ReportTable:
-    """What was measured, with standard errors."""
+    """Metrics with standard errors."""
     lines = tuple(
         (
             name,
@@ -154,7 +154,7 @@ def figures(manifest: Manifest) -> ReportTable:
 
 
 def p_value(facts: Facts) -> str:
-    """What a p-value assumes, and the smallest there can be."""
+    """What a p-value assumes, and the smallest possible one."""
     calibration = facts.manifest.calibration
     assert calibration is not None  # a run is published with one
     entry = calibration.entries[0]
@@ -162,18 +162,18 @@ def p_value(facts: Facts) -> str:
     if entry.folds is not None:
         of_fold = " in a fold"
         said += (
-            f"The p-value is the median of {len(entry.folds)}, each by the rows of one fold, and P(p-value <= alpha) "
+            f"The p-value is the median of {len(entry.folds)} p-values, one per fold, and P(p-value <= alpha) "
             f"is at most {entry.guarantee:.3g} alpha. "
         )
     said += (
         f"With {several(entry.told_by, 'calibration row')}{of_fold} the smallest p-value is "
-        f"{number(1 / (1 + entry.told_by))}; an alpha below it cannot be told."
+        f"{number(1 / (1 + entry.told_by))}; alpha must not be below it."
     )
     counts = calibration.entries[0].observed_counts
     if counts is not None:
         said += (
-            f" The calibration rows have {_listed(counts)} observed columns; a row with another number of them gets no "
-            "p-value."
+            f" The calibration rows have {_listed(counts)} observed columns; a row with another number of observed "
+            "columns gets no p-value."
         )
     return said
 
@@ -185,13 +185,13 @@ def _listed(counts: tuple[int, ...]) -> str:
 
 
 def warnings(facts: Facts) -> list[str]:
-    """What keeps the model from being taken at face value."""
+    """What to know before relying on the model."""
     found = list(facts.run.history.warnings)
     calibration = facts.manifest.calibration
     if calibration is not None and (told := calibration.entries[0].told_by) < rows_to_resolve(ALPHA):
         of_fold = "" if calibration.entries[0].folds is None else " in a fold"
         found.append(
-            f"Only {several(told, 'calibration row')}{of_fold}: not enough for alpha = {ALPHA}, which takes "
+            f"Only {several(told, 'calibration row')}{of_fold}: alpha = {ALPHA} needs "
             f"at least {rows_to_resolve(ALPHA)}."
         )
     return found + [said for said in (travelling(facts.manifest),) if said]
@@ -206,15 +206,15 @@ def networks(facts: Facts) -> ReportTable:
     score = facts.encoder.flops + k * facts.decoder.flops
     lines.append((f"a score, K = {k}", f"{facts.encoder.parameters + facts.decoder.parameters:,}", f"{score:,}", ""))
     return ReportTable(
-        ("network", "parameters", "FLOP a row", "widest layer"),
+        ("network", "parameters", "FLOP per row", "widest layer"),
         tuple(lines),
-        "Floating-point operations of matrices and convolutions, two a multiply-add, one draw a row"
+        "Floating-point operations of matrices and convolutions, two per multiply-add, one draw per row"
         + (", all members together." if facts.manifest.members > 1 else "."),
     )
 
 
 def origin(manifest: Manifest) -> ReportTable:
-    """What made the bundle, and what would make it again."""
+    """Provenance of the bundle, and what is needed to repeat the run."""
     made = manifest.provenance
     split = made.config["data"]["split"]
     lines = [

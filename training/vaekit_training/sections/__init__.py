@@ -1,4 +1,4 @@
-"""The sections of a training config, typed, frozen, every field documented."""
+"""The sections of a training config, typed and frozen, with a description of every field."""
 
 from vaekit_training.sections.base import ConfigSection
 from vaekit_training.sections.data import DataConfig, Fractions

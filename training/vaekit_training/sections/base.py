@@ -1,4 +1,4 @@
-"""What sections of a training config are made of."""
+"""The base class of the config's sections."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ Share = Annotated[FiniteFloat, Field(ge=0, lt=1)]
 
 
 class ConfigSection(BaseModel):
-    """Frozen; a key that is not known is refused."""
+    """Frozen; an unknown key is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -11,7 +11,7 @@ from vaekit_training.sections.base import ConfigSection, Fraction
 
 
 class Fractions(ConfigSection):
-    """Shares of the normal rows; they add up to 1. Labelled anomalies all go to the test part."""
+    """Shares of the normal rows; they add up to 1. All labelled anomalies are tested."""
 
     train: Fraction = Field(0.6, description="share of the rows that give weights and standardisation")
     validation: Fraction = Field(0.1, description="share of the rows that decide when to stop")
@@ -29,7 +29,7 @@ class Fractions(ConfigSection):
 
 
 class DataConfig(ConfigSection):
-    """[data]: which rows, and which part of them is for what."""
+    """[data]: which rows are read, and how they are split."""
 
     source: str = Field(
         description="a .csv, .parquet, .npy or .npz file, a folder of images or of .parquet files, or a built-in "
@@ -82,9 +82,9 @@ class DataConfig(ConfigSection):
         if self.folds is None:
             return self
         if self.folds % 2 == 0:
-            raise ValueError(f"folds {self.folds} is even: of an odd number of p-values one is the median")
+            raise ValueError(f"folds {self.folds} is even: set an odd number, so that the p-values have a median")
         if self.split != "random":
-            raise ValueError(f"folds are dealt out at random, and not by split '{self.split}': leave one of them out")
+            raise ValueError(f"folds need split 'random', not '{self.split}': leave one of them out")
         if self.read == "stream":
             raise ValueError("folds are for few rows: set read = 'memory'")
         return self

@@ -1,4 +1,4 @@
-"""[network], [likelihood] and [prior] of a training config: what the model is."""
+"""[network], [likelihood] and [prior] of a training config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vaekit.bundle.manifest import LikelihoodName
 from vaekit_training.sections.base import ConfigSection, Positive
 
 FixedScale = Annotated[FiniteFloat, Field(ge=1e-6, le=1e6)]  # its square stays well within float32
-MOST_LATENT = 21201  # dimensions of the quasi-random draws that torch has
+MOST_LATENT = 21201  # largest dimension of torch's quasi-random draws
 
 
 class NetworkConfig(ConfigSection):

@@ -1,4 +1,4 @@
-"""[objective], [training], [export] and [draws] of a training config: how it is trained and written."""
+"""[objective], [training], [export] and [draws] of a training config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vaekit_training.sections.base import ConfigSection, Positive, Share
 
 
 class ObjectiveConfig(ConfigSection):
-    """[objective]: what is minimised, nats per row."""
+    """[objective]: the training loss, in nats per row."""
 
     name: Literal["elbo", "iwae"] = Field(
         "elbo",
@@ -40,12 +40,12 @@ class ObjectiveConfig(ConfigSection):
 
     @property
     def betas(self) -> tuple[float, ...]:
-        """The beta of each member, or the one of all."""
+        """The beta of each member, or the one beta of all."""
         return self.beta if isinstance(self.beta, tuple) else (self.beta,)
 
     @property
     def shown_beta(self) -> str:
-        """beta in words: '0.3', or '1, 0.3' of two members."""
+        """beta in words: '0.3', or '1, 0.3' for two members."""
         return ", ".join(f"{beta:g}" for beta in self.betas)
 
     @model_validator(mode="after")
@@ -53,7 +53,7 @@ class ObjectiveConfig(ConfigSection):
         if self.name == "iwae" and (set(self.betas) != {1.0} or self.free_bits):
             raise ValueError("iwae has neither beta nor free_bits: set beta = 1 and free_bits = 0, or name = 'elbo'")
         if self.name == "iwae" and self.num_samples < 2:
-            raise ValueError("iwae of one draw is the elbo: set num_samples to 2 or more, or name = 'elbo'")
+            raise ValueError("iwae with one draw is the elbo: set num_samples to 2 or more, or name = 'elbo'")
         return self
 
 

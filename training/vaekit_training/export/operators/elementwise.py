@@ -1,4 +1,4 @@
-"""Operators that work element by element, and constants in the shape of a tensor."""
+"""Element-wise operators, and constants with the shape of a tensor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vaekit_training.export.builder import Builder, Shape, Term, broadcast
 from vaekit_training.export.capture import Value
 from vaekit_training.export.operators.table import Lowering, Number, Operand, binary, lowers, operand
 
-# One input, element by element.
+# With one input.
 
 SAME = {
     "abs": "Abs",
@@ -74,7 +74,7 @@ def _silu(b: Builder, out: Value, x: Term) -> Term:
 
 @lowers("gelu.default")
 def _gelu(b: Builder, out: Value, x: Term, approximate: str = "none") -> Term:
-    """0.5 x (1 + erf(x / sqrt(2))), in the order that ONNX Runtime fuses."""
+    """0.5 x (1 + erf(x / sqrt(2))), in the order of operations that ONNX Runtime fuses."""
     assert approximate == "none"
     erf = b.elementwise("Erf", [binary(b, "Div", out, x, 2.0**0.5)], out)
     return binary(b, "Mul", out, binary(b, "Mul", out, x, binary(b, "Add", out, erf, 1.0)), 0.5)
@@ -105,7 +105,7 @@ def _pow(b: Builder, out: Value, x: Term, exponent: Number) -> Term:
     return binary(b, "Pow", out, x, exponent)
 
 
-# Two or three inputs, element by element.
+# With two or three inputs.
 
 
 ARITHMETIC = {
@@ -163,14 +163,14 @@ def _wide(*terms: Term) -> Shape:
 
 @lowers("remainder.Scalar", "remainder.Tensor")
 def _remainder(b: Builder, out: Value, x: Operand, y: Operand) -> Term:
-    """Of integers, with the sign of the divisor, as in torch."""
+    """For integers, with the sign of the divisor, as in torch."""
     assert not out.dtype.is_floating_point
     return binary(b, "Mod", out, x, y)
 
 
 @lowers("div.Tensor_mode")
 def _div_mode(b: Builder, out: Value, x: Operand, y: Operand, rounding_mode: str | None = None) -> Term:
-    """The floor of a quotient of integers: (x - x mod y) / y."""
+    """The floor of an integer quotient: (x - x mod y) / y."""
     assert rounding_mode == "floor"
     assert not out.dtype.is_floating_point
     return binary(b, "Div", out, binary(b, "Sub", out, x, _remainder(b, out, x, y)), y)
@@ -195,13 +195,13 @@ def _logical(kind: str) -> Lowering:
 
 
 def _compared(b: Builder, kind: str, out: Value, x: Operand, y: Operand) -> Term:
-    """In the type that torch promotes both to."""
+    """Compares in the type to which torch promotes both."""
     dtype = torch.result_type(_sample(x), _sample(y))
     return b.elementwise(kind, [operand(b, one, dtype) for one in (x, y)], out)
 
 
 def _sample(value: Operand) -> Tensor | Number:
-    """A tensor of the same type and rank class, which is what promotion depends on."""
+    """A value with the same type and rank class, which type promotion depends on."""
     if not isinstance(value, Term):
         return value
     return torch.empty((1,) * bool(value.shape), dtype=value.dtype)
@@ -236,7 +236,7 @@ def _masked_fill(b: Builder, out: Value, x: Term, mask: Term, value: Operand) ->
     return _where(b, out, mask, value, x)
 
 
-# Constants in the shape of a tensor.
+# Constants with the shape of a tensor.
 
 
 @lowers("full_like.default")

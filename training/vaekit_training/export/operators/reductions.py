@@ -11,7 +11,7 @@ from vaekit_training.export.builder import Builder, Term
 from vaekit_training.export.capture import Value
 from vaekit_training.export.operators.table import Lowering, Number, axes_of, binary, lowers
 
-# Over axes.
+# Reductions along axes.
 
 
 def _reduction(kind: str) -> Lowering:
@@ -75,21 +75,21 @@ def _layer_norm(
 
 @lowers("mm.default", "bmm.default")
 def _matmul(b: Builder, out: Value, x: Term, y: Term) -> Term:
-    """MatMul broadcasts leading axes by itself."""
+    """MatMul broadcasts leading axes."""
     if len(out.shape) == 3:
         x, y = (_narrow(one) for one in (x, y))
     return b.one("MatMul", [x, y], out.dtype, out.shape)
 
 
 def _narrow(x: Term) -> Term:
-    """A batch of matrices before its first axis was broadcast, if that is all that was."""
+    """A batch of matrices without its first axis, if that axis is only broadcast."""
     base = x.base
     return base if base is not None and len(base.shape) == 3 and base.shape[1:] == x.shape[1:] else x
 
 
 @lowers("addmm.default")
 def _addmm(b: Builder, out: Value, bias: Term, x: Term, y: Term, *, beta: Number = 1, alpha: Number = 1) -> Term:
-    """Gemm broadcasts the bias by itself."""
+    """Gemm broadcasts the bias."""
     return b.one("Gemm", [x, y, bias.base or bias], out.dtype, out.shape, beta=float(beta), alpha=float(alpha))
 
 

@@ -11,7 +11,7 @@ from vaekit_training.export.builder import Builder, Term
 from vaekit_training.export.capture import Size, Value
 from vaekit_training.export.operators.table import axes_of, lowers
 
-# Shapes, and parts of tensors.
+# Shapes, slices and indices.
 
 
 @lowers("view.default", "_unsafe_view.default", "unsqueeze.default", "squeeze.dim", "squeeze.dims")
@@ -88,7 +88,7 @@ def _stack(b: Builder, out: Value, parts: Sequence[Term], dim: int = 0) -> Term:
 
 @lowers("gather.default")
 def _gather(b: Builder, out: Value, x: Term, dim: int, index: Term, **_: Any) -> Term:
-    """GatherElements wants both of one rank and, off the axis, of one size."""
+    """GatherElements needs inputs of equal rank, and of equal size except along the axis."""
     return b.one("GatherElements", [x, index], out.dtype, out.shape, axis=dim % len(x.shape))
 
 

@@ -17,7 +17,7 @@ TABLE: dict[str, Lowering] = {}
 
 
 def lowers(*names: str) -> Callable[[Lowering], Lowering]:
-    """Enter a function into the table for these operators, "add.Tensor" for aten.add.Tensor."""
+    """Add a function to the table for these operators, "add.Tensor" for aten.add.Tensor."""
 
     def add(lowering: Lowering) -> Lowering:
         TABLE.update({f"aten.{name}": lowering for name in names})
@@ -32,12 +32,12 @@ def operand(b: Builder, value: Operand, dtype: torch.dtype) -> Term:
 
 
 def binary(b: Builder, kind: str, out: Value, x: Operand, y: Operand) -> Term:
-    """An operation on two operands, element by element, in the type of the result."""
+    """An element-wise operation on two operands, in the type of the result."""
     return b.elementwise(kind, [operand(b, one, out.dtype) for one in (x, y)], out)
 
 
 def axes_of(rank: int, dims: int | Sequence[int] | None) -> list[int]:
-    """The axes that an argument of torch means, all if it is None or empty."""
+    """The axes given by a torch argument; all if it is None or empty."""
     if dims is None or dims == ():
         return list(range(rank))
     return [dim % rank for dim in ([dims] if isinstance(dims, int) else dims)]
