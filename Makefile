@@ -1,4 +1,4 @@
-# What a user and a contributor run. Knows set-up and commands; what they do is in the rooms.
+# Commands for users and contributors. `make help` lists them.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
-# A file's tests stay in one process, so that its fixtures are built once.
+# All tests of a file run in one process, so that their fixtures are built once.
 PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -24,32 +24,32 @@ serve: $(VENV)/ready-serve ## Serve the two committed models on the CPU (no torc
 demo: $(VENV)/ready-demo ## Train, publish, serve and score on real data, end to end
 	$(PY) examples/demo.py --out build/demo
 
-test: $(VENV)/ready-all ## Run the tests but the slow ones, in minutes
+test: $(VENV)/ready-all ## Run all tests except the slow ones (minutes)
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(VENV)/ready-all ## Run the whole test suite
 	$(PYTEST) $(PYTEST_ARGS)
 
-coverage: $(VENV)/ready-all ## Run the tests but the slow ones and state how much of the code they ran
+coverage: $(VENV)/ready-all ## Run all tests except the slow ones and report code coverage
 	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-check: $(VENV)/ready-all ## Check style, types and the direction of imports
+check: $(VENV)/ready-all ## Check style, types and import contracts
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
 wheel: $(VENV)/ready-all ## Build the wheel into dist/
-	@rm -rf build/lib # from an earlier build: modules that have moved since would be packed as well
+	@rm -rf build/lib # left by an earlier build; modules that have moved since would be packed as well
 	$(PY) -m build --wheel --no-isolation --outdir dist
 
-floors: $(VENV)/ready-all ## Run the suite on the lowest versions that pyproject.toml admits
+floors: $(VENV)/ready-all ## Run all tests with the lowest versions that pyproject.toml allows
 	$(PY) .ci/floors.py --venv build/floors --ignore tests/packaging/test_setup.py $(PYTEST_ARGS)
 
-clean: ## Remove the virtual environment and everything that was built
+clean: ## Remove the virtual environment and all build outputs
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# One virtual environment, one stamp per set of extras. A larger set makes the smaller ones ready too.
+# One virtual environment, with a stamp file per set of extras. A larger set also stamps the smaller ones.
 $(VENV)/ready-serve: EXTRAS := cpu,service
 $(VENV)/ready-serve: SETS := serve
 $(VENV)/ready-demo: EXTRAS := cpu,service,training,scoring

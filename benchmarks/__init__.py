@@ -1,1 +1,1 @@
-"""Side-by-side measurements, each run by `python -m benchmarks.NAME`. Nothing of the product imports them."""
+"""Benchmarks against other tools and against targets, each run by `python -m benchmarks.NAME`. Not installed."""

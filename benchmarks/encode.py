@@ -1,4 +1,4 @@
-"""How long rows take to become an array: vaekit.tabular.encode beside two plain ways. Knows no model and no service.
+"""Measures how long rows take to become an array: vaekit.tabular.encode against two simple implementations.
 
 python -m benchmarks.encode [--quick] --out build/benchmarks/encode.json
 """
@@ -29,7 +29,7 @@ _OBJECTS = TypeAdapter(list[dict[str, FiniteFloat]], config=_STRICT)
 
 
 def cell_by_cell_lists(rows: list[list[float]], names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Check and copy one cell after the other, (N, D)."""
+    """Check and copy cell by cell, (N, D)."""
     x = np.empty((len(rows), len(names)))
     for i, row in enumerate(rows):
         if len(row) != len(names):
@@ -70,7 +70,7 @@ def pydantic_objects(rows: list[dict[str, float]], names: tuple[str, ...]) -> ND
 
 
 def contenders() -> dict[str, Callable[[], NDArray[Any]]]:
-    """Every way by name, over the same 10,000 x 30 rows."""
+    """Each implementation by name, on the same 10,000 x 30 rows."""
     spec = VectorSpec(columns=tuple(Column(name=f"sensor {d}") for d in range(D)))
     array = np.random.default_rng(0).normal(size=(N, D)) * np.logspace(-3, 6, D)  # (N, D)
     lists = array.tolist()
@@ -87,7 +87,7 @@ def contenders() -> dict[str, Callable[[], NDArray[Any]]]:
 
 
 def check_equal(ways: dict[str, Callable[[], NDArray[Any]]]) -> None:
-    """Refuse to compare ways that do not give the same array, bit for bit."""
+    """Refuse to compare implementations that do not give the same array, bit for bit."""
     want = ways["array, vaekit"]()
     for name, way in ways.items():
         if not np.array_equal(way(), want):
@@ -95,7 +95,7 @@ def check_equal(ways: dict[str, Callable[[], NDArray[Any]]]) -> None:
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Milliseconds of each way, then how many times as long the plain ways take, round by round."""
+    """Milliseconds of each implementation, then the ratios of the simple ones to vaekit, round by round."""
     ways = contenders()
     check_equal(ways)
     seconds = interleave(ways, rounds)
@@ -115,7 +115,7 @@ def measure(rounds: int) -> list[Figure]:
 def main(arguments: list[str]) -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.encode", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="3 rounds in place of 15")
+    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 15")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/encode.json"))
     options = parser.parse_args(arguments)
     rounds = 3 if options.quick else 15

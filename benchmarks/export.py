@@ -1,9 +1,9 @@
-"""How long the export of a VAE of 20 columns to ONNX takes, each time in a fresh process.
+"""Measures the export of a VAE of 20 columns to ONNX, each time in a fresh process.
 
     python -m benchmarks.export [--quick] --out build/benchmarks/export.json
 
-A round starts a process with two threads, builds a model (untrained: weights do not change the time) and exports all
-its graphs. What is counted is the import of onnx and the export; the import of torch is reported, not counted.
+A round starts a process with two threads, builds a model (untrained, because weights do not change the time) and
+exports all its graphs. The time includes the import of onnx and the export. The import of torch is reported separately.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ ROUNDS = {"in full": 5, "quickly": 1}
 
 
 def arm(kind: str) -> dict[str, float]:
-    """Seconds of the parts, in this process, which should be fresh."""
+    """Seconds of each part, measured in this process, which should be fresh."""
     began = perf_counter()
     import torch
 
     torch_taken = perf_counter() - began
     began = perf_counter()
-    import onnx  # noqa: F401  what else the export imports
+    import onnx  # noqa: F401  the other import of the export
 
     imported = perf_counter() - began
     vae, x = model(kind)
@@ -44,7 +44,7 @@ def arm(kind: str) -> dict[str, float]:
     return {"torch": torch_taken, "import": imported, "export": imported + perf_counter() - began}
 
 
-def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows), imported here so that nothing comes before torch
+def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows); imports inside, so that torch is imported first
     """The model and rows, (N, D)."""
     import numpy as np
 
@@ -65,7 +65,7 @@ def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows), imported h
 
 
 def measure(how: str) -> list[Figure]:
-    """Figures of both models; rounds take turns."""
+    """Figures of both models, with interleaved rounds."""
     arms: dict[str, Callable[[], dict[str, float]]] = {
         kind: partial(ask, "export", ["--arm", kind], threads=THREADS) for kind in TARGETS
     }

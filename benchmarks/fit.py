@@ -1,8 +1,8 @@
-"""How long a fit of `vaekit.Detector` takes, and what of it: training, publishing, loading.
+"""Measures how long a fit of `vaekit.Detector` takes, by step: training, publishing, loading.
 
     python -m benchmarks.fit [--quick] --out build/benchmarks/fit.json
 
-Rows are made on the fly. All rounds are in this process, after a small fit that is not counted.
+Rows are generated. All rounds run in this process, after a small warm-up fit that is not counted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vaekit_training.run import run
 
 N, D = 10_000, 20
 SIZES = {"in full": ((N, D), (10_000, 100), (500, 20)), "quickly": ((500, D),)}
-SMALL = (120, 3)  # as few rows as the default alpha allows, about
+SMALL = (120, 3)  # about as few rows as the default alpha allows
 ROUNDS = {"in full": 3, "quickly": 1}
 MOST = 30.0  # seconds at (N, D)
 SETTINGS: tuple[str, ...] = ()  # the defaults
@@ -34,14 +34,14 @@ PACKAGES = ["torch", "onnxruntime", "numpy"]
 
 
 def rows(n: int, dim: int) -> NDArray[np.float64]:
-    """Columns that hang together by a curve, with noise, (n, dim)."""
+    """Columns that depend on four latent variables by a nonlinear function, with noise, (n, dim)."""
     rng = np.random.default_rng(0)
     z = rng.standard_normal((n, 4))
     return np.asarray(np.tanh(z @ rng.standard_normal((4, dim))) + 0.1 * rng.standard_normal((n, dim)))
 
 
 def parts(x: NDArray[np.float64]) -> dict[str, float]:
-    """Seconds of what Detector.fit does."""
+    """Seconds of each step of Detector.fit."""
     taken = {}
     began = perf_counter()
     config = config_of(x, settings=SETTINGS)
@@ -58,15 +58,15 @@ def parts(x: NDArray[np.float64]) -> dict[str, float]:
 
 
 def measure(how: str) -> list[Figure]:
-    """Figures of every size; rounds of sizes take turns."""
+    """Figures of every size, with interleaved rounds."""
     tables = {size: rows(*size) for size in SIZES[how]}
     parts(rows(*SMALL))
-    pieces: dict[tuple[int, int], list[dict[str, float]]] = {size: [] for size in tables}
+    seconds: dict[tuple[int, int], list[dict[str, float]]] = {size: [] for size in tables}
     for _ in range(ROUNDS[how]):
         for size, x in tables.items():
-            pieces[size].append(parts(x))
+            seconds[size].append(parts(x))
     figures = []
-    for size, rounds in pieces.items():
+    for size, rounds in seconds.items():
         label = f"{size[0]:,} rows, {size[1]} columns"
         whole = [sum(one.values()) for one in rounds]
         figures.append(Figure.of(f"fit, {label}", whole, "s", target=MOST if size == (N, D) else None))

@@ -1,10 +1,10 @@
-"""What fold models give where rows are few, beside a calibration part of its own. Knows runs and p-values, no files.
+"""Compares calibration by fold models with one calibration split, on small data sets.
 
     python -m benchmarks.folds --data DIR [--quick] [--set KEY=VALUE ...] --out build/benchmarks/folds.json
 
-DIR holds sets as NAME.npz with X (n, D) and y (n,), 1 for an anomaly, as ADBench's "Classical" folder has them. Half of
-the normal rows are given to the default recipe, the others and all anomalies are tested. Runs are kept as they come,
-beside --out: the same command goes on where it ended.
+DIR holds data sets as NAME.npz with X (n, D) and y (n,), 1 for an anomaly, as in ADBench's "Classical" folder. The
+default recipe gets half of the normal rows; the others and all anomalies are test rows. Each run is saved beside --out,
+and the same command resumes after the last saved run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Run = dict[str, Any]  # figures of one run
 
 
 def scored(trained: Trained, x: Any) -> Bound:
-    """The bound of rows (m, D), as a runtime gives it."""
+    """The bound of rows (m, D), in the form of the runtime."""
     found = in_torch(trained, x)
     folds = None if found.fold_elbo is None else found.fold_elbo.numpy()
     elbo, log_likelihood, kl = (values.numpy() for values in found[:3])
@@ -56,7 +56,7 @@ def scored(trained: Trained, x: Any) -> Bound:
 
 
 def calibration(trained: Trained) -> AnyCalibration:
-    """By the run's own held-out rows."""
+    """The calibration on the run's held-out rows."""
     parts, x = trained.parts, trained.rows.x
     if not parts.folds:
         return Calibration.of(scored(trained, x[parts.calibration]).score)
@@ -65,7 +65,7 @@ def calibration(trained: Trained) -> AnyCalibration:
 
 
 def measure(folder: Path, name: str, seed: int, way: str, settings: list[str]) -> Run:
-    """Figures of one run; an alpha that cannot be told has no rates."""
+    """Figures of one run; an alpha that is too small for the calibration has no rates."""
     split = sets.split(*sets.load(folder, name), seed, protocol="clean", most_rows=10_000)
     config = config_of(split.train, settings=settings, seed=seed, folds=WAYS[way])
     rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
@@ -87,7 +87,7 @@ def measure(folder: Path, name: str, seed: int, way: str, settings: list[str]) -
 
 
 def figures(runs: list[Run]) -> list[Figure]:
-    """Means over sets; rates over the sets in which every way can tell alpha, and how many those are."""
+    """Means over sets. Rates are over the sets large enough for alpha in every way; their number is given."""
     found = []
     for way in WAYS:
         own = [one for one in runs if one["way"] == way]
@@ -99,12 +99,12 @@ def figures(runs: list[Run]) -> list[Figure]:
                 name = f"{way}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
                 found.append(_mean(name, told, what, alpha))
             able = {one["set"] for one in own if alpha in one["false_alarms"]}
-            found.append(Figure(f"{way}: sets that can tell alpha = {alpha}", len(able), "sets", better="higher"))
+            found.append(Figure(f"{way}: sets large enough for alpha = {alpha}", len(able), "sets", better="higher"))
     return found
 
 
 def _mean(name: str, runs: list[Run], what: str, alpha: str | None = None) -> Figure:
-    """Over sets, of means over splits."""
+    """The mean over sets of the means over splits."""
     by_set: dict[str, list[float]] = {}
     for one in runs:
         by_set.setdefault(one["set"], []).append(one[what] if alpha is None else one[what][alpha])
@@ -114,7 +114,7 @@ def _mean(name: str, runs: list[Run], what: str, alpha: str | None = None) -> Fi
 
 
 def table(runs: list[Run]) -> Table:
-    """Of each set: AUROC, AP, and false alarms at alpha = 0.1 where it can be told, by way."""
+    """For each set and way: AUROC, AP, and false alarms at alpha = 0.1 if there are enough rows."""
     shown = Table("set", "rows", *(f"{way}: {what}" for what in ("AUROC", "AP", "alarms at 0.1") for way in WAYS))
     for name in dict.fromkeys(one["set"] for one in runs):
         by_way = [[one for one in runs if (one["set"], one["way"]) == (name, way)] for way in WAYS]
@@ -125,7 +125,7 @@ def table(runs: list[Run]) -> Table:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure and write down."""
+    """Measure, write, print."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(1)
     kept = options.out.with_suffix(".jsonl")
@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> None:
             with kept.open("a") as file:
                 file.write(json.dumps(runs[-1]) + "\n")
     Console(width=200).print(table(runs))
-    title = f"Fold models beside one split, {len(names)} sets, {seeds} splits"
+    title = f"Fold models and one calibration split, {len(names)} sets, {seeds} splits"
     publish(options.out, title, figures(runs), ["torch", "numpy"], runs=runs, changed=options.set)
 
 
@@ -149,8 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/folds.json"))
     parser.add_argument("--quick", action="store_true", help="two sets, one split, few steps")
-    parser.add_argument("--splits", type=int, default=SPLITS, help=f"of each set; {SPLITS} unless given")
-    parser.add_argument("--set", nargs="+", default=[], help="settings that replace the default recipe's")
+    parser.add_argument("--splits", type=int, default=SPLITS, help=f"number of splits of each set (default {SPLITS})")
+    parser.add_argument("--set", nargs="+", default=[], help="training settings that override the default recipe")
     return parser
 
 

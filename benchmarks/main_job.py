@@ -1,8 +1,8 @@
-"""What the two examples are worth: detection over seeds, false alarms over resplits, bits per pixel, parity.
+"""Measures the two examples: detection over seeds, false alarms over resplits, bits per pixel, parity.
 
     python -m benchmarks.main_job [--quick] --out build/benchmarks/main_job.json
 
-Each seed deals the rows anew and trains anew; scores are those of the default draws. Data ships inside scikit-learn.
+Each seed makes a new split and trains a new model; scores are on the default draws. The data are part of scikit-learn.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PACKAGES = ["torch", "onnxruntime", "numpy", "scikit-learn"]
 
 @dataclass(frozen=True)
 class Split:
-    """One dealing of the rows, trained on and scored."""
+    """The results of one random split."""
 
     auroc: float
     false_alarms: int
@@ -48,27 +48,27 @@ class Split:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Central 99 % of the law of the count: BetaBinomial(normal, l, n + 1 - l), l = floor(alpha (n + 1))."""
+        """Central 99 % of the count, BetaBinomial(normal, l, n + 1 - l) with l = floor(alpha (n + 1))."""
         alarms = int(ALPHA * (self.calibration + 1))
         low, high = betabinom(self.normal, alarms, self.calibration + 1 - alarms).interval(0.99)
         return float(low), float(high)
 
 
 def score(run: Trained, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """-ELBO of rows by their numbers, default draws, (N,) nats; torch, which the graphs are held to."""
+    """-ELBO of rows by their indices, default draws, (N,) nats; computed by torch, which the graphs must match."""
     found: NDArray[np.float64] = in_torch(run, run.rows.x[rows]).elbo.numpy()
     return -found
 
 
 def split(seed: int) -> Split:
-    """Train breast-cancer on one dealing of its benign rows."""
+    """Train breast-cancer on one random split of its benign rows."""
     done = run(load_config(EXAMPLES / "breast-cancer.toml", [f"training.seed={seed}"]), device="cpu")
     parts = done.parts
-    normal, odd = score(done, parts.test), score(done, parts.anomalies)
+    normal, anomalies = score(done, parts.test), score(done, parts.anomalies)
     calibration = Calibration.of(score(done, parts.calibration))
-    labels = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
+    labels = np.r_[np.zeros(len(normal)), np.ones(len(anomalies))]
     return Split(
-        auroc=float(roc_auc_score(labels, np.r_[normal, odd])),
+        auroc=float(roc_auc_score(labels, np.r_[normal, anomalies])),
         false_alarms=int(calibration.is_anomaly(calibration.p_value(normal), ALPHA).sum()),
         normal=len(normal),
         calibration=calibration.n,
@@ -80,14 +80,14 @@ def digits(seed: int, folder: Path) -> Manifest:
     return train(load_config(EXAMPLES / "digits.toml", [f"training.seed={seed}"]), folder, device="cpu")
 
 
-def figures(splits: list[Split], pictures: list[Manifest]) -> list[Figure]:
+def figures(splits: list[Split], manifests: list[Manifest]) -> list[Figure]:
     """Medians and ranges over the seeds; the false-alarm rate as its mean."""
     aurocs = [one.auroc for one in splits[:SEEDS]]
     rates = [one.rate for one in splits]
     outside = sum(not one.interval[0] <= one.false_alarms <= one.interval[1] for one in splits)
     mean_rate = float(np.mean(rates))
-    bits = [manifest.metrics["bits_per_dim"].value for manifest in pictures]
-    parity = [manifest.metrics["parity"].value for manifest in pictures]
+    bits = [manifest.metrics["bits_per_dim"].value for manifest in manifests]
+    parity = [manifest.metrics["parity"].value for manifest in manifests]
     return [
         Figure.of(f"AUROC, median of {len(aurocs)} seeds", aurocs, "", target=0.97, better="higher"),
         Figure("AUROC, mean", float(np.mean(aurocs)), "", target=0.97, better="higher"),
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> None:
     resplits, seeds = (3, 1) if options.quick else (RESPLITS, 3)
     splits = [split(seed) for seed in track(range(resplits), "breast-cancer")]
     with tempfile.TemporaryDirectory() as folder:
-        pictures = [digits(seed, Path(folder)) for seed in track(range(seeds), "digits")]
+        manifests = [digits(seed, Path(folder)) for seed in track(range(seeds), "digits")]
     law: dict[str, Any] = {
         "alpha": ALPHA,
         "false_alarms": [one.false_alarms for one in splits],
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
         "calibration_rows": splits[0].calibration,
         "interval_99": splits[0].interval,
     }
-    publish(options.out, "The two examples over seeds", figures(splits, pictures), PACKAGES, **law)
+    publish(options.out, "The two examples over seeds", figures(splits, manifests), PACKAGES, **law)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How much is measured, and what it should come to, in full and quickly. Knows numbers, not how they are measured."""
+"""The options of a benchmark run that its parts share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchmarks.report import Measured
 
 @dataclass(frozen=True)
 class Plan:
-    """What a part is told."""
+    """The options of one part."""
 
     quick: bool
-    work: Path  # a folder for what is generated, emptied by whoever asked
-    peers: Path | None  # the peers' virtual environments; none: they are left out
+    work: Path  # a folder for generated files; the caller empties it
+    peers: Path | None  # folder of the peers' virtual environments; None: peers are left out
     data: Path | None = None  # a folder with mnist_train.npz and mnist_test.npz
 
     def pick(self, full: Any, quick: Any) -> Any:
@@ -25,7 +25,7 @@ class Plan:
 
 
 def in_a_folder(measure: Callable[[Plan], Measured], plan: Plan) -> Measured:
-    """A part, told a folder of its own below the plan's, which is gone afterwards."""
+    """Run a part with its own temporary folder below the plan's."""
     plan.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=plan.work) as work:
         return measure(replace(plan, work=Path(work)))

@@ -1,4 +1,4 @@
-"""Runs an arm in a process of its own, and reads the line of JSON that it ends with. Knows no figures."""
+"""Runs one arm of a comparison in its own process, and reads the JSON in its last line of output."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any
 from benchmarks.report import in_turns
 
 ROOT = Path(__file__).parents[1]
-TAIL = 2000  # characters of a failed arm's last words
+TAIL = 2000  # characters of a failed arm's output to show
 
 
 def command(module: str, arguments: Sequence[str], python: Path | str = sys.executable) -> list[str]:
-    """What starts a module of benchmarks, an arm, from ROOT."""
+    """The command that runs a module of benchmarks from ROOT."""
     return [str(python), "-m", f"benchmarks.{module}", *arguments]
 
 
 def environment(threads: int = 1, **more: str) -> dict[str, str]:
-    """This process's, with so many threads for every library that reads OMP_NUM_THREADS."""
+    """This process's environment, with the number of threads for all libraries that read OMP_NUM_THREADS."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads), **more}
 
 
 def ask(
     module: str, arguments: Sequence[str], *, python: Path | str = sys.executable, threads: int = 1
 ) -> dict[str, Any]:
-    """The arm's answer, with `process_seconds`, from the start of its process to the end.
+    """The arm's result, with `process_seconds` from start to end of its process.
 
     Raises:
-        SystemExit: the arm failed; the message ends with its last words.
+        SystemExit: the arm failed; the message ends with the end of its output.
     """
     start = perf_counter()
     found = run(f"arm {module}", command(module, arguments, python), threads)
@@ -42,10 +42,10 @@ def ask(
 
 
 def run(name: str, command: Sequence[str], threads: int = 1) -> dict[str, Any]:
-    """What a command answers in its last line.
+    """The result in the last line of a command's output.
 
     Raises:
-        SystemExit: it failed; the message has the name and ends with its last words.
+        SystemExit: it failed; the message has the name and the end of its output.
     """
     done = subprocess.run(command, cwd=ROOT, env=environment(threads), capture_output=True, text=True)
     if done.returncode != 0:
@@ -61,7 +61,7 @@ def answer(output: str) -> dict[str, Any]:
 def ask_in_turns(
     arms: Mapping[str, tuple[Path | str, str, Sequence[str]]], rounds: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every arm (python, module, arguments) once a round, in an order that turns by one."""
+    """Results of each arm (python, module, arguments), run once per round in a rotating order."""
     contenders = {
         name: partial(ask, module, arguments, python=python) for name, (python, module, arguments) in arms.items()
     }

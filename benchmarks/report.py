@@ -1,4 +1,4 @@
-"""Writes down what a benchmark measured: results.json, a table, a picture. Knows figures, not what they measure."""
+"""Reports the figures of a benchmark: a JSON file, a table and a plot."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rich.table import Table
 from vaekit.runtime.device import check_distribution
 
 T = TypeVar("T")
-WIDE = 200  # columns of a table in a file or a pipe, whose own width nobody knows
+WIDE = 200  # characters per line of a table if the output is not a terminal
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number, the range it was seen in, and what it should be."""
+    """One measured number, with its range and target."""
 
     name: str
     value: float
@@ -39,7 +39,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the value is on the right side of its target; None where there is no target."""
+        """Whether the value meets its target; None if there is no target."""
         if self.target is None:
             return None
         return self.value <= self.target if self.better == "lower" else self.value >= self.target
@@ -52,7 +52,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a part of a benchmark gives: figures, and what a reader needs to judge them."""
+    """The result of one part of a benchmark: figures, and facts needed to judge them."""
 
     figures: list[Figure]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Measured:
 def part_by_part(
     parts: Mapping[str, Callable[[], Measured]], written: Callable[[list[Figure], dict[str, Any]], None]
 ) -> None:
-    """Measure part by part; all figures, and the facts by part, are written even where a later part fails."""
+    """Measure part by part. Figures and facts of finished parts are written even if a later part fails."""
     figures: list[Figure] = []
     facts: dict[str, Any] = {}
     try:
@@ -76,10 +76,9 @@ def part_by_part(
 
 
 def in_turns(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """What each contender gave in each round.
+    """The result of each contender in each round.
 
-    Every round calls all of them, in an order that turns by one, so that whatever else the machine does falls on all
-    alike.
+    Every round calls all contenders in a rotating order, so that other load on the machine affects them equally.
     """
     found: dict[str, list[T]] = {name: [] for name in contenders}
     names = list(contenders)
@@ -91,9 +90,9 @@ def in_turns(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str
 
 
 def interleave(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds that each contender took in each round, in turns, after one unmeasured call.
+    """Seconds of each contender in each round, interleaved, after one unmeasured call.
 
-    The garbage collector rests while a call is measured.
+    The garbage collector is off while a call is measured.
     """
     for run in contenders.values():
         run()
@@ -112,7 +111,7 @@ def _measure(run: Callable[[], object]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The machine on which the figures were measured."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),
@@ -131,20 +130,20 @@ def _processor() -> str:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Python's version and those of the distributions named; onnxruntime is whichever of its two is installed."""
+    """Versions of Python and of the named packages; onnxruntime stands for the installed one of its two packages."""
     named = [check_distribution() if name == "onnxruntime" else name for name in packages]
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in named}}
 
 
 def publish(out: Path, title: str, figures: Sequence[Figure], packages: Sequence[str], **facts: Any) -> None:
-    """Write results.json at `out` and a picture beside it, and print the table.
+    """Write the results to `out` as JSON, with a plot beside it, and print the table.
 
     Args:
-        out: the JSON file; the picture has its name and ends in .png.
+        out: the JSON file; the plot has the same name and ends in .png.
         title: what was measured, with its sizes.
         figures: in the order to show.
-        packages: distributions whose versions matter here.
-        facts: settings of this run that a reader needs to repeat it.
+        packages: packages whose versions are recorded.
+        facts: settings needed to repeat this run.
     """
     results = {
         "title": title,
@@ -156,13 +155,13 @@ def publish(out: Path, title: str, figures: Sequence[Figure], packages: Sequence
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n")
-    picture = out.with_suffix(".png")
-    _draw(picture, title, figures)
-    show(_table(title, figures), out, picture)
+    plot = out.with_suffix(".png")
+    _draw(plot, title, figures)
+    show(_table(title, figures), out, plot)
 
 
 def show(table: Table, *written: Path) -> None:
-    """Print a table, whole where nobody's terminal bounds it, and where the files are."""
+    """Print a table, wide if the output is not a terminal, and the paths of the written files."""
     console = Console()
     if not console.is_terminal:
         console.width = WIDE
@@ -199,7 +198,7 @@ def _target(figure: Figure) -> str:
 
 
 def _draw(path: Path, title: str, figures: Sequence[Figure]) -> None:
-    """One panel for each unit: bars at the medians, whiskers over the ranges, dashes at the targets."""
+    """Draw one panel for each unit: bars for medians, whiskers for ranges, dashes for targets."""
     from matplotlib.figure import Figure as Canvas
 
     units = list(dict.fromkeys(figure.unit for figure in figures))

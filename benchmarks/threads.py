@@ -1,4 +1,4 @@
-"""Threads or replicas: what a second core is worth to the model alone, as a second thread and as a second process.
+"""Measures what a second core adds to a model's throughput, as a second thread and as a second process.
 
     python -m benchmarks.threads [--quick] --out build/benchmarks/threads.json
 
@@ -38,8 +38,8 @@ Found = dict[str, float]
 
 
 def make_conv(folder: Path) -> Path:
-    """Publish a small convolutional model of 28 x 28 pictures, and say where the bundle is."""
-    source = folder / "pictures.npy"
+    """Publish a small convolutional model of 28 x 28 images, and return the path of the bundle."""
+    source = folder / "images.npy"
     np.save(source, np.random.default_rng(0).integers(0, 256, (1000, SIDE, SIDE, 1)).astype(np.uint8))
     settings = {
         "name": "conv",
@@ -52,13 +52,13 @@ def make_conv(folder: Path) -> Path:
 
 
 def rows_of(model: Model, n: int) -> Any:
-    """Rows or pictures of noise, (n, ...): what they say does not change what they cost."""
+    """Rows or images of noise, (n, ...); the content does not change the time."""
     rng, shape = np.random.default_rng(1), (n, *model.spec.row_shape)
     return rng.standard_normal(shape) if model.spec.kind == "vector" else rng.integers(0, 256, shape).astype(np.uint8)
 
 
 def work(threads: int) -> None:
-    """The process that is measured: a line `bundle n seconds` in, a line of figures out."""
+    """The measured process: reads lines `bundle n seconds`, and prints a line of figures for each."""
     loaded: dict[str, Model] = {}
     for line in sys.stdin:
         bundle, n, seconds = line.rsplit(maxsplit=2)
@@ -67,7 +67,7 @@ def work(threads: int) -> None:
 
 
 def timed(model: Model, n: int, seconds: float) -> Found:
-    """Rows a second and the median milliseconds of a call, after a tenth of the time unmeasured."""
+    """Rows per second and the median milliseconds of a call; the first tenth of the time is warm-up."""
     x = rows_of(model, n)
     taken: list[float] = []
     begin = perf_counter()
@@ -79,7 +79,7 @@ def timed(model: Model, n: int, seconds: float) -> Found:
 
 
 class Worker:
-    """A process of its own with so many threads a call, asleep until it is asked."""
+    """A process with this many threads per call, idle until begin is called."""
 
     def __init__(self, threads: int) -> None:
         command = [sys.executable, "-m", "benchmarks.threads", "--worker", str(threads)]
@@ -105,7 +105,7 @@ class Worker:
 
 
 def together(workers: Sequence[Worker], bundle: Path, n: int, seconds: float) -> Found:
-    """Rows a second of all of them at once, and the median call of one of them."""
+    """Rows per second of all workers at once, and the mean of their median call times."""
     for worker in workers:
         worker.begin(bundle, n, seconds)
     found = [worker.end() for worker in workers]
@@ -113,7 +113,7 @@ def together(workers: Sequence[Worker], bundle: Path, n: int, seconds: float) ->
 
 
 def measure(bundles: dict[str, Path], rounds: int, seconds: float) -> list[Figure]:
-    """Rows a second and p50 of each arm, for each model and number of rows."""
+    """Rows per second and p50 of each arm, for each model and number of rows."""
     figures = []
     with ExitStack() as held:
         one, other, two = (held.enter_context(Worker(threads)) for threads in (1, 1, 2))
@@ -135,7 +135,7 @@ def measure(bundles: dict[str, Path], rounds: int, seconds: float) -> list[Figur
 def main(arguments: list[str]) -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.threads", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s in place of 5 of 2 s")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s instead of 5 of 2 s")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/threads.json"))
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

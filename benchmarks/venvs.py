@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, over the packages that run this. Knows pip; not what the peers do."""
+"""Creates a virtual environment for each peer, on top of the packages of this one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-SHARED = ("torch", "numpy", "onnxruntime")  # the same for every arm: what is compared is what is around them
+SHARED = ("torch", "numpy", "onnxruntime")  # the same versions in every arm, so that only the rest differs
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A package to be compared with, and what it needs besides what it asks for itself."""
+    """A package to compare with, and its requirements, including those that it does not declare."""
 
     name: str
     requirements: tuple[str, ...]
 
 
 PYTHAE = Peer("pythae", ("pythae==0.1.2",))
-PYOD = Peer("pyod", ("pyod==3.6.7", "tqdm"))  # PyOD's deep models import tqdm, and its package does not ask for it
+PYOD = Peer("pyod", ("pyod==3.6.7", "tqdm"))  # PyOD's deep models import tqdm, but PyOD does not require it
 LITSERVE = Peer("litserve", ("litserve==0.2.19",))
 MLSERVER = Peer("mlserver", ("mlserver==1.7.1",))
 BENTOML = Peer("bentoml", ("bentoml==1.4.39",))
@@ -31,24 +31,24 @@ RAY = Peer("ray", ("ray[serve]==2.60.0",))
 
 
 def make(peer: Peer, folder: Path) -> Path:
-    """The python of the peer's environment below `folder`, made if it is not there.
+    """The python of the peer's environment below `folder`, created if it does not exist.
 
-    It sees this interpreter's packages, so that torch, numpy and ONNX Runtime are the same files, and holds the peer
-    and what those lack.
+    The environment sees this interpreter's packages, so that torch, numpy and ONNX Runtime are the same files. It adds
+    the peer and its missing dependencies.
 
     Raises:
-        subprocess.CalledProcessError: pip failed; it has said why.
+        subprocess.CalledProcessError: pip failed, and has printed the reason.
     """
-    place = folder / peer.name
-    python = place / "bin" / "python"
+    home = folder / peer.name
+    python = home / "bin" / "python"
     wanted = [*peer.requirements, *_constraints()]
-    mark = place / "made-of.json"
+    mark = home / "made-of.json"
     if mark.exists() and json.loads(mark.read_text()) == wanted:
         return python
-    venv.create(place, with_pip=True, clear=True)
-    (site := _site_packages(place)).mkdir(parents=True, exist_ok=True)
+    venv.create(home, with_pip=True, clear=True)
+    (site := _site_packages(home)).mkdir(parents=True, exist_ok=True)
     (site / "base.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    constraints = place / "constraints.txt"
+    constraints = home / "constraints.txt"
     constraints.write_text("\n".join(_constraints()) + "\n")
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(constraints)]
     subprocess.run([*install, *peer.requirements], check=True)
@@ -57,14 +57,14 @@ def make(peer: Peer, folder: Path) -> Path:
 
 
 def installed(peer: Peer, folder: Path) -> list[str]:
-    """What the peer's own environment holds, as name==version."""
+    """The packages in the peer's environment, as name==version."""
     site = _site_packages(folder / peer.name)
     found = {f"{one.metadata['Name']}=={one.version}" for one in metadata.distributions(path=[str(site)])}
     return sorted(found, key=str.lower)
 
 
-def _site_packages(place: Path) -> Path:
-    return place / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+def _site_packages(home: Path) -> Path:
+    return home / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
 
 def _constraints() -> list[str]:

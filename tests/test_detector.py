@@ -54,7 +54,7 @@ def test_an_alpha_that_cannot_be_told_is_refused(breast_cancer: Model) -> None:
 
 def test_an_alpha_that_will_not_be_told_is_refused_before_training() -> None:
     x = np.random.default_rng(0).standard_normal((100, 2))
-    with pytest.raises(NotResolvable, match=r"alpha: 0\.01 cannot be told by 20 calibration rows"):
+    with pytest.raises(NotResolvable, match=r"alpha: 0\.01 is too small for 20 calibration rows"):
         Detector(alpha=0.01, settings=["training.steps=1000000000"]).fit(x)
 
 
@@ -85,7 +85,9 @@ def test_a_row_without_a_verdict_is_nan_and_warned_of(mixed: Published) -> None:
         assert np.isnan(detector.p_value(rows)).tolist() == [False, True]
         assert np.isnan(detector.decision_function(rows)).tolist() == [False, True]
         assert np.isfinite(detector.score_samples(rows)).all()
-        with pytest.warns(UserWarning, match=r"^1 rows have no verdict and are given as 1: rows with 2 observed"):
+        with pytest.warns(
+            UserWarning, match=r"^1 rows have no verdict, predict returns 1 for them: rows with 2 observed"
+        ):
             assert detector.predict(rows)[1] == 1
 
 
@@ -148,7 +150,9 @@ def test_the_tail_goes_on_where_p_values_end(digits: Model, digit_images: NDArra
 
 
 def test_a_tail_of_too_few_rows_is_refused(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
-    with pytest.raises(InputError, match=r"^p_value_tail: 72 held-out rows show no tail; it takes 96 different ones$"):
+    with pytest.raises(
+        InputError, match=r"^p_value_tail: 72 held-out rows are too few for a tail; it needs 96 different scores$"
+    ):
         Detector.of(breast_cancer).p_value_tail(benign_rows)
 
 

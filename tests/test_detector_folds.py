@@ -82,13 +82,13 @@ def test_cells_are_explained(fitted: Detector) -> None:
 
 
 def test_folds_too_small_for_a_tail_say_so(fitted: Detector) -> None:
-    message = r"p_value_tail: 52 held-out rows in folds show no tail; it takes 96 different ones in each"
+    message = r"p_value_tail: 52 held-out rows in folds are too few for a tail; it needs 96 different scores in each"
     with pytest.raises(InputError, match=message):
         fitted.p_value_tail([[0.0, 0.0]])
 
 
 def test_an_alpha_that_no_fold_can_tell_is_refused_before_training() -> None:
-    with pytest.raises(NotResolvable, match=r"alpha: 0.05 cannot be told by 17 calibration rows"):
+    with pytest.raises(NotResolvable, match=r"alpha: 0.05 is too small for 17 calibration rows"):
         Detector(alpha=0.05, folds=3, settings=["training.steps=1000000"]).fit(normal(60, 0))
 
 

@@ -1,4 +1,4 @@
-"""A trained VAE as a service: exact, repeatable, calibrated ELBO scores. The public door; imports on first use."""
+"""The public names of vaekit: Model, Client, AsyncClient, Detector. Each is imported on first use."""
 
 from __future__ import annotations
 

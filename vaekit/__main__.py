@@ -1,4 +1,4 @@
-"""`python -m vaekit` is `vae`."""
+"""Runs the `vae` command as `python -m vaekit`."""
 
 from vaekit.cli import main
 

@@ -1,3 +1,3 @@
-"""The version of the distribution, in the one place that the build reads."""
+"""The version of vaekit; the build reads it from here."""
 
 __version__ = "0.1.0"

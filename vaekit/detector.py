@@ -22,43 +22,43 @@ Floats = NDArray[np.float64]
 
 
 class Detector(Estimator):
-    """Odd rows by the ELBO of a VAE, with a false-alarm rate that is set, not hoped for.
+    """Detects anomalous rows by the ELBO of a VAE, at a false-alarm rate that you set.
 
     >>> detector = Detector(alpha=0.05).fit(rows)
     >>> detector.predict(rows_to_check)
     array([ 1,  1, -1])
 
-    Signs are those of scikit-learn's outlier detectors: lower is odder, predict gives -1 for an anomaly. p_value and
-    its verdict are split-conformal: on rows exchangeable with the held-out part of those fitted on, P(-1) <= alpha
-    (with folds < 2 alpha).
+    Signs are those of scikit-learn's outlier detectors: lower is more anomalous, and predict gives -1 for an anomaly.
+    p_value and predict are split-conformal: for rows exchangeable with the held-out rows, P(-1) <= alpha (with folds
+    < 2 alpha).
 
-    Columns that have NaN or None when fitting may have them in use; the ELBO is over the cells that are there. A row
-    that misses as many cells as no held-out row does has no verdict: its p_value and decision_function are NaN, and
-    predict says 1 and warns.
+    Columns with NaN or None in fit may also have them in later rows; the ELBO is over the observed cells. A row whose
+    number of missing cells occurs in no held-out row has no verdict: its p_value and decision_function are NaN, and
+    predict returns 1 for it and warns.
 
-    A data frame's columns are found by name, in any order; anything else has them in the model's order.
+    A data frame's columns are found by name, in any order. All other inputs have them in the model's order.
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" is what detects anomalies best (docs/decisions, "The default recipe") for columns of numbers,
-            "mixed" for text, which is taken as categories, and "gaussian" for pictures; else what a training config
-            takes: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
+        likelihood: "auto" chooses the default recipe (docs/decisions, "The default recipe") for columns of numbers,
+            "mixed" if there is text, which is read as categories, and "gaussian" for images. Or any likelihood of a
+            training config: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
             ["data.kinds.stops=count"], ["data.missing=refuse"].
-        random_state: seed of everything.
-        device: of training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
-        folds: F, odd, for few rows (docs/explanation/calibration.md): F models are trained, each without one of F
-            folds, so no rows are lost to training. Fitting takes F times as long, and the guarantee is
+        random_state: seed of splits, training and draws.
+        device: for training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
+        folds: F, an odd number, for few rows (docs/explanation/calibration.md): F models are trained, each without one
+            of F folds, so all these rows train and calibrate. Fitting takes F times as long, and the guarantee is
             P(-1) <= 2 F / (F + 1) alpha.
 
     Attributes:
-        model_: the runtime model, after fit or of.
-        offset_: decision_function = score_samples - offset_, nats; with folds (F,), one for each fold model's own ELBO,
-            and decision_function is the median over folds of ELBO - offset.
+        model_: the runtime model, set by fit and of.
+        offset_: decision_function = score_samples - offset_, nats. With folds (F,), one for each fold model, and
+            decision_function is the median over folds of ELBO - offset.
         n_features_in_: D.
-        feature_names_in_: (D,), where a frame or a model named them by text.
+        feature_names_in_: (D,), set if the frame or the model has text names for its columns.
 
-    A fitted detector is pickled and copied with the files of its bundle, which are verified when they are loaded.
+    Pickling or copying a fitted detector includes the files of its bundle, which are verified when they are loaded.
     """
 
     model_: Model
@@ -85,29 +85,28 @@ class Detector(Estimator):
 
     @classmethod
     def of(cls, model: Model, *, alpha: float = 0.05) -> Self:
-        """A detector over a model that is trained already.
+        """A detector that uses a trained model.
 
         Raises:
             BundleError: the model has no calibration.
-            InputError, NotResolvable: an alpha that its calibration cannot tell.
+            InputError, NotResolvable: alpha is not between 0 and 1, or is too small for the model's calibration.
         """
         return cls(alpha=alpha)._take(model)._named(model.spec.names if isinstance(model.spec, VectorSpec) else ())
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:  # noqa: N803  scikit-learn's name
         """Train on rows X (N, D), raw units; needs the `training` extra.
 
-        A fifth of the rows is held out for p-values, a tenth to choose when to stop, and a fiftieth (two rows at
-        least) for the figures of the manifest.
-
-        With folds all but the tenth and the fiftieth train and are held out in turn.
+        A fifth of the rows is held out for p-values (calibration), a tenth to choose when to stop (validation), and a
+        fiftieth, at least two rows, for the metrics in the manifest (test). With folds, all rows but those of
+        validation and test are used for both training and calibration, fold by fold.
 
         Args:
-            X: an array, or a frame of pandas or polars, whose column names become those of the features.
-            y: booleans, or numbers 0 and 1; 1 marks known anomalies, which are kept out of training; None: all rows
-                are taken as normal.
+            X: an array, or a pandas or polars frame, whose column names become the feature names.
+            y: booleans, or numbers 0 and 1; 1 marks known anomalies, which are not trained on; None: all rows are
+                treated as normal.
 
         Raises:
-            InputError: rows or labels that are refused, or fewer than 20 normal rows.
+            InputError: invalid rows or labels, or fewer than 20 normal rows.
             MissingExtra: the training extra is not installed.
             NotResolvable: too few rows for this alpha.
         """
@@ -130,13 +129,13 @@ class Detector(Estimator):
         return self._named(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """ELBO of each row, (N,), in nats, over the cells that are there. Lower is odder."""
+        """ELBO of each row over its observed cells, (N,), in nats. Lower is more anomalous."""
         return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where that is NaN.
+        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where p_value is NaN.
 
-        With folds the median over fold models of that.
+        With folds, the median of that difference over the fold models.
         """
         elbo = self._elbo(X)
         return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, self._margin(elbo))
@@ -146,59 +145,63 @@ class Detector(Estimator):
 
         Args:
             X: rows.
-            fdr: None: each row is compared with alpha by itself. Else the anomalies are the discoveries of Benjamini
-                and Hochberg among these rows, of which on average at most this share is false (less is guaranteed with
-                folds: docs/explanation/calibration.md).
+            fdr: false-discovery rate. None: each row is compared with alpha by itself. Otherwise the anomalies are the
+                discoveries of the Benjamini-Hochberg procedure among these rows; on average at most this share of them
+                is false (the guarantee is weaker with folds: docs/explanation/calibration.md).
 
         Raises:
-            InputError: rows that are refused, or an fdr that is not between 0 and 1.
+            InputError: invalid rows, or an fdr that is not between 0 and 1.
 
         Warns:
-            UserWarning: rows that have no verdict, since no held-out row misses as many cells.
+            UserWarning: some rows have no verdict, because no held-out row has as many missing cells.
         """
         elbo = self._elbo(X)
         verdict = self._calibration().verdict(elbo)
         if (unknown := np.isnan(verdict.p_value)).any():
-            without = f"{int(unknown.sum())} rows have no verdict and are given as 1"
+            without = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
             warnings.warn(f"{without}: {verdict.reason}", stacklevel=2)
-        odd = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
-        return np.where(odd, -1, 1)
+        anomaly = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
+        return np.where(anomaly, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
-        """fit, then predict; p-values of the rows fitted on promise nothing."""
+        """fit, then predict on the same rows; their p-values have no guarantee, since the model was trained on them."""
         return self.fit(X, y).predict(X)
 
     def predict_proba(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """How odd each row is from 0 to 1, (N, 2): columns p_value and 1 - p_value, for normal and for anomaly.
+        """p_value and 1 - p_value of each row, (N, 2): columns for normal and for anomaly.
 
-        No posterior probability of being an anomaly: that hangs on how many there are, which no row tells. The second
-        column is the conformal rank, the share #{held-out scores < score} / (1 + n) of held-out normal rows that are
-        less odd: uniform on normal rows, whatever the model. NaN where p_value is.
+        The second column is the conformal rank #{held-out scores < score} / (1 + n): the share of held-out normal rows
+        that are less anomalous. It is uniform on normal rows, for any model. It is not the posterior probability of
+        being an anomaly, which depends on how common anomalies are. NaN where p_value is NaN.
         """
         p_value = self.p_value(X)
         return np.stack([p_value, 1.0 - p_value], axis=1)
 
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """Split-conformal p-value of each row, (N,). Lower is odder; NaN where no held-out row misses as many cells."""
+        """Split-conformal p-value of each row, (N,). Lower is more anomalous.
+
+        NaN for a row whose number of missing cells occurs in no held-out row.
+        """
         return self._calibration().verdict(self._elbo(X)).p_value
 
     def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """p_value, extrapolated beyond the highest held-out score, (N,), without a guarantee. Lower is odder.
+        """p_value, extrapolated beyond the highest held-out score, (N,). Lower is more anomalous; no guarantee.
 
         Raises:
-            InputError: rows that are refused, or too few held-out rows for a tail.
+            InputError: invalid rows, or too few held-out rows for a tail.
         """
         elbo, calibration = self._elbo(X), self._calibration()
         found = calibration.verdict(elbo).p_value_tail
         if found is None:
             where, each = ("", "") if isinstance(calibration, Calibration) else (" in folds", " in each")
             raise InputError(
-                f"p_value_tail: {calibration.n} held-out rows{where} show no tail; it takes 96 different ones{each}"
+                f"p_value_tail: {calibration.n} held-out rows{where} are too few for a tail; "
+                f"it needs 96 different scores{each}"
             )
         return found
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
-        """The `top` oddest cells of each row, and what was expected there; see Model.explain."""
+        """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
         return self._model().explain(self._given(X), top=top)
 
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
@@ -209,7 +212,7 @@ class Detector(Estimator):
         spec, given = self._model().spec, table(X)
         values = given.ordered(spec) if isinstance(spec, VectorSpec) else given.values
         if _has_categories(spec) and isinstance(values, np.ndarray):
-            values = values.astype(object)  # numbers are names of levels here, as in fit, and not their indices
+            values = values.astype(object)  # numbers are names of levels here, as in fit, not indices of levels
         return values
 
     def _margin(self, elbo: Bound) -> Floats:
@@ -224,7 +227,7 @@ class Detector(Estimator):
         return self
 
     def _named(self, names: Sequence[Any]) -> Self:
-        """Keep the columns' names, as scikit-learn does, where all are text."""
+        """Keep the columns' names if all are text, as scikit-learn does."""
         if len(names) and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
@@ -233,7 +236,7 @@ class Detector(Estimator):
 
     def _model(self) -> Model:
         if not hasattr(self, "model_"):
-            raise not_fitted(f"this {type(self).__name__} has no model yet: call fit, or make it by Detector.of")
+            raise not_fitted(f"this {type(self).__name__} has no model: call fit, or create it with Detector.of")
         return self.model_
 
     def _calibration(self) -> AnyCalibration:

@@ -1,4 +1,4 @@
-"""How a Detector trains: the config, the rows and the labels that vaekit_training takes, from what fit is given."""
+"""Turns the arguments of Detector.fit into the config, rows and labels that vaekit_training takes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from vaekit_training.config import Config
     from vaekit_training.data.rows import Rows
 
-FEWEST = 20  # normal rows, as training has it
-TEST_SHARE = 0.02  # of the rows; nobody reads a detector's figures, and all others train
-FEWEST_TEST = 2  # rows; what varies over a single one is nothing
+FEWEST = 20  # normal rows; the same limit as in training
+TEST_SHARE = 0.02  # of the rows; small, because a detector's test metrics are rarely read
+FEWEST_TEST = 2  # rows; a standard error needs two
 
 
 def config_of(
@@ -49,19 +49,19 @@ def config_of(
 
 
 def _default_likelihood(values: NDArray[Any]) -> str:
-    """The likelihood where the caller names none."""
+    """The likelihood that "auto" stands for."""
     if values.ndim > 2:
         return "gaussian"
     return "mixed" if has_text(values) else "auto"
 
 
 def training_rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Config) -> Rows:
-    """X as training has rows."""
+    """X as vaekit_training takes rows."""
     from vaekit_training.data.load import of_array
 
     values = np.asarray(given.values)
     if values.dtype.kind == "U":
-        values = np.asarray(given.values, dtype=object)  # numbers beside text, which numpy made text as well
+        values = np.asarray(given.values, dtype=object)  # keeps numbers beside text, which numpy turned into text
     return of_array(values, given.names, anomaly, config=config.data, likelihood=config.likelihood)
 
 
@@ -69,7 +69,7 @@ def known_anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:
     """Which rows are known anomalies, (N,).
 
     Raises:
-        InputError: not one label for each row, or one that is not 0 or 1.
+        InputError: the number of labels differs from the number of rows, or a label is not 0 or 1.
     """
     labels = np.asarray(y)
     if labels.shape != (rows,):

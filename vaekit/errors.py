@@ -1,20 +1,20 @@
-"""The tree of errors that are raised on purpose. vaekit_service/http/problems.py maps each to an HTTP status.
+"""All errors that vaekit raises on purpose. vaekit_service/http/problems.py maps each to an HTTP status.
 
 VaeError
 ├── InputError (ValueError)      the caller's rows or parameters: the message names row, feature and value
-│   └── NotResolvable            an alpha below what the calibration can tell
+│   └── NotResolvable            an alpha below the smallest p-value of the calibration
 ├── UnknownModel (LookupError)   no such model or version
 ├── BundleError                  a bundle that cannot be served
 │   ├── FormatError              no manifest, an unreadable one, or a newer major format
-│   ├── IntegrityError           a file that is missing, or not the one the manifest signed
+│   ├── IntegrityError           a file that is missing, or whose sha256 differs from the manifest's
 │   ├── ForbiddenGraph           external data or operators of an unknown domain
-│   └── GoldenMismatch           the graphs do not give the golden outputs here
-├── NotFinite (ArithmeticError)  a graph gave NaN or an infinity: the answer is withheld
-├── DeviceError (RuntimeError)   the device that was asked for is not to be had
-├── MissingExtra (ImportError)   a package of an extra is absent: the message says what to install
-├── ConfigError (ValueError)     a training configuration or setting that is refused
+│   └── GoldenMismatch           the graphs do not reproduce the golden outputs on this machine
+├── NotFinite (ArithmeticError)  a graph gave NaN or an infinity: no result is returned
+├── DeviceError (RuntimeError)   the requested device is not available
+├── MissingExtra (ImportError)   a package of an extra is not installed: the message says what to install
+├── ConfigError (ValueError)     an invalid training configuration or setting
 ├── TrainingError (RuntimeError) a training run that must not be published
-│   └── Interrupted              one that was told to stop, and can be gone on with
+│   └── Interrupted              a run that was told to stop, and can be resumed
 └── ClientError                  see vaekit/client/errors.py
 """
 
@@ -24,11 +24,11 @@ class VaeError(Exception):
 
 
 class InputError(VaeError, ValueError):
-    """Rows or parameters that are refused."""
+    """Invalid rows or parameters."""
 
 
 class NotResolvable(InputError):
-    """An alpha smaller than the calibration can tell apart, 1 / (n + 1)."""
+    """An alpha below the smallest p-value of the calibration, 1 / (n + 1)."""
 
 
 class UnknownModel(VaeError, LookupError):
@@ -52,23 +52,23 @@ class ForbiddenGraph(BundleError):
 
 
 class GoldenMismatch(BundleError):
-    """Golden rows whose outputs are not reproduced on this machine."""
+    """The graphs do not reproduce the golden outputs on this machine."""
 
 
 class NotFinite(VaeError, ArithmeticError):
-    """A graph gave NaN or an infinity; nothing of it is answered."""
+    """A graph gave NaN or an infinity; no result is returned."""
 
 
 class DeviceError(VaeError, RuntimeError):
-    """A device that was asked for and cannot be had."""
+    """The requested device is not available."""
 
 
 class MissingExtra(VaeError, ImportError):
-    """A package that belongs to an extra which is not installed."""
+    """A package of an extra is not installed."""
 
 
 class ConfigError(VaeError, ValueError):
-    """A configuration that is refused."""
+    """An invalid configuration."""
 
 
 class TrainingError(VaeError, RuntimeError):

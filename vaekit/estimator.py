@@ -1,7 +1,7 @@
-"""What scikit-learn expects of an estimator, without scikit-learn.
+"""The methods that scikit-learn expects of an estimator, without importing scikit-learn.
 
-scikit-learn asks for methods, not for its own base class. So they are here: a detector over a loaded model needs no
-scikit-learn, importing one stays light, and a class is the same class whether scikit-learn is installed or not.
+scikit-learn checks for methods, not for its own base class. Defined here, they keep the import light, and a detector
+with a loaded model works without scikit-learn.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class Estimator:
-    """The parameters of __init__, by name: what clone, Pipeline and GridSearchCV read and set."""
+    """Reads and sets the parameters of __init__ by name, for clone, Pipeline and GridSearchCV."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002  scikit-learn's signature; none is nested
-        """Every parameter of __init__ as it was given."""
+        """All parameters of __init__, as they were given."""
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters for the next fit.
 
         Raises:
-            InputError: a name that is none.
+            InputError: an unknown parameter.
         """
         known = self._defaults()
         for name, value in params.items():
             if name not in known:
-                raise InputError(f"{type(self).__name__}: no parameter {name!r}, but {', '.join(known)}")
+                raise InputError(f"{type(self).__name__}: no parameter {name!r}; parameters: {', '.join(known)}")
             setattr(self, name, value)
         return self
 
@@ -57,7 +57,7 @@ class Estimator:
 
 
 def not_fitted(text: str) -> InputError:
-    """An InputError that is scikit-learn's NotFittedError too, where that is installed."""
+    """An InputError that is also scikit-learn's NotFittedError, if scikit-learn is installed."""
     try:
         from sklearn.exceptions import NotFittedError
     except ImportError:

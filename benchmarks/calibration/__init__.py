@@ -1,1 +1,1 @@
-"""Whether false alarms come as often as they are said to."""
+"""Checks whether the rate of false alarms is as stated."""

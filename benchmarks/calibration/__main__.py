@@ -1,9 +1,9 @@
-"""Whether p-values keep their promise on labelled sets: mean rates, laws of counts, and what an order does to them.
+"""Tests p-values on labelled sets: mean false-alarm rates, distributions of counts, and the effect of row order.
 
     python -m benchmarks.calibration --data DIR [--quick] [--jobs N] --out build/benchmarks/calibration.json
 
-DIR holds NAME.npz with X (n, D) and y (n,), 0 for normal rows. Half of a set's normal rows train the default recipe,
-for a few hundred steps, since the laws must hold for any model. What the tests are tests of is said in laws.py.
+DIR holds NAME.npz with X (n, D) and y (n,), 0 for normal rows. Half of a set's normal rows train the default recipe for
+a few hundred steps, because the distributions must hold for any model. laws.py describes the tests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ QUICK_SETS, QUICK = 3, {"steps": 40, "models": 2, "resplits": 20}
 
 
 def main(arguments: list[str]) -> None:
-    """Measure set by set, write, print; a set that fails is named and counted."""
+    """Measure set by set, write, print; failed sets are named and counted."""
     options = _parser().parse_args(arguments)
     chosen = options.sets or names(options.data)[: QUICK_SETS if options.quick else None]
     amounts = QUICK if options.quick else {name: getattr(options, name) for name in QUICK}
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _ask(folder: Path, settings: list[str], name: str) -> Found | str:
-    """What the set gave, or why it gave nothing."""
+    """The result of a set, or the reason why it failed."""
     try:
         return Found.of(name, ask("calibration.arm", [str(folder), name, *settings]))
     except SystemExit as exc:
@@ -58,13 +58,13 @@ def _ask(folder: Path, settings: list[str], name: str) -> Found | str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
-    parser.add_argument("--sets", nargs="+", metavar="NAME", help="these alone")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="only these sets")
     parser.add_argument("--quick", action="store_true", help=f"the {QUICK_SETS} smallest sets, {QUICK}")
-    parser.add_argument("--jobs", type=int, default=1, help="sets at once, a process each")
-    parser.add_argument("--steps", type=int, default=300, help="of training")
-    parser.add_argument("--models", type=int, default=3, help="a set, each on rows dealt out anew")
-    parser.add_argument("--resplits", type=int, default=100, help="of what the first model was not trained on")
-    parser.add_argument("--most-rows", type=int, default=10_000, help="normal rows; of larger sets a random subset")
+    parser.add_argument("--jobs", type=int, default=1, help="number of sets at once, each in its own process")
+    parser.add_argument("--steps", type=int, default=300, help="training steps")
+    parser.add_argument("--models", type=int, default=3, help="models per set, each with a new random split")
+    parser.add_argument("--resplits", type=int, default=100, help="resplits of the first model's held-out rows")
+    parser.add_argument("--most-rows", type=int, default=10_000, help="most normal rows; larger sets are sampled")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/calibration.json"))
     return parser
 

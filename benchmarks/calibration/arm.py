@@ -1,4 +1,4 @@
-"""One set: trains on part of its normal rows, and counts alarms among others. Knows the trainer; judges nothing.
+"""Trains on some of the normal rows of one set, and counts false alarms among the others.
 
 python -m benchmarks.calibration.arm FOLDER NAME --steps S --models M --resplits R --most-rows N
 """
@@ -25,24 +25,24 @@ from vaekit_training.run import run
 from vaekit_training.trained import Trained
 
 FRACTIONS = {"train": 0.4, "validation": 0.1, "calibration": 0.25, "test": 0.25}
-FAR, FEW, FEWEST_REST = 0.001, 199, 2000  # the level and calibration rows of the tail's figure, and the rows it takes
+FAR, FEW, FEWEST_REST = 0.001, 199, 2000  # for the tail: level, number of calibration rows, fewest other rows
 
 
 def normals(folder: Path, name: str, most: int) -> NDArray[np.float64]:
-    """The rows of a set that are no anomalies, (n, D), in the order of the file; a random part of so many at most."""
+    """The normal rows of a set, (n, D), in the order of the file; a random sample if there are too many."""
     x, is_anomaly = load(folder, name)
     x = x[~is_anomaly]
     return x if len(x) <= most else x[np.sort(np.random.default_rng(0).choice(len(x), most, replace=False))]
 
 
 def measure(x: NDArray[np.float64], steps: int, models: int, resplits: int) -> dict[str, Any]:
-    """What normal rows in the order of their file give, dealt out at random and in that order.
+    """Counts of false alarms among normal rows, for random splits and for a split in the order of the file.
 
     Args:
-        x: (n, D), raw.
-        steps: of each run; the laws hold for any model, trained or not.
-        models: runs on rows dealt out at random, each anew.
-        resplits: of the rows that the first of them was not trained on.
+        x: (n, D), raw, in the order of the file.
+        steps: training steps; the distributions hold for any model, trained or not.
+        models: number of runs, each with a new random split.
+        resplits: number of resplits of the rows that the first model was not trained on.
     """
     dealt = [_scores(_trained(x, "random", steps, seed)) for seed in range(models)]
     own = [alarms(*parts) for parts in dealt]
@@ -72,12 +72,12 @@ def _trained(x: NDArray[np.float64], split: str, steps: int, seed: int) -> Train
 
 
 def _scores(trained: Trained) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the calibration and the test part."""
+    """Scores of the calibration and the test split."""
     return score(trained, trained.parts.calibration), score(trained, trained.parts.test)
 
 
 def _far(pool: NDArray[np.float64], resplits: int, rng: np.random.Generator) -> float | None:
-    """How often p_value_tail <= FAR, which FEW calibration rows only extrapolate to; None where there is no tail."""
+    """How often p_value_tail <= FAR, which FEW calibration rows reach only by extrapolation; None without a tail."""
     rates = []
     for _ in range(resplits):
         order = rng.permutation(pool)

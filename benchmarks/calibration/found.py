@@ -1,4 +1,4 @@
-"""What sets gave, and the figures made of it. Knows counts and their laws; runs nothing."""
+"""Makes figures from the counts of false alarms in each set."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from benchmarks.report import Figure
 
 @dataclass(frozen=True)
 class Found:
-    """What one set gave."""
+    """The result of one set."""
 
     name: str
     n: int  # calibration rows
     m: int  # test rows
-    tied: float  # share of scores that another equals
-    alarms: dict[float, list[int]]  # by alpha that can be told, of each resplit
+    tied: float  # share of scores that are equal to another
+    alarms: dict[float, list[int]]  # by resolvable alpha, of each resplit
     own: dict[float, list[int]]  # by alpha, of each model's own split
     ordered: dict[float, int]  # by alpha, in the order of the file
     far: float | None  # rate at which p_value_tail is at most arm.FAR
 
     @classmethod
     def of(cls, name: str, tree: dict[str, Any]) -> Found:
-        """From an arm's answer, whose keys are texts."""
+        """From the JSON of an arm, whose keys are text."""
         counts = {key: {float(alpha): c for alpha, c in tree[key].items()} for key in ("alarms", "own", "ordered")}
         return cls(name, tree["n"], tree["m"], tree["tied"], **counts, far=tree["far"])
 
     def rate(self, alpha: float) -> float:
-        """Of false alarms, mean over resplits."""
+        """The false-alarm rate, mean over resplits."""
         return fmean(self.alarms[alpha]) / self.m
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Where the rate of one split lies with 99 %, by its law."""
+        """The central 99 % interval of the rate of one split."""
         low, high = law(self.n, self.m, alpha).interval(1 - LEVEL)
         return low / self.m, high / self.m
 
     def mean_p(self, alpha: float) -> float:
-        """p-value of the mean rate being at most alpha."""
+        """p-value for the hypothesis that the mean rate is at most alpha."""
         return too_many(self.alarms[alpha], self.n, self.m, alpha)
 
     def law_p(self, alpha: float) -> float:
-        """p-value of the resplits' counts following their law."""
+        """p-value for the hypothesis that the counts of resplits follow their distribution."""
         return departs(uniforms(self.alarms[alpha], self.n, self.m, alpha), ties=self.tied > 0)
 
     def facts(self) -> dict[str, Any]:
-        """What a reader may want to see of the set."""
+        """Details of the set for the JSON file."""
         return {
             "set": self.name,
             "calibration_rows": self.n,
@@ -67,7 +67,7 @@ class Found:
 
 
 def figures(sets: list[Found]) -> list[Figure]:
-    """At each alpha: how many sets cannot tell it, and of those that can what they kept, and what an order did."""
+    """For each alpha: the number of sets with too few rows, and the rates and the effect of order in the others."""
     made = []
     for alpha in ALPHAS:
         told = [one for one in sets if alpha in one.alarms]
@@ -78,13 +78,13 @@ def figures(sets: list[Found]) -> list[Figure]:
 
 
 def far(sets: list[Found], what: str) -> list[Figure]:
-    """How often p_value_tail was as small as only extrapolation can be."""
+    """The rate of values of p_value_tail so small that they are extrapolated."""
     rates = [one.far for one in sets if one.far is not None]
     return [Figure(f"{what}, mean of {len(rates)} sets", fmean(rates), "rate", min(rates), max(rates))] if rates else []
 
 
 def _kept(told: list[Found], alpha: float) -> list[Figure]:
-    """The mean rate and the law of counts, over random resplits and over models' own splits."""
+    """The mean rate and the distribution of counts, over random resplits and over the models' own splits."""
     at, rates = f"alpha = {alpha:g}", [one.rate(alpha) for one in told]
     above, off = (
         int(holm(p).sum()) for p in zip(*((one.mean_p(alpha), one.law_p(alpha)) for one in told), strict=True)
@@ -100,12 +100,12 @@ def _kept(told: list[Found], alpha: float) -> list[Figure]:
 
 
 def _own(told: list[Found], alpha: float) -> NDArray[np.float64]:
-    """Uniforms of every model's own split, of all sets."""
+    """Uniforms of the own splits of all models and sets."""
     return np.concatenate([uniforms(one.own[alpha], one.n, one.m, alpha, seed=i) for i, one in enumerate(told)])
 
 
 def _ordered(told: list[Found], alpha: float) -> list[Figure]:
-    """The rate where the file's order deals rows out."""
+    """The rate with splits in the order of the file."""
     at, rates = f"alpha = {alpha:g}, in the file's order", [one.ordered[alpha] / one.m for one in told]
     outside = sum(
         not one.interval(alpha)[0] <= rate <= one.interval(alpha)[1] for one, rate in zip(told, rates, strict=True)

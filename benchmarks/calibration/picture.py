@@ -1,4 +1,4 @@
-"""Rates by set, dealt out at random and in the file's order, beside their law. Measures nothing."""
+"""Plots false-alarm rates by set, for random splits and the file's order, with their 99 % interval."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks.calibration.found import Found
 from benchmarks.calibration.laws import ALPHAS, LEVEL
 
-LINEAR = 0.01  # rates below are drawn on a straight scale, so that 0 has a place
+LINEAR = 0.01  # the axis is linear below this rate, so that 0 can be shown
 
 
 def draw(path: Path, sets: Sequence[Found]) -> Path:
-    """One panel for each alpha, a column for each set that can tell it; the path."""
+    """Draw one panel for each alpha, with a column for each set with enough rows; returns the path."""
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(1.5 + 0.32 * max(len(sets), 12), 10), layout="constrained")

@@ -1,1 +1,1 @@
-"""How well the ELBO finds anomalies, beside other detectors on the same splits."""
+"""Compares anomaly detection by the ELBO with other detectors on the same splits."""

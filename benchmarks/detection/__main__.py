@@ -1,9 +1,9 @@
-"""How well the ELBO finds anomalies, beside other detectors on the same splits, in one command.
+"""Compares anomaly detection by the ELBO with other detectors on the same splits.
 
     python -m benchmarks.detection --data DIR [--quick] [--jobs 2] --out build/benchmarks/detection.json
 
-DIR holds sets as NAME.npz with X (n, D) and y (n,), where 1 marks an anomaly: ADBench's "Classical" folder
-(github Minqi824/ADBench) is one. Results are kept as they come, beside --out: the same command goes on where it ended.
+DIR holds data sets as NAME.npz with X (n, D) and y (n,), where 1 marks an anomaly, such as ADBench's "Classical" folder
+(github Minqi824/ADBench). Each result is saved beside --out, and the same command resumes after the last saved one.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _publish(options: argparse.Namespace, table: summary.Table, ours: list[str],
 
 
 def _contenders(options: argparse.Namespace) -> dict[str, tuple[str, ...] | None]:
-    """Ours first, then any other config, then the peers; settings, or None for a peer."""
+    """Settings by method: vaekit's default first, then other configs, then the peers with None."""
     found: dict[str, tuple[str, ...] | None] = {} if options.no_default else {OURS: ()}
     for text in options.config:
         name, _, path = text.rpartition("=")
@@ -110,17 +110,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/detection.json"))
     parser.add_argument("--quick", action="store_true", help=f"the {QUICK_CELLS_FIRST} smallest sets, two seeds")
-    parser.add_argument("--jobs", type=int, default=1, help="detectors that run at once, one thread each")
-    parser.add_argument("--seeds", type=int, help=f"splits of each set; {SEEDS} unless given")
+    parser.add_argument("--jobs", type=int, default=1, help="number of detectors at once, one thread each")
+    parser.add_argument("--seeds", type=int, help=f"splits of each set (default {SEEDS})")
     parser.add_argument("--sets", nargs="+", help="only these")
     parser.add_argument("--methods", nargs="+", choices=methods.PEERS, metavar="PEER", help="only these peers")
     parser.add_argument("--config", nargs="+", default=[], metavar="[NAME=]FILE", help="JSON lists of settings to add")
     parser.add_argument("--protocol", choices=sets.PROTOCOLS, default="clean")
-    parser.add_argument("--most-rows", type=int, default=MOST_ROWS, help="larger sets are cut to as many at random")
+    parser.add_argument("--most-rows", type=int, default=MOST_ROWS, help="most rows of a set; larger sets are sampled")
     parser.add_argument("--published", type=Path, help="CSV of published AUROC by set, for the columns of the CSV")
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
-    parser.add_argument("--no-export", action="store_true", help="ours scored in torch: equal to 1e-5, seconds sooner")
-    parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    parser.add_argument("--no-export", action="store_true", help="score vaekit in torch: equal to 1e-5, seconds faster")
+    parser.add_argument("--no-peers", action="store_true", help="only vaekit")
     parser.add_argument("--no-default", action="store_true", help="only the configs given")
     return parser
 

@@ -1,7 +1,7 @@
-"""The detectors compared: each learns from normal rows and gives test rows a score, higher is odder.
+"""The compared detectors: each is trained on normal rows and scores test rows; higher is more anomalous.
 
-Peers get standardised rows and their authors' defaults: scikit-learn's where it has the method, PyOD's otherwise.
-Imports are inside: a run that leaves peers out needs none of them.
+Peers get standardised rows and their default settings, from scikit-learn if it has the method, otherwise from PyOD.
+They are imported inside functions, so that a run without peers does not need them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 Method = Callable[[Split, int], Array]  # split, seed -> scores of the test rows (m,)
 
 NEIGHBOURS = 5
-AT_ONCE = 256  # rows scored in torch at once
+AT_ONCE = 256  # rows per batch when scoring in torch
 
 
 def _neighbours(split: Split) -> Array:
@@ -65,7 +65,7 @@ def lof(split: Split, seed: int) -> Array:  # noqa: ARG001
 
 
 def ocsvm(split: Split, seed: int) -> Array:  # noqa: ARG001
-    """As PyOD has it: an RBF kernel with nu = 0.5, gamma = 1 / D."""
+    """With PyOD's defaults: an RBF kernel with nu = 0.5, gamma = 1 / D."""
     from sklearn.svm import OneClassSVM
 
     rows = split.standardised()
@@ -85,14 +85,14 @@ def ecod(split: Split, seed: int) -> Array:  # noqa: ARG001
 
 
 def pyod_vae(split: Split, seed: int) -> Array:
-    """PyOD's VAE as it comes: `capacity = 0` leaves its loss without a KL term."""
+    """PyOD's VAE with its defaults; `capacity = 0` removes the KL term from its loss."""
     from pyod.models.vae import VAE
 
     return _pyod(VAE(random_state=seed, verbose=0, **_batch(split)), split)
 
 
 def pyod_vae_kl(split: Split, seed: int) -> Array:
-    """The same with its KL term alive."""
+    """PyOD's VAE with an active KL term."""
     from pyod.models.vae import VAE
 
     return _pyod(VAE(random_state=seed, verbose=0, capacity=1e9, **_batch(split)), split)
@@ -131,9 +131,9 @@ OF_PYOD = ("PCA", "ECOD", "PyOD VAE", "PyOD VAE, KL", "DeepSVDD")
 
 
 def ours(settings: list[str], *, exported: bool = True) -> Method:
-    """vaekit.Detector with these settings besides its own; rows in their own units.
+    """vaekit.Detector with its defaults and these settings, on raw rows.
 
-    Not exported: the same training and the same score in torch, without a bundle: equal to 1e-5, and seconds sooner.
+    Without export: the same training and score in torch, without a bundle; equal to 1e-5, and seconds faster.
     """
 
     def scores(split: Split, seed: int) -> Array:
@@ -155,7 +155,7 @@ def ours(settings: list[str], *, exported: bool = True) -> Method:
 
 
 def in_torch(trained: Any, x: Array) -> Any:
-    """The bound of rows (m, D) by the bundle's own draws: vaekit_training.vae.Bound."""
+    """The bound of rows (m, D) on the default draws of a bundle: vaekit_training.vae.Bound."""
     import torch
 
     from vaekit.bundle import default_eps
@@ -166,7 +166,7 @@ def in_torch(trained: Any, x: Array) -> Any:
     base = base_draws(vae.latent_dim, config.draws.maximum, config.training.seed)
     eps = torch.from_numpy(default_eps(base, default_draws(config, trained.rows))).to(vae.dtype)  # (K, Z)
     with torch.no_grad():
-        pieces = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
-        parts = [vae.bound(piece, eps.expand(len(piece), *eps.shape)) for piece in pieces]
+        batches = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
+        parts = [vae.bound(batch, eps.expand(len(batch), *eps.shape)) for batch in batches]
     terms: list[Any] = [None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)]
     return BoundTerms(*terms)

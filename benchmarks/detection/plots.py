@@ -1,4 +1,4 @@
-"""Pictures of a comparison: ranks with what cannot be told apart, and each set's difference. Knows matplotlib."""
+"""Plots a comparison: critical-difference diagrams of ranks, and the differences by set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # behind text, 
 
 
 def ranks(path: Path, table: Table, ours: set[str]) -> None:
-    """Critical-difference diagrams (Demsar 2006): mean ranks on a line, bars join methods that Nemenyi's test at 5 %
-    does not tell apart."""
+    """Critical-difference diagrams (Demsar 2006): mean ranks on a line; bars join methods without a significant
+    difference by Nemenyi's test at 5 %."""
     from matplotlib.figure import Figure
 
     height = 1.1 + 0.27 * len(table.methods)
@@ -30,12 +30,12 @@ def _diagram(panel: Any, table: Table, measure: str, ours: set[str]) -> None:
     order = np.argsort(mean)
     count, bound = len(order), critical_difference(len(order), len(table.sets))
     panel.set(xlim=(0.5, count + 0.5), ylim=(count, -1.5 - 0.35 * count))
-    for place, method in enumerate(order):
+    for index, method in enumerate(order):
         name, color = table.methods[method], OURS if table.methods[method] in ours else OTHERS
-        panel.plot([mean[method]] * 2, [0, place + 0.5], color=color, linewidth=1)
+        panel.plot([mean[method]] * 2, [0, index + 0.5], color=color, linewidth=1)
         panel.text(
             mean[method] + 0.08,
-            place + 0.5,
+            index + 0.5,
             f"{name}  {mean[method]:.2f}",
             fontsize=8,
             color=color,
@@ -55,7 +55,7 @@ def _diagram(panel: Any, table: Table, measure: str, ours: set[str]) -> None:
 
 
 def groups(ranks: Any, bound: float) -> list[tuple[int, int]]:
-    """First and last place of each longest run of methods within `bound`, of ascending ranks; runs of one are none."""
+    """First and last index of each maximal run of ascending ranks within `bound`; runs of one are left out."""
     found: list[tuple[int, int]] = []
     for first in range(len(ranks)):
         last = int(np.searchsorted(ranks, ranks[first] + bound, side="right")) - 1
@@ -65,7 +65,7 @@ def groups(ranks: Any, bound: float) -> list[tuple[int, int]]:
 
 
 def differences(path: Path, table: Table, ours: str, other: str) -> None:
-    """Each set's AUROC and AP of ours less the other's, sorted."""
+    """AUROC and AP of vaekit minus the other method's for each set, sorted."""
     from matplotlib.figure import Figure
 
     canvas = Figure(figsize=(10, 1.5 + 0.2 * len(table.sets)), layout="constrained")

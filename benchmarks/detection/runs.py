@@ -1,7 +1,4 @@
-"""Runs jobs on several workers and keeps each answer as it comes, so that a run goes on where another ended.
-
-Knows processes and a file of results, not detectors.
-"""
+"""Runs jobs on several workers and saves each result at once, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ Result = dict[str, Any]
 
 
 class Store:
-    """Results in a file of JSON lines, one a job; a line that was cut short is as good as none."""
+    """Results in a file of JSON lines, one per job; an incomplete line is ignored."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,12 +45,12 @@ class Store:
 
 
 def _key(job: Job) -> Job:
-    """The job without the place of its set, which may have moved."""
+    """The job without the path of its set, which may have moved."""
     return Job(**{**asdict(job), "folder": ""})
 
 
 def run_all(jobs: Sequence[Job], store: Store, *, workers: int, python: Path | str = sys.executable) -> list[Result]:
-    """The answer to every job, in their order; those in the store are not asked again."""
+    """The results of all jobs, in order; jobs in the store do not run again."""
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     missing = [job for job in jobs if store.get(job) is None]
     for job in missing:
@@ -75,7 +72,7 @@ def run_all(jobs: Sequence[Job], store: Store, *, workers: int, python: Path | s
 
 
 def _work(waiting: queue.SimpleQueue[Job], told: Any, python: Path | str) -> None:
-    """Ask one worker one job after the other, until none waits."""
+    """Run jobs on one worker, one after the other, until none is left."""
     process = subprocess.Popen(
         command("detection.worker", (), python),
         cwd=ROOT,
@@ -104,5 +101,5 @@ def _work(waiting: queue.SimpleQueue[Job], told: Any, python: Path | str) -> Non
 
 
 def failures(results: Iterable[Result]) -> list[str]:
-    """What went wrong, a line each."""
+    """The failures, one line each."""
     return [f"{one['method']} on {one['set']}, seed {one['seed']}: {one['error']}" for one in results if "error" in one]

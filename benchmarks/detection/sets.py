@@ -1,4 +1,4 @@
-"""Folders of labelled sets, and who of a set trains and who is tested. Knows arrays and protocols, not detectors."""
+"""Loads labelled data sets from a folder, and splits them into training and test rows."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-BOOTSTRAP = 1000  # rows that smaller sets are drawn up to under the published tables' protocol
+BOOTSTRAP = 1000  # rows to which smaller sets are sampled with protocol file-order
 PROTOCOLS = ("clean", "file-order")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Training rows, all normal, and test rows with their labels; in the set's own units."""
+    """Training rows, all normal, and test rows with their labels; in raw units."""
 
     train: NDArray[np.float64]  # (n, D)
     test: NDArray[np.float64]  # (m, D)
     is_anomaly: NDArray[np.bool_]  # (m,)
 
     def standardised(self) -> Split:
-        """Both parts less the training rows' mean, over their standard deviation; constant columns keep their scale."""
+        """Both, standardised by mean and standard deviation of the training rows; constant columns keep their scale."""
         mean, scale = self.train.mean(axis=0), self.train.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
         return Split((self.train - mean) / scale, (self.test - mean) / scale, self.is_anomaly)
 
 
 def names(folder: Path) -> list[str]:
-    """The sets of a folder, smallest first by their cells: files NAME.npz that hold X (n, D) and y (n,).
+    """The sets of a folder, sorted by their number of cells: files NAME.npz with X (n, D) and y (n,).
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: there are none.
     """
     found = {path.stem: _cells(path) for path in sorted(folder.glob("*.npz"))}
     if not found:
@@ -43,7 +43,7 @@ def names(folder: Path) -> list[str]:
 
 
 def _cells(path: Path) -> int:
-    """How many cells X has, by its header."""
+    """The number of cells of X, from its header."""
     with zipfile.ZipFile(path) as archive, archive.open("X.npy") as file:
         version = npy.read_magic(file)
         shape, _, _ = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
@@ -59,32 +59,32 @@ def load(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_
 def split(x: NDArray[Any], y: NDArray[np.bool_], seed: int, *, protocol: str, most_rows: int) -> Split:
     """One split of a set.
 
-    clean        shuffle; half of the normal rows train, the other half and all anomalies test
-    file-order   the published tables' way: sets below 1,000 rows are drawn with replacement up to 1,000 first, so that
-                 both parts share rows, and the first half of the normal rows in the order of the file trains
+    clean        shuffled; half of the normal rows are for training, the other half and all anomalies for testing
+    file-order   as in the published tables: sets below 1,000 rows are first sampled with replacement up to 1,000, so
+                 that both parts share rows; the first half of the normal rows in file order is for training
 
     Args:
         x, y: rows (n, D) and whether each is an anomaly (n,).
-        seed: of the shuffle, and of what is left out of large sets.
-        protocol: of PROTOCOLS.
-        most_rows: a random part of so many rows, with the set's share of anomalies, stands for a larger set.
+        seed: of the shuffle, and of the sample of large sets.
+        protocol: one of PROTOCOLS.
+        most_rows: larger sets are replaced by a random sample of this size with the same share of anomalies.
     """
     rng = np.random.default_rng(seed)
     kept = np.arange(len(x))
     if len(x) > most_rows:
         kept = np.sort(
-            np.concatenate([_part(rng, np.flatnonzero(y == odd), most_rows / len(x)) for odd in (False, True)])
+            np.concatenate([_part(rng, np.flatnonzero(y == label), most_rows / len(x)) for label in (False, True)])
         )
     if protocol == "file-order" and len(x) < BOOTSTRAP:
         kept = rng.choice(len(x), BOOTSTRAP, replace=True)
     if protocol == "clean":
         kept = rng.permutation(kept)
-    normal, odd = kept[~y[kept]], kept[y[kept]]
+    normal, anomalies = kept[~y[kept]], kept[y[kept]]
     half = len(normal) // 2
-    tested = np.concatenate([normal[half:], odd])
+    tested = np.concatenate([normal[half:], anomalies])
     return Split(x[normal[:half]], x[tested], y[tested])
 
 
 def _part(rng: np.random.Generator, rows: NDArray[np.intp], share: float) -> NDArray[np.intp]:
-    """So large a share of the rows, at random, and at least one."""
+    """A random sample of this share of the rows, at least one."""
     return rng.choice(rows, max(1, round(share * len(rows))), replace=False)

@@ -1,4 +1,4 @@
-"""From results of single jobs to tables, ranks and figures. Knows numbers and names, not detectors."""
+"""Summarises the results of jobs in tables, ranks and figures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from benchmarks.report import Figure
 
 MEASURES = ("auroc", "ap")
 LOSING = 5.0  # points of AUROC under kNN-mean that count as a loss
-# ours less the other's, in points: (AUROC, AP)
+# vaekit's minus the other's, in points: (AUROC, AP)
 TARGETS = {"PyOD VAE": (4.0, 8.0), "kNN-mean": (0.0, 0.0)}
 MOST_LOSSES = 3
 
 
 @dataclass(frozen=True)
 class Table:
-    """Means over seeds, in points, of sets that every method finished at least once."""
+    """Means over seeds, in points, for sets that every method finished at least once."""
 
     sets: list[str]  # S
     methods: list[str]  # M
@@ -48,7 +48,7 @@ class Table:
 
 
 def tabulate(results: Sequence[Result], methods: Sequence[str]) -> Table:
-    """Means over seeds of every (set, method), of those seeds that a method finished."""
+    """Means of every (set, method), over the seeds that the method finished."""
     found: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for one in results:
         if "error" not in one:
@@ -77,7 +77,7 @@ def _mean(results: Sequence[Result], key: str) -> float:
 
 
 def critical_difference(methods: int, sets: int, level: float = 0.05) -> float:
-    """Least difference of two mean ranks that Nemenyi's test tells apart: q sqrt(M (M + 1) / (6 S)).
+    """The smallest significant difference of two mean ranks by Nemenyi's test: q sqrt(M (M + 1) / (6 S)).
 
     Source: Demsar (2006), "Statistical comparisons of classifiers over multiple data sets", section 3.2.2.
     """
@@ -86,7 +86,7 @@ def critical_difference(methods: int, sets: int, level: float = 0.05) -> float:
 
 
 def figures(table: Table, ours: str) -> list[Figure]:
-    """What was to be reached, and the means and ranks behind it."""
+    """The figures with targets, and the means and ranks behind them."""
     best = {measure: int(np.argmin(table.ranks(measure))) for measure in MEASURES}
     made = []
     for other, targets in TARGETS.items():
@@ -137,7 +137,7 @@ def _by(table: Table, measure: str) -> list[str]:
 
 
 def write_csv(path: Path, table: Table, others: dict[str, dict[str, float]]) -> None:
-    """One line a set and measure, a column a method; published columns behind, where there are."""
+    """One line per set and measure, one column per method, then the published columns, if there are any."""
     more = list(dict.fromkeys(name for row in others.values() for name in row))
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -150,7 +150,7 @@ def write_csv(path: Path, table: Table, others: dict[str, dict[str, float]]) -> 
 
 
 def published(path: Path | None) -> dict[str, dict[str, float]]:
-    """Columns of a published table, CSV with the set's name first, by `family`; what is no number is left out."""
+    """Columns of a published CSV table, whose first column is the set's name, by `family`; without non-numbers."""
     if path is None:
         return {}
     with path.open(newline="") as file:
@@ -165,6 +165,6 @@ def _numbers(names: Sequence[str], cells: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def family(name: str) -> str:
-    """A set's name without the number in front, in small letters, as tables have it: 'aloi' of '1_ALOI'."""
+    """A set's name in lower case without the leading number, as in published tables: 'aloi' for '1_ALOI'."""
     head, _, rest = name.partition("_")
     return (rest if head.isdigit() else name).casefold()

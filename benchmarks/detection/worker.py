@@ -1,9 +1,9 @@
-"""Runs one detector on one split at a time, in a child of its own. Knows how to measure, not what is compared.
+"""Runs one detector on one split at a time, each in a child process, and measures it.
 
     python -m benchmarks.detection.worker
 
-reads a job from each line of its input and answers in a line of its output, both JSON. The modules that detectors need
-are imported once, here; a child starts with them, so that its seconds and its memory are the detector's alone.
+reads one job per line and writes one result per line, both as JSON. The modules of the detectors are imported once in
+the parent, so that time and memory of a child are only those of the detector.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Job:
     protocol: str
     most_rows: int
     method: str
-    settings: tuple[str, ...] | None = None  # None: a peer, found by its name; else those of vaekit's Detector
-    exported: bool = True  # ours as a bundle, or in torch
+    settings: tuple[str, ...] | None = None  # of vaekit's Detector; None: a peer, found by its name
+    exported: bool = True  # score vaekit from a bundle; False: in torch
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> Job:
@@ -57,7 +57,7 @@ class Job:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Figures of one job: AUROC, AP, seconds, bytes of memory over the start, and the sizes of the split."""
+    """Figures of one job: AUROC, AP, seconds, bytes of memory above the start, and the sizes of the split."""
     from scipy.stats import rankdata
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -67,7 +67,7 @@ def run(job: Job) -> dict[str, Any]:
     )
     before = _start_measuring()
     began = perf_counter()
-    scores = rankdata(method(split, job.seed), nan_policy="raise")  # which is what counts; some peers' are infinite
+    scores = rankdata(method(split, job.seed), nan_policy="raise")  # ranks, because some scores are infinite
     seconds = perf_counter() - began
     peak = _status("VmHWM")
     return {
@@ -82,14 +82,14 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _start_measuring() -> int | None:
-    """Bytes resident now; the peak counts from here, where the system lets it."""
+    """Resident bytes now; resets the peak counter if the system allows it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
 
 def _status(key: str) -> int | None:
-    """Bytes of a line of /proc/self/status; None where there is none."""
+    """Bytes in a line of /proc/self/status; None if there is no such line."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(f"{key}:"):
@@ -98,7 +98,7 @@ def _status(key: str) -> int | None:
 
 
 def _child(job: Job, answer: Connection) -> None:
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # PyOD prints as it pleases
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # PyOD prints to stdout
         try:
             answer.send(run(job))
         except Exception as exc:  # noqa: BLE001  one detector that fails on one set is a result, and is written as one
@@ -106,7 +106,7 @@ def _child(job: Job, answer: Connection) -> None:
 
 
 def serve() -> None:
-    """Answer each job of the input by what a fork of this process found."""
+    """Run each job of the input in a fork of this process, and print its result."""
     context = get_context("fork")
     for line in sys.stdin:
         job = Job.of(json.loads(line))

@@ -1,1 +1,1 @@
-"""Whether the odd cell of a row is found, and what was expected there: `python -m benchmarks.explanation`."""
+"""Measures whether explanations find a corrupted cell: `python -m benchmarks.explanation`."""

@@ -1,10 +1,10 @@
-"""Whether the one wrong cell of a row is named first, beside |z| and PyOD's ECOD, and what was expected in its place.
+"""Measures how often the one wrong cell of a row is ranked first, against |z| and PyOD's ECOD, and the expected values.
 
     python -m benchmarks.explanation --data DIR [--quick] [--jobs N] [--set KEY=VALUE ...] [--out FILE]
 
-DIR holds NAME.npz with X (n, D) and y (n,), where 0 is normal. Only normal rows are used: of each set at most --rows, a
-fifth of them test rows, in each of which one cell is made wrong. ECOD is installed by pip into an environment of its
-own. What each set gave is kept in a folder beside FILE, and a run with the same settings goes on from there.
+DIR holds NAME.npz with X (n, D) and y (n,), where 0 is normal. Only normal rows are used, at most --rows of each set. A
+fifth of them are test rows, and one cell of each is made wrong. ECOD is installed by pip into its own environment. The
+result of each set is saved in a folder beside FILE, and a run with the same settings resumes from there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PACKAGES = ["torch", "onnxruntime", "numpy"]
 
 
 def main(arguments: list[str]) -> None:
-    """Measure set by set, write, print; what was measured is written even where a later set fails."""
+    """Measure set by set, write, print; results are written even if a later set fails."""
     options = _parser().parse_args(arguments)
     pyod = None if options.no_peers else venvs.make(venvs.PYOD, options.peers)
     paths = sorted(options.data.glob("*.npz"))
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _answers(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[Answer]:
-    """Of each set that says something, in order."""
+    """The results of all sets that are large enough, in order."""
     work = partial(kept, folder)
     if processes == 1:
         yield from filter(None, map(work, jobs))
@@ -66,7 +66,7 @@ def _said(hits: dict[str, dict[str, float]]) -> str:
 
 
 def figures(answers: Sequence[Answer]) -> list[Figure]:
-    """Means over sets with the sets' range: hit rates by way, the margin over the best simple one, expected values."""
+    """Means and ranges over sets: hit rates by way, the margin over the best simple method, expected values."""
     names = list(answers[0]["hits"])
     found = []
     for way in WAYS:
@@ -102,10 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explanation", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
     parser.add_argument("--quick", action="store_true", help=f"1,000 rows of {', '.join(QUICK)}")
-    parser.add_argument("--jobs", type=int, default=1, help="sets at a time, each in a process of its own")
-    parser.add_argument("--rows", type=int, default=3000, help="normal rows of a set, at most")
+    parser.add_argument("--jobs", type=int, default=1, help="number of sets at once, each in its own process")
+    parser.add_argument("--rows", type=int, default=3000, help="most normal rows of a set")
     parser.add_argument(
-        "--models", nargs="+", default=list(MODELS), choices=MODELS, help="the default recipe; one VAE of either scale"
+        "--models",
+        nargs="+",
+        default=list(MODELS),
+        choices=MODELS,
+        help="default recipe, or one VAE with either scale",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of training")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/explanation.json"))

@@ -1,4 +1,4 @@
-"""One set of rows: models are trained, cells made wrong in test rows, every contender asked. Knows no other sets."""
+"""Measures one set: trains the models, makes cells wrong in test rows, and explains the rows with every contender."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MODELS = {  # likelihoods
     "network": {"name": "student_t", "scale": "network"},
     "feature": {"name": "student_t", "scale": "feature"},
 }
-TOLD = 8  # cells of a row, among which its wrong one is looked for where the expected value is judged
-LEAST_DIMS, LEAST_ROWS = 4, 30  # columns of a set, and wrong rows of a way, that say something
+TOLD = 8  # cells explained per row; the expected value is judged if the wrong cell is among them
+LEAST_DIMS, LEAST_ROWS = 4, 30  # the fewest columns of a set, and wrong rows of a way, to report
 SEED = 1
 
 Answer = dict[str, Any]
@@ -39,17 +39,17 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done with one file."""
+    """The measurement of one file."""
 
     path: Path  # X (n, D), y (n,): 0 is normal
-    rows: int  # normal rows, at most
+    rows: int  # most normal rows
     models: tuple[str, ...]  # of MODELS
     overrides: tuple[str, ...]  # settings of training
-    pyod: Path | None  # the python of PyOD's environment; none: it is left out
+    pyod: Path | None  # the python of PyOD's environment; None: PyOD is left out
 
 
 def kept(folder: Path, job: Job) -> Answer | None:
-    """The answer of an earlier run with the same settings, or of a new one, which is kept."""
+    """The saved result of an earlier run with the same settings, or of a new run, which is saved."""
     path, asked = folder / f"{job.path.stem}.json", {name: str(value) for name, value in vars(job).items()}
     if path.exists() and (found := json.loads(path.read_text()))["asked"] == asked:
         return cast("Answer | None", found["answer"])
@@ -60,7 +60,7 @@ def kept(folder: Path, job: Job) -> Answer | None:
 
 
 def run(job: Job) -> Answer | None:
-    """Hits of each contender by way, and of our models how good the expected value is; None of a set too small."""
+    """Hits of each contender by way, and the accuracy of our expected values; None if the set is too small."""
     x, is_anomaly = load(job.path.parent, job.path.stem)
     x = x[~is_anomaly]
     if x.shape[1] < LEAST_DIMS:
@@ -99,7 +99,7 @@ def _config(job: Job, name: str) -> Config:
 
 @contextmanager
 def _trained(job: Job, name: str, x: Floats) -> Iterator[Model]:
-    """A model as a user gets it: trained, exported, calibrated, published and loaded."""
+    """A model as users have it: trained, exported, calibrated, published and loaded."""
     with tempfile.TemporaryDirectory() as folder:
         train(_config(job, name), folder, device="cpu", rows=of_array(x))
         with Model.load(Path(folder) / "planted", device="cpu", threads=1) as model:
@@ -107,10 +107,10 @@ def _trained(job: Job, name: str, x: Floats) -> Iterator[Model]:
 
 
 def _asked(model: Model, planted: Planted, sd: Floats) -> dict[str, Any]:
-    """Hits by relief and by excess; the expected values' distance from the truth in standard deviations, and coverage.
+    """Hits by relief and by excess, distances of expected values from the truth in standard deviations, and coverage.
 
-    Distances are medians over rows in which the wrong cell is among those told; `pulled` are those of p(x_d|x), whose
-    posterior has seen the wrong cell.
+    Distances are medians over rows whose wrong cell is among the explained ones. `pulled` is the distance for p(x_d|x),
+    whose posterior has seen the wrong cell.
     """
     assert model.surprises is not None
     found = model.explain(planted.rows, top=min(TOLD, model.spec.dim))
@@ -136,7 +136,7 @@ def _rate(feature: NDArray[Any], planted: Planted) -> float:
 
 
 def _largest_z(rows: Floats, seen: Floats) -> NDArray[np.intp]:
-    """The feature of the largest |x - mean| / sd, (n,); columns that never change count for nothing."""
+    """The feature of the largest |x - mean| / sd, (n,); constant columns are ignored."""
     sd = seen.std(axis=0)
     z: Floats = np.abs(rows - seen.mean(axis=0)) / np.where(sd > 0, sd, np.inf)
     return np.asarray(z.argmax(axis=1), dtype=np.intp)

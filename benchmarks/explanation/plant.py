@@ -1,4 +1,4 @@
-"""Rows with one cell of each made wrong. Knows arrays, no models."""
+"""Makes one cell of each row wrong."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 SHIFT, FACTOR = 3.0, 10.0  # standard deviations; times the value
-LEAST = 0.5  # standard deviations that a wrong cell is off, at least: what is less is no corruption
+LEAST = 0.5  # the least error of a wrong cell, in standard deviations
 
 
 @dataclass(frozen=True)
 class Planted:
-    """Rows (n, D), in each of which one cell is wrong."""
+    """Rows (n, D) with one wrong cell each."""
 
     rows: Floats
-    clean: Floats  # the same rows as they were
+    clean: Floats  # the original rows
     column: NDArray[np.intp]  # (n,) where it is
 
     @property
     def truth(self) -> Floats:
-        """What stood there, (n,)."""
+        """The original values of the cells, (n,)."""
         return self.clean[np.arange(len(self.clean)), self.column]
 
 
-# From a cell's own value, another row's, and the column's standard deviation, (n,) each, to the wrong value.
+# The wrong value from a cell's own value, another row's value, and the column's standard deviation, (n,) each.
 WAYS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
-    "swapped": lambda _own, other, _sd: other,  # within the column's range, against the other cells
+    "swapped": lambda _own, other, _sd: other,  # in the column's range, but inconsistent with the other cells
     "shifted": lambda own, _other, sd: own + SHIFT * sd,
-    "scaled": lambda own, _other, _sd: FACTOR * own,  # as a wrong unit makes it
+    "scaled": lambda own, _other, _sd: FACTOR * own,  # like a wrong unit
 }
 
 
 def plant(way: str, rows: Floats, train: Floats, seed: int) -> Planted:
-    """One wrong cell in each row, in a column at random that varies in `train`; rows that hardly change are left out.
+    """Make one cell of each row wrong, in a random column that varies in `train`. Rows that hardly change are left out.
 
     Args:
-        way: of WAYS.
-        rows: (n, D) held-out rows.
-        train: (m, D), says how far columns spread.
-        seed: of columns and rows.
+        way: one of WAYS.
+        rows: (n, D), held-out rows.
+        train: (m, D), gives the standard deviations of columns.
+        seed: for the choice of columns and rows.
     """
     rng, sd = np.random.default_rng(seed), train.std(axis=0)
     at = rng.choice(np.flatnonzero(sd > 0), size=len(rows))

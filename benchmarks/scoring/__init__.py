@@ -1,1 +1,1 @@
-"""Batch scoring beside raw ONNX Runtime and PyOD, at scale, killed, and on a cluster."""
+"""Measures batch scoring: against raw ONNX Runtime and PyOD, at scale, after kills, and on a cluster."""

@@ -1,9 +1,9 @@
-"""What batch scoring takes, in one command.
+"""Measures batch scoring in one command.
 
     python -m benchmarks.scoring [--quick] [--rows N] [--only PART ...] --out build/benchmarks/scoring.json
 
-PyOD is installed by pip into an environment of its own; --no-peers leaves it out. --rows is the size of `scale`: its
-output needs some 60 bytes a row of the disk. `--only card` is for a machine with a CUDA device.
+PyOD is installed by pip into its own environment; --no-peers leaves it out. --rows is the size of `scale`, whose output
+needs about 60 bytes of disk per row. `--only card` needs a CUDA device.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "cluster": cluster.measure,
     "card": card.measure,
 }
-UNNAMED = [name for name in PARTS if name != "card"]  # what is measured where nobody says; not everybody has a card
+UNNAMED = [name for name in PARTS if name != "card"]  # the default parts; "card" needs a GPU
 PACKAGES = ["onnxruntime", "numpy", "pyarrow", "ray"]
 
 
 def main(arguments: list[str]) -> None:
-    """Measure part by part, write, print; what was measured is written even where a later part fails."""
+    """Measure part by part, write, print; results are written even if a later part fails."""
     options = _parser().parse_args(arguments)
     parts: dict[str, Callable[[Plan], Measured]] = {**PARTS, "scale": partial(scale.measure, n=options.rows)}
     plan = Plan(options.quick, options.work, None if options.no_peers else options.peers)
@@ -42,12 +42,12 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller; minutes")
-    parser.add_argument("--rows", type=int, help="rows of `scale`; default: 10^8, quickly 200,000")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, takes minutes")
+    parser.add_argument("--rows", type=int, help="rows of `scale` (default 10^8, with --quick 200,000)")
     known = ", ".join(PARTS)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=UNNAMED, metavar="PART", help=f"of: {known}")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/scoring.json"))
-    parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="where generated data go meanwhile")
+    parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="folder for generated data")
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
     parser.add_argument("--no-peers", action="store_true", help="leave PyOD out")
     return parser

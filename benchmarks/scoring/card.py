@@ -1,6 +1,6 @@
-"""Scoring on a card beside the same machine's CPU, and what CUDA graphs and float16 are to it. Knows rates, not why.
+"""Compares scoring on a GPU with the CPU of the same machine, and the effect of CUDA graphs and float16.
 
-All score rows that lie in memory, in one process, in turns, after answers have been compared.
+All score rows in memory, in one process, interleaved, after their results have been compared.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ ROWS = (400_000, 20_000)  # in full, quickly
 ROUNDS = (5, 2)
 SINGLE = 200  # calls of one row
 COMPARED = 4_096  # rows
-HALF = 1.0  # nats that float16 may be off in a row; how far it was is told
+HALF = 1.0  # nats by which float16 may differ in a row; the actual difference is reported
 
 LIKELIHOODS = {"gaussian": "gaussian", "default recipe": "auto"}
 CPU, CARD, GRAPHS, FLOAT16 = "CPU", "card", "card, CUDA graphs", "card, float16"
-BESIDE = {CARD: CPU, GRAPHS: CARD, FLOAT16: CARD}  # what each is an alternative to
+BESIDE = {CARD: CPU, GRAPHS: CARD, FLOAT16: CARD}  # the baseline of each
 
 
 def measure(plan: Plan, device: str = "cuda") -> Measured:
-    """Two models, each with its default draws: many rows, and calls of one row.
+    """Measure two models with their default draws: many rows, and calls of one row.
 
     Raises:
-        DeviceError: there is no such device.
+        DeviceError: the device is not available.
     """
     x, rounds = rows.rows(plan.pick(*ROWS)), plan.pick(*ROUNDS)
     figures, facts = [], {}
@@ -57,7 +57,7 @@ def _threads() -> int:
 
 
 def _opened(bundle: Path, device: str, stack: ExitStack) -> dict[str, Model]:
-    """By label; CUDA graphs are left out where the device cannot record them."""
+    """Models by label; CUDA graphs are left out if the device cannot record them."""
     ways: dict[str, dict[str, Any]] = {
         CPU: {"device": "cpu", "threads": 1},
         CARD: {"device": device},
@@ -75,7 +75,7 @@ def _opened(bundle: Path, device: str, stack: ExitStack) -> dict[str, Model]:
 
 
 def off(models: Mapping[str, Model], x: NDArray[np.float64]) -> dict[str, float]:
-    """How far the ELBO of each is from the CPU's in the worst row, nats; float32 has the bundle's own tolerance."""
+    """The largest difference of each ELBO from the CPU's, nats; float32 must be within the bundle's tolerance."""
     want = models[CPU].bound(x).elbo
     allowed = models[CPU].manifest.golden.tolerance[CUDA]
     found = {}
@@ -89,13 +89,13 @@ def off(models: Mapping[str, Model], x: NDArray[np.float64]) -> dict[str, float]
 
 
 def _rates(models: Mapping[str, Model], x: NDArray[np.float64], rounds: int, calls: int = 1) -> dict[str, list[float]]:
-    """Rows a second by round; one call of all rows, or so many."""
+    """Rows per second by round, for one call of all rows or for several calls."""
     seconds = interleave({label: _scoring(model, x, calls) for label, model in models.items()}, rounds)
     return {label: [calls * len(x) / one for one in each] for label, each in seconds.items()}
 
 
 def _scoring(model: Model, x: NDArray[np.float64], calls: int) -> Callable[[], None]:
-    """As `vae score` scores: on a CPU a call for each core at once; on a card one after the other, warmed."""
+    """Score as `vae score` does: on a CPU one call per core at once; on a GPU one after the other, warmed."""
     scorer = LocalScorer(model, at_once=_threads() if model.device == "cpu" else 1)
     for warm in model.warming(len(x)):
         warm()
@@ -109,7 +109,7 @@ def _scoring(model: Model, x: NDArray[np.float64], calls: int) -> Callable[[], N
 
 
 def _compared(label: str, unit: str, rates: Mapping[str, list[float]]) -> list[Figure]:
-    """Each over what it is an alternative to, and the rates of all."""
+    """The ratio of each to its baseline, and all rates."""
     return [
         *(
             times(f"{label}: {one} / {other}", rates[one], rates[other], None)

@@ -1,4 +1,4 @@
-"""How scoring on Ray goes up with its actors. Knows rates, not what the actors do."""
+"""Measures how the throughput of scoring on Ray grows with the number of actors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PARTS = 20
 
 
 def measure(plan: Plan) -> Measured:
-    """Rows a second by the number of actors, one core each; starting the cluster is not counted."""
+    """Rows per second by number of actors, one core each; the start of the cluster is not counted."""
     n = plan.pick(*ROWS)
     bundle, source = rows.model(plan.work), rows.generate(plan.work / "rows", n)
     rates, found = {}, {}

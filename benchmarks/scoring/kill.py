@@ -1,4 +1,4 @@
-"""Whether a run that is killed at random moments and gone on with ends at the same rows. Knows processes and tables."""
+"""Checks that a run killed at random moments and resumed ends with the same rows."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from benchmarks.scoring import rows
 KILLS = (20, 2)  # in full, quickly
 ROWS = (2_000_000, 40_000)
 PARTS = 50
-MOMENTS = (0.1, 0.5)  # when, in times that an uninterrupted run takes
+MOMENTS = (0.1, 0.5)  # time of the kill, as a share of an uninterrupted run
 
 
 def measure(plan: Plan) -> Measured:
-    """How many rows differ, are lost or are there twice; a run that has ended is followed by another."""
+    """Count rows that differ, are lost or are duplicated; finished runs are followed by new ones until enough kills."""
     wanted, n = plan.pick(*KILLS), plan.pick(*ROWS)
     bundle, source = rows.model(plan.work), rows.generate(plan.work / "rows", n)
     command = [sys.executable, "-c", "from vaekit.cli import main; main()", "score", str(bundle), str(source)]
@@ -34,7 +34,7 @@ def measure(plan: Plan) -> Measured:
     start = time.perf_counter()
     _run([*command, str(whole), *asked])
     longest = time.perf_counter() - start
-    kills: list[int] = []  # of each run
+    kills: list[int] = []  # number of kills of each run
     differ = 0
     while sum(kills) < wanted:
         folder = plan.work / f"killed-{len(kills)}"
@@ -53,7 +53,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def differing(whole: Path, other: Path) -> int:
-    """Rows of two folders of parts that are not the same, by their order."""
+    """The number of rows that differ between two folders of parts, compared in order."""
     a, b = (pa.concat_tables(map(parquet.read_table, sorted(folder.glob("part-*")))) for folder in (whole, other))
     if a.num_rows != b.num_rows:
         return max(1, abs(int(a.num_rows) - int(b.num_rows)))
@@ -64,7 +64,7 @@ def differing(whole: Path, other: Path) -> int:
 
 
 def _killed(command: list[str], seconds: float) -> bool:
-    """Start, and kill after so long; False where it had ended by itself."""
+    """Start a run and kill it after a time; False if it had finished before."""
     nowhere = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=nowhere, stderr=nowhere) as run:
         try:

@@ -1,4 +1,4 @@
-"""The model that scores, and Parquet for it made on the fly. Knows sizes; trains just enough to have a model."""
+"""Makes the model and the Parquet files for scoring benchmarks. The model is trained for only a few steps."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def rows(n: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def model(folder: Path, likelihood: str = "gaussian", *, half: bool = False) -> Path:
-    """Publish the model of a likelihood under folder/models; its bundle. "auto" has all that the default recipe has.
+    """Publish a model with a likelihood under folder/models; returns its bundle. "auto" is the default recipe.
 
-    half: with float16 graphs besides.
+    half: also export float16 graphs.
     """
     source = folder / "train.npy"
     np.save(source, rows(TRAINED_ON))
@@ -53,9 +53,9 @@ def model(folder: Path, likelihood: str = "gaussian", *, half: bool = False) -> 
 
 
 def generate(folder: Path, n: int) -> Path:
-    """A folder of n rows in files of FILE_ROWS: all whole files are one on the disk, under as many names.
+    """Make a folder of n rows in files of FILE_ROWS. All full files are hard links to one file.
 
-    The scorer cannot know, and reads each anew; the disk need not hold 24 GB for 10^8 rows.
+    The scorer reads each of them separately, and 10^8 rows do not need 24 GB of disk.
     """
     folder.mkdir(parents=True)
     first = folder / "part-00000.parquet"

@@ -1,4 +1,4 @@
-"""What many rows take: time, and whether memory stays where it was. Knows files and samples of memory."""
+"""Measures time and memory for scoring very many rows; memory must stay level."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmarks.scoring import rows
 from benchmarks.training.memory import thinned
 
 ROWS = {False: 100_000_000, True: 200_000}  # by quick
-K = 2  # what is measured is all around the graph
+K = 2  # draws; few, because everything around the graph is measured
 FEWEST = 4  # samples of memory
-FLAT = 1.15  # memory of the second half of the run over that of the first; a quick run is over before it is level
+FLAT = 1.15  # memory of the second half of the run over that of the first; a quick run is too short for this target
 
 
 def measure(plan: Plan, n: int | None = None) -> Measured:
-    """One run over n rows, whose output holds row numbers and scores."""
+    """Measure one run over n rows, whose output has row numbers and scores."""
     count = n or ROWS[plan.quick]
     bundle, source = rows.model(plan.work), rows.generate(plan.work / "rows", count)
     threads = len(os.sched_getaffinity(0))
@@ -30,7 +30,7 @@ def measure(plan: Plan, n: int | None = None) -> Measured:
     )
     shutil.rmtree(plan.work / "out")
     if len(found["samples"]) < FEWEST:
-        raise SystemExit(f"{count:,} rows are over before memory has been looked at {FEWEST} times")
+        raise SystemExit(f"{count:,} rows are too few: the run ended before {FEWEST} samples of memory")
     samples = np.array(found["samples"])  # (S, 3): seconds, parts, bytes
     over = samples[:, 2] - found["start_bytes"]
     late = samples[:, 0] > samples[-1, 0] / 2

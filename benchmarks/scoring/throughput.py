@@ -1,7 +1,7 @@
-"""Rows a second from Parquet to Parquet, beside raw ONNX Runtime over arrays and PyOD's decision_function.
+"""Compares rows per second from Parquet to Parquet with raw ONNX Runtime on arrays and PyOD's decision_function.
 
-Every arm is a process of its own on the same number of threads, and arms take turns. What the others read and write is
-not counted: their rows lie in memory.
+Every arm runs in its own process with the same number of threads, and rounds are interleaved. The others score rows in
+memory; their reading and writing is not counted.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from vaekit.bundle.read import read_manifest
 FEW = 2  # draws, the smallest K
 ROUNDS = (3, 1)  # in full, quickly
 ROWS = (1_000_000, 60_000)
-PYOD = {"PyOD": 32, "PyOD in batches of 1,024": 1_024}  # as it comes, and as fast as it gets here
-OF_RAW = 0.8  # to reach, but at the smallest K, where reading and writing weigh most
+PYOD = {"PyOD": 32, "PyOD in batches of 1,024": 1_024}  # batch sizes: the default, and the fastest measured
+OF_RAW = 0.8  # target, except for the smallest K, where reading and writing weigh most
 
 
 def measure(plan: Plan) -> Measured:
-    """One gaussian VAE at the smallest K and at the default one, and the default recipe at its own K."""
+    """Measure one gaussian VAE with the smallest and the default K, and the default recipe with its K."""
     bundle, recipe = rows.model(plan.work), rows.model(plan.work, "auto")
     source = rows.generate(plan.work / "rows", plan.pick(*ROWS))
     ways = {
@@ -78,7 +78,7 @@ def _asker(
 
 
 def compare(rates: dict[str, list[float]], targets: dict[str, float]) -> list[Figure]:
-    """How many times the others we are, and the rates of all; `targets`: times PyOD, by way of scoring."""
+    """The ratios of vaekit's rate to the others, and all rates; `targets`: for the ratio to PyOD, by way of scoring."""
     figures = []
     for name, target in targets.items():
         ours = rates[f"vaekit, {name}"]
@@ -91,7 +91,7 @@ def compare(rates: dict[str, list[float]], targets: dict[str, float]) -> list[Fi
 
 
 def times(name: str, ours: list[float], other: list[float], target: float | None) -> Figure:
-    """A ratio of medians, and the range of the rounds' own ratios."""
+    """A ratio of medians, with the range of the ratios by round."""
     rounds = [a / b for a, b in zip(ours, other, strict=True)]
     value = statistics.median(ours) / statistics.median(other)
     return Figure(name, value, "times as fast", min(rounds), max(rounds), target, better="higher")

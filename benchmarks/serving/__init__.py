@@ -1,1 +1,1 @@
-"""How fast the service answers beside others, and beside the graph alone: `python -m benchmarks.serving`."""
+"""Measures the speed of the service against other servers and the graph alone: `python -m benchmarks.serving`."""

@@ -1,10 +1,10 @@
-"""The service beside others and beside the graph alone, in one command.
+"""Compares the service with other servers and with the graph alone, in one command.
 
     python -m benchmarks.serving [--quick] [--only PART ...] --out build/benchmarks/serving.json
 
-The server has one core and the load another. Every contender serves the same weights with two draws a row, rounds are
-interleaved, and before it is measured each must give the ELBO that the graph gives. Peers are installed by pip into
-environments of their own.
+The server has one core and the load generator another. Every contender serves the same weights with two draws per row,
+and rounds are interleaved. Before it is measured, each contender must return the ELBO of the graph. Peers are installed
+by pip into their own environments.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ PACKAGES = ["fastapi", "starlette", "uvicorn", "torch", "onnxruntime", "numpy"]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure part by part, write, print; what was measured is written even where a later part fails."""
+    """Measure part by part, write, print; results are written even if a later part fails."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.device != "cpu" and options.only != ["torch"]:
-        parser.error("--device: only the part 'torch' is measured on a card; say --only torch")
+        parser.error("--device: only the part 'torch' runs on a GPU; add --only torch")
     with tempfile.TemporaryDirectory() as work:
         plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.device)
         part_by_part(
@@ -52,8 +52,8 @@ def _publish(out: Path, plan: Plan, figures: list[Figure], facts: dict[str, Any]
     publish(out, "The service", figures, PACKAGES, quick=plan.quick, num_samples=K, **facts)
     if "peers" in facts:
         points = [sweep.Point(**point) for point in facts["peers"]["sweep"]]
-        picture = out.with_name(f"{out.stem}-connections.png")
-        sweep.publish(picture, "One row of JSON a request, 784 columns, one core", points)
+        plot = out.with_name(f"{out.stem}-connections.png")
+        sweep.publish(plot, "One row of JSON a request, 784 columns, one core", points)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/serving.json"))
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
     parser.add_argument(
-        "--device", default="cpu", help="cpu or cuda[:index], of the part 'torch'; the others run on a CPU"
+        "--device", default="cpu", help="cpu or cuda[:index] for the part 'torch'; the others run on a CPU"
     )
     parser.add_argument("--no-peers", action="store_true", help="leave LitServe, MLServer, BentoML and Ray Serve out")
     return parser

@@ -1,4 +1,4 @@
-"""The parts that measure us beside the graph alone, an echo, and nothing at all."""
+"""Compares the service with the graph alone and with an echo server, and measures it idle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ECHOES, IDLE, MEMORY = 2.0, 0.2, 120.0  # times, % of a core, MiB
 
 
 def bulk(plan: Plan) -> Measured:
-    """Rows a second of arrays over HTTP, against the graph alone on the same core."""
+    """Rows per second of arrays over HTTP, against the graph alone on the same core."""
     figures = []
     for n, target in OF_THE_GRAPH.items():
         x = models.rows(LARGE)[:n]
@@ -40,7 +40,7 @@ def bulk(plan: Plan) -> Measured:
 
 
 def latency(plan: Plan) -> Measured:
-    """One connection, one row: what is added to the graph's own time, in echoes of the same bytes."""
+    """One connection, one row: the time added to the graph's own, in units of an echo of the same bytes."""
     x = models.rows(LARGE)[:1]
     server = ours(plan, LARGE)
     contenders: dict[str, Answer] = {
@@ -59,12 +59,12 @@ def latency(plan: Plan) -> Measured:
 def _echoed(plan: Plan, request: Request) -> dict[str, Any]:
     with started(echo()) as running:
         if running.ask(request) != request.body:
-            raise SystemExit("the echo gives something else than it got")
+            raise SystemExit("the echo returns other bytes than it received")
         return answered(running, running.load(request, 1, plan.seconds))
 
 
 def _loaded(plan: Plan, server: Server, connections: int, x: Rows) -> Answer:
-    """Start the server, see that it gives the graph's ELBO of x, load it."""
+    """Start the server, check its ELBO of x against the graph, and load it."""
 
     def measure() -> dict[str, Any]:
         with started(server) as running:
@@ -76,7 +76,7 @@ def _loaded(plan: Plan, server: Server, connections: int, x: Rows) -> Answer:
 
 
 def idle(plan: Plan) -> Measured:
-    """What a service that nobody asks anything costs."""
+    """CPU and memory of an idle service."""
     server = ours(plan, LARGE)
     with started(server) as running:
         running.ask(server.ask(models.rows(LARGE)[:1]))

@@ -1,4 +1,4 @@
-"""The part that measures us beside the peers: requests a second and latency of JSON bodies, by connections."""
+"""Compares the service with its peers: requests per second and latency of JSON bodies, by number of connections."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Server, started
 from benchmarks.serving.sweep import Point
 
-CONNECTIONS = 32  # where the contenders are compared
-TIMES, TIMES_PLAIN, TAIL = 3.0, 5.0, 0.5  # requests a second over the others', p99 over the best other's
+CONNECTIONS = 32  # number of connections at which contenders are compared
+TIMES, TIMES_PLAIN, TAIL = 3.0, 5.0, 0.5  # targets: requests per second over the others', p99 over the best other's
 DEFAULT_K = f"{OURS}, its default K"
 
 
 @dataclass(frozen=True)
 class Load:
-    """So many connections, with so many rows a request."""
+    """A number of connections, and of rows per request."""
 
     connections: int
     rows: int = 1
@@ -46,7 +46,7 @@ ROW, ROWS = Load(CONNECTIONS), Load(CONNECTIONS, 8)
 
 
 def measure(plan: Plan) -> Measured:
-    """D = 784 by connections, with one row and with eight; D = 30 where they are compared."""
+    """D = 784 by connections, with one and eight rows; D = 30 only at CONNECTIONS."""
     sweep = [Load(n) for n in plan.pick((1, 8, 32, 128), (8, 32))]
     found = _all(plan, LARGE, [*sweep, ROWS])
     figures = [*compared(LARGE, ROW, found), *compared(LARGE, ROWS, found)]
@@ -59,7 +59,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def _all(plan: Plan, shape: Shape, loads: list[Load]) -> dict[str, list[Found]]:
-    """Of every contender, what each load came to in each round. A server is started once a round for all its loads."""
+    """Results of each contender, load and round. A server is started once per round for all its loads."""
     contending = [ours(plan, shape), plain(plan, shape), *peers(plan, shape)]
     contenders: dict[str, Callable[[], Found]] = {
         server.name: partial(loaded, plan, shape, server, loads) for server in contending
@@ -70,7 +70,7 @@ def _all(plan: Plan, shape: Shape, loads: list[Load]) -> dict[str, list[Found]]:
 
 
 def loaded(plan: Plan, shape: Shape, server: Server, loads: list[Load], **options: Any) -> Found:
-    """Start the server, see that it gives the graph's ELBO of what it will be asked, load it."""
+    """Start the server, check its ELBO of the request against the graph, and load it."""
     found = {}
     with started(server) as running:
         for load in loads:
@@ -83,7 +83,7 @@ def loaded(plan: Plan, shape: Shape, server: Server, loads: list[Load], **option
 
 
 def compared(shape: Shape, load: Load, found: dict[str, list[Found]]) -> list[Figure]:
-    """How many times the others' requests a second, and p99 over the best other's; then what they are of."""
+    """Ratios of requests per second, and of p99 to the best other's; then the underlying figures."""
     runs = {name: [run[load] for run in each] for name, each in found.items() if all(load in run for run in each)}
     rates = {name: [one["requests_per_second"] for one in each] for name, each in runs.items()}
     tails = {name: [1e3 * one["p99"] for one in each] for name, each in runs.items()}
@@ -108,7 +108,7 @@ def _times(name: str, ours: list[float], other: list[float], target: float | Non
 
 
 def _over(ours: list[float], other: list[float]) -> list[float]:
-    """Round by round."""
+    """Ratios by round."""
     return [a / b for a, b in zip(ours, other, strict=True)]
 
 

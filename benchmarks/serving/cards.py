@@ -1,4 +1,4 @@
-"""How busy a card is. Knows nvidia-smi, not what keeps the card busy."""
+"""Measures how busy a GPU is, by nvidia-smi."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-EVERY = 200  # milliseconds between two looks
+EVERY = 200  # milliseconds between two samples
 
 
 @contextmanager
 def watching(device: str) -> Iterator[dict[str, Any]]:
-    """In the end, as `busy`, the share of the time in which the card had a kernel to run, %; on a CPU nothing."""
+    """Sets `busy` at the end: the share of time in which the GPU ran a kernel, %. Empty on a CPU."""
     found: dict[str, Any] = {}
     if device == "cpu":
         yield found
         return
     index = device.partition(":")[2] or "0"
     query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-    looks = ["nvidia-smi", *query, f"--id={index}", f"--loop-ms={EVERY}"]
-    watch = subprocess.Popen(looks, stdout=subprocess.PIPE, text=True)
+    command = ["nvidia-smi", *query, f"--id={index}", f"--loop-ms={EVERY}"]
+    watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield found
     finally:

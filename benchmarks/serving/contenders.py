@@ -1,4 +1,4 @@
-"""What is measured: how each is started, how rows are put to it, how its reply is read. Knows no loads, no figures."""
+"""The contenders: how to start each server, how to send it rows, and how to read its reply."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OURS, PLAIN, COMPILED = "vaekit", "FastAPI + torch", "FastAPI + torch.compile"
 
 
 def json_request(x: Rows, **options: int) -> Request:
-    """Lists of numbers, as ours, the plain server, LitServe and Ray Serve take them."""
+    """Lists of numbers, for vaekit, the plain server, LitServe and Ray Serve."""
     return Request(json.dumps({"inputs": x.tolist(), **options}).encode())
 
 
@@ -45,7 +45,7 @@ def v2_request(x: Rows) -> Request:
 
 
 def argument_request(x: Rows) -> Request:
-    """BentoML: an object of the method's arguments."""
+    """An object with the method's arguments, for BentoML."""
     return Request(json.dumps({"x": x.tolist()}).encode())
 
 
@@ -67,7 +67,7 @@ def first_column(reply: bytes) -> Sequence[float]:
 
 
 def ours(plan: Plan, shape: Shape, *, npy: bool = False) -> Server:
-    """`vae serve` with its default settings and one thread a call; asked for K draws."""
+    """`vae serve` with its default settings and one thread per call, for requests with K draws."""
     assert plan.bundles
     start = (sys.executable, "-m", "vaekit", "serve", "--models", str(plan.work / "models"), "--port", "PORT")
     flags = ("--device", plan.device, "--threads", "1", "--log-level", "error", "--default-model", shape.name)
@@ -87,7 +87,7 @@ def echo() -> Server:
     return Server("echo", tuple(command("serving.arms.echo", ["PORT"])), json_request, by_name)
 
 
-# each: its package, its arm, how it is asked and read, and where it says that it is ready
+# each: package, arm, how to send rows and read replies, and its path for readiness
 PEERS: dict[str, tuple[Peer, str, Any, Any, str]] = {
     "LitServe": (venvs.LITSERVE, "peer_litserve", json_request, by_name, "/health"),
     "MLServer": (venvs.MLSERVER, "peer_mlserver", v2_request, from_tensors, "/v2/models/vae/ready"),
@@ -97,7 +97,7 @@ PEERS: dict[str, tuple[Peer, str, Any, Any, str]] = {
 
 
 def peers(plan: Plan, shape: Shape) -> list[Server]:
-    """All, each in an environment of its own; none where they are left out."""
+    """All peers, each in its own environment; none if they are left out."""
     return [] if plan.peers is None else [_peer(plan, plan.peers, shape, name) for name in PEERS]
 
 
@@ -109,19 +109,19 @@ def _peer(plan: Plan, folder: Path, shape: Shape, name: str) -> Server:
 
 
 def installed(folder: Path) -> dict[str, list[str]]:
-    """What each peer's environment holds."""
+    """The packages of each peer's environment."""
     return {name: venvs.installed(package, folder) for name, (package, *_) in PEERS.items()}
 
 
 def check(running: Running, request: Request, want: Rows) -> None:
-    """Refuse to measure a server that says something else than the graph."""
+    """Refuse to measure a server whose results differ from the graph."""
     got = running.server.elbo(running.ask(request))
     if not agrees(got, want):
-        raise SystemExit(f"{running.server.name} gives {got[:3]}, where the graph gives {want[:3]}")
+        raise SystemExit(f"{running.server.name} returns {got[:3]}, the graph {want[:3]}")
 
 
 def answered(running: Running, found: dict[str, Any]) -> dict[str, Any]:
-    """What a load came to, where every request of it was answered."""
+    """The result of a load; every request must have been answered."""
     if set(found["statuses"]) != {"200"}:
         raise SystemExit(f"{running.server.name} did not answer every request, by status: {found['statuses']}")
     return found

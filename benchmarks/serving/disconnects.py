@@ -1,4 +1,4 @@
-"""The part in which callers hang up: whether all the others get their own answer, and nothing is left of those."""
+"""Checks that when callers hang up, all others get their own replies, and no request or row stays behind."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Request, Running, started
 
 CONNECTIONS = 32
-SINGLES, BULK_ROWS = 15, 512  # requests of one row, and the rows of the one that is large, which take turns
-GAUGES = {"vae_http_requests_in_flight": 1.0, "vae_queue_rows": 0.0}  # at rest: the scrape itself is in flight
+SINGLES, BULK_ROWS = 15, 512  # number of requests of one row, and rows of the one large request between them
+GAUGES = {"vae_http_requests_in_flight": 1.0, "vae_queue_rows": 0.0}  # when idle; the scrape itself is in flight
 SETTLING = 5.0  # seconds
 
 
 def measure(plan: Plan) -> Measured:
-    """Every case's ELBO is known, so that an answer which goes to the wrong caller is seen."""
+    """Measure. The ELBO of every case is known, so that a reply to the wrong caller is detected."""
     requests = plan.pick(50_000, 5_000)
     source = plan.work / "cases.json"
     source.write_text(json.dumps(_cases(plan)))
@@ -45,7 +45,7 @@ def _case(request: Request, elbo: list[float]) -> dict[str, Any]:
 
 
 def _at_rest(running: Running) -> dict[str, float]:
-    """The gauges, once they are at rest or have had time for it; 200 of /readyz is seen to."""
+    """The gauges when they are idle or SETTLING is over; /readyz must return 200."""
     end = time.monotonic() + SETTLING
     while (found := gauges(running.get("/metrics").decode())) != GAUGES and time.monotonic() < end:
         time.sleep(0.1)
@@ -54,7 +54,7 @@ def _at_rest(running: Running) -> dict[str, float]:
 
 
 def gauges(text: str) -> dict[str, float]:
-    """What a scrape says of GAUGES."""
+    """The values of GAUGES in a scrape."""
     return {name: float(re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)[0]) for name in GAUGES}
 
 

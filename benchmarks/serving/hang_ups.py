@@ -1,8 +1,8 @@
-"""A closed loop whose callers now and then hang up. Says what became of the requests of all the others.
+"""Runs a closed loop of callers that sometimes hang up, and reports the outcome of all other requests.
 
     python -m benchmarks.serving.hang_ups PORT CASES.json CONNECTIONS REQUESTS
 
-CASES.json: [{"request": its bytes as latin-1, "elbo": [numbers]}]. Knows the reply's `elbo`; not what serves it.
+CASES.json: [{"request": its bytes as latin-1, "elbo": [numbers]}].
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from benchmarks.serving.arms.graph import agrees
 from benchmarks.serving.load import answer
 from benchmarks.serving.replies import END, Replies, Reply
 
-SHARE = 0.1  # of the requests that are hung up on
+SHARE = 0.1  # of requests whose caller hangs up
 MOMENTS = ("cut in the body", "cut before the reply", "cut in the reply")
-SOON = 0.02  # seconds within which a caller hangs up that has sent its request whole
-LISTEN_AFTER = 10.0  # seconds after which a request that has no reply hangs
+SOON = 0.02  # seconds within which a caller hangs up after its request was sent completely
+HUNG_AFTER = 10.0  # seconds after which a request without a reply counts as hung
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Case:
 
 
 class Caller:
-    """One connection, made anew after each hang-up."""
+    """One connection, reopened after each hang-up."""
 
     def __init__(self, port: int, rng: random.Random) -> None:
         self._port, self._rng = port, rng
         self._writer: asyncio.StreamWriter | None = None
 
     async def call(self, case: Case) -> str:
-        """What became of one request: right, wrong, its status, hung, lost, or where it was cut."""
+        """The outcome of one request: right, wrong, its status, hung, lost, or where it was cut."""
         moment = self._rng.choice(MOMENTS) if self._rng.random() < SHARE else None
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            async with asyncio.timeout(LISTEN_AFTER):
+            async with asyncio.timeout(HUNG_AFTER):
                 outcome = await (self._whole(case) if moment is None else self._cut(case, moment))
         except TimeoutError:
             outcome = "hung"
@@ -80,7 +80,7 @@ class Caller:
         return case.judge(reply)
 
     async def _cut(self, case: Case, moment: str) -> str:
-        """Send until the moment; who called closes the connection then."""
+        """Send until the moment to hang up; then the caller closes the connection."""
         assert self._writer is not None
         if moment == "cut in the body":
             body = case.request.index(END) + len(END)
@@ -98,7 +98,7 @@ class Caller:
 
 
 async def hang_ups(port: int, cases: list[Case], connections: int, requests: int) -> dict[str, int]:
-    """How often each outcome was."""
+    """The number of times of each outcome."""
     left, found = iter(range(requests)), Counter[str]()
     await asyncio.gather(*(_go_on(Caller(port, random.Random(i)), cases, left, found) for i in range(connections)))
     return dict(found)

@@ -1,4 +1,4 @@
-"""A closed loop of HTTP requests: so many connections, each with one request under way. Knows bytes, not meanings.
+"""Runs a closed loop of HTTP requests: each connection has one request in flight.
 
 python -m benchmarks.serving.load PORT REQUEST.bin CONNECTIONS SECONDS
 """
@@ -19,11 +19,11 @@ import uvloop
 from benchmarks.serving.replies import Replies
 
 WARM_UP = 1.0  # seconds that are not counted
-LOST = 0  # the status of a reply that never came
+LOST = 0  # the status if no reply came
 
 
 class Connection(asyncio.Protocol):
-    """Sends the request again as soon as its reply is whole."""
+    """Sends the request again as soon as its reply is complete."""
 
     def __init__(self, request: bytes, begin: float) -> None:
         self._request, self._begin = request, begin
@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
         self.stops = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's has its methods, and another ancestry
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, but is not a subclass
         self._send()
 
     def _send(self) -> None:
@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
 
 
 async def closed_loop(port: int, request: bytes, connections: int, seconds: float) -> dict[str, object]:
-    """Requests a second and latencies, in seconds, of requests that began within the time."""
+    """Requests per second, and latencies in seconds, of requests that began within the time."""
     loop = asyncio.get_running_loop()
     begin = perf_counter() + WARM_UP
     all_of_them = [Connection(request, begin) for _ in range(connections)]
@@ -87,12 +87,12 @@ def quantile(ordered: Sequence[float], q: float) -> float:
 
 
 def named(statuses: Counter[int]) -> dict[str, int]:
-    """Counts by status, as JSON has them."""
+    """Counts by status, with text keys for JSON."""
     return {str(status): count for status, count in sorted(statuses.items())}
 
 
 def answer(found: dict[str, object]) -> None:
-    """Print what was found as the last line."""
+    """Print the result as the last line."""
     sys.stdout.write("\n" + json.dumps(found) + "\n")
 
 

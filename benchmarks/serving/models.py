@@ -1,4 +1,4 @@
-"""The two models that are served, as bundles and as plain weights. Knows sizes; trains just enough to have a model."""
+"""Makes the two served models, as bundles and as plain weights. They are trained for only a few steps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from vaekit_training.publish import publish_run
 from vaekit_training.run import run
 from vaekit_training.vae import VAE
 
-K = 2  # draws a row
+K = 2  # draws per row
 ROWS = 2_048
 STEPS = 100
-SCALES = np.array([1e-3, 1.0, 1e3])  # columns come in units of their own
+SCALES = np.array([1e-3, 1.0, 1e3])  # units of the columns, in turn
 
 
 @dataclass(frozen=True)
 class Shape:
-    """D - hidden - Z, a gaussian whose mean and scale come from the network."""
+    """Sizes D - hidden - Z of a gaussian VAE whose network gives mean and scale."""
 
     dims: int
     hidden: int
@@ -46,7 +46,7 @@ def rows(shape: Shape, n: int = ROWS) -> NDArray[np.float64]:
 
 
 def make(shape: Shape, folder: Path) -> Path:
-    """Publish under folder/models, leave the weights and K default draws beside it, and say where the bundle is."""
+    """Publish under folder/models, write weights and K default draws beside it, and return the path of the bundle."""
     source = folder / f"{shape.name}.npy"
     np.save(source, rows(shape))
     trained = run(
@@ -69,12 +69,12 @@ def make(shape: Shape, folder: Path) -> Path:
 
 
 def draws(shape: Shape, folder: Path) -> Path:
-    """Where `make` leaves the draws."""
+    """The path of the draws that `make` writes."""
     return folder / f"{shape.name}-eps.npy"
 
 
 def _weights(vae: VAE) -> dict[str, Any]:
-    """Every number of the model by name, as a user's own code would have them."""
+    """All parameters of the model by name, for use in plain code."""
     features: Any = vae.features
     found = {"loc": features.loc, "scale": features.scale, "floor": vae.likelihood.floor}
     for name, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):

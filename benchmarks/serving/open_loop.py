@@ -1,9 +1,8 @@
-"""An open loop of HTTP requests: each has its moment, whether or not those before it are answered.
+"""Runs an open loop of HTTP requests: each has a scheduled time, whether or not earlier ones are answered.
 
     python -m benchmarks.serving.open_loop PORT REQUEST.bin CONNECTIONS RATE SECONDS poisson|even
 
-Latency counts from a request's moment, so that a server which stalls is not asked less, nor judged by fewer waits.
-Knows bytes and time, not meanings.
+Latency counts from the scheduled time, so a server that stalls gets neither fewer requests nor fewer counted waits.
 """
 
 from __future__ import annotations
@@ -22,27 +21,27 @@ import uvloop
 from benchmarks.serving.load import LOST, WARM_UP, answer, named, quantiles
 from benchmarks.serving.replies import Replies
 
-LISTEN_AFTER = 30.0  # seconds for what is under way when the last request was due
+DRAIN_TIMEOUT = 30.0  # seconds to wait for replies after the last scheduled request
 
 
 def poisson(rate: float, seconds: float, seed: int = 0) -> list[float]:
-    """Moments from 0 to the end, `rate` a second in the mean, with exponential gaps that know nothing of each other."""
+    """Times from 0 to the end, on average `rate` per second, with independent exponential gaps."""
     gaps = np.random.default_rng(seed).exponential(1 / rate, int(2 * rate * seconds) + 100)
     moments = np.cumsum(gaps)
     return [float(moment) for moment in moments[moments < seconds]]
 
 
 def even(rate: float, seconds: float) -> list[float]:
-    """Moments 1 / rate apart."""
+    """Times 1 / rate apart."""
     return [i / rate for i in range(int(rate * seconds))]
 
 
 class Connection(asyncio.Protocol):
-    """Carries a request at a time."""
+    """A connection with one request at a time."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool, self._replies = pool, Replies()
-        self._due: float | None = None  # of the request under way
+        self._due: float | None = None  # scheduled time of the request in flight
         self._is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -50,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._pool.free(self)
 
     def send(self, due: float) -> bool:
-        """Whether it could be sent."""
+        """Send a request; returns whether it could be sent."""
         if not self._is_open or self._transport.is_closing():
             return False
         self._due = due
@@ -64,7 +63,7 @@ class Connection(asyncio.Protocol):
         due, self._due = self._due, None
         self._pool.answered(due, reply.status)
         if reply.is_last:
-            self._transport.abort()  # what of the request is not sent yet need not be
+            self._transport.abort()  # the unsent rest of the request is dropped
         else:
             self._pool.free(self)
 
@@ -74,7 +73,7 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Connections that are free, and requests that wait for one."""
+    """Free connections, and requests that wait for one."""
 
     def __init__(self, port: int, request: bytes) -> None:
         self.request = request
@@ -83,16 +82,16 @@ class Pool:
         self._waiting: deque[float] = deque()
         self._connecting: set[asyncio.Task[Any]] = set()
         self.is_over = False
-        self.late: list[float] = []  # seconds from a request's moment to its sending, where a connection was free
-        self.waited = 0  # requests for which none was
-        self.answers: list[tuple[float, float, int]] = []  # due, answered, status
+        self.late: list[float] = []  # seconds from scheduled time to sending, if a connection was free
+        self.waited = 0  # number of requests without a free connection
+        self.answers: list[tuple[float, float, int]] = []  # scheduled, answered, status
         self.under_way = 0
 
     async def connect(self) -> None:
         await asyncio.get_running_loop().create_connection(lambda: Connection(self), "127.0.0.1", self._port)
 
     def due(self, moment: float) -> None:
-        """A request's moment has come."""
+        """A request is due."""
         self.under_way += 1
         while self._free:
             if self._free.pop().send(moment):
@@ -112,7 +111,7 @@ class Pool:
         self.answers.append((due, perf_counter(), status))
 
     def gone(self, due: float | None) -> None:
-        """A connection is closed: by the server, or at the end. In its place comes another."""
+        """A connection is closed, by the server or at the end. A new one replaces it."""
         if due is not None:
             self.answered(due, LOST)
         if not self.is_over:
@@ -122,7 +121,7 @@ class Pool:
 
 
 async def open_loop(port: int, request: bytes, connections: int, moments: Sequence[float]) -> dict[str, Any]:
-    """What became of the requests that were due after the warm-up, by status; see `_told`."""
+    """The outcome of requests that were due after the warm-up, by status; see `_told`."""
     pool = Pool(port, request)
     await asyncio.gather(*(pool.connect() for _ in range(connections)))
     begin = perf_counter()
@@ -130,21 +129,21 @@ async def open_loop(port: int, request: bytes, connections: int, moments: Sequen
         await _until(begin + moment)
         pool.due(begin + moment)
     last = perf_counter()
-    while pool.under_way and perf_counter() < last + LISTEN_AFTER:
+    while pool.under_way and perf_counter() < last + DRAIN_TIMEOUT:
         await asyncio.sleep(0.01)
     pool.is_over = True
     return _told(pool, begin + WARM_UP, last)
 
 
 async def _until(moment: float) -> None:
-    """Turn the loop at least once. Its timers are good to a millisecond, which is part of the latencies."""
+    """Sleep, yielding to the loop at least once. Timers are accurate to a millisecond, which adds to latencies."""
     await asyncio.sleep(0)
     while (left := moment - perf_counter()) > 0:
         await asyncio.sleep(left)
 
 
 def _told(pool: Pool, begin: float, end: float) -> dict[str, Any]:
-    """Counts and latencies by status, the rate of 200s while requests came, and how well the load kept its times."""
+    """Counts and latencies by status, the rate of 200s during the load, and how punctual the load was."""
     counted = [(due, done, status) for due, done, status in pool.answers if due >= begin]
     statuses = Counter(status for _, _, status in counted)
     goodput = sum(status == 200 and begin <= done < end for _, done, status in pool.answers) / (end - begin)

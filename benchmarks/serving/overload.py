@@ -1,7 +1,7 @@
-"""The part that offers us a rate, below and beyond what we can do: latency, and what is answered and refused.
+"""Measures latency, replies and refusals at fixed request rates below and above the service's peak.
 
-Beyond the peak the load is 64 rows of npy a request and not one row of JSON: it fills the queue's own limits, which are
-counted in rows and bytes, with as many connections as a load generator on one core can carry.
+Above the peak, a request is 64 rows of npy instead of one row of JSON. This reaches the limits of the queue, which are
+in rows and bytes, with as many connections as a load generator on one core can handle.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Request, Running, started
 
 SHARES = (0.5, 0.8, 1.2)  # of the peak
-OVERLOAD, GOODPUT = 2.0, 0.9  # times the peak; 200s a second over the peak
+OVERLOAD, GOODPUT = 2.0, 0.9  # times the peak; target: 200s per second over the peak
 PEAK_CONNECTIONS, CONNECTIONS = 32, 512
 HEAVY_ROWS = 64
 CAPACITY = ("200", "429")
 
 
 def measure(plan: Plan) -> Measured:
-    """Shares of the peak of single rows, then twice the peak of heavier requests."""
+    """Measure shares of the peak with single rows, then twice the peak with heavier requests."""
     runs = in_turns({"vaekit": partial(_round, plan)}, plan.rounds)["vaekit"]
     figures = [Figure.of("JSON of one row, peak", [run["peak"] for run in runs], "requests/s")]
     for share in SHARES:
@@ -35,7 +35,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def _round(plan: Plan) -> dict[str, Any]:
-    """One server, its peaks in a closed loop, and what it does of what it is offered then."""
+    """Results of one server: its peaks in a closed loop, and its replies at the fixed rates."""
     single, heavy = ours(plan, LARGE), ours(plan, LARGE, npy=True)
     one, many = models.rows(LARGE)[:1], models.rows(LARGE)[:HEAVY_ROWS]
     with started(single) as running:
@@ -80,7 +80,7 @@ def _of_overload(runs: list[dict[str, Any]], peaks: list[float]) -> list[Figure]
 
 
 def _percent(run: dict[str, Any], statuses: Sequence[str]) -> float:
-    """Of the requests that were due, those answered by one of the statuses."""
+    """The percentage of due requests answered with one of the statuses."""
     counts: dict[str, int] = run["statuses"]
     due: int = sum(counts.values()) + run["unanswered"]
     return 100 * sum(counts.get(status, 0) for status in statuses) / due

@@ -1,4 +1,4 @@
-"""How much is measured, on which models, and what the graph says of them. Knows sizes, not servers."""
+"""The options of a serving benchmark, its models, and their results by the graph alone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vaekit.runtime import Model
 
 @dataclass(frozen=True)
 class Plan:
-    """What a part is told."""
+    """The options of one part."""
 
     quick: bool
-    work: Path  # a folder for what is generated, emptied by whoever asked
-    peers: Path | None = None  # the peers' virtual environments; none: they are left out
-    device: str = "cpu"  # cpu or cuda[:index], of the part that compares with torch
+    work: Path  # a folder for generated files; the caller empties it
+    peers: Path | None = None  # folder of the peers' virtual environments; None: peers are left out
+    device: str = "cpu"  # cpu or cuda[:index], for the comparison with torch
 
     @property
     def rounds(self) -> int:
@@ -30,7 +30,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Of one load, warm-up not counted."""
+        """Seconds of one load, without warm-up."""
         return float(self.pick(5.0, 2.0))
 
     def pick(self, full: Any, quick: Any) -> Any:
@@ -41,16 +41,16 @@ class Plan:
         return {shape: models.make(shape, self.work) for shape in (SMALL, LARGE)}
 
     def files(self, shape: Shape) -> tuple[str, str]:
-        """The graph and its draws, as the arms take them."""
+        """The paths of the graph and its draws, as arguments of the arms."""
         return str(self.bundles[shape] / "elbo.onnx"), str(models.draws(shape, self.work))
 
     def elbo(self, shape: Shape, x: NDArray[np.float64], num_samples: int | None = K) -> NDArray[np.float64]:
-        """What the graph gives for rows, (N,) nats; None: with the bundle's own number of draws."""
+        """The graph's ELBO of rows, (N,) nats; None: with the bundle's default number of draws."""
         with Model.load(self.bundles[shape], device="cpu", threads=1) as model:
             return np.asarray(model.elbo(x, num_samples=num_samples).elbo)
 
     def alone(self, shape: Shape, x: NDArray[np.float64]) -> dict[str, Any]:
-        """The graph run on rows again and again without a server, on the server's core."""
+        """Run the graph on rows in a loop without a server, on the server's core."""
         source = self.work / f"{shape.name}-{len(x)}-rows.npy"
         np.save(source, x)
         arguments = [*self.files(shape), str(source), str(self.seconds)]

@@ -1,4 +1,4 @@
-"""Cuts what comes over a connection into HTTP/1.1 replies. Knows framing; not what was asked, nor what replies mean."""
+"""Parses the bytes of a connection into HTTP/1.1 replies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ END = b"\r\n\r\n"
 
 @dataclass(frozen=True)
 class Reply:
-    """One whole reply."""
+    """One complete reply."""
 
     status: int
     body: bytes
@@ -17,15 +17,15 @@ class Reply:
 
 
 class Replies:
-    """The replies of one connection that has one request under way at a time."""
+    """The replies of one connection with one request in flight at a time."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._head: bytes | None = None  # in small letters, once it is whole; what is after it stays in the buffer
-        self._length: int | None = None  # of the body; None: it comes in chunks
+        self._head: bytes | None = None  # in lower case, once it is complete; the rest stays in the buffer
+        self._length: int | None = None  # of the body; None: chunked encoding
 
     def feed(self, data: bytes) -> Reply | None:
-        """Take in what came; the reply, where it is whole now."""
+        """Add received bytes; returns the reply if it is complete now."""
         self._buffer += data
         if self._head is None and not self._read_head():
             return None
@@ -42,7 +42,7 @@ class Replies:
         end = self._buffer.find(END)
         if end < 0:
             return False
-        self._head = bytes(self._buffer[: end + 2]).lower()  # every field with the end of its line
+        self._head = bytes(self._buffer[: end + 2]).lower()  # each field includes the end of its line
         del self._buffer[: end + len(END)]
         at = self._head.find(b"\r\ncontent-length:")
         self._length = None if at < 0 else int(self._head[at + 17 : self._head.index(b"\r\n", at + 17)])
@@ -53,13 +53,13 @@ class Replies:
     def _body(self) -> bytes | None:
         if self._length is not None:
             return bytes(self._buffer[: self._length]) if len(self._buffer) >= self._length else None
-        if not self._buffer.endswith(b"0" + END):  # may also be the end of a chunk: then the lengths below say so
+        if not self._buffer.endswith(b"0" + END):  # it may also be the end of a chunk; the lengths below decide
             return None
         return _joined(bytes(self._buffer))
 
 
 def _joined(chunked: bytes) -> bytes | None:
-    """The chunks as one, or None where the last one is missing."""
+    """The joined chunks, or None if the last one is missing."""
     parts: list[bytes] = []
     at = 0
     while (line := chunked.find(b"\r\n", at)) >= 0:

@@ -1,4 +1,4 @@
-"""Starts what is measured on one core and what measures it on another. Knows processes and cores; no figures."""
+"""Starts a server on one core and the load generator on another."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from benchmarks.processes import ROOT, TAIL, command, environment, run
 
-LISTEN_AFTER = 120.0  # seconds that a server has to start
-SERVER_CORE, LOAD_CORE = 0, 1  # places among the cores this process may use
+START_TIMEOUT = 120.0  # seconds for a server to start
+SERVER_CORE, LOAD_CORE = 0, 1  # indices among the cores that this process may use
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a server is asked."""
+    """A request to a server."""
 
     body: bytes
     path: str = "/elbo"
@@ -35,7 +35,7 @@ class Request:
     accept: str = "application/json"
 
     def wire(self) -> bytes:
-        """The whole of it, as it goes over a connection."""
+        """The request as bytes."""
         head = (
             f"POST {self.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {self.content_type}\r\n"
             f"accept: {self.accept}\r\ncontent-length: {len(self.body)}\r\n\r\n"
@@ -45,18 +45,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Server:
-    """A contender: how it is started, how rows are put to it, and where the ELBO is in what it says."""
+    """A contender: how to start it, how to send it rows, and how to read the ELBO from its reply."""
 
     name: str
     command: tuple[str, ...]  # PORT stands for its port
     ask: Callable[[NDArray[np.float64]], Request]
     elbo: Callable[[bytes], Sequence[float]]
-    ready: str | None = None  # a path that says 200 once it is; None: as soon as it takes connections
+    ready: str | None = None  # a path that returns 200 when ready; None: ready when it accepts connections
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers."""
+    """A running server."""
 
     server: Server
     port: int
@@ -70,7 +70,7 @@ class Running:
             return bytes(reply.read())
 
     def get(self, path: str) -> bytes:
-        """What it says at a path, with status 200."""
+        """The body at a path, with status 200."""
         with urllib.request.urlopen(self._url(path), timeout=5) as reply:
             return bytes(reply.read())
 
@@ -78,7 +78,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def load(self, request: Request, *rest: object, loop: str = "load") -> dict[str, Any]:
-        """What a loop, of so many connections first, came to; it has a core of its own."""
+        """The result of a load generator on its own core; its first argument is the number of connections."""
         with tempfile.NamedTemporaryFile() as file:
             file.write(request.wire())
             file.flush()
@@ -89,13 +89,13 @@ def ask(module: str, arguments: Sequence[str], *, core: int) -> dict[str, Any]:
     """The last line that a module of benchmarks prints, as JSON; it runs on one core.
 
     Raises:
-        SystemExit: it failed; the message ends with its last words.
+        SystemExit: it failed; the message ends with the end of its output.
     """
     return run(module, [*pinned(core), *command(module, arguments)])
 
 
 def pinned(core: int) -> list[str]:
-    """What runs a command on one core, where that can be asked for."""
+    """The prefix that runs a command on one core, if the system supports it."""
     if not hasattr(os, "sched_getaffinity"):
         return []
     cores = sorted(os.sched_getaffinity(0))
@@ -104,7 +104,7 @@ def pinned(core: int) -> list[str]:
 
 @contextmanager
 def started(server: Server) -> Iterator[Running]:
-    """The server, answering, for the time of the block; nothing of it is left afterwards."""
+    """Run the server during the block. All its processes are ended afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -122,7 +122,7 @@ def started(server: Server) -> Iterator[Running]:
 
 
 def _wait(running: Running, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
-    end = time.monotonic() + LISTEN_AFTER
+    end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError):
             if running.server.ready is None:
@@ -136,7 +136,7 @@ def _wait(running: Running, process: subprocess.Popen[bytes], said: IO[bytes]) -
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End it as an operator would, then whatever it leaves: some peers end before their workers, or without them."""
+    """End the server as an operator would, then its remaining processes: some peers end before their workers do."""
     try:
         below = children(process.pid)
     except FileNotFoundError:
@@ -146,14 +146,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=20)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # a group of its own
-    for one in below:  # those that have made groups of their own
+    for one in below:  # those with their own process group
         with suppress(ProcessLookupError):
             os.kill(one, signal.SIGKILL)
     process.wait()
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of a process and its children so far."""
+    """CPU seconds of a process and its children so far."""
     ticks = 0
     for one in (pid, *children(pid)):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
@@ -162,7 +162,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def proportional_bytes(pid: int) -> int:
-    """Memory of a process and its children, pages that several share counted by their shares (PSS)."""
+    """Memory of a process and its children as PSS: shared pages are divided among their users."""
     total = 0
     for one in (pid, *children(pid)):
         for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
@@ -172,7 +172,7 @@ def proportional_bytes(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Processes below a process, all of them."""
+    """All descendants of a process."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     found = [int(one) for one in text.split()]
     return found + [more for one in found for more in children(one)]

@@ -1,4 +1,4 @@
-"""The part that asks for single rows while bulk streams in: what the one waits for the other."""
+"""Measures the latency of single rows while bulk requests stream in."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks.serving.servers import Running, started
 
 BATCH = 512  # rows of a full batch
 BULK_ROWS, BULK_CONNECTIONS = 2_048, 2
-PACE, CONNECTIONS = 50.0, 8  # single rows a second, evenly, and what they go over: one that waits holds up no other
-BATCHES = 4.0  # that the slowest single row in a hundred may take
+PACE, CONNECTIONS = 50.0, 8  # single rows per second, evenly spaced, and connections, so that none waits for another
+BATCHES = 4.0  # target for p99 of single rows, in batches
 
 
 def measure(plan: Plan) -> Measured:
-    """p99 of single rows under a stream, in times of one full batch of the graph alone."""
+    """p99 of single rows under a stream, in units of the time of one full batch of the graph alone."""
     x = models.rows(LARGE)[:BATCH]
     found = in_turns({"served": partial(_round, plan), "batch": partial(plan.alone, LARGE, x)}, plan.rounds)
     batch = [run["p50"] for run in found["batch"]]
@@ -41,7 +41,7 @@ def measure(plan: Plan) -> Measured:
 
 def _round(plan: Plan) -> dict[str, Any]:
     server, rows = ours(plan, LARGE), models.rows(LARGE)
-    seconds = 4 * plan.seconds  # a p99 of so few rows a second needs some
+    seconds = 4 * plan.seconds  # longer, because a p99 needs enough single rows
     with started(server) as running, ThreadPoolExecutor(1) as beside:
         check(running, server.ask(rows[:1]), plan.elbo(LARGE, rows[:1]))
         idle = _paced(running, seconds)

@@ -1,4 +1,4 @@
-"""Requests a second and latency against connections: a table and a picture. Knows points, not what was measured."""
+"""Makes a table and a plot of requests per second and latency against the number of connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.report import show
 
 @dataclass(frozen=True)
 class Point:
-    """Medians of one server under so many connections."""
+    """Medians of one server with a number of connections."""
 
     server: str
     connections: int
@@ -24,13 +24,13 @@ class Point:
 
 
 def publish(out: Path, title: str, points: Sequence[Point]) -> None:
-    """Draw at `out`, a png, and print the table."""
+    """Write the plot to `out`, a PNG file, and print the table."""
     _draw(out, title, points)
     show(table(title, points), out)
 
 
 def table(title: str, points: Sequence[Point]) -> Table:
-    """A line a server, a column for each number of connections."""
+    """One line per server, one column per number of connections."""
     counts = sorted({point.connections for point in points})
     shown = Table(title=f"{title}: requests/s; p50, p99 in ms", title_justify="left")
     shown.add_column("server", no_wrap=True)
@@ -47,7 +47,7 @@ def _cell(point: Point) -> str:
 
 
 def _by_server(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """In the order in which they first come, each by connections."""
+    """Points by server, in order of first appearance, each sorted by connections."""
     found: dict[str, list[Point]] = {point.server: [] for point in points}
     for point in sorted(points, key=lambda point: point.connections):
         found[point.server].append(point)
@@ -55,7 +55,7 @@ def _by_server(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def _draw(path: Path, title: str, points: Sequence[Point]) -> None:
-    """Two panels over one axis of connections, all axes by powers; a line a server, that of the first one thicker."""
+    """Draw two panels over connections with logarithmic axes: one line per server, the first one thicker."""
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(11, 4.6), layout="constrained")
@@ -74,7 +74,7 @@ def _draw(path: Path, title: str, points: Sequence[Point]) -> None:
 
 
 def _by_powers(panel: Any, counts: Sequence[int]) -> None:
-    """Both axes, with plain numbers at the counts, and at 1, 2 and 5 of each power of ten."""
+    """Label both axes with plain numbers, at the counts and at 1, 2 and 5 times each power of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
     panel.set_xscale("log")

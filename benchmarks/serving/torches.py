@@ -1,4 +1,4 @@
-"""The part that measures us beside torch, eager and compiled, on one device. Knows what to start, not how.
+"""Compares the service with torch, eager and compiled, on one device.
 
 python -m benchmarks.serving --only torch --device cuda
 """
@@ -16,7 +16,7 @@ from benchmarks.serving.plan import Plan
 
 
 def measure(plan: Plan) -> Measured:
-    """D = 784 over 32 connections, with one row a request and with eight; on a card, how busy it was."""
+    """D = 784 over 32 connections, with one and eight rows per request; on a GPU also how busy it was."""
     contending = [ours(plan, LARGE), plain(plan, LARGE), plain(plan, LARGE, compiled=True)]
     contenders: dict[str, Callable[[], Found]] = {
         server.name: partial(loaded, plan, LARGE, server, [ROW, ROWS]) for server in contending

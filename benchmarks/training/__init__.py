@@ -1,1 +1,1 @@
-"""What the trainer does beside others and beside its own promises: `python -m benchmarks.training`. Light to import."""
+"""Compares the trainer with others and with its targets: `python -m benchmarks.training`. Imports no torch."""

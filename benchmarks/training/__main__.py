@@ -1,9 +1,9 @@
-"""What the trainer does beside others and beside its own promises, in one command.
+"""Compares the trainer with others and with its targets, in one command.
 
     python -m benchmarks.training [--quick] [--data DIR] [--only PART ...] --out build/benchmarks/training.json
 
-Peers are installed by pip into environments of their own. DIR holds mnist_train.npz and mnist_test.npz: arrays of
-pictures, (n, 28, 28) uint8; without it the density of MNIST is left out.
+Peers are installed by pip into their own environments. DIR holds mnist_train.npz and mnist_test.npz with arrays of
+images, (n, 28, 28) uint8; without it the density of MNIST is left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PACKAGES = ["torch", "onnxruntime", "numpy", "pyarrow"]
 
 
 def main(arguments: list[str]) -> None:
-    """Measure part by part, write, print; what was measured is written even where a later part fails."""
+    """Measure part by part, write, print; results are written even if a later part fails."""
     options = _parser().parse_args(arguments)
     plan = Plan(options.quick, options.work, None if options.no_peers else options.peers, options.data)
     part_by_part(
@@ -43,11 +43,11 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller, with targets of its own; minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes with their own targets, takes minutes")
     parser.add_argument("--data", type=Path, help="folder with mnist_train.npz and mnist_test.npz")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of: {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/training.json"))
-    parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="where generated data go meanwhile")
+    parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="folder for generated data")
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
     parser.add_argument("--no-peers", action="store_true", help="leave pythae and PyOD out")
     return parser

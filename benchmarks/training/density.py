@@ -1,4 +1,4 @@
-"""-log p(x) of MNIST binarised once, beside published figures. Knows what recipes should give, not how they train."""
+"""Compares -log p(x) of statically binarised MNIST with published figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CITED = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """One of arms.density's, and how much of it."""
+    """A recipe of arms.density, with its length and target."""
 
     name: str
     label: str
@@ -39,7 +39,7 @@ QUICK = (Recipe("mlp", "MLP 784-400-40", steps=4_400, test_rows=300, draws=1_000
 
 
 def measure(plan: Plan) -> Measured:
-    """Every recipe in turn; nothing without the data."""
+    """Measure every recipe in turn; nothing without the data."""
     if plan.data is None:
         return Measured([], {"left_out": "no --data"})
     figures, facts = [], {}
@@ -51,7 +51,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def of(recipe: Recipe, found: dict[str, Any]) -> list[Figure]:
-    """-log p(x) with one standard error to each side, and the minutes that training took."""
+    """-log p(x) with one standard error to each side, and the minutes of training."""
     nll, error = found["nll"], found["standard_error"]
     name = f"MNIST, {recipe.label}: -log p(x), {found['rows']:,} rows, {recipe.draws:,} draws"
     return [

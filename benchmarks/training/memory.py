@@ -1,7 +1,4 @@
-"""What memory a run over Parquet takes: how much at most, whether it grows, whether it depends on the data's size.
-
-Knows files and samples of memory; not how rows are read.
-"""
+"""Measures the memory of a training run over Parquet: its peak, its growth, and its dependence on the data's size."""
 
 from __future__ import annotations
 
@@ -24,13 +21,13 @@ GROUP_ROWS = 100_000
 BATCH = 1_024
 TRAINS = 0.9  # share of the rows, as in arms.stream
 SIZES = {False: (10e9, 2e9), True: (800e6, 400e6)}  # by quick: bytes of the large set and of the small one
-SPARE = 2.0  # times its own bytes that a set takes of the disk, at most
-BOUND = 1e9  # bytes over the start: what the brief calls bounded, in a number
-FLAT = 1.15  # the level of the last half of training over that of the first: allocators come and go by some percent
+SPARE = 2.0  # a set may take this many times its size on disk
+BOUND = 1e9  # target for bytes above the start
+FLAT = 1.15  # target for the level of the last half of training over the first; allocators vary by some percent
 
 
 def measure(plan: Plan) -> Measured:
-    """One pass over a large set and one over a small one."""
+    """Measure one pass over a large set and one over a small set."""
     large, small = SIZES[plan.quick]
     peaks, facts = {}, {}
     for name, size in (("small", small), ("large", large)):
@@ -60,7 +57,7 @@ def measure(plan: Plan) -> Measured:
 
 
 class Peaks:
-    """Samples of one run in bytes over its start: the highest, the median while training, and how that grew."""
+    """Memory of one run in bytes above its start: the peak, the median while training, and its growth."""
 
     def __init__(self, found: dict[str, Any]) -> None:
         samples = np.array(found["samples"])  # (S, 3): seconds, step, bytes
@@ -72,15 +69,15 @@ class Peaks:
 
 
 def generate(folder: Path, size: float, seed: int = 0) -> int:
-    """Write correlated float64 columns of so many bytes; what they take on disk.
+    """Write correlated float64 columns of this many bytes; returns their size on disk.
 
     Raises:
-        SystemExit: the disk has no place for them.
+        SystemExit: not enough disk space.
     """
     folder.mkdir(parents=True)
     free = shutil.disk_usage(folder).free
     if free < SPARE * size:
-        raise SystemExit(f"{folder}: {free / 1e9:.1f} GB are free, where {SPARE * size / 1e9:g} GB are asked for")
+        raise SystemExit(f"{folder}: {free / 1e9:.1f} GB are free, expected at least {SPARE * size / 1e9:g} GB")
     rng = np.random.default_rng(seed)
     mixing = rng.standard_normal((8, D))
     rows = int(size / ROW_BYTES)
@@ -93,5 +90,5 @@ def generate(folder: Path, size: float, seed: int = 0) -> int:
 
 
 def thinned(samples: list[Any], most: int = 200) -> list[Any]:
-    """At most so many samples, evenly taken: enough to draw the curve of memory over time."""
+    """An even subset of the samples, enough to draw memory over time."""
     return samples[:: max(1, -(-len(samples) // most))]

@@ -1,4 +1,4 @@
-"""log p(x) of rows by importance sampling, row by row. Knows a VAE; not where it or the rows come from."""
+"""Estimates log p(x) by importance sampling, row by row."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vaekit_training.vae import VAE
 
 @torch.no_grad()
 def minus_log_evidence(vae: VAE, x: Tensor, draws: int, seed: int = 0) -> Tensor:
-    """-log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x) of raw rows x, z_k ~ q of its own for each row; (N,) nats, float64.
+    """-log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x) of raw rows x, with independent draws per row; (N,) nats, float64.
 
-    An upper bound of -log p(x) in expectation, which K tightens. Memory is that of K rows.
+    An upper bound of -log p(x) in expectation, tighter for larger K. Uses the memory of K rows.
 
     Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
     """

@@ -1,4 +1,4 @@
-"""Whether every likelihood integrates, or sums, to 1 over raw values. Knows models and grids; trains nothing."""
+"""Checks that every likelihood integrates, or sums, to 1 over raw values."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Grid = tuple[Array, Array]  # nodes and weights, (G,) each
 
 TARGET = 1e-6  # |integral - 1|
 ROWS = 200
-NODES = 500  # Gauss-Legendre nodes of a panel
+NODES = 500  # Gauss-Legendre nodes per panel
 PANELS = 40
 LARGEST_COUNT = 20_000
-LARGEST_LOG = 690.0  # exp of more is no float64
-SHAKE = 0.3  # standard deviation of what is added to every weight, so that no parameter sits at its start
+LARGEST_LOG = 690.0  # exp of more overflows float64
+SHAKE = 0.3  # standard deviation of noise added to every weight, so that no parameter keeps its initial value
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Case:
     """One likelihood on one kind of values."""
 
     likelihood: str
-    kind: Kind | None  # none: pictures
+    kind: Kind | None  # None: images
     settings: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -56,7 +56,7 @@ CASES = (
 
 
 def measure(plan: Plan) -> Measured:
-    """The largest |integral - 1| over codes, of each case."""
+    """The largest |integral - 1| over latents, for each case."""
     codes = plan.pick(20, 5)
     figures = [Figure(f"integral - 1, {case.name}", off(case, codes), "off 1", target=TARGET) for case in CASES]
     return Measured(figures, {"codes": codes, "nodes": NODES * PANELS})
@@ -81,7 +81,7 @@ def off(case: Case, codes: int, seed: int = 0) -> float:
 
 
 def untrained(case: Case, seed: int) -> tuple[VAE, Rows]:
-    """A model of the case in float64, its weights shaken, and the rows that it was standardised on."""
+    """A model of the case in float64 with noisy weights, and the rows that it was standardised on."""
     rows = _rows(case.kind, np.random.default_rng(seed))
     config = make_config(
         {
@@ -101,7 +101,7 @@ def untrained(case: Case, seed: int) -> tuple[VAE, Rows]:
 
 
 def grid(case: Case, values: Array) -> Grid:
-    """Nodes over all that a value can be, and their weights; of a binarised pixel, one value for each of its two."""
+    """Nodes over all possible values, and their weights; for a binarised pixel one node for each of its two values."""
     if case.kind is None and case.likelihood == "bernoulli":
         return np.array([0.0, 255.0]), np.ones(2)
     makers: dict[Kind | None, Callable[[], Grid]] = {
@@ -128,27 +128,27 @@ def _panels(edges: Array) -> Grid:
 
 
 def _line(loc: float, scale: float) -> Grid:
-    """The real line by x = loc + scale tan(u), dx = scale / cos^2(u) du: the tails of any power are in it."""
+    """The real line by x = loc + scale tan(u), dx = scale / cos^2(u) du, which covers power-law tails."""
     u, weight = _panels(np.linspace(-np.pi / 2, np.pi / 2, PANELS + 1))
     return loc + scale * np.tan(u), weight * scale / np.cos(u) ** 2
 
 
 def _half_line(loc: float, scale: float) -> Grid:
-    """x = exp(y), dx = x dy, with y over the real line as far as float64 has its exp."""
+    """x = exp(y), dx = x dy, with y over the real line as far as exp(y) is a float64."""
     y, weight = _line(loc, scale)
     inside = np.abs(y) < LARGEST_LOG
     return np.exp(y[inside]), weight[inside] * np.exp(y[inside])
 
 
 def _with_first(row: NDArray[np.generic], values: Array) -> NDArray[np.generic]:
-    """Copies of a row with these values at its first place."""
+    """Copies of a row with these values in its first column."""
     x = np.repeat(row[None], len(values), axis=0)
     x.reshape(len(x), -1)[:, 0] = values
     return x
 
 
 def _rows(kind: Kind | None, rng: np.random.Generator) -> Rows:
-    """Two columns of a kind in units far from 1, or pictures of 2 x 2 pixels."""
+    """Two columns of a kind in units far from 1, or images of 2 x 2 pixels."""
     if kind is None:
         return Rows(rng.integers(0, 256, (ROWS, 2, 2, 1), dtype=np.uint8), (), np.zeros(ROWS, dtype=bool))
     normal = rng.standard_normal((ROWS, 2))

@@ -1,4 +1,4 @@
-"""Whether ranks that share a global batch have the loss of one process. Knows torchrun; not what is trained."""
+"""Checks that torchrun ranks that share a global batch have the same loss as one process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def difference(alone: list[float], together: list[float]) -> float:
-    """max over steps of |a - b| / |a|; infinite where there are more steps in one than in the other."""
+    """max over steps of |a - b| / |a|; infinite if the numbers of steps differ."""
     if len(alone) != len(together):
         return float("inf")
     a, b = np.array(alone), np.array(together)
@@ -50,5 +50,5 @@ def _together(settings: str, ranks: int) -> dict[str, Any]:
         raise SystemExit(f"{ranks} ranks ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-TAIL:]}")
     found = answer(done.stdout)
     if found["ranks"] != ranks:
-        raise SystemExit(f"{ranks} ranks were asked for, and {found['ranks']} took part")
+        raise SystemExit(f"{found['ranks']} ranks took part, expected {ranks}")
     return found

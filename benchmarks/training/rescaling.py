@@ -1,4 +1,4 @@
-"""Whether x -> a x + b in every column moves an exported ELBO by -sum log|a|. Knows models and graphs, not the loop."""
+"""Checks that x -> a x + b in every column shifts an exported ELBO by -sum log|a|."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Array = NDArray[np.float64]
 TARGET = 1e-5  # of 1 + |log likelihood| + |kl|
 N, D, Z, K = 2_000, 8, 3, 4
 DECADES = 6.0  # |a| lies between 10^-6 and 10^6
-FARTHEST = 1e6  # |b| in spreads of its column
+FARTHEST = 1e6  # the largest |b|, in standard deviations of the column
 
 
 def measure(plan: Plan) -> Measured:
-    """The largest error of the shift, in ELBO, log likelihood and KL, over random maps and all rows."""
+    """The largest error of the shift in ELBO, log-likelihood and KL, over random maps and all rows."""
     trained = run(_config(plan.pick(1_000, 200)), device="cpu", rows=_rows())
     before = exported(trained.one, trained.rows)
     rng = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def exported(vae: VAE, rows: Rows) -> dict[str, Array]:
-    """The terms of the bound of every row, by the exported graph."""
+    """The terms of the bound of every row, from the exported graph."""
     x = torch.from_numpy(rows.x)
     graph = export_graphs(vae, x, ["elbo"])["elbo"]
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
@@ -49,7 +49,7 @@ def exported(vae: VAE, rows: Rows) -> dict[str, Array]:
 
 
 def mapped(trained: Trained, a: Array, b: Array) -> tuple[VAE, Rows]:
-    """The same networks on a x + b, all else fitted anew; a column with a < 0 is mirrored in its weights."""
+    """The same networks for a x + b, with all else refitted; for a < 0 the weights of the column change sign."""
     rows = replace(trained.rows, x=a * trained.rows.x + b)
     vae = build(trained.config, rows, trained.parts.train)
     vae.encoder.load_state_dict(trained.one.encoder.state_dict())
@@ -85,7 +85,7 @@ def _config(steps: int) -> Config:
 
 
 def _rows() -> Rows:
-    """Correlated columns of ordinary size, (N, D)."""
+    """Correlated columns with scales near 1, (N, D)."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((N, Z)) @ rng.standard_normal((Z, D)) + 0.3 * rng.standard_normal((N, D))
     return Rows(x, tuple(f"x{d}" for d in range(D)), np.zeros(N, dtype=bool))

@@ -1,4 +1,4 @@
-"""Whether a run that was killed and gone on with ends at the same weights. Knows processes; not what they train."""
+"""Checks that a run that is killed and resumed ends with the same weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK = {"elbo": (57,), "iwae, ema, parts": (321,)}
 
 
 def measure(plan: Plan) -> Measured:
-    """How many of the killed runs end at other weights than an uninterrupted one."""
+    """The number of killed runs whose weights differ from those of an uninterrupted run."""
     differ, kills = 0, plan.pick(KILLS, QUICK)
     for number, (settings, steps) in enumerate(kills.items()):
         whole = ask("training.arms.keep", _arguments(settings, plan.work / f"whole-{number}"))
@@ -34,10 +34,10 @@ def measure(plan: Plan) -> Measured:
 
 
 def killed(settings: str, step: int, folder: Path) -> str:
-    """sha256 of the weights of a run that is killed at a step and then gone on with.
+    """sha256 of the weights of a run that is killed at a step and then resumed.
 
     Raises:
-        SystemExit: the run ended before it could be killed, or the second began at the first step again.
+        SystemExit: the run ended before it could be killed, or the second run started from the first step.
     """
     arguments = _arguments(settings, folder)
     with subprocess.Popen(
@@ -50,7 +50,7 @@ def killed(settings: str, step: int, folder: Path) -> str:
         raise SystemExit(f"arm keep was not killed at step {step}: it ended with code {process.returncode}")
     rest = ask("training.arms.keep", [*arguments, "--resume"])
     if rest["first_step"] <= 1:
-        raise SystemExit(f"arm keep was killed at step {step}, and began anew")
+        raise SystemExit(f"arm keep was killed at step {step}, and started again from the first step")
     return str(rest["sha256"])
 
 

@@ -1,7 +1,7 @@
-"""Rows a second of the trainer beside pythae, PyOD and a bare loop, and of members beside separate runs.
+"""Compares the trainer's rows per second with pythae, PyOD and a bare loop, and of members with separate runs.
 
-Every arm is a process of its own on one thread; an arm's first epoch warms up and is not counted; arms take turns.
-Seconds are the processor's, so that what else the machine does matters little; those on the wall are kept beside them.
+Every arm runs in its own process on one thread. The first epoch is warm-up and not counted. Rounds are interleaved.
+Rates use CPU seconds, so that other load on the machine matters little; wall-clock seconds are recorded as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.training.arms.common import Job
 SMALL = Job(dims=32, hidden=64, latent=8)
 LARGE = Job(dims=784, hidden=400, latent=20)
 MEMBERS = 8
-# times as many rows a second as the other: (in full, quickly)
+# targets for the ratio of rows per second: (in full, quickly)
 TARGETS = {
     SMALL: {"pythae": (2.0, 1.7), "PyOD": (1.5, 1.3), "bare loop": (1.0, 0.9)},
     LARGE: {"pythae": (1.1, 1.0), "PyOD": (1.0, 0.9), "bare loop": (1.0, 0.9)},
@@ -33,7 +33,7 @@ Answers = Sequence[dict[str, Any]]
 
 
 def measure(plan: Plan) -> Measured:
-    """Both shapes against every peer."""
+    """Measure both shapes against every peer."""
     pythons: dict[str, tuple[Path | str, str]] = {
         "vaekit": (sys.executable, "training.arms.ours"),
         "bare loop": (sys.executable, "training.arms.bare"),
@@ -52,7 +52,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def ensemble(plan: Plan) -> Measured:
-    """M members trained at once beside M runs one after the other."""
+    """Compare M members trained at once with M runs one after the other."""
     job = _sized(SMALL, plan)
     arms: dict[str, tuple[Path | str, str, Sequence[str]]] = {
         "one": (sys.executable, "training.arms.ours", job.arguments()),
@@ -68,7 +68,7 @@ def ensemble(plan: Plan) -> Measured:
 def compare(
     shape: str, answers: dict[str, list[dict[str, Any]]], plan: Plan, targets: dict[str, tuple[float, float]]
 ) -> list[Figure]:
-    """Rows a second of every arm, its process from start to end, and how many times the others we are."""
+    """Rows per second of every arm, seconds of its process, and the ratios of vaekit to the others."""
     rates = [Figure.of(f"{shape}: {name}", _rates(each), "rows/s") for name, each in answers.items()]
     whole = [
         Figure.of(f"{shape}: {name}, process", [one["process_seconds"] for one in each], "s")
@@ -83,7 +83,7 @@ def compare(
 
 
 def ratio(ours: Answers, other: Answers) -> tuple[float, float, float]:
-    """Our rows a second over the other's: medians over all epochs, and the range of the rounds' own medians."""
+    """vaekit's rows per second over the other's: medians over all epochs, and the range of medians by round."""
     whole = statistics.median(_rates(ours)) / statistics.median(_rates(other))
     rounds = [statistics.median(_rates([a])) / statistics.median(_rates([b])) for a, b in zip(ours, other, strict=True)]
     return whole, min(rounds), max(rounds)
@@ -96,7 +96,7 @@ def faster(name: str, times: tuple[float, float, float], target: float) -> Figur
 
 
 def _rates(answers: Answers) -> list[float]:
-    """Rows a second of the processor, of every epoch after the warm-up."""
+    """Rows per CPU second, for every epoch after the warm-up."""
     return [one["rows_per_epoch"] / seconds for one in answers for seconds in one["seconds"][1:]]
 
 

@@ -23,8 +23,8 @@ def test_rates_are_means_over_the_sets_in_which_every_way_can_tell_alpha() -> No
     found = {figure.name: figure for figure in folds.figures(runs)}
     assert found["3 folds: AUROC"].value == pytest.approx(0.7)
     assert found["3 folds: false alarms at alpha = 0.1, 1 sets"].value == 0.08
-    assert found["one split: sets that can tell alpha = 0.1"].value == 1
-    assert found["3 folds: sets that can tell alpha = 0.1"].value == 2
+    assert found["one split: sets large enough for alpha = 0.1"].value == 1
+    assert found["3 folds: sets large enough for alpha = 0.1"].value == 2
 
 
 @pytest.mark.slow

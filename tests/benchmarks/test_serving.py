@@ -106,7 +106,7 @@ def test_a_server_that_says_something_else_is_not_measured(plan: Plan, monkeypat
     monkeypatch.setattr(Running, "ask", lambda *_: json.dumps({"elbo": reply.elbo}).encode())
     contenders.check(running, contenders.json_request(x), np.array(truth))
     reply.elbo = [truth[0], truth[1] + 1.0]
-    with pytest.raises(SystemExit, match="x gives"):
+    with pytest.raises(SystemExit, match="x returns"):
         contenders.check(running, contenders.json_request(x), np.array(truth))
 
 

@@ -214,7 +214,7 @@ def test_a_reply_that_never_came_is_lost_or_unanswered(monkeypatch: pytest.Monke
     async def close(_: int) -> None:
         return None
 
-    monkeypatch.setattr(open_loop, "PATIENCE", 0.1)
+    monkeypatch.setattr(open_loop, "DRAIN_TIMEOUT", 0.1)
     assert _offer(close, 2, [0.0, 0.01, 0.02])[0]["statuses"] == {"0": 3}
     found, _ = _offer(never, 2, [0.0, 0.01, 0.02])
     assert (found["statuses"], found["unanswered"]) == ({}, 3)
@@ -264,7 +264,7 @@ def test_what_became_of_a_request_that_was_not_hung_up_on(
 
 
 def test_a_request_without_a_reply_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hang_ups, "PATIENCE", 0.1)
+    monkeypatch.setattr(hang_ups, "HUNG_AFTER", 0.1)
     assert _call(never, 5, 0.0, monkeypatch)[0] == {"hung": 5}
 
 

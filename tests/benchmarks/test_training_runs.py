@@ -56,7 +56,7 @@ def test_a_run_over_generated_parquet_is_sampled_while_it_trains(tmp_path: Path)
 
 
 def test_more_parquet_than_the_disk_holds_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="GB are free, where 2e\\+12 GB are asked for"):
+    with pytest.raises(SystemExit, match="GB are free, expected at least 2e\\+12 GB"):
         memory.generate(tmp_path / "rows", 1e21)
 
 

@@ -72,7 +72,7 @@ def test_the_smallest_alpha_is_that_of_the_middle_fold_and_can_be_reached() -> N
     assert found.p_value(far) == found.smallest_alpha
     assert found.is_anomaly(found.p_value(far), 1 / 31).all()
     with pytest.raises(
-        NotResolvable, match=r"alpha: 0.03 cannot be told by 3 folds of 90 calibration rows; .* 0.0322581"
+        NotResolvable, match=r"alpha: 0.03 is too small for 3 folds of 90 calibration rows; .* 0.0322581"
     ):
         found.threshold(0.03)
 
@@ -194,10 +194,12 @@ def test_folds_beside_a_graph_that_does_not_score_by_them_are_refused(
     outputs = [Tensor(name="elbo", dtype="float64", shape=("N",))]
     outputs += [Tensor(name="fold_elbo", dtype="float64", shape=("N", columns))] if columns else []
     graph = Graph(file="elbo.onnx", sha256="0" * 64, inputs=(), outputs=tuple(outputs))
-    with pytest.raises(InputError, match=rf"elbo_k4_default has 3 folds, and the graph of {operation} {columns or 0}"):
+    with pytest.raises(
+        InputError, match=rf"elbo_k4_default has 3 folds, but the graph of {operation} has {columns or 0}"
+    ):
         check_folds(entry, {operation: graph})
 
 
 def test_an_even_number_of_folds_is_refused() -> None:
-    with pytest.raises(InputError, match="4 folds have no middle p-value"):
+    with pytest.raises(InputError, match="4 folds, expected an odd number"):
         FoldCalibration.of([[0.0]] * 4)

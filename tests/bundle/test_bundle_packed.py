@@ -26,7 +26,7 @@ def test_a_packed_file_that_was_changed_or_lost_is_refused(models_dir: Path) -> 
     bundle = open_bundle(models_dir / "breast-cancer" / "1")
     files = packed(bundle)
     bundle.close()
-    with pytest.raises(IntegrityError, match=r"elbo\.onnx: sha256 .* is not the manifest's"):
+    with pytest.raises(IntegrityError, match=r"elbo\.onnx: sha256 is .*, the manifest has "):
         unpacked({**files, "elbo.onnx": files["elbo.onnx"] + b"\0"})
     del files["elbo.onnx"]
     with pytest.raises(IntegrityError, match=r"elbo\.onnx"):

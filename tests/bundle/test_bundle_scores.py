@@ -45,7 +45,7 @@ def test_of_the_held_out_rows_and_one_more_at_most_alpha_are_called_anomalies(sc
 def test_the_smallest_alpha_is_named_where_a_smaller_one_is_asked_for():
     calibration = Calibration.of(np.arange(72.0))
     calibration.check_alpha(1 / 73)
-    with pytest.raises(NotResolvable, match=r"^alpha: 0.01 cannot be told by 72 calibration rows; .* is 0.0136986$"):
+    with pytest.raises(NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; .* is 0.0136986$"):
         calibration.check_alpha(0.01)
 
 

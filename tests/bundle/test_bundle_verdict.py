@@ -54,7 +54,7 @@ def test_an_alpha_that_is_too_small_leaves_p_values_without_a_verdict(calibratio
     np.testing.assert_array_equal(got.p_value, calibration.verdict(ROWS).p_value)
     assert (got.is_anomaly, got.alpha) == (None, None)
     assert got.reason is not None
-    assert got.reason.startswith("no verdict: alpha: 0.001 cannot be told by ")
+    assert got.reason.startswith("no verdict: alpha: 0.001 is too small for ")
 
 
 @pytest.mark.parametrize("calibration", calibrations())

@@ -196,7 +196,7 @@ def json_without(name: str) -> httpx.Response:
         (json_without("kl"), "kl: Field required"),
         (json_without("model"), "model: Field required"),
         (httpx.Response(200, json={**ELBO, "elbo": ["1.0", "x"]}), "elbo.1"),
-        (httpx.Response(200, json={**ELBO, "elbo": [1.0]}), "1 elbo to a request of 2 rows"),
+        (httpx.Response(200, json={**ELBO, "elbo": [1.0]}), "1 values of elbo to a request of 2 rows"),
         (npy(np.zeros((2, 3))), "not a record per row"),
         (npy(records(elbo=[1.0, 2.0])), "without log_likelihood"),
         (npy(records(**PER_ROW), {}), "without model"),

@@ -200,12 +200,12 @@ def test_paths_are_those_of_the_service_under_the_given_prefix(client, transport
         (b"rows", "expected rows, not bytes"),
         ({"a": 1.0}, "expected rows, not dict"),
         (7, "expected rows, not int"),
-        (np.array([["1"]]), "dtype <U1 is not one of numbers"),
-        (np.array([[True]]), "dtype bool is not one of numbers"),
+        (np.array([["1"]]), "dtype <U1 is not numeric"),
+        (np.array([[True]]), "dtype bool is not numeric"),
         (np.array([[object()]]), "row 0: not a number: <object"),
         (np.float64(3), "expected rows, not float64"),
         (np.array(3.0), "one number, expected rows"),
-        ([b"png", [1.0]], "row 1: expected the path or the bytes of a picture"),
+        ([b"png", [1.0]], "row 1: expected the path or the bytes of an image"),
         (["/none/such.png"], "row 0: /none/such.png: No such file"),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_name_that_no_model_can_have_never_reaches_a_path(client, transport, n
 
 
 def test_a_version_without_a_model_is_refused(client):
-    with pytest.raises(InputError, match="version: 3 of which model"):
+    with pytest.raises(InputError, match="version: 3 needs a model name"):
         client.encode(ROWS, version=3)
 
 

@@ -109,7 +109,7 @@ REFUSED = [
     ({"dim": 3, "std": 2.0}, "std: 2.0, expected nothing unless units = 'raw'"),
     ({"dim": 3, "error": "sse"}, "error: 'sse', expected 'squared' or"),
     ({"error": "density"}, "ours: (), expected the likelihood's settings"),
-    ({"dims": 3}, "dims: no such field of a loss"),
+    ({"dims": 3}, "dims: a loss has no such field"),
 ]
 
 

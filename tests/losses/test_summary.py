@@ -32,10 +32,19 @@ SENTENCES = [
     ({"likelihood": "gaussian", "scale": "network"}, "mean squared error + 0.2 s^2 KL; the exact negative ELBO."),
     ({"likelihood": "gaussian", "scale": 1.0}, "plus a constant of 9.18939 nats"),
     ({"likelihood": "bernoulli"}, "as summed binary cross-entropy + KL on x of 0 and 1; the exact negative ELBO."),
-    ({"likelihood": "bernoulli", "beta": 0.5}, "+ 0.5 KL on x of 0 and 1; its negative is no bound"),
-    ({"likelihood": "student_t", "scale": "network", "beta": 2.0}, "a density in full; its negative is a looser bound"),
-    ({"likelihood": "gaussian", "scale": "network", "mass": True}, "a probability in full"),
-    ({"likelihood": "gaussian", "scale": "shared", "free_bits": 0.5}, "up to 0.5 nats of KL in each code, 1.5 in all"),
+    (
+        {"likelihood": "bernoulli", "beta": 0.5},
+        "+ 0.5 KL on x of 0 and 1; its negative is above the ELBO and not a bound",
+    ),
+    (
+        {"likelihood": "student_t", "scale": "network", "beta": 2.0},
+        "the full negative log-density; its negative is a looser bound",
+    ),
+    ({"likelihood": "gaussian", "scale": "network", "mass": True}, "the full negative log-probability"),
+    (
+        {"likelihood": "gaussian", "scale": "shared", "free_bits": 0.5},
+        "up to 0.5 nats of KL in each latent dimension, 1.5 in all",
+    ),
     ({"likelihood": "bernoulli", "objective": "iwae", "num_samples": 50}, "with K = 50"),
     ({"likelihood": "bernoulli", "members": 4}, "for each of 4 members"),
 ]

@@ -98,7 +98,7 @@ def test_an_error_of_the_native_layer_is_a_device_error_with_its_text(monkeypatc
 def test_cuda_graphs_without_cuda_are_an_error_and_no_slow_cpu(monkeypatch, models_dir):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [device.CPU])
     graphs = device.Cuda(graphs=True)
-    with pytest.raises(DeviceError, match="device cpu: CUDA graphs are for a CUDA device"):
+    with pytest.raises(DeviceError, match="device cpu: CUDA graphs need a CUDA device"):
         Model.load(models_dir / "digits", device="cpu", cuda=graphs)
     for check in (lambda: device.check_device("auto", graphs), lambda: device.check_device("cuda", graphs)):
         with pytest.raises(DeviceError, match="no CUDA provider"):

@@ -202,7 +202,9 @@ def test_a_bundle_of_format_1_0_answers_as_ever_and_says_why_it_explains_nothing
 def test_float16_graphs_have_nothing_to_compare_cells_with(half):
     with (
         Model.load(half.folder, device="cpu", precision="float16") as model,
-        pytest.raises(InputError, match=r"explain: held-out surprises are those of the float32 graphs, not of float16"),
+        pytest.raises(
+            InputError, match=r"explain: float16 graphs have no held-out surprises, only float32 graphs have them"
+        ),
     ):
         model.explain(np.zeros((1, 3)))
 

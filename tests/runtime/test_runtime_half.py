@@ -106,7 +106,7 @@ def test_float16_scores_without_held_out_ones_have_no_p_values_and_say_why(folde
         assert own.calibration() == "the float16 graphs have no calibration"
     with Model.load(folder, device="cpu") as model:
         assert not isinstance(model.calibration(), str)
-        assert model.calibration(num_samples=9) == "num_samples 9 has no calibration; there is one for 4"
+        assert model.calibration(num_samples=9) == "num_samples 9 has no calibration; calibrated: 4"
 
 
 def test_a_pickled_model_is_opened_as_the_first_was(half):

@@ -181,7 +181,7 @@ def test_a_graph_that_gives_nan_is_not_answered(breast_cancer, benign_rows, monk
             return outputs
 
     monkeypatch.setitem(breast_cancer.graphs, "encode", Broken())
-    with pytest.raises(NotFinite, match="breast-cancer: encode gave a sigma that is not finite for row 2"):
+    with pytest.raises(NotFinite, match="breast-cancer: encode: row 2: output sigma is not finite"):
         breast_cancer.encode(benign_rows)
 
 
@@ -203,8 +203,8 @@ def test_calls_from_many_threads_give_what_one_thread_gives(loaded, rows):
 def test_why_there_is_no_calibration_is_said(loaded):
     k = loaded.manifest.draws.default
     assert loaded.calibration().n == loaded.calibration(k).n > 50
-    assert loaded.calibration(k + 1) == f"num_samples {k + 1} has no calibration; there is one for {k}"
-    assert "draws of its own" in loaded.calibration(None, seed=1)
+    assert loaded.calibration(k + 1) == f"num_samples {k + 1} has no calibration; calibrated: {k}"
+    assert "sets a seed" in loaded.calibration(None, seed=1)
 
 
 def test_bits_per_dimension_are_given_over_pixels_alone(breast_cancer, digits, benign_rows, digit_images):

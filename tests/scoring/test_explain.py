@@ -88,7 +88,7 @@ def test_a_pictures_heatmap_is_hot_where_it_was_painted_over(digits, digit_image
 
 
 def test_a_heatmap_of_a_table_is_refused(breast_cancer, benign_rows):
-    with pytest.raises(InputError, match="heatmap: breast-cancer takes no pictures"):
+    with pytest.raises(InputError, match="heatmap: breast-cancer is not a model of images"):
         heatmap(breast_cancer, breast_cancer.explain(benign_rows[:1], top=1))
 
 

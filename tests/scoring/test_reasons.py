@@ -111,7 +111,7 @@ def test_explanations_that_are_too_much_work_for_a_service_are_asked_for_in_halv
 def test_what_cannot_explain_is_refused_here_and_there(breast_cancer, benign_rows, url):
     for asked, message in (
         ({"explain": 31}, "explain: 31 is not between 1 and 30"),
-        ({"explain": 2, "num_samples": 8}, "explain: held-out surprises are those of the 16 default draws"),
+        ({"explain": 2, "num_samples": 8}, "explain: needs the 16 default draws"),
     ):
         with pytest.raises(InputError, match=message):
             LocalScorer(breast_cancer, **asked)

@@ -154,7 +154,7 @@ def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
         (b"a,b,c\n1,2\n", "Expected 3 columns, got 2"),
         (b"a,b,c,d\n1,2,0,\xff\n", "invalid start byte"),
         (b"a,b,c,d\n" + b"1,2,0,x\n" * 3000 + b"1,2,0,\xff\n", "invalid UTF8 data"),
-        (b"a,b,c,d\n1,2,0," + b"x" * 2**20 + b"\n", "line 2: a row goes on for more than 1,048,576 bytes"),
+        (b"a,b,c,d\n1,2,0," + b"x" * 2**20 + b"\n", "line 2: a row is longer than 1,048,576 bytes"),
     ],
     ids=["empty", "ragged", "latin-1", "late latin-1", "a line past 1 MiB"],
 )
@@ -170,13 +170,13 @@ ROW = "1,2,0,ok\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f'a,b,c,note\n{ROW * 3}1,2,0,"ok\n{ROW * 8}', "line 5: a quote is opened and never closed"),
-        (f'a,b,c,"note\n{ROW * 12}', "line 1: a quote is opened and never closed"),
-        (f'a,b,c,note\n{ROW * 239_998}1,2,0,"ok\n{ROW}', "line 240000: a quote is opened and never closed"),
-        (f'a,b,c,note\n1,2,0,"ok\n{ROW * 239_999}', "line 2: a quoted value goes on for more than 1,048,576 bytes"),
+        (f'a,b,c,note\n{ROW * 3}1,2,0,"ok\n{ROW * 8}', "line 5: a quote is not closed"),
+        (f'a,b,c,"note\n{ROW * 12}', "line 1: a quote is not closed"),
+        (f'a,b,c,note\n{ROW * 239_998}1,2,0,"ok\n{ROW}', "line 240000: a quote is not closed"),
+        (f'a,b,c,note\n1,2,0,"ok\n{ROW * 239_999}', "line 2: a quoted value is longer than 1,048,576 bytes"),
         (f'a,b,c,note\n1,2,0,"ok\n{ROW}1,2,0,"ok"\n', "line 4: text after a closing quote"),
-        (f'a,b,c,note\n1,2,0,"two\nlines"\n1,2,0,"ok ""so""\n{ROW}', "line 4: a quote is opened and never closed"),
-        ('a,b,c,note\n1,2,0,"', "line 2: a quote is opened and never closed"),
+        (f'a,b,c,note\n1,2,0,"two\nlines"\n1,2,0,"ok ""so""\n{ROW}', "line 4: a quote is not closed"),
+        ('a,b,c,note\n1,2,0,"', "line 2: a quote is not closed"),
     ],
     ids=["row 3", "header", "last but one", "past a block", "closed by a later one", "after good ones", "last byte"],
 )

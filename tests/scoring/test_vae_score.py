@@ -62,7 +62,7 @@ def test_pictures_are_scored_and_told_apart_by_row(digits, digit_images, models_
 def test_why_there_are_no_p_values_is_said_once(cancer_csv, models_dir, tmp_path):
     output = tmp_path / "out.csv"
     done = vae("score", "breast-cancer", cancer_csv, output, "--models", models_dir, "--num-samples", "8")
-    reason = "num_samples 8 has no calibration; there is one for 16"
+    reason = "num_samples 8 has no calibration; calibrated: 16"
     assert (done.stdout + done.stderr).count(reason) == 1
     assert pyarrow.csv.read_csv(output)["p_value"].null_count == 569
 
@@ -174,7 +174,7 @@ def test_several_numbers_of_draws_are_calibrated_at_once(copied, cancer_csv, ben
         publish_calibration(model, cancer_csv, num_samples=[4, 32])
     with Model.load(copied / "breast-cancer", device="cpu") as new:
         assert new.calibration(4).n == new.calibration(32).n == 569
-        assert new.calibration() == "num_samples 16 has no calibration; there is one for 4, 32"
+        assert new.calibration() == "num_samples 16 has no calibration; calibrated: 4, 32"
         assert np.isin(new.elbo(benign_rows, num_samples=4).score, new.calibration(4).scores).mean() > 0.9
 
 

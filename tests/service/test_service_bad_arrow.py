@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[Exception], str]] = {
     "a time that Python has not": (
         lambda: stream(pa.table({**GOOD, "colour": pa.array([2**62] * 3, pa.timestamp("s"))})),
         InputError,
-        "row 0, feature 'colour': not one of its 2 levels ('blue', 'red'): a timestamp[s] that Python has no value for",
+        "row 0, feature 'colour': not one of its 2 levels ('blue', 'red'): a timestamp[s] that Python cannot represent",
     ),
     "lists": (lambda: stream(pa.table({**GOOD, "load": [[1.0]] * 3})), InputError, "column 'load': a nested type"),
     "lists of lists": (

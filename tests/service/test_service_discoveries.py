@@ -77,7 +77,7 @@ async def test_without_p_values_there_are_neither_and_the_reason_is_said(
     query = f"?seed=1&fdr={FDR}"
     reply = (await ask(service, pictures, "application/json", query)).json()
     assert [reply[name] for name in FIELDS] == [None] * 4
-    assert "draws of its own" in reply["p_value_reason"]
+    assert "sets a seed" in reply["p_value_reason"]
     names = npy_of(await ask(service, pictures, "application/x-npy", query)).dtype.names
     assert not set(FIELDS) & set(names or ())
 

@@ -48,6 +48,6 @@ async def test_an_alpha_below_what_the_folds_tell_is_refused(start: Any, folded:
     async with start(folded.root) as service:
         reply = await service.post("/elbo", {"inputs": [[0.0, 0.0, 0.0]], "alpha": 0.02})
         assert reply.status_code == 422
-        assert "cannot be told by 3 folds of 96 calibration rows" in reply.text
+        assert "is too small for 3 folds of 96 calibration rows" in reply.text
         shown = (await service.http.get("/models/folded")).json()
         assert shown["calibration"]["entries"][0]["guarantee"] == 1.5

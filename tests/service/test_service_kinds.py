@@ -122,7 +122,7 @@ async def test_codes_of_several_members_need_to_say_whose(on_several: Any, on_mi
     by_query = await on_several.http.post("/decode?members=[0,1]", content=npy(np.array(codes)), headers=NPY)
     np.testing.assert_allclose(records(by_query)["mean"], each, rtol=1e-6)
     for members, detail in [
-        (None, "members: which of the 2 is each code of? one of 0..1 a row"),
+        (None, "members: not given, expected one of 0..1 for each row of latents"),
         ([0], "members: shape (1,) and type int64, expected (2,) integers"),
         ([0, 2], "row 1: member 2 is not one of 0..1"),
         ([0, "x"], 'members: not an integer: "x"'),
@@ -132,7 +132,7 @@ async def test_codes_of_several_members_need_to_say_whose(on_several: Any, on_mi
         reply = await on_several.post("/decode", {"latents": codes, "members": members})
         assert (reply.status_code, reply.json()["detail"]) == (422, detail)
     reply = await on_mixed.post("/decode", {"latents": codes, "members": 0})
-    assert (reply.status_code, reply.json()["detail"]) == (422, "members: the model has none")
+    assert (reply.status_code, reply.json()["detail"]) == (422, "members: this model has no members, leave it out")
 
 
 async def test_the_example_is_a_request_that_is_answered(on_mixed: Any, mixed: Published) -> None:

@@ -82,13 +82,13 @@ async def test_an_answer_that_is_not_finite_is_withheld_and_its_reason_stays_in_
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
-        raise NotFinite("encode gave a mu that is not finite for row 0")
+        raise NotFinite("encode: row 0: output mu is not finite")
 
     monkeypatch.setattr(jobs, "run", fail)
     reply = await service.post("/encode", {"inputs": [ROW]})
     assert (reply.status_code, reply.json()["title"]) == (500, "Internal error")
     assert "mu" not in reply.json()["detail"]
-    assert service.lines()[-1]["error"] == "NotFinite: encode gave a mu that is not finite for row 0"
+    assert service.lines()[-1]["error"] == "NotFinite: encode: row 0: output mu is not finite"
 
 
 async def test_a_crash_is_a_500_problem_with_the_requests_id(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def test_cuda_by_name_without_cuda_is_an_error_at_start() -> None:
         pytest.skip("this ONNX Runtime has a CUDA provider")
     assert "error: device cuda" in refused(VAE_DEVICE="cuda")
     assert "error: device 'gpu' is not auto, cpu, cuda" in refused("--device", "gpu")
-    assert "error: device cpu: CUDA graphs are for a CUDA device" in refused("--device", "cpu", VAE_CUDA_GRAPHS="true")
+    assert "error: device cpu: CUDA graphs need a CUDA device" in refused("--device", "cpu", VAE_CUDA_GRAPHS="true")
     assert "error: device cuda: this ONNX Runtime has no CUDA provider" in refused(VAE_CUDA_GRAPHS="true")
 
 

@@ -152,7 +152,7 @@ async def test_the_verdict_is_the_p_value_against_alpha(service: Any, benign_row
     assert sum(strict["is_anomaly"]) > sum(default["is_anomaly"])
 
 
-@pytest.mark.parametrize(("option", "reason"), [({"num_samples": 4}, "num_samples 4"), ({"seed": 1}, "draws of its")])
+@pytest.mark.parametrize(("option", "reason"), [({"num_samples": 4}, "num_samples 4"), ({"seed": 1}, "sets a seed")])
 async def test_draws_that_are_not_the_calibrations_have_no_p_value_but_a_reason(
     service: Any, option: dict[str, int], reason: str
 ) -> None:

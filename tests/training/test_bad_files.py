@@ -49,7 +49,7 @@ def test_a_blank_cell_among_numbers_is_missing(tmp_path: Path, blank: str) -> No
 
 def test_a_quote_that_is_never_closed_loses_no_row_in_silence(tmp_path: Path) -> None:
     path = csv(tmp_path / "rows.csv", "a,note", "1,ok", '2,"ok', "3,ok")
-    with pytest.raises(InputError, match=r"rows\.csv': line 3: a quote is opened and never closed"):
+    with pytest.raises(InputError, match=r"rows\.csv': line 3: a quote is not closed"):
         read(path)
 
 

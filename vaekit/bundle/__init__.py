@@ -1,4 +1,4 @@
-"""The contract that a writer and a reader of bundles must agree on byte for byte. numpy and pydantic only."""
+"""The format of a bundle on disk, and its reader and writer. Imports numpy and pydantic only."""
 
 from vaekit.bundle.calibration import Calibration
 from vaekit.bundle.discoveries import benjamini_hochberg

@@ -1,4 +1,4 @@
-"""Reads numpy's files, whatever is in them, as arrays of numbers."""
+"""Reads .npy and .npz files safely: arrays of numbers, or a FormatError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import FormatError
 
-# What np.load was seen to raise for files with some bytes changed; MemoryError is a header that claims too much.
+# Exceptions that np.load raised for files with changed bytes. MemoryError: the header claims too large an array.
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -33,7 +33,7 @@ def read_array(path: Path) -> NDArray[Any]:
     """The numbers of a .npy file.
 
     Raises:
-        FormatError: not one, or one of something else than numbers.
+        FormatError: not a .npy file, or one that holds anything but numbers.
     """
     with _opened(path) as file:
         return _numbers(np.load(file, allow_pickle=False))
@@ -43,7 +43,7 @@ def read_archive(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of numbers of a .npz file, by name.
 
     Raises:
-        FormatError: not one, or one that holds something else than numbers.
+        FormatError: not a .npz file, or one that holds anything but numbers.
     """
     with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
         return {name: _numbers(arrays[name]) for name in arrays.files}
@@ -51,9 +51,9 @@ def read_archive(path: Path) -> dict[str, NDArray[Any]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The border: what numpy says of a file that it cannot read leaves as a FormatError that names it.
+    """Opens a file; turns numpy's errors into a FormatError that names the file.
 
-    The file is opened here: np.load leaves it open where it fails.
+    The file is opened here because np.load leaves it open when it fails.
     """
     try:
         with path.open("rb") as file:

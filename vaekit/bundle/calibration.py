@@ -1,4 +1,4 @@
-"""From a score to a p-value and a verdict, by the scores of held-out rows."""
+"""Turns scores into p-values and verdicts, by comparison with the scores of held-out rows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vaekit.errors import InputError, NotResolvable
 
 
 def array_name(num_samples: int, precision: str = "float32") -> str:
-    """Name in calibration.npz of the scores on K default draws."""
+    """The name in calibration.npz of the scores on K default draws."""
     return f"elbo_k{num_samples}_default" + ("" if precision == "float32" else f"_{precision}")
 
 
 def check_alpha(alpha: float, name: str = "alpha") -> None:
-    """Raises InputError where alpha, or what else is named, is not between 0 and 1."""
+    """Raises InputError if alpha, or the parameter `name`, is not between 0 and 1."""
     if not 0.0 < alpha < 1.0:
         raise InputError(f"{name}: {alpha} is not between 0 and 1")
 
 
 def rows_to_resolve(alpha: float) -> int:
-    """The fewest held-out rows n that can tell alpha: 1 / (n + 1) <= alpha.
+    """The fewest held-out rows n for which a p-value can be as small as alpha: 1 / (n + 1) <= alpha.
 
     Raises:
         InputError: alpha is not between 0 and 1.
@@ -40,46 +40,46 @@ class ScoredRows(Protocol):
 
     @property
     def score(self) -> NDArray[np.float64]:
-        """(N,), nats. Higher is odder."""
+        """(N,), nats. Higher is more anomalous."""
 
     @property
     def fold_elbo(self) -> NDArray[np.float64] | None:
-        """(N, F), nats, by each of F fold models; None where there are none. Lower is odder."""
+        """(N, F), nats, by each of F fold models; None without folds. Lower is more anomalous."""
 
     @property
     def observed_count(self) -> NDArray[np.int64] | None:
-        """How many columns of each row are not missing, (N,); None where no column may be."""
+        """How many columns of each row are observed, (N,); None if no column may be missing."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a calibration says of N scored rows.
+    """The p-values and verdicts of N scored rows.
 
-    A row has no p-value where no held-out row has as many observed columns; its p-values are then NaN, and
-    is_anomaly is False.
+    A row has no p-value if no held-out row has as many observed columns. Its p-values are then NaN, and is_anomaly is
+    False.
     """
 
-    p_value: NDArray[np.float64]  # (N,), between 0 and 1; lower is odder
+    p_value: NDArray[np.float64]  # (N,), between 0 and 1; lower is more anomalous
     p_value_tail: NDArray[np.float64] | None  # (N,), extrapolated beyond the held-out scores; None without a tail
-    is_anomaly: NDArray[np.bool_] | None  # (N,), p_value <= alpha; None where alpha is None
-    alpha: float | None  # the false-alarm rate of is_anomaly; None where there is none or it is too small
-    reason: str | None  # why is_anomaly, or the p-value of some of the rows, is not given; None where all are
+    is_anomaly: NDArray[np.bool_] | None  # (N,), p_value <= alpha; None if alpha is None
+    alpha: float | None  # the false-alarm rate of is_anomaly; None if none was given or it is too small
+    reason: str | None  # why is_anomaly, or the p-value of some rows, is absent; None if nothing is absent
 
 
 class Calibrated:
-    """What calibrations by one held-out set and by folds have in common."""
+    """The common part of calibrations by one held-out set and by folds."""
 
     observed_counts: tuple[int, ...] | None
 
     def verdict(self, scored: ScoredRows, alpha: float | None = None) -> Verdict:
-        """The p-values of scored rows, and which rows are anomalies at a false-alarm rate: the one place that says so.
+        """The p-values of scored rows, and which rows are anomalies at a false-alarm rate. All verdicts are made here.
 
             is_anomaly(x) = p_value(x) <= alpha
 
         Args:
-            scored: rows with scores of the same model, graph, precision and draws as the held-out ones.
-            alpha: the false-alarm rate; None: p-values alone. One that is too small for this many held-out rows gives
-                no is_anomaly, and the reason; call check_alpha first where that should be an error.
+            scored: rows scored by the same model, graph, precision and draws as the held-out rows.
+            alpha: the false-alarm rate; None: p-values only. If it is too small for this many held-out rows,
+                is_anomaly is None and `reason` says why; call check_alpha first to get an error instead.
 
         Raises:
             InputError: alpha is not between 0 and 1.
@@ -97,36 +97,39 @@ class Calibrated:
             return Verdict(p_value, tail, None, None, f"no verdict: {exc}" + (f"; {gap}" if gap else ""))
 
     def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """The scores that compare with the held-out ones: (N,), or (N, F) of F folds; nats, higher is odder."""
-        raise NotImplementedError  # of one split and of folds
+        """The scores to compare with the held-out ones: (N,), or (N, F) with folds; nats, higher is more anomalous."""
+        raise NotImplementedError
 
     def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
-        """p-value of compared scores, (N,). Lower is odder."""
-        raise NotImplementedError  # of one split and of folds
+        """p-value of compared scores, (N,). Lower is more anomalous."""
+        raise NotImplementedError
 
     def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
-        """p_value, extrapolated beyond the highest held-out score, (N,); None without a tail. Lower is odder."""
-        raise NotImplementedError  # of one split and of folds
+        """p_value, extrapolated beyond the highest held-out score, (N,); lower is more anomalous. None without a tail.
+
+        See Calibration.p_value_tail.
+        """
+        raise NotImplementedError
 
     @property
     def smallest_alpha(self) -> float:
-        """The smallest p-value there can be."""
-        raise NotImplementedError  # of one split and of folds
+        """The smallest possible p-value."""
+        raise NotImplementedError
 
     @property
     def size(self) -> str:
-        """How many held-out rows one p-value counts, in words."""
-        raise NotImplementedError  # of one split and of folds
+        """The number of held-out rows as text, for messages."""
+        raise NotImplementedError
 
     def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
-        """Whether some held-out row has as many observed columns, (N,)."""
+        """Whether any held-out row has as many observed columns, (N,)."""
         counts = np.asarray(observed_count, dtype=np.int64)
         if self.observed_counts is None:
             return np.ones(counts.shape, dtype=bool)
         return np.isin(counts, self.observed_counts)
 
     def gap(self, observed_count: ArrayLike | None) -> str | None:
-        """Why some of the rows have no p-value, or None where all have one."""
+        """Why some of the rows have no p-value; None if all have one."""
         if observed_count is None or self.comparable(observed_count).all():
             return None
         unseen = np.unique(np.asarray(observed_count)[~self.comparable(observed_count)])
@@ -134,7 +137,7 @@ class Calibrated:
         return f"rows with {some} observed columns have no p-value: no calibration row has as many"
 
     def check_alpha(self, alpha: float) -> None:
-        """Refuse an alpha that no p-value could ever reach.
+        """Refuse an alpha that no p-value can reach.
 
         Raises:
             InputError: alpha is not between 0 and 1.
@@ -143,29 +146,29 @@ class Calibrated:
         check_alpha(alpha)
         if alpha < self.smallest_alpha:
             raise NotResolvable(
-                f"alpha: {alpha} cannot be told by {self.size}; the smallest is {self.smallest_alpha:.6g}"
+                f"alpha: {alpha} is too small for {self.size}; the smallest is {self.smallest_alpha:.6g}"
             )
 
     def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-        """p_value <= alpha for each row, (N,); False where the p-value is NaN, which tells of no verdict."""
+        """p_value <= alpha for each row, (N,); False where the p-value is NaN (no verdict)."""
         self.check_alpha(alpha)
         return np.asarray(p_value, dtype=np.float64) <= alpha
 
 
 @dataclass(frozen=True)
 class Calibration(Calibrated):
-    """Split-conformal calibration on n held-out scores, nats, higher is odder.
+    """Split-conformal calibration on n held-out scores, nats, higher is more anomalous.
 
         p_value(x) = (1 + #{held-out scores >= score(x)}) / (1 + n)
 
     For rows exchangeable with the held-out ones P(p_value <= alpha) <= alpha (Vovk, Gammerman and Shafer 2005;
-    Bates et al. 2023 for outliers). Where cells may be missing, the held-out rows miss as many as rows in use do; a row
-    whose number of observed columns none of them has is exchangeable with none, and has no p-value.
+    Bates et al. 2023 for outliers). If cells may be missing, a row whose number of observed columns occurs in no
+    held-out row is not exchangeable with them, and has no p-value.
     """
 
     scores: NDArray[np.float64]  # (n,), ascending
-    observed_counts: tuple[int, ...] | None = None  # that the held-out rows have, ascending; None: nothing is missing
-    tail: Tail | None = None  # fitted to the highest of them; None: they are too few, or nobody fitted one
+    observed_counts: tuple[int, ...] | None = None  # those of the held-out rows, ascending; None: nothing is missing
+    tail: Tail | None = None  # fitted to the highest scores; None: too few scores, or not fitted
 
     def __post_init__(self) -> None:
         if self.tail is not None and not self.tail.scale_at(float(self.scores[-1])) > 0:
@@ -177,10 +180,10 @@ class Calibration(Calibrated):
 
         Args:
             scores: of the held-out rows, (n,), nats.
-            observed_count: how many columns of each are not missing, (n,); None where no column may be.
+            observed_count: how many columns of each row are observed, (n,); None if no column may be missing.
 
         Raises:
-            InputError: no scores, or one that is not finite.
+            InputError: no scores, or a score that is not finite.
         """
         held_out = np.sort(np.asarray(scores, dtype=np.float64).ravel())
         if held_out.size == 0:
@@ -199,34 +202,34 @@ class Calibration(Calibrated):
         return f"{self.n} calibration rows"
 
     def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """What of scored rows compares with the held-out scores, (N,)."""
+        """The scores to compare with the held-out ones, (N,)."""
         return scored.score
 
     @property
     def smallest_alpha(self) -> float:
-        """The smallest p-value there can be, 1 / (n + 1)."""
+        """The smallest possible p-value, 1 / (n + 1)."""
         return 1.0 / (self.n + 1)
 
     def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
-        """p-value of each score, (N,), between 1 / (n + 1) and 1. Lower is odder.
+        """p-value of each score, (N,), between 1 / (n + 1) and 1. Lower is more anomalous.
 
         Args:
             score: nats, (N,).
-            observed_count: how many columns of each row are not missing, (N,). A count that no held-out row has gives
-                NaN; None: all rows are taken to be comparable.
+            observed_count: how many columns of each row are observed, (N,). A count that no held-out row has gives NaN.
+                None: all rows are treated as comparable.
         """
         below = np.searchsorted(self.scores, np.asarray(score, dtype=np.float64), side="left")
         p_value = np.asarray((1.0 + (self.n - below)) / (1.0 + self.n), dtype=np.float64)
         return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
 
     def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
-        """p_value, extrapolated by the tail beyond the last held-out score, (N,); None without a tail. Lower is odder.
+        """p_value, extrapolated by the tail beyond the highest held-out score, (N,); None without a tail.
 
             p_value_tail(s) = max(floor, P(S > s | S > last) / (n + 1)) where s > last, else p_value(s)
 
-        Never above p_value, never rising with s, and continuous beyond `last`, where it starts from 1 / (n + 1). Were
-        the fitted tail the true one, P(p_value_tail <= a) <= a would hold for every a; as it is an extrapolation,
-        nothing guarantees it.
+        Lower is more anomalous. It is never above p_value and never rises with s. Beyond `last`, the highest held-out
+        score, it is continuous and starts from 1 / (n + 1). If the fitted tail were the true one, P(p_value_tail <= a)
+        <= a would hold for every a. It is an extrapolation, so this is not guaranteed.
 
         Args:
             score, observed_count: as in p_value.
@@ -234,14 +237,14 @@ class Calibration(Calibrated):
         if self.tail is None:
             return None
         p_value, last = self.p_value(score, observed_count), float(self.scores[-1])
-        if not (np.asarray(score) > last).any():  # as most requests have it
+        if not (np.asarray(score) > last).any():  # the usual case
             return p_value
         return np.asarray(np.maximum(p_value * self.tail.survival(score, beyond=last), self.tail.floor))
 
     def rank(self, alpha: float) -> int:
         """k = floor(alpha (n + 1)): how many of the p-values 1 / (n + 1), ..., 1 are at most alpha.
 
-        By the comparison that a verdict makes, so that rounding cannot part the two.
+        Computed with the same comparison as a verdict, so that rounding cannot make the two differ.
         """
         return int(((1.0 + np.arange(self.n + 1)) / (1.0 + self.n) <= alpha).sum())
 
@@ -255,5 +258,5 @@ class Calibration(Calibrated):
         return float(self.scores[self.n - self.rank(alpha)])
 
     def excess(self, score: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.float64]:
-        """score - threshold, (N,), nats: above 0 exactly where p_value <= alpha, of threshold(alpha)."""
+        """score - threshold, (N,), nats: with threshold(alpha), above 0 exactly where p_value <= alpha."""
         return np.asarray(score - threshold)

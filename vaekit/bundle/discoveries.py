@@ -1,4 +1,4 @@
-"""Which rows of a batch are anomalies together, at a false-discovery rate: Benjamini and Hochberg's procedure."""
+"""Selects the anomalies of a batch at a false-discovery rate: the Benjamini-Hochberg procedure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from vaekit.bundle.calibration import check_alpha
 
 
 class Discoveries(NamedTuple):
-    """Rows that are called anomalies together, with the false ones at most a stated share of them on average."""
+    """The rows of a batch that are selected as anomalies."""
 
-    cut: float  # the highest p-value among them; 0 where there are none
-    mask: NDArray[np.bool_]  # (m,)
+    cut: float  # the highest p-value among them; 0 if there are none
+    mask: NDArray[np.bool_]  # (m,), True for a selected row
 
 
 def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
-    """The rows of a batch whose p-values pass Benjamini and Hochberg's step-up procedure, and the highest of them.
+    """The rows of a batch that the Benjamini-Hochberg step-up procedure selects, and the highest p-value among them.
 
         cut = max { p_(i) : p_(i) <= q i / m },  p_(1) <= ... <= p_(m)
 
-    The expected share of false ones among the rows found is at most q where the batch's normal rows are independent
-    draws of what the calibration rows are draws of: p-values that share one calibration are positively dependent
-    (PRDS), which the procedure admits (Bates, Candes, Lei, Romano and Sesia 2023, theorem 2). It holds for the batch as
-    a whole, and not for a part of it that is picked afterwards.
+    The expected share of false discoveries among the selected rows is at most q if the normal rows of the batch are
+    independent draws from the distribution of the calibration rows. P-values that share one calibration are positively
+    dependent (PRDS), which the procedure allows (Bates, Candes, Lei, Romano and Sesia 2023, theorem 2). The bound holds
+    for the batch as a whole, not for a subset chosen afterwards.
 
     Args:
-        p_value: of p_value, (m,); a NaN is not judged, and does not count.
+        p_value: (m,); NaN is left out: never selected, and not counted in m.
         q: the false-discovery rate.
 
     Raises:
@@ -40,11 +40,13 @@ def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
 
 
 def discovery_cut(p_values: ArrayLike, counts: ArrayLike, q: float) -> float:
-    """The cut of benjamini_hochberg from how often each p-value was seen: n + 1 counts stand for any number of rows.
+    """The cut of benjamini_hochberg from the number of rows with each p-value.
+
+    A calibration with n rows has only n + 1 different p-values, so n + 1 counts describe any number of rows.
 
     Args:
-        p_values: different ones, ascending, (v,).
-        counts: rows that have each, (v,).
+        p_values: distinct p-values, ascending, (v,).
+        counts: number of rows with each, (v,).
         q: the false-discovery rate.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The published rule that turns base draws into the default eps of every K."""
+"""Turns base draws into the default eps for any K. The rule is part of the bundle format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def default_eps(base: NDArray[np.floating], num_samples: int) -> NDArray[np.floa
 
         (1/K) sum_k [ log q(z_k|x) - log p(z_k) ] = KL( q(z|x) || N(0, I) ),   z_k = mu + sigma eps_k,
 
-    so that by Jensen's inequality log_evidence_K >= ELBO holds for every single row.
+    and by Jensen's inequality log_evidence_K >= ELBO holds for every row.
 
     Args:
         base: quasi-random standard normals, (K_max, Z).

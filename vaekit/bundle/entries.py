@@ -1,4 +1,4 @@
-"""Calibrations <-> their entries in the manifest and their arrays."""
+"""Converts calibrations to manifest entries and arrays, and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vaekit.errors import InputError
 
 
 def entry_of(k: int, precision: Precision, found: AnyCalibration) -> CalibrationEntry:
-    """What the manifest says of a calibration of scores on K default draws."""
+    """The manifest entry of a calibration of scores on K default draws."""
     entry = CalibrationEntry(
         array=array_name(k, precision),
         precision=precision,
@@ -32,7 +32,7 @@ def entry_of(k: int, precision: Precision, found: AnyCalibration) -> Calibration
 
 
 def arrays_of(entry: CalibrationEntry, found: AnyCalibration) -> dict[str, NDArray[Any]]:
-    """Its scores by name, ascending."""
+    """The held-out scores of an entry by array name, ascending."""
     if isinstance(found, Calibration):
         return {entry.array: found.scores}
     return {_of_fold(entry, f): fold.scores for f, fold in enumerate(found.folds)}
@@ -42,8 +42,8 @@ def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) 
     """The calibration of an entry, from the arrays of its file.
 
     Raises:
-        KeyError: an array that is not there.
-        InputError: scores that can be none, or an even number of folds.
+        KeyError: an array is missing.
+        InputError: no scores, a score that is not finite, or an even number of folds.
     """
     if entry.folds is None:
         own = Calibration.of(arrays[entry.array])
@@ -53,19 +53,19 @@ def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) 
 
 
 def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) -> None:
-    """Refuse a calibration by folds beside graphs that do not give their scores.
+    """Refuse a calibration by folds if the graphs do not output the score of each fold.
 
     Raises:
-        InputError: a graph that scores has no output fold_elbo, or one of another number of folds.
+        InputError: a scoring graph has no output fold_elbo, or one with another number of folds.
     """
     for name in ("bound", "elbo"):
         if entry.folds is None or name not in operations:
             continue
         given = {tensor.name: tensor.shape[-1] for tensor in operations[name].outputs}
         if len(entry.folds) != (there := given.get("fold_elbo", 0)):
-            raise InputError(f"{entry.array} has {len(entry.folds)} folds, and the graph of {name} {there}")
+            raise InputError(f"{entry.array} has {len(entry.folds)} folds, but the graph of {name} has {there}")
 
 
 def _of_fold(entry: CalibrationEntry, fold: int) -> str:
-    """A name that a reader who knows no folds does not look for."""
+    """The array of one fold. Readers of format 1.1 and older do not look for this name."""
     return f"{entry.array}_fold{fold}"

@@ -1,4 +1,4 @@
-"""From the scores by F fold models to one p-value."""
+"""Combines the scores by F fold models into one p-value: the median over folds."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from vaekit.errors import InputError, NotResolvable
 
 
 def guarantee(folds: int) -> float:
-    """2 F / (F + 1), by which alpha is multiplied in what p-values of F folds promise; below 2."""
+    """The factor g = 2 F / (F + 1) < 2 in P(p_value <= alpha) <= g alpha with F folds."""
     return 2.0 * folds / (folds + 1)
 
 
 @dataclass(frozen=True)
 class FoldCalibration(Calibrated):
-    """Calibration by folds: the rows of fold f, n_f of them, scored by the model that was trained without them.
+    """Calibration by folds: the n_f rows of fold f are scored by the model that was trained without them.
 
         p_f(x)     = (1 + #{i in fold f: s_f(X_i) >= s_f(x)}) / (1 + n_f)        s_f = -ELBO_f, nats, by fold model f
         p_value(x) = median over f of p_f(x)                                     F is odd
 
-    Each p_f is split-conformal: P(p_f <= alpha) <= alpha for rows exchangeable with the held-out ones. Since the median
-    is at most alpha only where (F + 1) / 2 of the p_f are, whose expected number is at most F alpha, Markov's
+    Each p_f is split-conformal: P(p_f <= alpha) <= alpha for rows exchangeable with the held-out ones. The median is at
+    most alpha only if at least (F + 1) / 2 of the p_f are. Their expected number is at most F alpha, so Markov's
     inequality gives
 
         P(p_value <= alpha) <= 2 F / (F + 1) alpha < 2 alpha
 
-    whatever the dependence of the p_f (Rueger 1978; Vovk and Wang 2020, "Combining p-values via averaging"). The more
-    alike fold models are, the closer the rate is to alpha.
+    for any dependence between the p_f (Rueger 1978; Vovk and Wang 2020, "Combining p-values via averaging"). The more
+    similar the fold models are, the closer the rate is to alpha.
     """
 
     folds: tuple[Calibration, ...]  # F
-    observed_counts: tuple[int, ...] | None = None  # that held-out rows of any fold have; None: nothing is missing
+    observed_counts: tuple[int, ...] | None = None  # those of the held-out rows of all folds; None: nothing is missing
 
     def __post_init__(self) -> None:
         if len(self.folds) % 2 == 0:
-            raise InputError(f"calibration: {len(self.folds)} folds have no middle p-value; their number is odd")
+            raise InputError(f"calibration: {len(self.folds)} folds, expected an odd number")
 
     @classmethod
     def of(
         cls, scores: Sequence[ArrayLike], observed_count: Sequence[ArrayLike | None] | None = None
     ) -> FoldCalibration:
-        """Calibration on scores of each fold's rows by its own model, any order.
+        """Calibration on the scores of each fold's rows by its own model, any order.
 
         Args:
             scores: of each fold, (n_f,), nats.
-            observed_count: how many columns of each row are not missing, (n_f,); None where no column may be.
+            observed_count: how many columns of each row are observed, (n_f,); None if no column may be missing.
 
         Raises:
-            InputError: an even number of folds, one without rows, or a score that is not finite.
+            InputError: an even number of folds, a fold without rows, or a score that is not finite.
         """
         counts = [each for each in observed_count or () if each is not None]
         seen = tuple(np.unique(np.concatenate([np.asarray(c, np.int64) for c in counts])).tolist()) if counts else None
@@ -60,7 +60,7 @@ class FoldCalibration(Calibrated):
 
     @property
     def n(self) -> int:
-        """Held-out rows of all folds together."""
+        """The number of held-out rows in all folds."""
         return sum(fold.n for fold in self.folds)
 
     @property
@@ -70,7 +70,7 @@ class FoldCalibration(Calibrated):
 
     @property
     def smallest_alpha(self) -> float:
-        """The smallest p-value there can be, the median over f of 1 / (n_f + 1)."""
+        """The smallest possible p-value, the median over f of 1 / (n_f + 1)."""
         return float(_middle(np.array([fold.smallest_alpha for fold in self.folds])))
 
     @property
@@ -78,24 +78,24 @@ class FoldCalibration(Calibrated):
         return f"{len(self.folds)} folds of {self.n} calibration rows"
 
     def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """What of scored rows compares with the held-out scores, (N, F): the score by each fold model."""
-        assert scored.fold_elbo is not None, "the graphs of a model that is calibrated by folds give each fold's ELBO"
+        """The scores to compare with the held-out ones, (N, F): the score by each fold model."""
+        assert scored.fold_elbo is not None, "the graphs of a model calibrated by folds output each fold's ELBO"
         return -scored.fold_elbo
 
     def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
-        """p-value of each row, (N,). Lower is odder.
+        """p-value of each row, (N,). Lower is more anomalous.
 
         Args:
             score: by each fold model, nats, (N, F).
-            observed_count: how many columns of each row are not missing, (N,). A count that no held-out row has gives
-                NaN; None: all rows are taken to be comparable.
+            observed_count: how many columns of each row are observed, (N,). A count that no held-out row has gives NaN.
+                None: all rows are treated as comparable.
         """
         by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
         p_value = _middle(np.stack([fold.p_value(own) for fold, own in by_fold], axis=-1))
         return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
 
     def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
-        """The median over folds of each one's p_value_tail, (N,); None where a fold has no tail. Lower is odder.
+        """The median over folds of p_value_tail, (N,); None if any fold has no tail. Lower is more anomalous.
 
         Args:
             score, observed_count: as in p_value.
@@ -108,7 +108,7 @@ class FoldCalibration(Calibrated):
         return tail if observed_count is None else np.where(self.comparable(observed_count), tail, np.nan)
 
     def threshold(self, alpha: float) -> NDArray[np.float64]:
-        """Each fold's own threshold at alpha, (F,), nats; infinite where a fold is too small to have one.
+        """The threshold of each fold at alpha, (F,), nats; infinite for a fold too small for this alpha.
 
         Raises:
             InputError, NotResolvable: see check_alpha.
@@ -121,7 +121,7 @@ class FoldCalibration(Calibrated):
 
         Args:
             score: by each fold model, nats, (N, F).
-            threshold: of threshold(alpha), (F,).
+            threshold: the result of threshold(alpha), (F,).
         """
         return _middle(score - threshold)
 
@@ -130,7 +130,7 @@ AnyCalibration = Calibration | FoldCalibration
 
 
 def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The median of an odd number along the last axis: one of them, so that it compares as they do."""
+    """The median of an odd number of values along the last axis: exactly one of the values, without rounding."""
     return np.asarray(np.sort(values, axis=-1)[..., values.shape[-1] // 2])
 
 

@@ -1,6 +1,6 @@
-"""Held-out values by feature, kept as order statistics: which surprise is usual where.
+"""The surprises of held-out rows by feature, kept as order statistics, and the p-values of cells by them.
 
-N rows, F features (the D of a model, or the KL alone), Q kept values; nats.
+N rows, F features (the D of a model, or 1 for the KL), Q kept values; nats.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import FormatError
 
-KEPT = 96  # Q: neighbours differ by a factor of n^(1 / 95) in rank, 1.13 at 100,000 rows; 300 kB of 784 features
-MOST_CELLS = 2**23  # held while they are gathered: 64 MiB
+KEPT = 96  # Q: neighbours differ by a factor of n^(1 / 95) in rank, 1.13 at 100,000 rows; 300 kB for 784 features
+MOST_CELLS = 2**23  # held in memory while values are gathered: 64 MiB
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """n_f held-out values of each feature, of which the r_j-th largest are kept:
+    """n held-out values of each feature, of which the r_j-th largest are kept:
 
-        r_j = min(n, max(j + 1, round(n^(j / (Q - 1)))))      j = 0 .. Q - 1:  all of n <= Q, and 1 and n always
+        r_j = min(n, max(j + 1, round(n^(j / (Q - 1)))))      j = 0 .. Q - 1:  all if n <= Q; ranks 1 and n always
 
-    Every p-value of theirs is at least the exact one, (1 + #{held-out >= value}) / (1 + n): between two that are kept
-    the larger rank counts, and rounding to float32 goes up. So P(p <= alpha) <= alpha holds for each feature by itself.
+    A p-value computed from them is at least the exact one, (1 + #{held-out >= value}) / (1 + n): between two kept
+    values the larger rank counts, and rounding to float32 goes up. So P(p <= alpha) <= alpha holds for each feature.
     """
 
     largest: NDArray[np.float32]  # (F, Q), the r_j-th largest; NaN where n is 0
@@ -35,7 +35,7 @@ class HeldOut:
 
     @classmethod
     def of(cls, values: ArrayLike) -> HeldOut:
-        """Those of values (n, F), any order; NaN where a row has none."""
+        """The order statistics of values (n, F), any order; NaN where a row has no value."""
         table = np.asarray(values, dtype=np.float64)
         n = np.isfinite(table).sum(axis=0)  # (F,)
         descending = -np.sort(-table, axis=0)  # NaN last
@@ -46,7 +46,10 @@ class HeldOut:
         return cls(_rounded_up(kept), middle, n.astype(np.int64))
 
     def p_value(self, value: ArrayLike, feature: ArrayLike) -> NDArray[np.float64]:
-        """p-values of values (...) of the features (...), low is odd; NaN where there is no value, or none held out."""
+        """p-values of values (...) of the features (...); NaN without a value or without held-out values.
+
+        Lower is more anomalous.
+        """
         at, x = np.asarray(feature), np.asarray(value, dtype=np.float64)
         n = self.n[at]
         above = (self.largest[at] >= x[..., None]).sum(axis=-1)  # (...), of the kept ones
@@ -55,19 +58,19 @@ class HeldOut:
 
     @cached_property
     def _ranks(self) -> NDArray[np.int64]:
-        """r_j, (F, Q), and n + 1 where nothing kept is below a value, (F, Q + 1)."""
+        """r_j, (F, Q), then n + 1, the rank of a value below all kept ones: (F, Q + 1)."""
         return np.concatenate([_ranks(self.n), self.n[:, None] + 1], axis=1)
 
     def arrays(self, prefix: str) -> dict[str, NDArray[np.generic]]:
-        """By name, as they are stored."""
+        """The arrays to store, by name."""
         return {f"{prefix}.{name}": getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[np.generic]], prefix: str, features: int) -> HeldOut:
-        """What `arrays` gave.
+        """Read the arrays that `arrays` wrote.
 
         Raises:
-            FormatError: arrays that are missing, or not of F features.
+            FormatError: an array is missing, or is not for F features.
         """
         names = list(cls.__dataclass_fields__)
         missing = [name for name in names if f"{prefix}.{name}" not in arrays]
@@ -81,24 +84,24 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Surprises:
-    """What the cells and the KL of a row compare with, and a value that each of D columns usually has."""
+    """Held-out surprises and KLs to compare a row's cells and KL with, and a usual value of each of D columns."""
 
     features: HeldOut  # F = D
     kl: HeldOut  # F = 1
-    usual: NDArray[np.float64]  # (D,), the held-out median, one of the values; of a category the commonest level
-    factor: float = 1.0  # by which intervals of smooth columns are widened to hold what they say
+    usual: NDArray[np.float64]  # (D,), the held-out median, one of the values; for a category the commonest level
+    factor: float = 1.0  # widens the intervals of smooth columns, so that they reach their stated coverage
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """By name, as they are stored."""
+        """The arrays to store, by name."""
         columns = {"usual": self.usual, "factor": np.array(self.factor)}
         return {**self.features.arrays("features"), **self.kl.arrays("kl"), **columns}
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[np.generic]], dim: int) -> Surprises:
-        """What `arrays` gave.
+        """Read the arrays that `arrays` wrote.
 
         Raises:
-            FormatError: arrays that are missing, or not of D features.
+            FormatError: an array is missing, or is not for D features.
         """
         for name, shape in (("usual", (dim,)), ("factor", ())):
             if name not in arrays:
@@ -118,13 +121,13 @@ def _ranks(n: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
 
 
 def _rounded_up(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The least float32 that is not below."""
+    """The least float32 that is not below each value."""
     near = values.astype(np.float32)
     return np.where(near < values, np.nextafter(near, np.float32(np.inf)), near)
 
 
 class Gathered:
-    """Values of successive rows, (n, F) at last, thinned evenly where they are many: every 2^i-th row is kept."""
+    """Collects values of successive rows into (n, F). Above a memory limit it keeps every 2^i-th row."""
 
     def __init__(self, features: int, most_cells: int = MOST_CELLS) -> None:
         self._most = max(1, most_cells // features)
@@ -142,5 +145,5 @@ class Gathered:
             self._step, self._held = 2 * self._step, len(self._parts[0])
 
     def values(self) -> NDArray[np.float64]:
-        """What is kept."""
+        """The kept rows, (n, F)."""
         return np.concatenate(self._parts)

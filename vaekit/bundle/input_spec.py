@@ -1,4 +1,4 @@
-"""What rows a model takes: named columns of several kinds, or images of one size."""
+"""Describes the input of a model: named columns of several kinds, or images of one size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
 
 
 class Constant(ManifestPart):
-    """How a column that never changed in training is modelled: N(value, scale^2), apart from the networks."""
+    """The model of a column that was constant in training: N(value, scale^2), independent of the networks."""
 
     value: FiniteFloat
     scale: Annotated[FiniteFloat, Field(gt=0)]
@@ -29,7 +29,7 @@ class Column(ManifestPart):
         "or 1; category: one of the levels",
     )
     levels: tuple[str, ...] | None = Field(
-        None, description="category: what a cell may be; the graphs take its index, 0, 1, 2, ..."
+        None, description="category: the values that a cell may have; the graphs take their index, 0, 1, 2, ..."
     )
     may_be_missing: bool = Field(False, description="an empty cell is left out of the ELBO")
     constant: Constant | None = None
@@ -37,16 +37,16 @@ class Column(ManifestPart):
     @model_validator(mode="after")
     def _has_levels(self) -> Column:
         if (self.kind == "category") != (self.levels is not None):
-            raise ValueError(f"column {self.name!r}: levels belong to categories, and to every one of them")
+            raise ValueError(f"column {self.name!r}: a category needs levels, and no other kind has them")
         if self.levels is not None and len(set(self.levels)) != len(self.levels):
             raise ValueError(f"column {self.name!r}: two levels of one name")
         return self
 
 
 class VectorSpec(ManifestPart):
-    """Rows of D named columns; the graphs take x (N, D) float64 in raw units, and the level's index for categories.
+    """Rows of D named columns. The graphs take x (N, D) float64 in raw units, with the level's index for categories.
 
-    Where any column may be missing they also take observed (N, D) bool; x is then 0 where observed is false.
+    If any column may be missing they also take observed (N, D) bool; x is then 0 where observed is false.
     """
 
     kind: Literal["vector"] = "vector"
@@ -61,7 +61,7 @@ class VectorSpec(ManifestPart):
             raise ValueError(f"two columns of one name: {next(n for n in names if names.count(n) > 1)!r}")
         return columns
 
-    # What every request asks of the columns is found once: there may be thousands of them.
+    # Cached, because every request needs them and there may be thousands of columns.
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -69,17 +69,17 @@ class VectorSpec(ManifestPart):
 
     @cached_property
     def may_be_missing(self) -> bool:
-        """Whether any column may."""
+        """Whether any column may be missing."""
         return any(column.may_be_missing for column in self.columns)
 
     @cached_property
     def has_categories(self) -> bool:
-        """Whether any column is one."""
+        """Whether any column is a category."""
         return any(column.kind == "category" for column in self.columns)
 
     @cached_property
     def particular(self) -> tuple[tuple[int, Column], ...]:
-        """The columns that take not just any finite number, with their places."""
+        """The columns that do not take every finite number, with their index."""
         return tuple((d, column) for d, column in enumerate(self.columns) if column.kind != "real")
 
     @property
@@ -93,7 +93,7 @@ class VectorSpec(ManifestPart):
 
 
 class ImageSpec(ManifestPart):
-    """Pictures; the graphs take x (N, H, W, C) uint8, 0..255."""
+    """Images; the graphs take x (N, H, W, C) uint8, 0..255."""
 
     kind: Literal["image"] = "image"
     height: PositiveInt
@@ -101,11 +101,11 @@ class ImageSpec(ManifestPart):
     channels: Literal[1, 3, 4]
     channel_order: Literal["HWC"] = "HWC"
     dtype: Literal["uint8"] = "uint8"
-    two_valued: bool = Field(False, description="pixels are 0 or 255 alone; grey ones are refused")
+    two_valued: bool = Field(False, description="pixels are only 0 or 255; all others are refused")
 
     @property
     def may_be_missing(self) -> bool:
-        """Pixels may not."""
+        """Always False: pixels may not be missing."""
         return False
 
     @property

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: manifest.json as typed models."""
+"""manifest.json as pydantic models."""
 
 from __future__ import annotations
 
@@ -35,46 +35,51 @@ LikelihoodName = Literal[
 
 
 class SignedFile(ManifestPart):
-    """A file of the bundle and the digest it must have."""
+    """A file of the bundle and its sha256."""
 
     file: FileName
     sha256: Sha256
 
 
 class LikelihoodSpec(ManifestPart):
-    """p(x|z), its settings, and what its density is a density of."""
+    """p(x|z) and its settings."""
 
     name: LikelihoodName
     parameters: tuple[str, ...] = Field(
-        description="outputs of the decoder graph, in raw units: mean; scale and df where every column has one; "
+        description="outputs of the decoder graph, in raw units: mean; scale and df if every column has one; "
         "probabilities (N, all levels of all categories)"
     )
     columns: tuple[LikelihoodName, ...] | None = Field(None, description="mixed: the likelihood of each column")
     scale: Literal["network", "feature", "shared", "fixed", "by member"] | None = Field(
-        None, description="where it is from; by member: some have it from the network, the others one for each column"
+        None,
+        description="source of the scale; by member: some members take it from the network, the others have one for "
+        "each column",
     )
-    components: PositiveInt | None = Field(None, description="discretized_logistic: logistics in each mixture")
+    components: PositiveInt | None = Field(
+        None, description="discretized_logistic: number of logistics in each mixture"
+    )
     mass: bool = Field(False, description="the density is a probability: of pixels, counts, levels or binary values")
     binarize: Literal["none", "threshold", "dynamic"] | None = None
-    threshold: FiniteFloat | None = Field(None, description="raw values >= this are ones, where binarize is threshold")
+    threshold: FiniteFloat | None = Field(None, description="binarize = threshold: raw values >= this become 1")
     bits_per_dim_of: str | None = Field(
-        None, description="what -elbo / (D ln 2) counts bits of; null where the density is not one over pixels"
+        None, description="what -elbo / (D ln 2) counts the bits of; null if the likelihood is not over pixels"
     )
 
 
 class PriorSpec(ManifestPart):
-    """p(z), which /sample draws from and elbo scores with."""
+    """p(z), the prior of /sample and of the ELBO."""
 
     name: Literal["normal", "aggregate"] = Field(
         "normal", description="normal: N(0, I); aggregate: the mean of the posteriors of training rows"
     )
     components: PositiveInt | None = Field(
-        None, description="aggregate: how many training rows, for each member; where fold models differ, the most"
+        None,
+        description="aggregate: number of training rows, for each member; if fold models differ, the largest number",
     )
 
 
 class Tensor(ManifestPart):
-    """One input or output of a graph; letters stand for free sizes."""
+    """One input or output of a graph; letters in the shape are free sizes."""
 
     name: str
     dtype: Literal["float32", "float64", "int64", "uint8", "bool"]
@@ -89,10 +94,10 @@ class Graph(SignedFile):
 
 
 class DrawsFile(SignedFile):
-    """The base draws (K_max, Z) of the Monte-Carlo estimate; bundle/draws.py has the rule that makes eps of them."""
+    """The base draws (K_max, Z) of the Monte-Carlo estimate; bundle/draws.py turns them into eps."""
 
     rule: Literal["first-k-centred-unit-moment"] = "first-k-centred-unit-moment"
-    default: Annotated[int, Field(ge=2, description="K unless a request says otherwise")]
+    default: Annotated[int, Field(ge=2, description="K, if a request does not set it")]
     maximum: Annotated[int, Field(ge=2, description="K_max")]
 
 
@@ -100,80 +105,82 @@ class Fold(ManifestPart):
     """The held-out rows of one fold, scored by the model that was trained without them."""
 
     n: PositiveInt
-    tail: Tail | None = Field(description="extrapolates beyond them; null where they are too few")
+    tail: Tail | None = Field(description="extrapolates beyond the held-out scores; null if they are too few")
 
 
 class CalibrationEntry(ManifestPart):
-    """Held-out scores of one way of scoring: only the same graph, precision, K and draws compare with them."""
+    """Held-out scores by one graph, precision, K and draws. Only scores computed in the same way compare with them."""
 
-    array: str = Field(description="name inside the npz file; with folds that of fold f ends in _fold0, _fold1, ...")
+    array: str = Field(description="name in the npz file; with folds, fold f has this name and _fold0, _fold1, ...")
     graph: Literal["elbo"] = "elbo"
     precision: Precision = "float32"
     num_samples: Annotated[int, Field(ge=2)]
     draws: Literal["default"] = "default"
-    n: PositiveInt = Field(description="held-out rows, with folds of all together")
+    n: PositiveInt = Field(description="number of held-out rows, of all folds together")
     folds: Annotated[tuple[Fold, ...], Field(min_length=3)] | None = Field(
         None,
-        description="format 1.2: the p-value is the median over folds, of each fold's by its own output of fold_elbo; "
-        "null: one held-out set, by elbo",
+        description="format 1.2: the p-value is the median over folds of the p-values by each fold's fold_elbo; null: "
+        "one held-out set, by elbo",
     )
     guarantee: Annotated[FiniteFloat, Field(ge=1, lt=2)] = Field(
-        1.0, description="P(p_value <= alpha) <= guarantee alpha: 1, and 2 F / (F + 1) of F folds"
+        1.0, description="P(p_value <= alpha) <= guarantee alpha: 1 without folds, 2 F / (F + 1) with F folds"
     )
     observed_counts: tuple[PositiveInt, ...] | None = Field(
-        None, description="numbers of observed columns that the held-out rows had; null where no column may be missing"
+        None, description="numbers of observed columns in the held-out rows; null if no column may be missing"
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),
-        description="what alphas they can tell; from format 1.1 on. Empty with folds: no one score is the threshold, "
-        "and the rate of a median has no known law",
+        description="the score thresholds of common alphas; from format 1.1 on. Empty with folds: no single score is "
+        "the threshold, and the rate of a median has no known distribution",
     )
     tail: Tail | None = Field(
-        None, description="extrapolates beyond them; null where they are too few, with folds, and before format 1.1"
+        None,
+        description="extrapolates beyond the held-out scores; null if they are too few, with folds, and before format "
+        "1.1",
     )
 
     @property
     def told_by(self) -> int:
-        """Rows whose number says how small a p-value can be, 1 / (told_by + 1): of folds the middle one's."""
+        """The n in the smallest p-value, 1 / (n + 1): the number of held-out rows, with folds of the median fold."""
         return self.n if self.folds is None else sorted(fold.n for fold in self.folds)[len(self.folds) // 2]
 
 
 class CalibrationFile(SignedFile):
-    """Scores of rows used for nothing else."""
+    """Scores of the calibration rows, which are used for nothing else."""
 
     entries: Annotated[tuple[CalibrationEntry, ...], Field(min_length=1)]
-    assumption: str = Field(description="what must hold between calibration rows and scored rows")
+    assumption: str = Field(description="the assumption about calibration rows and scored rows that p-values rest on")
 
 
 class SurpriseFile(SignedFile):
-    """Order statistics of the calibration rows' surprises, by feature, and of their KL: what a cell compares with."""
+    """Order statistics of the calibration rows' surprises by feature, and of their KLs, to compare cells with."""
 
     graph: Literal["surprise"] = "surprise"
     precision: Precision = "float32"
     num_samples: Annotated[int, Field(ge=2)]
     draws: Literal["default"] = "default"
-    n: PositiveInt = Field(description="rows that were looked at")
+    n: PositiveInt = Field(description="number of calibration rows")
 
 
 class Tolerance(ManifestPart):
-    """|got - want| <= absolute unit + relative |want|; the golden file has the units."""
+    """|got - want| <= absolute * unit + relative * |want|; the golden file has the units."""
 
     relative: Annotated[FiniteFloat, Field(gt=0)]
     absolute: Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Golden(SignedFile):
-    """Rows and the outputs they must give, replayed before the bundle may serve."""
+    """Rows and their expected outputs, replayed before the bundle may serve."""
 
     num_samples: Annotated[int, Field(ge=2)]
     tolerance: dict[str, Tolerance] = Field(description="by ONNX Runtime execution provider")
 
 
 class Float16Graphs(ManifestPart):
-    """Twins of graphs that compute their networks in float16, and all else as the graphs themselves do."""
+    """float16 versions of graphs: they compute the networks in float16 and all else as the float32 graphs do."""
 
     operations: Annotated[dict[Operation, SignedFile], Field(min_length=1)] = Field(
-        description="those that have a twin; its signature is the graph's own"
+        description="the operations that have a float16 graph; its signature is that of the float32 graph"
     )
     golden: Golden
 
@@ -183,21 +190,21 @@ class Metric(ManifestPart):
 
     value: FiniteFloat
     standard_error: FiniteFloat | None = None
-    n: PositiveInt | None = Field(None, description="rows it was measured on")
+    n: PositiveInt | None = Field(None, description="number of rows it was measured on")
     unit: str | None = None
 
 
 class Provenance(ManifestPart):
-    """What made the bundle."""
+    """How the bundle was made."""
 
     config: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
-    data: str | None = Field(None, description="where the rows came from")
+    data: str | None = Field(None, description="source of the training data")
     data_sha256: Sha256 | None = None
-    rows: dict[str, int] = Field(default_factory=dict, description="rows of each part of the split")
+    rows: dict[str, int] = Field(default_factory=dict, description="number of rows in each split")
     commit: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
-    parent: str | None = Field(None, description="name@version this one was derived from")
+    parent: str | None = Field(None, description="name@version that this version was derived from")
 
 
 class Manifest(ManifestPart):
@@ -211,13 +218,13 @@ class Manifest(ManifestPart):
     likelihood: LikelihoodSpec
     prior: PriorSpec
     latent_dim: PositiveInt
-    members: PositiveInt = Field(1, description="M: VAEs that the density is an equally weighted mixture of")
-    width: PositiveInt = Field(1, description="values a row in the widest layer: what bounds the memory of a call")
+    members: PositiveInt = Field(1, description="M: number of VAEs; the density is their equally weighted mixture")
+    width: PositiveInt = Field(1, description="values per row in the widest layer; bounds the memory of a call")
     operations: Annotated[dict[Operation, Graph], Field(min_length=1)]
-    half: Float16Graphs | None = Field(None, description="float16 graphs, where the run was told to make them")
+    half: Float16Graphs | None = Field(None, description="float16 graphs, if the run exported them")
     draws: DrawsFile
     calibration: CalibrationFile | None = None
-    surprise: SurpriseFile | None = Field(None, description="format 1.1: what makes single cells comparable")
+    surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises to compare cells with")
     golden: Golden
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
@@ -231,25 +238,25 @@ class Manifest(ManifestPart):
 
     @cached_property
     def widest(self) -> int:
-        """Cells of a row in the widest thing that travels: the row, the codes of all members, or all levels."""
+        """Cells per row of the widest request or reply: the row, the latents of all members, or all levels."""
         columns = self.input.columns if isinstance(self.input, VectorSpec) else ()
         levels = sum(len(column.levels or ()) for column in columns)
         return max(self.input.dim, levels, self.members * self.latent_dim)
 
     @property
     def components(self) -> int:
-        """Densities that the priors of all members are means of; 0 of N(0, I)."""
+        """Number of components in the aggregate priors of all members; 0 for N(0, I)."""
         return self.members * (self.prior.components or 0)
 
     @property
     def graph_files(self) -> tuple[str, ...]:
-        """Every signed file that is a graph."""
+        """Every signed file that is an ONNX graph."""
         twins = self.half.operations if self.half else {}
         return tuple(part.file for part in (*self.operations.values(), *twins.values()))
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """What the networks may compute in."""
+        """The precisions that the networks can compute in."""
         return ("float32", "float16") if self.half else ("float32",)
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""The base class of everything in a manifest."""
+"""The base class of all models in a manifest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ManifestPart(BaseModel):
-    """Frozen; fields unknown to this minor format are ignored, so that newer bundles stay readable."""
+    """Frozen. Unknown fields are ignored, so that bundles of a newer minor format stay readable."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())

@@ -1,4 +1,4 @@
-"""models/<name>/<version>/: which models and versions there are."""
+"""Lists the models and versions in a models folder: models/<name>/<version>/."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NAME = TypeAdapter(Name)
 
 
 def check_name(name: str) -> str:
-    """The name itself.
+    """Return the name if it is a valid model name.
 
     Raises:
-        UnknownModel: not a name that a model can have, so no model has it.
+        UnknownModel: the name is not valid, so there can be no such model.
     """
     try:
         return _NAME.validate_python(name)
@@ -27,7 +27,7 @@ def check_name(name: str) -> str:
 
 
 def models(root: Path | str) -> list[str]:
-    """Names under root that have at least one whole version, sorted."""
+    """Names of models under root that have at least one complete version, sorted."""
     folder = Path(root)
     if not folder.is_dir():
         return []
@@ -36,7 +36,7 @@ def models(root: Path | str) -> list[str]:
 
 
 def versions(root: Path | str, name: str) -> list[int]:
-    """Whole versions of a model, ascending; empty where there is no such model."""
+    """Complete versions of a model, ascending; empty if there is no such model."""
     try:
         home = Path(root) / check_name(name)
     except UnknownModel:
@@ -47,7 +47,7 @@ def versions(root: Path | str, name: str) -> list[int]:
 
 
 def taken_numbers(home: Path) -> list[int]:
-    """Version numbers that a model's folder has entries for, whole or not, ascending."""
+    """Version numbers for which a model's folder has an entry, complete or not, ascending."""
     return sorted(int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name))
 
 
@@ -55,7 +55,7 @@ def find(root: Path | str, name: str, version: int | None = None) -> Path:
     """The folder of a version, the latest one by default.
 
     Raises:
-        UnknownModel: no such model or version; the message lists those there are.
+        UnknownModel: no such model or version; the message lists the existing ones.
     """
     known = versions(root, check_name(name))
     if not known:

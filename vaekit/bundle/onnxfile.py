@@ -1,4 +1,4 @@
-"""Refuses ONNX files with external data or operators outside the standard domain, without loading them."""
+"""Refuses ONNX files with external data or operators outside the standard domain. Parses them without loading."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vaekit.errors import ForbiddenGraph
 
-# Field numbers of onnx.proto3, by message: those that lead to tensors, to operators' domains, or to nested graphs.
+# Field numbers of onnx.proto3, by message: the fields that lead to tensors, domains of operators, or nested graphs.
 _CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 8: "opset", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -25,7 +25,7 @@ def check_graph(path: Path) -> None:
     """Refuse a graph with external data or with operators outside the standard domain.
 
     Raises:
-        ForbiddenGraph: either was found, or the file is no ONNX model.
+        ForbiddenGraph: one of these was found, or the file is not an ONNX model.
     """
     data = memoryview(path.read_bytes())
     try:
@@ -55,7 +55,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < len(data):
         key, at = _varint(data, at)
         kind = key & 7
-        if key >> 32:  # a parser that keeps 32 bits would see another field than this one
+        if key >> 32:  # a parser that keeps only 32 bits would read another field number
             raise ValueError("a tag longer than 32 bits")
         if kind == 0:
             number, at = _varint(data, at)

@@ -1,4 +1,4 @@
-"""A bundle as bytes and back, for pickling."""
+"""Converts a bundle to bytes and back, for pickling."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vaekit.bundle.read import Bundle, open_bundle
 
 
 def packed(bundle: Bundle) -> dict[str, bytes]:
-    """The manifest and all that it signs, by name; config and report, which it does not sign, are left behind."""
+    """The manifest and all files that it signs, by name. Config and report are not signed, and not included."""
     signed = {part.file: bundle.path(part.file).read_bytes() for part in bundle.manifest.files}
     return {MANIFEST_FILE: bundle.manifest.to_json().encode(), **signed}
 
 
 def unpacked(files: Mapping[str, bytes]) -> Bundle:
-    """The bundle of these files, verified as one from a folder is.
+    """The bundle of these files, verified like a bundle in a folder.
 
     Raises:
         BundleError: see open_bundle.

@@ -1,4 +1,4 @@
-"""Reads a version's folder as a verified private copy."""
+"""Reads a version's folder into a verified private copy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_manifest(folder: Path | str) -> Manifest:
     """The manifest of one version's folder.
 
     Raises:
-        FormatError: no manifest, one that is no manifest, or one of a newer major format.
+        FormatError: no manifest, an invalid one, or one of a newer major format.
     """
     path = Path(folder) / MANIFEST_FILE
     try:
@@ -51,7 +51,7 @@ def read_manifest(folder: Path | str) -> Manifest:
 
 @dataclass(eq=False)
 class Bundle:
-    """A verified private copy of one version; the copy goes when it is closed, or when nobody holds it any more."""
+    """A verified private copy of one version. The copy is deleted on close, or when the object is garbage-collected."""
 
     manifest: Manifest
     source: Path
@@ -61,15 +61,15 @@ class Bundle:
         self.close = weakref.finalize(self, shutil.rmtree, self.copy, ignore_errors=True)
 
     def path(self, file: str) -> Path:
-        """A verified file by its name in the manifest."""
+        """The path of a verified file by its name in the manifest."""
         return self.copy / file
 
     def half(self, precision: Precision) -> Float16Graphs | None:
-        """The float16 graphs where they are asked for.
+        """The float16 graphs if the precision is float16, else None.
 
         Raises:
-            InputError: another precision than float32 and float16.
-            BundleError: float16, of a bundle without such graphs.
+            InputError: a precision other than float32 and float16.
+            BundleError: float16, but the bundle has no float16 graphs.
         """
         if precision not in get_args(Precision):
             raise InputError(f"precision: {precision!r} is not one of {', '.join(get_args(Precision))}")
@@ -81,7 +81,7 @@ class Bundle:
         return self.manifest.half if precision == "float16" else None
 
     def graphs(self, precision: Precision = "float32") -> dict[Operation, Path]:
-        """The graph of each operation; where float16 is asked for its twin, if it has one.
+        """The graph of each operation; with float16 the float16 graph, if there is one.
 
         Raises:
             InputError, BundleError: see half.
@@ -94,7 +94,7 @@ class Bundle:
         """Base draws, (K_max, Z).
 
         Raises:
-            FormatError: not arrays of numbers, or of another shape.
+            FormatError: not an array of numbers, or one of another shape.
         """
         base = read_array(self.path(self.manifest.draws.file))
         expected = (self.manifest.draws.maximum, self.manifest.latent_dim)
@@ -103,7 +103,7 @@ class Bundle:
         return np.asarray(base, dtype=np.float64)
 
     def golden(self, signed: SignedFile | None = None) -> dict[str, NDArray[np.generic]]:
-        """Golden inputs and outputs by name, of the float32 graphs or of another golden file of the manifest.
+        """Golden inputs and outputs by name, from the golden file of the float32 graphs or from another one.
 
         Raises:
             FormatError: not arrays of numbers.
@@ -111,10 +111,10 @@ class Bundle:
         return read_archive(self.path((signed or self.manifest.golden).file))
 
     def calibrations(self) -> dict[CalibrationEntry, AnyCalibration]:
-        """Calibration of each way of scoring that has one.
+        """The calibrations of the bundle by their manifest entry.
 
         Raises:
-            FormatError: not arrays of numbers, one that is missing, or held-out scores that can be none.
+            FormatError: not arrays of numbers, a missing array, or invalid held-out scores.
         """
         if self.manifest.calibration is None:
             return {}
@@ -130,10 +130,10 @@ class Bundle:
             raise FormatError(f"{file}: {exc}") from exc
 
     def surprises(self) -> Surprises | None:
-        """What cells compare with; None where the bundle has nothing.
+        """The held-out surprises to compare cells with; None if the bundle has none.
 
         Raises:
-            FormatError: not arrays of numbers, or not those of this many features.
+            FormatError: not arrays of numbers, or arrays for another number of features.
         """
         signed = self.manifest.surprise
         if signed is None:
@@ -151,12 +151,12 @@ class Bundle:
 
 
 def open_bundle(folder: Path | str) -> Bundle:
-    """Copy a version into a private folder (0700), verify the copy, and refuse what a bundle may not hold.
+    """Copy a version into a private folder (0700), verify the copy, and check its graphs.
 
     Raises:
         FormatError: see read_manifest.
-        IntegrityError: a file is missing, or differs from what the manifest signed.
-        ForbiddenGraph: external data or operators of an unknown domain.
+        IntegrityError: a file is missing, or its sha256 differs from the manifest's.
+        ForbiddenGraph: a graph with external data or operators of an unknown domain.
     """
     source = Path(folder)
     manifest = read_manifest(source)
@@ -180,4 +180,4 @@ def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise IntegrityError(f"{source}: sha256 {found[:12]}... is not the manifest's {sha256[:12]}...")
+        raise IntegrityError(f"{source}: sha256 is {found[:12]}..., the manifest has {sha256[:12]}...")

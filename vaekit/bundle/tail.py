@@ -1,4 +1,4 @@
-"""What may lie beyond the last held-out score: a generalised Pareto tail."""
+"""Fits a generalised Pareto tail to the highest held-out scores, to extrapolate p-values beyond them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic import Field, FiniteFloat
 
 from vaekit.bundle.manifest_part import ManifestPart
 
-FEWEST = 20  # exceedances, below which there is no tail; there are as many from 96 held-out rows on
-PRIOR, PRIOR_SHAPE = 10, 0.5  # scores that the prior of the shape is worth, and what it says
-_NEARLY_0 = 1e-300  # where 0 would be divided by
+FEWEST = 20  # exceedances needed for a tail; 96 held-out rows have as many
+PRIOR, PRIOR_SHAPE = 10, 0.5  # weight of the prior of the shape, in scores, and its mean
+_NEARLY_0 = 1e-300  # replaces 0 as a divisor
 
 
 class Tail(ManifestPart):
@@ -21,28 +21,29 @@ class Tail(ManifestPart):
 
         P(S > s | S > u) = (1 + shape (s - u) / scale)^(-1 / shape),  exp(-(s - u) / scale) at shape 0
 
-    A shape below 0 ends at u - scale / shape, where the formula gives 0. Nothing below `floor` is taken from it.
+    With a shape below 0 the tail ends at u - scale / shape; beyond it the probability is 0. p_value_tail is never below
+    `floor`.
     """
 
-    shape: FiniteFloat = Field(description="above 0: a heavy tail; 0: exponential; below 0: it ends")
+    shape: FiniteFloat = Field(description="above 0: a heavy tail; 0: exponential; below 0: a tail with an end")
     scale: Annotated[FiniteFloat, Field(gt=0, description="nats")]
     threshold: FiniteFloat = Field(description="u: the score, nats, beyond which the distribution was fitted")
-    exceedances: Annotated[int, Field(ge=FEWEST, description="M: held-out scores beyond it")]
-    floor: Annotated[FiniteFloat, Field(gt=0, lt=1, description="M / (n + 1) exp(-sqrt(M)), the least p_value_tail")]
+    exceedances: Annotated[int, Field(ge=FEWEST, description="M: number of held-out scores beyond u")]
+    floor: Annotated[FiniteFloat, Field(gt=0, lt=1, description="M / (n + 1) exp(-sqrt(M)), the smallest p_value_tail")]
 
     def survival(self, score: ArrayLike, beyond: float) -> NDArray[np.float64]:
         """P(S > score | S > beyond) for u <= beyond, (N,); 1 where score <= beyond.
 
-        Again generalised Pareto, of the same shape and of scale_at(beyond).
+        This is also a generalised Pareto distribution, with the same shape and the scale scale_at(beyond).
         """
         over = np.maximum(np.asarray(score, dtype=np.float64) - beyond, 0.0) / self.scale_at(beyond)  # (N,)
         if self.shape == 0.0:
             return np.asarray(np.exp(-over))
-        with np.errstate(divide="ignore", over="ignore"):  # beyond an end, and very far out
+        with np.errstate(divide="ignore", over="ignore"):  # beyond the end of the tail, and very far out
             return np.asarray(np.exp(-np.log1p(np.maximum(self.shape * over, -1.0)) / self.shape))
 
     def sentence(self) -> str:
-        """What it is, in words."""
+        """The tail in one sentence, for reports."""
         return (
             f"extrapolation without a guarantee beyond the highest held-out score: generalised Pareto of shape "
             f"{self.shape:.3g}, fitted to the {self.exceedances:,} scores above {self.threshold:.6g} nats, never below "
@@ -50,19 +51,19 @@ class Tail(ManifestPart):
         )
 
     def scale_at(self, beyond: float) -> float:
-        """Scale of what exceeds another threshold: scale + shape (beyond - u); not above 0 beyond an end."""
+        """The scale beyond another threshold: scale + shape (beyond - u); 0 or less beyond the end of the tail."""
         return self.scale + self.shape * (beyond - self.threshold)
 
 
 def fit_tail(scores: NDArray[np.float64]) -> Tail | None:
-    """The tail of held-out scores (n,), ascending; None where fewer than FEWEST would tell it.
+    """The tail of held-out scores (n,), ascending; None with fewer than FEWEST exceedances.
 
-    It is fitted to the largest M = ceil(min(n / 5, 3 sqrt(n))) scores, less those that tie with the next one, and its
-    shape is drawn to 1/2 as if by 10 more of them, (M shape + 5) / (M + 10); both as Vehtari, Simpson, Gelman, Yao and
-    Gabry (2024), "Pareto smoothed importance sampling", have them. Without the prior the error of the shape alone would
-    make scores a tenth below 1 / (n + 1) come two to four times as often as said. The floor is where log(M / (n p))
-    reaches sqrt(M): extrapolation is consistent as long as the one is small against the other (de Haan and Ferreira
-    2006, theorem 4.3.1).
+    It is fitted to the largest M = ceil(min(n / 5, 3 sqrt(n))) scores, without those that tie with the next lower one.
+    Its shape is shrunk towards 1/2 as if by 10 more scores, (M shape + 5) / (M + 10). Both follow Vehtari, Simpson,
+    Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling". Without this prior, the error of the shape
+    would make p-values of a tenth of 1 / (n + 1) two to four times as frequent as stated. The floor is where
+    log(M / (n p)) reaches sqrt(M): extrapolation is consistent as long as the first is small against the second
+    (de Haan and Ferreira 2006, theorem 4.3.1).
     """
     n = scores.size
     most = math.ceil(min(n / 5, 3 * math.sqrt(n)))
@@ -79,16 +80,17 @@ def fit_tail(scores: NDArray[np.float64]) -> Tail | None:
 def zhang_stephens(exceedances: NDArray[np.float64]) -> tuple[float, float]:
     """Shape and scale of a generalised Pareto distribution from exceedances (M,), ascending and above 0.
 
-    theta = -shape / scale is the mean of a grid under its profile likelihood; the shape is then the likeliest.
+    theta = -shape / scale is the mean over a grid, weighted by the profile likelihood; the shape is the maximum
+    likelihood estimate given theta.
 
     Source: Zhang and Stephens (2009), "A new and efficient estimation method for the generalized Pareto distribution",
-    section 3; their k is minus the shape.
+    section 3; their k is -shape.
     """
     x, m = exceedances, 20 + math.isqrt(exceedances.size)
     quartile = x[int(x.size / 4 + 0.5) - 1]
     theta = 1 / x[-1] + (1 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / (3 * quartile)  # (m,)
     theta = np.where(theta == 0, _NEARLY_0, theta)
-    shape = np.log1p(-theta[:, None] * x).mean(axis=1)  # (m,), the likeliest at each theta
+    shape = np.log1p(-theta[:, None] * x).mean(axis=1)  # (m,), maximum likelihood at each theta
     log_likelihood = x.size * (np.log(-theta / shape) - shape - 1)  # (m,)
     weight = np.exp(log_likelihood - log_likelihood.max())
     mean = float(weight @ theta / weight.sum())

@@ -1,4 +1,4 @@
-"""What false-alarm rates a calibration can promise, and how surely."""
+"""Computes the score thresholds of common alphas, each with an interval of the true false-alarm rate."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from vaekit.bundle.manifest_part import ManifestPart
 
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
 COVERAGE = 0.95  # of the interval of the true rate
-HEADINGS = ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows it takes")
+HEADINGS = ("alpha", "threshold, nats", "true false-alarm rate, 95 %", "rows needed")
 
 Rate = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
 class Threshold(ManifestPart):
-    """The score that has a false-alarm rate of alpha, on average over calibrations, and what this one may have."""
+    """The score whose false-alarm rate is alpha on average over calibrations, and an interval of its true rate."""
 
     alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     rank: Annotated[int, Field(ge=0, description="k = floor(alpha (n + 1)); 0: alpha is not resolvable")]
     score: FiniteFloat | None = Field(description="nats: p_value <= alpha exactly beyond it; null: not resolvable")
-    rate_low: Rate | None = Field(description="of the true false-alarm rate, the 2.5 % quantile of Beta(k, n + 1 - k)")
-    rate_high: Rate | None = Field(description="its 97.5 % quantile")
+    rate_low: Rate | None = Field(description="2.5 % quantile of the true false-alarm rate, Beta(k, n + 1 - k)")
+    rate_high: Rate | None = Field(description="97.5 % quantile of the true false-alarm rate")
 
 
 def lines(found: Iterable[Threshold]) -> Iterator[tuple[str, ...]]:
-    """The thresholds as texts, under HEADINGS."""
+    """The thresholds as rows of text, under HEADINGS."""
     for one in found:
         told = ("not resolvable", "")
         if one.score is not None:
@@ -37,13 +37,13 @@ def lines(found: Iterable[Threshold]) -> Iterator[tuple[str, ...]]:
 
 
 def thresholds(calibration: Calibration) -> tuple[Threshold, ...]:
-    """Thresholds at ALPHAS, with an interval of the rate at which rows like the calibration rows exceed each.
+    """Thresholds at ALPHAS, each with an interval of the rate at which rows like the calibration rows exceed it.
 
-    That rate is 1 - F(the k-th largest of n scores), k = floor(alpha (n + 1)): Beta(k, n + 1 - k) over calibrations
-    where scores are continuous, less where they tie; its mean k / (n + 1) is at most alpha (Vovk 2012, "Conditional
-    validity of inductive conformal predictors").
+    The rate is 1 - F(the k-th largest of n scores), k = floor(alpha (n + 1)). For continuous scores it is distributed
+    as Beta(k, n + 1 - k) over calibrations; with ties it is smaller. Its mean k / (n + 1) is at most alpha (Vovk 2012,
+    "Conditional validity of inductive conformal predictors").
     """
-    from scipy.stats import beta  # where calibrations are made; readers have the figures
+    from scipy.stats import beta  # imported here: only the writer of a bundle needs scipy
 
     found = []
     for alpha in ALPHAS:

@@ -1,4 +1,4 @@
-"""Writes a version's folder whole or not at all, and the files that a manifest signs."""
+"""Writes a version's folder atomically, and the files that a manifest signs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vaekit.bundle.folds import AnyCalibration
 from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile, Manifest, Precision
 from vaekit.bundle.models_folder import taken_numbers
 
-_WRITING = ".writing-"  # never listed: a name starts with a letter or digit, a version is a number
+_WRITING = ".writing-"  # prefix of a draft; never listed, because versions are numbers
 
 
 def digest(data: bytes) -> str:
-    """sha256 as the manifest writes it."""
+    """The sha256 of the data, as the manifest writes it."""
     return hashlib.sha256(data).hexdigest()
 
 
 def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The arrays as the content of a compressed .npz file."""
+    """The content of a compressed .npz file with these arrays."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -38,11 +38,11 @@ def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def calibration_file(
     held_out: Mapping[tuple[int, Precision], AnyCalibration], assumption: str
 ) -> tuple[CalibrationFile, bytes]:
-    """Calibrations on default draws as the manifest signs them, and the content of their file.
+    """The manifest's part about calibrations on default draws, and the content of their file.
 
     Args:
-        held_out: scores by K and precision.
-        assumption: what must hold between calibration rows and scored rows.
+        held_out: calibrations by K and precision.
+        assumption: the assumption about calibration rows and scored rows.
     """
     entries = [entry_of(*way, found) for way, found in held_out.items()]
     arrays = map(arrays_of, entries, held_out.values())
@@ -59,17 +59,17 @@ def publish(
     files: Mapping[str, bytes],
     pages: Callable[[Manifest], Mapping[str, bytes]] = lambda _: {},
 ) -> Manifest:
-    """Write a new version, all of it or none; never over an old one.
+    """Write a new version completely or not at all. An existing version is never overwritten.
 
-    The folder is written beside its target under a name that is not listed, synced to disk, and renamed. Several
-    publishers at once get different versions.
+    The folder is written beside its target under a name that is not listed, synced to disk, and renamed. Concurrent
+    publishers get different versions.
 
     Args:
         root: the models folder.
-        manifest: its version is replaced by the one the bundle gets.
-        files: content by path relative to the bundle, manifest.json not among them; every file that the manifest
-            signs, and any others (report/...).
-        pages: more of those others, which tell the version: what they hold once it is known.
+        manifest: its version is replaced by the new version number.
+        files: content by path relative to the bundle, without manifest.json: every file that the manifest signs, and
+            any others (report/...).
+        pages: makes further unsigned files from the manifest, once the version number is known.
 
     Returns:
         The manifest as written.
@@ -100,7 +100,7 @@ def _publish_as_next(
             sync(folder)
         try:
             temp.rename(home / str(manifest.version))
-        except OSError as exc:  # somebody else took this number: try the next
+        except OSError as exc:  # another publisher took this number: try the next
             if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             continue
@@ -117,7 +117,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """What was written of a file, or which names a folder holds, is on disk when this returns."""
+    """Sync a file's content, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

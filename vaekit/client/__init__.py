@@ -1,6 +1,6 @@
-"""A typed client of the service, sync and async over one set of requests and replies.
+"""A typed HTTP client of the service, synchronous and asynchronous.
 
-Imports on first use: the service takes wire.py from here, and has no need of httpx.
+Names are imported on first use, because the service uses only `wire` and does not need httpx.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from vaekit.client.wire import ModelList
 
 
 class AsyncClient:
-    """As Client, for asyncio; everything said there holds here.
+    """Client for asyncio; see Client for arguments and errors.
 
     >>> async with AsyncClient("http://127.0.0.1:8000") as client:
     ...     (await client.elbo(rows, alpha=0.05)).is_anomaly
@@ -49,7 +49,7 @@ class AsyncClient:
         model: str | None = None,
         version: int | None = None,
     ) -> DecodeResult:
-        """Mean and scale of p(x|z), raw units, for codes z (N, Z); `members` says which member they are of."""
+        """Mean and scale of p(x|z), raw units, for latents z (N, Z); `members` selects the member that decodes them."""
         call = requests.decode(latents, model, version, members=members)
         return replies.decode(await self._ask(call), call.rows)
 
@@ -63,7 +63,7 @@ class AsyncClient:
         model: str | None = None,
         version: int | None = None,
     ) -> SampleResult:
-        """n draws of the model: E[x|z], or a draw from p(x|z) where observe is true."""
+        """n draws of the model: E[x|z], or draws from p(x|z) if observe is true."""
         call = requests.sample(n, model, version, seed=seed, temperature=temperature, observe=observe)
         return replies.sample(await self._ask(call), call.rows)
 
@@ -81,9 +81,9 @@ class AsyncClient:
         model: str | None = None,
         version: int | None = None,
     ) -> ElboResult:
-        """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and its `explain` oddest cells.
+        """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        Without log_evidence a model with an aggregate prior answers in a fraction of the time.
+        With log_evidence=False a model with an aggregate prior is much faster.
         """
         call = requests.elbo(
             inputs,
@@ -100,19 +100,19 @@ class AsyncClient:
         return replies.elbo(await self._ask(call), call.rows)
 
     async def models(self) -> ModelList:
-        """What is served."""
+        """The models that the service has loaded."""
         return replies.models(await self._ask(requests.models()))
 
     async def model(self, name: str, version: int | None = None) -> Manifest:
-        """The manifest of a model's version, the serving one by default."""
+        """The manifest of a model's version, by default of the version in use."""
         return replies.manifest(await self._ask(requests.manifest(name, version)))
 
     async def health(self) -> bool:
-        """Whether the service answers at all; False, not an error, where nothing does."""
+        """Whether the service is up; False, not an error, if nothing answers."""
         return await self._says_yes(requests.health())
 
     async def ready(self) -> bool:
-        """Whether the service takes requests; False, not an error, where nothing answers."""
+        """Whether the service is ready for requests; False, not an error, if nothing answers."""
         return await self._says_yes(requests.ready())
 
     async def aclose(self) -> None:

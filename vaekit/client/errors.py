@@ -1,15 +1,15 @@
-"""What can go wrong between a client and the service, and the one border where httpx's errors become ours.
+"""The errors of the client, and the translation of httpx's errors into them.
 
 ClientError (VaeError)
-├── ConnectionFailed     no connection, or one that broke off
-├── DeadlineExceeded     the client's timeout passed, or the service's own (504)
-├── ProtocolError        a reply that is not what the wire promises
-├── ServiceFailed        5xx: the service's fault
+├── ConnectionFailed     no connection, or a broken one
+├── DeadlineExceeded     the timeout of the client or of the service (504) passed
+├── ProtocolError        a reply that does not follow the wire format
+├── ServiceFailed        5xx: an error in the service
 │   └── ServiceUnavailable   503: no model is ready, or the service is stopping
-└── RequestRefused       4xx: the message is the problem's text
+└── RequestRefused       4xx: the message is the detail of the problem document
     ├── Unauthorized         401, 403
-    ├── ModelNotFound        404; an UnknownModel too
-    └── TooBusy              429: full now, worth another try after retry_after seconds
+    ├── ModelNotFound        404; also an UnknownModel
+    └── TooBusy              429: the service is full; try again after retry_after seconds
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ class ClientError(VaeError):
 
 
 class ConnectionFailed(ClientError):
-    """No connection to the service, or one that broke off."""
+    """No connection to the service, or a broken one."""
 
 
 class DeadlineExceeded(ClientError):
-    """No answer in time."""
+    """No reply in time."""
 
 
 class ProtocolError(ClientError):
-    """A reply that is not what the wire promises: most likely the address is not that of this service."""
+    """A reply that does not follow the wire format. Most likely the address is not that of a vaekit service."""
 
 
 class _Answered(ClientError):
-    """An answer with an error status.
+    """A reply with an error status.
 
     Attributes:
         status: the HTTP status.
-        request_id: what the service's log calls the request, where it said so.
-        retry_after: seconds after which another try is worth it, where it said so.
+        request_id: the id of the request in the service's log, if the reply has it.
+        retry_after: seconds to wait before another try, if the reply has it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class _Answered(ClientError):
 
 
 class ServiceFailed(_Answered):
-    """5xx: the service could not do what it should."""
+    """5xx: an error in the service."""
 
 
 class ServiceUnavailable(ServiceFailed):
@@ -65,11 +65,11 @@ class ServiceUnavailable(ServiceFailed):
 
 
 class RequestRefused(_Answered):
-    """4xx: the request is refused; the message names what is wrong with it."""
+    """4xx: the request is refused; the message says what is wrong with it."""
 
 
 class Unauthorized(RequestRefused):
-    """401 or 403: no key, or not the right one."""
+    """401 or 403: no key, or a wrong one."""
 
 
 class ModelNotFound(RequestRefused, UnknownModel):
@@ -77,19 +77,19 @@ class ModelNotFound(RequestRefused, UnknownModel):
 
 
 class TooBusy(RequestRefused):
-    """429: the service is full now."""
+    """429: the service is full at the moment."""
 
 
-NOT_UP = (ConnectionFailed, DeadlineExceeded, ServiceUnavailable)  # what a service that is not ready looks like
+NOT_UP = (ConnectionFailed, DeadlineExceeded, ServiceUnavailable)  # the errors of a service that is not ready
 
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """The border: whatever httpx raises inside leaves as a ClientError that names the address."""
+    """Turn httpx's errors into a ClientError that names the address."""
     try:
         yield
     except httpx.TimeoutException as exc:
-        raise DeadlineExceeded(f"{url}: no answer in time ({type(exc).__name__})") from exc
+        raise DeadlineExceeded(f"{url}: no reply in time ({type(exc).__name__})") from exc
     except httpx.TransportError as exc:
         raise ConnectionFailed(f"{url}: {exc or type(exc).__name__}") from exc
     except httpx.HTTPError as exc:

@@ -1,4 +1,4 @@
-"""The exception that an error reply stands for."""
+"""Raises the exception for an error reply."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def media_type(response: httpx.Response) -> str:
 
 
 def check(response: httpx.Response) -> httpx.Response:
-    """The response itself where its status is 200.
+    """Return the response if its status is 200.
 
     Raises:
-        ClientError: the error that the status stands for.
+        ClientError: the error for any other status.
     """
     status = response.status_code
     if status == 200:
@@ -33,7 +33,7 @@ def check(response: httpx.Response) -> httpx.Response:
 
 
 def _error_of(status: int, *, is_problem: bool) -> type[errors.RequestRefused | errors.ServiceFailed]:
-    if status == 404:  # without a problem document it is somebody else's 404
+    if status == 404:  # a 404 without a problem document is not from vaekit
         return errors.ModelNotFound if is_problem else errors.RequestRefused
     if status >= 500:
         return errors.ServiceUnavailable if status == 503 else errors.ServiceFailed

@@ -1,6 +1,6 @@
-"""Reads replies, JSON or npy, into frozen results of arrays.
+"""Parses JSON and npy replies into results of arrays.
 
-N rows, D data dimensions (or H, W, C), Z latent dimensions; everything in nats, per row, in the data's own units.
+N rows, D data dimensions (or H, W, C), Z latent dimensions; all bounds in nats per row, all data in raw units.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vaekit.client.refusals import media_type
 
 Array = NDArray[np.float64]
 Document = TypeVar("Document", bound=BaseModel)
-_LONGEST_HEADER = 2**18  # characters: numpy evaluates it, and categories by name need more than its own 10,000
+_LONGEST_HEADER = 2**18  # characters of an npy header; numpy's limit of 10,000 is too low for many category names
 _HEADERS = {
     "model": (wire.MODEL_HEADER, str),
     "version": (wire.VERSION_HEADER, int),
@@ -40,11 +40,11 @@ class _Result:
 
 @dataclass(frozen=True)
 class EncodeResult(_Result):
-    """q(z|x) = N(mu, diag(sigma^2)) of each row, one for each member where the model has several."""
+    """q(z|x) = N(mu, diag(sigma^2)) of each row, one for each member of an ensemble."""
 
     mu: Array  # (N, Z) or (N, M, Z)
     sigma: Array  # as mu
-    weights: Array | None  # (N, M), q(m|x); None where the model has no members
+    weights: Array | None  # (N, M), q(m|x); None without members
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DecodeResult(_Result):
     """Mean and scale of p(x|z) in raw units; a category's mean is the index of its most probable level."""
 
     mean: Array  # (N, D) or (N, H, W, C)
-    scale: Array | None  # as mean; None where the likelihood has no scale
+    scale: Array | None  # as mean; None if the likelihood has no scale
     df: Array | None  # (N, D), degrees of freedom of student_t
     probabilities: Mapping[str, Array] | None  # by category column, (N, its levels)
 
@@ -61,38 +61,38 @@ class DecodeResult(_Result):
 class SampleResult(_Result):
     """Draws of the model."""
 
-    seed: int  # gives the same draws again
+    seed: int  # reproduces the draws
     latents: Array  # (n, Z)
-    samples: Array  # (n, D) or (n, H, W, C), raw units; the index of its level where it is a category
-    members: NDArray[np.int64] | None  # (n,), which drew each; None where the model has no members
+    samples: Array  # (n, D) or (n, H, W, C), raw units; for a category the index of the level
+    members: NDArray[np.int64] | None  # (n,), the member that drew each row; None without members
 
 
 @dataclass(frozen=True)
 class ElboResult(_Result):
-    """elbo = log_likelihood - kl, and the verdict that the model's calibration gives, (N,) each.
+    """elbo = log_likelihood - kl, and the verdict by the model's calibration, (N,) each.
 
-    p_value and is_anomaly are None where there is no calibration for the draws asked for; p_value_reason says why. A
-    row that misses as many cells as no calibration row does has a p_value of NaN, and False for is_anomaly and
+    p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. A row
+    whose number of missing cells occurs in no calibration row has a p_value of NaN, and False for is_anomaly and
     is_discovery.
     """
 
     elbo: Array
     log_likelihood: Array
     kl: Array
-    log_evidence: Array | None  # None where it was not asked for
-    score: Array  # -elbo: higher is odder
-    p_value: Array | None  # lower is odder
-    p_value_tail: Array | None  # extrapolated beyond the highest held-out score, unwarranted; None without a tail
+    log_evidence: Array | None  # None if not requested
+    score: Array  # -elbo: higher is more anomalous
+    p_value: Array | None  # lower is more anomalous
+    p_value_tail: Array | None  # extrapolated beyond the highest held-out score, no guarantee; None without a tail
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
-    is_discovery: NDArray[np.bool_] | None  # by Benjamini-Hochberg over the rows of the request, where fdr was given
+    is_discovery: NDArray[np.bool_] | None  # by Benjamini-Hochberg over the rows of the request; None without fdr
     alpha: float | None
     p_value_reason: str | None
     num_samples: int
     bits_per_dim: Array | None
     feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C); 0 where a cell is missing
-    observed_count: NDArray[np.int64] | None  # columns that are not missing; None where none may be
-    explanation: NDArray[Any] | None  # (N, k) records, the oddest cell first, when asked for; feature -1: no more cells
-    kl_p_value: Array | None  # of the KL, with an explanation; lower is odder
+    observed_count: NDArray[np.int64] | None  # number of observed columns; None if no column may be missing
+    explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no more cells; needs explain
+    kl_p_value: Array | None  # of the KL, only with explain; lower is more anomalous
 
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
@@ -152,7 +152,7 @@ def _document(response: httpx.Response, kind: type[Document]) -> Document:
 
 
 def _fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str, Any]:
-    """The reply's fields by name, whichever way they travelled."""
+    """The fields of a JSON or npy reply by name."""
     kind = media_type(response)
     if kind == wire.NPY_TYPE:
         return _npy_fields(response)
@@ -216,7 +216,7 @@ def _optional(got: Mapping[str, Any], rows: int | None, *names: str, dtype: Any 
 
 
 def _by_column(got: Mapping[str, Any], rows: int | None, name: str) -> dict[str, Array] | None:
-    """Arrays by column: an object in JSON, a record of its own in npy."""
+    """Arrays by column: an object in JSON, a nested record in npy."""
     found = got.get(name)
     if isinstance(found, np.ndarray):
         found = {column: found[column] for column in found.dtype.names or ()}
@@ -229,5 +229,5 @@ def _array(name: str, values: Any, rows: int | None, dtype: Any) -> NDArray[Any]
     except (TypeError, ValueError) as exc:
         raise errors.ProtocolError(f"a reply whose {name} is not an array: {exc}") from exc
     if rows is not None and len(array) != rows:
-        raise errors.ProtocolError(f"a reply of {len(array)} {name} to a request of {rows} rows")
+        raise errors.ProtocolError(f"a reply with {len(array)} values of {name} to a request of {rows} rows")
     return array

@@ -20,12 +20,12 @@ from vaekit.bundle.models_folder import check_name
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
 from vaekit.errors import InputError, MissingExtra
 
-TIMEOUT = 30.0  # seconds; a large scoring request on a busy CPU takes some
+TIMEOUT = 30.0  # seconds; enough for a large scoring request on a busy CPU
 
 
 @dataclass(frozen=True)
 class HttpCall:
-    """One request, complete but for the address and the key."""
+    """One request, without the address and the key."""
 
     method: str
     path: str
@@ -36,10 +36,10 @@ class HttpCall:
 
 
 def check_url(url: str) -> str:
-    """The address itself.
+    """Return the address if it is valid.
 
     Raises:
-        InputError: it is none of http or https.
+        InputError: not an http or https address.
     """
     try:
         parsed = httpx.URL(url)
@@ -51,10 +51,10 @@ def check_url(url: str) -> str:
 
 
 def key_header(key: str | None) -> dict[str, str]:
-    """The key as a bearer token.
+    """The header with the key as a bearer token.
 
     Raises:
-        InputError: no header can carry it; the message does not tell it, for it is a secret.
+        InputError: a header cannot hold the key. The message does not show it, because it is a secret.
     """
     if key is None:
         return {}
@@ -70,7 +70,7 @@ def encode(inputs: Any, model: str | None, version: int | None) -> HttpCall:
 def decode(latents: Any, model: str | None, version: int | None, *, members: int | ArrayLike | None = None) -> HttpCall:
     each = None if members is None else np.asarray(members).tolist()
     if isinstance(each, list) and isinstance(latents, np.ndarray):
-        latents = latents.tolist()  # a member for each code is too long for a query
+        latents = latents.tolist()  # one member per latent is too long for a query string, so send JSON
     call = _rows_call("decode", "latents", latents, {"members": each}, model, version)
     return replace(call, headers={**call.headers, "accept": NPY_TYPE})
 
@@ -93,7 +93,7 @@ def elbo(
     call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
     if explain is None:
         return call
-    return replace(call, headers={**call.headers, "accept": NPY_TYPE})  # cells by number, whatever the rows came as
+    return replace(call, headers={**call.headers, "accept": NPY_TYPE})  # npy has features by index, for all inputs
 
 
 def sample(
@@ -132,7 +132,7 @@ def _home(model: str, version: int | None) -> str:
 def _path(operation: str, model: str | None, version: int | None) -> str:
     if model is None:
         if version is not None:
-            raise InputError(f"version: {version} of which model? name it")
+            raise InputError(f"version: {version} needs a model name, expected model=... as well")
         return f"/{operation}"
     return f"{_home(model, version)}/{operation}"
 
@@ -161,7 +161,7 @@ def _rows_call(
 
 def _npy(name: str, rows: NDArray[Any]) -> bytes:
     if rows.dtype.kind not in "iuf":
-        raise InputError(f"{name}: dtype {rows.dtype} is not one of numbers")
+        raise InputError(f"{name}: dtype {rows.dtype} is not numeric")
     if rows.ndim == 0:
         raise InputError(f"{name}: one number, expected rows")
     buffer = io.BytesIO()
@@ -170,7 +170,7 @@ def _npy(name: str, rows: NDArray[Any]) -> bytes:
 
 
 def _arrow(name: str, table: Any) -> tuple[bytes, int]:
-    """(the table as a stream, how many rows it has), of whatever library it is that offers its columns to Arrow."""
+    """(the table as an Arrow stream, its number of rows), for any library with the Arrow stream interface."""
     try:
         import pyarrow as pa
     except ModuleNotFoundError as exc:
@@ -194,18 +194,18 @@ def _listed(name: str, rows: Any) -> Sequence[Any]:
         raise InputError(f"{name}: expected rows, not {type(rows).__name__}")
     listed = list(rows)
     if any(isinstance(row, str | bytes | PathLike) for row in listed):
-        return [_picture(i, row) for i, row in enumerate(listed)]
+        return [_image(i, row) for i, row in enumerate(listed)]
     return listed
 
 
-def _picture(i: int, picture: Any) -> str:
-    """base64 of a picture's file, given as its path or its bytes."""
-    if isinstance(picture, bytes):
-        return base64.b64encode(picture).decode()
-    if not isinstance(picture, str | PathLike):
-        raise InputError(f"row {i}: expected the path or the bytes of a picture, as in other rows")
+def _image(i: int, image: Any) -> str:
+    """base64 of an image file, given as its path or its bytes."""
+    if isinstance(image, bytes):
+        return base64.b64encode(image).decode()
+    if not isinstance(image, str | PathLike):
+        raise InputError(f"row {i}: expected the path or the bytes of an image, as in other rows")
     try:
-        return base64.b64encode(Path(picture).read_bytes()).decode()
+        return base64.b64encode(Path(image).read_bytes()).decode()
     except OSError as exc:
         raise InputError(f"row {i}: {exc.filename}: {exc.strerror}") from exc
 
@@ -224,7 +224,7 @@ def _json(body: Mapping[str, Any]) -> bytes:
 
 
 def _without_nan(row: Any) -> Any:
-    """A row with null in place of NaN: a missing cell, which JSON has no number for."""
+    """A row with null for NaN, because JSON has no NaN; both mean a missing cell."""
     if isinstance(row, np.ndarray):
         row = row.tolist()
     if isinstance(row, Mapping):

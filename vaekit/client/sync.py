@@ -18,27 +18,27 @@ from vaekit.client.wire import ModelList
 
 
 class Client:
-    """A connection to a running service; close it, or use it in a with statement.
+    """A client of a running service. Close it, or use it in a with statement.
 
     >>> with Client("http://127.0.0.1:8000") as client:
     ...     client.elbo(rows, alpha=0.05).is_anomaly
     array([False,  True])
 
-    Arrays travel as npy; tables of pyarrow, polars and pandas as Arrow; lists of numbers, objects by column name and
-    pictures (paths, or bytes of PNG or JPEG files) as JSON. Without a model the default one of the service answers,
-    without a version its latest. Calls from several threads are safe.
+    Arrays are sent as npy; tables of pyarrow, polars and pandas as Arrow; lists of numbers, objects by column name and
+    images (paths, or bytes of PNG or JPEG files) as JSON. The default is the service's default model, and the latest
+    version of a model. Calls from several threads are safe.
 
     Args:
-        url: where the service is, a path prefix included.
-        timeout: seconds for connecting, and for each wait for bytes.
-        key: sent as a bearer token.
-        transport: in place of the network, for tests.
+        url: address of the service, including a path prefix if there is one.
+        timeout: seconds to connect, and to wait for each chunk of bytes.
+        key: API key, sent as a bearer token.
+        transport: replaces the network in tests.
 
     Every call raises:
         InputError: rows that cannot be sent.
-        RequestRefused, ModelNotFound, TooBusy: the service refuses; the message is its own.
-        ServiceFailed, ServiceUnavailable: the service cannot.
-        ConnectionFailed, DeadlineExceeded, ProtocolError: no answer, or none that is understood.
+        RequestRefused, ModelNotFound, TooBusy: the service refused the request; the message is the service's.
+        ServiceFailed, ServiceUnavailable: the service failed, or is not ready.
+        ConnectionFailed, DeadlineExceeded, ProtocolError: no reply, or an invalid one.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Client:
         model: str | None = None,
         version: int | None = None,
     ) -> DecodeResult:
-        """Mean and scale of p(x|z), raw units, for codes z (N, Z); `members` says which member they are of."""
+        """Mean and scale of p(x|z), raw units, for latents z (N, Z); `members` selects the member that decodes them."""
         call = requests.decode(latents, model, version, members=members)
         return replies.decode(self._ask(call), call.rows)
 
@@ -79,7 +79,7 @@ class Client:
         model: str | None = None,
         version: int | None = None,
     ) -> SampleResult:
-        """n draws of the model: E[x|z], or a draw from p(x|z) where observe is true."""
+        """n draws of the model: E[x|z], or draws from p(x|z) if observe is true."""
         call = requests.sample(n, model, version, seed=seed, temperature=temperature, observe=observe)
         return replies.sample(self._ask(call), call.rows)
 
@@ -97,9 +97,9 @@ class Client:
         model: str | None = None,
         version: int | None = None,
     ) -> ElboResult:
-        """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and its `explain` oddest cells.
+        """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        Without log_evidence a model with an aggregate prior answers in a fraction of the time.
+        With log_evidence=False a model with an aggregate prior is much faster.
         """
         call = requests.elbo(
             inputs,
@@ -116,19 +116,19 @@ class Client:
         return replies.elbo(self._ask(call), call.rows)
 
     def models(self) -> ModelList:
-        """What is served."""
+        """The models that the service has loaded."""
         return replies.models(self._ask(requests.models()))
 
     def model(self, name: str, version: int | None = None) -> Manifest:
-        """The manifest of a model's version, the serving one by default."""
+        """The manifest of a model's version, by default of the version in use."""
         return replies.manifest(self._ask(requests.manifest(name, version)))
 
     def health(self) -> bool:
-        """Whether the service answers at all; False, not an error, where nothing does."""
+        """Whether the service is up; False, not an error, if nothing answers."""
         return self._says_yes(requests.health())
 
     def ready(self) -> bool:
-        """Whether the service takes requests; False, not an error, where nothing answers."""
+        """Whether the service is ready for requests; False, not an error, if nothing answers."""
         return self._says_yes(requests.ready())
 
     def close(self) -> None:

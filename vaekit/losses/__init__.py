@@ -1,4 +1,4 @@
-"""What a foreign VAE loss equals here, and what a run of ours minimised."""
+"""Translates VAE losses of other projects into vaekit's settings, and describes the loss of a vaekit run."""
 
 from vaekit.losses.conventions import CONVENTIONS, Convention, losses_of
 from vaekit.losses.equivalent import Equivalent, Explanation, explain

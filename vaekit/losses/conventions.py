@@ -1,7 +1,7 @@
-"""VAE losses as they are known by name: what each project, page or question minimises. Data; no arithmetic.
+"""The VAE losses of known projects, pages and questions, by name.
 
-Read from the projects' sources and pages; `source` says where. Each is a row's loss, averaged over the batch unless it
-says otherwise.
+They were read from the projects' sources and pages, which `source` names. Each is the loss of a row, averaged over the
+batch unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ _FIELDS = {f.name for f in fields(ForeignLoss)}
 
 @dataclass(frozen=True)
 class Convention:
-    """One name, and its loss or losses by variant."""
+    """A known loss, with its variants."""
 
     title: str
     source: str
     variants: Mapping[str, Mapping[str, Any]]  # fields of ForeignLoss
     remark: str = ""
-    example: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # sizes where none are given
+    example: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # default sizes
 
     def losses(self, given: Mapping[str, Any]) -> dict[str, ForeignLoss]:
-        """Each variant with what is given in place of its own.
+        """Each variant, with the given fields in place of its own.
 
         Raises:
-            InputError: a field that is refused, or that is needed and neither known nor given.
+            InputError: an invalid field, or a required field that is neither known nor given.
         """
         return {name: _loss({**self.example, **variant}, given) for name, variant in self.variants.items()}
 
 
 def _loss(own: Mapping[str, Any], given: Mapping[str, Any]) -> ForeignLoss:
-    """A loss with what is given in place of its own; half-squared is squared of half the weight."""
+    """A loss with the given fields in place of its own; half-squared is squared with half the weight."""
     merged = {**own, **given}
     if merged.get("error", "gaussian") != "gaussian" and "scale" not in given:
-        merged.pop("scale", None)  # it was of an error that is none now
+        merged.pop("scale", None)  # it belonged to the replaced error
     if merged.get("error") == "half-squared":
         merged |= {"error": "squared", "weight": 0.5 * merged.get("weight", 1.0)}
     return ForeignLoss(**merged)
 
 
 def losses_of(name: str | None, given: Mapping[str, Any], warmed_up: float = 1.0) -> dict[str, ForeignLoss]:
-    """The losses of a convention by variant; without a name the one that is given.
+    """The losses of a convention by variant; without a name, the loss of the given fields.
 
     Args:
         name: one of CONVENTIONS, or None.
-        given: fields of ForeignLoss, in place of the convention's own; an error may be "half-squared", which is squared
-            of half the weight.
-        warmed_up: share of a linear KL warm-up that training got through; the weight ends there.
+        given: fields of ForeignLoss that replace the convention's own; `error` may also be "half-squared", which is
+            squared with half the weight.
+        warmed_up: the share of a linear KL warm-up that training completed; the KL weight is multiplied by it.
 
     Raises:
-        InputError: an unknown name or field, or a value that is refused.
+        InputError: an unknown name or field, or an invalid value.
     """
     if unknown := set(given) - _FIELDS:
-        raise InputError(f"{min(unknown)}: no such field of a loss")
+        raise InputError(f"{min(unknown)}: a loss has no such field")
     if not 0 <= warmed_up <= 1:
         raise InputError(f"warmed_up: {warmed_up!r}, expected a share between 0 and 1")
     if name is None:
@@ -84,8 +84,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
             "mean BCE + mean KL over latents, grey MNIST",
             "blog.keras.io, Building Autoencoders in Keras; keras-team/keras issues 3169 and 6015",
             {"blog": {"error": "bce", "grey": True, **_MEAN, "kl_over": "mean"}},
-            "against BCE x D + KL it weighs the KL D / Z times, not once: 392 times at D = 784, Z = 2. It also draws "
-            "z with exp(z_log_sigma) as standard deviation and has it as variance in the KL",
+            "compared with BCE x D + KL, its weight of the KL is D / Z times as large: 392 times at D = 784, Z = 2. It "
+            "also draws z with exp(z_log_sigma) as standard deviation, but uses it as variance in the KL",
             {**_MNIST, "latent_dim": 2},
         ),
         "keras-example": Convention(
@@ -97,7 +97,7 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                 "2016-07: mean BCE + summed KL": {"error": "bce", "grey": True, **_MEAN},
                 "2020-05: BCE x D + mean KL over latents": {"error": "bce", "grey": True, "kl_over": "mean"},
             },
-            "the factor original_dim came back with pull request 3383, since the codes had collapsed without it",
+            "the factor original_dim came back with pull request 3383, because the latents had collapsed without it",
             {**_MNIST, "latent_dim": 2},
         ),
         "pythae": Convention(
@@ -107,8 +107,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
             "BCE + KL",
             "pythae models/vae/vae_model.py",
             {"bce": {"error": "bce"}},
-            "on probabilities whose logarithm is cut at -100: one that float32 rounds to 1 is charged 100 nats where "
-            "its logit would be charged 17.5",
+            "it is computed on probabilities, and the logarithm is cut at -100: a probability that float32 rounds to 1 "
+            "costs 100 nats, where its logit would cost 17.5",
             _MNIST,
         ),
         "pyod": Convention(
@@ -118,8 +118,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                 "defaults (capacity = 0), and any KL above its capacity": {**_MEAN, "kl_weight": 0.0},
                 "capacity = inf": _MEAN,
             },
-            "with its defaults the clamp leaves the KL neither value nor gradient; beta there changes nothing. With "
-            "capacity = inf, beta = 2 / D is sigma = 1",
+            "with its defaults the clamp makes both value and gradient of the KL 0, so beta has no effect. With "
+            "capacity = inf, beta = 2 / D corresponds to sigma = 1",
         ),
         "pyod-1": Convention(
             "SSE + KL",
@@ -133,14 +133,14 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                 "training": {**_MEAN, "kl_weight": 0.00025, "units": "unit"},
                 "validation": {**_MEAN, "units": "unit"},
             },
-            "the two are different objectives: the validation loss is not that of the model which is trained",
+            "training and validation have different objectives: the validation loss is not what training minimises",
             {"dim": 64 * 64 * 3},
         ),
         "alibi-detect": Convention(
             "-log N(x; m, 0.05^2) + mean KL over latents",
             "SeldonIO/alibi-detect models/tensorflow/losses.py, autoencoder.py; issue 90",
             {"sim = 0.05, beta = 1": {"error": "gaussian", "scale": 0.05, "kl_over": "mean", "units": "unit"}},
-            "beta is 1 / Z of what it is called",
+            "the effective beta is 1 / Z of the parameter beta",
             {"dim": 32 * 32 * 3, "latent_dim": 1024},
         ),
         "scvi": Convention(
@@ -154,8 +154,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                     "kl_weight": 79 / 400,
                 },
             },
-            "--warmed-up gives the share of the 400 epochs that a run got through. Its counts are negative binomial, "
-            "with or without zero inflation; the likelihood for counts here is another, so beta alone carries over",
+            "--warmed-up is the share of the 400 epochs that a run completed. Its likelihood for counts is a negative "
+            "binomial, with or without zero inflation; vaekit's is a different one, so only beta carries over",
         ),
         "sigma-vae": Convention(
             "mean MSE + KL summed over the batch, and the three calibrated ones",
@@ -165,15 +165,15 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                 "gaussian_vae": {"error": "gaussian", "scale": 1.0, "over_rows": "sum", "kl_over_rows": "sum"},
                 "sigma_vae": {"error": "density", "ours": _SHARED, "over_rows": "sum", "kl_over_rows": "sum"},
             },
-            "mse_vae changes with the batch size. optimal_sigma_vae takes its scale from the batch that it scores, "
-            "which makes it no density: its ELBO is too high",
+            "mse_vae changes with the batch size. optimal_sigma_vae takes its scale from the batch that it scores, so "
+            "it is not a density, and its ELBO is too high",
             {"dim": 28 * 28, "batch_size": 128},
         ),
         "vdvae": Convention(
             "(-log p(x|z) + KL) / D",
             "openai/vdvae vae.py, vae_helpers.py",
             {"per dimension": {"error": "density", "ours": _MIXTURE, **_MEAN, "kl_over": "dims"}},
-            "nats per dimension; / log 2 gives bits per dimension. The codes there are hierarchical",
+            "nats per dimension; / log 2 gives bits per dimension. Its latents are hierarchical",
             {"dim": 32 * 32 * 3},
         ),
         "pyro": Convention(
@@ -184,7 +184,7 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
             _MNIST,
         ),
         "numpyro": Convention(
-            "BCE + KL, binarised anew at every step, summed over rows",
+            "BCE + KL, binarised again at every step, summed over rows",
             "pyro-ppl/numpyro examples/vae.py",
             {"Trace_ELBO": {"error": "bce", "ours": _DYNAMIC, "over_rows": "sum", "kl_over_rows": "sum"}},
             example=_MNIST,
@@ -196,7 +196,7 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                 "as meant": {"error": "bce", "ours": _DYNAMIC},
                 "as users measured it": {"error": "bce", "ours": _DYNAMIC, "kl_weight": 2.0},
             },
-            "the issue says that the regulariser counts the KL twice, and was open when last looked at",
+            "the issue says that the regulariser counts the KL twice; it was open when last checked",
             _MNIST,
         ),
         "pytorch-example": Convention(
@@ -214,21 +214,21 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                     "ours": (("name", "gaussian"), ("scale", "network")),
                 }
             },
-            "BCE asks for [0, 1]; a gaussian with a mean and a scale from the network does not. The KL is between "
-            "codes and never sees the range of x",
+            "BCE needs data in [0, 1]; a gaussian with mean and scale from the network does not. The KL compares "
+            "distributions of latents, and does not depend on the range of x",
         ),
         "q2": Convention(
             "mean MSE + 1e-4 KL",
             "stats.stackexchange.com/questions/393841",
             {"mean SE over the columns of a row": {**_MEAN, "kl_weight": 1e-4}},
-            "the weight is a scale in disguise, sigma^2 = 1e-4 D / 2: another one for every number of columns",
+            "the weight is a scale in disguise, sigma^2 = 1e-4 D / 2, which changes with the number of columns",
         ),
         "q3": Convention(
             "z-scored RGB 32 x 32, tanh output, mean of (SE + KL)",
             "stats.stackexchange.com/questions/625388",
             {"mean over pixels and latents": {**_MEAN, "kl_over": "mean"}},
-            "rescaling x by c multiplies SSE by c^2 and leaves the KL: it changes the balance of this loss, and not "
-            "that of a likelihood, whose sigma rescales too. A tanh output cannot reach z-scores beyond 1: set "
+            "rescaling x by c multiplies SSE by c^2 and leaves the KL. This changes the balance of this loss, but not "
+            "of a likelihood, whose sigma rescales too. A tanh output cannot reach z-scores beyond 1: set "
             'network.output = "linear"',
             {"dim": 32 * 32 * 3, "latent_dim": 128},
         ),
@@ -242,8 +242,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
                 "MSE + KL": {"units": "unit", **_MEAN},
                 "blog: mean BCE + mean KL": {"error": "bce", "grey": True, **_MEAN, "kl_over": "mean"},
             },
-            "dividing both terms by D changes the factor alone; dividing one of them changes sigma. Both are summed "
-            "over dimensions and averaged over rows here; a vector of losses by row has the same mean",
+            "dividing both terms by D changes only the factor; dividing one of them changes sigma. vaekit sums both "
+            "over dimensions and averages over rows; a vector of losses by row has the same mean",
             {**_MNIST, "latent_dim": 2},
         ),
     }

@@ -1,4 +1,4 @@
-"""A VAE loss as somebody wrote it: its terms, weights and reductions, checked.
+"""Describes a VAE loss of another project: its terms, weights and reductions, checked.
 
 D data dimensions, Z latent dimensions, B rows of a batch.
 """
@@ -30,22 +30,22 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ForeignLoss:
-    """A loss as somebody wrote it.
+    """A loss of another project.
 
     Raises:
-        InputError: a field that is out of range, or one that the others need and that is not given.
+        InputError: a field that is out of range, or a field that the others require is not given.
     """
 
-    error: Error = "squared"  # gaussian: -log N(x; m, scale^2), all of it; density: -log p of the settings in `ours`
-    weight: float = 1.0  # of the error: 0.5 where the squared error is halved
+    error: Error = "squared"  # gaussian: -log N(x; m, scale^2) in full; density: -log p of the settings in `ours`
+    weight: float = 1.0  # of the error: 0.5 if the squared error is halved
     over_dims: OverDims = "sum"
     over_rows: OverRows = "mean"
     kl_weight: float = 1.0
     kl_over: OverLatents = "sum"  # mean: over Z; dims: the sum divided by D
     kl_over_rows: OverRows = "mean"
     scale: float | None = None  # gaussian
-    grey: bool = False  # bce: of values between 0 and 1, which is a density of nothing
-    ours: tuple[Setting, ...] = ()  # density: the settings of [likelihood] that give it here
+    grey: bool = False  # bce: of values between 0 and 1, which is not a density
+    ours: tuple[Setting, ...] = ()  # density: vaekit's settings of [likelihood] for it
     units: Units = "standardized"  # of x in the loss: pixels 0..1, -1..1, or raw columns
     std: float | None = None  # raw: a column's standard deviation
     dim: int | None = None  # D
@@ -68,14 +68,14 @@ class ForeignLoss:
         if self.is_squared or self.over_dims == "mean" or self.kl_over == "dims":
             _need(self.dim, "dim", "D, the number of data dimensions")
         if self.kl_over == "mean":
-            _need(self.latent_dim, "latent_dim", "Z, as the KL is averaged over it")
+            _need(self.latent_dim, "latent_dim", "Z, because the KL is averaged over it")
         if self.over_rows != self.kl_over_rows:
-            _need(self.batch_size, "batch_size", "as one term is summed over the batch and the other averaged")
+            _need(self.batch_size, "batch_size", "B, because one term is summed over the batch and the other averaged")
         if self.error == "gaussian":
             _need(self.scale, "scale", "the standard deviation in -log N(x; m, scale^2)")
         _check(self.error == "gaussian" or self.scale is None, "scale", self.scale, "nothing unless error = 'gaussian'")
         if self.units == "raw":
-            _need(self.std, "std", "a column's standard deviation, as units = 'raw'")
+            _need(self.std, "std", "a column's standard deviation, because units = 'raw'")
         _check(self.units == "raw" or self.std is None, "std", self.std, "nothing unless units = 'raw'")
         _check(self.error != "density" or bool(self.ours), "ours", self.ours, "the likelihood's settings")
 
@@ -86,8 +86,8 @@ class ForeignLoss:
 
     @property
     def per_row(self) -> tuple[float, float]:
-        """(a, b) of mean over rows of a E + b KL; E is SSE for `gaussian` too."""
-        rows = self.batch_size or 1  # only their ratio matters where both terms are summed
+        """(a, b) in the mean over rows of a E + b KL; E is SSE for `gaussian` too."""
+        rows = self.batch_size or 1  # only their ratio matters if both terms are summed
         a = (
             self.weight
             / ((self.dim or 1) if self.over_dims == "mean" else 1)
@@ -100,7 +100,7 @@ class ForeignLoss:
 
     @property
     def included(self) -> float:
-        """What foreign holds of the constants already, nats per row."""
+        """The constants that the foreign loss already contains, nats per row."""
         if self.scale is None:
             return 0.0
         a, _ = self.per_row
@@ -108,7 +108,7 @@ class ForeignLoss:
 
     @property
     def formula(self) -> str:
-        """A row's loss in the legend's letters."""
+        """The loss of a row as a formula."""
         name = {"squared": "SSE", "gaussian": f"-log N(x; m, {self.scale}^2)", "bce": "BCE", "density": "-log p(x|z)"}
         mean = f" / {self.dim}" if self.over_dims == "mean" else ""
         latents = {"sum": "", "mean": f" / {self.latent_dim}", "dims": f" / {self.dim}"}[self.kl_over]
@@ -121,7 +121,7 @@ class ForeignLoss:
 
 
 def log_normaliser(dim: int, sigma: float) -> float:
-    """(D/2) log(2 pi sigma^2), nats: what a squared error leaves out of -log N(x; m, sigma^2 I)."""
+    """(D/2) log(2 pi sigma^2), nats: the part of -log N(x; m, sigma^2 I) that a squared error leaves out."""
     return 0.5 * dim * math.log(2 * math.pi * sigma**2)
 
 

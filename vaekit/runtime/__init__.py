@@ -1,4 +1,4 @@
-"""One loaded bundle as array functions on ONNX Runtime, CPU or CUDA."""
+"""Runs a loaded bundle as array functions on ONNX Runtime, on a CPU or with CUDA."""
 
 from vaekit.runtime.explain.explanation import heatmap
 from vaekit.runtime.model import Model

@@ -1,6 +1,6 @@
-"""Few numbers of rows in place of any: what a device meets often it has ready.
+"""Pads batches to a few fixed numbers of rows (buckets), so that a GPU can reuse buffers and kernels.
 
-N rows, K draws; other letters of a signature stand for whatever its arrays have there.
+N rows, K draws; the other letters in a signature are free sizes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from vaekit.bundle.manifest import Tensor
 from vaekit.errors import InputError
 
-ROWS = "N"  # the letter of the rows, always a tensor's first axis; a tensor without it has no rows
+ROWS = "N"  # the letter for the number of rows, always the first axis; a tensor without it has no rows
 
 
 def bucket(n: int, most: int) -> int:
-    """Rows that n are padded to: the next power of two, but no more than `most`; what is more than that stays.
+    """The number of rows to pad n rows to: the next power of two, at most `most`; n above `most` is not padded.
 
     >>> [bucket(n, 500) for n in (1, 3, 300, 500, 600)]
     [1, 4, 500, 500, 600]
@@ -27,7 +27,7 @@ def bucket(n: int, most: int) -> int:
 
 
 def buckets(n: int, most: int) -> tuple[int, ...]:
-    """Every bucket that 1 to n rows go into.
+    """All buckets for 1 to n rows.
 
     >>> buckets(5, 500), buckets(512, 500)
     ((1, 2, 4, 8), (1, 2, 4, 8, 16, 32, 64, 128, 256, 500))
@@ -37,10 +37,10 @@ def buckets(n: int, most: int) -> tuple[int, ...]:
 
 
 def sizes(inputs: Iterable[Tensor], feeds: Mapping[str, NDArray[Any]]) -> dict[str, int]:
-    """What the letters of a signature stand for in these arrays.
+    """The sizes of a signature's letters in these arrays.
 
     Raises:
-        InputError: arrays that are not those of the signature: a name, type or shape.
+        InputError: the arrays do not match the signature in name, type or shape.
     """
     found: dict[str, int] = {}
     tensors = {tensor.name: tensor for tensor in inputs}
@@ -59,10 +59,10 @@ def sizes(inputs: Iterable[Tensor], feeds: Mapping[str, NDArray[Any]]) -> dict[s
 
 
 def shape_of(tensor: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """A tensor's shape with its letters read."""
+    """A tensor's shape with its letters replaced by sizes."""
     return tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
 
 
 def padded(a: NDArray[Any], rows: int) -> NDArray[Any]:
-    """(n, ...) -> (rows, ...): the last row again and again, which a graph takes as well as it took the first time."""
+    """(n, ...) -> (rows, ...) by repeating the last row, which is valid input for any graph."""
     return a if len(a) == rows else np.concatenate([a, np.repeat(a[-1:], rows - len(a), axis=0)])

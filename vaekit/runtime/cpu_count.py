@@ -1,4 +1,4 @@
-"""How many CPU cores this process may use: its affinity and its control groups."""
+"""Counts the CPU cores that this process may use, by its affinity and its control groups (cgroups)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-GROUPS = Path("/sys/fs/cgroup")  # version 2; version 1 has the processor's in its folder cpu
+GROUPS = Path("/sys/fs/cgroup")  # cgroup version 2; version 1 has its CPU limits in the folder cpu
 VERSION_1, VERSION_2 = ("cpu.cfs_quota_us", "cpu.cfs_period_us"), ("cpu.max",)  # quota and period
-MEMBERSHIP = Path("/proc/self/cgroup")  # a line for each hierarchy: number, controllers, the group's path
+MEMBERSHIP = Path("/proc/self/cgroup")  # one line per hierarchy: number, controllers, path of the group
 
 
 def cpu_count(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
@@ -18,7 +18,7 @@ def cpu_count(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
 
 
 def _quotas(groups: Path, membership: Path) -> Iterator[float]:
-    """Cores that each group allows, from the process's own up to the root, which in a container is the container's."""
+    """Cores that each group allows, from the process's group up to the root (in a container, the container's root)."""
     for controllers, path in _memberships(membership):
         if controllers and "cpu" not in controllers.split(","):
             continue
@@ -26,14 +26,14 @@ def _quotas(groups: Path, membership: Path) -> Iterator[float]:
         for group in (path, *path.parents):
             try:
                 quota, period = " ".join((base / group / file).read_text() for file in files).split()
-                if int(quota) > 0:  # version 1 has -1 where there is none
+                if int(quota) > 0:  # version 1 has -1 for no quota
                     yield int(quota) / int(period)
-            except (OSError, ValueError):  # no such group where we are, or "max"
+            except (OSError, ValueError):  # the group is not visible here, or the quota is "max"
                 continue
 
 
 def _memberships(membership: Path) -> Iterator[tuple[str, Path]]:
-    """(controllers, the group's path without its leading slash); the root where nobody says."""
+    """(controllers, path of the group without its leading slash); the root if there is no membership file."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:

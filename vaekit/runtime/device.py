@@ -1,4 +1,4 @@
-"""Which ONNX Runtime is installed, and which device a session really gets."""
+"""Checks the installed ONNX Runtime, and opens sessions on the requested device."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 from vaekit.errors import DeviceError, MissingExtra
 from vaekit.runtime.cpu_count import cpu_count
 
-# Since 1.29 ONNX Runtime reports machine, process and graphs to its maker, unless this is set before its import.
+# Since 1.29 ONNX Runtime sends telemetry about machine, process and graphs unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-MOST_THREADS = 8  # by default: every graph has threads of its own (docs/decisions), and these graphs are small
+MOST_THREADS = 8  # by default: each graph has its own threads (docs/decisions), and the graphs are small
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
-_PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18: what a device must at least be able to open
+_PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18, to test whether a device works
     "08083a360a0b0a017812017922034e6567120570726f62655a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a"
     "02080142040a001012"
 )
@@ -29,20 +29,20 @@ _PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18: what a device 
 
 @dataclass(frozen=True)
 class Cuda:
-    """What holds on a CUDA device, and nowhere else."""
+    """Options that apply to CUDA devices only."""
 
-    memory_bytes: int | None = None  # most that the arena of one graph may take; None: what there is
-    graphs: bool = False  # whether warmed calls are recorded as CUDA graphs and replayed
+    memory_bytes: int | None = None  # limit of the memory arena of one graph; None: no limit
+    graphs: bool = False  # record warmed calls as CUDA graphs and replay them
 
 
 DEFAULTS = Cuda()
 
 
 def check_distribution() -> str:
-    """The one ONNX Runtime distribution that is installed.
+    """The installed ONNX Runtime distribution, onnxruntime or onnxruntime-gpu.
 
-    onnxruntime and onnxruntime-gpu share one import name: of both, the one installed last wins in silence, and taking
-    either away breaks the other.
+    The two share one import name: if both are installed, the later one silently wins, and uninstalling either breaks
+    the other.
 
     Raises:
         MissingExtra: neither is installed, or both are.
@@ -70,7 +70,7 @@ def parse_device(device: str) -> tuple[str, int]:
     """("auto" | "cpu" | "cuda", index).
 
     Raises:
-        DeviceError: another word.
+        DeviceError: any other text.
     """
     match = _DEVICE.fullmatch(device)
     if match is None:
@@ -79,10 +79,10 @@ def parse_device(device: str) -> tuple[str, int]:
 
 
 def check_device(device: str, cuda: Cuda = DEFAULTS) -> None:
-    """Refuse, before any model is loaded, a device that cannot be had.
+    """Check that the device is available, before any model is loaded.
 
     Raises:
-        DeviceError: another word; CUDA by name, or CUDA graphs, where CUDA does not work.
+        DeviceError: not a device; or CUDA or CUDA graphs were requested and CUDA does not work.
     """
     if parse_device(device)[0] != "cuda" and not cuda.graphs:
         return
@@ -96,20 +96,20 @@ def open_session(path: Path, device: str, threads: int | None = None, cuda: Cuda
     """An onnxruntime.InferenceSession of the graph on the device.
 
     Args:
-        path: the graph.
-        device: "cpu", "cuda", "cuda:<index>", or "auto": CUDA where it works, else the CPU.
-        threads: threads of one call on the CPU, None: one per core this process may use, 8 at most.
-        cuda: what holds on a CUDA device.
+        path: the graph's file.
+        device: "cpu", "cuda", "cuda:<index>", or "auto": CUDA if it works, else the CPU.
+        threads: threads of one call on the CPU; None: one per core that this process may use, at most 8.
+        cuda: options for CUDA devices.
 
     Raises:
-        DeviceError: CUDA was asked for by name, or CUDA graphs were, and the session did not get it.
+        DeviceError: CUDA or CUDA graphs were requested, and the session does not run on CUDA.
     """
     check_distribution()
     import onnxruntime
 
     kind, index = parse_device(device)
     if kind == "cpu" and cuda.graphs:
-        raise DeviceError("device cpu: CUDA graphs are for a CUDA device")
+        raise DeviceError("device cpu: CUDA graphs need a CUDA device")
     must = kind == "cuda" or cuda.graphs
     if kind == "cpu" or not (must or CUDA in onnxruntime.get_available_providers()):
         return _session(path, [CPU], threads)
@@ -125,10 +125,10 @@ def cuda_options(index: int, cuda: Cuda) -> dict[str, str]:
     """ONNX Runtime's options for a CUDA device."""
     options = {
         "device_id": str(index),
-        "use_tf32": "0",  # 1e-3 relative off, where an answer is to be right to 1e-5
+        "use_tf32": "0",  # TF32 has relative errors of 1e-3; results must be accurate to 1e-5
         "cudnn_conv_algo_search": "HEURISTIC",  # a search takes up to a second for each new number of rows
-        "arena_extend_strategy": "kSameAsRequested",  # the sizes are few: it need not grow by powers of two
-        "do_copy_in_default_stream": "1",  # copies and kernels in one order, so that no copy overtakes
+        "arena_extend_strategy": "kSameAsRequested",  # there are few sizes, so no need to grow by powers of two
+        "do_copy_in_default_stream": "1",  # copies and kernels run in one order, so that no copy overtakes a kernel
     }
     if cuda.memory_bytes is not None:
         options["gpu_mem_limit"] = str(cuda.memory_bytes)
@@ -143,10 +143,10 @@ def _cuda_session(path: Path, index: int, threads: int | None, cuda: Cuda) -> An
     if CUDA not in onnxruntime.get_available_providers():
         raise DeviceError("device cuda: this ONNX Runtime has no CUDA provider; install vaekit[gpu]")
     if hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds the libraries that pip installed beside it
+        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed
     try:
         session = _session(path, [(CUDA, cuda_options(index, cuda)), CPU], threads)
-    except Exception as exc:  # the native layer raises what it likes; whatever it is, there is no CUDA
+    except Exception as exc:  # the native layer raises many types; any of them means that CUDA does not work
         raise DeviceError(f"device cuda:{index}: {exc}") from exc
     if CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU without an error
         raise DeviceError(f"device cuda:{index}: ONNX Runtime fell back to {session.get_providers()}")
@@ -168,15 +168,15 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
 
 
 def default_threads() -> int:
-    """Threads of one call where nobody says."""
+    """Threads of one call if the caller sets none."""
     return min(cpu_count(), MOST_THREADS)
 
 
 @cache
 def _share_memory() -> None:
-    """One arena of host memory for all graphs of the process: an arena keeps what its largest call took.
+    """Use one arena of host memory for all graphs of the process. An arena keeps as much as its largest call took.
 
-    Six graphs with an arena each would keep six times that (docs/decisions/2026-11-24-one-arena-for-all-graphs.md).
+    Six graphs with one arena each would keep six times as much (docs/decisions/2026-11-24-one-arena-for-all-graphs.md).
     """
     import onnxruntime as ort
 
@@ -185,12 +185,12 @@ def _share_memory() -> None:
 
 
 def cuda_memory_in_use(index: int) -> int | None:
-    """Bytes in use on a CUDA device, by all processes, as CUDA says; None where its library is not the one loaded.
+    """Bytes in use on a CUDA device by all processes, as CUDA reports it; None if the CUDA library is not loaded.
 
-    ONNX Runtime tells nothing of its arenas to Python, and what one process holds a driver does not say in a container.
+    ONNX Runtime does not report its arenas to Python, and in a container the driver does not report memory by process.
     """
     try:
-        library = ctypes.CDLL("libcudart.so.13")  # what ONNX Runtime's CUDA provider itself has loaded
+        library = ctypes.CDLL("libcudart.so.13")  # the library that ONNX Runtime's CUDA provider has loaded
     except OSError:
         return None
     free, total = ctypes.c_size_t(), ctypes.c_size_t()

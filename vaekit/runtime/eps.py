@@ -1,4 +1,4 @@
-"""eps of z = mu + sigma eps: the published default draws, those of a seed, or given ones.
+"""Makes eps in z = mu + sigma eps: the default draws, draws from a seed, or draws given by the caller.
 
 N rows, Z latent dimensions, K draws.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle import default_eps
 from vaekit.errors import InputError
 
-KEPT_COUNTS = 8  # numbers of draws K whose default eps is kept
+KEPT_COUNTS = 8  # how many values of K have their default eps cached
 
 
 class EpsDraws:
@@ -24,12 +24,12 @@ class EpsDraws:
         """
         Args:
             base: the bundle's base draws, (K_max, Z).
-            default: K where a caller names none.
+            default: K if a caller sets none.
         """
         self._base, self._default = base, default
 
     def of(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
-        """eps (K, Z): the default draws of K, or those of a seed.
+        """eps (K, Z): the default draws, or draws from a seed.
 
         Raises:
             InputError: K is not between 2 and K_max.
@@ -40,19 +40,19 @@ class EpsDraws:
         return np.random.default_rng(seed).standard_normal(self._default_eps(k).shape).astype(np.float32)
 
     def given(self, eps: NDArray[np.floating], n: int) -> NDArray[np.float32]:
-        """eps itself for n rows, (K, Z) or (N, K, Z).
+        """eps as given by the caller for n rows, (K, Z) or (N, K, Z), checked.
 
         Raises:
-            InputError: another shape.
+            InputError: any other shape.
         """
         latent_dim = self._base.shape[1]
         expected = eps.ndim == 2 or (eps.ndim == 3 and len(eps) == n)
         if not expected or eps.shape[-1] != latent_dim or eps.shape[-2] < 1:
-            raise InputError(f"eps: shape {eps.shape}, expected (K, {latent_dim}), or one such for each row")
+            raise InputError(f"eps: shape {eps.shape}, expected (K, {latent_dim}) or ({n}, K, {latent_dim})")
         return np.ascontiguousarray(eps, dtype=np.float32)
 
     @cached_property
     def _default_eps(self) -> Callable[[int], NDArray[np.float32]]:
         """K -> the default draws, (K, Z)."""
-        base = self._base  # and not self: a cache that holds its owner would keep it
+        base = self._base  # not self: a cache that refers to its owner would keep it alive
         return lru_cache(KEPT_COUNTS)(lambda k: default_eps(base, k).astype(np.float32))

@@ -1,7 +1,8 @@
-"""Replays golden rows: the graphs must give here what they gave at export.
+"""Replays golden rows: on this machine the graphs must reproduce their outputs at export.
 
-golden.npz holds, for each operation, its inputs as `<operation>.in.<name>`, its outputs as `<operation>.out.<name>`,
-and where an output is not in nats or latent units, the size of one unit of it, by column, as `<operation>.unit.<name>`.
+golden.npz holds, for each operation, its inputs as `<operation>.in.<name>` and its outputs as `<operation>.out.<name>`.
+For an output that is not in nats or latent units it also holds the size of one unit, by column, as
+`<operation>.unit.<name>`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Run = Callable[[Operation, Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any
 
 
 def replay(run: Run, bundle: Bundle, providers: tuple[str, ...], precision: Precision = "float32") -> None:
-    """Run every operation on its golden inputs; those with a twin of this precision on the twins' own.
+    """Run every operation on its golden inputs. Operations with a graph of this precision use that graph's golden file.
 
     Raises:
         GoldenMismatch: an output differs by more than the tolerance of the provider in use.
@@ -60,7 +61,7 @@ def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray
 def _compare(what: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolerance, unit: NDArray[Any]) -> None:
     if got.shape != want.shape:
         raise GoldenMismatch(f"{what}: shape {got.shape}, golden {want.shape}")
-    if not (np.isfinite(want).all() and np.isfinite(unit).all()):  # nothing could differ from them
+    if not (np.isfinite(want).all() and np.isfinite(unit).all()):  # every comparison with NaN would pass
         raise GoldenMismatch(f"{what}: golden is not finite")
     allowed = tolerance.absolute * unit + tolerance.relative * np.abs(want.astype(np.float64))
     off = np.abs(got.astype(np.float64) - want) - allowed

@@ -1,4 +1,4 @@
-"""Checks latents z and members that a caller gives."""
+"""Checks the latents z and the member numbers that a caller gives."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.bundle import Manifest
 from vaekit.errors import InputError
 
-MAX_LATENT = 1e6  # |z| beyond it is no code, and float32 would overflow on the way
+MAX_LATENT = 1e6  # no encoder gives a larger |z|, and float32 would overflow in the decoder
 
 
 def check_latents(z: ArrayLike, manifest: Manifest) -> NDArray[np.float32]:
-    """Codes as the decoder takes them, (N, Z) float32.
+    """Latents as the decoder takes them, (N, Z) float32.
 
     Raises:
-        InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6.
+        InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6.
     """
     try:
-        codes = np.asarray(z, dtype=np.float64)
+        latents = np.asarray(z, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as exc:
         raise InputError(f"latents: expected numbers (N, {manifest.latent_dim}): {exc}") from None
-    if codes.ndim != 2 or codes.shape[1] != manifest.latent_dim or len(codes) == 0:
-        raise InputError(f"latents: shape {codes.shape}, expected (N, {manifest.latent_dim}) with N >= 1")
-    bad = ~(np.abs(codes) <= MAX_LATENT)
+    if latents.ndim != 2 or latents.shape[1] != manifest.latent_dim or len(latents) == 0:
+        raise InputError(f"latents: shape {latents.shape}, expected (N, {manifest.latent_dim}) with N >= 1")
+    bad = ~(np.abs(latents) <= MAX_LATENT)
     if bad.any():
         row, j = np.argwhere(bad)[0]
-        raise InputError(f"row {row}, latent {j}: not within +-{MAX_LATENT:g}: {codes[row, j]}")
-    return codes.astype(np.float32)
+        raise InputError(f"row {row}, latent {j}: not within +-{MAX_LATENT:g}: {latents[row, j]}")
+    return latents.astype(np.float32)
 
 
 def check_members(member: ArrayLike | None, n: int, manifest: Manifest) -> dict[str, NDArray[np.int64]]:
-    """The member that each of n codes is of, as the graphs take it; nothing where the model has none.
+    """The member that decodes each of n latents, as the graphs take it; empty if the model has no members.
 
     Raises:
-        InputError: there are members and none is named, there are none and some are, or one is not 0..M-1.
+        InputError: the model has members and none is given, has none and some are given, or a member is not 0..M-1.
     """
     count = manifest.members
     if count == 1:
         if member is not None:
-            raise InputError("members: the model has none")
+            raise InputError("members: this model has no members, leave it out")
         return {}
     if member is None:
-        raise InputError(f"members: which of the {count} is each code of? one of 0..{count - 1} a row")
+        raise InputError(f"members: not given, expected one of 0..{count - 1} for each row of latents")
     which = np.asarray(member)
     if which.shape != (n,) or which.dtype.kind not in "iu":
         raise InputError(f"members: shape {which.shape} and type {which.dtype}, expected ({n},) integers")

@@ -1,4 +1,4 @@
-"""One version of a trained VAE: loaded from its folder, asked with rows of any kind."""
+"""Loads one version of a trained VAE from its folder, and encodes, scores, explains, decodes and samples with it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Model(Operations):
     >>> model.encode(rows).mu.shape
     (2, 8)
 
-    Rows are in raw units and may be given as anything that `vaekit.tabular.encode` takes. Answers do not depend on the
-    rows around them (to 1e-5 relative). Calls from several threads are safe.
+    Rows are in raw units, in any form that `vaekit.tabular.encode` takes. The result of a row does not depend on the
+    other rows of the call (to 1e-5 relative). Calls from several threads are safe.
     """
 
     @classmethod
@@ -41,18 +41,20 @@ class Model(Operations):
         precision: Precision = "float32",
         cuda: Cuda = DEFAULTS,
     ) -> Self:
-        """Open, verify and replay a version's folder, or the latest version in a model's folder.
+        """Open a version's folder, or the latest version in a model's folder; verify it and replay its golden rows.
 
         Args:
             path: models/<name>/<version> or models/<name>.
             device: "auto", "cpu", "cuda" or "cuda:<index>".
-            threads: that share one call of a graph on the CPU, the caller's among them; each graph has its others to
-                itself, asleep between calls. None: one per core this process may use, 8 at most.
-            precision: of the networks; "float16" is for cards, and takes a bundle that has such graphs.
-            cuda: what holds on a CUDA device.
+            threads: threads of one call of a graph on the CPU, including the caller's; each graph has its own, which
+                sleep between calls. None: one per core that this process may use, at most 8.
+            precision: of the networks; "float16" is meant for GPUs, and needs a bundle with float16 graphs.
+            cuda: options for CUDA devices.
 
         Raises:
-            BundleError, DeviceError, MissingExtra: see those.
+            BundleError: the bundle is invalid, or does not reproduce its golden rows.
+            DeviceError: the requested device is not available.
+            MissingExtra: ONNX Runtime is not installed, or is installed twice.
         """
         folder = Path(path)
         if not (folder / MANIFEST_FILE).is_file() and (known := versions(folder.parent, folder.name)):
@@ -60,12 +62,12 @@ class Model(Operations):
         return cls._opened(open_bundle(folder), device=device, threads=threads, precision=precision, cuda=cuda)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled and copied as the bundle's files, which are verified and replayed as those of a folder are."""
+        """Pickle the files of the bundle; loading verifies them and replays the golden rows."""
         return _of_files, (type(self), packed(self.bundle), self._options)
 
     @classmethod
     def _opened(cls, bundle: Bundle, **options: Any) -> Self:
-        """The model over a bundle, which is closed where that fails."""
+        """The model of a bundle; closes the bundle if loading fails."""
         try:
             return cls(bundle, **options)
         except BaseException:
@@ -86,7 +88,7 @@ class Model(Operations):
         """q(z|x) = N(mu, sigma^2) of each row.
 
         Raises:
-            InputError: rows that the model does not take; see vaekit.tabular.encode.
+            InputError: invalid rows; see vaekit.tabular.encode.
         """
         return self.encode_checked(encode(x, self.spec))
 
@@ -99,7 +101,7 @@ class Model(Operations):
         features: bool = False,
         eps: NDArray[np.floating] | None = None,
     ) -> Elbo:
-        """ELBO of each row in nats, in the data's own units, with its two terms and the importance-weighted bound.
+        """ELBO of each row in nats, with its two terms and the importance-weighted bound.
 
             elbo         = E_q[log p(x|z)] - KL(q(z|x) || p(z))
             log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x),   z_k = mu + sigma eps_k
@@ -107,12 +109,12 @@ class Model(Operations):
         Args:
             x: rows.
             num_samples: K; None: the manifest's default.
-            seed: draws of one's own, shared by all rows; None: the published default draws.
-            features: also the log-likelihood of each feature.
-            eps: draws given outright, (K, Z) or (N, K, Z), in place of the two above.
+            seed: of draws that all rows share; None: the default draws.
+            features: also return the log-likelihood of each feature.
+            eps: the draws themselves, (K, Z) or (N, K, Z), in place of num_samples and seed.
 
         Raises:
-            InputError: rows, K or eps that do not fit.
+            InputError: invalid rows, K or eps.
         """
         rows = encode(x, self.spec)
         return self.elbo_checked(rows, num_samples=num_samples, seed=seed, features=features, eps=eps)
@@ -125,32 +127,32 @@ class Model(Operations):
         seed: int | None = None,
         eps: NDArray[np.floating] | None = None,
     ) -> Bound:
-        """elbo and its two terms alone, all that a score needs; under an aggregate prior, for a fraction of the work.
+        """The ELBO and its two terms, without log_evidence; much faster with an aggregate prior.
 
         Args:
-            x, num_samples, seed, eps: as of elbo.
+            x, num_samples, seed, eps: as in elbo.
 
         Raises:
-            InputError: rows, K or eps that do not fit.
+            InputError: invalid rows, K or eps.
         """
         return self.bound_checked(encode(x, self.spec), num_samples=num_samples, seed=seed, eps=eps)
 
     def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
-        """elbo with the log-likelihood of each feature: which cell is odd."""
+        """elbo with the log-likelihood of each feature, which shows anomalous cells."""
         return self.elbo(x, num_samples=num_samples, seed=seed, features=True)
 
     def explain(self, x: Any, *, top: int = 3) -> Explained:
-        """elbo, and of each row its `top` most anomalous cells: how surprising, and what was expected; default draws.
+        """elbo on the default draws, with the `top` most anomalous cells of each row and their expected values.
 
-        A cell's surprise is compared with those of the same feature in held-out rows, since two features' are in units
-        of their own. The expected value is what the row without the cell lets expect.
+        A cell's surprise is compared with those of the same feature in held-out rows, because surprises of different
+        features are not comparable. The expected value is predicted from the row without the cell.
 
         Args:
             x: rows.
-            top: k, cells of each row.
+            top: k, number of cells per row.
 
         Raises:
-            InputError: rows or k that do not fit, or a model without surprises of held-out rows.
+            InputError: invalid rows or k, or a model without surprises of held-out rows.
         """
         return explain(self, encode(x, self.spec), top=top)
 

@@ -1,4 +1,4 @@
-"""The operations of a loaded bundle on checked rows: its graphs, draws and calibrations on one device."""
+"""Runs the operations of a loaded bundle on checked rows, with its graphs, draws and calibrations on one device."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from vaekit.runtime.results import Bound, Decoded, Elbo, Posterior, Samples, in_
 from vaekit.runtime.sampling import SampleDraws
 from vaekit.runtime.session import open_graph
 
-MAX_ELEMENTS = 2**19  # N K (widest layer) of one call of a graph: what the caches like, and a bound on memory
-CARD_ELEMENTS = 2**23  # the same on a GPU, which has many rows at once in work or is idle
+MAX_ELEMENTS = 2**19  # limit of N K (widest layer) for one call of a graph: fits the caches and bounds memory
+CARD_ELEMENTS = 2**23  # the same on a GPU, which needs many rows at once to be busy
 
 B = TypeVar("B", bound=Bound)
 
@@ -32,9 +32,9 @@ B = TypeVar("B", bound=Bound)
 class Operations:
     """The graphs of one bundle as functions of arrays.
 
-    Rows are checked ones: what `vaekit.tabular.encode` gives for the model's input spec. Nothing here looks at their
-    cells again, so that rows from a file or a request are checked once. `Model` takes rows of any kind and checks
-    them. Calls from several threads are safe.
+    Rows are already checked: arrays from `vaekit.tabular.encode` for the model's input spec. They are not checked again
+    here, so that rows of a file or a request are checked once. `Model` takes unchecked rows and checks them. Calls from
+    several threads are safe.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Operations:
         precision: Precision = "float32",
         cuda: Cuda = DEFAULTS,
     ) -> None:
-        """Open the graphs of a verified bundle and replay its golden rows; the model owns the bundle from then on.
+        """Open the graphs of a verified bundle and replay its golden rows. The model then owns the bundle.
 
         Raises:
-            BundleError: float16, of a bundle without such graphs.
-            DeviceError: the device was asked for by name and is not to be had.
-            GoldenMismatch: the graphs do not give the golden outputs on this machine.
+            BundleError: float16, but the bundle has no float16 graphs.
+            DeviceError: the requested device is not available.
+            GoldenMismatch: the graphs do not reproduce the golden outputs on this machine.
         """
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
@@ -66,12 +66,12 @@ class Operations:
         self._index = parse_device(device)[1]
         self._eps = EpsDraws(bundle.noise(), self.manifest.draws.default)
         self._calibrations = bundle.calibrations()
-        self.surprises = bundle.surprises()  # by feature, and of the KL; None before format 1.1
+        self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
         replay(self.run, bundle, self.providers, precision)
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """The execution providers really in use, by preference."""
+        """The execution providers that the session uses, by preference."""
         return next(iter(self.graphs.values())).providers
 
     @cached_property
@@ -81,32 +81,32 @@ class Operations:
 
     @property
     def device_memory(self) -> int | None:
-        """Bytes in use on the CUDA device, by all processes together; None on a CPU, and where CUDA does not say."""
+        """Bytes in use on the CUDA device by all processes; None on a CPU, and if CUDA does not report it."""
         return cuda_memory_in_use(self._index) if self.device == "cuda" else None
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """One call of one graph: outputs by name.
 
         Raises:
-            InputError: the bundle does not offer the operation.
-            NotFinite: an output holds NaN or an infinity.
+            InputError: the bundle does not have the operation.
+            NotFinite: an output has NaN or an infinity.
         """
         if operation not in self.graphs:
-            raise InputError(f"{self.manifest.name} offers no {operation}, but {', '.join(self.graphs)}")
+            raise InputError(f"{self.manifest.name} has no operation {operation}; it has {', '.join(self.graphs)}")
         graph = self.graphs[operation]
         most = self.rows_at_once(operation, feeds["eps"].shape[1] if "eps" in feeds else 1)
         found = dict(zip(graph.outputs, graph.run(feeds, most), strict=True))
         for name, values in found.items():
             if not np.isfinite(values).all():
                 row = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise NotFinite(f"{self.manifest.name}: {operation} gave a {name} that is not finite for row {row}")
+                raise NotFinite(f"{self.manifest.name}: {operation}: row {row}: output {name} is not finite")
         return found
 
     def warming(self, most_rows: int) -> list[Callable[[], None]]:
-        """Calls to make before batches of up to so many rows come, in the thread that will run those.
+        """Calls that prepare for batches of up to `most_rows` rows. Make them in the thread that will run the batches.
 
-        On CUDA each graph meets every number of rows that a call is padded to, with the default draws, so that nothing
-        is allocated, chosen or recorded while somebody waits. On the CPU there is nothing to do.
+        On CUDA they run each graph once for every number of rows that a call can be padded to, with the default draws.
+        Buffers and kernels are then ready before the first request. On a CPU the list is empty.
         """
         if self.device == "cpu":
             return []
@@ -131,15 +131,15 @@ class Operations:
         return in_chunks(Posterior, len(rows), chunk, run_chunk)
 
     def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
-        """Parameters of p(x|z), raw units, for codes z (N, Z).
+        """Parameters of p(x|z), raw units, for latents z (N, Z).
 
         Args:
-            z: codes.
-            member: (N,) which member each code is of, 0..M-1, where the model has members.
+            z: latents.
+            member: (N,), the member that decodes each row, 0..M-1; needed if the model has members.
 
         Raises:
-            InputError: z is not (N, Z) with N >= 1, or holds what is not a number within +-1e6; members that do not
-                fit.
+            InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6; or invalid
+                members.
         """
         latents = check_latents(z, self.manifest)
         which = check_members(member, len(latents), self.manifest)
@@ -150,16 +150,16 @@ class Operations:
         return in_chunks(Decoded, len(latents), self.rows_at_once("decode"), run_chunk)
 
     def _feeds(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Checked rows as the graphs take them: which cells are observed told apart where any may be missing."""
+        """Checked rows as the graphs take them, with `observed` if any column may be missing."""
         if not self.spec.may_be_missing:
             return {"x": rows}
         observed = ~np.isnan(rows)
         return {"x": np.where(observed, rows, 0.0), "observed": observed}
 
     def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
-        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) where observe is true.
+        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) if observe is true.
 
-        The first rows of a larger n are the same draws. A temperature scales the noise that goes into the prior.
+        A larger n gives the same first rows. The temperature scales the noise that goes into the prior.
 
         Raises:
             InputError: n < 1, or a temperature below 0 or not finite.
@@ -174,7 +174,7 @@ class Operations:
         return in_chunks(Samples, n, self.rows_at_once("prior"), run_chunk)
 
     def of_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
-        """The samples that rows of `sampling.SampleDraws` give, several seeds' among them if need be."""
+        """The samples for rows of `sampling.SampleDraws`, which may come from several seeds."""
         n = len(draws["noise"])
         return in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._samples(_at(draws, at)))
 
@@ -215,7 +215,7 @@ class Operations:
         return self._bound(Bound, "bound" if "bound" in self.graphs else "elbo", rows, draws)
 
     def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
-        """What a graph gives of checked rows that the kind has a place for, for draws (K, Z) or (N, K, Z)."""
+        """The outputs of a graph for checked rows that are fields of `kind`, for draws (K, Z) or (N, K, Z)."""
         wanted = {field.name for field in fields(kind)}
         chunk = self.rows_at_once(operation, draws.shape[-2])
         shared = draws.ndim == 2
@@ -233,7 +233,7 @@ class Operations:
         return in_chunks(kind, len(rows), chunk, run_chunk)
 
     def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
-        """eps (K, Z): the default draws of K, or those of a seed.
+        """eps (K, Z): the default draws, or draws from a seed.
 
         Raises:
             InputError: K is not between 2 and the manifest's K_max.
@@ -241,31 +241,31 @@ class Operations:
         return self._eps.of(num_samples, seed)
 
     def calibration(self, num_samples: int | None = None, seed: int | None = None) -> AnyCalibration | str:
-        """The calibration that scores of these draws compare with, or the reason why there is none."""
+        """The calibration for scores on these draws, or as text the reason why there is none."""
         if not self._calibrations:
             return "the model has no calibration"
         if seed is not None:
-            return "the request has draws of its own; p-values need the default ones"
+            return "the request sets a seed, and p-values need the default draws"
         k = self.manifest.draws.default if num_samples is None else num_samples
         own = {e.num_samples: c for e, c in self._calibrations.items() if e.precision == self.precision}
         if k in own:
             return own[k]
         if not own:
             return f"the {self.precision} graphs have no calibration"
-        return f"num_samples {k} has no calibration; there is one for {', '.join(map(str, own))}"
+        return f"num_samples {k} has no calibration; calibrated: {', '.join(map(str, own))}"
 
     def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
-        """-elbo / (D ln 2), (N,), where the likelihood is one over pixels, else None."""
+        """-elbo / (D ln 2), (N,), if the likelihood is over pixels, else None."""
         if self.manifest.likelihood.bits_per_dim_of is None:
             return None
         return np.asarray(bound.score / (self.spec.dim * np.log(2.0)))
 
     def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
-        """Rows of one call of an operation's graph, with K draws each where it takes draws; more take several calls."""
+        """The most rows of one call of an operation's graph, with K draws each if it takes draws."""
         if operation == "encode" and self.graphs["encode"].takes_draws:
             num_samples = self.manifest.draws.default
         widest = num_samples * max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
-        at_draws = num_samples if operation in ("elbo", "surprise") else 1  # how often the prior's density is asked for
+        at_draws = num_samples if operation in ("elbo", "surprise") else 1  # evaluations of the prior's density per row
         most = CARD_ELEMENTS if self.device == "cuda" else MAX_ELEMENTS
         return max(1, most // max(widest, at_draws * self.manifest.components))
 

@@ -1,4 +1,4 @@
-"""The random numbers that samples are made of, from one seed.
+"""Draws the random numbers for samples from one seed.
 
 n rows, D data dimensions, Z latent dimensions.
 """
@@ -14,22 +14,23 @@ from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 from vaekit.runtime.latents import MAX_LATENT
 
-SKIPPED = 1024  # rows that are drawn at once to be thrown away
+SKIPPED = 1024  # rows drawn at once when rows are skipped
 
 
 class SampleDraws:
-    """A stream of rows of noise. Each kind has a stream of its own: n rows and then m are the rows of n + m at once."""
+    """A stream of rows of noise. Drawing n and then m rows gives the same rows as n + m at once, because each kind of
+    noise has its own generator."""
 
     def __init__(self, manifest: Manifest, seed: int, *, temperature: float = 1.0, observe: bool = False) -> None:
         """
         Args:
-            manifest: of the model.
-            seed: gives the draws.
+            manifest: the model's manifest.
+            seed: of all draws.
             temperature: scales the noise that goes into the prior.
-            observe: noise for x ~ p(x|z) too.
+            observe: also draw the noise for x ~ p(x|z).
 
         Raises:
-            InputError: a temperature below 0 or not finite.
+            InputError: the temperature is below 0 or not finite.
         """
         if not 0.0 <= temperature < np.inf:
             raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
@@ -38,13 +39,13 @@ class SampleDraws:
         self._begin()
 
     def _begin(self) -> None:
-        self._at = 0  # rows taken
+        self._at = 0  # rows drawn so far
         self._prior, self._pixel, self._component, self._origin = (
             np.random.default_rng([self._seed, stream]) for stream in range(4)
         )
 
     def rows(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Rows start to stop: `noise` (n, Z), `choice` (n,), `member` (n,) of an ensemble, `normals` (n, D, 2)."""
+        """Rows start to stop: `noise` (n, Z), `choice` (n,), `member` (n,) with members, `normals` (n, D, 2)."""
         if start < self._at:
             self._begin()
         while self._at < start:

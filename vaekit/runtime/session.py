@@ -1,7 +1,8 @@
-"""One graph, ready to be called with arrays.
+"""Calls one ONNX graph with arrays, on a CPU or through buffers on a CUDA device.
 
-On the CPU a call is ONNX Runtime's own. On CUDA the rows go into buffers that stay on the device, of few sizes, and the
-graph is bound to them once for each size: no allocation, no new shape and, where asked for, a recorded CUDA graph.
+On a CPU a call goes straight to ONNX Runtime. On CUDA the rows are copied into buffers that stay on the device. There
+are buffers of a few sizes, and the graph is bound to them once per size, so a call allocates nothing and meets no new
+shape. If enabled, it replays a recorded CUDA graph.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from vaekit.bundle.manifest import Graph, Tensor
 from vaekit.runtime.buckets import ROWS, bucket, padded, shape_of, sizes
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, open_session, parse_device
 
-RECENT = 16  # shapes that were not warmed whose buffers are kept, for each graph
-NOT_RECORDED = -1  # the id under which CUDA graphs are neither recorded nor replayed; those recorded have their rows
+RECENT = 16  # number of shapes without warm-up whose buffers are kept, for each graph
+NOT_RECORDED = -1  # id that turns CUDA graphs off; a recorded graph has its number of rows as id
 
-_ALLOCATING = threading.Lock()  # ONNX Runtime makes its allocator for a CUDA device at the first call, and not safely
+_ALLOCATING = threading.Lock()  # the first call creates the allocator of a CUDA device, which is not thread-safe
 
 Feeds = Mapping[str, NDArray[Any]]
 Sizes = Mapping[str, int]
@@ -42,25 +43,25 @@ def open_graph(path: Path, graph: Graph, device: str, threads: int | None = None
 
 
 class Session:
-    """A graph that is called as it is. Calls from several threads may run at once."""
+    """A graph that is called directly. Calls from several threads may run at the same time."""
 
     def __init__(self, native: Any, graph: Graph) -> None:
         self.native, self.graph = native, graph  # native: the onnxruntime.InferenceSession
         self.outputs = [tensor.name for tensor in graph.outputs]
         self.takes_draws = any(tensor.name == "eps" for tensor in graph.inputs)
 
-    def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:  # noqa: ARG002  any number of rows is as good
+    def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:  # noqa: ARG002  only Buffered pads
         """The outputs, in the order of the signature.
 
         Args:
             feeds: inputs by name.
-            most: rows that are taken at once; what a call is padded to is never more.
+            most: the most rows of a call; padding never exceeds it.
         """
         outputs: list[NDArray[Any]] = self.native.run(self.outputs, dict(feeds))
         return outputs
 
     def warm(self, rows: int, num_samples: int) -> None:
-        """Prepare calls of so many rows, with so many draws where the graph takes draws: nothing, but on a device."""
+        """Prepare calls with this many rows, and draws if the graph takes them. Does nothing on a CPU."""
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ class Session:
 
     @property
     def nodes(self) -> dict[str, int]:
-        """How many of the graph's nodes each provider was given, before it joins them to fewer."""
+        """The number of the graph's nodes assigned to each provider, before fusion."""
         assigned = self.native.get_provider_graph_assignment_info()
         return dict(Counter(part.ep_name for part in assigned for _ in part.get_nodes()))
 
@@ -90,10 +91,10 @@ class Buffered(Session):
         self._recent: OrderedDict[Key, Buffers] = OrderedDict()
 
     def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:
-        """As Session.run, but that the rows are padded to a bucket.
+        """As Session.run, with the rows padded to a bucket.
 
         Raises:
-            InputError: inputs that are not those of the signature.
+            InputError: the inputs do not match the signature.
         """
         found = sizes(self.graph.inputs, feeds)
         n = found[ROWS]
@@ -104,7 +105,7 @@ class Buffered(Session):
             return buffers.read(n)
 
     def warm(self, rows: int, num_samples: int) -> None:
-        """Make the buffers of these sizes, for good, and run the graph on them as it will run in this thread."""
+        """Create and keep the buffers of these sizes, and run the graph on them once in this thread."""
         letters = {size for tensor in self.graph.inputs for size in tensor.shape if isinstance(size, str)}
         sizes = {letter: rows if letter == ROWS else num_samples for letter in letters}
         with self._lock:
@@ -119,7 +120,7 @@ class Buffered(Session):
         if key in self._warmed:
             return self._warmed[key]
         buffers = self._recent.pop(key) if key in self._recent else self._new(sizes)
-        self._recent[key] = buffers  # now the one used last
+        self._recent[key] = buffers  # now the most recently used
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
         return buffers
@@ -129,7 +130,7 @@ class Buffered(Session):
 
 
 class Buffers:
-    """Arrays of one size on a device, zeros at first, and the graph bound to them."""
+    """Arrays of one size on a device, initially zeros, with the graph bound to them."""
 
     def __init__(self, native: Any, graph: Graph, sizes: Sizes, device: tuple[str, int], *, records: bool) -> None:
         self._native, self._rows = native, sizes[ROWS]
@@ -143,30 +144,31 @@ class Buffers:
             self._binding.bind_ortvalue_output(tensor.name, value)
         self._plain = _run_options(NOT_RECORDED) if records else None
         self._replay: Any = None
-        self._recorder: int | None = None  # the thread whose replay it is
+        self._recorder: int | None = None  # the thread that recorded the replay
 
     def write(self, feeds: Feeds) -> None:
-        """Copy the inputs to the device; those with fewer rows have their last one repeated."""
+        """Copy the inputs to the device; an input with fewer rows is padded with its last row."""
         for name, value in self._inputs.items():
             given = padded(feeds[name], self._rows) if name in self._has_rows else feeds[name]
             value.update_inplace(np.ascontiguousarray(given))
 
     def run(self) -> None:
-        """The graph once, over what is in the buffers."""
+        """Run the graph once on the content of the buffers."""
         options = self._replay if self._recorder == threading.get_ident() else self._plain
         self._native.run_with_iobinding(self._binding, options)
 
     def record(self, graph_id: int) -> None:
-        """Record a run as a CUDA graph of this id; runs of this thread replay it from here on.
+        """Record a run as a CUDA graph with this id; later runs in this thread replay it.
 
-        It must have run once. CUDA may still allocate in a second run, and must not while it records.
+        The graph must have run once before. It runs again here before recording, because CUDA may still allocate in
+        that run, and must not allocate while recording.
         """
         self.run()
         self._replay, self._recorder = _run_options(graph_id), threading.get_ident()
         self.run()
 
     def read(self, n: int) -> list[NDArray[Any]]:
-        """The first n rows of the outputs, as arrays of the caller's own."""
+        """Copies of the first n rows of the outputs."""
         return [value.numpy()[:n].copy() for value in self._outputs]
 
 

@@ -1,7 +1,6 @@
-"""One column of Arrow cells -> float64 as the model takes it: NaN for a missing cell, the index of a level.
+"""Converts one Arrow column to float64: NaN for a missing cell, the index of the level for a category.
 
-Whole columns are read at once where their cells are beyond doubt. Of all others, `cells.read_cell` reads one of each
-value.
+Unambiguous cells are read a whole column at a time. For the rest, `cells.read_cell` reads each distinct value once.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
 
 Floats = NDArray[np.float64]
-PLAIN = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # numbers beyond doubt
+PLAIN = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
 
 
 def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
-    """Refuse a column of the input whose type cannot hold what the model's column is.
+    """Refuse an input column whose type cannot hold the values of the model's column.
 
     Args:
-        column: the model's.
-        kind: the input's.
+        column: the model's column.
+        kind: the type of the input column.
         indices: whether categories are written as indices of levels.
 
     Raises:
-        InputError: the column is named.
+        InputError: the type does not fit; the message names the column.
     """
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return
@@ -45,35 +44,35 @@ def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
 
 
 def numbers(cells: pa.Array) -> pa.Array:
-    """A column of numbers or booleans as float64; integers past 2**53 are rounded, as everywhere."""
+    """A column of numbers or booleans as float64; integers beyond 2**53 are rounded."""
     if pa.types.is_decimal(cells.type):
-        cells = pc.cast(cells, pa.string())  # Arrow's own cast of a decimal may end beside the nearest number
+        cells = pc.cast(cells, pa.string())  # Arrow's cast of a decimal may miss the nearest float64
     return pc.cast(cells, pa.float64(), safe=False)
 
 
 def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
-    """A column of text as float64, null where a cell is empty and may be; cells that are no numbers are faults."""
+    """A column of text as float64, null for a missing cell; text that is neither a number nor missing is a fault."""
     text = pc.utf8_trim_whitespace(cells)
     try:
-        return pc.cast(text, pa.float64())  # what Arrow takes for a number is one by the rule too
+        return pc.cast(text, pa.float64())  # all text that Arrow reads as a number is a number for `cells` too
     except pa.ArrowInvalid:
         clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
-    odd = text.filter(pc.invert(clear)).unique()
-    meant = [read_number(one.as_py(), column, written=True) for one in odd]
+    others = text.filter(pc.invert(clear)).unique()
+    meant = [read_number(one.as_py(), column, written=True) for one in others]
     read = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
     values = pc.if_else(
         clear,
         pc.cast(pc.if_else(clear, text, pa.scalar(None, text.type)), pa.float64()),
-        pa.array(read, pa.float64()).take(pc.index_in(text, value_set=odd)),
+        pa.array(read, pa.float64()).take(pc.index_in(text, value_set=others)),
     )
     for what in dict.fromkeys(one for one in meant if isinstance(one, str)):
-        which = odd.filter(pa.array([one == what for one in meant]))
+        which = others.filter(pa.array([one == what for one in meant]))
         faults.cells(pc.is_in(text, value_set=which).to_numpy(zero_copy_only=False), cells, column, what)
     return values
 
 
 def checked(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
-    """Numbers as an array (n,), NaN where a cell is missing; cells that the column does not take are faults."""
+    """Numbers as an array (n,), NaN where a cell is missing; values that are invalid for the column are faults."""
     if found.null_count and not column.may_be_missing:
         faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING)
     values: Floats = found.to_numpy(zero_copy_only=False)
@@ -83,7 +82,7 @@ def checked(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) ->
 
 
 def levels(cells: pa.Array, column: Column, faults: Faults) -> Floats:
-    """Indices of the levels that the cells name, (n,), NaN where a cell is missing; one that names none is a fault."""
+    """The index of each cell's level, (n,), NaN where a cell is missing; a cell that names no level is a fault."""
     text = _settled(cells)
     bad = np.zeros(len(cells), dtype=bool)
     if not _is_text(text.type):
@@ -91,12 +90,12 @@ def levels(cells: pa.Array, column: Column, faults: Faults) -> Floats:
         return _told(values, bad, cells, column, faults)
     names = [name for name in level_indices(column) if isinstance(name, str)]
     known = np.array([level_indices(column)[name] for name in names], dtype=np.float64)
-    place = pc.index_in(text, value_set=pa.array(names, text.type))  # null where it is none of them
-    there = place.is_valid().to_numpy(zero_copy_only=False)
+    at = pc.index_in(text, value_set=pa.array(names, text.type))  # null for any other text
+    there = at.is_valid().to_numpy(zero_copy_only=False)
     values = np.full(len(cells), np.nan)
-    values[there] = known[place.drop_null().to_numpy()]
+    values[there] = known[at.drop_null().to_numpy()]
     if not there.all():
-        bad[~there], values[~there] = _read_each(text.filter(place.is_null()), column)
+        bad[~there], values[~there] = _read_each(text.filter(at.is_null()), column)
     return _told(values, bad, cells, column, faults)
 
 
@@ -107,7 +106,7 @@ def _told(values: Floats, bad: NDArray[np.bool_], cells: pa.Array, column: Colum
 
 
 def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Floats]:
-    """(which cells are refused, what the others mean), (n,) each: the rule for one of each value."""
+    """(which cells are faults, the values of the others), (n,) each; `read_cell` reads each distinct value once."""
     different = values.unique()
     meant = [read_cell(one.as_py(), column) for one in different]
     at = pc.index_in(values, value_set=different).to_numpy(zero_copy_only=False)
@@ -117,12 +116,12 @@ def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Flo
 
 
 def _settled(cells: pa.Array) -> pa.Array:
-    """Text, 64-bit numbers or booleans; dates and times as a training run names their levels."""
+    """The cells as text, 64-bit numbers or booleans; dates and times as training writes them as levels."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     kind = cells.type
     if pa.types.is_timestamp(kind):
-        cells = cells.cast(pa.timestamp(kind.unit))  # as in UTC: a zone that nobody knows does not matter
+        cells = cells.cast(pa.timestamp(kind.unit))  # in UTC, so that unknown time zones do not matter
         written = cells.to_numpy(zero_copy_only=False).astype(str)
         return pa.array(np.where(written == "NaT", None, written), pa.string())
     if pa.types.is_duration(kind):

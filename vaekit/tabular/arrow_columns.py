@@ -1,4 +1,4 @@
-"""The columns of an Arrow table -> x (N, D) as a model takes it."""
+"""Converts the columns of an Arrow table to x (N, D) as a model takes it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, Refusing
 
 
 class Columns:
-    """The model's columns in tables of one schema, found by name; other columns are passed over."""
+    """Reads the model's columns, found by name, from tables of one schema; other columns are ignored."""
 
     def __init__(self, schema: pa.Schema, spec: VectorSpec, *, text: bool, indices: bool) -> None:
         """
         Args:
             schema: of the tables.
-            spec: what the model takes.
+            spec: the model's input spec.
             text: whether numbers are written as text.
             indices: whether categories are written as indices of their levels.
 
         Raises:
-            InputError: columns that are missing (all of them are named), two of one name, or a column whose type
-                cannot hold what the model takes.
+            InputError: missing columns (the message names all), two columns of one name, or a column whose type cannot
+                hold the values of the model's column.
         """
         refuse_twins(schema.names)
         refuse_missing_columns(schema.names, spec)
@@ -35,21 +35,22 @@ class Columns:
                 check_type(column, schema.field(at).type, indices=indices)
 
     def take(self, table: pa.RecordBatch, start: int) -> tuple[list[pa.Array], Floats]:
-        """(the table's columns, numbers that were text as float64; x (n, D): NaN where a cell is missing, the level's
-        index of a category).
+        """Read a table into (its columns, x).
+
+        In the columns, numbers written as text are float64. In x, (n, D), a missing cell is NaN and a category is the
+        index of its level.
 
         Args:
             table: n rows.
-            start: the number of the first of them, for the messages.
+            start: the number of the first row, for messages.
 
         Raises:
-            InputError: a cell that its column does not take, or a row that misses every cell; row, feature and value
-                are named.
+            InputError: an invalid cell, or a row without any observed cell; the message names row, feature and value.
         """
         return self.read(table, Refusing(start))
 
     def read(self, table: pa.RecordBatch, faults: Faults) -> tuple[list[pa.Array], Floats]:
-        """As take, but that bad cells are told to `faults`; what stands in x for them is not defined."""
+        """As take, but invalid cells are reported to `faults`; their values in x are undefined."""
         arrays = list(table.columns)
         x = np.empty((table.num_rows, len(self.at)), dtype=np.float64)  # (n, D)
         for d, (at, column) in enumerate(self.at.items()):
@@ -60,7 +61,7 @@ class Columns:
         return arrays, x
 
     def _read(self, cells: pa.Array, column: Column, faults: Faults) -> tuple[pa.Array, Floats]:
-        """(what is passed on, values (n,)) of one column."""
+        """(the column to pass on, its values (n,))."""
         if column.kind == "category" and not self._indices:
             return cells, levels(cells, column, faults)
         found = parsed(cells, column, faults) if self._text else numbers(cells)

@@ -1,7 +1,7 @@
-"""What one cell means to a column: a number, a level, missing, or refused.
+"""The rule for one cell of a column: a number, a level, missing, or refused.
 
-Cells are read to float64: a missing one is NaN, a category is the index of its level. `read_cell` decides; everything
-else that reads cells either calls it, or takes only cells of which the answer is beyond doubt.
+Cells are read as float64: NaN for a missing cell, the index of the level for a category. `read_cell` is the rule. All
+other code that reads cells calls it, except for cells whose type leaves only one answer.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from vaekit.bundle.input_spec import Column
 from vaekit.tabular.levels import level_index, level_indices, not_a_level, number_in
 
 Floats = NDArray[np.float64]
-Fault = tuple[int, str]  # a cell's row, and what is wrong with it
+Fault = tuple[int, str]  # the row of an invalid cell, and what is wrong with it
 
 MISSING, NOT_A_NUMBER, NOT_FINITE = "missing", "not a number", "not finite"
 TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
-MISSING_TEXTS = frozenset(  # of pandas and of pyarrow
+MISSING_TEXTS = frozenset(  # the union of those of pandas and pyarrow
     {
         "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
         "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null",
     }
 )  # fmt: skip
 _NUMBERS = frozenset({int, float})
-_NAMES = frozenset({str, int, float, NoneType})  # of levels; a boolean would be taken for 0 or 1
+_NAMES = frozenset({str, int, float, NoneType})  # types that name levels; without bool, which would match 0 or 1
 
 
 def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | str:
-    """The cell's number, NaN where it is missing, the index of its level; or, as text, what is wrong with it.
+    """The number of a cell, NaN if it is missing, or the index of its level; if invalid, what is wrong with it.
 
-    None and NaN are missing; text of nothing but blanks is where numbers are written, and in a category. Booleans are
-    cells of binary columns and of categories alone. A category takes what `level_index` finds; text like 'NA' that is
-    none of its levels is missing.
+    None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. Booleans
+    are valid only in binary columns and categories. In a category, `level_index` finds the level; text like 'NA' that
+    is not a level is missing.
 
     Args:
-        cell: as a caller has it.
-        column: it is of.
-        written: whether numbers and booleans are written as text, as in a CSV file; else text is no number.
+        cell: any object.
+        column: the cell's column.
+        written: whether numbers and booleans are written as text, as in a CSV file; otherwise text is not a number.
     """
     if column.kind == "category":
         return _level(plain(cell), column)
@@ -56,7 +56,7 @@ def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | st
 
 
 def read_number(cell: Any, column: Column, *, written: bool = False) -> float | str:
-    """As read_cell, of a column that is no category; whether its kind has such a number is not looked at."""
+    """As read_cell for a column that is not a category; does not check the number against the column's kind."""
     cell = plain(cell)
     if isinstance(cell, str) and written:
         return _number_written(cell.strip(), column)
@@ -73,9 +73,9 @@ def read_number(cell: Any, column: Column, *, written: bool = False) -> float | 
 
 
 def read_column(cells: list[Any], column: Column, *, written: bool = False) -> tuple[Floats, Fault | None]:
-    """(numbers (n,) as read_cell has them, the first cell that is refused).
+    """(values (n,) as by read_cell, the first cell that is refused).
 
-    Numbers are not checked against the column's kind, see `faults_of`. After a fault the numbers mean nothing.
+    Numbers are not checked against the column's kind, see `faults_of`. If there is a fault, the values are undefined.
     """
     with suppress(KeyError, OverflowError):
         if (values := _beyond_doubt(cells, column)) is not None:
@@ -90,12 +90,12 @@ def read_column(cells: list[Any], column: Column, *, written: bool = False) -> t
 
 
 def plain(cell: Any) -> Any:
-    """The cell without the wrapper of numpy or pandas; any real number as a float, what has no value as None."""
+    """The cell without its numpy or pandas wrapper: other real numbers as float, NA and NaT as None."""
     if type(cell) in _NAMES:
         return cell
     if type(cell).__name__ in ("NAType", "NaTType"):
         return None
-    if isinstance(cell, np.datetime64 | np.timedelta64):  # numpy takes a duration for an integer
+    if isinstance(cell, np.datetime64 | np.timedelta64):  # numpy counts a duration as an integer
         return None if np.isnat(cell) else cell
     if isinstance(cell, np.generic):
         cell = cell.item()
@@ -110,23 +110,23 @@ def plain(cell: Any) -> Any:
 
 
 def is_missing(cell: Any) -> bool:
-    """Whether there is nothing in a cell, whatever its column is."""
+    """Whether a cell is empty in any column: None, NaN or blank text."""
     cell = plain(cell)
     return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
 
 
 def spells_missing(text: str) -> bool:
-    """Whether a text says that there is nothing: NA, nan, null and their like, perhaps between blanks."""
+    """Whether a text spells a missing value: NA, nan, null and the like, with or without blanks around it."""
     return text.strip() in MISSING_TEXTS or text.strip().lower() in ("nan", "+nan", "-nan")
 
 
 def is_known(cell: Any) -> bool:
-    """Whether a cell is of a type that some column takes: a number, a boolean, text, or missing."""
+    """Whether a cell has a type that columns can take: a number, a boolean, text, or missing."""
     return isinstance(plain(cell), str | bool | int | float | NoneType)
 
 
 def show(value: Any) -> str:
-    """A short repr: the value itself, never pages of it."""
+    """The repr of a value, cut to 40 characters."""
     try:
         text = repr(value)
     except ValueError:
@@ -155,7 +155,7 @@ def _number_written(text: str, column: Column) -> float | str:
 
 
 def _beyond_doubt(cells: list[Any], column: Column) -> Floats | None:
-    """All cells at once, where their types leave no doubt; None, KeyError or OverflowError: where there is one."""
+    """All cells at once, if their types are unambiguous; otherwise None, KeyError or OverflowError."""
     types = set(map(type, cells))
     if column.kind == "category":
         gaps = {None: np.nan, "": np.nan} if column.may_be_missing and "" not in (column.levels or ()) else {}
@@ -176,7 +176,7 @@ def _of_a_level(v: Floats, column: Column) -> NDArray[np.bool_]:
     return good
 
 
-# What a value of the kind is, and what is said of one that is not. NaN is none of them; it is looked at apart.
+# For each kind, the test of its values, and the message for a value that fails. NaN is handled separately.
 _RULES: dict[str, tuple[Callable[[Floats, Column], NDArray[np.bool_]], str]] = {
     "positive": (lambda v, _: v > 0, "not above 0"),
     "count": (lambda v, _: (v >= 0) & (v == np.trunc(v)), "not a whole number of at least 0"),
@@ -187,11 +187,11 @@ _RULES: dict[str, tuple[Callable[[Floats, Column], NDArray[np.bool_]], str]] = {
 
 
 def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_], str]]:
-    """Which values the column does not take, (N,) each, and what is wrong with those.
+    """For each fault in the column: (which values have it, (N,); what is wrong with them).
 
     Args:
         values: (N,); NaN where a cell is missing.
-        column: what they are values of.
+        column: the column of the values.
     """
     finite = np.isfinite(values)
     fine = finite | (np.isnan(values) & column.may_be_missing)
@@ -207,5 +207,5 @@ def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_
 
 
 def first_fault(values: Floats, column: Column) -> Fault | None:
-    """Where the first value is that the column does not take, and what is wrong with it; None where there is none."""
+    """The row of the first invalid value, and what is wrong with it; None if all are valid."""
     return next(((int(bad.argmax()), what) for bad, what in faults_of(values, column)), None)

@@ -1,4 +1,4 @@
-"""Columns by name: which are there, in which order, and how wide a row is."""
+"""Matches columns to the model's by name and order, and checks the width of rows."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from vaekit.tabular.cells import show
 
 
 def named_twice(names: Sequence[str]) -> list[str]:
-    """Names that more than one column has."""
+    """The names that occur more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
 
 
 def refuse_twins(names: Sequence[str], where: str = "") -> None:
-    """Refuse two columns of one name; all such names are listed.
+    """Refuse two columns of one name.
 
     Raises:
-        InputError: it begins with `where`.
+        InputError: the message begins with `where` and lists all such names.
     """
     if twice := named_twice(names):
         raise InputError(f"{where}two columns of one name: {', '.join(map(repr, twice))}")
 
 
 def refuse_missing_columns(names: Sequence[str], spec: VectorSpec) -> None:
-    """Refuse a table that lacks columns of the model; all of them are listed."""
+    """Refuse a table without all columns of the model; the message lists all that are missing."""
     missing, _ = unlike(names, spec)
     if missing:
         raise InputError(f"the input lacks {len(missing)} of the model's columns: {', '.join(map(repr, missing))}")
 
 
 def unlike(names: Sequence[str], spec: VectorSpec) -> tuple[list[str], list[str]]:
-    """(the model's columns that a table lacks, the table's that the model has not)."""
+    """(the model's columns that are not in the table, the table's columns that are not in the model)."""
     here, known = set(names), set(spec.names)
     return [name for name in spec.names if name not in here], [name for name in names if name not in known]
 
 
 def places(names: Sequence[str], spec: VectorSpec) -> list[int]:
-    """Where a table has the model's columns and no others, (D,), in the model's order.
+    """The index in the table of each column of the model, (D,), in the model's order.
 
     Raises:
-        InputError: columns that are missing, unknown, or there twice.
+        InputError: columns that are missing, unknown, or duplicated.
     """
     missing, unknown = unlike(names, spec)
     if missing or unknown:
@@ -56,10 +56,10 @@ def places(names: Sequence[str], spec: VectorSpec) -> list[int]:
 
 
 def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
-    """Refuse a row that is no list of as many cells as the model has columns.
+    """Refuse a row that is not a list with one cell for each column of the model.
 
     Raises:
-        InputError: the row is named.
+        InputError: the message names the row.
     """
     try:
         widths = set(map(len, rows))
@@ -72,10 +72,10 @@ def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
 
 
 def in_column_order(rows: Sequence[Any], spec: VectorSpec) -> list[Sequence[Any]]:
-    """Mappings by column name as lists of cells; None where a column that may be missing has no key.
+    """Mappings by column name as lists of cells in column order; None for a column without a key that may be missing.
 
     Raises:
-        InputError: a row that is no mapping, an unknown column, or one that is missing and may not be.
+        InputError: a row that is not a mapping, an unknown column, or a missing column that may not be missing.
     """
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):

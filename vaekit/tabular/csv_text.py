@@ -1,7 +1,7 @@
-"""CSV files as text, and what the text of a column means: numbers, booleans, dates, or levels.
+"""Checks CSV files, and infers the type of a column of text: numbers, booleans, dates, or levels.
 
-UTF-8, one header line, commas, quotes doubled. Lines that are empty are skipped, except in a file of one column, where
-they are missing cells. pyarrow takes a quote that is never closed for one long value and says nothing of the rows in
+The format is UTF-8 with one header line, commas, and doubled quotes. Empty lines are skipped, except in a file of one
+column, where they are missing cells. pyarrow reads an unclosed quote as one long value and silently loses the rows in
 it, so the quotes of the whole file are checked before it is read.
 """
 
@@ -20,7 +20,7 @@ import pyarrow.csv
 from vaekit.errors import InputError
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
 
-BLOCK = 2**20  # bytes; the longest row
+BLOCK = 2**20  # bytes; the limit for one row
 Open = Callable[[], BinaryIO]
 
 _FIELD = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+)?+'  # quoted, plain or empty
@@ -31,14 +31,14 @@ _TIME = r"^\d{4}-\d\d-\d\d(?:[ T]\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[-+]
 
 
 def parse_options(names: list[str]) -> pyarrow.csv.ParseOptions:
-    """How a file with these columns is cut into cells."""
+    """pyarrow's options to parse a file with these columns."""
     return pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1)
 
 
 def typed(cells: pa.Array) -> pa.Array:
-    """The cells of a column of text as what all of them are: integers, floats, booleans, dates, times, or text.
+    """A column of text as the type that fits all its cells: integers, floats, booleans, dates, times, or text.
 
-    Cells that are empty or spell a missing value (NA, nan, null, ...) are null, except in a column of text.
+    Cells that are empty or spell a missing value (NA, nan, null, ...) become null, except in a column of text.
     """
     trimmed = pc.utf8_trim_whitespace(cells)
     missing = pc.is_in(trimmed, value_set=pa.array(["", *sorted(MISSING_TEXTS)], cells.type))
@@ -58,28 +58,34 @@ def typed(cells: pa.Array) -> pa.Array:
 
 
 def check_quotes(opened: Open, where: object) -> None:
-    """Read the file once, a line at a time.
+    """Check the quotes of a file, line by line.
 
     Raises:
-        InputError: a quote that is never closed, text after a closing quote, or a row longer than a block.
+        InputError: an unclosed quote, text after a closing quote, or a row longer than a block.
     """
-    open_line, length = 0, 0  # line where the row's open quote is, 0: none is open; bytes of the row so far
-    with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # a character is a byte
+    open_line, length = 0, 0  # line of the row's open quote, 0 if none is open; bytes of the row so far
+    with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # latin-1: one character per byte
         for number, line in enumerate(iter(lambda: file.readline(BLOCK + 1), ""), start=1):
             length += len(line)
             if length > BLOCK:
                 what = "a quoted value" if open_line else "a row"
-                raise InputError(f"{where}: line {open_line or number}: {what} goes on for more than {BLOCK:,} bytes")
+                raise InputError(f"{where}: line {open_line or number}: {what} is longer than {BLOCK:,} bytes")
             if open_line or '"' in line:
                 open_line = _open_after(where, number, line, open_line)
             if not open_line:
                 length = 0
     if open_line:
-        raise InputError(f"{where}: line {open_line}: a quote is opened and never closed")
+        raise InputError(f"{where}: line {open_line}: a quote is not closed")
 
 
 def header(opened: Open, where: object, *, errors: str = "strict") -> tuple[list[str], bool]:
-    """Column names, and whether no row follows them; errors: as `open` has it, of rows near the header too."""
+    """(column names, whether the file has no rows).
+
+    Args:
+        opened: opens the file.
+        where: the path, for messages.
+        errors: how to handle invalid UTF-8, as for `open`; it also applies to rows near the header.
+    """
     try:
         with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors=errors, newline="") as file:
             names = next(csv.reader(file, strict=True), [])
@@ -92,7 +98,7 @@ def header(opened: Open, where: object, *, errors: str = "strict") -> tuple[list
 
 
 def _open_after(where: object, number: int, line: str, opened: int) -> int:
-    """Where the quote is that is open at the end of this line, as `opened` was before it."""
+    """The line of the quote that is open at the end of this line, 0 if none; `opened` is that of the line before."""
     fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
     found = _FIELDS.match(fields)
     assert found is not None  # it matches the empty text
@@ -100,12 +106,12 @@ def _open_after(where: object, number: int, line: str, opened: int) -> int:
     if at == len(fields):
         return 0
     if fields[at] != '"':
-        raise InputError(f"{where}: line {number}: text after a closing quote; a quote in a quoted value is doubled")
+        raise InputError(f"{where}: line {number}: text after a closing quote; double the quotes in a quoted value")
     return opened if opened and at == 0 else number
 
 
 def _numbers(text: pa.Array) -> pa.Array | None:
-    """Integers or floats, None where a cell is no number."""
+    """Integers or floats; None if a cell is not a number."""
     if pc.all(pc.match_substring_regex(text, _INTEGER)).as_py():
         try:
             return pc.cast(text, pa.int64())
@@ -118,7 +124,7 @@ def _numbers(text: pa.Array) -> pa.Array | None:
 
 
 def _times(text: pa.Array) -> pa.Array | None:
-    """Dates, or times (in UTC where they have a zone), None where a cell is neither."""
+    """Dates, or times (in UTC if they have a zone); None if a cell is neither."""
     if not pc.all(pc.match_substring_regex(text, _TIME)).as_py():
         return None
     dates = pc.all(pc.match_substring_regex(text, _DATE)).as_py()

@@ -1,4 +1,4 @@
-"""Rows as a caller has them -> the array that the graphs take: lists, mappings by column name, arrays."""
+"""Checks rows and converts them to the array that the graphs take: lists, mappings by column name, arrays."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, 
 from vaekit.tabular.columns import check_widths, in_column_order
 from vaekit.tabular.pixels import encode_images
 
-PART = 2**15  # cells
+PART = 2**15  # cells that are checked at once, so that their masks stay in the cache
 _NUMBERS = frozenset({int, float})
 
 
 def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
-    """Check rows against the spec and make the array of them.
+    """Check rows against the spec and convert them to an array.
 
-    Where a column may be missing, None, NaN and an absent key are missing cells. A category is given as its level's
-    text, or as the number that the text is; in an array of numbers as the level's index.
+    If a column may be missing, None, NaN and an absent key are missing cells. A category is given as the text of its
+    level, or as the number that this text is. In an array of numbers it is the index of the level.
 
     Args:
         rows: for a vector model an array (N, D), a sequence of rows in column order, or a sequence of mappings by
-            column name; for an image model an array (N, H, W, C) or nested lists of integers 0..255, the channel
-            axis free to be absent where C is 1.
-        spec: what the model takes.
+            column name; for an image model an array (N, H, W, C) or nested lists of integers 0..255, without the
+            channel axis if you like when C is 1.
+        spec: the model's input spec.
 
     Returns:
-        (N, D) float64 for vectors, NaN where a cell is missing and the index of its level where it is a category;
+        (N, D) float64 for vectors, with NaN for a missing cell and the index of the level for a category;
         (N, H, W, C) uint8 for images. N >= 1.
 
     Raises:
-        InputError: no rows, wrong width, an unknown or missing column, a cell that its column does not take, or a row
-            that misses every cell; the message names the row, the column and the value.
+        InputError: no rows, wrong width, an unknown or missing column, an invalid cell, or a row without any observed
+            cell; the message names the row, the column and the value.
     """
     if isinstance(spec, ImageSpec):
         return encode_images(rows, spec)
@@ -55,10 +55,10 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
 
 
 def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray[np.float64]:
-    """encode for lists that are known to hold floats alone, of a model without categories.
+    """encode for lists that contain only floats, for a model without categories.
 
     Raises:
-        InputError: as encode.
+        InputError: see encode.
     """
     if not rows:
         raise InputError("inputs: no rows")
@@ -67,7 +67,7 @@ def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray
 
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
-    """Refuse cells that their columns do not take, and rows that miss every cell; returns x, (N, D)."""
+    """Refuse invalid cells, and rows without any observed cell; returns x, (N, D)."""
     if not _is_finite(x):
         _check_gaps(x, np.isfinite(x), spec)
     for d, column in spec.particular:
@@ -78,7 +78,7 @@ def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float6
 
 
 def _is_finite(x: NDArray[np.float64]) -> bool:
-    """Whether all of x is, looked at in parts whose masks stay in the cache."""
+    """Whether all of x is finite."""
     cells = x.reshape(-1)
     return all(np.isfinite(cells[at : at + PART]).all() for at in range(0, len(cells), PART))
 
@@ -100,7 +100,7 @@ def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
         raise InputError("inputs: no rows")
     is_binary = rows.dtype.kind == "b" and all(column.kind == "binary" for column in spec.columns)
     if rows.dtype.kind not in "iuf" and not is_binary:
-        raise InputError(f"inputs: dtype {rows.dtype} is not one of numbers")
+        raise InputError(f"inputs: dtype {rows.dtype} is not numeric")
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 
@@ -115,7 +115,7 @@ def _from_lists(rows: Sequence[Any], spec: VectorSpec) -> NDArray[np.float64]:
 
 
 def _column(cells: list[Any], column: Column) -> NDArray[np.float64]:
-    """One column as (N,) float64."""
+    """The cells of one column, (N,) float64."""
     values, fault = read_column(cells, column)
     if fault is not None:
         row, what = fault

@@ -1,4 +1,4 @@
-"""Arrays and frames of pandas and polars -> names and cells; imports neither library. N rows, D columns."""
+"""Reads names and cells of arrays and of pandas and polars frames, without importing either. N rows, D columns."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ DATE = (date, time, timedelta)  # a datetime is a date, as pandas' Timestamp is
 
 
 class Table(NamedTuple):
-    """Cells, and the columns' names where they have any."""
+    """Cells, and the names of the columns if they have names."""
 
     values: Any  # (N, D) float64 or objects of a frame; an array; or the lists that were given
     names: tuple[str, ...] | None = None  # D
 
     def ordered(self, spec: VectorSpec) -> Any:
-        """The values with their columns in the model's order; without names they are in it already.
+        """The values with their columns in the model's order; without names they must already be in this order.
 
         Raises:
-            InputError: columns that the model has not, or that it misses.
+            InputError: unknown or missing columns, or the wrong number of columns.
         """
         if self.names is not None:
             return self.values[:, places(self.names, spec)]
@@ -44,11 +44,11 @@ class Table(NamedTuple):
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     """Names and cells of X.
 
-    A frame's missing cells (NaN, None, pandas' NA and NaT, polars' null) are NaN among numbers, None elsewhere.
-    Booleans are 0 and 1 where all other columns are numbers, and stay booleans beside text; so in lists.
+    A frame's missing cells (NaN, None, pandas' NA and NaT, polars' null) become NaN if all columns are numbers, else
+    None. Booleans, also in lists, become 0 and 1 if all other columns are numbers, and stay booleans beside text.
 
     Raises:
-        InputError: dates, complex numbers, a sparse matrix, or an array that has no columns.
+        InputError: dates, complex numbers, a sparse matrix, or an array without columns.
     """
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix; dense rows are needed: X.toarray()")
@@ -69,7 +69,7 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
 
 
 def has_text(values: NDArray[Any]) -> bool:
-    """Whether a cell is text."""
+    """Whether any cell is text."""
     return values.dtype.kind in "US" or (
         values.dtype.kind == "O" and any(isinstance(cell, str) for cell in values.flat)
     )
@@ -86,7 +86,7 @@ def _of_frame(frame: Any) -> Table:
     if not columns:
         return Table(np.empty((len(frame), 0)), names)
     if all(_is_numbers(column) for column in columns):
-        with suppress(OverflowError):  # an int that no float holds: left to be refused by its row
+        with suppress(OverflowError):  # an int too large for a float is refused later, with its row
             return Table(np.stack([_as_floats(column) for column in columns], axis=1), names)
     cells = np.empty((len(columns[0]), len(columns)), dtype=object)
     for d, column in enumerate(columns):
@@ -95,7 +95,7 @@ def _of_frame(frame: Any) -> Table:
 
 
 def _column(series: Any, name: str) -> NDArray[Any]:
-    """Cells of a series, (N,): numbers as they are; else objects, None where one is missing."""
+    """Cells of a series, (N,): numbers unchanged; otherwise objects, with None for a missing cell."""
     values = np.asarray(series.to_numpy())
     if values.dtype.kind in "iufb":
         return values
@@ -120,13 +120,13 @@ def _as_floats(column: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _beside_text(cell: Any) -> Any:
-    """None for NaN, as beside text a missing cell is; a float for a decimal, as the model takes them."""
+    """A cell of a frame with text: None for NaN, a float for a decimal."""
     cell = plain(cell)
     return None if is_missing(cell) and not isinstance(cell, str) else cell
 
 
 def _of_lists(rows: Any) -> Any:
-    """Lists, with 0 and 1 for booleans where no cell is text, as numpy has them."""
+    """Lists, with booleans as 0 and 1 if no cell is text, as numpy converts them."""
     if not isinstance(rows, Sequence) or not all(isinstance(row, list | tuple) for row in rows):
         return rows
     types = set(map(type, chain.from_iterable(rows)))

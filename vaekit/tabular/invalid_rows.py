@@ -1,4 +1,4 @@
-"""What becomes of invalid rows of an Arrow table: the first is refused, or each one is noted."""
+"""Handles the invalid rows of an Arrow table: refuses the first one, or notes each of them."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ EMPTY_ROW = "every cell is missing"
 
 
 class Faults(Protocol):
-    """Told of bad cells, by whole columns."""
+    """Receives the invalid cells of whole columns."""
 
     def cells(self, bad: Bools, cells: pa.Array, column: Column, what: str) -> None:
-        """Some cells of a column are bad.
+        """Report invalid cells of a column.
 
         Args:
-            bad: (n,), True for at least one.
-            cells: the column as it came, (n,).
-            column: the model's.
-            what: is wrong with them.
+            bad: (n,), True for at least one cell.
+            cells: the input column, (n,).
+            column: the model's column.
+            what: what is wrong with the cells.
         """
 
     def rows(self, bad: Bools, what: str) -> None:
-        """Some rows are bad as a whole; `bad` as above."""
+        """Report rows that are invalid as a whole; arguments as in cells."""
 
 
 class Refusing:
-    """Refuses the first bad cell; `start` is the number of the first row."""
+    """Refuses the first invalid cell; `start` is the number of the first row."""
 
     def __init__(self, start: int) -> None:
         self._start = start
 
     def cells(self, bad: Bools, cells: pa.Array, column: Column, what: str) -> NoReturn:
-        """Raises InputError in the words that a request's rows are refused in."""
+        """Raises InputError with the same message as for rows of a request."""
         at = int(bad.argmax())
         where = f"row {self._start + at}, feature {column.name!r}"
         try:
             value = cells[at].as_py()
-        except (ArithmeticError, ValueError):  # a time after the year 9999 or of no zone, a decimal of too many digits
-            raise InputError(f"{where}: {what}: a {cells.type} that Python has no value for") from None
+        except (ArithmeticError, ValueError):  # a time after the year 9999 or in an unknown zone, or too long a decimal
+            raise InputError(f"{where}: {what}: a {cells.type} that Python cannot represent") from None
         if value is None or (isinstance(value, str) and not value.strip()):
             raise InputError(f"{where}: {MISSING}")
         shown = repr(value[:40]) if isinstance(value, str) else str(value)
@@ -58,15 +58,15 @@ class Refusing:
 
 
 class Noted:
-    """Notes of each bad row what is first found wrong with it, in the order of the model's columns."""
+    """Notes the first fault of each invalid row, in the order of the model's columns."""
 
     def __init__(self, n: int) -> None:
-        self._which = np.full(n, -1, dtype=np.int32)  # (n,), place in the list; -1: nothing is wrong
-        self._said: list[tuple[str | None, str]] = []  # column, None: the whole row; what is wrong
+        self._which = np.full(n, -1, dtype=np.int32)  # (n,), index in `_said`; -1: the row is valid
+        self._said: list[tuple[str | None, str]] = []  # column (None: the whole row), what is wrong
 
     @property
     def bad(self) -> Bools:
-        """(n,)."""
+        """Which rows are invalid, (n,)."""
         return self._which >= 0
 
     def cells(self, bad: Bools, cells: pa.Array, column: Column, what: str) -> None:
@@ -78,7 +78,7 @@ class Noted:
         self._note(bad, None, what)
 
     def said(self) -> tuple[list[str | None], list[str]]:
-        """(columns, what is wrong) of the bad rows, in their order."""
+        """(columns, what is wrong) of the invalid rows, in their order."""
         said = [self._said[i] for i in self._which[self.bad]]
         return [column for column, _ in said], [what for _, what in said]
 
@@ -90,7 +90,7 @@ class Noted:
 
 
 def _blank(cells: pa.Array) -> Bools:
-    """Cells that hold nothing, or nothing but blanks, (n,)."""
+    """Which cells are null or blank text, (n,)."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     blank = pc.is_null(cells)

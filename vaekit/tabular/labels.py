@@ -1,4 +1,4 @@
-"""Which values of a label mean anomaly."""
+"""Compares labels: which of them mean anomaly, and which are missing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SAME = {"true": "1", "false": "0"}
 
 
 def label_text(value: Any) -> str:
-    """One spelling of a label: 1, 1.0 and ' 1' are '1', True and 'TRUE' are 'true'; '' where it is missing.
+    """The normalised text of a label: 1, 1.0 and ' 1' become '1', True and 'TRUE' become 'true'; '' if missing.
 
-    Missing is what a missing cell is in a CSV file: nothing, blanks, NaN, or text like 'NA'.
+    A label is missing if it would be a missing cell in a CSV file: empty, blank, NaN, or text like 'NA'.
     """
     value = plain(value)
     if is_missing(value) or (isinstance(value, str) and spells_missing(value)):
@@ -30,10 +30,10 @@ def label_text(value: Any) -> str:
 
 
 class Marks:
-    """Tells which labels mean anomaly; `seen` are the labels that there were, as `label_text` has them."""
+    """Decides which labels mean anomaly. `seen` collects all labels, as `label_text` writes them."""
 
     def __init__(self, anomalies: Sequence[Any]) -> None:
-        """anomalies: the labels that mean anomaly; `true` and 1 are one label, and 'NA' is one where it is named."""
+        """anomalies: the labels that mean anomaly; `true` and 1 are the same label. 'NA' may be one of them."""
         self.anomalies = tuple(anomalies)
         self.seen: set[str] = set()
         self._named = {label.strip() for label in anomalies if isinstance(label, str)} - {""}
@@ -43,8 +43,8 @@ class Marks:
         """(which of the labels mean anomaly, which are missing), each (n,)."""
         texts = [self._text(label) for label in labels]
         self.seen |= set(texts) - {""}
-        odd = np.array([_same(text) in self._wanted for text in texts], dtype=bool)
-        return odd, np.array([not text for text in texts], dtype=bool)
+        anomaly = np.array([_same(text) in self._wanted for text in texts], dtype=bool)
+        return anomaly, np.array([not text for text in texts], dtype=bool)
 
     def _text(self, label: Any) -> str:
         if isinstance(label, str) and label.strip() in self._named:

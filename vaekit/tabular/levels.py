@@ -1,4 +1,4 @@
-"""Levels of a category: how they are named, and which one a cell names."""
+"""Names the levels of a category, and finds the level that a cell names."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity
 
 
 def level_text(cell: str | bool | int | float) -> str:
-    """The level that a cell makes: 1 and 1.0 are '1', True is 'true', text is itself."""
+    """The level for a cell of training data: '1' for 1 and 1.0, 'true' for True, text unchanged."""
     if isinstance(cell, bool):
         return str(cell).lower()
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def number_in(text: str) -> float | None:
-    """The number that is written in a text, perhaps between blanks; None where there is none. 1_0 and 0x10 are none."""
+    """The number that a text is, with or without blanks around it; None if it is not a number, like 1_0 or 0x10."""
     text = text.strip()
     return float(text) if NUMBER.fullmatch(text) else None
 
 
 def finite_number_in(text: str) -> float | None:
-    """As number_in, for finite numbers alone."""
+    """As number_in, but None for numbers that are not finite."""
     number = number_in(text)
     return number if number is not None and np.isfinite(number) else None
 
 
 def level_index(cell: Any, column: Column) -> int | None:
-    """The index of the level that a cell names; None where it names none.
+    """The index of the level that a cell names; None if it names none.
 
-    A level's own text comes first. Else a number, or text that is one, names the level of the same number ('01', '1.0'
-    and 1 are the level '1'), and a time names the level of the same moment.
+    The exact text of a level comes first. Otherwise a number, or text that is a number, names the level of equal value
+    ('01', '1.0' and 1 name the level '1'), and a time names the level of the same moment.
 
     Args:
         cell: text, a boolean, or a Python number.
@@ -62,14 +62,14 @@ def level_index(cell: Any, column: Column) -> int | None:
 
 @lru_cache(maxsize=1024)
 def level_indices(column: Column) -> dict[str | float, int]:
-    """A level's index by its text, and by its number or moment where the text is one."""
+    """The index of each level by its text, and by its number or moment if the text is one."""
     levels = column.levels or ()
     known: dict[str | float, int] = {}
     for i, level in enumerate(levels):
         number = finite_number_in(level)
         if number is not None and (number not in known or level == level_text(number)):
             known[number] = i
-        if ":" in level and (moment := _moment(level)):  # a date alone is a day, not its midnight
+        if ":" in level and (moment := _moment(level)):  # a date without a time is a day, not its midnight
             known.setdefault(moment, i)
         for spelling in _TRUTH.get(level.lower(), ()):
             known.setdefault(spelling, i)
@@ -77,13 +77,13 @@ def level_indices(column: Column) -> dict[str | float, int]:
 
 
 def level_names(indices: Sequence[float] | NDArray[np.float64], column: Column) -> list[str]:
-    """The levels that the indices stand for."""
+    """The names of levels by their indices."""
     levels = column.levels or ()
     return [levels[int(i)] for i in indices]
 
 
 def level_slices(spec: VectorSpec | ImageSpec) -> dict[str, slice]:
-    """Where the levels of each category lie among all levels of all of them, by column, in column order."""
+    """For each category column, the slice of its levels among the levels of all categories, in column order."""
     slices: dict[str, slice] = {}
     start = 0
     for column in spec.columns if isinstance(spec, VectorSpec) and spec.has_categories else ():
@@ -94,14 +94,14 @@ def level_slices(spec: VectorSpec | ImageSpec) -> dict[str, slice]:
 
 
 def not_a_level(column: Column) -> str:
-    """What is said of a cell that names no level."""
+    """The message for a cell that names no level."""
     levels = column.levels or ()
     some = ", ".join(map(repr, levels[:_SHOWN])) + (", ..." if len(levels) > _SHOWN else "")
     return f"not one of its {len(levels)} levels ({some})"
 
 
 def is_finite(number: float) -> bool:
-    """Whether float64 holds the number, an integer of any size perhaps."""
+    """Whether the number, which may be an integer of any size, is finite as float64."""
     try:
         return bool(np.isfinite(float(number)))
     except OverflowError:
@@ -109,9 +109,9 @@ def is_finite(number: float) -> bool:
 
 
 def _moment(text: str) -> str | None:
-    """The ISO time that the text is, in UTC and in one spelling for each moment; None where it is none.
+    """The ISO time that the text is, in UTC and normalised; None if it is not a time.
 
-    Between date and time is a T or a blank; what is left out at the end is 0; a time without a zone is taken for UTC.
+    Date and time are separated by a T or a blank. Parts left out at the end are 0. A time without a zone is in UTC.
     """
     found = _MOMENT.fullmatch(text.strip())
     if found is None:
@@ -128,5 +128,5 @@ def _in_utc(moment: str, zone: str) -> str:
     try:
         local = datetime.fromisoformat(moment)
         return (local - sign * timedelta(hours=hours, minutes=minutes)).isoformat()
-    except (ValueError, OverflowError):  # the 31st of June, or a moment before the year 1
+    except (ValueError, OverflowError):  # such as the 31st of June, or a moment before the year 1
         return f"{moment}{zone}"

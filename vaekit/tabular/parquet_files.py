@@ -1,7 +1,7 @@
-"""Files of Parquet: which of a folder are read, in which order, and their row groups.
+"""Selects and orders the Parquet files of a folder, and reads their row groups.
 
-Files and folders whose name starts with a dot or an underscore are left out, as other readers do. Folders named
-`key=value` give a column to the rows under them. Files are read in the order of their paths.
+Files and folders whose name starts with a dot or an underscore are skipped, as in other readers. A folder named
+`key=value` adds a column to the rows below it. Files are read in the order of their paths.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pyarrow import fs
 
 
 def is_part(file: PurePath) -> bool:
-    """Whether a file of this path, from its folder, is one of those that are read."""
+    """Whether a file with this path, relative to its folder, is read."""
     return file.suffix.lower() == ".parquet" and not any(part.startswith((".", "_")) for part in file.parts)
 
 
 def dataset(paths: Iterable[str], base: str | None, filesystem: fs.FileSystem | None = None) -> ds.Dataset:
-    """The files as one dataset; the names of folders below `base` give columns."""
+    """The files as one dataset; folders named `key=value` below `base` add columns."""
     keyed = ds.partitioning(flavor="hive")
     return ds.dataset(list(paths), filesystem=filesystem, format="parquet", partitioning=keyed, partition_base_dir=base)
 
@@ -33,20 +33,20 @@ def fragments(found: ds.Dataset) -> list[ds.Fragment]:
 
 
 def keys_of(fragment: ds.Fragment) -> dict[str, Any]:
-    """The columns that a file's folders give, with their values."""
+    """The columns that a file's folders add, with their values."""
     return dict(ds.get_partition_keys(fragment.partition_expression))
 
 
 def group_rows(metadata: pq.FileMetaData) -> tuple[int, ...]:
-    """How many rows each row group has."""
+    """The number of rows in each row group."""
     return tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
 
 
 def unlike(first: pa.Schema, schema: pa.Schema) -> tuple[str, str, str] | None:
-    """(a column that differs between two files, its type in the first, its type here), None where none does."""
+    """(the first column that differs between two files, its type in the first, its type here); None if none differs."""
     known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
-    odd = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
-    return None if odd is None else (odd, str(known.get(odd, "missing")), str(here.get(odd, "missing")))
+    name = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
+    return None if name is None else (name, str(known.get(name, "missing")), str(here.get(name, "missing")))
 
 
 def read_groups(
@@ -59,14 +59,14 @@ def read_groups(
     filesystem: fs.FileSystem | None = None,
     threads: bool = True,
 ) -> Iterator[pa.RecordBatch]:
-    """Columns of some row groups, in batches of at most so many rows.
+    """Columns of some row groups, in batches of at most batch_rows rows.
 
     Args:
         path: of the file.
-        groups: their places in the file.
-        columns: by name.
-        batch_rows: of one batch.
-        buffer: bytes read ahead of each column; without it a whole row group is held.
+        groups: indices of the row groups in the file.
+        columns: names of the columns.
+        batch_rows: the most rows of a batch.
+        buffer: bytes to read ahead of each column; without a buffer a whole row group would be held in memory.
         filesystem: None: the local one.
         threads: whether columns are decoded in parallel.
     """

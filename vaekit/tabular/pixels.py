@@ -1,4 +1,4 @@
-"""Images as a caller has them -> the array (N, H, W, C) uint8 that a model takes."""
+"""Checks images and converts them to the array (N, H, W, C) uint8 that a model takes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vaekit.errors import InputError
 
 
 def encode_images(rows: Any, spec: ImageSpec) -> NDArray[np.uint8]:
-    """Pixels (N, H, W, C) of nested lists or an array, checked.
+    """Pixels (N, H, W, C) from nested lists or an array.
 
     Raises:
-        InputError: another shape, no rows, or a pixel that the model does not take.
+        InputError: a wrong shape, no rows, or an invalid pixel.
     """
     x = _image_array(rows, spec)
     shape = spec.row_shape
@@ -39,7 +39,7 @@ def _image_array(rows: Any, spec: ImageSpec) -> NDArray[Any]:
     try:
         x = np.array(rows)
     except (ValueError, OverflowError) as exc:
-        raise InputError(f"inputs: pictures of different or ragged sizes, expected {spec.row_shape}") from exc
+        raise InputError(f"inputs: images of different or ragged sizes, expected {spec.row_shape}") from exc
     if x.dtype.kind in "iuf":
         _refuse_booleans(rows, x.ndim)
     return x

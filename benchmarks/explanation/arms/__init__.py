@@ -1,1 +1,1 @@
-"""Peers in environments of their own, each a program that prints one line of JSON. Knows no figures."""
+"""Peers that run in their own environments; each is a program that prints one line of JSON."""

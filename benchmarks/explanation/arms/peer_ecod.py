@@ -1,4 +1,4 @@
-"""The arm of PyOD's ECOD: the feature of each row that adds most to its score. Runs in a venv of its own."""
+"""Finds the feature of each row that adds most to its score by PyOD's ECOD. Runs in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyod.models.ecod import ECOD
 
 
 def main(path: Path) -> None:
-    """Fit on `train`, score every other array of the file; print its features, one a row, by the array's name."""
+    """Fit on `train`, score all other arrays of the file, and print one feature per row, by the array's name."""
     with np.load(path) as arrays:
         detector = ECOD().fit(arrays["train"])
         found = {name: _first(detector, arrays[name]) for name in arrays.files if name != "train"}
@@ -19,7 +19,7 @@ def main(path: Path) -> None:
 
 
 def _first(detector: ECOD, rows: np.ndarray) -> list[int]:
-    """O (n, D), the larger of the tails' -log p, is left by the last scoring; its last rows are the scored ones."""
+    """The last scoring leaves O (n, D), the larger -log p of the two tails; its last rows are the scored rows."""
     detector.decision_function(rows)
     contributions = np.asarray(detector.O)[-len(rows) :]
     return [int(d) for d in contributions.argmax(axis=1)]

@@ -1,1 +1,1 @@
-"""What runs in a process of its own."""
+"""Arms of the scoring benchmark; each runs in its own process."""

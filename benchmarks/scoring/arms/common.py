@@ -1,4 +1,4 @@
-"""What every arm is told and what it prints. Knows arguments and clocks, not who scores."""
+"""The arguments and the output that all arms share."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 
 def told() -> argparse.Namespace:
-    """The command line of every arm: a bundle, a folder of Parquet, K, threads, and a place to write."""
+    """The command line of every arm: a bundle, a folder of Parquet, K, threads, and an output path."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--num-samples", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--batch", type=int, default=32, help="PyOD's rows of a batch; its own default")
-    parser.add_argument("--bare", action="store_true", help="leave the input's columns out of the output")
+    parser.add_argument("--batch", type=int, default=32, help="PyOD's batch size (default: PyOD's own)")
+    parser.add_argument("--bare", action="store_true", help="write scores without the input's columns")
     return parser.parse_args()
 
 
 class Wall:
-    """Seconds on the wall, since threads share the work."""
+    """Measures wall-clock seconds, because several threads work."""
 
     def __enter__(self) -> Wall:
         self._start = perf_counter()
@@ -35,5 +35,5 @@ class Wall:
 
 
 def answer(rows: int, seconds: float, **more: Any) -> None:
-    """Print what was measured, as the last line."""
+    """Print the result as the last line."""
     sys.stdout.write("\n" + json.dumps({"rows": rows, "seconds": seconds, **more}) + "\n")

@@ -1,4 +1,4 @@
-"""The arm of batch scoring: Parquet in, Parquet with all columns and the scores out, as `vae score` does it."""
+"""Scores from Parquet to Parquet with all columns, as `vae score` does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WARM_UP = 512  # rows, not counted
 
 
 def main() -> None:
-    """Score, sample the memory, print."""
+    """Score, sample memory, print."""
     asked = told()
     with Model.load(asked.bundle, device="cpu", threads=1) as model:
         scorer = LocalScorer(model, num_samples=asked.num_samples, at_once=asked.threads)

@@ -1,4 +1,4 @@
-"""The arm of PyOD: decision_function of its VAE with the same networks. Runs in a venv of its own."""
+"""Scores with decision_function of PyOD's VAE, with the same networks. Runs in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FITTED_ON = 4_096
 
 
 def main() -> None:
-    """Fit just enough to have a model, score rows that lie in memory, print."""
+    """Fit for a few steps, score rows in memory, print."""
     asked = told()
     torch.set_num_threads(asked.threads)
     files = sorted(asked.source.glob("*.parquet"))

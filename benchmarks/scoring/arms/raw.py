@@ -1,4 +1,4 @@
-"""The arm of raw ONNX Runtime: the model's graph over rows that lie in memory; nothing is read, checked or written."""
+"""Runs the model's graph with ONNX Runtime on rows in memory; nothing is read, checked or written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyarrow import parquet
 from benchmarks.scoring.arms.common import Wall, answer, told
 from vaekit.bundle import default_eps
 
-CHUNKS = (64, 128, 256, 512, 1024, 4096)  # rows of a call: the fastest is taken
+CHUNKS = (64, 128, 256, 512, 1024, 4096)  # rows of a call; the fastest is used
 TRIED_ON = 8_192  # rows
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     asked = told()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = asked.threads
-    graphs = [asked.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # whichever the model scores by
+    graphs = [asked.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # the first that exists is used
     graph = next(path for path in graphs if path.exists())
     session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
     eps = default_eps(np.load(asked.bundle / "noise.npy"), asked.num_samples).astype(np.float32)  # (K, Z)

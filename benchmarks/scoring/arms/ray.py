@@ -1,4 +1,4 @@
-"""The arm of a cluster: a local Ray of so many actors, started before the clock is."""
+"""Scores on a local Ray cluster with a number of actors; the cluster starts before the measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
 
 
 def main() -> None:
-    """Score, print; the seconds hold the start of the actors."""
+    """Score, print; the seconds include the start of the actors."""
     parser = argparse.ArgumentParser()
     for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)

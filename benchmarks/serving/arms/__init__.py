@@ -1,1 +1,1 @@
-"""Servers and loops to compare with, each a process of its own."""
+"""Servers and loops to compare with; each runs in its own process."""

@@ -1,4 +1,4 @@
-"""The bundle's elbo graph as any server would run it: one thread, fixed draws. Knows ONNX Runtime; not who asks."""
+"""Runs the bundle's elbo graph as any server would: one thread, fixed draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 OUTPUTS = ("elbo", "log_likelihood", "kl", "log_evidence")
-RELATIVE, ABSOLUTE = 1e-4, 1e-2  # float32 sums of 784 terms, in another order
+RELATIVE, ABSOLUTE = 1e-4, 1e-2  # tolerance for float32 sums of 784 terms in a different order
 
 
 class Graph:
@@ -23,14 +23,14 @@ class Graph:
         self._eps = np.load(eps)  # (K, Z)
 
     def feeds(self, x: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
-        """What the graph is given for rows."""
+        """The inputs of the graph for rows."""
         return {"x": x, "eps": np.repeat(self._eps[None], len(x), axis=0)}  # (N, D), (N, K, Z)
 
     def __call__(self, x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         return dict(zip(OUTPUTS, self.session.run(OUTPUTS, self.feeds(x)), strict=True))
 
     def each(self, requests: Sequence[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
-        """One call for the rows of several requests; an answer, as JSON has it, for each of them."""
+        """One call for the rows of several requests; returns a JSON-ready result for each request."""
         found = self(np.concatenate(requests))
         ends = np.cumsum([len(x) for x in requests])[:-1]
         parts = {name: np.split(values, ends) for name, values in found.items()}
@@ -38,5 +38,5 @@ class Graph:
 
 
 def agrees(got: Sequence[float], want: Sequence[float] | NDArray[np.float64]) -> bool:
-    """Whether an ELBO of rows is the graph's, however the rows were batched."""
+    """Whether an ELBO of rows agrees with the graph's, for any batching of the rows."""
     return len(got) == len(want) and np.allclose(got, want, RELATIVE, ABSOLUTE)

@@ -1,4 +1,4 @@
-"""The arm of BentoML: one worker, its own batching. Runs in a venv of its own.
+"""Serves the graph with BentoML: one worker, BentoML's batching. Runs in its own virtual environment.
 
 python -m benchmarks.serving.arms.peer_bentoml ELBO.onnx EPS.npy PORT
 """
@@ -14,12 +14,12 @@ import numpy as np
 
 from benchmarks.serving.arms.graph import Graph
 
-GRAPH, EPS = "ELBO_GRAPH", "ELBO_EPS"  # BentoML makes the service in a process of its own, which has the environment
+GRAPH, EPS = "ELBO_GRAPH", "ELBO_EPS"  # environment variables, because BentoML makes the service in another process
 
 
 @bentoml.service(workers=1)
 class Elbo:
-    """{"x": rows} -> a row of the four outputs for each: what can be batched is one array."""
+    """{"x": rows} -> one array with the four outputs per row, because only one array can be batched."""
 
     def __init__(self) -> None:
         self.graph = Graph(os.environ[GRAPH], os.environ[EPS])

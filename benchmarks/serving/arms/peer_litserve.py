@@ -1,4 +1,4 @@
-"""The arm of LitServe: one worker, its own batching. Runs in a venv of its own.
+"""Serves the graph with LitServe: one worker, LitServe's batching. Runs in its own virtual environment.
 
 python -m benchmarks.serving.arms.peer_litserve ELBO.onnx EPS.npy PORT
 """
@@ -22,11 +22,11 @@ class Elbo(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed 
     def setup(self, device: str) -> None:  # noqa: ARG002  LitServe gives it
         self.graph = Graph(*self.files)
 
-    def decode_request(self, request):  # type: ignore[no-untyped-def]  # of a type named here it would make a query
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe would read an annotation as a query parameter
         return np.asarray(request["inputs"], dtype=np.float64)
 
     def batch(self, inputs: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-        return inputs  # requests may have several rows: they are joined where they are run
+        return inputs  # requests may have several rows; they are joined when they are run
 
     def predict(self, x: list[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
         return self.graph.each(x)

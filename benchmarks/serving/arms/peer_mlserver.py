@@ -1,4 +1,4 @@
-"""The arm of MLServer: the Open Inference Protocol, in one process, adaptive batching. Runs in a venv of its own.
+"""Serves the graph with MLServer: Open Inference Protocol, one process, adaptive batching. Runs in its own venv.
 
 python -m benchmarks.serving.arms.peer_mlserver ELBO.onnx EPS.npy PORT
 """
@@ -33,7 +33,7 @@ class Elbo(MLModel):  # type: ignore[misc]  # MLServer is not installed where ty
 
 
 async def serve(path: str, eps: str, port: int) -> None:
-    """Until a signal ends it. Its gRPC and metrics listen wherever there is room."""
+    """Serve until a signal. The gRPC and metrics servers use any free ports."""
     settings = Settings(
         host="127.0.0.1",
         http_port=port,

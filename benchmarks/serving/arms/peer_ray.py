@@ -1,4 +1,4 @@
-"""The arm of Ray Serve: one replica, its own batching. Runs in a venv of its own.
+"""Serves the graph with Ray Serve: one replica, Ray's batching. Runs in its own virtual environment.
 
 python -m benchmarks.serving.arms.peer_ray ELBO.onnx EPS.npy PORT
 """
@@ -20,8 +20,8 @@ from starlette.requests import Request
 
 from benchmarks.serving.arms.graph import Graph
 
-STORE = 100 * 2**20  # bytes that Ray sets aside for objects
-MOST = 256  # requests that a replica takes at once; by default 5, which could never fill a batch
+STORE = 100 * 2**20  # bytes of Ray's object store
+MOST = 256  # concurrent requests of a replica; the default of 5 could never fill a batch
 
 
 @serve.deployment(max_ongoing_requests=MOST)
@@ -37,15 +37,15 @@ class Elbo:
 
     async def __call__(self, request: Request) -> Any:
         if request.method == "GET":
-            return {}  # it is there: Ray's own signs come before the replica
+            return {}  # for readiness: Ray reports ready before the replica is
         return await self.together(np.asarray((await request.json())["inputs"], dtype=np.float64))
 
 
 def main(path: str, eps: str, port: int) -> None:
-    """Until a signal ends it, and then without leaving Ray's own processes behind."""
+    """Serve until a signal, then end Ray's processes as well."""
     ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, _temp_dir=str(Path(eps).parent / "ray"))
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # the decorator's
+    serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # added by the decorator
     over = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: over.set())

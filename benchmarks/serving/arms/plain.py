@@ -1,4 +1,4 @@
-"""FastAPI and torch as a user writes it first: a list of lists in, torch eager, no batching between requests.
+"""A simple server with FastAPI and torch: a list of lists in, eager torch, no batching across requests.
 
 python -m benchmarks.serving.arms.plain WEIGHTS.npz PORT [DEVICE [compiled]]
 """
@@ -27,7 +27,7 @@ class Body(BaseModel):
 
 
 class Vae:
-    """The same mathematics as the graph's, in float32 but for the standardisation; eager, or through torch.compile."""
+    """The mathematics of the graph, in float32 except for standardisation; eager or with torch.compile."""
 
     def __init__(self, path: str, device: str = "cpu", *, compiled: bool = False) -> None:
         self.device = device

@@ -16,7 +16,7 @@ from benchmarks.serving.arms.graph import OUTPUTS, Graph
 
 
 def main(path: str, eps: str, source: str, seconds: float) -> None:
-    """Print rows a second and the median seconds of a call."""
+    """Print rows per second and the median seconds of a call."""
     graph, x = Graph(path, eps), np.load(source)
     feeds = graph.feeds(x)
     for _ in range(20):

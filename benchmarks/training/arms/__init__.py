@@ -1,1 +1,1 @@
-"""The trainers that are compared, each a program of its own that prints one line of JSON. Knows no targets."""
+"""The compared trainers; each is a program that prints one line of JSON."""

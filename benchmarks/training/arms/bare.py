@@ -1,4 +1,4 @@
-"""The floor: a VAE in a plain torch loop over rows in memory, with no trainer around it."""
+"""The lower bound: a VAE in a plain torch loop over rows in memory, without a trainer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.training.arms.common import Clock, Job, binary_rows, job, report
 
 
 def fit(job: Job, clock: Clock) -> None:
-    """Train by -E_q[log p(x|z)] + KL(q(z|x) || N(0, I)), one draw a row, Adam at 1e-3."""
+    """Train with -E_q[log p(x|z)] + KL(q(z|x) || N(0, I)), one draw per row, Adam at 1e-3."""
     x = torch.from_numpy(binary_rows(job))  # (N, D)
     encoder = nn.Sequential(nn.Linear(job.dims, job.hidden), nn.ReLU(), nn.Linear(job.hidden, 2 * job.latent))
     decoder = nn.Sequential(nn.Linear(job.latent, job.hidden), nn.ReLU(), nn.Linear(job.hidden, job.dims))

@@ -1,4 +1,4 @@
-"""What every arm is told and what it prints. Knows arguments, rows and clocks; imports no trainer."""
+"""The arguments, rows and output that all arms share. Imports no trainer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Job:
 
 
 def job(arguments: list[str] | None = None) -> Job:
-    """The job that the command line asks for."""
+    """The job from the command line."""
     parser = argparse.ArgumentParser()
     for name in Job.__dataclass_fields__:
         parser.add_argument(f"--{name}", type=int, required=True)
@@ -44,14 +44,14 @@ def job(arguments: list[str] | None = None) -> Job:
 
 
 def binary_rows(job: Job, rows: int | None = None) -> NDArray[np.float32]:
-    """0/1 rows (n, D) float32, 13 % ones as in binarised MNIST: every arm's loss is one of two values."""
+    """0/1 rows (n, D) float32 with 13 % ones, as in binarised MNIST; every arm has a loss for binary data."""
     return (np.random.default_rng(0).random((rows or job.rows, job.dims)) < 0.13).astype(np.float32)
 
 
 class Clock:
-    """Seconds of each epoch, from `start` on: of the processor, which other programs do not lengthen, and on the wall.
+    """Seconds of each epoch from `start` on: CPU seconds, which other programs do not affect, and wall-clock seconds.
 
-    An arm has one thread, so on a quiet machine the two are one.
+    An arm has one thread, so on an idle machine the two are equal.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Clock:
 
 
 def report(clock: Clock, rows_per_epoch: int, packages: tuple[str, ...]) -> None:
-    """Print what was measured, as the last line: the warm-up is still in it."""
+    """Print the result as the last line, including the warm-up."""
     line: dict[str, Any] = {
         "rows_per_epoch": rows_per_epoch,
         "seconds": clock.seconds,

@@ -1,4 +1,4 @@
-"""One recipe trained on MNIST binarised once, and -log p(x) of the test pictures. Knows no published figures."""
+"""Trains one recipe on statically binarised MNIST, and estimates -log p(x) of the test images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def binarised(path: Path, seed: int) -> NDArray[np.uint8]:
-    """Pictures (N, H, W, 1) whose pixels are 255 with their grey value as probability, else 0, drawn once."""
+    """Images (N, H, W, 1) with pixels drawn once: 255 with the grey value as probability, else 0."""
     with np.load(path, allow_pickle=False) as archive:
         grey = next(archive[name] for name in archive.files if archive[name].ndim == 3)  # (N, H, W)
     ones = np.random.default_rng(seed).random(grey.shape) < grey / 255.0
@@ -41,7 +41,7 @@ def binarised(path: Path, seed: int) -> NDArray[np.uint8]:
 
 
 def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[str]) -> Config:
-    """The recipe's config, with 5,000 of the 60,000 pictures to choose the weights by and 55,000 - 60 to train."""
+    """The recipe's config, with 5,000 of the 60,000 images for validation and 55,000 - 60 for training."""
     tree = {
         "name": "mnist",
         "data": {
@@ -54,7 +54,7 @@ def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[st
             **RECIPES[recipe]["training"],
             "steps": steps,
             "evaluate_every": max(1, steps // looks),
-            "effective_timeout": looks,
+            "patience": looks,
             "threads": 1,
         },
     }
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _listener() -> Listener:
-    """Looks go to stderr: a run of an hour should be seen to go on."""
+    """Prints validations to stderr, to show the progress of a long run."""
     return Listener(on_validation=lambda v: print(v.step, round(-v.elbo, 2), round(v.kl, 2), file=sys.stderr))
 
 
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--looks", type=int, default=50)
     parser.add_argument("--test-rows", type=int, required=True)
     parser.add_argument("--draws", type=int, required=True)
-    parser.add_argument("--weights", type=Path, help="where to leave the trained weights")
+    parser.add_argument("--weights", type=Path, help="file for the trained weights")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
     return parser
 

@@ -1,4 +1,4 @@
-"""One run that keeps itself in a folder, or goes on with the one there, and leaves its weights beside it."""
+"""Starts a run with checkpoints in a folder, or resumes the run in it, and saves its weights there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def config(settings: str, steps: int) -> Config:
-    """Small, with ten checkpoints."""
+    """A small config with ten checkpoints."""
     tree: dict[str, Any] = {
         "name": "keep",
         "data": {"source": "generated"},
@@ -42,7 +42,7 @@ def config(settings: str, steps: int) -> Config:
             "batch_size": 64,
             "evaluate_every": steps // 20,
             "checkpoint_every": steps // 10,
-            "effective_timeout": 100,
+            "patience": 100,
             "threads": 1,
         },
     }
@@ -59,7 +59,7 @@ def rows() -> Rows:
 
 
 def main(arguments: list[str]) -> None:
-    """Train, saying every step on a line of its own, then print the sha256 of the weights."""
+    """Train, print every step on its own line, then the sha256 of the weights."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--settings", choices=SETTINGS, required=True)
     parser.add_argument("--steps", type=int, required=True)

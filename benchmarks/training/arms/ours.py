@@ -1,4 +1,4 @@
-"""The arm of this project: vaekit_training.run.run as a user calls it, a file in, a trained model out."""
+"""Trains with vaekit_training.run.run as a user calls it: a file in, a trained model out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchmarks.training.arms.common import Clock, Job, binary_rows, job, report
 from vaekit_training.config import Config, make_config
 from vaekit_training.run import Listener, run
 
-SPARE = 0.99  # share of the rows that trains; the others are looked at once, at the end
+SPARE = 0.99  # share of rows for training; the others are used once, at the end
 
 
 def config(job: Job, source: Path) -> Config:
-    """One look at the validation rows, at the last step: the other arms have none."""
+    """A config with one validation, at the last step, because the other arms have none."""
     rest = (1 - SPARE) / 3
     steps = job.epochs * job.steps_per_epoch
     return make_config(
@@ -39,13 +39,13 @@ def config(job: Job, source: Path) -> Config:
 
 
 def fit(job: Job, clock: Clock, folder: str) -> None:
-    """Train; an epoch is as many steps as its rows fill batches."""
+    """Train; an epoch has as many steps as the rows fill batches."""
     source = Path(folder) / "rows.npy"
     np.save(source, binary_rows(job, round(job.rows / SPARE)))
 
     def on_step(step: int) -> None:
         if step == 1:
-            clock.start()  # the first step is of the warm-up's epoch
+            clock.start()  # the first step belongs to the warm-up epoch
         elif step % job.steps_per_epoch == 0:
             clock.lap()
 

@@ -1,4 +1,4 @@
-"""The arm of PyOD: its VAE with a KL that counts, and the networks of the other arms. Runs in a venv of its own."""
+"""Trains PyOD's VAE with an active KL term and the networks of the other arms. Runs in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pyod.models.vae import VAE
 
 from benchmarks.training.arms.common import Clock, Job, binary_rows, job, report
 
-ALIVE = 1e9  # PyOD cuts the KL at `capacity`, and its default of 0 leaves none
+ALIVE = 1e9  # `capacity`: PyOD cuts the KL at this value, and its default of 0 removes it
 
 
 class Timed(VAE):  # type: ignore[misc]  # PyOD is not installed where types are checked
-    """PyOD's VAE, which tells a clock of its epochs by the hooks that PyOD has for it."""
+    """PyOD's VAE, which reports its epochs to a clock by PyOD's hooks."""
 
     clock: Clock
 
@@ -27,7 +27,7 @@ class Timed(VAE):  # type: ignore[misc]  # PyOD is not installed where types are
 
 
 def fit(job: Job, clock: Clock) -> None:
-    """Train, Adam at 1e-3, no dropout and no standardising: the fastest that PyOD's trainer can be told to be."""
+    """Train with Adam at 1e-3, without dropout and standardisation: PyOD's fastest settings."""
     detector = Timed(
         encoder_neuron_list=[job.hidden],
         decoder_neuron_list=[job.hidden],

@@ -1,4 +1,4 @@
-"""The arm of pythae: its VAE and its trainer, with the networks of the other arms. Runs in a venv of its own."""
+"""Trains pythae's VAE by its trainer, with the networks of the other arms. Runs in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Encoder(BaseEncoder):  # type: ignore[misc]  # pythae is not installed whe
 
 
 class Decoder(BaseDecoder):  # type: ignore[misc]  # pythae is not installed where types are checked
-    """z -> probabilities, as pythae's cross-entropy takes them."""
+    """z -> probabilities, as pythae's cross-entropy needs them."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Decoder(BaseDecoder):  # type: ignore[misc]  # pythae is not installed whe
 
 
 class Laps(TrainingCallback):  # type: ignore[misc]  # pythae is not installed where types are checked
-    """Starts the clock when an epoch begins, and takes its time when it ends."""
+    """Measures the time of each epoch."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -58,7 +58,7 @@ class Laps(TrainingCallback):  # type: ignore[misc]  # pythae is not installed w
 
 
 def fit(job: Job, clock: Clock, folder: str) -> None:
-    """Train by pythae's pipeline, Adam at 1e-3; its model's KL is of weight 1."""
+    """Train with pythae's pipeline, Adam at 1e-3; the weight of the KL is 1."""
     model = VAE(
         VAEConfig(input_dim=(job.dims,), latent_dim=job.latent, reconstruction_loss="bce"), Encoder(job), Decoder(job)
     )

@@ -1,4 +1,4 @@
-"""One rank, or the only one, of a run of 50 steps; the first prints the loss of every step."""
+"""Runs one rank of a training run of 50 steps; the first rank prints the loss of every step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def config(settings: str) -> Config:
-    """A look after every step, so that its training objective is that of the step alone."""
+    """A config with a validation after every step, so that the reported objective is that of a single step."""
     tree: dict[str, Any] = {
         "name": "rank",
         "data": {"source": "generated"},
@@ -30,7 +30,7 @@ def config(settings: str) -> Config:
             "steps": STEPS,
             "batch_size": BATCH,
             "evaluate_every": 1,
-            "effective_timeout": STEPS,
+            "patience": STEPS,
             "threads": 1,
         },
     }

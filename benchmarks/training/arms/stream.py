@@ -1,4 +1,4 @@
-"""One run over a folder of Parquet that is read piece by piece, and the memory of its process all along."""
+"""Trains on a folder of Parquet that is read in chunks, and samples the memory of the process."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """Resident bytes of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 class Sampler:
-    """Samples of the resident bytes, each with the seconds since the start and the step that training is at."""
+    """Samples of resident bytes, each with the seconds since the start and the training step."""
 
     def __init__(self) -> None:
         self.step = 0
@@ -45,7 +45,7 @@ class Sampler:
 
 
 def config(source: Path, steps: int, batch: int) -> Config:
-    """A wide share of the rows for training: what is held is a sample of the others."""
+    """A config with most rows for training, because only a sample of the other rows is held in memory."""
     rest = 0.1 / 3
     return make_config(
         {
@@ -60,7 +60,7 @@ def config(source: Path, steps: int, batch: int) -> Config:
                 "steps": steps,
                 "batch_size": batch,
                 "evaluate_every": max(1, steps // 10),
-                "effective_timeout": 100,
+                "patience": 100,
                 "threads": 1,
             },
         }
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--batch", type=int, required=True)
     options = parser.parse_args(arguments)
     check_imports()
-    start = resident()  # the libraries are there, and no row is
+    start = resident()  # after the imports, before any row is read
     with Sampler() as sampler:
         run(
             config(options.source, options.steps, options.batch),

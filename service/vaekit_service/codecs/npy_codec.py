@@ -83,7 +83,7 @@ def _dtype(text: str, field: str) -> np.dtype[Any]:
     if _NUMBERS.fullmatch(name):
         with suppress(TypeError):  # numbers of a size that there is not, or not on this machine
             return np.dtype(name)
-    raise InputError(f"{field}: dtype {name[:40]} is not one of numbers")
+    raise InputError(f"{field}: dtype {name[:40]} is not numeric")
 
 
 def _shape(text: str) -> tuple[int, ...]:

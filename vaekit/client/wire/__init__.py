@@ -1,7 +1,8 @@
-"""What travels: requests and replies as pydantic models, shared by the service and its clients.
+"""The wire format: requests and replies as pydantic models, shared by the service and its clients.
 
-Array replies (`Accept: application/x-npy`) are one structured array, a record per row, whose fields have the names used
-here, and Arrow replies a table whose columns have them; what is not per row travels as the headers in `headers`.
+An array reply (`Accept: application/x-npy`) is one structured array with a record per row, whose fields have the names
+used here. An Arrow reply is a table whose columns have these names. Values that are not per row are in the headers of
+`headers`.
 """
 
 from vaekit.client.wire.headers import (

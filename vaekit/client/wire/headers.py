@@ -1,4 +1,4 @@
-"""Names of headers, and media types of bodies."""
+"""The names of headers, and the media types of bodies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ALPHA_HEADER = "vae-alpha"
 NUM_SAMPLES_HEADER = "vae-num-samples"
 P_VALUE_REASON_HEADER = "vae-p-value-reason"
 
-TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; later, its request is not run any more
+TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; the request is dropped afterwards
 REQUEST_ID_HEADER = "x-request-id"
 KEY_HEADER = "authorization"  # Bearer <key>
 

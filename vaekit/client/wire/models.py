@@ -1,4 +1,4 @@
-"""What /models says of the served models, as pydantic models."""
+"""The replies of /models, as pydantic models."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ModelSummary(BaseModel):
-    """One served model, as /models lists it."""
+    """One model in the reply of /models."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    version: int = Field(description="the version that answers when none is asked for")
+    version: int = Field(description="the version that is used if a request names none")
     versions: list[int]
     state: Literal["loading", "ready", "failed"]
     reason: str | None = Field(None, description="why it failed")
@@ -27,17 +27,17 @@ class ModelList(BaseModel):
 
 
 class GraphInUse(BaseModel):
-    """Where one graph runs."""
+    """The providers and threads of one graph."""
 
     model_config = ConfigDict(frozen=True)
 
     providers: list[str] = Field(description="execution providers, by preference")
-    nodes: dict[str, int] = Field(description="how many of the graph's nodes each provider was given")
-    threads: int = Field(description="that share one call on a CPU")
+    nodes: dict[str, int] = Field(description="number of the graph's nodes assigned to each provider")
+    threads: int = Field(description="threads of one call on a CPU")
 
 
 class ModelInUse(BaseModel):
-    """What GET /models/{name} says beside the manifest: where a model runs."""
+    """The device of a model, which GET /models/{name} adds to the manifest."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,5 +46,5 @@ class ModelInUse(BaseModel):
     precision: Literal["float32", "float16"] = Field(description="of the networks")
     graphs: dict[str, GraphInUse] = Field(description="by operation of the manifest")
     device_memory_bytes: int | None = Field(
-        description="GPU memory in use, by all processes together; null on a CPU, and where CUDA does not say"
+        description="GPU memory in use by all processes; null on a CPU, and if CUDA does not report it"
     )

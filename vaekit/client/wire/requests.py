@@ -1,4 +1,4 @@
-"""Requests as pydantic models: options, and rows in every form that JSON has them in."""
+"""The requests as pydantic models: options, and rows in all their JSON forms."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, FiniteFloat, NonNegativeFloat, Tag
 
-MAX_EXPLAINED = 64  # cells of a row: who needs more wants the log-likelihoods of all features
-MAX_SEED = 2**53 - 1  # what a JSON number carries exactly in every language
+MAX_EXPLAINED = 64  # cells per row; for more, request the log-likelihoods of all features
+MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly in every language
 
 Cells = Annotated[list[FiniteFloat], FailFast()]
 Rows = Annotated[list[Cells], FailFast(), Field(min_length=1)]
@@ -16,7 +16,7 @@ Objects = Annotated[
     FailFast(),
     Field(min_length=1),
 ]
-Cell = FiniteFloat | str | None  # of a table with categories or with cells that may be missing
+Cell = FiniteFloat | str | None  # of a table with categories or missing cells
 TableCells = Annotated[list[Cell], FailFast()]
 Table = Annotated[list[TableCells], FailFast(), Field(min_length=1)]
 TableObjects = Annotated[list[Annotated[dict[str, Cell], FailFast()]], FailFast(), Field(min_length=1)]
@@ -32,7 +32,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class Request(BaseModel):
-    """Strict: no strings for numbers, no unknown fields, nothing that is not finite."""
+    """Base of all requests. Strict: no strings as numbers, no unknown fields, only finite numbers."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -46,7 +46,7 @@ def _one_or_each(members: Any) -> str:
 
 
 class DecodeOptions(Request):
-    """What /decode takes beside the codes."""
+    """The options of /decode."""
 
     members: (
         Annotated[
@@ -56,16 +56,16 @@ class DecodeOptions(Request):
         | None
     ) = Field(
         None,
-        description="which member of the model the codes are of, from 0: one number for all, or one for each code; "
-        "needed where the model has members, and not taken where it has none",
+        description="the member that decodes the latents, from 0: one number for all, or one for each latent vector; "
+        "required if the model has members, refused if it has none",
     )
 
 
 class SampleOptions(Request):
-    """What /sample takes beside the model."""
+    """The options of /sample."""
 
-    n: Annotated[int, Field(ge=1, description="how many samples")]
-    seed: Seed | None = Field(None, description="none: one is drawn and returned")
+    n: Annotated[int, Field(ge=1, description="number of samples")]
+    seed: Seed | None = Field(None, description="seed of the draws; null: a random seed, which is returned")
     temperature: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = Field(
         1.0, description="scales the noise that goes into the prior"
     )
@@ -73,12 +73,12 @@ class SampleOptions(Request):
 
 
 class ElboOptions(Request):
-    """What /elbo takes beside the rows."""
+    """The options of /elbo."""
 
     num_samples: Annotated[int, Field(ge=2)] | None = Field(
         None, description="Monte-Carlo draws K, from 2 to the model's K_max; null: the model's default"
     )
-    seed: Seed | None = Field(None, description="draws of one's own; null: the published default draws")
+    seed: Seed | None = Field(None, description="seed of the draws; null: the default draws, which p-values need")
     alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)] | None = Field(
         None, description="false-alarm rate of the verdict; null: the service's default"
     )
@@ -86,11 +86,12 @@ class ElboOptions(Request):
         None, description="false-discovery rate over the rows of this request; null: is_discovery is left out"
     )
     log_evidence: bool = Field(
-        True, description="the importance-weighted bound too; false: null, and under an aggregate prior far less work"
+        True,
+        description="also return the importance-weighted bound; false is much faster with an aggregate prior",
     )
-    features: bool = Field(False, description="also the log-likelihood of each feature")
+    features: bool = Field(False, description="also return the log-likelihood of each feature")
     explain: Annotated[int, Field(ge=1, le=MAX_EXPLAINED)] | None = Field(
-        None, description="also so many cells of each row, the oddest first; on the default draws alone"
+        None, description="number of most anomalous cells to explain per row; default draws only"
     )
 
 
@@ -104,15 +105,13 @@ class VectorObjects(Request):
 
 class MixedRows(Request):
     inputs: Table = Field(
-        description="rows in column order, of a model with categories or cells that may be missing: a category by its "
-        "level's name, null for a missing cell"
+        description="rows in column order, for a model with categories or columns that may be missing: a category as "
+        "the name of its level, null for a missing cell"
     )
 
 
 class MixedObjects(Request):
-    inputs: TableObjects = Field(
-        description="the same rows by column name; a column that may be missing need not be there"
-    )
+    inputs: TableObjects = Field(description="the same rows by column name; a missing cell may be left out")
 
 
 class ImagePixels(Request):
@@ -124,4 +123,4 @@ class ImageFiles(Request):
 
 
 class Latents(Request):
-    latents: Rows = Field(description="codes z, (N, Z)")
+    latents: Rows = Field(description="latents z, (N, Z)")

@@ -1,1 +1,1 @@
-"""Which cells of a row are anomalous, and what the model expected there."""
+"""Explains scores: the most anomalous cells of a row, and the values that the model expected there."""

@@ -1,4 +1,4 @@
-"""The cells of an explanation in a reader's words: names of columns and levels.
+"""Turns the cells of an explanation into dicts with the names of columns and levels.
 
 N rows, k cells of each.
 """
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.tabular.levels import level_names
 
-LEVELS = ("value", "expected")  # fields that hold the index of a level where the column is a category
+LEVELS = ("value", "expected")  # fields that hold the index of a level if the column is a category
 
 
 def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
-    """The column's name; of a picture's pixel where it is and which channel."""
+    """The column's name; for a pixel its position and channel."""
     if isinstance(spec, VectorSpec):
         return spec.names[feature]
     h, w, c = np.unravel_index(feature, spec.row_shape)
@@ -25,7 +25,7 @@ def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
 
 
 def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[str, Any]]]:
-    """Cells (N, k) as one list a row, of what there is; None for what a cell has not."""
+    """Cells (N, k) as one list per row, without empty cells; None for a field that has no value."""
     return [[_named(cell, spec) for cell in row if cell["feature"] >= 0] for row in cells]
 
 

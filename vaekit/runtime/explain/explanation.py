@@ -1,17 +1,19 @@
-"""Which cells of a row are odd, and what was expected there.
+"""Finds the most anomalous cells of a row, and predicts the values expected there.
 
 N rows, D features, k cells of each row, K draws; nats, and raw units for cells.
 
-A cell pulls the posterior towards itself, so that others look odd in its place. So the oddest candidates are taken out
-of the row one at a time: with q the posterior of the row without cell d (any q gives a bound),
+An anomalous cell pulls the posterior towards itself, so that other cells appear anomalous instead. Therefore the cells
+with the largest excess (the candidates) are removed from the row one at a time. With q the posterior of the row without
+cell d (any q gives a bound),
 
     ELBO_-d(x) = E_q[ sum_{e != d} log p(x_e|z) ] - KL(q || p)
-    relief_d   = ELBO_-d(x) - median_d - ELBO(x)          median_d of held-out rows' surprises of d
+    relief_d   = ELBO_-d(x) - median_d - ELBO(x)          median_d: the median of held-out surprises of feature d
 
-is how far the row's score falls where that cell is as surprising as usual and the rest need not account for it. The KL
-of an aggregate prior jumps from one training row to the next whichever cell is taken out; under it both ELBOs are
+The relief is the amount by which the row's score falls if cell d is only as surprising as usual and the posterior need
+not fit it. The KL to an aggregate prior jumps between training rows when any cell is removed, so with such a prior both
+ELBOs are computed for members m as
 
-    E_q[log p(x|z)] - sum_m q(m|x) KL(q_m(z|x) || N(0, I))          of members m
+    E_q[log p(x|z)] - sum_m q(m|x) KL(q_m(z|x) || N(0, I))
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
 
-CANDIDATES = 8  # cells of a row, by excess, that are taken out: with 5 or 16 the wrong cell is found no oftener
+CANDIDATES = 8  # cells of a row, by excess, that are removed in turn: 5 or 16 find the wrong cell about as often
 WHOLE = ("count", "binary", "category")  # kinds whose values are whole numbers
 
 
@@ -46,10 +48,10 @@ def explain(model: Operations, rows: NDArray[Any], *, top: int) -> Explained:
 
 
 def check_explained(model: Operations, top: int, num_samples: int | None = None, seed: int | None = None) -> Surprises:
-    """What the cells are compared with.
+    """The held-out surprises that the cells are compared with.
 
     Raises:
-        InputError: a row has no such number of cells, or there is nothing to compare them with; the message says why.
+        InputError: `top` is more than the cells of a row, or there are no held-out surprises for these options.
     """
     held_out, default = model.surprises, model.manifest.draws.default
     if not 1 <= top <= model.spec.dim:
@@ -57,33 +59,33 @@ def check_explained(model: Operations, top: int, num_samples: int | None = None,
     if held_out is None:
         raise InputError(f"explain: {model.manifest.name} has no surprises of held-out rows; vae calibrate adds them")
     if model.precision != "float32":
-        raise InputError(f"explain: held-out surprises are those of the float32 graphs, not of {model.precision}")
+        raise InputError(f"explain: {model.precision} graphs have no held-out surprises, only float32 graphs have them")
     if seed is not None or num_samples not in (None, default):
-        raise InputError(f"explain: held-out surprises are those of the {default} default draws: leave out others")
+        raise InputError(f"explain: needs the {default} default draws; leave out seed and num_samples")
     return held_out
 
 
 def passes(model: Operations, top: int) -> int:
-    """How many draws of a row go through the decoder: what explaining costs, where scoring costs K."""
+    """The cost of explaining a row: how many draws go through the decoder. Scoring a row takes K."""
     k, cells = model.manifest.draws.default, _candidates(model, top)
     encoded = k * (1 + cells) if _is_aggregate(model) else 0
     return k + 2 * k * cells + encoded + (k + points(model)) * top
 
 
 def _parts(model: Operations, n: int, top: int) -> list[slice]:
-    """Of n rows, as many at once as explaining them has memory for."""
+    """Slices of n rows, each small enough to be explained at once in memory."""
     most = max(1, model.rows_at_once("observe") // (passes(model, top) * model.manifest.members))
     return [slice(start, start + most) for start in range(0, n, most)]
 
 
 def heatmap(model: Operations, explained: Explained) -> Array:
-    """Where pictures are odd: (N, H, W), nats over each pixel's held-out median, channels added up.
+    """The excess of each pixel, summed over channels: (N, H, W), nats above the pixel's held-out median.
 
     Raises:
-        InputError: a model of tables.
+        InputError: the model does not take images.
     """
     if not isinstance(model.spec, ImageSpec):
-        raise InputError(f"heatmap: {model.manifest.name} takes no pictures")
+        raise InputError(f"heatmap: {model.manifest.name} is not a model of images")
     assert explained.feature_log_likelihood is not None
     assert model.surprises is not None
     usual = model.surprises.features.middle.reshape(model.spec.row_shape)  # (H, W, C)
@@ -119,12 +121,12 @@ def _explained(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surp
 def width_factor(
     model: Operations, rows: NDArray[Any], held_out: Surprises, among: NDArray[np.bool_] | None = None
 ) -> float:
-    """By what intervals are to be widened: from one cell of each held-out row, the columns in turns.
+    """The factor that widens intervals, measured on one cell of each held-out row, with the columns in turn.
 
     Args:
-        model, held_out: what cells are predicted by.
+        model, held_out: used to predict the cells.
         rows: (n, ...), checked.
-        among: the members that each row is held out from, (n, M); None: all.
+        among: the members that were trained without each row, (n, M); None: all.
     """
     which = (np.arange(len(rows)) % model.spec.dim)[:, None]  # (n, 1)
     found = []
@@ -138,14 +140,14 @@ def width_factor(
 
 @dataclass(frozen=True)
 class _TakenOut:
-    """Rows with one of C cells each taken out."""
+    """Copies of the rows, each without one of C cells."""
 
     rows: NDArray[Any]  # (n C, ...)
-    elbo: Array  # (n, C), of the rest
+    elbo: Array  # (n, C), of the other cells
 
 
 def _taken_out(model: Operations, rows: NDArray[Any], which: NDArray[np.intp], held_out: Surprises) -> _TakenOut:
-    """Those rows and their bound; where something stands in the cell's place, it does not count."""
+    """The rows without each cell, and their bound. A value put in place of the cell does not count in the bound."""
     without = _without(model, rows, which, held_out)
     bound = model.elbo_checked(without, features=True)
     own = np.nan_to_num(_at(surprise(bound, without), which.reshape(-1, 1))[:, 0])
@@ -153,7 +155,7 @@ def _taken_out(model: Operations, rows: NDArray[Any], which: NDArray[np.intp], h
 
 
 def _smooth(model: Operations, rows: NDArray[Any], elbo: Elbo) -> Array:
-    """The ELBO (n,) that relief is of: N(0, I) stands for an aggregate prior."""
+    """The ELBO (n,) that relief is computed from: with N(0, I) in place of an aggregate prior."""
     if not _is_aggregate(model):
         return elbo.elbo
     found = model.encode_checked(rows)
@@ -175,21 +177,21 @@ def _without(
     held_out: Surprises,
     among: NDArray[np.bool_] | None = None,
 ) -> NDArray[Any]:
-    """Rows (n C, ...) without a cell each: missing where it may be; else what the rest expects stands there.
+    """Rows (n C, ...) without one cell each: missing if the column may be missing, else replaced by its prediction.
 
-    What the rest expects is found with the column's usual value in the cell's place, and with one cell a row among the
-    members named.
+    The prediction is made from the other cells, with the column's usual value in place of the cell. With one cell per
+    row, `among` selects the members that predict it.
     """
     d = which.reshape(-1, 1)
     without = np.repeat(rows, which.shape[1], axis=0)
-    flat = without.reshape(len(d), -1)  # the same memory
+    flat = without.reshape(len(d), -1)  # a view
     _put(flat, d, held_out.usual[d], model.spec)
     _put(flat, d, predict(model, without, d, interval=False, among=among).expected, model.spec)
     return without
 
 
 def _put(rows: NDArray[Any], d: NDArray[np.intp], values: Array, spec: VectorSpec | ImageSpec) -> None:
-    """Put (n, 1) values into the cells of rows (n, D): as their columns take them; NaN where a cell may be missing."""
+    """Put (n, 1) values into cells of rows (n, D), rounded or clipped to valid values; NaN if a cell may be missing."""
     at = np.arange(len(rows)), d[:, 0]
     put = values[:, 0]
     if isinstance(spec, ImageSpec):
@@ -198,12 +200,12 @@ def _put(rows: NDArray[Any], d: NDArray[np.intp], values: Array, spec: VectorSpe
         return
     kinds = np.array([column.kind in WHOLE for column in spec.columns])[d[:, 0]]
     may = np.array([column.may_be_missing for column in spec.columns])[d[:, 0]]
-    others = (~np.isnan(rows)).sum(axis=1) > ~np.isnan(rows[at])  # a row that misses every cell is none
+    others = (~np.isnan(rows)).sum(axis=1) > ~np.isnan(rows[at])  # a row must keep at least one observed cell
     rows[at] = np.where(may & others, np.nan, np.where(kinds, np.rint(put), put))
 
 
 def _largest(values: Array, count: int) -> NDArray[np.intp]:
-    """Where the largest of each row are, the largest first, (n, count)."""
+    """The indices of the largest values of each row, the largest first, (n, count)."""
     return np.argsort(-values, axis=1, kind="stable")[:, :count]
 
 

@@ -1,6 +1,6 @@
-"""Held-out rows -> what cells are compared with, as a bundle keeps it.
+"""Computes the held-out surprises that cells are compared with, and writes them for a bundle.
 
-N rows, D features (of pictures H W C, in that order), K draws; nats.
+N rows, D features (of images H W C, in that order), K draws; nats.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Array, Elbo
 
-WIDTH_ROWS = 1024  # that say how wide intervals must be
+WIDTH_ROWS = 1024  # number of rows that the width of intervals is measured on
 
 
 class HeldOutRows:
-    """Rows used for nothing else, piece by piece -> the file of their surprises, on the default draws.
+    """Collects calibration rows in batches and makes the file of their surprises, on the default draws.
 
-    Of a mixture of F fold models each row is held out from one of them alone. It counts by what that one says, which
-    the graphs do not tell apart. The KL of the mixture has up to log F for the choice of the fold model, and so log F
-    is added to its KL: p-values of KLs are rather too high than too low.
+    In a mixture of F fold models, each row is held out from only one of them, so it is scored by that one. The graphs
+    have no output for single fold models: call add_scored with its scores. The KL of the mixture contains up to log F
+    for the choice of the fold model, so log F is added to the KL of the row. P-values of KLs are then conservative.
     """
 
     def __init__(self, model: Operations, folds: int = 1) -> None:
         self._model, self._folds = model, folds
-        self._gathered = Gathered(2 * model.spec.dim + 2)  # surprises, KL, fold, values
+        self._gathered = Gathered(2 * model.spec.dim + 2)  # columns: surprises, KL, fold, values
         self._n = 0
 
     def add(self, rows: NDArray[Any]) -> None:
         """The next rows, as the model takes them."""
         most = self._model.rows_at_once("surprise", self._model.manifest.draws.default)
-        for start in range(0, len(rows), most):  # all of them at once would take as much memory as the rows
+        for start in range(0, len(rows), most):  # in chunks, to limit memory
             part = rows[start : start + most]
             self.add_scored(part, self._model.elbo_checked(part, features=True))
 
     def add_scored(self, rows: NDArray[Any], scored: Elbo, fold: int = 0) -> None:
-        """The next rows, with the bound by the fold model that they are held out from, by feature too."""
+        """The next rows, scored with their features by the fold model that was trained without them."""
         kl = scored.kl + math.log(self._folds)
         folds = np.full(len(rows), float(fold))
         self._gathered.add(np.column_stack([surprise(scored, rows), kl, folds, rows.reshape(len(rows), -1)]))
         self._n += len(rows)
 
     def file(self) -> tuple[SurpriseFile, bytes]:
-        """As the manifest signs it, and its content."""
+        """The manifest's entry of the file, and the content of the file."""
         dim, values = self._model.spec.dim, self._gathered.values()  # (n, 2 D + 2)
         surprises, kl, fold, cells = np.split(values, [dim, dim + 1, dim + 2], axis=1)
         found = Surprises(HeldOut.of(surprises), HeldOut.of(kl), _usual(cells, self._model.spec))
@@ -64,7 +64,7 @@ class HeldOutRows:
         return SurpriseFile(file=SURPRISE_FILE, sha256=digest(content), num_samples=k, n=self._n), content
 
     def _among(self, fold: Array) -> NDArray[np.bool_] | None:
-        """The members that rows of these folds (n, 1) are held out from, (n, M)."""
+        """The members that were trained without rows of these folds (n, 1), (n, M)."""
         if self._folds == 1:
             return None
         members = np.arange(self._model.manifest.members)
@@ -72,7 +72,7 @@ class HeldOutRows:
 
 
 def _usual(cells: Array, spec: VectorSpec | ImageSpec) -> Array:
-    """A value of each column that is usual for it, (D,): the middle one of (n, D), of a category the commonest."""
+    """The usual value of each column, (D,): the lower median of cells (n, D), for a category the commonest level."""
     kinds = [column.kind for column in spec.columns] if isinstance(spec, VectorSpec) else ["real"] * spec.dim
     return np.array([_middle(column[~np.isnan(column)], kind) for column, kind in zip(cells.T, kinds, strict=True)])
 

@@ -1,7 +1,7 @@
-"""Makes intervals hold the share of held-out cells that they are said to hold.
+"""Widens prediction intervals so that they contain the stated share of held-out cells.
 
-n rows, k cells of each; raw units. A model's own p(x_d | the rest) is often too sure of itself: its posterior is as
-narrow as that of a row whose cell was seen. One factor for all smooth columns widens it, by split conformal prediction:
+n rows, k cells of each; raw units. The model's p(x_d | the rest) is often too narrow, because its posterior is as
+narrow as if the cell were observed. One factor for all smooth columns widens it, by split conformal prediction:
 
     t = (x - expected) / (high - expected) above, (expected - x) / (expected - low) below     of held-out cells
     factor = the ceil(COVERAGE (n + 1))-th smallest t, at least 1
@@ -18,18 +18,18 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.runtime.explain.predict import COVERAGE, Predicted
 from vaekit.runtime.results import Array
 
-SMOOTH = ("real", "positive", "fraction")  # kinds whose intervals have no steps, and can be widened
+SMOOTH = ("real", "positive", "fraction")  # continuous kinds, whose intervals can be widened
 _LEAST = 1e-300
 
 
 def factor_of(found: Predicted, which: NDArray[np.intp], values: Array, spec: VectorSpec | ImageSpec) -> float:
-    """What makes intervals of cells like these hold COVERAGE of them; 1 where no column can be widened.
+    """The factor that makes intervals contain the share COVERAGE of such cells; 1 if no column can be widened.
 
     Args:
-        found: of held-out cells, each predicted without itself.
-        which: their features, (n, k).
-        values: what stands there; NaN where they are missing.
-        spec: of the model's rows.
+        found: predictions of held-out cells, each made without the cell.
+        which: features of the cells, (n, k).
+        values: values of the cells; NaN if missing.
+        spec: the model's input spec.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         x, middle, low, high = (_straight(a, which, spec) for a in (values, found.expected, found.low, found.high))
@@ -41,7 +41,7 @@ def factor_of(found: Predicted, which: NDArray[np.intp], values: Array, spec: Ve
 
 
 def widened(found: Predicted, which: NDArray[np.intp], spec: VectorSpec | ImageSpec, factor: float) -> Predicted:
-    """Intervals of smooth columns times the factor, within what the columns take; the others as they are."""
+    """Intervals of smooth columns widened by the factor, within their valid range; all others unchanged."""
     middle, smooth = _straight(found.expected, which, spec), _smooth(which, spec)
 
     def moved(end: Array) -> Array:
@@ -51,7 +51,7 @@ def widened(found: Predicted, which: NDArray[np.intp], spec: VectorSpec | ImageS
 
 
 def _is(which: NDArray[np.intp], spec: VectorSpec | ImageSpec, *kinds: str) -> NDArray[np.bool_]:
-    """Whether the columns are of these kinds, (n, k)."""
+    """Whether the cells are in columns of these kinds, (n, k)."""
     if isinstance(spec, ImageSpec):
         return np.zeros(which.shape, dtype=bool)
     of_kind: NDArray[np.bool_] = np.array([column.kind in kinds for column in spec.columns])[which]
@@ -63,7 +63,7 @@ def _smooth(which: NDArray[np.intp], spec: VectorSpec | ImageSpec) -> NDArray[np
 
 
 def _straight(values: Array, which: NDArray[np.intp], spec: VectorSpec | ImageSpec) -> Array:
-    """Positive columns by their logarithm, as they are modelled."""
+    """Values on the scale of the model: the logarithm for positive columns."""
     positive = _is(which, spec, "positive")
     return np.where(positive, np.log(np.where(positive, np.maximum(values, _LEAST), 1.0)), values)
 

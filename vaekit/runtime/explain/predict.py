@@ -1,4 +1,4 @@
-"""p(x_d|x), what a model expects of single cells of a row: mean, interval, levels.
+"""Predicts single cells of a row from p(x_d|x): mean, interval and most probable level.
 
 n rows, k cells of each, D features, Z latent dimensions, M members, K draws, S points; raw units.
 
@@ -22,32 +22,32 @@ from vaekit.runtime.results import Array
 from vaekit.tabular.levels import level_slices
 
 COVERAGE = 0.9  # of an interval
-POINTS = 64  # S, at least K: points that an interval is read off
+POINTS = 64  # S, at least K: number of draws that an interval is computed from
 _GOLDEN = (5**0.5 - 1) / 2
-_LEAST = 1e-300  # of a weight, so that some are left among members which are all unlikely
+_LEAST = 1e-300  # the least weight of a member, so that the weights of unlikely members do not all become 0
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Of cells, (n, k) each. A category has an expected level, its index, with a probability, and no interval."""
+    """Predictions of cells, (n, k) each. A category has an expected level and its probability, but no interval."""
 
-    expected: Array
-    low: Array  # NaN of a category
+    expected: Array  # for a category the index of the level
+    low: Array  # NaN for a category
     high: Array
     probability: Array  # of a category's most probable level; else NaN
 
 
 @dataclass(frozen=True)
 class _LatentDraws:
-    """Draws of q(z|x): M K of each row."""
+    """Draws of q(z|x): M K for each row."""
 
     z: NDArray[np.float32]  # (n, M K, Z)
     member: NDArray[np.int64]  # (M K,)
-    weight: Array  # (n, M K), adds up to 1
+    weight: Array  # (n, M K), sums to 1
 
 
 def points(model: Operations) -> int:
-    """S: draws of x for each row and member that an interval is read off."""
+    """S: number of draws of x for each row and member that an interval is computed from."""
     k = model.manifest.draws.default
     return k * max(1, POINTS // k)
 
@@ -60,14 +60,14 @@ def predict(
     interval: bool = True,
     among: NDArray[np.bool_] | None = None,
 ) -> Predicted:
-    """What is expected of single cells.
+    """Predictions of single cells.
 
     Args:
-        model: of the rows.
+        model: predicts the cells.
         rows: (n, ...), checked.
-        which: the cells, (n, k).
-        interval: whether there is to be one.
-        among: the members that each row is asked of, (n, M); None: all.
+        which: features of the cells, (n, k).
+        interval: whether to compute intervals.
+        among: the members that predict each row, (n, M); None: all.
     """
     draws_of_z = _draw_latents(model, rows, among)
     expected, probability = _expected(model, draws_of_z, which)
@@ -89,7 +89,8 @@ def _draw_latents(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_
 
 
 def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
-    """The decoder's mean, averaged, (n, k); of a category the level of the largest averaged probability, and that."""
+    """(expected, probability), each (n, k): the decoder's mean over draws and NaN, or for a category the most probable
+    level and its probability."""
     n, draws, width = draws_of_z.z.shape
     member = np.tile(draws_of_z.member, n) if model.manifest.members > 1 else None
     decoded = model.decode(draws_of_z.z.reshape(n * draws, width), member)
@@ -104,18 +105,18 @@ def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.int
 
 
 def _categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
-    """The columns that are categories, and where their levels lie among all."""
+    """The indices of category columns, and the slice of each among all levels."""
     slices = level_slices(spec)
     names = spec.names if isinstance(spec, VectorSpec) else ()
     return [(d, slices[name]) for d, name in enumerate(names) if name in slices]
 
 
 def _interval(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Central quantiles of draws x_s ~ p(x_d|x), (n, k) each: in the steps that the column's values come in."""
+    """Central quantiles of draws x_s ~ p(x_d|x), (n, k) each. They are drawn values, so integers stay integers."""
     n, _, width = draws_of_z.z.shape
     k, members, normals = model.manifest.draws.default, model.manifest.members, _normals(points(model))  # (S, 2)
-    places = np.arange(members * k).reshape(members, 1, k)  # draw j meets the points j, j + K, ...
-    order = np.broadcast_to(places, (members, len(normals) // k, k)).ravel()  # (M S,)
+    indices = np.arange(members * k).reshape(members, 1, k)  # latent draw j goes with the points j, j + K, ...
+    order = np.broadcast_to(indices, (members, len(normals) // k, k)).ravel()  # (M S,)
     noise = np.tile(normals, (n * members, 1))[:, None].repeat(model.spec.dim, axis=1)  # (n M S, D, 2)
     feeds = {"z": draws_of_z.z[:, order].reshape(-1, width), "noise": noise}
     if members > 1:
@@ -124,11 +125,11 @@ def _interval(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.int
     drawn = np.take_along_axis(x, which[:, None], axis=2)  # (n, M S, k)
     weight = draws_of_z.weight[:, order] * k / len(normals)
     tail = (1.0 - COVERAGE) / 2
-    return _below(drawn, weight, tail), -_below(-drawn, weight, tail) + 0.0  # + 0.0: no zero below zero
+    return _below(drawn, weight, tail), -_below(-drawn, weight, tail) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def _in_calls(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """x of the observe graph, in as many calls as it takes."""
+    """x of the observe graph, in as many calls as needed."""
     total, most = len(feeds["z"]), model.rows_at_once("observe")
     calls = [{name: a[at : at + most] for name, a in feeds.items()} for at in range(0, total, most)]
     return np.concatenate([model.run("observe", call)["x"] for call in calls])
@@ -136,7 +137,7 @@ def _in_calls(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.f
 
 @lru_cache
 def _normals(count: int) -> NDArray[np.float32]:
-    """Standard normals (S, 2) of a lattice: u_s = (s + 1/2) / S, v_s = s / golden ratio mod 1, evenly in both."""
+    """Standard normals (S, 2) of a lattice even in both axes: u_s = (s + 1/2) / S, v_s = s / golden ratio mod 1."""
     s = np.arange(count)
     uniform = np.stack([(s + 0.5) / count, (s * _GOLDEN + 0.5) % 1.0], axis=1)
     quantiles = [NormalDist().inv_cdf(u) for u in uniform.ravel()]
@@ -144,9 +145,9 @@ def _normals(count: int) -> NDArray[np.float32]:
 
 
 def _below(x: NDArray[np.float64], weight: Array, share: float) -> Array:
-    """The largest of x (n, S, k) that has at most this share below it; weight (n, S) adds up to 1.
+    """The largest value of x (n, S, k) with at most this share below it; weight (n, S) sums to 1.
 
-    One of the values, so that it comes in the column's own steps. Half a point's own weight counts as below it.
+    The result is one of the values. Half of a point's own weight counts as below it.
     """
     order = np.argsort(x, axis=1)
     each = np.take_along_axis(np.broadcast_to(weight[..., None], x.shape), order, axis=1)

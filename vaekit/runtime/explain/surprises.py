@@ -1,6 +1,6 @@
-"""The surprise of each cell of rows.
+"""Computes the surprise of each cell.
 
-N rows, D features (of pictures H W C, in that order); nats.
+N rows, D features (of images H W C, in that order); nats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def surprise(elbo: Elbo, rows: NDArray[Any]) -> Array:
     """-E_q[log p(x_d|z)] of each feature, (N, D), nats; NaN where a cell is missing.
 
     Args:
-        elbo: of the rows, with its log-likelihoods of single features.
+        elbo: of the rows, with the log-likelihood of each feature.
         rows: (N, ...), checked.
     """
     assert elbo.feature_log_likelihood is not None
