@@ -208,7 +208,7 @@ SCRIPT = r"""
     from pathlib import Path
     import numpy as np
     from vaekit.bundle import VectorSpec
-    from vaekit.bundle.manifest import Column
+    from vaekit.bundle.input_spec import Column
     from vaekit.scoring import APPENDED, Scores, score_file
 
     class Cheap:
