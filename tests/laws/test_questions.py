@@ -85,8 +85,8 @@ def test_every_system_learns(name: str) -> None:
         [*SMALL, "training.steps=30", "training.evaluate_every=10", 'objective.schedule="constant"'],
     )
     assert config.name == name
-    looks = run(config).history.looks
-    assert looks[-1].objective < looks[0].objective
+    validations = run(config).history.validations
+    assert validations[-1].objective < validations[0].objective
 
 
 # 1. "My data are not in [0, 1]: which loss?"

@@ -37,5 +37,5 @@ def test_a_column_that_differs_between_files_is_named_by_every_reader(tmp_path: 
     with pytest.raises(InputError, match=r"2\.parquet differs from the first file in column 'a': string"):
         open_source(tmp_path, SPEC, 10)
     for read in (sources.read, folder):
-        with pytest.raises(InputError, match=r"2\.parquet: column 'a' is string, in the first file double"):
+        with pytest.raises(InputError, match=r"2\.parquet: column 'a' is string, but in the first file it is double"):
             read(str(tmp_path))
