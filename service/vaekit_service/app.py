@@ -1,4 +1,4 @@
-"""Composes the service: create_app(settings) -> FastAPI. No logic of its own and nothing global."""
+"""Composes the service: create_app(settings) -> FastAPI. It holds no logic and nothing global."""
 
 from __future__ import annotations
 

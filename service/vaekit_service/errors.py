@@ -58,4 +58,4 @@ class DeadlineExceeded(ServiceError):
 
 
 class Disconnected(ServiceError):
-    """The caller hung up before its answer; nobody reads the reply."""
+    """The caller hung up before its answer; the reply is not read."""

@@ -13,7 +13,7 @@ from vaekit.bundle.input_spec import Column, ImageSpec
 from vaekit.runtime import Model
 from vaekit.tabular.levels import level_names
 
-_MAX_LENGTH = 1500  # beyond it nobody pastes the line
+_MAX_LENGTH = 1500  # a longer line is not worth pasting
 
 
 def curl(model: Model, url: str) -> str:

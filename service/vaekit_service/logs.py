@@ -24,7 +24,7 @@ class Log(Protocol):
 def make_log(
     form: Literal["console", "json"] = "console", level: str = "info", stream: TextIO | None = None
 ) -> structlog.typing.FilteringBoundLogger:
-    """A logger of its own for each app: nothing is configured globally.
+    """One logger per app: nothing is configured globally.
 
     Args:
         form: "json": one object a line; "console": aligned words, coloured on a terminal.

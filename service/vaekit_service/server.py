@@ -1,4 +1,4 @@
-"""Runs the app in a process of its own: the socket, the signals, and what the user is told."""
+"""Runs the app in a process: the socket, the signals and the lines printed at start."""
 
 from __future__ import annotations
 

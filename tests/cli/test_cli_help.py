@@ -50,7 +50,7 @@ def options(name: str) -> list[Any]:
 
 
 CASES = [
-    pytest.param(line, marks=[pytest.mark.slow] if name == "train" else [], id=line)
+    pytest.param(line, id=line)
     for name in COMMANDS
     for line in examples(name)
 ]
@@ -73,6 +73,7 @@ def test_the_help_of_a_command_is_one_line_and_two_examples(name: str) -> None:
     assert len(examples(name)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("example", CASES)
 def test_every_example_of_the_help_runs(example: str, clone: Path) -> None:
@@ -99,6 +100,7 @@ def test_an_option_has_a_panel_a_noun_phrase_and_a_default(option: Any) -> None:
     assert option.required or option.default is not None or "default: " in option.help, "no default"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -55,7 +55,7 @@ PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
     "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "a picture of 8 x 9 pixels, expected 8 x 8"),
     "colour for grey": (lambda: png(np.zeros((8, 8, 3), np.uint8)), "mode RGB, the model's 1 channel(s) take L, 1"),
     "two frames": (two_frames, "a picture of 2 frames"),
-    "a bomb": (huge_header, "not a PNG or JPEG picture that is read here"),
+    "a bomb": (huge_header, "not a PNG or JPEG image that can be read"),
     "another format": (lambda: GIF, "not a PNG or JPEG"),
     "half a file": (lambda: png(np.zeros((8, 8), np.uint8))[:60], "picture"),
     "compressed text": (lambda: with_chunk(b"zTXt", b"a\0\0" + UNPACKS), "a PNG with compressed metadata, zTXt"),

@@ -49,7 +49,7 @@ async def test_its_options_are_in_the_query_and_its_reply_may_be_an_array(servic
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
-        ("/models/breast-cancer/elbo", file(), 415, "breast-cancer takes rows of 30 columns, not pictures"),
+        ("/models/breast-cancer/elbo", file(), 415, "breast-cancer takes rows of 30 columns, not images"),
         ("/models/digits/decode", file(), 415, "/decode reads application/json and application/x-npy"),
         ("/models/digits/sample", file(), 415, "/sample reads application/json"),
         ("/models/digits/elbo", file(pixels=PIXELS[:, :7]), 422, "row 0: a picture of 7 x 8 pixels, expected 8 x 8"),

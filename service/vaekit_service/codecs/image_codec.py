@@ -16,10 +16,10 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     """Check a body that is one PNG or JPEG picture, with the options as query parameters.
 
     Raises:
-        MediaType: the model takes no pictures.
+        MediaType: the model does not take images.
         InputError: no picture of the model's size and channels, or options that the model does not take.
     """
     spec = target.manifest.input
     if not isinstance(spec, ImageSpec):
-        raise MediaType(f"body: {target.manifest.name} takes rows of {spec.dim} columns, not pictures")
+        raise MediaType(f"body: {target.manifest.name} takes rows of {spec.dim} columns, not images")
     return ParsedRequest(read_options(query, target), encode(read_image(0, bytes(body), spec)[None], spec))

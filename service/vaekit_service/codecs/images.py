@@ -61,7 +61,7 @@ def read_image(row: int, data: bytes, spec: ImageSpec) -> NDArray[np.uint8]:
             pixels = picture if picture.mode == mode else picture.convert(mode)
             return np.asarray(pixels, dtype=np.uint8).reshape(spec.row_shape)
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        raise InputError(f"row {row}: not a PNG or JPEG picture that is read here: {type(exc).__name__}") from None
+        raise InputError(f"row {row}: not a PNG or JPEG image that can be read: {type(exc).__name__}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as exc:
         if isinstance(exc, InputError):
             raise

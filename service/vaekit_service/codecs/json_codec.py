@@ -43,7 +43,7 @@ try:
 except ImportError:  # it is not built for every Python
     simdjson = None  # type: ignore[assignment]  # a module where it is there
 
-SMALL = 256 * 1024  # bytes of a body whose parsing takes no memory worth a look beforehand
+SMALL = 256 * 1024  # bytes; parsing a smaller body needs too little memory to check it first
 _SPARE = 16  # commas between the fields of the body itself
 _MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
 
@@ -57,7 +57,7 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         TooLarge: more cells than a request may hold, seen before any of them is parsed.
     """
     if query:
-        raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request stand in its body")
+        raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request belong in its body")
     if len(body) > SMALL:
         _check_cells(body, target)
     if fast := read_numbers(body, target):

@@ -27,7 +27,7 @@ class Reader:
     holds: str = ""  # what a body of bytes holds, for the OpenAPI document
     not_for: frozenset[Operation] = frozenset()  # operations whose bodies it cannot hold
     large: int = 256 * 1024  # bytes of a body beyond which a thread reads it, and not the event loop
-    unpacks: bool = True  # whether pictures in it may become larger than they are
+    unpacks: bool = True  # whether images in it take more memory once decoded
     missing: Callable[[], str | None] = lambda: None  # what must be installed first
 
 
@@ -45,7 +45,7 @@ class Writer:
 
 _NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # a body that is rows alone has no place for it
 _ARRAY, _TABLE = "an npy file, format version 1.0 or 2.0", "an Arrow IPC stream of uncompressed buffers"
-_IMAGE = "one picture, for a model of pictures"
+_IMAGE = "one image, for an image model"
 READERS = (
     Reader(JSON_TYPE, json_codec.read),
     Reader(NPY_TYPE, npy_codec.read, _ARRAY, not_for=_NO_ROWS, large=4 * 2**20, unpacks=False),

@@ -96,7 +96,7 @@ def _shape(text: str) -> tuple[int, ...]:
 def write(answer: Answer) -> bytes:
     """One record per row, a field per array, named as in the JSON reply; what would be null there is absent.
 
-    A category is the index of its level; `probabilities` is a record of its own, with a field for each category.
+    A category is the index of its level; `probabilities` is a record with a field for each category.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
     given = {name: a for name, a in fields.items() if a is not None}

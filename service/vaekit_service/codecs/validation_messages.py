@@ -1,4 +1,4 @@
-"""Turns what pydantic has against a body into one sentence that names the row, the feature and the value."""
+"""Turns pydantic's errors into one sentence that names the row, the feature and the value."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def first_errors(exc: ValidationError) -> list[ErrorDetails]:
         InputError: there are very many, which only unknown fields can be.
     """
     if exc.error_count() > _MANY:
-        raise InputError(f"{exc.error_count()} fields that this route does not know")
+        raise InputError(f"{exc.error_count()} unknown fields")
     return exc.errors(include_url=False)
 
 

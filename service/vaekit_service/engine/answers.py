@@ -141,10 +141,10 @@ def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None
 def _verdict(
     job: Job, bound: Bound, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
-    """p-values where the draws are the calibration's own, and the verdict where alpha can be told.
+    """p-values if the draws are those of the calibration, and the verdict if the calibration is large enough for alpha.
 
-    A request's alpha that cannot be told was refused before the job ran; the service's own default is no reason to
-    refuse a request that did not ask for it, so its p-values are given without a verdict.
+    A request's own alpha that is too small for the calibration was refused before the job ran. If the service's default
+    alpha is too small, the request gets p-values without a verdict.
     """
     names = ("p_value", "p_value_tail", "is_anomaly", *(("is_discovery",) if options.fdr is not None else ()))
     rows: dict[str, NDArray[Any] | None] = dict.fromkeys(names)

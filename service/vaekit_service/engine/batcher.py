@@ -1,6 +1,7 @@
 """Joins waiting jobs into batches of rows. Plain data: no arrays, models or threads.
 
-Nothing waits for a batch to fill: whoever is free asks for the next one, and gets what has come meanwhile.
+No job waits for a batch to fill: when the device is free, its thread asks for the next batch and gets the jobs that
+have arrived meanwhile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs batches on the device, one at a time, in a thread of its own.
+"""Runs batches on the device, one at a time, in its own thread.
 
 The thread itself asks for the next batch the moment it is free. It waits only for the event loop to come round, so that
 requests which arrive together go together, and not one by one in the order in which they were parsed. A job that is
@@ -47,7 +47,7 @@ class Call:
     future: Future[None] = field(default_factory=Future)
 
     def run(self) -> tuple[()]:
-        """Do it; nobody else hears of it."""
+        """Run it; its result is not reported."""
         if self.future.set_running_or_notify_cancel():
             try:
                 self.work()
@@ -63,13 +63,13 @@ class Engine:
 
     Args:
         max_queue_rows: rows that wait, at most.
-        report: told of every batch.
+        report: called with every batch.
         at_once: seconds that a job may keep the event loop, so that the thread need not be woken for it; 0: none.
     """
 
     def __init__(self, *, max_queue_rows: int, report: Report | None = None, at_once: float = 0.0) -> None:
         self._batcher: Batcher[Job, RowArrays] = Batcher(max_queue_rows=max_queue_rows)
-        self._changed = threading.Condition()  # around the batcher, and told of whatever comes into it
+        self._changed = threading.Condition()  # guards the batcher; notified when a job arrives
         self._report, self._at_once = report, at_once
         self._paces: WeakKeyDictionary[Model, dict[Hashable, float]] = WeakKeyDictionary()  # seconds a row, lately
         self._futures: dict[Ticket[Job, RowArrays], asyncio.Future[RowArrays]] = {}  # the event loop's alone
@@ -207,7 +207,7 @@ class Engine:
                 outcomes = self._run(task) if isinstance(task, Batch) else task.run()
                 self._is_running = False
                 self._tell(loop, outcomes)
-                del task, outcomes  # while nobody asks for anything its arrays are nobody's
+                del task, outcomes  # an idle engine holds no arrays
         except BaseException as exc:
             with self._changed:
                 self._is_closed, self.fault = True, exc
@@ -250,7 +250,7 @@ class Engine:
         self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[Ticket[Job, RowArrays], Outcome]]
     ) -> None:
         if outcomes:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
+            with suppress(RuntimeError):  # the loop is closed: no caller is waiting
                 loop.call_soon_threadsafe(self._deliver, outcomes)
 
     def _deliver(self, outcomes: Sequence[tuple[Ticket[Job, RowArrays], Outcome]]) -> None:
@@ -265,7 +265,7 @@ class Engine:
                 future.set_result(outcome)
 
     def _abandon(self, fault: BaseException) -> None:
-        """In the event loop: the thread is gone, and nobody will be answered."""
+        """In the event loop: the thread has ended, so waiting callers get an error."""
         reason = f"the device's thread ended: {fault!r}"
         self._deliver([(ticket, RuntimeError(reason)) for ticket in self._futures])
         for call in self._calls:

@@ -68,7 +68,7 @@ class Connection(asyncio.BufferedProtocol):
             scope: of the request, of whose body nothing was received yet; the connection may be further on, with what
                 its caller sent ahead.
             size: of the whole.
-            on_bytes: is told, as bytes come, how many there are; what it raises ends the reading.
+            on_bytes: called with the number of bytes as they arrive; an error that it raises ends the reading.
 
         Raises:
             Disconnected: the caller hung up.
@@ -184,4 +184,4 @@ class _Rest:
     def end(self, error: ServiceError) -> None:
         if not self.done.done():
             self.done.set_exception(error)
-            self.done.exception()  # where nobody waits for it any more, nobody need hear of it
+            self.done.exception()  # marks the error as seen when no caller waits for it

@@ -48,7 +48,7 @@ ANSWERS: dict[type[VaeError], Kind] = {
     InputError: Kind(422, "Invalid input"),
     NotResolvable: Kind(422, "Alpha not resolvable"),
     errors.Overloaded: Kind(429, "Overloaded", again="1"),
-    errors.Disconnected: Kind(499, "Caller hung up"),  # for the log: nobody reads it
+    errors.Disconnected: Kind(499, "Caller hung up"),  # for the log; the reply is not read
     errors.NotReady: Kind(503, "Not ready", again="1"),
     errors.Unservable: Kind(503, "Not ready"),
     errors.DeadlineExceeded: Kind(504, "Deadline exceeded"),
@@ -76,7 +76,7 @@ def kind_of(error: type[BaseException]) -> Kind:
 def respond(context: RequestContext, error: Exception) -> Response:
     """The problem document of an error that a route raised."""
     kind = kind_of(type(error))
-    name = type(error).__name__  # for the access log: what the caller is told may quote its rows, so it stays out
+    name = type(error).__name__  # for the access log: the message to the caller may quote its rows, so it is not logged
     context.error = name if kind.tell else f"{name}: {error}"
     detail = str(error) if kind.tell else _HIDDEN
     headers = {"retry-after": kind.again} if kind.again else None

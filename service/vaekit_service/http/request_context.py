@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope
 from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
 
-LISTEN_AFTER = 0.05  # seconds: most answers are there by then, and listening for a hang-up takes a task of its own
+LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a hang-up takes a task
 CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state: what the server leaves, what we add
 
-OnBytes = Callable[[int], None]  # told how many bytes of a body have arrived; may raise
+OnBytes = Callable[[int], None]  # called with the number of bytes that have arrived; may raise
 
 
 class ServerConnection(Protocol):
@@ -52,7 +52,7 @@ class RequestContext:
 
 
 class RequestTimer:
-    """Cancels the task that made it when its time is up or its caller is gone, at most once, and keeps the reason.
+    """Cancels its task when the time is up or the caller has hung up, at most once, and keeps the reason.
 
     Code that catches the cancellation looks at `reason`: where it is None, the server ended the task.
     """
@@ -72,7 +72,7 @@ class RequestTimer:
         self._deadline = self._loop.call_later(seconds, self._late, error)
 
     def cancel_on_disconnect(self, receive: Receive) -> None:
-        """End the task once its caller hangs up, as `receive` tells when the body has been read."""
+        """Cancel the task when the caller hangs up, which `receive` reports once the body is read."""
         self._listener = self._loop.call_later(LISTEN_AFTER, self._begin_listening, receive)
 
     def stop(self) -> None:

@@ -30,7 +30,7 @@ _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 def read_array(body: Body, target: Target) -> NDArray[Any]:
-    """Rows x (N, D) float64, pictures (N, H, W, C) uint8, or codes z (N, Z) float64.
+    """Rows x (N, D) float64, images (N, H, W, C) uint8, or latent vectors z (N, Z) float64.
 
     Raises:
         Unparsable: no Arrow stream, or one that is damaged.

@@ -85,7 +85,7 @@ def _message(metadata: memoryview, length: int) -> tuple[int, FlatTable, int]:
     if kind not in (_SCHEMA, _DICTIONARY, _BATCH) or header is None or size < 0 or size % 8:
         raise Unparsable(f"body: a message of kind {kind} and {size} bytes")
     if message.count(4):
-        raise InputError("body: a message with metadata of its own: they belong to the schema")
+        raise InputError("body: a message with its own metadata: metadata belongs to the schema")
     return kind, header, size
 
 
@@ -161,7 +161,7 @@ def _of_dictionary(dictionary: FlatTable) -> FlatTable:
 
 
 def _check_batch(batch: FlatTable, size: int) -> tuple[int, int]:
-    """(rows, arrays) of a batch whose body has so many bytes."""
+    """(rows, arrays) of a batch, from the bytes of its body."""
     if batch.table(3) is not None:
         raise MediaType("body: an Arrow stream of compressed buffers: write it without compression")
     rows, arrays, buffers = batch.number(0, I64), len(batch.integers(1, 2)), batch.integers(2, 2)

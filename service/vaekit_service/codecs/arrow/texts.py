@@ -17,7 +17,7 @@ _LONGEST = 1024  # bytes of a text beyond its column's longest level: no spellin
 
 
 def settled(batch: pa.RecordBatch, spec: VectorSpec, most_rows: int) -> pa.RecordBatch:
-    """A batch of which every value has been looked at, with strings in place of views.
+    """The batch with every value checked and strings in place of views.
 
     Args:
         batch: it has the model's columns, of types that they take, and buffers of the sizes that it needs.

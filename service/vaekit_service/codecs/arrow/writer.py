@@ -20,7 +20,7 @@ from vaekit_service.messages import Answer
 
 _BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
 _VERDICT = {"p_value", "p_value_tail", "is_anomaly", "is_discovery"}  # null where a row has no p-value
-_NULLS = {  # a type that does not hang on whether they are known
+_NULLS = {  # the type is the same whether or not they are known
     **dict.fromkeys(("log_evidence", "p_value", "p_value_tail"), pa.float64()),
     **dict.fromkeys(("is_anomaly", "is_discovery"), pa.bool_()),
 }
@@ -29,10 +29,10 @@ _NULLS = {  # a type that does not hang on whether they are known
 def write_stream(answer: Answer) -> bytes:
     """A column for each array of the JSON reply, named as there; null where that is null.
 
-    (N,) is a plain column and (N, Z) a fixed_size_list. What has more axes is Arrow's own fixed_shape_tensor: pyarrow
-    gives it back as an array of its shape, and whoever does not know the type sees a fixed_size_list with the shape in
-    the field's metadata. (N, D) of a table's columns is a struct of them by name, which is a table that can be sent;
-    a category is a dictionary of its levels. What is not per row is the schema's metadata.
+    (N,) is a plain column and (N, Z) a fixed_size_list. An array with more axes is a fixed_shape_tensor: pyarrow gives
+    it back in its shape, and a reader that does not know the type sees a fixed_size_list with the shape in the field's
+    metadata. (N, D) over a table's columns is a struct by name, which can be sent as a table; a category is a
+    dictionary of its levels. Facts about the whole reply are in the schema's metadata.
     """
     columns = {name: _column(name, a, answer) for name, a in answer.rows.items()}
     batch = pa.record_batch(list(columns.values()), names=list(columns)).replace_schema_metadata(headers(answer))
