@@ -75,6 +75,7 @@ def test_help_is_shown_beside_strangers(command: str, folder: Path) -> None:
     assert "Usage:" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_and_scores_beside_strangers(trained: Path) -> None:
     done = python(trained, "-m", "vaekit", "score", "out/rows/1", "rows.npy", "scored.csv", "--device", "cpu")
     assert done.returncode == 0, done.stderr

@@ -37,6 +37,7 @@ WALLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "walls"), WALLS, ids=[module for module, _ in WALLS])
 def test_an_import_brings_nothing_from_behind_its_walls(module: str, walls: set[str]) -> None:
     code = f"import sys, {module}; print(*sorted({walls!r} & set(sys.modules)))"

@@ -63,6 +63,7 @@ def all_of_a_run() -> list[str]:
     return sorted([*parts, *(f"_parts/{number:05}.json" for number in range(5)), "_run.json", "_SUCCESS"])
 
 
+@pytest.mark.slow
 def test_a_file_of_a_store_is_scored_into_one_by_the_command(store, cancer_csv, models_dir, tmp_path):
     table = pyarrow.csv.read_csv(cancer_csv)
     pq.write_table(table, store.folder / "bucket/rows.parquet", row_group_size=100)

@@ -64,6 +64,7 @@ def test_without_calibration_scores_there_is_no_drift(tmp_path):
     assert found["rates"]["0.05"] == 0.0
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, models_dir, tmp_path):
     lines = cancer_csv.read_text().splitlines()
     name, _, *cells = lines[7].split(",")
@@ -98,6 +99,7 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
     assert "the folder has a run already" in vae(*run).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

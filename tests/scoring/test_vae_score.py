@@ -38,6 +38,7 @@ def test_a_csv_is_scored_by_the_model_named(breast_cancer, cancer_csv, models_di
     assert f"written to {tmp_path / 'out.parquet'}" in done.stdout
 
 
+@pytest.mark.slow
 def test_scoring_through_a_service_writes_the_same_file(cancer_csv, models_dir, url, tmp_path):
     for name, where in (("here", ["--models", models_dir]), ("there", ["--url", url])):
         done = vae("score", "breast-cancer", cancer_csv, tmp_path / f"{name}.parquet", *where)
@@ -135,6 +136,7 @@ def test_a_bundle_that_is_not_there_is_an_error(models_dir, text):
         locate(text, models_dir)
 
 
+@pytest.mark.slow
 def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new_rows(
     copied, cancer_csv, benign_rows, breast_cancer
 ):

@@ -80,7 +80,7 @@ UNFOLDING: dict[str, tuple[Callable[[], bytes], str]] = {
     "buffers of 2**31": (lambda: views(2**31 - 1), "claims more than its 3 buffers"),
     "buffers of less than none": (lambda: views(-1), "claims more than its 3 buffers"),
     "a buffer askew": (askew, "does not begin at a multiple of 8 bytes"),
-    "a batch with metadata": (metadata_of_its_own, "a message with metadata of its own"),
+    "a batch with metadata": (metadata_of_its_own, "a message with its own metadata"),
 }
 
 
