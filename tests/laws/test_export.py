@@ -11,7 +11,6 @@ from tests.training.models import KINDS, Case, case, far
 from vaekit.bundle.manifest import Operation
 from vaekit_training.export import ExportedGraph, double, evaluate, export_graphs, graph_inputs
 
-
 REPRESENTATIVES = (
     "gaussian, scale from the network",
     "bernoulli, grey pictures",
