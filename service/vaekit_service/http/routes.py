@@ -92,7 +92,7 @@ def _endpoint(handler: OperationHandler) -> Endpoint:
 
 
 def status_router(components: Components) -> APIRouter:
-    """What is asked for now and then: the models, whether the service is ready, metrics."""
+    """Status routes: the models, whether the service is ready, metrics."""
     router = APIRouter()
 
     @_get(router, "/models", response_model=wire.ModelList, summary="The models that are served")
