@@ -129,8 +129,8 @@ def _elbo(
     verdict, facts = _verdict(job, bound, options, default_alpha)
     unasked = {} if options.log_evidence else {"log_evidence": None}  # whether or not the graph gave it
     bits = job.model.bits_per_dim(bound)
-    rows = {**bound.arrays(), **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
-    del rows["fold_elbo"]  # the verdict's own means
+    found = {name: a for name, a in bound.arrays().items() if name not in ("fold_elbo", "p_value")}  # the verdict's own
+    rows = {**found, **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
     return _said(rows), {**facts, "num_samples": job.num_samples}
 
 
