@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 from tests.kinds import NAMES, folded_rows, mixed_rows
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.runtime.explain.cells import named
+from vaekit.tabular.explained_cells import named
 from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.scoring import publish_calibration

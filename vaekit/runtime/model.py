@@ -15,7 +15,7 @@ from vaekit.bundle import Bundle, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, Precision
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.runtime.device import DEFAULTS, Cuda
-from vaekit.runtime.explain.cells import named
+from vaekit.tabular.explained_cells import named
 from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Bound, Elbo, Explained, Posterior

@@ -23,13 +23,14 @@ from vaekit.client.wire import (
     MixedObjects,
     MixedRows,
     Request,
+    RowOptions,
     SampleOptions,
     VectorObjects,
     VectorRows,
 )
 from vaekit.errors import InputError
-from vaekit.runtime.explain.cells import named
-from vaekit.tabular import encode, encode_numbers
+from vaekit.tabular.explained_cells import named
+from vaekit.tabular import encode_named
 from vaekit.tabular.encode import check_columns
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
@@ -70,12 +71,10 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     spec = target.manifest.input
-    if isinstance(request, VectorRows):
-        assert isinstance(spec, VectorSpec)
-        return ParsedRequest(request, encode_numbers(rows, spec))
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
-    return ParsedRequest(request, encode(rows, spec))
+    x, ignored = encode_named(rows, spec, strict=isinstance(request, RowOptions) and request.strict)
+    return ParsedRequest(request, x, ignored)
 
 
 def read_numbers(body: Body, target: Target) -> ParsedRequest | None:

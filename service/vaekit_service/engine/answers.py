@@ -37,6 +37,7 @@ def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: 
     """
     job = _job(operation, model, parsed, limits)
     draws = passes(model, job.explain) if job.explain else job.num_samples
+    job.ignored = parsed.ignored
     job.most = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
 
@@ -119,6 +120,8 @@ def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: fl
     if isinstance(result, Bound):
         assert isinstance(options, ElboOptions)
         rows, facts = _elbo(job, result, options, default_alpha)
+    named: dict[str, Fact] = {"ignored_columns": list(job.ignored.columns), "warnings": list(job.ignored.warnings)}
+    facts |= {name: value for name, value in named.items() if value}
     manifest = job.model.manifest
     return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
 

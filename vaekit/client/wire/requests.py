@@ -12,7 +12,7 @@ MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly in ev
 Numbers = Annotated[list[FiniteFloat], FailFast()]
 Cells = Annotated[list[FiniteFloat | bool], FailFast()]
 Rows = Annotated[list[Cells], FailFast(), Field(min_length=1)]
-Cell = int | FiniteFloat | bool | str | None  # of a table with categories or missing cells; an int keeps all its digits
+Cell = FiniteFloat | int | bool | str | None  # of a table with categories or missing cells; an int keeps all its digits
 TableCells = Annotated[list[Cell], FailFast()]
 Table = Annotated[list[TableCells], FailFast(), Field(min_length=1)]
 Value = Cell | list[Any] | dict[str, Any]  # of a row by name; lists and objects are only for ignored columns
