@@ -15,11 +15,11 @@ from vaekit.bundle import Bundle, open_bundle, versions
 from vaekit.bundle.manifest import MANIFEST_FILE, Precision
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.runtime.device import DEFAULTS, Cuda
-from vaekit.tabular.explained_cells import named
 from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
 from vaekit.tabular import encode_named
+from vaekit.tabular.explained_cells import named
 
 B = TypeVar("B", bound=Bound)
 
@@ -31,8 +31,8 @@ class Model(Operations):
     >>> model.encode(rows).mu.shape
     (2, 8)
 
-    Rows are in raw units, in any form that `vaekit.tabular.encode` takes: arrays, lists, dicts by column name, frames of
-    pandas and polars, tables of pyarrow. Columns that the model does not have are ignored, with a warning that names
+    Rows are in raw units, in any form that `vaekit.tabular.encode` takes: arrays, lists, dicts by column name, frames
+    of pandas and polars, tables of pyarrow. Columns that the model does not have are ignored, with a warning that names
     them; with strict=True they are refused. The result of a row does not depend on the other rows of the call (to 1e-5
     relative). Calls from several threads are safe.
     """

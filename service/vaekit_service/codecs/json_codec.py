@@ -23,15 +23,14 @@ from vaekit.client.wire import (
     MixedObjects,
     MixedRows,
     Request,
-    RowOptions,
     SampleOptions,
     VectorObjects,
     VectorRows,
 )
 from vaekit.errors import InputError
-from vaekit.tabular.explained_cells import named
 from vaekit.tabular import encode_named
 from vaekit.tabular.encode import check_columns
+from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
@@ -73,7 +72,7 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     spec = target.manifest.input
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
-    x, ignored = encode_named(rows, spec, strict=isinstance(request, RowOptions) and request.strict)
+    x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
     return ParsedRequest(request, x, ignored)
 
 
