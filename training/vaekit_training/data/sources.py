@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_twins
-from vaekit_training.data.arrow import from_arrow, index_told
+from vaekit_training.data.arrow import categories_told, from_arrow, index_told
 from vaekit_training.data.csv_source import read_csv
 from vaekit_training.data.pictures import pictures
 from vaekit_training.sections import DataConfig
@@ -114,7 +114,8 @@ def holds_columns(source: str) -> bool:
 
 
 def _from_arrow(table: Any) -> Source:
-    columns = {name: from_arrow(table.column(name)) for name in table.column_names}
+    categories = categories_told(table.schema)
+    columns = {name: from_arrow(table.column(name), is_category=name in categories) for name in table.column_names}
     return Source(columns, index=index_told(table.schema))
 
 
