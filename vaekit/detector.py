@@ -139,13 +139,14 @@ class Detector(Estimator):
         held_out = split(rows, config.data, config.training.seed).told_by
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
         said = list(prepared.warnings)
-        with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
-            train(
-                config, folder, device=self.device, rows=rows, draws_report=False, listener=Listener(found=said.append)
-            )
-            self._take(Model.load(find(Path(folder), "detector"), device=self.device))
-        for text in said:
-            warnings.warn(text, stacklevel=2)
+        listener = Listener(found=said.append)
+        try:
+            with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
+                train(config, folder, device=self.device, rows=rows, draws_report=False, listener=listener)
+                self._take(Model.load(find(Path(folder), "detector"), device=self.device))
+        finally:
+            for text in said:  # also if they explain why training failed
+                warnings.warn(text, stacklevel=2)
         if prepared.columns is not None:
             self.n_features_in_ = len(prepared.columns)
             self.left_out_ = tuple(name for name in prepared.columns if name not in rows.columns)

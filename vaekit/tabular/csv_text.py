@@ -25,6 +25,7 @@ from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
 BLOCK = 2**20  # bytes; the limit for one row
 Open = Callable[[], BinaryIO]
 
+_NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _INTEGER = r"^[-+]?[0-9]+$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 OTHERS = ";\t|,"  # delimiters that a header may show
@@ -105,7 +106,9 @@ def typed(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
     if pc.all(pc.or_(words, missing)).as_py():
         return pc.if_else(missing, pa.scalar(None, pa.bool_()), truth)
     times = _times(cells_there)
-    return cells if times is None else times
+    if times is not None:
+        return times
+    return cells if dialect.is_plain or not _mostly_numbers(there) else trimmed  # whose odd cells are then named
 
 
 def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> None:
@@ -187,6 +190,12 @@ def _numbers(text: pa.Array) -> pa.Array | None:
         return pc.cast(text, pa.float64())
     except pa.ArrowInvalid:
         return None
+
+
+def _mostly_numbers(text: pa.Array) -> bool:
+    """Whether most cells are plain numbers."""
+    numbers = pc.sum(pc.match_substring_regex(text, _NUMBER)).as_py() or 0
+    return bool(2 * numbers > len(text) - text.null_count)
 
 
 def _times(text: pa.Array) -> pa.Array | None:

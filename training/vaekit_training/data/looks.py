@@ -13,6 +13,7 @@ from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number,
 
 FEW = 10  # levels that a category may have even if there are few rows
 FEWEST = 20  # cells; whole numbers that all differ are no id if there are fewer
+FEWEST_TEXTS = 3  # different texts of a column that look like numbers
 DENSE = 0.5  # share of the whole numbers between the smallest and the largest that an id in any order takes
 NUMBERS = 0.5  # share of formatted numbers among text cells, above which a column is one of numbers
 
@@ -25,7 +26,7 @@ LEFT_OUT: dict[Look, str] = {
     "name": f"text that differs in most rows, or has more than {MOST_LEVELS} levels",
     "other": "neither numbers, booleans, text nor dates",
 }
-_ID = re.compile(r"(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|row|rownum|nr|no|serial)(?:$|[_\W])|.Id$|.ID$", re.I)
+_ID = re.compile(r"(?i:(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|row|rownum|nr|no|serial)(?:$|[_\W]))|[a-z]I[dD]$")
 _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and the settings that read it
     (r"[-+]?\d+,\d+", "data.decimal=','"),
     (r"[-+]?\d{1,3}(?:\.\d{3})+(?:,\d+)?", "data.decimal=',' --set data.thousands=."),
@@ -85,7 +86,7 @@ def formatted(values: NDArray[Any], *, in_file: bool) -> str | None:
     """
     texts = [cell.strip() for cell in values.tolist() if isinstance(cell, str) and cell.strip()]
     odd = [text for text in dict.fromkeys(texts) if not reads_as_number(text) and not spells_missing(text)]
-    if len(odd) < FEW // 2 or len(odd) < NUMBERS * len(set(texts)):
+    if len(odd) < FEWEST_TEXTS or len(odd) < NUMBERS * len(set(texts)):
         return None
     for pattern, settings in _FORMATS:
         if all(re.fullmatch(pattern, text) for text in odd):
