@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,17 @@ _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and th
     (r"[-+]?\d{1,3}(?:'\d{3})+(?:\.\d+)?", 'data.thousands="\'"'),
 )
 _UNIT = re.compile(r"([^\d\s.,+-]{0,4})\s*([-+]?[\d.,' ]*\d)\s*([^\d\s]{0,6})")
+
+
+def toml_key(name: str) -> str:
+    """A column's name as a key of TOML."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"'{name}'"
+
+
+def left_out(one: Look, names: Sequence[str]) -> str:
+    """What to say of the columns that are left out because they look like this."""
+    keep = "" if one in ("empty", "other") else f"; --set data.kinds.{toml_key(names[0])}=KIND keeps one"
+    return f"columns left out ({LEFT_OUT[one]}): {', '.join(name or repr(name) for name in names)}{keep}"
 
 
 def look(name: str, values: NDArray[Any], *, is_filled: bool = True) -> Look:
