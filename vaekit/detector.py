@@ -125,8 +125,7 @@ class Detector(Estimator):
         from vaekit_training.run import Listener, train
 
         given = table(X)
-        n = len(given.given if given.names is None else given.columns[0]) if np.ndim(given.given) or given.names else 0
-        anomaly = None if y is None else known_anomalies(y, n)
+        anomaly = None if y is None else known_anomalies(y, given.rows)
         prepared = prepare(
             given,
             anomaly,

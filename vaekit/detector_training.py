@@ -110,6 +110,8 @@ def _columns(given: Table) -> tuple[dict[str, NDArray[Any]] | None, int]:
 
     if given.names is not None:
         refuse_twins(given.names)
+        if not given.columns or not len(given.columns[0]):
+            raise InputError(f"X has {'no rows' if given.columns else 'no columns'}")
         return dict(zip(given.names, given.columns, strict=True)), len(given.columns[0]) if given.columns else 0
     values = np.asarray(given.given)
     if values.ndim > 2:

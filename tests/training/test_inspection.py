@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -235,6 +236,50 @@ def test_a_number_of_another_dialect_is_refused(tmp_path: Path) -> None:
     config = make_config({"name": "a", "data": {"source": str(path)}}, ["data.decimal=','"])
     with pytest.raises(InputError, match=r"row 1, feature 'a': not a number: .1\.5 \(decimal sep"):
         load(config.data)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sep=;\na;b\n1;2\n", "line 1, 'sep=;', is for Excel alone: delete it; set the delimiter"),
+        ("# by pump 7\na,b\n1,2\n", "but the header has 1, '# by pump 7'; delete lines above the header"),
+    ],
+)
+def test_a_line_above_the_header_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    with pytest.raises(InputError) as refused:
+        infer(str(tmp_path / "rows.csv"))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["2024-{m:02d}-{d:02d}", "{d:02d}.{m:02d}.2024", "{m}/{d}/2024", "{d}-{m}-2024 9:30"])
+def test_text_that_is_dates_is_left_out_as_dates(tmp_path: Path, form: str) -> None:
+    when = [form.format(m=k % 12 + 1, d=k % 28 + 1) for k in range(N)]
+    frame = pd.DataFrame({"when": when, "a": X[:, 0], "b": X[:, 1], "version": ["1.2.3", "1.12.0"] * (N // 2)})
+    for found in (inferred(csv(tmp_path / "rows.csv", frame))[0], prepare(table(frame), None).config):
+        assert found.data.exclude == ("when",)
+
+
+def test_text_that_is_all_numbers_in_a_frame_is_said() -> None:
+    frame = pd.DataFrame({"a": [str(x) for x in X[:, 0]], "b": X[:, 1], "code": [f"{k % 9:03d}" for k in range(N)]})
+    said = prepare(table(frame), None).warnings
+    assert "column 'a' is text that is all numbers: convert it to model it as numbers" in said
+    assert not any("'code'" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (pd.DataFrame({"a": []}), "X has no rows"),
+        (pd.DataFrame(index=range(30)), "X has no columns"),
+        (pl.DataFrame({"a": [1.0]}).lazy(), "X is a lazy frame; collect it first: X.collect()"),
+    ],
+    ids=["no rows", "no columns", "lazy"],
+)
+def test_a_frame_without_rows_is_refused(frame: Any, said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Detector().fit(frame)
+    assert str(refused.value) == said
 
 
 # Columns that say little, and categories.

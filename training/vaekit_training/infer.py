@@ -101,7 +101,7 @@ def infer_columns(
         remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
     said = {one: [name for name in dropped if looks[name] == one] for one in LEFT_OUT}
     warnings = [left_out(one, names) for one, names in said.items() if names and (one != "index" or not in_file)]
-    warnings += _odd(found, is_csv=is_csv, kept=kept)
+    warnings += _odd(found, is_csv=is_csv, kept=kept, dropped=[name for name in dropped if looks[name] == "name"])
     return Inferred(remarks, warnings)
 
 
@@ -177,7 +177,7 @@ def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -
     return [f"{what}, {'black and white' if two_valued else grey}"]
 
 
-def _odd(found: Glance, *, is_csv: bool, kept: Mapping[str, Look]) -> list[str]:
+def _odd(found: Glance, *, is_csv: bool, kept: Mapping[str, Look], dropped: Sequence[str]) -> list[str]:
     """Warnings about columns that look wrong."""
     said = []
     only = next(iter(found.columns)) if len(found.columns) == 1 else ""
@@ -187,6 +187,9 @@ def _odd(found: Glance, *, is_csv: bool, kept: Mapping[str, Look]) -> list[str]:
     for name, values in found.columns.items():
         if (values.dtype.kind == "O") and (how := formatted(values, in_file=is_csv)):
             said.append(f"column {name!r} is text that looks like numbers: {how}")
+    for name in dropped if not is_csv else ():
+        if all(cell is None or reads_as_number(cell) for cell in found.columns[name].tolist()):
+            said.append(f"column {name!r} is text that is all numbers: convert it to model it as numbers")
     for name, one in kept.items():
         levels = len(set(found.columns[name].tolist())) if one == "category" else 0
         if levels > MANY and levels * ROWS_PER_LEVEL > found.first:

@@ -35,6 +35,10 @@ _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and th
     (r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?", "data.thousands=' '"),
     (r"[-+]?\d{1,3}(?:'\d{3})+(?:\.\d+)?", 'data.thousands="\'"'),
 )
+_DATE = re.compile(  # of any country, with a year of four digits, and a time or none
+    r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4})"
+    r"(?:[ T]\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\S*(?: [AP]M)?)?"
+)
 _UNIT = re.compile(r"([^\d\s.,+-]{0,4})\s*([-+]?[\d.,' ]*\d)\s*([^\d\s]{0,6})")
 
 
@@ -74,6 +78,8 @@ def look(name: str, values: NDArray[Any], *, is_filled: bool = True) -> Look:
         return "boolean"
     if not any(isinstance(level, str) for level in levels):
         return "id" if is_id(name, there.astype(np.float64)) else "number"
+    if all(isinstance(level, str) and _DATE.fullmatch(level.strip()) for level in levels):
+        return "date"
     return "name" if len(levels) > min(MOST_LEVELS, max(FEW, len(there) // 2)) else "category"
 
 
