@@ -16,7 +16,7 @@ from vaekit.bundle.arrays import read_archive, read_array
 from vaekit.bundle.write import digest
 from vaekit.errors import FormatError
 
-READ = {"noise.npy": "noise", "golden.npz": "golden", "calibration.npz": "calibrations"}
+READ = {"noise.npy": "base_draws", "golden.npz": "golden", "calibration.npz": "calibrations"}
 PART = {"noise.npy": "draws", "golden.npz": "golden", "calibration.npz": "calibration"}
 
 
@@ -58,7 +58,7 @@ def test_a_signed_file_that_numpy_cannot_read_is_a_format_error_with_its_name(re
 
 
 def test_an_archive_is_no_array_and_an_array_no_archive(reading):
-    with pytest.raises(FormatError, match=r"^noise.npy: not arrays of numbers: NpzFile"):
+    with pytest.raises(FormatError, match=r"^noise.npy: not arrays of numbers: found NpzFile"):
         reading("noise.npy", npz(x=np.zeros(1)))
 
 

@@ -45,8 +45,8 @@ def test_the_p_value_is_the_median_of_the_folds() -> None:
 def test_what_is_compared_is_the_score_by_each_fold_model() -> None:
     elbo = np.arange(6.0).reshape(2, 3)
     rows = Rows(np.zeros(2), elbo)
-    np.testing.assert_array_equal(calibration().compared(rows), -elbo)
-    np.testing.assert_array_equal(Calibration.of([1.0]).compared(rows), [0.0, 0.0])
+    np.testing.assert_array_equal(calibration().scores_to_compare(rows), -elbo)
+    np.testing.assert_array_equal(Calibration.of([1.0]).scores_to_compare(rows), [0.0, 0.0])
 
 
 @pytest.mark.parametrize("alpha", [1 / 31, 0.05, 0.0667, 0.1, 0.3, 0.9])
@@ -72,7 +72,7 @@ def test_the_smallest_alpha_is_that_of_the_middle_fold_and_can_be_reached() -> N
     assert found.p_value(far) == found.smallest_alpha
     assert found.is_anomaly(found.p_value(far), 1 / 31).all()
     with pytest.raises(
-        NotResolvable, match=r"alpha: 0.03 is too small for 3 folds of 90 calibration rows; .* 0.0322581"
+        NotResolvable, match=r"alpha: 0.03 is too small for 90 calibration rows in 3 folds; use at least 0.0322581"
     ):
         found.threshold(0.03)
 
@@ -136,7 +136,8 @@ def test_a_row_that_misses_as_many_cells_as_no_held_out_row_of_any_fold_has_no_p
     assert found.observed_counts == (3, 4)
     p_value = found.p_value(np.ones((3, 3)), [3, 4, 2])
     assert np.isnan(p_value).tolist() == [False, False, True]
-    assert found.gap([3, 2]) == "rows with 2 observed columns have no p-value: no calibration row has as many"
+    reason = "rows with 2 observed columns have no p-value: no calibration row has as many"
+    assert found.missing_p_value_reason([3, 2]) == reason
 
 
 def test_the_tail_is_the_median_of_the_folds_tails_where_all_have_one(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_the_manifest_says_what_is_promised_and_gives_no_single_threshold() -> N
     (entry,) = signed.entries
     assert entry.folds is not None
     assert [fold.n for fold in entry.folds] == [30, 29, 31]
-    assert (entry.n, entry.told_by, entry.guarantee, entry.thresholds, entry.tail) == (90, 30, 1.5, (), None)
+    assert (entry.n, entry.rows_per_p_value, entry.guarantee, entry.thresholds, entry.tail) == (90, 30, 1.5, (), None)
 
 
 def test_a_reader_who_knows_no_folds_finds_no_scores_that_it_would_take_for_a_single_models(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_folds_beside_a_graph_that_does_not_score_by_them_are_refused(
     outputs += [Tensor(name="fold_elbo", dtype="float64", shape=("N", columns))] if columns else []
     graph = Graph(file="elbo.onnx", sha256="0" * 64, inputs=(), outputs=tuple(outputs))
     with pytest.raises(
-        InputError, match=rf"elbo_k4_default has 3 folds, but the graph of {operation} has {columns or 0}"
+        InputError, match=rf"elbo_k4_default has 3 folds, but the graph of {operation} outputs {columns or 0}"
     ):
         check_folds(entry, {operation: graph})
 

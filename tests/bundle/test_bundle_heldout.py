@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.bundle.conftest import npz
 from vaekit.bundle import open_bundle, publish
-from vaekit.bundle.heldout import KEPT, Gathered, HeldOut, Surprises
+from vaekit.bundle.heldout import KEPT_VALUES, HeldOut, RowSample, Surprises
 from vaekit.bundle.manifest import SurpriseFile
 from vaekit.bundle.write import digest
 from vaekit.errors import FormatError
@@ -43,7 +43,7 @@ def test_of_many_held_out_values_the_p_value_is_never_too_small_and_close_to_exa
 
 def test_what_is_kept_is_small_whatever_was_held_out():
     found = HeldOut.of(np.random.default_rng(0).standard_normal((5000, 40)))
-    assert found.largest.shape == (40, KEPT)
+    assert found.largest.shape == (40, KEPT_VALUES)
     np.testing.assert_array_equal(np.sort(found.largest)[:, ::-1], found.largest)
 
 
@@ -61,7 +61,7 @@ def test_it_comes_back_as_it_was_stored_and_other_arrays_are_refused():
     assert again.factor == 1.5
     with pytest.raises(FormatError, match=r"usual: shape \(4,\), expected \(5,\)"):
         Surprises.read(found.arrays(), 5)
-    with pytest.raises(FormatError, match=r"features: shape \(30, 4\), expected \(4, 96\)"):
+    with pytest.raises(FormatError, match=r"features.largest: shape \(30, 4\), expected \(4, 96\)"):
         Surprises.read({**found.arrays(), "features.largest": table}, 4)
     with pytest.raises(FormatError, match=r"no array kl.n"):
         Surprises.read({name: a for name, a in found.arrays().items() if name != "kl.n"}, 4)
@@ -83,8 +83,8 @@ def test_a_bundle_says_which_of_its_files_has_no_surprises(tiny, tmp_path):
 
 @pytest.mark.parametrize("sizes", [[100], [1] * 100, [7, 40, 53], [64, 36]])
 def test_many_rows_are_thinned_evenly_however_they_come(sizes):
-    gathered, rows, at = Gathered(2, most_cells=40), np.arange(200.0).reshape(100, 2), 0
+    sample, rows, at = RowSample(2, max_cells=40), np.arange(200.0).reshape(100, 2), 0
     for size in sizes:
-        gathered.add(rows[at : at + size])
+        sample.add(rows[at : at + size])
         at += size
-    np.testing.assert_array_equal(gathered.values(), rows[::8])
+    np.testing.assert_array_equal(sample.values(), rows[::8])

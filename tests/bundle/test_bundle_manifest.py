@@ -82,7 +82,7 @@ def test_a_file_lies_beside_the_manifest_and_nowhere_else(written, file):
 
 def test_two_columns_of_one_name_are_refused(written):
     written["input"]["columns"].append({"name": "a"})
-    with pytest.raises(ValidationError, match="two columns of one name: 'a'"):
+    with pytest.raises(ValidationError, match="duplicate column name: 'a'"):
         Manifest.model_validate(written)
 
 

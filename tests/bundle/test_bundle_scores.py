@@ -45,7 +45,9 @@ def test_of_the_held_out_rows_and_one_more_at_most_alpha_are_called_anomalies(sc
 def test_the_smallest_alpha_is_named_where_a_smaller_one_is_asked_for():
     calibration = Calibration.of(np.arange(72.0))
     calibration.check_alpha(1 / 73)
-    with pytest.raises(NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; .* is 0.0136986$"):
+    with pytest.raises(
+        NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; use at least 0.0136986$"
+    ):
         calibration.check_alpha(0.01)
 
 
@@ -65,7 +67,7 @@ def test_a_calibration_needs_finite_scores(scores, message):
 
 @pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
 def test_default_draws_have_mean_0_and_mean_square_1_in_every_dimension_at_every_k(bundle, request):
-    base = request.getfixturevalue(bundle).bundle.noise()
+    base = request.getfixturevalue(bundle).bundle.base_draws()
     for k in range(2, len(base) + 1):
         eps = default_eps(base, k)
         assert eps.shape == (k, base.shape[1])
@@ -103,14 +105,15 @@ def test_a_row_with_a_number_of_observed_columns_that_no_held_out_row_has_has_no
     p_value = calibration.p_value([2.5, 9.0, 9.0], [4, 5, 3])
     np.testing.assert_array_equal(p_value, [0.5, 0.25, np.nan])
     np.testing.assert_array_equal(calibration.is_anomaly(p_value, 0.25), [False, True, False])
-    assert calibration.gap([4, 5, 3]) == (
+    assert calibration.missing_p_value_reason([4, 5, 3]) == (
         "rows with 3 observed columns have no p-value: no calibration row has as many"
     )
-    assert calibration.gap([4, 5]) is None
-    assert calibration.gap(np.arange(6, 18)).startswith("rows with 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, ... observed")
+    assert calibration.missing_p_value_reason([4, 5]) is None
+    reason = calibration.missing_p_value_reason(np.arange(6, 18))
+    assert reason.startswith("rows with 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, ... observed")
 
 
 def test_where_nothing_may_be_missing_every_row_has_a_p_value():
     calibration = Calibration.of([3.0, 1.0, 2.0])
-    assert calibration.gap(None) is None
+    assert calibration.missing_p_value_reason(None) is None
     np.testing.assert_array_equal(calibration.p_value([2.5]), calibration.p_value([2.5], [7]))

@@ -20,7 +20,7 @@ def test_what_was_published_is_found_and_read_back(tiny, published, tmp_path):
     assert find(tmp_path, "tiny") == find(tmp_path, "tiny", 1) == published
     with open_bundle(published) as bundle:
         assert bundle.manifest == tiny.manifest
-        np.testing.assert_array_equal(bundle.noise(), np.arange(8.0).reshape(4, 2))
+        np.testing.assert_array_equal(bundle.base_draws(), np.arange(8.0).reshape(4, 2))
         assert list(bundle.golden()) == ["x"]
         assert [c.n for c in bundle.calibrations().values()] == [3]
         assert bundle.graphs()["encode"].read_bytes() == tiny.files["encoder.onnx"]
@@ -78,7 +78,7 @@ def test_no_folder_of_models_is_no_models(tmp_path):
 def test_a_name_that_no_model_can_have_is_unknown_and_touches_no_path(published, tmp_path, name):
     assert published.is_dir()
     assert versions(tmp_path, name) == []
-    with pytest.raises(UnknownModel, match="names match"):
+    with pytest.raises(UnknownModel, match="names must match"):
         find(tmp_path, name)
 
 
@@ -177,7 +177,7 @@ def test_base_draws_of_another_shape_are_refused(tiny, tmp_path):
         open_bundle(tmp_path / "tiny" / "1") as bundle,
         pytest.raises(FormatError, match=r"\(4, 2\), expected \(4, 3\)"),
     ):
-        bundle.noise()
+        bundle.base_draws()
 
 
 def test_a_refused_bundle_leaves_no_copy_behind(published, tmp_path, monkeypatch):

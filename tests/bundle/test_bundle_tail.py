@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import beta, expon, genpareto, lognorm, t
 
 from vaekit.bundle import Calibration, Manifest, open_bundle, publish
-from vaekit.bundle.tail import FEWEST, Tail, fit_tail
+from vaekit.bundle.tail import MIN_EXCEEDANCES, Tail, fit_tail
 from vaekit.bundle.write import calibration_file
 from vaekit.errors import FormatError
 
@@ -80,7 +80,7 @@ def test_too_few_scores_have_no_tail(n: int) -> None:
     calibration = calibration_of(drawn(0.1, n))
     assert calibration.tail is None
     assert calibration.p_value_tail([1e3]) is None
-    assert fit_tail(np.sort(drawn(0.1, 96))).exceedances == FEWEST
+    assert fit_tail(np.sort(drawn(0.1, 96))).exceedances == MIN_EXCEEDANCES
 
 
 def test_scores_that_tie_with_the_threshold_are_no_exceedances() -> None:
@@ -158,6 +158,6 @@ def test_a_tail_that_ends_before_the_last_held_out_score_is_refused(tiny, tmp_pa
     publish(tmp_path, tiny.manifest.model_copy(update={"calibration": signed}), {**tiny.files, signed.file: content})
     with (
         open_bundle(tmp_path / "tiny" / "1") as bundle,
-        pytest.raises(FormatError, match="the tail ends before the last held-out score"),
+        pytest.raises(FormatError, match="the tail ends before the highest held-out score"),
     ):
         bundle.calibrations()

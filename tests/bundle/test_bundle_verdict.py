@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, FoldCalibration
-from vaekit.bundle.calibration import Calibrated
+from vaekit.bundle.calibration import BaseCalibration
 from vaekit.bundle.tail import fit_tail
 from vaekit.errors import InputError
 
@@ -35,8 +35,8 @@ def calibrations() -> list[Calibration | FoldCalibration]:
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_a_verdict_is_the_p_values_of_the_compared_scores_and_alpha(calibration: Calibrated) -> None:
-    got, compared = calibration.verdict(ROWS, 0.05), calibration.compared(ROWS)
+def test_a_verdict_is_the_p_values_of_the_compared_scores_and_alpha(calibration: BaseCalibration) -> None:
+    got, compared = calibration.verdict(ROWS, 0.05), calibration.scores_to_compare(ROWS)
     np.testing.assert_array_equal(got.p_value, calibration.p_value(compared))
     want = calibration.p_value_tail(compared)
     assert (got.p_value_tail is None) == (want is None)
@@ -49,7 +49,7 @@ def test_a_verdict_is_the_p_values_of_the_compared_scores_and_alpha(calibration:
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_an_alpha_that_is_too_small_leaves_p_values_without_a_verdict(calibration: Calibrated) -> None:
+def test_an_alpha_that_is_too_small_leaves_p_values_without_a_verdict(calibration: BaseCalibration) -> None:
     got = calibration.verdict(ROWS, 0.001)
     np.testing.assert_array_equal(got.p_value, calibration.verdict(ROWS).p_value)
     assert (got.is_anomaly, got.alpha) == (None, None)
@@ -58,7 +58,7 @@ def test_an_alpha_that_is_too_small_leaves_p_values_without_a_verdict(calibratio
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_a_row_without_a_p_value_is_no_anomaly_and_the_reason_says_why(calibration: Calibrated) -> None:
+def test_a_row_without_a_p_value_is_no_anomaly_and_the_reason_says_why(calibration: BaseCalibration) -> None:
     known = replace(calibration, observed_counts=(2,))  # type: ignore[type-var]  # both are dataclasses
     rows = replace(ROWS, observed_count=np.array([2, 2, 1]))
     got = known.verdict(rows, 0.05)

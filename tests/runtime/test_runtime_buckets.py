@@ -60,8 +60,8 @@ def test_letters_are_read_off_the_arrays():
         (feeds(d=2), r"x: float64 \(4, 2\), expected float64 \('N', 3\)"),
         (feeds(eps_n=1), r"eps: float32 \(1, 5, 2\)"),
         ({"x": np.zeros(3), "eps": np.zeros((1, 5, 2), np.float32)}, r"x: float64 \(3,\)"),
-        ({"x": np.zeros((1, 3))}, "inputs x, expected x, eps"),
-        ({**feeds(), "y": np.zeros(3)}, "inputs x, eps, y, expected x, eps"),
+        ({"x": np.zeros((1, 3))}, r"inputs: \[x\], expected \[x, eps\]"),
+        ({**feeds(), "y": np.zeros(3)}, r"inputs: \[x, eps, y\], expected \[x, eps\]"),
     ],
     ids=["type", "columns", "rows that differ", "axes", "an input too few", "one too many"],
 )

@@ -90,7 +90,7 @@ def test_most_nodes_run_on_the_device(cuda):
 
 
 def test_a_warmed_model_allocates_no_buffers_for_batches_of_default_draws(cuda, rows, monkeypatch):
-    for call in cuda.warming(len(rows)):
+    for call in cuda.warm_up_calls(len(rows)):
         call()
     monkeypatch.setattr(session, "Buffers", None)  # calling it would raise
     for n in (1, 2, 5, 100, len(rows)):
@@ -103,7 +103,7 @@ def test_a_warmed_model_allocates_no_buffers_for_batches_of_default_draws(cuda, 
 def test_recorded_cuda_graphs_give_what_plain_calls_give_in_their_thread_and_in_others(name, cuda, rows):
     want = {n: answers(cuda, rows[:n]) for n in (1, 3, 64, 300)}
     with Model.load(MODELS / name, device="cuda", cuda=Cuda(graphs=True)) as model, ThreadPoolExecutor(1) as thread:
-        for call in model.warming(256):  # so that 300 rows are not recorded
+        for call in model.warm_up_calls(256):  # so that 300 rows are not recorded
             thread.submit(call).result()
         for n in (*want, *want):
             assert_close(thread.submit(answers, model, rows[:n]).result(), want[n], cuda)

@@ -39,7 +39,7 @@ def test_both_distributions_are_refused_in_one_sentence(monkeypatch, models_dir)
 
 def test_neither_distribution_is_refused_in_one_sentence(monkeypatch, models_dir):
     installed(monkeypatch)
-    with pytest.raises(MissingExtra, match=r"no ONNX Runtime: install vaekit\[cpu\] or vaekit\[gpu\]"):
+    with pytest.raises(MissingExtra, match=r"ONNX Runtime is not installed: install vaekit\[cpu\] or vaekit\[gpu\]"):
         Model.load(models_dir / "digits")
 
 

@@ -56,7 +56,9 @@ def test_what_has_no_twin_is_the_float32_graph(half):
 
 
 def test_a_bundle_without_float16_graphs_says_what_would_make_them(models_dir):
-    with pytest.raises(BundleError, match=r"no float16 graphs; a run writes them with export\.half = true"):
+    with pytest.raises(
+        BundleError, match=r"no float16 graphs; to export them, train with vae train --set export\.half=true"
+    ):
         Model.load(models_dir / "breast-cancer", device="cpu", precision="float16")
 
 

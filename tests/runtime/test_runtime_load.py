@@ -79,7 +79,7 @@ def test_an_altered_golden_output_that_is_signed_anew_is_a_mismatch(folder, oper
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_golden_output_that_is_not_finite_is_no_pass(folder, value):
     regild(folder, lambda arrays: arrays["elbo.out.kl"].__setitem__(0, value))
-    with pytest.raises(GoldenMismatch, match="elbo: kl: golden is not finite"):
+    with pytest.raises(GoldenMismatch, match="elbo: kl: the golden output is not finite"):
         Model.load(folder, device="cpu")
 
 
@@ -92,7 +92,7 @@ def test_a_golden_output_of_another_shape_is_a_mismatch(folder):
 @pytest.mark.parametrize("name", ["elbo.out.kl", "elbo.out.novel"])
 def test_golden_outputs_are_those_of_the_graph_no_more_and_no_less(folder, name):
     regild(folder, lambda arrays: arrays.pop(name) if name in arrays else arrays.update({name: np.zeros(1)}))
-    with pytest.raises(FormatError, match="golden rows of elbo have other outputs than its graph"):
+    with pytest.raises(FormatError, match=r"elbo: golden outputs .*, but the graph has "):
         Model.load(folder, device="cpu")
 
 
@@ -109,7 +109,7 @@ def test_an_operation_without_golden_rows_does_not_serve(folder, side):
 
 def test_a_provider_without_a_tolerance_does_not_serve(folder):
     rewrite(folder, lambda manifest: manifest["golden"]["tolerance"].pop("CPUExecutionProvider"))
-    with pytest.raises(FormatError, match="golden has no tolerance for CPUExecutionProvider"):
+    with pytest.raises(FormatError, match=r"golden\.npz has no tolerance for CPUExecutionProvider, only for: "):
         Model.load(folder, device="cpu")
 
 

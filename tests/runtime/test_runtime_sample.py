@@ -23,7 +23,7 @@ def test_draws_may_be_asked_for_in_any_pieces_and_again(loaded, observe):
     draws = SampleDraws(loaded.manifest, 7, temperature=0.8, observe=observe)
     want = loaded.sample(12, seed=7, temperature=0.8, observe=observe)
     for start, stop in ((0, 1), (1, 5), (5, 12), (3, 4), (8, 12), (0, 12)):
-        assert_same(loaded.of_draws(draws.rows(start, stop)), want[start:stop])
+        assert_same(loaded.samples_from_draws(draws.rows(start, stop)), want[start:stop])
 
 
 def test_a_sample_is_the_mean_of_its_code_or_a_draw_around_it(loaded):
@@ -68,10 +68,10 @@ def test_a_huge_temperature_still_gives_finite_samples(loaded, temperature):
         (np.empty((0, 8)), r"latents: shape \(0, 8\), expected \(N, 8\) with N >= 1"),
         ([[0.0] * 7 + [float("nan")]], r"row 0, latent 7: not within .*: nan"),
         ([[0.0] * 8, [1e7] + [0.0] * 7], r"row 1, latent 0: not within \+-1e\+06: 10000000.0"),
-        ([[0.0] * 8, [0.0]], r"latents: expected numbers \(N, 8\)"),
-        ([["x"] * 8], r"latents: expected numbers \(N, 8\)"),
+        ([[0.0] * 8, [0.0]], r"latents: expected an array of numbers \(N, 8\)"),
+        ([["x"] * 8], r"latents: expected an array of numbers \(N, 8\)"),
         ([[None] * 8], r"row 0, latent 0: not within .*: nan"),
-        ([[10**400] * 8], r"latents: expected numbers \(N, 8\)"),
+        ([[10**400] * 8], r"latents: expected an array of numbers \(N, 8\)"),
     ],
 )
 def test_codes_that_do_not_fit_are_refused(breast_cancer, z, message):

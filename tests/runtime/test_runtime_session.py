@@ -25,7 +25,7 @@ from vaekit.errors import InputError
 from vaekit.runtime import session
 from vaekit.runtime.device import CPU, CUDA, Cuda
 from vaekit.runtime.golden import replay
-from vaekit.runtime.session import Buffered, Session
+from vaekit.runtime.session import BufferedSession, Session
 
 NORMAL = np.random.default_rng(0).standard_normal
 ROWS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def model(kind, models_dir, request) -> Iterator[Model]:
 
 def buffered(model: Model, **more: Any) -> dict[str, Session]:
     """The same graphs behind buffers."""
-    return {op: Buffered(graph.native, graph.graph, "cpu", 0, **more) for op, graph in model.graphs.items()}
+    return {op: BufferedSession(graph.native, graph.graph, "cpu", 0, **more) for op, graph in model.graphs.items()}
 
 
 def answers(model: Model, x: Any) -> list[Any]:
@@ -166,7 +166,7 @@ def test_inputs_that_are_not_by_row_are_taken_as_they_are(shared, n):
     feeds = {
         name: NORMAL(shape).astype(np.float32) for name, shape in (("x", (n, 3)), ("scale", 3), ("shifts", (2, 3)))
     }
-    [got] = Buffered(shared.native, SHARED, "cpu", 0).run(feeds, 8)
+    [got] = BufferedSession(shared.native, SHARED, "cpu", 0).run(feeds, 8)
     np.testing.assert_array_equal(got, shared.run(feeds, 8)[0])
 
 
@@ -187,7 +187,7 @@ class Made:
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
 def test_buffers_are_made_once_for_a_bucket_and_those_unused_for_longest_leave(model, monkeypatch):
     made = Made(monkeypatch)
-    monkeypatch.setattr(session, "RECENT", 2)
+    monkeypatch.setattr(session, "MAX_RECENT", 2)
     decode = buffered(model)["decode"]
     for n in (3, 4, 3, 1, 4, 9, 3, 1):
         decode.run({"z": np.zeros((n, 8), np.float32)}, 64)
@@ -196,10 +196,10 @@ def test_buffers_are_made_once_for_a_bucket_and_those_unused_for_longest_leave(m
 
 def test_a_warmed_model_makes_no_buffers_for_any_batch_of_default_draws(model, kind, monkeypatch):
     made = Made(monkeypatch)
-    assert model.warming(70) == []  # on a CPU there is nothing to prepare
+    assert model.warm_up_calls(70) == []  # on a CPU there is nothing to prepare
     monkeypatch.setattr(model, "device", "cuda")
     monkeypatch.setattr(model, "graphs", buffered(model))
-    for call in model.warming(70):
+    for call in model.warm_up_calls(70):
         call()
     assert set(made.rows) == {1, 2, 4, 8, 16, 32, 64, 128}
     made.rows.clear()
@@ -236,7 +236,7 @@ class Spied:
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
 def test_a_graph_is_recorded_after_two_plain_runs_and_replayed_by_its_thread_alone(model):
     native = Spied(model.graphs["encode"].native)
-    encode = Buffered(native, model.graphs["encode"].graph, "cpu", 0, records=True)
+    encode = BufferedSession(native, model.graphs["encode"].graph, "cpu", 0, records=True)
     encode.warm(8, 16)
     assert native.since() == [-1, -1, 8]
     x = ROWS["breast-cancer"]
@@ -250,7 +250,7 @@ def test_a_graph_is_recorded_after_two_plain_runs_and_replayed_by_its_thread_alo
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
 def test_without_cuda_graphs_calls_have_no_options(model):
     native = Spied(model.graphs["encode"].native)
-    encode = Buffered(native, model.graphs["encode"].graph, "cpu", 0)
+    encode = BufferedSession(native, model.graphs["encode"].graph, "cpu", 0)
     encode.warm(8, 16)
     encode.run({"x": ROWS["breast-cancer"][:7]}, 64)
     assert native.since() == [None, None]
@@ -317,7 +317,7 @@ def test_a_graph_on_cuda_goes_through_buffers_there_and_one_on_a_cpu_goes_as_it_
 
     monkeypatch.setattr(session, "open_session", lambda *_: Native(CUDA, CPU))
     graph = session.open_graph(Path("x.onnx"), SHARED, "cuda:1", cuda=Cuda(graphs=True))
-    assert isinstance(graph, Buffered)
+    assert isinstance(graph, BufferedSession)
     assert (graph._device, graph._records) == (("cuda", 1), True)
     monkeypatch.setattr(session, "open_session", lambda *_: Native(CPU))
     assert type(session.open_graph(Path("x.onnx"), SHARED, "auto")) is Session

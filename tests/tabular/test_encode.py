@@ -96,7 +96,7 @@ def test_one_column_may_be_given_by_name():
         ([{"a": 1, "b": 2}, {"a": 1}], "row 1, feature 'b': missing"),
         ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1: unknown feature 'c'"),
         ([{"a": 1, "b": 2, "c": 3}], "row 0: unknown feature 'c'"),
-        ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object by column name, as in row 0, not [1, 2]"),
+        ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object with column names as keys, like row 0, not [1, 2]"),
         ([{"a": 1, "b": "x"}], "row 0, feature 'b': not a number: 'x'"),
     ],
 )
@@ -232,7 +232,7 @@ def test_pictures_of_one_channel_may_lack_its_axis():
         (np.zeros((1, 3, 2, 1), np.uint8), "inputs: shape (1, 3, 2, 1), expected (N, 2, 3, 1)"),
         (np.zeros((0, 2, 3, 1), np.uint8), "inputs: no rows"),
         ([], "inputs: shape (0,), expected (N, 2, 3, 1)"),
-        ([[[1, 2, 3], [1, 2]]], "inputs: images of different or ragged sizes, expected (2, 3, 1)"),
+        ([[[1, 2, 3], [1, 2]]], "inputs: images differ in shape or are ragged, expected (2, 3, 1) each"),
         ([[[1, 2, 3], [1, 2, 256]]], "row 0, pixel (1, 2, 0): not an integer 0..255: 256"),
         ([[[1, 2, 3], [1, 2, -1]]], "row 0, pixel (1, 2, 0): not an integer 0..255: -1"),
         ([[[1, 2, 3], [1, 2, 0.5]]], "row 0, pixel (1, 2, 0): not an integer 0..255: 0.5"),

@@ -13,7 +13,7 @@ from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.labels import open_labels
 from vaekit.scoring.files.paths import place
-from vaekit.tabular.labels import Marks, label_text
+from vaekit.tabular.labels import AnomalyLabels, label_text
 from vaekit_training.data.load import load
 from vaekit_training.sections import DataConfig
 
@@ -23,7 +23,7 @@ from vaekit_training.sections import DataConfig
     "label", [1, 1.0, True, np.True_, np.int8(1), Decimal(1), "1", " 1.0", "true", "TRUE"], ids=repr
 )
 def test_one_and_true_are_one_label_in_every_spelling(wanted: Any, label: Any) -> None:
-    odd, missing = Marks((wanted,)).of([label, 0, False, "0", "false", "2", "normal"])
+    odd, missing = AnomalyLabels((wanted,)).of([label, 0, False, "0", "false", "2", "normal"])
     assert odd.tolist() == [True] + [False] * 6
     assert not missing.any()
 
@@ -31,7 +31,7 @@ def test_one_and_true_are_one_label_in_every_spelling(wanted: Any, label: Any) -
 @pytest.mark.parametrize("label", [None, np.nan, "", " ", "NA", "null"], ids=repr)
 def test_a_missing_label_is_none_unless_it_is_named(label: Any) -> None:
     assert label_text(label) == ""
-    odd, missing = Marks(("NA",)).of([label])
+    odd, missing = AnomalyLabels(("NA",)).of([label])
     assert (odd[0], missing[0]) == ((True, False) if label == "NA" else (False, True))
 
 

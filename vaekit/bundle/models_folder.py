@@ -23,7 +23,7 @@ def check_name(name: str) -> str:
     try:
         return _NAME.validate_python(name)
     except ValidationError:
-        raise UnknownModel(f"no model {name!r}: names match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
+        raise UnknownModel(f"no model {name!r}: names must match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
 
 
 def models(root: Path | str) -> list[str]:
@@ -47,7 +47,7 @@ def versions(root: Path | str, name: str) -> list[int]:
 
 
 def taken_numbers(home: Path) -> list[int]:
-    """Version numbers for which a model's folder has an entry, complete or not, ascending."""
+    """The version numbers in a model's folder, also of incomplete versions, ascending."""
     return sorted(int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name))
 
 

@@ -20,7 +20,7 @@ class Limits:
 
     def most_rows(self, manifest: Manifest) -> int:
         """The most rows, codes or samples of one request to a model."""
-        return max(1, min(self.max_rows, self.max_cells // manifest.widest))
+        return max(1, min(self.max_rows, self.max_cells // manifest.max_cells_per_row))
 
     def check_rows(self, n: int, manifest: Manifest) -> None:
         """
