@@ -101,7 +101,7 @@ class BaseCalibration:
             return Verdict(p_value, tail, None, None, f"no verdict: {exc}" + (f"; {reason}" if reason else ""))
 
     def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """The scores to compare with the held-out scores, (N,), or (N, F) with folds. Higher is more anomalous, nats."""
+        """The scores to compare with the held-out scores, (N,), or (N, F) with folds; nats, high is anomalous."""
         raise NotImplementedError
 
     def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
