@@ -30,7 +30,7 @@ class Detector(Estimator):
 
     Signs are those of scikit-learn's outlier detectors: lower is more anomalous, and predict gives -1 for an anomaly.
     p_value and predict are split-conformal: for a row exchangeable with the held-out rows, the probability that predict
-    gives -1 is at most alpha (with folds below 2 alpha).
+    gives -1 is at most alpha (below 2 alpha with folds).
 
     A column with missing cells (NaN or None) in fit may have missing cells in later rows too. The ELBO is computed from
     the observed cells. If no held-out row has as many missing cells as a row, that row has no verdict: its p_value and
@@ -49,8 +49,8 @@ class Detector(Estimator):
         random_state: seed of splits, training and draws.
         device: for training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
         folds: F, an odd number, for few rows (docs/explanation/calibration.md). F models are trained, each without one
-            of F folds, so every row is used for both training and calibration. Fitting takes F times as long, and the
-            probability of -1 is at most 2 F / (F + 1) alpha.
+            of F folds, so the rows of all folds are used for both training and calibration. Fitting takes F times as
+            long, and the probability of -1 is at most 2 F / (F + 1) alpha.
 
     Attributes:
         model_: the runtime model, set by `fit` and `of`.
@@ -214,9 +214,7 @@ class Detector(Estimator):
         spec, given = self._model().spec, table(X)
         values = given.ordered(spec) if isinstance(spec, VectorSpec) else given.values
         if _has_categories(spec) and isinstance(values, np.ndarray):
-            values = values.astype(
-                object
-            )  # so that numbers name levels, as in fit; in a float array they would be level indices
+            values = values.astype(object)  # numbers in a float array would be level indices; here they name levels
         return values
 
     def _margin(self, elbo: Bound) -> Floats:

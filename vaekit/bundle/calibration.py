@@ -171,9 +171,7 @@ class Calibration(BaseCalibration):
     """
 
     scores: NDArray[np.float64]  # (n,), ascending
-    observed_counts: tuple[int, ...] | None = (
-        None  # numbers that occur in held-out rows, ascending; None: no column may be missing
-    )
+    observed_counts: tuple[int, ...] | None = None  # all that occur, ascending; None: no column may be missing
     tail: Tail | None = None  # fitted to the highest scores; None: too few scores, or not fitted
 
     def __post_init__(self) -> None:

@@ -35,9 +35,7 @@ class FoldCalibration(BaseCalibration):
     """
 
     folds: tuple[Calibration, ...]  # F
-    observed_counts: tuple[int, ...] | None = (
-        None  # numbers that occur in held-out rows; None: no column may be missing
-    )
+    observed_counts: tuple[int, ...] | None = None  # all that occur in any fold; None: no column may be missing
 
     def __post_init__(self) -> None:
         if len(self.folds) % 2 == 0:

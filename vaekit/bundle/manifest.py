@@ -113,7 +113,7 @@ class CalibrationEntry(ManifestPart):
     """Held-out scores. They are comparable only with scores of the same graph, precision, K and draws."""
 
     array: str = Field(
-        description="name in the npz file; with folds, the names are this with _fold0, _fold1, ... added"
+        description="name in the npz file; with folds, each fold has an array: this name with _fold0, _fold1, ..."
     )
     graph: Literal["elbo"] = "elbo"
     precision: Precision = "float32"

@@ -38,17 +38,17 @@ def models(root: Path | str) -> list[str]:
 def versions(root: Path | str, name: str) -> list[int]:
     """Complete versions of a model, ascending; empty if there is no such model."""
     try:
-        home = Path(root) / check_name(name)
+        model_folder = Path(root) / check_name(name)
     except UnknownModel:
         return []
-    if not home.is_dir():
+    if not model_folder.is_dir():
         return []
-    return [number for number in taken_numbers(home) if (home / str(number) / MANIFEST_FILE).is_file()]
+    return [number for number in taken_numbers(model_folder) if (model_folder / str(number) / MANIFEST_FILE).is_file()]
 
 
-def taken_numbers(home: Path) -> list[int]:
+def taken_numbers(model_folder: Path) -> list[int]:
     """The version numbers in a model's folder, also of incomplete versions, ascending."""
-    return sorted(int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name))
+    return sorted(int(entry.name) for entry in model_folder.iterdir() if _VERSION.fullmatch(entry.name))
 
 
 def find(root: Path | str, name: str, version: int | None = None) -> Path:

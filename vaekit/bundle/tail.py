@@ -12,7 +12,7 @@ from pydantic import Field, FiniteFloat
 from vaekit.bundle.manifest_part import ManifestPart
 
 MIN_EXCEEDANCES = 20  # scores needed to fit a tail; 96 held-out rows give 20
-PRIOR_WEIGHT, PRIOR_SHAPE = 10, 0.5  # the prior of the shape counts as much as 10 scores; its mean
+PRIOR_SHAPE, PRIOR_WEIGHT = 0.5, 10  # mean of the prior of the shape; number of scores that it counts as
 _TINY = 1e-300  # replaces 0 as a divisor
 
 

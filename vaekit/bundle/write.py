@@ -69,42 +69,43 @@ def publish(
         manifest: its version is replaced by the new version number.
         files: the content of each file, by its path relative to the bundle: every file of the manifest, and any other
             files (report/...). manifest.json is added.
-        pages: makes more files from the manifest, once the version number is known. They have no sha256 in it.
+        pages: makes more files from the manifest, once the version number is known. The manifest does not have their
+            sha256.
 
     Returns:
         The manifest as written.
     """
     for part in manifest.files:
         assert digest(files[part.file]) == part.sha256, part.file
-    home = Path(root) / manifest.name
-    home.mkdir(parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=home))
+    model_folder = Path(root) / manifest.name
+    model_folder.mkdir(parents=True, exist_ok=True)
+    temp = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=model_folder))
     try:
         temp.chmod(0o755)
         for name, data in files.items():
             _write(temp / name, data)
-        return _publish_as_next(home, temp, manifest, pages)
+        return _publish_as_next(model_folder, temp, manifest, pages)
     except BaseException:
         shutil.rmtree(temp, ignore_errors=True)
         raise
 
 
 def _publish_as_next(
-    home: Path, temp: Path, manifest: Manifest, pages: Callable[[Manifest], Mapping[str, bytes]]
+    model_folder: Path, temp: Path, manifest: Manifest, pages: Callable[[Manifest], Mapping[str, bytes]]
 ) -> Manifest:
     while True:
-        manifest = manifest.model_copy(update={"version": max(taken_numbers(home), default=0) + 1})
+        manifest = manifest.model_copy(update={"version": max(taken_numbers(model_folder), default=0) + 1})
         for name, data in {**pages(manifest), MANIFEST_FILE: manifest.to_json().encode()}.items():
             _write(temp / name, data)
         for folder in (*(p for p in temp.rglob("*") if p.is_dir()), temp):
             sync(folder)
         try:
-            temp.rename(home / str(manifest.version))
+            temp.rename(model_folder / str(manifest.version))
         except OSError as exc:  # another publisher took this number: try the next
             if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             continue
-        sync(home)
+        sync(model_folder)
         return manifest
 
 

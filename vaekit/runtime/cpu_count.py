@@ -35,7 +35,7 @@ def _quotas(groups: Path, membership: Path) -> Iterator[float]:
 def _memberships(membership: Path) -> Iterator[tuple[str, Path]]:
     """(controllers, path of the group without its leading slash) of each group that this process is in.
 
-    If there is no membership file, it is the root group.
+    If there is no membership file, the root is the only group.
     """
     try:
         lines = membership.read_text().splitlines()

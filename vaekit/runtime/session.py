@@ -61,7 +61,7 @@ class Session:
         return outputs
 
     def warm(self, rows: int, num_samples: int) -> None:
-        """Prepare calls with this number of rows and, if the graph takes draws, of draws. Does nothing on a CPU."""
+        """Prepare calls with `rows` rows and, if the graph takes draws, K = `num_samples`. Does nothing on a CPU."""
 
     @property
     def providers(self) -> tuple[str, ...]:

@@ -31,9 +31,7 @@ MISSING_TEXTS = frozenset(  # all texts that pandas or pyarrow reads as missing
     }
 )  # fmt: skip
 _NUMBERS = frozenset({int, float})
-_LEVEL_TYPES = frozenset(
-    {str, int, float, NoneType}
-)  # types of cells that name levels; not bool: True would match the level 1
+_LEVEL_TYPES = frozenset({str, int, float, NoneType})  # cells that name levels; not bool: True would match the level 1
 
 
 def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | str:
@@ -58,7 +56,7 @@ def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | st
 
 
 def read_number(cell: Any, column: Column, *, written: bool = False) -> float | str:
-    """Like read_cell, for a column that is not a category, and without checking that the column's kind allows it."""
+    """Like read_cell, for a column that is not a category. Does not check that the column's kind allows the number."""
     cell = plain(cell)
     if isinstance(cell, str) and written:
         return _number_in_text(cell.strip(), column)

@@ -30,7 +30,7 @@ def label_text(value: Any) -> str:
 
 
 class AnomalyLabels:
-    """Decides which labels mean anomaly. `seen` is the set of all labels so far, as text of `label_text`."""
+    """Decides which labels mean anomaly. `seen` is the set of all labels so far, in the form of `label_text`."""
 
     def __init__(self, anomalies: Sequence[Any]) -> None:
         """anomalies: the labels that mean anomaly. `true` and 1 are the same label. 'NA' may be one of them."""

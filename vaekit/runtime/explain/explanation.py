@@ -74,7 +74,7 @@ def passes(model: Operations, top: int) -> int:
 
 
 def _parts(model: Operations, n: int, top: int) -> list[slice]:
-    """Slices of n rows, each small enough to be explained in one step in memory."""
+    """Slices of n rows, each small enough to be explained within the memory limit of a call."""
     most = max(1, model.rows_at_once("observe") // (passes(model, top) * model.manifest.members))
     return [slice(start, start + most) for start in range(0, n, most)]
 

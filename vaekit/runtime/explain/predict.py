@@ -39,7 +39,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class _LatentDraws:
-    """Draws of q(z|x): M K for each row."""
+    """M * K draws of z ~ q(z|x) for each row, K for each member."""
 
     z: NDArray[np.float32]  # (n, M K, Z)
     member: NDArray[np.int64]  # (M K,)
