@@ -238,7 +238,7 @@ async def test_a_model_is_ready_once_it_has_been_warmed_in_the_devices_thread(
 
         return [call, call]
 
-    monkeypatch.setattr(Model, "warming", warming)
+    monkeypatch.setattr(Model, "warm_up_calls", warming)
     async with start(copied, wait=False, max_batch_rows=100) as service:
         assert (await service.http.get("/readyz")).json()["detail"] == "loading: breast-cancer"
         leave.set()
@@ -256,7 +256,7 @@ async def test_a_model_that_fails_while_it_is_warmed_is_failed_and_leaves_no_cop
 
     (tmp_path / "copies").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "copies"))
-    monkeypatch.setattr(Model, "warming", lambda *_: [fail])
+    monkeypatch.setattr(Model, "warm_up_calls", lambda *_: [fail])
     async with start(copied) as service:
         [model] = (await service.http.get("/models")).json()["models"]
         assert (model["state"], model["reason"]) == ("failed", "RuntimeError: CUDA failure 2: out of memory")
