@@ -72,7 +72,7 @@ def test_the_smallest_alpha_is_that_of_the_median_fold_and_is_reached() -> None:
     assert found.p_value(far) == found.smallest_alpha
     assert found.is_anomaly(found.p_value(far), 1 / 31).all()
     with pytest.raises(
-        NotResolvable, match=r"alpha: 0.03 is too small for 90 calibration rows in 3 folds; use at least 0.0322581"
+        NotResolvable, match=r"alpha: 0.03 is too small for 90 calibration rows in 3 folds; the smallest is 0.0322581"
     ):
         found.threshold(0.03)
 

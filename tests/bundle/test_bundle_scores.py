@@ -46,7 +46,7 @@ def test_an_alpha_that_is_too_small_is_refused_with_the_smallest_possible_alpha(
     calibration = Calibration.of(np.arange(72.0))
     calibration.check_alpha(1 / 73)
     with pytest.raises(
-        NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; use at least 0.0136986$"
+        NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; the smallest is 0.0136986$"
     ):
         calibration.check_alpha(0.01)
 

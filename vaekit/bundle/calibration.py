@@ -150,7 +150,7 @@ class BaseCalibration:
         check_alpha(alpha)
         if alpha < self.smallest_alpha:
             raise NotResolvable(
-                f"alpha: {alpha} is too small for {self.row_count_text}; use at least {self.smallest_alpha:.6g}"
+                f"alpha: {alpha} is too small for {self.row_count_text}; the smallest is {self.smallest_alpha:.6g}"
             )
 
     def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
