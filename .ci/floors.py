@@ -26,7 +26,7 @@ def floors(project: dict[str, Any]) -> list[str]:
     return sorted({_floor(Requirement(line)) for line in direct})
 
 
-def test_requirements(project: dict[str, Any]) -> list[str]:
+def requirements_of_tests(project: dict[str, Any]) -> list[str]:
     """The requirements of the tests: those of dev, without the tools of `make check`."""
     return [line for line in project["optional-dependencies"]["dev"] if not line.startswith(TOOLS)]
 
@@ -54,7 +54,7 @@ def main() -> None:
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade"]
     subprocess.run([*pip, "pip", "setuptools"], check=True)
     package = ["--no-build-isolation", "--editable", f".[{','.join(EXTRAS)}]"]
-    subprocess.run([*pip, "--constraint", str(pins), *package, *test_requirements(project)], check=True)
+    subprocess.run([*pip, "--constraint", str(pins), *package, *requirements_of_tests(project)], check=True)
     os.execv(python, [python, "-m", "pytest", *arguments])
 
 

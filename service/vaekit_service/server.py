@@ -136,7 +136,7 @@ class Server(uvicorn.Server):
         assert sockets
         host, port = sockets[0].getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._tell(f"listening on {url}  (reference: {url}/docs)")
+        self._tell(f"listening on {url}  (API reference: {url}/docs)")
         self._tell_task = asyncio.create_task(self._tell_ready(url))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

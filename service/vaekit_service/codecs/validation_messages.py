@@ -20,9 +20,9 @@ _PHRASES = {
     "bool_type": "not true or false",
     "string_type": "not a string",
     "finite_number": "not finite",
-    "too_short": "no rows",
+    "too_short": "no rows, expected at least 1",
     "missing": "missing",
-    "extra_forbidden": "unknown field",
+    "extra_forbidden": "unknown field; /docs lists the fields of each operation",
     "list_type": "not a list",
     "dict_type": "not an object by column name like the rows before it",
     "model_type": "not an object",
@@ -36,7 +36,7 @@ def first_errors(exc: ValidationError) -> list[ErrorDetails]:
         InputError: there are more than 100 errors; only unknown fields can be so many.
     """
     if exc.error_count() > _MAX_ERRORS:
-        raise InputError(f"body: {exc.error_count()} unknown fields")
+        raise InputError(f"body: {exc.error_count()} unknown fields; /docs lists the fields of each operation")
     return exc.errors(include_url=False)
 
 

@@ -59,7 +59,7 @@ def _rows(body: Body, spec: VectorSpec, max_rows: int) -> NDArray[np.float64]:
 def _columns(schema: pa.Schema, spec: VectorSpec) -> Columns:
     known = set(spec.names)
     if unknown := [name for name in schema.names if name not in known]:
-        raise InputError(f"unknown feature {unknown[0][:64]!r}; the model has: {', '.join(spec.names)[:200]}")
+        raise InputError(f"unknown feature {unknown[0][:64]!r}; known features: {', '.join(spec.names)[:200]}")
     return Columns(schema, spec, text=False, indices=False)
 
 
@@ -89,7 +89,7 @@ def _read(
             batches.append(check_batch(batch))
         joined = pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
     if not joined:
-        raise InputError("body: the Arrow stream has no rows; expected at least one")
+        raise InputError("body: the Arrow stream has no rows, expected at least 1")
     assert len(joined) == 1
     return joined[0]
 
