@@ -204,7 +204,7 @@ async def test_a_reader_without_tensors_sees_lists_and_their_shape(service: Any)
 async def test_without_pyarrow_a_table_is_refused_with_the_extra_to_install(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)  # what an import finds where there is none
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # makes `import pyarrow` fail
     reply = await service.http.post("/elbo", content=b"", headers={"content-type": TYPE})
     assert (reply.status_code, reply.json()["title"]) == (415, "Unsupported media type")
     assert reply.json()["detail"] == f"content-type '{TYPE}': this service cannot read it; install vaekit[arrow] first"

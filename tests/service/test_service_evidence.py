@@ -84,7 +84,7 @@ async def test_all_other_fields_are_the_same_in_every_format(
     assert by_arrow["log_evidence"].null_count == len(x)
     for name in ("elbo", "log_likelihood", "kl", "score"):
         assert by_json.pop(name) == pytest.approx(whole.pop(name), rel=1e-5), name
-    assert by_json == whole  # p-values and verdicts; what the surprise graph gives, which is the same both times
+    assert by_json == whole  # p-values, verdicts, and the same outputs of the surprise graph
     for name in ("p_value", "is_anomaly") if whole["p_value"] else ():
         np.testing.assert_array_equal(by_npy[name], whole[name])
         assert by_arrow[name].to_pylist() == whole[name]

@@ -24,7 +24,7 @@ async def ask(app: Any, path: str, body: bytes, *, root_path: str) -> tuple[int,
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> Any:
-        return next(messages, None) or await asyncio.Event().wait()  # the caller stays until it has its answer
+        return next(messages, None) or await asyncio.Event().wait()  # the caller does not disconnect
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -60,7 +60,7 @@ async def test_sampled_rows_can_be_scored(on_mixed: Any) -> None:
 
 
 async def test_a_row_with_a_new_number_of_missing_cells_has_no_p_value(on_mixed: Any, mixed: Published) -> None:
-    rows = [ROW, [0.5, None, 3, None, None], [0.5, None, 3, 1, "blue"]]  # 5, 2 and 4 observed; nobody misses three
+    rows = [ROW, [0.5, None, 3, None, None], [0.5, None, 3, 1, "blue"]]  # 5, 2 and 4 observed; no calibration row has 2
     reply = (await on_mixed.post("/elbo", {"inputs": rows, "alpha": 0.1})).json()
     assert reply["observed_count"] == [5, 2, 4]
     assert [p is None for p in reply["p_value"]] == [p is None for p in reply["is_anomaly"]] == [False, True, False]

@@ -80,7 +80,7 @@ async def test_under_load_every_answer_is_right_and_every_caller_gets_one(
         x = model.sample(1000, seed=5, observe=True).samples
         truth = {"elbo": model.elbo(x).elbo, "encode": model.encode(x).mu}
     flags = ("--models", str(models_dir), "--default-model", "breast-cancer")
-    started = process(*flags, VAE_MAX_QUEUE_ROWS="2000", VAE_LOG_LEVEL="error")  # nobody reads its log here
+    started = process(*flags, VAE_MAX_QUEUE_ROWS="2000", VAE_LOG_LEVEL="error")  # the test does not read its log
     url = started.until(r"listening on (http://127\.0\.0\.1:\d+) ")
     started.until("^(ready): digits")
     soak = Soak(url, x, truth)

@@ -230,7 +230,7 @@ def test_pictures_of_one_channel_may_lack_its_axis():
     ("pictures", "message"),
     [
         (np.zeros((1, 3, 2, 1), np.uint8), "inputs: shape (1, 3, 2, 1), expected (N, 2, 3, 1)"),
-        (np.zeros((0, 2, 3, 1), np.uint8), "inputs: no rows"),
+        (np.zeros((0, 2, 3, 1), np.uint8), "inputs: no rows, expected at least 1"),
         ([], "inputs: shape (0,), expected (N, 2, 3, 1)"),
         ([[[1, 2, 3], [1, 2]]], "inputs: images of different or ragged sizes, expected (2, 3, 1)"),
         ([[[1, 2, 3], [1, 2, 256]]], "row 0, pixel (1, 2, 0): not an integer 0..255: 256"),

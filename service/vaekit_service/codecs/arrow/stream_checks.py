@@ -27,7 +27,7 @@ _SCHEMA_BYTES = 2**20  # largest schema message, plus 1 KiB per column
 
 
 def check_stream(body: Body, max_columns: int, max_rows: int) -> None:
-    """Check that a body is an Arrow IPC stream that takes no more memory than its own bytes, and its limits.
+    """Check that a body is an Arrow IPC stream within the limits that takes no more memory than its bytes.
 
     Args:
         body: the stream.
