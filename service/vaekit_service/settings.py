@@ -80,8 +80,8 @@ class Settings(BaseSettings):
     )
     max_work: Annotated[int, Field(ge=1)] = Field(
         2**27,
-        description="N x K x D of one /elbo request, for each member of the model, where K with explain is the number "
-        "of all draws: a few seconds of one device, so that no request occupies it for long",
+        description="N x K x D of one /elbo request, per member of the model; with explain, K counts the draws of all "
+        "passes; the default is a few seconds of one device",
     )
     max_batch_rows: Annotated[int, Field(ge=1)] = Field(
         512,

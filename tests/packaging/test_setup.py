@@ -37,7 +37,7 @@ def needed(name: str, extras: frozenset[str]) -> set[str]:
 
 
 def everything() -> set[str]:
-    """The distributions of the largest set, pip and setuptools, without the CUDA libraries that torch chooses itself."""
+    """The distributions of the largest set, pip and setuptools, without the CUDA libraries that torch chooses."""
     found = needed("vaekit", frozenset(SETS["all"].split(","))) | {"pip", "setuptools"}
     return {name for name in found if not name.startswith(("nvidia-", "cuda-", "triton"))}
 

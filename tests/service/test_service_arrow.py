@@ -1,4 +1,4 @@
-"""Arrow bodies and replies: the same contents as JSON and npy, for every kind of model; pyarrow is an optional extra."""
+"""Arrow bodies and replies have the same contents as JSON and npy, for every kind of model; pyarrow is optional."""
 
 from __future__ import annotations
 

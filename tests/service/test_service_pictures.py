@@ -58,7 +58,7 @@ async def test_an_image_body_takes_query_options_and_may_get_an_npy_reply(servic
         ("/models/digits/elbo", b"", 422, "row 0: not a PNG or JPEG image"),
         ("/models/digits/elbo", file()[:50], 422, "row 0: damaged image file"),
         ("/models/digits/elbo?draws=3", file(), 422, "draws"),
-        ("/models/digits/elbo?num_samples=many", file(), 422, "query parameter 'num_samples': \"many\" is not a number"),
+        ("/models/digits/elbo?num_samples=many", file(), 422, "'num_samples': \"many\" is not a number"),
     ],
 )
 async def test_an_image_that_the_model_does_not_accept_is_refused(

@@ -1,4 +1,4 @@
-"""Slow callers, which do not send the declared body or do not read the reply, hold limited memory for a limited time."""
+"""Callers that do not send their body or do not read their reply hold limited memory, for a limited time."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class Batcher(Generic[J, R]):
         return (1, 0) if self._in_a_row >= TURNS else (0, 1)
 
     def _fill(self, lane: Hashable, first: int, now: float) -> Iterator[JobSlice[J, R]]:
-        """Slices of a lane up to a full batch: first of the class (interactive or bulk) `first`, then of the other."""
+        """Slices of a lane up to a full batch: of the class `first` (0: interactive, 1: bulk), then of the other."""
         room: int | None = None
         for which in (first, 1 - first):
             while queue := self._queues[which].get(lane):

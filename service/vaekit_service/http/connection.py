@@ -74,7 +74,7 @@ class Connection(asyncio.BufferedProtocol):
             Disconnected: the caller closed the connection.
         """
         cycle = self._http.cycle
-        if not self._is_at(scope):
+        if not self._is_receiving(scope):
             return None
         if cycle.waiting_for_100_continue:
             self._http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -98,7 +98,7 @@ class Connection(asyncio.BufferedProtocol):
             scope: of the request.
             left: bytes of its body that the app has not received.
         """
-        if not self._is_at(scope):
+        if not self._is_receiving(scope):
             return
         left = left - len(self._http.cycle.body) if self._rest is None else self._rest.missing
         self._rest = _BodyRest(self._scratch, 0, lambda _: None, discarded=left)
@@ -106,7 +106,7 @@ class Connection(asyncio.BufferedProtocol):
         if not left:
             self._end_body()
 
-    def _is_at(self, scope: Scope) -> bool:
+    def _is_receiving(self, scope: Scope) -> bool:
         """Whether the connection is still receiving the body of this request."""
         cycle = self._http.cycle
         return cycle.scope["state"] is scope["state"] and cycle.more_body and not cycle.disconnected
