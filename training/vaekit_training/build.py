@@ -52,7 +52,7 @@ def check(rows: Rows, config: Config) -> None:
     """
     likelihood = config.likelihood
     if config.network.latent_dim is None and not rows.is_image and not rows.columns:
-        raise InputError("data: no columns, expected at least 1")
+        raise InputError("data: no columns")
     if likelihood.binarize != "none":
         return _check_range(rows, likelihood.binarize)
     if rows.is_image:

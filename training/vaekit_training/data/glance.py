@@ -80,7 +80,7 @@ def _streamed(data: DataConfig) -> Glance:
     """The first chunk of a Parquet folder; footers give the missing cells of the rest, except NaN."""
     source = folder(data.source)
     if not source.rows:
-        raise InputError(f"data {data.source!r}: no rows, expected at least 1")
+        raise InputError(f"data {data.source!r}: no rows")
     names = _modelled(source.columns, data)
     _, columns = next(source.read(source.groups[0], names, max(64, FIRST // max(1, len(names)))))
     here = frozenset(name for name in names if is_missing(columns[name]).any())

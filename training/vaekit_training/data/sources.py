@@ -249,9 +249,7 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     refuse_twins(schema.names, f"{where}: ")
     if difference := unlike(first, schema):
         name, there, here = difference
-        raise InputError(
-            f"{where}: column {name!r} is {here}, but in the first file it is {there}; all files need the same columns"
-        )
+        raise InputError(f"{where}: column {name!r} is {here}, but in the first file it is {there}")
 
 
 def _npy(path: Path) -> Source:
@@ -265,7 +263,7 @@ def _npz(path: Path) -> Source:
     wide = [name for name, a in arrays.items() if a.ndim > 1]
     name = "X" if "X" in wide else wide[0] if len(wide) == 1 else None
     if name is None:
-        raise InputError(f"data {str(path)!r}: several arrays ({', '.join(arrays)}): name the array of rows X")
+        raise InputError(f"data {str(path)!r}: which array? It has {', '.join(arrays)}; name one of them X")
     main = from_array(arrays[name])
     n = len(arrays[name])
     more = {key: a for key, a in arrays.items() if a.ndim == 1 and len(a) == n}

@@ -91,8 +91,7 @@ def split(rows: Rows, config: DataConfig, seed: int) -> Parts:
     pieces = np.split(order, edges)
     for name, piece in zip(PARTS, pieces, strict=True):
         if len(piece) == 0:
-            few = "groups" if kind == "group" else "rows"
-            raise InputError(f"too few {few}: none is left for the {name} split; raise data.fractions.{name}")
+            raise InputError(f"too few {'groups' if kind == 'group' else 'rows'}: none is left for the {name} split")
     train, validation, calibration, test = (np.sort(piece) for piece in pieces)
     parts = Parts(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly))
     return parts if config.folds is None else _dealt(parts, config.folds, seed)

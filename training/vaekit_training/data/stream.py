@@ -38,7 +38,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     source = folder(config.source)
     columns = columns_of(dict.fromkeys(source.columns), config)
     if not source.rows:
-        raise InputError(f"data {config.source!r}: no rows, expected at least 1")
+        raise InputError(f"data {config.source!r}: no rows")
     cells = cells_of(columns, config, likelihood)
     reader = StreamReader(source, config, cells, seed)
     moments = Moments([c.kind for c in cells])
@@ -143,7 +143,7 @@ def _rows(source: Folder, reader: StreamReader, moments: Moments, held: Sequence
         raise InputError(f"too few rows: {normal} normal ones, but at least {FEWEST} are needed")
     for name in PARTS:
         if not counts[name]:
-            raise InputError(f"too few rows: none is left for the {name} split; raise data.fractions.{name}")
+            raise InputError(f"too few rows: none is left for the {name} split")
     pieces = [indexed(h.rows(), cells) for h in held]
     edges = np.cumsum([0, *map(len, pieces)])
     numbers = [np.arange(a, b) for a, b in pairwise(edges)]

@@ -205,8 +205,8 @@ class _Run:
         what = f"step {bad.step}: {bad.what}; {self._worst_rows(bad.step)}"
         if not left:
             raise TrainingError(
-                f"{what}; gave up after {self._rollbacks} rollbacks: try a smaller training.learning_rate or a larger "
-                "likelihood.scale_floor"
+                f"{what}; gave up after {self._rollbacks} rollbacks: a smaller training.learning_rate or a larger "
+                "likelihood.scale_floor may help"
             )
         self._restore(self._last_good)
         self._rollbacks += 1
@@ -222,7 +222,7 @@ class _Run:
         eps, beta = self._noise(number), self._schedule.final_beta
         with torch.no_grad():
             each = [objective(batch.slice(i, i + 1), eps[i : i + 1], beta, 1.0) for i in range(len(batch))]
-        return f"{worst(batch, torch.stack(each), self._hooks.rows)}, losses by the weights of step {self._steps_taken}"
+        return f"by their loss at step {self._steps_taken}, {worst(batch, torch.stack(each), self._hooks.rows)}"
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)

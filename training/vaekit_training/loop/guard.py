@@ -118,5 +118,4 @@ def worst(batch: NetworkRows, loss: Tensor, numbers: NDArray[Any] | None) -> str
         return f"row {own if numbers is None else numbers[own]}"
 
     order = loss.nan_to_num(nan=torch.inf).argsort(descending=True)[:NAMED].tolist()
-    shown = ", ".join(f"{name(i)} ({float(loss[i]):.4g})" for i in order)
-    return f"largest losses of its {len(batch)} rows: {shown}"
+    return f"the worst of its {len(batch)} rows: " + ", ".join(f"{name(i)} ({float(loss[i]):.4g})" for i in order)
