@@ -195,7 +195,9 @@ def test_a_declared_length_takes_no_memory(breast_cancer: Model) -> None:
         ),
     ],
 )
-def test_latents_must_be_one_column_of_lists_of_the_latent_size(breast_cancer: Model, column: Any, message: str) -> None:
+def test_latents_must_be_one_column_of_lists_of_the_latent_size(
+    breast_cancer: Model, column: Any, message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         read(breast_cancer, stream(pa.table(column)), "decode")
     assert message in str(caught.value)

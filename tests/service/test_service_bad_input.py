@@ -94,7 +94,9 @@ async def test_bad_latents_get_an_error_that_names_the_latent(service: Any) -> N
         ({}, "n: missing"),
     ],
 )
-async def test_bad_options_of_sample_get_an_error_that_names_the_option(service: Any, body: dict[str, Any], detail: str) -> None:
+async def test_bad_options_of_sample_get_an_error_that_names_the_option(
+    service: Any, body: dict[str, Any], detail: str
+) -> None:
     reply = await service.post("/sample", body)
     assert reply.status_code == 422
     assert reply.json()["detail"].startswith(detail)

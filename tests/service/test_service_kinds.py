@@ -35,9 +35,7 @@ async def test_every_reply_for_a_mixed_table_matches_the_openapi_document(on_mix
     assert [levels[int(np.argmax(p))] for p in reply["probabilities"]["colour"]] == [row[4] for row in reply["mean"]]
 
 
-async def test_every_reply_of_an_ensemble_matches_the_openapi_document(
-    on_several: Any, several: Published
-) -> None:
+async def test_every_reply_of_an_ensemble_matches_the_openapi_document(on_several: Any, several: Published) -> None:
     rows = several.trained.rows.x[:3].tolist()
     encoded = await on_several.post("/encode", {"inputs": rows})
     check(encoded, "/encode", 200)

@@ -67,7 +67,9 @@ async def test_a_bad_bundle_fails_to_load_with_a_reason(start: Any, copied: Path
         assert (await service.http.get("/healthz")).status_code == 200
 
 
-async def test_a_model_that_fails_to_load_does_not_affect_the_others(start: Any, copied: Path, models_dir: Path) -> None:
+async def test_a_model_that_fails_to_load_does_not_affect_the_others(
+    start: Any, copied: Path, models_dir: Path
+) -> None:
     shutil.copytree(models_dir / "digits", copied / "digits")
     tamper(copied)
     async with start(copied) as service:
@@ -164,9 +166,7 @@ async def test_the_latest_version_is_the_default_and_older_ones_load_on_request(
         assert (await service.http.get("/models")).json()["models"][0]["versions"] == [1, 2, 10]
 
 
-async def test_the_least_recently_used_old_version_is_unloaded(
-    start: Any, copied: Path, more_versions: Any
-) -> None:
+async def test_the_least_recently_used_old_version_is_unloaded(start: Any, copied: Path, more_versions: Any) -> None:
     for version in (2, 3, 4):
         more_versions(copied, version)
     async with start(copied, max_old_versions=2) as service:

@@ -28,7 +28,9 @@ async def post(service: Any, path: str, body: bytes, kind: str = "image/png") ->
 
 @pytest.mark.parametrize("operation", ["encode", "elbo"])
 @pytest.mark.parametrize(("kind", "name"), [("image/png", "PNG"), ("image/jpeg", "JPEG")])
-async def test_an_image_body_gets_the_same_reply_as_base64_in_json(service: Any, operation: str, kind: str, name: str) -> None:
+async def test_an_image_body_gets_the_same_reply_as_base64_in_json(
+    service: Any, operation: str, kind: str, name: str
+) -> None:
     body = file(name)
     raw = await post(service, f"/models/digits/{operation}", body, kind)
     assert raw.status_code == 200, raw.text

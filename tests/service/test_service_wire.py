@@ -171,7 +171,9 @@ async def test_an_alpha_too_small_for_the_calibration_is_refused_with_the_smalle
     assert "the smallest is 0.01369" in reply.json()["detail"]  # 1 / (72 + 1)
 
 
-async def test_a_default_alpha_too_small_for_the_calibration_leaves_out_only_the_verdict(start: Any, models_dir: Any) -> None:
+async def test_a_default_alpha_too_small_for_the_calibration_leaves_out_only_the_verdict(
+    start: Any, models_dir: Any
+) -> None:
     async with start(models_dir, default_model="breast-cancer", alpha=0.001) as service:
         reply = (await service.post("/elbo", {"inputs": [[1.0] * 30]})).json()
     assert reply["p_value"] is not None

@@ -151,9 +151,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
 
         def constants(names: list[str]) -> None:
             if names:
-                console.print(
-                    f"constant columns, modelled with a fixed small scale: {escape(', '.join(names))}"
-                )
+                console.print(f"constant columns, modelled with a fixed small scale: {escape(', '.join(names))}")
 
         def say(text: str) -> None:
             console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)

@@ -39,19 +39,19 @@ class ProblemKind(NamedTuple):
 _INTERNAL = ProblemKind(500, "Internal error", is_public=False)
 
 PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
-    errors.Unparsable: Kind(400, "Unparsable body"),
-    UnknownModel: Kind(404, "Unknown model"),
-    errors.NotAcceptable: Kind(406, "No acceptable reply type"),
-    errors.SlowBody: Kind(408, "Body not received in time"),
-    errors.TooLarge: Kind(413, "Too large"),
-    errors.MediaType: Kind(415, "Unsupported media type"),
-    InputError: Kind(422, "Invalid input"),
-    NotResolvable: Kind(422, "Alpha not resolvable"),
-    errors.Overloaded: Kind(429, "Overloaded", again="1"),
-    errors.Disconnected: Kind(499, "Caller hung up"),  # for the log; the reply is not read
-    errors.NotReady: Kind(503, "Not ready", again="1"),
-    errors.Unservable: Kind(503, "Not ready"),
-    errors.DeadlineExceeded: Kind(504, "Deadline exceeded"),
+    errors.Unparsable: ProblemKind(400, "Unparsable body"),
+    UnknownModel: ProblemKind(404, "Unknown model"),
+    errors.NotAcceptable: ProblemKind(406, "No acceptable reply type"),
+    errors.SlowBody: ProblemKind(408, "Body not received in time"),
+    errors.TooLarge: ProblemKind(413, "Too large"),
+    errors.MediaType: ProblemKind(415, "Unsupported media type"),
+    InputError: ProblemKind(422, "Invalid input"),
+    NotResolvable: ProblemKind(422, "Alpha not resolvable"),
+    errors.Overloaded: ProblemKind(429, "Overloaded", retry_after="1"),
+    errors.Disconnected: ProblemKind(499, "Caller hung up"),  # for the log; the reply is not read
+    errors.NotReady: ProblemKind(503, "Not ready", retry_after="1"),
+    errors.Unservable: ProblemKind(503, "Not ready"),
+    errors.DeadlineExceeded: ProblemKind(504, "Deadline exceeded"),
     # A request should never cause these errors; if one does, that is a bug of the service.
     BundleError: _INTERNAL,
     NotFinite: _INTERNAL,
