@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import vaekit_service
-from vaekit_service.http.fast_path import LONGEST_PATH, find
+from vaekit_service.http.fast_path import MAX_PATH_LENGTH, find
 from vaekit_service.http.routes import make_handlers, operations_router
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,7 @@ async def ask(app: Any, path: str, body: bytes, *, root_path: str) -> tuple[int,
         ("/models/digits/versions/1/sample", {"n": 2, "seed": 3}),
         ("/models/nobody/elbo", {"inputs": [ROW]}),
         ("/elbo", {"inputs": [ROW[:3]]}),
-        ("/models/" + "x" * LONGEST_PATH + "/elbo", {}),
+        ("/models/" + "x" * MAX_PATH_LENGTH + "/elbo", {}),
     ],
 )
 async def test_both_paths_give_the_same_answer(service: Any, path: str, body: Any) -> None:
