@@ -286,7 +286,7 @@ def _report(summary: Summary) -> None:
     elif summary.share is not None:
         typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
     if summary.unknown:
-        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has their number of observed columns")
+        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has as many observed columns")
     if (found := summary.discoveries) is not None:
         typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
     if (drift := summary.drift) is not None:
