@@ -84,11 +84,11 @@ def test_an_invalid_model_name_is_unknown(published, tmp_path, name):
 
 def test_the_error_for_an_unknown_model_or_version_lists_the_existing_ones(published, tmp_path):
     assert published.is_dir()
-    with pytest.raises(UnknownModel, match=r"^no model 'other'; there are: tiny$"):
+    with pytest.raises(UnknownModel, match=r"^no model 'other' in .*; models there: tiny$"):
         find(tmp_path, "other")
-    with pytest.raises(UnknownModel, match=r"^no version 2 of 'tiny'; there are: 1$"):
+    with pytest.raises(UnknownModel, match=r"^no version 2 of model 'tiny'; versions: 1$"):
         find(tmp_path, "tiny", 2)
-    with pytest.raises(UnknownModel, match="there are: none"):
+    with pytest.raises(UnknownModel, match="models there: none"):
         find(tmp_path / "none", "tiny")
 
 
