@@ -1,4 +1,4 @@
-"""Runs the main job on real data: trains and publishes two models, serves and calls them, and scores a file.
+"""Trains, publishes, serves, calls and scores two models on real data, with the commands and the client.
 
 python examples/demo.py --out build/demo
 """
@@ -38,7 +38,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> None:
-    """Run all steps of the demo. It ends with an error at the first step that fails."""
+    """Run all steps; the first that fails ends the demo with an error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for all files of the demo")
     out: Path = parser.parse_args().out
@@ -94,7 +94,7 @@ def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def service(models: Path) -> Iterator[str]:
-    """Run a service on a free port and yield its address. Stop it at the end; it must exit with 0."""
+    """Run a service on a free port and yield its address. It is stopped at the end and must exit with 0."""
     command = ["serve", "--models", str(models), "--port", "0"]
     console.print(f"\n[bold]$ vae {shlex.join(command)}[/]")
     process = subprocess.Popen([*VAE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -173,9 +173,7 @@ def draw_scores(scored: Path, model: Path, out: Path) -> Path:
     """Draw the histogram of the scored file."""
     table = parquet.read_table(scored)
     score = table["score"].to_numpy()
-    malignant = (
-        table["malignant"].to_numpy() == "1"
-    )  # vae score keeps columns of a CSV that the model does not read as text
+    malignant = table["malignant"].to_numpy() == "1"  # columns that only pass through a CSV are text
     assert malignant.any()
     assert not malignant.all()
     with Model.load(model) as loaded:

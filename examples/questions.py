@@ -2,8 +2,8 @@
 
 python examples/questions.py [--data DIR] [--out build/questions]
 
---data: a folder with mnist*train.npz and cifar10*train.npz, which hold images X (n, H, W[, C]) uint8. Without it, the
-images are from datasets that ship with scikit-learn.
+--data: a folder with mnist*train.npz and cifar10*train.npz, X (n, H, W[, C]) uint8, to use instead of the data
+sets in scikit-learn.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Result:
     name: str
     elbo: float
     standard_error: float
-    gain: float  # ELBO minus the ELBO of the question's first system with the same kind of likelihood, on the same rows
+    gain: float  # ELBO minus that of the first comparable system of the question, on the same rows
     gain_error: float
     log_likelihood: float
     kl: float
@@ -81,27 +81,23 @@ SYSTEMS = (
 def main(argv: Sequence[str] | None = None) -> None:
     """Train every system and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, help="folder of mnist*train.npz and cifar10*train.npz; default: images of scikit-learn"
-    )
-    parser.add_argument("--only", default="", help="train only the systems whose name starts with this, such as q3")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="section.key=value", help="a setting for every config; repeatable"
-    )
+    parser.add_argument("--data", type=Path, help="folder of mnist*train.npz and cifar10*train.npz")
+    parser.add_argument("--only", default="", help="start of the names to train, such as q3")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="in every config")
     parser.add_argument("--out", type=Path, default=Path("build/questions"), help="folder for results.json")
-    arguments = parser.parse_args(argv)
+    asked = parser.parse_args(argv)
     results: list[Result] = []
-    baselines: dict[tuple[str, bool], torch.Tensor] = {}  # ELBO per row, by question and whether it is over pixels
-    for system in (s for s in SYSTEMS if s.name.startswith(arguments.only)):
-        results.append(train_and_score(system, [*data_settings(system, arguments.data), *arguments.set], baselines))
+    first: dict[tuple[str, bool], torch.Tensor] = {}  # ELBO per row, by question and whether it is over pixels
+    for system in (s for s in SYSTEMS if s.name.startswith(asked.only)):
+        results.append(result(system, [*data_of(system, asked.data), *asked.set], first))
         console.print(f"{system.name}: ELBO {results[-1].elbo:.2f} after {results[-1].seconds:.0f} s")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "results.json").write_text(json.dumps([asdict(r) for r in results], indent=2) + "\n")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "results.json").write_text(json.dumps([asdict(r) for r in results], indent=2) + "\n")
     show(results)
 
 
-def data_settings(system: System, folder: Path | None) -> list[str]:
-    """The settings with which a system uses the images in the folder instead of scikit-learn's."""
+def data_of(system: System, folder: Path | None) -> list[str]:
+    """The settings that replace the data of scikit-learn with those in the folder."""
     if folder is None or system.config.startswith(("q1", "q2")):
         return []
     name = "cifar10*train.npz" if system.config.startswith("q3") else "mnist*train.npz"
@@ -112,22 +108,19 @@ def data_settings(system: System, folder: Path | None) -> list[str]:
     return [f'data.source="{found[0]}"', *beta]
 
 
-def train_and_score(system: System, settings: Sequence[str], baselines: dict[tuple[str, bool], torch.Tensor]) -> Result:
-    """Train a system and score its test rows, which are the same for every system of a question.
-
-    The ELBOs of the first system of each kind are added to baselines; the gains of later ones are relative to them.
-    """
+def result(system: System, more: Sequence[str], first: dict[tuple[str, bool], torch.Tensor]) -> Result:
+    """Train a system and score its test rows, which are the same for every system of a question."""
     started = time.perf_counter()
-    trained = run(load_config(HERE / f"{system.config}.toml", [*system.changes, *settings]))
-    elbo, log_likelihood, kl, mu = elbo_terms(trained)
+    trained = run(load_config(HERE / f"{system.config}.toml", [*system.changes, *more]))
+    elbo, log_likelihood, kl, mu = terms(trained)
     pixels = trained.rows.is_image and trained.config.likelihood.binarize == "none"
-    mean, gain = float(elbo.mean()), elbo - baselines.setdefault((system.name[:2], pixels), elbo)
+    mean, gain = float(elbo.mean()), elbo - first.setdefault((system.name[:2], pixels), elbo)
     return Result(
         name=system.name,
         elbo=mean,
-        standard_error=standard_error(elbo),
+        standard_error=error(elbo),
         gain=float(gain.mean()),
-        gain_error=standard_error(gain),
+        gain_error=error(gain),
         log_likelihood=float(log_likelihood.mean()),
         kl=float(kl.mean()),
         active_units=int((mu.var(0) > ACTIVE).sum()),
@@ -139,13 +132,13 @@ def train_and_score(system: System, settings: Sequence[str], baselines: dict[tup
     )
 
 
-def standard_error(values: torch.Tensor) -> float:
+def error(values: torch.Tensor) -> float:
     """Standard error of the mean."""
     return float(values.std()) / math.sqrt(len(values))
 
 
 @torch.no_grad()
-def elbo_terms(trained: Trained) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def terms(trained: Trained) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """ELBO, log-likelihood and KL (n,) and mu (n, Z) of the test rows, with independent draws per row."""
     vae, generator = trained.vae.eval(), torch.Generator().manual_seed(1)
     x = torch.from_numpy(trained.rows.x[trained.parts.test])

@@ -14,11 +14,11 @@ from localbucket import S3Handler
 
 @dataclass
 class Store:
-    """A running S3 server. on_write is called before each request that writes, and can make it fail."""
+    """A running S3 server. before is called before each request that writes, and can make it fail."""
 
     folder: Path  # has one folder per bucket
     host: str = ""  # host and port
-    on_write: Callable[[str], bool] = lambda _: True  # gets "PUT /bucket/key"; False: the request fails with 500
+    before: Callable[[str], bool] = lambda _: True  # gets "PUT /bucket/key"; False: the request fails with 500
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ def storing(folder: Path) -> Iterator[Store]:
             self._write(super().do_POST)
 
         def _write(self, handle: Callable[[], None]) -> None:
-            if store.on_write(f"{self.command} {self.path}"):
+            if store.before(f"{self.command} {self.path}"):
                 handle()
             else:
                 self.send_error(500)

@@ -81,7 +81,7 @@ def test_explain_names_the_anomalous_cell(fitted: Detector) -> None:
     assert cells["feature"][0, 0] == 0
 
 
-def test_p_value_tail_is_refused_if_a_fold_has_too_few_rows(fitted: Detector) -> None:
+def test_folds_too_small_for_a_tail_say_so(fitted: Detector) -> None:
     message = r"p_value_tail: 52 held-out rows in folds are too few for a tail; it needs 96 different scores in each"
     with pytest.raises(InputError, match=message):
         fitted.p_value_tail([[0.0, 0.0]])

@@ -128,7 +128,7 @@ def test_missing_and_unknown_columns_are_refused_by_name(
         fitted.score_samples(frame({name: [0.0] for name in names}))
 
 
-def test_two_columns_with_the_same_name_are_refused(fitted: Detector) -> None:
+def test_a_frame_with_a_name_twice_is_refused(fitted: Detector) -> None:
     with pytest.raises(InputError, match=r"^columns: two are named 'on'$"):
         fitted.score_samples(pd.DataFrame(np.zeros((2, 5)), columns=[*NAMES, "on"]))
 

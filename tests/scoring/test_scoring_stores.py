@@ -121,7 +121,7 @@ def test_kill_9_while_an_object_is_sent_loses_nothing_and_leaves_nothing_else(st
     for at in range(1, 40):
         command = [sys.executable, "-c", textwrap.dedent(KILLED)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            store.on_write = Kills(process, at)
+            store.before = Kills(process, at)
             said = process.stderr.read()
         if process.returncode == 0:
             break
@@ -139,7 +139,7 @@ def test_an_object_whose_sending_is_interrupted_is_whole(store, bucket, scorer):
             os.kill(os.getpid(), signal.SIGINT)
         return True
 
-    store.on_write = interrupt
+    store.before = interrupt
     with pytest.raises(KeyboardInterrupt):
         score_file(scorer, "s3://bucket/in", "s3://bucket/out.parquet")
     assert pq.read_table(bucket / "out.parquet").num_rows == 83
@@ -150,7 +150,7 @@ def test_an_object_that_a_store_does_not_take_to_its_end_is_the_old_one_or_not_t
     if there:
         (bucket / "out.parquet").write_bytes(b"old")
     before = store.objects()
-    store.on_write = lambda request: "partNumber" not in request
+    store.before = lambda request: "partNumber" not in request
     with pytest.raises(VaeError, match=r"s3://bucket/out.parquet: cannot be written"):
         score_file(scorer, "s3://bucket/in", "s3://bucket/out.parquet")
     assert store.objects() == before
