@@ -14,7 +14,7 @@ from localbucket import S3Handler
 
 @dataclass
 class Store:
-    """A running S3 server. before is called before each request that writes, and can make it fail."""
+    """A running S3 server. `before` is called before each request that writes, and can make it fail."""
 
     folder: Path  # has one folder per bucket
     host: str = ""  # host and port
