@@ -22,7 +22,7 @@ import pyarrow.csv
 from vaekit.errors import InputError
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
 
-BLOCK = 2**20  # bytes; the limit for one row
+BLOCK = 2**20  # bytes; the maximum size of a row
 Open = Callable[[], BinaryIO]
 
 _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
@@ -87,10 +87,10 @@ def parse_options(names: list[str], dialect: CsvDialect = PLAIN) -> pyarrow.csv.
     )
 
 
-def typed(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
-    """A column of text as the type that fits all its cells: integers, floats, booleans, dates, times, or text.
+def infer_type(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
+    """Convert a column of text to the type that fits all its cells: integers, floats, booleans, dates, times, or text.
 
-    Cells that are empty or spell a missing value (NA, nan, null, ...) become null, except in a column of text.
+    Cells that are empty or mean a missing value (NA, nan, null, ...) become null, except in a column of text.
     """
     trimmed = pc.utf8_trim_whitespace(dialect.plain(cells))
     missing = pc.is_in(trimmed, value_set=pa.array(["", *sorted(MISSING_TEXTS)], cells.type))
@@ -112,13 +112,13 @@ def typed(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
 
 
 def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> None:
-    """Check the quotes of a file, line by line.
+    """Check the quotes of a CSV file, line by line.
 
     Raises:
-        InputError: an unclosed quote, text after a closing quote, or a row longer than a block.
+        InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB.
     """
     fields = _fields(dialect.delimiter)
-    open_line, length = 0, 0  # line of the row's open quote, 0 if none is open; bytes of the row so far
+    open_line, length = 0, 0  # line where an open quote begins, 0 if none is open; bytes of the row so far
     with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # latin-1: one character per byte
         for number, line in enumerate(iter(lambda: file.readline(BLOCK + 1), ""), start=1):
             length += len(line)
@@ -126,7 +126,7 @@ def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> No
                 what = "a quoted value" if open_line else "a row"
                 raise InputError(f"{where}: line {open_line or number}: {what} is longer than {BLOCK:,} bytes")
             if open_line or '"' in line:
-                open_line = _open_after(where, number, line, open_line, fields)
+                open_line = _line_of_open_quote(where, number, line, open_line, fields)
             if not open_line:
                 length = 0
     if open_line:
@@ -153,6 +153,9 @@ def header(
         where: the path, for messages.
         dialect: its delimiter.
         errors: how to handle invalid UTF-8, as for `open`; it also applies to rows near the header.
+
+    Raises:
+        InputError: the header is missing, invalid, or not UTF-8.
     """
     try:
         with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors=errors, newline="") as file:
@@ -170,10 +173,18 @@ def header(
     return [name or ("" if d == first else f"Unnamed: {d}") for d, name in enumerate(names)], empty
 
 
-def _open_after(where: object, number: int, line: str, opened: int, pattern: re.Pattern[str]) -> int:
-    """The line of the quote that is open at the end of this line, 0 if none; `opened` is that of the line before."""
+def _line_of_open_quote(where: object, number: int, line: str, opened: int, fields_of: re.Pattern[str]) -> int:
+    """The number of the line where the quote that is still open after this line begins; 0 if no quote is open.
+
+    Args:
+        where: the path, for messages.
+        number: the number of this line.
+        line: this line.
+        opened: the result for the line before.
+        fields_of: matches the fields of a line.
+    """
     fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
-    found = pattern.match(fields)
+    found = fields_of.match(fields)
     assert found is not None  # it matches the empty text
     at = found.end()
     if at == len(fields):
