@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, VectorSpec, benjamini_hochberg, find
+from vaekit.detector_rows import FittedColumns, model_input
 from vaekit.detector_training import known_anomalies, prepare
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
@@ -148,8 +149,7 @@ class Detector(Estimator):
             for text in said:  # also if they explain why training failed
                 warnings.warn(text, stacklevel=2)
         if prepared.columns is not None:
-            self.n_features_in_ = len(prepared.columns)
-            self.left_out_ = tuple(name for name in prepared.columns if name not in rows.columns)
+            self._set_columns(FittedColumns.of(list(prepared.columns), rows.columns))
         return self._set_feature_names(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -232,37 +232,8 @@ class Detector(Estimator):
         return self._model().bound(self._model_input(X))
 
     def _model_input(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
-        """X as the model takes it; warns of columns that are ignored."""
-        spec, given = self._model().spec, table(X)
-        if not isinstance(spec, VectorSpec):
-            return given.values
-        if given.names is not None:
-            at = [d for d, name in enumerate(given.names) if name not in self.left_out_]
-            known = given._replace(columns=tuple(given.columns[d] for d in at), names=tuple(given.names[d] for d in at))
-            values, other = known.ordered(spec, strict=self.strict)
-            other.warn(stacklevel=4)
-        else:
-            values = self._without_left_out(given.given, spec)
-        if spec.has_categories and isinstance(values, np.ndarray):
-            values = values.astype(object)  # numbers are names of levels here, as in fit, not indices of levels
-        return values
-
-    def _without_left_out(self, values: Any, spec: VectorSpec) -> Any:
-        """Rows without names, without the columns that fit left out."""
-        rows = values if isinstance(values, np.ndarray) else None
-        if self.n_features_in_ == spec.dim:
-            if rows is not None and rows.ndim == 2 and rows.shape[1] != spec.dim:
-                raise InputError(
-                    f"X has {rows.shape[1]} features, but Detector is expecting {spec.dim} features as input"
-                )
-            return values
-        rows = np.array(values, dtype=object) if rows is None else rows
-        if rows.ndim != 2 or rows.shape[1] != self.n_features_in_:
-            raise InputError(
-                f"X has shape {rows.shape}, but Detector is expecting {self.n_features_in_} features as input"
-            )
-        left_out = {int(name[1:]) for name in self.left_out_}
-        return rows[:, [d for d in range(rows.shape[1]) if d not in left_out]]
+        """X with its columns in the model's order, in a form that Model takes; warns of columns that are ignored."""
+        return model_input(X, self._model().spec, self._columns, strict=self.strict, stacklevel=4)
 
     def _margin(self, elbo: Bound) -> Floats:
         """decision_function of rows that have a p-value, (N,)."""
@@ -271,9 +242,13 @@ class Detector(Estimator):
 
     def _set_model(self, model: Model) -> Self:
         self.model_ = model
-        self.n_features_in_, self.left_out_ = model.spec.dim, ()
+        self._set_columns(FittedColumns(model.spec.dim))
         self.offset_ = -self._calibration().threshold(self.alpha)
         return self
+
+    def _set_columns(self, columns: FittedColumns) -> None:
+        self._columns = columns
+        self.n_features_in_, self.left_out_ = columns.width, columns.left_out
 
     def _set_feature_names(self, names: Sequence[Any]) -> Self:
         """Keep the columns' names if all are text, as scikit-learn does."""

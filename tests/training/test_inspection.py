@@ -141,6 +141,12 @@ def test_a_detector_takes_later_arrays_with_the_columns_of_fit() -> None:
     np.testing.assert_array_equal(detector.score_samples(x.tolist()), detector.score_samples(x))
     with pytest.raises(InputError, match="expecting 3 features"):
         detector.predict(X)
+    named = pd.DataFrame({"a": X[:, 0], "id": np.arange(N), "b": X[:, 1]})
+    with pytest.warns(UserWarning, match="named like an id\\): id; "):
+        by_name = Detector(alpha=0.5, settings=QUICK).fit(named)
+    want = by_name.score_samples(named)
+    for form in (named.to_numpy(), named[["b", "a"]], named.to_numpy().tolist(), named.to_dict("records")):
+        np.testing.assert_array_equal(by_name.score_samples(form), want)
 
 
 # Text that is numbers, and CSV dialects.

@@ -84,7 +84,8 @@ def test_a_detector_takes_it_for_numbers_alone() -> None:
     assert config_of(np.array([[1, "a"]], dtype=object)).likelihood.name == "mixed"
     assert config_of(np.array([["1", "a"]])).likelihood.name == "mixed"
     assert config_of(np.array([[1.0, None]], dtype=object)).likelihood.name == "student_t"
-    assert config_of(np.zeros((3, 8, 8), np.uint8)).likelihood.name == "gaussian"
+    assert config_of(np.full((3, 8, 8), 7, np.uint8)).likelihood.name == "gaussian"
+    assert config_of(np.zeros((3, 8, 8), np.uint8)).likelihood.name == "bernoulli"
     assert config_of(np.zeros((3, 2)), likelihood="laplace").likelihood.name == "laplace"
 
 

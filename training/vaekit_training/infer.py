@@ -37,8 +37,8 @@ class Inferred:
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
     """Config tree for a source, and remarks on the choices made and on what looks wrong.
 
-    Images get a bernoulli likelihood, binarised if they are grey. Tables get the default recipe, see `default_recipe`.
-    Missing cells are marginalised.
+    Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Tables get the
+    default recipe, see `default_recipe`. Missing cells are marginalised.
 
     Args:
         source: a file, folder or built-in dataset.
@@ -54,7 +54,7 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
     tree: dict[str, Any] = {"name": slug(Path(source).stem), "data": {"source": source}}
     found = glance(data)
     if found.pictures is not None:
-        return tree, _pictures(found.pictures, tree, is_chosen(asked))
+        return tree, infer_images(found.pictures, tree, asked)
     inferred = infer_columns(found, data, tree, asked)
     remarks = inferred.remarks + inferred.warnings
     if data.label is None:
@@ -103,6 +103,13 @@ def infer_columns(
     warnings = [left_out(one, names) for one, names in said.items() if names and (one != "index" or not in_file)]
     warnings += _odd(found, is_csv=is_csv, kept=kept, dropped=[name for name in dropped if looks[name] == "name"])
     return Inferred(remarks, warnings)
+
+
+def infer_images(
+    pictures: NDArray[np.uint8], tree: dict[str, Any], asked: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Fill in the likelihood for images (N, H, W, C), unless it is chosen; returns remarks. See infer."""
+    return _pictures(pictures, tree, is_chosen(asked))
 
 
 def default_recipe(looks: Mapping[str, Look]) -> tuple[str, str]:
@@ -168,13 +175,16 @@ def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, is_csv: 
 
 def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
     """Fill in the likelihood for images; returns remarks."""
-    what = f"{len(pictures)} images of {pictures.shape[1:]}"
+    count, height, width, channels = pictures.shape
+    two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in pictures)
+    colours = "black and white" if two_valued else {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    what = f"{count} images of {width} x {height} pixels (width x height), {colours}"
     if chosen:
         return [what]
-    two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in pictures)
-    tree["likelihood"] = {"name": "bernoulli", "binarize": "none" if two_valued else "threshold"}
-    grey = "grey: the likelihood is bernoulli, with pixels binarised at half the range"
-    return [f"{what}, {'black and white' if two_valued else grey}"]
+    name = "bernoulli" if two_valued else "gaussian"
+    tree["likelihood"] = {"name": name}
+    values = "0 and 255" if two_valued else "0 to 255"
+    return [f"{what}: the likelihood is {name}, of pixel values {values}"]
 
 
 def _odd(found: Glance, *, is_csv: bool, kept: Mapping[str, Look], dropped: Sequence[str]) -> list[str]:
