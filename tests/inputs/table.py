@@ -91,13 +91,17 @@ FRAMES: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
 }
 
 
-def csv_file(cells: dict[str, list[Any]], path: Path) -> Path:
+def csv_file(cells: dict[str, list[Any]], path: Path, **dialect: str) -> Path:
     """With the frame's index as an unnamed first column, and durations in seconds."""
     frame = in_pandas(cells)
     frame["took"] = frame["took"].dt.total_seconds()
-    frame["zip"] = [None if cell is None else f"z{cell}" for cell in cells["zip"]]
-    frame.to_csv(path)
+    frame.to_csv(path, **dialect)
     return path
+
+
+def semicolon_file(cells: dict[str, list[Any]], path: Path) -> Path:
+    """As European spreadsheets write it."""
+    return csv_file(cells, path, sep=";", decimal=",")
 
 
 def parquet_file(cells: dict[str, list[Any]], path: Path) -> Path:
@@ -119,4 +123,6 @@ def arrow_file(cells: dict[str, list[Any]], path: Path) -> Path:
 FILES: dict[str, tuple[str, Callable[[dict[str, list[Any]], Path], Path]]] = {
     "parquet": (".parquet", parquet_file),
     "arrow": (".arrow", arrow_file),
+    "csv": (".csv", csv_file),
+    "csv with semicolons": (".csv", semicolon_file),
 }

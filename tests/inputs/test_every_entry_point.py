@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,7 +24,8 @@ from vaekit.client import RequestRefused
 from vaekit.client.wire import ARROW_TYPE
 from vaekit.detector_training import prepare
 from vaekit.errors import InputError
-from vaekit.scoring import LocalScorer, Options, score_file
+from vaekit.scoring import LocalScorer, Options, RemoteScorer, score_file
+from vaekit.tabular.csv_text import CsvDialect
 from vaekit.tabular.frames import table
 from vaekit_training.config import asked_for, make_config
 from vaekit_training.data.load import load
@@ -96,11 +97,13 @@ def test_vae_train_reads_the_same_rows_from_parquet(wanted: Rows, tmp_path: Path
     assert any(line.startswith("columns left out (dates): when, day") for line in said)
 
 
-def test_vae_train_reads_the_same_rows_from_csv(wanted: Rows, tmp_path: Path) -> None:
-    rows, said = trained_from(inputs.csv_file(CELLS, tmp_path / "rows.csv"))
-    assert [line[:2] for line in told(rows)] == [line[:2] for line in told(wanted)]
+@pytest.mark.parametrize("semicolons", [False, True])
+def test_vae_train_reads_the_same_rows_from_csv(wanted: Rows, tmp_path: Path, semicolons: bool) -> None:
+    settings = ["data.kinds.zip=category", *(["data.delimiter=;", "data.decimal=','"] if semicolons else [])]
+    path = (inputs.semicolon_file if semicolons else inputs.csv_file)(CELLS, tmp_path / "rows.csv")
+    rows, said = trained_from(path, *settings)
+    assert told(rows) == told(wanted)
     np.testing.assert_allclose(rows.x, wanted.x, rtol=1e-15)
-    assert rows.levels[2] == wanted.levels[2]
     assert rows.index == ("",)
     assert any(line.startswith("columns left out (dates): when, day") for line in said)
 
@@ -145,14 +148,21 @@ def test_every_frame_has_the_same_scores_in_process_and_over_http(served: Served
     assert answer.ignored_columns == ("when", "day")
 
 
+@pytest.mark.parametrize("through", ["model", "service"])
 @pytest.mark.parametrize(("ending", "write"), inputs.FILES.values(), ids=inputs.FILES)
-def test_vae_score_has_the_same_scores_for_files(served: Served, tmp_path: Path, ending: str, write: Any) -> None:
+def test_vae_score_has_the_same_scores_for_files(
+    served: Served, tmp_path: Path, ending: str, write: Any, through: str
+) -> None:
     path, out = write(NEW, tmp_path / f"new{ending}"), tmp_path / "out.parquet"
-    done = score_file(LocalScorer(served.model, alpha=0.1), path, out)
-    np.testing.assert_allclose(pq.read_table(out)["elbo"].to_numpy(), served.elbo, rtol=1e-5)
-    assert done.to_json()["ignored_columns"] == ["when", "day"]
-    with pytest.raises(InputError, match="unknown feature 'when'"):
-        score_file(LocalScorer(served.model, alpha=0.1), path, out, options=Options(strict=True))
+    options = Options(csv=CsvDialect(";", ",") if write is inputs.semicolon_file else CsvDialect())
+    with Client(served.url) as client:
+        by_service = RemoteScorer(client, "stock", alpha=0.1)
+        scorer = by_service if through == "service" else LocalScorer(served.model, alpha=0.1)
+        done = score_file(scorer, path, out, options=options)
+        np.testing.assert_allclose(pq.read_table(out)["elbo"].to_numpy(), served.elbo, rtol=1e-5)
+        assert done.to_json()["ignored_columns"] == ["when", "day"]
+        with pytest.raises(InputError, match="unknown feature 'when'"):
+            score_file(scorer, path, out, options=replace(options, strict=True))
 
 
 def test_json_rows_have_the_same_scores(served: Served) -> None:
