@@ -111,6 +111,18 @@ def test_an_id_is_left_out_at_every_entry_point_and_can_be_kept(tmp_path: Path, 
         assert config_of(frame.to_numpy()).data.exclude == ("x0",)
 
 
+def test_an_id_that_a_config_does_not_leave_out_is_said() -> None:
+    x = np.c_[np.arange(800), RNG.standard_normal((800, 2))]
+    (said,) = found_in(x)
+    assert "look like ids" in said
+    assert ": 'x0'; leave them out by data.exclude" in said
+    rows = of_array(x)
+    assert (
+        findings(rows, split(rows, make_config({"name": "a", "data": {"source": "m"}}).data, 0), {"x0": "real"}) == []
+    )
+    assert found_in(x[:, :1]) == []
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -179,6 +191,9 @@ def test_text_that_is_formatted_numbers_is_said_with_what_reads_it(tmp_path: Pat
     [
         ["A4", "B5", "C6", "D7", "E8", "F9"],
         ["4WD", "2WD", "5G", "3XL", "2nd", "1st"],
+        ["M-0001", "M-0002", "M-0003", "M-0004"],
+        ["A12", "A13", "A14", "A15"],
+        ["007x", "008x", "009x"],
         ["red", "1,5", "blue", "green", "pink", "grey"],
         ["01", "02", "03", "04", "05", "06"],
         ["2026-01-01 ok", "b", "c", "d", "e", "f"],
@@ -306,7 +321,7 @@ def test_a_column_without_a_value_is_left_out_however_it_is_read(tmp_path: Path,
 
 
 def test_a_category_of_few_rows_for_each_level_is_said(tmp_path: Path) -> None:
-    machines = [f"M-{k:04d}" for k in RNG.integers(0, 60, N)]
+    machines = [f"M-{k:04d}" for k in np.r_[:55, :55, :10]]
     frame = pd.DataFrame({"machine": machines, "a": X[:, 0], "site": np.where(X[:, 1] > 0, "north", "south")})
     config, said = inferred(csv(tmp_path / "rows.csv", frame))
     levels = len(set(machines))

@@ -137,7 +137,7 @@ def _run(
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     parts = split(rows, config.data, config.training.seed)
-    for text in findings(rows, parts):
+    for text in findings(rows, parts, config.data.kinds):
         listener.found(text)
     config = config.sized(parts.trained_on)
     if parts.folds and ranks.size > 1:

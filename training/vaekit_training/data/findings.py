@@ -5,12 +5,13 @@ N rows, D columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit_training.data.looks import is_id
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import PARTS, Parts
 
@@ -27,24 +28,31 @@ SHOWN = 3  # cells that a message names
 Floats = NDArray[np.float64]
 
 
-def findings(rows: Rows, parts: Parts) -> list[str]:
-    """One sentence for each thing that looks wrong, with what to do about it."""
-    return [*([] if rows.is_image else _columns(rows, parts)), *_copies(rows, parts)]
+def findings(rows: Rows, parts: Parts, kept: Container[str] = ()) -> list[str]:
+    """One sentence for each thing that looks wrong, with what to do about it; kept: columns that may be ids."""
+    return [*([] if rows.is_image else _columns(rows, parts, kept)), *_copies(rows, parts)]
 
 
-def _columns(rows: Rows, parts: Parts) -> Iterator[str]:
+def _columns(rows: Rows, parts: Parts, kept: Container[str]) -> Iterator[str]:
     at = _some(rows, parts.train)
     x = np.asarray(rows.x[at], dtype=np.float64)  # (n, D)
     numbers = at if rows.streamed is None else None
-    nearly = []
+    nearly, ids = [], []
     for d, (name, kind) in enumerate(zip(rows.columns, rows.kinds, strict=True)):
         if kind not in ("real", "positive", "count"):
             continue
         there = ~np.isnan(x[:, d])
-        if said := _far(name, x[there, d], None if numbers is None else numbers[there]):
+        if name not in kept and len(rows.columns) > 1 and is_id(name, x[there, d]):
+            ids.append(name)
+        elif said := _far(name, x[there, d], None if numbers is None else numbers[there]):
             yield said
         elif said := _nearly_constant(name, x[there, d]):
             nearly.append(said)
+    if ids:
+        yield (
+            f"columns that look like ids, since their whole numbers all differ and are in order, without gaps or named "
+            f"so: {', '.join(map(repr, ids))}; leave them out by data.exclude, or name their kind in data.kinds"
+        )
     if nearly:
         yield (
             f"columns of nearly one value: {', '.join(nearly)}; the few other cells decide their scale. Leave out by "

@@ -39,7 +39,7 @@ _DATE = re.compile(  # of any country, with a year of four digits, and a time or
     r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4})"
     r"(?:[ T]\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\S*(?: [AP]M)?)?"
 )
-_UNIT = re.compile(r"([^\d\s.,+-]{0,4})\s*([-+]?[\d.,' ]*\d)\s*([^\d\s]{0,6})")
+_UNIT = re.compile(r"([^\w\s.,+-]{0,3})\s*([-+]?(?!0\d)\d[\d.,' ]*|[-+]?[.,]\d+)\s*([^\d\s]{0,6})")
 
 
 def toml_key(name: str) -> str:
