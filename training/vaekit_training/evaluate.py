@@ -5,7 +5,6 @@ Scores come from the exported graphs, on the default draws; means over rows use 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
+from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Parts
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
 from vaekit_training.features import observed_rows
@@ -136,19 +136,41 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     return units
 
 
-def held_out(model: Model, x: NDArray[Any]) -> Calibration:
-    """The calibration from the scores of held-out rows, on the default draws."""
-    scored = model.bound(x)
-    return Calibration.of(scored.score, scored.observed_count)
+def calibrated(model: Model, rows: Rows, parts: Parts) -> AnyCalibration:
+    """The calibration of a run: from the calibration split, or from each fold with the model trained without it.
 
-
-def calibrated(model: Model, x: NDArray[Any], parts: Parts) -> AnyCalibration:
-    """The calibration of a run: from the calibration split, or from each fold with the model trained without it."""
+    A held-out row ranks as novel by the rows that its model was trained on, as a new row does.
+    """
     if not parts.folds:
-        return held_out(model, x[parts.calibration])
-    found = [model.bound(x[fold]) for fold in parts.folds]
-    own = [by_fold_model(scored, fold) for fold, scored in enumerate(found)]
-    return FoldCalibration.of(own, [scored.observed_count for scored in found])
+        scored = model.bound(_as_new(rows, parts.calibration, parts.train))
+        return Calibration.of(scored.score, scored.novel)
+    scores, novel = [], []
+    for f in range(len(parts.folds)):
+        own = parts.without(f)
+        scored = model.bound(_as_new(rows, own.calibration, own.train))
+        scores.append(by_fold_model(scored, f))
+        novel.append(None if scored.novel is None else scored.novel | _misses_more(rows, own.calibration, own.train))
+    return FoldCalibration.of(scores, novel)
+
+
+def _as_new(rows: Rows, index: NDArray[np.intp], train: NDArray[np.intp]) -> NDArray[Any]:
+    """Rows (n, ...) as new rows come to a model trained on `train`: levels that these do not have are unseen.
+
+    An unseen level has the index after the last. The training rows of a stream are a sample, so there every level of
+    the source counts as seen.
+    """
+    x = np.array(rows.x[index])
+    for d, levels in enumerate(() if rows.streamed is not None else rows.levels):
+        if levels is not None:
+            seen = np.unique(rows.x[train][:, d])
+            x[~np.isin(x[:, d], seen) & ~np.isnan(x[:, d]), d] = len(levels)
+    return x
+
+
+def _misses_more(rows: Rows, index: NDArray[np.intp], train: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which rows (n,) have more missing cells than any row of `train`."""
+    most = np.isnan(rows.x[train]).sum(axis=1).max(initial=0)
+    return np.asarray(np.isnan(rows.x[index]).sum(axis=1) > most)
 
 
 def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
@@ -219,9 +241,9 @@ def _against_anomalies(
 
 
 def verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
-    """1 for each row that is an anomaly at ALPHA, else 0, (N,), whatever number of its cells is missing."""
-    is_anomaly = calibration.verdict(replace(scored, observed_count=None), ALPHA).is_anomaly
-    assert is_anomaly is not None, "the caller has checked that ALPHA is not too small"
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,)."""
+    is_anomaly = calibration.verdict(scored, ALPHA).is_anomaly
+    assert is_anomaly is not None  # alpha was given
     return is_anomaly.astype(float)
 
 

@@ -21,6 +21,7 @@ from vaekit.bundle.write import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
 from vaekit.runtime import Elbo, Model
 from vaekit_training import evaluate
+from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Parts
 from vaekit_training.evaluate import ALPHA, verdicts
 from vaekit_training.export import double, export_graphs, halved
@@ -55,7 +56,7 @@ class Twins:
 
 def add(
     vae: VAE,
-    x: NDArray[Any],
+    rows: Rows,
     parts: Parts,
     model: Model,
     manifest: Manifest,
@@ -66,7 +67,7 @@ def add(
 
     Args:
         vae: in float32.
-        x: all rows.
+        rows: all rows.
         parts: their splits.
         model: the float32 graphs, loaded.
         manifest: of the bundle without float16 graphs.
@@ -74,13 +75,14 @@ def add(
         held_out: the calibration from float32 scores.
     """
     try:
-        twins = make(vae, model, x[parts.train[:3]])
+        twins = make(vae, model, rows.x[parts.train[:3]])
         manifest, files = manifest.model_copy(update={"half": twins.half}), {**files, **twins.files}
         with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
             publish(draft, manifest, files)
             with Model.load(find(draft, manifest.name), device="cpu", precision="float16") as loaded:
-                own = evaluate.held_out(loaded, x[parts.calibration])
-        figures = measure(twins.vae, model, x[parts.test], held_out, own)
+                own = evaluate.calibrated(loaded, rows, parts)
+        assert isinstance(own, Calibration)  # fold models have no float16 graphs
+        figures = measure(twins.vae, model, rows.x[parts.test], held_out, own)
     except (NotFinite, GoldenMismatch) as exc:
         return f"no float16 graphs were written: {exc}"
     return Added(manifest.model_copy(update={"metrics": {**manifest.metrics, **figures}}), files, own)

@@ -137,6 +137,9 @@ def _run(
         raise ConfigError(f"data.folds: fold models train on one rank, not on {ranks.size}: start without torchrun")
     runs = _runs(config, parts)
     vaes = [build.build(one.config, rows, one.parts.train) for one in runs]
+    if not rows.is_image:
+        for own in vaes:
+            own.features.reserve(rows.kinds, parts.trained_on)
     vae = FoldModels(vaes) if parts.folds else vaes[0]
     listener.constants(build.constants(vae, rows.columns))
     run_folder = RunFolder(keep, config, ranks)

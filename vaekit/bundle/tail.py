@@ -66,6 +66,8 @@ def fit_tail(scores: NDArray[np.float64]) -> Tail | None:
     (de Haan and Ferreira 2006, theorem 4.3.1).
     """
     n = scores.size
+    if n < FEWEST:
+        return None
     most = math.ceil(min(n / 5, 3 * math.sqrt(n)))
     threshold = float(scores[n - 1 - most])
     beyond = scores[scores > threshold] - threshold  # (M,)

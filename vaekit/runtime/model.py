@@ -28,7 +28,9 @@ class Model(Operations):
     (2, 8)
 
     Rows are in raw units, in any form that `vaekit.tabular.encode` takes. The result of a row does not depend on the
-    other rows of the call (to 1e-5 relative). Calls from several threads are safe.
+    other rows of the call (to 1e-5 relative). Rows may be novel: with a level unseen in training, a number outside the
+    support of its column, or more missing cells than any training row; `strict` refuses such rows. Calls from several
+    threads are safe.
     """
 
     @classmethod
@@ -84,13 +86,20 @@ class Model(Operations):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def encode(self, x: Any) -> Posterior:
-        """q(z|x) = N(mu, sigma^2) of each row.
+    def encode(self, x: Any, *, strict: bool = False) -> Posterior:
+        """q(z|x) = N(mu, sigma^2) of each row, without the cells that make it novel.
+
+        Args:
+            x: rows.
+            strict: refuse novel rows.
 
         Raises:
             InputError: invalid rows; see vaekit.tabular.encode.
         """
-        return self.encode_checked(encode(x, self.spec))
+        return self.encode_checked(self._checked(x, strict))
+
+    def _checked(self, x: Any, strict: bool) -> NDArray[Any]:
+        return encode(x, self.spec if strict else self.spec.lenient)
 
     def elbo(
         self,
@@ -100,6 +109,7 @@ class Model(Operations):
         seed: int | None = None,
         features: bool = False,
         eps: NDArray[np.floating] | None = None,
+        strict: bool = False,
     ) -> Elbo:
         """ELBO of each row in nats, with its two terms and the importance-weighted bound.
 
@@ -112,11 +122,12 @@ class Model(Operations):
             seed: of draws that all rows share; None: the default draws.
             features: also return the log-likelihood of each feature.
             eps: the draws themselves, (K, Z) or (N, K, Z), in place of num_samples and seed.
+            strict: refuse novel rows.
 
         Raises:
             InputError: invalid rows, K or eps.
         """
-        rows = encode(x, self.spec)
+        rows = self._checked(x, strict)
         return self.elbo_checked(rows, num_samples=num_samples, seed=seed, features=features, eps=eps)
 
     def bound(
@@ -126,22 +137,23 @@ class Model(Operations):
         num_samples: int | None = None,
         seed: int | None = None,
         eps: NDArray[np.floating] | None = None,
+        strict: bool = False,
     ) -> Bound:
         """The ELBO and its two terms, without log_evidence; much faster with an aggregate prior.
 
         Args:
-            x, num_samples, seed, eps: as in elbo.
+            x, num_samples, seed, eps, strict: as in elbo.
 
         Raises:
             InputError: invalid rows, K or eps.
         """
-        return self.bound_checked(encode(x, self.spec), num_samples=num_samples, seed=seed, eps=eps)
+        return self.bound_checked(self._checked(x, strict), num_samples=num_samples, seed=seed, eps=eps)
 
     def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
         """elbo with the log-likelihood of each feature, which shows anomalous cells."""
         return self.elbo(x, num_samples=num_samples, seed=seed, features=True)
 
-    def explain(self, x: Any, *, top: int = 3) -> Explained:
+    def explain(self, x: Any, *, top: int = 3, strict: bool = False) -> Explained:
         """elbo on the default draws, with the `top` most anomalous cells of each row and their expected values.
 
         A cell's surprise is compared with those of the same feature in held-out rows, because surprises of different
@@ -149,12 +161,13 @@ class Model(Operations):
 
         Args:
             x: rows.
-            top: k, number of cells per row.
+            top: k, number of cells per row. Cells that make a row novel come first.
+            strict: refuse novel rows.
 
         Raises:
             InputError: invalid rows or k, or a model without surprises of held-out rows.
         """
-        return explain(self, encode(x, self.spec), top=top)
+        return explain(self, self._checked(x, strict), top=top)
 
     def explain_checked(self, rows: NDArray[Any], *, top: int = 3) -> Explained:
         """explain of checked rows."""

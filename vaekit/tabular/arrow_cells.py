@@ -59,7 +59,7 @@ def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
         clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
     others = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in others]
-    read = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
+    read = [None if isinstance(one, str) or (one != one and column.takes_missing) else one for one in meant]
     values = pc.if_else(
         clear,
         pc.cast(pc.if_else(clear, text, pa.scalar(None, text.type)), pa.float64()),
@@ -73,7 +73,7 @@ def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
 
 def checked(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
     """Numbers as an array (n,), NaN where a cell is missing; values that are invalid for the column are faults."""
-    if found.null_count and not column.may_be_missing:
+    if found.null_count and not column.takes_missing:
         faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING)
     values: Floats = found.to_numpy(zero_copy_only=False)
     for bad, what in faults_of(values, column):

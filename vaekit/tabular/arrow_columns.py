@@ -29,6 +29,7 @@ class Columns:
         refuse_twins(schema.names)
         refuse_missing_columns(schema.names, spec)
         self._text, self._indices = text, indices
+        self._takes_novel = spec.columns[0].takes_novel
         self.at = {schema.get_field_index(column.name): column for column in spec.columns}  # in the model's order
         for at, column in self.at.items():
             if not text:
@@ -56,7 +57,7 @@ class Columns:
         for d, (at, column) in enumerate(self.at.items()):
             arrays[at], x[:, d] = self._read(arrays[at], column, faults)
         empty = np.asarray(np.isnan(x).all(axis=1))
-        if empty.any():
+        if empty.any() and not self._takes_novel:
             faults.rows(empty, EMPTY_ROW)
         return arrays, x
 

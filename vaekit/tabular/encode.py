@@ -23,7 +23,9 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
     """Check rows against the spec and convert them to an array.
 
     If a column may be missing, None, NaN and an absent key are missing cells. A category is given as the text of its
-    level, or as the number that this text is. In an array of numbers it is the index of the level.
+    level, or as the number that this text is. In an array of numbers it is the index of the level. With `spec.lenient`
+    rows may also be novel: a cell may be missing in any column, hold a level unseen in training (the index after the
+    last level), or a number that its column's kind does not have.
 
     Args:
         rows: for a vector model an array (N, D), a sequence of rows in column order, or a sequence of mappings by
@@ -36,8 +38,8 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
         (N, H, W, C) uint8 for images. N >= 1.
 
     Raises:
-        InputError: no rows, wrong width, an unknown or missing column, an invalid cell, or a row without any observed
-            cell; the message names the row, the column and the value.
+        InputError: no rows, wrong width, an unknown or missing column, an invalid cell, or, unless the spec is lenient,
+            a row without any observed cell; the message names the row, the column and the value.
     """
     if isinstance(spec, ImageSpec):
         return encode_images(rows, spec)
@@ -84,12 +86,12 @@ def _is_finite(x: NDArray[np.float64]) -> bool:
 
 
 def _check_gaps(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
-    missing = np.isnan(x) & [column.may_be_missing for column in spec.columns]
+    missing = np.isnan(x) & [column.takes_missing for column in spec.columns]
     bad = ~(finite | missing)
     if bad.any():
         row, d = np.argwhere(bad)[0]
         raise InputError(f"row {row}, feature {spec.names[d]!r}: {NOT_FINITE}: {x[row, d]}")
-    if (empty := missing.all(axis=1)).any():
+    if (empty := missing.all(axis=1)).any() and not spec.columns[0].takes_novel:
         raise InputError(f"row {int(empty.argmax())}: every cell is missing")
 
 

@@ -169,19 +169,12 @@ def p_value(facts: Facts) -> str:
         f"With {several(entry.told_by, 'calibration row')}{of_fold} the smallest p-value is "
         f"{number(1 / (1 + entry.told_by))}; alpha must not be below it."
     )
-    counts = calibration.entries[0].observed_counts
-    if counts is not None:
+    if facts.manifest.novelty is not None:
         said += (
-            f" The calibration rows have {_listed(counts)} observed columns; a row with another number of observed "
-            "columns gets no p-value."
+            " A row with a level unseen in training, a value outside its column's range, or more missing cells than "
+            "any training row is novel: it ranks above all rows that are not."
         )
     return said
-
-
-def _listed(counts: tuple[int, ...]) -> str:
-    if len(counts) > 2 and counts[-1] - counts[0] == len(counts) - 1:
-        return f"{counts[0]} to {counts[-1]}"
-    return " or ".join(map(str, counts))
 
 
 def warnings(facts: Facts) -> list[str]:
