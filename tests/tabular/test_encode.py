@@ -80,7 +80,6 @@ def test_one_column_may_be_given_by_name():
         ([[1, 2], [1]], "row 1: 1 values, expected 2"),
         ([[1, 2], [1, 2, 3]], "row 1: 3 values, expected 2"),
         ([[1, 2], [1, "1.5"]], "row 1, feature 'b': not a number: '1.5'"),
-        ([[1, 2], [True, 2]], "row 1, feature 'a': not a number: True"),
         ([[1, 2], [None, 2]], "row 1, feature 'a': missing"),
         ([[1, 2], [[1], 2]], "row 1, feature 'a': not a number: [1]"),
         ([[1, 2], [1, "x" * 99]], "row 1, feature 'b': not a number: '" + "x" * 36 + "..."),
@@ -90,12 +89,11 @@ def test_one_column_may_be_given_by_name():
         (np.array([[1.0, np.inf]]), "row 0, feature 'b': not finite: inf"),
         (np.ones((2, 3)), "inputs: shape (2, 3), expected (N, 2)"),
         (np.ones(2), "inputs: shape (2,), expected (N, 2)"),
-        (np.array([[True, False]]), "inputs: dtype bool is not numeric"),
         (np.array([["1", "2"]]), "inputs: dtype <U1 is not numeric"),
         (np.array([[1j, 2j]]), "inputs: dtype complex128 is not numeric"),
         ([{"a": 1, "b": 2}, {"a": 1}], "row 1, feature 'b': missing"),
-        ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1: unknown feature 'c'"),
-        ([{"a": 1, "b": 2, "c": 3}], "row 0: unknown feature 'c'"),
+        ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1, feature 'b': missing"),
+        ([{"a": 1, "B ": 2}], "row 0, feature 'b': missing; 'B ' resembles it"),
         ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object by column name, as in row 0, not [1, 2]"),
         ([{"a": 1, "b": "x"}], "row 0, feature 'b': not a number: 'x'"),
     ],
@@ -201,7 +199,7 @@ def test_a_row_that_misses_every_cell_is_refused(rows):
 def test_an_object_that_lacks_what_may_not_be_missing_is_refused_by_name():
     with pytest.raises(InputError, match=r"^row 0, feature 'stops': missing$"):
         encode([{"load": 1, "share": 0.5, "code": "x"}], MIXED)
-    with pytest.raises(InputError, match=r"^row 0: unknown feature 'lode'$"):
+    with pytest.raises(InputError, match=r"^row 0, feature 'load': missing; 'lode' resembles it$"):
         encode([{**dict(zip(MIXED.names[1:], ROW[1:], strict=True)), "lode": 1}], MIXED)
 
 

@@ -99,7 +99,7 @@ class Model(Operations):
         return self.encode_checked(self._checked(x, strict))
 
     def _checked(self, x: Any, strict: bool) -> NDArray[Any]:
-        return encode(x, self.spec if strict else self.spec.lenient)
+        return encode(x, self.spec, strict=strict)
 
     def elbo(
         self,

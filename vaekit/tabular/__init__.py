@@ -4,6 +4,6 @@
 Arrow columns and CSV text (`arrow_cells`, `arrow_columns`, `csv_text`). Import the modules that need pyarrow by name.
 """
 
-from vaekit.tabular.encode import check_columns, encode, encode_numbers
+from vaekit.tabular.encode import check_columns, encode, encode_named
 
-__all__ = ["check_columns", "encode", "encode_numbers"]
+__all__ = ["check_columns", "encode", "encode_named"]

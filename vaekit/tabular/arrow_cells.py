@@ -5,6 +5,8 @@ Unambiguous cells are read a whole column at a time. For the rest, `cells.read_c
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +19,7 @@ from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
 
 Floats = NDArray[np.float64]
+UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration in a second
 PLAIN = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
 
 
@@ -31,9 +34,10 @@ def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
     Raises:
         InputError: the type does not fit; the message names the column.
     """
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return
-    if column.kind in ("binary", "category") and pa.types.is_boolean(kind):
+    if pa.types.is_duration(kind) or pa.types.is_boolean(kind):
         return
     if column.kind == "category" and not indices:
         values = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -44,10 +48,21 @@ def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
 
 
 def numbers(cells: pa.Array) -> pa.Array:
-    """A column of numbers or booleans as float64; integers beyond 2**53 are rounded."""
+    """A column of numbers, booleans or durations as float64; integers beyond 2**53 are rounded.
+
+    A duration is its seconds, whatever the unit of its type.
+    """
+    cells = stored(cells)
+    if pa.types.is_duration(cells.type):
+        return pc.divide(pc.cast(pc.cast(cells, pa.int64()), pa.float64(), safe=False), UNITS[cells.type.unit])
     if pa.types.is_decimal(cells.type):
         cells = pc.cast(cells, pa.string())  # Arrow's cast of a decimal may miss the nearest float64
     return pc.cast(cells, pa.float64(), safe=False)
+
+
+def stored(cells: Any) -> Any:
+    """An array without its extension type (arrow.json is text, for example)."""
+    return cells.storage if isinstance(cells.type, pa.BaseExtensionType) else cells
 
 
 def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
@@ -117,6 +132,7 @@ def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Flo
 
 def _settled(cells: pa.Array) -> pa.Array:
     """The cells as text, 64-bit numbers or booleans; dates and times as training writes them as levels."""
+    cells = stored(cells)
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     kind = cells.type
@@ -124,9 +140,7 @@ def _settled(cells: pa.Array) -> pa.Array:
         cells = cells.cast(pa.timestamp(kind.unit))  # in UTC, so that unknown time zones do not matter
         written = cells.to_numpy(zero_copy_only=False).astype(str)
         return pa.array(np.where(written == "NaT", None, written), pa.string())
-    if pa.types.is_duration(kind):
-        return pc.cast(cells, pa.int64())
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_duration(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return numbers(cells)
     text = pa.types.is_temporal(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)
     return pc.cast(cells, pa.string()) if text else cells

@@ -7,30 +7,41 @@ import pyarrow as pa
 
 from vaekit.bundle.input_spec import Column, VectorSpec
 from vaekit.tabular.arrow_cells import Floats, check_type, checked, levels, numbers, parsed
-from vaekit.tabular.columns import refuse_missing_columns, refuse_twins
+from vaekit.tabular.columns import places, refuse_twins
 from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, Refusing
 
 
 class Columns:
     """Reads the model's columns, found by name, from tables of one schema; other columns are ignored."""
 
-    def __init__(self, schema: pa.Schema, spec: VectorSpec, *, text: bool, indices: bool) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        spec: VectorSpec,
+        *,
+        text: bool,
+        indices: bool,
+        strict: bool = False,
+        most_ignored: int | None = None,
+    ) -> None:
         """
         Args:
             schema: of the tables.
             spec: the model's input spec.
             text: whether numbers are written as text.
             indices: whether categories are written as indices of their levels.
+            strict: whether to refuse novel rows, and columns that the model does not have.
+            most_ignored: how many of these are ignored; None: any number.
 
         Raises:
-            InputError: missing columns (the message names all), two columns of one name, or a column whose type cannot
-                hold the values of the model's column.
+            InputError: missing columns (the message names all), two columns of one name, a column whose type cannot
+                hold the values of the model's column, or more columns that the model does not have than are ignored.
         """
         refuse_twins(schema.names)
-        refuse_missing_columns(schema.names, spec)
+        at, self.ignored = places(schema.names, spec, strict=strict, most=most_ignored)
         self._text, self._indices = text, indices
-        self._takes_novel = spec.columns[0].takes_novel
-        self.at = {schema.get_field_index(column.name): column for column in spec.columns}  # in the model's order
+        self._takes_novel = not strict
+        self.at = dict(zip(at, (spec if strict else spec.lenient).columns, strict=True))  # in the model's order
         for at, column in self.at.items():
             if not text:
                 check_type(column, schema.field(at).type, indices=indices)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import time, timedelta
 from decimal import Decimal
 from numbers import Real
 from types import NoneType
@@ -37,10 +38,10 @@ _NAMES = frozenset({str, int, float, NoneType})  # types that name levels; witho
 def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | str:
     """The number of a cell, NaN if it is missing, or the index of its level; if invalid, what is wrong with it.
 
-    None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. Booleans
-    are valid only in binary columns and categories. In a category, `level_index` finds the level; text like 'NA' that
-    is not a level is missing. If the column takes novel cells, any other level has the index after the last, and
-    numbers need not be of the column's kind.
+    None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. In a
+    column of numbers, True is 1, False is 0, and a duration is its seconds. In a category, `level_index` finds the
+    level; text like 'NA' that is not a level is missing. If the column takes novel cells, any other level has the index
+    after the last, and numbers need not be of the column's kind.
 
     Args:
         cell: any object.
@@ -63,9 +64,7 @@ def read_number(cell: Any, column: Column, *, written: bool = False) -> float | 
         return _number_written(cell.strip(), column)
     if cell is None:
         return np.nan if column.takes_missing else MISSING
-    if isinstance(cell, bool):
-        return float(cell) if column.kind == "binary" else NOT_A_NUMBER
-    if not isinstance(cell, int | float):
+    if not isinstance(cell, int | float):  # a boolean is an int
         return NOT_A_NUMBER
     try:
         return float(cell)
@@ -91,13 +90,21 @@ def read_column(cells: list[Any], column: Column, *, written: bool = False) -> t
 
 
 def plain(cell: Any) -> Any:
-    """The cell without its numpy or pandas wrapper: other real numbers as float, NA and NaT as None."""
+    """The cell without its numpy or pandas wrapper.
+
+    NA and NaT are None, a duration is its seconds, an interval of `pandas.cut` and a time of day are text, other real
+    numbers are floats.
+    """
     if type(cell) in _NAMES:
         return cell
     if type(cell).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(cell, np.datetime64 | np.timedelta64):  # numpy counts a duration as an integer
-        return None if np.isnat(cell) else cell
+        return None if np.isnat(cell) else seconds(cell) if isinstance(cell, np.timedelta64) else cell
+    if isinstance(cell, timedelta):
+        return seconds(cell)
+    if isinstance(cell, time) or type(cell).__name__ == "Interval":
+        return str(cell)
     if isinstance(cell, np.generic):
         cell = cell.item()
     if isinstance(cell, bool | int | float) or not isinstance(cell, Real | Decimal):
@@ -108,6 +115,13 @@ def plain(cell: Any) -> Any:
         return np.nan
     except OverflowError:
         return np.inf
+
+
+def seconds(duration: timedelta | np.timedelta64) -> float:
+    """The number that a duration is in every form of input, whatever its unit."""
+    if isinstance(duration, np.timedelta64):
+        return float(duration / np.timedelta64(1, "s"))
+    return duration.total_seconds()
 
 
 def is_missing(cell: Any) -> bool:
@@ -151,7 +165,7 @@ def _level(cell: Any, column: Column) -> float | str:
 def _number_written(text: str, column: Column) -> float | str:
     if not text or (column.takes_missing and spells_missing(text)):
         return np.nan if column.takes_missing else MISSING
-    if column.kind == "binary" and text in TRUE | FALSE:
+    if text in TRUE | FALSE:
         return float(text in TRUE)
     number = number_in(text)
     return NOT_A_NUMBER if number is None else number
@@ -166,7 +180,7 @@ def _beyond_doubt(cells: list[Any], column: Column) -> Floats | None:
         return np.array([known[cell] for cell in cells], dtype=np.float64) if types <= _NAMES else None
     doubtful = {t for t in types if t not in _NUMBERS and not _is_number_type(t)}
     doubtful -= {NoneType} if column.takes_missing else set()
-    doubtful -= {bool, np.bool_} if column.kind == "binary" else set()
+    doubtful -= {bool, np.bool_}
     return None if doubtful else np.array(cells, dtype=np.float64)  # None becomes NaN
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ _TRUTH = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
+_TIME_OF_DAY = re.compile(r"(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?", re.ASCII)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE)
 
 
@@ -40,11 +42,18 @@ def finite_number_in(text: str) -> float | None:
     return number if number is not None and np.isfinite(number) else None
 
 
+def exact_number_in(text: str) -> int | float | None:
+    """As finite_number_in, with a whole number as an int, which keeps the digits that float64 cannot hold."""
+    number = finite_number_in(text)
+    return int(Decimal(text.strip())) if number is not None and number.is_integer() else number
+
+
 def level_index(cell: Any, column: Column) -> int | None:
     """The index of the level that a cell names; None if it names none.
 
     The exact text of a level comes first. Otherwise a number, or text that is a number, names the level of equal value
-    ('01', '1.0' and 1 name the level '1'), and a time names the level of the same moment.
+    ('01', '1.0' and 1 name the level '1'; whole numbers of any size are compared exactly), and a time names the level
+    of the same moment.
 
     Args:
         cell: text, a boolean, or a Python number.
@@ -56,7 +65,7 @@ def level_index(cell: Any, column: Column) -> int | None:
     own = level_text(cell)
     if own in known or isinstance(cell, bool):
         return known.get(own)
-    same = (finite_number_in(cell), _moment(cell)) if isinstance(cell, str) else (float(cell), None)
+    same = (exact_number_in(cell), _moment(cell)) if isinstance(cell, str) else (cell, None)
     return next((known[spelling] for spelling in same if spelling is not None and spelling in known), None)
 
 
@@ -64,9 +73,9 @@ def level_index(cell: Any, column: Column) -> int | None:
 def level_indices(column: Column) -> dict[str | float, int]:
     """The index of each level by its text, and by its number or moment if the text is one."""
     levels = column.levels or ()
-    known: dict[str | float, int] = {}
+    known: dict[str | float, int] = {}  # an int and a float of equal value are one key
     for i, level in enumerate(levels):
-        number = finite_number_in(level)
+        number = exact_number_in(level)
         if number is not None and (number not in known or level == level_text(number)):
             known[number] = i
         if ":" in level and (moment := _moment(level)):  # a date without a time is a day, not its midnight
@@ -109,10 +118,12 @@ def is_finite(number: float) -> bool:
 
 
 def _moment(text: str) -> str | None:
-    """The ISO time that the text is, in UTC and normalised; None if it is not a time.
+    """The ISO time or time of day that the text is, in UTC and normalised; None if it is neither.
 
     Date and time are separated by a T or a blank. Parts left out at the end are 0. A time without a zone is in UTC.
     """
+    if of_day := _TIME_OF_DAY.fullmatch(text.strip()):
+        return f"{of_day[1]}.{of_day[2] or '':0<9}"
     found = _MOMENT.fullmatch(text.strip())
     if found is None:
         return None
