@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
+from vaekit.bundle.comparison import rank_score
 from vaekit.detector_training import config_of, known_anomalies, training_rows
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
@@ -32,9 +33,8 @@ class Detector(Estimator):
     p_value and predict are split-conformal: for rows exchangeable with the held-out rows, P(-1) <= alpha (with folds
     < 2 alpha).
 
-    Columns with NaN or None in fit may also have them in later rows; the ELBO is over the observed cells. A row whose
-    number of missing cells occurs in no held-out row has no verdict: its p_value and decision_function are NaN, and
-    predict returns 1 for it and warns.
+    The ELBO is over the observed cells of a row. A row with a level unseen in fit, a value outside its column's range,
+    or more missing cells than any training row is novel: it ranks above all rows that are not.
 
     A data frame's columns are found by name, in any order. All other inputs have them in the model's order.
 
@@ -89,7 +89,7 @@ class Detector(Estimator):
 
         Raises:
             BundleError: the model has no calibration.
-            InputError, NotResolvable: alpha is not between 0 and 1, or is too small for the model's calibration.
+            InputError: alpha is not between 0 and 1.
         """
         return cls(alpha=alpha)._take(model)._named(model.spec.names if isinstance(model.spec, VectorSpec) else ())
 
@@ -108,7 +108,9 @@ class Detector(Estimator):
         Raises:
             InputError: invalid rows or labels, or fewer than 20 normal rows.
             MissingExtra: the training extra is not installed.
-            NotResolvable: too few rows for this alpha.
+
+        Warns:
+            UserWarning: too few rows for this alpha, so that no row can be an anomaly.
         """
         from vaekit_training.data.split import split
         from vaekit_training.run import train
@@ -122,7 +124,8 @@ class Detector(Estimator):
         )
         rows = training_rows(given, anomaly, config)
         held_out = split(rows, config.data, config.training.seed).told_by
-        Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
+        if reason := Calibration(np.zeros(held_out)).too_few(self.alpha):  # before the training, not after
+            warnings.warn(reason, stacklevel=2)
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
             train(config, folder, device=self.device, rows=rows, draws_report=False)
             self._take(Model.load(find(Path(folder), "detector"), device=self.device))
@@ -133,12 +136,17 @@ class Detector(Estimator):
         return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where p_value is NaN.
+        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha.
 
-        With folds, the median of that difference over the fold models.
+        With folds, the median of that difference over the fold models. For a novel row, a number below that of every
+        other row.
         """
         elbo = self._elbo(X)
-        return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, self._margin(elbo))
+        margin = self._margin(elbo)
+        if elbo.novel is None or not elbo.novel.any():
+            return margin
+        is_anomaly = self._calibration().verdict(elbo).p_value <= self.alpha
+        return np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
 
     def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """-1 for an anomaly, 1 for none, (N,).
@@ -153,15 +161,15 @@ class Detector(Estimator):
             InputError: invalid rows, or an fdr that is not between 0 and 1.
 
         Warns:
-            UserWarning: some rows have no verdict, because no held-out row has as many missing cells.
+            UserWarning: no row can be an anomaly at this alpha, because the held-out rows are too few.
         """
-        elbo = self._elbo(X)
-        verdict = self._calibration().verdict(elbo)
-        if (unknown := np.isnan(verdict.p_value)).any():
-            without = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
-            warnings.warn(f"{without}: {verdict.reason}", stacklevel=2)
-        anomaly = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
-        return np.where(anomaly, -1, 1)
+        verdict = self._calibration().verdict(self._elbo(X), self.alpha)
+        if fdr is not None:
+            return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
+        if verdict.reason:
+            warnings.warn(verdict.reason, stacklevel=2)
+        assert verdict.is_anomaly is not None  # alpha was given
+        return np.where(verdict.is_anomaly, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict on the same rows; their p-values have no guarantee, since the model was trained on them."""
@@ -172,16 +180,13 @@ class Detector(Estimator):
 
         The second column is the conformal rank #{held-out scores < score} / (1 + n): the share of held-out normal rows
         that are less anomalous. It is uniform on normal rows, for any model. It is not the posterior probability of
-        being an anomaly, which depends on how common anomalies are. NaN where p_value is NaN.
+        being an anomaly, which depends on how common anomalies are.
         """
         p_value = self.p_value(X)
         return np.stack([p_value, 1.0 - p_value], axis=1)
 
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """Split-conformal p-value of each row, (N,). Lower is more anomalous.
-
-        NaN for a row whose number of missing cells occurs in no held-out row.
-        """
+        """Split-conformal p-value of each row, (N,). Lower is more anomalous."""
         return self._calibration().verdict(self._elbo(X)).p_value
 
     def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -216,7 +221,7 @@ class Detector(Estimator):
         return values
 
     def _margin(self, elbo: Bound) -> Floats:
-        """decision_function of rows that have a p-value, (N,)."""
+        """decision_function of rows that are not novel, (N,)."""
         calibration = self._calibration()
         return -calibration.excess(calibration.compared(elbo), -self.offset_)
 

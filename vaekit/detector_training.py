@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.frames import Table, has_text, table
+from vaekit.tabular.frames import Table, table
+
+
+def has_text(v):
+    return any(isinstance(c, str) for c in v.ravel().tolist())
+
 
 if TYPE_CHECKING:
     from vaekit_training.config import Config

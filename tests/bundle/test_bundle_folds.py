@@ -70,11 +70,9 @@ def test_the_smallest_alpha_is_that_of_the_middle_fold_and_can_be_reached() -> N
     assert found.smallest_alpha == 1 / 31
     far = np.full((1, 3), 1e6)
     assert found.p_value(far) == found.smallest_alpha
-    assert found.is_anomaly(found.p_value(far), 1 / 31).all()
-    with pytest.raises(
-        NotResolvable, match=r"alpha: 0.03 is too small for 3 folds of 90 calibration rows; .* 0.0322581"
-    ):
-        found.threshold(0.03)
+    with pytest.raises(NotResolvable, match=r"alpha 0.03 is below .*, 0.0323, of 3 folds of 90 calibration rows"):
+        found.check_alpha(0.03)
+    assert (found.excess(far, found.threshold(0.03)) < 0).all()
 
 
 def _rate(draw: object, folds: int, alpha: float, n: int = 199, sets: int = 4000) -> tuple[float, float]:
@@ -131,12 +129,10 @@ def test_the_guarantee_is_no_larger_than_it_must_be(alpha: float) -> None:
     assert FoldCalibration.of([[0.0]] * 3).guarantee == 1.5
 
 
-def test_a_row_that_misses_as_many_cells_as_no_held_out_row_of_any_fold_has_no_p_value() -> None:
-    found = FoldCalibration.of([np.zeros(30)] * 3, [np.full(30, 3), np.full(30, 4), np.full(30, 3)])
-    assert found.observed_counts == (3, 4)
-    p_value = found.p_value(np.ones((3, 3)), [3, 4, 2])
-    assert np.isnan(p_value).tolist() == [False, False, True]
-    assert found.gap([3, 2]) == "rows with 2 observed columns have no p-value: no calibration row has as many"
+def test_a_novel_row_ranks_above_the_rows_of_every_fold_that_are_not() -> None:
+    found = FoldCalibration.of([np.zeros(30)] * 3, [np.arange(30) < 1, None, None])
+    p_value = found.p_value(np.full((2, 3), -5.0), [False, True])
+    np.testing.assert_allclose(p_value, [1.0, 1 / 31])
 
 
 def test_the_tail_is_the_median_of_the_folds_tails_where_all_have_one(tmp_path: Path) -> None:
@@ -163,11 +159,12 @@ def kept(found: FoldCalibration, folder: Path) -> FoldCalibration:
 
 
 def test_a_calibration_by_folds_is_kept_and_read_back_whole(tmp_path: Path) -> None:
-    found = FoldCalibration.of([np.arange(20.0) * f for f in (1, 2, 3)], [np.full(20, 3)] * 3)
+    found = FoldCalibration.of([np.arange(20.0) * f for f in (1, 2, 3)], [np.arange(20) < 2, None, None])
     back = kept(found, tmp_path)
-    assert back.observed_counts == (3,)
     for one, other in zip(found.folds, back.folds, strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)
+        np.testing.assert_array_equal(one.novel_scores, other.novel_scores)
+    assert [fold.novel_scores.size for fold in back.folds] == [2, 0, 0]
 
 
 def test_the_manifest_says_what_is_promised_and_gives_no_single_threshold() -> None:

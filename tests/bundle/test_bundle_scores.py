@@ -25,11 +25,9 @@ def test_a_p_value_is_the_share_of_held_out_scores_at_least_as_odd_with_the_row_
 def test_a_verdict_is_the_p_value_at_most_alpha(held_out, alpha):
     calibration = Calibration.of(held_out)
     p_value = calibration.p_value(held_out)
-    if alpha < 1 / (len(held_out) + 1):
-        with pytest.raises(NotResolvable):
-            calibration.is_anomaly(p_value, alpha)
-    else:
-        np.testing.assert_array_equal(calibration.is_anomaly(p_value, alpha), p_value <= alpha)
+    beyond = np.asarray(held_out) > calibration.threshold(alpha)
+    np.testing.assert_array_equal(beyond, p_value <= alpha)
+    assert (calibration.too_few(alpha) is None) == (alpha >= 1 / (len(held_out) + 1))
 
 
 @given(SCORES, st.floats(0.05, 0.95))
@@ -45,7 +43,7 @@ def test_of_the_held_out_rows_and_one_more_at_most_alpha_are_called_anomalies(sc
 def test_the_smallest_alpha_is_named_where_a_smaller_one_is_asked_for():
     calibration = Calibration.of(np.arange(72.0))
     calibration.check_alpha(1 / 73)
-    with pytest.raises(NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; .* is 0.0136986$"):
+    with pytest.raises(NotResolvable, match=r"^alpha 0.01 is below .* 72 calibration rows, .* at least 0.014,"):
         calibration.check_alpha(0.01)
 
 
@@ -88,29 +86,14 @@ def test_a_k_that_the_base_draws_have_not_is_refused(k):
 def test_a_score_beyond_the_threshold_is_an_anomaly_and_no_other(n: int, alpha: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     calibration = Calibration.of(rng.integers(0, 20, n))  # ties
-    if alpha < calibration.smallest_alpha:
-        with pytest.raises(NotResolvable):
-            calibration.threshold(alpha)
-        return
     scores = np.arange(-1, 21, 0.5)
     beyond = scores > calibration.threshold(alpha)
-    assert (beyond == calibration.is_anomaly(calibration.p_value(scores), alpha)).all()
+    assert (beyond == (calibration.p_value(scores) <= alpha)).all()
+    if alpha < calibration.smallest_alpha:
+        assert calibration.threshold(alpha) == np.inf
 
 
-def test_a_row_with_a_number_of_observed_columns_that_no_held_out_row_has_has_no_p_value():
-    calibration = Calibration.of([3.0, 1.0, 2.0], [5, 4, 5])
-    assert calibration.observed_counts == (4, 5)
-    p_value = calibration.p_value([2.5, 9.0, 9.0], [4, 5, 3])
-    np.testing.assert_array_equal(p_value, [0.5, 0.25, np.nan])
-    np.testing.assert_array_equal(calibration.is_anomaly(p_value, 0.25), [False, True, False])
-    assert calibration.gap([4, 5, 3]) == (
-        "rows with 3 observed columns have no p-value: no calibration row has as many"
-    )
-    assert calibration.gap([4, 5]) is None
-    assert calibration.gap(np.arange(6, 18)).startswith("rows with 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, ... observed")
-
-
-def test_where_nothing_may_be_missing_every_row_has_a_p_value():
-    calibration = Calibration.of([3.0, 1.0, 2.0])
-    assert calibration.gap(None) is None
-    np.testing.assert_array_equal(calibration.p_value([2.5]), calibration.p_value([2.5], [7]))
+def test_where_novel_held_out_rows_use_up_alpha_no_score_is_a_threshold() -> None:
+    calibration = Calibration.of(np.arange(40.0), np.arange(40) >= 36)
+    assert calibration.threshold(0.05) == np.inf  # 2 of 41, but 4 held-out rows are novel
+    assert calibration.threshold(0.15) == pytest.approx(34.0, abs=1e-3)  # 6 of 41: above it there are 4 novel and 35.0

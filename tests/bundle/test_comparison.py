@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vaekit.bundle.comparison import TOLERANCE, tie_ceiling, tie_floor
@@ -26,6 +26,10 @@ def test_the_floor_never_falls_as_the_score_rises(one: float, other: float) -> N
 
 
 @given(SCORES)
+@example(-1e-5)
+@example(1.0)
+@example(-1.0)
+@example(0.0)
 def test_a_held_out_score_counts_exactly_up_to_its_ceiling(held_out: float) -> None:
     ceiling = tie_ceiling(held_out)
     assert tie_floor(ceiling) <= held_out < tie_floor(math.nextafter(ceiling, math.inf))

@@ -219,17 +219,17 @@ class Calibration(Calibrated):
 
             p_value_tail(s) = max(floor, P(S > s | S > last) p_value(s)) where s > last, else p_value(s)
 
-        Lower is more anomalous. It is never above p_value and never rises with s. Beyond `last`, the highest held-out
-        score of a row that is not novel, it is continuous. If the fitted tail were the true one, P(p_value_tail <= a)
-        <= a would hold for every a. It is an extrapolation, so this is not guaranteed. It does not go below p_value for
-        novel rows.
+        `last` is the score up to which the highest held-out score of a row that is not novel counts as at least s. Lower
+        is more anomalous. It is never above p_value, never rises with s, and is continuous beyond `last`. If the fitted
+        tail were the true one, P(p_value_tail <= a) <= a would hold for every a. It is an extrapolation, so this is not
+        guaranteed. For novel rows it is p_value.
 
         Args:
             score, novel: as in p_value.
         """
         if self.tail is None:
             return None
-        p_value, last = self.p_value(score, novel), float(self.scores[-1])
+        p_value, last = self.p_value(score, novel), tie_ceiling(float(self.scores[-1]))
         beyond = np.asarray(score) > last
         if novel is not None:
             beyond &= ~np.asarray(novel, dtype=bool)
@@ -266,4 +266,4 @@ class Calibration(Calibrated):
 def _rounded_up(alpha: float) -> float:
     """alpha to two digits, rounded up."""
     digits = 1 - math.floor(math.log10(alpha))
-    return math.ceil(alpha * 10**digits) / 10**digits
+    return math.ceil(alpha * 10.0**digits) / 10.0**digits

@@ -11,12 +11,13 @@ Ties count as at least as high, so the tolerance can only raise a p-value.
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 TOLERANCE = 1e-5  # relative to scores above 1 nat, absolute below
+NOVEL = 1e30  # above the score of every row that is not novel: its residuals are cut at 1e9 scales
 
 
 def tie_floor(score: ArrayLike) -> NDArray[np.float64]:
@@ -25,16 +26,28 @@ def tie_floor(score: ArrayLike) -> NDArray[np.float64]:
     return np.where(s > 1.0, s * (1.0 - TOLERANCE), np.where(s < -1.0, s * (1.0 + TOLERANCE), s - TOLERANCE))
 
 
+@lru_cache(maxsize=1024)
 def tie_ceiling(held_out: float) -> float:
-    """The highest score s with tie_floor(s) <= held_out: a held-out score counts as at least s exactly up to this s."""
-    if held_out > 1.0 - TOLERANCE:
-        s = held_out / (1.0 - TOLERANCE)
-    elif held_out < -1.0 - TOLERANCE:
-        s = held_out / (1.0 + TOLERANCE)
-    else:
-        s = held_out + TOLERANCE
-    while tie_floor(s) > held_out:  # the division rounds: move by single floats
-        s = math.nextafter(s, -math.inf)
-    while tie_floor(above := math.nextafter(s, math.inf)) <= held_out:
-        s = above
-    return s
+    """The highest score s with tie_floor(s) <= held_out: a held-out score counts as at least s exactly up to this s.
+
+    It is found by bisection, because the last bits of tie_floor are rounded.
+    """
+    margin = 2.0 * TOLERANCE * max(1.0, abs(held_out))
+    low, high = held_out, held_out + margin  # tie_floor(low) <= held_out < tie_floor(high)
+    while low < (middle := low + (high - low) / 2.0) < high:
+        low, high = (middle, high) if tie_floor(middle) <= held_out else (low, middle)
+    return low
+
+
+def rank_score(score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64]:
+    """A finite number that orders rows as their p-values do, (N,): the score, and above all scores for novel rows.
+
+    Args:
+        score: nats, (N,); NaN for a novel row that the model cannot score, which ranks highest.
+        novel: which rows are novel, (N,); None: no row is.
+    """
+    s = np.asarray(score, dtype=np.float64)
+    if novel is None or not np.any(novel):
+        return s
+    share = np.where(np.isnan(s), 1.0, s / (1.0 + np.abs(s)))  # between -1 and 1, rising with s
+    return np.where(novel, NOVEL * (1.0 + 0.1 * share), s)

@@ -36,7 +36,8 @@ class Tail(ManifestPart):
 
         This is also a generalised Pareto distribution, with the same shape and the scale scale_at(beyond).
         """
-        over = np.maximum(np.asarray(score, dtype=np.float64) - beyond, 0.0) / self.scale_at(beyond)  # (N,)
+        scale = max(self.scale_at(beyond), _NEARLY_0)  # beyond the end of the tail nothing survives
+        over = np.maximum(np.asarray(score, dtype=np.float64) - beyond, 0.0) / scale  # (N,)
         if self.shape == 0.0:
             return np.asarray(np.exp(-over))
         with np.errstate(divide="ignore", over="ignore"):  # beyond the end of the tail, and very far out

@@ -285,8 +285,13 @@ def _report(summary: Summary) -> None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:
         typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
-    if summary.unknown:
-        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has as many observed columns")
+    if summary.novel:
+        typer.echo(
+            f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "
+            "`novel` names the cells"
+        )
+    if summary.alpha_reason is not None:
+        typer.echo(summary.alpha_reason)
     if (found := summary.discoveries) is not None:
         typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
     if (drift := summary.drift) is not None:

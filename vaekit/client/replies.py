@@ -6,6 +6,7 @@ N rows, D data dimensions (or H, W, C), Z latent dimensions; all bounds in nats 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -71,16 +72,16 @@ class SampleResult(_Result):
 class ElboResult(_Result):
     """elbo = log_likelihood - kl, and the verdict by the model's calibration, (N,) each.
 
-    p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. A row
-    whose number of missing cells occurs in no calibration row has a p_value of NaN, and False for is_anomaly and
-    is_discovery.
+    p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. It also
+    says so if no row can be an anomaly at this alpha.
     """
 
-    elbo: Array
+    elbo: Array  # NaN for a novel row that a bundle before format 1.3 cannot score
     log_likelihood: Array
     kl: Array
     log_evidence: Array | None  # None if not requested
-    score: Array  # -elbo: higher is more anomalous
+    score: Array  # -elbo: higher is more anomalous; NaN as elbo
+    novel: list[list[str]] | None  # the columns that make each row novel, N lists; None for images
     p_value: Array | None  # lower is more anomalous
     p_value_tail: Array | None  # extrapolated beyond the highest held-out score, no guarantee; None without a tail
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
@@ -130,6 +131,7 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
         **_optional(got, rows, "explanation", dtype=None),
         **_optional(got, rows, "is_anomaly", "is_discovery", dtype=np.bool_),
         **_optional(got, rows, "observed_count", dtype=np.int64),
+        novel=_novel(got.get("novel"), rows),
         alpha=got.get("alpha"),
         p_value_reason=got.get("p_value_reason"),
         num_samples=_take(got, "num_samples"),
@@ -213,6 +215,19 @@ def _arrays(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, 
 
 def _optional(got: Mapping[str, Any], rows: int | None, *names: str, dtype: Any = np.float64) -> dict[str, Any]:
     return {name: None if got.get(name) is None else _array(name, got[name], rows, dtype) for name in names}
+
+
+def _novel(found: Any, rows: int | None) -> list[list[str]] | None:
+    """Lists of names: in JSON as they are, in npy as JSON text."""
+    if found is None:
+        return None
+    try:
+        names = [json.loads(row) if row else [] for row in found.tolist()] if isinstance(found, np.ndarray) else found
+    except (TypeError, ValueError) as exc:
+        raise errors.ProtocolError(f"a reply whose novel is not lists of names: {exc}") from exc
+    if rows is not None and len(names) != rows:
+        raise errors.ProtocolError(f"a reply with {len(names)} values of novel to a request of {rows} rows")
+    return list(names)
 
 
 def _by_column(got: Mapping[str, Any], rows: int | None, name: str) -> dict[str, Array] | None:

@@ -124,5 +124,5 @@ class RowFeeds:
 
 def _observed(rows: NDArray[Any], outside: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     """Which cells a graph can take, (N, D): not missing, and not outside their column's support."""
-    there = ~np.isnan(rows)
+    there: NDArray[np.bool_] = ~np.isnan(rows)
     return there if outside is None else there & ~outside

@@ -57,7 +57,9 @@ def ignored(
     if not extra:
         return NOTHING_IGNORED
     if strict:
-        raise InputError(f"{where}unknown feature {show(extra[0])}; strict refuses columns that the model does not have")
+        raise InputError(
+            f"{where}unknown feature {show(extra[0])}; strict refuses columns that the model does not have"
+        )
     if most is not None and len(extra) > most:
         raise InputError(
             f"{where}{len(extra)} columns that the model does not have, at most {most:,} are ignored; send the model's "

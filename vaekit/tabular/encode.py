@@ -25,9 +25,9 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) -> 
 
     None, NaN, a masked cell, and the absent key of a column that may be missing are missing cells. A category is given
     as the text of its level, or as the number that this text is. In an array of numbers it is the index of the level.
-    Columns that the model does not have are ignored; `encode_named` says which. Rows may be novel: a cell may be missing
-    in any column, hold a level unseen in training (the index after the last level), or a number that its column's kind
-    does not have.
+    Columns that the model does not have are ignored; `encode_named` says which. Rows may be novel: a cell may be
+    missing in any column, hold a level unseen in training (the index after the last level), or a number that its
+    column's kind does not have.
 
     Args:
         rows: for a vector model an array (N, D), a sequence of rows in column order, a sequence of mappings by column

@@ -29,7 +29,9 @@ class Table(NamedTuple):
     """Columns by name, or an array or lists without names."""
 
     given: Any  # an array, or the lists that were given; None if there are columns
-    columns: tuple[NDArray[Any], ...] = ()  # D of (N,): numbers, booleans, dates, or objects with None for missing cells
+    columns: tuple[
+        NDArray[Any], ...
+    ] = ()  # D of (N,): numbers, booleans, dates, or objects with None for missing cells
     names: tuple[str, ...] | None = None  # D
 
     @property

@@ -6,6 +6,7 @@ cells than any training row. N rows, D columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,15 @@ def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:
     too_many = is_missing.sum(axis=1) > manifest.most_missing if is_missing.any() else np.zeros(len(x), dtype=bool)
     missing = is_missing & too_many[:, None] if too_many.any() else None
     return NovelCells(cells_outside(x, manifest.input), missing)
+
+
+def joined_names(names: Sequence[Sequence[str]]) -> NDArray[np.object_]:
+    """The names of each row's novel cells as one text, (N,); None for a row that is not novel."""
+    found = np.full(len(names), None, dtype=object)
+    for row, each in enumerate(names):
+        if each:
+            found[row] = ", ".join(each)
+    return found
 
 
 def novel_names(x: NDArray[np.float64], manifest: Manifest) -> list[list[str]]:

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -96,9 +97,12 @@ def _shape(text: str) -> tuple[int, ...]:
 def write(answer: Answer) -> bytes:
     """One record per row, a field per array, named as in the JSON reply; what would be null there is absent.
 
-    A category is the index of its level; `probabilities` is a record with a field for each category.
+    A category is the index of its level; `probabilities` is a record with a field for each category. `novel` is text:
+    a JSON array of names, empty text for a row that is not novel.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
+    if (novel := fields.get("novel")) is not None:
+        fields["novel"] = np.array([orjson.dumps(names).decode() if names else "" for names in novel], dtype=np.str_)
     given = {name: a for name, a in fields.items() if a is not None}
     return _npy(_records({name: (a, a.dtype, a.shape[1:]) for name, a in given.items()}, answer.n))
 

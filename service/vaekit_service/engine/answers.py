@@ -15,6 +15,7 @@ from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
+from vaekit.tabular.novelty import novel_names
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
@@ -87,9 +88,6 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
     limits.check_work(len(rows), passes(model, options.explain) if options.explain else k, model.manifest)
     if options.features and "surprise" not in model.manifest.operations:
         raise InputError("features: this model offers no log-likelihood of each feature")
-    calibration = model.calibration(k, options.seed)
-    if options.alpha is not None and not isinstance(calibration, str):
-        calibration.check_alpha(options.alpha)
     return Job(
         model,
         "elbo",
@@ -131,7 +129,17 @@ def _elbo(
     bits = job.model.bits_per_dim(bound)
     rows = {**bound.arrays(), **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
     del rows["fold_elbo"]  # the verdict's own means
+    if bound.novel is not None:
+        rows["novel"] = _novel(job, bound.novel)
     return _said(rows), {**facts, "num_samples": job.num_samples}
+
+
+def _novel(job: Job, novel: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """The names of the cells that make each row novel, (N,) of lists."""
+    found = np.empty(len(novel), dtype=object)
+    assert job.rows is not None
+    found[:] = novel_names(job.rows, job.model.manifest) if novel.any() else [[] for _ in novel]
+    return found
 
 
 def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:
@@ -141,11 +149,7 @@ def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None
 def _verdict(
     job: Job, bound: Bound, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
-    """p-values if the draws are those of the calibration, and the verdict if the calibration is large enough for alpha.
-
-    A request's own alpha that is too small for the calibration was refused before the job ran. If the service's default
-    alpha is too small, the request gets p-values without a verdict.
-    """
+    """p-values and verdicts if the draws are those of the calibration; otherwise the reason why there are none."""
     names = ("p_value", "p_value_tail", "is_anomaly", *(("is_discovery",) if options.fdr is not None else ()))
     rows: dict[str, NDArray[Any] | None] = dict.fromkeys(names)
     calibration = job.model.calibration(job.num_samples, job.seed)

@@ -122,9 +122,7 @@ def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dic
     """The outputs that the operation's graph must give, by name, from torch in the model's own precision."""
     wanted = output_names(vae, operation)
     module, names = exported_module(vae, operation)
-    if operation == "decode" or (
-        operation == "encode" and "eps" not in feeds
-    ):  # with fewer inputs
+    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # with fewer inputs
         module, names = (_Decode if operation == "decode" else _Encode)(vae), wanted
     floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
     with torch.no_grad():

@@ -32,6 +32,7 @@ from vaekit.runtime.explain.predict import Predicted, points, predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
+from vaekit.tabular.novelty import cells_outside
 
 CANDIDATES = 8  # cells of a row, by excess, that are removed in turn: 5 or 16 find the wrong cell about as often
 WHOLE = ("count", "binary", "category")  # kinds whose values are whole numbers
@@ -100,16 +101,20 @@ def _candidates(model: Operations, top: int) -> int:
 def _explained(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
     """Cells (n, k) of a few rows."""
     found = surprise(elbo, rows)  # (n, D)
+    outside = cells_outside(rows, model.spec) if isinstance(model.spec, VectorSpec) else None
+    ranked = found if outside is None else np.where(outside, np.inf, found)  # above every held-out surprise
     over = found - held_out.features.middle
-    which = _largest(np.where(np.isnan(over), -np.inf, over), _candidates(model, top))  # (n, C)
+    first_of = over if outside is None else np.where(outside, np.inf, over)
+    which = _largest(np.where(np.isnan(over), -np.inf, first_of), _candidates(model, top))  # (n, C)
     out = _taken_out(model, rows, which, held_out)
     relief = out.elbo - held_out.features.middle[which] - _smooth(model, rows, elbo)[:, None]  # (n, C)
-    first = _largest(np.where(np.isnan(_at(over, which)), -np.inf, relief), top)  # (n, k), among the candidates
+    order = np.where(np.isinf(_at(first_of, which)), np.inf, relief)  # cells that make the row novel come first
+    first = _largest(np.where(np.isnan(_at(over, which)), -np.inf, order), top)  # (n, k), among the candidates
     which = _at(which, first)
     cells = np.empty(which.shape, dtype=CELL)
     cells["feature"], cells["value"] = which, _at(rows.reshape(found.shape), which)
     cells["surprise"], cells["excess"], cells["relief"] = _at(found, which), _at(over, which), _at(relief, first)
-    cells["p_value"] = held_out.features.p_value(cells["surprise"], which)
+    cells["p_value"] = held_out.features.p_value(_at(ranked, which), which)
     without = out.rows.reshape(*out.elbo.shape, *rows.shape[1:])[np.arange(len(rows))[:, None], first]
     expected = predict(model, without.reshape(-1, *rows.shape[1:]), which.reshape(-1, 1))
     for name, values in vars(widened(expected, which.reshape(-1, 1), model.spec, held_out.factor)).items():

@@ -52,6 +52,7 @@ class Summary:
     held_out: NDArray[np.float64] | None  # scores of the calibration rows, (n,), nats; None if unknown
     fdr: float | None = None
     before: Before = NOTHING  # included in rows, not in seconds
+    alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
 
     @classmethod
     def of(
@@ -65,7 +66,18 @@ class Summary:
     ) -> Summary:
         """The summary of a finished run."""
         asked, told = options.fdr, before or NOTHING
-        return cls(output, scorer.model, seconds, scorer.alpha, scorer.reason, tally, scorer.held_out, asked, told)
+        return cls(
+            output,
+            scorer.model,
+            seconds,
+            scorer.alpha,
+            scorer.reason,
+            tally,
+            scorer.held_out,
+            asked,
+            told,
+            scorer.alpha_reason,
+        )
 
     @property
     def rows(self) -> int:
@@ -79,8 +91,13 @@ class Summary:
 
     @property
     def unknown(self) -> int:
-        """Rows without a p-value because no calibration row has as many missing cells."""
+        """Rows without a p-value, while others have one: from a service of an older version."""
         return self.tally.unknown
+
+    @property
+    def novel(self) -> int:
+        """Rows unlike any training row."""
+        return self.tally.novel
 
     @property
     def anomalies(self) -> int | None:
@@ -140,7 +157,9 @@ class Summary:
             "before": self.before._asdict(),
             "alpha": self.alpha,
             "no_p_values": self.reason,
+            "no_anomalies": self.alpha_reason,
             "unknown": self.unknown,
+            "novel": self.novel,
             "anomalies": self.anomalies,
             "share": self.share,
             "rates": {f"{alpha:g}": rate for alpha, rate in self.rates.items()},

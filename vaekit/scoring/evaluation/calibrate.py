@@ -76,7 +76,7 @@ def publish_calibration(
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress)
-        held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
+        held_out = {way: Calibration.of(scored.score, scored.novel) for way, scored in scores.items()}
         surprise, of_cells = cells.file()
     n = next(iter(held_out.values())).n
     rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.manifest import Metric
 from vaekit.errors import InputError
 from vaekit.runtime import Model
@@ -105,7 +106,7 @@ class _ScoredRows:
     """The values of every row, in order."""
 
     bounds: Bounds
-    scores: Array  # (N,), with the published draws, as by `vae score`; (0,) without labels
+    scores: Array  # (N,), rank scores with the published draws, as by `vae score`; (0,) without labels
     anomalous: NDArray[np.bool_]  # (N,)
     spread: _Spread
 
@@ -126,7 +127,8 @@ def _score_rows(
         tell = _progress_within(progress, source, before, len(x))
         bounds.append(estimate(model, x, counts, seed=seed, first=first, tell=tell))
         if labels is not None:
-            scores.append(model.bound_checked(x).score)
+            scored = model.bound_checked(x)
+            scores.append(rank_score(scored.score, scored.novel))
         spread.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
         anomalous.append(marked)
         first, before = first + len(x), source.done()
