@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.frames import Table, table
-
-
-def has_text(v):
-    return any(isinstance(c, str) for c in v.ravel().tolist())
+from vaekit.tabular.frames import Table, has_text, table
 
 
 if TYPE_CHECKING:
