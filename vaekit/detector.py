@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
+from vaekit.bundle import AnyCalibration, Calibration, VectorSpec, benjamini_hochberg, find
 from vaekit.bundle.comparison import rank_score
-from vaekit.detector_training import config_of, known_anomalies, training_rows
+from vaekit.detector_training import known_anomalies, prepare
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
@@ -36,13 +36,18 @@ class Detector(Estimator):
     The ELBO is over the observed cells of a row. A row with a level unseen in fit, a value outside its column's range,
     or more missing cells than any training row is novel: it ranks above all rows that are not.
 
-    A data frame's columns are found by name, in any order. All other inputs have them in the model's order.
+    Tables (frames of pandas and polars, tables of pyarrow, structured arrays, lists of dicts) have their columns found
+    by name, in any order. Columns that fit did not have are ignored, with a warning that names them. All other inputs
+    have the columns in the order of fit.
+
+    fit leaves out, with a warning, columns that say nothing about a row: dates, ids and indices, text that differs in
+    most rows, columns without a value. `settings=["data.kinds.NAME=real"]` keeps one.
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" chooses the default recipe (docs/decisions, "The default recipe") for columns of numbers,
-            "mixed" if there is text, which is read as categories, and "gaussian" for images. Or any likelihood of a
-            training config: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
+        likelihood: "auto" chooses as `vae train` does for data alone: the default recipe (docs/decisions, "The default
+            recipe") for columns of numbers, "bernoulli" for columns of 0 and 1, "mixed" if there are booleans or text,
+            which is read as categories; and "gaussian" for images. Or any likelihood of a training config: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
             ["data.kinds.stops=count"], ["data.missing=refuse"].
         random_state: seed of splits, training and draws.
@@ -50,13 +55,15 @@ class Detector(Estimator):
         folds: F, an odd number, for few rows (docs/explanation/calibration.md): F models are trained, each without one
             of F folds, so all these rows train and calibrate. Fitting takes F times as long, and the guarantee is
             P(-1) <= 2 F / (F + 1) alpha.
+        strict: whether to refuse columns that fit did not have, instead of ignoring them.
 
     Attributes:
         model_: the runtime model, set by fit and of.
         offset_: decision_function = score_samples - offset_, nats. With folds (F,), one for each fold model, and
             decision_function is the median over folds of ELBO - offset.
-        n_features_in_: D.
-        feature_names_in_: (D,), set if the frame or the model has text names for its columns.
+        n_features_in_: columns of X in fit, those that it left out included.
+        feature_names_in_: their names, set if the frame or the model has text names for its columns.
+        left_out_: names of the columns that fit left out; x0, x1, ... for an array.
 
     Pickling or copying a fitted detector includes the files of its bundle, which are verified when they are loaded.
     """
@@ -65,6 +72,7 @@ class Detector(Estimator):
     offset_: float | Floats
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
+    left_out_: tuple[str, ...]
 
     def __init__(
         self,
@@ -75,6 +83,7 @@ class Detector(Estimator):
         random_state: int = 0,
         device: str = "auto",
         folds: int | None = None,
+        strict: bool = False,
     ) -> None:
         self.alpha = alpha
         self.likelihood = likelihood
@@ -82,6 +91,7 @@ class Detector(Estimator):
         self.random_state = random_state
         self.device = device
         self.folds = folds
+        self.strict = strict
 
     @classmethod
     def of(cls, model: Model, *, alpha: float = 0.05) -> Self:
@@ -113,22 +123,34 @@ class Detector(Estimator):
             UserWarning: too few rows for this alpha, so that no row can be an anomaly.
         """
         from vaekit_training.data.split import split
-        from vaekit_training.run import train
+        from vaekit_training.run import Listener, train
 
         given = table(X)
-        values = np.asarray(given.values)
-        anomaly = None if y is None else known_anomalies(y, len(values) if values.ndim else 0)
-        normal = values[~anomaly] if anomaly is not None else values
-        config = config_of(
-            normal, likelihood=self.likelihood, settings=self.settings, seed=self.random_state, folds=self.folds
+        n = len(given.given if given.names is None else given.columns[0]) if np.ndim(given.given) or given.names else 0
+        anomaly = None if y is None else known_anomalies(y, n)
+        prepared = prepare(
+            given,
+            anomaly,
+            likelihood=self.likelihood,
+            settings=self.settings,
+            seed=self.random_state,
+            folds=self.folds,
         )
-        rows = training_rows(given, anomaly, config)
+        config, rows = prepared.config, prepared.rows(anomaly)
         held_out = split(rows, config.data, config.training.seed).told_by
+        said = list(prepared.warnings)
         if reason := Calibration(np.zeros(held_out)).too_few(self.alpha):  # before the training, not after
             warnings.warn(reason, stacklevel=2)
         with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
-            train(config, folder, device=self.device, rows=rows, draws_report=False)
+            train(
+                config, folder, device=self.device, rows=rows, draws_report=False, listener=Listener(found=said.append)
+            )
             self._take(Model.load(find(Path(folder), "detector"), device=self.device))
+        for text in said:
+            warnings.warn(text, stacklevel=2)
+        if prepared.columns is not None:
+            self.n_features_in_ = len(prepared.columns)
+            self.left_out_ = tuple(name for name in prepared.columns if name not in rows.columns)
         return self._named(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -213,12 +235,37 @@ class Detector(Estimator):
         return self._model().bound(self._given(X))
 
     def _given(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
-        """X as the model takes it."""
+        """X as the model takes it; warns of columns that are ignored."""
         spec, given = self._model().spec, table(X)
-        values = given.ordered(spec) if isinstance(spec, VectorSpec) else given.values
-        if _has_categories(spec) and isinstance(values, np.ndarray):
+        if not isinstance(spec, VectorSpec):
+            return given.values
+        if given.names is not None:
+            at = [d for d, name in enumerate(given.names) if name not in self.left_out_]
+            known = given._replace(columns=tuple(given.columns[d] for d in at), names=tuple(given.names[d] for d in at))
+            values, other = known.ordered(spec, strict=self.strict)
+            other.warn(stacklevel=4)
+        else:
+            values = self._without_left_out(given.given, spec)
+        if spec.has_categories and isinstance(values, np.ndarray):
             values = values.astype(object)  # numbers are names of levels here, as in fit, not indices of levels
         return values
+
+    def _without_left_out(self, values: Any, spec: VectorSpec) -> Any:
+        """Rows without names, without the columns that fit left out."""
+        rows = values if isinstance(values, np.ndarray) else None
+        if self.n_features_in_ == spec.dim:
+            if rows is not None and rows.ndim == 2 and rows.shape[1] != spec.dim:
+                raise InputError(
+                    f"X has {rows.shape[1]} features, but Detector is expecting {spec.dim} features as input"
+                )
+            return values
+        rows = np.array(values, dtype=object) if rows is None else rows
+        if rows.ndim != 2 or rows.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"X has shape {rows.shape}, but Detector is expecting {self.n_features_in_} features as input"
+            )
+        left_out = {int(name[1:]) for name in self.left_out_}
+        return rows[:, [d for d in range(rows.shape[1]) if d not in left_out]]
 
     def _margin(self, elbo: Bound) -> Floats:
         """decision_function of rows that are not novel, (N,)."""
@@ -227,7 +274,7 @@ class Detector(Estimator):
 
     def _take(self, model: Model) -> Self:
         self.model_ = model
-        self.n_features_in_ = model.spec.dim
+        self.n_features_in_, self.left_out_ = model.spec.dim, ()
         self.offset_ = -self._calibration().threshold(self.alpha)
         return self
 
@@ -249,7 +296,3 @@ class Detector(Estimator):
         if isinstance(found, str):
             raise BundleError(f"{self.model_.manifest.name}: {found}")
         return found
-
-
-def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
-    return isinstance(spec, VectorSpec) and spec.has_categories

@@ -201,7 +201,6 @@ def test_paths_are_those_of_the_service_under_the_given_prefix(client, transport
         ({"a": 1.0}, "expected rows, not dict"),
         (7, "expected rows, not int"),
         (np.array([["1"]]), "dtype <U1 is not numeric"),
-        (np.array([[True]]), "dtype bool is not numeric"),
         (np.array([[object()]]), "row 0: not a number: <object"),
         (np.float64(3), "expected rows, not float64"),
         (np.array(3.0), "one number, expected rows"),

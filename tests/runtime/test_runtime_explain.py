@@ -14,11 +14,11 @@ from torch.distributions import Normal, kl_divergence
 from tests.kinds import NAMES, folded_rows, mixed_rows
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.scoring import publish_calibration
 from vaekit.tabular import encode
+from vaekit.tabular.explained_cells import named
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

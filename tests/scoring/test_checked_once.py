@@ -20,13 +20,13 @@ from vaekit.scoring import LocalScorer, evaluate_file, explain_row, publish_cali
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The rows that the model has checked."""
     seen: list[Any] = []
-    check = model.encode
+    check = model.encode_named
 
-    def counted(rows: Any, spec: Any) -> Any:
+    def counted(rows: Any, spec: Any, **options: Any) -> Any:
         seen.append(rows)
-        return check(rows, spec)
+        return check(rows, spec, **options)
 
-    monkeypatch.setattr(model, "encode", counted)
+    monkeypatch.setattr(model, "encode_named", counted)
     return seen
 
 

@@ -103,7 +103,7 @@ async def test_a_missing_cell_changes_a_score_and_what_stands_in_its_place_does_
         ([0.5, 2.0, 3, 1, "pink"], "row 0, feature 'colour': not one of its 3 levels "),
         ([0.5, 2.0, 3, 1, 2], "row 0, feature 'colour': not one of its 3 levels "),
         ([0.5, "2", 3, 1, "red"], "row 0, feature 'size': not a number: '2'"),
-        ([0.5, 2.0, 3, True, "red"], "row 0, feature 'on': not a number: true"),
+        ([0.5, 2.0, 3, [1], "red"], "row 0, feature 'on': not a number: a list"),
     ],
 )
 async def test_a_cell_that_its_column_does_not_take_is_a_422(on_mixed: Any, row: list[Any], detail: str) -> None:

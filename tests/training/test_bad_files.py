@@ -71,7 +71,7 @@ def test_text_of_numbers_alone_is_of_levels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["a;b", *(f"{i};{i}" for i in range(N))], "one column, 'a;b': if its cells are separated by ';', use commas"),
+        (["a;b", *(f"{i};{i}" for i in range(N))], "one column, 'a;b': if its cells are separated by ';', use --set"),
         (["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))], "no header? The column names are numbers: 1.5, 2.5"),
     ],
 )

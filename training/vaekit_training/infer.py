@@ -3,78 +3,163 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular.cells import is_missing as is_missing_cell
 from vaekit.tabular.cells import spells_missing
 from vaekit_training.config import make_config, slug
-from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
+from vaekit_training.data.cells import reads_as_number
 from vaekit_training.data.glance import Glance, glance
+from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Look, formatted, look
+from vaekit_training.recipe import AUTO
 from vaekit_training.sections import DataConfig
 
-NUMBERS = 0.5  # share of numbers among text cells; with more, the other cells are errors
-FEW = 10  # levels that a category may have even if there are few rows
-FACTS = ("source", "read", "label", "split", "exclude")  # keys of [data] that inference uses
+FACTS = ("source", "read", "label", "split", "exclude", "kinds", "delimiter", "decimal", "thousands")  # of [data]
+MANY = 50  # levels of a category that are remarked on
+ROWS_PER_LEVEL = 20  # and only with fewer rows for each than this
 
-Look = Literal["number", "binary", "category", "name", "date", "empty", "other"]
-LEFT_OUT: dict[Look, str] = {
-    "date": "dates",
-    "empty": "without a single value",
-    "name": f"text that differs in most rows, or has more than {MOST_LEVELS} levels",
-    "other": "neither numbers, booleans, text nor dates",
-}
+
+@dataclass(frozen=True)
+class Inferred:
+    """What to say about the columns that a config tree was made for."""
+
+    remarks: list[str]  # choices that were made
+    warnings: list[str]  # columns that were left out, and what looks wrong
 
 
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
-    """Config tree for a source, and remarks on the choices made.
+    """Config tree for a source, and remarks on the choices made and on what looks wrong.
 
-    Images get a bernoulli likelihood, binarised if they are grey. Columns of numbers get a gaussian one, columns of 0
-    and 1 a bernoulli one, columns of several kinds, text included, a mixed one. Missing cells are marginalised.
+    Images get a bernoulli likelihood, binarised if they are grey. Tables get the default recipe, see `default_recipe`.
+    Missing cells are marginalised.
 
     Args:
         source: a file, folder or built-in dataset.
-        asked: settings already given, as nested tables. A likelihood.name or data.missing in it is not inferred; its
-            data.exclude is in the tree already, with the columns left out here; its label and key are not modelled.
+        asked: settings already given, as nested tables. A data.missing or a likelihood.name other than 'auto' in it is
+            not inferred; its data.exclude is in the tree already, with the columns left out here; its label and key are
+            not modelled; columns that its data.kinds names are not left out.
 
     Raises:
         InputError: the source is unknown or unreadable.
         ConfigError: a value in asked.data is refused.
     """
-    sections = {name: table for name, table in (asked or {}).items() if isinstance(table, Mapping)}
-    given, chosen = sections.get("data", {}), "name" in sections.get("likelihood", {})
-    facts = {"source": source, **{key: given[key] for key in FACTS if key in given}}
-    data = make_config({"name": "asked", "data": facts}).data
+    data = data_asked(source, asked)
     tree: dict[str, Any] = {"name": slug(Path(source).stem), "data": {"source": source}}
-    if data.exclude:
-        tree["data"]["exclude"] = list(data.exclude)
     found = glance(data)
     if found.pictures is not None:
-        return tree, _pictures(found.pictures, tree, chosen)
-    kinds = given.get("kinds", {})
+        return tree, _pictures(found.pictures, tree, is_chosen(asked))
+    inferred = infer_columns(found, data, tree, asked)
+    remarks = inferred.remarks + inferred.warnings
+    if data.label is None:
+        remarks.append(
+            "every row is taken as normal; if a column marks anomalies, use --set data.label=COLUMN: otherwise the "
+            "model learns from anomalies and from that column"
+        )
+    return tree, remarks
+
+
+def infer_columns(
+    found: Glance, data: DataConfig, tree: dict[str, Any], asked: Mapping[str, Any] | None = None
+) -> Inferred:
+    """Fill in data and, unless chosen, likelihood for a table, in `tree`; `vae train` and Detector.fit both call it.
+
+    Args:
+        found: the columns.
+        data: settings already given.
+        tree: of the config; its data.exclude gets the columns that are left out.
+        asked: as in infer.
+
+    Raises:
+        InputError: a column of numbers with a few cells of text.
+    """
+    in_file = data.source.lower().endswith(".csv")
     for name, values in found.columns.items():
-        if kinds.get(name) != "category":
-            _refuse_one_of_few(source, name, values)
-    return tree, _columns(found, data, tree, chosen=chosen, missing="missing" in given)
+        if data.kinds.get(name) != "category":
+            _refuse_one_of_few(data.source, name, values, in_file=in_file)
+    looks: dict[str, Look] = dict.fromkeys(found.index, "index")
+    looks |= {name: look(name, values, is_filled=name in found.filled) for name, values in found.columns.items()}
+    kept = {name: one for name, one in looks.items() if one not in LEFT_OUT or name in data.kinds}
+    if not kept:  # there must be something to model
+        kept = {name: one for name, one in looks.items() if one == "id"}
+    left_out = [name for name in looks if name not in kept]
+    if excluded := [*data.exclude, *(name for name in left_out if name not in found.index)]:
+        tree["data"]["exclude"] = excluded
+    remarks = [f"inferred from the first {found.first} of {found.rows} rows"] if found.first < found.rows else []
+    if not is_chosen(asked):
+        remarks += _likelihood(kept, tree)
+    gaps = [name for name in kept if name in found.gaps]
+    if gaps and "missing" not in section(asked, "data"):
+        tree["data"]["missing"] = "marginalise"
+        remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
+    warnings = _left_out({name: looks[name] for name in left_out})
+    warnings += _odd(found, kept, in_file=in_file)
+    return Inferred(remarks, warnings)
 
 
-def _refuse_one_of_few(source: str, name: str, values: NDArray[Any]) -> None:
+def default_recipe(looks: Mapping[str, Look]) -> tuple[str, str]:
+    """(the likelihood of a table whose columns look like this, the remark on it).
+
+    Text and booleans make 'mixed', columns of 0 and 1 alone 'bernoulli', and all other numbers 'auto'.
+    """
+    kept = set(looks.values())
+    if kept <= {"binary", "boolean"}:
+        return "bernoulli", "all columns hold 0 and 1: the likelihood is bernoulli"
+    if kept & {"category", "name", "boolean"}:
+        return "mixed", f"the likelihood is mixed: {_kinds(looks)}"
+    return AUTO, "the likelihood is student_t, with the settings of likelihood.name = 'auto'"
+
+
+def is_chosen(asked: Mapping[str, Any] | None) -> bool:
+    """Whether the likelihood is given."""
+    return section(asked, "likelihood").get("name", AUTO) != AUTO
+
+
+def data_asked(source: str, asked: Mapping[str, Any] | None) -> DataConfig:
+    """The settings of [data] that inference uses.
+
+    Raises:
+        ConfigError: one of them is refused.
+    """
+    given = section(asked, "data")
+    facts = {"source": source, **{key: given[key] for key in FACTS if key in given}}
+    return make_config({"name": "asked", "data": facts, "likelihood": {"name": "mixed"}}).data
+
+
+def overrides_beside(asked: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
+    """The overrides without those whose values the inferred tree has already."""
+    taken = {"data.exclude"} | (set() if is_chosen(asked) else {"likelihood.name"})
+    return [one for one in overrides if one.partition("=")[0].strip() not in taken]
+
+
+def section(asked: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    found = (asked or {}).get(name, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, in_file: bool) -> None:
     """Refuse a column of numbers with a few cells of text, which would otherwise become a category or be left out.
 
     Text cells that are all numbers make a category: postcodes, for example.
     """
     cells = values.tolist() if values.dtype.kind in "OU" else []
-    text = [(row, cell) for row, cell in enumerate(cells) if isinstance(cell, str) and cell.strip()]
-    bad = [(row, cell) for row, cell in text if not reads_as_number(cell) and not spells_missing(cell)]
-    if bad and len(bad) < NUMBERS * len(text):
+    there = [(row, cell) for row, cell in enumerate(cells) if not is_missing_cell(cell)]
+    bad = [(row, cell) for row, cell in there if isinstance(cell, str) and not reads_as_number(cell)]
+    if in_file:
+        bad = [(row, cell) for row, cell in bad if not spells_missing(cell)]
+    if bad and len(bad) < NUMBERS * len(there):
         row, cell = bad[0]
+        numbers = sum(reads_as_number(cell) for _, cell in there)
+        where = "" if source == "memory" else f"data {source!r}: "
         raise InputError(
-            f"data {source!r}: row {row}, feature {name!r}: not a number: {cell!r}; {len(text) - len(bad)} of the "
-            f"column's {len(text)} cells are numbers. Correct it, empty it if the value is missing, or use --set "
+            f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
+            f"column's {len(there)} cells are numbers. Correct it, empty it if the value is missing, or use --set "
             f'data.kinds.{_key(name)}=category or --set data.exclude="[{name!r}]"'
         )
 
@@ -95,68 +180,47 @@ def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -
     return [f"{what}, {'black and white' if two_valued else grey}"]
 
 
-def _columns(found: Glance, data: DataConfig, tree: dict[str, Any], *, chosen: bool, missing: bool) -> list[str]:
-    """Fill in data and, unless chosen, likelihood for a table; returns remarks."""
-    looks = {name: _look(values, name in found.filled) for name, values in found.columns.items()}
-    remarks = [f"inferred from the first {found.first} of {found.rows} rows"] if found.first < found.rows else []
-    left_out = [name for name in looks if looks[name] in LEFT_OUT]
-    if left_out:
-        tree["data"]["exclude"] = [*data.exclude, *left_out]
-    for look, what in LEFT_OUT.items():
-        names = [name for name in left_out if looks[name] == look]
-        if names:
-            remarks.append(f"columns left out ({what}): {', '.join(names)}")
-    only = next(iter(looks)) if len(looks) == 1 else ""
-    if other := re.search(r"[;\t|]", only):
-        remarks.append(f"one column, {only!r}: if its cells are separated by {other[0]!r}, use commas instead")
-    if not chosen:
-        remarks += _likelihood({name: look for name, look in looks.items() if look not in LEFT_OUT}, tree)
-    gaps = [name for name in looks if name in found.gaps and name not in left_out]
-    if gaps and not missing:
-        tree["data"]["missing"] = "marginalise"
-        remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
-    if data.source.lower().endswith(".csv") and all(reads_as_number(name) for name in looks):
-        remarks.append(f"no header? The column names are numbers: {', '.join(list(looks)[:5])}")
-    if data.label is None:
-        remarks.append(
-            "every row is taken as normal; if a column marks anomalies, use --set data.label=COLUMN: otherwise the "
-            "model learns from anomalies and from that column"
-        )
-    return remarks
+def _left_out(looks: Mapping[str, Look]) -> list[str]:
+    """A warning for each reason to leave columns out."""
+    said = []
+    for one, what in LEFT_OUT.items():
+        if names := [name for name in looks if looks[name] == one]:
+            keep = "" if one in ("empty", "other") else f"; --set data.kinds.{_key(names[0])}=KIND keeps one"
+            said.append(f"columns left out ({what}): {', '.join(name or repr(name) for name in names)}{keep}")
+    return said
+
+
+def _odd(found: Glance, kept: Mapping[str, Look], *, in_file: bool) -> list[str]:
+    """Warnings about columns that look wrong."""
+    said = []
+    only = next(iter(found.columns)) if len(found.columns) == 1 else ""
+    if in_file and (other := re.search(r"[;\t|]", only)):
+        option = f"--set data.delimiter={other[0]!r}"
+        said.append(f"one column, {only!r}: if its cells are separated by {other[0]!r}, use {option}")
+    for name, values in found.columns.items():
+        if (values.dtype.kind == "O") and (how := formatted(values, in_file=in_file)):
+            said.append(f"column {name!r} is text that looks like numbers: {how}")
+    for name, one in kept.items():
+        levels = len(set(found.columns[name].tolist())) if one == "category" else 0
+        if levels > MANY and levels * ROWS_PER_LEVEL > found.first:
+            said.append(
+                f"column {name!r} has {levels} levels in {found.first} rows, few rows for each: if it only names the "
+                f'rows, leave it out by --set data.exclude="[{name!r}]"'
+            )
+    if in_file and found.columns and all(map(reads_as_number, found.columns)):
+        said.append(f"no header? The column names are numbers: {', '.join(list(found.columns)[:5])}")
+    return said
 
 
 def _likelihood(looks: Mapping[str, Look], tree: dict[str, Any]) -> list[str]:
     """Fill in the likelihood for columns that look like this; returns remarks."""
-    kept = set(looks.values())
-    if kept == {"binary"}:
-        tree["likelihood"] = {"name": "bernoulli"}
-        return ["all columns hold 0 and 1: the likelihood is bernoulli"]
-    if kept - {"number"}:
-        tree["likelihood"] = {"name": "mixed"}
-        return [f"the likelihood is mixed: {_listed(looks)}"]
-    return []
+    name, remark = default_recipe(looks)
+    tree.setdefault("likelihood", {})["name"] = name
+    return [remark]
 
 
-def _listed(looks: Mapping[str, Look]) -> str:
+def _kinds(looks: Mapping[str, Look]) -> str:
     """The columns that do not hold numbers, by kind."""
-    kinds: tuple[Look, ...] = ("category", "binary")
-    named = {kind: ", ".join(name for name, look in looks.items() if look == kind) for kind in kinds}
+    kinds: dict[str, tuple[Look, ...]] = {"category": ("category", "name"), "binary": ("binary", "boolean")}
+    named = {kind: ", ".join(n for n, one in looks.items() if one in of) for kind, of in kinds.items()}
     return "; ".join(f"{kind}: {names}" for kind, names in named.items() if names)
-
-
-def _look(values: NDArray[Any], is_filled: bool) -> Look:
-    """What a column looks like; is_filled: it has values, in these rows or in others."""
-    missing = is_missing(values)
-    there = values[~missing]
-    if not len(there):
-        return "empty" if not is_filled else "number" if values.dtype.kind == "f" else "category"
-    if values.dtype.kind in "iuf":
-        return "binary" if set(np.unique(there[:FEW])) <= {0, 1} and set(np.unique(there)) == {0, 1} else "number"
-    if values.dtype.kind in "Mm":
-        return "date"
-    if unknown(values, missing) is not None:
-        return "other"
-    levels = set(there.tolist())
-    if all(isinstance(level, bool) for level in levels):
-        return "binary"
-    return "name" if len(levels) > min(MOST_LEVELS, max(FEW, len(there) // 2)) else "category"

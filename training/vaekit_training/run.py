@@ -21,6 +21,7 @@ from vaekit_training import build
 from vaekit_training.config import Config, unused
 from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
+from vaekit_training.data.findings import findings
 from vaekit_training.data.load import Rows, load
 from vaekit_training.data.split import Parts, split
 from vaekit_training.folds import FoldModels
@@ -55,6 +56,7 @@ class Listener:
     on_trained: Callable[[History], None] = _ignore
     constants: Callable[[list[str]], None] = field(default=_ignore)
     warn: Callable[[str], None] = _ignore
+    found: Callable[[str], None] = _ignore  # what looks wrong in the data
 
 
 def train(
@@ -132,6 +134,8 @@ def _run(
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     parts = split(rows, config.data, config.training.seed)
+    for text in findings(rows, parts):
+        listener.found(text)
     config = config.sized(parts.trained_on)
     if parts.folds and ranks.size > 1:
         raise ConfigError(f"data.folds: fold models train on one rank, not on {ranks.size}: start without torchrun")

@@ -103,18 +103,17 @@ def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
     from vaekit_training.config import asked_for, load_config, make_config
-    from vaekit_training.infer import infer
+    from vaekit_training.infer import infer, overrides_beside
 
     if source.endswith(".toml"):
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: expected a config that ends in .toml, or data")
-    tree, remarks = infer(source, asked_for(overrides))
+    asked = asked_for(overrides)
+    tree, remarks = infer(source, asked)
     for remark in remarks:
-        console.print(f"[dim]{escape(remark)}[/]")
-    return make_config(
-        tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"]
-    )  # the tree has it already
+        console.print(f"[dim]{escape(remark)}[/]", soft_wrap=True)
+    return make_config(tree, overrides_beside(asked, overrides))
 
 
 @contextmanager
@@ -161,7 +160,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
         def warn(text: str) -> None:
             console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
-        yield Listener(say, on_step, on_validation, on_trained, constants, warn)
+        yield Listener(say, on_step, on_validation, on_trained, constants, warn, found=warn)
 
 
 def _summary(console: Console, manifest: Manifest, models: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from vaekit.bundle import Manifest
+from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import errors, wire
 from vaekit.client.refusals import media_type
+from vaekit.tabular.explained_cells import named
 
 Array = NDArray[np.float64]
 Document = TypeVar("Document", bound=BaseModel)
@@ -30,6 +32,8 @@ _HEADERS = {
     "alpha": (wire.ALPHA_HEADER, float),
     "num_samples": (wire.NUM_SAMPLES_HEADER, int),
     "p_value_reason": (wire.P_VALUE_REASON_HEADER, str),
+    "ignored_columns": (wire.IGNORED_COLUMNS_HEADER, json.loads),
+    "warnings": (wire.WARNINGS_HEADER, json.loads),
 }
 
 
@@ -40,7 +44,13 @@ class _Result:
 
 
 @dataclass(frozen=True)
-class EncodeResult(_Result):
+class _OfRows(_Result):
+    ignored_columns: tuple[str, ...]  # columns of the rows that the model does not have
+    warnings: tuple[str, ...]  # one for each of them that resembles an absent column
+
+
+@dataclass(frozen=True)
+class EncodeResult(_OfRows):
     """q(z|x) = N(mu, diag(sigma^2)) of each row, one for each member of an ensemble."""
 
     mu: Array  # (N, Z) or (N, M, Z)
@@ -69,7 +79,7 @@ class SampleResult(_Result):
 
 
 @dataclass(frozen=True)
-class ElboResult(_Result):
+class ElboResult(_OfRows):
     """elbo = log_likelihood - kl, and the verdict by the model's calibration, (N,) each.
 
     p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. It also
@@ -94,11 +104,14 @@ class ElboResult(_Result):
     observed_count: NDArray[np.int64] | None  # number of observed columns; None if no column may be missing
     explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no more cells; needs explain
     kl_p_value: Array | None  # of the KL, only with explain; lower is more anomalous
+    cells: NDArray[np.object_] | None = None  # (N,) lists of dicts: explanation by the names of columns and levels
 
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
     got = _fields(response, wire.EncodeReply)
-    return EncodeResult(**_who(got), **_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights"))
+    return EncodeResult(
+        **_who(got), **_ignored(got), **_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights")
+    )
 
 
 def decode(response: httpx.Response, rows: int | None) -> DecodeResult:
@@ -125,6 +138,7 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
     got = _fields(response, wire.ElboReply)
     return ElboResult(
         **_who(got),
+        **_ignored(got),
         **_arrays(got, rows, "elbo", "log_likelihood", "kl", "score"),
         **_optional(got, rows, "log_evidence", "p_value", "p_value_tail", "bits_per_dim"),
         **_optional(got, rows, "feature_log_likelihood", "kl_p_value"),
@@ -136,6 +150,16 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
         p_value_reason=got.get("p_value_reason"),
         num_samples=_take(got, "num_samples"),
     )
+
+
+def with_cells(found: ElboResult, spec: InputSpec) -> ElboResult:
+    """The result with its explained cells by name."""
+    assert found.explanation is not None
+    if found.explanation.dtype.names is None:
+        return found
+    cells = np.empty(len(found.explanation), dtype=object)
+    cells[:] = named(found.explanation, spec)
+    return replace(found, cells=cells)
 
 
 def models(response: httpx.Response) -> wire.ModelList:
@@ -207,6 +231,10 @@ def _take(got: Mapping[str, Any], name: str) -> Any:
 
 def _who(got: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": _take(got, "model"), "version": _take(got, "version")}
+
+
+def _ignored(got: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(map(str, got.get(name) or ())) for name in ("ignored_columns", "warnings")}
 
 
 def _arrays(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, Any]:

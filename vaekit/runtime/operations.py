@@ -68,7 +68,7 @@ class Operations:
         self._eps = EpsDraws(bundle.noise(), self.manifest.draws.default)
         self._calibrations = bundle.calibrations()
         self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
-        self._rows = RowFeeds(self.manifest, self.surprises)
+        self._row_feeds = RowFeeds(self.manifest, self.surprises)
         replay(self.run, bundle, self.providers, precision)
 
     @property
@@ -125,7 +125,7 @@ class Operations:
         chunk = self.rows_at_once("encode")
 
         def run_chunk(at: slice) -> dict[str, Any]:
-            feeds = self._rows.feeds("encode", rows[at])
+            feeds = self._row_feeds.feeds("encode", rows[at])
             if draws is not None:
                 feeds["eps"] = np.ascontiguousarray(np.broadcast_to(draws, (len(feeds["x"]), *draws.shape)))
             return self.run("encode", feeds)
@@ -219,7 +219,7 @@ class Operations:
 
         def run_chunk(at: slice) -> dict[str, Any]:
             eps = draws[: at.stop - at.start] if shared else draws[at]
-            found = self._rows.score(operation, rows[at], eps, self._in_calls)
+            found = self._row_feeds.score(operation, rows[at], eps, self._in_calls)
             return {name: a for name, a in found.items() if name in wanted}
 
         return in_chunks(kind, len(rows), chunk, run_chunk)

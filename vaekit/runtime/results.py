@@ -72,6 +72,7 @@ class Bound(RowArrays):
     observed_count: NDArray[np.int64] | None = None  # (N,), observed columns; None if no column may be missing
     novel: NDArray[np.bool_] | None = None  # (N,), rows unlike any training row: see tabular.novelty; None for images
     fold_elbo: Array | None = None  # (N, F), by each fold model, of which elbo is the log-mean-exp; None without folds
+    p_value: Array | None = None  # (N,), lower is more anomalous; of unchecked rows, with the draws of a calibration
 
     @property
     def score(self) -> Array:
@@ -111,6 +112,7 @@ class Explained(Elbo):
 
     explanation: NDArray[Any] | None = None  # (N, k) of CELL, the most anomalous first
     kl_p_value: Array | None = None  # (N,), among held-out KLs; lower is more anomalous
+    cells: NDArray[np.object_] | None = None  # (N,) lists of dicts: explanation by the names of columns and levels
 
 
 R = TypeVar("R", bound=RowArrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ class Ignored:
 
     columns: tuple[str, ...] = ()  # in the order of their first appearance
     warnings: tuple[str, ...] = ()  # one for each that resembles a column of the model that is absent
+
+    def warn(self, stacklevel: int) -> None:
+        """Say in Python warnings what was ignored."""
+        if self.columns:
+            text = f"columns that the model does not have are ignored: {listed(self.columns)}"
+            warnings.warn("; ".join([text, *self.warnings]), stacklevel=stacklevel + 1)
 
 
 NOTHING_IGNORED = Ignored()
@@ -78,6 +85,11 @@ def resembling(names: Iterable[str], absent: Iterable[str]) -> dict[str, str]:
         if close := get_close_matches(_plain(name), plain, n=1, cutoff=0.75):
             found[name] = plain[close[0]]
     return found
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many there are if that is not all."""
+    return ", ".join(map(repr, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def is_index_name(name: str) -> bool:

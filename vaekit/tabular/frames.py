@@ -116,6 +116,11 @@ def beyond_float(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "iu" and bool(len(values)) and bool(max(int(values.max()), -int(values.min())) > EXACT)
 
 
+def column_of(cells: NDArray[Any]) -> NDArray[Any]:
+    """A column of objects (n,) as float64, dates or objects without their wrappers."""
+    return _of_objects(cells.tolist())
+
+
 def together(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Columns D of (N,) as float64 (N, D) if all are numbers, otherwise as objects."""
     if columns and all(_is_numbers(column) for column in columns):

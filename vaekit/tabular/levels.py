@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +18,7 @@ _TRUTH = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
+_DIGITS = re.compile(r"[-+]?\d+", re.ASCII)
 _TIME_OF_DAY = re.compile(r"(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?", re.ASCII)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE)
 
@@ -43,17 +43,17 @@ def finite_number_in(text: str) -> float | None:
 
 
 def exact_number_in(text: str) -> int | float | None:
-    """As finite_number_in, with a whole number as an int, which keeps the digits that float64 cannot hold."""
+    """As finite_number_in, with a text of digits alone as an int, which keeps those that float64 cannot hold."""
     number = finite_number_in(text)
-    return int(Decimal(text.strip())) if number is not None and number.is_integer() else number
+    return int(text) if number is not None and _DIGITS.fullmatch(text.strip()) else number
 
 
 def level_index(cell: Any, column: Column) -> int | None:
     """The index of the level that a cell names; None if it names none.
 
     The exact text of a level comes first. Otherwise a number, or text that is a number, names the level of equal value
-    ('01', '1.0' and 1 name the level '1'; whole numbers of any size are compared exactly), and a time names the level
-    of the same moment.
+    ('01', '1.0' and 1 name the level '1'), and a time names the level of the same moment. Whole numbers are compared
+    exactly if some level has more digits than float64 holds.
 
     Args:
         cell: text, a boolean, or a Python number.
@@ -65,7 +65,10 @@ def level_index(cell: Any, column: Column) -> int | None:
     own = level_text(cell)
     if own in known or isinstance(cell, bool):
         return known.get(own)
-    same = (exact_number_in(cell), _moment(cell)) if isinstance(cell, str) else (cell, None)
+    number = exact_number_in(cell) if isinstance(cell, str) else cell
+    if number is not None and number not in known and not _has_long_levels(column):
+        number = float(number)  # training may have read the levels as float64
+    same = (number, _moment(cell) if isinstance(cell, str) else None)
     return next((known[spelling] for spelling in same if spelling is not None and spelling in known), None)
 
 
@@ -83,6 +86,13 @@ def level_indices(column: Column) -> dict[str | float, int]:
         for spelling in _TRUTH.get(level.lower(), ()):
             known.setdefault(spelling, i)
     return {**known, **{level: i for i, level in enumerate(levels)}}
+
+
+@lru_cache(maxsize=1024)
+def _has_long_levels(column: Column) -> bool:
+    """Whether some level is a whole number that float64 does not hold."""
+    numbers = map(exact_number_in, column.levels or ())
+    return any(isinstance(number, int) and int(float(number)) != number for number in numbers)
 
 
 def level_names(indices: Sequence[float] | NDArray[np.float64], column: Column) -> list[str]:

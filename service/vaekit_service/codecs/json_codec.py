@@ -23,14 +23,13 @@ from vaekit.client.wire import (
     MixedObjects,
     MixedRows,
     Request,
+    RowOptions,
     SampleOptions,
-    VectorObjects,
-    VectorRows,
 )
 from vaekit.errors import InputError
-from vaekit.runtime.explain.cells import named
-from vaekit.tabular import encode
+from vaekit.tabular import encode_named
 from vaekit.tabular.encode import check_columns
+from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
@@ -67,12 +66,13 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         return ParsedRequest(request, None)
     if isinstance(request, Latents):
         return ParsedRequest(request, np.array(_even(request.latents, target.manifest.latent_dim), dtype=np.float64))
-    assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
+    assert isinstance(request, MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     spec = target.manifest.input
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
-    return ParsedRequest(request, encode(rows, spec))
+    x, ignored = encode_named(rows, spec, strict=isinstance(request, RowOptions) and request.strict)
+    return ParsedRequest(request, x, ignored)
 
 
 def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
@@ -107,7 +107,10 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     if lengths != {width} or flat.size != n * width or not _has_brackets(body, n + 1) or len(set(names)) != len(names):
         return None
     x = flat.reshape(n, width)
-    return ParsedRequest(options, x if operation == "decode" else check_columns(x, spec.lenient))
+    if operation == "decode":
+        return ParsedRequest(options, x)
+    assert isinstance(options, RowOptions)
+    return ParsedRequest(options, check_columns(x, spec if options.strict else spec.lenient))
 
 
 def _has_brackets(body: Body, n: int) -> bool:

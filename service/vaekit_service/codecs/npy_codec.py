@@ -28,6 +28,7 @@ _LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the header's length, by v
 # The header is a Python dictionary as text. numpy evaluates it; so little of it can be meant that matching is enough.
 _FIELD = re.compile(r"""['"](\w+)['"]\s*:\s*('[^']*'|"[^"]*"|\[.*\]|\([^()]*\)|True|False)\s*,?""")
 _NUMBERS = re.compile(r"[<>=|]?[iuf]\d{1,2}")
+_BOOLEANS = "|b1"  # 0 and 1 in rows
 
 
 def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
@@ -81,7 +82,7 @@ def _meaning(text: str, field: str) -> tuple[np.dtype[Any], tuple[int, ...], Lit
 
 def _dtype(text: str, field: str) -> np.dtype[Any]:
     name = text[1:-1]
-    if _NUMBERS.fullmatch(name):
+    if _NUMBERS.fullmatch(name) or (name == _BOOLEANS and field == "inputs"):
         with suppress(TypeError):  # numbers of a size that there is not, or not on this machine
             return np.dtype(name)
     raise InputError(f"{field}: dtype {name[:40]} is not numeric")

@@ -38,6 +38,7 @@ def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: 
     """
     job = _job(operation, model, parsed, limits)
     draws = passes(model, job.explain) if job.explain else job.num_samples
+    job.ignored = parsed.ignored
     job.most = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
 
@@ -117,6 +118,8 @@ def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: fl
     if isinstance(result, Bound):
         assert isinstance(options, ElboOptions)
         rows, facts = _elbo(job, result, options, default_alpha)
+    named: dict[str, Fact] = {"ignored_columns": list(job.ignored.columns), "warnings": list(job.ignored.warnings)}
+    facts |= {name: value for name, value in named.items() if value}
     manifest = job.model.manifest
     return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
 
@@ -127,8 +130,8 @@ def _elbo(
     verdict, facts = _verdict(job, bound, options, default_alpha)
     unasked = {} if options.log_evidence else {"log_evidence": None}  # whether or not the graph gave it
     bits = job.model.bits_per_dim(bound)
-    rows = {**bound.arrays(), **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
-    del rows["fold_elbo"]  # the verdict's own means
+    found = {name: a for name, a in bound.arrays().items() if name not in ("fold_elbo", "p_value")}  # the verdict's own
+    rows = {**found, **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
     if bound.novel is not None:
         rows["novel"] = _novel(job, bound.novel)
     return _said(rows), {**facts, "num_samples": job.num_samples}

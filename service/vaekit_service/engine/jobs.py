@@ -15,6 +15,7 @@ from vaekit.bundle.manifest import Operation as Graph
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import SampleDraws
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
 from vaekit_service.engine.batcher import JobSlice
 from vaekit_service.messages import Operation
 
@@ -35,6 +36,7 @@ class Job:
     temperature: float = 1.0
     observe: bool = False
     members: NDArray[np.int64] | None = None  # (N,) of decode, where the model has members
+    ignored: Ignored = field(default=NOTHING_IGNORED, kw_only=True)  # columns of the request
     most: int = field(default=2**31, kw_only=True)  # rows of one call, at most
     _draws: SampleDraws | None = field(default=None, init=False, repr=False)
 

@@ -114,7 +114,8 @@ class Cells:
     def _check(self, x: NDArray[np.float64], missing: NDArray[np.bool_], start: int) -> None:
         for bad, what in _faults(x, self._kind or "real"):
             row = int(bad.argmax())
-            cells = f"{int(bad.sum())} such cells in this column{self._hint}"
+            hint = f"; empty them if the values are missing, or {EXCLUDE}" if what == rule.NOT_FINITE else self._hint
+            cells = f"{int(bad.sum())} such cells in this column{hint}"
             self._refuse(start + row, f"{what}: {x[row]:.17g} ({cells})")
         if self._only_two:
             self._seen |= np.array([(x == 0).any(), (x == 1).any()])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit_training.data.cells import is_missing
+from vaekit_training.data.labels import index_columns
 from vaekit_training.data.load import mapped, read
 from vaekit_training.data.parquet import folder
 from vaekit_training.data.rows import CELLS
@@ -27,31 +28,38 @@ class Glance:
     filled: frozenset[str] = frozenset()  # columns that may have values
     first: int = 0  # rows that were inspected
     rows: int = 0  # rows in total
+    index: tuple[str, ...] = ()  # columns that hold a file's index and are not modelled
     pictures: NDArray[np.uint8] | None = None
 
 
 def glance(data: DataConfig) -> Glance:
-    """The columns except label, key and excluded ones: all rows, or the first ones of data that stay on disk.
+    """The columns except label, key, index and excluded ones: all rows, or the first ones of data that stay on disk.
 
     Raises:
         InputError: the source is unknown or unreadable.
     """
     if data.read == "stream":
         return _streamed(data)
-    source = mapped(data.source) if data.read == "map" else read(data.source)
+    source = mapped(data.source) if data.read == "map" else read(data.source, data)
     if source.pictures is not None:
         return Glance({}, pictures=source.pictures)
-    columns = {name: source.columns[name] for name in _modelled(source.columns, data)}
-    rows = len(next(iter(columns.values()), ()))
+    index = index_columns(source.columns, data, source.index)
+    columns = {name: source.columns[name] for name in _modelled(source.columns, data, index)}
     if source.stored is not None:
         return _mapped(source.stored, columns)
+    return of_columns(columns, index)
+
+
+def of_columns(columns: dict[str, NDArray[Any]], index: tuple[str, ...] = ()) -> Glance:
+    """All rows of columns in memory."""
+    rows = len(next(iter(columns.values()), ()))
     missing = {name: is_missing(values) for name, values in columns.items()}
     gaps = frozenset(name for name in columns if missing[name].any())
-    return Glance(columns, gaps, frozenset(name for name in columns if not missing[name].all()), rows, rows)
+    return Glance(columns, gaps, frozenset(name for name in columns if not missing[name].all()), rows, rows, index)
 
 
-def _modelled(names: Any, data: DataConfig) -> list[str]:
-    without = {data.label, data.split.partition(":")[2], *data.exclude}
+def _modelled(names: Any, data: DataConfig, index: tuple[str, ...]) -> list[str]:
+    without = {data.label, data.split.partition(":")[2], *data.exclude, *index}
     return [name for name in names if name not in without]
 
 
@@ -81,10 +89,11 @@ def _streamed(data: DataConfig) -> Glance:
     source = folder(data.source)
     if not source.rows:
         raise InputError(f"data {data.source!r}: no rows")
-    names = _modelled(source.columns, data)
+    index = index_columns(source.columns, data, source.index)
+    names = _modelled(source.columns, data, index)
     _, columns = next(source.read(source.groups[0], names, max(64, FIRST // max(1, len(names)))))
     here = frozenset(name for name in names if is_missing(columns[name]).any())
     told = frozenset(name for name in names if source.nulls.get(name))
     filled = frozenset(name for name in names if source.nulls.get(name) != source.rows)
     first = len(next(iter(columns.values()), ()))
-    return Glance(columns, here | told, filled, first, source.rows)
+    return Glance(columns, here | told, filled, first, source.rows, index)

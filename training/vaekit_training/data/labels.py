@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,25 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing
+from vaekit.tabular.columns import is_index_name
 from vaekit.tabular.labels import Marks
 from vaekit_training.sections import DataConfig
 
 
-def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
-    """The columns to model: all but labels, keys and excluded ones.
+def index_columns(names: Iterable[str], config: DataConfig, told: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns that hold the index of a pandas frame, which is not modelled unless data.kinds names it.
+
+    Args:
+        names: of all columns.
+        config: its label, key and excluded columns are not listed.
+        told: the index columns by the file's own metadata.
+    """
+    named = {config.label, config.split.partition(":")[2], *config.exclude, *config.kinds}
+    return tuple(name for name in names if (name in told or is_index_name(name)) and name not in named)
+
+
+def columns_of(table: Mapping[str, Any], config: DataConfig, index: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns to model: all but labels, keys, index and excluded ones; index: as in index_columns.
 
     Raises:
         InputError: a column that the config names does not exist, or a column has no name or another's name.
@@ -24,7 +37,8 @@ def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
     for name in (*special, *config.exclude):
         if name not in table:
             raise InputError(f"data {config.source!r}: no column {name!r}; there are: {', '.join(table) or 'none'}")
-    columns = tuple(name for name in table if name not in special and name not in config.exclude)
+    without = {*special, *config.exclude, *index_columns(table, config, index)}
+    columns = tuple(name for name in table if name not in without)
     check_names(columns)
     return columns
 

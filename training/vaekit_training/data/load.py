@@ -38,11 +38,11 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     likelihood = likelihood or LikelihoodConfig()
     if config.read == "stream":
         return stream(config, likelihood, seed)
-    source = mapped(config.source) if config.read == "map" else read(config.source)
+    source = mapped(config.source) if config.read == "map" else read(config.source, config)
     where, table = f"data {config.source!r}", source.columns
     if not len(next(iter(table.values()))) if table else source.pictures is None:
         raise InputError(f"{where}: no rows")
-    columns = columns_of(table, config)
+    columns = columns_of(table, config, source.index)
     key = config.split.partition(":")[2] or None
     split_key = table[key] if key else None
     if key is not None and split_key is not None:
@@ -71,9 +71,9 @@ def of_array(
 
     Args:
         x: numbers, or objects if columns hold text.
-        names: of the columns.
+        names: of the columns; if none, x0, x1, ...
         anomaly: (N,); if none, no row is an anomaly.
-        config: kinds, and what to do with missing cells; its source is not read.
+        config: kinds, columns to exclude, and what to do with missing cells; its source is not read.
         likelihood: as in load.
 
     Raises:
@@ -84,11 +84,22 @@ def of_array(
     anomaly = np.zeros(len(x), dtype=bool) if anomaly is None else anomaly
     if source.pictures is not None:
         return Rows(source.pictures, (), anomaly)
-    columns = tuple(names or source.columns)
-    check_names(columns)
-    cells = cells_of(columns, config, likelihood or LikelihoodConfig())
-    values = [_typed(column) for column in x.T]
-    return _rows(_together([c.take(v) for c, v in zip(cells, values, strict=True)], cells), cells, anomaly)
+    check_names(columns := tuple(names or source.columns))
+    return of_columns(
+        dict(zip(columns, x.T, strict=True)), anomaly, config=config, likelihood=likelihood or LikelihoodConfig()
+    )
+
+
+def of_columns(
+    columns: dict[str, NDArray[Any]],
+    anomaly: NDArray[np.bool_],
+    *,
+    config: DataConfig,
+    likelihood: LikelihoodConfig,
+) -> Rows:
+    """Rows of columns by name, (N,) each; see of_array."""
+    cells = cells_of(columns_of(columns, config), config, likelihood)
+    return _rows(_together([c.take(_typed(columns[c.name])) for c in cells], cells), cells, anomaly)
 
 
 def mapped(source: str) -> Source:

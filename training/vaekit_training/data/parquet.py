@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.sources import from_arrow, parquet_files, refuse_unlike
+from vaekit_training.data.arrow import from_arrow, index_told
+from vaekit_training.data.sources import parquet_files, refuse_unlike
 
 BUFFER = 2**17  # read-ahead per column; without it a whole row group is held
 
@@ -38,6 +39,7 @@ class Folder:
     groups: tuple[Group, ...]
     digest: str  # sha256 over names and sizes of the files, schema, and row groups with their statistics
     nulls: dict[str, int | None] = field(default_factory=dict)  # missing cells by column; None: not in footers
+    index: tuple[str, ...] = ()  # columns that hold the index of a pandas frame
 
     @property
     def rows(self) -> int:
@@ -77,21 +79,23 @@ def folder(source: str) -> Folder:
     if not files:
         raise InputError(f"data {source!r}: data.read = 'stream' takes a .parquet file or a folder of them")
     names = tuple(str(file.relative_to(top)) if file != top else file.name for file in files)
-    sha, groups, first = hashlib.sha256(), [], None
+    sha, groups, first, index = hashlib.sha256(), [], None, ()
     nulls: dict[str, int | None] = {}
     for number, file in enumerate(files):
         try:
             with pq.ParquetFile(file) as opened:
-                schema, metadata = opened.schema_arrow.remove_metadata(), opened.metadata
+                whole, metadata = opened.schema_arrow, opened.metadata
         except (OSError, ValueError) as exc:
             raise InputError(f"data {source!r}, {names[number]}: {exc}") from exc
+        schema = whole.remove_metadata()
+        index = index_told(whole) if first is None else index
         first = schema if first is None else first
         refuse_unlike(f"data {source!r}, {names[number]}", first, schema)
         groups += _groups(number, metadata)
         _count_nulls(nulls, metadata)
         sha.update(repr((names[number], file.stat().st_size, str(schema), _facts(metadata))).encode())
     assert first is not None
-    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls)
+    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls, index)
 
 
 def release() -> None:

@@ -36,7 +36,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
         ConfigError: the likelihood does not take a kind.
     """
     source = folder(config.source)
-    columns = columns_of(dict.fromkeys(source.columns), config)
+    columns = columns_of(dict.fromkeys(source.columns), config, source.index)
     if not source.rows:
         raise InputError(f"data {config.source!r}: no rows")
     cells = cells_of(columns, config, likelihood)

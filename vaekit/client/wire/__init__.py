@@ -8,8 +8,10 @@ used here. An Arrow reply is a table whose columns have these names. Values that
 from vaekit.client.wire.headers import (
     ALPHA_HEADER,
     ARROW_TYPE,
+    IGNORED_COLUMNS_HEADER,
     JSON_TYPE,
     KEY_HEADER,
+    LONGEST_LIST,
     MODEL_HEADER,
     NPY_TYPE,
     NUM_SAMPLES_HEADER,
@@ -20,6 +22,7 @@ from vaekit.client.wire.headers import (
     SEED_HEADER,
     TIMEOUT_HEADER,
     VERSION_HEADER,
+    WARNINGS_HEADER,
 )
 from vaekit.client.wire.models import GraphInUse, ModelInUse, ModelList, ModelSummary
 from vaekit.client.wire.replies import DecodeReply, ElboReply, EncodeReply, OddCell, Problem, Reply, SampleReply
@@ -42,21 +45,22 @@ from vaekit.client.wire.requests import (
     Pixel,
     PixelRow,
     Request,
+    RowOptions,
     Rows,
     SampleOptions,
     Seed,
     Table,
     TableCells,
     TableObjects,
-    VectorObjects,
-    VectorRows,
 )
 
 __all__ = [
     "ALPHA_HEADER",
     "ARROW_TYPE",
+    "IGNORED_COLUMNS_HEADER",
     "JSON_TYPE",
     "KEY_HEADER",
+    "LONGEST_LIST",
     "MAX_EXPLAINED",
     "MAX_SEED",
     "MODEL_HEADER",
@@ -69,6 +73,7 @@ __all__ = [
     "SEED_HEADER",
     "TIMEOUT_HEADER",
     "VERSION_HEADER",
+    "WARNINGS_HEADER",
     "Cell",
     "Cells",
     "DecodeOptions",
@@ -95,6 +100,7 @@ __all__ = [
     "Problem",
     "Reply",
     "Request",
+    "RowOptions",
     "Rows",
     "SampleOptions",
     "SampleReply",
@@ -102,6 +108,4 @@ __all__ = [
     "Table",
     "TableCells",
     "TableObjects",
-    "VectorObjects",
-    "VectorRows",
 ]

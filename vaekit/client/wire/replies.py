@@ -16,7 +16,18 @@ class Reply(BaseModel):
     version: int
 
 
-class EncodeReply(Reply):
+class RowsReply(Reply):
+    """Base of replies to rows."""
+
+    ignored_columns: list[str] | None = Field(
+        None, description="columns of the rows that the model does not have, which were ignored; absent if none were"
+    )
+    warnings: list[str] | None = Field(
+        None, description="for each ignored column that resembles an absent one; absent if there are none"
+    )
+
+
+class EncodeReply(RowsReply):
     mu: list[Any] = Field(description="posterior mean, (N, Z), or (N, M, Z) for a model with M members")
     sigma: list[Any] = Field(description="posterior standard deviation, shape as mu")
     weights: list[list[float]] | None = Field(None, description="q(m|x), (N, M), for a model with M members")
@@ -64,7 +75,7 @@ class OddCell(BaseModel):
     probability: float | None = Field(description="of the expected level; null unless the column is a category")
 
 
-class ElboReply(Reply):
+class ElboReply(RowsReply):
     """Scores, verdicts and explanations. In nats per row, fully normalised, for data in raw units."""
 
     elbo: list[float | None] = Field(

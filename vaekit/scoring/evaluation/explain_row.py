@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.runtime import Explained, Model, heatmap
-from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.predict import predict
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.tabular.explained_cells import named
 
 
 @dataclass(frozen=True)

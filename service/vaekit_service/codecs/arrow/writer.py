@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
-from vaekit.runtime.explain.cells import feature_name
+from vaekit.tabular.explained_cells import feature_name
 from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.reply_headers import headers
 from vaekit_service.messages import Answer
