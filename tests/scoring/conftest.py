@@ -33,6 +33,7 @@ class Squares:
     model: str = "squares@1"
     alpha: float = 0.05
     reason: str | None = None
+    alpha_reason: str | None = None
     batch_rows: int = 4
     appended: pa.Schema = APPENDED
     held_out: NDArray[np.float64] | None = None

@@ -70,4 +70,4 @@ def test_rows_that_are_given_to_a_model_are_checked_once(
     ask(benign_rows[:3])
     assert len(checks) == 1
     with pytest.raises(InputError, match="not finite"):
-        ask(np.full((1, breast_cancer.spec.dim), np.nan))
+        ask(np.full((1, breast_cancer.spec.dim), np.inf))

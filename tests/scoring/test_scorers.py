@@ -10,7 +10,7 @@ import pytest
 
 from tests.live import serving
 from vaekit.client import Client, ModelNotFound, RequestRefused, ServiceUnavailable, TooBusy
-from vaekit.errors import InputError, NotResolvable
+from vaekit.errors import InputError
 from vaekit.scoring import LocalScorer, RemoteScorer
 
 NAMES = ("elbo", "log_likelihood", "kl", "score", "p_value", "is_anomaly")
@@ -74,11 +74,16 @@ def test_an_alpha_that_is_none_is_refused(breast_cancer, alpha):
         LocalScorer(breast_cancer, alpha=alpha)
 
 
-def test_an_alpha_that_the_calibration_cannot_tell_is_refused_here_and_there(breast_cancer, benign_rows, url):
-    with pytest.raises(NotResolvable, match="the smallest is"):
-        LocalScorer(breast_cancer, alpha=1e-4)
-    with Client(url) as client, pytest.raises(RequestRefused, match="the smallest is"):
-        RemoteScorer(client, "breast-cancer", alpha=1e-4).score(benign_rows)
+def test_at_an_alpha_that_is_too_small_no_row_is_an_anomaly_here_and_there(breast_cancer, benign_rows, url):
+    here = LocalScorer(breast_cancer, alpha=1e-4)
+    with Client(url) as client:
+        there = RemoteScorer(client, "breast-cancer", alpha=1e-4)
+        for scorer in (here, there):
+            scores = scorer.score(benign_rows)
+            assert not scores.is_anomaly.any()
+            assert not np.isnan(scores.p_value).any()
+            assert scorer.alpha_reason.startswith("alpha 0.0001 is below the smallest possible p-value")
+            assert scorer.reason is None
 
 
 def test_a_number_of_draws_out_of_range_is_refused_before_any_row(breast_cancer):

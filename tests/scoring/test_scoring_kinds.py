@@ -227,7 +227,7 @@ def test_a_row_that_misses_every_cell_is_refused(refused, tmp_path, ending):
 class Some:
     """Knows rows that have both columns alone: a row with one has no p-value."""
 
-    spec, model, alpha, reason, batch_rows = ANY, "some@1", 0.05, None, 2
+    spec, model, alpha, reason, alpha_reason, batch_rows = ANY, "some@1", 0.05, None, None, 2
     appended, held_out = appended_for(ANY), None
 
     def score(self, x: Any) -> Scores:
@@ -295,9 +295,11 @@ def test_a_csv_of_times_that_was_trained_on_is_scored(tmp_path, text):
 
 
 @pytest.mark.parametrize("cell", ["2024-01-01 00:00:01", "2024-01-01 00:00:00 ?", "now", "2024", "1_0", "x "])
-def test_what_is_no_spelling_of_a_level_is_refused(cell):
+def test_what_is_no_spelling_of_a_level_is_an_unseen_level_and_refused_if_strict(cell):
     column = Column(name="a", kind="category", levels=("2024-01-01T00:00:00", "2025-01-01", "10", "x"))
+    spec = VectorSpec(columns=(column,))
+    assert encode([[cell]], spec).tolist() == [[4.0]]
     with pytest.raises(InputError, match="not one of its 4 levels"):
-        encode([[cell]], VectorSpec(columns=(column,)))
+        encode([[cell]], spec, strict=True)
     with pytest.raises(InputError, match="not one of its 4 levels"):
         levels(pa.array([cell]), column, Refusing(0))

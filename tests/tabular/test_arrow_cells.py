@@ -25,7 +25,8 @@ def test_a_level_that_is_a_time_is_one_of_utc_in_any_zone(zone: str) -> None:
 def test_rows_are_numbered_from_where_the_table_begins() -> None:
     spec = VectorSpec(columns=(Column(name="load"), COLOUR))
     table = pa.record_batch({"colour": ["red", None], "other": [1, 2], "load": [1.0, np.nan]})
-    columns = Columns(table.schema, spec, text=False, indices=False)
+    columns = Columns(table.select(["colour", "load"]).schema, spec, text=False, indices=False, strict=True)
+    table = table.select(["colour", "load"])
     np.testing.assert_array_equal(columns.take(table.slice(0, 1), 7)[1], [[1.0, 1.0]])
     with pytest.raises(InputError, match=r"^row 8, feature 'load': not finite: nan$"):
         columns.take(table, 7)

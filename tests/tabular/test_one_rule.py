@@ -106,7 +106,7 @@ def trained(cells: list[Any], kind: Kind, missing: bool) -> Rows:
 
 def in_arrow(cells: list[Any], column: Column) -> np.ndarray:
     table = pa.RecordBatch.from_pydict({"a": pa.array(cells), "pad": [1.0] * len(cells)})
-    return Columns(table.schema, spec_of(column), text=False, indices=False).take(table, 0)[1][:, 0]
+    return Columns(table.schema, spec_of(column), text=False, indices=False, strict=True).take(table, 0)[1][:, 0]
 
 
 def an_arrow_column(cells: list[Any]) -> bool:
@@ -130,9 +130,9 @@ def _is_small(cell: Decimal) -> bool:
 def test_a_cell_of_lists_objects_and_arrow_is_what_the_rule_says(cell: Any, kind: Kind, missing: bool) -> None:
     column = column_of(kind, missing)
     want = by_rule([cell], column)
-    assert answer(lambda: encode([[cell, 1.0]], spec_of(column))[:, 0]) == want
-    assert answer(lambda: encode([{"pad": 1.0, "a": cell}], spec_of(column))[:, 0]) == want
-    assert answer(lambda: encode(objects([cell]), spec_of(column))[:, 0]) == want
+    assert answer(lambda: encode([[cell, 1.0]], spec_of(column), strict=True)[:, 0]) == want
+    assert answer(lambda: encode([{"pad": 1.0, "a": cell}], spec_of(column), strict=True)[:, 0]) == want
+    assert answer(lambda: encode(objects([cell]), spec_of(column), strict=True)[:, 0]) == want
     if an_arrow_column([cell]):
         assert answer(lambda: in_arrow([cell], column)) == want
 
@@ -275,7 +275,9 @@ def test_float32_levels_are_found_in_every_form() -> None:
     column = Column(name="a", kind="category", levels=rows.levels[0])
     np.testing.assert_array_equal(encode([[cell] for cell in cells], VectorSpec(columns=(column,))), rows.x)
     table = pa.RecordBatch.from_pydict({"a": pa.array(cells)})
-    found = Columns(table.schema, VectorSpec(columns=(column,)), text=False, indices=False).take(table, 0)[1]
+    found = Columns(table.schema, VectorSpec(columns=(column,)), text=False, indices=False, strict=True).take(table, 0)[
+        1
+    ]
     np.testing.assert_array_equal(found, rows.x)
 
 

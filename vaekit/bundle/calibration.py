@@ -220,9 +220,9 @@ class Calibration(Calibrated):
             p_value_tail(s) = max(floor, P(S > s | S > last) p_value(s)) where s > last, else p_value(s)
 
         `last` is the score up to which the highest held-out score of a row that is not novel counts as at least s.
-        Lower is more anomalous. It is never above p_value, never rises with s, and is continuous beyond `last`. If the fitted
-        tail were the true one, P(p_value_tail <= a) <= a would hold for every a. It is an extrapolation, so this is not
-        guaranteed. For novel rows it is p_value.
+        Lower is more anomalous. It is never above p_value, never rises with s, and is continuous beyond `last`. If the
+        fitted tail were the true one, P(p_value_tail <= a) <= a would hold for every a. It is an extrapolation, so this
+        is not guaranteed. For novel rows it is p_value.
 
         Args:
             score, novel: as in p_value.
