@@ -47,7 +47,8 @@ class Detector(Estimator):
         alpha: false-alarm rate of predict and decision_function.
         likelihood: "auto" chooses as `vae train` does for data alone: the default recipe (docs/decisions, "The default
             recipe") for columns of numbers, "bernoulli" for columns of 0 and 1, "mixed" if there are booleans or text,
-            which is read as categories; and "gaussian" for images. Or any likelihood of a training config: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
+            which is read as categories; and "gaussian" for images. Or any likelihood of a training config: "gaussian",
+            "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
             ["data.kinds.stops=count"], ["data.missing=refuse"].
         random_state: seed of splits, training and draws.

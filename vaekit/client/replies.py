@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from vaekit.tabular.explained_cells import named
 Array = NDArray[np.float64]
 Document = TypeVar("Document", bound=BaseModel)
 _LONGEST_HEADER = 2**18  # characters of an npy header; numpy's limit of 10,000 is too low for many category names
-_HEADERS = {
+_HEADERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "model": (wire.MODEL_HEADER, str),
     "version": (wire.VERSION_HEADER, int),
     "seed": (wire.SEED_HEADER, int),
@@ -109,9 +109,8 @@ class ElboResult(_OfRows):
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
     got = _fields(response, wire.EncodeReply)
-    return EncodeResult(
-        **_who(got), **_ignored(got), **_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights")
-    )
+    arrays = {**_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights")}
+    return EncodeResult(**_who(got), **_ignored(got), **arrays)
 
 
 def decode(response: httpx.Response, rows: int | None) -> DecodeResult:

@@ -27,8 +27,8 @@ class Client:
 
     Arrays are sent as npy; tables of pyarrow, polars and pandas as Arrow (without pyarrow as JSON); lists of numbers,
     objects by column name and images (paths, or bytes of PNG or JPEG files) as JSON. Masked cells are missing. Columns
-    that the model does not have are ignored and named in the result; with strict=True they are refused. The default is the service's default model, and the latest
-    version of a model. Calls from several threads are safe.
+    that the model does not have are ignored and named in the result; with strict=True they are refused. The default is
+    the service's default model, and the latest version of a model. Calls from several threads are safe.
 
     Args:
         url: address of the service, including a path prefix if there is one.
@@ -105,7 +105,8 @@ class Client:
     ) -> ElboResult:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        The cells of an explanation have the names of columns and levels in `cells`. With log_evidence=False a model with an aggregate prior is much faster.
+        The cells of an explanation have the names of columns and levels in `cells`. With log_evidence=False a model
+        with an aggregate prior is much faster.
         """
         call = requests.elbo(
             inputs,

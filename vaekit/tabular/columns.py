@@ -64,9 +64,7 @@ def ignored(
     if not extra:
         return NOTHING_IGNORED
     if strict:
-        raise InputError(
-            f"{where}unknown feature {show(extra[0])}; strict refuses columns that the model does not have"
-        )
+        raise InputError(f"{where}unknown feature {show(extra[0])}; strict allows only the model's columns")
     if most is not None and len(extra) > most:
         raise InputError(
             f"{where}{len(extra)} columns that the model does not have, at most {most:,} are ignored; send the model's "

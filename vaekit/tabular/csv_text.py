@@ -1,8 +1,8 @@
 """Checks CSV files, and infers the type of a column of text: numbers, booleans, dates, or levels.
 
-The format is UTF-8 with one header line, commas or another delimiter, and doubled quotes. Empty lines are skipped, except in a file of one
-column, where they are missing cells. pyarrow reads an unclosed quote as one long value and silently loses the rows in
-it, so the quotes of the whole file are checked before it is read.
+The format is UTF-8 with one header line, commas or another delimiter, and doubled quotes. Empty lines are skipped,
+except in a file of one column, where they are missing cells. pyarrow reads an unclosed quote as one long value and
+silently loses the rows in it, so the quotes of the whole file are checked before it is read.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ class CsvDialect:
         """Raises InputError if the delimiter is not one character, or both separators are the same."""
         if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
             raise InputError(f"delimiter: {self.delimiter!r}, expected one character, such as ; or a tab")
+        if self.decimal not in (".", ",") or self.thousands not in ("", ",", ".", " ", "'"):
+            raise InputError(
+                f"decimal {self.decimal!r}, thousands {self.thousands!r}: expected . or , and one of , . ' or a blank"
+            )
         if self.decimal == self.thousands:
             raise InputError(f"decimal and thousands are both {self.decimal!r}")
 

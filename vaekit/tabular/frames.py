@@ -29,9 +29,7 @@ class Table(NamedTuple):
     """Columns by name, or an array or lists without names."""
 
     given: Any  # an array, or the lists that were given; None if there are columns
-    columns: tuple[
-        NDArray[Any], ...
-    ] = ()  # D of (N,): numbers, booleans, dates, or objects with None for missing cells
+    columns: tuple[NDArray[Any], ...] = ()  # D of (N,): numbers, booleans, dates, or objects, None for a missing cell
     names: tuple[str, ...] | None = None  # D
 
     @property
@@ -65,8 +63,8 @@ def is_table(X: Any) -> bool:  # noqa: N803  scikit-learn's name
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     """Names and cells of X.
 
-    A missing cell of a column (NaN, None, pandas' NA and NaT, polars' null, a masked cell) is NaN in a column of numbers
-    and None among objects. A duration is its seconds. Cells of pandas' categories are text, also if they are numbers
+    A missing cell (NaN, None, pandas' NA and NaT, polars' null, a masked cell) is NaN in a column of numbers and None
+    among objects. A duration is its seconds. Cells of pandas' categories are text, also if they are numbers
     or intervals. Whole numbers keep all their digits.
 
     Raises:
@@ -149,7 +147,8 @@ def _columns(X: Any) -> Iterable[tuple[str, NDArray[Any]]]:  # noqa: N803
 def _of_pandas(series: Any) -> NDArray[Any]:
     if type(series.dtype).__name__ == "CategoricalDtype":
         texts = [_category(level) for level in series.cat.categories]
-        return np.array([*texts, None], dtype=object)[np.asarray(series.cat.codes)]  # the code of a missing cell is -1
+        of_missing: list[Any] = [None]  # its code is -1
+        return np.asarray(np.array(texts + of_missing, dtype=object)[np.asarray(series.cat.codes)])
     if getattr(series.dtype, "kind", "O") in "iu" and series.hasnans:
         return _of_objects(series.tolist())  # as an array they would be float64
     values = np.asarray(series.to_numpy())
@@ -206,9 +205,11 @@ def _in_utc(day: date) -> date:
 
 def _listed(column: NDArray[Any]) -> list[Any]:
     """The cells of a column; a date is its ISO text."""
-    if column.dtype.kind != "M":
-        return column.tolist()
-    return np.where(np.isnat(column), None, column.astype(str)).tolist()
+    cells = column.astype(object) if column.dtype.kind != "M" else column.astype(str).astype(object)
+    if column.dtype.kind == "M":
+        cells[np.isnat(column)] = None
+    found: list[Any] = cells.tolist()
+    return found
 
 
 def _is_numbers(column: NDArray[Any]) -> bool:

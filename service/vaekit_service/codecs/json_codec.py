@@ -23,7 +23,6 @@ from vaekit.client.wire import (
     MixedObjects,
     MixedRows,
     Request,
-    RowOptions,
     SampleOptions,
 )
 from vaekit.errors import InputError
@@ -71,7 +70,7 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     spec = target.manifest.input
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
-    x, ignored = encode_named(rows, spec, strict=isinstance(request, RowOptions) and request.strict)
+    x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
     return ParsedRequest(request, x, ignored)
 
 

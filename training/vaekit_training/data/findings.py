@@ -6,6 +6,7 @@ N rows, D columns.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +72,8 @@ def _far(name: str, values: Floats, numbers: NDArray[np.intp] | None) -> str | N
         if not wider > (WIDER if count.max() == far.sum() and far.sum() > 1 else MUCH_WIDER):
             return None
     first = ", ".join(f"{value:g}" for value in odd[:SHOWN]) + (", ..." if len(odd) > SHOWN else "")
-    where = (
-        "" if numbers is None else f" (rows {', '.join(map(str, numbers[far][:SHOWN]))}{', ...' * (far.sum() > SHOWN)})"
-    )
+    rows = [] if numbers is None else numbers[far].tolist()
+    where = f" (rows {', '.join(map(str, rows[:SHOWN]))}{', ...' if len(rows) > SHOWN else ''})" if rows else ""
     inside = values[~far]
     return (
         f"column {name!r}: {far.sum()} cells of {first}{where} lie far outside the others ({inside.min():g} to "
@@ -119,6 +119,6 @@ def _is_fine(x: NDArray[np.float64]) -> bool:
     return bool((distinct >= DISTINCT).sum() >= min(2, x.shape[1]))
 
 
-def _comparable(x: NDArray[np.generic]) -> NDArray[np.generic]:
+def _comparable(x: NDArray[Any]) -> NDArray[Any]:
     """Rows whose bytes are equal if their values are."""
     return np.ascontiguousarray(x + 0.0 if x.dtype.kind == "f" else x)  # -0.0 becomes 0.0; NaN is always the same one

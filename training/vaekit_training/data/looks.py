@@ -91,7 +91,7 @@ def formatted(values: NDArray[Any], *, in_file: bool) -> str | None:
         if all(re.fullmatch(pattern, text) for text in odd):
             return f"--set {settings} reads {odd[0]!r}" if in_file else "convert it to numbers"
     found = [_UNIT.fullmatch(text) for text in odd]
-    units = {one.group(1, 3) if one else None for one in found}
-    if len(units) == 1 and None not in units and units != {("", "")}:
-        return f"remove the {''.join(*units)!r} to model it as numbers"
+    units = {f"{one[1]}{one[3]}" if one else "" for one in found}
+    if len(units) == 1 and "" not in units:
+        return f"remove the {units.pop()!r} to model it as numbers"
     return None

@@ -79,7 +79,8 @@ def folder(source: str) -> Folder:
     if not files:
         raise InputError(f"data {source!r}: data.read = 'stream' takes a .parquet file or a folder of them")
     names = tuple(str(file.relative_to(top)) if file != top else file.name for file in files)
-    sha, groups, first, index = hashlib.sha256(), [], None, ()
+    sha, groups, first = hashlib.sha256(), [], None
+    index: tuple[str, ...] = ()
     nulls: dict[str, int | None] = {}
     for number, file in enumerate(files):
         try:

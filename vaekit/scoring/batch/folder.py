@@ -6,7 +6,7 @@ An engine scores the parts: this process one after the other, or actors on a clu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,7 +115,7 @@ def score_folder(
     began = time.perf_counter()
     folder, asked = place(output), options or Options()
     check_apart(folder, place(source))
-    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, asked.columns)
+    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, asked.columns, asked.csv)
     over = Pass(scorer, opened, asked)
     check_schema(".parquet", over.schema)
     if asked.quarantine is not None:
@@ -134,12 +134,12 @@ def score_folder(
             progress(len(done), len(fragments), "parts")
     asked.max_bad.check(tally.bad, tally.read, ended=True)
     if asked.fdr is not None:
-        _judge(parts, sorted(done), discovery_cut(tally.p_values, tally.p_counts, asked.fdr))
+        _judge(parts, sorted(done), discovery_cut(tally.p_values, tally.p_counts, asked.fdr), over.renamed)
     if asked.quarantine is not None:
         with replacing_table(asked.quarantine, over.quarantine) as writer:
             _gather(parts, [number for number in sorted(done) if done[number]], writer)
     parts.succeed()
-    return Summary.of(scorer, folder, time.perf_counter() - began, tally, asked, before)
+    return Summary.of(scorer, folder, time.perf_counter() - began, tally, asked, over, before)
 
 
 def _merged(tally: Tally, record: PartRecord) -> int:
@@ -148,13 +148,13 @@ def _merged(tally: Tally, record: PartRecord) -> int:
     return record.quarantined
 
 
-def _judge(parts: PartFolder, numbers: Sequence[int], cut: float) -> None:
+def _judge(parts: PartFolder, numbers: Sequence[int], cut: float, renamed: Mapping[str, str]) -> None:
     """Rewrite parts with is_discovery. If a run stops between part and record, `resume` scores the part again."""
     for record in map(parts.record, numbers):
         if record.cut != cut:
             part = parts.folder.below(record.part)
             with part.open() as written, replacing(part) as temp:
-                judge(written, temp, ".parquet", cut)
+                judge(written, temp, ".parquet", cut, renamed)
             parts.write(replace(record, bytes=int(part.info.size), cut=cut))
 
 

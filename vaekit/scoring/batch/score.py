@@ -59,7 +59,7 @@ def score_file(
     began = time.perf_counter()
     told, asked = place(output), options or Options()
     ending = check_output(told, place(source))
-    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, asked.columns)
+    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, asked.columns, asked.csv)
     over = Pass(scorer, opened, asked)
     check_schema(ending, over.schema)
     if asked.quarantine is not None:
@@ -73,8 +73,8 @@ def score_file(
         with table_writer(first, ".parquet" if asked.fdr is not None else ending, over.schema) as writer:
             _write(over, opened, tally, asked, writer, kept, progress)
         if asked.fdr is not None:
-            judge(first, temp, ending, discovery_cut(tally.p_values, tally.p_counts, asked.fdr))
-    return Summary.of(scorer, told, time.perf_counter() - began, tally, asked)
+            judge(first, temp, ending, discovery_cut(tally.p_values, tally.p_counts, asked.fdr), over.renamed)
+    return Summary.of(scorer, told, time.perf_counter() - began, tally, asked, over)
 
 
 def _write(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,13 @@ class Before(NamedTuple):
 NOTHING = Before(0, 0)
 
 
+class NamedColumns(Protocol):
+    """What a run says about columns."""
+
+    ignored: tuple[str, ...]
+    renamed: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Summary:
     """The result of one run."""
@@ -53,6 +61,8 @@ class Summary:
     fdr: float | None = None
     before: Before = NOTHING  # included in rows, not in seconds
     alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
+    ignored: tuple[str, ...] = ()  # columns of the input that the model does not have, at most 1,000
+    renamed: Mapping[str, str] = field(default_factory=dict)  # new names of appended columns that the input has too
 
     @classmethod
     def of(
@@ -62,10 +72,10 @@ class Summary:
         seconds: float,
         tally: Tally,
         options: Options,
+        columns: NamedColumns,
         before: Before | None = None,
     ) -> Summary:
         """The summary of a finished run."""
-        asked, told = options.fdr, before or NOTHING
         return cls(
             output,
             scorer.model,
@@ -74,9 +84,11 @@ class Summary:
             scorer.reason,
             tally,
             scorer.held_out,
-            asked,
-            told,
+            options.fdr,
+            before or NOTHING,
             scorer.alpha_reason,
+            columns.ignored,
+            columns.renamed,
         )
 
     @property
@@ -171,6 +183,8 @@ class Summary:
             },
             "drift": None if found is None else asdict(found),
             "fdr": None if named is None else asdict(named),
+            "ignored_columns": list(self.ignored),
+            "renamed_columns": dict(self.renamed),
             "top": [row._asdict() for row in tally.top],
         }
 

@@ -22,6 +22,7 @@ from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 COUNTS = (1, 10, 100, 1000, 5000)  # K of log_evidence
 ACTIVE = 1e-2  # a latent dimension is active if Var_x[mu_j] > ACTIVE (Burda et al. 2016)
@@ -64,6 +65,7 @@ def evaluate_file(
     anomalies: Sequence[str] = ("1",),
     batch_rows: int | None = None,
     progress: Progress | None = None,
+    csv: CsvDialect = PLAIN,
 ) -> Evaluation:
     """Measure a model on the rows of a file.
 
@@ -80,6 +82,7 @@ def evaluate_file(
         anomalies: label values that mean anomaly.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called after each batch with the progress.
+        csv: how a .csv file is written.
 
     Raises:
         InputError: rows, labels, K or the seed are invalid, or there are no rows.
@@ -87,7 +90,7 @@ def evaluate_file(
     counts = check_counts(num_samples)
     if seed < 0:
         raise InputError(f"seed: {seed}, expected 0 or more")
-    source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
+    source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
     labels = None if label is None else open_labels(label, anomalies, source.schema)
     seen = _score_rows(model, source, labels, counts, seed, progress)
     if not len(seen.anomalous):
