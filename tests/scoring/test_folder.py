@@ -192,8 +192,8 @@ def test_a_quarantine_that_would_be_read_as_a_part_is_refused(scorer, source, tm
 
 def test_a_budget_holds_for_all_parts_and_may_be_raised_for_the_rest(scorer, source, tmp_path):
     table = rows(50)
-    pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=1/x.parquet")
-    pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=2/x.parquet")
+    pq.write_table(table.set_column(1, "a", pa.array([np.inf, *range(49)], pa.float64())), source / "day=1/x.parquet")
+    pq.write_table(table.set_column(1, "a", pa.array([np.inf, *range(49)], pa.float64())), source / "day=2/x.parquet")
     strict, lax = (
         Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"), max_bad=Budget.of(text)) for text in "12"
     )
@@ -224,7 +224,9 @@ def test_another_model_other_options_and_a_changed_input_do_not_resume(scorer, s
 @pytest.mark.parametrize("limit", ["gone on with", "whole"])
 def test_bad_rows_of_all_parts_become_one_quarantine(scorer, source, tmp_path, limit):
     table = rows(30)
-    pq.write_table(table.set_column(1, "a", pa.array([None, *range(1, 30)], pa.float64())), source / "day=1/x.parquet")
+    pq.write_table(
+        table.set_column(1, "a", pa.array([np.inf, *range(1, 30)], pa.float64())), source / "day=1/x.parquet"
+    )
     options = Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"))
     if limit == "gone on with":
         with pytest.raises(KeyboardInterrupt):

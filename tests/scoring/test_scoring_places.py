@@ -77,9 +77,9 @@ def test_a_folder_elsewhere_is_read_as_one_here(scorer, tmp_path, where):
 @pytest.mark.parametrize("where", FAR)
 def test_an_output_elsewhere_that_fails_is_not_there(scorer, tmp_path, where):
     write(tmp_path / "x.parquet")
-    pq.write_table(ROWS.set_column(1, "a", pa.array([1.0] * 5 + [None])), tmp_path / "x.parquet")
+    pq.write_table(ROWS.set_column(1, "a", pa.array([1.0] * 5 + [float("inf")])), tmp_path / "x.parquet")
     far = FAR[where](tmp_path)
-    with pytest.raises(InputError, match="row 5, feature 'a': missing"):
+    with pytest.raises(InputError, match="row 5, feature 'a': not finite: inf"):
         score_file(scorer, far.below("x.parquet"), far.below("out.parquet"))
     assert not far.below("out.parquet").exists
 

@@ -155,7 +155,7 @@ def _level(cell: Any, column: Column) -> float | str:
         return float(index)
     if is_missing(cell):
         return np.nan if column.takes_missing else MISSING
-    if column.takes_missing and isinstance(cell, str) and spells_missing(cell):
+    if column.may_be_missing and isinstance(cell, str) and spells_missing(cell):
         return np.nan
     if column.takes_novel and isinstance(cell, str | bool | int | float):
         return float(len(column.levels or ()))
@@ -163,7 +163,7 @@ def _level(cell: Any, column: Column) -> float | str:
 
 
 def _number_written(text: str, column: Column) -> float | str:
-    if not text or (column.takes_missing and spells_missing(text)):
+    if not text or (column.may_be_missing and spells_missing(text)):
         return np.nan if column.takes_missing else MISSING
     if text in TRUE | FALSE:
         return float(text in TRUE)

@@ -108,8 +108,8 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     x = flat.reshape(n, width)
     if operation == "decode":
         return ParsedRequest(options, x)
-    assert isinstance(options, RowOptions)
-    return ParsedRequest(options, check_columns(x, spec if options.strict else spec.lenient))
+
+    return ParsedRequest(options, check_columns(x, spec if getattr(options, "strict", False) else spec.lenient))
 
 
 def _has_brackets(body: Body, n: int) -> bool:
