@@ -107,7 +107,7 @@ def test_what_is_no_row_is_refused_by_row_feature_and_value(rows, message):
 def test_a_binary_column_takes_0_and_1_alone():
     np.testing.assert_array_equal(encode([[5, 0], [5, 1.0]], BINARY), [[5, 0], [5, 1]])
     with pytest.raises(InputError, match=r"^row 1, feature 'on': not 0 or 1: 0.5$"):
-        encode([[5, 0], [5, 0.5]], BINARY)
+        encode([[5, 0], [5, 0.5]], BINARY, strict=True)
 
 
 def test_rows_of_every_kind_are_the_same_by_list_object_and_array():

@@ -176,7 +176,7 @@ def written_to(folder: Path, cells: list[str]) -> Path:
 
 def scored(path: Path, column: Column) -> np.ndarray:
     source = CsvSource(place(path), 100)
-    return rows_of(source, spec_of(column)).take(next(source.chunks()))[1][:, 0]
+    return rows_of(source, spec_of(column), strict=True).take(next(source.chunks()))[1][:, 0]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

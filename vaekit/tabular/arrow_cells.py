@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from contextlib import suppress
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,10 +70,11 @@ def stored(cells: Any) -> Any:
 def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
     """A column of text as float64, null for a missing cell; text that is neither a number nor missing is a fault."""
     text = pc.utf8_trim_whitespace(cells)
-    try:
-        return pc.cast(text, pa.float64())  # all text that Arrow reads as a number is a number for `cells` too
-    except pa.ArrowInvalid:
-        clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
+    with suppress(pa.ArrowInvalid):
+        values = pc.cast(text, pa.float64())
+        if not pc.any(pc.is_nan(values)).as_py():  # Arrow reads nan(1) too; its other numbers are numbers for `cells`
+            return values
+    clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
     others = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in others]
     read = [None if isinstance(one, str) or (one != one and column.takes_missing) else one for one in meant]
