@@ -71,8 +71,8 @@ def test_one_column_may_be_given_by_name():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "inputs: no rows"),
-        (np.empty((0, 2)), "inputs: no rows"),
+        ([], "inputs: no rows, expected at least 1"),
+        (np.empty((0, 2)), "inputs: no rows, expected at least 1"),
         ("rows", "inputs: expected rows, not 'rows'"),
         (7, "inputs: expected rows, not 7"),
         ({"a": 1}, "inputs: expected rows, not {'a': 1}"),
@@ -89,8 +89,8 @@ def test_one_column_may_be_given_by_name():
         (np.array([[1.0, np.inf]]), "row 0, feature 'b': not finite: inf"),
         (np.ones((2, 3)), "inputs: shape (2, 3), expected (N, 2)"),
         (np.ones(2), "inputs: shape (2,), expected (N, 2)"),
-        (np.array([["1", "2"]]), "inputs: dtype <U1 is not numeric"),
-        (np.array([[1j, 2j]]), "inputs: dtype complex128 is not numeric"),
+        (np.array([["1", "2"]]), "inputs: dtype <U1 is not numeric; expected integers or floats"),
+        (np.array([[1j, 2j]]), "inputs: dtype complex128 is not numeric; expected integers or floats"),
         ([{"a": 1, "b": 2}, {"a": 1}], "row 1, feature 'b': missing"),
         ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1, feature 'b': missing"),
         ([{"a": 1, "B ": 2}], "row 0, feature 'b': missing; 'B ' resembles it"),
@@ -229,7 +229,7 @@ def test_pictures_of_one_channel_may_lack_its_axis():
     ("pictures", "message"),
     [
         (np.zeros((1, 3, 2, 1), np.uint8), "inputs: shape (1, 3, 2, 1), expected (N, 2, 3, 1)"),
-        (np.zeros((0, 2, 3, 1), np.uint8), "inputs: no rows"),
+        (np.zeros((0, 2, 3, 1), np.uint8), "inputs: no rows, expected at least 1"),
         ([], "inputs: shape (0,), expected (N, 2, 3, 1)"),
         ([[[1, 2, 3], [1, 2]]], "inputs: images of different or ragged sizes, expected (2, 3, 1)"),
         ([[[1, 2, 3], [1, 2, 256]]], "row 0, pixel (1, 2, 0): not an integer 0..255: 256"),

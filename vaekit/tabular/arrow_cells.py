@@ -5,9 +5,8 @@ Unambiguous cells are read a whole column at a time. For the rest, `cells.read_c
 
 from __future__ import annotations
 
-from typing import Any
-
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pyarrow as pa

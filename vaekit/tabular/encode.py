@@ -68,7 +68,7 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
         raise InputError(f"inputs: expected rows, not {show(rows)}")
     if not rows:
-        raise InputError("inputs: no rows")
+        raise InputError("inputs: no rows, expected at least 1")
     if isinstance(rows[0], Mapping):
         rows, other = in_column_order(rows, spec, strict=strict)
     return check_columns(_from_lists(rows, taken), taken), other
@@ -105,9 +105,9 @@ def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
     if rows.ndim != 2 or rows.shape[1] != spec.dim:
         raise InputError(f"inputs: shape {rows.shape}, expected (N, {spec.dim})")
     if len(rows) == 0:
-        raise InputError("inputs: no rows")
+        raise InputError("inputs: no rows, expected at least 1")
     if rows.dtype.kind not in "iufb":
-        raise InputError(f"inputs: dtype {rows.dtype} is not numeric")
+        raise InputError(f"inputs: dtype {rows.dtype} is not numeric; expected integers or floats")
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 
