@@ -30,8 +30,8 @@ class Detector(Estimator):
     array([ 1,  1, -1])
 
     Signs are those of scikit-learn's outlier detectors: lower is more anomalous, and predict gives -1 for an anomaly.
-    p_value and predict are split-conformal: for rows exchangeable with the held-out rows, P(-1) <= alpha (with folds
-    < 2 alpha).
+    p_value and predict are split-conformal: for a row exchangeable with the held-out rows, the probability that predict
+    gives -1 is at most alpha (below 2 alpha with folds).
 
     The ELBO is over the observed cells of a row. A row with a level unseen in fit, a value outside its column's range,
     or more missing cells than any training row is novel: it ranks above all rows that are not.
@@ -102,7 +102,8 @@ class Detector(Estimator):
             BundleError: the model has no calibration.
             InputError: alpha is not between 0 and 1.
         """
-        return cls(alpha=alpha)._take(model)._named(model.spec.names if isinstance(model.spec, VectorSpec) else ())
+        names = model.spec.names if isinstance(model.spec, VectorSpec) else ()
+        return cls(alpha=alpha)._set_model(model)._set_feature_names(names)
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:  # noqa: N803  scikit-learn's name
         """Train on rows X (N, D), raw units; needs the `training` extra.
@@ -113,7 +114,7 @@ class Detector(Estimator):
 
         Args:
             X: an array, or a pandas or polars frame, whose column names become the feature names.
-            y: booleans, or numbers 0 and 1; 1 marks known anomalies, which are not trained on; None: all rows are
+            y: (N,), booleans or numbers 0 and 1. 1 marks a known anomaly, which is not trained on. None: all rows are
                 treated as normal.
 
         Raises:
@@ -146,13 +147,13 @@ class Detector(Estimator):
             train(
                 config, folder, device=self.device, rows=rows, draws_report=False, listener=Listener(found=said.append)
             )
-            self._take(Model.load(find(Path(folder), "detector"), device=self.device))
+            self._set_model(Model.load(find(Path(folder), "detector"), device=self.device))
         for text in said:
             warnings.warn(text, stacklevel=2)
         if prepared.columns is not None:
             self.n_features_in_ = len(prepared.columns)
             self.left_out_ = tuple(name for name in prepared.columns if name not in rows.columns)
-        return self._named(getattr(X, "columns", ()))
+        return self._set_feature_names(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """ELBO of each row over its observed cells, (N,), in nats. Lower is more anomalous."""
@@ -172,13 +173,13 @@ class Detector(Estimator):
         return np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
 
     def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
-        """-1 for an anomaly, 1 for none, (N,).
+        """-1 for an anomaly, 1 for a normal row, (N,).
 
         Args:
             X: rows.
-            fdr: false-discovery rate. None: each row is compared with alpha by itself. Otherwise the anomalies are the
-                discoveries of the Benjamini-Hochberg procedure among these rows; on average at most this share of them
-                is false (the guarantee is weaker with folds: docs/explanation/calibration.md).
+            fdr: false-discovery rate. None: each p-value is compared with alpha. Otherwise the anomalies are the rows
+                that the Benjamini-Hochberg procedure selects; on average at most the share fdr of them are false
+                discoveries (the guarantee is weaker with folds: docs/explanation/calibration.md).
 
         Raises:
             InputError: invalid rows, or an fdr that is not between 0 and 1.
@@ -199,7 +200,7 @@ class Detector(Estimator):
         return self.fit(X, y).predict(X)
 
     def predict_proba(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """p_value and 1 - p_value of each row, (N, 2): columns for normal and for anomaly.
+        """p_value and 1 - p_value of each row, (N, 2): the first column is for normal, the second for anomaly.
 
         The second column is the conformal rank #{held-out scores < score} / (1 + n): the share of held-out normal rows
         that are less anomalous. It is uniform on normal rows, for any model. It is not the posterior probability of
@@ -221,21 +222,21 @@ class Detector(Estimator):
         elbo, calibration = self._elbo(X), self._calibration()
         found = calibration.verdict(elbo).p_value_tail
         if found is None:
-            where, each = ("", "") if isinstance(calibration, Calibration) else (" in folds", " in each")
+            each, where = ("", "") if isinstance(calibration, Calibration) else (" in each fold", " in all folds")
             raise InputError(
-                f"p_value_tail: {calibration.n} held-out rows{where} are too few for a tail; "
-                f"it needs 96 different scores{each}"
+                f"p_value_tail: a tail needs at least 96 different held-out scores{each}; "
+                f"this model has {calibration.n} held-out rows{where}"
             )
         return found
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
         """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
-        return self._model().explain(self._given(X), top=top)
+        return self._model().explain(self._model_input(X), top=top)
 
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
-        return self._model().bound(self._given(X))
+        return self._model().bound(self._model_input(X))
 
-    def _given(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
+    def _model_input(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
         """X as the model takes it; warns of columns that are ignored."""
         spec, given = self._model().spec, table(X)
         if not isinstance(spec, VectorSpec):
@@ -271,15 +272,15 @@ class Detector(Estimator):
     def _margin(self, elbo: Bound) -> Floats:
         """decision_function of rows that are not novel, (N,)."""
         calibration = self._calibration()
-        return -calibration.excess(calibration.compared(elbo), -self.offset_)
+        return -calibration.excess(calibration.scores_to_compare(elbo), -self.offset_)
 
-    def _take(self, model: Model) -> Self:
+    def _set_model(self, model: Model) -> Self:
         self.model_ = model
         self.n_features_in_, self.left_out_ = model.spec.dim, ()
         self.offset_ = -self._calibration().threshold(self.alpha)
         return self
 
-    def _named(self, names: Sequence[Any]) -> Self:
+    def _set_feature_names(self, names: Sequence[Any]) -> Self:
         """Keep the columns' names if all are text, as scikit-learn does."""
         if len(names) and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.array(names, dtype=object)

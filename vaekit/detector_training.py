@@ -106,10 +106,10 @@ def prepare(
 
 def _columns(given: Table) -> tuple[dict[str, NDArray[Any]] | None, int]:
     """(columns by name, rows); None for images."""
-    from vaekit.tabular.columns import refuse_twins
+    from vaekit.tabular.columns import refuse_duplicate_names
 
     if given.names is not None:
-        refuse_twins(given.names)
+        refuse_duplicate_names(given.names)
         return dict(zip(given.names, given.columns, strict=True)), len(given.columns[0]) if given.columns else 0
     values = np.asarray(given.given)
     if values.ndim > 2:

@@ -195,7 +195,7 @@ def test_more_requests_a_second_is_a_ratio_above_one_and_the_tail_is_over_the_be
         "peer": [_run(300, 0.1), _run(200, 0.02)],
         beside.DEFAULT_K: [_run(1, 0.001)] * 2,
     }
-    by_name = {figure.name: figure for figure in beside.compared(models.LARGE, beside.ROW, found)}
+    by_name = {figure.name: figure for figure in beside.scores_to_compare(models.LARGE, beside.ROW, found)}
     label = "D = 784, 1 row, 32 connections"
     times, tail = by_name[f"{label}: vaekit / peer"], by_name[f"{label}: p99, vaekit / the best other"]
     assert by_name[f"{label}: vaekit / FastAPI + torch"].met

@@ -1,4 +1,4 @@
-"""What a calibration says of scored rows, in one place."""
+"""The verdicts on scored rows, for calibrations with and without folds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, FoldCalibration
-from vaekit.bundle.calibration import Calibrated
+from vaekit.bundle.calibration import BaseCalibration
 from vaekit.bundle.tail import fit_tail
 from vaekit.errors import InputError
 
@@ -36,10 +36,10 @@ def calibrations() -> list[Calibration | FoldCalibration]:
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_a_verdict_is_the_p_values_of_the_compared_scores_and_alpha(calibration: Calibrated) -> None:
-    got, compared = calibration.verdict(ROWS, 0.05), calibration.compared(ROWS)
-    np.testing.assert_array_equal(got.p_value, calibration.p_value(compared))
-    want = calibration.p_value_tail(compared)
+def test_a_verdict_has_the_p_values_and_compares_them_with_alpha(calibration: BaseCalibration) -> None:
+    got, scores = calibration.verdict(ROWS, 0.05), calibration.scores_to_compare(ROWS)
+    np.testing.assert_array_equal(got.p_value, calibration.p_value(scores))
+    want = calibration.p_value_tail(scores)
     assert (got.p_value_tail is None) == (want is None)
     if want is not None:
         np.testing.assert_array_equal(got.p_value_tail, want)
@@ -51,7 +51,7 @@ def test_a_verdict_is_the_p_values_of_the_compared_scores_and_alpha(calibration:
 
 @pytest.mark.parametrize("calibration", calibrations())
 def test_at_an_alpha_that_is_too_small_no_row_is_an_anomaly_and_the_reason_says_what_to_do(
-    calibration: Calibrated,
+    calibration: BaseCalibration,
 ) -> None:
     got = calibration.verdict(ROWS, 0.001)
     np.testing.assert_array_equal(got.p_value, calibration.verdict(ROWS).p_value)
@@ -65,7 +65,7 @@ def test_at_an_alpha_that_is_too_small_no_row_is_an_anomaly_and_the_reason_says_
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_novel_rows_rank_above_all_others_and_among_themselves_by_score(calibration: Calibrated) -> None:
+def test_novel_rows_rank_above_all_others_and_among_themselves_by_score(calibration: BaseCalibration) -> None:
     got = calibration.verdict(replace(ROWS, novel=np.array([True, False, False])), 0.05)
     assert got.p_value[0] == calibration.smallest_alpha
     np.testing.assert_array_equal(got.p_value[1:], calibration.verdict(ROWS).p_value[1:])
@@ -96,17 +96,17 @@ def test_alarms_keep_to_alpha_when_some_normal_rows_are_novel(alpha: float) -> N
 
 @pytest.mark.parametrize("calibration", [Calibration.of(WHOLE[0]), FoldCalibration.of(WHOLE)])
 @pytest.mark.parametrize("shift", [-3e-6, 3e-6])
-def test_a_verdict_does_not_depend_on_the_rounding_of_scores(calibration: Calibrated, shift: float) -> None:
+def test_a_verdict_does_not_depend_on_the_rounding_of_scores(calibration: BaseCalibration, shift: float) -> None:
     """Rows that repeat held-out rows tie with them, whichever way their scores are rounded."""
     rows, moved = Scored(WHOLE[0], -WHOLE.T), Scored(WHOLE[0] + shift, -(WHOLE.T + shift))
     np.testing.assert_array_equal(calibration.verdict(rows, 0.05).p_value, calibration.verdict(moved, 0.05).p_value)
 
 
-def test_a_verdict_without_an_alpha_is_p_values_alone() -> None:
+def test_a_verdict_without_an_alpha_has_only_p_values() -> None:
     got = calibrations()[0].verdict(ROWS)
     assert (got.is_anomaly, got.alpha, got.reason) == (None, None, None)
 
 
-def test_an_alpha_that_is_none_is_refused() -> None:
+def test_an_alpha_outside_0_to_1_is_refused() -> None:
     with pytest.raises(InputError, match=r"alpha: 1\.5 is not between 0 and 1"):
         calibrations()[0].verdict(ROWS, 1.5)

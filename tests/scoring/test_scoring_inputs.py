@@ -137,7 +137,7 @@ def test_all_missing_columns_are_named(refused, csv):
 
 
 def test_two_columns_of_one_name_are_refused(refused, csv):
-    assert refused(csv("a,b,c,a\n1,2,0,1\n")) == "two columns of one name: 'a'"
+    assert refused(csv("a,b,c,a\n1,2,0,1\n")) == "duplicate column name: 'a'"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ async def test_verdicts_are_those_of_the_folds_in_every_format(start: Any, folde
     with Model.load(folded.folder, device="cpu") as own:
         calibration, scored = own.calibration(), own.elbo(x)
         assert not isinstance(calibration, str)
-        p_value = calibration.p_value(calibration.compared(scored))
+        p_value = calibration.p_value(calibration.scores_to_compare(scored))
         body = {"inputs": as_json(x, own.spec), "alpha": 0.1}
     async with start(folded.root, max_batch_rows=7) as service:
         said = (await service.post("/elbo", body)).json()

@@ -1,4 +1,4 @@
-"""Turns scores into p-values and verdicts, by comparison with the scores of held-out rows."""
+"""Turns scores into p-values and verdicts by comparing them with the scores of held-out rows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from vaekit.errors import InputError, NotResolvable
 
 
 def array_name(num_samples: int, precision: str = "float32") -> str:
-    """The name in calibration.npz of the scores on K default draws."""
+    """The name of the array in calibration.npz that holds the scores on K default draws."""
     return f"elbo_k{num_samples}_default" + ("" if precision == "float32" else f"_{precision}")
 
 
 def check_alpha(alpha: float, name: str = "alpha") -> None:
-    """Raises InputError if alpha, or the parameter `name`, is not between 0 and 1."""
+    """Check that a rate is between 0 and 1, both excluded. `name` is the parameter's name, for the message.
+
+    Raises:
+        InputError: the rate is out of range.
+    """
     if not 0.0 < alpha < 1.0:
         raise InputError(f"{name}: {alpha} is not between 0 and 1")
 
 
 def rows_to_resolve(alpha: float) -> int:
-    """The fewest held-out rows n for which a p-value can be as small as alpha: 1 / (n + 1) <= alpha.
+    """The smallest number of held-out rows n that allows a p-value of alpha or less: 1 / (n + 1) <= alpha.
 
     Raises:
         InputError: alpha is not between 0 and 1.
@@ -63,11 +67,11 @@ class Verdict:
     reason: str | None  # why no row can be an anomaly at this alpha, and what to do; None if rows can
 
 
-class Calibrated:
-    """The common part of calibrations by one held-out set and by folds."""
+class BaseCalibration:
+    """The base class of Calibration (one held-out set) and FoldCalibration (one held-out set per fold)."""
 
     def verdict(self, scored: ScoredRows, alpha: float | None = None) -> Verdict:
-        """The p-values of scored rows, and which rows are anomalies at a false-alarm rate. All verdicts are made here.
+        """The p-values of scored rows, and which rows are anomalies. All verdicts of the project are computed here.
 
             is_anomaly(x) = p_value(x) <= alpha
 
@@ -79,7 +83,7 @@ class Calibrated:
         Raises:
             InputError: alpha is not between 0 and 1.
         """
-        compared = self.compared(scored)
+        compared = self.scores_to_compare(scored)
         p_value = self.p_value(compared, scored.novel)
         tail = self.p_value_tail(compared, scored.novel)
         if alpha is None:
@@ -87,8 +91,8 @@ class Calibrated:
         check_alpha(alpha)
         return Verdict(p_value, tail, p_value <= alpha, alpha, self.too_few(alpha))
 
-    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """The scores to compare with the held-out ones: (N,), or (N, F) with folds; nats, higher is more anomalous."""
+    def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
+        """The scores to compare with the held-out scores, (N,), or (N, F) with folds; nats, high is anomalous."""
         raise NotImplementedError
 
     def p_value(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -113,7 +117,7 @@ class Calibrated:
         raise NotImplementedError
 
     @property
-    def size(self) -> str:
+    def row_count_text(self) -> str:
         """The number of held-out rows as text, for messages."""
         raise NotImplementedError
 
@@ -121,14 +125,15 @@ class Calibrated:
         """Why no p-value can be as small as alpha, and what to do about it; None if one can."""
         if alpha >= self.smallest_alpha:
             return None
+        smallest = self.smallest_alpha
         return (
-            f"alpha {alpha:g} is below the smallest possible p-value, {self.smallest_alpha:.3g}, of {self.size}, so no "
-            f"row can be an anomaly; use an alpha of at least {_rounded_up(self.smallest_alpha):g}, or train with at "
-            f"least {rows_to_resolve(alpha):,} calibration rows (data.folds = 5 calibrates on every training row)"
+            f"alpha {alpha:g} is below the smallest possible p-value, {smallest:.3g}, of {self.row_count_text}, so no row "
+            f"can be an anomaly; use an alpha of at least {_rounded_up(smallest):g}, or train with at least "
+            f"{rows_to_resolve(alpha):,} calibration rows (data.folds = 5 calibrates on every training row)"
         )
 
     def check_alpha(self, alpha: float) -> None:
-        """Refuse an alpha that no p-value can reach.
+        """Check that a p-value can be as small as alpha.
 
         Raises:
             InputError: alpha is not between 0 and 1.
@@ -140,7 +145,7 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
-class Calibration(Calibrated):
+class Calibration(BaseCalibration):
     """Split-conformal calibration on n held-out scores, nats, higher is more anomalous.
 
         p_value(x) = (1 + #{held-out scores >= score(x)}) / (1 + n)
@@ -156,7 +161,7 @@ class Calibration(Calibrated):
 
     def __post_init__(self) -> None:
         if self.tail is not None and not self.tail.scale_at(float(self.scores[-1])) > 0:
-            raise InputError("calibration: the tail ends before the last held-out score")
+            raise InputError("calibration: the tail ends before the highest held-out score")
 
     @classmethod
     def of(cls, scores: ArrayLike, novel: ArrayLike | None = None) -> Calibration:
@@ -188,11 +193,11 @@ class Calibration(Calibrated):
         return np.concatenate([self.scores, self.novel_scores])
 
     @property
-    def size(self) -> str:
+    def row_count_text(self) -> str:
         return f"{self.n} calibration rows"
 
-    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """The scores to compare with the held-out ones, (N,)."""
+    def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
+        """The scores to compare with the held-out scores, (N,)."""
         return scored.score
 
     @property
@@ -241,7 +246,7 @@ class Calibration(Calibrated):
     def rank(self, alpha: float) -> int:
         """k = floor(alpha (n + 1)): how many of the p-values 1 / (n + 1), ..., 1 are at most alpha.
 
-        Computed with the same comparison as a verdict, so that rounding cannot make the two differ.
+        It is computed with the same comparison as a verdict, so that rounding cannot make the two differ.
         """
         return int(((1.0 + np.arange(self.n + 1)) / (1.0 + self.n) <= alpha).sum())
 

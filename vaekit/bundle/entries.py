@@ -1,4 +1,4 @@
-"""Converts calibrations to manifest entries and arrays, and back."""
+"""Converts calibrations to manifest entries and arrays, and back to calibrations."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) 
 
 
 def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) -> None:
-    """Refuse a calibration by folds if the graphs do not output the score of each fold.
+    """Check that the graphs output one score per fold if the calibration is by folds.
 
     Raises:
         InputError: a scoring graph has no output fold_elbo, or one with another number of folds.
@@ -68,7 +68,7 @@ def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) 
             continue
         given = {tensor.name: tensor.shape[-1] for tensor in operations[name].outputs}
         if len(entry.folds) != (there := given.get("fold_elbo", 0)):
-            raise InputError(f"{entry.array} has {len(entry.folds)} folds, but the graph of {name} has {there}")
+            raise InputError(f"{entry.array} has {len(entry.folds)} folds, but the graph of {name} outputs {there}")
 
 
 def _of_folds(entry: CalibrationEntry) -> list[str]:

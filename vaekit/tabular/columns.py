@@ -1,4 +1,4 @@
-"""Matches columns to the model's by name and order, and checks the width of rows."""
+"""Matches the columns of the input with the model's columns, by name or by order."""
 
 from __future__ import annotations
 
@@ -95,28 +95,28 @@ def is_index_name(name: str) -> bool:
     return _INDEX.fullmatch(name) is not None
 
 
-def named_twice(names: Sequence[str]) -> list[str]:
+def duplicates(names: Sequence[str]) -> list[str]:
     """The names that occur more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def refuse_twins(names: Sequence[str], where: str = "") -> None:
-    """Refuse two columns of one name.
+def refuse_duplicate_names(names: Sequence[str], where: str = "") -> None:
+    """Check that no column name occurs twice.
 
     Raises:
-        InputError: the message begins with `where` and lists all such names.
+        InputError: the message begins with `where` and lists all duplicate names.
     """
-    if twice := named_twice(names):
-        raise InputError(f"{where}two columns of one name: {', '.join(map(repr, twice))}")
+    if repeated := duplicates(names):
+        raise InputError(f"{where}duplicate column name: {', '.join(map(repr, repeated))}")
 
 
-def unlike(names: Sequence[str], spec: VectorSpec) -> tuple[list[str], list[str]]:
+def missing_and_unknown(names: Sequence[str], spec: VectorSpec) -> tuple[list[str], list[str]]:
     """(the model's columns that are not in the table, the table's columns that are not in the model)."""
     here, known = set(names), set(spec.names)
     return [name for name in spec.names if name not in here], [name for name in names if name not in known]
 
 
-def places(
+def model_order(
     names: Sequence[str], spec: VectorSpec, *, strict: bool = False, most: int | None = MOST_IGNORED
 ) -> tuple[list[int], Ignored]:
     """(the index in the table of each column of the model, (D,), in the model's order; the other columns).
@@ -125,20 +125,20 @@ def places(
         InputError: columns that are missing (the message names all, and what they may be called in the table) or
             duplicated; see also `ignored`.
     """
-    missing, unknown = unlike(names, spec)
+    missing, unknown = missing_and_unknown(names, spec)
     if missing:
         meant = {column: name for name, column in resembling(unknown, missing).items()}
         alike = "".join(f"; {name!r} resembles {column!r}" for column, name in meant.items())
         said = ", ".join(map(repr, missing))
         raise InputError(f"the input lacks {len(missing)} of the model's columns: {said}{alike}")
     known = set(spec.names)
-    refuse_twins([name for name in names if name in known])
+    refuse_duplicate_names([name for name in names if name in known])
     at = {name: d for d, name in enumerate(names)}
     return [at[name] for name in spec.names], ignored(unknown, (), strict=strict, most=most)
 
 
 def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
-    """Refuse a row that is not a list with one cell for each column of the model.
+    """Check that each row is a list with one cell for each column of the model.
 
     Raises:
         InputError: the message names the row.

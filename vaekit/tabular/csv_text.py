@@ -22,7 +22,7 @@ import pyarrow.csv
 from vaekit.errors import InputError
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
 
-BLOCK = 2**20  # bytes; the limit for one row
+BLOCK = 2**20  # bytes; the maximum size of a row
 Open = Callable[[], BinaryIO]
 
 _INTEGER = r"^[-+]?[0-9]+$"
@@ -89,7 +89,7 @@ def parse_options(names: list[str], dialect: CsvDialect = PLAIN) -> pyarrow.csv.
 def typed(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
     """A column of text as the type that fits all its cells: integers, floats, booleans, dates, times, or text.
 
-    Cells that are empty or spell a missing value (NA, nan, null, ...) become null, except in a column of text.
+    Cells that are empty or mean a missing value (NA, nan, null, ...) become null, except in a column of text.
     """
     trimmed = pc.utf8_trim_whitespace(dialect.plain(cells))
     missing = pc.is_in(trimmed, value_set=pa.array(["", *sorted(MISSING_TEXTS)], cells.type))
@@ -112,7 +112,7 @@ def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> No
     """Check the quotes of a file, line by line.
 
     Raises:
-        InputError: an unclosed quote, text after a closing quote, or a row longer than a block.
+        InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB.
     """
     fields = _fields(dialect.delimiter)
     open_line, length = 0, 0  # line of the row's open quote, 0 if none is open; bytes of the row so far
@@ -150,6 +150,9 @@ def header(
         where: the path, for messages.
         dialect: its delimiter.
         errors: how to handle invalid UTF-8, as for `open`; it also applies to rows near the header.
+
+    Raises:
+        InputError: the header is missing, invalid, or not UTF-8.
     """
     try:
         with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors=errors, newline="") as file:

@@ -1,4 +1,4 @@
-"""Checks rows and converts them to the array that the graphs take: lists, mappings by column name, arrays."""
+"""Checks rows (lists, mappings by column name, arrays) and converts them to the array that the graphs take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, check_widths, in_co
 from vaekit.tabular.frames import is_table, table, unmasked
 from vaekit.tabular.pixels import encode_images
 
-PART = 2**15  # cells that are checked at once, so that their masks stay in the cache
+CHUNK = 2**15  # number of cells checked together, so that their masks stay in the cache
 _NUMBERS = frozenset({int, float})
 
 
@@ -77,8 +77,8 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
     """Refuse invalid cells, and unless the spec is lenient rows without any observed cell; returns x, (N, D)."""
     if not _is_finite(x):
-        _check_gaps(x, np.isfinite(x), spec)
-    for d, column in spec.particular:
+        _check_not_finite(x, np.isfinite(x), spec)
+    for d, column in spec.restricted:
         if fault := first_fault(x[:, d], column):
             row, what = fault
             raise InputError(f"row {row}, feature {column.name!r}: {what}: {x[row, d]}")
@@ -88,10 +88,10 @@ def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float6
 def _is_finite(x: NDArray[np.float64]) -> bool:
     """Whether all of x is finite."""
     cells = x.reshape(-1)
-    return all(np.isfinite(cells[at : at + PART]).all() for at in range(0, len(cells), PART))
+    return all(np.isfinite(cells[at : at + CHUNK]).all() for at in range(0, len(cells), CHUNK))
 
 
-def _check_gaps(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
+def _check_not_finite(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
     missing = np.isnan(x) & [column.takes_missing for column in spec.columns]
     bad = ~(finite | missing)
     if bad.any():

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing, plain
-from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, places
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order
 from vaekit.tabular.levels import level_text
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
@@ -47,7 +47,7 @@ class Table(NamedTuple):
         """
         if self.names is None:
             return self.given, NOTHING_IGNORED
-        at, other = places(self.names, spec, strict=strict)
+        at, other = model_order(self.names, spec, strict=strict)
         return together([self.columns[d] for d in at]), other
 
 
@@ -61,7 +61,7 @@ def is_table(X: Any) -> bool:  # noqa: N803  scikit-learn's name
 
 
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
-    """Names and cells of X.
+    """The column names and cells of X.
 
     A missing cell (NaN, None, pandas' NA and NaT, polars' null, a masked cell) is NaN in a column of numbers and None
     among objects. A duration is its seconds. Cells of pandas' categories are text, also if they are numbers
@@ -126,7 +126,7 @@ def together(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
             return np.stack([_as_floats(column) for column in columns], axis=1)
     cells = np.empty((len(columns[0]) if columns else 0, len(columns)), dtype=object)
     for d, column in enumerate(columns):
-        cells[:, d] = [_beside_text(cell) for cell in _listed(column)]
+        cells[:, d] = [_cell_beside_text(cell) for cell in _listed(column)]
     return cells
 
 
@@ -190,7 +190,7 @@ def _of_array(values: NDArray[Any]) -> NDArray[Any]:
 def _of_objects(cells: list[Any]) -> NDArray[Any]:
     """Objects as float64 if all are numbers that it holds, or as dates; otherwise without their wrappers."""
     found = np.empty(len(cells), dtype=object)
-    found[:] = [_beside_text(cell) for cell in cells]
+    found[:] = [_cell_beside_text(cell) for cell in cells]
     there = [cell for cell in found.tolist() if cell is not None]
     if there and all(isinstance(cell, date) for cell in there):  # a datetime is a date, as pandas' Timestamp is
         return np.array([None if cell is None else _in_utc(cell) for cell in found.tolist()], dtype="datetime64[us]")
@@ -227,14 +227,14 @@ def _as_floats(column: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(cells, dtype=np.float64)  # None becomes NaN
 
 
-def _beside_text(cell: Any) -> Any:
-    """A cell of a frame with text: None for NaN, a float for a decimal."""
+def _cell_beside_text(cell: Any) -> Any:
+    """A cell of a frame that contains text: None for NaN, a float for a Decimal."""
     cell = plain(cell)
     return None if is_missing(cell) and not isinstance(cell, str) else cell
 
 
 def _of_lists(rows: Any) -> Any:
-    """Lists, with booleans as 0 and 1 if no cell is text, as numpy converts them."""
+    """Rows given as lists. If no cell is text, booleans become 0 and 1, as numpy converts them."""
     if not isinstance(rows, Sequence) or not all(isinstance(row, list | tuple) for row in rows):
         return rows
     types = set(map(type, chain.from_iterable(rows)))

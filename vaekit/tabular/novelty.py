@@ -45,7 +45,7 @@ def cells_outside(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.bool_]
         spec: the model's input spec.
     """
     found = None
-    for d, column in spec.particular:
+    for d, column in spec.restricted:
         if (cells := outside(x[:, d], column)).any():
             found = np.zeros(x.shape, dtype=bool) if found is None else found
             found[:, d] = cells

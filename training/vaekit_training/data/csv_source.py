@@ -9,7 +9,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.columns import refuse_twins
+from vaekit.tabular.columns import refuse_duplicate_names
 from vaekit_training.data.arrow import from_arrow
 from vaekit_training.sections import DataConfig
 
@@ -38,7 +38,7 @@ def read_csv(path: Path, config: DataConfig | None = None) -> dict[str, NDArray[
             raise InputError(f"{where}: the header is not UTF-8 text: save the file as UTF-8")
     check_quotes(lambda: path.open("rb"), where, dialect)
     names, _ = header(lambda: path.open("rb"), where, dialect, errors="replace")
-    refuse_twins(names, f"{where}: ")
+    refuse_duplicate_names(names, f"{where}: ")
     parsing = parse_options(names, dialect)
     options = csv.ConvertOptions(column_types={name: pa.large_binary() for name in names})
     reading = csv.ReadOptions(column_names=names, skip_rows_after_names=1)

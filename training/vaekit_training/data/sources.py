@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.columns import refuse_twins
 from vaekit_training.data.arrow import from_arrow, index_told
 from vaekit_training.data.csv_source import read_csv
 from vaekit_training.data.pictures import pictures
@@ -125,10 +124,10 @@ def parquet_files(top: Path) -> tuple[Path, ...]:
     """
     if top.is_file():
         return (top,) if top.suffix.lower() == ".parquet" else ()
-    from vaekit.tabular.parquet_files import is_part
+    from vaekit.tabular.parquet_files import is_data_file
 
     found = (file.relative_to(top) for file in top.rglob("*") if file.is_file())
-    return tuple(top / file for file in sorted(filter(is_part, found), key=str))
+    return tuple(top / file for file in sorted(filter(is_data_file, found), key=str))
 
 
 def _parquet(path: Path) -> Source:
@@ -165,10 +164,11 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     Raises:
         InputError: it names the column and both types.
     """
-    from vaekit.tabular.parquet_files import unlike
+    from vaekit.tabular.columns import refuse_duplicate_names
+    from vaekit.tabular.parquet_files import first_difference
 
-    refuse_twins(schema.names, f"{where}: ")
-    if difference := unlike(first, schema):
+    refuse_duplicate_names(schema.names, f"{where}: ")
+    if difference := first_difference(first, schema):
         name, there, here = difference
         raise InputError(f"{where}: column {name!r} is {here}, but in the first file it is {there}")
 
