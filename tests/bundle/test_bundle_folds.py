@@ -70,7 +70,7 @@ def test_the_smallest_alpha_is_that_of_the_median_fold_and_is_reached() -> None:
     assert found.smallest_alpha == 1 / 31
     far = np.full((1, 3), 1e6)
     assert found.p_value(far) == found.smallest_alpha
-    with pytest.raises(NotResolvable, match=r"alpha 0.03 is below .*, 0.0323, of 3 folds of 90 calibration rows"):
+    with pytest.raises(NotResolvable, match=r"alpha 0.03 is below .*, 0.0323, of 90 calibration rows in 3 folds"):
         found.check_alpha(0.03)
     assert (found.excess(far, found.threshold(0.03)) < 0).all()
 

@@ -48,6 +48,6 @@ async def test_below_the_smallest_p_value_of_the_folds_no_row_is_an_anomaly(star
     async with start(folded.root) as service:
         reply = await service.post("/elbo", {"inputs": [[0.0, 0.0, 0.0]], "alpha": 0.02})
         assert reply.json()["is_anomaly"] == [False]
-        assert "of 3 folds of 96 calibration rows, so no row can be an anomaly" in reply.json()["p_value_reason"]
+        assert "of 96 calibration rows in 3 folds, so no row can be an anomaly" in reply.json()["p_value_reason"]
         shown = (await service.http.get("/models/folded")).json()
         assert shown["calibration"]["entries"][0]["guarantee"] == 1.5

@@ -127,8 +127,8 @@ class BaseCalibration:
             return None
         smallest = self.smallest_alpha
         return (
-            f"alpha {alpha:g} is below the smallest possible p-value, {smallest:.3g}, of {self.row_count_text}, so no row "
-            f"can be an anomaly; use an alpha of at least {_rounded_up(smallest):g}, or train with at least "
+            f"alpha {alpha:g} is below the smallest possible p-value, {smallest:.3g}, of {self.row_count_text}, so no "
+            f"row can be an anomaly; use an alpha of at least {_rounded_up(smallest):g}, or train with at least "
             f"{rows_to_resolve(alpha):,} calibration rows (data.folds = 5 calibrates on every training row)"
         )
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaekit.bundle.input_spec import Column, VectorSpec
-from vaekit.tabular.arrow_cells import Floats, check_numbers, check_type, numbers, parse_numbers
+from vaekit.tabular.arrow_cells import Floats, check_numbers, check_type, numbers, parse_numbers, read_levels
 from vaekit.tabular.columns import model_order, refuse_duplicate_names
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, RaiseFirstFault
