@@ -128,8 +128,7 @@ class Detector(Estimator):
         from vaekit_training.run import Listener, train
 
         given = table(X)
-        n = len(given.given if given.names is None else given.columns[0]) if np.ndim(given.given) or given.names else 0
-        anomaly = None if y is None else known_anomalies(y, n)
+        anomaly = None if y is None else known_anomalies(y, given.rows)
         prepared = prepare(
             given,
             anomaly,
@@ -142,14 +141,15 @@ class Detector(Estimator):
         held_out = split(rows, config.data, config.training.seed).told_by
         said = list(prepared.warnings)
         if reason := Calibration(np.zeros(held_out)).too_few(self.alpha):  # before the training, not after
-            warnings.warn(reason, stacklevel=2)
-        with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
-            train(
-                config, folder, device=self.device, rows=rows, draws_report=False, listener=Listener(found=said.append)
-            )
-            self._set_model(Model.load(find(Path(folder), "detector"), device=self.device))
-        for text in said:
-            warnings.warn(text, stacklevel=2)
+            said.append(reason)
+        listener = Listener(found=said.append)
+        try:
+            with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
+                train(config, folder, device=self.device, rows=rows, draws_report=False, listener=listener)
+                self._set_model(Model.load(find(Path(folder), "detector"), device=self.device))
+        finally:
+            for text in said:  # also if they explain why training failed
+                warnings.warn(text, stacklevel=2)
         if prepared.columns is not None:
             self.n_features_in_ = len(prepared.columns)
             self.left_out_ = tuple(name for name in prepared.columns if name not in rows.columns)

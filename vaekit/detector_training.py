@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from vaekit_training.config import Config
     from vaekit_training.data.rows import Rows
 
-FEWEST = 20  # normal rows; the same limit as in training
+MIN_NORMAL_ROWS = 20  # normal rows; the same limit as in training
 AUTO = "auto"  # the default recipe
 TEST_SHARE = 0.02  # of the rows; small, because a detector's test metrics are rarely read
-FEWEST_TEST = 2  # rows; a standard error needs two
+MIN_TEST_ROWS = 2  # rows; a standard error needs two
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def prepare(
 
     columns, n = _columns(given)
     normal = n if anomaly is None else int((~anomaly).sum())
-    test = max(TEST_SHARE, FEWEST_TEST / max(normal, FEWEST))
+    test = max(TEST_SHARE, MIN_TEST_ROWS / max(normal, MIN_NORMAL_ROWS))
     tree: dict[str, Any] = {
         "name": "detector",
         "data": {
@@ -110,6 +110,8 @@ def _columns(given: Table) -> tuple[dict[str, NDArray[Any]] | None, int]:
 
     if given.names is not None:
         refuse_duplicate_names(given.names)
+        if not given.columns or not len(given.columns[0]):
+            raise InputError(f"X has {'no rows' if given.columns else 'no columns'}")
         return dict(zip(given.names, given.columns, strict=True)), len(given.columns[0]) if given.columns else 0
     values = np.asarray(given.given)
     if values.ndim > 2:

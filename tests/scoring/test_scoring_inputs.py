@@ -85,8 +85,8 @@ def test_a_bad_csv_cell_is_named_by_its_row_in_the_whole_file(refused, csv, cell
         ([1.0, 2.0, float("nan")], "row 2, feature 'a': not finite: nan"),
         ([float("-inf"), 2.0, 3.0], "row 0, feature 'a': not finite: -inf"),
         ([None, None, None], "row 0, feature 'a': missing"),
-        (["1", "2", "3"], "feature 'a': a column of string, expected numbers"),
-        ([datetime.date(2024, 1, 1)] * 3, "feature 'a': a column of date32[day], expected numbers"),
+        (["1", "2", "3"], "feature 'a': the column has type string, expected numbers"),
+        ([datetime.date(2024, 1, 1)] * 3, "feature 'a': the column has type date32[day], expected numbers"),
     ],
 )
 def test_a_bad_parquet_cell_or_column_is_named(refused, parquet, column, message):

@@ -188,8 +188,12 @@ def test_an_array_has_indices_and_nan(of_kinds, tmp_path):
         ("colour", [1, 2, 3], "row 0, feature 'colour': not one of its 2 levels ('blue', 'red'): 1"),
         ("code", ["1", None, "1"], "row 1, feature 'code': missing"),
         ("code", ["1", "NA", "1"], "row 1, feature 'code': not one of its 3 levels ('1', '2.5', 'x y'): 'NA'"),
-        ("load", ["a", "b", "c"], "feature 'load': a column of string, expected numbers"),
-        ("colour", [["red"]] * 3, "feature 'colour': a column of list<element: string>, expected text or numbers"),
+        ("load", ["a", "b", "c"], "feature 'load': the column has type string, expected numbers"),
+        (
+            "colour",
+            [["red"]] * 3,
+            "feature 'colour': the column has type list<element: string>, expected text or numbers",
+        ),
     ],
 )
 def test_a_cell_that_its_column_does_not_take_is_refused(of_kinds, refused, tmp_path, name, cells, message):

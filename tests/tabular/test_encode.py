@@ -94,7 +94,7 @@ def test_one_column_may_be_given_by_name():
         ([{"a": 1, "b": 2}, {"a": 1}], "row 1, feature 'b': missing"),
         ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1, feature 'b': missing"),
         ([{"a": 1, "B ": 2}], "row 0, feature 'b': missing; 'B ' resembles it"),
-        ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object by column name, as in row 0, not [1, 2]"),
+        ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object with column names as keys, like row 0, not [1, 2]"),
         ([{"a": 1, "b": "x"}], "row 0, feature 'b': not a number: 'x'"),
     ],
 )

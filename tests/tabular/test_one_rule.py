@@ -202,7 +202,7 @@ def test_a_csv_file_means_the_same_in_training_and_in_scoring(
     assert answer(lambda: scored(path, column)) == answer(lambda: rows.x[:, 0])
 
 
-DECIDED: list[tuple[Any, Kind, bool, float | str]] = [  # cell, kind, whether it may be missing, what it means typed
+TYPED_CELLS: list[tuple[Any, Kind, bool, float | str]] = [  # cell, kind, whether it may be missing, what it means typed
     (True, "real", True, 1.0),
     (False, "count", False, 0.0),
     (True, "fraction", False, 1.0),
@@ -252,8 +252,8 @@ CSV_CELLS: list[tuple[str, Kind, bool, float | str]] = [  # the same for cells o
 ]
 
 
-@pytest.mark.parametrize(("cell", "kind", "missing", "meaning"), DECIDED, ids=repr)
-def test_what_was_decided_of_single_cells(cell: Any, kind: Kind, missing: bool, meaning: float | str) -> None:
+@pytest.mark.parametrize(("cell", "kind", "missing", "meaning"), TYPED_CELLS, ids=repr)
+def test_typed_cells_have_the_decided_meaning(cell: Any, kind: Kind, missing: bool, meaning: float | str) -> None:
     found = read_cell(cell, column_of(kind, missing))
     np.testing.assert_equal(found.partition(" (")[0] if isinstance(found, str) else found, meaning)
 

@@ -44,7 +44,7 @@ class TorchModel(Model):
 
     def __init__(self, one: Case, manifest: Manifest) -> None:
         self._vae, self.manifest, self.spec = one.vae, manifest, manifest.input
-        self.device = "cpu"
+        self.device, self.precision, self._calibrations = "cpu", "float32", {}
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
         self._eps = EpsDraws(base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default)

@@ -17,7 +17,7 @@ from vaekit.tabular.cells import spells_missing
 from vaekit_training.config import make_config, slug
 from vaekit_training.data.cells import reads_as_number
 from vaekit_training.data.glance import Glance, glance
-from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Look, formatted, look
+from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Look, formatted, left_out, look, toml_key
 from vaekit_training.recipe import AUTO
 from vaekit_training.sections import DataConfig
 
@@ -31,7 +31,7 @@ class Inferred:
     """What to say about the columns that a config tree was made for."""
 
     remarks: list[str]  # choices that were made
-    warnings: list[str]  # columns that were left out, and what looks wrong
+    warnings: list[str]  # columns that were left out (of a file's index, loading says so), and what looks wrong
 
 
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
@@ -79,17 +79,18 @@ def infer_columns(
     Raises:
         InputError: a column of numbers with a few cells of text.
     """
-    in_file = data.source.lower().endswith(".csv")
+    in_file = data.source != "memory"
+    is_csv = data.source.lower().endswith(".csv")
     for name, values in found.columns.items():
         if data.kinds.get(name) != "category":
-            _refuse_one_of_few(data.source, name, values, in_file=in_file)
+            _refuse_one_of_few(data.source, name, values, is_csv=is_csv)
     looks: dict[str, Look] = dict.fromkeys(found.index, "index")
     looks |= {name: look(name, values, is_filled=name in found.filled) for name, values in found.columns.items()}
     kept = {name: one for name, one in looks.items() if one not in LEFT_OUT or name in data.kinds}
     if not kept:  # there must be something to model
         kept = {name: one for name, one in looks.items() if one == "id"}
-    left_out = [name for name in looks if name not in kept]
-    if excluded := [*data.exclude, *(name for name in left_out if name not in found.index)]:
+    dropped = [name for name in looks if name not in kept]
+    if excluded := [*data.exclude, *(name for name in dropped if name not in found.index)]:
         tree["data"]["exclude"] = excluded
     remarks = [f"inferred from the first {found.first} of {found.rows} rows"] if found.first < found.rows else []
     if not is_chosen(asked):
@@ -98,8 +99,9 @@ def infer_columns(
     if gaps and "missing" not in section(asked, "data"):
         tree["data"]["missing"] = "marginalise"
         remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
-    warnings = _left_out({name: looks[name] for name in left_out})
-    warnings += _odd(found, kept, in_file=in_file)
+    said = {one: [name for name in dropped if looks[name] == one] for one in LEFT_OUT}
+    warnings = [left_out(one, names) for one, names in said.items() if names and (one != "index" or not in_file)]
+    warnings += _odd(found, is_csv=is_csv, kept=kept, dropped=[name for name in dropped if looks[name] == "name"])
     return Inferred(remarks, warnings)
 
 
@@ -143,7 +145,7 @@ def section(asked: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, in_file: bool) -> None:
+def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, is_csv: bool) -> None:
     """Refuse a column of numbers with a few cells of text, which would otherwise become a category or be left out.
 
     Text cells that are all numbers make a category: postcodes, for example.
@@ -151,7 +153,7 @@ def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, in_file:
     cells = values.tolist() if values.dtype.kind in "OU" else []
     there = [(row, cell) for row, cell in enumerate(cells) if not is_missing_cell(cell)]
     bad = [(row, cell) for row, cell in there if isinstance(cell, str) and not reads_as_number(cell)]
-    if in_file:
+    if is_csv:
         bad = [(row, cell) for row, cell in bad if not spells_missing(cell)]
     if bad and len(bad) < NUMBERS * len(there):
         row, cell = bad[0]
@@ -160,13 +162,8 @@ def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, in_file:
         raise InputError(
             f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
             f"column's {len(there)} cells are numbers. Correct it, empty it if the value is missing, or use --set "
-            f'data.kinds.{_key(name)}=category or --set data.exclude="[{name!r}]"'
+            f'data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
         )
-
-
-def _key(name: str) -> str:
-    """The key as written in TOML."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"'{name}'"
 
 
 def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
@@ -180,26 +177,19 @@ def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -
     return [f"{what}, {'black and white' if two_valued else grey}"]
 
 
-def _left_out(looks: Mapping[str, Look]) -> list[str]:
-    """A warning for each reason to leave columns out."""
-    said = []
-    for one, what in LEFT_OUT.items():
-        if names := [name for name in looks if looks[name] == one]:
-            keep = "" if one in ("empty", "other") else f"; --set data.kinds.{_key(names[0])}=KIND keeps one"
-            said.append(f"columns left out ({what}): {', '.join(name or repr(name) for name in names)}{keep}")
-    return said
-
-
-def _odd(found: Glance, kept: Mapping[str, Look], *, in_file: bool) -> list[str]:
+def _odd(found: Glance, *, is_csv: bool, kept: Mapping[str, Look], dropped: Sequence[str]) -> list[str]:
     """Warnings about columns that look wrong."""
     said = []
     only = next(iter(found.columns)) if len(found.columns) == 1 else ""
-    if in_file and (other := re.search(r"[;\t|]", only)):
+    if is_csv and (other := re.search(r"[;\t|]", only)):
         option = f"--set data.delimiter={other[0]!r}"
         said.append(f"one column, {only!r}: if its cells are separated by {other[0]!r}, use {option}")
     for name, values in found.columns.items():
-        if (values.dtype.kind == "O") and (how := formatted(values, in_file=in_file)):
+        if (values.dtype.kind == "O") and (how := formatted(values, in_file=is_csv)):
             said.append(f"column {name!r} is text that looks like numbers: {how}")
+    for name in dropped if not is_csv else ():
+        if all(cell is None or reads_as_number(cell) for cell in found.columns[name].tolist()):
+            said.append(f"column {name!r} is text that is all numbers: convert it to model it as numbers")
     for name, one in kept.items():
         levels = len(set(found.columns[name].tolist())) if one == "category" else 0
         if levels > MANY and levels * ROWS_PER_LEVEL > found.first:
@@ -207,7 +197,7 @@ def _odd(found: Glance, kept: Mapping[str, Look], *, in_file: bool) -> list[str]
                 f"column {name!r} has {levels} levels in {found.first} rows, few rows for each: if it only names the "
                 f'rows, leave it out by --set data.exclude="[{name!r}]"'
             )
-    if in_file and found.columns and all(map(reads_as_number, found.columns)):
+    if is_csv and found.columns and all(map(reads_as_number, found.columns)):
         said.append(f"no header? The column names are numbers: {', '.join(list(found.columns)[:5])}")
     return said
 

@@ -23,6 +23,7 @@ from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
 from vaekit_training.data.findings import findings
 from vaekit_training.data.load import Rows, load
+from vaekit_training.data.looks import left_out
 from vaekit_training.data.split import Parts, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.loop.distributed import World, world
@@ -130,6 +131,8 @@ def _run(
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
+        if rows.index:
+            listener.say(left_out("index", rows.index))
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)

@@ -21,7 +21,7 @@ from vaekit.tabular.levels import level_indices, not_a_level
 
 Floats = NDArray[np.float64]
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration in a second
-PLAIN = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
+PLAIN_NUMBER = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
 
 
 def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
@@ -67,13 +67,13 @@ def stored(cells: Any) -> Any:
 
 
 def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
-    """A column of text as float64, null for a missing cell; text that is neither a number nor missing is a fault."""
+    """A column of text as float64, null for a missing cell. Reports text that is not a number and not missing."""
     text = pc.utf8_trim_whitespace(cells)
     with suppress(pa.ArrowInvalid):
         values = pc.cast(text, pa.float64())
         if not pc.any(pc.is_nan(values)).as_py():  # Arrow reads nan(1) too; its other numbers are numbers for `cells`
             return values
-    clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
+    clear = pc.fill_null(pc.match_substring_regex(text, PLAIN_NUMBER), True)
     others = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in others]
     read = [None if isinstance(one, str) or (one != one and column.takes_missing) else one for one in meant]
@@ -133,7 +133,7 @@ def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Flo
 
 
 def _as_level_cells(cells: pa.Array) -> pa.Array:
-    """The cells as text, 64-bit numbers or booleans; dates and times as training writes them as levels."""
+    """The cells as text, 64-bit numbers or booleans. Dates and times become text, as in the levels from training."""
     cells = stored(cells)
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()

@@ -31,8 +31,8 @@ class Columns:
         Args:
             schema: the schema of the tables.
             spec: the model's input spec.
-            text: whether numbers are written as text.
-            indices: whether categories are written as indices of their levels.
+            text: whether numbers are given as text.
+            indices: whether categories are given as indices of their levels.
             strict: whether to refuse novel rows, and columns that the model does not have.
             most_ignored: how many of these are ignored; None: any number.
             dialect: how numbers are written as text.

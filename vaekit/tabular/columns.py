@@ -168,7 +168,7 @@ def in_column_order(
     absent: dict[str, None] = {}
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise InputError(f"row {i}: expected an object by column name, as in row 0, not {show(row)}")
+            raise InputError(f"row {i}: expected an object with column names as keys, like row 0, not {show(row)}")
         if row.keys() != known:
             extra |= dict.fromkeys(key for key in row if key not in known)
             absent |= dict.fromkeys(name for name in spec.names if name not in row)

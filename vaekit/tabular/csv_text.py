@@ -25,6 +25,7 @@ from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
 BLOCK = 2**20  # bytes; the maximum size of a row
 Open = Callable[[], BinaryIO]
 
+_NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _INTEGER = r"^[-+]?[0-9]+$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 OTHERS = ";\t|,"  # delimiters that a header may show
@@ -86,8 +87,8 @@ def parse_options(names: list[str], dialect: CsvDialect = PLAIN) -> pyarrow.csv.
     )
 
 
-def typed(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
-    """A column of text as the type that fits all its cells: integers, floats, booleans, dates, times, or text.
+def infer_type(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
+    """Convert a column of text to the type that fits all its cells: integers, floats, booleans, dates, times, or text.
 
     Cells that are empty or mean a missing value (NA, nan, null, ...) become null, except in a column of text.
     """
@@ -105,17 +106,19 @@ def typed(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
     if pc.all(pc.or_(words, missing)).as_py():
         return pc.if_else(missing, pa.scalar(None, pa.bool_()), truth)
     times = _times(cells_there)
-    return cells if times is None else times
+    if times is not None:
+        return times
+    return cells if dialect.is_plain or not _mostly_numbers(there) else trimmed  # whose odd cells are then named
 
 
 def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> None:
-    """Check the quotes of a file, line by line.
+    """Check the quotes of a CSV file, line by line.
 
     Raises:
         InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB.
     """
     fields = _fields(dialect.delimiter)
-    open_line, length = 0, 0  # line of the row's open quote, 0 if none is open; bytes of the row so far
+    open_line, length = 0, 0  # line where an open quote begins, 0 if none is open; bytes of the row so far
     with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # latin-1: one character per byte
         for number, line in enumerate(iter(lambda: file.readline(BLOCK + 1), ""), start=1):
             length += len(line)
@@ -123,7 +126,7 @@ def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> No
                 what = "a quoted value" if open_line else "a row"
                 raise InputError(f"{where}: line {open_line or number}: {what} is longer than {BLOCK:,} bytes")
             if open_line or '"' in line:
-                open_line = _open_after(where, number, line, open_line, fields)
+                open_line = _line_of_open_quote(where, number, line, open_line, fields)
             if not open_line:
                 length = 0
     if open_line:
@@ -162,14 +165,26 @@ def header(
         raise InputError(f"{where}: {exc}") from exc
     if not names:
         raise InputError(f"{where}: no header line")
+    if names[0].lower().startswith("sep=") and not any(names[1:]):
+        raise InputError(
+            f"{where}: line 1, {names[0]!r}, is for Excel alone: delete it, and give the delimiter instead"
+        )
     first = names.index("") if "" in names else -1
     return [name or ("" if d == first else f"Unnamed: {d}") for d, name in enumerate(names)], empty
 
 
-def _open_after(where: object, number: int, line: str, opened: int, pattern: re.Pattern[str]) -> int:
-    """The line of the quote that is open at the end of this line, 0 if none; `opened` is that of the line before."""
+def _line_of_open_quote(where: object, number: int, line: str, opened: int, fields_of: re.Pattern[str]) -> int:
+    """The number of the line where the quote that is still open after this line begins; 0 if no quote is open.
+
+    Args:
+        where: the path, for messages.
+        number: the number of this line.
+        line: this line.
+        opened: the result for the line before.
+        fields_of: matches the fields of a line.
+    """
     fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
-    found = pattern.match(fields)
+    found = fields_of.match(fields)
     assert found is not None  # it matches the empty text
     at = found.end()
     if at == len(fields):
@@ -190,6 +205,12 @@ def _numbers(text: pa.Array) -> pa.Array | None:
         return pc.cast(text, pa.float64())
     except pa.ArrowInvalid:
         return None
+
+
+def _mostly_numbers(text: pa.Array) -> bool:
+    """Whether most cells are plain numbers."""
+    numbers = pc.sum(pc.match_substring_regex(text, _NUMBER)).as_py() or 0
+    return bool(2 * numbers > len(text) - text.null_count)
 
 
 def _times(text: pa.Array) -> pa.Array | None:

@@ -33,6 +33,13 @@ class Table(NamedTuple):
     names: tuple[str, ...] | None = None  # D
 
     @property
+    def rows(self) -> int:
+        """N."""
+        if self.names is not None:
+            return len(self.columns[0]) if self.columns else 0
+        return len(self.given) if hasattr(self.given, "__len__") and np.ndim(self.given) else 0
+
+    @property
     def values(self) -> Any:
         """All cells: an array (N, D) of numbers or objects, an array of images, or the lists that were given."""
         return self.given if self.names is None else together(self.columns)
@@ -71,7 +78,9 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
         InputError: complex numbers, a sparse matrix, an array of dates, or an array without columns.
     """
     if hasattr(X, "toarray"):
-        raise InputError("X is a sparse matrix; dense rows are needed: X.toarray()")
+        raise InputError("X is a sparse matrix, expected a dense array: X.toarray()")
+    if hasattr(X, "collect") and hasattr(X, "lazy"):
+        raise InputError("X is a lazy frame; collect it first: X.collect()")
     if is_table(X):
         pairs = list(_columns(X))
         return Table(None, tuple(cells for _, cells in pairs), tuple(name for name, _ in pairs))
@@ -160,8 +169,11 @@ def _of_pandas(series: Any) -> NDArray[Any]:
 
 
 def _of_polars(series: Any) -> NDArray[Any]:
-    whole = str(series.dtype).startswith(("Int", "UInt")) and series.null_count()
-    return _of_objects(series.to_list()) if whole else _of_array(np.asarray(series.to_numpy()))
+    kind = str(series.dtype)
+    exact = kind.startswith(("Int", "UInt")) and series.null_count()
+    if exact or kind.startswith(("Struct", "List", "Array", "Decimal")):
+        return _of_objects(series.to_list())
+    return _of_array(np.asarray(series.to_numpy()))
 
 
 def _of_arrow(column: Any) -> NDArray[Any]:

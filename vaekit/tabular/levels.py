@@ -51,9 +51,9 @@ def exact_number_in(text: str) -> int | float | None:
 def level_index(cell: Any, column: Column) -> int | None:
     """The index of the level that a cell names; None if it names none.
 
-    The exact text of a level comes first. Otherwise a number, or text that is a number, names the level of equal value
-    ('01', '1.0' and 1 name the level '1'), and a time names the level of the same moment. Whole numbers are compared
-    exactly if some level has more digits than float64 holds.
+    A cell names the level with exactly its text. If there is none, a number, or text that is a number, names the level
+    of equal value ('01', '1.0' and 1 name the level '1'), and a time names the level that is the same moment. Whole
+    numbers are compared exactly if some level has more digits than float64 holds.
 
     Args:
         cell: text, a boolean, or a Python number.

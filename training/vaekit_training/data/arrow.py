@@ -10,15 +10,20 @@ from numpy.typing import NDArray
 from vaekit.tabular.cells import plain
 
 
-def from_arrow(column: Any) -> NDArray[Any]:
-    """The cells of an Arrow array: numbers, booleans, dates, or objects with None for missing cells."""
+def from_arrow(column: Any, *, is_category: bool = False) -> NDArray[Any]:
+    """The cells of an Arrow array: numbers, booleans, dates, or objects with None for missing cells.
+
+    A dictionary is a category, whose cells are text whatever their type; is_category: so is this column.
+    """
     import pyarrow as pa
 
     from vaekit.tabular.arrow_cells import numbers, stored
 
     whole = stored(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
     kind = whole.type
-    if pa.types.is_dictionary(kind):
+    if is_category and not pa.types.is_dictionary(kind):
+        whole = whole.dictionary_encode()
+    if pa.types.is_dictionary(whole.type):
         return _category(whole)
     if pa.types.is_decimal(kind) or pa.types.is_duration(kind):
         whole = numbers(whole)
@@ -32,7 +37,7 @@ def from_arrow(column: Any) -> NDArray[Any]:
 
 
 def _category(column: Any) -> NDArray[Any]:
-    """The cells of a dictionary as text, since it is a category whatever the type of its levels."""
+    """The cells of a dictionary as text."""
     from vaekit.tabular.levels import level_text
 
     levels = [None if level is None else level_text(plain(level)) for level in column.dictionary.to_pylist()]
@@ -49,8 +54,22 @@ def _is_long(column: Any) -> bool:
 
 def index_told(schema: Any) -> tuple[str, ...]:
     """The columns of an Arrow schema that hold the index of the pandas frame it was written from."""
+    return tuple(name for name in _told(schema, "index_columns") if isinstance(name, str) and name in schema.names)
+
+
+def categories_told(schema: Any) -> frozenset[str]:
+    """The columns of an Arrow schema that were categories of the pandas frame it was written from.
+
+    In Parquet a category of integers is stored as integers.
+    """
+    columns = (column for column in _told(schema, "columns") if isinstance(column, dict))
+    return frozenset(str(column.get("name")) for column in columns if column.get("pandas_type") == "categorical")
+
+
+def _told(schema: Any, key: str) -> list[Any]:
+    """A list in the metadata that pandas wrote into the schema."""
     try:
-        told = (schema.pandas_metadata or {}).get("index_columns", ())
+        found = (schema.pandas_metadata or {}).get(key, [])
     except (AttributeError, ValueError):  # metadata that pandas did not write
-        return ()
-    return tuple(name for name in told if isinstance(name, str) and name in schema.names)
+        return []
+    return found if isinstance(found, list) else []

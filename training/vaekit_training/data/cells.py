@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
-from vaekit.tabular.levels import finite_number_in, is_finite, level_text
+from vaekit.tabular.levels import exact_number_in, finite_number_in, is_finite, level_text
 from vaekit_training.data.kinds import hint, kinds_of
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
@@ -141,7 +141,7 @@ class Cells:
 
     def _order(self) -> Any:
         """The sort key of levels."""
-        return float if all(reads_as_number(text) for text in self._texts) else str
+        return exact_number_in if all(reads_as_number(text) for text in self._texts) else str
 
     def _missing_text(self, count: int) -> str:
         return f"missing value ({count} such cells in this column; data.missing = 'marginalise' allows them)"

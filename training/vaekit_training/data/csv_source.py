@@ -53,11 +53,11 @@ def _typed(table: Any, name: str, where: str, dialect: Any) -> Any:
     """A bytes column as text, typed by the text of its cells."""
     import pyarrow as pa
 
-    from vaekit.tabular.csv_text import typed
+    from vaekit.tabular.csv_text import infer_type
 
     cells = pa.concat_arrays(table.column(name).chunks) if table.num_rows else pa.array([], pa.large_binary())
     try:
-        return typed(cells.cast(pa.large_string()), dialect)
+        return infer_type(cells.cast(pa.large_string()), dialect)
     except pa.ArrowInvalid as exc:
         row = next((i for i, cell in enumerate(cells.to_pylist()) if not _is_utf8(cell)), None)
         if row is None:
@@ -93,6 +93,8 @@ def _where(path: Path, parsing: Any, names: list[str], dialect: Any) -> str | No
     if not uneven:
         return None
     hint = "" if (other := dialect.other(names)) is None else f"; --set data.delimiter={other!r} separates by {other!r}"
+    if len(names) == 1 and not hint:
+        hint = f", {names[0]!r}; delete lines above the header"
     return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}{hint}"
 
 

@@ -15,7 +15,7 @@ from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import PARTS, Parts
 
 CELLS = 2**22  # of each split, that are looked at
-FEW = 0.05  # share of a column's cells that may be far outside the others
+FEW = 0.1  # share of a column's cells that may be far outside the others
 FAR = 20.0  # interquartile ranges from the median; of normal data, 27 standard deviations
 WIDER = 3.0  # by how much such cells widen the standard deviation, if they have one value
 MUCH_WIDER = 20.0  # and if they have many, as in a heavy tail

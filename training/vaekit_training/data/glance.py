@@ -12,7 +12,7 @@ from vaekit.errors import InputError
 from vaekit_training.data.cells import is_missing
 from vaekit_training.data.labels import index_columns
 from vaekit_training.data.load import mapped, read
-from vaekit_training.data.parquet import folder
+from vaekit_training.data.parquet import Folder, folder
 from vaekit_training.data.rows import CELLS
 from vaekit_training.sections import DataConfig
 
@@ -94,6 +94,19 @@ def _streamed(data: DataConfig) -> Glance:
     _, columns = next(source.read(source.groups[0], names, max(64, FIRST // max(1, len(names)))))
     here = frozenset(name for name in names if is_missing(columns[name]).any())
     told = frozenset(name for name in names if source.nulls.get(name))
-    filled = frozenset(name for name in names if source.nulls.get(name) != source.rows)
+    unsure = [name for name in names if source.nulls.get(name) is None and is_missing(columns[name]).all()]
+    empty = {name for name in names if source.nulls.get(name) == source.rows} | _empty(source, unsure)
+    filled = frozenset(names) - empty
     first = len(next(iter(columns.values()), ()))
     return Glance(columns, here | told, filled, first, source.rows, index)
+
+
+def _empty(source: Folder, names: list[str]) -> set[str]:
+    """Those of the columns that have no value in any row; for columns whose footers do not count missing cells."""
+    empty = set(names)
+    for group in source.groups if names else ():
+        for _, columns in source.read(group, sorted(empty), CELLS // len(names)):
+            empty = {name for name in empty if is_missing(columns[name]).all()}
+        if not empty:
+            break
+    return empty

@@ -23,7 +23,8 @@ def index_columns(names: Iterable[str], config: DataConfig, told: Sequence[str] 
         config: its label, key and excluded columns are not listed.
         told: the index columns by the file's own metadata.
     """
-    named = {config.label, config.split.partition(":")[2], *config.exclude, *config.kinds}
+    key = config.split.partition(":")[2] or None
+    named = {config.label, key, *config.exclude, *config.kinds}
     return tuple(name for name in names if (name in told or is_index_name(name)) and name not in named)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
-from vaekit_training.data.labels import anomalies, check_names, columns_of, refuse_missing
+from vaekit_training.data.labels import anomalies, check_names, columns_of, index_columns, refuse_missing
 from vaekit_training.data.rows import CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
 from vaekit_training.data.stream import stream
@@ -56,7 +57,8 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         x: Any = _checked_in_place(source.stored, cells, where)
     else:
         x = _together([c.take(table[c.name]) for c in cells], cells, where)
-    return _rows(x, cells, anomalies(table, config, len(x)), split_key)
+    rows = _rows(x, cells, anomalies(table, config, len(x)), split_key)
+    return replace(rows, index=index_columns(table, config, source.index))
 
 
 def of_array(

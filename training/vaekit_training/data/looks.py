@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number,
 
 FEW = 10  # levels that a category may have even if there are few rows
 FEWEST = 20  # cells; whole numbers that all differ are no id if there are fewer
+FEWEST_TEXTS = 3  # different texts of a column that look like numbers
 DENSE = 0.5  # share of the whole numbers between the smallest and the largest that an id in any order takes
 NUMBERS = 0.5  # share of formatted numbers among text cells, above which a column is one of numbers
 
@@ -25,7 +27,7 @@ LEFT_OUT: dict[Look, str] = {
     "name": f"text that differs in most rows, or has more than {MOST_LEVELS} levels",
     "other": "neither numbers, booleans, text nor dates",
 }
-_ID = re.compile(r"(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|row|rownum|nr|no|serial)(?:$|[_\W])|.Id$|.ID$", re.I)
+_ID = re.compile(r"(?i:(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|row|rownum|nr|no|serial)(?:$|[_\W]))|[a-z]I[dD]$")
 _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and the settings that read it
     (r"[-+]?\d+,\d+", "data.decimal=','"),
     (r"[-+]?\d{1,3}(?:\.\d{3})+(?:,\d+)?", "data.decimal=',' --set data.thousands=."),
@@ -33,7 +35,22 @@ _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and th
     (r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?", "data.thousands=' '"),
     (r"[-+]?\d{1,3}(?:'\d{3})+(?:\.\d+)?", 'data.thousands="\'"'),
 )
+_DATE = re.compile(  # of any country, with a year of four digits, and a time or none
+    r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4})"
+    r"(?:[ T]\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\S*(?: [AP]M)?)?"
+)
 _UNIT = re.compile(r"([^\d\s.,+-]{0,4})\s*([-+]?[\d.,' ]*\d)\s*([^\d\s]{0,6})")
+
+
+def toml_key(name: str) -> str:
+    """A column's name as a key of TOML."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"'{name}'"
+
+
+def left_out(one: Look, names: Sequence[str]) -> str:
+    """What to say of the columns that are left out because they look like this."""
+    keep = "" if one in ("empty", "other") else f"; --set data.kinds.{toml_key(names[0])}=KIND keeps one"
+    return f"columns left out ({LEFT_OUT[one]}): {', '.join(name or repr(name) for name in names)}{keep}"
 
 
 def look(name: str, values: NDArray[Any], *, is_filled: bool = True) -> Look:
@@ -61,6 +78,8 @@ def look(name: str, values: NDArray[Any], *, is_filled: bool = True) -> Look:
         return "boolean"
     if not any(isinstance(level, str) for level in levels):
         return "id" if is_id(name, there.astype(np.float64)) else "number"
+    if all(isinstance(level, str) and _DATE.fullmatch(level.strip()) for level in levels):
+        return "date"
     return "name" if len(levels) > min(MOST_LEVELS, max(FEW, len(there) // 2)) else "category"
 
 
@@ -85,7 +104,7 @@ def formatted(values: NDArray[Any], *, in_file: bool) -> str | None:
     """
     texts = [cell.strip() for cell in values.tolist() if isinstance(cell, str) and cell.strip()]
     odd = [text for text in dict.fromkeys(texts) if not reads_as_number(text) and not spells_missing(text)]
-    if len(odd) < FEW // 2 or len(odd) < NUMBERS * len(set(texts)):
+    if len(odd) < FEWEST_TEXTS or len(odd) < NUMBERS * len(set(texts)):
         return None
     for pattern, settings in _FORMATS:
         if all(re.fullmatch(pattern, text) for text in odd):

@@ -67,6 +67,7 @@ class Rows:
     levels: tuple[tuple[str, ...] | None, ...] = ()  # D; None except for categories
     may_be_missing: tuple[bool, ...] = ()  # D
     streamed: Streamed | None = None
+    index: tuple[str, ...] = ()  # columns of a file's index, which were left out
 
     def __post_init__(self) -> None:
         for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False)):

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.arrow import from_arrow, index_told
+from vaekit.tabular.columns import refuse_duplicate_names
+from vaekit_training.data.arrow import categories_told, from_arrow, index_told
 from vaekit_training.data.csv_source import read_csv
 from vaekit_training.data.pictures import pictures
 from vaekit_training.sections import DataConfig
@@ -113,7 +114,8 @@ def holds_columns(source: str) -> bool:
 
 
 def _from_arrow(table: Any) -> Source:
-    columns = {name: from_arrow(table.column(name)) for name in table.column_names}
+    categories = categories_told(table.schema)
+    columns = {name: from_arrow(table.column(name), is_category=name in categories) for name in table.column_names}
     return Source(columns, index=index_told(table.schema))
 
 
@@ -164,7 +166,6 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     Raises:
         InputError: it names the column and both types.
     """
-    from vaekit.tabular.columns import refuse_duplicate_names
     from vaekit.tabular.parquet_files import first_difference
 
     refuse_duplicate_names(schema.names, f"{where}: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 
@@ -77,7 +78,7 @@ def document(
 
 def card(facts: Facts, manifest: Manifest) -> str:
     """The model card, Markdown."""
-    template = _environment(escape=False).get_template("model-card.md.j2")  # Markdown from our own figures
+    template = _environment(escape=False).get_template("model-card.md.j2")  # which escapes Markdown itself
     tells = {"words": words, "promises": promises, "summary": curves.summary}
     entry, loss = promises.entry_of(manifest), sentence_of(manifest)
     return template.render(facts=facts, manifest=manifest, entry=entry, loss=loss, **tells)
@@ -91,5 +92,12 @@ def _environment(*, escape: bool) -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=escape,
     )
-    environment.filters["cell"] = lambda text: text.replace("|", "\\|").replace("\n", " ")
+    environment.filters["md"] = markdown
     return environment
+
+
+def markdown(text: str) -> str:
+    """A text as Markdown that shows it: names of columns may hold HTML, links or the bars of a table."""
+    shown = re.sub(r"&(?=[A-Za-z#])", "&amp;", " ".join(text.splitlines()))
+    shown = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", shown)
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", shown)
