@@ -1,6 +1,6 @@
 """The help of every command: its options, its examples, and docs/reference/cli.md.
 
-`python -m tests.cli.test_cli_help` renews the tables of options on that page.
+`python -m tests.cli.test_cli_help` writes the tables of options on that page.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def test_an_option_has_a_panel_a_noun_phrase_and_a_default(option: Any) -> None:
         ("explain breast-cancer examples/rows.csv --row -1", 2),
     ],
 )
-def test_a_command_exits_with_the_code_on_the_page(words: str, code: int, clone: Path) -> None:
+def test_a_command_exits_with_the_code_in_the_cli_reference(words: str, code: int, clone: Path) -> None:
     command = [sys.executable, "-m", "vaekit", *words.split()]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
@@ -149,7 +149,7 @@ def shown(option: Any, described: str) -> str:
     return "off" if option.default is False else f"`{option.default}`"
 
 
-def test_the_page_lists_every_option() -> None:
+def test_the_cli_reference_lists_every_option() -> None:
     assert PAGE.read_text().endswith(MARK + "\n" + tables()), "python -m tests.cli.test_cli_help renews it"
 
 

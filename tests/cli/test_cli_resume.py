@@ -1,4 +1,4 @@
-"""`vae train --run` and `--resume` as they are typed."""
+"""`vae train --run` and `vae train --resume` on the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> None:
+def test_a_run_stopped_by_sigterm_is_resumed_and_published(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
     settings = [part for setting in (*QUICK, "training.steps=3000") for part in ("--set", setting)]
     process = start(tmp_path, "rows.npy", *settings)
@@ -74,7 +74,7 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
         (["--resume", "none", "--run", "here"], "leave out --run"),
     ],
 )
-def test_what_cannot_be_gone_on_with_is_refused(
+def test_invalid_uses_of_resume_are_refused(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`vae explain` as a user runs it: a table, JSON, and a picture of one row."""
+"""`vae explain` on the command line: a table, JSON, and a figure of one row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def vae(*words: str | Path) -> Any:
 
 @pytest.fixture
 def wrong_csv(tmp_path, benign_rows, breast_cancer) -> Path:
-    """Benign rows; in row 5 the worst area is twice what it was."""
+    """Benign rows; the worst area of row 5 is doubled."""
     rows = benign_rows[:8].copy()
     rows[5, 23] *= 2
     path = tmp_path / "wrong.csv"
@@ -31,7 +31,7 @@ def wrong_csv(tmp_path, benign_rows, breast_cancer) -> Path:
     return path
 
 
-def test_a_wrong_cell_heads_the_table_and_what_stood_there_was_expected(wrong_csv, models_dir, benign_rows):
+def test_a_wrong_cell_is_listed_first_and_its_original_value_is_in_the_interval(wrong_csv, models_dir, benign_rows):
     done = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
@@ -45,7 +45,7 @@ def test_a_wrong_cell_heads_the_table_and_what_stood_there_was_expected(wrong_cs
     assert "worst perimeter" not in shown
 
 
-def test_the_cells_of_a_table_are_drawn(wrong_csv, models_dir, tmp_path):
+def test_the_figure_of_a_table_row_is_drawn(wrong_csv, models_dir, tmp_path):
     out = tmp_path / "cells.png"
     done = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--out", out)
     assert done.exit_code == 0, done.output
@@ -55,7 +55,7 @@ def test_the_cells_of_a_table_are_drawn(wrong_csv, models_dir, tmp_path):
         assert (np.abs(seen.astype(int) - colour).max(axis=1) < 8).sum() > 50
 
 
-def test_a_category_and_a_missing_cell_are_told_and_drawn(mixed, tmp_path):
+def test_a_row_with_a_category_and_a_missing_cell_is_listed_and_drawn(mixed, tmp_path):
     rows, out = mixed_rows(12, seed=3), tmp_path / "mixed.png"
     path = tmp_path / "rows.csv"
     path.write_text(
@@ -71,7 +71,7 @@ def test_a_category_and_a_missing_cell_are_told_and_drawn(mixed, tmp_path):
     assert "%" in vae(mixed.folder, path, "--row", str(row)).stdout
 
 
-def test_a_pictures_heatmap_is_hot_where_it_was_painted_over(digits, digit_images, models_dir, tmp_path):
+def test_the_heatmap_of_an_image_is_highest_at_changed_pixels(digits, digit_images, models_dir, tmp_path):
     pictures, out = digit_images[:6].copy(), tmp_path / "heat.png"
     pictures[4, :2, 6:] = 255
     np.save(tmp_path / "pictures.npy", pictures)
@@ -92,7 +92,7 @@ def test_a_heatmap_of_a_table_is_refused(breast_cancer, benign_rows):
         heatmap(breast_cancer, breast_cancer.explain(benign_rows[:1], top=1))
 
 
-def test_a_row_that_is_not_there_is_refused(wrong_csv, models_dir):
+def test_a_row_number_beyond_the_end_is_refused(wrong_csv, models_dir):
     done = vae("breast-cancer", wrong_csv, "--row", "8", "--models", models_dir)
     assert isinstance(done.exception, InputError)
     assert "row 8: " in str(done.exception)

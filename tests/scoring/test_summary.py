@@ -1,4 +1,4 @@
-"""What a run says of itself, in JSON and as a picture, and what the command line takes for it."""
+"""The summary of a run as JSON and as a figure, and its command-line options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def summary(breast_cancer, benign_rows, tmp_path) -> Summary:
     return score_file(LocalScorer(breast_cancer), tmp_path / "x.npy", tmp_path / "out.parquet", options=options)
 
 
-def test_the_summary_is_what_the_output_says(summary, breast_cancer, tmp_path):
+def test_the_summary_matches_the_output(summary, breast_cancer, tmp_path):
     summary.write(place(tmp_path / "run.json"))
     found: dict[str, Any] = json.loads((tmp_path / "run.json").read_text())
     table = pq.read_table(tmp_path / "out.parquet")
@@ -43,7 +43,7 @@ def test_the_summary_is_what_the_output_says(summary, breast_cancer, tmp_path):
     assert found["drift"]["reading"] == summary.drift.reading
 
 
-def test_the_picture_is_drawn_with_and_without_p_values(summary, tmp_path):
+def test_the_figure_is_drawn_with_and_without_p_values(summary, tmp_path):
     np.save(tmp_path / "y.npy", np.ones((5, 3)))
     bare = score_file(Squares(reason="none"), tmp_path / "y.npy", tmp_path / "y.parquet")
     np.save(tmp_path / "z.npy", np.ones((0, 3)))
@@ -114,7 +114,9 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
         (["out.csv", "--columns", "nothing"], "columns: the input has no column 'nothing'"),
     ],
 )
-def test_what_cannot_be_is_one_sentence_and_leaves_nothing(cancer_csv, models_dir, tmp_path, monkeypatch, words, said):
+def test_invalid_options_are_one_line_on_stderr_and_leave_no_files(
+    cancer_csv, models_dir, tmp_path, monkeypatch, words, said
+):
     monkeypatch.chdir(tmp_path)
     done = vae("score", "breast-cancer", cancer_csv, *words, "--models", models_dir)
     assert done.returncode == 1
@@ -122,7 +124,7 @@ def test_what_cannot_be_is_one_sentence_and_leaves_nothing(cancer_csv, models_di
     assert list(tmp_path.iterdir()) == []
 
 
-def test_columns_that_are_kept_are_named_with_commas(cancer_csv, models_dir, tmp_path):
+def test_the_columns_to_keep_are_separated_by_commas(cancer_csv, models_dir, tmp_path):
     asked = ["--columns", "mean area,diagnosis", "--models", models_dir]
     assert vae("score", "breast-cancer", cancer_csv, tmp_path / "o.parquet", *asked).returncode == 0
     schema: pa.Schema = pq.read_schema(Path(tmp_path / "o.parquet"))
