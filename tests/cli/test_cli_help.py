@@ -29,7 +29,7 @@ COMMANDS: dict[str, Any] = {"": GROUP, **GROUP.commands}
 ADDED = {
     "train": ["--set", "training.steps=60"],
     "serve": ["--port", "0"],
-}  # short, and on a free port
+}  # added to the examples: few steps, and a free port
 
 
 def shown_help(name: str) -> str:
@@ -83,8 +83,8 @@ def test_every_example_of_the_help_runs(example: str, clone: Path) -> None:
         assert process.stdout is not None
         assert any(line.startswith("try:") for line in process.stdout), "the service ended before it was ready"
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
 
 
 @pytest.mark.parametrize("option", OPTIONS)

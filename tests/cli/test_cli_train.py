@@ -69,7 +69,7 @@ def test_excluded_columns_are_added_to_those_excluded_automatically(rows: Path) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["none.csv"], "no such file"),
         (["none.toml"], "none.toml: No such file"),
@@ -81,14 +81,14 @@ def test_excluded_columns_are_added_to_those_excluded_automatically(rows: Path) 
     ],
 )
 def test_an_error_is_one_sentence_with_exit_code_1(
-    rows: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    rows: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(rows.parent)
     monkeypatch.setattr(sys, "argv", ["vae", "train", *arguments])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert models(rows.parent / "models") == []
 
 

@@ -103,15 +103,15 @@ def test_elbo_returns_the_runtime_result_for_npy_and_json(client, breast_cancer,
 
 
 def test_images_sent_as_files_arrays_and_lists_get_equal_scores(client, digits, digit_images, tmp_path):
-    pictures = digit_images[:3]
+    images = digit_images[:3]
     files = []
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture[..., 0]).save(tmp_path / f"{i}.png")
+    for i, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{i}.png")
         files.append(tmp_path / f"{i}.png")
     buffer = io.BytesIO()
-    Image.fromarray(pictures[2, ..., 0]).save(buffer, "PNG")
-    here = digits.elbo(pictures)
-    for inputs in (pictures, pictures.tolist(), files, [*map(str, files[:2]), buffer.getvalue()]):
+    Image.fromarray(images[2, ..., 0]).save(buffer, "PNG")
+    here = digits.elbo(images)
+    for inputs in (images, images.tolist(), files, [*map(str, files[:2]), buffer.getvalue()]):
         there = client.elbo(inputs, model="digits", version=1)
         np.testing.assert_allclose(there.elbo, here.elbo, rtol=1e-5)
         np.testing.assert_allclose(there.bits_per_dim, digits.bits_per_dim(here), rtol=1e-5)
@@ -175,13 +175,13 @@ def test_rows_with_categories_and_missing_cells_get_equal_scores_as_objects_and_
 async def test_the_async_client_decodes_with_the_requested_members(several):
     with serving(several.root) as address:
         async with AsyncClient(address) as client:
-            codes = np.zeros((2, 2))
-            each = await client.decode(codes, members=[0, 1])
+            latents = np.zeros((2, 2))
+            each = await client.decode(latents, members=[0, 1])
             for member in (0, 1):
-                one = await client.decode(codes, members=member)
+                one = await client.decode(latents, members=member)
                 np.testing.assert_allclose(one.mean[member], each.mean[member], rtol=1e-6)
             with pytest.raises(RequestRefused, match=r"members: not given, expected one of 0\.\.1"):
-                await client.decode(codes)
+                await client.decode(latents)
 
 
 @pytest.mark.anyio

@@ -151,7 +151,7 @@ def test_a_sample_request_is_json_and_accepts_npy(sent):
 def test_images_are_sent_from_paths_and_from_bytes(sent, tmp_path):
     (tmp_path / "x.png").write_bytes(b"one")
     body = json.loads(sent("encode", [tmp_path / "x.png", str(tmp_path / "x.png"), b"two"]).content)
-    assert [base64.b64decode(picture) for picture in body["inputs"]] == [b"one", b"one", b"two"]
+    assert [base64.b64decode(image) for image in body["inputs"]] == [b"one", b"one", b"two"]
 
 
 def test_the_key_is_sent_as_a_bearer_token(sent):

@@ -37,7 +37,7 @@ def source(cancer_csv: Path, tmp_path: Path) -> Path:
 def test_actors_write_the_same_parts_as_one_process_and_resume_its_run(source, models_dir, tmp_path):
     asked = ["--models", models_dir, "--part-rows", "100", "--fdr", "0.2"]
     assert vae("score", "breast-cancer", source, tmp_path / "here", *asked).returncode == 0
-    for name in ("there", "here"):  # from the beginning; then a part that is missing
+    for name in ("there", "here"):  # a new run; then a run with missing parts
         (tmp_path / "here/_parts/00003.json").unlink(missing_ok=True)
         (tmp_path / "here/part-00004.parquet").unlink(missing_ok=True)
         done = vae("score", "breast-cancer", source, tmp_path / name, *asked, "--resume", "--engine", "ray")
@@ -80,7 +80,7 @@ POOL = """
     from pathlib import Path
     from vaekit.runtime import Model
     from vaekit.scoring import LocalScorer, Options, score_folder
-    from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
+    from vaekit.scoring.batch.ray_engine import Actors, ScorerFactory, on_ray
 
     class Slow(LocalScorer):
         def score(self, x):
@@ -88,14 +88,14 @@ POOL = """
             time.sleep(1.0)
             return super().score(x)
 
-    class Slowly(Recipe):
+    class SlowFactory(ScorerFactory):
         def make(self):
-            return Slow(Model.load(self.bundle, device="cpu", threads=1), **self.asked)
+            return Slow(Model.load(self.bundle, device="cpu", threads=1), **self.options)
 
     bundle, source, out, notes = sys.argv[1:]
-    recipe = Slowly(bundle, {"num_samples": None, "alpha": 0.05, "explain": None})
-    with Model.load(bundle, device="cpu", threads=1) as model, on_ray(recipe, Actors(1, 2)) as engine:
-        scorer = LocalScorer(model, **recipe.asked)
+    factory = SlowFactory(bundle, {"num_samples": None, "alpha": 0.05, "explain": None})
+    with Model.load(bundle, device="cpu", threads=1) as model, on_ray(factory, Actors(1, 2)) as engine:
+        scorer = LocalScorer(model, **factory.options)
         print(score_folder(scorer, source, out, options=Options(part_rows=25), engine=engine).rows)
 """
 

@@ -48,7 +48,7 @@ def test_evaluation_of_a_labelled_csv_matches_numpy_and_scikit_learn(breast_canc
     assert figures["elbo"].value == pytest.approx(elbo.mean())
     assert figures["elbo"].standard_error == pytest.approx(elbo.std(ddof=1) / np.sqrt(357))
     assert figures["elbo"].value == pytest.approx(figures["log_likelihood"].value - figures["kl"].value)
-    near = breast_cancer.elbo(x[~odd]).elbo.mean()  # the published draws give another estimate of the same
+    near = breast_cancer.elbo(x[~odd]).elbo.mean()  # estimated with the published draws
     assert abs(figures["elbo"].value - near) < figures["elbo"].standard_error
     variance = breast_cancer.encode(x[~odd]).mu.var(axis=0)
     assert figures["active_units"].value == (variance > 0.01).sum()
@@ -57,17 +57,17 @@ def test_evaluation_of_a_labelled_csv_matches_numpy_and_scikit_learn(breast_canc
 
 def test_the_same_seed_gives_the_same_figures_for_any_batch_size(breast_cancer, cancer_csv, tmp_path) -> None:
     pq.write_table(pyarrow.csv.read_csv(cancer_csv), tmp_path / "cancer.parquet")
-    told: list[tuple[int, int, str]] = []
+    reported: list[tuple[int, int, str]] = []
     one = evaluate_file(breast_cancer, cancer_csv, num_samples=(5,), seed=1, **LABELLED)
     two = evaluate_file(
         breast_cancer, tmp_path / "cancer.parquet", num_samples=(5,), seed=1, batch_rows=100, **LABELLED,
-        progress=lambda *now: told.append(now),
+        progress=lambda *now: reported.append(now),
     )  # fmt: skip
     for group, bounds in one.groups.items():
         np.testing.assert_allclose(two.groups[group].log_evidence, bounds.log_evidence, rtol=1e-5)
     assert two.figures["normal"]["active_units"] == one.figures["normal"]["active_units"]
-    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
-    assert told[-1] == (569, 569, "rows")
+    assert [done for done, _, _ in reported] == sorted(done for done, _, _ in reported)
+    assert reported[-1] == (569, 569, "rows")
     other = evaluate_file(breast_cancer, cancer_csv, num_samples=(5,), seed=2, **LABELLED)
     assert other.figures["normal"]["elbo"].value != one.figures["normal"]["elbo"].value
 
@@ -102,7 +102,7 @@ def test_label_columns_of_every_type_are_read(breast_cancer, cancer_csv, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"num_samples": ()}, "num_samples: none, expected whole numbers of at least 1"),
         ({"num_samples": (10, 0)}, "num_samples: 0, expected whole numbers of at least 1"),
@@ -118,14 +118,14 @@ def test_label_columns_of_every_type_are_read(breast_cancer, cancer_csv, tmp_pat
     ],
 )
 def test_invalid_arguments_are_refused_with_the_value_and_what_is_accepted(
-    breast_cancer, cancer_csv, tmp_path, monkeypatch, given, said
+    breast_cancer, cancer_csv, tmp_path, monkeypatch, given, message
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("short.npy", [0, 1])
     np.save("long.npy", np.ones(570))
     np.save("wide.npy", np.ones((569, 2)))
     np.save("hole.npy", np.where(np.arange(569) == 3, np.nan, 1.0))
-    with pytest.raises(InputError, match=re.escape(said)):
+    with pytest.raises(InputError, match=re.escape(message)):
         evaluate_file(breast_cancer, cancer_csv, **{"num_samples": (2,), **given})
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import Elbo
 from vaekit.scoring.evaluation import evidence
-from vaekit.scoring.evaluation.evaluate import _Spread
+from vaekit.scoring.evaluation.evaluate import _LatentVariance
 from vaekit.scoring.evaluation.evidence import estimate
 from vaekit.scoring.evaluation.ranking import auroc, average_precision
 
@@ -76,13 +76,13 @@ def test_results_do_not_depend_on_the_size_of_graph_calls(monkeypatch: pytest.Mo
     whole, parts = Linear(), Linear()
     want = estimate(whole, x, (3, 50), seed=5)  # type: ignore[arg-type]  # as above
     monkeypatch.setattr(evidence, "call_shape", lambda _: (2, 4))
-    told: list[int] = []
-    got = estimate(parts, x, (3, 50), seed=5, tell=told.append)  # type: ignore[arg-type]  # as above
+    reported: list[int] = []
+    got = estimate(parts, x, (3, 50), seed=5, on_rows=reported.append)  # type: ignore[arg-type]  # as above
     for name, values in want.arrays().items():
         np.testing.assert_allclose(getattr(got, name), values, rtol=1e-12, err_msg=name)
     assert max(n for n, _, _ in parts.calls) == 2
     assert max(k for _, k, _ in parts.calls) == 4
-    assert told == [2, 4, 6, 7]
+    assert reported == [2, 4, 6, 7]
 
 
 def test_a_graph_call_stays_within_the_limit_of_the_runtime() -> None:
@@ -134,9 +134,9 @@ def test_the_standard_error_of_auroc_is_its_standard_deviation_over_samples() ->
 
 def test_the_variance_of_latents_is_merged_exactly() -> None:
     mu = np.random.default_rng(0).standard_normal((50, 2, 3)) + 100.0
-    spread = _Spread()
+    variance = _LatentVariance()
     for part in (mu[:1], mu[1:30], mu[30:]):
-        spread.add(part)
-    spread.add(None)
-    variance = spread._squares / spread._n
+        variance.add(part)
+    variance.add(None)
+    variance = variance._squares / variance._n
     np.testing.assert_allclose(variance, mu.var(axis=0), rtol=1e-12)

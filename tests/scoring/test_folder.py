@@ -20,8 +20,8 @@ from pyarrow import fs
 from tests.scoring.conftest import Squares
 from vaekit.errors import InputError
 from vaekit.scoring import Options, score_file, score_folder
-from vaekit.scoring.batch.invalid_rows import Budget
-from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
+from vaekit.scoring.files.paths import StoragePath, storage_path
 
 OPTIONS = Options(part_rows=20)
 
@@ -107,7 +107,7 @@ def test_an_array_is_split_into_parts_and_a_csv_is_one_part(scorer, tmp_path, en
 
 def test_a_run_on_another_file_system_is_written_and_resumed(scorer, source, tmp_path):
     (tmp_path / "far").mkdir()
-    far = Place(fs.SubTreeFileSystem(str(tmp_path / "far"), fs.LocalFileSystem()), "out", "sub://out")
+    far = StoragePath(fs.SubTreeFileSystem(str(tmp_path / "far"), fs.LocalFileSystem()), "out", "sub://out")
     score_folder(scorer, source, far, options=OPTIONS)
     (tmp_path / "far/out/_parts/00002.json").unlink()
     summary = score_folder(scorer, source, far, options=OPTIONS, resume=True)
@@ -187,7 +187,9 @@ def test_a_folder_with_other_files_and_a_file_are_refused_as_output(scorer, sour
 def test_a_quarantine_file_in_the_output_folder_is_refused(scorer, source, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="the quarantine file is the output or lies in it"):
-        score_folder(scorer, source, tmp_path / "out", options=Options(quarantine=place(tmp_path / "out/bad.parquet")))
+        score_folder(
+            scorer, source, tmp_path / "out", options=Options(quarantine=storage_path(tmp_path / "out/bad.parquet"))
+        )
 
 
 def test_the_limit_on_invalid_rows_covers_all_parts_and_can_be_raised_on_resume(scorer, source, tmp_path):
@@ -195,7 +197,8 @@ def test_the_limit_on_invalid_rows_covers_all_parts_and_can_be_raised_on_resume(
     pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=1/x.parquet")
     pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=2/x.parquet")
     strict, lax = (
-        Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"), max_bad=Budget.of(text)) for text in "12"
+        Options(part_rows=20, quarantine=storage_path(tmp_path / "bad.parquet"), max_bad=InvalidRowLimit.of(text))
+        for text in "12"
     )
     with pytest.raises(InputError, match=r"2 of \d+ rows are invalid, but max_bad allows 1"):
         score_folder(scorer, source, tmp_path / "out", options=strict)
@@ -221,12 +224,12 @@ def test_a_run_does_not_resume_with_another_model_other_options_or_a_changed_inp
     assert "is gone" in resumed() or "is new" in resumed()
 
 
-@pytest.mark.parametrize("limit", ["gone on with", "whole"])
+@pytest.mark.parametrize("limit", ["resumed", "whole"])
 def test_invalid_rows_of_all_parts_are_joined_in_one_quarantine_file(scorer, source, tmp_path, limit):
     table = rows(30)
     pq.write_table(table.set_column(1, "a", pa.array([None, *range(1, 30)], pa.float64())), source / "day=1/x.parquet")
-    options = Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"))
-    if limit == "gone on with":
+    options = Options(part_rows=20, quarantine=storage_path(tmp_path / "bad.parquet"))
+    if limit == "resumed":
         with pytest.raises(KeyboardInterrupt):
             score_folder(Stops(), source, tmp_path / "out", options=options)
         assert not (tmp_path / "bad.parquet").exists()
@@ -250,11 +253,11 @@ KILLED = """
 
     def counted(module, name):
         real = getattr(module, name)
-        def call(*args, **said):
+        def call(*args, **kwargs):
             calls[0] += 1
             if calls[0] == at:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **said)
+            return real(*args, **kwargs)
         setattr(module, name, call)
 
     counted(writer, "sync")  # called after every write to the disk

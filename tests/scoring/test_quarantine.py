@@ -16,8 +16,8 @@ from vaekit.bundle import VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring import Options, Summary, score_file
-from vaekit.scoring.batch.invalid_rows import Budget
-from vaekit.scoring.files.paths import place
+from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
+from vaekit.scoring.files.paths import storage_path
 
 BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,,0,z\n4,5,2,\n5,nan,1,w\n6,7,1,v\n"
 SPELLINGS = ["1.5", "2e3", "0", "-1", "+1", "+.5", ".5", "5.", "-.5", "1E+5", "inf", "+inf", "nan", "Infinity", "-inf"]
@@ -36,7 +36,7 @@ def sifted(
 ) -> tuple[pa.Table, pa.Table, Summary]:
     """(output, quarantine, summary)."""
     folder = source.parent
-    options = Options(quarantine=place(folder / f"bad.{ending}"), max_bad=Budget.of(max_bad))
+    options = Options(quarantine=storage_path(folder / f"bad.{ending}"), max_bad=InvalidRowLimit.of(max_bad))
     summary = score_file(scorer, source, folder / f"out.{ending}", options=options)
     read = pq.read_table if ending == "parquet" else pyarrow.csv.read_csv
     return read(folder / f"out.{ending}"), read(folder / f"bad.{ending}"), summary
@@ -126,9 +126,9 @@ def test_a_row_without_any_cell_is_quarantined_without_a_column(tmp_path):
 
 
 def test_grey_images_are_quarantined_for_a_binary_model(image_scorer, tmp_path):
-    pictures = np.zeros((5, 2, 2, 1), dtype=np.uint8)
-    pictures[3, 0, 1] = 7
-    np.save(tmp_path / "x.npy", pictures)
+    images = np.zeros((5, 2, 2, 1), dtype=np.uint8)
+    images[3, 0, 1] = 7
+    np.save(tmp_path / "x.npy", images)
     out, bad, _ = sifted(image_scorer, tmp_path / "x.npy")
     assert out["row"].to_pylist() == [0, 1, 2, 4]
     assert bad["bad_column"].to_pylist() == ["pixel (0, 1, 0)"]
@@ -153,19 +153,19 @@ def test_more_invalid_rows_than_allowed_stop_the_run_and_leave_no_files(scorer, 
 
 def test_a_percentage_is_checked_early_in_a_long_run_and_at_the_end_of_a_short_one():
     few = Counter({"missing": 9})
-    Budget.of("1%").check(few, 100, ended=False)
+    InvalidRowLimit.of("1%").check(few, 100, ended=False)
     with pytest.raises(
         InputError, match=r"9 of 100 rows are invalid.*allows 0.01 of them; most frequent \(9\): missing"
     ):
-        Budget.of("1%").check(few, 100, ended=True)
+        InvalidRowLimit.of("1%").check(few, 100, ended=True)
     with pytest.raises(InputError, match="101 of 10,000"):
-        Budget.of("1%").check(Counter({"missing": 101}), 10_000, ended=False)
+        InvalidRowLimit.of("1%").check(Counter({"missing": 101}), 10_000, ended=False)
 
 
 @pytest.mark.parametrize("text", ["-1", "x", "101%", "-1%", "%", "1.5"])
 def test_an_invalid_limit_is_refused(text):
     with pytest.raises(InputError, match="max_bad"):
-        Budget.of(text)
+        InvalidRowLimit.of(text)
 
 
 def test_an_input_with_column_names_of_the_quarantine_file_is_refused(scorer, tmp_path):

@@ -53,8 +53,8 @@ def test_every_row_has_the_explanation_of_the_model(mixed, tmp_path):
     table = pq.read_table(out).to_pylist()
     with Model.load(mixed.folder, device="cpu") as model:
         found = model.explain(rows, top=3)
-        told, plain = named(found.explanation, model.spec), LocalScorer(model).score(encode(rows, model.spec))
-    for row, cells, kl in zip(table, told, found.kl_p_value, strict=True):
+        explained, plain = named(found.explanation, model.spec), LocalScorer(model).score(encode(rows, model.spec))
+    for row, cells, kl in zip(table, explained, found.kl_p_value, strict=True):
         assert row["kl_p_value"] == pytest.approx(kl)
         for i in range(3):
             cell = cells[i] if i < len(cells) else dict.fromkeys(("feature", "relief", "p_value"))

@@ -53,16 +53,16 @@ def test_a_file_without_a_plain_array_is_refused(refused, tmp_path):
     assert "not a .npy file of numbers" in refused(tmp_path / "x.npy")
     with (tmp_path / "x.npy").open("wb") as file:
         np.savez(file, a=np.ones(3))
-    assert "an archive of arrays" in refused(tmp_path / "x.npy")
+    assert "the file is an archive of arrays" in refused(tmp_path / "x.npy")
     np.save(tmp_path / "x.npy", np.array([{}], dtype=object))
     assert "not a .npy file of numbers" in refused(tmp_path / "x.npy")
 
 
 def test_the_output_for_images_has_row_numbers_and_scores(image_scorer, tmp_path):
-    pictures = (np.arange(40).reshape(10, 2, 2, 1) % 2 * 255).astype(np.uint8)
-    np.save(tmp_path / "x.npy", pictures)
+    images = (np.arange(40).reshape(10, 2, 2, 1) % 2 * 255).astype(np.uint8)
+    np.save(tmp_path / "x.npy", images)
     table = scored(image_scorer, tmp_path / "x.npy")
-    np.testing.assert_array_equal(image_scorer.rows, pictures)
+    np.testing.assert_array_equal(image_scorer.rows, images)
     assert table.column_names == ["row", *APPENDED.names]
     assert table["row"].to_pylist() == list(range(10))
 

@@ -63,5 +63,5 @@ def test_the_intervals_on_the_calibration_page_match_the_committed_models(breast
     for n, alpha, rank, interval in shown:
         (one,) = [one for one in entries[int(n)].thresholds if one.alpha == float(alpha)]
         assert one.rank == int(rank)
-        for said, rate in zip(interval.split(" .. "), (one.rate_low, one.rate_high), strict=True):
-            assert float(said) == float(f"{rate:.2g}")
+        for text, rate in zip(interval.split(" .. "), (one.rate_low, one.rate_high), strict=True):
+            assert float(text) == float(f"{rate:.2g}")

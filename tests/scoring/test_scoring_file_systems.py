@@ -18,7 +18,7 @@ from pyarrow import fs
 from tests.scoring.conftest import scored
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, Options, score_file
-from vaekit.scoring.files.paths import Place, names_a_folder, place
+from vaekit.scoring.files.paths import StoragePath, names_a_folder, storage_path
 
 ROWS = pa.table({"id": [f"r{i}" for i in range(6)], **{name: np.arange(6.0) % 2 for name in "abc"}, "z": range(6)})
 
@@ -43,9 +43,9 @@ def in_memory(tmp_path: Path) -> fs.FileSystem:
     return fs.PyFileSystem(fs.FSSpecHandler(store))
 
 
-FAR: dict[str, Callable[[Path], Place]] = {
-    "subtree": lambda path: Place(fs.SubTreeFileSystem(str(path), fs.LocalFileSystem()), "", "sub://"),
-    "memory": lambda path: Place(in_memory(path), "/bucket", "memory://bucket"),
+FAR: dict[str, Callable[[Path], StoragePath]] = {
+    "subtree": lambda path: StoragePath(fs.SubTreeFileSystem(str(path), fs.LocalFileSystem()), "", "sub://"),
+    "memory": lambda path: StoragePath(in_memory(path), "/bucket", "memory://bucket"),
 }
 
 
@@ -113,7 +113,7 @@ def test_a_file_uri_names_a_local_file(scorer, tmp_path):
 @pytest.mark.parametrize("text", ["nowhere://x/y.parquet", "file://x y/z"])
 def test_an_invalid_uri_is_refused_and_named(text):
     with pytest.raises(InputError, match=text):
-        place(text)
+        storage_path(text)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_columns_that_are_not_needed_are_not_read(scorer, tmp_path, monkeypatch)
     asked: list[Any] = []
     read = pq.ParquetFile.iter_batches
     monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, **said: asked.append(said["columns"]) or read(self, **said)
+        pq.ParquetFile, "iter_batches", lambda self, **kwargs: asked.append(kwargs["columns"]) or read(self, **kwargs)
     )
     score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet", options=Options(columns=["z"]))
     assert asked == [["a", "b", "c", "z"]]

@@ -43,9 +43,9 @@ def test_vae_score_takes_p_values_and_verdicts_from_the_folds(
     np.testing.assert_array_equal(table["p_value"].to_numpy(), p_value)
     np.testing.assert_array_equal(table["is_anomaly"].to_numpy(zero_copy_only=False), p_value <= 0.1)
     assert "fold_elbo" not in table.column_names
-    told = json.loads((tmp_path / "s.json").read_text())
-    assert told["drift"] is None
-    assert told["anomalies"] == int((p_value <= 0.1).sum()) > 0
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["drift"] is None
+    assert summary["anomalies"] == int((p_value <= 0.1).sum()) > 0
 
 
 def test_a_remote_scorer_returns_the_fold_verdicts_of_a_local_scorer(folded: Published, model: Model) -> None:

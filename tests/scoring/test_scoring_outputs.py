@@ -47,11 +47,11 @@ def test_rows_are_scored_in_batches_of_the_requested_size(scorer, source, tmp_pa
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_progress_ends_at_the_size_of_the_input(scorer, tmp_path, ending):
     pyarrow.csv.write_csv(ROWS, tmp_path / "rows.csv")
-    heard: list[tuple[int, int, str]] = []
+    reported: list[tuple[int, int, str]] = []
     read = tmp_path / f"rows.{ending}"
-    score_file(scorer, read, tmp_path / "out.csv", progress=lambda *told: heard.append(told))
-    assert heard[-1] == ((read.stat().st_size,) * 2 + ("bytes",) if ending == "csv" else (10, 10, "rows"))
-    assert [done for done, _, _ in heard] == sorted(done for done, _, _ in heard)
+    score_file(scorer, read, tmp_path / "out.csv", progress=lambda *args: reported.append(args))
+    assert reported[-1] == ((read.stat().st_size,) * 2 + ("bytes",) if ending == "csv" else (10, 10, "rows"))
+    assert [done for done, _, _ in reported] == sorted(done for done, _, _ in reported)
 
 
 def test_without_a_calibration_p_values_and_verdicts_are_null(scorer, source, tmp_path):
@@ -265,7 +265,7 @@ def test_a_failed_row_group_is_an_error_and_leaves_the_old_file(scorer, source, 
         if len(calls) > fails_at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(writer, "ROW_GROUP", 1)  # a group of each batch, of which there are three
+    monkeypatch.setattr(writer, "ROW_GROUP", 1)  # one group per batch; there are three batches
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     out = tmp_path / "out.parquet"
     out.write_text("old")

@@ -21,7 +21,7 @@ from tests.scoring.test_quarantine import BAD_CSV
 from tests.stores import Store, storing
 from vaekit.errors import InputError, VaeError
 from vaekit.scoring import Options, score_file, score_folder
-from vaekit.scoring.files.paths import names_a_folder, place
+from vaekit.scoring.files.paths import names_a_folder, storage_path
 
 OPTIONS = Options(part_rows=20, partitions=True, fdr=0.4)
 BEGINS = "?uploads"  # end of the request that starts an upload
@@ -122,10 +122,10 @@ def test_a_run_killed_during_any_upload_resumes_without_lost_rows_or_extra_objec
         command = [sys.executable, "-c", textwrap.dedent(KILLED)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             store.before = Kills(process, at)
-            said = process.stderr.read()
+            stderr = process.stderr.read()
         if process.returncode == 0:
             break
-        assert process.returncode == -signal.SIGKILL, said
+        assert process.returncode == -signal.SIGKILL, stderr
         killed += 1
     assert process.returncode == 0
     assert killed > 3
@@ -160,7 +160,7 @@ def test_a_failed_upload_leaves_the_old_object_or_none(store, bucket, scorer, th
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_invalid_rows_of_a_csv_are_quarantined_in_an_object_store(bucket, scorer, ending):
     (bucket / "rows.csv").write_text(BAD_CSV)
-    options = Options(quarantine=place(f"s3://bucket/bad.{ending}"))
+    options = Options(quarantine=storage_path(f"s3://bucket/bad.{ending}"))
     summary = score_file(scorer, "s3://bucket/rows.csv", f"s3://bucket/out.{ending}", options=options)
     assert (summary.rows, summary.quarantined) == (2, 4)
     table = {"csv": pyarrow.csv.read_csv, "parquet": pq.read_table}[ending]
@@ -170,7 +170,7 @@ def test_invalid_rows_of_a_csv_are_quarantined_in_an_object_store(bucket, scorer
 
 def test_invalid_rows_of_all_parts_are_joined_in_one_quarantine_object(store, bucket, scorer):
     (bucket / "rows.csv").write_text(BAD_CSV)
-    options = Options(quarantine=place("s3://bucket/bad.csv"))
+    options = Options(quarantine=storage_path("s3://bucket/bad.csv"))
     assert score_folder(scorer, "s3://bucket/rows.csv", "s3://bucket/out", options=options).quarantined == 4
     assert names(store) == [
         "_SUCCESS",
@@ -195,7 +195,7 @@ def test_an_output_in_a_missing_bucket_is_refused_before_any_row_is_scored(score
 def test_an_input_or_a_quarantine_file_in_a_missing_bucket_is_refused(scorer):
     with pytest.raises(InputError, match=r"s3://nobucket/x.parquet: no such file or folder"):
         score_file(scorer, "s3://nobucket/x.parquet", "s3://bucket/out.parquet")
-    options = Options(quarantine=place("s3://nobucket/bad.csv"))
+    options = Options(quarantine=storage_path("s3://nobucket/bad.csv"))
     with pytest.raises(InputError, match=r"s3://nobucket/bad.csv: bucket 'nobucket' does not exist"):
         score_file(scorer, "s3://bucket/in", "s3://bucket/out.parquet", options=options)
     assert scorer.seen == []
@@ -215,8 +215,8 @@ def test_a_uri_can_name_the_endpoint_of_its_object_store(store, scorer, monkeypa
     where = f"scheme=http&endpoint_override={store.host}"
     score_folder(scorer, f"s3://bucket/in?{where}", f"s3://bucket/out?{where}", options=OPTIONS)
     assert names(store) == all_of_a_run()
-    part = place(f"s3://bucket/out?{where}").below("part-00000.parquet")
-    assert (part.path, str(part)) == ("bucket/out/part-00000.parquet", f"s3://bucket/out/part-00000.parquet?{where}")
+    part = storage_path(f"s3://bucket/out?{where}").below("part-00000.parquet")
+    assert (part.fs_path, str(part)) == ("bucket/out/part-00000.parquet", f"s3://bucket/out/part-00000.parquet?{where}")
     assert names_a_folder(f"s3://bucket/out?{where}")
     assert not names_a_folder(f"s3://bucket/out.parquet?{where}")
 
@@ -227,11 +227,11 @@ def test_credentials_in_a_uri_are_used_and_never_shown(store, scorer, monkeypatc
         monkeypatch.delenv(name)
     done = score_folder(scorer, "s3://id:hunter2@bucket/in", "s3://id:hunter2@bucket/out", options=OPTIONS)
     assert names(store) == all_of_a_run()
-    done.write(place("s3://id:hunter2@bucket/told.json"))
+    done.write(storage_path("s3://id:hunter2@bucket/summary.json"))
     written = [(store.folder / "bucket" / key).read_bytes() for key in store.objects()]
     assert not any(b"hunter2" in one for one in written)
-    assert "hunter2" not in f"{done} {place('s3://id:hunter2@bucket/out').below('part')}"
-    assert str(place("s3://id:hunter2@bucket/out")) == "s3://bucket/out"
+    assert "hunter2" not in f"{done} {storage_path('s3://id:hunter2@bucket/out').below('part')}"
+    assert str(storage_path("s3://id:hunter2@bucket/out")) == "s3://bucket/out"
     with pytest.raises(InputError) as refused:
-        place("nowhere://id:hunter2@bucket/out")
+        storage_path("nowhere://id:hunter2@bucket/out")
     assert "hunter2" not in str(refused.value)

@@ -12,7 +12,7 @@ from scipy import stats
 from vaekit.bundle import Calibration
 from vaekit.scoring import Scores
 from vaekit.scoring.batch.drift import drift, histogram, rates
-from vaekit.scoring.batch.tally import Odd, Tally, edges_for
+from vaekit.scoring.batch.tally import Tally, TopRow, edges_for
 
 N = 199
 HELD_OUT = np.sort(np.random.default_rng(0).normal(size=N))
@@ -54,7 +54,7 @@ def test_counts_match_the_scores():
     want = np.histogram(score, [-np.inf, *edges, np.inf])[0]
     np.testing.assert_array_equal(found.scores, want)
     order = np.argsort(-score)[:5]
-    assert found.top == [Odd(score[i], i, "x.parquet") for i in order]
+    assert found.top == [TopRow(score[i], i, "x.parquet") for i in order]
 
 
 def test_rows_without_a_p_value_are_counted_separately():
@@ -87,20 +87,18 @@ def test_the_ks_distance_by_chance_is_exceeded_in_five_percent_of_runs():
         values, counts = np.unique(calibration.p_value(rng.normal(size=500)), return_counts=True)
         found = drift(values, counts, N)
         exceeded += found.ks > found.ks_by_chance
-    assert (
-        5 <= exceeded <= 40
-    )  # Binomial(400, 0.05): within these limits in 99.9 % of cases
+    assert 5 <= exceeded <= 40  # Binomial(400, 0.05): within these limits in 99.9 % of cases
 
 
 @pytest.mark.parametrize(
-    ("shift", "rows", "said"),
+    ("shift", "rows", "reading"),
     [(0.0, 2000, "no drift"), (3.0, 2000, "large drift"), (0.0, 20, "too few"), (0.45, 100_000, "check recent rows")],
 )
-def test_drift_has_a_reading_in_words(shift, rows, said):
+def test_drift_has_a_reading_in_words(shift, rows, reading):
     score = np.random.default_rng(4).normal(size=rows) + shift
     found = drift(*np.unique(CALIBRATION.p_value(score), return_counts=True), N)
     assert found is not None
-    assert said in found.reading
+    assert reading in found.reading
 
 
 def test_the_stability_index_of_uniform_p_values_is_zero():

@@ -39,13 +39,13 @@ def test_the_table_has_thresholds_intervals_and_the_rows_that_each_alpha_needs(c
         (entry,) = new.manifest.calibration.entries
         alpha_5 = new.calibration().threshold(0.05)
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "│"]
-    told = {line[0]: line[1:] for line in lines}
-    assert told["0.001"] == ["not resolvable", "", "999"]
+    cells = {line[0]: line[1:] for line in lines}
+    assert cells["0.001"] == ["not resolvable", "", "999"]
     one = next(one for one in entry.thresholds if one.alpha == 0.05)
-    assert told["0.05"] == [f"{alpha_5:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}", "19"]
-    said = " ".join(done.stdout.split())
-    assert "p_value_tail: extrapolation without a guarantee beyond the highest held-out score" in said
-    assert f"fitted to the {entry.tail.exceedances} scores above {entry.tail.threshold:.6g}" in said
+    assert cells["0.05"] == [f"{alpha_5:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}", "19"]
+    output = " ".join(done.stdout.split())
+    assert "p_value_tail: extrapolation without a guarantee beyond the highest held-out score" in output
+    assert f"fitted to the {entry.tail.exceedances} scores above {entry.tail.threshold:.6g}" in output
 
 
 def test_json_on_stdout_has_the_calibrations_of_the_manifest(copied, cancer_csv) -> None:

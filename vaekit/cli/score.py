@@ -177,9 +177,9 @@ def _options(
 ) -> Options:
     from vaekit.errors import InputError
     from vaekit.scoring import Options
-    from vaekit.scoring.batch.invalid_rows import Budget
+    from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
     from vaekit.scoring.batch.options import PART_ROWS
-    from vaekit.scoring.files.paths import place
+    from vaekit.scoring.files.paths import storage_path
 
     if max_bad is not None and quarantine is None:
         raise InputError("--max-bad: needs --quarantine FILE, the file for invalid rows")
@@ -188,8 +188,8 @@ def _options(
         columns=kept,
         part_rows=part_rows or PART_ROWS,
         partitions=partitions,
-        quarantine=None if quarantine is None else place(quarantine),
-        max_bad=Budget.of(max_bad),
+        quarantine=None if quarantine is None else storage_path(quarantine),
+        max_bad=InvalidRowLimit.of(max_bad),
         fdr=fdr,
         top=top,
     )
@@ -218,9 +218,9 @@ def _check_summary(summary: Path | None) -> None:
 
 def _write_summary(done: Summary, where: Path) -> None:
     from vaekit.scoring.batch.summary_plot import draw
-    from vaekit.scoring.files.paths import place
+    from vaekit.scoring.files.paths import storage_path
 
-    done.write(place(where))
+    done.write(storage_path(where))
     typer.echo(f"summary: {where}, {draw(done, where.with_suffix('.png'))}")
 
 

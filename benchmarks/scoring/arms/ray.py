@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.scoring.arms.common import answer
 from vaekit.runtime import Model
 from vaekit.scoring import LocalScorer, Options, score_folder
-from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
+from vaekit.scoring.batch.ray_engine import Actors, ScorerFactory, on_ray
 
 
 def main() -> None:
@@ -17,9 +17,9 @@ def main() -> None:
     for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     asked = parser.parse_args()
-    recipe = Recipe(str(asked.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
+    factory = ScorerFactory(str(asked.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
     with (
-        on_ray(recipe, Actors(asked.actors, asked.actors)) as engine,
+        on_ray(factory, Actors(asked.actors, asked.actors)) as engine,
         Model.load(asked.bundle, device="cpu", threads=1) as model,
     ):
         options = Options(part_rows=asked.part_rows)
