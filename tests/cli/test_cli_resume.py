@@ -69,13 +69,17 @@ def test_a_run_stopped_by_sigterm_is_resumed_and_published(tmp_path: Path) -> No
     [
         ([], "nothing to train: give CONFIG.toml or DATA, or --resume DIR"),
         (["--resume", "none"], "--resume none: no run to resume: config.toml does not exist"),
-        (["rows.npy", "--resume", "none"], "leave out a source"),
+        (["rows.npy", "--resume", "none"], "leave out CONFIG.toml or DATA"),
         (["--resume", "none", "--set", "training.steps=3"], "leave out --set"),
         (["--resume", "none", "--run", "here"], "leave out --run"),
     ],
 )
 def test_invalid_uses_of_resume_are_refused(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vae", "train", *arguments])

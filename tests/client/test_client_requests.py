@@ -204,7 +204,7 @@ def test_request_paths_start_with_the_prefix_of_the_address(client, transport, c
         (np.array([[True]]), "dtype bool is not numeric"),
         (np.array([[object()]]), "row 0: not a number: <object"),
         (np.float64(3), "expected rows, not float64"),
-        (np.array(3.0), "one number, expected rows"),
+        (np.array(3.0), "a single number, expected an array of rows"),
         ([b"png", [1.0]], "row 1: expected the path or the bytes of an image"),
         (["/none/such.png"], "row 0: /none/such.png: No such file"),
     ],
@@ -223,7 +223,7 @@ def test_an_invalid_model_name_is_refused_and_nothing_is_sent(client, transport,
 
 
 def test_a_version_without_a_model_is_refused(client):
-    with pytest.raises(InputError, match="version: 3 needs a model name"):
+    with pytest.raises(InputError, match="version: 3 was given without a model"):
         client.encode(ROWS, version=3)
 
 

@@ -250,7 +250,7 @@ def test_rows_without_a_p_value_have_null_verdicts_and_are_counted_separately(tm
     assert out["observed_count"].to_pylist() == [2, 1, 1, 2]
     assert (summary.rows, summary.anomalies, summary.unknown, summary.share) == (4, 1, 2, 0.5)
     _report(summary)
-    assert "2 rows have no p-value: no calibration row has as many observed columns" in capsys.readouterr().out
+    assert "2 rows have no p-value: no calibration row has exactly as many observed columns" in capsys.readouterr().out
 
 
 def test_an_input_column_named_observed_count_is_refused(tmp_path):
