@@ -16,7 +16,7 @@ import pytest
 from benchmarks.explanation import __main__ as command
 from benchmarks.explanation import one
 from benchmarks.explanation.one import Job, _largest_z, run
-from benchmarks.explanation.plant import LEAST, WAYS, plant
+from benchmarks.explanation.plant import MIN_ERROR, WAYS, plant
 
 ROOT = Path(__file__).parents[2]
 TRAIN = np.random.default_rng(0).standard_normal((400, 5)) * [1.0, 10.0, 0.1, 3.0, 0.0] + [0.0, 5.0, -1.0, 2.0, 7.0]
@@ -29,7 +29,7 @@ def test_one_cell_of_each_row_is_wrong_and_far_enough_off(way: str) -> None:
     assert (changed.sum(axis=1) == 1).all()
     np.testing.assert_array_equal(changed.argmax(axis=1), planted.column)
     off = np.abs(planted.rows - planted.clean)[changed] / TRAIN.std(axis=0)[planted.column]
-    assert off.min() >= LEAST
+    assert off.min() >= MIN_ERROR
     assert set(planted.column) == {0, 1, 2, 3}  # the fifth never varies
     np.testing.assert_array_equal(planted.truth, planted.clean[changed])
 
@@ -95,8 +95,8 @@ def test_a_set_is_measured_and_written_with_margins_and_kept(tmp_path: Path, mon
     assert 0.7 < figures["swapped: feature, hold the truth"] <= 1.0
     job = Job(tmp_path / "data" / "line.npz", 3000, ("feature",), ("training.steps=300", "network.latent_dim=1"), None)
     monkeypatch.setattr(one, "run", lambda _: {"set": "anew"})
-    assert one.kept(tmp_path / "out", job) == told  # and is not measured again
-    assert one.kept(tmp_path / "out", replace(job, rows=100)) == {"set": "anew"}
+    assert one.run_or_load(tmp_path / "out", job) == told  # and is not measured again
+    assert one.run_or_load(tmp_path / "out", replace(job, rows=100)) == {"set": "anew"}
 
 
 def test_a_set_of_few_columns_says_nothing(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from benchmarks import fit
 
 
 def test_a_fit_is_measured_whole_and_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "SIZES", {"quickly": (fit.SMALL,)})
+    monkeypatch.setattr(fit, "SIZES", {"quick": (fit.SMALL,)})
     monkeypatch.setattr(fit, "SETTINGS", ("training.steps=20",))
-    found = {one.name: one for one in fit.measure("quickly")}
+    found = {one.name: one for one in fit.measure("quick")}
     label = "120 rows, 3 columns"
     pieces = [found[f"{part}, {label}"].value for part in ("training", "export, parity, calibration", "loading")]
     assert min(pieces) > 0
@@ -19,4 +19,4 @@ def test_a_fit_is_measured_whole_and_in_parts(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_size_that_is_asked_about_has_a_target() -> None:
-    assert (fit.N, fit.D) in fit.SIZES["in full"]
+    assert (fit.N, fit.D) in fit.SIZES["full"]

@@ -20,10 +20,10 @@ import torch
 from benchmarks.processes import ROOT
 from benchmarks.report import Figure, Measured
 from benchmarks.serving import __main__ as serving
-from benchmarks.serving import beside, contenders, disconnects, models, overload, sweep
+from benchmarks.serving import contenders, disconnects, models, overload, peer_comparison, sweep
 from benchmarks.serving.arms import graph
 from benchmarks.serving.arms.plain import Vae
-from benchmarks.serving.cards import watching
+from benchmarks.serving.gpu import gpu_utilisation
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Running, Server, children, started
@@ -88,10 +88,10 @@ def test_a_card_is_as_busy_as_nvidia_smi_says_and_a_cpu_is_not_asked(
     smi.write_text('#!/bin/sh\nprintf "10\\n70\\n90\\n[N/A]\\n"\necho "$@" > "$0.asked"\nexec sleep 60\n')
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with watching("cpu") as found:
+    with gpu_utilisation("cpu") as found:
         pass
     assert found == {}
-    with watching("cuda:3") as found:
+    with gpu_utilisation("cuda:3") as found:
         while not (tmp_path / "nvidia-smi.asked").exists():
             time.sleep(0.01)
     assert found == {"busy": 70.0}
@@ -113,9 +113,9 @@ def test_a_server_that_says_something_else_is_not_measured(plan: Plan, monkeypat
 def test_what_was_not_answered_is_not_measured() -> None:
     running = Running(Server("x", (), contenders.json_request, contenders.by_name), 0, 0)
     with pytest.raises(SystemExit, match=r"x did not answer every request.*'503': 2"):
-        contenders.answered(running, {"statuses": {"200": 5, "503": 2}})
+        contenders.require_all_answered(running, {"statuses": {"200": 5, "503": 2}})
     with pytest.raises(SystemExit, match="x did not answer every request"):
-        contenders.answered(running, {"statuses": {}})
+        contenders.require_all_answered(running, {"statuses": {}})
 
 
 def test_every_contender_is_asked_the_same_rows_in_its_own_words() -> None:
@@ -184,8 +184,8 @@ def test_a_server_that_ends_at_its_start_says_why() -> None:
         pass
 
 
-def _run(rate: float, p99: float) -> dict[beside.Load, dict[str, Any]]:
-    return {beside.ROW: {"requests_per_second": rate, "p50": p99 / 2, "p99": p99}}
+def _run(rate: float, p99: float) -> dict[peer_comparison.Load, dict[str, Any]]:
+    return {peer_comparison.ROW: {"requests_per_second": rate, "p50": p99 / 2, "p99": p99}}
 
 
 def test_more_requests_a_second_is_a_ratio_above_one_and_the_tail_is_over_the_best_of_the_others() -> None:
@@ -193,9 +193,9 @@ def test_more_requests_a_second_is_a_ratio_above_one_and_the_tail_is_over_the_be
         contenders.OURS: [_run(600, 0.01)] * 2,
         contenders.PLAIN: [_run(100, 0.04)] * 2,
         "peer": [_run(300, 0.1), _run(200, 0.02)],
-        beside.DEFAULT_K: [_run(1, 0.001)] * 2,
+        peer_comparison.DEFAULT_K: [_run(1, 0.001)] * 2,
     }
-    by_name = {figure.name: figure for figure in beside.compared(models.LARGE, beside.ROW, found)}
+    by_name = {figure.name: figure for figure in peer_comparison.compared(models.LARGE, peer_comparison.ROW, found)}
     label = "D = 784, 1 row, 32 connections"
     times, tail = by_name[f"{label}: vaekit / peer"], by_name[f"{label}: p99, vaekit / the best other"]
     assert by_name[f"{label}: vaekit / FastAPI + torch"].met

@@ -32,11 +32,11 @@ def test_processes_of_an_arm_begin_before_any_of_them_ends() -> None:
         def begin(self, *_: Any) -> None:
             happened.append(f"{self._name} begins")
 
-        def end(self) -> threads.Found:
+        def end(self) -> threads.Timing:
             happened.append(f"{self._name} ends")
             return {"rows": self._rows, "p50": self._rows / 10}
 
-    found = threads.together([Noted("a", 10.0), Noted("b", 30.0)], Path("x"), 1, 1.0)
+    found = threads.run_together([Noted("a", 10.0), Noted("b", 30.0)], Path("x"), 1, 1.0)
     assert happened == ["a begins", "b begins", "a ends", "b ends"]
     assert found == {"rows": 40.0, "p50": 2.0}
 

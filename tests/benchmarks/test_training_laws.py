@@ -19,13 +19,13 @@ CASES = {one.name: one for one in quadrature.CASES}
 
 @pytest.mark.parametrize("name", ["student_t on positive", "gaussian on count", "categorical on category"])
 def test_a_likelihood_integrates_to_one_over_raw_values(name: str) -> None:
-    assert quadrature.off(CASES[name], codes=2) < quadrature.TARGET
+    assert quadrature.worst_error(CASES[name], latents=2) < quadrature.TARGET
 
 
 def test_a_density_that_is_a_percent_too_large_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Gaussian.log_prob
     monkeypatch.setattr(Gaussian, "log_prob", lambda self, t, h: right(self, t, h) + 0.01)
-    assert quadrature.off(CASES["gaussian on real"], codes=1) == pytest.approx(np.expm1(0.01), rel=1e-6)
+    assert quadrature.worst_error(CASES["gaussian on real"], latents=1) == pytest.approx(np.expm1(0.01), rel=1e-6)
 
 
 def test_mapped_columns_move_the_exported_bound_by_their_jacobian_and_a_forgotten_one_shows() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan import Plan
-from benchmarks.processes import ROOT, ask
+from benchmarks.processes import ROOT, run_arm
 from benchmarks.training import __main__ as command
 from benchmarks.training import density, memory, ranks, resume
 from benchmarks.training.arms.density import binarised
@@ -50,7 +50,7 @@ def test_memory_is_over_the_start_and_growth_is_of_the_later_half() -> None:
 def test_a_run_over_generated_parquet_is_sampled_while_it_trains(tmp_path: Path) -> None:
     written = memory.generate(tmp_path / "rows", 2e6)
     assert written > 2e6
-    found = ask("training.arms.stream", ["--source", str(tmp_path / "rows"), "--steps", "3000", "--batch", "64"])
+    found = run_arm("training.arms.stream", ["--source", str(tmp_path / "rows"), "--steps", "3000", "--batch", "64"])
     assert found["start_bytes"] > 0
     assert max(step for _, step, _ in found["samples"]) > 0
 
@@ -77,8 +77,8 @@ def test_pictures_are_binarised_once_by_their_grey_values(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_the_density_arm_gives_nats_and_its_minutes(tmp_path: Path) -> None:
     _pictures(tmp_path, 2_100)
-    few = ["--steps", "2", "--looks", "1", "--test-rows", "3", "--draws", "5"]
-    found = ask("training.arms.density", ["--recipe", "mlp", "--data", str(tmp_path), *few])
+    few = ["--steps", "2", "--validations", "1", "--test-rows", "3", "--draws", "5"]
+    found = run_arm("training.arms.density", ["--recipe", "mlp", "--data", str(tmp_path), *few])
     assert 400 < found["nll"] < 700  # 784 fair coins are 543 nats
     recipe = density.Recipe("mlp", "MLP", steps=2, test_rows=3, draws=5, target=found["nll"] - 1)
     figure, minutes = density.of(recipe, found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.plan import Plan
-from benchmarks.processes import answer, ask, ask_in_turns
+from benchmarks.processes import parse_result, run_arm, run_arms
 from benchmarks.training.arms.common import Clock, Job, binary_rows, job
 from benchmarks.training.throughput import compare, ratio
 
@@ -56,7 +56,7 @@ def test_targets_are_missed_by_a_slower_trainer_and_met_by_a_faster_one(tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["bare", "ours"])
 def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
-    found = ask(f"training.arms.{module}", TINY.arguments())
+    found = run_arm(f"training.arms.{module}", TINY.arguments())
     assert found["rows_per_epoch"] == 256
     assert len(found["seconds"]) == TINY.epochs
     assert 0 < sum(found["wall_seconds"]) < found["process_seconds"]
@@ -66,15 +66,15 @@ def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
 @pytest.mark.slow
 def test_an_arm_that_fails_says_why() -> None:
     with pytest.raises(SystemExit, match=r"(?s)arm training.arms.bare ended with code 2.*--rows"):
-        ask("training.arms.bare", ["--rows", "many"])
+        run_arm("training.arms.bare", ["--rows", "many"])
 
 
 def test_only_the_last_line_is_the_answer() -> None:
-    assert answer('a remark\n{"rows": 1}\n') == {"rows": 1}
+    assert parse_result('a remark\n{"rows": 1}\n') == {"rows": 1}
 
 
 def test_arms_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr("benchmarks.processes.ask", lambda module, _, **__: order.append(module) or {"seconds": []})
-    ask_in_turns({name: (sys.executable, name, ()) for name in ("a", "b")}, rounds=2)
+    monkeypatch.setattr("benchmarks.processes.run_arm", lambda module, _, **__: order.append(module) or {"seconds": []})
+    run_arms({name: (sys.executable, name, ()) for name in ("a", "b")}, rounds=2)
     assert order == ["a", "b", "b", "a"]

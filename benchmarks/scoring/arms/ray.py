@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.scoring.arms.common import answer
+from benchmarks.scoring.arms.common import print_result
 from vaekit.runtime import Model
 from vaekit.scoring import LocalScorer, Options, score_folder
 from vaekit.scoring.batch.ray_engine import Actors, ScorerFactory, on_ray
@@ -16,15 +16,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
-    asked = parser.parse_args()
-    factory = ScorerFactory(str(asked.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
+    options = parser.parse_args()
+    factory = ScorerFactory(str(options.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
     with (
-        on_ray(factory, Actors(asked.actors, asked.actors)) as engine,
-        Model.load(asked.bundle, device="cpu", threads=1) as model,
+        on_ray(factory, Actors(options.actors, options.actors)) as engine,
+        Model.load(options.bundle, device="cpu", threads=1) as model,
     ):
-        options = Options(part_rows=asked.part_rows)
-        done = score_folder(LocalScorer(model), asked.source, asked.out, options=options, engine=engine)
-    answer(done.rows, done.seconds)
+        options = Options(part_rows=options.part_rows)
+        done = score_folder(LocalScorer(model), options.source, options.out, options=options, engine=engine)
+    print_result(done.rows, done.seconds)
 
 
 if __name__ == "__main__":
