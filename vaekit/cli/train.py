@@ -112,10 +112,9 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
     tree, remarks = infer(source, asked_for(overrides))
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]")
-    remaining = [
-        o for o in overrides if o.partition("=")[0].strip() != "data.exclude"
-    ]  # that one is in the tree already
-    return make_config(tree, remaining)
+    return make_config(
+        tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"]
+    )  # infer has applied data.exclude
 
 
 @contextmanager
