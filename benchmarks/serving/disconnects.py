@@ -16,10 +16,8 @@ from benchmarks.serving.servers import Request, Running, started
 
 CONNECTIONS = 32
 SINGLES, BULK_ROWS = 15, 512  # number of requests of one row, and rows of the one large request between them
-GAUGES = {
-    "vae_http_requests_in_flight": 1.0,
-    "vae_queue_rows": 0.0,
-}  # values of an idle service; the scrape itself is in flight
+# Values of an idle service; the scrape itself is a request in flight.
+GAUGES = {"vae_http_requests_in_flight": 1.0, "vae_queue_rows": 0.0}
 SETTLE_SECONDS = 5.0  # until the gauges must be idle
 
 

@@ -11,7 +11,7 @@ from benchmarks.processes import ROOT, command, environment, run_arm
 from benchmarks.report import Figure, Measured
 
 STEPS = 400
-# By settings of arms.keep: steps at which a run is killed. Checkpoints are every 40 steps, so that some kills coincide.
+# By settings of arms.keep: the steps at which a run is killed. Checkpoints are every 40 steps; 240 and 280 hit one.
 KILLS = {
     "elbo": (57, 280, 399),
     "iwae, ema, accumulated": (130, 321),

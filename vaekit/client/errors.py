@@ -80,11 +80,8 @@ class TooBusy(RequestRefused):
     """429: the service is full at the moment."""
 
 
-NOT_READY = (
-    ConnectionFailed,
-    DeadlineExceeded,
-    ServiceUnavailable,
-)  # raised if the service is not running or not ready
+# Raised if the service is not running or not ready.
+NOT_READY = (ConnectionFailed, DeadlineExceeded, ServiceUnavailable)
 
 
 @contextmanager

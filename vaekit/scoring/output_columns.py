@@ -27,9 +27,8 @@ APPENDED = pa.schema(
     ]
 )
 OBSERVED = pa.field("observed_count", pa.int64())  # only for models in which a column may be missing
-DISCOVERY = pa.field(
-    "is_discovery", pa.bool_()
-)  # only if a false-discovery rate is requested; known once all rows are scored
+# Only if a false-discovery rate is requested; the values are known once all rows are scored.
+DISCOVERY = pa.field("is_discovery", pa.bool_())
 VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # null in rows without a p-value
 
 

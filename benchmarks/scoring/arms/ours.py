@@ -12,17 +12,17 @@ WARM_UP = 512  # rows, not counted
 
 def main() -> None:
     """Score, sample memory, print."""
-    options = parse_arguments()
-    with Model.load(options.bundle, device="cpu", threads=1) as model:
-        scorer = LocalScorer(model, num_samples=options.num_samples, at_once=options.threads)
+    arguments = parse_arguments()
+    with Model.load(arguments.bundle, device="cpu", threads=1) as model:
+        scorer = LocalScorer(model, num_samples=arguments.num_samples, at_once=arguments.threads)
         _warm(scorer)
         start = resident()
         with Sampler() as sampler:
             done = score_folder(
                 scorer,
-                options.source,
-                options.out,
-                options=Options(columns=() if options.bare else None),
+                arguments.source,
+                arguments.out,
+                options=Options(columns=() if arguments.bare else None),
                 progress=lambda parts, _, __: setattr(sampler, "step", parts),
             )
     print_result(done.rows, done.seconds, start_bytes=start, samples=sampler.samples)

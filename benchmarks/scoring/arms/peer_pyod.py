@@ -15,16 +15,16 @@ FITTED_ON = 4_096
 
 def main() -> None:
     """Fit for a few steps, score rows in memory, print."""
-    options = parse_arguments()
-    torch.set_num_threads(options.threads)
-    files = sorted(options.source.glob("*.parquet"))
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    files = sorted(arguments.source.glob("*.parquet"))
     x = np.concatenate([np.column_stack([c.to_numpy() for c in parquet.read_table(f).columns]) for f in files])
     detector = VAE(
         encoder_neuron_list=HIDDEN,
         decoder_neuron_list=HIDDEN[::-1],
         latent_dim=LATENT,
         epoch_num=1,
-        batch_size=options.batch,
+        batch_size=arguments.batch,
         verbose=0,
         device="cpu",
     )

@@ -19,14 +19,14 @@ TRIED_ON = 8_192  # rows
 
 def main() -> None:
     """Run, print."""
-    options = parse_arguments()
+    arguments = parse_arguments()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.threads
-    graphs = [options.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # the first that exists is used
+    options.intra_op_num_threads = arguments.threads
+    graphs = [arguments.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # the first that exists is used
     graph = next(path for path in graphs if path.exists())
     session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
-    eps = default_eps(np.load(options.bundle / "noise.npy"), options.num_samples).astype(np.float32)  # (K, Z)
-    files = sorted(options.source.glob("*.parquet"))
+    eps = default_eps(np.load(arguments.bundle / "noise.npy"), arguments.num_samples).astype(np.float32)  # (K, Z)
+    files = sorted(arguments.source.glob("*.parquet"))
     x = np.concatenate([np.column_stack([c.to_numpy() for c in parquet.read_table(f).columns]) for f in files])
     chunk = min(CHUNKS, key=lambda size: _seconds(session, x[:TRIED_ON], eps, size))
     print_result(len(x), _seconds(session, x, eps, chunk), chunk=chunk)

@@ -16,14 +16,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name, kind in (("bundle", Path), ("source", Path), ("out", Path), ("actors", int), ("part-rows", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
-    options = parser.parse_args()
-    factory = ScorerFactory(str(options.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
+    arguments = parser.parse_args()
+    factory = ScorerFactory(str(arguments.bundle.absolute()), {"num_samples": None, "alpha": 0.05, "explain": None})
     with (
-        on_ray(factory, Actors(options.actors, options.actors)) as engine,
-        Model.load(options.bundle, device="cpu", threads=1) as model,
+        on_ray(factory, Actors(arguments.actors, arguments.actors)) as engine,
+        Model.load(arguments.bundle, device="cpu", threads=1) as model,
     ):
-        options = Options(part_rows=options.part_rows)
-        done = score_folder(LocalScorer(model), options.source, options.out, options=options, engine=engine)
+        options = Options(part_rows=arguments.part_rows)
+        done = score_folder(LocalScorer(model), arguments.source, arguments.out, options=options, engine=engine)
     print_result(done.rows, done.seconds)
 
 
