@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -196,7 +196,7 @@ def _options(
     )
 
 
-def _check_folder_options(to_folder: bool, given: dict[str, object]) -> None:
+def _check_folder_options(to_folder: bool, given: Mapping[str, object]) -> None:
     """Refuse options that need a folder as output, if the output is one file."""
     from vaekit.errors import InputError
 

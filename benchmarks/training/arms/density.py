@@ -72,9 +72,9 @@ def main(arguments: list[str]) -> None:
         trained = run(chosen, device="cpu", listener=_listener())
         seconds, cpu = perf_counter() - start, process_time() - start_cpu
     test = binarised(options.data / "mnist_test.npz", seed=1)
-    chosen = np.random.default_rng(2).permutation(len(test))[: options.test_rows]
+    test_rows = np.random.default_rng(2).permutation(len(test))[: options.test_rows]
     start = perf_counter()
-    nll = minus_log_evidence(trained.one, torch.from_numpy(test[chosen]), options.draws)
+    nll = minus_log_evidence(trained.one, torch.from_numpy(test[test_rows]), options.draws)
     best = trained.history.best
     line = {
         "nll": float(nll.mean()),

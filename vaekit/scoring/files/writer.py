@@ -83,7 +83,7 @@ def make_folder(folder: StoragePath) -> None:
         folder.check_bucket()  # create_dir would add an empty object for the folder and for each parent
         return
     try:
-        folder.filesystem.create_dir(folder.path, recursive=True)
+        folder.filesystem.create_dir(folder.fs_path, recursive=True)
     except (pa.ArrowException, OSError) as exc:
         raise VaeError(f"{folder}: the folder cannot be created: {exc}") from exc
 
