@@ -18,8 +18,8 @@ def one(way: str, name: str, auroc: float, alarms: dict[str, float]) -> dict[str
 
 
 def test_rates_are_means_over_the_sets_that_are_large_enough_for_every_method() -> None:
-    runs = [one(way, "large", 0.8, {"0.05": 0.04, "0.1": 0.08}) for way in folds.WAYS]
-    runs += [one(way, "small", 0.6, {"0.1": 0.3} if way == "3 folds" else {}) for way in folds.WAYS]
+    runs = [one(way, "large", 0.8, {"0.05": 0.04, "0.1": 0.08}) for way in folds.METHODS]
+    runs += [one(way, "small", 0.6, {"0.1": 0.3} if way == "3 folds" else {}) for way in folds.METHODS]
     found = {figure.name: figure for figure in folds.figures(runs)}
     assert found["3 folds: AUROC"].value == pytest.approx(0.7)
     assert found["3 folds: false alarms at alpha = 0.1, 1 sets"].value == 0.08
@@ -37,7 +37,7 @@ def test_runs_are_saved_and_not_measured_again(tmp_path: Path, monkeypatch: pyte
     words = ["--data", str(tmp_path), "--quick", "--out", str(tmp_path / "out.json")]
     folds.main(words)
     runs = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [(run["set"], run["way"]) for run in runs] == [(s, way) for s in folds.SETS[:2] for way in folds.WAYS]
+    assert [(run["set"], run["way"]) for run in runs] == [(s, way) for s in folds.SETS[:2] for way in folds.METHODS]
     told = [run["smallest_alpha"] for run in runs[:3]]  # of 40 rows: 8, and folds of 11 and of 7
     assert told == [1 / 9, 1 / 12, 1 / 8]
     monkeypatch.setattr(folds, "measure", None)

@@ -228,8 +228,8 @@ def test_goodput_is_relative_to_the_peak_and_unexpected_statuses_are_counted() -
         "unanswered": 1,
     }
     by_name = {figure.name.rpartition(": ")[2]: figure for figure in overload._of_overload([run], [50.0])}
-    assert by_name["200s a second / peak"].value == 0.9
-    assert by_name["200s a second / peak"].met
+    assert by_name["200s per second / peak"].value == 0.9
+    assert by_name["200s per second / peak"].met
     assert by_name["neither 200 nor 429"].value == pytest.approx(1.0)
     assert by_name["neither 200 nor 429"].met is False
     assert by_name["p99 of 429s"].value == 10.0
