@@ -16,7 +16,7 @@ from rich.table import Table
 from vaekit.cli.panels import CONFIG, DEVICE, INPUT, OUTPUT, examples
 from vaekit.errors import ConfigError, Interrupted
 
-SHOWN_EVERY = 20  # steps between two updates of the bar: an update costs as much as a small step
+SHOWN_EVERY = 20  # steps between two updates of the progress bar, because an update takes as long as a small step
 EXAMPLES = examples(
     "vae train examples/breast-cancer.toml",
     "vae train digits --set network.latent_dim=8 --run runs/digits",
@@ -74,7 +74,7 @@ def train(
 
     console = Console(stderr=True, highlight=False, quiet=not leads())  # only the first rank prints
     if resume is not None:
-        _refuse_beside_resume(source, overrides, run)
+        _refuse_with_resume(source, overrides, run)
         config, keep = resumed(resume), Keep(resume, resume=True)
     elif source is None:
         raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
@@ -95,8 +95,8 @@ def train(
         typer.echo(models / manifest.name / str(manifest.version))
 
 
-def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
-    for name, given in (("a source", source), ("--set", overrides), ("--run", run)):
+def _refuse_with_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
+    for name, given in (("CONFIG.toml or DATA", source), ("--set", overrides), ("--run", run)):
         if given:
             raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
@@ -114,7 +114,7 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
         console.print(f"[dim]{escape(remark)}[/]")
     return make_config(
         tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"]
-    )  # the tree has it already
+    )  # infer has applied data.exclude
 
 
 @contextmanager
