@@ -1,6 +1,6 @@
-"""The negative ELBO under N(0, I), with its gradient in closed form.
+"""The negative ELBO with the prior N(0, I), and its gradient in closed form.
 
-N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members if there are members.
+N rows, D data dimensions, Z latent dimensions, K draws; ... is an axis of M members, or empty for a single VAE.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class _ElboLoss(torch.autograd.Function):
-    """A third of the operations that autograd would record, which is what a small network's step costs."""
+    """elbo_loss as one operation: a third of the operations that autograd would record, whose number limits speed."""
 
     @staticmethod
     def forward(ctx: Any, mu: Tensor, sigma: Tensor, log_p: Tensor, beta: Any, share: float, draws: int) -> Tensor:
@@ -40,10 +40,12 @@ def elbo_loss(mu: Tensor, sigma: Tensor, log_p: Tensor, beta: float | Tensor, sh
         d KL / d mu_j = mu_j,  d KL / d sigma_j = sigma_j - 1 / sigma_j
 
     Args:
-        mu, sigma: (..., N, Z).
-        log_p: of each row, draw and feature, in any shape.
+        mu, sigma: (..., N, Z) each.
+        log_p: log p(t_d|z_k) of each row, draw and feature; all of its values are summed, so any shape will do.
         beta: weight of the KL, a number or (M, 1, 1).
-        share: weight of each row.
+        share: weight of each row, such as 1 / N.
         draws: K.
+
+    Source: Kingma and Welling (2014), appendix B, for the KL.
     """
     return cast(Tensor, _ElboLoss.apply(mu, sigma, log_p, beta, share, draws))

@@ -13,11 +13,11 @@ from vaekit.errors import InputError
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def pictures(folder: Path) -> NDArray[np.uint8]:
-    """Every image below the folder (N, H, W, C), in the order of their names: grey if all are, otherwise RGB.
+def read_images(folder: Path) -> NDArray[np.uint8]:
+    """All images below the folder, (N, H, W, C) uint8, sorted by path; C is 1 if all are grey, otherwise 3 (RGB).
 
     Raises:
-        InputError: no image, one that cannot be read, or one of another size; the message names the file.
+        InputError: there is no image, or an image cannot be read or has another size; the message names the file.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -47,9 +47,9 @@ def _mode(image: Any, path: Path) -> Literal["L", "RGB"]:
         InputError: more than 8 bits per channel, or transparent pixels.
     """
     if image.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: more than 8 bits per channel (mode {image.mode}): save it with 8")
+        raise InputError(f"{path}: more than 8 bits per channel (mode {image.mode}): save it with 8 bits per channel")
     if "transparency" in image.info or "A" in image.getbands():
         alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):
-            raise InputError(f"{path}: has transparent pixels (mode {image.mode}): save it on a background")
+            raise InputError(f"{path}: has transparent pixels (mode {image.mode}): save it on an opaque background")
     return "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
