@@ -42,11 +42,11 @@ def test_a_batch_larger_than_the_data_has_all_rows_once() -> None:
 def test_a_batch_has_the_indices_of_its_rows_and_their_observed_cells() -> None:
     data = table(holes=True)
     batch = next(MemoryBatches(data, 4, seed=0))
-    assert batch.row_numbers is not None
+    assert batch.train_index is not None
     assert batch.observed is not None
-    assert batch.row_numbers.tolist() == rows(batch)
+    assert batch.train_index.tolist() == rows(batch)
     assert data.observed is not None
-    assert torch.equal(batch.observed, data.observed[batch.row_numbers])
+    assert torch.equal(batch.observed, data.observed[batch.train_index])
 
 
 @pytest.mark.parametrize("given", [0, 1, 3, 2 * BATCHES_PER_GATHER + 5])

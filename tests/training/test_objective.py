@@ -94,7 +94,7 @@ def test_members_may_have_different_betas() -> None:
         each = [loss_of(case(kind), eps, beta).detach() for beta in (0.0, 1.0)]  # linear in beta, summed over members
         batch = network_rows(one.vae, one.rows.x)
         mu, sigma = one.vae.posterior(batch.t, batch.observed)
-        kl = one.vae.prior.kl(mu, sigma, batch.row_numbers).mean(-1)  # (M,)
+        kl = one.vae.prior.kl(mu, sigma, batch.train_index).mean(-1)  # (M,)
         expected = each[0] + (kl.detach() * torch.tensor(betas)).sum()
         assert float(loss_of(one, eps).detach()) == pytest.approx(float(expected), rel=1e-5)
         assert float(each[1]) != pytest.approx(float(expected), rel=1e-5)

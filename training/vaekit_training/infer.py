@@ -60,11 +60,11 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
     kinds = given.get("kinds", {})
     for name, values in found.columns.items():
         if kinds.get(name) != "category":
-            _refuse_one_of_few(source, name, values)
+            _refuse_stray_text(source, name, values)
     return tree, _columns(found, data, tree, chosen=chosen, missing="missing" in given)
 
 
-def _refuse_one_of_few(source: str, name: str, values: NDArray[Any]) -> None:
+def _refuse_stray_text(source: str, name: str, values: NDArray[Any]) -> None:
     """Refuse a column of numbers with a few cells of text; otherwise it would become a category or be left out.
 
     A column whose text cells are all numbers is allowed as a category, such as postcodes.

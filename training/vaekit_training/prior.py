@@ -36,8 +36,8 @@ class Normal(nn.Module):
     inputs: tuple[str, ...] = ("noise",)  # arguments of sample that are random numbers
     is_standard = True  # p(z) is N(0, I)
 
-    def kl(self, mu: Tensor, sigma: Tensor, row_numbers: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in Aggregate
-        """KL(q(z|x) || p(z)), (..., N); row_numbers are not used."""
+    def kl(self, mu: Tensor, sigma: Tensor, train_index: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in Aggregate
+        """KL(q(z|x) || p(z)), (..., N); train_index are not used."""
         return kl_divergence(mu, sigma)
 
     def log_ratio(
@@ -45,7 +45,7 @@ class Normal(nn.Module):
         sigma: Tensor,
         z: Tensor,
         eps: Tensor,
-        row_numbers: Tensor | None = None,  # noqa: ARG002  as in Aggregate
+        train_index: Tensor | None = None,  # noqa: ARG002  as in Aggregate
     ) -> Tensor:
         """log p(z_k) - log q(z_k|x) = sum_j (eps_kj^2 - z_kj^2) / 2 + sum_j log sigma_j, (..., N, K)."""
         return 0.5 * (eps * eps - z * z).sum(-1) + sigma.log().sum(-1)[..., None]
@@ -105,26 +105,26 @@ class Aggregate(nn.Module):
         self.filled.fill_(True)
         self.is_standard = False
 
-    def kl(self, mu: Tensor, sigma: Tensor, row_numbers: Tensor | None = None) -> Tensor:
+    def kl(self, mu: Tensor, sigma: Tensor, train_index: Tensor | None = None) -> Tensor:
         """-log (1/C) sum_i exp(-KL(q(z|x) || q_i)), (..., N).
 
-        row_numbers: (N,) indices of the rows among the training rows, to leave out their own components.
+        train_index: (N,) indices of the rows among the training rows, to leave out their own components.
         """
         if self.is_standard:
             return self._normal.kl(mu, sigma)
         m, s = mu.double()[..., None, :], sigma.double()[..., None, :]  # (..., N, 1, Z): as if there were one draw
         entropy = (s.log() + 0.5 * (LOG_2PI + 1.0)).sum(-1)  # (..., N, 1)
-        return -self._log_mean_exp(m, m * m + s * s, entropy, row_numbers).squeeze(-1).to(mu.dtype)
+        return -self._log_mean_exp(m, m * m + s * s, entropy, train_index).squeeze(-1).to(mu.dtype)
 
-    def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, row_numbers: Tensor | None = None) -> Tensor:
-        """log p(z_k) - log q(z_k|x), (..., N, K); row_numbers as in kl."""
+    def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, train_index: Tensor | None = None) -> Tensor:
+        """log p(z_k) - log q(z_k|x), (..., N, K); train_index as in kl."""
         if self.is_standard:
             return self._normal.log_ratio(sigma, z, eps)
         log_q = -0.5 * (eps * eps + LOG_2PI).sum(-1) - sigma.log().sum(-1)[..., None]  # (..., N, K)
         first = z.double()
-        return self._log_mean_exp(first, first * first, -log_q.double(), row_numbers).to(z.dtype)
+        return self._log_mean_exp(first, first * first, -log_q.double(), train_index).to(z.dtype)
 
-    def _log_mean_exp(self, first: Tensor, second: Tensor, more: Tensor, row_numbers: Tensor | None) -> Tensor:
+    def _log_mean_exp(self, first: Tensor, second: Tensor, more: Tensor, train_index: Tensor | None) -> Tensor:
         """log (1/C) sum_i exp(E[log q_i(z)] + more), (..., N, K), for z with E[z] first and E[z^2] second.
 
         first and second are (..., N, K, Z). more (..., N, K) is -log q; adding it here keeps the exponents near 0.
@@ -142,9 +142,9 @@ class Aggregate(nn.Module):
         moments = torch.cat([first, second, torch.ones_like(more), more], dim=-1).flatten(-3, -2)  # (..., N K, 2 Z + 2)
         log_n = (moments @ weights.transpose(-1, -2)).unflatten(-2, first.shape[-3:-1])  # (..., N, K, C)
         log_n = log_n.to(self._one.dtype)  # the largest values are near 0 and lose nothing by rounding
-        if row_numbers is None:
+        if train_index is None:
             return log_mean_exp_of_many(log_n).double()
-        is_own = row_numbers[:, None] == self.row  # (N, C)
+        is_own = train_index[:, None] == self.row  # (N, C)
         others = 1.0 - is_own.double().mean(-1, keepdim=True)  # (N, 1), the share of the other components
         return log_mean_exp_of_many(log_n.masked_fill(is_own[:, None], -torch.inf)).double() - others.log()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 AUTO = "auto"
 MEMBERS = 3
-FEW = 1_500  # with fewer training rows, the scale is one parameter per column and not a decoder output
+FEW = 1_500  # with fewer training rows, the settings for few rows apply: see by_size
 SETTINGS: dict[str, dict[str, Any]] = {
     "network": {"members": MEMBERS},
     "prior": {"name": "aggregate", "components": 2000, "start": 1.0},

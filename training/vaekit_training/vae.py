@@ -204,7 +204,7 @@ def mixture(members: BoundTerms) -> BoundTerms:
     """
     count = members.elbo.shape[0]
     log_q = torch.log_softmax(members.elbo, dim=0)  # (M, N)
-    q = log_q.exp()
+    q = log_q.exp()  # (M, N)
     log_likelihood = (q * members.log_likelihood).sum(0)  # (N,)
     kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)  # (N,)
     return BoundTerms(

@@ -23,7 +23,7 @@ class NetworkRows:
 
     t: Tensor  # (n, D) float32
     observed: Tensor | None = None  # (n, D) bool; None: no cell is missing
-    row_numbers: Tensor | None = None  # (n,) int64, index of each row in the training split
+    train_index: Tensor | None = None  # (n,) int64, index of each row in the training split
 
     def __len__(self) -> int:
         return len(self.t)
@@ -41,17 +41,17 @@ class NetworkRows:
         """The rows in batches of this size, without copying; the last one may be smaller."""
         parts = [
             (None,) * -(-len(self) // size) if part is None else part.split(size)
-            for part in (self.t, self.observed, self.row_numbers)
+            for part in (self.t, self.observed, self.train_index)
         ]
-        return [NetworkRows(t, observed, row_numbers) for t, observed, row_numbers in zip(*parts, strict=True)]
+        return [NetworkRows(t, observed, train_index) for t, observed, train_index in zip(*parts, strict=True)]
 
     def to(self, device: torch.device | str) -> NetworkRows:
         """The rows on this device."""
         return self._each(lambda part: part.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> NetworkRows:
-        observed, row_numbers = (None if part is None else change(part) for part in (self.observed, self.row_numbers))
-        return NetworkRows(change(self.t), observed, row_numbers)
+        observed, train_index = (None if part is None else change(part) for part in (self.observed, self.train_index))
+        return NetworkRows(change(self.t), observed, train_index)
 
 
 class RowTable(Protocol):
@@ -77,7 +77,7 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[NetworkRows]: ...
 
     def __next__(self) -> NetworkRows:
-        """The next batch with its `row_numbers`, on the training device."""
+        """The next batch with its `train_index`, on the training device."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

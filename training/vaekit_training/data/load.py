@@ -31,8 +31,8 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         seed: seed of the split, for streamed rows.
 
     Raises:
-        InputError: the source is unknown or unreadable, a column does not exist, or a cell is missing without
-            permission or not of its column's kind; the message names source, row, feature and value.
+        InputError: the source is unknown or unreadable, a column does not exist, or a cell is missing or not of
+            its column's kind; the message names source, row, feature and value.
         ConfigError: the likelihood does not accept a kind.
     """
     likelihood = likelihood or LikelihoodConfig()

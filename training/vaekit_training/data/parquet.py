@@ -19,7 +19,7 @@ BUFFER = 2**17  # bytes read ahead per column; without a limit a whole row group
 
 @dataclass(frozen=True)
 class Group:
-    """One row group."""
+    """One row group of a Parquet file."""
 
     file: int  # index in Folder.files
     group: int  # index in the file

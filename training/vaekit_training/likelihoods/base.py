@@ -78,7 +78,7 @@ class Scale(nn.Module):
     """
 
     floor: Tensor  # lower limit of learned scales, (D,), or (M, 1, 1, D) if members have different ones
-    fixed: Tensor  # (D,)
+    fixed: Tensor  # (D,) the scale, if it is a fixed number
     heard: Tensor  # (M, 1, 1, 1), 1 for members whose scale is a decoder output, else 0; name kept for checkpoints
 
     def __init__(self, kind: ScaleKind, floor: Tensor, members: int | None) -> None:

@@ -37,7 +37,7 @@ class Bernoulli(Likelihood):
 
     def deviation(self, h: Tensor) -> Tensor:
         """sqrt(p (1 - p)) = e / (1 + e^2) with e = exp(-|l| / 2), (..., D)."""
-        e = torch.exp(-0.5 * h.abs())
+        e = torch.exp(-0.5 * h.abs())  # (..., D)
         return e / (1.0 + e * e)
 
     def scale(self, h: Tensor) -> None:  # noqa: ARG002  as in the base class
@@ -70,14 +70,14 @@ class ContinuousBernoulli(Likelihood):
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         """l (t - 1/2) - log( sinh(l/2) / (l/2) ), (..., D)."""
-        small, w, e = _split(h)
+        small, w, e = _split(h)  # (..., D) each
         near = w * (t - 0.5) - log_sinhc(w)
         far = e.log() - e * torch.where(h > 0, 1.0 - t, t) - log1m_exp(e)
         return torch.where(small, near, far)
 
     def mean(self, h: Tensor) -> Tensor:
         """1/2 + coth(l/2) / 2 - 1/l, (..., D)."""
-        small, w, e = _split(h)
+        small, w, e = _split(h)  # (..., D) each
         v = w * w
         near = 0.5 + w / 12.0 * (1.0 - v / 60.0 * (1.0 - v / 42.0 * (1.0 - v / 40.0 * (1.0 - v * 10.0 / 396.0))))
         far = 1.0 / e - torch.exp(-e) / -expm1(-e)  # for -|l|; for |l| it is 1 minus this
@@ -85,7 +85,7 @@ class ContinuousBernoulli(Likelihood):
 
     def deviation(self, h: Tensor) -> Tensor:
         """sqrt( 1/l^2 - 1 / (4 sinh(l/2)^2) ), (..., D)."""
-        small, w, e = _split(h)
+        small, w, e = _split(h)  # (..., D) each
         v = w * w
         near = 1.0 / 12.0 - v / 240.0 + v * v / 6048.0 - v**3 / 172800.0 + v**4 / 5322240.0
         q = torch.exp(-e)
@@ -95,7 +95,7 @@ class ContinuousBernoulli(Likelihood):
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
         """F^-1(v) with v = Phi(n), (..., D): 1 + log(v + (1 - v) exp(-|l|)) / |l| for l > 0, by symmetry for l < 0."""
         small, w, e = _split(h)
-        n = noise[..., 0]
+        n = noise[..., 0]  # (..., D)
         n = torch.where(h > 0, n, -n)
         log_v, rest = log_ndtr(n), normal_cdf(-n)
         near_e = torch.where(w.abs() < 1e-6, 1e-6, w.abs())

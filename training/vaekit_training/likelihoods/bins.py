@@ -74,7 +74,7 @@ class BinnedGaussian(LocationScale):
         """log P of the bin around t, (..., D): log_normal_mass at c = (t - m) / s with width gap / s."""
         s = self._scale(h)  # broadcastable to (..., D)
         c = ((t - self.mean(h)) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)  # (..., D)
-        log_p = log_normal_mass(c, self.grid.gap / s, *self.grid.ends(t))
+        log_p = log_normal_mass(c, self.grid.gap / s, *self.grid.ends(t))  # (..., D)
         return log_p if self.all_active else torch.where(self.active, log_p, log_normal(c))
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
@@ -126,23 +126,29 @@ class DiscretizedLogistic(Likelihood):
         log_w, m, s = self._components(h)  # (..., C, D) each
         c = ((t.unsqueeze(-2) - m) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)  # (..., C, D)
         below, above = self.grid.ends(t.unsqueeze(-2))  # (..., 1, D) each
-        log_p = torch.logsumexp(log_w + log_logistic_mass(c, self.grid.gap / s, below, above), dim=-2)
+        log_p_c = log_logistic_mass(c, self.grid.gap / s, below, above)  # (..., C, D)
+        log_p = torch.logsumexp(log_w + log_p_c, dim=-2)  # (..., D)
         return log_p if self.all_active else torch.where(self.active, log_p, log_normal(t))
 
     def _moments(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance, (..., D) each, of the mixture clamped to the range of the grid."""
+        """Mean and variance, (..., D) each, of the mixture clamped to the range of the grid.
+
+        mean = sum_c w_c mean_c,  variance = sum_c w_c [ variance_c + (mean_c - mean)^2 ]
+        """
         log_w, m, s = self._components(h)  # (..., C, D) each
-        w = log_w.exp()
-        mean, within = _cut_moments(m, s, self.grid.lowest, self.grid.highest)  # (..., C, D) each
+        w = log_w.exp()  # (..., C, D)
+        mean, within = _clamped_moments(m, s, self.grid.lowest, self.grid.highest)  # (..., C, D) each
         total = (w * mean).sum(-2)  # (..., D)
-        variance = (w * (within + (mean - total.unsqueeze(-2)) ** 2)).sum(-2)
+        variance = (w * (within + (mean - total.unsqueeze(-2)) ** 2)).sum(-2)  # (..., D)
         return total, variance
 
     def mean(self, h: Tensor) -> Tensor:
+        """sum_c w_c mean_c of the clamped components, (..., D)."""
         mean = self._moments(h)[0]
         return mean if self.all_active else torch.where(self.active, mean, 0.0)
 
     def deviation(self, h: Tensor) -> Tensor:
+        """Standard deviation of the clamped mixture, (..., D)."""
         sd = torch.sqrt(self._moments(h)[1])
         return sd if self.all_active else torch.where(self.active, sd, 1.0)
 
@@ -155,29 +161,29 @@ class DiscretizedLogistic(Likelihood):
         reached = torch.cumsum(log_w.exp(), dim=-2)[..., :-1, :]  # (..., C - 1, D)
         index = (normal_cdf(noise[..., 0]).unsqueeze(-2) > reached).long().sum(-2, keepdim=True)  # (..., 1, D)
         n = noise[..., 1]  # (..., D)
-        logit = log_ndtr(n) - log_ndtr(-n)
+        logit = log_ndtr(n) - log_ndtr(-n)  # of Phi(n), (..., D)
         index, _ = torch.broadcast_tensors(index, m[..., :1, :])
         m, s = (torch.gather(each.expand(*index.shape[:-2], -1, -1), -2, index).squeeze(-2) for each in (m, s))
-        x = self.grid.snap(m + s * logit)
+        x = self.grid.snap(m + s * logit)  # (..., D)
         return x if self.all_active else torch.where(self.active, x, noise[..., 0])
 
 
-def _cut_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
+def _clamped_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of a logistic variable clamped to [lowest, highest], each with the shape of m and s.
 
     They are computed about r, the point of the range nearest to m, so that no large numbers cancel. With
-    y = (x - r) / s, d = (m - r) / s, a = (r - lowest) / s and b = (highest - r) / s, and I and J as in `_to`:
+    y = (x - r) / s, d = (m - r) / s, a = (r - lowest) / s and b = (highest - r) / s, and I and J as in `_integrals`:
 
         E[y] = I(b, d) - I(a, -d),  E[y^2] = 2 J(b, d) + 2 J(a, -d)
     """
-    r = torch.minimum(torch.maximum(m, lowest), highest)
+    r = torch.minimum(torch.maximum(m, lowest), highest)  # (..., C, D), as all of the following
     d, a, b = (m - r) / s, (r - lowest) / s, (highest - r) / s
-    (first_b, second_b), (first_a, second_a) = _to(b, d), _to(a, -d)
+    (first_b, second_b), (first_a, second_a) = _integrals(b, d), _integrals(a, -d)
     shift = first_b - first_a
     return r + s * shift, (s * s * (2.0 * (second_b + second_a) - shift * shift)).clamp(min=0.0)
 
 
-def _to(b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+def _integrals(b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """The integrals I and J, each with the shape of d; where d > 0, b is 0.
 
         I = int_0^b F(d - v) dv   = softplus(d) - softplus(d - b)

@@ -51,7 +51,7 @@ class Categorical(Likelihood):
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         """l_d[t_d] - log sum_i exp l_d[i], (..., D)."""
         log_p = self._log_probabilities(h)  # (..., D, max L)
-        index, _ = torch.broadcast_tensors(t.round().long(), log_p[..., 0])
+        index, _ = torch.broadcast_tensors(t.round().long(), log_p[..., 0])  # (..., D)
         return torch.gather(log_p.expand(*index.shape, self.most), -1, index.unsqueeze(-1)).squeeze(-1)
 
     def mean(self, h: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class Categorical(Likelihood):
     def deviation(self, h: Tensor) -> Tensor:
         """sqrt(p (1 - p)) of the most probable level, (..., D); 1 - p is the sum over the other levels."""
         p = self._log_probabilities(h).exp()  # (..., D, max L)
-        best = torch.arange(self.most, device=h.device) == p.argmax(-1, keepdim=True)
+        best = torch.arange(self.most, device=h.device) == p.argmax(-1, keepdim=True)  # (..., D, max L)
         return torch.sqrt(torch.where(best, p, 0.0).sum(-1) * torch.where(best, 0.0, p).sum(-1))
 
     def scale(self, h: Tensor) -> None:  # noqa: ARG002  as in the base class

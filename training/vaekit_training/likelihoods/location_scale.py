@@ -72,7 +72,7 @@ class LocationScale(Likelihood):
 
     def mean(self, h: Tensor) -> Tensor:
         """m, (..., D)."""
-        m = self.output(h[..., : self.dim])
+        m = self.output(h[..., : self.dim])  # (..., D)
         return m if self.all_active else torch.where(self.active, m, 0.0)
 
     def _scale(self, h: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class LocationScale(Likelihood):
         """log f(r) - log s with r = (t - m) / s, (..., D)."""
         s = self._scale(h)  # broadcastable to (..., D)
         r = ((t - self.mean(h)) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)  # (..., D)
-        log_f = self._log_standard(r)
+        log_f = self._log_standard(r)  # (..., D)
         if not self.all_active:
             log_f = torch.where(self.active, log_f, log_normal(r))
         return log_f - s.log()
@@ -192,8 +192,8 @@ class StudentT(LocationScale):
 
         Source: Bailey (1994), "Polar generation of random variates with the t-distribution".
         """
-        df = self.df()
-        log_u, v = log_ndtr(noise[..., 0]), normal_cdf(noise[..., 1])
+        df = self.df()  # (D,) or (M, 1, 1, D)
+        log_u, v = log_ndtr(noise[..., 0]), normal_cdf(noise[..., 1])  # (..., D) each
         return torch.sqrt(df * expm1(-2.0 / df * log_u)) * torch.cos(2.0 * math.pi * v)
 
     def _per_scale(self) -> Tensor:

@@ -22,9 +22,11 @@ class _HeadSlice(NamedTuple):
     start: int
 
     def zero_rows(self, rows: slice, value: float | Tensor) -> None:
+        """As in DecoderHead."""
         self.head.zero_rows(self._moved(rows), value)
 
     def set_bias(self, rows: slice, value: float | Tensor) -> None:
+        """As in DecoderHead."""
         self.head.set_bias(self._moved(rows), value)
 
     def _moved(self, rows: slice) -> slice:
@@ -72,6 +74,7 @@ class Mixed(Likelihood):
         return torch.cat(values, dim=-1)[..., self.order]
 
     def initialize(self, head: DecoderHead) -> None:
+        """Initialise each part with its slice of the head."""
         at = 0
         for part, width in zip(self._likelihoods(), self.widths, strict=True):
             part.initialize(_HeadSlice(head, at))

@@ -12,13 +12,16 @@ from torch import Tensor
 
 
 class _ElboLoss(torch.autograd.Function):
-    """elbo_loss as one operation: a third of the operations that autograd would record, whose number limits speed."""
+    """elbo_loss as one autograd function, with a third of the operations that autograd would record.
+
+    The time of a small network's step is proportional to the number of operations.
+    """
 
     @staticmethod
     def forward(ctx: Any, mu: Tensor, sigma: Tensor, log_p: Tensor, beta: Any, share: float, draws: int) -> Tensor:
         ctx.save_for_backward(mu, sigma)
         ctx.weight, ctx.each, ctx.shape = beta * share, share / draws, log_p.shape
-        twice = torch.addcmul(mu * mu, sigma, sigma).sub_(sigma.log(), alpha=2.0)  # 2 KL_j + 1
+        twice = torch.addcmul(mu * mu, sigma, sigma).sub_(sigma.log(), alpha=2.0)  # 2 KL_j + 1, (..., N, Z)
         if isinstance(beta, Tensor) and beta.ndim:  # one weight per member
             kl = twice.sub_(1.0).mul_(0.5 * ctx.weight).sum()
         else:
@@ -29,7 +32,7 @@ class _ElboLoss(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         mu, sigma = ctx.saved_tensors
         weight = gradients[0] * ctx.weight
-        for_log_p = (gradients[0] * -ctx.each).expand(ctx.shape)
+        for_log_p = (gradients[0] * -ctx.each).expand(ctx.shape)  # -share / K for each value
         return mu * weight, (sigma - sigma.reciprocal()).mul_(weight), for_log_p, None, None, None
 
 
@@ -41,7 +44,7 @@ def elbo_loss(mu: Tensor, sigma: Tensor, log_p: Tensor, beta: float | Tensor, sh
 
     Args:
         mu, sigma: (..., N, Z) each.
-        log_p: log p(t_d|z_k) of each row, draw and feature; all of its values are summed, so any shape will do.
+        log_p: log p(t_d|z_k) of each row, draw and feature; all of its values are summed, so it may have any shape.
         beta: weight of the KL, a number or (M, 1, 1).
         share: weight of each row, such as 1 / N.
         draws: K.

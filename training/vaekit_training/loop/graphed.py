@@ -30,7 +30,7 @@ class Graphed:
         for kept, given in (
             (self._batch.t, batch.t),
             (self._batch.observed, batch.observed),
-            (self._batch.row_numbers, batch.row_numbers),
+            (self._batch.train_index, batch.train_index),
         ):
             if kept is not None and given is not None:
                 kept.copy_(given)

@@ -127,9 +127,9 @@ def worst(batch: NetworkRows, loss: Tensor, numbers: NDArray[Any] | None) -> str
     """
 
     def name(i: int) -> str:
-        if batch.row_numbers is None:
+        if batch.train_index is None:
             return f"row {i} of the batch"
-        index = int(batch.row_numbers[i])  # in the training split
+        index = int(batch.train_index[i])  # in the training split
         return f"row {index if numbers is None else numbers[index]}"
 
     order = loss.nan_to_num(nan=torch.inf).argsort(descending=True)[:NAMED].tolist()

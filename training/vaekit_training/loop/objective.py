@@ -77,16 +77,16 @@ class Objective:
             weight = beta if self._relative is None else beta * self._relative[..., None]  # (M, 1, 1)
             return elbo_loss(mu, sigma, log_p, weight, share, eps.shape[1])
         if self._settings.name == "iwae":
-            return -share * self._importance_weighted(mu, sigma, z, log_p, batch.row_numbers).sum()
+            return -share * self._importance_weighted(mu, sigma, z, log_p, batch.train_index).sum()
         if self._settings.free_bits:
             kl = self._free_bits_kl(mu, sigma, share, above_free_bits)
             return beta * kl - log_p.sum() * (share / eps.shape[1])
-        kl = self._vae.prior.kl(mu, sigma, batch.row_numbers)  # (..., n)
+        kl = self._vae.prior.kl(mu, sigma, batch.train_index)  # (..., n)
         weight = beta if self._relative is None else beta * self._relative  # (M, 1)
         return share * ((weight * kl).sum() - log_p.sum() / eps.shape[1])
 
     def _importance_weighted(
-        self, mu: Tensor, sigma: Tensor, z: Tensor, log_p: Tensor, row_numbers: Tensor | None
+        self, mu: Tensor, sigma: Tensor, z: Tensor, log_p: Tensor, train_index: Tensor | None
     ) -> Tensor:
         """log (1/K) sum_k w_k, (..., n), with the doubly reparameterised gradient.
 
@@ -98,7 +98,7 @@ class Objective:
         """
         fixed_mu, fixed_sigma = mu.detach()[..., None, :], sigma.detach()  # (..., n, 1, Z), (..., n, Z)
         eps = (z - fixed_mu) / fixed_sigma[..., None, :]  # (..., n, K, Z); gradients of log q(z|x) flow to z only
-        log_w = log_p.sum(-1) + self._vae.prior.log_ratio(fixed_sigma, z, eps, row_numbers)  # (..., n, K)
+        log_w = log_p.sum(-1) + self._vae.prior.log_ratio(fixed_sigma, z, eps, train_index)  # (..., n, K)
         v = torch.softmax(log_w.detach(), dim=-1)  # (..., n, K)
         if z.requires_grad:
             z.register_hook(lambda gradient: gradient * v[..., None])

@@ -72,7 +72,7 @@ class Step:
         return self._differentiate(batch, eps, beta), self._update()
 
     def _undo(self) -> Callable[[], None]:
-        """A function that restores the state of now."""
+        """A function that restores the current state."""
         state = self.state_dict()
         return lambda: self.load_state_dict(state)
 

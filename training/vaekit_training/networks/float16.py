@@ -18,7 +18,7 @@ class Float16Network(nn.Module):
         |x_i| <= LARGEST / max_o sum_i |w_oi|   implies   |sum_i w_oi x_i| <= LARGEST,   in any order of summation
 
     A novel row whose activations are clamped still gets a valid finite score, because any encoder gives a bound and any
-    decoder a density. `.double()` converts this network to the rounded weights without any further rounding.
+    decoder a density. `.double()` gives a network with the rounded weights that computes in float64.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -69,7 +69,7 @@ class MemberHead(Head):
 class ImageHead(Head):
     """A convolution as the last layer: width is P * H * W * C, [P, H, W, C] flattened; all pixels share weights.
 
-    A slice of rows must cover whole parameters p. Values that differ between pixels are averaged over pixels.
+    A slice of rows must cover whole parameters, H W C rows each. Values that differ between pixels are averaged.
     """
 
     layer: nn.Conv2d | nn.ConvTranspose2d

@@ -69,11 +69,12 @@ class MemberMLP(MLP):
         return MemberHead(self[-1])
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, E) -> (M, N, outputs), or z (N, K, Z) or (M, N, K, Z) -> (M, N, K, outputs)."""
         of_members = x.ndim == 4
         between = x.shape[1:-1] if of_members else x.shape[:-1]  # (N,) or (N, K)
         rows = x.flatten(1, -2) if of_members else x.flatten(0, -2)[None]  # (M, R, .) or (1, R, .)
         out = self._rows(rows)  # (M, R, outputs)
-        return out.unflatten(1, between) if len(between) > 1 else out
+        return out.unflatten(1, between) if len(between) > 1 else out  # (M, N, K, outputs) or (M, N, outputs)
 
 
 def mlp(sizes: Sequence[int], activation: str) -> MLP:

@@ -23,7 +23,7 @@ FINEST = 1e-12  # a range narrower than this share of its values counts as a sin
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values v from low..high to 0..1: linearly, or with `lift` by log(v + lift), for values far out."""
+    """Maps values v from low..high to 0..1: linearly, or by log(v + lift), which also shows values far out."""
 
     low: float
     high: float
