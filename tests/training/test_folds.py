@@ -55,7 +55,7 @@ def test_folds_contain_each_train_and_calibration_row_once_and_have_equal_sizes(
     assert sorted(np.concatenate(by_folds.folds)) == sorted(np.r_[whole.train, whole.calibration])
     for part in ("validation", "test", "anomalies"):
         np.testing.assert_array_equal(getattr(by_folds, part), getattr(whole, part))
-    assert by_folds.calibration_rows == 27
+    assert by_folds.rows_per_p_value == 27
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ def test_a_bad_row_is_named_by_step_and_number_after_every_rollback() -> None:
     for text in (*said, str(caught.value)):
         assert text.startswith(("step 1:", "step 2:", "step 3:"))  # an epoch has three steps
         assert "the loss is nan" in text
-        assert "the worst of its 10 rows: row 117 (nan)" in text
+        assert "largest losses of its 10 rows: row 117 (nan)" in text
     assert "training continues from step 0 at half the learning rate" in said[0]
-    assert "training failed after 2 rollbacks" in str(caught.value)
+    assert "gave up after 2 rollbacks" in str(caught.value)
 
 
 def test_a_temporary_fault_is_undone_at_half_the_learning_rate() -> None:

@@ -47,14 +47,11 @@ def check(rows: Rows, config: Config) -> None:
     """Refuse rows that the configured likelihood cannot model.
 
     Raises:
-        ConfigError: the likelihood is for another kind of column, or for columns and the rows are images; the message
-            names it.
-        InputError: bernoulli without binarisation gets values other than 0 and 1; the message names row, feature and
-            value.
+        ConfigError, InputError: the message names the setting, or row, feature and value.
     """
     likelihood = config.likelihood
     if config.network.latent_dim is None and not rows.is_image and not rows.columns:
-        raise InputError("data: no columns")
+        raise InputError("data: no columns, expected at least 1")
     if likelihood.binarize != "none":
         return _check_range(rows, likelihood.binarize)
     if rows.is_image:
@@ -73,9 +70,7 @@ def check(rows: Rows, config: Config) -> None:
 def _check_range(rows: Rows, binarize: str) -> None:
     high = LEVELS if rows.is_image else 1
     if any(rows.may_be_missing):
-        raise ConfigError(
-            f"likelihood.binarize: {binarize!r} does not allow missing cells: set data.missing = 'refuse'"
-        )
+        raise ConfigError(f"likelihood.binarize: {binarize!r} allows no missing cells: set data.missing = 'refuse'")
     outside = rows.first(lambda x: (x < 0) | (x > high))
     if outside is not None:
         where, value = _cell(rows, outside)
@@ -85,9 +80,7 @@ def _check_range(rows: Rows, binarize: str) -> None:
 def _check_images(rows: Rows, config: Config) -> None:
     name = config.likelihood.name
     if config.data.folds is not None:
-        raise ConfigError(
-            f"data.folds: {config.data.folds} is for columns, but the rows are images: leave out data.folds"
-        )
+        raise ConfigError(f"data.folds: {config.data.folds} is for columns, but the rows are images: leave it out")
     if name in ("categorical", "mixed"):
         raise ConfigError(f"likelihood.name: {name!r} is for columns, but the rows are images: set another likelihood")
     if name != "bernoulli":
@@ -120,16 +113,10 @@ def dimension(config: Config, rows: Rows) -> int:
 
 
 def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
-    """An untrained VAE whose features are standardised by the training rows; initial weights depend only on the seed.
-
-    Args:
-        config: the run's config.
-        rows: all rows.
-        train: indices of the training rows, (n,).
+    """An untrained VAE, standardised by the rows at the indices train (n,); its weights depend only on the seed.
 
     Raises:
-        InputError: a column cannot be standardised in float64; the message names it.
-        ConfigError: a network or likelihood does not accept the rows.
+        InputError, ConfigError: a column cannot be standardised, or a network or likelihood does not accept the rows.
     """
     z, members = dimension(config, rows), config.network.members
     found = None if rows.is_image else rows.statistics(train)
@@ -146,10 +133,7 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
 
 
 def width(vae: AnyVAE) -> int:
-    """Number of values per row in the widest layer, over all members. It is used to estimate the memory of a call.
-
-    Fold models run one after another, so the widest of them counts.
-    """
+    """Number of values per row in the widest layer over all members, or of any fold model; limits a call's memory."""
     return max(cost.widest for cost in costs(vae))
 
 
@@ -307,7 +291,7 @@ def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
     if isinstance(vae, VAE):
         return networks.cost(vae.encoder), networks.cost(vae.decoder)
     encoders, decoders = zip(*map(costs, vae.each), strict=True)
-    return networks.total_cost(encoders), networks.together(decoders)
+    return networks.total_cost(encoders), networks.total_cost(decoders)
 
 
 def constants(vae: AnyVAE, columns: tuple[str, ...]) -> list[str]:

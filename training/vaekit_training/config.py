@@ -209,7 +209,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and "constrained" not in str(part))
     if error["type"] == "extra_forbidden":
-        return f"config: {where}: no such key"
+        return f"config: {where}: no such key; the keys are {', '.join(_keys_beside(error['loc']))}"
     if error["type"] == "value_error":
         return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
     if where == "likelihood.scale":  # pydantic's message for one type does not list the choices of the others
@@ -220,12 +220,20 @@ def _explain(error: Any) -> str:
     if error["type"] == "literal_error":
         return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
     if error["type"] == "missing":
-        return f"config: {where}: missing"
+        return f"config: {where}: missing; this key is required"
     if error["type"] == "tuple_type":
         return f"config: {where}: {error['input']!r} is not a list: write [{error['input']!r}]"
     if where == "data.split":
         return f"config: {where}: {error['input']!r} is not 'random', 'time:<column>' or 'group:<column>'"
     return f"config: {where}: {error['msg']}, not {error['input']!r}"
+
+
+def _keys_beside(loc: Sequence[int | str]) -> list[str]:
+    """The keys of the section in which an unknown key was found."""
+    section: Any = Config
+    for part in loc[:-1]:
+        section = section.model_fields[str(part)].annotation
+    return list(section.model_fields)
 
 
 def _set(tree: dict[str, Any], override: str) -> None:
@@ -236,7 +244,7 @@ def _set(tree: dict[str, Any], override: str) -> None:
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: {section} is not a section")
+            raise ConfigError(f"--set {override}: {section} is a value, not a section; expected section.key=value")
     tree[key] = _value(text.strip())
 
 

@@ -41,7 +41,7 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     source = mapped(config.source) if config.read == "map" else read(config.source)
     where, table = f"data {config.source!r}", source.columns
     if not len(next(iter(table.values()))) if table else source.images is None:
-        raise InputError(f"{where}: no rows")
+        raise InputError(f"{where}: no rows, expected at least 1")
     columns = columns_of(table, config)
     key = config.split.partition(":")[2] or None
     split_key = table[key] if key else None

@@ -125,9 +125,10 @@ def _count_nulls(nulls: dict[str, int | None], metadata: Any) -> None:
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         for chunk in (group.column(c) for c in range(group.num_columns)):
-            name, told = chunk.path_in_schema, chunk.statistics
-            more, sofar = told.null_count if told and told.has_null_count else None, nulls.get(name, 0)
-            nulls[name] = None if more is None or sofar is None else sofar + more
+            name, statistics = chunk.path_in_schema, chunk.statistics
+            more = statistics.null_count if statistics and statistics.has_null_count else None
+            so_far = nulls.get(name, 0)
+            nulls[name] = None if more is None or so_far is None else so_far + more
 
 
 def _facts(metadata: Any) -> list[Any]:
@@ -136,6 +137,6 @@ def _facts(metadata: Any) -> list[Any]:
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         chunks = [group.column(c) for c in range(group.num_columns)]
-        told = [(s.min, s.max, s.null_count) if (s := c.statistics) and s.has_min_max else None for c in chunks]
-        found.append((group.num_rows, [c.total_compressed_size for c in chunks], told))
+        ranges = [(s.min, s.max, s.null_count) if (s := c.statistics) and s.has_min_max else None for c in chunks]
+        found.append((group.num_rows, [c.total_compressed_size for c in chunks], ranges))
     return found

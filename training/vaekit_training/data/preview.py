@@ -80,7 +80,7 @@ def _streamed(data: DataConfig) -> Preview:
     """The first chunk of a Parquet folder; missing cells of the other rows are read from footers, which omit NaN."""
     source = folder(data.source)
     if not source.rows:
-        raise InputError(f"data {data.source!r}: no rows")
+        raise InputError(f"data {data.source!r}: no rows, expected at least 1")
     names = _modelled(source.columns, data)
     _, columns = next(source.read(source.groups[0], names, max(64, MOST_CELLS // max(1, len(names)))))
     here = frozenset(name for name in names if is_missing(columns[name]).any())

@@ -252,7 +252,9 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     refuse_twins(schema.names, f"{where}: ")
     if difference := unlike(first, schema):
         name, there, here = difference
-        raise InputError(f"{where}: column {name!r} is {here}, but in the first file it is {there}")
+        raise InputError(
+            f"{where}: column {name!r} is {here}, but in the first file it is {there}; all files need the same columns"
+        )
 
 
 def _npy(path: Path) -> Source:
@@ -266,7 +268,7 @@ def _npz(path: Path) -> Source:
     wide = [name for name, a in arrays.items() if a.ndim > 1]
     name = "X" if "X" in wide else wide[0] if len(wide) == 1 else None
     if name is None:
-        raise InputError(f"data {str(path)!r}: cannot tell which array holds the rows: {', '.join(arrays)}; name it X")
+        raise InputError(f"data {str(path)!r}: several arrays ({', '.join(arrays)}): name the array of rows X")
     main = from_array(arrays[name])
     n = len(arrays[name])
     more = {key: a for key, a in arrays.items() if a.ndim == 1 and len(a) == n}
@@ -274,11 +276,7 @@ def _npz(path: Path) -> Source:
 
 
 def from_array(x: NDArray[Any]) -> Source:
-    """Columns x0, x1, ... of an array (N, D), or images from uint8 (N, H, W) or (N, H, W, C).
-
-    Raises:
-        InputError: the array has another shape or type.
-    """
+    """Columns x0, x1, ... of an array (N, D), or images of uint8 (N, H, W) or (N, H, W, C); others are refused."""
     if x.dtype == np.uint8 and x.ndim in (3, 4):
         if x.size == 0 or (x.ndim == 4 and x.shape[-1] not in (1, 3, 4)):
             raise InputError(f"images of shape {x.shape}: expected (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels")

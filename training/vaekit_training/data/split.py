@@ -48,7 +48,7 @@ class Splits:
         return self.counts or {name: len(getattr(self, name)) for name in (*SPLITS, "anomalies")}
 
     @property
-    def calibration_rows(self) -> int:
+    def rows_per_p_value(self) -> int:
         """Number of calibration rows; with folds, in the median fold. It limits how small a p-value can be."""
         return sorted(map(len, self.folds or (self.calibration,)))[len(self.folds) // 2]
 
@@ -91,7 +91,8 @@ def split(rows: Rows, config: DataConfig, seed: int) -> Splits:
     ordered = np.split(order, edges)
     for name, part in zip(SPLITS, ordered, strict=True):
         if len(part) == 0:
-            raise InputError(f"too few {'groups' if kind == 'group' else 'rows'}: the {name} split would be empty")
+            few = "groups" if kind == "group" else "rows"
+            raise InputError(f"too few {few}: none is left for the {name} split; raise data.fractions.{name}")
     train, validation, calibration, test = (np.sort(part) for part in ordered)
     splits = Splits(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly))
     return splits if config.folds is None else _with_folds(splits, config.folds, seed)

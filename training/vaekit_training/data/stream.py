@@ -38,7 +38,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     source = folder(config.source)
     columns = columns_of(dict.fromkeys(source.columns), config)
     if not source.rows:
-        raise InputError(f"data {config.source!r}: no rows")
+        raise InputError(f"data {config.source!r}: no rows, expected at least 1")
     cells = cells_of(columns, config, likelihood)
     reader = StreamReader(source, config, cells, seed)
     moments = Moments([c.kind for c in cells])
@@ -147,7 +147,7 @@ def _rows(source: Folder, reader: StreamReader, moments: Moments, samples: Seque
         raise InputError(f"too few rows: {normal} normal ones; at least {FEWEST} are needed")
     for name in SPLITS:
         if not counts[name]:
-            raise InputError(f"too few rows: the {name} split would be empty")
+            raise InputError(f"too few rows: none is left for the {name} split; raise data.fractions.{name}")
     sampled = [indexed(sample.rows(), cells) for sample in samples]
     edges = np.cumsum([0, *map(len, sampled)])
     indices = [np.arange(a, b) for a, b in pairwise(edges)]

@@ -208,8 +208,8 @@ class _Run:
         what = f"step {bad.step}: {bad.reason}; {self._worst_rows(bad.step)}"
         if not left:
             raise TrainingError(
-                f"{what}; training failed after {self._rollbacks} rollbacks: try a smaller training.learning_rate or a "
-                "larger likelihood.scale_floor"
+                f"{what}; gave up after {self._rollbacks} rollbacks: try a smaller training.learning_rate or a larger "
+                "likelihood.scale_floor"
             )
         self._restore(self._last_good)
         self._rollbacks += 1
@@ -228,7 +228,7 @@ class _Run:
         eps, beta = self._noise(number), self._schedule.final_beta
         with torch.no_grad():
             each = [objective(batch.slice(i, i + 1), eps[i : i + 1], beta, 1.0) for i in range(len(batch))]
-        return f"{worst(batch, torch.stack(each), self._hooks.rows)}, by their loss at step {self._steps_taken}"
+        return f"{worst(batch, torch.stack(each), self._hooks.rows)}, losses by the weights of step {self._steps_taken}"
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)

@@ -133,4 +133,5 @@ def worst(batch: NetworkRows, loss: Tensor, numbers: NDArray[Any] | None) -> str
         return f"row {index if numbers is None else numbers[index]}"
 
     order = loss.nan_to_num(nan=torch.inf).argsort(descending=True)[:NAMED].tolist()
-    return f"the worst of its {len(batch)} rows: " + ", ".join(f"{name(i)} ({float(loss[i]):.4g})" for i in order)
+    shown = ", ".join(f"{name(i)} ({float(loss[i]):.4g})" for i in order)
+    return f"largest losses of its {len(batch)} rows: {shown}"
