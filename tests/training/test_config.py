@@ -60,17 +60,17 @@ def test_a_built_in_dataset_takes_precedence_over_a_folder_of_its_name(tmp_path:
         ("likelihood.scale=true", "likelihood.scale: True is not"),
         ("network.latent_dim=22000", "network.latent_dim"),
         ("prior.components=1", "prior.components"),
-        ("data.exclude=a", "data.exclude: 'a' is not a list; write ['a']"),
+        ("data.exclude=a", "data.exclude: 'a' is not a list: write ['a']"),
         ("=1", "expected section.key=value"),
         ("a b=1", "expected section.key=value"),
         ("objective.beta=nan", "objective.beta"),
-        ("data.fractions.train=0.9", "add up to 1.3, not 1"),
+        ("data.fractions.train=0.9", "add up to 1.3; they must add up to 1"),
         ("data.split=weekly", "data.split: 'weekly' is not 'random', 'time:<column>' or 'group:<column>'"),
         ("draws.default=1", "draws.default"),
         ("draws.default=300", "above maximum"),
         ("name=No Such Name", "name"),
         ("training", "expected section.key=value"),
-        ("name.deeper=1", "is not a section"),
+        ("name.deeper=1", "is a value, not a section"),
     ],
 )
 def test_an_invalid_value_is_named(override: str, said: str) -> None:
@@ -79,7 +79,9 @@ def test_an_invalid_value_is_named(override: str, said: str) -> None:
 
 
 def test_a_missing_setting_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^config: name: missing\nconfig: data: missing$"):
+    with pytest.raises(
+        ConfigError, match=r"^config: name: missing; this key is required\nconfig: data: missing; this key is required$"
+    ):
         make_config({})
 
 

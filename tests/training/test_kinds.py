@@ -119,7 +119,7 @@ def test_too_many_levels_are_refused(tmp_path: Path) -> None:
     [("gaussian", "binary"), ("student_t", "count"), ("bernoulli", "fraction"), ("categorical", "real")],
 )
 def test_a_kind_that_the_likelihood_does_not_accept_is_refused(tmp_path: Path, likelihood: Any, kind: Any) -> None:
-    said = f"column 'a' is '{kind}', and likelihood.name = '{likelihood}' takes .*: set likelihood.name = 'mixed'"
+    said = f"column 'a' is '{kind}', but likelihood.name = '{likelihood}' takes .*: set likelihood.name = 'mixed'"
     with pytest.raises(ConfigError, match=said):
         rows(tmp_path, "a\n1\n", LikelihoodConfig(name=likelihood), kinds={"a": kind})
 

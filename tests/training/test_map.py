@@ -29,8 +29,8 @@ def stored(tmp_path: Path, x: NDArray[Any], read: Any = "map", likelihood: Any =
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use small chunks, so that a few rows are several chunks."""
-    monkeypatch.setattr(rows_module, "CELLS", 101)
-    monkeypatch.setattr(reading, "CELLS", 101)
+    monkeypatch.setattr(rows_module, "CHUNK_CELLS", 101)
+    monkeypatch.setattr(reading, "CHUNK_CELLS", 101)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])

@@ -208,7 +208,7 @@ def test_weight_decay_applies_to_matrices_and_kernels_only(settings: dict[str, A
         (
             {"name": "conv", "channels": (2, 2, 2, 2)},
             (8, 40, 1),
-            r"network\.channels: 4 stages.* 8 x 40 allow at most 3",
+            r"network\.channels: 4 stages.* 8 x 40: give at most 3",
         ),
     ],
 )

@@ -70,7 +70,7 @@ def test_with_many_rows_members_differ_in_beta_and_in_the_source_of_their_scale(
     assert config.likelihood.scale == ("network", "feature", "network", "network")
     assert config.likelihood.scale_floor == (0.1, 0.01, 0.1, 0.1)
     assert config.sized(FEW) == config
-    with pytest.raises(ConfigError, match=r"likelihood.scale has 1 values, and network.members is 3"):
+    with pytest.raises(ConfigError, match=r"likelihood.scale has 1 values, but network.members is 3"):
         auto('likelihood.scale=["feature"]')
     with pytest.raises(ConfigError, match=r"objective.beta has 2 values, but network.members is 3"):
         auto("network.members=3", "objective.beta=[1.0, 0.5]")
