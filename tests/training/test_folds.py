@@ -219,11 +219,11 @@ def test_settings_that_folds_do_not_support_are_refused_before_data_is_read(more
 
 
 def test_folds_are_refused_for_images_for_several_ranks_and_for_too_few_rows() -> None:
-    with pytest.raises(ConfigError, match=r"data.folds: 3 is set, but the rows are images"):
+    with pytest.raises(ConfigError, match=r"data.folds: 3 is for columns, but the rows are images"):
         run(config(), device="cpu", rows=images())
-    with pytest.raises(ConfigError, match=r"fold models train on one rank, not on 2"):
+    with pytest.raises(ConfigError, match=r"fold models cannot be trained on 2 ranks"):
         _run(config(), torch.device("cpu"), Listener(), table(60), None, World(0, 2))
-    with pytest.raises(InputError, match=r"data.folds = 9 needs at least 18 to train on, not 16"):
+    with pytest.raises(InputError, match=r"data.folds = 9 needs at least 18 train and calibration rows, not 16"):
         run(config("data.folds=9"), device="cpu", rows=table(20))
 
 

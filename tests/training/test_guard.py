@@ -105,7 +105,7 @@ def test_a_non_finite_gradient_makes_a_bad_step() -> None:
 def test_a_non_finite_validation_makes_a_bad_step() -> None:
     one = case(GAUSSIAN, *SETTINGS, "training.rollbacks=0")
     rows = with_a_bad_row(one, 35)
-    with pytest.raises(TrainingError, match="step 10: the objective is nan on validation rows"):
+    with pytest.raises(TrainingError, match="step 10: the objective on validation rows is nan"):
         run(one, rows, Hooks())
 
 

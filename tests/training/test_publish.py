@@ -271,7 +271,7 @@ def test_a_likelihood_for_columns_is_refused_for_images(name: str, tmp_path: Pat
 
 
 def test_a_network_for_images_is_refused_for_columns_before_they_are_read() -> None:
-    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for images, and nowhere.csv holds columns"):
+    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for images, but nowhere.csv holds columns"):
         make_config({"name": "m", "data": {"source": "nowhere.csv"}, "network": {"name": "conv"}}, [])
 
 
@@ -368,7 +368,7 @@ def test_columns_that_float64_cannot_standardise_are_named(tmp_path: Path, value
     x[:, 1] = value * np.round(x[:, 1] * 10)
     np.save(tmp_path / "x.npy", x)
     config = make_config({"name": "m", "data": {"source": str(tmp_path / "x.npy")}}, QUICK)
-    with pytest.raises(InputError, match=r"feature 'x1': .* give the column in another unit"):
+    with pytest.raises(InputError, match=r"feature 'x1': .* convert the column to another unit"):
         train(config, tmp_path / "models")
 
 

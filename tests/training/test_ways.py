@@ -154,7 +154,7 @@ def test_counts_that_float32_cannot_distinguish_are_refused_by_name() -> None:
     x = np.random.default_rng(0).integers(0, 2_000_000_000, (50, 1)).astype(float)
     rows = Rows(x, ("octets",), np.zeros(50, dtype=bool), kinds=("count",))
     config = make_config({"name": "a", "data": {"source": "x"}, "likelihood": {"name": "discretized_logistic"}}, [])
-    with pytest.raises(ConfigError, match=r"data\.kinds\.octets: its counts vary so much that float32"):
+    with pytest.raises(ConfigError, match=r"data\.kinds\.octets: the counts vary too much for float32"):
         build(config, rows, np.arange(50))
 
 
@@ -163,7 +163,7 @@ def test_counts_that_float32_cannot_distinguish_are_refused_by_name() -> None:
     [
         (['likelihood.name="discretized_logistic"', "likelihood.scale=0.3"], "likelihood.scale = 0.3 is not used by"),
         (['likelihood.name="continuous_bernoulli"', 'network.scaling="symmetric"'], "needs values from 0 to 1"),
-        (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays one fixed step"),
+        (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays the same step"),
     ],
 )
 def test_incompatible_settings_are_refused(settings: list[str], said: str) -> None:
@@ -174,7 +174,10 @@ def test_incompatible_settings_are_refused(settings: list[str], said: str) -> No
 def test_a_scaling_for_pixels_is_refused_for_columns() -> None:
     one = case(GAUSSIAN)
     config = make_config(one.config.model_dump(), ["network.scaling=unit"])
-    with pytest.raises(ConfigError, match=r"network\.scaling: 'unit' is for images; columns are always standardised"):
+    with pytest.raises(
+        ConfigError,
+        match=r"network\.scaling: 'unit' is for images, but the rows are columns, which are always standardised",
+    ):
         check(one.rows, config)
 
 
