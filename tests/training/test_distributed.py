@@ -87,7 +87,7 @@ def test_a_single_rank_does_not_communicate() -> None:
     alone = World()
     tensor = torch.ones(2)
     assert alone.is_first
-    assert alone.add(tensor) is tensor
+    assert alone.sum(tensor) is tensor
     assert alone.from_first("mine") == "mine"
     assert not alone.any(False, torch.device("cpu"))
 
