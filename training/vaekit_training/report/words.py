@@ -173,8 +173,8 @@ def p_value(facts: Facts) -> str:
             f"is at most {entry.guarantee:.3g} alpha. "
         )
     said += (
-        f"With {plural(entry.told_by, 'calibration row')}{of_fold} the smallest p-value is "
-        f"{number(1 / (1 + entry.told_by))}, and alpha must not be smaller."
+        f"With {plural(entry.rows_per_p_value, 'calibration row')}{of_fold} the smallest p-value is "
+        f"{number(1 / (1 + entry.rows_per_p_value))}, and alpha must not be smaller."
     )
     counts = calibration.entries[0].observed_counts
     if counts is not None:
@@ -195,7 +195,7 @@ def warnings(facts: Facts) -> list[str]:
     """All warnings about the model, as sentences."""
     found = list(facts.run.history.warnings)
     calibration = facts.manifest.calibration
-    if calibration is not None and (n := calibration.entries[0].told_by) < rows_to_resolve(ALPHA):
+    if calibration is not None and (n := calibration.entries[0].rows_per_p_value) < rows_to_resolve(ALPHA):
         of_fold = "" if calibration.entries[0].folds is None else " in a fold"
         found.append(
             f"There are only {plural(n, 'calibration row')}{of_fold}; alpha = {ALPHA} needs at least "
