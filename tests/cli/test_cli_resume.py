@@ -46,7 +46,7 @@ def test_a_run_stopped_by_sigterm_is_resumed_and_published(tmp_path: Path) -> No
     other = start(tmp_path, "--resume", "runs/rows/1")
     _, stderr = other.communicate(timeout=120)
     assert other.returncode == 1
-    assert "the run began with other data" in stderr
+    assert "the run started with other data" in stderr
 
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
     elsewhere = tmp_path / "elsewhere"
@@ -60,7 +60,7 @@ def test_a_run_stopped_by_sigterm_is_resumed_and_published(tmp_path: Path) -> No
     again = start(tmp_path, "--resume", "runs/rows/1")
     _, stderr = again.communicate(timeout=120)
     assert again.returncode == 1
-    assert f"the run is finished and published as {tmp_path}/models/rows/1" in stderr
+    assert f"the run is finished and was published as {tmp_path}/models/rows/1" in stderr
     assert versions(tmp_path / "models", "rows") == [1]
 
 
