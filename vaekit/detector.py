@@ -138,7 +138,7 @@ class Detector(Estimator):
             folds=self.folds,
         )
         config, rows = prepared.config, prepared.rows(anomaly)
-        held_out = split(rows, config.data, config.training.seed).told_by
+        held_out = split(rows, config.data, config.training.seed).rows_per_p_value
         said = list(prepared.warnings)
         if reason := Calibration(np.zeros(held_out)).too_few(self.alpha):  # before the training, not after
             said.append(reason)

@@ -68,10 +68,10 @@ def prepare(
 
     The columns are inspected as `vae train` inspects those of a file, and get the same default recipe.
     """
-    from vaekit_training.config import asked_for, make_config
-    from vaekit_training.data.glance import of_columns
+    from vaekit_training.config import make_config, parse_overrides
     from vaekit_training.data.labels import index_columns
-    from vaekit_training.infer import data_asked, infer_columns, overrides_beside, section
+    from vaekit_training.data.preview import of_columns
+    from vaekit_training.infer import given_data, infer_columns, overrides_beside, section
 
     columns, n = _columns(given)
     normal = n if anomaly is None else int((~anomaly).sum())
@@ -91,8 +91,8 @@ def prepare(
     if columns is None:
         tree["likelihood"]["name"] = "gaussian" if likelihood == AUTO else likelihood
         return Prepared(make_config(tree, settings), None, np.asarray(given.given), [])
-    asked = asked_for(settings)
-    data = data_asked("memory", asked)
+    asked = parse_overrides(settings)
+    data = given_data("memory", asked)
     asked |= {
         "likelihood": {"name": likelihood, **section(asked, "likelihood")},
         "data": {"missing": "marginalise", **section(asked, "data")},

@@ -26,7 +26,7 @@ from vaekit.detector_training import prepare
 from vaekit.errors import InputError
 from vaekit.scoring import LocalScorer, Options, score_file
 from vaekit.tabular.frames import table
-from vaekit_training.config import asked_for, make_config
+from vaekit_training.config import make_config, parse_overrides
 from vaekit_training.data.load import load
 from vaekit_training.data.rows import Rows
 from vaekit_training.infer import infer, overrides_beside
@@ -40,7 +40,7 @@ EXTRA = {**NEW, "note": [["x"]] * 24, "Load ": [1.0] * 24}
 def trained_from(path: Path, *more: str) -> tuple[Rows, list[str]]:
     """The rows that `vae train PATH` reads, and what it says."""
     settings = [*inputs.SETTINGS, *more]
-    asked = asked_for(settings)
+    asked = parse_overrides(settings)
     tree, said = infer(str(path), asked)
     config = make_config(tree, overrides_beside(asked, settings))
     return load(config.data, config.likelihood), said
@@ -119,7 +119,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("inputs")
     path = inputs.parquet_file(CELLS, folder / "stock.parquet")
-    asked = asked_for(inputs.SETTINGS)
+    asked = parse_overrides(inputs.SETTINGS)
     tree, _ = infer(str(path), asked)
     with patch("vaekit_training.publish.report.render", lambda *_: lambda _: {}):
         train(make_config(tree, overrides_beside(asked, inputs.SETTINGS)), folder / "models", device="cpu")
