@@ -90,12 +90,9 @@ def test_a_row_of_any_form_gets_a_score_a_p_value_and_a_verdict(model: Model) ->
     calibration = model.calibration()
     assert not isinstance(calibration, str)
     good = [1, "b", 3, 0.5, 2.0]
-    cells = [None, 0, 1, 2, -1, 0.5, 1.5, 1e300, True, float("nan")]
-    rows = [
-        [*good[:d], cell, *good[d + 1 :]]
-        for d in range(5)
-        for cell in (*cells, *(["b", "new", "", "NA"] if d == 1 else []))
-    ]
+    numbers = [None, 0, 1, 2, -1, 0.5, 1.5, 1e300, True, float("nan")]
+    levels = [*numbers, "b", "new", "", "NA"]
+    rows = [[*good[:d], cell, *good[d + 1 :]] for d in range(5) for cell in (levels if d == 1 else numbers)]
     verdict = calibration.verdict(model.elbo(rows), 0.1)
     assert np.isfinite(verdict.p_value).all()
     assert verdict.is_anomaly is not None
