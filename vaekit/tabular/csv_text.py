@@ -166,9 +166,7 @@ def header(
     if not names:
         raise InputError(f"{where}: no header line")
     if names[0].lower().startswith("sep=") and not any(names[1:]):
-        raise InputError(
-            f"{where}: line 1, {names[0]!r}, is for Excel alone: delete it, and give the delimiter instead"
-        )
+        raise InputError(f"{where}: line 1, {names[0]!r}, is for Excel alone: delete it; set the delimiter")
     first = names.index("") if "" in names else -1
     return [name or ("" if d == first else f"Unnamed: {d}") for d, name in enumerate(names)], empty
 
