@@ -175,9 +175,11 @@ def test_a_level_beyond_float64_is_not_its_neighbour(served: Served) -> None:
     for form in (inputs.in_pandas, inputs.in_polars, inputs.in_arrow, inputs.as_records):
         unseen = form({**cells, "shop": [inputs.FIRST + 5]})
         with pytest.raises(InputError, match="row 0, feature 'shop': not one of its 4 levels"):
-            served.model.elbo(unseen)
-        with Client(served.url) as client, pytest.raises(RequestRefused, match="not one of its 4 levels"):
-            client.elbo(unseen)
+            served.model.elbo(unseen, strict=True)
+        with Client(served.url) as client:
+            assert client.elbo(unseen).novel == [["shop"]]
+            with pytest.raises(RequestRefused, match="not one of its 4 levels"):
+                client.elbo(unseen, strict=True)
 
 
 STRICT = "unknown feature '(when|note|Load )'; strict allows only the model's columns"

@@ -41,7 +41,9 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     if target.operation == "decode":
         return ParsedRequest(options, read_array(body, "latents"))
-    return ParsedRequest(options, encode(read_array(body, "inputs"), target.manifest.input))
+    return ParsedRequest(
+        options, encode(read_array(body, "inputs"), target.manifest.input, strict=getattr(options, "strict", False))
+    )
 
 
 def read_array(body: Body, field: str) -> NDArray[Any]:
