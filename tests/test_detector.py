@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tests.kinds import Published
 from vaekit import Detector, Model
 from vaekit.bundle import benjamini_hochberg
-from vaekit.detector_training import config_of
 from vaekit.bundle.comparison import tie_floor
+from vaekit.detector_training import config_of
 from vaekit.errors import InputError
 from vaekit_training.data.load import of_array
 from vaekit_training.data.split import split

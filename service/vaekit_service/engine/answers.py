@@ -24,6 +24,9 @@ from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
 _ALWAYS_PRESENT = {"log_evidence", "scale", "p_value", "p_value_tail", "is_anomaly", "is_discovery"}
 
 
+_OF_VERDICTS = {"fold_elbo", "p_value", "novel"}  # fields of a bound that the verdict or another field replaces
+
+
 def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits, max_batch_rows: int) -> Job:
     """Make the job of a request and check it against the model and the limits.
 
@@ -130,7 +133,7 @@ def _elbo(
     verdict, facts = _verdict(job, bound, options, default_alpha)
     hidden = {} if options.log_evidence else {"log_evidence": None}  # null even if the graph computed it
     bits = job.model.bits_per_dim(bound)
-    found = {name: a for name, a in bound.arrays().items() if name not in ("fold_elbo", "p_value")}  # for verdicts
+    found = {name: a for name, a in bound.arrays().items() if name not in _OF_VERDICTS}
     rows = {**found, **hidden, "score": bound.score, **verdict, "bits_per_dim": bits}
     if bound.novel is not None:
         rows["novel"] = _novel(job, bound.novel)
