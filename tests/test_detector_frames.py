@@ -108,8 +108,10 @@ def test_columns_are_found_by_name_in_any_order(fitted: Detector, frame: Callabl
 def test_the_error_names_the_invalid_cell(fitted: Detector, frame: Callable[[dict[str, Any]], Any]) -> None:
     cells = columns(8)
     cells["colour"][2] = "pink"
+    assert fitted.predict(frame(cells))[2] == -1  # a level unseen in training
+    strict = Detector.of(fitted.model_, alpha=fitted.alpha).set_params(strict=True)
     with pytest.raises(InputError, match=r"^row 2, feature 'colour': not one of its 2 levels .*: 'pink'$"):
-        fitted.predict(frame(cells))
+        strict.predict(frame(cells))
 
 
 @pytest.mark.parametrize(

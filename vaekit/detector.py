@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, VectorSpec, benjamini_hochberg, find
+from vaekit.bundle.comparison import rank_score
 from vaekit.detector_rows import FittedColumns, model_input
 from vaekit.detector_training import known_anomalies, prepare
 from vaekit.errors import BundleError, InputError
@@ -33,9 +34,8 @@ class Detector(Estimator):
     p_value and predict are split-conformal: for a row exchangeable with the held-out rows, the probability that predict
     gives -1 is at most alpha (below 2 alpha with folds).
 
-    A column with missing cells (NaN or None) in fit may have missing cells in later rows too. The ELBO is computed from
-    the observed cells. If no held-out row has as many missing cells as a row, that row has no verdict: its p_value and
-    decision_function are NaN, and predict returns 1 for it and warns.
+    The ELBO is over the observed cells of a row. A row with a level unseen in fit, a value outside its column's range,
+    or more missing cells than any training row is novel: it ranks above all rows that are not.
 
     Tables (frames of pandas and polars, tables of pyarrow, structured arrays, lists of dicts) have their columns found
     by name, in any order. Columns that fit did not have are ignored, with a warning that names them. All other inputs
@@ -101,7 +101,7 @@ class Detector(Estimator):
 
         Raises:
             BundleError: the model has no calibration.
-            InputError, NotResolvable: alpha is not between 0 and 1, or is too small for the model's calibration.
+            InputError: alpha is not between 0 and 1.
         """
         names = model.spec.names if isinstance(model.spec, VectorSpec) else ()
         return cls(alpha=alpha)._set_model(model)._set_feature_names(names)
@@ -121,7 +121,9 @@ class Detector(Estimator):
         Raises:
             InputError: invalid rows or labels, or fewer than 20 normal rows.
             MissingExtra: the training extra is not installed.
-            NotResolvable: too few rows for this alpha.
+
+        Warns:
+            UserWarning: too few rows for this alpha, so that no row can be an anomaly.
         """
         from vaekit_training.data.split import split
         from vaekit_training.run import Listener, train
@@ -137,9 +139,10 @@ class Detector(Estimator):
             folds=self.folds,
         )
         config, rows = prepared.config, prepared.rows(anomaly)
-        held_out = split(rows, config.data, config.training.seed).told_by
-        Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # so that it fails before the training
+        held_out = split(rows, config.data, config.training.seed).rows_per_p_value
         said = list(prepared.warnings)
+        if reason := Calibration(np.zeros(held_out)).too_few(self.alpha):  # before the training, not after
+            said.append(reason)
         listener = Listener(found=said.append)
         try:
             with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
@@ -157,12 +160,17 @@ class Detector(Estimator):
         return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where p_value is NaN.
+        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha.
 
-        With folds, the median of that difference over the fold models.
+        With folds, the median of that difference over the fold models. For a novel row, a number below that of every
+        other row.
         """
         elbo = self._elbo(X)
-        return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, self._margin(elbo))
+        margin = self._margin(elbo)
+        if elbo.novel is None or not elbo.novel.any():
+            return margin
+        is_anomaly = self._calibration().verdict(elbo).p_value <= self.alpha
+        return np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
 
     def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """-1 for an anomaly, 1 for a normal row, (N,).
@@ -177,15 +185,15 @@ class Detector(Estimator):
             InputError: invalid rows, or an fdr that is not between 0 and 1.
 
         Warns:
-            UserWarning: some rows have no verdict, because no held-out row has as many missing cells.
+            UserWarning: no row can be an anomaly at this alpha, because the held-out rows are too few.
         """
-        elbo = self._elbo(X)
-        verdict = self._calibration().verdict(elbo)
-        if (unknown := np.isnan(verdict.p_value)).any():
-            message = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
-            warnings.warn(f"{message}: {verdict.reason}", stacklevel=2)
-        anomaly = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
-        return np.where(anomaly, -1, 1)
+        verdict = self._calibration().verdict(self._elbo(X), self.alpha)
+        if fdr is not None:
+            return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
+        if verdict.reason:
+            warnings.warn(verdict.reason, stacklevel=2)
+        assert verdict.is_anomaly is not None  # alpha was given
+        return np.where(verdict.is_anomaly, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict on the same rows; their p-values have no guarantee, since the model was trained on them."""
@@ -196,16 +204,13 @@ class Detector(Estimator):
 
         The second column is the conformal rank #{held-out scores < score} / (1 + n): the share of held-out normal rows
         that are less anomalous. It is uniform on normal rows, for any model. It is not the posterior probability of
-        being an anomaly, which depends on how common anomalies are. NaN where p_value is NaN.
+        being an anomaly, which depends on how common anomalies are.
         """
         p_value = self.p_value(X)
         return np.stack([p_value, 1.0 - p_value], axis=1)
 
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """Split-conformal p-value of each row, (N,). Lower is more anomalous.
-
-        NaN for a row whose number of missing cells occurs in no held-out row.
-        """
+        """Split-conformal p-value of each row, (N,). Lower is more anomalous."""
         return self._calibration().verdict(self._elbo(X)).p_value
 
     def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -226,17 +231,17 @@ class Detector(Estimator):
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
         """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
-        return self._model().explain(self._model_input(X), top=top)
+        return self._model().explain(self._model_input(X), top=top, strict=self.strict)
 
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
-        return self._model().bound(self._model_input(X))
+        return self._model().bound(self._model_input(X), strict=self.strict)
 
     def _model_input(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
         """X with its columns in the model's order, in a form that Model takes; warns of columns that are ignored."""
         return model_input(X, self._model().spec, self._columns, strict=self.strict, stacklevel=4)
 
     def _margin(self, elbo: Bound) -> Floats:
-        """decision_function of rows that have a p-value, (N,)."""
+        """decision_function of rows that are not novel, (N,)."""
         calibration = self._calibration()
         return -calibration.excess(calibration.scores_to_compare(elbo), -self.offset_)
 

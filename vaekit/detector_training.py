@@ -68,10 +68,10 @@ def prepare(
 
     The columns are inspected as `vae train` inspects those of a file, and get the same default recipe.
     """
-    from vaekit_training.config import asked_for, make_config
-    from vaekit_training.data.glance import of_columns
+    from vaekit_training.config import make_config, parse_overrides
     from vaekit_training.data.labels import index_columns
-    from vaekit_training.infer import data_asked, infer_columns, infer_images, overrides_beside, section
+    from vaekit_training.data.preview import of_columns
+    from vaekit_training.infer import given_data, infer_columns, infer_images, overrides_beside, section
 
     columns, n = _columns(given)
     normal = n if anomaly is None else int((~anomaly).sum())
@@ -88,7 +88,7 @@ def prepare(
     }
     if folds is not None:
         tree["data"] |= {"folds": folds}
-    asked = asked_for(settings)
+    asked = parse_overrides(settings)
     asked |= {
         "likelihood": {"name": likelihood, **section(asked, "likelihood")},
         "data": {"missing": "marginalise", **section(asked, "data")},
@@ -99,7 +99,7 @@ def prepare(
         if images.dtype == np.uint8 and images.ndim in (3, 4):  # other arrays are refused with the rows
             infer_images(images if images.ndim == 4 else images[..., None], tree, asked)
         return Prepared(make_config(tree, overrides_beside(asked, settings)), None, images, [])
-    data = data_asked("memory", asked)
+    data = given_data("memory", asked)
     seen = {name: cells if anomaly is None else cells[~anomaly] for name, cells in columns.items()}
     index = index_columns(seen, data)
     modelled = {name: cells for name, cells in seen.items() if name not in (*index, *data.exclude)}

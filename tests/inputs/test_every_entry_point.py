@@ -27,7 +27,7 @@ from vaekit.errors import InputError
 from vaekit.scoring import LocalScorer, Options, RemoteScorer, score_file
 from vaekit.tabular.csv_text import CsvDialect
 from vaekit.tabular.frames import table
-from vaekit_training.config import asked_for, make_config
+from vaekit_training.config import make_config, parse_overrides
 from vaekit_training.data.load import load
 from vaekit_training.data.rows import Rows
 from vaekit_training.infer import infer, overrides_beside
@@ -41,7 +41,7 @@ EXTRA = {**NEW, "note": [["x"]] * 24, "Load ": [1.0] * 24}
 def trained_from(path: Path, *more: str) -> tuple[Rows, list[str]]:
     """The rows that `vae train PATH` reads, and what it says."""
     settings = [*inputs.SETTINGS, *more]
-    asked = asked_for(settings)
+    asked = parse_overrides(settings)
     tree, said = infer(str(path), asked)
     config = make_config(tree, overrides_beside(asked, settings))
     return load(config.data, config.likelihood), said
@@ -122,7 +122,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("inputs")
     path = inputs.parquet_file(CELLS, folder / "stock.parquet")
-    asked = asked_for(inputs.SETTINGS)
+    asked = parse_overrides(inputs.SETTINGS)
     tree, _ = infer(str(path), asked)
     with patch("vaekit_training.publish.report.render", lambda *_: lambda _: {}):
         train(make_config(tree, overrides_beside(asked, inputs.SETTINGS)), folder / "models", device="cpu")
@@ -185,9 +185,11 @@ def test_a_level_beyond_float64_is_not_its_neighbour(served: Served) -> None:
     for form in (inputs.in_pandas, inputs.in_polars, inputs.in_arrow, inputs.as_records):
         unseen = form({**cells, "shop": [inputs.FIRST + 5]})
         with pytest.raises(InputError, match="row 0, feature 'shop': not one of its 4 levels"):
-            served.model.elbo(unseen)
-        with Client(served.url) as client, pytest.raises(RequestRefused, match="not one of its 4 levels"):
-            client.elbo(unseen)
+            served.model.elbo(unseen, strict=True)
+        with Client(served.url) as client:
+            assert client.elbo(unseen).novel == [["shop"]]
+            with pytest.raises(RequestRefused, match="not one of its 4 levels"):
+                client.elbo(unseen, strict=True)
 
 
 STRICT = "unknown feature '(when|note|Load )'; strict allows only the model's columns"

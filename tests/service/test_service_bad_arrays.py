@@ -152,7 +152,7 @@ ARRAYS: dict[str, tuple[bytes, int, str]] = {
 @pytest.mark.parametrize("case", ARRAYS)
 async def test_a_bad_array_gets_an_error_that_says_what_is_wrong(service: Any, case: str) -> None:
     body, status, detail = ARRAYS[case]
-    reply = await service.http.post("/elbo", content=body, headers={"content-type": "application/x-npy"})
+    reply = await service.http.post("/elbo?strict=true", content=body, headers={"content-type": "application/x-npy"})
     assert reply.status_code == status
     assert detail in reply.json()["detail"]
 

@@ -21,13 +21,17 @@ def with_cell(text: str) -> str:
     return f'{{"inputs": [[{ROW}], [{", ".join(cells)}]]}}'
 
 
+def strictly(body: str) -> str:
+    return body[:-1] + ', "strict": true}'
+
+
 VECTOR = {
     "a row too narrow": ('{"inputs": [[1, 2, 3]]}', 422, "row 0: 3 values, expected 30"),
     "a ragged batch": (f'{{"inputs": [[{ROW}], [{ROW}, 1]]}}', 422, "row 1: 31 values, expected 30"),
     "NaN": (with_cell("NaN"), 422, "row 1, feature 'mean area': not finite: NaN"),
     "1e999": (with_cell("1e999"), 422, "row 1, feature 'mean area': not finite: Infinity"),
-    "null": (with_cell("null"), 422, "row 1, feature 'mean area': not a number: null"),
-    "a string": (with_cell('"1.5"'), 422, "row 1, feature 'mean area': not a number: \"1.5\""),
+    "null, strictly": (strictly(with_cell("null")), 422, "row 1, feature 'mean area': missing"),
+    "a string": (with_cell('"1.5"'), 422, "row 1, feature 'mean area': not a number: '1.5'"),
     "a nested list": (with_cell("[1]"), 422, "row 1, feature 'mean area': not a number: a list"),
     "an integer of 400 digits": (with_cell("9" * 400), 422, "row 1, feature 'mean area': not finite: 999"),
     "an empty batch": ('{"inputs": []}', 422, "inputs: no rows"),

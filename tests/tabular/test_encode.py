@@ -107,7 +107,7 @@ def test_the_error_for_an_invalid_row_names_row_feature_and_value(rows, message)
 def test_a_binary_column_accepts_only_0_and_1():
     np.testing.assert_array_equal(encode([[5, 0], [5, 1.0]], BINARY), [[5, 0], [5, 1]])
     with pytest.raises(InputError, match=r"^row 1, feature 'on': not 0 or 1: 0.5$"):
-        encode([[5, 0], [5, 0.5]], BINARY)
+        encode([[5, 0], [5, 0.5]], BINARY, strict=True)
 
 
 def test_mixed_columns_are_the_same_as_lists_mappings_and_arrays():
@@ -168,7 +168,7 @@ def test_a_cell_that_its_kind_does_not_allow_is_refused(at, cell, message):
     bad[MIXED.names.index(at)] = cell
     for form in ([ROW, bad], [dict(zip(MIXED.names, row, strict=True)) for row in (ROW, bad)]):
         with pytest.raises(InputError) as caught:
-            encode(form, MIXED)
+            encode(form, MIXED, strict=True)
         assert str(caught.value) == message
 
 
@@ -186,14 +186,15 @@ def test_a_cell_of_an_array_that_its_kind_does_not_allow_is_refused(at, cell, me
     x = encode([ROW, ROW], MIXED)
     x[1, MIXED.names.index(at)] = cell
     with pytest.raises(InputError) as caught:
-        encode(x, MIXED)
+        encode(x, MIXED, strict=True)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("rows", [[[1, 2], [None, float("nan")]], [{"a": 1}, {}], np.array([[1.0, 2], [np.nan] * 2])])
-def test_a_row_without_observed_cells_is_refused(rows):
+def test_a_row_that_misses_every_cell_is_refused_if_strict(rows):
     with pytest.raises(InputError, match=r"^row 1: every cell is missing$"):
-        encode(rows, GAPS)
+        encode(rows, GAPS, strict=True)
+    assert np.isnan(encode(rows, GAPS)[1]).all()
 
 
 def test_the_error_names_a_column_that_a_mapping_lacks():
@@ -206,7 +207,7 @@ def test_the_error_names_a_column_that_a_mapping_lacks():
 def test_an_error_lists_at_most_ten_levels():
     spec = VectorSpec(columns=(Column(name="a", kind="category", levels=tuple(f"l{i}" for i in range(99))),))
     with pytest.raises(InputError, match=r"not one of its 99 levels \('l0', .*'l9', \.\.\.\): 'z'$"):
-        encode([["z"]], spec)
+        encode([["z"]], spec, strict=True)
 
 
 @pytest.mark.parametrize("spec", [GREY, COLOUR])

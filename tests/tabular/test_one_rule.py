@@ -23,7 +23,7 @@ from vaekit.bundle import VectorSpec
 from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
-from vaekit.scoring.files.paths import place
+from vaekit.scoring.files.paths import storage_path
 from vaekit.scoring.rows import rows_of
 from vaekit.tabular import encode
 from vaekit.tabular.arrow_columns import Columns
@@ -106,7 +106,7 @@ def trained(cells: list[Any], kind: Kind, missing: bool) -> Rows:
 
 def in_arrow(cells: list[Any], column: Column) -> np.ndarray:
     table = pa.RecordBatch.from_pydict({"a": pa.array(cells), "pad": [1.0] * len(cells)})
-    return Columns(table.schema, spec_of(column), text=False, indices=False).take(table, 0)[1][:, 0]
+    return Columns(table.schema, spec_of(column), text=False, indices=False, strict=True).take(table, 0)[1][:, 0]
 
 
 def fits_arrow(cells: list[Any]) -> bool:
@@ -130,9 +130,9 @@ def _is_small(cell: Decimal) -> bool:
 def test_lists_mappings_and_arrow_columns_follow_the_rule(cell: Any, kind: Kind, missing: bool) -> None:
     column = column_of(kind, missing)
     want = by_rule([cell], column)
-    assert answer(lambda: encode([[cell, 1.0]], spec_of(column))[:, 0]) == want
-    assert answer(lambda: encode([{"pad": 1.0, "a": cell}], spec_of(column))[:, 0]) == want
-    assert answer(lambda: encode(objects([cell]), spec_of(column))[:, 0]) == want
+    assert answer(lambda: encode([[cell, 1.0]], spec_of(column), strict=True)[:, 0]) == want
+    assert answer(lambda: encode([{"pad": 1.0, "a": cell}], spec_of(column), strict=True)[:, 0]) == want
+    assert answer(lambda: encode(objects([cell]), spec_of(column), strict=True)[:, 0]) == want
     if fits_arrow([cell]):
         assert answer(lambda: in_arrow([cell], column)) == want
 
@@ -175,8 +175,8 @@ def written_to(folder: Path, cells: list[str]) -> Path:
 
 
 def scored(path: Path, column: Column) -> np.ndarray:
-    source = CsvSource(place(path), 100)
-    return rows_of(source, spec_of(column)).take(next(source.chunks()))[1][:, 0]
+    source = CsvSource(storage_path(path), 100)
+    return rows_of(source, spec_of(column), strict=True).take(next(source.chunks()))[1][:, 0]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -277,7 +277,9 @@ def test_float32_levels_are_found_in_every_form_of_input() -> None:
     column = Column(name="a", kind="category", levels=rows.levels[0])
     np.testing.assert_array_equal(encode([[cell] for cell in cells], VectorSpec(columns=(column,))), rows.x)
     table = pa.RecordBatch.from_pydict({"a": pa.array(cells)})
-    found = Columns(table.schema, VectorSpec(columns=(column,)), text=False, indices=False).take(table, 0)[1]
+    found = Columns(table.schema, VectorSpec(columns=(column,)), text=False, indices=False, strict=True).take(table, 0)[
+        1
+    ]
     np.testing.assert_array_equal(found, rows.x)
 
 

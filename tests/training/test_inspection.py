@@ -19,7 +19,7 @@ from vaekit import Detector
 from vaekit.detector_training import config_of, prepare
 from vaekit.errors import InputError
 from vaekit.tabular.frames import table
-from vaekit_training.config import Config, asked_for, make_config
+from vaekit_training.config import Config, make_config, parse_overrides
 from vaekit_training.data.findings import findings
 from vaekit_training.data.load import load, of_array
 from vaekit_training.data.looks import formatted, is_id
@@ -34,7 +34,7 @@ X = RNG.standard_normal((N, 2)) * [1.0, 30.0]
 
 def inferred(path: Path, *settings: str) -> tuple[Config, str]:
     """The config that `vae train PATH --set ...` makes, and what it says."""
-    asked = asked_for(settings)
+    asked = parse_overrides(settings)
     tree, said = infer(str(path), asked)
     return make_config(tree, overrides_beside(asked, settings)), "\n".join(said)
 
@@ -316,7 +316,7 @@ def test_a_column_without_a_value_is_left_out_however_it_is_read(tmp_path: Path,
     pq.write_table(rows, tmp_path / "rows.parquet", write_statistics=statistics, row_group_size=50)
     config, said = inferred(tmp_path / "rows.parquet", f"data.read={read}")
     assert set(config.data.exclude) == set(empty)
-    assert "columns left out (without a single value): " in said
+    assert "columns left out (no values): " in said
     assert load(config.data, config.likelihood).columns == ("a", "b0")
 
 
@@ -414,10 +414,10 @@ def test_copies_across_splits_are_said_because_p_values_do_not_hold() -> None:
     assert "data.split = 'group:COLUMN'" in said
     (by_folds,) = found_in(x, folds=3)
     assert "copies of rows in the other folds" in by_folds
-    pictures = np.tile(RNG.integers(0, 255, (20, 4, 4)).astype(np.uint8), (10, 1, 1))
-    rows = of_array(pictures)
-    (of_pictures,) = findings(rows, split(rows, make_config({"name": "a", "data": {"source": "m"}}).data, 0))
-    assert "are copies" in of_pictures
+    images = np.tile(RNG.integers(0, 255, (20, 4, 4)).astype(np.uint8), (10, 1, 1))
+    rows = of_array(images)
+    (of_images,) = findings(rows, split(rows, make_config({"name": "a", "data": {"source": "m"}}).data, 0))
+    assert "are copies" in of_images
 
 
 @pytest.mark.parametrize(

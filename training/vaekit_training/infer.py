@@ -1,4 +1,4 @@
-"""Infers a training config from a data file alone."""
+"""Infers a training config from a data file."""
 
 from __future__ import annotations
 
@@ -16,146 +16,162 @@ from vaekit.tabular.cells import is_missing as is_missing_cell
 from vaekit.tabular.cells import spells_missing
 from vaekit_training.config import make_config, slug
 from vaekit_training.data.cells import reads_as_number
-from vaekit_training.data.glance import Glance, glance
-from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Look, formatted, left_out, look, toml_key
+from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Content, content_of, formatted, left_out, toml_key
+from vaekit_training.data.preview import Preview, preview
 from vaekit_training.recipe import AUTO
 from vaekit_training.sections import DataConfig
 
-FACTS = ("source", "read", "label", "split", "exclude", "kinds", "delimiter", "decimal", "thousands")  # of [data]
-MANY = 50  # levels of a category that are remarked on
-ROWS_PER_LEVEL = 20  # and only with fewer rows for each than this
+GIVEN_KEYS = (  # keys of [data] that inference reads
+    "source",
+    "read",
+    "label",
+    "split",
+    "exclude",
+    "kinds",
+    "delimiter",
+    "decimal",
+    "thousands",
+)
+MANY = 50  # a category with more levels than this gets a remark,
+ROWS_PER_LEVEL = 20  # if it has fewer rows per level than this
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """What to say about the columns that a config tree was made for."""
+    """Remarks on the columns from which a config was inferred."""
 
     remarks: list[str]  # choices that were made
-    warnings: list[str]  # columns that were left out (of a file's index, loading says so), and what looks wrong
+    warnings: list[str]  # columns that were left out (except a file's index, which loading reports), and oddities
 
 
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
-    """Config tree for a source, and remarks on the choices made and on what looks wrong.
+    """The config as nested tables, and remarks that explain the choices and report suspicious columns.
 
     Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Tables get the
     default recipe, see `default_recipe`. Missing cells are marginalised.
 
     Args:
         source: a file, folder or built-in dataset.
-        asked: settings already given, as nested tables. A data.missing or a likelihood.name other than 'auto' in it is
-            not inferred; its data.exclude is in the tree already, with the columns left out here; its label and key are
-            not modelled; columns that its data.kinds names are not left out.
+        asked: settings that are already given, as nested tables. A given data.missing, or likelihood.name other than
+            'auto', is not inferred. The result's data.exclude contains the given one and the columns left out here.
+            The given label and split columns are not modelled. Columns in the given data.kinds are not left out.
 
     Raises:
-        InputError: the source is unknown or unreadable.
-        ConfigError: a value in asked.data is refused.
+        InputError: the source is unknown or unreadable, or a few cells of a column of numbers are text.
+        ConfigError: a value in asked.data is invalid.
     """
-    data = data_asked(source, asked)
+    data = given_data(source, asked)
     tree: dict[str, Any] = {"name": slug(Path(source).stem), "data": {"source": source}}
-    found = glance(data)
-    if found.pictures is not None:
-        return tree, infer_images(found.pictures, tree, asked)
+    found = preview(data)
+    if found.images is not None:
+        return tree, infer_images(found.images, tree, asked)
     inferred = infer_columns(found, data, tree, asked)
     remarks = inferred.remarks + inferred.warnings
     if data.label is None:
         remarks.append(
-            "every row is taken as normal; if a column marks anomalies, use --set data.label=COLUMN: otherwise the "
-            "model learns from anomalies and from that column"
+            "all rows are treated as normal; if a column marks anomalies, use --set data.label=COLUMN: otherwise the "
+            "model is trained on the anomalies and on that column"
         )
     return tree, remarks
 
 
 def infer_columns(
-    found: Glance, data: DataConfig, tree: dict[str, Any], asked: Mapping[str, Any] | None = None
+    found: Preview, data: DataConfig, tree: dict[str, Any], asked: Mapping[str, Any] | None = None
 ) -> Inferred:
-    """Fill in data and, unless chosen, likelihood for a table, in `tree`; `vae train` and Detector.fit both call it.
+    """Fill in data and likelihood for columns, unless they were given; `vae train` and Detector.fit both call it.
 
     Args:
         found: the columns.
-        data: settings already given.
-        tree: of the config; its data.exclude gets the columns that are left out.
-        asked: as in infer.
+        data: settings given for them.
+        tree: the config to fill in; its data.exclude gets the columns that are left out.
+        asked: as in `infer`.
 
     Raises:
-        InputError: a column of numbers with a few cells of text.
+        InputError: a few cells of a column of numbers are text.
     """
     in_file = data.source != "memory"
     is_csv = data.source.lower().endswith(".csv")
     for name, values in found.columns.items():
         if data.kinds.get(name) != "category":
-            _refuse_one_of_few(data.source, name, values, is_csv=is_csv)
-    looks: dict[str, Look] = dict.fromkeys(found.index, "index")
-    looks |= {name: look(name, values, is_filled=name in found.filled) for name, values in found.columns.items()}
-    kept = {name: one for name, one in looks.items() if one not in LEFT_OUT or name in data.kinds}
+            _refuse_stray_text(data.source, name, values, is_csv=is_csv)
+    contents: dict[str, Content] = dict.fromkeys(found.index, "index")
+    for name, values in found.columns.items():
+        contents[name] = content_of(name, values, has_values=name in found.with_values)
+    kept = {name: content for name, content in contents.items() if content not in LEFT_OUT or name in data.kinds}
     if not kept:  # there must be something to model
-        kept = {name: one for name, one in looks.items() if one == "id"}
-    dropped = [name for name in looks if name not in kept]
+        kept = {name: content for name, content in contents.items() if content == "id"}
+    dropped = [name for name in contents if name not in kept]
     if excluded := [*data.exclude, *(name for name in dropped if name not in found.index)]:
         tree["data"]["exclude"] = excluded
-    remarks = [f"inferred from the first {found.first} of {found.rows} rows"] if found.first < found.rows else []
+    remarks: list[str] = []
+    if found.rows_read < found.total_rows:
+        remarks.append(f"inferred from the first {found.rows_read} of {found.total_rows} rows")
     if not is_chosen(asked):
         remarks += _likelihood(kept, tree)
-    gaps = [name for name in kept if name in found.gaps]
+    gaps = [name for name in kept if name in found.with_missing]
     if gaps and "missing" not in section(asked, "data"):
         tree["data"]["missing"] = "marginalise"
         remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
-    said = {one: [name for name in dropped if looks[name] == one] for one in LEFT_OUT}
-    warnings = [left_out(one, names) for one, names in said.items() if names and (one != "index" or not in_file)]
-    warnings += _odd(found, is_csv=is_csv, kept=kept, dropped=[name for name in dropped if looks[name] == "name"])
+    by_content = {content: [name for name in dropped if contents[name] == content] for content in LEFT_OUT}
+    warnings = [
+        left_out(content, names)
+        for content, names in by_content.items()
+        if names and (content != "index" or not in_file)
+    ]
+    warnings += _suspicious(found, is_csv=is_csv, kept=kept, dropped=by_content["name"])
     return Inferred(remarks, warnings)
 
 
-def infer_images(
-    pictures: NDArray[np.uint8], tree: dict[str, Any], asked: Mapping[str, Any] | None = None
-) -> list[str]:
+def infer_images(images: NDArray[np.uint8], tree: dict[str, Any], asked: Mapping[str, Any] | None = None) -> list[str]:
     """Fill in the likelihood for images (N, H, W, C), unless it is chosen; returns remarks. See infer."""
-    return _pictures(pictures, tree, is_chosen(asked))
+    return _images(images, tree, is_chosen(asked))
 
 
-def default_recipe(looks: Mapping[str, Look]) -> tuple[str, str]:
-    """(the likelihood of a table whose columns look like this, the remark on it).
+def default_recipe(contents: Mapping[str, Content]) -> tuple[str, str]:
+    """(the likelihood of a table whose columns have these contents, the remark on it).
 
-    Text and booleans make 'mixed', columns of 0 and 1 alone 'bernoulli', and all other numbers 'auto'.
+    Text and booleans get 'mixed', columns of 0 and 1 alone 'bernoulli', and all other numbers 'auto'.
     """
-    kept = set(looks.values())
+    kept = set(contents.values())
     if kept <= {"binary", "boolean"}:
         return "bernoulli", "all columns hold 0 and 1: the likelihood is bernoulli"
     if kept & {"category", "name", "boolean"}:
-        return "mixed", f"the likelihood is mixed: {_kinds(looks)}"
+        return "mixed", f"the likelihood is mixed: {_listed(contents)}"
     return AUTO, "the likelihood is student_t, with the settings of likelihood.name = 'auto'"
 
 
 def is_chosen(asked: Mapping[str, Any] | None) -> bool:
-    """Whether the likelihood is given."""
+    """Whether the likelihood was given."""
     return section(asked, "likelihood").get("name", AUTO) != AUTO
 
 
-def data_asked(source: str, asked: Mapping[str, Any] | None) -> DataConfig:
-    """The settings of [data] that inference uses.
+def given_data(source: str, asked: Mapping[str, Any] | None) -> DataConfig:
+    """The given settings of [data] that inference reads.
 
     Raises:
-        ConfigError: one of them is refused.
+        ConfigError: one of them is invalid.
     """
     given = section(asked, "data")
-    facts = {"source": source, **{key: given[key] for key in FACTS if key in given}}
-    return make_config({"name": "asked", "data": facts, "likelihood": {"name": "mixed"}}).data
+    table = {"source": source, **{key: given[key] for key in GIVEN_KEYS if key in given}}
+    return make_config({"name": "given", "data": table, "likelihood": {"name": "mixed"}}).data
 
 
 def overrides_beside(asked: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
-    """The overrides without those whose values the inferred tree has already."""
+    """The overrides without those whose values are already in the inferred tree."""
     taken = {"data.exclude"} | (set() if is_chosen(asked) else {"likelihood.name"})
     return [one for one in overrides if one.partition("=")[0].strip() not in taken]
 
 
 def section(asked: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    """A table of the given settings; empty if it was not given."""
     found = (asked or {}).get(name, {})
     return found if isinstance(found, Mapping) else {}
 
 
-def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, is_csv: bool) -> None:
-    """Refuse a column of numbers with a few cells of text, which would otherwise become a category or be left out.
+def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: bool) -> None:
+    """Refuse a column of numbers with a few cells of text; otherwise it would become a category or be left out.
 
-    Text cells that are all numbers make a category: postcodes, for example.
+    A column whose text cells are all numbers is allowed as a category, such as postcodes.
     """
     cells = values.tolist() if values.dtype.kind in "OU" else []
     there = [(row, cell) for row, cell in enumerate(cells) if not is_missing_cell(cell)]
@@ -168,15 +184,15 @@ def _refuse_one_of_few(source: str, name: str, values: NDArray[Any], *, is_csv: 
         where = "" if source == "memory" else f"data {source!r}: "
         raise InputError(
             f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
-            f"column's {len(there)} cells are numbers. Correct it, empty it if the value is missing, or use --set "
-            f'data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
+            f"column's {len(there)} cells are numbers. Correct the cell, empty it if the value is missing, or use "
+            f'--set data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
         )
 
 
-def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
+def _images(images: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
     """Fill in the likelihood for images; returns remarks."""
-    count, height, width, channels = pictures.shape
-    two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in pictures)
+    count, height, width, channels = images.shape
+    two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in images)
     colours = "black and white" if two_valued else {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     what = f"{count} images of {width} x {height} pixels (width x height), {colours}"
     if chosen:
@@ -187,40 +203,40 @@ def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -
     return [f"{what}: the likelihood is {name}, of pixel values {values}"]
 
 
-def _odd(found: Glance, *, is_csv: bool, kept: Mapping[str, Look], dropped: Sequence[str]) -> list[str]:
-    """Warnings about columns that look wrong."""
+def _suspicious(found: Preview, *, is_csv: bool, kept: Mapping[str, Content], dropped: Sequence[str]) -> list[str]:
+    """Warnings about suspicious columns."""
     said = []
     only = next(iter(found.columns)) if len(found.columns) == 1 else ""
     if is_csv and (other := re.search(r"[;\t|]", only)):
         option = f"--set data.delimiter={other[0]!r}"
-        said.append(f"one column, {only!r}: if its cells are separated by {other[0]!r}, use {option}")
+        said.append(f"only one column, {only!r}: if {other[0]!r} separates its cells, use {option}")
     for name, values in found.columns.items():
         if (values.dtype.kind == "O") and (how := formatted(values, in_file=is_csv)):
             said.append(f"column {name!r} is text that looks like numbers: {how}")
     for name in dropped if not is_csv else ():
         if all(cell is None or reads_as_number(cell) for cell in found.columns[name].tolist()):
             said.append(f"column {name!r} is text that is all numbers: convert it to model it as numbers")
-    for name, one in kept.items():
-        levels = len(set(found.columns[name].tolist())) if one == "category" else 0
-        if levels > MANY and levels * ROWS_PER_LEVEL > found.first:
+    for name, content in kept.items():
+        levels = len(set(found.columns[name].tolist())) if content == "category" else 0
+        if levels > MANY and levels * ROWS_PER_LEVEL > found.rows_read:
             said.append(
-                f"column {name!r} has {levels} levels in {found.first} rows, few rows for each: if it only names the "
-                f'rows, leave it out by --set data.exclude="[{name!r}]"'
+                f"column {name!r} has {levels} levels in {found.rows_read} rows, few rows for each: if it only names "
+                f'the rows, leave it out by --set data.exclude="[{name!r}]"'
             )
     if is_csv and found.columns and all(map(reads_as_number, found.columns)):
-        said.append(f"no header? The column names are numbers: {', '.join(list(found.columns)[:5])}")
+        said.append(f"is the header missing? All column names are numbers: {', '.join(list(found.columns)[:5])}")
     return said
 
 
-def _likelihood(looks: Mapping[str, Look], tree: dict[str, Any]) -> list[str]:
-    """Fill in the likelihood for columns that look like this; returns remarks."""
-    name, remark = default_recipe(looks)
+def _likelihood(contents: Mapping[str, Content], tree: dict[str, Any]) -> list[str]:
+    """Fill in the likelihood for columns with these contents; returns remarks."""
+    name, remark = default_recipe(contents)
     tree.setdefault("likelihood", {})["name"] = name
     return [remark]
 
 
-def _kinds(looks: Mapping[str, Look]) -> str:
-    """The columns that do not hold numbers, by kind."""
-    kinds: dict[str, tuple[Look, ...]] = {"category": ("category", "name"), "binary": ("binary", "boolean")}
-    named = {kind: ", ".join(n for n, one in looks.items() if one in of) for kind, of in kinds.items()}
+def _listed(contents: Mapping[str, Content]) -> str:
+    """The categories and binary columns, as text."""
+    kinds: dict[str, tuple[Content, ...]] = {"category": ("category", "name"), "binary": ("binary", "boolean")}
+    named = {kind: ", ".join(name for name, one in contents.items() if one in of) for kind, of in kinds.items()}
     return "; ".join(f"{kind}: {names}" for kind, names in named.items() if names)

@@ -20,7 +20,7 @@ from vaekit.cli.options import (
     Device,
     ModelName,
     Models,
-    Rows,
+    RowsPath,
     Thousands,
     dialect_of,
 )
@@ -38,7 +38,7 @@ EXAMPLES = examples(
 
 def evaluate(
     model: ModelName,
-    data: Rows,
+    data: RowsPath,
     models: Models = Path("models"),
     num_samples: Annotated[
         list[int] | None,
@@ -82,7 +82,7 @@ def evaluate(
     if anomaly and label is None:
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels")
     if out is not None:
-        _make(out)
+        _make_folder(out)
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
@@ -97,8 +97,8 @@ def evaluate(
         _write(out, text, found)
 
 
-def _make(folder: Path) -> None:
-    """Make the folder. Called first, so that a bad path fails before hours of work."""
+def _make_folder(folder: Path) -> None:
+    """Make the folder. Called first, so that an invalid path fails before the rows are scored."""
     from vaekit.errors import InputError
 
     try:
@@ -128,8 +128,8 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
 def _show(console: Console, found: Evaluation) -> None:
     for group, figures in {**found.figures, **found.detection}.items():
         ranks = group in found.detection
-        what = f"anomalies ranked by {group}" if ranks else f"{_count(found, group)}, mean over rows"
-        table = Table(title=f"{found.model} on {escape(found.data)}: {what}", title_justify="left")
+        heading = f"anomalies ranked by {group}" if ranks else f"{_row_count(found, group)}, mean over rows"
+        table = Table(title=f"{found.model} on {escape(found.data)}: {heading}", title_justify="left")
         for column in ("figure", "value", "standard error"):
             table.add_column(column, justify="left" if column == "figure" else "right", no_wrap=True)
         table.add_column("unit")
@@ -138,7 +138,7 @@ def _show(console: Console, found: Evaluation) -> None:
         console.print(table)
 
 
-def _count(found: Evaluation, group: str) -> str:
+def _row_count(found: Evaluation, group: str) -> str:
     return f"{len(found.groups[group]):,} {'normal rows' if group == 'normal' else group}"
 
 

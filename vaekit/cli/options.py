@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vaekit.tabular.csv_text import CsvDialect
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
-Rows = Annotated[Path, typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet")]
+RowsPath = Annotated[Path, typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet")]
 Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
 Device = Annotated[
     str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)

@@ -23,12 +23,12 @@ def check_summary(summary: Path | None) -> None:
         raise InputError(f"--summary: {summary}: folder {summary.parent} does not exist")
 
 
-def write_summary(done: Summary, where: Path) -> None:
+def write_summary(scored: Summary, path: Path) -> None:
     from vaekit.scoring.batch.summary_plot import draw
-    from vaekit.scoring.files.paths import place
+    from vaekit.scoring.files.paths import storage_path
 
-    done.write(place(where))
-    typer.echo(f"summary: {where}, {draw(done, where.with_suffix('.png'))}")
+    scored.write(storage_path(path))
+    typer.echo(f"summary: {path}, {draw(scored, path.with_suffix('.png'))}")
 
 
 def report(summary: Summary) -> None:
@@ -40,13 +40,18 @@ def report(summary: Summary) -> None:
     if summary.before.parts:
         typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
     if summary.quarantined:
-        typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_listed(summary)})")
+        typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_most_frequent(summary)})")
     if summary.reason is not None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:
         typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
-    if summary.unknown:
-        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has as many observed columns")
+    if summary.novel:
+        typer.echo(
+            f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "
+            "`novel` names the cells"
+        )
+    if summary.alpha_reason is not None:
+        typer.echo(summary.alpha_reason)
     if (found := summary.discoveries) is not None:
         typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
     if (drift := summary.drift) is not None:
@@ -60,5 +65,5 @@ def report(summary: Summary) -> None:
     typer.echo(f"written to {summary.output}")
 
 
-def _listed(summary: Summary) -> str:
+def _most_frequent(summary: Summary) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in summary.tally.bad.most_common(5))

@@ -54,7 +54,7 @@ def _cell(cell: Any) -> Any:
 
 
 def arrow_stream(name: str, given: Any) -> tuple[bytes, int]:
-    """(the table as an Arrow stream, its number of rows), for any library with the Arrow stream interface."""
+    """(a table as an Arrow stream, its number of rows), for every library with the Arrow stream interface."""
     try:
         import pyarrow as pa
     except ModuleNotFoundError as exc:

@@ -33,8 +33,9 @@ class Model(Operations):
 
     Rows are in raw units, in any form that `vaekit.tabular.encode` takes: arrays, lists, dicts by column name, frames
     of pandas and polars, tables of pyarrow. Columns that the model does not have are ignored, with a warning that names
-    them; with strict=True they are refused. The result of a row does not depend on the other rows of the call (to 1e-5
-    relative). Calls from several threads are safe.
+    them. Rows may be novel: with a level unseen in training, a number outside the support of its column, or more
+    missing cells than any training row. strict=True refuses both. The result of a row does not depend on the other rows
+    of the call (to 1e-5 relative). Calls from several threads are safe.
     """
 
     @classmethod
@@ -119,7 +120,7 @@ class Model(Operations):
             seed: seed of the draws, which are the same for all rows; None: the default draws.
             features: also return the log-likelihood of each feature.
             eps: the draws themselves, (K, Z) or (N, K, Z), in place of num_samples and seed.
-            strict: whether to refuse columns that the model does not have.
+            strict: whether to refuse novel rows, and columns that the model does not have.
 
         Returns:
             p_value is None for draws that have no calibration.

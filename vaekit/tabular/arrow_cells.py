@@ -5,6 +5,7 @@ Unambiguous cells of a column are read together. The others are read by `cells.r
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -68,13 +69,14 @@ def stored(cells: Any) -> Any:
 def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
     """A column of text as float64, null for a missing cell. Reports text that is not a number and not missing."""
     text = pc.utf8_trim_whitespace(cells)
-    try:
-        return pc.cast(text, pa.float64())  # all text that Arrow reads as a number is a number for `cells` too
-    except pa.ArrowInvalid:
-        clear = pc.fill_null(pc.match_substring_regex(text, PLAIN_NUMBER), True)
+    with suppress(pa.ArrowInvalid):
+        values = pc.cast(text, pa.float64())
+        if not pc.any(pc.is_nan(values)).as_py():  # Arrow reads nan(1) too; its other numbers are numbers for `cells`
+            return values
+    clear = pc.fill_null(pc.match_substring_regex(text, PLAIN_NUMBER), True)
     others = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in others]
-    read = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
+    read = [None if isinstance(one, str) or (one != one and column.takes_missing) else one for one in meant]
     values = pc.if_else(
         clear,
         pc.cast(pc.if_else(clear, text, pa.scalar(None, text.type)), pa.float64()),
@@ -87,8 +89,8 @@ def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
 
 
 def check_numbers(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
-    """Numbers as an array (n,), NaN where a cell is missing. Reports values that are invalid for the column."""
-    if found.null_count and not column.may_be_missing:
+    """Numbers as an array (n,), NaN where a cell is missing; values that are invalid for the column are faults."""
+    if found.null_count and not column.takes_missing:
         faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING)
     values: Floats = found.to_numpy(zero_copy_only=False)
     for bad, what in faults_of(values, column):

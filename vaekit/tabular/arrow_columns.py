@@ -33,7 +33,7 @@ class Columns:
             spec: the model's input spec.
             text: whether numbers are given as text.
             indices: whether categories are given as indices of their levels.
-            strict: whether to refuse columns that the model does not have.
+            strict: whether to refuse novel rows, and columns that the model does not have.
             most_ignored: how many of these are ignored; None: any number.
             dialect: how numbers are written as text.
 
@@ -44,7 +44,8 @@ class Columns:
         refuse_duplicate_names(schema.names)
         found, self.ignored = model_order(schema.names, spec, strict=strict, most=most_ignored)
         self._text, self._indices, self._dialect = text, indices, dialect
-        self.at = dict(zip(found, spec.columns, strict=True))  # in the model's order
+        self._takes_novel = not strict
+        self.at = dict(zip(found, (spec if strict else spec.lenient).columns, strict=True))  # in the model's order
         for at, column in self.at.items():
             if not text:
                 check_type(column, schema.field(at).type, indices=indices)
@@ -71,7 +72,7 @@ class Columns:
         for d, (at, column) in enumerate(self.at.items()):
             arrays[at], x[:, d] = self._read(arrays[at], column, faults)
         empty = np.asarray(np.isnan(x).all(axis=1))
-        if empty.any():
+        if empty.any() and not self._takes_novel:
             faults.rows(empty, EMPTY_ROW)
         return arrays, x
 

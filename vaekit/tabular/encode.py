@@ -23,9 +23,11 @@ _NUMBERS = frozenset({int, float})
 def encode(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) -> NDArray[Any]:
     """Check rows against the spec and convert them to an array.
 
-    If a column may be missing, None, NaN, a masked cell and an absent key are missing cells. A category is given as the
-    text of its level, or as the number that this text is. In an array of numbers it is the index of the level. Columns
-    that the model does not have are ignored; `encode_named` says which.
+    None, NaN, a masked cell, and the absent key of a column that may be missing are missing cells. A category is given
+    as the text of its level, or as the number that this text is. In an array of numbers it is the index of the level.
+    Columns that the model does not have are ignored; `encode_named` says which. Rows may be novel: a cell may be
+    missing in any column, hold a level unseen in training (the index after the last level), or a number that its
+    column's kind does not have.
 
     Args:
         rows: for a vector model an array (N, D), a sequence of rows in column order, a sequence of mappings by column
@@ -33,16 +35,16 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) -> 
             by name; for an image model an array (N, H, W, C) or nested lists of integers 0..255, without the channel
             axis if you like when C is 1.
         spec: the model's input spec.
-        strict: whether to refuse columns that the model does not have.
+        strict: whether to refuse novel rows, and columns that the model does not have.
 
     Returns:
         (N, D) float64 for vectors, with NaN for a missing cell and the index of the level for a category;
         (N, H, W, C) uint8 for images. N >= 1.
 
     Raises:
-        InputError: no rows, wrong width, a missing column, more than 1,000 columns that the model does not have (with
-            strict, one), an invalid cell, or a row without any observed cell; the message names the row, the column
-            and the value.
+        InputError: no rows, wrong width, a missing column, more than 1,000 columns that the model does not have, or an
+            invalid cell; with strict also one such column, a novel row, or a row without any observed cell. The message
+            names the row, the column and the value.
     """
     return encode_named(rows, spec, strict=strict)[0]
 
@@ -54,12 +56,13 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
     if isinstance(spec, ImageSpec):
         return encode_images(rows, spec), NOTHING_IGNORED
     other = NOTHING_IGNORED
+    taken = spec if strict else spec.lenient
     if is_table(rows) and not isinstance(rows, Sequence):
         rows, other = table(rows).ordered(spec, strict=strict)
         if rows.dtype != object and spec.has_categories:
             rows = rows.astype(object)  # numbers in a table name levels
     if isinstance(rows, np.ndarray) and rows.dtype != object:
-        return check_columns(_vector_array(rows, spec), spec), other
+        return check_columns(_vector_array(rows, spec), taken), other
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
@@ -68,15 +71,11 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
         raise InputError("inputs: no rows, expected at least 1")
     if isinstance(rows[0], Mapping):
         rows, other = in_column_order(rows, spec, strict=strict)
-    return check_columns(_from_lists(rows, spec), spec), other
+    return check_columns(_from_lists(rows, taken), taken), other
 
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
-    """Check each cell of x (N, D), and that each row has an observed cell; returns x.
-
-    Raises:
-        InputError: the message names the row, the column and the value.
-    """
+    """Refuse invalid cells, and unless the spec is lenient rows without any observed cell; returns x, (N, D)."""
     if not _is_finite(x):
         _check_not_finite(x, np.isfinite(x), spec)
     for d, column in spec.restricted:
@@ -93,12 +92,12 @@ def _is_finite(x: NDArray[np.float64]) -> bool:
 
 
 def _check_not_finite(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
-    missing = np.isnan(x) & [column.may_be_missing for column in spec.columns]
+    missing = np.isnan(x) & [column.takes_missing for column in spec.columns]
     bad = ~(finite | missing)
     if bad.any():
         row, d = np.argwhere(bad)[0]
         raise InputError(f"row {row}, feature {spec.names[d]!r}: {NOT_FINITE}: {x[row, d]}")
-    if (empty := missing.all(axis=1)).any():
+    if (empty := missing.all(axis=1)).any() and not spec.columns[0].takes_novel:
         raise InputError(f"row {int(empty.argmax())}: every cell is missing")
 
 

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -40,7 +41,9 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     if target.operation == "decode":
         return ParsedRequest(options, read_array(body, "latents"))
-    return ParsedRequest(options, encode(read_array(body, "inputs"), target.manifest.input))
+    return ParsedRequest(
+        options, encode(read_array(body, "inputs"), target.manifest.input, strict=getattr(options, "strict", False))
+    )
 
 
 def read_array(body: Body, field: str) -> NDArray[Any]:
@@ -111,9 +114,12 @@ def _shape(text: str) -> tuple[int, ...]:
 def write(answer: Answer) -> bytes:
     """An npy file with one record per row and one field per array of the JSON reply; null arrays are left out.
 
-    A category is the index of its level. `probabilities` is a nested record with one field per category column.
+    A category is the index of its level. `probabilities` is a nested record with one field per category column. `novel`
+    is text: a JSON array of names, and empty for a row that is not novel.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
+    if (novel := fields.get("novel")) is not None:
+        fields["novel"] = np.array([orjson.dumps(names).decode() if names else "" for names in novel], dtype=np.str_)
     given = {name: a for name, a in fields.items() if a is not None}
     return _npy(_records({name: (a, a.dtype, a.shape[1:]) for name, a in given.items()}, answer.n))
 

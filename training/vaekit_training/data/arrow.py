@@ -52,21 +52,23 @@ def _is_long(column: Any) -> bool:
     return ends["min"] is not None and max(-ends["min"], ends["max"]) > 2**53
 
 
-def index_told(schema: Any) -> tuple[str, ...]:
+def index_columns_in(schema: Any) -> tuple[str, ...]:
     """The columns of an Arrow schema that hold the index of the pandas frame it was written from."""
-    return tuple(name for name in _told(schema, "index_columns") if isinstance(name, str) and name in schema.names)
+    return tuple(
+        name for name in _in_metadata(schema, "index_columns") if isinstance(name, str) and name in schema.names
+    )
 
 
-def categories_told(schema: Any) -> frozenset[str]:
+def categories_in(schema: Any) -> frozenset[str]:
     """The columns of an Arrow schema that were categories of the pandas frame it was written from.
 
     In Parquet a category of integers is stored as integers.
     """
-    columns = (column for column in _told(schema, "columns") if isinstance(column, dict))
+    columns = (column for column in _in_metadata(schema, "columns") if isinstance(column, dict))
     return frozenset(str(column.get("name")) for column in columns if column.get("pandas_type") == "categorical")
 
 
-def _told(schema: Any, key: str) -> list[Any]:
+def _in_metadata(schema: Any, key: str) -> list[Any]:
     """A list in the metadata that pandas wrote into the schema."""
     try:
         found = (schema.pandas_metadata or {}).get(key, [])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit_training.data.looks import is_id
 from vaekit_training.data.rows import Rows
-from vaekit_training.data.split import PARTS, Parts
+from vaekit_training.data.split import SPLITS, Splits
 
 CELLS = 2**22  # of each split, that are looked at
 FEW = 0.1  # share of a column's cells that may be far outside the others
@@ -28,13 +28,13 @@ SHOWN = 3  # cells that a message names
 Floats = NDArray[np.float64]
 
 
-def findings(rows: Rows, parts: Parts, kept: Container[str] = ()) -> list[str]:
+def findings(rows: Rows, splits: Splits, kept: Container[str] = ()) -> list[str]:
     """One sentence for each thing that looks wrong, with what to do about it; kept: columns that may be ids."""
-    return [*([] if rows.is_image else _columns(rows, parts, kept)), *_copies(rows, parts)]
+    return [*([] if rows.is_image else _columns(rows, splits, kept)), *_copies(rows, splits)]
 
 
-def _columns(rows: Rows, parts: Parts, kept: Container[str]) -> Iterator[str]:
-    at = _some(rows, parts.train)
+def _columns(rows: Rows, splits: Splits, kept: Container[str]) -> Iterator[str]:
+    at = _some(rows, splits.train)
     x = np.asarray(rows.x[at], dtype=np.float64)  # (n, D)
     numbers = at if rows.streamed is None else None
     nearly, ids = [], []
@@ -101,10 +101,10 @@ def _nearly_constant(name: str, values: Floats) -> str | None:
     return f"{name!r} ({share:.1%} of its cells are {found[count.argmax()]:g})"
 
 
-def _copies(rows: Rows, parts: Parts) -> Iterator[str]:
+def _copies(rows: Rows, splits: Splits) -> Iterator[str]:
     """What to say if many held-out rows are copies of training rows."""
-    calibration = np.concatenate(parts.folds[:1]) if parts.folds else parts.calibration
-    train = np.setdiff1d(parts.train, calibration) if parts.folds else parts.train
+    calibration = np.concatenate(splits.folds[:1]) if splits.folds else splits.calibration
+    train = np.setdiff1d(splits.train, calibration) if splits.folds else splits.train
     known = rows.x[_some(rows, train)]
     if not rows.is_image and not _is_fine(known):
         return  # equal rows are to be expected
@@ -113,9 +113,9 @@ def _copies(rows: Rows, parts: Parts) -> Iterator[str]:
     copies = sum(row.tobytes() in seen for row in held_out)
     share = copies / len(held_out)
     if share >= COPIES and copies > 1:
-        splits = "the other folds" if parts.folds else f"the {PARTS[0]} split"
+        others = "the other folds" if splits.folds else f"the {SPLITS[0]} split"
         yield (
-            f"{share:.0%} of the calibration rows are copies of rows in {splits}: if they are not independent "
+            f"{share:.0%} of the calibration rows are copies of rows in {others}: if they are not independent "
             f"observations, p-values do not hold. Remove the copies, or keep those of one object together by "
             f"data.split = 'group:COLUMN'"
         )

@@ -1,4 +1,4 @@
-"""Says what a column looks like: numbers, levels, dates, an id, or numbers that are not written as numbers."""
+"""Infers the content of a column: numbers, levels, dates, an id, or numbers that are not written as numbers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from vaekit.tabular.cells import spells_missing
 from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
 
-FEW = 10  # levels that a category may have even if there are few rows
+FEW = 10  # a column with at most this many levels is a category, even if there are few rows
 FEWEST = 20  # cells; whole numbers that all differ are no id if there are fewer
 FEWEST_TEXTS = 3  # different texts of a column that look like numbers
 DENSE = 0.5  # share of the whole numbers between the smallest and the largest that an id in any order takes
 NUMBERS = 0.5  # share of formatted numbers among text cells, above which a column is one of numbers
 
-Look = Literal["number", "binary", "boolean", "category", "name", "date", "empty", "index", "id", "other"]
-LEFT_OUT: dict[Look, str] = {
+Content = Literal["number", "binary", "boolean", "category", "name", "date", "empty", "index", "id", "other"]
+LEFT_OUT: dict[Content, str] = {
     "index": "a file's index",
     "id": "whole numbers that all differ, and are in order, without gaps or named like an id",
     "date": "dates",
-    "empty": "without a single value",
+    "empty": "no values",
     "name": f"text that differs in most rows, or has more than {MOST_LEVELS} levels",
-    "other": "neither numbers, booleans, text nor dates",
+    "other": "cells that are not numbers, booleans, text or dates",
 }
 _ID = re.compile(r"(?i:(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|row|rownum|nr|no|serial)(?:$|[_\W]))|[a-z]I[dD]$")
 _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and the settings that read it
@@ -43,28 +43,28 @@ _UNIT = re.compile(r"([^\w\s.,+-]{0,3})\s*([-+]?(?!0\d)\d[\d.,' ]*|[-+]?[.,]\d+)
 
 
 def toml_key(name: str) -> str:
-    """A column's name as a key of TOML."""
+    """A key in TOML syntax, quoted if necessary."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"'{name}'"
 
 
-def left_out(one: Look, names: Sequence[str]) -> str:
-    """What to say of the columns that are left out because they look like this."""
-    keep = "" if one in ("empty", "other") else f"; --set data.kinds.{toml_key(names[0])}=KIND keeps one"
-    return f"columns left out ({LEFT_OUT[one]}): {', '.join(name or repr(name) for name in names)}{keep}"
+def left_out(content: Content, names: Sequence[str]) -> str:
+    """The remark on columns that are left out because of their content."""
+    keep = "" if content in ("empty", "other") else f"; --set data.kinds.{toml_key(names[0])}=KIND keeps one"
+    return f"columns left out ({LEFT_OUT[content]}): {', '.join(name or repr(name) for name in names)}{keep}"
 
 
-def look(name: str, values: NDArray[Any], *, is_filled: bool = True) -> Look:
-    """What a column looks like.
+def content_of(name: str, values: NDArray[Any], *, has_values: bool = True) -> Content:
+    """The content of a column, inferred from its name and cells.
 
     Args:
         name: of the column.
         values: its cells, (n,).
-        is_filled: whether it has values, in these rows or in others.
+        has_values: whether it has values, in these rows or in others.
     """
     missing = is_missing(values)
     there = values[~missing]
     if not len(there):
-        return "empty" if not is_filled else "number" if values.dtype.kind == "f" else "category"
+        return "empty" if not has_values else "number" if values.dtype.kind == "f" else "category"
     if values.dtype.kind in "iuf":
         if set(np.unique(there[:FEW])) <= {0, 1} and set(np.unique(there)) == {0, 1}:
             return "binary"

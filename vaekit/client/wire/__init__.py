@@ -1,14 +1,15 @@
 """The wire format: requests and replies as pydantic models, shared by the service and its clients.
 
 An array reply (`Accept: application/x-npy`) is one structured array with a record per row, whose fields have the names
-used here. An Arrow reply is a table whose columns have these names. Values that are not per row are in the headers of
-`headers`.
+used here. An Arrow reply is a table whose columns have these names. Values that are not per row are in the headers that
+`headers` lists.
 """
 
 from vaekit.client.wire.headers import (
     ALPHA_HEADER,
     ARROW_TYPE,
     IGNORED_COLUMNS_HEADER,
+    IMAGE_TYPES,
     JSON_TYPE,
     KEY_HEADER,
     LONGEST_LIST,
@@ -16,7 +17,6 @@ from vaekit.client.wire.headers import (
     NPY_TYPE,
     NUM_SAMPLES_HEADER,
     P_VALUE_REASON_HEADER,
-    PICTURE_TYPES,
     PROBLEM_TYPE,
     REQUEST_ID_HEADER,
     SEED_HEADER,
@@ -25,41 +25,38 @@ from vaekit.client.wire.headers import (
     WARNINGS_HEADER,
 )
 from vaekit.client.wire.models import GraphInUse, ModelInUse, ModelList, ModelSummary
-from vaekit.client.wire.replies import DecodeReply, ElboReply, EncodeReply, OddCell, Problem, Reply, SampleReply
+from vaekit.client.wire.replies import AnomalousCell, DecodeReply, ElboReply, EncodeReply, Problem, Reply, SampleReply
 from vaekit.client.wire.requests import (
     MAX_EXPLAINED,
     MAX_SEED,
     Cell,
-    Cells,
     DecodeOptions,
     ElboOptions,
-    Encoded,
+    EncodedImages,
     EncodeOptions,
     ImageFiles,
     ImagePixels,
+    Images,
     Latents,
     MixedObjects,
     MixedRows,
     Objects,
-    Pictures,
     Pixel,
     PixelRow,
     Request,
     RowOptions,
-    Rows,
     SampleOptions,
     Seed,
     Table,
     TableCells,
     TableObjects,
-    VectorObjects,
-    VectorRows,
 )
 
 __all__ = [
     "ALPHA_HEADER",
     "ARROW_TYPE",
     "IGNORED_COLUMNS_HEADER",
+    "IMAGE_TYPES",
     "JSON_TYPE",
     "KEY_HEADER",
     "LONGEST_LIST",
@@ -68,7 +65,6 @@ __all__ = [
     "MODEL_HEADER",
     "NPY_TYPE",
     "NUM_SAMPLES_HEADER",
-    "PICTURE_TYPES",
     "PROBLEM_TYPE",
     "P_VALUE_REASON_HEADER",
     "REQUEST_ID_HEADER",
@@ -76,18 +72,19 @@ __all__ = [
     "TIMEOUT_HEADER",
     "VERSION_HEADER",
     "WARNINGS_HEADER",
+    "AnomalousCell",
     "Cell",
-    "Cells",
     "DecodeOptions",
     "DecodeReply",
     "ElboOptions",
     "ElboReply",
     "EncodeOptions",
     "EncodeReply",
-    "Encoded",
+    "EncodedImages",
     "GraphInUse",
     "ImageFiles",
     "ImagePixels",
+    "Images",
     "Latents",
     "MixedObjects",
     "MixedRows",
@@ -95,21 +92,16 @@ __all__ = [
     "ModelList",
     "ModelSummary",
     "Objects",
-    "OddCell",
-    "Pictures",
     "Pixel",
     "PixelRow",
     "Problem",
     "Reply",
     "Request",
     "RowOptions",
-    "Rows",
     "SampleOptions",
     "SampleReply",
     "Seed",
     "Table",
     "TableCells",
     "TableObjects",
-    "VectorObjects",
-    "VectorRows",
 ]

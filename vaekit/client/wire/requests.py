@@ -10,9 +10,7 @@ MAX_EXPLAINED = 64  # cells per row; for more, request the log-likelihoods of al
 MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly in every language
 
 Numbers = Annotated[list[FiniteFloat], FailFast()]
-Cells = Annotated[list[FiniteFloat | bool], FailFast()]
-Rows = Annotated[list[Cells], FailFast(), Field(min_length=1)]
-Cell = FiniteFloat | int | bool | str | None  # of a table with categories or missing cells; an int keeps all its digits
+Cell = FiniteFloat | int | bool | str | None  # a cell of a table; an int keeps all its digits
 TableCells = Annotated[list[Cell], FailFast()]
 Table = Annotated[list[TableCells], FailFast(), Field(min_length=1)]
 Value = Cell | list[Any] | dict[str, Any]  # of a row by name; lists and objects are only for ignored columns
@@ -20,8 +18,8 @@ Objects = Annotated[list[Annotated[dict[str, Value], FailFast()]], FailFast(), F
 TableObjects = Objects
 Pixel = Annotated[int, Field(ge=0, le=255)]
 PixelRow = Annotated[list[Annotated[list[Pixel], FailFast()]], FailFast()]
-Pictures = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
-Encoded = Annotated[
+Images = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
+EncodedImages = Annotated[
     list[Annotated[str, Field(description="base64 of a PNG or JPEG of the model's size")]],
     FailFast(),
     Field(min_length=1),
@@ -47,7 +45,7 @@ class EncodeOptions(RowOptions):
     """The options of /encode."""
 
 
-def _one_or_each(members: Any) -> str:
+def _members_tag(members: Any) -> str:
     return "each" if isinstance(members, list) else "one"
 
 
@@ -57,7 +55,7 @@ class DecodeOptions(Request):
     members: (
         Annotated[
             Annotated[int, Tag("one")] | Annotated[list[int], Tag("each")],
-            Discriminator(_one_or_each),
+            Discriminator(_members_tag),
         ]
         | None
     ) = Field(
@@ -101,36 +99,25 @@ class ElboOptions(RowOptions):
     )
 
 
-class VectorRows(Request):
-    inputs: Rows = Field(description="rows in column order; in a column of numbers, true is 1 and false is 0")
-
-
-class VectorObjects(Request):
-    inputs: Objects = Field(
-        description="rows by column name; up to 1,000 other names are ignored, whatever their values"
-    )
-
-
 class MixedRows(Request):
     inputs: Table = Field(
-        description="rows in column order, for a model with categories or columns that may be missing: a category as "
-        "the name of its level, null for a missing cell"
+        description="rows in column order: a category as the name of its level, null for a missing cell; in a column "
+        "of numbers, true is 1 and false is 0"
     )
 
 
 class MixedObjects(Request):
     inputs: TableObjects = Field(
-        description="the same rows by column name; a missing cell may be left out, and up to 1,000 other names are "
-        "ignored"
+        description="rows by column name; a missing cell may be left out, and up to 1,000 other names are ignored"
     )
 
 
 class ImagePixels(Request):
-    inputs: Pictures = Field(description="H x W x C integers 0..255")
+    inputs: Images = Field(description="H x W x C integers 0..255")
 
 
 class ImageFiles(Request):
-    inputs: Encoded
+    inputs: EncodedImages
 
 
 class Latents(Request):

@@ -17,14 +17,14 @@ from vaekit.scoring.output_columns import DISCOVERY
 ROWS = 65_536  # rows per batch
 
 
-def judge(written: Any, target: Path, ending: str, cut: float, renamed: Mapping[str, str]) -> None:
+def fill_discoveries(written: Any, target: Path, ending: str, cut: float, renamed: Mapping[str, str]) -> None:
     """Copy the rows with is_discovery = p_value <= cut, null without a p-value.
 
     Args:
         written: Parquet file with the scored rows, open or as a path.
         target: path of the new file.
         ending: format of the new file, .parquet or .csv.
-        cut: largest p-value of a discovery, from vaekit.bundle.discoveries.discovery_cut.
+        cut: largest p-value of a discovery, as returned by vaekit.bundle.discoveries.discovery_cut.
         renamed: new names of appended columns.
     """
     p_value, discovery = (renamed.get(name, name) for name in ("p_value", DISCOVERY.name))

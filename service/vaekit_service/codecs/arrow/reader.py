@@ -59,7 +59,7 @@ def _rows(body: Body, spec: VectorSpec, max_rows: int, strict: bool) -> tuple[ND
 
     table = _read(body, check, lambda batch: checked_batch(batch.select(list(spec.names)), spec, max_rows))
     with _translated(InputError):
-        return Columns(table.schema, spec, text=False, indices=False).take(table, 0)[1], found[0]
+        return Columns(table.schema, spec, text=False, indices=False, strict=strict).take(table, 0)[1], found[0]
 
 
 def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
