@@ -80,10 +80,8 @@ def test_one_column_may_be_given_by_name():
         ([[1, 2], [1]], "row 1: 1 values, expected 2"),
         ([[1, 2], [1, 2, 3]], "row 1: 3 values, expected 2"),
         ([[1, 2], [1, "1.5"]], "row 1, feature 'b': not a number: '1.5'"),
-        ([[1, 2], [None, 2]], "row 1, feature 'a': missing"),
         ([[1, 2], [[1], 2]], "row 1, feature 'a': not a number: [1]"),
         ([[1, 2], [1, "x" * 99]], "row 1, feature 'b': not a number: '" + "x" * 36 + "..."),
-        ([[1, 2], [1, float("nan")]], "row 1, feature 'b': not finite: nan"),
         ([[1, 2], [float("-inf"), 1]], "row 1, feature 'a': not finite: -inf"),
         ([[1, 2], [1, 10**400]], "row 1, feature 'b': not finite: " + "1" + "0" * 36 + "..."),
         (np.array([[1.0, np.inf]]), "row 0, feature 'b': not finite: inf"),
@@ -101,6 +99,19 @@ def test_one_column_may_be_given_by_name():
 def test_the_error_for_an_invalid_row_names_row_feature_and_value(rows, message):
     with pytest.raises(InputError) as caught:
         encode(rows, AB)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1, 2], [None, 2]], "row 1, feature 'a': missing"),
+        ([[1, 2], [1, float("nan")]], "row 1, feature 'b': not finite: nan"),
+    ],
+)
+def test_a_missing_cell_of_a_column_without_missing_cells_is_refused_if_strict(rows, message):
+    with pytest.raises(InputError) as caught:
+        encode(rows, AB, strict=True)
     assert str(caught.value) == message
 
 
