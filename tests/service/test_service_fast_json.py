@@ -57,7 +57,8 @@ def both(body: bytes, target: Target) -> tuple[Any, Any]:
                 ways.append((type(exc), str(exc)))
                 continue
             given = parsed.options.model_dump(exclude={"inputs", "latents"})
-            ways.append((given, None if parsed.rows is None else parsed.rows.tolist()))
+            rows = parsed.rows
+            ways.append((given, None if rows is None else np.where(np.isnan(rows), None, rows).tolist()))
     return ways[0], ways[1]
 
 
