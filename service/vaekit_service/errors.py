@@ -2,6 +2,12 @@
 
 VaeError
 └── ServiceError
+    ├── Malformed (ValueError)   a request that is not HTTP/1.1, or that two readers may read in two ways
+    ├── SlowHead                 a head that did not arrive in time
+    ├── TargetTooLong            a path and query beyond the limit
+    ├── HeadTooLarge             a head, trailers or chunk extensions beyond the limits
+    ├── UnknownCoding            a transfer coding besides chunked
+    ├── TooManyConnections       no room for another connection now
     ├── Unparsable (ValueError)  bytes that are not of the type they claim to be
     ├── SlowBody                 a body that did not arrive in time
     ├── NotAcceptable            no reply type that the caller takes
@@ -19,6 +25,30 @@ from vaekit.errors import VaeError
 
 class ServiceError(VaeError):
     """Base of the service's own errors."""
+
+
+class Malformed(ServiceError, ValueError):
+    """A request that is not HTTP/1.1, or whose framing two readers may read in two ways."""
+
+
+class SlowHead(ServiceError):
+    """A request's head that did not arrive in time."""
+
+
+class TargetTooLong(ServiceError):
+    """A path and query of more bytes than a request may have."""
+
+
+class HeadTooLarge(ServiceError):
+    """A head, trailers or chunk extensions beyond the limits of one request."""
+
+
+class UnknownCoding(ServiceError):
+    """A body with a transfer coding besides chunked."""
+
+
+class TooManyConnections(ServiceError):
+    """No room for another connection; the same request may be answered a moment later."""
 
 
 class Unparsable(ServiceError, ValueError):

@@ -37,7 +37,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self.refused = Counter(
+            "vae_http_refused",
+            "Requests and connections refused before they reached a route.",
+            ["status"],
+            registry=self._registry,
+        )
         self.in_flight = 0  # requests that are being answered
+        self.connections: Callable[[], int] = lambda: 0  # open ones; the server gives it
         self.rows = Counter(
             "vae_rows",
             "Rows, codes or samples that the device was given.",
@@ -127,8 +134,9 @@ class _Gauges(Collector):
         for served in self._models.all:
             if served.state == "failed":
                 failed.add_metric([served.name, str(served.version)], 1)
-        flying = self._metrics.in_flight
+        flying, connections = self._metrics.in_flight, self._metrics.connections()
         return [
+            GaugeMetricFamily("vae_http_connections", "Open connections.", value=connections),
             GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=flying),
             GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
             GaugeMetricFamily("vae_queue_rows", "Rows that wait for the device.", value=self._engine.rows),

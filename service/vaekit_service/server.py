@@ -6,11 +6,13 @@ import asyncio
 import ctypes
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic
 from types import FrameType
 
@@ -22,11 +24,16 @@ from vaekit.runtime.device import check_device, check_distribution
 from vaekit_service import example
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
-from vaekit_service.http.connection import connect
-from vaekit_service.logs import Forward, make_log
+from vaekit_service.http.head import ConnectionLimits
+from vaekit_service.http.protocol import LimitedProtocol
+from vaekit_service.http.refusals import Refusals
+from vaekit_service.logs import Forward, Log, make_log
 from vaekit_service.settings import Settings
 
 Tell = Callable[[str], None]
+
+RESERVED = 32  # file descriptors that are kept for models, the log and the event loop
+SPARE = 64  # connections beyond the cap that may be open while they take their 503
 
 
 def serve(settings: Settings, tell: Tell) -> None:
@@ -50,7 +57,7 @@ def serve(settings: Settings, tell: Tell) -> None:
         logger.addHandler(handler)
         logger.propagate = False
         try:
-            Server(create_app(settings, log), settings, tell).run(sockets=[listener])
+            Server(create_app(settings, log), settings, tell, log).run(sockets=[listener])
         finally:
             logger.removeHandler(handler)
 
@@ -68,6 +75,48 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}") from exc
 
 
+def connection_limits(settings: Settings, log: Log) -> ConnectionLimits:
+    """Limits under which the process keeps file descriptors for its models whatever callers do."""
+    wanted = settings.max_connections + SPARE
+    room = max(2, free_descriptors(wanted + RESERVED) - RESERVED)
+    spare = min(SPARE, max(1, room // 4))
+    connections = min(settings.max_connections, max(1, room - spare))
+    if connections < settings.max_connections:
+        log.warning(
+            "fewer connections than asked for, by the limit of open files (ulimit -n)",
+            asked=settings.max_connections,
+            connections=connections,
+        )
+    return ConnectionLimits(
+        connections=connections,
+        spare=spare,
+        target_bytes=settings.max_head_bytes // 4,
+        head_bytes=settings.max_head_bytes,
+        head_seconds=settings.head_seconds,
+        unread_bytes=max(ConnectionLimits.unread_bytes, 2 * settings.max_body_bytes),
+    )
+
+
+def free_descriptors(wanted: int) -> int:
+    """File descriptors that the process may still open, after its soft limit was raised as far as it needs and may."""
+    if sys.platform == "win32":
+        return wanted
+    import resource
+
+    used = os.dup(0)  # the lowest that is free
+    os.close(used)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    needed = wanted + used
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return soft - used
+
+
 def give_back() -> None:
     """Return to the system what loading took and nothing holds any more; glibc keeps it unless it is told."""
     if sys.platform == "linux":
@@ -82,11 +131,14 @@ class Server(uvicorn.Server):
     not. A second SIGINT cuts off what is in flight; a second SIGTERM does not, since some supervisors send two.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings, tell: Tell) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, tell: Tell, log: Log) -> None:
+        self._components: Components = app.state.components
+        limits, refuse = connection_limits(settings, log), Refusals(log, self._components.metrics)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connect,  # type: ignore[arg-type]  # uvicorn calls it; a class is what its annotation says
+                # uvicorn calls it; a class is what its annotation says
+                http=partial(LimitedProtocol, limits=limits, refuse=refuse),  # type: ignore[arg-type]
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -97,7 +149,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.shutdown_seconds,
             )
         )
-        self._components: Components = app.state.components
+        self._components.metrics.connections = lambda: len(self.server_state.connections)
         self._drain = settings.drain_seconds
         self._tell = tell
         self._leave_at: float | None = None

@@ -91,6 +91,19 @@ class Settings(BaseSettings):
         description="seconds that a request may wait until the device starts it; after that it is dropped with a 504",
     )
 
+    max_connections: Annotated[int, Field(ge=1)] = Field(
+        1_000,
+        description="connections open at once, as far as the limit of open files allows them; beyond it a connection "
+        "gets a 503",
+    )
+    max_head_bytes: Annotated[int, Field(ge=1024)] = Field(
+        32 * 1024,
+        description="largest head of a request, and largest trailers, in at most 100 fields; beyond it a 431, and beyond "
+        "a quarter of it in path and query a 414",
+    )
+    head_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        10.0, description="seconds in which a caller must send the head of a request; after that it gets a 408"
+    )
     body_seconds: Seconds = Field(30.0, description="seconds in which a caller must send its body")
     answer_seconds: Seconds = Field(60.0, description="seconds that a request may take; after that it gets a 504")
     reply_seconds: Seconds = Field(

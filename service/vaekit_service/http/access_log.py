@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vaekit.client.wire import REQUEST_ID_HEADER
 from vaekit.errors import VaeError
 from vaekit_service.engine.limits import MemoryBudget
+from vaekit_service.errors import Disconnected
 from vaekit_service.http import problems
 from vaekit_service.http.request_context import CONNECTION, CONTEXT, RequestContext, RequestTimer
 from vaekit_service.logs import Log
@@ -141,17 +142,19 @@ class _Exchange:
             self._context.timer.stop()
             self._context.timer.set_deadline(self._seconds, _NotTaken)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
-            if self._unread and not self._throws_away():
+            if self._unread and not self._may_stay():
                 headers.append((b"connection", b"close"))
+        if self._context.connection is not None and self._context.connection.is_closing():
+            self._status, self._context.error = problems.HUNG_UP, Disconnected.__name__
         await self._send(message)
 
-    def _throws_away(self) -> bool:
-        """Have the rest of the body thrown away as it comes; whether that is done, and the connection stays."""
-        if not 0 < self._unread <= DROPPED or self._status == HTTPStatus.REQUEST_TIMEOUT:
-            return False
-        if self._context.connection is not None:
-            self._context.connection.discard_body(self._scope, self._unread)
-        return True
+    def _may_stay(self) -> bool:
+        """Whether the connection stays while the server discards the rest of the body, and not closes after it.
+
+        A caller that waits for leave to send its body (Expect) may send another request in its place.
+        """
+        is_small = 0 < self._unread <= DROPPED
+        return is_small and b"expect" not in self._context.headers and self._status != HTTPStatus.REQUEST_TIMEOUT
 
     def _account(self, seconds: float, metrics: Metrics) -> None:
         context, scope = self._context, self._scope

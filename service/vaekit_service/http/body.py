@@ -8,8 +8,6 @@ from vaekit_service.errors import Disconnected, Unparsable
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Body
 
-LARGE = 256 * 1024  # bytes of a body from which on it is read past the server's parser
-
 
 async def read_body(scope: Scope, receive: Receive) -> Body:
     """The whole body.
@@ -27,13 +25,7 @@ async def read_body(scope: Scope, receive: Receive) -> Body:
     declared, memory = context.headers.get(b"content-length", b"0"), context.memory
     if not declared.isdigit():
         raise Unparsable(f"content-length: not a length: {declared[:40].decode('latin-1')!r}")
-    size = int(declared[:20])
-    memory.check_body(size)
-    if size > LARGE and context.connection is not None:
-        direct = await context.connection.read_body(scope, size, memory.hold_body)
-        if direct is not None:
-            await _next_bytes(receive)  # says that this was all
-            return direct
+    memory.check_body(int(declared[:20]))
     body, is_whole = await _next_bytes(receive)
     memory.hold_body(len(body))
     if is_whole:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vaekit.client.wire import PROBLEM_TYPE, Problem
+from vaekit.client.wire import PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
 from vaekit.errors import (
     BundleError,
     ConfigError,
@@ -24,6 +24,7 @@ from vaekit.errors import (
     VaeError,
 )
 from vaekit_service import errors
+from vaekit_service.errors import ServiceError
 from vaekit_service.http.request_context import RequestContext
 
 
@@ -39,18 +40,24 @@ class Kind(NamedTuple):
 _INTERNAL = Kind(500, "Internal error", tell=False)
 
 ANSWERS: dict[type[VaeError], Kind] = {
+    errors.Malformed: Kind(400, "Malformed request"),
     errors.Unparsable: Kind(400, "Unparsable body"),
     UnknownModel: Kind(404, "Unknown model"),
     errors.NotAcceptable: Kind(406, "No acceptable reply type"),
     errors.SlowBody: Kind(408, "Body not received in time"),
+    errors.SlowHead: Kind(408, "Head not received in time"),
     errors.TooLarge: Kind(413, "Too large"),
+    errors.TargetTooLong: Kind(414, "Request target too long"),
     errors.MediaType: Kind(415, "Unsupported media type"),
     InputError: Kind(422, "Invalid input"),
     NotResolvable: Kind(422, "Alpha not resolvable"),
     errors.Overloaded: Kind(429, "Overloaded", again="1"),
+    errors.HeadTooLarge: Kind(431, "Head too large"),
     errors.Disconnected: Kind(499, "Caller hung up"),  # for the log; the reply is not read
+    errors.UnknownCoding: Kind(501, "Unknown transfer coding"),
     errors.NotReady: Kind(503, "Not ready", again="1"),
     errors.Unservable: Kind(503, "Not ready"),
+    errors.TooManyConnections: Kind(503, "Too many connections", again="1"),
     errors.DeadlineExceeded: Kind(504, "Deadline exceeded"),
     # What a request must never reach; if it does, the fault is ours.
     BundleError: _INTERNAL,
@@ -61,6 +68,7 @@ ANSWERS: dict[type[VaeError], Kind] = {
     TrainingError: _INTERNAL,
 }
 
+HUNG_UP = ANSWERS[errors.Disconnected].status
 _HIDDEN = "the service failed on this request; its log has the reason under the id that `instance` gives"
 _TYPE = "urn:vaekit:problem:"
 
@@ -83,19 +91,41 @@ def respond(context: RequestContext, error: Exception) -> Response:
     return problem(context, kind.status, kind.title, detail, headers)
 
 
+def reply_bytes(error: ServiceError, request_id: str) -> bytes:
+    """The whole reply to a request that is refused before the app sees it; the connection closes after it."""
+    kind = kind_of(type(error))
+    content = _document(kind.status, kind.title, str(error), request_id)
+    head = [
+        f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}",
+        f"content-type: {PROBLEM_TYPE}",
+        f"content-length: {len(content)}",
+        f"{REQUEST_ID_HEADER}: {request_id}",
+        "cache-control: no-store",
+        "connection: close",
+        *([f"retry-after: {kind.again}"] if kind.again else []),
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + content
+
+
 def problem(
     context: RequestContext, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem document of any status; the type is about:blank where the title is only the status's own phrase."""
+    """A problem document of any status."""
+    content = _document(status, title, detail, context.id)
+    return Response(content, status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
+
+
+def _document(status: int, title: str, detail: str, request_id: str) -> bytes:
+    """The type is about:blank where the title is only the status's own phrase."""
     phrase = title == HTTPStatus(status).phrase if status in set(HTTPStatus) else False
     document = Problem(
         type="about:blank" if phrase else _TYPE + title.lower().replace(" ", "-"),
         title=title,
         status=status,
         detail=detail,
-        instance=context.id,
+        instance=request_id,
     )
-    return Response(document.model_dump_json(), status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
+    return document.model_dump_json().encode()
 
 
 async def on_http_error(request: Request, exc: Exception) -> Response:

@@ -15,20 +15,15 @@ from vaekit_service.errors import Disconnected
 LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a hang-up takes a task
 CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state: what the server leaves, what we add
 
-OnBytes = Callable[[int], None]  # called with the number of bytes that have arrived; may raise
-
 
 class ServerConnection(Protocol):
-    """What a server of ours (connection.py) offers beyond ASGI. The scope says which request is meant."""
+    """What a server of ours (protocol.py) offers beyond ASGI."""
 
     def abort(self) -> None:
         """Cut the connection off, without waiting for the caller to read what was sent."""
 
-    async def read_body(self, scope: Scope, size: int, on_bytes: OnBytes) -> bytearray | None:
-        """Read a whole large body straight from the socket; None where that is not possible."""
-
-    def discard_body(self, scope: Scope, left: int) -> None:
-        """Throw the rest of a body away as it arrives."""
+    def is_closing(self) -> bool:
+        """Whether the caller has hung up."""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,0 +1,279 @@
+"""The protocol of one connection: uvicorn's, with limits on everything that a caller sends outside a body.
+
+uvicorn leaves open how large a request's head and its trailers may be, how long they may take, and what happens to a
+connection on which more is to come than is read. Bodies are read by the routes (body.py), under limits of their own.
+The attributes of uvicorn's protocol that are used here are the same in all versions that pyproject.toml admits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from vaekit_service.errors import HeadTooLarge, Malformed, ServiceError, SlowHead, TargetTooLong, TooManyConnections
+from vaekit_service.http.head import ConnectionLimits, check_head
+from vaekit_service.http.request_context import CONNECTION
+
+PIECE = 64 * 1024  # bytes that are parsed before the limits are looked at again
+MOST_AHEAD = 100  # requests that a caller may send ahead of their replies
+
+Refuse = Callable[[ServiceError], bytes]  # notes that a request is refused below the app; returns the whole reply
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol by httptools, with `ConnectionLimits`; upgrades are ignored, as HTTP lets a server do.
+
+    Args:
+        limits: see `ConnectionLimits`.
+        refuse: called for each request or connection that is refused here, once.
+        given: as uvicorn gives it.
+    """
+
+    def __init__(self, *, limits: ConnectionLimits, refuse: Refuse, **given: Any) -> None:
+        super().__init__(**given)
+        self._limits, self._refuse = limits, refuse
+        self._running: RequestResponseCycle | None = None  # whose reply is due; later ones wait in uvicorn's pipeline
+        self._error: ServiceError | None = None  # why nothing more is parsed; its reply waits for those before it
+        self._left: int | None = None  # while the connection closes: bytes that may still be discarded
+        self._deadline: TimerHandle | None = None
+        self._in_head = self._is_replay = False
+        self._size = self._fields = 0  # bytes and number of the fields of this head, or of these trailers
+        self._unparsed = 0  # bytes since the last that a head, a body or the end of a message came of
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, CONNECTION: _Connection(transport)}
+        self._closing = _Closing(transport, self._close)
+        surplus = len(self.connections) - self._limits.connections
+        if surplus > self._limits.spare:
+            self._refuse(TooManyConnections("dropped"))
+            transport.abort()
+        elif surplus > 0:
+            most = self._limits.connections
+            self._end(TooManyConnections(f"{most} connections are open, the most that this service takes"))
+            self._set_deadline(self._limits.full_seconds, transport.abort)
+        else:
+            self._set_deadline(self._limits.head_seconds, self._late)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._error is not None or self._left is not None:
+            self._discard(len(data))
+            return
+        for at in range(0, len(data), PIECE):
+            self._parse(data if len(data) <= PIECE else memoryview(data)[at : at + PIECE])
+            if self._error is not None or self._left is not None:
+                return
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
+        self._unset_keepalive_if_required()
+        self._cancel_deadline()
+        super().connection_lost(exc)
+        self._running = None
+        self._closing.close = self.transport.abort  # the last that held this object in a cycle
+
+    # What httptools calls
+
+    def on_message_begin(self) -> None:
+        if not self._is_replay:
+            super().on_message_begin()
+            self._in_head, self._size, self._fields = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_replay:
+            super().on_url(url)
+            if len(self.url) > (most := self._limits.target_bytes):
+                raise TargetTooLong(f"the request target has more than {most} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_replay:
+            return
+        self._size += len(name) + len(value) + 4  # the colon, a space and the end of the line
+        self._fields += 1
+        if self._size > self._limits.head_bytes or self._fields > self._limits.fields:
+            raise self._too_large()
+        if self._in_head:
+            super().on_header(name, value)  # a trailer is dropped: the app has begun on the request
+
+    def on_headers_complete(self) -> None:
+        if self._is_replay:
+            self._is_replay = False
+            return
+        check_head(self.headers, self.parser.get_http_version())
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise Malformed(f"more than {MOST_AHEAD} requests were sent ahead of their replies")
+        super().on_headers_complete()
+        self._in_head, self._size, self._fields, self._unparsed = False, 0, 0, 0
+        self._cancel_deadline()
+        self.cycle.transport = cast(asyncio.Transport, self._closing)
+        if not self.pipeline or self.pipeline[0][0] is not self.cycle:
+            self._running = self.cycle
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # httptools takes what follows for another protocol; `_ignore_upgrade` reads it
+        self._unparsed = 0
+        super().on_message_complete()
+        self.cycle.more_body = False
+        if self._running is None:  # the reply was there before the end of its request
+            self._cancel_deadline()
+
+    # What uvicorn calls
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def on_response_complete(self) -> None:
+        self._running = self.pipeline[-1][0] if self.pipeline else None
+        if self._left is not None:
+            self._running = None
+            self.server_state.total_requests += 1
+            return
+        super().on_response_complete()
+        if self._running is None and not self.transport.is_closing():
+            if self._error is not None:
+                self._answer_error()
+            else:
+                self._watch()
+
+    # The parts of it
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        self._unparsed += len(data)
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as exc:
+                data = data[exc.args[0] :]
+                self._ignore_upgrade()
+                if data:
+                    continue
+            except httptools.HttpParserError as exc:
+                cause = exc.__context__
+                self._end(cause if isinstance(cause, ServiceError) else Malformed(f"this is not HTTP/1.1: {exc}"))
+            else:
+                if self._unparsed > self._limits.head_bytes:
+                    self._end(self._too_large())
+            return
+
+    def _ignore_upgrade(self) -> None:
+        """Read on as if the head had asked for none: a new parser gets the same framing without the request for it."""
+        framing = b"".join(
+            b"%b: %b\r\n" % field for field in self.headers if field[0] in (b"content-length", b"transfer-encoding")
+        )
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._is_replay = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+
+    def _too_large(self) -> HeadTooLarge:
+        what = "the head has" if self._in_head else "trailers or chunk extensions have"
+        return HeadTooLarge(f"{what} more than {self._limits.head_bytes} bytes or {self._limits.fields} fields")
+
+    def _watch(self) -> None:
+        """Set the deadline of what the caller owes while no request of it is being answered."""
+        if self._running is not None:
+            return
+        is_unread = self.cycle is not None and self.cycle.more_body
+        if self._in_head or is_unread:
+            self._unset_keepalive_if_required()
+            if self._deadline is None and self._in_head:
+                self._set_deadline(self._limits.head_seconds, self._late)
+            elif self._deadline is None:
+                self._set_deadline(self._limits.unread_seconds, self.transport.abort)
+        elif self._deadline is None and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _late(self) -> None:
+        if self._in_head:
+            self._end(SlowHead(f"the head did not arrive within {self._limits.head_seconds:g} s"))
+        else:  # nothing was asked
+            self.transport.close()
+
+    def _end(self, error: ServiceError) -> None:
+        """Parse no more; answer with the error, after the replies to what came before it."""
+        self._error = error
+        self._cancel_deadline()
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and not self._in_head:  # the error is in this request's body
+            if cycle.response_complete:
+                self._close()
+                return
+            if cycle is not self._running:
+                self.pipeline.popleft()
+            elif cycle.response_started:
+                cycle.keep_alive = False
+            else:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                self._running = None
+        if self._running is None:
+            self._answer_error()
+
+    def _answer_error(self) -> None:
+        assert self._error is not None
+        self.transport.write(self._refuse(self._error))
+        self._close()
+
+    def _close(self) -> None:
+        """Close so that the reply arrives: a close with bytes unread is a reset, which overtakes it."""
+        is_read = self.cycle is None or not self.cycle.more_body
+        if is_read and self._error is None and not self._in_head and not self.pipeline:
+            self.transport.close()
+        elif self._left is None and not self.transport.is_closing():
+            self._left = self._limits.unread_bytes
+            self.pipeline.clear()
+            self._unset_keepalive_if_required()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.flow.resume_reading()
+            self._set_deadline(self._limits.unread_seconds, self.transport.abort)
+
+    def _discard(self, size: int) -> None:
+        if self._left is None:
+            return  # a reply is still to be sent
+        self._left -= size
+        if self._left < 0:
+            self.transport.abort()
+
+    def _set_deadline(self, seconds: float, act: Callable[[], None]) -> None:
+        self._cancel_deadline()
+        self._deadline = self.loop.call_later(seconds, act)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class _Connection:
+    """What a request may do with its connection; see `request_context.ServerConnection`."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.abort, self.is_closing = transport.abort, transport.is_closing
+
+
+class _Closing:
+    """The transport as a reply uses it, with a `close` of ours."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, close
