@@ -13,13 +13,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
-from vaekit.errors import ConfigError
+from vaekit.bundle.models_folder import models
+from vaekit.errors import ConfigError, FormatError
 from vaekit.runtime.device import check_device, check_distribution
 from vaekit_service import example
 from vaekit_service.app import create_app
@@ -46,8 +48,9 @@ def serve(settings: Settings, tell: Tell) -> None:
     Raises:
         MissingExtra: no ONNX Runtime, or two.
         DeviceError: the device that was asked for by name is not to be had.
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or there is no models folder that can be read.
     """
+    check_models(settings.models)
     check_distribution()
     check_device(settings.device, settings.cuda)
     log = make_log(settings.log_format, settings.log_level)
@@ -60,6 +63,26 @@ def serve(settings: Settings, tell: Tell) -> None:
             Server(create_app(settings, log), settings, tell, log).run(sockets=[listener])
         finally:
             logger.removeHandler(handler)
+
+
+def check_models(root: Path) -> None:
+    """
+    Raises:
+        ConfigError: no such folder, or one that cannot be read. An empty one is fine: the service waits, not ready.
+    """
+    if not root.exists():
+        raise ConfigError(
+            f"models folder {str(root)!r}: no such folder; name an existing one with --models or VAE_MODELS, or "
+            f"make one with `vae train DATA --models {root}`"
+        )
+    if not root.is_dir():
+        raise ConfigError(
+            f"models folder {str(root)!r}: this is a file; a folder of models/<name>/<version>/ is expected"
+        )
+    try:
+        models(root)
+    except FormatError as exc:
+        raise ConfigError(f"models folder {exc}") from exc
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -200,9 +223,10 @@ class Server(uvicorn.Server):
         gc.collect()
         give_back()
         gc.freeze()  # what is here to stay need not be walked through again, which takes some 30 ms each time
-        for served in registry.latest:
-            why = "" if served.reason is None else f": {served.reason}"
-            self._tell(f"{served.state}: {served.name}, version {served.version}{why}")
+        for served in registry.all:
+            if served in registry.latest or served.state == "failed":
+                why = "" if served.reason is None else f": {served.reason}"
+                self._tell(f"{served.state}: {served.name}, version {served.version}{why}")
         if reason := self._components.unready():
             self._tell(f"not ready: {reason}")
         ready = sorted((s for s in registry.latest if s.model), key=lambda s: s.name != registry.default)

@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     )
     max_head_bytes: Annotated[int, Field(ge=1024)] = Field(
         32 * 1024,
-        description="largest head of a request, and largest trailers, in at most 100 fields; beyond it a 431, and beyond "
-        "a quarter of it in path and query a 414",
+        description="largest head of a request, and largest trailers, in at most 100 fields; beyond it a 431, and "
+        "beyond a quarter of it in path and query a 414",
     )
     head_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         10.0, description="seconds in which a caller must send the head of a request; after that it gets a 408"

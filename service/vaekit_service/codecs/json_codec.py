@@ -43,6 +43,7 @@ try:
 except ImportError:  # it is not built for every Python
     simdjson = None  # type: ignore[assignment]  # a module where it is there
 
+BOM = "\ufeff".encode()
 SMALL = 256 * 1024  # bytes; parsing a smaller body needs too little memory to check it first
 _SPARE = 16  # commas between the fields of the body itself
 _MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
@@ -56,6 +57,8 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         InputError: JSON of another form, or values that the model does not take.
         TooLarge: more cells than a request may hold, seen before any of them is parsed.
     """
+    if body.startswith(BOM):  # some Windows editors begin a file with one
+        body = body[len(BOM) :]
     if query:
         raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request belong in its body")
     if len(body) > SMALL:

@@ -59,30 +59,69 @@ WRITERS = (
 )
 
 
-def reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
-    """The reader of the request's body, by its headers.
+UNSTATED = {"", "application/octet-stream", "application/x-www-form-urlencoded"}  # curl's for files, and for --data
+_FIRST_BYTES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x93NUMPY": NPY_TYPE,
+    b"\xff\xff\xff\xff": ARROW_TYPE,  # of an Arrow stream's first message
+}
+
+
+def reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader | None:
+    """The reader of the request's body, by its headers; None if they state no type, so that `recognised` finds it.
 
     Raises:
         MediaType: a type that the operation, or this installation, does not read, or a compressed body.
     """
     is_long = len(content_type) + len(content_encoding) > _LONG
     found = (_reader.__wrapped__ if is_long else _reader)(content_type, content_encoding, operation)
-    if needed := found.missing():
-        raise MediaType(f"content-type {found.media_type!r} is not read here: it needs {needed}")
-    return found
+    return None if found is None else _installed(found)
+
+
+def recognised(body: Body, content_type: bytes, operation: Operation) -> Reader:
+    """The reader of a body of no stated type, by its first bytes: a file as `curl -T` or `--data-binary` sends it.
+
+    Raises:
+        MediaType: the bytes begin as none of those files, or the operation does not read them.
+    """
+    for first, media_type in _FIRST_BYTES.items():
+        if body.startswith(first) and media_type in (known := _known(operation)):
+            return _installed(known[media_type])
+    hint = ""
+    if body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+        hint = f"; the body looks like JSON: send the header content-type: {JSON_TYPE}"
+    raise _unread(content_type.decode("latin-1"), operation, hint)
+
+
+def _installed(reader: Reader) -> Reader:
+    if needed := reader.missing():
+        raise MediaType(f"content-type {reader.media_type!r} is not read here: it needs {needed}")
+    return reader
 
 
 @lru_cache
-def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
-    known = {reader.media_type: reader for reader in READERS if operation not in reader.not_for}
+def _known(operation: Operation) -> dict[str, Reader]:
+    return {reader.media_type: reader for reader in READERS if operation not in reader.not_for}
+
+
+def _unread(stated: str, operation: Operation, hint: str = "") -> MediaType:
+    return MediaType(f"content-type {stated[:80]!r}: /{operation} reads {' and '.join(_known(operation))}{hint}")
+
+
+@lru_cache
+def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader | None:
     coding = content_encoding.decode("latin-1").strip().lower()
     if coding != "identity":
         raise MediaType(f"content-encoding {coding[:40]!r}: bodies are read as they are, without compression")
     stated = content_type.decode("latin-1")
     media_type, _, parameters = stated.partition(";")
-    found = known.get(media_type.strip().lower())
+    named = media_type.strip().lower()
+    if named in UNSTATED:
+        return None
+    found = _known(operation).get(named)
     if found is None or not _is_utf8(parameters):
-        raise MediaType(f"content-type {stated[:80]!r}: /{operation} reads {' and '.join(known)}")
+        raise _unread(stated, operation)
     return found
 
 

@@ -5,41 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Literal
 
-from vaekit.bundle.manifest import Manifest, Precision
-from vaekit.bundle.models_folder import models, versions
-from vaekit.bundle.read import read_manifest
+from vaekit.bundle.manifest import Precision
+from vaekit.bundle.models_folder import models
 from vaekit.client.wire import ModelList, ModelSummary
-from vaekit.errors import FormatError, UnknownModel, VaeError
+from vaekit.errors import UnknownModel, VaeError
 from vaekit.runtime import Model
 from vaekit.runtime.device import DEFAULTS, Cuda
+from vaekit_service.engine.model_version import UNREADABLE, ModelVersion, find_versions, open_version
 from vaekit_service.errors import NotReady, Unservable
 from vaekit_service.logs import Log
 
 OnDevice = Callable[[Callable[[], None]], Awaitable[None]]  # has something done in the thread that runs the models
-State = Literal["idle", "loading", "ready", "failed"]
-
-
-@dataclass(eq=False)
-class ModelVersion:
-    """One version of a model, and how far it has come. Older versions are idle until somebody asks for them."""
-
-    name: str
-    version: int
-    folder: Path
-    state: State = "idle"
-    reason: str | None = None
-    model: Model | None = None
-    users: int = 0
-    last_used: int = 0
-    loading: asyncio.Task[None] | None = None
-    retry_at: float | None = None  # when an old version that failed may be tried again, by the monotonic clock
 
 
 class Lease:
@@ -63,27 +44,12 @@ class Lease:
         self._version.users -= 1
 
 
-def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
-    """Load one version, refusing a manifest that says it is another.
-
-    Raises:
-        BundleError, DeviceError, MissingExtra: see vaekit.runtime.Model.load.
-    """
-    manifest: Manifest = read_manifest(folder)
-    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
-        raise FormatError(
-            f"{folder}: the manifest says {manifest.name}/{manifest.version}, the folder "
-            f"{folder.parent.name}/{folder.name}"
-        )
-    return Model.load(folder, device=device, threads=threads, cuda=cuda, precision=precision)
-
-
 class ModelRegistry:
     """What the models folder held when the service started.
 
-    The latest version of each model is loaded at the start, in the background, one after the other; an older one when
-    it is first asked for, at most `max_old_versions` of them at a time; one that failed is tried again when it is asked
-    for `retry_seconds` later.
+    The latest version of each model is loaded at the start, in the background, one after the other. If that fails, the
+    next older one is loaded and answers in its place. Other older ones are loaded when they are first asked for, at
+    most `max_old_versions` at a time; one that failed is tried again when it is asked for `retry_seconds` later.
     """
 
     def __init__(
@@ -106,12 +72,13 @@ class ModelRegistry:
         self._on_device, self._most_rows = on_device, most_rows  # rows of one batch, which every model is warmed for
         self._configured_default = default
         self._max_old = max_old_versions
-        self._served = {
-            name: {v: ModelVersion(name, v, root / name / str(v)) for v in versions(root, name)}
-            for name in models(root)
-        }
+        self._served = {name: find_versions(root, name) for name in models(root)}
+        self._latest = {name: known[max(known)] for name, known in self._served.items()}
         for served in self.latest:
-            served.state = "loading"
+            if served.version == UNREADABLE:
+                self._failed(served, served.reason or "")
+            else:
+                served.state = "loading"
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._opening = asyncio.Lock()  # one at a time: while a CUDA graph is recorded nothing else may allocate
         self.ticks = count(1)  # of uses, so that the version unused for longest leaves first
@@ -120,8 +87,8 @@ class ModelRegistry:
 
     @property
     def latest(self) -> list[ModelVersion]:
-        """The version of each model that answers when none is asked for."""
-        return [known[max(known)] for known in self._served.values()]
+        """The version of each model that answers when none is asked for: the newest, or the newest that loaded."""
+        return list(self._latest.values())
 
     @property
     def loaded(self) -> list[ModelVersion]:
@@ -157,9 +124,10 @@ class ModelRegistry:
             ModelSummary(
                 name=served.name,
                 version=served.version,
-                versions=list(self._served[served.name]),
+                versions=[v for v in self._served[served.name] if v != UNREADABLE],
                 state="loading" if served.state == "idle" else served.state,
                 reason=served.reason,
+                failed={v: s.reason or "" for v, s in self._served[served.name].items() if s.state == "failed"},
             )
             for served in self.latest
         ]
@@ -205,7 +173,7 @@ class ModelRegistry:
             raise UnknownModel(f"no model {name[:64]!r}; there are: {', '.join(self.names) or 'none'}")
         known = self._served[name]
         if version is None:
-            return known[max(known)]
+            return self._latest[name]
         for number, served in known.items():
             if str(number) == version:
                 return served
@@ -222,9 +190,22 @@ class ModelRegistry:
         return self.default
 
     async def _load_latest(self) -> None:
-        for served in self.latest:
-            await self._load(served)
+        for name, known in self._served.items():
+            await self._load_newest(name, [known[version] for version in sorted(known, reverse=True)])
         self.settled.set()
+
+    async def _load_newest(self, name: str, newest_first: list[ModelVersion]) -> None:
+        """Load the newest version that can be; if none can, the newest stays the one that is shown, with its reason."""
+        for served in newest_first:
+            if served.version == UNREADABLE:
+                return
+            self._latest[name], served.state = served, "loading"
+            await self._load(served)
+            if served.model is not None:
+                if served is not newest_first[0]:
+                    self._log.warning("an older version serves", model=name, version=served.version)
+                return
+        self._latest[name] = newest_first[0]
 
     async def load_again(self, served: ModelVersion) -> Model:
         """Load an old version that is not in memory."""

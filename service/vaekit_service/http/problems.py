@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -91,12 +91,19 @@ def respond(context: RequestContext, error: Exception) -> Response:
     return problem(context, kind.status, kind.title, detail, headers)
 
 
-def reply_bytes(error: ServiceError, request_id: str) -> bytes:
-    """The whole reply to a request that is refused before the app sees it; the connection closes after it."""
+def reply_bytes(error: ServiceError, request_id: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The whole reply to a request that is refused before the app sees it; the connection closes after it.
+
+    Args:
+        error: why it is refused.
+        request_id: what the log has it under.
+        headers: those that the server adds to every reply.
+    """
     kind = kind_of(type(error))
     content = _document(kind.status, kind.title, str(error), request_id)
     head = [
         f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}",
+        *(f"{name.decode()}: {value.decode('latin-1')}" for name, value in headers),
         f"content-type: {PROBLEM_TYPE}",
         f"content-length: {len(content)}",
         f"{REQUEST_ID_HEADER}: {request_id}",
@@ -104,7 +111,7 @@ def reply_bytes(error: ServiceError, request_id: str) -> bytes:
         "connection: close",
         *([f"retry-after: {kind.again}"] if kind.again else []),
     ]
-    return "\r\n".join([*head, "", ""]).encode() + content
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + content
 
 
 def problem(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import httptools
@@ -22,7 +22,8 @@ from vaekit_service.http.request_context import CONNECTION
 PIECE = 64 * 1024  # bytes that are parsed before the limits are looked at again
 MOST_AHEAD = 100  # requests that a caller may send ahead of their replies
 
-Refuse = Callable[[ServiceError], bytes]  # notes that a request is refused below the app; returns the whole reply
+Headers = Iterable[tuple[bytes, bytes]]  # those that uvicorn adds to every reply
+Refuse = Callable[[ServiceError, Headers], bytes]  # notes that a request is refused here; returns the whole reply
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -53,7 +54,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._closing = _Closing(transport, self._close)
         surplus = len(self.connections) - self._limits.connections
         if surplus > self._limits.spare:
-            self._refuse(TooManyConnections("dropped"))
+            self._refuse(TooManyConnections("dropped without a reply"), ())
             transport.abort()
         elif surplus > 0:
             most = self._limits.connections
@@ -64,12 +65,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        if self._error is not None or self._left is not None:
+        if self._has_ended():
             self._discard(len(data))
             return
         for at in range(0, len(data), PIECE):
             self._parse(data if len(data) <= PIECE else memoryview(data)[at : at + PIECE])
-            if self._error is not None or self._left is not None:
+            if self._has_ended():
                 return
         self._watch()
 
@@ -155,6 +156,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # The parts of it
 
+    def _has_ended(self) -> bool:
+        """Whether nothing more is parsed."""
+        return self._error is not None or self._left is not None
+
     def _parse(self, data: bytes | memoryview) -> None:
         self._unparsed += len(data)
         while True:
@@ -167,7 +172,7 @@ class LimitedProtocol(HttpToolsProtocol):
                     continue
             except httptools.HttpParserError as exc:
                 cause = exc.__context__
-                self._end(cause if isinstance(cause, ServiceError) else Malformed(f"this is not HTTP/1.1: {exc}"))
+                self._end(cause if isinstance(cause, ServiceError) else Malformed(_cannot_read(exc)))
             else:
                 if self._unparsed > self._limits.head_bytes:
                     self._end(self._too_large())
@@ -184,7 +189,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
 
     def _too_large(self) -> HeadTooLarge:
-        what = "the head has" if self._in_head else "trailers or chunk extensions have"
+        is_body = not self._in_head and self.cycle is not None and self.cycle.more_body
+        what = "trailers or chunk extensions have" if is_body else "the head has"
         return HeadTooLarge(f"{what} more than {self._limits.head_bytes} bytes or {self._limits.fields} fields")
 
     def _watch(self) -> None:
@@ -231,7 +237,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _answer_error(self) -> None:
         assert self._error is not None
-        self.transport.write(self._refuse(self._error))
+        self.transport.write(self._refuse(self._error, self.server_state.default_headers))
         self._close()
 
     def _close(self) -> None:
@@ -263,6 +269,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _cannot_read(error: httptools.HttpParserError) -> str:
+    if isinstance(error, httptools.HttpParserCallbackError):  # uvicorn's own reading of the target
+        return "the request target cannot be read"
+    return f"this is not HTTP/1.1: {error}"
 
 
 class _Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from secrets import token_hex
 from time import monotonic
 
@@ -9,6 +10,8 @@ from vaekit_service.errors import ServiceError, TooManyConnections
 from vaekit_service.http.problems import kind_of, reply_bytes
 from vaekit_service.logs import Log
 from vaekit_service.metrics import Metrics
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 PAUSE = 1.0  # seconds between two lines about connections, of which thousands may come in a second
 
@@ -21,8 +24,8 @@ class Refusals:
         self._connections = 0  # refused since the last line
         self._next_line = 0.0
 
-    def __call__(self, error: ServiceError) -> bytes:
-        """The reply to it."""
+    def __call__(self, error: ServiceError, headers: Headers) -> bytes:
+        """The reply to it, with the headers that the server adds to every reply."""
         request_id, name = token_hex(16), type(error).__name__
         status = kind_of(type(error)).status
         self._metrics.refused.labels(str(status)).inc()
@@ -33,4 +36,4 @@ class Refusals:
             if (now := monotonic()) >= self._next_line:
                 self._log.warning("connections refused", status=status, error=name, count=self._connections)
                 self._connections, self._next_line = 0, now + PAUSE
-        return reply_bytes(error, request_id)
+        return reply_bytes(error, request_id, headers)
