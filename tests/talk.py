@@ -105,19 +105,26 @@ async def serving(app: Any, kind: Any = LimitedProtocol, **limits: Any) -> Async
     refuse = Refusals(make_log("json", "debug", log), metrics)
     protocol: Any = partial(kind, limits=ConnectionLimits(**limits), refuse=refuse)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(
-            app, http=protocol, lifespan="off", log_config=None, proxy_headers=False, timeout_graceful_shutdown=1
-        )
+        config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, proxy_headers=False)
+        config.load()
         server = uvicorn.Server(config)
-        task = asyncio.create_task(server._serve([listener]))  # and not `serve`, which takes the process's signals
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listener])  # and not `serve`, which takes the process's signals and ends in its own time
+        await server.on_tick(0)
         served = Served(listener.getsockname()[1], server, log, metrics)
         try:
             yield served
         finally:
             for writer in served.opened:
                 writer.transport.abort()
-            server.should_exit = True
-            await task
+            for one in server.servers:
+                one.close()
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+            for task in list(server.server_state.tasks):
+                task.cancel()
+            await served.settled()
+            await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
 
 
 def logged(app: Any, memory: MemoryBudget, log: io.StringIO | None = None) -> AccessLog:

@@ -165,11 +165,12 @@ async def test_a_head_that_trickles_is_ended_by_its_deadline(drip: bytes, before
 async def test_empty_lines_do_not_put_off_the_deadline_of_a_first_head() -> None:
     async with serving(App(), head_seconds=0.3) as served:
         reader, writer = await served.open()
-        closed = asyncio.create_task(reader.read())
-        while not closed.done():
+        await served.settled(1)
+        while served.server.server_state.connections:
             writer.write(b"\r\n")
             await asyncio.sleep(0.02)
-        assert closed.result() == b""
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
 
 
 async def test_a_pause_between_two_requests_is_no_trickling() -> None:
@@ -438,7 +439,7 @@ REQUESTS: list[tuple[bytes, bytes]] = [
 
 
 @given(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=6), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_requests_of_all_kinds_cut_anywhere_are_answered_alike(requests: list[tuple[bytes, bytes]], data: Any) -> None:
     stream = b"".join(request for request, _ in requests)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
@@ -457,7 +458,7 @@ def test_requests_of_all_kinds_cut_anywhere_are_answered_alike(requests: list[tu
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", GET, CHUNKED, head(2)]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_bytes_are_answered_in_http_or_wait_for_more(noise: bytes, before: bytes) -> None:
     async def talk() -> None:
         async with serving(App(), head_seconds=0.05) as served:

@@ -36,7 +36,8 @@ ANSWERED = "The answer."
 ModelName = Annotated[str, Path(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})]
 ModelVersionNumber = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1}), Path()]
 
-_STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
+# of a request that reached its route; 499 is for the log alone
+_STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {414, 431, 499, 501})
 _TIMEOUT: Schema = {
     "name": wire.TIMEOUT_HEADER,
     "in": "header",
