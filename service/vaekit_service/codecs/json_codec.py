@@ -6,6 +6,7 @@ error in it, goes through pydantic, which finds and names the error.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.validation_messages import first_errors, refusal
-from vaekit_service.errors import TooLarge
+from vaekit_service.errors import TooLarge, Unparsable
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 try:
@@ -43,7 +44,6 @@ try:
 except ImportError:  # it is not built for every Python
     simdjson = None  # type: ignore[assignment]  # a module where it is there
 
-BOM = "\ufeff".encode()
 SMALL = 256 * 1024  # bytes; parsing a smaller body needs too little memory to check it first
 _SPARE = 16  # commas between the fields of the body itself
 _MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
@@ -57,8 +57,7 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         InputError: JSON of another form, or values that the model does not take.
         TooLarge: more cells than a request may hold, seen before any of them is parsed.
     """
-    if body.startswith(BOM):  # some Windows editors begin a file with one
-        body = body[len(BOM) :]
+    body = without_mark(body)
     if query:
         raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request belong in its body")
     if len(body) > SMALL:
@@ -79,6 +78,17 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
     return ParsedRequest(request, encode(rows, spec))
+
+
+def without_mark(body: Body) -> Body:
+    """The body without the byte order mark of UTF-8, with which some editors begin a file.
+
+    Raises:
+        Unparsable: it begins with the mark of UTF-16 or UTF-32, which is not JSON (RFC 8259, section 8.1).
+    """
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise Unparsable("not JSON: begins with the byte order mark (BOM) of UTF-16 or UTF-32; send it in UTF-8")
+    return body[len(codecs.BOM_UTF8) :] if body.startswith(codecs.BOM_UTF8) else body
 
 
 def read_numbers(body: Body, target: Target) -> ParsedRequest | None:

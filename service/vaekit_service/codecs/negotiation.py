@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -89,7 +90,7 @@ def recognised(body: Body, content_type: bytes, operation: Operation) -> Reader:
         if body.startswith(first) and media_type in (known := _known(operation)):
             return _installed(known[media_type])
     hint = ""
-    if body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+    if body[:64].removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
         hint = f"; the body looks like JSON: send the header content-type: {JSON_TYPE}"
     raise _unread(content_type.decode("latin-1"), operation, hint)
 
