@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Figure, Measured, part_by_part, publish
-from benchmarks.serving import alone, beside, disconnects, overload, stream, sweep, torches
+from benchmarks.serving import alone, beside, disconnects, hostile, overload, stream, sweep, torches
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 
@@ -31,6 +31,8 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "stream": stream.measure,
     "disconnects": disconnects.measure,
     "idle": alone.idle,
+    "protocols": hostile.protocols,
+    "hostile": hostile.measure,
 }
 PACKAGES = ["fastapi", "starlette", "uvicorn", "torch", "onnxruntime", "numpy"]
 
