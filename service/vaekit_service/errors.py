@@ -1,23 +1,23 @@
-"""What can go wrong between a socket and a model, on purpose. http/problems.py maps each class to a status.
+"""The errors that the service raises itself. http/problems.py maps each class to an HTTP status.
 
 VaeError
 └── ServiceError
-    ├── Malformed (ValueError)   a request that is not HTTP/1.1, or that two readers may read in two ways
-    ├── SlowHead                 a head that did not arrive in time
-    ├── TargetTooLong            a path and query beyond the limit
-    ├── HeadTooLarge             a head, trailers or chunk extensions beyond the limits
-    ├── UnknownCoding            a transfer coding besides chunked
-    ├── TooManyConnections       no room for another connection now
-    ├── Unparsable (ValueError)  bytes that are not of the type they claim to be
-    ├── SlowBody                 a body that did not arrive in time
-    ├── NotAcceptable            no reply type that the caller takes
-    ├── TooLarge                 a request that will never fit
-    ├── MediaType                a body of a type or coding that the route does not read
-    ├── Overloaded               no room now; worth trying again
-    ├── NotReady                 a model that is loading, or a service on its way out; worth trying again
-    ├── Unservable               a model that failed to load, or none at all
-    ├── DeadlineExceeded         an answer that did not come in time
-    └── Disconnected             the caller hung up before its answer
+    ├── Malformed (ValueError)   the request is not valid HTTP/1.1, or its framing is ambiguous
+    ├── SlowHead                 the request line and headers did not arrive in time
+    ├── TargetTooLong            the path and query exceed the limit
+    ├── HeadTooLarge             the headers, trailers or chunk extensions exceed the limits
+    ├── UnknownCoding            the body has a transfer coding other than chunked
+    ├── TooManyConnections       no room for another connection at the moment; the caller may retry
+    ├── Unparsable (ValueError)  the body is not valid data of its content type
+    ├── SlowBody                 the body did not arrive in time
+    ├── NotAcceptable            the service writes no reply type that the caller accepts
+    ├── TooLarge                 the request exceeds a limit and will never be accepted
+    ├── MediaType                the route does not read this content type or encoding
+    ├── Overloaded               no room at the moment; the caller may retry
+    ├── NotReady                 the model is loading, or the service is shutting down; the caller may retry
+    ├── Unservable               the model failed to load, or there is no model
+    ├── DeadlineExceeded         the answer was not ready in time
+    └── Disconnected             the caller closed the connection before its answer
 """
 
 from vaekit.errors import VaeError
@@ -28,64 +28,64 @@ class ServiceError(VaeError):
 
 
 class Malformed(ServiceError, ValueError):
-    """A request that is not HTTP/1.1, or whose framing two readers may read in two ways."""
+    """The request is not valid HTTP/1.1, or its framing is ambiguous."""
 
 
 class SlowHead(ServiceError):
-    """A request's head that did not arrive in time."""
+    """The request line and headers did not arrive in time."""
 
 
 class TargetTooLong(ServiceError):
-    """A path and query of more bytes than a request may have."""
+    """The path and query exceed the limit."""
 
 
 class HeadTooLarge(ServiceError):
-    """A head, trailers or chunk extensions beyond the limits of one request."""
+    """The headers, trailers or chunk extensions exceed the limits."""
 
 
 class UnknownCoding(ServiceError):
-    """A body with a transfer coding besides chunked."""
+    """The body has a transfer coding other than chunked."""
 
 
 class TooManyConnections(ServiceError):
-    """No room for another connection; the same request may be answered a moment later."""
+    """No room for another connection at the moment; the same request may succeed a moment later."""
 
 
 class Unparsable(ServiceError, ValueError):
-    """Bytes that are not of the type they claim to be."""
+    """The body is not valid data of its content type."""
 
 
 class SlowBody(ServiceError):
-    """A body that did not arrive in time."""
+    """The body did not arrive in time."""
 
 
 class NotAcceptable(ServiceError):
-    """No reply type that the caller takes."""
+    """The service writes no reply type that the caller accepts."""
 
 
 class TooLarge(ServiceError):
-    """A request that will never fit, however often it is sent."""
+    """The request exceeds a limit and will never be accepted."""
 
 
 class MediaType(ServiceError):
-    """A body of a type or coding that the route does not read."""
+    """The route does not read this content type or encoding."""
 
 
 class Overloaded(ServiceError):
-    """No room now; the same request may be answered a moment later."""
+    """No room at the moment; the same request may succeed a moment later."""
 
 
 class NotReady(ServiceError):
-    """A model that is loading, or a service on its way out; the same request may be answered a moment later."""
+    """The model is loading, or the service is shutting down; the same request may succeed a moment later."""
 
 
 class Unservable(ServiceError):
-    """A model that failed to load, or no model at all: only a change of the models folder helps."""
+    """The model failed to load, or there is no model; a retry helps only after the models folder has changed."""
 
 
 class DeadlineExceeded(ServiceError):
-    """An answer that did not come in time."""
+    """The answer was not ready in time."""
 
 
 class Disconnected(ServiceError):
-    """The caller hung up before its answer; the reply is not read."""
+    """The caller closed the connection before its answer; nobody reads the reply."""

@@ -29,13 +29,13 @@ from vaekit_service.components import Components
 from vaekit_service.http.head import ConnectionLimits
 from vaekit_service.http.protocol import LimitedProtocol
 from vaekit_service.http.refusals import Refusals
-from vaekit_service.logs import Forward, Log, make_log
+from vaekit_service.logs import ForwardHandler, Log, make_log
 from vaekit_service.settings import Settings
 
 Tell = Callable[[str], None]
 
-RESERVED = 32  # file descriptors that are kept for models, the log and the event loop
-SPARE = 64  # connections beyond the cap that may be open while they take their 503
+RESERVED = 32  # file descriptors kept free for models, the log and the event loop
+MAX_SPARE = 64  # connections beyond the limit that may be open while they receive their 503
 
 
 def serve(settings: Settings, tell: Tell) -> None:
@@ -43,19 +43,19 @@ def serve(settings: Settings, tell: Tell) -> None:
 
     Args:
         settings: see vaekit_service/settings.py.
-        tell: takes the lines that are for the user: the address, what is ready, a request to try.
+        tell: called with each line for the user: the address, the state of each model, a request to try.
 
     Raises:
-        MissingExtra: no ONNX Runtime, or two.
-        DeviceError: the device that was asked for by name is not to be had.
-        ConfigError: the address cannot be listened on, or there is no models folder that can be read.
+        MissingExtra: no ONNX Runtime is installed, or both distributions are.
+        DeviceError: the requested device is not available.
+        ConfigError: the models folder does not exist or cannot be read, or the service cannot listen on the address.
     """
     check_models(settings.models)
     check_distribution()
     check_device(settings.device, settings.cuda)
     log = make_log(settings.log_format, settings.log_level)
     with listen(settings.host, settings.port) as listener:
-        handler = Forward(log)
+        handler = ForwardHandler(log)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(handler)
         logger.propagate = False
@@ -66,19 +66,18 @@ def serve(settings: Settings, tell: Tell) -> None:
 
 
 def check_models(root: Path) -> None:
-    """
+    """Check that the models folder exists and can be read. It may be empty: then the service is not ready.
+
     Raises:
-        ConfigError: no such folder, or one that cannot be read. An empty one is fine: the service waits, not ready.
+        ConfigError: it does not exist, is not a folder, or cannot be read.
     """
     if not root.exists():
         raise ConfigError(
-            f"models folder {str(root)!r}: no such folder; name an existing one with --models or VAE_MODELS, or "
-            f"make one with `vae train DATA --models {root}`"
+            f"models folder {str(root)!r}: no such folder; name an existing one with --models or VAE_MODELS, or make "
+            f"one with `vae train DATA --models {root}`"
         )
     if not root.is_dir():
-        raise ConfigError(
-            f"models folder {str(root)!r}: this is a file; a folder of models/<name>/<version>/ is expected"
-        )
+        raise ConfigError(f"models folder {str(root)!r}: this is a file; expected a folder of <name>/<version>/")
     try:
         models(root)
     except FormatError as exc:
@@ -89,25 +88,27 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        ConfigError: the address is not ours, or in use.
+        ConfigError: the address is in use, or does not belong to this machine.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as exc:
-        raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}") from exc
+        raise ConfigError(
+            f"cannot listen on {host}, port {port}: {exc.strerror or exc}; choose others with --host and --port"
+        ) from exc
 
 
 def connection_limits(settings: Settings, log: Log) -> ConnectionLimits:
-    """Limits under which the process keeps file descriptors for its models whatever callers do."""
-    wanted = settings.max_connections + SPARE
+    """The limits of connections. They leave file descriptors for the models, whatever the callers do."""
+    wanted = settings.max_connections + MAX_SPARE
     room = max(2, free_descriptors(wanted + RESERVED) - RESERVED)
-    spare = min(SPARE, max(1, room // 4))
+    spare = min(MAX_SPARE, max(1, room // 4))
     connections = min(settings.max_connections, max(1, room - spare))
     if connections < settings.max_connections:
         log.warning(
-            "fewer connections than asked for, by the limit of open files (ulimit -n)",
-            asked=settings.max_connections,
+            "fewer connections than configured, because of the limit of open files (ulimit -n)",
+            configured=settings.max_connections,
             connections=connections,
         )
     return ConnectionLimits(
@@ -121,12 +122,12 @@ def connection_limits(settings: Settings, log: Log) -> ConnectionLimits:
 
 
 def free_descriptors(wanted: int) -> int:
-    """File descriptors that the process may still open, after its soft limit was raised as far as it needs and may."""
+    """The file descriptors that this process can still open. Raises its soft limit if that is too low and allowed."""
     if sys.platform == "win32":
         return wanted
     import resource
 
-    used = os.dup(0)  # the lowest that is free
+    used = os.dup(0)  # the lowest free number
     os.close(used)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
@@ -140,18 +141,20 @@ def free_descriptors(wanted: int) -> int:
     return soft - used
 
 
-def give_back() -> None:
-    """Return to the system what loading took and nothing holds any more; glibc keeps it unless it is told."""
+def release_freed_memory() -> None:
+    """Return memory that was freed after loading to the operating system; glibc does not do so by itself."""
     if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library, which may return it by itself
+        with suppress(AttributeError):  # another C library than glibc
             ctypes.CDLL(None).malloc_trim(0)
 
 
 class Server(uvicorn.Server):
-    """uvicorn with signals of our own: at the first one /readyz says 503, what is in flight is finished, exit 0.
+    """uvicorn with its own signal handling.
 
-    SIGTERM leaves `drain_seconds` in which new requests are still taken, so that a balancer may notice; SIGINT does
-    not. A second SIGINT cuts off what is in flight; a second SIGTERM does not, since some supervisors send two.
+    At the first signal, /readyz answers 503. The server finishes the requests in flight and exits with code 0.
+    After SIGTERM it accepts new requests for another `drain_seconds`, so that a load balancer can notice; after SIGINT
+    it does not. A second SIGINT aborts the requests in flight. A second SIGTERM is ignored, because some supervisors
+    send two.
     """
 
     def __init__(self, app: FastAPI, settings: Settings, tell: Tell, log: Log) -> None:
@@ -160,7 +163,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                # uvicorn calls it; a class is what its annotation says
+                # annotated as a class, but uvicorn only calls it
                 http=partial(LimitedProtocol, limits=limits, refuse=refuse),  # type: ignore[arg-type]
                 log_config=None,
                 access_log=False,
@@ -175,12 +178,12 @@ class Server(uvicorn.Server):
         self._components.metrics.connections = lambda: len(self.server_state.connections)
         self._drain = settings.drain_seconds
         self._tell = tell
-        self._leave_at: float | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._exit_at: float | None = None  # by the monotonic clock; None until the first signal
+        self._tell_task: asyncio.Task[None] | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ours for the time of serving; unlike uvicorn's, they are not raised again, so that the exit code is 0."""
+        """Install the signal handlers while serving. Unlike uvicorn's they do not re-raise, so the exit code is 0."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -189,16 +192,16 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module passes it
-        """The first signal: drain, then leave. SIGINT after it: leave now."""
-        if self._leave_at is not None:
+        """The first signal: drain, then exit. A later SIGINT: exit immediately."""
+        if self._exit_at is not None:
             if sig == signal.SIGINT:
                 self.should_exit = self.force_exit = True
             return
         self._components.lifecycle.draining = True
-        self._leave_at = monotonic() + (self._drain if sig == signal.SIGTERM else 0.0)
+        self._exit_at = monotonic() + (self._drain if sig == signal.SIGTERM else 0.0)
 
     async def on_tick(self, counter: int) -> bool:
-        if self._leave_at is not None and monotonic() >= self._leave_at:
+        if self._exit_at is not None and monotonic() >= self._exit_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -207,22 +210,22 @@ class Server(uvicorn.Server):
         assert sockets
         host, port = sockets[0].getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._tell(f"listening on {url}  (reference: {url}/docs)")
-        self._telling = asyncio.create_task(self._tell_ready(url))
+        self._tell(f"listening on {url}  (API reference: {url}/docs)")
+        self._tell_task = asyncio.create_task(self._tell_ready(url))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._tell_task is not None:
+            self._tell_task.cancel()
         await super().shutdown(sockets=sockets)
-        if self.force_exit:  # uvicorn would leave our own shutdown out
+        if self.force_exit:  # uvicorn then skips the app's shutdown
             await self.lifespan.shutdown()
 
     async def _tell_ready(self, url: str) -> None:
         registry = self._components.registry
         await registry.settled.wait()
         gc.collect()
-        give_back()
-        gc.freeze()  # what is here to stay need not be walked through again, which takes some 30 ms each time
+        release_freed_memory()
+        gc.freeze()  # exclude the objects that exist now from later collections; traversing them takes about 30 ms
         for served in registry.all:
             if served in registry.latest or served.state == "failed":
                 why = "" if served.reason is None else f": {served.reason}"

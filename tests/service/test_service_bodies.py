@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.talk import App, Served, head, logged, reply, serving, whole_reply
 from vaekit_service.errors import Disconnected, Overloaded
-from vaekit_service.http.access_log import DROPPED, AccessLog
+from vaekit_service.http.access_log import MAX_DISCARDED_BYTES, AccessLog
 
 pytestmark = pytest.mark.anyio
 LARGE = 256 * 1024
@@ -174,7 +174,7 @@ async def headers(reader: asyncio.StreamReader) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("waits", [False, True])
 async def test_a_refused_body_is_thrown_away_and_the_connection_stays(waits: bool) -> None:
-    sizes = [1, 100, 64 * 1024, LARGE + 1, DROPPED, 0, 2]
+    sizes = [1, 100, 64 * 1024, LARGE + 1, MAX_DISCARDED_BYTES, 0, 2]
     async with serving(refusing()) as served:
         reader, writer = await served.open()
         for size in sizes:
@@ -187,7 +187,7 @@ async def test_a_refused_body_is_thrown_away_and_the_connection_stays(waits: boo
         writer.close()
 
 
-@pytest.mark.parametrize("size", [DROPPED + 1, None])
+@pytest.mark.parametrize("size", [MAX_DISCARDED_BYTES + 1, None])
 async def test_a_refused_body_that_may_be_large_ends_the_connection(size: int | None) -> None:
     async with serving(refusing()) as served:
         reader, writer = await served.open()

@@ -72,7 +72,7 @@ async def test_a_file_of_no_stated_type_is_known_by_its_first_bytes(
         ("/elbo", b"", "content-type ''"),
         ("/elbo", b"no file", "content-type ''"),
         ("/elbo", b"GIF89a", "content-type ''"),
-        ("/elbo", b' {"inputs": []}', "the body looks like JSON: send the header content-type: application/json"),
+        ("/elbo", b' {"inputs": []}', "this body looks like JSON: add the header content-type: application/json"),
         ("/sample", image("PNG"), "/sample"),
         ("/decode", image("PNG"), "/decode"),
     ],

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.talk import SECONDS, App, head, logged, reply, say, serving, whole_reply
 from vaekit_service.errors import MediaType
 from vaekit_service.http.head import ConnectionLimits
-from vaekit_service.http.protocol import MOST_AHEAD, LimitedProtocol
+from vaekit_service.http.protocol import MAX_PIPELINED, LimitedProtocol
 
 pytestmark = pytest.mark.anyio
 
@@ -311,11 +311,11 @@ async def test_requests_sent_ahead_are_bounded_in_number() -> None:
     app = Slow()
     async with serving(app) as served:
         reader, writer = await served.open()
-        writer.write((MOST_AHEAD + 500) * head(0))
+        writer.write((MAX_PIPELINED + 500) * head(0))
         await asyncio.wait_for(app.begun.wait(), SECONDS)
         app.go.set()
-        answers = [(await reply(reader))[0] for _ in range(MOST_AHEAD + 2)]
-        assert answers == [200] * (MOST_AHEAD + 1) + [400]
+        answers = [(await reply(reader))[0] for _ in range(MAX_PIPELINED + 2)]
+        assert answers == [200] * (MAX_PIPELINED + 1) + [400]
         writer.close()
 
 

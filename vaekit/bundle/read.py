@@ -41,8 +41,8 @@ def read_manifest(folder: Path | str) -> Manifest:
     path = Path(folder) / MANIFEST_FILE
     try:
         return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError as exc:
-        raise FormatError(f"{folder}: no {MANIFEST_FILE}") from exc
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise FormatError(f"{folder}: no {MANIFEST_FILE}; expected the folder of one version of a model") from exc
     except OSError as exc:
         raise FormatError(f"{path}: cannot be read: {exc.strerror}") from exc
     except ValidationError as exc:
@@ -182,4 +182,7 @@ def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise IntegrityError(f"{source}: sha256 is {found[:12]}..., the manifest has {sha256[:12]}...")
+        raise IntegrityError(
+            f"{source}: sha256 is {found[:12]}..., the manifest has {sha256[:12]}...; the file has changed since "
+            "it was published"
+        )

@@ -89,8 +89,10 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as exc:
-        raise DeadlineExceeded(f"{url}: no reply in time ({type(exc).__name__})") from exc
+        raise DeadlineExceeded(
+            f"{url}: no reply in time ({type(exc).__name__}); raise the timeout or send fewer rows"
+        ) from exc
     except httpx.TransportError as exc:
-        raise ConnectionFailed(f"{url}: {exc or type(exc).__name__}") from exc
+        raise ConnectionFailed(f"{url}: connection failed: {str(exc) or type(exc).__name__}") from exc
     except httpx.HTTPError as exc:
         raise ProtocolError(f"{url}: {exc}") from exc

@@ -1,4 +1,4 @@
-"""Decode PNG and JPEG files to pixels. Size and mode are checked from the header, before anything is unpacked."""
+"""Decodes PNG and JPEG files to pixels. Size and mode are checked from the header, before the pixels are decoded."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from vaekit.bundle.input_spec import ImageSpec
 from vaekit.errors import InputError
 from vaekit_service.codecs.validation_messages import show
 
-# What a file may have beyond its pixels: metadata and colour profiles, as they are stored, never unpacked.
-_SPARE = 64 * 1024
+_SPARE = 64 * 1024  # bytes of a file for metadata and colour profiles, besides its pixels
 _PNG = b"\x89PNG\r\n\x1a\n"
-_COMPRESSED = {b"zTXt", b"iTXt", b"iCCP"}  # chunks that Pillow unpacks beside the pixels: 50 kB become 40 MB
+_COMPRESSED = {b"zTXt", b"iTXt", b"iCCP"}  # chunks of metadata that Pillow decompresses: 50 kB can become 40 MB
 
-# Modes that become the model's channels without loss: grey goes into colour as three equal channels, never back.
+# Modes that convert to the model's channels without loss: grey becomes three equal channels, but colour never grey.
 MODES = {1: ("L", "1"), 3: ("RGB", "L", "1"), 4: ("RGBA",)}
 _TARGET = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -30,8 +29,8 @@ def read_images(files: Sequence[str], spec: ImageSpec) -> NDArray[np.uint8]:
     """Pixels (N, H, W, C) of base64 strings.
 
     Raises:
-        InputError: no base64, no PNG or JPEG, another size, several frames, a colour mode that would lose something,
-            or far more bytes than the pixels need; the message names the row.
+        InputError: not base64, not a PNG or JPEG, another size, several frames, a colour mode that cannot be converted
+            without loss, or far more bytes than the pixels need; the message names the row.
     """
     x = np.empty((len(files), *spec.row_shape), dtype=np.uint8)
     for row, text in enumerate(files):
@@ -43,42 +42,44 @@ def _decoded(row: int, text: str) -> bytes:
     try:
         return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
-        raise InputError(f"row {row}: not base64: {show(text)}") from None
+        raise InputError(f"row {row}: {show(text)} is not base64; expected a PNG or JPEG file in base64") from None
 
 
 def read_image(row: int, data: bytes, spec: ImageSpec) -> NDArray[np.uint8]:
     """Pixels (H, W, C) of one file.
 
     Raises:
-        InputError: as read_images, but for base64.
+        InputError: see read_images, except for base64.
     """
     _check_file(row, data, spec)
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
-            _check(row, picture, spec)
-            picture.load()
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            _check(row, image, spec)
+            image.load()
             mode = _TARGET[spec.channels]
-            pixels = picture if picture.mode == mode else picture.convert(mode)
+            pixels = image if image.mode == mode else image.convert(mode)
             return np.asarray(pixels, dtype=np.uint8).reshape(spec.row_shape)
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        raise InputError(f"row {row}: not a PNG or JPEG image that can be read: {type(exc).__name__}") from None
+        raise InputError(f"row {row}: not a readable PNG or JPEG file: {type(exc).__name__}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as exc:
         if isinstance(exc, InputError):
             raise
-        raise InputError(f"row {row}: a damaged picture: {str(exc)[:100]}") from None
+        raise InputError(f"row {row}: damaged image file: {str(exc)[:100]}") from None
 
 
 def _check_file(row: int, data: bytes, spec: ImageSpec) -> None:
-    """Refuse by sizes alone what would cost more than its pixels."""
+    """Refuse files that are much larger than their pixels, or would be once their metadata are decompressed."""
     most = 4 * spec.dim + _SPARE
     if len(data) > most:
-        raise InputError(f"row {row}: a picture file of {len(data)} bytes, more than the {most} that this size needs")
+        raise InputError(f"row {row}: image file of {len(data)} bytes; files for this model may have at most {most}")
     if data.startswith(_PNG) and (bad := _COMPRESSED & set(_chunks(data))):
-        raise InputError(f"row {row}: a PNG with compressed metadata, {min(bad).decode()}: save it without")
+        raise InputError(
+            f"row {row}: PNG with compressed metadata (chunk {min(bad).decode()}); save the image without metadata"
+        )
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:
-    """The types of a PNG's chunks; each is a length, a type, the content and a checksum."""
+    """The types of a PNG's chunks. A chunk consists of length, type, content and checksum."""
     at = len(_PNG)
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -86,16 +87,17 @@ def _chunks(data: bytes) -> Iterator[bytes]:
         at += size + 12
 
 
-def _check(row: int, picture: Any, spec: ImageSpec) -> None:
-    if picture.size != (spec.width, spec.height):
+def _check(row: int, image: Any, spec: ImageSpec) -> None:
+    if image.size != (spec.width, spec.height):
         raise InputError(
-            f"row {row}: a picture of {picture.size[0]} x {picture.size[1]} pixels, "
+            f"row {row}: image of {image.size[0]} x {image.size[1]} pixels, "
             f"expected {spec.width} x {spec.height} (width x height)"
         )
-    if getattr(picture, "n_frames", 1) != 1:
-        raise InputError(f"row {row}: a picture of {picture.n_frames} frames, expected one")
-    if picture.mode not in MODES[spec.channels] or "transparency" in picture.info:
+    if getattr(image, "n_frames", 1) != 1:
+        raise InputError(f"row {row}: image of {image.n_frames} frames, expected one frame")
+    if image.mode not in MODES[spec.channels] or "transparency" in image.info:
+        transparent = " with transparency" if "transparency" in image.info else ""
         raise InputError(
-            f"row {row}: a picture of mode {picture.mode}, the model's {spec.channels} channel(s) take "
-            f"{', '.join(MODES[spec.channels])}"
+            f"row {row}: image of mode {image.mode}{transparent}; a model of {spec.channels} channel(s) accepts "
+            f"{', '.join(MODES[spec.channels])} without transparent colours"
         )

@@ -1,4 +1,4 @@
-"""One version of a model: what is known of it, which versions a folder holds, and how one is opened."""
+"""One version of a served model: its state, how versions are found, how one is opened."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vaekit.runtime import Model
 from vaekit.runtime.device import Cuda
 
 State = Literal["idle", "loading", "ready", "failed"]
-UNREADABLE = 0  # in place of a version, where a model's folder cannot be read
+UNREADABLE = 0  # the version number of a model whose folder cannot be read
 
 
 @dataclass(eq=False)
 class ModelVersion:
-    """One version of a model, and how far it has come. Older versions are idle until somebody asks for them."""
+    """One version of a model and its state. Older versions are idle until the first request for them."""
 
     name: str
     version: int
@@ -28,14 +28,14 @@ class ModelVersion:
     state: State = "idle"
     reason: str | None = None
     model: Model | None = None
-    users: int = 0
+    users: int = 0  # requests that hold a lease
     last_used: int = 0
     loading: asyncio.Task[None] | None = None
-    retry_at: float | None = None  # when an old version that failed may be tried again, by the monotonic clock
+    retry_at: float | None = None  # when an old version that failed may be loaded again, by the monotonic clock
 
 
 def find_versions(root: Path, name: str) -> dict[int, ModelVersion]:
-    """The versions of a model by number, ascending; one that is UNREADABLE and failed if its folder cannot be read."""
+    """The versions of a model by number, ascending. If its folder cannot be read: one that is UNREADABLE and failed."""
     home = root / name
     try:
         return {number: ModelVersion(name, number, home / str(number)) for number in versions(root, name)}
@@ -44,15 +44,16 @@ def find_versions(root: Path, name: str) -> dict[int, ModelVersion]:
 
 
 def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
-    """Load one version, refusing a manifest that says it is another.
+    """Load one version, after checking that its manifest names the same model and version as its folder.
 
     Raises:
+        FormatError: the manifest names another model or version.
         BundleError, DeviceError, MissingExtra: see vaekit.runtime.Model.load.
     """
     manifest: Manifest = read_manifest(folder)
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise FormatError(
-            f"{folder}: the manifest says {manifest.name}/{manifest.version}, the folder "
-            f"{folder.parent.name}/{folder.name}"
+            f"{folder}: manifest.json is for {manifest.name}/{manifest.version}; expected "
+            f"{folder.parent.name}/{folder.name}, as the folder is called"
         )
     return Model.load(folder, device=device, threads=threads, cuda=cuda, precision=precision)

@@ -1,8 +1,8 @@
-"""The protocol of one connection: uvicorn's, with limits on everything that a caller sends outside a body.
+"""uvicorn's protocol with limits on everything that a caller sends outside a body.
 
-uvicorn leaves open how large a request's head and its trailers may be, how long they may take, and what happens to a
-connection on which more is to come than is read. Bodies are read by the routes (body.py), under limits of their own.
-The attributes of uvicorn's protocol that are used here are the same in all versions that pyproject.toml admits.
+uvicorn limits neither the size of headers and trailers nor the time they take, and closes a connection with unread
+bytes so that the reply is lost. Bodies have their own limits, see body.py. This class uses attributes of uvicorn's
+protocol that are the same in all versions that pyproject.toml allows.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from vaekit_service.errors import HeadTooLarge, Malformed, ServiceError, SlowHea
 from vaekit_service.http.head import ConnectionLimits, check_head
 from vaekit_service.http.request_context import CONNECTION
 
-PIECE = 64 * 1024  # bytes that are parsed before the limits are looked at again
-MOST_AHEAD = 100  # requests that a caller may send ahead of their replies
+PIECE = 64 * 1024  # bytes that are parsed before the limits are checked again
+MAX_PIPELINED = 100  # requests that a caller may send before their replies
 
 Headers = Iterable[tuple[bytes, bytes]]  # those that uvicorn adds to every reply
-Refuse = Callable[[ServiceError, Headers], bytes]  # notes that a request is refused here; returns the whole reply
+Refuse = Callable[[ServiceError, Headers], bytes]  # logs and counts a refusal; returns the whole reply
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol by httptools, with `ConnectionLimits`; upgrades are ignored, as HTTP lets a server do.
+    """uvicorn's httptools protocol with `ConnectionLimits`. Requests to upgrade to another protocol are ignored.
 
     Args:
         limits: see `ConnectionLimits`.
-        refuse: called for each request or connection that is refused here, once.
-        given: as uvicorn gives it.
+        refuse: called once for each request or connection that is refused here.
+        given: arguments of uvicorn's protocol.
     """
 
     def __init__(self, *, limits: ConnectionLimits, refuse: Refuse, **given: Any) -> None:
         super().__init__(**given)
         self._limits, self._refuse = limits, refuse
-        self._running: RequestResponseCycle | None = None  # whose reply is due; later ones wait in uvicorn's pipeline
-        self._error: ServiceError | None = None  # why nothing more is parsed; its reply waits for those before it
-        self._left: int | None = None  # while the connection closes: bytes that may still be discarded
+        self._running: RequestResponseCycle | None = None  # the request being answered; later ones wait in `pipeline`
+        self._error: ServiceError | None = None  # parsing has ended; answered after the requests before it
+        self._left: int | None = None  # bytes that may still be discarded; None: not closing
         self._deadline: TimerHandle | None = None
         self._in_head = self._is_replay = False
-        self._size = self._fields = 0  # bytes and number of the fields of this head, or of these trailers
-        self._unparsed = 0  # bytes since the last that a head, a body or the end of a message came of
+        self._size = self._fields = 0  # bytes and number of header fields, or of trailers
+        self._unparsed = 0  # bytes since the last complete head, piece of body or end of a message
 
-    # What asyncio calls
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -58,7 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
             transport.abort()
         elif surplus > 0:
             most = self._limits.connections
-            self._end(TooManyConnections(f"{most} connections are open, the most that this service takes"))
+            self._end(TooManyConnections(f"{most} connections are open, the limit of this service; retry later"))
             self._set_deadline(self._limits.full_seconds, transport.abort)
         else:
             self._set_deadline(self._limits.head_seconds, self._late)
@@ -84,9 +84,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._cancel_deadline()
         super().connection_lost(exc)
         self._running = None
-        self._closing.close = self.transport.abort  # the last that held this object in a cycle
+        self._closing.close = self.transport.abort  # ends the reference cycle, so that memory is freed at once
 
-    # What httptools calls
+    # Called by httptools
 
     def on_message_begin(self) -> None:
         if not self._is_replay:
@@ -102,20 +102,20 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._is_replay:
             return
-        self._size += len(name) + len(value) + 4  # the colon, a space and the end of the line
+        self._size += len(name) + len(value) + 4  # colon, space and line end
         self._fields += 1
         if self._size > self._limits.head_bytes or self._fields > self._limits.fields:
             raise self._too_large()
         if self._in_head:
-            super().on_header(name, value)  # a trailer is dropped: the app has begun on the request
+            super().on_header(name, value)  # trailers are dropped: the app may already have read the headers
 
     def on_headers_complete(self) -> None:
         if self._is_replay:
             self._is_replay = False
             return
         check_head(self.headers, self.parser.get_http_version())
-        if len(self.pipeline) >= MOST_AHEAD:
-            raise Malformed(f"more than {MOST_AHEAD} requests were sent ahead of their replies")
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise Malformed(f"more than {MAX_PIPELINED} requests were sent without waiting for their replies")
         super().on_headers_complete()
         self._in_head, self._size, self._fields, self._unparsed = False, 0, 0, 0
         self._cancel_deadline()
@@ -129,14 +129,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
-            return  # httptools takes what follows for another protocol; `_ignore_upgrade` reads it
+            return  # httptools skips the body of such a request; `_ignore_upgrade` reads it
         self._unparsed = 0
         super().on_message_complete()
         self.cycle.more_body = False
-        if self._running is None:  # the reply was there before the end of its request
+        if self._running is None:  # the reply was sent before the body ended
             self._cancel_deadline()
 
-    # What uvicorn calls
+    # Called by uvicorn
 
     def _should_upgrade(self) -> bool:
         return False
@@ -154,10 +154,8 @@ class LimitedProtocol(HttpToolsProtocol):
             else:
                 self._watch()
 
-    # The parts of it
-
     def _has_ended(self) -> bool:
-        """Whether nothing more is parsed."""
+        """Whether the rest of the input is discarded."""
         return self._error is not None or self._left is not None
 
     def _parse(self, data: bytes | memoryview) -> None:
@@ -179,7 +177,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
 
     def _ignore_upgrade(self) -> None:
-        """Read on as if the head had asked for none: a new parser gets the same framing without the request for it."""
+        """Continue as if the head had no Upgrade header: replay its framing to a new parser."""
         framing = b"".join(
             b"%b: %b\r\n" % field for field in self.headers if field[0] in (b"content-length", b"transfer-encoding")
         )
@@ -194,7 +192,7 @@ class LimitedProtocol(HttpToolsProtocol):
         return HeadTooLarge(f"{what} more than {self._limits.head_bytes} bytes or {self._limits.fields} fields")
 
     def _watch(self) -> None:
-        """Set the deadline of what the caller owes while no request of it is being answered."""
+        """Set the deadline for the rest of a head or an unread body, or for the next request."""
         if self._running is not None:
             return
         is_unread = self.cycle is not None and self.cycle.more_body
@@ -212,15 +210,15 @@ class LimitedProtocol(HttpToolsProtocol):
     def _late(self) -> None:
         if self._in_head:
             self._end(SlowHead(f"the head did not arrive within {self._limits.head_seconds:g} s"))
-        else:  # nothing was asked
+        else:  # no request has begun
             self.transport.close()
 
     def _end(self, error: ServiceError) -> None:
-        """Parse no more; answer with the error, after the replies to what came before it."""
+        """End parsing, and answer with the error after the replies to earlier requests."""
         self._error = error
         self._cancel_deadline()
         cycle = self.cycle
-        if cycle is not None and cycle.more_body and not self._in_head:  # the error is in this request's body
+        if cycle is not None and cycle.more_body and not self._in_head:  # the error is in its body
             if cycle.response_complete:
                 self._close()
                 return
@@ -241,7 +239,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._close()
 
     def _close(self) -> None:
-        """Close so that the reply arrives: a close with bytes unread is a reset, which overtakes it."""
+        """Close the connection so that the reply arrives: closing with unread bytes would reset it."""
         is_read = self.cycle is None or not self.cycle.more_body
         if is_read and self._error is None and not self._in_head and not self.pipeline:
             self.transport.close()
@@ -256,7 +254,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _discard(self, size: int) -> None:
         if self._left is None:
-            return  # a reply is still to be sent
+            return  # an earlier request is still being answered
         self._left -= size
         if self._left < 0:
             self.transport.abort()
@@ -272,20 +270,20 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def _cannot_read(error: httptools.HttpParserError) -> str:
-    if isinstance(error, httptools.HttpParserCallbackError):  # uvicorn's own reading of the target
+    if isinstance(error, httptools.HttpParserCallbackError):  # uvicorn cannot parse the target
         return "the request target cannot be read"
     return f"this is not HTTP/1.1: {error}"
 
 
 class _Connection:
-    """What a request may do with its connection; see `request_context.ServerConnection`."""
+    """Access of a request to its connection; see `request_context.ServerConnection`."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.abort, self.is_closing = transport.abort, transport.is_closing
 
 
 class _Closing:
-    """The transport as a reply uses it, with a `close` of ours."""
+    """The transport as uvicorn's reply uses it, with another `close`."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write, self.is_closing, self.close = transport.write, transport.is_closing, close

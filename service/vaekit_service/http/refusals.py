@@ -1,4 +1,4 @@
-"""Logs, counts and words what the protocol refuses before a request reaches the app."""
+"""Logs and counts the requests and connections that the protocol refuses, and writes their replies."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vaekit_service.metrics import Metrics
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-PAUSE = 1.0  # seconds between two lines about connections, of which thousands may come in a second
+PAUSE = 1.0  # seconds between two log lines about refused connections, because thousands may come at once
 
 
 class Refusals:
-    """Called with the error of each refused request or connection."""
+    """Called by the protocol with the error of each refused request or connection."""
 
     def __init__(self, log: Log, metrics: Metrics) -> None:
         self._log, self._metrics = log, metrics
@@ -25,7 +25,7 @@ class Refusals:
         self._next_line = 0.0
 
     def __call__(self, error: ServiceError, headers: Headers) -> bytes:
-        """The reply to it, with the headers that the server adds to every reply."""
+        """Log and count the refusal; return the reply, with the headers that the server adds to every reply."""
         request_id, name = token_hex(16), type(error).__name__
         status = kind_of(type(error)).status
         self._metrics.refused.labels(str(status)).inc()
