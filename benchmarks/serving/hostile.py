@@ -15,6 +15,7 @@ from benchmarks.serving import models, servers
 from benchmarks.serving.arms.asgi import installed
 from benchmarks.serving.attacks import ATTACKS
 from benchmarks.serving.contenders import OURS, answered, ours
+from benchmarks.serving.load import WARM_UP
 from benchmarks.serving.models import LARGE, SMALL, Shape
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Running, Server, started
@@ -38,7 +39,10 @@ def contender(plan: Plan, name: str, shape: Shape, *, npy: bool = False) -> Serv
 
 
 def protocols(plan: Plan) -> Measured:
-    """Requests per second of each server, and the same divided by those of uvicorn's httptools protocol."""
+    """Requests per CPU second of each server, and the same divided by those of uvicorn's httptools protocol.
+
+    CPU seconds of the server, because they depend less than its rate on what else the machine does.
+    """
     names, figures = [OURS, *installed()], []
     for label, (shape, npy, n, connections) in LOADS.items():
         loads = {name: partial(_loaded, plan, contender(plan, name, shape, npy=npy), n, connections) for name in names}
@@ -46,7 +50,7 @@ def protocols(plan: Plan) -> Measured:
         base = found["uvicorn httptools"]
         for name, rates in found.items():
             shares = [a / b for a, b in zip(rates, base, strict=True)]
-            figures.append(Figure.of(f"{label}: {name}", rates, "requests/s", better="higher"))
+            figures.append(Figure.of(f"{label}: {name}", rates, "requests/CPU s", better="higher"))
             figures.append(Figure.of(f"{label}: {name} / uvicorn httptools", shares, "times", better="higher"))
     return Measured(figures)
 
@@ -55,7 +59,10 @@ def _loaded(plan: Plan, server: Server, n: int, connections: int) -> float:
     shape = SMALL if n == 1 else LARGE
     with started(server) as running:
         request = server.ask(models.rows(shape)[:n])
-        return float(answered(running, running.load(request, connections, plan.seconds))["requests_per_second"])
+        before = servers.cpu_seconds(running.pid)
+        found = answered(running, running.load(request, connections, plan.seconds))
+        sent = found["requests_per_second"] * (WARM_UP + plan.seconds)
+        return float(sent / (servers.cpu_seconds(running.pid) - before))
 
 
 def measure(plan: Plan) -> Measured:
