@@ -21,18 +21,20 @@ class ConnectionLimits:
     head_bytes: int = 32 * 1024  # of the headers; of the trailers; of the framing between two pieces of a chunked body
     fields: int = 100  # number of headers; number of trailers
     head_seconds: float = 10.0  # from the first byte, or from the start of the connection, to the end of the headers
-    unread_bytes: int = 64 * 2**20  # of an unread body that are discarded before the connection is aborted
+    unread_bytes: int = 256 * 2**20  # of an unread body that are discarded before the connection is aborted
     unread_seconds: float = 10.0  # for the same
     full_seconds: float = 1.0  # for a connection beyond the limit to receive its 503
 
 
 def check_head(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> None:
-    """Check that a head has exactly one host and an unambiguous framing.
+    """Check that a head is of HTTP/1.1 or 1.0 and has exactly one host and an unambiguous framing.
 
     Raises:
         Malformed: it has not.
         UnknownCoding: it has a transfer coding other than chunked.
     """
+    if http_version not in ("1.1", "1.0"):
+        raise Malformed(f"HTTP/{http_version}: expected HTTP/1.1 or HTTP/1.0")
     hosts = [value for name, value in headers if name == b"host"]
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if len(hosts) > 1 or not (hosts or http_version == "1.0"):
