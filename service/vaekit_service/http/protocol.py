@@ -20,6 +20,7 @@ from vaekit_service.http.head import ConnectionLimits, check_head
 from vaekit_service.http.request_context import CONNECTION
 
 PIECE = 64 * 1024  # bytes that are parsed before the limits are checked again
+DISCARD_PAUSE = 0.002  # seconds between two reads, of up to 256 KiB, of input that is discarded
 MAX_PIPELINED = 100  # requests that a caller may send before their replies
 
 Headers = Iterable[tuple[bytes, bytes]]  # those that uvicorn adds to every reply
@@ -253,11 +254,19 @@ class LimitedProtocol(HttpToolsProtocol):
             self._set_deadline(self._limits.unread_seconds, self.transport.abort)
 
     def _discard(self, size: int) -> None:
+        """Discard input, with pauses, so that those who send without end do not keep the event loop busy."""
+        self.flow.pause_reading()
         if self._left is None:
             return  # an earlier request is still being answered
         self._left -= size
         if self._left < 0:
             self.transport.abort()
+        else:
+            self.loop.call_later(DISCARD_PAUSE, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _set_deadline(self, seconds: float, act: Callable[[], None]) -> None:
         self._cancel_deadline()
