@@ -56,12 +56,15 @@ async def _flood(port: int, begin: bytes, unit: bytes) -> int:
 
 async def _trickle(port: int) -> int:
     """Hold one connection open with a byte now and then, until the server closes it; return 1."""
-    with suppress(ConnectionError):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
         writer.write(HEAD)
         while not reader.at_eof() and not writer.is_closing():
             writer.write(b"x")
             await asyncio.sleep(PAUSE)
+    except ConnectionError:
+        pass
+    finally:
         writer.transport.abort()
     return 1
 
