@@ -57,14 +57,15 @@ async def _flood(port: int, begin: bytes, unit: bytes) -> int:
 async def _trickle(port: int) -> int:
     """Hold one connection open with a byte now and then, until the server closes it; return 1."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    closed = asyncio.create_task(reader.read())
     try:
         writer.write(HEAD)
-        while not reader.at_eof() and not writer.is_closing():
+        while not closed.done():
             writer.write(b"x")
-            await asyncio.sleep(PAUSE)
-    except ConnectionError:
-        pass
+            await asyncio.wait([closed], timeout=PAUSE)
+        closed.exception()  # a reset is an end too
     finally:
+        closed.cancel()
         writer.transport.abort()
     return 1
 
