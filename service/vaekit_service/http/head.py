@@ -16,7 +16,7 @@ class ConnectionLimits:
     """Limits before a request reaches the app, and after it was answered."""
 
     connections: int = 1_000  # open at the same time; further ones get a 503
-    spare: int = 64  # open beyond that while they receive their 503; further ones are dropped
+    spare: int = 64  # open beyond that while they receive their 503; further ones are closed at once
     target_bytes: int = 8 * 1024  # of path and query
     head_bytes: int = 32 * 1024  # of the headers; of the trailers; of the framing between two pieces of a chunked body
     fields: int = 100  # number of headers; number of trailers

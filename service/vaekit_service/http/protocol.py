@@ -53,16 +53,17 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, CONNECTION: _Connection(transport)}
         self._closing = _Closing(transport, self._close)
-        surplus = len(self.connections) - self._limits.connections
-        if surplus > self._limits.spare:
-            self._refuse(TooManyConnections("dropped without a reply"), ())
-            transport.abort()
-        elif surplus > 0:
-            most = self._limits.connections
-            self._end(TooManyConnections(f"{most} connections are open, the limit of this service; retry later"))
-            self._set_deadline(self._limits.full_seconds, transport.abort)
-        else:
+        surplus = len(self.connections) - (most := self._limits.connections)
+        if surplus <= 0:
             self._set_deadline(self._limits.head_seconds, self._late)
+            return
+        full = TooManyConnections(f"{most} connections are open, the limit of this service; retry later")
+        if surplus > self._limits.spare:  # no file descriptor to spare for a caller that sends before it reads
+            transport.write(self._refuse(full, self.server_state.default_headers))
+            transport.close()
+        else:
+            self._end(full)
+            self._set_deadline(self._limits.full_seconds, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
