@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from vaekit_service.errors import HeadTooLarge, Malformed, ServiceError, SlowHead, TargetTooLong, TooManyConnections
 from vaekit_service.http.head import ConnectionLimits, check_head
 from vaekit_service.http.request_context import CONNECTION
+from vaekit_service.http.transport import ClosingTransport, Connection
 
 PIECE = 64 * 1024  # bytes that are parsed before the limits are checked again
 DISCARD_PAUSE = 0.002  # seconds between two reads, of up to 256 KiB, of input that is discarded
@@ -51,8 +52,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app_state = {**self.app_state, CONNECTION: _Connection(transport)}
-        self._closing = _Closing(transport, self._close)
+        self.app_state = {**self.app_state, CONNECTION: Connection(transport)}
+        self._closing = ClosingTransport(transport, self._close)
         surplus = len(self.connections) - (most := self._limits.connections)
         if surplus <= 0:
             self._set_deadline(self._limits.head_seconds, self._late)
@@ -283,17 +284,3 @@ def _cannot_read(error: httptools.HttpParserError) -> str:
     if isinstance(error, httptools.HttpParserCallbackError):  # uvicorn cannot parse the target
         return "the request target cannot be read"
     return f"this is not HTTP/1.1: {error}"
-
-
-class _Connection:
-    """Access of a request to its connection; see `request_context.ServerConnection`."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.abort, self.is_closing = transport.abort, transport.is_closing
-
-
-class _Closing:
-    """The transport as uvicorn's reply uses it, with another `close`."""
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write, self.is_closing, self.close = transport.write, transport.is_closing, close
