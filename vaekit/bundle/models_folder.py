@@ -23,7 +23,7 @@ def check_name(name: str) -> str:
     try:
         return _NAME.validate_python(name)
     except ValidationError:
-        raise UnknownModel(f"no model {name!r}: names match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
+        raise UnknownModel(f"no model {name!r}: names must match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
 
 
 def models(root: Path | str) -> list[str]:
@@ -42,7 +42,7 @@ def models(root: Path | str) -> list[str]:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # no permission to look: what reads it says so
+    except OSError:  # no permission; reading it gives the error
         return True
 
 
@@ -56,34 +56,34 @@ def _may_have_versions(root: Path, name: str) -> bool:
 def versions(root: Path | str, name: str) -> list[int]:
     """Complete versions of a model, ascending; empty if there is no such model.
 
-    A version whose folder cannot be read counts as complete: loading it says what is wrong.
+    A version whose folder cannot be read counts as complete; loading it gives the error.
 
     Raises:
         FormatError: the model's folder cannot be read.
     """
     try:
-        home = Path(root) / check_name(name)
+        model_folder = Path(root) / check_name(name)
     except UnknownModel:
         return []
-    if not _is_folder(home):
+    if not _is_folder(model_folder):
         return []
-    return [number for number in taken_numbers(home) if _may_be_complete(home / str(number))]
+    return [number for number in taken_numbers(model_folder) if _may_be_complete(model_folder / str(number))]
 
 
 def _may_be_complete(folder: Path) -> bool:
     try:
         return (folder / MANIFEST_FILE).is_file()
-    except OSError:  # no permission to look
+    except OSError:  # no permission
         return True
 
 
-def taken_numbers(home: Path) -> list[int]:
-    """Version numbers for which a model's folder has an entry, complete or not, ascending.
+def taken_numbers(model_folder: Path) -> list[int]:
+    """The version numbers in a model's folder, also of incomplete versions, ascending.
 
     Raises:
         FormatError: the folder cannot be read.
     """
-    return sorted(int(entry.name) for entry in _entries(home) if _VERSION.fullmatch(entry.name))
+    return sorted(int(entry.name) for entry in _entries(model_folder) if _VERSION.fullmatch(entry.name))
 
 
 def _entries(folder: Path) -> list[Path]:
