@@ -99,13 +99,15 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(app: Any, kind: Any = LimitedProtocol, **limits: Any) -> AsyncIterator[Served]:
+async def serving(app: Any, kind: Any = LimitedProtocol, keep_alive: int = 60, **limits: Any) -> AsyncIterator[Served]:
     """A server of the app by a protocol, under these `ConnectionLimits`."""
     log, metrics = io.StringIO(), Metrics()
     refuse = Refusals(make_log("json", "debug", log), metrics)
     protocol: Any = partial(kind, limits=ConnectionLimits(**limits), refuse=refuse)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, proxy_headers=False)
+        config = uvicorn.Config(
+            app, http=protocol, lifespan="off", log_config=None, proxy_headers=False, timeout_keep_alive=keep_alive
+        )
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)

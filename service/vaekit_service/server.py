@@ -71,17 +71,19 @@ def check_models(root: Path) -> None:
     Raises:
         ConfigError: it does not exist, is not a folder, or cannot be read.
     """
-    if not root.exists():
-        raise ConfigError(
-            f"models folder {str(root)!r}: no such folder; name an existing one with --models or VAE_MODELS, or make "
-            f"one with `vae train DATA --models {root}`"
-        )
-    if not root.is_dir():
-        raise ConfigError(f"models folder {str(root)!r}: this is a file; expected a folder of <name>/<version>/")
     try:
+        if not root.exists():
+            raise ConfigError(
+                f"models folder {str(root)!r}: no such folder; name an existing one with --models or VAE_MODELS, or "
+                f"make one with `vae train DATA --models {root}`"
+            )
+        if not root.is_dir():
+            raise ConfigError(f"models folder {str(root)!r}: this is a file; expected a folder of <name>/<version>/")
         models(root)
     except FormatError as exc:
         raise ConfigError(f"models folder {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(f"models folder {str(root)!r}: {exc.strerror}") from exc
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -185,6 +185,8 @@ def test_a_models_folder_must_exist_and_may_be_empty(tmp_path: Path, unreadable:
     unreadable(tmp_path)
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
         check_models(tmp_path)
+    with pytest.raises(ConfigError, match="file': Permission denied"):
+        check_models(tmp_path / "file")
 
 
 def test_serving_a_folder_that_is_not_there_ends_with_a_sentence(process: Any, tmp_path: Path) -> None:

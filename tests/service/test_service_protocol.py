@@ -50,6 +50,8 @@ REFUSED = {
     "a million trailers": (CHUNKED + b"1\r\na\r\n0\r\n" + MIB * b"x: y\r\n", 431),
     "a trailer without an end": (CHUNKED + b"0\r\nx: " + 4 * MIB * b"y", 431),
     "a chunk extension without an end": (CHUNKED + b"1;" + 4 * MIB * b"x", 431),
+    "chunks of one byte": (CHUNKED + 20_000 * b"1\r\na\r\n", 431),
+    "a chunk size with zeros in front": (CHUNKED + MIB * b"0" + b"1\r\na\r\n", 431),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "two hosts": (GET + b"Host: x\r\n\r\n", 400),
     "a host that is none": (head(0, host="a b"), 400),
@@ -144,6 +146,34 @@ async def test_trailers_are_dropped_and_chunk_extensions_ignored() -> None:
             assert await reply(reader) == (200, b"ok")
         writer.close()
     assert seen == 2 * [{b"host": b"x", b"transfer-encoding": b"chunked"}]
+
+
+async def test_a_body_in_small_chunks_is_read() -> None:
+    async with serving(App()) as served:
+        reader, writer = await served.open()
+        writer.write(CHUNKED + 50_000 * b"8\r\nabcdefgh\r\n" + b"0\r\n\r\n")
+        assert await reply(reader) == (200, 50_000 * b"abcdefgh")
+        writer.write(CHUNKED + 2_000 * b"1\r\na\r\n" + b"0\r\n\r\n")
+        assert await reply(reader) == (200, 2_000 * b"a")
+
+
+async def test_empty_lines_do_not_keep_an_idle_connection_open() -> None:
+    async with serving(App(), keep_alive=1) as served:
+        reader, writer = await served.open()
+        writer.write(head(2) + b"ok")
+        assert await reply(reader) == (200, b"ok")
+        while served.server.server_state.connections:
+            writer.write(b"\r\n")
+            await asyncio.sleep(0.05)
+
+
+async def test_after_the_rest_of_an_unread_body_the_idle_connection_is_closed_in_its_time() -> None:
+    async with serving(refusing(), keep_alive=1) as served:
+        reader, writer = await served.open()
+        writer.write(head(1000))
+        assert b"connection" not in (await whole_reply(reader))[1]
+        writer.write(1000 * b"a")
+        await served.settled()
 
 
 async def test_a_connection_that_stays_silent_is_closed() -> None:
@@ -257,6 +287,16 @@ async def test_a_request_for_an_upgrade_is_ignored_and_its_body_read(upgrade: st
                 writer.write(sent)
             assert await reply(reader) == (200, want)
         writer.close()
+
+
+async def test_leave_to_send_is_given_beside_an_upgrade() -> None:
+    async with serving(App()) as served:
+        reader, writer = await served.open()
+        writer.write(head(2, "expect: 100-continue", *UPGRADES["h2c"]))
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ok" + head(0))
+        assert await reply(reader) == (200, b"ok")
+        assert await reply(reader) == (200, b"")
 
 
 async def test_an_upgrade_does_not_undo_connection_close() -> None:

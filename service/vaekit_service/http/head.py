@@ -18,7 +18,7 @@ class ConnectionLimits:
     connections: int = 1_000  # open at the same time; further ones get a 503
     spare: int = 64  # open beyond that while they receive their 503; further ones are closed at once
     target_bytes: int = 8 * 1024  # of path and query
-    head_bytes: int = 32 * 1024  # of the headers; of the trailers; of the framing between two pieces of a chunked body
+    head_bytes: int = 32 * 1024  # of headers; of trailers; of chunks without their content and as much framing
     fields: int = 100  # number of headers; number of trailers
     head_seconds: float = 10.0  # from the first byte, or from the start of the connection, to the end of the headers
     unread_bytes: int = 256 * 2**20  # of an unread body that are discarded before the connection is aborted

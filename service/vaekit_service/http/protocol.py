@@ -46,7 +46,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline: TimerHandle | None = None
         self._in_head = self._is_replay = False
         self._size = self._fields = 0  # bytes and number of header fields, or of trailers
-        self._unparsed = 0  # bytes since the last complete head, piece of body or end of a message
+        self._unparsed = 0  # bytes since the last head or message, less twice the content
 
     # Called by asyncio
 
@@ -67,7 +67,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self._set_deadline(self._limits.full_seconds, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         if self._has_ended():
             self._discard(len(data))
             return
@@ -93,6 +92,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if not self._is_replay:
+            self._unset_keepalive_if_required()  # here, so that empty lines between requests do not put it off
             super().on_message_begin()
             self._in_head, self._size, self._fields = True, 0, 0
 
@@ -127,7 +127,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._running = self.cycle
 
     def on_body(self, body: bytes) -> None:
-        self._unparsed = 0
+        self._unparsed = max(0, self._unparsed - 2 * len(body))  # chunks may have as much framing as content
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -191,7 +191,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _too_large(self) -> HeadTooLarge:
         is_body = not self._in_head and self.cycle is not None and self.cycle.more_body
-        what = "trailers or chunk extensions have" if is_body else "the head has"
+        what = "trailers or the framing of chunks have" if is_body else "the head has"
         return HeadTooLarge(f"{what} more than {self._limits.head_bytes} bytes or {self._limits.fields} fields")
 
     def _watch(self) -> None:
