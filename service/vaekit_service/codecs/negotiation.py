@@ -61,6 +61,7 @@ WRITERS = (
 
 
 UNSTATED = {"", "application/octet-stream", "application/x-www-form-urlencoded"}  # the last is curl's default
+FORM = "multipart/form-data"
 _FIRST_BYTES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -123,7 +124,8 @@ def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) 
         return None
     found = _known(operation).get(named)
     if found is None or not _is_utf8(parameters):
-        raise _not_accepted(stated, operation)
+        hint = "; send the file itself as the body, as curl --data-binary @FILE does" if named == FORM else ""
+        raise _not_accepted(stated, operation, hint)
     return found
 
 
