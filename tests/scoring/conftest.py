@@ -1,4 +1,4 @@
-"""A scorer that needs no model, so that its scores can be checked by hand; a live service; a file of real rows."""
+"""A scorer without a model, whose scores are easy to compute; a live service; a file of real rows."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, Scores, score_file
+from vaekit.scoring.batch.options import Options
 
 ABC = VectorSpec(columns=(Column(name="b"), Column(name="a"), Column(name="c", kind="binary")))
 
 
 @dataclass
 class Squares:
-    """elbo = -sum x^2 - 1; a row is an anomaly where that exceeds 100."""
+    """elbo = -sum x^2 - 1; a row is an anomaly if its elbo is below -100."""
 
     spec: VectorSpec | ImageSpec = ABC
     model: str = "squares@1"
     alpha: float = 0.05
     reason: str | None = None
+    alpha_reason: str | None = None
     batch_rows: int = 4
     appended: pa.Schema = APPENDED
     held_out: NDArray[np.float64] | None = None
@@ -66,7 +68,7 @@ def image_scorer() -> Squares:
 
 @pytest.fixture
 def copied(models_dir: Path, tmp_path: Path) -> Path:
-    """A models folder of the test's own with breast-cancer in it."""
+    """A folder of models with a copy of breast-cancer, which a test may change."""
     shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "models" / "breast-cancer" / "1")
     return tmp_path / "models"
 
@@ -80,7 +82,7 @@ def url(models_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cancer_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All 569 rows by column name, with their diagnosis beside them."""
+    """All 569 rows with column names, and their diagnosis as the first column."""
     data = load_breast_cancer()
     columns = {"diagnosis": [data.target_names[t] for t in data.target]}
     columns |= {str(name): data.data[:, d] for d, name in enumerate(data.feature_names)}
@@ -97,12 +99,12 @@ def scored(scorer: Any, source: Path) -> pa.Table:
 
 @pytest.fixture
 def refused(scorer, tmp_path) -> Callable[[Path], str]:
-    """The message that an input is refused with; nothing may be left behind."""
+    """Scores an input that is refused, and returns the message. Checks that no file is left."""
 
-    def message(source: Path, by: Any = scorer) -> str:
+    def message(source: Path, by: Any = scorer, *, strict: bool = False) -> str:
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(InputError) as caught:
-            score_file(by, source, tmp_path / "out.parquet")
+            score_file(by, source, tmp_path / "out.parquet", options=Options(strict=strict))
         assert sorted(tmp_path.rglob("*")) == before
         return str(caught.value)
 

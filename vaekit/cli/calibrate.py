@@ -1,4 +1,4 @@
-"""`vae calibrate`: publishes a new version of a model with a calibration on other rows."""
+"""`vae calibrate`: publishes a new version of a model that is calibrated on other held-out rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, Models
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Decimal, Delimiter, Device, Models, Thousands, dialect_of
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
@@ -49,10 +49,13 @@ def calibrate(
     ] = None,
     anomaly: Anomaly = None,
     as_json: AsJson = False,
+    delimiter: Delimiter = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     device: Device = "auto",
     batch_rows: BatchRows = None,
 ) -> None:
-    """Publish a new version of a model with a calibration on other rows."""
+    """Calibrate a model on other held-out rows and publish it as a new version."""
     from vaekit.cli.progress import bar
     from vaekit.errors import InputError
     from vaekit.runtime import Model
@@ -63,7 +66,7 @@ def calibrate(
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
             loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress,
+            batch_rows=batch_rows, progress=progress, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(_tree(manifest), indent=2))
@@ -72,7 +75,7 @@ def calibrate(
 
 
 def _tree(manifest: Manifest) -> dict[str, object]:
-    """The calibration as in the manifest, without its file."""
+    """The calibration entries of the manifest as JSON."""
     assert manifest.calibration is not None
     return {
         "model": f"{manifest.name}@{manifest.version}",

@@ -16,7 +16,7 @@ from rich.table import Table
 from vaekit.cli.panels import CONFIG, DEVICE, INPUT, OUTPUT, examples
 from vaekit.errors import ConfigError, Interrupted
 
-SHOWN_EVERY = 20  # steps between two updates of the bar: an update costs as much as a small step
+SHOWN_EVERY = 20  # steps between two updates of the progress bar, because an update takes as long as a small step
 EXAMPLES = examples(
     "vae train examples/breast-cancer.toml",
     "vae train digits --set network.latent_dim=8 --run runs/digits",
@@ -68,13 +68,13 @@ def train(
     ] = None,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
-    from vaekit_training.loop.distributed import leads
+    from vaekit_training.loop.distributed import is_first_rank
     from vaekit_training.loop.folder import Keep, resumed
     from vaekit_training.run import train as start
 
-    console = Console(stderr=True, highlight=False, quiet=not leads())  # only the first rank prints
+    console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
     if resume is not None:
-        _refuse_beside_resume(source, overrides, run)
+        _refuse_with_resume(source, overrides, run)
         config, keep = resumed(resume), Keep(resume, resume=True)
     elif source is None:
         raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
@@ -91,30 +91,29 @@ def train(
         console.print(f"[yellow]{escape(str(exc))}; nothing was published[/]", soft_wrap=True)
         raise typer.Exit(128 + signal.SIGTERM) from None
     _summary(console, manifest, models)
-    if leads():
+    if is_first_rank():
         typer.echo(models / manifest.name / str(manifest.version))
 
 
-def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
-    for name, given in (("a source", source), ("--set", overrides), ("--run", run)):
+def _refuse_with_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
+    for name, given in (("CONFIG.toml or DATA", source), ("--set", overrides), ("--run", run)):
         if given:
             raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
-    from vaekit_training.config import asked_for, load_config, make_config
-    from vaekit_training.infer import infer
+    from vaekit_training.config import load_config, make_config, parse_overrides
+    from vaekit_training.infer import infer, overrides_beside
 
     if source.endswith(".toml"):
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: expected a config file that ends in .toml, or a data file or folder")
-    tree, remarks = infer(source, asked_for(overrides))
+    parsed = parse_overrides(overrides)
+    tree, remarks = infer(source, parsed)
     for remark in remarks:
-        console.print(f"[dim]{escape(remark)}[/]")
-    return make_config(
-        tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"]
-    )  # the tree has it already
+        console.print(f"[dim]{escape(remark)}[/]", soft_wrap=True)
+    return make_config(tree, overrides_beside(parsed, overrides))
 
 
 @contextmanager
@@ -159,7 +158,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
         def warn(text: str) -> None:
             console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
-        yield Listener(say, on_step, on_validation, on_trained, constants, warn)
+        yield Listener(say, on_step, on_validation, on_trained, constants, warn, found=warn)
 
 
 def _summary(console: Console, manifest: Manifest, models: Path) -> None:

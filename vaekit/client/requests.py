@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import date
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.models_folder import check_name
+from vaekit.client.tables import arrow_stream, settled
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
-from vaekit.errors import InputError, MissingExtra
+from vaekit.errors import InputError
+from vaekit.tabular.cells import plain
 
 TIMEOUT = 30.0  # seconds; enough for a large scoring request on a busy CPU
 
 
 @dataclass(frozen=True)
 class HttpCall:
-    """One request, without the address and the key."""
+    """One HTTP request, without the address of the service and without the key."""
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
-    rows: int | None = None  # how many rows the reply must have
+    rows: int | None = None  # number of rows that the reply must have; None: any
 
 
 def check_url(url: str) -> str:
@@ -54,7 +57,7 @@ def key_header(key: str | None) -> dict[str, str]:
     """The header with the key as a bearer token.
 
     Raises:
-        InputError: a header cannot hold the key. The message does not show it, because it is a secret.
+        InputError: the key is invalid in a header. The message does not show the key, because it is secret.
     """
     if key is None:
         return {}
@@ -63,8 +66,8 @@ def key_header(key: str | None) -> dict[str, str]:
     return {KEY_HEADER: f"Bearer {key}"}
 
 
-def encode(inputs: Any, model: str | None, version: int | None) -> HttpCall:
-    return _rows_call("encode", "inputs", inputs, {}, model, version)
+def encode(inputs: Any, model: str | None, version: int | None, *, strict: bool = False) -> HttpCall:
+    return _rows_call("encode", "inputs", inputs, {"strict": strict or None}, model, version)
 
 
 def decode(latents: Any, model: str | None, version: int | None, *, members: int | ArrayLike | None = None) -> HttpCall:
@@ -87,13 +90,15 @@ def elbo(
     log_evidence: bool,
     features: bool,
     explain: int | None = None,
+    strict: bool = False,
 ) -> HttpCall:
     options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
-    flags = {"log_evidence": None if log_evidence else False, "features": features or None}
+    flags = {"log_evidence": None if log_evidence else False, "features": features or None, "strict": strict or None}
     call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
     if explain is None:
         return call
-    return replace(call, headers={**call.headers, "accept": NPY_TYPE})  # npy has features by index, for all inputs
+    # Explanations are parsed from npy, where features are indices.
+    return replace(call, headers={**call.headers, "accept": NPY_TYPE})
 
 
 def sample(
@@ -101,7 +106,7 @@ def sample(
 ) -> HttpCall:
     body = {"n": n, "seed": seed, "temperature": temperature, "observe": observe}
     content = _json({name: value for name, value in body.items() if value is not None})
-    return HttpCall("POST", _path("sample", model, version), _types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
+    return HttpCall("POST", _path("sample", model, version), _media_types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
 
 
 def models() -> HttpCall:
@@ -109,7 +114,7 @@ def models() -> HttpCall:
 
 
 def manifest(model: str, version: int | None) -> HttpCall:
-    return _get(_home(model, version))
+    return _get(_model_path(model, version))
 
 
 def health() -> HttpCall:
@@ -124,20 +129,20 @@ def _get(path: str) -> HttpCall:
     return HttpCall("GET", path, {"accept": JSON_TYPE})
 
 
-def _home(model: str, version: int | None) -> str:
-    home = f"/models/{check_name(model)}"
-    return home if version is None else f"{home}/versions/{int(version)}"
+def _model_path(model: str, version: int | None) -> str:
+    path = f"/models/{check_name(model)}"
+    return path if version is None else f"{path}/versions/{int(version)}"
 
 
 def _path(operation: str, model: str | None, version: int | None) -> str:
     if model is None:
         if version is not None:
-            raise InputError(f"version: {version} needs a model name, expected model=... as well")
+            raise InputError(f"version: {version} was given without a model; give model as well")
         return f"/{operation}"
-    return f"{_home(model, version)}/{operation}"
+    return f"{_model_path(model, version)}/{operation}"
 
 
-def _types(sent: str, wanted: str) -> dict[str, str]:
+def _media_types(sent: str, wanted: str) -> dict[str, str]:
     return {"content-type": sent, "accept": wanted}
 
 
@@ -146,50 +151,33 @@ def _rows_call(
 ) -> HttpCall:
     path = _path(operation, model, version)
     given = {key: value for key, value in options.items() if value is not None}
-    if isinstance(rows, np.ndarray) and rows.dtype == object:
-        rows = rows.tolist()
-    params = {key: _word(value) for key, value in given.items()}
+    rows = settled(rows)
+    params = {key: _query_value(value) for key, value in given.items()}
     if isinstance(rows, np.ndarray):
-        return HttpCall("POST", path, _types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
+        return HttpCall("POST", path, _media_types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
     if hasattr(rows, "__arrow_c_stream__"):
-        content, count = _arrow(name, rows)
-        return HttpCall("POST", path, _types(ARROW_TYPE, NPY_TYPE), params, content, count)
-    listed = _listed(name, rows)
+        content, count = arrow_stream(name, rows)
+        return HttpCall("POST", path, _media_types(ARROW_TYPE, NPY_TYPE), params, content, count)
+    listed = _as_list(name, rows)
     content = _json({name: listed, **given})
-    return HttpCall("POST", path, _types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
+    return HttpCall("POST", path, _media_types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
 
 
 def _npy(name: str, rows: NDArray[Any]) -> bytes:
-    if rows.dtype.kind not in "iuf":
+    if rows.dtype.kind not in ("iufb" if name == "inputs" else "iuf"):
         raise InputError(f"{name}: dtype {rows.dtype} is not numeric; expected integers or floats")
     if rows.ndim == 0:
-        raise InputError(f"{name}: one number, expected rows")
+        raise InputError(f"{name}: a single number, expected an array of rows")
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, rows, allow_pickle=False)
     return buffer.getvalue()
 
 
-def _arrow(name: str, table: Any) -> tuple[bytes, int]:
-    """(the table as an Arrow stream, its number of rows), for any library with the Arrow stream interface."""
-    try:
-        import pyarrow as pa
-    except ModuleNotFoundError as exc:
-        raise MissingExtra(f"{name}: sending a table needs pyarrow: pip install 'vaekit[arrow]'") from exc
-    try:
-        columns = pa.table(table)
-    except (TypeError, ValueError, pa.ArrowException) as exc:
-        raise InputError(f"{name}: not a table: {exc}") from exc
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, columns.schema) as writer:
-        writer.write_table(columns)
-    return sink.getvalue().to_pybytes(), columns.num_rows
-
-
-def _word(value: Any) -> str:
+def _query_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _listed(name: str, rows: Any) -> Sequence[Any]:
+def _as_list(name: str, rows: Any) -> Sequence[Any]:
     if isinstance(rows, str | bytes | Mapping | PathLike) or not isinstance(rows, Iterable):
         raise InputError(f"{name}: expected rows, not {type(rows).__name__}")
     listed = list(rows)
@@ -220,7 +208,7 @@ def _json(body: Mapping[str, Any]) -> bytes:
         return _dumps(body)
     except (TypeError, ValueError) as exc:
         listed = next((value for value in body.values() if isinstance(value, list)), [])
-        raise InputError(_first_fault(listed, str(exc))) from exc
+        raise InputError(_first_invalid_row(listed, str(exc))) from exc
 
 
 def _without_nan(row: Any) -> Any:
@@ -228,7 +216,7 @@ def _without_nan(row: Any) -> Any:
     if isinstance(row, np.ndarray):
         row = row.tolist()
     if isinstance(row, Mapping):
-        return {name: None if _is_nan(cell) else cell for name, cell in row.items()}
+        return {str(name): None if _is_nan(cell) else cell for name, cell in row.items()}
     return [None if _is_nan(cell) else cell for cell in row] if isinstance(row, list | tuple) else row
 
 
@@ -237,19 +225,24 @@ def _is_nan(cell: Any) -> bool:
 
 
 def _dumps(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, default=_plain).encode()
+    return json.dumps(value, allow_nan=False, default=_json_default).encode()
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
+def _json_default(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
         return value.tolist()
+    cell = plain(value)
+    if cell is None or isinstance(cell, str | bool | int | float):
+        return cell
+    if isinstance(cell, date | np.datetime64):
+        return str(cell)
     raise TypeError(f"not a number: {value!r:.40}")
 
 
-def _first_fault(rows: Sequence[Any], fault: str) -> str:
+def _first_invalid_row(rows: Sequence[Any], error: str) -> str:
     for i, row in enumerate(rows):
         try:
             _dumps(row)
         except (TypeError, ValueError) as exc:
             return f"row {i}: {exc}"
-    return fault
+    return error

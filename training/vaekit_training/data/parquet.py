@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.sources import from_arrow, parquet_files, refuse_unlike
+from vaekit_training.data.arrow import categories_in, from_arrow, index_columns_in
+from vaekit_training.data.sources import parquet_files, refuse_unlike
 
-BUFFER = 2**17  # read-ahead per column; without it a whole row group is held
+BUFFER = 2**17  # bytes read ahead per column; without a limit a whole row group would be held in memory
 
 
 @dataclass(frozen=True)
 class Group:
-    """One row group."""
+    """One row group of a Parquet file."""
 
     file: int  # index in Folder.files
     group: int  # index in the file
@@ -29,15 +30,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Folder:
-    """One file, or every .parquet file below a folder in the order of their paths, all with one schema."""
+    """One Parquet file, or all .parquet files below a folder sorted by path. All files have the same columns."""
 
     source: str
     files: tuple[Path, ...]
-    names: tuple[str, ...]  # the files' paths relative to the folder
+    names: tuple[str, ...]  # paths of the files relative to the folder
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
     digest: str  # sha256 over names and sizes of the files, schema, and row groups with their statistics
-    nulls: dict[str, int | None] = field(default_factory=dict)  # missing cells by column; None: not in footers
+    nulls: dict[str, int | None] = field(default_factory=dict)  # missing cells by column; None: footers lack it
+    index: tuple[str, ...] = ()  # columns that hold the index of a pandas frame
+    categories: frozenset[str] = frozenset()  # columns that were categories of a pandas frame
 
     @property
     def rows(self) -> int:
@@ -48,7 +51,9 @@ class Folder:
         return f"data {self.source!r}, {self.names[group.file]}"
 
     def read(self, group: Group, columns: Sequence[str], rows: int) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-        """Columns of a row group in chunks of at most `rows` rows: (row number in the file, cells by name).
+        """Columns of a row group in chunks of at most `rows` rows.
+
+        Yields the row number, in the file, of the chunk's first row, and the cells of each column.
 
         Raises:
             InputError: the file has become unreadable.
@@ -58,7 +63,10 @@ class Folder:
         start, path = group.start, str(self.files[group.file])
         try:
             for batch in read_groups(path, [group.group], columns, rows, buffer=BUFFER, threads=False):
-                yield start, {name: from_arrow(batch.column(name)) for name in columns}
+                yield (
+                    start,
+                    {name: from_arrow(batch.column(name), is_category=name in self.categories) for name in columns},
+                )
                 start += batch.num_rows
         except (OSError, ValueError, KeyError) as exc:  # pyarrow raises subclasses of these
             raise InputError(f"{self.where(group)}: {exc}") from exc
@@ -68,7 +76,7 @@ def folder(source: str) -> Folder:
     """The row groups of a file or folder; reads footers only.
 
     Raises:
-        InputError: no Parquet file there, an unreadable file, or files with different columns.
+        InputError: there is no Parquet file, a file is unreadable, or files have different columns.
     """
     import pyarrow.parquet as pq
 
@@ -78,24 +86,28 @@ def folder(source: str) -> Folder:
         raise InputError(f"data {source!r}: data.read = 'stream' takes a .parquet file or a folder of them")
     names = tuple(str(file.relative_to(top)) if file != top else file.name for file in files)
     sha, groups, first = hashlib.sha256(), [], None
+    index: tuple[str, ...] = ()
+    categories: frozenset[str] = frozenset()
     nulls: dict[str, int | None] = {}
     for number, file in enumerate(files):
         try:
             with pq.ParquetFile(file) as opened:
-                schema, metadata = opened.schema_arrow.remove_metadata(), opened.metadata
+                whole, metadata = opened.schema_arrow, opened.metadata
         except (OSError, ValueError) as exc:
             raise InputError(f"data {source!r}, {names[number]}: {exc}") from exc
+        schema = whole.remove_metadata()
+        index, categories = (index_columns_in(whole), categories_in(whole)) if first is None else (index, categories)
         first = schema if first is None else first
         refuse_unlike(f"data {source!r}, {names[number]}", first, schema)
         groups += _groups(number, metadata)
         _count_nulls(nulls, metadata)
         sha.update(repr((names[number], file.stat().st_size, str(schema), _facts(metadata))).encode())
     assert first is not None
-    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls)
+    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls, index, categories)
 
 
 def release() -> None:
-    """Return memory that Arrow caches to the system."""
+    """Return unused memory that Arrow has cached to the operating system."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
@@ -119,13 +131,14 @@ def _groups(file: int, metadata: Any) -> list[Group]:
 
 
 def _count_nulls(nulls: dict[str, int | None], metadata: Any) -> None:
-    """Add the numbers of missing cells that a footer gives for each column."""
+    """Add each column's number of missing cells, as stated in a file's footer."""
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         for chunk in (group.column(c) for c in range(group.num_columns)):
-            name, told = chunk.path_in_schema, chunk.statistics
-            more, sofar = told.null_count if told and told.has_null_count else None, nulls.get(name, 0)
-            nulls[name] = None if more is None or sofar is None else sofar + more
+            name, statistics = chunk.path_in_schema, chunk.statistics
+            more = statistics.null_count if statistics and statistics.has_null_count else None
+            so_far = nulls.get(name, 0)
+            nulls[name] = None if more is None or so_far is None else so_far + more
 
 
 def _facts(metadata: Any) -> list[Any]:
@@ -134,6 +147,6 @@ def _facts(metadata: Any) -> list[Any]:
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         chunks = [group.column(c) for c in range(group.num_columns)]
-        told = [(s.min, s.max, s.null_count) if (s := c.statistics) and s.has_min_max else None for c in chunks]
-        found.append((group.num_rows, [c.total_compressed_size for c in chunks], told))
+        ranges = [(s.min, s.max, s.null_count) if (s := c.statistics) and s.has_min_max else None for c in chunks]
+        found.append((group.num_rows, [c.total_compressed_size for c in chunks], ranges))
     return found

@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values, replacing the file; after a crash either the old or the new file is there."""
+    """Write tensors and plain values to the file; after a crash the file is either the old or the new one."""
     temp = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temp.open("wb") as file:
@@ -30,10 +30,10 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The saved state, on the CPU. Loading executes no stored code.
+    """The saved state, on the CPU. Loading does not execute code from the file.
 
     Raises:
-        InputError: no checkpoint, or not one of this format.
+        InputError: the file does not exist, or is not a checkpoint of this format.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

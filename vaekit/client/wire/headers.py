@@ -1,4 +1,4 @@
-"""The names of headers, and the media types of bodies."""
+"""Names of HTTP headers, and media types of bodies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ SEED_HEADER = "vae-seed"
 ALPHA_HEADER = "vae-alpha"
 NUM_SAMPLES_HEADER = "vae-num-samples"
 P_VALUE_REASON_HEADER = "vae-p-value-reason"
+IGNORED_COLUMNS_HEADER = "vae-ignored-columns"  # a JSON list in ASCII, cut before LONGEST_LIST bytes
+WARNINGS_HEADER = "vae-warnings"  # likewise
+LONGEST_LIST = 4096
 
 TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; the request is dropped afterwards
 REQUEST_ID_HEADER = "x-request-id"
@@ -17,5 +20,5 @@ KEY_HEADER = "authorization"  # Bearer <key>
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
-PICTURE_TYPES = ("image/png", "image/jpeg")
+IMAGE_TYPES = ("image/png", "image/jpeg")
 PROBLEM_TYPE = "application/problem+json"

@@ -29,8 +29,9 @@ from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
-OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old p-values
+OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old calibration
 
 _EMPTY = np.empty(0)
 _NO_ROWS = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
@@ -45,11 +46,12 @@ def publish_calibration(
     anomalies: Sequence[str] = ("1",),
     batch_rows: int | None = None,
     progress: Progress | None = None,
+    csv: CsvDialect = PLAIN,
 ) -> Manifest:
     """Score held-out rows and publish their scores as the calibration of a new version.
 
-    The p-values of the new version are valid for rows that are exchangeable with these rows, provided that the model
-    was not trained on them. Each precision of the model gets its own calibration.
+    The p-values of the new version are valid for rows that are exchangeable with the held-out rows, if the model was
+    not trained on the held-out rows. Each precision of the model gets its own calibration.
 
     Args:
         model: loaded from models/<name>/<version>; the caller closes it.
@@ -59,6 +61,7 @@ def publish_calibration(
         anomalies: label values that mean anomaly; such rows are left out.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called after each batch with the progress of reading.
+        csv: how a .csv file is written.
 
     Returns:
         The manifest of the new version.
@@ -70,21 +73,21 @@ def publish_calibration(
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     for k in wanted:
         model.draws(k)  # checks K before anything is read
-    with ExitStack() as held:
-        models = {precision: _at_precision(model, precision, held) for precision in model.manifest.precisions}
-        source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
+    with ExitStack() as stack:
+        models = {precision: _at_precision(model, precision, stack) for precision in model.manifest.precisions}
+        source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress)
-        held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
-        surprise, of_cells = cells.file()
+        held_out = {key: Calibration.of(scored.score, scored.novel) for key, scored in scores.items()}
+        surprise, surprise_content = cells.file()
     n = next(iter(held_out.values())).n
     rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"
     calibration, content = calibration_file(
         held_out, assumption=f"scored rows are exchangeable with the {rows}, which the model was not trained on"
     )
     manifest = _manifest(model.manifest, calibration, surprise, n)
-    return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: of_cells})
+    return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: surprise_content})
 
 
 def _root(model: Model) -> Path:
@@ -96,11 +99,11 @@ def _root(model: Model) -> Path:
     return source.parent.parent
 
 
-def _at_precision(model: Model, precision: Precision, held: ExitStack) -> Model:
-    """The model at this precision, loaded again unless it has it."""
+def _at_precision(model: Model, precision: Precision, stack: ExitStack) -> Model:
+    """The model itself if it has this precision, otherwise its bundle loaded at this precision."""
     if precision == model.precision:
         return model
-    return held.enter_context(Model.load(model.bundle.source, device=model.device, precision=precision))
+    return stack.enter_context(Model.load(model.bundle.source, device=model.device, precision=precision))
 
 
 def _scores(
@@ -127,8 +130,8 @@ def _scores(
     if labels is not None:
         labels.close(read)
         if kept == read > 0:
-            raise labels.unlike("no row", "so none is left out")
-    return {way: Bound.concatenate(scores or [_NO_ROWS]) for way, scores in parts.items()}
+            raise labels.one_class_error("no row", "so none is left out")
+    return {key: Bound.concatenate(scores or [_NO_ROWS]) for key, scores in parts.items()}
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:
@@ -142,7 +145,7 @@ def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFil
 
 
 def _files(model: Model) -> dict[str, bytes]:
-    """The files of the old version except manifest and calibrations; listed files come from the verified copy."""
+    """The files of the old version except its manifest and calibrations. Listed files come from the verified copy."""
     source, manifest = model.bundle.source, model.manifest
     old = {part.file for part in (manifest.calibration, manifest.surprise) if part}
     files = {

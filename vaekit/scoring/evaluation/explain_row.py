@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.runtime import Explained, Model, heatmap
-from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.predict import predict
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
+from vaekit.tabular.explained_cells import named
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,16 @@ class RowExplained:
     p_value: float | None  # None without a calibration for this number of observed columns
     kl: float
     kl_p_value: float
-    cells: list[dict[str, Any]]  # the most anomalous first, with the fields of OddCell (wire)
-    pictures: Pictures | None  # only for images
+    cells: list[dict[str, Any]]  # the most anomalous first, with the fields of AnomalousCell in the wire format
+    image: ImageExplanation | None  # only for images
 
     def tree(self) -> dict[str, Any]:
-        """The explanation as JSON, without images."""
-        return {name: value for name, value in vars(self).items() if name != "pictures"}
+        """The explanation as JSON, without the arrays of an image."""
+        return {name: value for name, value in vars(self).items() if name != "image"}
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageExplanation:
     """An image, its reconstruction and its heatmap."""
 
     given: NDArray[Any]  # (H, W, C)
@@ -47,13 +48,16 @@ class Pictures:
     heat: NDArray[np.float64]  # (H, W), nats above the held-out median of the pixel
 
 
-def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained:
-    """Explain row number `row` of a file, counted from 0.
+def explain_row(model: Model, data: Path, row: int, *, top: int, csv: CsvDialect = PLAIN) -> RowExplained:
+    """Explain row number `row` of a file, counted from 0, with its `top` most anomalous cells.
+
+    csv: how a .csv file is written.
 
     Raises:
-        InputError: the file or the row is invalid, there is no such row, or the model has no held-out surprises.
+        InputError: the file or the row is invalid, the file has no row of that number, or the model has no held-out
+            surprises.
     """
-    x = _row(data, model.spec, row)
+    x = _row(data, model.spec, row, csv)
     found = model.explain_checked(x, top=min(top, model.spec.dim))
     assert found.kl_p_value is not None
     assert found.explanation is not None
@@ -67,13 +71,13 @@ def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained
         kl=float(found.kl[0]),
         kl_p_value=float(found.kl_p_value[0]),
         cells=cells,
-        pictures=_pictures(model, x, found) if isinstance(model.spec, ImageSpec) else None,
+        image=_image(model, x, found) if isinstance(model.spec, ImageSpec) else None,
     )
 
 
-def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
+def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, csv: CsvDialect) -> NDArray[Any]:
     """The row as model input, (1, ...)."""
-    source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim)), 0
+    source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim), csv=csv), 0
     rows = rows_of(source, spec)
     for chunk in source.chunks():
         _, x = rows.take(chunk)
@@ -91,7 +95,7 @@ def _p_value(model: Model, found: Explained) -> float | None:
     return None if np.isnan(p_value) else p_value
 
 
-def _pictures(model: Model, x: NDArray[Any], found: Explained) -> Pictures:
+def _image(model: Model, x: NDArray[Any], found: Explained) -> ImageExplanation:
     every = np.arange(model.spec.dim)[None]
     expected = predict(model, x, every, interval=False).expected
-    return Pictures(x[0], expected.reshape(x.shape[1:]), heatmap(model, found)[0])
+    return ImageExplanation(x[0], expected.reshape(x.shape[1:]), heatmap(model, found)[0])

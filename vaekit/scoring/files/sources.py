@@ -11,37 +11,45 @@ from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.fragments import RowSource, translated
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
-from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.files.paths import StoragePath, storage_path
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 ARROW = (".arrow", ".feather")
 
 
 def open_source(
-    where: Path | str | Place, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
+    where: Path | str | StoragePath,
+    spec: VectorSpec | ImageSpec,
+    batch_rows: int,
+    columns: Sequence[str] | None = None,
+    csv: CsvDialect = PLAIN,
 ) -> RowSource:
     """The source for a .csv, .parquet, .arrow or .feather file, a folder of Parquet files, or a .npy file.
 
     Args:
         where: path or URI of the input.
-        spec: input of the model; for images only .npy.
+        spec: input of the model; images are read from .npy only.
         batch_rows: largest number of rows per chunk.
         columns: columns to read besides the model's; None: all.
+        csv: how a .csv file is written.
 
     Raises:
-        InputError: no such input, an unknown ending, or a file that does not have the format of its ending.
+        InputError: the input does not exist, its ending is unknown, or its content does not match the ending.
     """
-    source = place(where)
+    source = storage_path(where)
     if not source.exists:
         raise InputError(f"{source}: no such file or folder")
     with translated(source):
         if isinstance(spec, ImageSpec):
             if source.suffix != ".npy":
-                raise InputError(f"{source}: a model of images reads .npy files, (N, H, W, C), uint8")
+                raise InputError(f"{source}: a model of images reads .npy files of shape (N, H, W, C) and dtype uint8")
             return ImageSource(source, spec, batch_rows)
-        return _of_table(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
+        return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns], csv)
 
 
-def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> RowSource:
+def _table_source(
+    source: StoragePath, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None, csv: CsvDialect
+) -> RowSource:
     if source.is_folder or source.suffix == ".parquet":
         return ParquetSource(source, batch_rows, columns)
     if source.suffix in ARROW:
@@ -49,6 +57,9 @@ def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequenc
     if source.suffix == ".npy":
         return NpySource(source, spec, batch_rows)
     if source.suffix == ".csv":
-        return CsvSource(source, batch_rows, columns)
+        found = CsvSource(source, batch_rows, columns, csv)
+        if spec.dim > 1 and (other := csv.other(found.names)):
+            raise InputError(f"{source}: one column, {found.names[0]!r}; --delimiter {other!r} separates by {other!r}")
+        return found
     hint = "; save the rows of an .npz with numpy.save" if source.suffix == ".npz" else ""
     raise InputError(f"{source}: expected .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet files{hint}")
