@@ -14,7 +14,7 @@ from time import perf_counter
 
 import uvloop
 
-from benchmarks.serving.load import answer
+from benchmarks.serving.load import print_result
 
 FLOOD = 16 * 2**20  # bytes that one connection sends at most; servers without limits keep a hundred times as much
 PIECE = 64 * 1024
@@ -133,6 +133,6 @@ async def probes(port: int) -> dict[str, list[int]]:
 if __name__ == "__main__":
     port, name, seconds = sys.argv[1:]
     if name == "probes":
-        answer({**uvloop.run(probes(int(port)))})
+        print_result({**uvloop.run(probes(int(port)))})
     else:
-        answer({**uvloop.run(attack(int(port), name, float(seconds)))})
+        print_result({**uvloop.run(attack(int(port), name, float(seconds)))})

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.processes import command
-from benchmarks.report import Figure, Measured, in_turns
+from benchmarks.report import Figure, Measured, run_rounds
 from benchmarks.serving import models, servers
 from benchmarks.serving.arms.asgi import installed
 from benchmarks.serving.attacks import ATTACKS
-from benchmarks.serving.contenders import OURS, answered, ours
+from benchmarks.serving.contenders import OURS, ours, require_all_answered
 from benchmarks.serving.load import WARM_UP
 from benchmarks.serving.models import LARGE, SMALL, Shape
 from benchmarks.serving.plan import Plan
@@ -46,7 +46,7 @@ def protocols(plan: Plan) -> Measured:
     names, figures = [OURS, *installed()], []
     for label, (shape, npy, n, connections) in LOADS.items():
         loads = {name: partial(_loaded, plan, contender(plan, name, shape, npy=npy), n, connections) for name in names}
-        found = in_turns(loads, plan.rounds)
+        found = run_rounds(loads, plan.rounds)
         base = found["uvicorn httptools"]
         for name, rates in found.items():
             shares = [a / b for a, b in zip(rates, base, strict=True)]
@@ -60,7 +60,7 @@ def _loaded(plan: Plan, server: Server, n: int, connections: int) -> float:
     with started(server) as running:
         request = server.ask(models.rows(shape)[:n])
         before = servers.cpu_seconds(running.pid)
-        found = answered(running, running.load(request, connections, plan.seconds))
+        found = require_all_answered(running, running.load(request, connections, plan.seconds))
         sent = found["requests_per_second"] * (WARM_UP + plan.seconds)
         return float(sent / (servers.cpu_seconds(running.pid) - before))
 
@@ -71,7 +71,9 @@ def measure(plan: Plan) -> Measured:
     figures, facts = [], {}
     for name in names:
         with started(contender(plan, name, SMALL)) as running:
-            facts[name] = servers.ask("serving.attacks", [str(running.port), "probes", "0"], core=servers.LOAD_CORE)
+            facts[name] = servers.run_pinned(
+                "serving.attacks", [str(running.port), "probes", "0"], core=servers.LOAD_CORE
+            )
         for attack in ATTACKS:
             runs = [_attacked(plan, name, attack) for _ in range(plan.rounds)]
             is_ours = name == OURS
