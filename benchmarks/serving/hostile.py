@@ -91,7 +91,7 @@ def _attacked(plan: Plan, name: str, attack: str) -> dict[str, float]:
         running.load(request, CONNECTIONS, 0.5)
         before = _memory(running, "VmRSS")
         arguments = [str(running.port), attack, str(seconds + 2.0)]
-        attacked = beside.submit(servers.ask, "serving.attacks", arguments, core=servers.LOAD_CORE)
+        attacked = beside.submit(servers.run_pinned, "serving.attacks", arguments, core=servers.LOAD_CORE)
         found = running.load(request, CONNECTIONS, PACE, seconds, "even", loop="open_loop")
         attacked.result()
         honest = found["seconds"].get("200", {"p99": float("inf")})
