@@ -12,7 +12,7 @@ from vaekit.bundle.manifest_part import ManifestPart
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
 
-FORMAT = "1.2"
+FORMAT = "1.3"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"
@@ -209,6 +209,17 @@ class Provenance(ManifestPart):
     parent: str | None = Field(None, description="name@version that this version was derived from")
 
 
+class Privacy(ManifestPart):
+    """The training rows that the bundle contains; the figures are in metrics."""
+
+    training_rows: Annotated[int, Field(ge=0)] = Field(
+        description="number of training rows whose latents the graphs contain: the components of an aggregate prior"
+    )
+    allow_low_temperature: bool = Field(
+        False, description="whether samples may be drawn at temperatures below 1 from a prior made of training rows"
+    )
+
+
 class Manifest(ManifestPart):
     """manifest.json of format 1."""
 
@@ -228,6 +239,7 @@ class Manifest(ManifestPart):
     calibration: CalibrationFile | None = None
     surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises, for explanations of cells")
     golden: Golden
+    privacy: Privacy | None = Field(None, description="format 1.3: training rows in the bundle")
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
 
@@ -249,6 +261,12 @@ class Manifest(ManifestPart):
     def components(self) -> int:
         """Number of components in the aggregate priors of all members; 0 for N(0, I)."""
         return self.members * (self.prior.components or 0)
+
+    @property
+    def least_temperature(self) -> float:
+        """The lowest temperature of samples: 1 if they would be near copies of training rows below it, otherwise 0."""
+        allowed = self.prior.name == "normal" or (self.privacy is not None and self.privacy.allow_low_temperature)
+        return 0.0 if allowed else 1.0
 
     @property
     def graph_files(self) -> tuple[str, ...]:
