@@ -75,22 +75,19 @@ def privacy(manifest: Manifest) -> str:
     """What the bundle reveals about training rows, with the measured figures."""
     if manifest.prior.name == "aggregate":
         low = "accepts" if manifest.least_temperature == 0 else "refuses"
-        said = (
-            f"The prior is made of training rows. /sample {low} temperatures below 1 (privacy.allow_low_temperature). "
-        )
+        said = f"The prior is made of training rows. /sample {low} temperatures below 1. "
     else:
         said = "The prior is N(0, I): no training rows are in the bundle. "
     value = {name: metric.value for name, metric in manifest.metrics.items()}
     if "membership_auc" not in value:
         return said + "What samples and the KL reveal about training rows was not measured."
-    near = {
-        t: (value[f"training_rows_reconstructed{t}"], value[f"held_out_rows_reconstructed{t}"]) for t in ("", "_at_1")
-    }
+    cold, others = value["training_rows_reconstructed"], value["held_out_rows_reconstructed"]
+    warm, others_warm = value["training_rows_reconstructed_at_1"], value["held_out_rows_reconstructed_at_1"]
     return said + (
-        f"By its kl alone, a training row is told from a held-out row with an AUC of {value['membership_auc']:.3f} (0.5: "
-        f"not at all). Samples at temperature 0 come near {near[''][0]:.0%} of the training rows and {near[''][1]:.0%} of "
-        f"the held-out rows, samples at temperature 1 near {near['_at_1'][0]:.0%} and {near['_at_1'][1]:.0%}; the table "
-        "of figures says what near means and how many samples there were."
+        f"By kl alone, training rows are told from held-out rows with an AUC of {value['membership_auc']:.3f} (0.5: "
+        f"not at all). Samples at temperature 0 come near {cold:.0%} of the training rows and {others:.0%} of the "
+        f"held-out rows; samples at temperature 1 come near {warm:.0%} and {others_warm:.0%}. The table of figures "
+        "says what near means and how many samples there were."
     )
 
 
