@@ -13,7 +13,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -70,10 +70,10 @@ def figures(runs: list[dict[str, Any]]) -> list[Figure]:
         own = [run for run in runs if (run["set"], run["prior"]) == (name, prior)]
         for what, unit in {"training_rows": "rows", **PRIVACY, "auroc": "AUROC"}.items():
             values = [float(run[what]) for run in own]
-            better = "higher" if what == "auroc" else "lower"
-            found.append(
-                Figure(f"{name}, {prior}: {what}", statistics.mean(values), unit, min(values), max(values), better)
-            )
+            name_of = f"{name}, {prior}: {what}"
+            better: Literal["lower", "higher"] = "higher" if what == "auroc" else "lower"
+            mean = statistics.mean(values)
+            found.append(Figure(name_of, mean, unit, min(values), max(values), better=better))
     return found
 
 
