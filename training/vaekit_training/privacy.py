@@ -5,6 +5,8 @@ N rows, D data dimensions, E coordinates (numbers and one-hot levels), S samples
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
@@ -107,7 +109,7 @@ def _at_temperature_0(model: Model, most: int) -> NDArray[np.generic]:
     manifest = model.manifest
     components = manifest.prior.components or 1
     which = np.unique(np.linspace(0, components * manifest.members, most, endpoint=False).astype(np.int64))  # (S,)
-    draws = {
+    draws: dict[str, NDArray[Any]] = {
         "noise": np.zeros((len(which), manifest.latent_dim), dtype=np.float32),
         "choice": ((which // manifest.members + 0.5) / components).astype(np.float32),
     }
