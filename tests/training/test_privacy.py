@@ -12,7 +12,7 @@ from tests.kinds import Published
 from vaekit import Model
 from vaekit.bundle import Manifest, VectorSpec, find
 from vaekit.bundle.input_spec import Column, ImageSpec
-from vaekit.bundle.manifest import Privacy
+from vaekit.bundle.privacy import Privacy
 from vaekit.detector import Detector
 from vaekit.errors import InputError
 from vaekit.runtime.sampling import check_temperature

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.manifest import Metric, Privacy
+from vaekit.bundle.manifest import Metric
+from vaekit.bundle.privacy import Privacy
 from vaekit.runtime import Model
 from vaekit_training.build import costs
 from vaekit_training.config import Config

@@ -9,6 +9,8 @@ from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt
 
 from vaekit.bundle.input_spec import InputSpec, VectorSpec
 from vaekit.bundle.manifest_part import ManifestPart
+from vaekit.bundle.novelty import Novelty
+from vaekit.bundle.privacy import Privacy
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
 
@@ -129,7 +131,8 @@ class CalibrationEntry(ManifestPart):
         1.0, description="P(p_value <= alpha) <= guarantee alpha: 1 without folds, 2 F / (F + 1) with F folds"
     )
     observed_counts: tuple[PositiveInt, ...] | None = Field(
-        None, description="numbers of observed columns in the held-out rows; null if no column may be missing"
+        None,
+        description="up to format 1.2: numbers of observed columns in held-out rows; null if no column may be missing",
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),
@@ -209,17 +212,6 @@ class Provenance(ManifestPart):
     parent: str | None = Field(None, description="name@version that this version was derived from")
 
 
-class Privacy(ManifestPart):
-    """The training rows that the bundle contains; the figures are in metrics."""
-
-    training_rows: Annotated[int, Field(ge=0)] = Field(
-        description="number of training rows whose latents the graphs contain: the components of an aggregate prior"
-    )
-    allow_low_temperature: bool = Field(
-        False, description="whether samples may be drawn at temperatures below 1 from a prior made of training rows"
-    )
-
-
 class Manifest(ManifestPart):
     """manifest.json of format 1."""
 
@@ -239,6 +231,7 @@ class Manifest(ManifestPart):
     calibration: CalibrationFile | None = None
     surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises, for explanations of cells")
     golden: Golden
+    novelty: Novelty | None = Field(None, description="format 1.3: how novel rows are scored; null for images")
     privacy: Privacy | None = Field(None, description="format 1.3: training rows in the bundle")
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
@@ -256,6 +249,15 @@ class Manifest(ManifestPart):
         columns = self.input.columns if isinstance(self.input, VectorSpec) else ()
         levels = sum(len(column.levels or ()) for column in columns)
         return max(self.input.dim, levels, self.members * self.latent_dim)
+
+    @cached_property
+    def most_missing(self) -> int:
+        """The most missing cells of a row that is not novel; before format 1.3 that of the calibration rows."""
+        if self.novelty is not None:
+            return self.novelty.most_missing
+        entries = self.calibration.entries if self.calibration else ()
+        counts = [min(entry.observed_counts) for entry in entries if entry.observed_counts]
+        return self.input.dim - min(counts, default=self.input.dim)
 
     @property
     def components(self) -> int:

@@ -31,7 +31,7 @@ def changes(manifest: Manifest) -> list[Change]:
 def _changes(manifest: Manifest) -> Iterator[Change]:
     if _minor(manifest.format) < _minor(FORMAT):
         yield Change("format", f"format {manifest.format}", f"format {FORMAT}", "vae train")
-    if _without_novelty(manifest):
+    if isinstance(manifest.input, VectorSpec) and manifest.novelty is None:
         yield Change(
             "novelty",
             "a novel row (an unseen level, a value outside its column's support, more missing cells than any training "
@@ -68,12 +68,6 @@ def _changes(manifest: Manifest) -> Iterator[Change]:
             "membership_auc and training_rows_reconstructed in the manifest, and privacy.allow_low_temperature",
             "vae train",
         )
-
-
-def _without_novelty(manifest: Manifest) -> bool:
-    """Whether the bundle is of a table and does not score novel rows, but a new one would."""
-    scored = "novelty" in Manifest.model_fields and isinstance(manifest.input, VectorSpec)
-    return scored and getattr(manifest, "novelty", None) is None
 
 
 def _minor(version: str) -> int:
