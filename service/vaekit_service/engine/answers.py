@@ -15,8 +15,8 @@ from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
-from vaekit.tabular.novelty import novel_names
 from vaekit.runtime.sampling import check_temperature
+from vaekit.tabular.novelty import novel_names
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
