@@ -47,6 +47,16 @@ def test_a_bundle_of_format_1_0_gives_its_p_values(old: Model) -> None:
     np.testing.assert_allclose(p_value, SCORES["p_value"])
 
 
+@pytest.mark.parametrize("row", [[25.0, None, "violet"], [25.0, 3.5, "red"], [25.0, -1, "blue"]])
+def test_a_novel_row_gets_the_smallest_p_value_of_an_old_bundle_and_no_elbo(old: Model, row: list[Any]) -> None:
+    calibration, scored = old.calibration(), old.elbo([row, SCORES["rows"][2]])
+    assert not isinstance(calibration, str)
+    p_value = calibration.verdict(scored).p_value
+    np.testing.assert_allclose(p_value, [1 / (calibration.n + 1), SCORES["p_value"][2]])
+    assert np.isnan(scored.elbo[0])
+    np.testing.assert_allclose(scored.elbo[1], SCORES["elbo"][2], **CLOSE)
+
+
 def test_a_bundle_of_format_1_0_encodes_decodes_and_samples(old: Model) -> None:
     drawn = old.sample(20, seed=1, observe=True)
     assert drawn.samples.shape == (20, 3)
@@ -89,9 +99,9 @@ def test_vae_upgrade_says_what_a_bundle_of_format_1_0_lacks() -> None:
     found = json.loads(done.stdout)
     assert (found["model"], found["format"], found["command"]) == ("sensors@1", "1.0", None)
     by = {change["topic"]: change["by"] for change in found["changes"]}
-    assert {"format", "thresholds", "explanations", "privacy"} <= by.keys()
+    assert {"format", "novelty", "thresholds", "explanations", "privacy"} <= by.keys()
     assert by["explanations"] == by["thresholds"] == "vae calibrate"
-    assert by["privacy"] == by["format"] == "vae train"
+    assert by["privacy"] == by["format"] == by["novelty"] == "vae train"
     now = {change["topic"]: change["now"] for change in found["changes"]}
     assert "latents of 40 training rows" in now["privacy"]
     text = CliRunner().invoke(app, ["upgrade", str(HERE / "sensors")]).stdout

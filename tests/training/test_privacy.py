@@ -31,13 +31,14 @@ FIGURES = (
 )
 
 
-def published(folder: Path, *settings: str) -> Manifest:
+def published(folder: Path, *settings: str, draws_report: bool = False) -> Manifest:
     """The manifest of a model of 80 rows of 6 columns, whose latents are wide enough to tell its rows apart."""
     x = np.random.default_rng(0).standard_normal((80, 6))
     tree = {"name": "x", "data": {"source": "memory"}, "network": {"latent_dim": 6, "hidden": [32]}}
     quick = ["training.steps=400", "training.learning_rate=0.01", "objective.beta=0.1", "draws.default=4"]
     rows = of_array(x, [f"c{d}" for d in range(6)])
-    return train(make_config(tree, [*quick, *settings]), folder, device="cpu", rows=rows, draws_report=False)
+    config = make_config(tree, [*quick, *settings])
+    return train(config, folder, device="cpu", rows=rows, draws_report=draws_report)
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +98,21 @@ def test_temperatures_below_1_are_refused_where_the_prior_consists_of_training_r
         model.sample(2, seed=0, temperature=temperature, observe=True)
 
 
-def test_a_bundle_may_allow_low_temperatures(tmp_path: Path) -> None:
-    manifest = published(tmp_path, "prior.name=aggregate", "privacy.allow_low_temperature=true", "training.steps=20")
-    assert manifest.privacy is not None
-    assert manifest.privacy.allow_low_temperature
-    with Model.load(find(tmp_path, "x"), device="cpu") as model:
+def test_a_bundle_may_allow_low_temperatures_and_its_card_and_report_say_so(tmp_path: Path) -> None:
+    settings = ["prior.name=aggregate", "privacy.allow_low_temperature=true", "training.steps=20"]
+    manifest = published(tmp_path, *settings, draws_report=True)
+    assert manifest.privacy == Privacy(training_rows=48, allow_low_temperature=True)
+    folder = find(tmp_path, "x")
+    with Model.load(folder, device="cpu") as model:
         assert len(np.unique(model.sample(200, seed=0, temperature=0.0).latents, axis=0)) <= 48
     with pytest.raises(InputError, match="temperature: -1"):
         check_temperature(manifest, -1.0)
+    card, page = ((folder / "report" / name).read_text() for name in ("model-card.md", "report.html"))
+    for text in (card, page):
+        assert "/sample accepts temperatures below 1" in text
+        assert "membership_auc" in text
+        assert "mu and sigma of 48 training rows" in text
+    assert "\n## Privacy\n" in card
 
 
 def test_fold_models_count_the_rows_of_all_their_priors(folded: Published) -> None:
