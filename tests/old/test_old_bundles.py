@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import lzma
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +76,20 @@ def test_the_config_of_an_old_bundle_is_still_valid() -> None:
     config = load_config(HERE / "sensors" / "1" / "config.toml")
     assert config.prior.components == 40
     assert not config.privacy.allow_low_temperature
+
+
+def test_a_detector_pickled_by_an_older_version_gives_its_scores_and_verdicts() -> None:
+    with lzma.open(HERE / "detector.pkl.xz") as file:
+        detector = pickle.load(file)
+    want = json.loads((HERE / "detector.json").read_text())
+    assert "strict" not in want["parameters"]  # a parameter that the older version did not have
+    assert want["parameters"].items() <= detector.get_params().items()
+    np.testing.assert_allclose(detector.score_samples(want["rows"]), want["score_samples"], **CLOSE)
+    np.testing.assert_allclose(detector.p_value(want["rows"]), want["p_value"])
+    assert detector.predict(want["rows"]).tolist() == want["predict"]
+    again = pickle.loads(pickle.dumps(detector))
+    assert repr(again) == repr(detector)
+    assert again.predict(want["rows"]).tolist() == want["predict"]
 
 
 def test_an_old_run_is_resumed_and_published(tmp_path: Path) -> None:
