@@ -89,7 +89,9 @@ def test_temperatures_below_1_are_refused_where_the_prior_consists_of_training_r
 ) -> None:
     share = f"{aggregate[1].metrics['training_rows_reconstructed'].value:.0%}"
     with Model.load(find(aggregate[0], "x"), device="cpu") as model:
-        with pytest.raises(InputError, match=rf"copies of training rows \(for {share} of them") as caught:
+        with pytest.raises(
+            InputError, match=rf"copies of training rows \(of {share} of them at temperature 0"
+        ) as caught:
             model.sample(2, seed=0, temperature=temperature)
         assert model.sample(2, seed=0).samples.shape == (2, 6)
     for said in ("use 1 or more", "privacy.allow_low_temperature = true", "prior.name = 'normal'"):

@@ -85,9 +85,9 @@ def check_temperature(manifest: Manifest, temperature: float) -> None:
     if temperature >= manifest.least_temperature:
         return
     share = manifest.metrics.get("training_rows_reconstructed")
-    known = "" if share is None else f" (for {share.value:.0%} of them, measured at temperature 0)"
+    known = "" if share is None else f" (of {share.value:.0%} of them at temperature 0)"
     raise InputError(
-        f"temperature: {temperature:g} is below 1, where samples of {manifest.name}@{manifest.version} are near "
+        f"temperature: {temperature:g} is below 1, where samples of {manifest.name}@{manifest.version} can be near "
         f"copies of training rows{known}, because its prior consists of them: use 1 or more, or train again, with "
         "privacy.allow_low_temperature = true if everyone who may sample may see these rows, or with "
         "prior.name = 'normal', which leaves training rows out of the bundle"
