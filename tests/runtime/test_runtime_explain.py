@@ -190,7 +190,7 @@ def test_a_bundle_of_format_1_0_scores_rows_but_cannot_explain_them(models_dir, 
         with pytest.raises(InputError, match=r"explain: breast-cancer has no surprises .* vae calibrate adds them"):
             model.explain(benign_rows[:2])
         np.save(tmp_path / "rows.npy", benign_rows)
-        assert publish_calibration(model, tmp_path / "rows.npy").format == "1.2"
+        assert publish_calibration(model, tmp_path / "rows.npy").format == "1.3"
     with Model.load(tmp_path / "breast-cancer", device="cpu") as new:
         assert new.explain(benign_rows[:2]).explanation.shape == (2, 3)
 

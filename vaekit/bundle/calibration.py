@@ -202,6 +202,11 @@ class Calibration(BaseCalibration):
         return int(self.scores.size)
 
     @property
+    def held_out_p_values(self) -> NDArray[np.float64]:
+        """The p-values of the held-out rows among themselves, (n,), each row counted too. Lower is more anomalous."""
+        return self.p_value(self.scores)
+
+    @property
     def row_count_text(self) -> str:
         return f"{self.n} calibration rows"
 

@@ -64,7 +64,7 @@ class Operations:
             for operation, graph in self.manifest.operations.items()
         }
         self._index = parse_device(device)[1]
-        self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default)
+        self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default, self.manifest.draws.rule)
         self._calibrations = bundle.calibrations()
         self.surprises = bundle.surprises()  # held-out surprises and KLs; None before format 1.1
         replay(self.run, bundle, self.providers, precision)

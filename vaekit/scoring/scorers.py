@@ -93,6 +93,10 @@ class Scorer(Protocol):
         folds: their scores come from different models."""
 
     @property
+    def held_out_p_values(self) -> Array | None:
+        """P-values of the calibration rows among themselves, (n,); None where held_out is."""
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """Everything that scores depend on, except the rows, as JSON. A run resumes only if this is unchanged."""
 
@@ -149,7 +153,9 @@ class LocalScorer:
         self.appended = appended_for(model.spec, explain)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
-        self.held_out = self._calibration.scores if isinstance(self._calibration, Calibration) else None
+        one_set = self._calibration if isinstance(self._calibration, Calibration) else None
+        self.held_out = None if one_set is None else one_set.scores
+        self.held_out_p_values = None if one_set is None else one_set.held_out_p_values
         self.facts = _facts(model.manifest, options, precision=model.precision)
         if self._calibration is not None:
             self._calibration.check_alpha(alpha)
@@ -224,6 +230,7 @@ class RemoteScorer:
         self.appended = appended_for(self.spec, explain)
         self.alpha = alpha
         self.held_out: Array | None = None
+        self.held_out_p_values: Array | None = None
         self.facts = _facts(manifest, self._options, by="service")
         most = min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim) // (1 if explain is None else EXPLAINING)
         self.batch_rows = self._most = max(1, most)
