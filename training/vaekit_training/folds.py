@@ -56,7 +56,7 @@ class FoldModels(nn.Module):
         return self._of([vae.observe(z, noise, self._within(member)) for vae in self.each], member)
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
-        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), and the ELBO_f; see VAE.bound."""
+        """The bound of the mixture of all members, and the ELBO_f of each fold model; see vae.mixture."""
         return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
     def bounds_by_member(
