@@ -108,6 +108,19 @@ def test_a_run_of_the_calibration_rows_themselves_has_not_drifted_also_with_ties
     assert found.reading == "no drift beyond chance for this number of rows"
 
 
+def test_a_run_of_the_calibration_rows_has_not_drifted_also_where_some_are_novel_or_differ_by_rounding():
+    rng = np.random.default_rng(6)
+    scores = rng.integers(0, 4, 120) * (1.0 + 1e-7 * rng.normal(size=120))
+    novel = rng.random(120) < 0.1
+    calibration = Calibration.of(scores, novel)
+    p_values = calibration.p_value(scores * (1.0 + 1e-7 * rng.normal(size=120)), novel)
+    found = drift(*np.unique(p_values, return_counts=True), calibration.held_out_p_values)
+    assert found is not None
+    assert found.ks == 0.0
+    assert "no drift" in found.reading
+    assert "no drift" not in drift_of(scores + 1.0, calibration).reading
+
+
 @pytest.mark.parametrize(("n", "m"), [(50, 50), (99, 500)])
 def test_distances_by_chance_are_exceeded_in_five_percent_of_runs(n, m):
     rng = np.random.default_rng(3)

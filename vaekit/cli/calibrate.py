@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, Models
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Decimal, Delimiter, Device, Models, Thousands, dialect_of
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ def calibrate(
     ] = None,
     anomaly: Anomaly = None,
     as_json: AsJson = False,
+    delimiter: Delimiter = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     device: Device = "auto",
     batch_rows: BatchRows = None,
 ) -> None:
@@ -63,7 +66,7 @@ def calibrate(
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
             loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress,
+            batch_rows=batch_rows, progress=progress, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(_tree(manifest), indent=2))

@@ -11,7 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, ModelName, Models, RowsPath
+from vaekit.cli.options import (
+    Anomaly,
+    AsJson,
+    BatchRows,
+    Decimal,
+    Delimiter,
+    Device,
+    ModelName,
+    Models,
+    RowsPath,
+    Thousands,
+    dialect_of,
+)
 from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
@@ -55,6 +67,9 @@ def evaluate(
         ),
     ] = None,
     as_json: AsJson = False,
+    delimiter: Delimiter = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     device: Device = "auto",
     batch_rows: BatchRows = None,
 ) -> None:
@@ -71,7 +86,7 @@ def evaluate(
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress,
+            batch_rows=batch_rows, progress=progress, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     text = json.dumps(found.tree(), indent=2)
     if as_json:

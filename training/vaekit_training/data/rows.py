@@ -67,6 +67,7 @@ class Rows:
     levels: tuple[tuple[str, ...] | None, ...] = ()  # levels of D columns; None if not a category
     may_be_missing: tuple[bool, ...] = ()  # D flags
     streamed: Streamed | None = None
+    index: tuple[str, ...] = ()  # columns of a file's index, which were left out
 
     def __post_init__(self) -> None:
         for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False)):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,13 @@ class EarlierRuns(NamedTuple):
 NO_EARLIER_RUNS = EarlierRuns(0, 0)
 
 
+class NamedColumns(Protocol):
+    """What a run says about columns."""
+
+    ignored: tuple[str, ...]
+    renamed: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Summary:
     """The result of one run."""
@@ -54,6 +62,9 @@ class Summary:
     held_out_p_values: NDArray[np.float64] | None  # among themselves, (n,); None where held_out is
     fdr: float | None = None
     before: EarlierRuns = NO_EARLIER_RUNS  # counted in rows, not in seconds
+    alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
+    ignored: tuple[str, ...] = ()  # columns of the input that the model does not have, at most 1,000
+    renamed: Mapping[str, str] = field(default_factory=dict)  # new names of appended columns that the input has too
 
     @classmethod
     def of(
@@ -63,6 +74,7 @@ class Summary:
         seconds: float,
         tally: Tally,
         options: Options,
+        columns: NamedColumns,
         before: EarlierRuns = NO_EARLIER_RUNS,
     ) -> Summary:
         """The summary of a finished run."""
@@ -77,6 +89,9 @@ class Summary:
             scorer.held_out_p_values,
             options.fdr,
             before,
+            scorer.alpha_reason,
+            columns.ignored,
+            columns.renamed,
         )
 
     @property
@@ -91,8 +106,13 @@ class Summary:
 
     @property
     def unknown(self) -> int:
-        """Rows without a p-value, because no calibration row has the same number of missing cells."""
+        """Rows without a p-value, while others have one: from a service of an older version."""
         return self.tally.unknown
+
+    @property
+    def novel(self) -> int:
+        """Rows unlike any training row."""
+        return self.tally.novel
 
     @property
     def anomalies(self) -> int | None:
@@ -152,7 +172,9 @@ class Summary:
             "before": self.before._asdict(),
             "alpha": self.alpha,
             "no_p_values": self.reason,
+            "no_anomalies": self.alpha_reason,
             "unknown": self.unknown,
+            "novel": self.novel,
             "anomalies": self.anomalies,
             "share": self.share,
             "rates": {f"{alpha:g}": rate for alpha, rate in self.rates.items()},
@@ -164,6 +186,8 @@ class Summary:
             },
             "drift": None if drift_found is None else asdict(drift_found),
             "fdr": None if discoveries is None else asdict(discoveries),
+            "ignored_columns": list(self.ignored),
+            "renamed_columns": dict(self.renamed),
             "top": [row._asdict() for row in tally.top],
         }
 

@@ -12,12 +12,17 @@ from vaekit.scoring.files.fragments import RowSource, translated
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
 from vaekit.scoring.files.paths import StoragePath, storage_path
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 ARROW = (".arrow", ".feather")
 
 
 def open_source(
-    where: Path | str | StoragePath, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
+    where: Path | str | StoragePath,
+    spec: VectorSpec | ImageSpec,
+    batch_rows: int,
+    columns: Sequence[str] | None = None,
+    csv: CsvDialect = PLAIN,
 ) -> RowSource:
     """The source for a .csv, .parquet, .arrow or .feather file, a folder of Parquet files, or a .npy file.
 
@@ -26,6 +31,7 @@ def open_source(
         spec: input of the model; images are read from .npy only.
         batch_rows: largest number of rows per chunk.
         columns: columns to read besides the model's; None: all.
+        csv: how a .csv file is written.
 
     Raises:
         InputError: the input does not exist, its ending is unknown, or its content does not match the ending.
@@ -38,10 +44,12 @@ def open_source(
             if source.suffix != ".npy":
                 raise InputError(f"{source}: a model of images reads .npy files of shape (N, H, W, C) and dtype uint8")
             return ImageSource(source, spec, batch_rows)
-        return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
+        return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns], csv)
 
 
-def _table_source(source: StoragePath, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> RowSource:
+def _table_source(
+    source: StoragePath, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None, csv: CsvDialect
+) -> RowSource:
     if source.is_folder or source.suffix == ".parquet":
         return ParquetSource(source, batch_rows, columns)
     if source.suffix in ARROW:
@@ -49,6 +57,9 @@ def _table_source(source: StoragePath, spec: VectorSpec, batch_rows: int, column
     if source.suffix == ".npy":
         return NpySource(source, spec, batch_rows)
     if source.suffix == ".csv":
-        return CsvSource(source, batch_rows, columns)
+        found = CsvSource(source, batch_rows, columns, csv)
+        if spec.dim > 1 and (other := csv.other(found.names)):
+            raise InputError(f"{source}: one column, {found.names[0]!r}; --delimiter {other!r} separates by {other!r}")
+        return found
     hint = "; save the rows of an .npz with numpy.save" if source.suffix == ".npz" else ""
     raise InputError(f"{source}: expected .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet files{hint}")
