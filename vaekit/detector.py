@@ -231,10 +231,10 @@ class Detector(Estimator):
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
         """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
-        return self._model().explain(self._model_input(X), top=top)
+        return self._model().explain(self._model_input(X), top=top, strict=self.strict)
 
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
-        return self._model().bound(self._model_input(X))
+        return self._model().bound(self._model_input(X), strict=self.strict)
 
     def _model_input(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
         """X as the model takes it; warns of columns that are ignored."""

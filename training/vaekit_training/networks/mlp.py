@@ -42,6 +42,13 @@ class MLP(nn.Sequential):
         """The last layer, for its initialisation."""
         return Head(self[-1])
 
+    @property
+    def weights_by_input(self) -> Tensor:
+        """A view of the first layer's weights, (inputs, ...)."""
+        first = self[0].layers[0] if isinstance(self[0], Residual) else self[0]
+        weight: Tensor = first.weight  # (out, in), or with members (M, in, out)
+        return weight.movedim(1, 0)
+
     def forward(self, x: Tensor) -> Tensor:
         """x (..., inputs) -> (..., outputs).
 
