@@ -27,6 +27,7 @@ from vaekit_training.sections import (
     NetworkConfig,
     ObjectiveConfig,
     PriorConfig,
+    PrivacyConfig,
     TrainingConfig,
 )
 
@@ -46,6 +47,7 @@ class Config(ConfigSection):
     training: TrainingConfig = TrainingConfig()
     draws: DrawsConfig = DrawsConfig()
     export: ExportConfig = ExportConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     _filled: recipe.Filled = PrivateAttr(default=frozenset())  # settings of 'auto' that depend on the number of rows
 
     @model_validator(mode="after")
@@ -135,6 +137,7 @@ def unused(config: Config) -> list[str]:
         ),
         "prior.components": (aggregate, "prior.name = 'aggregate'"),
         "prior.start": (aggregate, "prior.name = 'aggregate'"),
+        "privacy.allow_low_temperature": (aggregate, "prior.name = 'aggregate'"),
         "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
         "objective.warmup": (
             is_elbo and objective.schedule != "constant",
@@ -163,7 +166,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """
     path = Path(path)
     try:
-        tree = tomllib.loads(path.read_text())
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
