@@ -151,7 +151,13 @@ def test_more_cells_than_simulated_ones_do_not_change_what_is_measured():
 
 @pytest.mark.parametrize(
     ("shift", "rows", "reading"),
-    [(0.0, 2000, "no drift"), (3.0, 2000, "large drift"), (0.0, 20, "too few"), (0.45, 100_000, "check recent rows")],
+    [
+        (0.0, 2000, "no drift"),
+        (3.0, 2000, "large drift"),
+        (0.0, 20, "too few"),
+        (3.0, 20, "large drift"),
+        (0.45, 100_000, "check recent rows"),
+    ],
 )
 def test_drift_has_a_reading_in_words(shift, rows, reading):
     score = np.random.default_rng(4).normal(size=rows) + shift

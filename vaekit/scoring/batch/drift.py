@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
 BINS = 10  # of the population stability index; the usual number
 SMALL, LARGE = 0.1, 0.25  # PSI beyond chance: below SMALL a small change, from LARGE a large one (Siddiqi 2006)
-MIN_ROWS = 50  # smallest number of rows for a reading
+MIN_ROWS = 50  # fewer rows are too few to say that there is no drift
 RUNS, CHANCE = 999, 0.05  # simulated runs without drift, and the share of them that exceeds a distance "by chance"
 MOST_CELLS = 1000  # cells of the simulated runs; neighbouring calibration scores share one if there are more
 
@@ -140,7 +140,7 @@ def _exceeded_by_chance(distances: Floats) -> float:
 
 
 def _reading(m: int, ks: float, by_chance: float, psi_beyond: float) -> str:
-    if m < MIN_ROWS:
+    if ks <= by_chance and m < MIN_ROWS:
         return f"{m} rows are too few to tell drift from chance"
     if ks <= by_chance:
         return "no drift beyond chance for this number of rows"
