@@ -159,12 +159,13 @@ def in_torch(trained: Any, x: Array) -> Any:
     import torch
 
     from vaekit.bundle import default_eps
+    from vaekit.bundle.draws import NEWEST_RULE
     from vaekit_training.publish import base_draws, default_draws
     from vaekit_training.vae import BoundTerms
 
     config, vae = trained.config, trained.vae
     base = base_draws(vae.latent_dim, config.draws.maximum, config.training.seed)
-    eps = torch.from_numpy(default_eps(base, default_draws(config, trained.rows))).to(vae.dtype)  # (K, Z)
+    eps = torch.from_numpy(default_eps(base, default_draws(config, trained.rows), NEWEST_RULE)).to(vae.dtype)  # (K, Z)
     with torch.no_grad():
         batches = [torch.from_numpy(x[start : start + BATCH_ROWS]) for start in range(0, len(x), BATCH_ROWS)]
         parts = [vae.bound(batch, eps.expand(len(batch), *eps.shape)) for batch in batches]

@@ -62,7 +62,7 @@ def make(shape: Shape, folder: Path) -> Path:
     )
     manifest = publish_run(trained, folder / "models")
     bundle = folder / "models" / manifest.name / str(manifest.version)
-    eps = default_eps(np.load(bundle / "noise.npy"), K).astype(np.float32)  # (K, Z)
+    eps = default_eps(np.load(bundle / "noise.npy"), K, manifest.draws.rule).astype(np.float32)  # (K, Z)
     np.save(draws(shape, folder), eps)
     np.savez(folder / f"{shape.name}.npz", eps=eps, **_weights(trained.one))
     return bundle

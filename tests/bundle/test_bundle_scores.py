@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vaekit.bundle import Calibration, default_eps
+from vaekit.bundle.draws import NEWEST_RULE, DrawsRule
 from vaekit.errors import InputError, NotResolvable
+from vaekit_training.publish import base_draws
 
 # Few distinct values, so that ties are common.
+RULES = get_args(DrawsRule)
 SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
 
 
@@ -62,24 +68,64 @@ def test_a_calibration_needs_finite_scores(scores, message):
 
 
 @pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
-def test_default_draws_have_mean_0_and_mean_square_1_in_every_dimension_for_every_k(bundle, request):
+@pytest.mark.parametrize("rule", RULES)
+def test_default_draws_have_mean_0_and_mean_square_1_in_every_dimension_for_every_k(bundle, rule, request):
     base = request.getfixturevalue(bundle).bundle.base_draws()
     for k in range(2, len(base) + 1):
-        eps = default_eps(base, k)
+        eps = default_eps(base, k, rule)
         assert eps.shape == (k, base.shape[1])
         np.testing.assert_allclose(eps.mean(axis=0), 0.0, atol=1e-12)
         np.testing.assert_allclose(np.square(eps).mean(axis=0), 1.0, rtol=1e-12)
 
 
-def test_default_draws_depend_only_on_the_first_k_base_draws():
+@pytest.mark.parametrize("rule", RULES)
+def test_default_draws_depend_only_on_the_first_k_base_draws(rule):
     base = np.random.default_rng(0).standard_normal((8, 3))
-    np.testing.assert_array_equal(default_eps(base, 5), default_eps(base[:5], 5))
+    np.testing.assert_array_equal(default_eps(base, 5, rule), default_eps(base[:5], 5, rule))
+
+
+@pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
+def test_a_bundle_without_the_newest_rule_keeps_the_draws_that_its_scores_were_made_with(bundle, request):
+    model = request.getfixturevalue(bundle)
+    base = model.bundle.base_draws()
+    assert model.manifest.draws.rule == "first-k-centred-unit-moment"
+    for k in (2, 16, len(base)):
+        e = base[:k] - base[:k].mean(axis=0)
+        want = (e / np.sqrt((e * e).mean(axis=0))).astype(np.float32)
+        np.testing.assert_array_equal(model.draws(k), want)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 8, 16, 32])
+def test_whitened_draws_are_uncorrelated_where_there_are_more_of_them_than_dimensions(latent_dim):
+    for seed in range(5):
+        base = base_draws(latent_dim, 64, seed)
+        for k in (latent_dim + 1, latent_dim + 2, latent_dim + 9, 64):
+            eps = default_eps(base, k, NEWEST_RULE)
+            np.testing.assert_allclose(eps.T @ eps / k, np.eye(latent_dim), atol=1e-9)
+            np.testing.assert_allclose(eps.mean(axis=0), 0.0, atol=1e-12)
+            assert np.sqrt(np.square(eps - base[:k]).mean()) < 1.5  # still near the base draws
+
+
+def test_fewer_draws_than_dimensions_follow_the_older_rule():
+    base = np.random.default_rng(0).standard_normal((8, 5))
+    for k in (2, 5):
+        np.testing.assert_array_equal(default_eps(base, k, NEWEST_RULE), default_eps(base, k, RULES[0]))
+
+
+def test_the_rule_in_the_bundle_reference_gives_the_draws_of_the_runtime(monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    code = (root / "docs/reference/bundle.md").read_text().partition("```python\n")[2].partition("```")[0]
+    found = {}
+    exec(code, found)
+    want = default_eps(found["noise"], found["K"], NEWEST_RULE)
+    np.testing.assert_allclose(found["eps"], want, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("k", [-1, 0, 1, 9])
 def test_a_k_outside_2_to_the_number_of_base_draws_is_refused(k):
     with pytest.raises(InputError, match=f"num_samples: {k} is not between 2 and 8"):
-        default_eps(np.zeros((8, 3)), k)
+        default_eps(np.zeros((8, 3)), k, NEWEST_RULE)
 
 
 @given(n=st.integers(1, 60), alpha=st.floats(0.001, 0.999), seed=st.integers(0, 99))

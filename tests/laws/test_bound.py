@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import distributions
 
 from tests.training.models import KINDS, as_array, case, far, raw_rows, standard_eps
 from vaekit.bundle import default_eps
+from vaekit.bundle.draws import NEWEST_RULE, DrawsRule
 from vaekit_training.build import build
 from vaekit_training.export import double
 from vaekit_training.likelihoods import Bernoulli, Gaussian, Laplace, StudentT
@@ -19,6 +22,7 @@ from vaekit_training.publish import base_draws
 from vaekit_training.vae import VAE
 
 K = 5
+RULES = get_args(DrawsRule)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -122,11 +126,13 @@ def test_features_sum_to_the_log_likelihood(kind: str) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(k=st.integers(2, 64), seed=st.integers(0, 1000), spread=st.floats(0.1, 3.0))
-def test_log_evidence_is_never_below_the_elbo_on_default_draws(k: int, seed: int, spread: float) -> None:
+@given(k=st.integers(2, 64), seed=st.integers(0, 1000), spread=st.floats(0.1, 3.0), rule=st.sampled_from(RULES))
+def test_log_evidence_is_never_below_the_elbo_on_default_draws(
+    k: int, seed: int, spread: float, rule: DrawsRule
+) -> None:
     one = case("gaussian, scale from the network")
     vae = double(one.vae)
-    eps = torch.from_numpy(default_eps(base_draws(one.latent_dim, 64, seed), k)).expand(len(one.rows.x), -1, -1)
+    eps = torch.from_numpy(default_eps(base_draws(one.latent_dim, 64, seed), k, rule)).expand(len(one.rows.x), -1, -1)
     with torch.no_grad():
         for p in vae.parameters():
             p.mul_(spread)
@@ -137,7 +143,9 @@ def test_log_evidence_is_never_below_the_elbo_on_default_draws(k: int, seed: int
 def test_the_mean_log_ratio_of_default_draws_is_the_analytic_kl() -> None:
     one = case("gaussian, one scale")
     vae = double(one.vae)
-    eps = torch.from_numpy(default_eps(base_draws(one.latent_dim, 16, 0), 7)).expand(len(one.rows.x), -1, -1)
+    eps = torch.from_numpy(default_eps(base_draws(one.latent_dim, 16, 0), 7, NEWEST_RULE)).expand(
+        len(one.rows.x), -1, -1
+    )
     mu, sigma = vae.encode(one.x)
     sampled = -vae.prior.log_ratio(sigma, mu[:, None] + sigma[:, None] * eps, eps).mean(1)
     np.testing.assert_allclose(as_array(sampled), as_array(kl_divergence(mu, sigma)), rtol=1e-12, atol=1e-12)

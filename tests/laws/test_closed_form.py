@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal
 
 from tests.training.models import whitened_eps
 from vaekit.bundle import default_eps
+from vaekit.bundle.draws import NEWEST_RULE
 from vaekit_training.export import double, export_graphs
 from vaekit_training.features import Standardize
 from vaekit_training.functional import softplus_inverse
@@ -119,7 +120,7 @@ def _by_onnx(model: Linear, eps: Array) -> dict[str, Array]:
 
 
 def _default(k: int, n: int) -> Array:
-    eps = default_eps(base_draws(LATENT, 64, 0), k)
+    eps = default_eps(base_draws(LATENT, 64, 0), k, NEWEST_RULE)
     return np.broadcast_to(eps, (n, *eps.shape))
 
 

@@ -38,6 +38,7 @@ class Squares:
     batch_rows: int = 4
     appended: pa.Schema = APPENDED
     held_out: NDArray[np.float64] | None = None
+    held_out_p_values: NDArray[np.float64] | None = None
     facts: dict[str, Any] = field(default_factory=lambda: {"model": "squares@1"})
     seen: list[NDArray[Any]] = field(default_factory=list)
 

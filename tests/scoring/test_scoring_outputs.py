@@ -91,7 +91,7 @@ class Stops:
     def __init__(self, scorer: Any, error: BaseException) -> None:
         self._scorer, self._error = scorer, error
         self.spec, self.model, self.alpha, self.reason = scorer.spec, scorer.model, scorer.alpha, None
-        self.batch_rows, self.appended, self.held_out = 4, APPENDED, None
+        self.batch_rows, self.appended, self.held_out, self.held_out_p_values = 4, APPENDED, None, None
 
     def score(self, x: Any) -> Any:
         if self._scorer.seen:
@@ -214,7 +214,7 @@ SCRIPT = r"""
     class Cheap:
         spec = VectorSpec(columns=tuple(Column(name=f"c{d}") for d in range(20)))
         model, alpha, reason, batch_rows, stop = "cheap@1", 0.05, None, 20_000, False
-        appended, held_out = APPENDED, None
+        appended, held_out, held_out_p_values = APPENDED, None, None
 
         def score(self, x):
             if self.stop:

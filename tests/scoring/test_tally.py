@@ -11,12 +11,17 @@ from scipy import stats
 
 from vaekit.bundle import Calibration
 from vaekit.scoring import Scores
-from vaekit.scoring.batch.drift import drift, histogram, rates
+from vaekit.scoring.batch.drift import Drift, drift, histogram, rates
 from vaekit.scoring.batch.tally import Tally, TopRow, edges_for
 
 N = 199
 HELD_OUT = np.sort(np.random.default_rng(0).normal(size=N))
 CALIBRATION = Calibration.of(HELD_OUT)
+DISCRETE = {  # scores with ties, (n,), from a generator and n
+    "poisson": lambda rng, n: rng.poisson(3, n).astype(float),
+    "binary": lambda rng, n: (rng.random(n) < 0.4).astype(float),
+    "one value": lambda rng, n: 0.0 * rng.normal(size=n),
+}
 
 
 def scores(score: np.ndarray, unknown: int = 0) -> Scores:
@@ -71,47 +76,105 @@ def test_top_rows_can_be_none_and_ties_are_in_row_order():
     assert [odd.row for odd in some.top] == [0, 1, 2]
 
 
+def drift_of(score: np.ndarray, calibration: Calibration = CALIBRATION) -> Drift:
+    """The drift of a run with these scores, (m,)."""
+    found = drift(*np.unique(calibration.p_value(score), return_counts=True), calibration.held_out_p_values)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.3, 3.0, -3.0])
 def test_the_ks_distance_of_p_values_equals_that_of_the_scores(shift):
     score = np.random.default_rng(2).normal(size=4000) + shift
-    values, counts = np.unique(CALIBRATION.p_value(score), return_counts=True)
-    found = drift(values, counts, N)
-    assert found is not None
+    found = drift_of(score)
     assert found.ks == pytest.approx(stats.ks_2samp(score, HELD_OUT).statistic, abs=1.01 / (N + 1))
 
 
-def test_the_ks_distance_by_chance_is_exceeded_in_five_percent_of_runs():
-    rng, exceeded = np.random.default_rng(3), 0
-    for _ in range(400):
-        calibration = Calibration.of(rng.normal(size=N))
-        values, counts = np.unique(calibration.p_value(rng.normal(size=500)), return_counts=True)
-        found = drift(values, counts, N)
-        exceeded += found.ks > found.ks_by_chance
-    assert 5 <= exceeded <= 40  # Binomial(400, 0.05): within these limits in 99.9 % of cases
+@pytest.mark.parametrize("kind", [*DISCRETE])
+@pytest.mark.parametrize("shift", [0, 1])
+def test_the_ks_distance_of_tied_scores_is_that_of_the_two_samples(kind, shift):
+    rng = np.random.default_rng(2)
+    held_out, score = DISCRETE[kind](rng, 100), DISCRETE[kind](rng, 700)
+    score = score + shift * (score == score.max())  # scores above all of the calibration's
+    found = drift_of(score, Calibration.of(held_out))
+    assert found.ks == pytest.approx(stats.ks_2samp(score, held_out).statistic, abs=1e-12)
+
+
+def test_a_run_of_the_calibration_rows_themselves_has_not_drifted_also_with_ties():
+    scores = np.repeat([0.0, 1.0], 100)
+    found = drift_of(scores, Calibration.of(scores))
+    assert found.ks == 0.0
+    assert found.psi == pytest.approx(0.0, abs=1e-12)
+    assert found.reading == "no drift beyond chance for this number of rows"
+
+
+def test_a_run_of_the_calibration_rows_has_not_drifted_also_where_some_are_novel_or_differ_by_rounding():
+    rng = np.random.default_rng(6)
+    scores = rng.integers(0, 4, 120) * (1.0 + 1e-7 * rng.normal(size=120))
+    novel = rng.random(120) < 0.1
+    calibration = Calibration.of(scores, novel)
+    p_values = calibration.p_value(scores * (1.0 + 1e-7 * rng.normal(size=120)), novel)
+    found = drift(*np.unique(p_values, return_counts=True), calibration.held_out_p_values)
+    assert found is not None
+    assert found.ks == 0.0
+    assert "no drift" in found.reading
+    assert "no drift" not in drift_of(scores + 1.0, calibration).reading
+
+
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (99, 500)])
+def test_distances_by_chance_are_exceeded_in_five_percent_of_runs(n, m):
+    rng = np.random.default_rng(3)
+    found = [drift_of(rng.normal(size=m), Calibration.of(rng.normal(size=n))) for _ in range(100)]
+    for exceeded in (
+        sum(one.ks > one.ks_by_chance for one in found),
+        sum(one.psi > one.psi_by_chance for one in found),
+    ):
+        assert exceeded <= 13  # Binomial(100, 0.05): at most this in 99.95 % of cases
+    assert sum("large" in one.reading for one in found) <= 5
+
+
+@pytest.mark.parametrize("kind", ["poisson", "binary"])
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (100, 700)])
+def test_tied_scores_without_drift_are_called_drift_in_about_five_percent_of_runs(kind, n, m):
+    rng = np.random.default_rng(4)
+    found = [drift_of(DISCRETE[kind](rng, m), Calibration.of(DISCRETE[kind](rng, n))) for _ in range(100)]
+    assert sum("no drift" not in one.reading for one in found) <= 13
+
+
+def test_more_cells_than_simulated_ones_do_not_change_what_is_measured():
+    rng = np.random.default_rng(5)
+    held_out, score = rng.normal(size=5000), rng.normal(size=3000) + 0.05
+    found = drift_of(score, Calibration.of(held_out))
+    assert found.ks == pytest.approx(stats.ks_2samp(score, held_out).statistic, abs=1.01 / 5001)
+    assert found.ks_by_chance == pytest.approx(1.358 * np.sqrt(1 / 5000 + 1 / 3000), rel=0.06)
 
 
 @pytest.mark.parametrize(
     ("shift", "rows", "reading"),
-    [(0.0, 2000, "no drift"), (3.0, 2000, "large drift"), (0.0, 20, "too few"), (0.45, 100_000, "check recent rows")],
+    [
+        (0.0, 2000, "no drift"),
+        (3.0, 2000, "large drift"),
+        (0.0, 20, "too few"),
+        (3.0, 20, "large drift"),
+        (0.45, 100_000, "check recent rows"),
+    ],
 )
 def test_drift_has_a_reading_in_words(shift, rows, reading):
     score = np.random.default_rng(4).normal(size=rows) + shift
-    found = drift(*np.unique(CALIBRATION.p_value(score), return_counts=True), N)
-    assert found is not None
-    assert reading in found.reading
+    assert reading in drift_of(score).reading
 
 
 def test_the_stability_index_of_uniform_p_values_is_zero():
     grid = np.arange(1, N + 2) / (N + 1)
-    found = drift(grid, np.full(N + 1, 10_000), N)
+    found = drift(grid, np.full(N + 1, 10_000), CALIBRATION.held_out_p_values)
     assert found is not None
-    assert found.psi == pytest.approx(0.0, abs=1e-6)
-    assert found.ks == pytest.approx(0.0, abs=1e-12)
+    assert found.psi == pytest.approx(0.0, abs=1e-3)
+    assert found.ks == pytest.approx(1.0 / (N + 1), abs=1e-12)  # the rows above all calibration rows
 
 
 def test_without_p_values_there_is_no_drift_and_no_rate():
     none, counts = np.empty(0), np.empty(0, dtype=np.int64)
-    assert drift(none, counts, N) is None
+    assert drift(none, counts, CALIBRATION.held_out_p_values) is None
     assert rates(none, counts) == {}
 
 

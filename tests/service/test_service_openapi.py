@@ -109,10 +109,12 @@ def promised(operation: dict[str, Any], of: dict[str, Any]) -> dict[tuple[str, .
 
 
 def holds(old: Any, new: Any) -> bool:
-    """Whether a schema says all that an older one said: more fields, and more types for a value, are allowed."""
+    """Whether a schema says all that an older one said: more fields, and more types or values, are allowed."""
     if isinstance(new, dict) and "anyOf" in new and (not isinstance(old, dict) or "anyOf" not in old):
         return any(holds(old, one) for one in new["anyOf"])
     if isinstance(old, dict) and isinstance(new, dict):
+        if "const" in old and "const" not in new:
+            old = {**{name: value for name, value in old.items() if name != "const"}, "enum": [old["const"]]}
         return all(name in new and holds(value, new[name]) for name, value in old.items())
     if isinstance(old, list) and isinstance(new, list):
         return all(any(holds(one, other) for other in new) for one in old)
@@ -126,6 +128,8 @@ def test_more_fields_and_types_are_held_and_fewer_are_not() -> None:
     assert not holds(more, old)
     assert not holds(old, {**more, "required": ["b"]})
     assert not holds(old, {**more, "properties": {"a": {"type": "string"}}})
+    assert holds({"const": "a"}, {"enum": ["a", "b"]})
+    assert not holds({"const": "a"}, {"enum": ["b"]})
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS_BEFORE)

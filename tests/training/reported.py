@@ -49,7 +49,9 @@ class TorchModel(Model):
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
         self._row_feeds = RowFeeds(manifest, None)
-        self._eps = EpsDraws(base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default)
+        self._eps = EpsDraws(
+            base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default, manifest.draws.rule
+        )
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         order = [tensor.name for tensor in self.manifest.operations[operation].inputs]

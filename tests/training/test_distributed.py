@@ -37,7 +37,7 @@ def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
     processes = [
         subprocess.Popen(
             [sys.executable, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **shared, "RANK": str(r), "LOCAL_RANK": str(r), "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **shared, "RANK": str(r), "LOCAL_RANK": str(r), "PYTHONPATH": f"{ROOT}:{ROOT}/training"},
         )
         for r in range(count)
     ]  # fmt: skip
@@ -60,7 +60,7 @@ def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
     alone = [validation.train_objective for validation in history.validations]
     assert len(losses) == len(alone) == 50
     assert np.abs(np.subtract(losses, alone) / np.array(alone)).max() <= 1e-6
-    assert abs(alone[-1] - alone[0]) > 0.05  # training had an effect
+    assert np.mean(alone[:5]) - np.mean(alone[-5:]) > 0.1  # training had an effect
 
 
 @pytest.mark.slow

@@ -132,7 +132,28 @@ def test_metrics_use_independent_draws_and_state_their_error(table: tuple[Path, 
     error = bound.elbo.std(ddof=1) / np.sqrt(len(bound))
     assert manifest.metrics["elbo"].standard_error == pytest.approx(error)
     assert manifest.metrics["auroc"].value > 0.9
+    validation = manifest.metrics["validation_elbo"]
+    assert validation.n == len(parts.validation)
+    assert validation.standard_error is not None
+    assert validation.standard_error > 0
     assert 0 <= manifest.metrics["parity"].value < 1e-4
+
+
+def test_new_bundles_have_whitened_draws_and_their_measured_error(table: tuple[Path, Manifest, Config]) -> None:
+    root, manifest, config = table
+    rows = load(config.data)
+    x = rows.x[split(rows, config.data, config.training.seed).test]
+    assert (manifest.format, manifest.draws.rule) == ("1.3", "first-k-whitened")
+    with Model.load(find(root, "table"), device="cpu") as model:
+        eps = model.draws()  # (4, 3)
+        np.testing.assert_allclose(eps.T @ eps / 4, np.eye(3), atol=1e-6)
+        many = np.mean([model.elbo(x, num_samples=256, seed=seed).elbo for seed in range(20)], axis=0)
+        off = model.elbo(x).elbo - many
+    bias, error = manifest.metrics["quadrature_bias"], manifest.metrics["quadrature_error"]
+    assert bias.n == error.n == len(x)
+    assert bias.value == pytest.approx(off.mean(), abs=0.05)
+    assert error.value == pytest.approx(np.sqrt(np.square(off).mean()), abs=0.05)
+    assert "4 default draws minus ELBO of 64 others" in (bias.unit or "")
 
 
 def test_the_same_config_gives_the_same_bundle(tmp_path: Path, table: tuple[Path, Manifest, Config]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from vaekit.bundle.input_spec import Kind
 from vaekit.bundle.manifest import LikelihoodName
 from vaekit.errors import ConfigError, InputError
-from vaekit_training import networks
+from vaekit_training import mirror, networks
 from vaekit_training.config import LOCATION_SCALE, Config
 from vaekit_training.data import kinds
 from vaekit_training.data.columns import Statistics
@@ -129,7 +129,8 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
         decoder = networks.decoder(config.network, z, shape or features.dim, likelihood.width)
         prior = _prior(config, len(train), z)
     likelihood.initialize(decoder.head)
-    return VAE(features, encoder, decoder, likelihood, latent_dim=z, members=members, prior=prior)
+    vae = VAE(features, encoder, decoder, likelihood, latent_dim=z, members=members, prior=prior)
+    return mirror.canonical(vae, rows.kinds, rows.x[train[: mirror.ROWS]])
 
 
 def width(vae: AnyVAE) -> int:

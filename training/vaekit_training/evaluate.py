@@ -29,6 +29,7 @@ ALPHA = 0.05  # false-alarm rate used in metrics and reports
 ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
 PARITY_ROWS = 256  # validation rows that parity is measured on
 NUDGE, REDRAWS = 1e-4, 50  # size of the change that golden draws must tolerate, and largest number of new draws
+QUADRATURE_ROWS, QUADRATURE_CELLS = 256, 2**26  # limits of the test rows N, and of N K x the widest layer
 MARGIN = 4.0  # golden tolerance divided by the rounding error measured at export
 
 
@@ -236,6 +237,22 @@ def metrics(model: Model, x: NDArray[Any], splits: Splits, calibration: AnyCalib
     of_each = " of each member, their mean" if model.manifest.members > 1 else ""
     found["active_units"] = Metric(value=active, unit=f"of {model.manifest.latent_dim} latent dimensions{of_each}")
     return found
+
+
+def quadrature(model: Model, x: NDArray[Any], eps: NDArray[np.float64]) -> dict[str, Metric]:
+    """Metrics of the error of the default draws: their ELBO of rows x (N, ...) minus that of many other draws eps.
+
+    All rows share the default draws, so the error has a mean that is not 0. Only as many rows are used as
+    QUADRATURE_CELLS allows.
+    """
+    rows = x[: min(QUADRATURE_ROWS, max(2, QUADRATURE_CELLS // (len(eps) * model.manifest.width)))]
+    off = model.bound(rows).elbo - model.bound(rows, eps=eps).elbo  # (N,)
+    what = f"nats, ELBO of {model.manifest.draws.default} default draws minus ELBO of {len(eps)} others"
+    bias, error = _mean(off, what), float(np.sqrt(np.square(off).mean()))
+    return {
+        "quadrature_bias": bias,
+        "quadrature_error": Metric(value=error, n=len(off), unit=f"{what}, root mean square"),
+    }
 
 
 def _against_anomalies(

@@ -56,7 +56,7 @@ class FoldModels(nn.Module):
         return self._of([vae.observe(z, noise, self._within(member)) for vae in self.each], member)
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
-        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), and the ELBO_f; see VAE.bound."""
+        """The bound of the mixture of all members, and the ELBO_f of each fold model; see vae.mixture."""
         return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
     def bounds_by_member(
@@ -76,9 +76,8 @@ class FoldModels(nn.Module):
     def mixed(self, of_members: BoundTerms) -> BoundTerms:
         """The bound of the mixture, (N,), from the bounds of all members of all fold models."""
         by_fold = zip(*(term.unflatten(0, (len(self.folds), -1)) for term in of_members[:-1]), strict=True)
-        of_folds = [mixture(BoundTerms(*terms)) for terms in by_fold]
-        stacked = BoundTerms(*(torch.stack(terms) for terms in zip(*(each[:-1] for each in of_folds), strict=True)))
-        return mixture(stacked)._replace(fold_elbo=stacked.elbo.transpose(0, 1))
+        fold_elbo = torch.stack([mixture(BoundTerms(*terms)).elbo for terms in by_fold], dim=1)  # (N, F)
+        return mixture(of_members)._replace(fold_elbo=fold_elbo)
 
     def _within(self, member: Tensor) -> Tensor:
         """The index of each member within its fold model."""

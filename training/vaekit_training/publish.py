@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.bundle import AnyCalibration, Calibration, Manifest, find, publish
+from vaekit.bundle import AnyCalibration, Calibration, Manifest, default_eps, find, publish
+from vaekit.bundle.draws import NEWEST_RULE
 from vaekit.bundle.manifest import (
     DrawsFile,
     Golden,
@@ -39,6 +40,7 @@ from vaekit_training.trained import Trained
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
+REFERENCE = 16  # draws that the default draws are compared with, for each of them
 LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # smallest golden tolerance, relative
 PACKAGES = ("vaekit", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
@@ -107,6 +109,12 @@ def base_draws(latent_dim: int, maximum: int, seed: int) -> NDArray[np.float64]:
     return np.asarray(torch.special.ndtri(points.clamp(half, 1 - half)).numpy())
 
 
+def _other_draws(manifest: Manifest, seed: int) -> NDArray[np.float64]:
+    """REFERENCE times as many draws as the default draws, (K, Z), from other quasi-random points."""
+    count = REFERENCE * manifest.draws.default
+    return default_eps(base_draws(manifest.latent_dim, count, (seed + 1) % 2**32), count, NEWEST_RULE)
+
+
 def default_draws(config: Config, rows: Rows) -> int:
     """The default number of draws K: from the config, or 16 for tables and 4 for images."""
     return config.draws.default or min(4 if rows.is_image else 16, config.draws.maximum)
@@ -135,6 +143,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
         draws=DrawsFile(
             file=NOISE_FILE,
             sha256=digest(files[NOISE_FILE]),
+            rule=NEWEST_RULE,
             default=default_draws(config, run.rows),
             maximum=config.draws.maximum,
         ),
@@ -172,11 +181,17 @@ def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalib
     of_folds = f", mean over {len(run.splits.folds)} fold models" if run.splits.folds else ""
     figures = {
         **evaluate.metrics(model, run.rows.x, run.splits, held_out, run.config.training.seed),
+        **evaluate.quadrature(model, run.rows.x[run.splits.test], _other_draws(manifest, run.config.training.seed)),
         **privacy.metrics(model, run.vae, run.rows.x, run.splits, run.config.training.seed),
         "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
         "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept" + of_folds),
         "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
-        "validation_elbo": Metric(value=run.history.best.elbo, unit="nats" + of_folds),
+        "validation_elbo": Metric(
+            value=run.history.best.elbo,
+            standard_error=run.history.best.elbo_standard_error or None,
+            n=len(run.splits.validation),
+            unit="nats, draws that did not choose the step" + of_folds,
+        ),
     }
     return manifest.model_copy(update={"metrics": figures})
 

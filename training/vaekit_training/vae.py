@@ -19,6 +19,7 @@ from vaekit_training.likelihoods import Likelihood
 from vaekit_training.prior import Normal, Prior
 
 SIGMA_FLOOR = 1e-6  # smallest sigma of q(z|x)
+TIED = 1e-5  # ELBOs of members that differ by a smaller share count as nearly equal: a hundred times the rounding
 
 
 class BoundTerms(NamedTuple):
@@ -195,15 +196,29 @@ def untempered(mu: Tensor, sigma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]
     return mu * (beta / c), sigma * torch.rsqrt(c)
 
 
+def log_member_weights(elbo: Tensor) -> Tensor:
+    """log q(m|x), (M, N), of the members of a mixture, from their ELBOs, (M, N).
+
+        q_m = exp(ELBO_m / T) / sum_i exp(ELBO_i / T),   T = max(1, TIED max_m |ELBO_m|)
+
+    T is 1 for ordinary rows. Far from the training data the ELBOs are so large that their rounding errors, a share of
+    about 1e-7 in float32, are many nats. With T = 1 such errors would decide which member gets all the weight. With
+    this T, ELBOs that differ by no more than rounding get nearly equal weights.
+    """
+    return torch.log_softmax(elbo / (TIED * elbo.abs().amax(dim=0)).clamp_min(1.0), dim=0)
+
+
 def mixture(members: BoundTerms) -> BoundTerms:
     """The bound, (N,), of the equally weighted mixture of M densities, from their bounds, (M, N) each.
 
-    q_m = exp(ELBO_m) / sum_i exp(ELBO_i)
-    log_likelihood = sum_m q_m log_likelihood_m,   kl = sum_m q_m kl_m + KL(q || 1/M)
-    elbo = log_likelihood - kl = log (1/M) sum_m exp(ELBO_m)
+        log_likelihood = sum_m q_m log_likelihood_m,   kl = sum_m q_m kl_m + KL(q || 1/M)
+        elbo = log_likelihood - kl = sum_m q_m ELBO_m - KL(q || 1/M) <= log (1/M) sum_m exp(ELBO_m)
+
+    with q_m as in log_member_weights. Any q gives a bound; for T = 1 it is an equality, and otherwise the difference is
+    at most TIED max_m |ELBO_m| log M.
     """
     count = members.elbo.shape[0]
-    log_q = torch.log_softmax(members.elbo, dim=0)  # (M, N)
+    log_q = log_member_weights(members.elbo)  # (M, N)
     q = log_q.exp()  # (M, N)
     log_likelihood = (q * members.log_likelihood).sum(0)  # (N,)
     kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)  # (N,)

@@ -193,6 +193,12 @@ class Calibration(BaseCalibration):
         return np.concatenate([self.scores, self.novel_scores])
 
     @property
+    def held_out_p_values(self) -> NDArray[np.float64]:
+        """The p-values of the held-out rows among themselves, (n,), each row counted too. Lower is more anomalous."""
+        novel = self.p_value(self.novel_scores, np.ones(self.novel_scores.size, dtype=bool))
+        return np.concatenate([self.p_value(self.scores), novel])
+
+    @property
     def row_count_text(self) -> str:
         return f"{self.n} calibration rows"
 

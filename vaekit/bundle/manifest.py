@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt
 
+from vaekit.bundle.draws import DrawsRule
 from vaekit.bundle.input_spec import InputSpec, VectorSpec
 from vaekit.bundle.manifest_part import ManifestPart
 from vaekit.bundle.novelty import Novelty
@@ -99,7 +100,10 @@ class Graph(SignedFile):
 class DrawsFile(SignedFile):
     """The base draws (K_max, Z) of the Monte-Carlo estimate; bundle/draws.py turns them into eps."""
 
-    rule: Literal["first-k-centred-unit-moment"] = "first-k-centred-unit-moment"
+    rule: DrawsRule = Field(
+        "first-k-centred-unit-moment",
+        description="how the default draws follow from the base draws; first-k-whitened since format 1.3",
+    )
     default: Annotated[int, Field(ge=2, description="K, if a request does not set it")]
     maximum: Annotated[int, Field(ge=2, description="K_max")]
 

@@ -55,7 +55,10 @@ def report(summary: Summary) -> None:
     if (found := summary.discoveries) is not None:
         typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
     if (drift := summary.drift) is not None:
-        distances = f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; PSI {drift.psi:.3f}"
+        distances = (
+            f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; "
+            f"PSI {drift.psi:.3f}, by chance {drift.psi_by_chance:.3f}"
+        )
         typer.echo(f"drift: {drift.reading} ({distances})")
     if summary.ignored:
         typer.echo(f"columns that the model does not have, and that only pass through: {listed(summary.ignored)}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import default_eps
+from vaekit.bundle.draws import DrawsRule
 from vaekit.errors import InputError
 
 CACHED_COUNTS = 8  # how many values of K have their default eps cached
@@ -20,13 +21,14 @@ CACHED_COUNTS = 8  # how many values of K have their default eps cached
 class EpsDraws:
     """Standard normal draws for sampling the posterior of a model."""
 
-    def __init__(self, base: NDArray[np.float64], default: int) -> None:
+    def __init__(self, base: NDArray[np.float64], default: int, rule: DrawsRule) -> None:
         """
         Args:
             base: the bundle's base draws, (K_max, Z).
             default: K if a caller sets none.
+            rule: how the default draws follow from the base draws.
         """
-        self._base, self._default = base, default
+        self._base, self._default, self._rule = base, default, rule
 
     def draw(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
         """eps (K, Z): the default draws, or draws from a seed.
@@ -54,5 +56,5 @@ class EpsDraws:
     @cached_property
     def _default_eps(self) -> Callable[[int], NDArray[np.float32]]:
         """K -> the default draws, (K, Z)."""
-        base = self._base  # not self: a cache that refers to its owner keeps it alive
-        return lru_cache(CACHED_COUNTS)(lambda k: default_eps(base, k).astype(np.float32))
+        base, rule = self._base, self._rule  # not self: a cache that refers to its owner keeps it alive
+        return lru_cache(CACHED_COUNTS)(lambda k: default_eps(base, k, rule).astype(np.float32))

@@ -65,7 +65,7 @@ class Operations:
             for operation, graph in self.manifest.operations.items()
         }
         self._index = parse_device(device)[1]
-        self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default)
+        self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default, self.manifest.draws.rule)
         self._calibrations = bundle.calibrations()
         self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
         self._row_feeds = RowFeeds(self.manifest, self.surprises)

@@ -99,6 +99,10 @@ class Scorer(Protocol):
         folds: their scores come from different models."""
 
     @property
+    def held_out_p_values(self) -> Array | None:
+        """P-values of the calibration rows among themselves, (n,); None where held_out is."""
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """Everything that scores depend on, except the rows, as JSON. A run resumes only if this is unchanged."""
 
@@ -157,6 +161,7 @@ class LocalScorer:
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
         own = self._calibration
         self.held_out = np.sort(own.held_out) if isinstance(own, Calibration) else None
+        self.held_out_p_values = own.held_out_p_values if isinstance(own, Calibration) else None
         self.facts = _facts(model.manifest, options, precision=model.precision)
         if self._calibration is not None:
             self.alpha_reason = self._calibration.too_few(alpha)
@@ -238,6 +243,7 @@ class RemoteScorer:
         self.appended = appended_for(self.spec, explain)
         self.alpha = alpha
         self.held_out: Array | None = None
+        self.held_out_p_values: Array | None = None
         self.facts = _facts(manifest, self._options, by="service")
         most = min(REMOTE_ROWS, REMOTE_CELLS // self.spec.dim) // (1 if explain is None else EXPLAINING)
         self.batch_rows = self._most = max(1, most)

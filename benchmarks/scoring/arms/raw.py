@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,9 @@ def main() -> None:
     graphs = [arguments.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # the first that exists is used
     graph = next(path for path in graphs if path.exists())
     session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
-    eps = default_eps(np.load(arguments.bundle / "noise.npy"), arguments.num_samples).astype(np.float32)  # (K, Z)
+    rule = json.loads((arguments.bundle / "manifest.json").read_text())["draws"]["rule"]
+    base = np.load(arguments.bundle / "noise.npy")
+    eps = default_eps(base, arguments.num_samples, rule).astype(np.float32)  # (K, Z)
     files = sorted(arguments.source.glob("*.parquet"))
     x = np.concatenate([np.column_stack([c.to_numpy() for c in parquet.read_table(f).columns]) for f in files])
     chunk = min(CHUNKS, key=lambda size: _seconds(session, x[:TRIED_ON], eps, size))

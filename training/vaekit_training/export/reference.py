@@ -16,7 +16,7 @@ from vaekit.errors import NotFinite
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.networks.float16 import LARGEST, Float16Network
-from vaekit_training.vae import VAE
+from vaekit_training.vae import VAE, log_member_weights
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
 V = TypeVar("V", bound=nn.Module)
@@ -40,8 +40,8 @@ class _RowOperations(_Operations):
 
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
         *latents, of_members = self.vae.bounds_by_member(x, eps, observed)
-        if self.vae.members > 1:  # the members' weights q(m|x), proportional to exp(ELBO_m)
-            latents = [values.transpose(0, 1) for values in (*latents, torch.softmax(of_members.elbo, dim=0))]
+        if self.vae.members > 1:  # the members' weights q(m|x)
+            latents = [values.transpose(0, 1) for values in (*latents, log_member_weights(of_members.elbo).exp())]
         bound = self.vae.mixed(of_members)
         of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
         return (*latents, *bound[:4], *of_folds, bound.feature_log_likelihood.unflatten(-1, x.shape[1:]))

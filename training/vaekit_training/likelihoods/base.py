@@ -29,6 +29,10 @@ class DecoderHead(Protocol):
         """Set the bias of these outputs to `value`; their weights do not change."""
         ...
 
+    def scale_rows(self, rows: slice, factor: Tensor) -> None:
+        """Multiply weights and bias of these outputs by a factor of each, (number of rows,)."""
+        ...
+
 
 class Likelihood(nn.Module):
     """p(x|z) = prod_d p(x_d|z) over D columns."""
@@ -40,6 +44,12 @@ class Likelihood(nn.Module):
 
     def initialize(self, head: DecoderHead) -> None:
         """Initialise the decoder's head so that p(x|z) is near the standardised data; by default do nothing."""
+
+    def mirror(self, head: DecoderHead, sign: Tensor) -> None:
+        """Change the decoder's head so that p(t|z) becomes p(sign t|z), for signs 1 or -1 of the columns, (D,).
+
+        By default do nothing: only densities of real columns can be mirrored.
+        """
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
         """log p(t_d|z), (..., D), in nats and model units, for t (..., D) and h (..., width)."""

@@ -70,6 +70,10 @@ class LocationScale(Likelihood):
         if self.spread.from_network:
             head.zero_rows(slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
 
+    def mirror(self, head: DecoderHead, sign: Tensor) -> None:
+        """Multiply the outputs for m by the signs."""
+        head.scale_rows(slice(self.dim), sign)
+
     def mean(self, h: Tensor) -> Tensor:
         """m, (..., D)."""
         m = self.output(h[..., : self.dim])  # (..., D)

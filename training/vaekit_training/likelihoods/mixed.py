@@ -29,6 +29,10 @@ class _HeadSlice(NamedTuple):
         """As in DecoderHead."""
         self.head.set_bias(self._moved(rows), value)
 
+    def scale_rows(self, rows: slice, factor: Tensor) -> None:
+        """As in DecoderHead."""
+        self.head.scale_rows(self._moved(rows), factor)
+
     def _moved(self, rows: slice) -> slice:
         first, stop, _ = rows.indices(sys.maxsize)
         return slice(self.start + first, self.start + stop)
@@ -78,6 +82,13 @@ class Mixed(Likelihood):
         at = 0
         for part, width in zip(self._likelihoods(), self.widths, strict=True):
             part.initialize(_HeadSlice(head, at))
+            at += width
+
+    def mirror(self, head: DecoderHead, sign: Tensor) -> None:
+        """Mirror each part with its slice of the head and the signs of its columns."""
+        at = 0
+        for i, (part, width) in enumerate(zip(self._likelihoods(), self.widths, strict=True)):
+            part.mirror(_HeadSlice(head, at), sign[self.get_buffer(f"columns_{i}")])
             at += width
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:

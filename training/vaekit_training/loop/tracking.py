@@ -33,6 +33,7 @@ class Validation:
     kl_by_latent: tuple[float, ...]  # KL(q(z_j|x) || N(0, 1)), (Z,)
     log_likelihood_by_feature: tuple[float, ...]  # (D,); missing cells count as 0
     active_units: float  # number of active latent dimensions; with members the mean over members
+    elbo_standard_error: float = 0.0  # of the mean over rows with their own draws; 0 in older checkpoints
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class History:
 
 
 def of_folds(histories: Sequence[History]) -> History:
-    """Merges the histories of fold models: at each step the mean over the fold models that were validated there."""
+    """Merges the histories of fold models: at each step the mean over the fold models that were validated there.
+
+    The fold models share their validation rows, so their mean standard error is an upper limit of the mean's.
+    """
     steps: dict[int, list[Validation]] = {}
     for validation in (validation for history in histories for validation in history.validations):
         steps.setdefault(validation.step, []).append(validation)

@@ -5,6 +5,8 @@ N rows, D data dimensions, Z latent dimensions, K draws; ... is an axis of M mem
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,13 +20,18 @@ from vaekit_training.vae import VAE, BoundTerms, draw_latents, mixture
 
 DRAWS = 8  # per row and validation; with fewer, noise would decide when to stop
 CELLS = 2**20  # N K D per pass, so that validation does not need more memory than training
+COMPARING, REPORTING = 4, 6  # streams of random numbers for the draws
 ACTIVE = 0.01  # a latent dimension is active if Var_x[mu_j] exceeds it: Burda et al. (2016), section 5
 FEWEST_ROWS = 1000  # smallest number of rows per validation, if there are so many
 VALIDATION_SHARE = 16  # number of training rows processed per validation row
 
 
 class Validator:
-    """Measures a VAE on validation rows; rows and draws are the same at every validation."""
+    """Measures a VAE on validation rows.
+
+    Rows and draws of `some` are the same at every validation, so that weights compare. They also decide which weights
+    are kept, which makes their figures too good. `everything`, for the kept weights, has draws of its own.
+    """
 
     def __init__(
         self, rows: NetworkRows, objective: ObjectiveConfig, beta: float, latent_dim: int, seed: int, most: int
@@ -39,25 +46,30 @@ class Validator:
 
     def some(self, vae: VAE, step: int, beta: float, train_objective: float) -> Validation:
         """Measure the VAE on a random sample of the rows, the same at every validation."""
-        return self._validate(vae, self._some, step, beta, train_objective)
+        return self._validate(vae, self._some, COMPARING, step, beta, train_objective)
 
     def everything(self, vae: VAE, validation: Validation) -> Validation:
         """Measure the VAE, which has the kept weights, on all rows; step, beta and train_objective are those given."""
-        return self._validate(vae, self._rows, validation.step, validation.beta, validation.train_objective)
+        step, beta, train_objective = validation.step, validation.beta, validation.train_objective
+        return self._validate(vae, self._rows, REPORTING, step, beta, train_objective)
 
     @torch.no_grad()
-    def _validate(self, vae: VAE, rows: NetworkRows, step: int, beta: float, train_objective: float) -> Validation:
-        eps = generator(self._seed, 4, device=self._device)
+    def _validate(
+        self, vae: VAE, rows: NetworkRows, stream: int, step: int, beta: float, train_objective: float
+    ) -> Validation:
+        eps = generator(self._seed, stream, device=self._device)
         size = max(1, CELLS // (self._draws * rows.t.shape[1] * vae.members))
         sums = [self._score(vae, batch, eps) for batch in rows.split(size)]
         mean = {name: torch.stack([each[name] for each in sums]).sum(0) / len(rows) for name in sums[0]}
         variance = mean["mu_squared"] - mean["mu"] ** 2  # (..., Z)
         log_likelihood, kl, by_latent = float(mean["log_likelihood"]), float(mean["kl"]), mean["kl_by_latent"]
+        elbo_variance = float(mean["elbo_squared"]) - (log_likelihood - kl) ** 2
         return Validation(
             step, beta, train_objective,
             objective=self._value(mean, "member"),
             of_weights=self._value(mean, "varying"),
             elbo=log_likelihood - kl,
+            elbo_standard_error=math.sqrt(max(0.0, elbo_variance) / max(1, len(rows) - 1)),
             log_likelihood=log_likelihood,
             kl=kl,
             log_evidence=float(mean["log_evidence"]),
@@ -110,6 +122,7 @@ class Validator:
         return {
             "log_likelihood": whole.log_likelihood.sum(-1),
             "kl": whole.kl.sum(-1),
+            "elbo_squared": whole.elbo.square().sum(-1),
             "log_evidence": whole.log_evidence.sum(-1),
             "by_feature": whole.feature_log_likelihood.sum(-2),
             "member_log_likelihood": bound.log_likelihood.sum(-1),

@@ -46,6 +46,13 @@ class Head:
         start = torch.as_tensor(value, dtype=self.bias.dtype, device=self.bias.device)
         self.bias[..., self._outputs(rows)] = self._shared(start) if start.ndim else start
 
+    @torch.no_grad()
+    def scale_rows(self, rows: slice, factor: Tensor) -> None:
+        """Multiply weights and bias of these outputs by a factor of each, (number of rows,)."""
+        weight = self._by_output()[self._outputs(rows)]
+        weight *= factor.to(weight.dtype).view(-1, *[1] * (weight.ndim - 1))
+        self.bias[..., self._outputs(rows)] *= factor.to(weight.dtype)
+
     def _by_output(self) -> Tensor:
         """The weights with the output axis first, (outputs, ...)."""
         return self.weight

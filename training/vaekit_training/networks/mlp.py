@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -41,6 +42,12 @@ class MLP(nn.Sequential):
     def head(self) -> Head:
         """The last layer, for its initialisation."""
         return Head(self[-1])
+
+    @property
+    def weights_by_input(self) -> Tensor:
+        """A view of the first layer's weights, (inputs, ...)."""
+        first = self[0].layers[0] if isinstance(self[0], Residual) else self[0]
+        return cast(Tensor, first.weight).movedim(1, 0)  # of (out, in), or with members of (M, in, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., inputs) -> (..., outputs).

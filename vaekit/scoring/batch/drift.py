@@ -1,8 +1,7 @@
-"""Measures drift from the p-values of a run.
+"""Measures drift: compares the p-values of a run with those that the calibration rows have among themselves.
 
-If the rows of a run are exchangeable with the n calibration rows, their p-values are uniform on 1/(n + 1), ..., 1. The
-distance between the p-values and this uniform distribution equals the distance between the scores of the run and the
-calibration scores.
+Both are functions of the scores that never rise with a score, so that a difference between the two sets of p-values is
+one between the scores. Equal scores have equal p-values.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
 BINS = 10  # of the population stability index; the usual number
-SMALL, LARGE = 0.1, 0.25  # PSI: below SMALL no change, from LARGE a large change (Siddiqi 2006)
-CHANCE = 1.358  # times sqrt(1/m + 1/n): the Kolmogorov-Smirnov distance exceeded by chance in 5 % of runs
-MIN_ROWS = 50  # smallest number of rows for a reading
+SMALL, LARGE = 0.1, 0.25  # PSI beyond chance: below SMALL a small change, from LARGE a large one (Siddiqi 2006)
+MIN_ROWS = 50  # fewer rows are too few to say that there is no drift
+RUNS, CHANCE = 999, 0.05  # simulated runs without drift, and the share of them that exceeds a distance "by chance"
+MOST_CELLS = 1000  # cells of the simulated runs; neighbouring calibration scores share one if there are more
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Drift:
 
     ks: float  # Kolmogorov-Smirnov: largest difference of the two distribution functions
     ks_by_chance: float  # exceeded in 5 % of runs without drift
-    psi: float  # population stability index over deciles of the calibration
+    psi: float  # population stability index over tenths of the calibration, fewer if scores are tied
+    psi_by_chance: float  # exceeded in 5 % of runs without drift
     reading: str
 
 
@@ -45,43 +46,106 @@ def histogram(p_values: Floats, counts: Ints, bins: int) -> Ints:
     return found
 
 
-def drift(p_values: Floats, counts: Ints, n: int) -> Drift | None:
-    """Distances of the p-values from uniform; None without p-values.
+def drift(p_values: Floats, counts: Ints, held_out: Floats) -> Drift | None:
+    """Distances between the p-values of a run and those of the calibration rows; None without p-values.
 
-        KS  = sup_p |F(p) - p|                  over p = 1/(n + 1), ..., 1
-        PSI = sum_b (a_b - e_b) ln(a_b / e_b)   a: share of the rows in a bin, plus half a row; e: share expected
+        KS  = sup_p |F_run(p) - F_cal(p)|
+        PSI = sum_b (a_b - e_b) ln(a_b / e_b)   a, e: share of the run's and of the calibration rows in a bin
+
+    Both are compared with the same distances of simulated runs without drift. The scores of the n calibration rows
+    divide the line into cells. If rows are exchangeable and scores are never equal, a new row falls into one of the
+    n + 1 cells with probabilities that are distributed as Dirichlet(1, ..., 1), whatever the distribution of scores. A
+    cell that c equal scores end has the parameter c.
+
+    Source: Wilks (1962), "Mathematical Statistics", section 8.7, for the Dirichlet distribution of the cells.
 
     Args:
-        p_values: distinct p-values, ascending.
-        counts: number of rows with each.
-        n: number of calibration rows.
+        p_values: distinct p-values of the run, ascending, (u,).
+        counts: number of rows with each, (u,).
+        held_out: p-values of the calibration rows among themselves, (n,), in any order.
     """
     m = int(counts.sum())
     if m == 0:
         return None
-    ks = _distance(p_values, counts / m, 1.0 / (n + 1))
-    bins = min(BINS, n + 1)
-    grid = np.arange(1, n + 2) / (n + 1)
-    expected = histogram(grid, np.ones(n + 1, dtype=np.int64), bins) / (n + 1)
-    share = (histogram(p_values, counts, bins) + 0.5) / (m + 0.5 * bins)
-    psi = float(np.sum((share - expected) * np.log(share / expected)))
-    by_chance = CHANCE * float(np.sqrt(1.0 / m + 1.0 / n))
-    return Drift(ks, by_chance, psi, _reading(m, ks, by_chance, psi))
+    cells = _Cells.of(held_out)
+    run = cells.counted(p_values, counts)  # (C,)
+    ks, psi = _ks(p_values, counts, held_out), float(cells.psi(run[None])[0])
+    no_drift = cells.simulated(m)  # (RUNS, C)
+    ks_without, psi_without = cells.ks(no_drift), cells.psi(no_drift)  # (RUNS,) each
+    ks_by_chance, psi_by_chance = (_exceeded_by_chance(found) for found in (ks_without, psi_without))
+    beyond = 0.0 if psi <= psi_by_chance else psi - float(psi_without.mean())
+    return Drift(ks, ks_by_chance, psi, psi_by_chance, _reading(m, ks, ks_by_chance, beyond))
 
 
-def _distance(p_values: Floats, shares: Floats, step: float) -> float:
-    cdf = np.cumsum(shares)  # F at each distinct p-value
-    before = np.concatenate([[0.0], cdf[:-1]])  # F just below each distinct p-value
-    return float(max(np.abs(cdf - p_values).max(), np.abs(before - (p_values - step)).max()))
+@dataclass(frozen=True)
+class _Cells:
+    """C cells of p-values: the p-values up to and including each end, beyond the end before it."""
+
+    ends: Floats  # (C,), ascending
+    held_out: Ints  # (C,) calibration rows in each; none in the first, the scores above all of theirs
+    bins: Ints  # (C,) the bin of each cell, from 0
+
+    @classmethod
+    def of(cls, held_out: Floats) -> _Cells:
+        distinct, tied = np.unique(held_out, return_counts=True)
+        n, upto = len(held_out), np.cumsum(tied)  # (u,): calibration rows with at most each p-value
+        group = np.ceil(upto * (MOST_CELLS / n)).astype(np.int64) if n > MOST_CELLS else np.arange(len(distinct))
+        last = np.append(np.flatnonzero(np.diff(group)), len(distinct) - 1)  # of each group
+        ends = np.concatenate([[distinct[0] - 0.5 / (n + 1)], distinct[last]])
+        counts = np.concatenate([[0], np.diff(upto[last], prepend=0)])
+        bins = min(BINS, n)
+        tenths = (np.cumsum(counts) * bins - 1) // n  # (C,)
+        tenths[0] = tenths[1]  # each bin has calibration rows
+        return cls(ends, counts, np.unique(tenths, return_inverse=True)[1])
+
+    def counted(self, p_values: Floats, counts: Ints) -> Ints:
+        """Number of rows in each cell, (C,), from distinct p-values and the number of rows with each."""
+        at = np.minimum(np.searchsorted(self.ends, p_values), len(self.ends) - 1)
+        found: Ints = np.bincount(at, counts, minlength=len(self.ends)).astype(np.int64)
+        return found
+
+    def simulated(self, m: int) -> Ints:
+        """Number of rows in each cell for runs of m rows without drift, (RUNS, C); always the same for the same m."""
+        rng = np.random.default_rng(0)
+        sizes = rng.standard_gamma(np.maximum(self.held_out, 1), (RUNS, len(self.ends)))
+        return rng.multinomial(m, sizes / sizes.sum(axis=1, keepdims=True))
+
+    def ks(self, runs: Ints) -> Floats:
+        """KS distance of each run, (R,), from the numbers of rows in the cells, (R, C)."""
+        run = np.cumsum(runs, axis=1) / runs.sum(axis=1, keepdims=True)
+        found: Floats = np.abs(run - np.cumsum(self.held_out) / self.held_out.sum()).max(axis=1)
+        return found
+
+    def psi(self, runs: Ints) -> Floats:
+        """PSI of each run, (R,), from the numbers of rows in the cells, (R, C).
+
+        Half a row is added to each bin of the run, so that an empty bin has a finite distance.
+        """
+        is_in = np.eye(int(self.bins[-1]) + 1)[self.bins]  # (C, B)
+        share = (runs @ is_in + 0.5) / (runs.sum(axis=1, keepdims=True) + 0.5 * is_in.shape[1])
+        expected = self.held_out @ is_in / self.held_out.sum()
+        found: Floats = ((share - expected) * np.log(share / expected)).sum(axis=1)
+        return found
 
 
-def _reading(m: int, ks: float, by_chance: float, psi: float) -> str:
-    if m < MIN_ROWS:
+def _ks(p_values: Floats, counts: Ints, held_out: Floats) -> float:
+    held_out = np.sort(held_out)
+    at = np.union1d(p_values, held_out)
+    run = np.concatenate([[0], np.cumsum(counts)])[np.searchsorted(p_values, at, side="right")] / counts.sum()
+    return float(np.abs(run - np.searchsorted(held_out, at, side="right") / len(held_out)).max())
+
+
+def _exceeded_by_chance(distances: Floats) -> float:
+    return float(np.quantile(distances, 1.0 - CHANCE, method="higher"))
+
+
+def _reading(m: int, ks: float, by_chance: float, psi_beyond: float) -> str:
+    if ks <= by_chance and m < MIN_ROWS:
         return f"{m} rows are too few to tell drift from chance"
     if ks <= by_chance:
         return "no drift beyond chance for this number of rows"
-    if psi < SMALL:
+    if psi_beyond < SMALL:
         return "small drift, but more than by chance"
-    if psi < LARGE:
+    if psi_beyond < LARGE:
         return "drift: check recent rows before you rely on p-values"
     return "large drift: many anomalies, or the normal rows have changed"

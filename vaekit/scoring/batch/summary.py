@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -58,6 +59,7 @@ class Summary:
     reason: str | None  # why there are no p-values; None if there are
     tally: Tally
     held_out: NDArray[np.float64] | None  # scores of the calibration rows, (n,), nats; None if unknown
+    held_out_p_values: NDArray[np.float64] | None  # among themselves, (n,); None where held_out is
     fdr: float | None = None
     before: EarlierRuns = NO_EARLIER_RUNS  # counted in rows, not in seconds
     alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
@@ -84,6 +86,7 @@ class Summary:
             scorer.reason,
             tally,
             scorer.held_out,
+            scorer.held_out_p_values,
             options.fdr,
             before,
             scorer.alpha_reason,
@@ -132,12 +135,12 @@ class Summary:
         smallest = 0.0 if self.held_out is None else 1.0 / (len(self.held_out) + 1)
         return rates(self.tally.p_values, self.tally.p_counts, smallest)
 
-    @property
+    @cached_property
     def drift(self) -> Drift | None:
         """Drift from the calibration scores; None if they are unknown or if no row has a p-value."""
-        if self.held_out is None:
+        if self.held_out_p_values is None:
             return None
-        return drift(self.tally.p_values, self.tally.p_counts, len(self.held_out))
+        return drift(self.tally.p_values, self.tally.p_counts, self.held_out_p_values)
 
     @property
     def discoveries(self) -> DiscoveryCount | None:
