@@ -6,6 +6,7 @@ import copy
 import importlib
 import math
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # operations of a step above which threads pay off: some tens of milliseconds of one core
 NEEDED = ("onnx", "PIL", "jinja2", "sklearn")
+_THREADS = threading.Lock()  # around changes of torch's number of threads
+_BEFORE: list[int] = []  # that number before the first of the running blocks, once per block
 
 
 def _ignore(*_: object) -> None:
@@ -222,13 +225,19 @@ def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
 
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
-    """Let torch use this many threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    """Let torch use this many threads inside the block.
+
+    The number is the process's default for new threads, so blocks that overlap in time all restore the number from
+    before the first of them.
+    """
+    with _THREADS:
+        _BEFORE.append(_BEFORE[0] if _BEFORE else torch.get_num_threads())
+        torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _THREADS:
+            torch.set_num_threads(_BEFORE.pop())
 
 
 def check_imports() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import weakref
@@ -51,14 +52,17 @@ def read_manifest(folder: Path | str) -> Manifest:
 
 @dataclass(eq=False)
 class Bundle:
-    """A verified private copy of one version. The copy is deleted on close, or when the object is garbage-collected."""
+    """A verified private copy of one version. The copy is deleted on close, or when the object is garbage-collected.
+
+    Only the process that made the copy deletes it: a forked child that ends or closes the bundle leaves it there.
+    """
 
     manifest: Manifest
     source: Path
     copy: Path = field(repr=False)
 
     def __post_init__(self) -> None:
-        self.close = weakref.finalize(self, shutil.rmtree, self.copy, ignore_errors=True)
+        self.close = weakref.finalize(self, _delete, self.copy, os.getpid())
 
     def path(self, file: str) -> Path:
         """The path of a verified file by its name in the manifest."""
@@ -170,6 +174,12 @@ def open_bundle(folder: Path | str) -> Bundle:
         bundle.close()
         raise
     return bundle
+
+
+def _delete(copy: Path, owner: int) -> None:
+    """Delete a private copy, if this is the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def _copy_verified(source: Path, target: Path, sha256: str) -> None:
