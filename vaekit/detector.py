@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find
+from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find, publish
+from vaekit.bundle.models_folder import check_name
 from vaekit.detector_training import config_of, known_anomalies, training_rows
-from vaekit.errors import BundleError, InputError
+from vaekit.errors import BundleError, InputError, UnknownModel
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
 from vaekit.tabular.frames import table
@@ -43,8 +44,8 @@ class Detector(Estimator):
         likelihood: "auto" chooses the default recipe (docs/decisions, "The default recipe") for columns of numbers,
             "mixed" if there is text, which is read as categories, and "gaussian" for images. Or any likelihood of a
             training config: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
-        settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
-            ["data.kinds.stops=count"], ["data.missing=refuse"].
+        settings: any other settings of a training config, as a dictionary, {"network.latent_dim": 4} or
+            {"network": {"latent_dim": 4}}, or as texts like those of `vae train --set`, ["network.latent_dim=4"].
         random_state: seed of splits, training and draws.
         device: for training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
         folds: F, an odd number, for few rows (docs/explanation/calibration.md): F models are trained, each without one
@@ -53,8 +54,8 @@ class Detector(Estimator):
 
     Attributes:
         model_: the runtime model, set by fit and of.
-        offset_: decision_function = score_samples - offset_, nats. With folds (F,), one for each fold model, and
-            decision_function is the median over folds of ELBO - offset.
+        offset_: decision_function = score_samples - offset_, nats, at the current alpha. With folds (F,), one for each
+            fold model, and decision_function is the median over folds of ELBO - offset.
         n_features_in_: D.
         feature_names_in_: (D,), set if the frame or the model has text names for its columns.
 
@@ -62,7 +63,6 @@ class Detector(Estimator):
     """
 
     model_: Model
-    offset_: float | Floats
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
@@ -71,7 +71,7 @@ class Detector(Estimator):
         *,
         alpha: float = 0.05,
         likelihood: str = "auto",
-        settings: Sequence[str] = (),
+        settings: Sequence[str] | Mapping[str, Any] = (),
         random_state: int = 0,
         device: str = "auto",
         folds: int | None = None,
@@ -102,8 +102,9 @@ class Detector(Estimator):
 
         Args:
             X: an array, or a pandas or polars frame, whose column names become the feature names.
-            y: booleans, or numbers 0 and 1; 1 marks known anomalies, which are not trained on; None: all rows are
-                treated as normal.
+            y: labels; known anomalies are not trained on. Booleans or 0 and 1: True or 1 marks an anomaly. If -1
+                occurs, -1 marks an anomaly and 1 a normal row, as predict returns them. None: all rows are treated as
+                normal.
 
         Raises:
             InputError: invalid rows or labels, or fewer than 20 normal rows.
@@ -138,29 +139,41 @@ class Detector(Estimator):
         With folds, the median of that difference over the fold models.
         """
         elbo = self._elbo(X)
-        return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, self._margin(elbo))
+        margin = self._margin(elbo, -self.offset_)
+        return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, margin)
 
-    def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
+    def predict(
+        self,
+        X: Any,  # noqa: N803  scikit-learn's name
+        *,
+        alpha: float | None = None,
+        fdr: float | None = None,
+    ) -> NDArray[np.intp]:
         """-1 for an anomaly, 1 for none, (N,).
 
         Args:
             X: rows.
+            alpha: false-alarm rate; None: the detector's own.
             fdr: false-discovery rate. None: each row is compared with alpha by itself. Otherwise the anomalies are the
                 discoveries of the Benjamini-Hochberg procedure among these rows; on average at most this share of them
                 is false (the guarantee is weaker with folds: docs/explanation/calibration.md).
 
         Raises:
-            InputError: invalid rows, or an fdr that is not between 0 and 1.
+            InputError: invalid rows, alpha and fdr together, or one of them that is not between 0 and 1.
+            NotResolvable: alpha is too small for the number of held-out rows.
 
         Warns:
             UserWarning: some rows have no verdict, because no held-out row has as many missing cells.
         """
+        if alpha is not None and fdr is not None:
+            raise InputError("predict: alpha and fdr are two rules for one verdict; give one of them")
+        threshold = self._calibration().threshold(self.alpha if alpha is None else alpha)
         elbo = self._elbo(X)
         verdict = self._calibration().verdict(elbo)
         if (unknown := np.isnan(verdict.p_value)).any():
             without = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
             warnings.warn(f"{without}: {verdict.reason}", stacklevel=2)
-        anomaly = ~unknown & (self._margin(elbo) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
+        anomaly = ~unknown & (self._margin(elbo, threshold) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
         return np.where(anomaly, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
@@ -204,6 +217,29 @@ class Detector(Estimator):
         """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
         return self._model().explain(self._given(X), top=top)
 
+    def publish(self, path: Path | str) -> Path:
+        """Publish the fitted model as a new version for `vae serve` and `vae score`.
+
+        Args:
+            path: models folder and name of the model, as in "models/pumps".
+
+        Returns:
+            The folder of the new version, which Model.load opens.
+
+        Raises:
+            InputError: the last part of the path is not a model name.
+            VaeError: the folder cannot be written.
+        """
+        root, name = Path(path).parent, Path(path).name
+        try:
+            check_name(name)
+        except UnknownModel as exc:
+            raise InputError(f"publish: {str(path)!r}: expected models/NAME: {exc}") from exc
+        bundle = self._model().bundle
+        files = {part.file: bundle.path(part.file).read_bytes() for part in bundle.manifest.files}
+        manifest = publish(root, bundle.manifest.model_copy(update={"name": name}), files)
+        return root / name / str(manifest.version)
+
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
         return self._model().bound(self._given(X))
 
@@ -215,15 +251,27 @@ class Detector(Estimator):
             values = values.astype(object)  # numbers are names of levels here, as in fit, not indices of levels
         return values
 
-    def _margin(self, elbo: Bound) -> Floats:
-        """decision_function of rows that have a p-value, (N,)."""
+    @property
+    def offset_(self) -> float | Floats:
+        """Minus the score above which a row is an anomaly at the current alpha, nats.
+
+        Raises:
+            AttributeError: the detector is not fitted.
+            InputError, NotResolvable: alpha is not between 0 and 1, or is too small for the number of held-out rows.
+        """
+        if not hasattr(self, "model_"):
+            raise AttributeError(f"this {type(self).__name__} has no offset_ before fit")
+        return -self._calibration().threshold(self.alpha)
+
+    def _margin(self, elbo: Bound, threshold: float | Floats) -> Floats:
+        """decision_function of rows that have a p-value, for this threshold of the score, (N,)."""
         calibration = self._calibration()
-        return -calibration.excess(calibration.compared(elbo), -self.offset_)
+        return -calibration.excess(calibration.compared(elbo), threshold)
 
     def _take(self, model: Model) -> Self:
         self.model_ = model
         self.n_features_in_ = model.spec.dim
-        self.offset_ = -self._calibration().threshold(self.alpha)
+        self._calibration().threshold(self.alpha)  # refuses an alpha that this calibration cannot resolve
         return self
 
     def _named(self, names: Sequence[Any]) -> Self:

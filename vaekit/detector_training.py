@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FEWEST = 20  # normal rows; the same limit as in training
 TEST_SHARE = 0.02  # of the rows; small, because a detector's test metrics are rarely read
+EXPECTED = "expected booleans, 0 and 1 (1: an anomaly), or 1 and -1 (-1: an anomaly)"
 FEWEST_TEST = 2  # rows; a standard error needs two
 
 
@@ -24,7 +25,7 @@ def config_of(
     X: Any,  # noqa: N803  scikit-learn's name
     *,
     likelihood: str = "auto",
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0,
     folds: int | None = None,
 ) -> Config:
@@ -68,13 +69,27 @@ def training_rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Confi
 def known_anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:
     """Which rows are known anomalies, (N,).
 
+    There are two conventions. 0 and 1, or booleans: 1 is an anomaly. -1 and 1, as scikit-learn's outlier detectors
+    predict: -1 is an anomaly. -1 and 0 tell them apart.
+
     Raises:
-        InputError: the number of labels differs from the number of rows, or a label is not 0 or 1.
+        InputError: the number of labels differs from the number of rows, a label is of neither convention, or the
+            labels fit both, because all are 1.
     """
     labels = np.asarray(y)
     if labels.shape != (rows,):
         raise InputError(f"y: shape {labels.shape}, expected ({rows},)")
-    for row, label in enumerate(labels.tolist()):
-        if not isinstance(label, bool | int | float | np.bool_ | np.number) or label not in (0, 1):
-            raise InputError(f"y: row {row}: {label!r}, expected a boolean, 0 or 1")
-    return labels.astype(bool)
+    found = labels.tolist()
+    for row, label in enumerate(found):
+        if not isinstance(label, bool | int | float | np.bool_ | np.number) or label not in (-1, 0, 1):
+            raise InputError(f"y: row {row}: {label!r}, {EXPECTED}")
+    if -1 in found:
+        if 0 in found:
+            raise InputError(f"y: both 0 (row {found.index(0)}) and -1 (row {found.index(-1)}), {EXPECTED}")
+        return np.array([label == -1 for label in found], dtype=bool)
+    if found and all(label == 1 and not isinstance(label, bool | np.bool_) for label in found):
+        raise InputError(
+            "y: all labels are 1, which marks an anomaly among 0 and 1, and a normal row among -1 and 1; if all rows "
+            "are normal, leave y out"
+        )
+    return np.array([bool(label) for label in found], dtype=bool)

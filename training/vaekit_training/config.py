@@ -6,7 +6,7 @@ import copy
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,15 +171,20 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     return make_config(tree, overrides)
 
 
-def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """Config from nested tables, then `a.b=value` overrides. The tables themselves are not changed.
+def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
+    """Config from nested tables, then overrides: `a.b=value` texts, or a mapping {"a.b": value} or {"a": {"b": value}}.
+
+    The tables themselves are not changed.
 
     Raises:
         ConfigError: a key or value is refused; the message names it.
     """
     tree = copy.deepcopy(tree)
-    for override in overrides:
-        _set(tree, override)
+    if isinstance(overrides, Mapping):
+        _update(tree, overrides)
+    else:
+        for override in [overrides] if isinstance(overrides, str) else overrides:
+            _set(tree, override)
     filled = recipe.fill(tree)
     try:
         config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # list: tuple; true: not 1
@@ -224,15 +229,33 @@ def _explain(error: Any) -> str:
 
 
 def _set(tree: dict[str, Any], override: str) -> None:
+    if not isinstance(override, str):
+        raise ConfigError(f"settings: {override!r}: expected a text section.key=value, or a dictionary of settings")
     path, equals, text = override.partition("=")
-    *sections, key = _keys(path) or [""]
-    if not equals or not key:
+    keys = _keys(path)
+    if not equals or not keys:
         raise ConfigError(f"--set {override}: expected section.key=value")
+    _put(tree, keys, _value(text.strip()), f"--set {override}")
+
+
+def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
+    *sections, key = keys
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: {section} is not a section")
-    tree[key] = _value(text.strip())
+            raise ConfigError(f"{where}: {section} is not a section")
+    tree[key] = value
+
+
+def _update(tree: dict[str, Any], settings: Mapping[str, Any], above: tuple[str, ...] = ()) -> None:
+    """Set values by dotted or nested keys."""
+    for name, value in settings.items():
+        given = str(name)  # below section.key, as in data.kinds, a key is the name of a column, dots included
+        keys = (*above, *([given] if above[1:] else _keys(given) or given.split(".", 2)))
+        if isinstance(value, Mapping) and value:
+            _update(tree, value, keys)
+        else:
+            _put(tree, keys, value.tolist() if hasattr(value, "tolist") else value, f"settings: {given}")
 
 
 def _keys(path: str) -> list[str]:
