@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find, publish
+from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.models_folder import check_name
 from vaekit.detector_training import config_of, known_anomalies, training_rows
 from vaekit.errors import BundleError, InputError, UnknownModel
@@ -124,9 +124,9 @@ class Detector(Estimator):
         rows = training_rows(given, anomaly, config)
         held_out = split(rows, config.data, config.training.seed).told_by
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
-        with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
+        with temporary_folder() as folder:
             train(config, folder, device=self.device, rows=rows, draws_report=False)
-            self._take(Model.load(find(Path(folder), "detector"), device=self.device))
+            self._take(Model.load(find(folder, "detector"), device=self.device))
         return self._named(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -228,7 +228,7 @@ class Detector(Estimator):
 
         Raises:
             InputError: the last part of the path is not a model name.
-            VaeError: the folder cannot be written.
+            StorageError: the folder cannot be written.
         """
         root, name = Path(path).parent, Path(path).name
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, Manifest, find, publish
+from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.manifest import (
     DrawsFile,
     Golden,
@@ -70,7 +70,7 @@ def publish_run(
     say("exporting graphs")
     graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.parts.train[:3]]))
     manifest, files = _draft(run, graphs)
-    with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
+    with temporary_folder() as draft:
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")

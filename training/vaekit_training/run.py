@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
+from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.manifest import Manifest
-from vaekit.errors import ConfigError, DeviceError, MissingExtra
+from vaekit.errors import ConfigError, DeviceError, MissingExtra, StorageError
 from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 from vaekit_training import build
@@ -89,8 +90,11 @@ def train(
         ConfigError, InputError: config, rows or models folder are refused, or differ from those of the resumed run.
         Interrupted: SIGTERM was received; the state is saved.
         TrainingError: the objective diverged, or the graphs do not reproduce torch.
+        StorageError: a full disk, or no temporary folder; a run that is kept can be resumed.
     """
     _check_writable(Path(models))
+    with temporary_folder():
+        pass  # the export needs one: better refused now than after the training
     with world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.leads else Listener()
         trained = _run(config, torch_device(rank_device), listener, rows, keep, ranks)
@@ -99,7 +103,13 @@ def train(
 
 
 def _publish(trained: Trained, models: Path, listener: Listener, draws_report: bool) -> str:
-    manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
+    try:
+        manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
+    except StorageError as exc:
+        if trained.folder is None:
+            raise
+        then = f"the training is kept: free some space, then vae train --resume {trained.folder} publishes it"
+        raise StorageError(f"{exc}; {then}") from exc
     if trained.folder is not None:
         finish(trained.folder, models / manifest.name / str(manifest.version))
     return manifest.model_dump_json()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
+from vaekit.bundle.disk import temporary_folder, writing
 from vaekit.bundle.manifest import MANIFEST_FILE
 from vaekit.bundle.read import Bundle, open_bundle
 
@@ -20,9 +19,10 @@ def unpacked(files: Mapping[str, bytes]) -> Bundle:
     """The bundle of these files, verified like a bundle in a folder.
 
     Raises:
-        BundleError: see open_bundle.
+        BundleError, StorageError: see open_bundle.
     """
-    with tempfile.TemporaryDirectory(prefix="vaekit-packed-") as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
+    with temporary_folder() as folder:
+        with writing(f"temporary folder {folder}"):
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
         return open_bundle(folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from vaekit.bundle.arrays import read_archive, read_array
+from vaekit.bundle.disk import UNWRITABLE, full, new_temporary_folder
 from vaekit.bundle.entries import calibration_of, check_folds
 from vaekit.bundle.folds import AnyCalibration
 from vaekit.bundle.heldout import Surprises
@@ -161,10 +161,11 @@ def open_bundle(folder: Path | str) -> Bundle:
         FormatError: see read_manifest.
         IntegrityError: a file is missing, or its sha256 differs from the manifest's.
         ForbiddenGraph: a graph with external data or operators of an unknown domain.
+        StorageError: the temporary folder cannot be written.
     """
     source = Path(folder)
     manifest = read_manifest(source)
-    bundle = Bundle(manifest, source, Path(tempfile.mkdtemp(prefix="vaekit-")))
+    bundle = Bundle(manifest, source, new_temporary_folder())
     try:
         for part in manifest.files:
             _copy_verified(source / part.file, bundle.path(part.file), part.sha256)
@@ -186,6 +187,8 @@ def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as exc:
+        if exc.errno in UNWRITABLE:
+            raise full(target.parent, exc) from exc
         raise IntegrityError(f"{source}: {exc.strerror}") from exc
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.bundle.disk import writing
 from vaekit.bundle.entries import arrays_of, entry_of
 from vaekit.bundle.folds import AnyCalibration
 from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile, Manifest, Precision
@@ -73,20 +74,24 @@ def publish(
 
     Returns:
         The manifest as written.
+
+    Raises:
+        StorageError: the models folder cannot be written; no version appears.
     """
     for part in manifest.files:
         assert digest(files[part.file]) == part.sha256, part.file
     home = Path(root) / manifest.name
-    home.mkdir(parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(prefix=_WRITING, dir=home))
-    try:
-        temp.chmod(0o755)
-        for name, data in files.items():
-            _write(temp / name, data)
-        return _publish_as_next(home, temp, manifest, pages)
-    except BaseException:
-        shutil.rmtree(temp, ignore_errors=True)
-        raise
+    with writing(home):
+        home.mkdir(parents=True, exist_ok=True)
+        temp = Path(tempfile.mkdtemp(prefix=_WRITING, dir=home))
+        try:
+            temp.chmod(0o755)
+            for name, data in files.items():
+                _write(temp / name, data)
+            return _publish_as_next(home, temp, manifest, pages)
+        except BaseException:
+            shutil.rmtree(temp, ignore_errors=True)
+            raise
 
 
 def _publish_as_next(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vaekit.bundle.disk import writing
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config, load_config
 from vaekit_training.data.sources import beside
@@ -68,7 +69,8 @@ def checkpoint(fold: int | None) -> str:
 
 def finish(folder: Path, bundle: Path) -> None:
     """Record that the run in a folder is finished, and the path of its bundle."""
-    (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n")
+    with writing(folder / PUBLISHED, f"the model is published as {bundle}"):
+        (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n", encoding="utf-8")
 
 
 def _from_anywhere(config: Config) -> Config:
@@ -104,10 +106,16 @@ class Events:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder))
+        self._folder = folder
+        with writing(folder):
+            self._writer = SummaryWriter(str(folder))
 
     def write(self, validation: Validation) -> None:
-        """Add a validation; features and latent dimensions get a curve each only if there are few."""
+        """Add a validation; features and latent dimensions get a curve each only if there are few.
+
+        Raises:
+            StorageError: the events cannot be written.
+        """
         curves = {
             "objective/train": validation.train_objective,
             "objective/validation": validation.objective,
@@ -121,9 +129,11 @@ class Events:
         for name, values in (("kl", validation.kl_by_latent), ("log_likelihood", validation.log_likelihood_by_feature)):
             if len(values) <= BY_INDEX:
                 curves |= {f"{name}_by_index/{i}": value for i, value in enumerate(values)}
-        for name, value in curves.items():
-            self._writer.add_scalar(name, value, validation.step)
-        self._writer.flush()
+        with writing(self._folder):
+            for name, value in curves.items():
+                self._writer.add_scalar(name, value, validation.step)
+            self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        with writing(self._folder):
+            self._writer.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from vaekit.bundle.disk import temporary_folder, writing
 from vaekit.bundle.write import sync
-from vaekit.errors import InputError, VaeError
+from vaekit.errors import InputError, StorageError
 from vaekit.scoring.files.paths import Place, place
 
 ROW_GROUP = 32 * 2**20  # bytes in memory after which a row group is written
@@ -39,16 +39,14 @@ def replacing(where: Path | str | Place) -> Iterator[Path]:
     the complete new one.
 
     Raises:
-        VaeError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
     target = place(where)
     try:
-        with _beside(target) if target.is_local else _sent(target) as temp:
+        with writing(target), _beside(target) if target.is_local else _sent(target) as temp:
             yield temp
-    except OSError as exc:
-        raise VaeError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
     except pa.ArrowException as exc:
-        raise VaeError(f"{target}: cannot be written: {exc}") from exc
+        raise StorageError(f"{target}: cannot be written: {exc}") from exc
 
 
 @contextmanager
@@ -66,8 +64,8 @@ def _beside(target: Place) -> Iterator[Path]:
 
 @contextmanager
 def _sent(target: Place) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
-        temp = Path(folder) / "complete"
+    with temporary_folder() as folder:
+        temp = folder / "complete"
         yield temp
         target.receive(temp)
 
@@ -77,7 +75,7 @@ def make_folder(folder: Place) -> None:
 
     Raises:
         InputError: the bucket does not exist.
-        VaeError: the folder cannot be created.
+        StorageError: the folder cannot be created.
     """
     if folder.is_in_store:
         folder.check_bucket()  # a folder there would be an empty object, one more for each parent
@@ -85,7 +83,7 @@ def make_folder(folder: Place) -> None:
     try:
         folder.filesystem.create_dir(folder.path, recursive=True)
     except (pa.ArrowException, OSError) as exc:
-        raise VaeError(f"{folder}: the folder cannot be created: {exc}") from exc
+        raise StorageError(f"{folder}: the folder cannot be created: {exc}") from exc
 
 
 @contextmanager
