@@ -246,10 +246,10 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The git commit of the current folder, if it is in a repository."""
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode().strip()
 
 
 def npy(array: NDArray[Any]) -> bytes:

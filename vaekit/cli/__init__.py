@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 import typer
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.console import Console
 from vaekit._version import __version__
 from vaekit.cli import calibrate, evaluate, explain, explain_loss, score, serve, train
 from vaekit.cli.panels import GENERAL, examples
-from vaekit.errors import MissingExtra, VaeError
+from vaekit.errors import InputError, MissingExtra, VaeError
 
 app = typer.Typer(
     name="vae",
@@ -59,15 +60,38 @@ def _root(
 
 def main() -> None:
     """Run the command line. A VaeError becomes one line on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names of columns may have letters that the terminal cannot show
     try:
+        _check_arguments(sys.argv[1:])
         app()
     except VaeError as exc:
         _fail(str(exc))
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        _fail(f"{exc.filename}: {exc.strerror}")
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").split(".")[0]
         if missing not in _EXTRAS:
             raise
         _fail(str(MissingExtra(f"{missing} is not installed: pip install 'vaekit[{_EXTRAS[missing]}]'")))
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse what cannot be passed on as UTF-8, as file systems other than the local one and Arrow need it.
+
+    Raises:
+        InputError: letters that the locale does not have, or bytes that are no text.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            plain = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
+            why = "not UTF-8 text: rename the file" if plain else "letters that this locale lacks: set PYTHONUTF8=1"
+            raise InputError(f"argument {ascii(argument)}: {why}") from None
 
 
 def _fail(message: str) -> None:

@@ -98,7 +98,7 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
 
     path = folder / "evaluation.json"
     with replacing(path) as temp:
-        temp.write_text(text + "\n")
+        temp.write_text(text + "\n", encoding="utf-8")
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         figures = draw(found, folder)

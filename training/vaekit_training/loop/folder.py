@@ -38,9 +38,13 @@ class Keep:
             return self.path
         try:
             folder = _next(self.path) if self.numbered else _empty(self.path)
-            (folder / CONFIG).write_text(_from_anywhere(config).to_toml())
         except OSError as exc:
             raise ConfigError(f"run folder {self.path}: {exc.strerror}") from exc
+        try:
+            (folder / CONFIG).write_text(_from_anywhere(config).to_toml(), encoding="utf-8")
+        except OSError as exc:
+            (folder / CONFIG).unlink(missing_ok=True)  # half a config would look like a run
+            raise ConfigError(f"run folder {folder}: {exc.strerror}") from exc
         return folder
 
 
@@ -51,7 +55,7 @@ def resumed(folder: Path) -> Config:
         ConfigError: there is no run, or it is finished.
     """
     if (folder / PUBLISHED).is_file():
-        bundle = (folder / PUBLISHED).read_text().strip()
+        bundle = (folder / PUBLISHED).read_text(encoding="utf-8").strip()
         raise ConfigError(
             f"--resume {folder}: the run is finished and published as {bundle}; to publish it again, delete "
             f"{folder / PUBLISHED}"

@@ -68,7 +68,7 @@ def document(
     heading: str, beside: str, lead: Sequence[str], sections: Sequence[Section], warnings: Sequence[str] = ()
 ) -> str:
     """One HTML page without external files."""
-    css = resources.files("vaekit_training").joinpath("templates", "report.css").read_text()
+    css = resources.files("vaekit_training").joinpath("templates", "report.css").read_text(encoding="utf-8")
     template = _environment(escape=True).get_template("report.html.j2")
     return template.render(
         css=Markup(css), heading=heading, beside=beside, lead=lead, sections=sections, warnings=warnings

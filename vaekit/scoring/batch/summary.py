@@ -158,4 +158,4 @@ class Summary:
     def write(self, where: Place) -> None:
         """Write the JSON, completely or not at all."""
         with replacing(where) as temp:
-            temp.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+            temp.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")

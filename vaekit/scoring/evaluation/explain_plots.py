@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaekit.scoring.evaluation.explain_row import Pictures, RowExplained
-from vaekit.scoring.figures import COLOURS
+from vaekit.scoring.figures import COLOURS, save
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw(found: RowExplained, path: Path) -> None:
     """
     figure = cells(found) if found.pictures is None else pictures(found, found.pictures)
     with replacing(path) as temp:
-        figure.savefig(temp, format="png")
+        save(figure, temp)
 
 
 def cells(found: RowExplained) -> Figure:
