@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from vaekit.bundle import Manifest
 from vaekit.client import replies, requests
+from vaekit.client.environment import checked_environment, proxy_note
 from vaekit.client.errors import NOT_UP, translated
 from vaekit.client.refusals import check
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
@@ -34,7 +35,10 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = check_url(url)
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
+        headers = key_header(key)
+        with checked_environment():
+            self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers, transport=transport)
+        self._note = proxy_note(url) if transport is None else ""
 
     async def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
         """q(z|x) of each row: mu and sigma, (N, Z)."""
@@ -127,7 +131,7 @@ class AsyncClient:
         await self.aclose()
 
     async def _ask(self, call: HttpCall) -> httpx.Response:
-        with translated(self.url):
+        with translated(self.url, self._note):
             response = await self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )

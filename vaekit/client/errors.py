@@ -84,13 +84,13 @@ NOT_UP = (ConnectionFailed, DeadlineExceeded, ServiceUnavailable)  # the errors 
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn httpx's errors into a ClientError that names the address."""
+def translated(url: str, note: str = "") -> Iterator[None]:
+    """Turn httpx's errors into a ClientError that names the address; `note` is added if there is no connection."""
     try:
         yield
     except httpx.TimeoutException as exc:
-        raise DeadlineExceeded(f"{url}: no reply in time ({type(exc).__name__})") from exc
+        raise DeadlineExceeded(f"{url}: no reply in time ({type(exc).__name__}){note}") from exc
     except httpx.TransportError as exc:
-        raise ConnectionFailed(f"{url}: {exc or type(exc).__name__}") from exc
-    except httpx.HTTPError as exc:
+        raise ConnectionFailed(f"{url}: {str(exc) or type(exc).__name__}{note}") from exc
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
         raise ProtocolError(f"{url}: {exc}") from exc

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from vaekit.bundle import Manifest
 from vaekit.client import replies, requests
+from vaekit.client.environment import checked_environment, proxy_note
 from vaekit.client.errors import NOT_UP, translated
 from vaekit.client.refusals import check
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
@@ -34,6 +35,9 @@ class Client:
         key: API key, sent as a bearer token.
         transport: replaces the network in tests.
 
+    Proxies and certificates come from the environment, as httpx reads them (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
+    NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR). A variable that it refuses is a ConnectionFailed that names the variable.
+
     Every call raises:
         InputError: rows that cannot be sent.
         RequestRefused, ModelNotFound, TooBusy: the service refused the request; the message is the service's.
@@ -50,7 +54,10 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = check_url(url)
-        self._http = httpx.Client(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
+        headers = key_header(key)
+        with checked_environment():
+            self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, transport=transport)
+        self._note = proxy_note(url) if transport is None else ""
 
     def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
         """q(z|x) of each row: mu and sigma, (N, Z)."""
@@ -141,7 +148,7 @@ class Client:
         self.close()
 
     def _ask(self, call: HttpCall) -> httpx.Response:
-        with translated(self.url):
+        with translated(self.url, self._note):
             response = self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )
