@@ -6,7 +6,6 @@ import io
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from vaekit.bundle.manifest import (
     Precision,
     Provenance,
 )
-from vaekit.bundle.write import calibration_file, digest, npz
+from vaekit.bundle.write import calibration_file, created, digest, npz
 from vaekit.runtime import Model
 from vaekit_training import build, evaluate, float16, report, specs
 from vaekit_training.config import Config
@@ -122,7 +121,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
     manifest = Manifest(
         name=config.name,
         version=1,
-        created=datetime.now(UTC).replace(microsecond=0),
+        created=created(),
         input=specs.input_spec(run.rows, config, run.vae),
         likelihood=specs.likelihood_spec(run.rows, config, run.vae),
         prior=specs.prior_spec(run.vae),

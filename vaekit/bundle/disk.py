@@ -19,7 +19,7 @@ def writing(where: object, then: str = "") -> Iterator[None]:
     """Raise errors of the system while writing `where` as StorageError; `then` says what to do."""
     try:
         yield
-    except VaeError:
+    except (VaeError, BrokenPipeError):  # a reader that ends early, as head does, is no fault of the disk
         raise
     except OSError as exc:
         raise StorageError(f"{where}: cannot be written: {exc.strerror or exc}{then and f'; {then}'}") from exc

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,25 @@ from vaekit.bundle.entries import arrays_of, entry_of
 from vaekit.bundle.folds import AnyCalibration
 from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile, Manifest, Precision
 from vaekit.bundle.models_folder import taken_numbers
+from vaekit.errors import ConfigError
 
 _WRITING = ".writing-"  # prefix of a draft; never listed, because versions are numbers
+
+
+def created() -> datetime:
+    """The time of creation for a manifest: now, or SOURCE_DATE_EPOCH if that is set, so that equal runs are equal.
+
+    Raises:
+        ConfigError: SOURCE_DATE_EPOCH is not a time in whole seconds since 1970.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if not given:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return datetime.fromtimestamp(int(given), UTC)
+    except (ValueError, OverflowError, OSError) as exc:
+        said = f"environment variable SOURCE_DATE_EPOCH={given}: expected whole seconds since 1970"
+        raise ConfigError(said) from exc
 
 
 def digest(data: bytes) -> str:

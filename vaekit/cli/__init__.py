@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 
@@ -65,13 +66,15 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # names of columns may have letters that the terminal cannot show
     try:
         _check_arguments(sys.argv[1:])
+        if "SOURCE_DATE_EPOCH" in os.environ:  # numpy reads it too, and fails in words of its own
+            from vaekit.bundle.write import created
+
+            created()
         app()
     except VaeError as exc:
         _fail(str(exc))
     except OSError as exc:
-        if exc.filename is None:
-            raise
-        _fail(f"{exc.filename}: {exc.strerror}")
+        _fail(f"{exc.filename}: {exc.strerror}" if exc.filename is not None else str(exc))
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").split(".")[0]
         if missing not in _EXTRAS:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, Models
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, Models, in_use
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def calibrate(
         typer.echo(json.dumps(_tree(manifest), indent=2))
     else:
         _show(manifest)
+    typer.echo(in_use(manifest), err=as_json)
 
 
 def _tree(manifest: Manifest) -> dict[str, object]:
@@ -76,6 +77,7 @@ def _tree(manifest: Manifest) -> dict[str, object]:
     assert manifest.calibration is not None
     return {
         "model": f"{manifest.name}@{manifest.version}",
+        "parent": manifest.provenance.parent,
         "assumption": manifest.calibration.assumption,
         "calibrations": [entry.model_dump(mode="json") for entry in manifest.calibration.entries],
     }

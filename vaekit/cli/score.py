@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -14,6 +14,7 @@ import typer
 
 from vaekit.cli.options import Device, ModelName, Models
 from vaekit.cli.panels import CLUSTER, DEVICE, EXPLANATION, INPUT, OUTPUT, SCORING, examples
+from vaekit.cli.summary_file import check_summary, write_summary
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from vaekit.scoring.scorers import ScoringOptions
 
 ROWS = "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet; a path or a URI (s3://, gs://)"
-TARGET = ".parquet or .csv file, replaced only when complete, or a folder of parts (a name without an ending)"
+TARGET = (
+    ".parquet or .csv file, replaced only when complete; a folder of parts (a name without an ending); or - for CSV on "
+    "standard output"
+)
 EXAMPLES = examples(
     "vae score breast-cancer examples/rows.csv scored.parquet",
     "vae score breast-cancer examples/rows.csv scored.csv --explain 3 --fdr 0.1",
@@ -144,12 +148,12 @@ def score(
     """Score every row of a file or folder: ELBO in nats, p-value and verdict."""
     from vaekit.cli.progress import bar
     from vaekit.scoring import score_file, score_folder
-    from vaekit.scoring.files.paths import names_a_folder
+    from vaekit.scoring.files.paths import STDOUT, names_a_folder
 
     options = _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top)
     to_folder = names_a_folder(output)
     _check(to_folder, {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine})
-    _check_summary(summary)
+    check_summary(summary)
     signal.signal(signal.SIGTERM, _stop)  # like Ctrl-C: exits through the clean-up of half-written files
     asked: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
     with (
@@ -161,9 +165,10 @@ def score(
         if to_folder:
             run = partial(score_folder, scorer, source, output, resume=resume, engine=by)
         done = run(batch_rows=batch_rows, options=options, progress=progress)
-    _report(done)
-    if summary is not None:
-        _write_summary(done, summary)
+    with redirect_stdout(sys.stderr) if output == STDOUT else nullcontext():
+        _report(done)
+        if summary is not None:
+            write_summary(done, summary)
 
 
 def _options(
@@ -202,26 +207,6 @@ def _check(to_folder: bool, asked: dict[str, object]) -> None:
     for name, value in asked.items():
         if value not in (None, False, "local") and not to_folder:
             raise InputError(f"{name}: needs a folder as output (a name without an ending), but the output is one file")
-
-
-def _check_summary(summary: Path | None) -> None:
-    """Refuse a summary that cannot be written, before the rows are scored."""
-    from vaekit.errors import InputError
-
-    if summary is None:
-        return
-    if summary.suffix != ".json":
-        raise InputError(f"--summary: {summary}, expected a name that ends in .json")
-    if not summary.absolute().parent.is_dir():
-        raise InputError(f"--summary: {summary}: folder {summary.parent} does not exist")
-
-
-def _write_summary(done: Summary, where: Path) -> None:
-    from vaekit.scoring.batch.summary_plot import draw
-    from vaekit.scoring.files.paths import place
-
-    done.write(place(where))
-    typer.echo(f"summary: {where}, {draw(done, where.with_suffix('.png'))}")
 
 
 def _stop(number: int, _: object) -> NoReturn:

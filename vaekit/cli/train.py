@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vaekit.cli.options import in_use
 from vaekit.cli.panels import CONFIG, DEVICE, INPUT, OUTPUT, examples
 from vaekit.errors import ConfigError, Interrupted
 
@@ -180,4 +181,6 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
     n, where = (entry.told_by, " in a fold" if entry.folds else "") if entry else (0, "")
     if n < (needed := rows_to_resolve(0.05)):
         console.print(f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}[/]")
+    if manifest.version > 1:
+        console.print(f"[dim]{escape(in_use(manifest))}[/]", soft_wrap=True)
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from vaekit.bundle.manifest import (
     Precision,
     SurpriseFile,
 )
-from vaekit.bundle.write import calibration_file
+from vaekit.bundle.write import calibration_file, created
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
@@ -136,9 +135,8 @@ def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFil
         update={"parent": f"{old.name}@{old.version}", "rows": {**old.provenance.rows, "calibration": n}}
     )
     metrics = {name: metric for name, metric in old.metrics.items() if name not in OUTDATED}
-    created = datetime.now(UTC).replace(microsecond=0)
     changed = {"format": FORMAT, "calibration": calibration, "surprise": surprise, "provenance": provenance}
-    return old.model_copy(update={**changed, "created": created, "metrics": metrics})
+    return old.model_copy(update={**changed, "created": created(), "metrics": metrics})
 
 
 def _files(model: Model) -> dict[str, bytes]:

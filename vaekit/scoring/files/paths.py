@@ -19,6 +19,7 @@ from pyarrow import fs
 from vaekit.errors import InputError
 
 STORES = ("s3", "gcs", "abfs")  # object stores: S3, Google Cloud Storage, Azure
+STDOUT = "-"  # as an output: standard output
 SENT_AT_ONCE = 2**20  # bytes per write
 KEYS = re.compile(r"(?<=://)[^/?]*@")  # credentials in a URI, which no message, summary or log may show
 
@@ -42,6 +43,11 @@ class Place:
     def is_in_store(self) -> bool:
         """Whether it is in an object store, which has no folders and shows an object only when complete."""
         return self.filesystem.type_name in STORES
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether it stands for standard output, if it is an output."""
+        return self.text == STDOUT
 
     @property
     def suffix(self) -> str:
@@ -157,7 +163,9 @@ def place(where: Path | str | Place) -> Place:
 
 
 def names_a_folder(where: Path | str | Place) -> bool:
-    """Whether an output of this name is a folder: the name ends with a slash or has no ending."""
+    """Whether an output of this name is a folder: the name ends with a slash or has no ending, but is not `-`."""
+    if str(where) == STDOUT:
+        return False
     text, _ = _parted(str(where))
     return text.endswith("/") or not PurePosixPath(text).suffix
 

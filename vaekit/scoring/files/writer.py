@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
@@ -87,10 +88,31 @@ def make_folder(folder: Place) -> None:
 
 
 @contextmanager
-def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
-    """A writer for .parquet or .csv; the file is closed at the end of the block."""
+def output_file(target: Place) -> Iterator[Path | BinaryIO]:
+    """The file to write for an output: a new one that replaces it, or standard output as it is.
+
+    Raises:
+        InputError: standard output takes no bytes, as in a notebook.
+        StorageError: the file cannot be written.
+    """
+    if not target.is_stdout:
+        with replacing(target) as temp:
+            yield temp
+        return
+    stream: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        raise InputError(f"{target}: standard output takes no bytes here, expected a .parquet or .csv file")
+    with writing("standard output"):
+        sys.stdout.flush()
+        yield stream
+        stream.flush()
+
+
+@contextmanager
+def table_writer(file: Path | BinaryIO, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
+    """A writer for .parquet or .csv; a file given by its path is closed at the end of the block."""
     if ending == ".csv":
-        with pyarrow.csv.CSVWriter(str(file), schema) as lines:
+        with pyarrow.csv.CSVWriter(str(file) if isinstance(file, Path) else file, schema) as lines:
             yield lines
         return
     # No dictionaries for floats, which hardly repeat: they take six times as long to write, and more disk space.
@@ -141,12 +163,14 @@ class _RowGroups:
 
 
 def check_output(output: Place, source: Place) -> str:
-    """Check an output file and return its ending.
+    """Check an output file and return its ending, .csv for standard output.
 
     Raises:
         InputError: the ending is not .parquet or .csv, the path is a folder, its folder or bucket does not exist, or
             the output is the input or lies in it.
     """
+    if output.is_stdout:
+        return ".csv"
     if output.suffix not in (".parquet", ".csv"):
         raise InputError(f"{output}: expected an output that ends in .parquet or .csv, or a folder")
     if output.is_folder:
@@ -178,6 +202,8 @@ def check_quarantine(quarantine: Place, source: Place, output: Place, schema: pa
     Raises:
         InputError: as check_output and check_schema, or the file is the output or lies in it.
     """
+    if quarantine.is_stdout:
+        raise InputError(f"{quarantine}: standard output is for scored rows, expected a .parquet or .csv file")
     check_schema(check_output(quarantine, source), schema)
     if quarantine.same_as(output) or quarantine.lies_in(output):
         raise InputError(f"{quarantine}: the quarantine file is the output or lies in it; choose another path")
