@@ -19,7 +19,7 @@ from vaekit_training.sections import DataConfig
 
 NUMBERS = 0.5  # share of numbers among text cells; with more, the other cells are errors
 FEW = 10  # levels that a category may have even if there are few rows
-FACTS = ("source", "read", "label", "split", "exclude")  # keys of [data] that inference uses
+FACTS = ("source", "read", "label", "split", "exclude", "resize")  # keys of [data] that inference uses
 
 Look = Literal["number", "binary", "category", "name", "date", "empty", "other"]
 LEFT_OUT: dict[Look, str] = {
@@ -33,7 +33,7 @@ LEFT_OUT: dict[Look, str] = {
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
     """Config tree for a source, and remarks on the choices made.
 
-    Images get a bernoulli likelihood, binarised if they are grey. Columns of numbers get a gaussian one, columns of 0
+    Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Columns of numbers get a gaussian one, columns of 0
     and 1 a bernoulli one, columns of several kinds, text included, a mixed one. Missing cells are marginalised.
 
     Args:
@@ -54,7 +54,7 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
         tree["data"]["exclude"] = list(data.exclude)
     found = glance(data)
     if found.pictures is not None:
-        return tree, _pictures(found.pictures, tree, chosen)
+        return tree, _pictures(found.pictures, tree, chosen) + _classes(found, data)
     kinds = given.get("kinds", {})
     for name, values in found.columns.items():
         if kinds.get(name) != "category":
@@ -86,13 +86,27 @@ def _key(name: str) -> str:
 
 def _pictures(pictures: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
     """Fill in the likelihood for images; returns remarks."""
-    what = f"{len(pictures)} images of {pictures.shape[1:]}"
+    count, height, width, channels = pictures.shape
+    two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in pictures)
+    colours = "black and white" if two_valued else {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    what = f"{count} images of {width} x {height} pixels (width x height), {colours}"
     if chosen:
         return [what]
-    two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in pictures)
-    tree["likelihood"] = {"name": "bernoulli", "binarize": "none" if two_valued else "threshold"}
-    grey = "grey: the likelihood is bernoulli, with pixels binarised at half the range"
-    return [f"{what}, {'black and white' if two_valued else grey}"]
+    name = "bernoulli" if two_valued else "gaussian"
+    tree["likelihood"] = {"name": name}
+    values = "0 and 255" if two_valued else "0 to 255"
+    return [f"{what}: the likelihood is {name}, of pixel values {values}"]
+
+
+def _classes(found: Glance, data: DataConfig) -> list[str]:
+    """Remarks on images in subfolders, if no label is set."""
+    if not found.classes or data.label is not None:
+        return []
+    named = ", ".join(found.classes[:5]) + (", ..." if found.classes[5:] else "")
+    return [
+        f"images lie in the subfolders {named}, and all are taken as normal; if subfolders are classes, use "
+        "--label-folder --anomaly FOLDER, or --set data.label=folder"
+    ]
 
 
 def _columns(found: Glance, data: DataConfig, tree: dict[str, Any], *, chosen: bool, missing: bool) -> list[str]:

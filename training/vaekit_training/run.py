@@ -141,6 +141,8 @@ def _run(
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
+        for remark in rows.remarks:
+            listener.say(remark)
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)

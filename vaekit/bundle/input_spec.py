@@ -102,6 +102,11 @@ class ImageSpec(ManifestPart):
     channel_order: Literal["HWC"] = "HWC"
     dtype: Literal["uint8"] = "uint8"
     two_valued: bool = Field(False, description="pixels are only 0 or 255; all others are refused")
+    resize: bool = Field(
+        False,
+        description="files of images of another size are scaled to this size; absent: they are refused",
+        exclude_if=lambda value: not value,
+    )
 
     @property
     def may_be_missing(self) -> bool:

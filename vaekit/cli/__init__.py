@@ -34,6 +34,7 @@ _EXTRAS = {
     "torch": "training",
     "onnx": "training",
     "matplotlib": "scoring",
+    "PIL": "scoring",
     "sklearn": "training",
     "scipy": "scoring",
     "fastapi": "service",

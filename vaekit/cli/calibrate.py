@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, Models, in_use
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, LabelFolder, Models, in_use, label_of, say
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def calibrate(
     ],
     data: Annotated[
         Path,
-        typer.Argument(help="held-out rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet"),
+        typer.Argument(help="held-out rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"),
     ],
     models: Models = Path("models"),
     num_samples: Annotated[
@@ -47,6 +47,7 @@ def calibrate(
             rich_help_panel=LABELS,
         ),
     ] = None,
+    label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
     as_json: AsJson = False,
     device: Device = "auto",
@@ -58,12 +59,13 @@ def calibrate(
     from vaekit.runtime import Model
     from vaekit.scoring import locate, publish_calibration
 
+    label = label_of(label, label_folder)
     if anomaly and label is None:
-        raise InputError("--anomaly: needs --label, the column or .npy file with the labels")
+        raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
             loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress,
+            batch_rows=batch_rows, progress=progress, say=say,
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(_tree(manifest), indent=2))

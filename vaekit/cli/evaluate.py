@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, ModelName, Models, Rows
+from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, LabelFolder, ModelName, Models, Rows, label_of, say
 from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def evaluate(
             rich_help_panel=LABELS,
         ),
     ] = None,
+    label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
     seed: Annotated[
         int, typer.Option(min=0, help="seed of the draws, which are independent between rows", rich_help_panel=SCORING)
@@ -64,14 +65,15 @@ def evaluate(
     from vaekit.runtime import Model
     from vaekit.scoring import COUNTS, evaluate_file, locate
 
+    label = label_of(label, label_folder)
     if anomaly and label is None:
-        raise InputError("--anomaly: needs --label, the column or .npy file with the labels")
+        raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     if out is not None:
         _make(out)
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress,
+            batch_rows=batch_rows, progress=progress, say=say,
         )  # fmt: skip
     text = json.dumps(found.tree(), indent=2)
     if as_json:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import AsJson, Device, ModelName, Models, Rows
+from vaekit.cli.options import AsJson, Device, ModelName, Models, Rows, say
 from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def explain(
     from vaekit.scoring import explain_row, locate
 
     with Model.load(locate(model, models), device=device) as loaded:
-        found = explain_row(loaded, data, row, top=top)
+        found = explain_row(loaded, data, row, top=top, say=say)
     if as_json:
         typer.echo(json.dumps(found.tree(), indent=2))
     else:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT
+from vaekit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
-Rows = Annotated[Path, typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet")]
+Rows = Annotated[Path, typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images")]
 Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
 Device = Annotated[
     str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
@@ -24,6 +26,14 @@ BatchRows = Annotated[
 Anomaly = Annotated[
     list[str] | None,
     typer.Option(help="label value that means anomaly; repeatable; default: 1", rich_help_panel=LABELS),
+]
+LabelFolder = Annotated[
+    bool,
+    typer.Option(
+        "--label-folder",
+        help="the label of an image is the first subfolder in its path; for a folder of images",
+        rich_help_panel=LABELS,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text", rich_help_panel=OUTPUT)]
 
@@ -36,3 +46,36 @@ def in_use(manifest: Manifest) -> str:
         return said
     parent = manifest.provenance.parent or f"{name}@{version - 1}"
     return f"{said}; write {parent} to keep to the version before it (over HTTP /models/{parent.replace('@', '/versions/')})"
+
+
+def image_settings(label_folder: bool, anomaly: list[str] | None, resize: str | None) -> list[str]:
+    """The settings of a training config that the options for images stand for.
+
+    Raises:
+        ConfigError: a size that is neither a number nor WIDTHxHEIGHT.
+    """
+    found = ['data.label="folder"'] if label_folder else []
+    if anomaly:
+        found.append(f"data.anomalies={json.dumps(anomaly)}")
+    if resize is not None:
+        width, _, height = resize.lower().partition("x")
+        if not (width.isdecimal() and (height or width).isdecimal()):
+            raise ConfigError(f"--resize {resize}: expected WIDTHxHEIGHT in pixels, such as 64x48, or one number")
+        found.append(f"data.resize=[{int(width)}, {int(height or width)}]")
+    return found
+
+
+def label_of(label: str | None, label_folder: bool) -> str | None:
+    """The label that is asked for.
+
+    Raises:
+        InputError: both ways to name a label.
+    """
+    if label_folder and label is not None:
+        raise InputError("--label-folder: the label of an image is its subfolder; leave out --label")
+    return "folder" if label_folder else label
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on stderr."""
+    typer.echo(sentence, err=True)

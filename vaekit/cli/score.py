@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
-ROWS = "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet; a path or a URI (s3://, gs://)"
+ROWS = "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images; a path or a URI (s3://, gs://)"
 TARGET = (
     ".parquet or .csv file, replaced only when complete; a folder of parts (a name without an ending); or - for CSV on "
     "standard output"
@@ -262,6 +262,8 @@ def _report(summary: Summary) -> None:
     typer.echo(
         f"{summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} rows/s) by {summary.model}"
     )
+    for remark in summary.remarks:
+        typer.echo(remark)
     if summary.before.parts:
         typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
     if summary.quarantined:

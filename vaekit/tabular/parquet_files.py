@@ -15,10 +15,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from vaekit.tabular.hidden import is_hidden
+
 
 def is_part(file: PurePath) -> bool:
     """Whether a file with this path, relative to its folder, is read."""
-    return file.suffix.lower() == ".parquet" and not any(part.startswith((".", "_")) for part in file.parts)
+    return file.suffix.lower() == ".parquet" and not is_hidden(file)
 
 
 def dataset(paths: Iterable[str], base: str | None, filesystem: fs.FileSystem | None = None) -> ds.Dataset:

@@ -12,6 +12,7 @@ from vaekit.errors import InputError
 from vaekit_training.data.cells import is_missing
 from vaekit_training.data.load import mapped, read
 from vaekit_training.data.parquet import folder
+from vaekit_training.data.pictures import FOLDER
 from vaekit_training.data.rows import CELLS
 from vaekit_training.sections import DataConfig
 
@@ -28,6 +29,7 @@ class Glance:
     first: int = 0  # rows that were inspected
     rows: int = 0  # rows in total
     pictures: NDArray[np.uint8] | None = None
+    classes: tuple[str, ...] = ()  # the subfolders of images
 
 
 def glance(data: DataConfig) -> Glance:
@@ -38,9 +40,10 @@ def glance(data: DataConfig) -> Glance:
     """
     if data.read == "stream":
         return _streamed(data)
-    source = mapped(data.source) if data.read == "map" else read(data.source)
+    source = mapped(data.source) if data.read == "map" else read(data.source, data.resize)
     if source.pictures is not None:
-        return Glance({}, pictures=source.pictures)
+        names = {str(name) for name in source.columns.get(FOLDER, ()) if name is not None}
+        return Glance({}, pictures=source.pictures, classes=tuple(sorted(names)))
     columns = {name: source.columns[name] for name in _modelled(source.columns, data)}
     rows = len(next(iter(columns.values()), ()))
     if source.stored is not None:

@@ -13,6 +13,7 @@ from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.labels import anomalies, check_names, columns_of, refuse_missing
+from vaekit_training.data.pictures import FOLDER
 from vaekit_training.data.rows import CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
 from vaekit_training.data.stream import stream
@@ -38,10 +39,12 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     likelihood = likelihood or LikelihoodConfig()
     if config.read == "stream":
         return stream(config, likelihood, seed)
-    source = mapped(config.source) if config.read == "map" else read(config.source)
+    source = mapped(config.source) if config.read == "map" else read(config.source, config.resize)
     where, table = f"data {config.source!r}", source.columns
     if not len(next(iter(table.values()))) if table else source.pictures is None:
         raise InputError(f"{where}: no rows")
+    if source.pictures is not None and config.label == FOLDER and FOLDER not in table:
+        raise InputError(f"{where}: data.label = {FOLDER!r} is the subfolder of an image, and there are no subfolders")
     columns = columns_of(table, config)
     key = config.split.partition(":")[2] or None
     split_key = table[key] if key else None
@@ -50,7 +53,9 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         if config.split.startswith("time:"):
             split_key = in_time(where, key, split_key)
     if source.pictures is not None:
-        return Rows(source.pictures, (), anomalies(table, config, len(source.pictures)), split_key)
+        return Rows(
+            source.pictures, (), anomalies(table, config, len(source.pictures)), split_key, remarks=source.remarks
+        )
     cells = cells_of(columns, config, likelihood, where, written=source.written)
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where)

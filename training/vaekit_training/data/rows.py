@@ -67,6 +67,7 @@ class Rows:
     levels: tuple[tuple[str, ...] | None, ...] = ()  # D; None except for categories
     may_be_missing: tuple[bool, ...] = ()  # D
     streamed: Streamed | None = None
+    remarks: tuple[str, ...] = ()  # what was left out of the source, as sentences
 
     def __post_init__(self) -> None:
         for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False)):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_twins
-from vaekit_training.data.pictures import pictures
+from vaekit_training.data.pictures import image_folder
 
 LONGEST_HEADER = 2**20  # bytes
 HOLD_COLUMNS = (".csv", ".parquet")
@@ -28,19 +28,27 @@ class Source:
     pictures: NDArray[np.uint8] | None = None
     stored: NDArray[Any] | None = None  # the memory-mapped array behind the columns, if any
     written: bool = False  # whether numbers may be written as text
+    remarks: tuple[str, ...] = ()  # what was left out, as sentences
 
 
-def read(source: str) -> Source:
+def read(source: str, size: tuple[int, int] | None = None) -> Source:
     """The contents of a file, folder or built-in dataset.
 
+    Args:
+        source: its path or name.
+        size: (width, height) to scale the images of a folder to.
+
     Raises:
-        InputError: the source is unknown or unreadable.
+        InputError: the source is unknown or unreadable, or a size is given and it is no folder of images.
     """
+    path = Path(source)
+    if source not in BUILT_IN and path.is_dir() and not parquet_files(path):
+        found = image_folder(path, size)
+        return Source(found.columns, found.pixels, remarks=found.remarks)
+    if size is not None:
+        raise InputError(f"data {source!r}: data.resize scales the images of a folder, and this is none")
     if source in BUILT_IN:
         return BUILT_IN[source]()
-    path = Path(source)
-    if path.is_dir() and not parquet_files(path):
-        return Source({}, pictures(path))
     reader = _READERS.get(path.suffix.lower()) if path.is_file() else (_parquet if path.is_dir() else None)
     if reader is None:
         kinds = ", ".join(_READERS)

@@ -142,7 +142,7 @@ def score_folder(
         with replacing_table(asked.quarantine, over.quarantine) as writer:
             _gather(parts, [number for number in sorted(done) if done[number]], writer)
     parts.succeed()
-    return Summary.of(scorer, folder, time.perf_counter() - began, tally, asked, before)
+    return Summary.of(scorer, folder, time.perf_counter() - began, tally, asked, before, opened.remarks)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def score_file(
             _write(over, opened, tally, asked, writer, kept, progress)
         if asked.fdr is not None:
             judge(first, temp, ending, discovery_cut(tally.p_values, tally.p_counts, asked.fdr))
-    return Summary.of(scorer, told, time.perf_counter() - began, tally, asked)
+    return Summary.of(scorer, told, time.perf_counter() - began, tally, asked, remarks=opened.remarks)
 
 
 def _write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -52,6 +53,7 @@ class Summary:
     held_out: NDArray[np.float64] | None  # scores of the calibration rows, (n,), nats; None if unknown
     fdr: float | None = None
     before: Before = NOTHING  # included in rows, not in seconds
+    remarks: tuple[str, ...] = ()  # which files of the input were skipped
 
     @classmethod
     def of(
@@ -62,10 +64,11 @@ class Summary:
         tally: Tally,
         options: Options,
         before: Before | None = None,
+        remarks: Sequence[str] = (),
     ) -> Summary:
         """The summary of a finished run."""
-        asked, told = options.fdr, before or NOTHING
-        return cls(output, scorer.model, seconds, scorer.alpha, scorer.reason, tally, scorer.held_out, asked, told)
+        asked, told, facts = options.fdr, before or NOTHING, (scorer.model, seconds, scorer.alpha, scorer.reason)
+        return cls(output, *facts, tally, scorer.held_out, asked, told, tuple(remarks))
 
     @property
     def rows(self) -> int:
@@ -138,6 +141,7 @@ class Summary:
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second,
             "before": self.before._asdict(),
+            "remarks": list(self.remarks),
             "alpha": self.alpha,
             "no_p_values": self.reason,
             "unknown": self.unknown,

@@ -25,7 +25,7 @@ from vaekit.runtime.explain.held_out import HeldOutRows
 from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
-from vaekit.scoring.progress import Progress
+from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
@@ -44,6 +44,7 @@ def publish_calibration(
     anomalies: Sequence[str] = ("1",),
     batch_rows: int | None = None,
     progress: Progress | None = None,
+    say: Say = silent,
 ) -> Manifest:
     """Score held-out rows and publish their scores as the calibration of a new version.
 
@@ -58,6 +59,7 @@ def publish_calibration(
         anomalies: label values that mean anomaly; such rows are left out.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called after each batch with the progress of reading.
+        say: called with a sentence about the files of a folder that were skipped.
 
     Returns:
         The manifest of the new version.
@@ -72,6 +74,8 @@ def publish_calibration(
     with ExitStack() as held:
         models = {precision: _at_precision(model, precision, held) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
+        for remark in source.remarks:
+            say(remark)
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress)

@@ -15,6 +15,7 @@ from vaekit.runtime import Explained, Model, heatmap
 from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.predict import predict
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
@@ -47,13 +48,13 @@ class Pictures:
     heat: NDArray[np.float64]  # (H, W), nats above the held-out median of the pixel
 
 
-def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained:
-    """Explain row number `row` of a file, counted from 0.
+def explain_row(model: Model, data: Path, row: int, *, top: int, say: Say = silent) -> RowExplained:
+    """Explain row number `row` of a file, counted from 0; `say` hears which files of a folder were skipped.
 
     Raises:
         InputError: the file or the row is invalid, there is no such row, or the model has no held-out surprises.
     """
-    x = _row(data, model.spec, row)
+    x = _row(data, model.spec, row, say)
     found = model.explain_checked(x, top=min(top, model.spec.dim))
     assert found.kl_p_value is not None
     assert found.explanation is not None
@@ -71,9 +72,11 @@ def explain_row(model: Model, data: Path, row: int, *, top: int) -> RowExplained
     )
 
 
-def _row(data: Path, spec: VectorSpec | ImageSpec, row: int) -> NDArray[Any]:
+def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say) -> NDArray[Any]:
     """The row as model input, (1, ...)."""
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim)), 0
+    for remark in source.remarks:
+        say(remark)
     rows = rows_of(source, spec)
     for chunk in source.chunks():
         _, x = rows.take(chunk)

@@ -23,6 +23,7 @@ class _Array:
     text, indices = False, True
     unit: Literal["rows", "bytes"] = "rows"
     keys: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __init__(self, place: Place, batch_rows: int) -> None:
         self.place = place

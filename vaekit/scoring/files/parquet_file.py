@@ -31,6 +31,7 @@ class TableSource:
 
     text, indices = False, False
     unit: Literal["rows", "bytes"] = "rows"
+    remarks: Sequence[str] = ()
 
     def __init__(self, place: Place, batch_rows: int, columns: Sequence[str] | None = None) -> None:
         self.place = place

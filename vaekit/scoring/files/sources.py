@@ -9,6 +9,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.fragments import RowSource, translated
+from vaekit.scoring.files.image_folder import ImageFolderSource, is_image_file
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
 from vaekit.scoring.files.paths import Place, place
@@ -19,11 +20,11 @@ ARROW = (".arrow", ".feather")
 def open_source(
     where: Path | str | Place, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
 ) -> RowSource:
-    """The source for a .csv, .parquet, .arrow or .feather file, a folder of Parquet files, or a .npy file.
+    """The source for a .csv, .parquet, .arrow, .feather or .npy file, or for a folder of Parquet files or of images.
 
     Args:
         where: path or URI of the input.
-        spec: input of the model; for images only .npy.
+        spec: input of the model; for images a folder of images, one image, or .npy.
         batch_rows: largest number of rows per chunk.
         columns: columns to read besides the model's; None: all.
 
@@ -35,10 +36,18 @@ def open_source(
         raise InputError(f"{source}: no such file or folder")
     with translated(source):
         if isinstance(spec, ImageSpec):
-            if source.suffix != ".npy":
-                raise InputError(f"{source}: a model of images reads .npy files, (N, H, W, C), uint8")
-            return ImageSource(source, spec, batch_rows)
+            return _of_images(source, spec, batch_rows)
         return _of_table(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
+
+
+def _of_images(source: Place, spec: ImageSpec, batch_rows: int) -> RowSource:
+    if source.is_folder or is_image_file(source):
+        return ImageFolderSource(source, spec, batch_rows)
+    if source.suffix != ".npy":
+        raise InputError(
+            f"{source}: a model of images reads a folder of images, one image (.png, .jpg) or a .npy file, (N, H, W, C), uint8"
+        )
+    return ImageSource(source, spec, batch_rows)
 
 
 def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> RowSource:
