@@ -1,5 +1,5 @@
-# Builds three images: `service` (CPU), `service-gpu` (CUDA 13) and `trainer` (torch). Each has one virtual environment
-# and no compiler. Models are mounted, not copied into the image.
+# Builds three images: `service` (CPU), `service-gpu` (CUDA 13) and `trainer` (torch). Each image has one virtual
+# environment and no compiler. Models are mounted, not copied into the image.
 #   docker build --target service --tag vaekit-service .
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 

@@ -1,4 +1,4 @@
-"""Runs the tests with the lowest versions that pyproject.toml allows.
+"""Runs the tests with the lowest versions of the dependencies that pyproject.toml allows.
 
 floors.py --venv FOLDER [arguments of pytest]
 """
@@ -26,21 +26,21 @@ def floors(project: dict[str, Any]) -> list[str]:
     return sorted({_floor(Requirement(line)) for line in direct})
 
 
-def of_the_suite(project: dict[str, Any]) -> list[str]:
-    """Requirements of the tests."""
+def requirements_of_tests(project: dict[str, Any]) -> list[str]:
+    """The requirements of the tests: those of dev, without the tools of `make check`."""
     return [line for line in project["optional-dependencies"]["dev"] if not line.startswith(TOOLS)]
 
 
 def _floor(requirement: Requirement) -> str:
     lower = [part.version for part in requirement.specifier if part.operator == ">="]
     if len(lower) != 1:
-        raise SystemExit(f"{requirement}: expected one lower bound (>=)")
+        raise SystemExit(f"pyproject.toml: {requirement}: expected exactly one lower bound (>=)")
     # For torch the lower bound is a minor release: `==2.13.*` allows every build that PIP_ARGS may select.
     return f"{requirement.name}=={lower[0]}{'.*' if requirement.name == 'torch' else ''}"
 
 
 def main() -> None:
-    """Create the environment, print its versions, run pytest in it."""
+    """Create the environment, print the pinned versions, and run pytest in the environment."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--venv", type=Path, required=True)
     options, arguments = parser.parse_known_args()
@@ -54,7 +54,7 @@ def main() -> None:
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade"]
     subprocess.run([*pip, "pip", "setuptools"], check=True)
     package = ["--no-build-isolation", "--editable", f".[{','.join(EXTRAS)}]"]
-    subprocess.run([*pip, "--constraint", str(pins), *package, *of_the_suite(project)], check=True)
+    subprocess.run([*pip, "--constraint", str(pins), *package, *requirements_of_tests(project)], check=True)
     os.execv(python, [python, "-m", "pytest", *arguments])
 
 

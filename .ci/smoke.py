@@ -1,7 +1,7 @@
-"""Checks an installed wheel through its command and over HTTP, without the files of the clone.
+"""Checks an installed wheel through the `vae` command and over HTTP, without the source files of the clone.
 
 smoke.py base                                 checks a plain install
-smoke.py service --models DIR --rows FILE     checks vaekit[cpu,service]
+smoke.py service --models DIR --rows FILE     checks an install of vaekit[cpu,service]
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def check(holds: bool, what: str) -> None:
         raise SystemExit(1)
 
 
-def import_walls(module: str, walls: set[str]) -> None:
-    """Import a module in a new process and check that none of `walls` is imported with it."""
-    code = f"import sys, {module}; print(*sorted({walls!r} & set(sys.modules)))"
+def check_import(module: str, forbidden: set[str]) -> None:
+    """Import a module in a new process and check that no module of `forbidden` is imported with it."""
+    code = f"import sys, {module}; print(*sorted({forbidden!r} & set(sys.modules)))"
     found = subprocess.run(
         [sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True
     ).stdout.strip()
-    but = f", but: {found}" if found else ""
-    check(not found, f"import {module} loads none of {', '.join(sorted(walls))}{but}")
+    but = f", but it loads {found}" if found else ""
+    check(not found, f"import {module} loads none of {', '.join(sorted(forbidden))}{but}")
 
 
 def top_level() -> set[str]:
@@ -49,11 +49,11 @@ def top_level() -> set[str]:
 
 
 def base() -> None:
-    """Check the client and the command line of a plain install; a missing extra is named."""
+    """Check a plain install: the packages, the imports, the command line, and the error that names a missing extra."""
     names = top_level()
     check(names == {"vaekit", "vaekit_service", "vaekit_training"}, f"the wheel installs {', '.join(sorted(names))}")
-    import_walls("vaekit", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
-    import_walls("vaekit.client", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
+    check_import("vaekit", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
+    check_import("vaekit.client", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
     shown = subprocess.run([VAE, "--help"], check=True, capture_output=True, text=True).stdout
     check(all(word in shown for word in ("train", "serve", "score")), "vae --help lists train, serve and score")
     refused = subprocess.run([VAE, "serve", "--models", "."], capture_output=True, text=True)
@@ -66,7 +66,7 @@ def base() -> None:
 
 @contextmanager
 def serving(models: Path) -> Iterator[str]:
-    """Run `vae serve` and yield its address; SIGTERM must end it with exit code 0."""
+    """Run `vae serve` and yield its address; afterwards check that SIGTERM ends it with exit code 0."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -102,7 +102,7 @@ def post(url: str, body: bytes) -> dict[str, Any]:
 
 def service(models: Path, rows: Path) -> None:
     """Serve the models and score the example rows."""
-    import_walls(
+    check_import(
         "vaekit_service.app", {"torch", "vaekit_training", "sklearn", "matplotlib", "vaekit.cli", "vaekit.scoring"}
     )
     with serving(models) as url:

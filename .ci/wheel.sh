@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a wheel into a clean environment outside the clone and checks it there.
+# Installs a wheel into a new virtual environment outside the clone and runs smoke.py there.
 # usage: wheel.sh WHEEL
 set -euo pipefail
 wheel=$(realpath "$1")

@@ -1,12 +1,13 @@
-"""What every room's tests share: the two committed bundles and the rows that ship inside scikit-learn."""
+"""Fixtures for all tests: the two committed bundles, small trained models, and datasets that ship with scikit-learn."""
 
 from __future__ import annotations
 
 import os
 import signal
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: tests are small and run beside each other
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background hands this on to what we start
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; several test processes run at once
+# Shells start background jobs with SIGINT ignored, and processes that the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pickle
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 def once_per_run(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) -> T:
-    """make(folder), called by the first process of the run that asks; the others load its pickled result."""
+    """The result of make(folder). The first process that needs it calls make; the others load the pickled result."""
     base = factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
     shared.mkdir(exist_ok=True)
@@ -44,27 +45,27 @@ def once_per_run(factory: pytest.TempPathFactory, name: str, make: Callable[[Pat
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
-    """The committed bundles."""
+    """Folder of the committed bundles."""
     return ROOT / "models"
 
 
 @pytest.fixture(scope="session")
 def breast_cancer(models_dir: Path) -> Iterator[Model]:
-    """30 real columns, gaussian."""
+    """The committed model of 30 real columns, with a gaussian likelihood."""
     with Model.load(models_dir / "breast-cancer", device="cpu") as model:
         yield model
 
 
 @pytest.fixture(scope="session")
 def digits(models_dir: Path) -> Iterator[Model]:
-    """8 x 8 pictures, bernoulli."""
+    """The committed model of 8 x 8 images, with a bernoulli likelihood."""
     with Model.load(models_dir / "digits", device="cpu") as model:
         yield model
 
 
 @pytest.fixture(scope="session")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """Columns of five kinds, three of which may be missing; trained here."""
+    """A model of columns of five kinds, three of which may be missing, trained once per test run."""
     from tests.kinds import train_mixed
 
     return once_per_run(tmp_path_factory, "mixed", train_mixed)
@@ -72,7 +73,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 @pytest.fixture(scope="session")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """Two members on three real columns; trained here."""
+    """An ensemble of two members on three real columns, trained once per test run."""
     from tests.kinds import train_several
 
     return once_per_run(tmp_path_factory, "several", train_several)
@@ -80,7 +81,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 @pytest.fixture(scope="session")
 def folded(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """Three fold models of two members, on three real columns, one of which may be missing; trained here."""
+    """Three fold models of two members, three real columns, one of which may be missing; trained once per test run."""
     from tests.kinds import train_folded
 
     return once_per_run(tmp_path_factory, "folded", train_folded)
@@ -88,7 +89,7 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 @pytest.fixture(scope="session")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """Three real columns, with float16 graphs beside the others; trained here."""
+    """A model of three real columns that also has float16 graphs, trained once per test run."""
     from tests.kinds import train_half
 
     return once_per_run(tmp_path_factory, "half", train_half)
@@ -105,7 +106,7 @@ def benign_rows() -> NDArray[np.float64]:
 
 @pytest.fixture(scope="session")
 def digit_images() -> NDArray[np.uint8]:
-    """1797 pictures, (N, 8, 8, 1), 0..255."""
+    """1797 images, (N, 8, 8, 1), 0..255."""
     from vaekit_training.data.load import read
 
     pictures = read("digits").pictures

@@ -1,6 +1,6 @@
-"""Small trained models of what is newer than plain columns: every kind of column, missing cells, members, folds.
+"""Trains small models for the tests: mixed kinds of columns, missing cells, ensembles, folds, float16 graphs.
 
-Their reports are left out: drawing takes as long as training, and none of these tests looks at one.
+Their bundles have no report: drawing it would take as long as training, and no test of these models reads it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HALF = {"name": "half", "data": {"source": "memory"}, "export": {"half": True}}
 
 @dataclass(frozen=True)
 class Published:
-    """A run, and the models folder that has its model alone."""
+    """A training run and the models folder in which it published its only model."""
 
     root: Path
     trained: Trained
@@ -55,7 +55,7 @@ class Published:
 
 
 def mixed_rows(n: int, seed: int = 0) -> NDArray[Any]:
-    """Rows of columns NAMES as a caller has them: numbers, names of levels, None where a cell is missing. (n, 5)."""
+    """Rows with the columns NAMES, (n, 5), as a caller would pass them: numbers, names of levels, None if missing."""
     rng = np.random.default_rng(seed)
     load = rng.standard_normal(n)
     x = np.empty((n, len(NAMES)), dtype=object)
@@ -63,7 +63,7 @@ def mixed_rows(n: int, seed: int = 0) -> NDArray[Any]:
     x[:, 2], x[:, 3] = rng.poisson(3, n), rng.integers(0, 2, n)
     x[:, 4] = np.where(load > 0.5, "red", np.where(rng.random(n) < 0.5, "blue", "green, dark"))
     missing = (rng.random(x.shape) < 0.15) & [False, True, False, True, True]
-    missing[missing.sum(axis=1) == 3] = False  # so that no row misses all three: a count that nobody has
+    missing[missing.sum(axis=1) == 3] = False  # so that a row with three missing cells has no p-value
     x[missing] = None
     return x
 
@@ -90,7 +90,7 @@ def train_folded(root: Path) -> Published:
 
 
 def folded_rows(n: int, seed: int = 3) -> NDArray[np.float64]:
-    """Rows of the folded model, (n, 3)."""
+    """Rows for the model of train_folded, (n, 3); some cells of the first column are missing."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, 3)) * [1.0, 1e-3, 1e5]
     x[rng.random(n) < 0.2, 0] = np.nan
@@ -98,7 +98,7 @@ def folded_rows(n: int, seed: int = 3) -> NDArray[np.float64]:
 
 
 def train_half(root: Path) -> Published:
-    """Three real columns, with float16 graphs beside the others."""
+    """Three real columns; the bundle also has float16 graphs."""
     x = np.random.default_rng(2).standard_normal((300, 3)) * [1.0, 1e-3, 1e5]
     config = make_config(HALF, [*TINY, "network.hidden=[8]"])
     return _publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
@@ -111,7 +111,7 @@ def _publish(root: Path, trained: Trained) -> Published:
 
 
 def as_json(x: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[Any]:
-    """Rows of an array as a JSON request has them: levels by name, None where a cell is missing."""
+    """Rows of an array as in a JSON request: levels by name, None for a missing cell."""
     rows: list[Any] = x.tolist()
     if isinstance(spec, ImageSpec):
         return rows

@@ -1,4 +1,4 @@
-"""A live service on a free port of this machine, in a thread. Knows the application, not what is asked of it."""
+"""Runs the service in a thread, on a free port of this machine, for tests that send real HTTP requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def serving(models: Path, **settings: Any) -> Iterator[str]:
-    """The address of a service whose models are loaded."""
+    """Run a service and yield its address once its models are loaded; stop the service at the end."""
     app = create_app(load(models=models, device="cpu", log_level="error", **settings))
     server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
     thread = threading.Thread(target=server.run)

@@ -1,4 +1,4 @@
-"""S3 on a free port of this machine, in a thread, its buckets folders. Knows the protocol, not what objects hold."""
+"""Runs an S3 server in a thread, on a free port of this machine. Each bucket is a folder, each object a file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from localbucket import S3Handler
 
 @dataclass
 class Store:
-    """A store and what happens before it takes what is sent."""
+    """A running S3 server. `before` is called before each request that writes, and can make it fail."""
 
-    folder: Path  # of the buckets
-    host: str = ""  # with its port
-    before: Callable[[str], bool] = lambda _: True  # of a request to write, "PUT /bucket/key"; False: it fails
+    folder: Path  # has one folder per bucket
+    host: str = ""  # host and port
+    before: Callable[[str], bool] = lambda _: True  # gets "PUT /bucket/key"; False: the request fails with 500
 
     @property
     def environment(self) -> dict[str, str]:
-        """By which the libraries find it, and nothing else."""
+        """Environment variables with which S3 libraries use this server, and no other credentials or config files."""
         keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
         files = {"AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
         return {**keys, **files, "AWS_ENDPOINT_URL": f"http://{self.host}"}
@@ -35,26 +35,26 @@ class Store:
 
 @contextmanager
 def storing(folder: Path) -> Iterator[Store]:
-    """A store with one bucket, `bucket`."""
+    """Run a store with one bucket, named `bucket`; stop it at the end."""
     store = Store(folder)
     (folder / "bucket").mkdir(parents=True)
 
     class Handler(S3Handler):
         data_root = folder
-        disable_nagle_algorithm = True  # else each answer waits for the last one's acknowledgement
+        disable_nagle_algorithm = True  # otherwise each reply waits for the client to acknowledge the previous one
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Log no requests."""
 
-        def do_PUT(self) -> None:  # noqa: N802  http.server calls it so
-            self._unless_it_fails(super().do_PUT)
+        def do_PUT(self) -> None:  # noqa: N802  http.server calls this name
+            self._write(super().do_PUT)
 
         def do_POST(self) -> None:  # noqa: N802  as above
-            self._unless_it_fails(super().do_POST)
+            self._write(super().do_POST)
 
-        def _unless_it_fails(self, go_on: Callable[[], None]) -> None:
+        def _write(self, handle: Callable[[], None]) -> None:
             if store.before(f"{self.command} {self.path}"):
-                go_on()
+                handle()
             else:
                 self.send_error(500)
 

@@ -1,4 +1,4 @@
-"""The detector: scikit-learn's manners over a model that is trained, or trained here."""
+"""Detector: fit, predict, scores, p-values and explanations, over fitted and over loaded models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit_training.data.load import of_array
 from vaekit_training.data.split import split
 
 SHORT = ("training.steps=60", "network.hidden=[8]", "network.latent_dim=2", "draws.default=4")
-QUICK = (*SHORT, "network.members=1", "prior.name=normal")  # whose graphs are soon made
+QUICK = (*SHORT, "network.members=1", "prior.name=normal")  # a model that is exported quickly
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def fitted() -> Detector:
     return Detector(alpha=0.1, settings=QUICK).fit(pd.DataFrame(x, columns=["load", "speed"]))
 
 
-def test_a_fitted_detector_knows_its_columns_and_flags_what_is_far(fitted: Detector) -> None:
+def test_a_fitted_detector_has_column_names_and_flags_rows_far_from_the_training_rows(fitted: Detector) -> None:
     assert fitted.model_.spec.names == ("load", "speed")  # type: ignore[union-attr]  # a vector model
     assert fitted.n_features_in_ == 2
     assert fitted.predict([[50.0, 0.0], [0.0, 0.0]]).tolist() == [-1, 1]
@@ -33,7 +33,7 @@ def test_a_fitted_detector_knows_its_columns_and_flags_what_is_far(fitted: Detec
 
 
 @pytest.mark.parametrize("alpha", [1 / 73, 0.05, 0.1, 0.3, 0.999])
-def test_the_verdict_is_that_of_the_p_value(
+def test_predict_flags_exactly_the_rows_with_p_value_at_most_alpha(
     breast_cancer: Model, benign_rows: NDArray[np.float64], alpha: float
 ) -> None:
     detector = Detector.of(breast_cancer, alpha=alpha)
@@ -42,23 +42,23 @@ def test_the_verdict_is_that_of_the_p_value(
     assert (detector.predict(benign_rows) == np.where(below, -1, 1)).all()
 
 
-def test_scores_are_the_models_elbo(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+def test_score_samples_returns_the_models_elbo(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
     got = Detector.of(breast_cancer).score_samples(benign_rows[:5])
     np.testing.assert_array_equal(got, breast_cancer.elbo(benign_rows[:5]).elbo)
 
 
-def test_an_alpha_that_cannot_be_told_is_refused(breast_cancer: Model) -> None:
+def test_an_alpha_too_small_for_the_calibration_rows_is_refused(breast_cancer: Model) -> None:
     with pytest.raises(NotResolvable, match=r"the smallest is 0\.0136"):
         Detector.of(breast_cancer, alpha=0.01)
 
 
-def test_an_alpha_that_will_not_be_told_is_refused_before_training() -> None:
+def test_an_alpha_too_small_for_the_rows_to_fit_is_refused_before_training() -> None:
     x = np.random.default_rng(0).standard_normal((100, 2))
     with pytest.raises(NotResolvable, match=r"alpha: 0\.01 is too small for 20 calibration rows"):
         Detector(alpha=0.01, settings=["training.steps=1000000000"]).fit(x)
 
 
-def test_wrong_rows_are_named() -> None:
+def test_an_invalid_cell_or_label_array_is_named_in_the_error() -> None:
     x = np.zeros((30, 2))
     x[3, 1] = np.nan
     with pytest.raises(InputError, match="row 3, feature 'speed': missing value"):
@@ -68,7 +68,7 @@ def test_wrong_rows_are_named() -> None:
 
 
 def test_known_anomalies_are_kept_out_of_training_and_no_report_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaekit_training.publish.report.render", None)  # nobody would ever see it
+    monkeypatch.setattr("vaekit_training.publish.report.render", None)  # calling it would fail
     x = np.random.default_rng(0).standard_normal((200, 2))
     y = np.zeros(200)
     y[:20] = 1
@@ -78,8 +78,8 @@ def test_known_anomalies_are_kept_out_of_training_and_no_report_is_drawn(monkeyp
     assert (detector.predict(x[:20]) == -1).all()
 
 
-def test_a_row_without_a_verdict_is_nan_and_warned_of(mixed: Published) -> None:
-    rows = [[0.5, 2.0, 3, 1, "red"], [0.5, None, 3, None, None]]  # nobody else misses three cells
+def test_a_row_without_a_p_value_gets_nan_and_a_warning(mixed: Published) -> None:
+    rows = [[0.5, 2.0, 3, 1, "red"], [0.5, None, 3, None, None]]  # no calibration row misses three cells
     with Model.load(mixed.folder, device="cpu") as model:
         detector = Detector.of(model, alpha=0.1)
         assert np.isnan(detector.p_value(rows)).tolist() == [False, True]
@@ -91,7 +91,7 @@ def test_a_row_without_a_verdict_is_nan_and_warned_of(mixed: Published) -> None:
             assert detector.predict(rows)[1] == 1
 
 
-def test_a_number_in_a_category_is_its_name_and_not_its_index() -> None:
+def test_a_number_in_a_category_column_is_a_levels_name_and_not_its_index() -> None:
     x = np.random.default_rng(0).integers(1, 3, (100, 2)).astype(float)  # levels 1 and 2
     settings = [*QUICK, "network.hidden=[4]"]
     detector = Detector(alpha=0.1, likelihood="categorical", settings=settings).fit(x)
@@ -110,7 +110,9 @@ def test_a_label_that_is_not_0_or_1_is_refused(label: object, shown: str) -> Non
         Detector(settings=QUICK).fit(np.zeros((30, 2)), y)
 
 
-def test_predict_proba_is_the_conformal_rank(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+def test_predict_proba_is_the_rank_among_held_out_scores(
+    breast_cancer: Model, benign_rows: NDArray[np.float64]
+) -> None:
     detector, held_out = Detector.of(breast_cancer), breast_cancer.calibration()
     assert not isinstance(held_out, str)
     rows = np.concatenate([benign_rows, benign_rows[:1] + 1e3])
@@ -121,7 +123,9 @@ def test_predict_proba_is_the_conformal_rank(breast_cancer: Model, benign_rows: 
     assert anomaly[-1] == anomaly.max() == held_out.n / (1 + held_out.n)
 
 
-def test_discoveries_are_those_of_the_rows_p_values(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+def test_predict_with_fdr_flags_the_discoveries_among_the_rows(
+    breast_cancer: Model, benign_rows: NDArray[np.float64]
+) -> None:
     detector = Detector.of(breast_cancer)
     normal, odd = benign_rows[:20], benign_rows[:20] * 3
     for rows, discovered in ((np.concatenate([normal, odd]), 20), (np.concatenate([normal, odd[:1]]), 0)):
@@ -133,7 +137,7 @@ def test_discoveries_are_those_of_the_rows_p_values(breast_cancer: Model, benign
         detector.predict(rows, fdr=1.5)
 
 
-def test_a_detector_explains_as_its_model_does(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+def test_explain_returns_what_the_model_returns(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
     got, want = (of.explain(benign_rows[:3], top=2) for of in (Detector.of(breast_cancer), breast_cancer))
     assert got.explanation is not None
     assert want.explanation is not None
@@ -141,7 +145,9 @@ def test_a_detector_explains_as_its_model_does(breast_cancer: Model, benign_rows
     assert got.explanation.tobytes() == want.explanation.tobytes()
 
 
-def test_the_tail_goes_on_where_p_values_end(digits: Model, digit_images: NDArray[np.uint8]) -> None:
+def test_p_value_tail_is_below_the_smallest_p_value_beyond_the_highest_score(
+    digits: Model, digit_images: NDArray[np.uint8]
+) -> None:
     detector = Detector.of(digits)
     rows = np.concatenate([digit_images[:50], 255 - digit_images[:5]])
     p_value, tail = detector.p_value(rows), detector.p_value_tail(rows)
@@ -149,7 +155,9 @@ def test_the_tail_goes_on_where_p_values_end(digits: Model, digit_images: NDArra
     assert (tail[-5:] < p_value[-5:]).all()
 
 
-def test_a_tail_of_too_few_rows_is_refused(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
+def test_p_value_tail_is_refused_with_too_few_held_out_rows(
+    breast_cancer: Model, benign_rows: NDArray[np.float64]
+) -> None:
     with pytest.raises(
         InputError, match=r"^p_value_tail: 72 held-out rows are too few for a tail; it needs 96 different scores$"
     ):
@@ -160,14 +168,14 @@ def test_a_tail_of_too_few_rows_is_refused(breast_cancer: Model, benign_rows: ND
     ("normal", "parts"),
     [(20, (12, 2, 4, 2)), (100, (68, 10, 20, 2)), (1000, (680, 100, 200, 20))],
 )
-def test_rows_that_nobody_looks_at_are_few_and_the_others_train(normal: int, parts: tuple[int, ...]) -> None:
+def test_few_rows_are_kept_for_figures_and_most_rows_train(normal: int, parts: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).standard_normal((normal, 2))
     config = config_of(x)
     found = split(of_array(x), config.data, seed=0).sizes()
     assert tuple(found[name] for name in ("train", "validation", "calibration", "test")) == parts
 
 
-def test_anomalies_do_not_take_the_few_rows_of_the_figures() -> None:
+def test_known_anomalies_do_not_reduce_the_rows_for_figures() -> None:
     x = np.random.default_rng(0).standard_normal((120, 2))
     y = np.arange(120) >= 40
     x[y] += 9

@@ -1,4 +1,4 @@
-"""The detector by folds: few rows, all of which train and all of which are held out."""
+"""Detector(folds=F): every row trains F - 1 models and calibrates the remaining one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fitted() -> Detector:
     return Detector(alpha=ALPHA, folds=3, settings=QUICK).fit(normal(60, 0))
 
 
-def test_the_verdict_is_that_of_the_median_p_value(fitted: Detector) -> None:
+def test_predict_flags_exactly_the_rows_with_median_p_value_at_most_alpha(fitted: Detector) -> None:
     x = normal(2000, 1) * 1.3
     p_value, below = fitted.p_value(x), fitted.decision_function(x) < 0
     assert (below == (p_value <= ALPHA)).all()
@@ -41,7 +41,7 @@ def test_the_verdict_is_that_of_the_median_p_value(fitted: Detector) -> None:
     np.testing.assert_array_equal(fitted.score_samples(x), scored.elbo)
 
 
-def test_of_60_rows_52_train_and_are_held_out_in_turn(fitted: Detector) -> None:
+def test_52_of_60_rows_are_divided_into_folds(fitted: Detector) -> None:
     calibration = fitted.model_.calibration()
     assert isinstance(calibration, FoldCalibration)
     assert [fold.n for fold in calibration.folds] == [18, 17, 17]
@@ -49,8 +49,8 @@ def test_of_60_rows_52_train_and_are_held_out_in_turn(fitted: Detector) -> None:
     assert fitted.model_.manifest.members == 3
 
 
-def test_rows_like_those_fitted_on_are_flagged_about_as_often_as_promised() -> None:
-    """Fresh rows and a fresh run each time: a rate above 1.5 alpha by more than chance would break the promise."""
+def test_the_false_alarm_rate_is_at_most_the_guaranteed_one() -> None:
+    """30 runs with new rows each. The guarantee is a mean rate of at most 1.5 alpha; the usual rate is about alpha."""
     from benchmarks.folds import calibration, scored
     from vaekit.detector_training import config_of
     from vaekit_training.data.load import of_array
@@ -68,14 +68,14 @@ def test_rows_like_those_fitted_on_are_flagged_about_as_often_as_promised() -> N
     assert 0.08 <= np.mean(rates) <= 0.25
 
 
-def test_discoveries_are_those_of_the_median_p_values(fitted: Detector) -> None:
+def test_predict_with_fdr_uses_the_median_p_values(fitted: Detector) -> None:
     x = np.concatenate([normal(40, 2), normal(20, 3) * 20])
     found = fitted.predict(x, fdr=0.2) == -1
     np.testing.assert_array_equal(found, benjamini_hochberg(fitted.p_value(x), 0.2).mask)
     assert found.any()
 
 
-def test_cells_are_explained(fitted: Detector) -> None:
+def test_explain_names_the_anomalous_cell(fitted: Detector) -> None:
     cells = fitted.explain([[50.0, 0.0]], top=1).explanation
     assert cells is not None
     assert cells["feature"][0, 0] == 0
@@ -87,7 +87,7 @@ def test_folds_too_small_for_a_tail_say_so(fitted: Detector) -> None:
         fitted.p_value_tail([[0.0, 0.0]])
 
 
-def test_an_alpha_that_no_fold_can_tell_is_refused_before_training() -> None:
+def test_an_alpha_too_small_for_the_folds_is_refused_before_training() -> None:
     with pytest.raises(NotResolvable, match=r"alpha: 0.05 is too small for 17 calibration rows"):
         Detector(alpha=0.05, folds=3, settings=["training.steps=1000000"]).fit(normal(60, 0))
 
@@ -97,7 +97,7 @@ def test_folds_are_a_parameter_and_unset_by_default() -> None:
     assert repr(Detector(folds=5)) == "Detector(folds=5)"
 
 
-def test_fresh_rows_replace_the_folds_by_one_held_out_set_with_the_whole_promise(
+def test_calibrating_on_new_rows_replaces_the_folds_by_one_calibration_with_guarantee_1(
     fitted: Detector, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from vaekit.bundle.packed import packed
@@ -126,8 +126,8 @@ def test_fresh_rows_replace_the_folds_by_one_held_out_set_with_the_whole_promise
         assert isinstance(detector.offset_, float)
 
 
-def test_a_table_of_many_kinds_with_missing_cells_is_fitted_by_folds() -> None:
-    """Numbers, booleans, texts and counts: codes in levels' order, cells that are not there, all as without folds."""
+def test_a_frame_of_mixed_kinds_with_missing_cells_is_fitted_with_folds() -> None:
+    """Numbers, booleans, text, counts and missing cells work as they do without folds."""
     settings = [*QUICK, "data.kinds.stops=count"]
     detector = Detector(alpha=ALPHA, folds=3, settings=settings).fit(pd.DataFrame(columns(120)))
     model = detector.model_

@@ -1,4 +1,4 @@
-"""The detector over pandas' and polars' frames: columns by name, and what each library has for a missing cell."""
+"""Detector with pandas and polars frames: columns by name, kinds of columns, and each library's missing values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {"pandas": pd.DataFrame,
 
 
 def columns(n: int = 200) -> dict[str, list[Any]]:
-    """A number, a boolean and a text that go by its sign, and a count; some of each but the first are missing."""
+    """Columns of numbers, booleans, text and counts, all computed from the first column, which alone has no None."""
     load = np.random.default_rng(0).standard_normal(n).tolist()
     found: dict[str, list[Any]] = {
         "load": load,
@@ -38,7 +38,7 @@ def columns(n: int = 200) -> dict[str, list[Any]]:
 
 
 def rows(n: int = 200) -> list[list[Any]]:
-    """The same as rows."""
+    """The cells of columns(n), row by row."""
     return [list(row) for row in zip(*columns(n).values(), strict=True)]
 
 
@@ -62,19 +62,19 @@ FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.fixture(scope="module")
 def fitted() -> Detector:
-    """Fitted to pandas' frame."""
+    """A detector fitted to a pandas frame."""
     return Detector(alpha=0.1, settings=QUICK).fit(pd.DataFrame(columns()))
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
-def test_every_library_means_the_same_cells(frame: Callable[[dict[str, Any]], Any]) -> None:
+def test_every_kind_of_frame_gives_the_same_cells(frame: Callable[[dict[str, Any]], Any]) -> None:
     found = table(frame(columns()))
     assert found.names == tuple(NAMES)
     assert found.values.tolist() == rows()
     assert {type(cell) for cell in found.values[:, 1]} == {bool, NoneType}
 
 
-def test_a_frame_is_fitted_by_the_kinds_of_its_columns(fitted: Detector) -> None:
+def test_the_types_of_a_frames_columns_set_the_kinds_of_the_models_columns(fitted: Detector) -> None:
     spec = fitted.model_.spec
     assert isinstance(spec, VectorSpec)
     assert [(c.name, c.kind, c.levels, c.may_be_missing) for c in spec.columns] == [
@@ -87,7 +87,7 @@ def test_a_frame_is_fitted_by_the_kinds_of_its_columns(fitted: Detector) -> None
     assert fitted.n_features_in_ == 4
 
 
-def test_a_detector_is_the_same_whichever_library_it_was_fitted_by(fitted: Detector) -> None:
+def test_fitting_pandas_and_polars_frames_gives_the_same_detector(fitted: Detector) -> None:
     other = Detector(alpha=0.1, settings=QUICK).fit(pl.DataFrame(columns()))
     assert other.model_.manifest.provenance.data_sha256 == fitted.model_.manifest.provenance.data_sha256
     np.testing.assert_allclose(other.score_samples(rows(40)), fitted.score_samples(rows(40)))
@@ -95,17 +95,17 @@ def test_a_detector_is_the_same_whichever_library_it_was_fitted_by(fitted: Detec
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_columns_are_found_by_name_in_any_order(fitted: Detector, frame: Callable[[dict[str, Any]], Any]) -> None:
-    turned, lists = frame(columns(40))[NAMES[::-1]], rows(40)
+    reversed_columns, lists = frame(columns(40))[NAMES[::-1]], rows(40)
     for method in (fitted.score_samples, fitted.p_value, fitted.decision_function, fitted.predict):
-        np.testing.assert_array_equal(method(turned), method(lists))
-    one, other = fitted.explain(turned).explanation, fitted.explain(lists).explanation
+        np.testing.assert_array_equal(method(reversed_columns), method(lists))
+    one, other = fitted.explain(reversed_columns).explanation, fitted.explain(lists).explanation
     assert one is not None
     assert other is not None
     assert one.tobytes() == other.tobytes()
 
 
 @pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
-def test_a_cell_that_is_refused_is_named(fitted: Detector, frame: Callable[[dict[str, Any]], Any]) -> None:
+def test_the_error_names_the_invalid_cell(fitted: Detector, frame: Callable[[dict[str, Any]], Any]) -> None:
     cells = columns(8)
     cells["colour"][2] = "pink"
     with pytest.raises(InputError, match=r"^row 2, feature 'colour': not one of its 2 levels .*: 'pink'$"):
@@ -113,7 +113,7 @@ def test_a_cell_that_is_refused_is_named(fitted: Detector, frame: Callable[[dict
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (["load", "on", "colour", "halts"], "columns: missing: 'stops'; unknown: 'halts'"),
         (["load", "on"], "columns: missing: 'colour', 'stops'"),
@@ -121,10 +121,10 @@ def test_a_cell_that_is_refused_is_named(fitted: Detector, frame: Callable[[dict
     ],
 )
 @pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
-def test_a_frame_of_other_columns_is_refused(
-    fitted: Detector, frame: Callable[[dict[str, Any]], Any], names: list[str], said: str
+def test_missing_and_unknown_columns_are_refused_by_name(
+    fitted: Detector, frame: Callable[[dict[str, Any]], Any], names: list[str], message: str
 ) -> None:
-    with pytest.raises(InputError, match=f"^{said}$"):
+    with pytest.raises(InputError, match=f"^{message}$"):
         fitted.score_samples(frame({name: [0.0] for name in names}))
 
 
@@ -134,7 +134,7 @@ def test_a_frame_with_a_name_twice_is_refused(fitted: Detector) -> None:
 
 
 @pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
-def test_dates_are_refused_by_name(frame: Callable[[dict[str, Any]], Any]) -> None:
+def test_dates_and_durations_are_refused_with_their_row_and_column(frame: Callable[[dict[str, Any]], Any]) -> None:
     day = date(2026, 3, 1)
     for cell in (day, timedelta(days=3)):
         with pytest.raises(InputError, match=r"^row 1, feature 'when': a date or duration: .*; give it as a number"):
@@ -157,7 +157,7 @@ def test_booleans_in_lists_are_numbers_unless_text_is_beside_them() -> None:
     assert table([[0.5, True], ["x", False]]).values == [[0.5, True], ["x", False]]
 
 
-def test_numbers_as_names_of_columns_are_no_feature_names() -> None:
+def test_a_frame_whose_column_names_are_numbers_gives_no_feature_names() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).standard_normal((30, 2)))
     detector = Detector(alpha=0.5, settings=QUICK).fit(frame)
     assert not hasattr(detector, "feature_names_in_")

@@ -1,4 +1,4 @@
-"""The detector as one of scikit-learn's estimators: its own checks, clone, Pipeline, GridSearchCV, pickles."""
+"""Detector as a scikit-learn estimator: scikit-learn's checks, clone, Pipeline, GridSearchCV and pickles."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ SHORTEST = (*QUICK, "training.steps=3", "network.hidden=[4]")
 
 
 class Unlabelled(Detector):
-    """The checks hand over labels of any kind, which an outlier detector ignores; here 1 marks a known anomaly."""
+    """A Detector that ignores y: the checks pass labels of any kind, and a Detector takes only 0 and 1."""
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803
         return super().fit(X)
 
 
-FEW = "a detector needs 20, so that each part of the split gets some"
+FEW = "a detector needs at least 20, so that each split has rows"
 EXPECTED = {
     "check_n_features_in_after_fitting": f"fits 15 rows; {FEW}",
     "check_classifier_data_not_an_array": f"fits 12 rows; {FEW}",
-    "check_fit2d_1feature": f"fits 10 rows and waits for a word on their one column; {FEW}, and takes one column",
-    "check_fit2d_1sample": f"fits 1 row and waits for the words '1 sample'; {FEW}, and says how many there are",
+    "check_fit2d_1feature": f"fits 10 rows and expects an error about the only column; {FEW}, and accepts one column",
+    "check_fit2d_1sample": f"fits 1 row and expects '1 sample' in the error; {FEW}, and its error names the number",
 }
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "Estimator Unlabelled does not inherit from `sklearn.base.BaseEstimator`")
@@ -55,27 +55,28 @@ with warnings.catch_warnings():
     )
 
 
-BORDER = "check_methods_subset_invariance"  # it predicts rows that were fitted on: one of them is the threshold itself,
-# and its score in another batch differs by rounding, and so may its verdict; scores are compared below
-CHECKS = [one for one in CHECKS if getattr(one, "values", one)[1].func.__name__ != BORDER]
+# Left out, because it predicts the rows that were fitted. One of them is the threshold itself: in another batch, its
+# score differs by rounding and its verdict may change. test_a_rows_score_is_the_same_in_any_batch compares scores.
+LEFT_OUT = "check_methods_subset_invariance"
+CHECKS = [one for one in CHECKS if getattr(one, "values", one)[1].func.__name__ != LEFT_OUT]
 
 
-MADE: dict[str, Any] = {}
+EXPORTED: dict[str, Any] = {}  # graphs by the weights and rows of their model
 
 
 @pytest.fixture(autouse=True)
 def _equal_models_are_exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks fit the same few rows again and again, to the same weights, and most of such a fit is its export."""
-    make = publish.export_graphs
+    """The checks fit the same few rows many times with the same result, and the export takes most of the time."""
+    export = publish.export_graphs
 
-    def made(vae: Any, x: torch.Tensor) -> Any:
+    def cached_export(vae: Any, x: torch.Tensor) -> Any:
         state = [(name, a.numpy().tobytes()) for name, a in vae.state_dict().items()]
         key = f"{vae!r} {state} {x.tolist()}"
-        if key not in MADE:
-            MADE[key] = make(vae, x)
-        return MADE[key]
+        if key not in EXPORTED:
+            EXPORTED[key] = export(vae, x)
+        return EXPORTED[key]
 
-    monkeypatch.setattr(publish, "export_graphs", made)
+    monkeypatch.setattr(publish, "export_graphs", cached_export)
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=lambda given: getattr(given, "func", type(given)).__name__)
@@ -100,7 +101,7 @@ def fitted() -> Detector:
 ROWS = [[0.0, 0.5], [9.0, -9.0]]
 
 
-def test_a_detector_is_an_outlier_detector_that_says_whether_it_is_fitted(fitted: Detector) -> None:
+def test_scikit_learn_sees_an_outlier_detector_and_whether_it_is_fitted(fitted: Detector) -> None:
     assert is_outlier_detector(fitted)
     check_is_fitted(fitted)
     with pytest.raises(NotFittedError):
@@ -110,7 +111,7 @@ def test_a_detector_is_an_outlier_detector_that_says_whether_it_is_fitted(fitted
 @pytest.mark.parametrize(
     "method", ["score_samples", "decision_function", "predict", "predict_proba", "p_value", "p_value_tail", "explain"]
 )
-def test_nothing_works_before_fit(method: str) -> None:
+def test_methods_raise_not_fitted_error_before_fit(method: str) -> None:
     with pytest.raises(NotFittedError, match="this Detector has no model: call fit") as found:
         getattr(Detector(), method)(ROWS)
     assert isinstance(found.value, InputError)
@@ -128,7 +129,7 @@ def test_parameters_are_read_set_and_cloned(fitted: Detector) -> None:
         copied.set_params(beta=1)
 
 
-def test_an_alpha_that_is_set_later_counts_from_the_next_fit(fitted: Detector) -> None:
+def test_a_changed_alpha_takes_effect_at_the_next_fit(fitted: Detector) -> None:
     before = fitted.predict(ROWS)
     later = copy.copy(fitted).set_params(alpha=0.9)
     np.testing.assert_array_equal(later.predict(ROWS), before)
@@ -136,7 +137,7 @@ def test_an_alpha_that_is_set_later_counts_from_the_next_fit(fitted: Detector) -
 
 
 @pytest.mark.parametrize("twice", [lambda d: pickle.loads(pickle.dumps(d)), copy.deepcopy])
-def test_a_pickle_or_a_copy_scores_alike_when_the_first_is_gone(fitted: Detector, twice: Any) -> None:
+def test_a_pickle_or_deep_copy_gives_equal_scores_after_the_original_is_closed(fitted: Detector, twice: Any) -> None:
     first = pickle.loads(pickle.dumps(fitted))
     second = twice(first)
     first.model_.close()
@@ -146,7 +147,7 @@ def test_a_pickle_or_a_copy_scores_alike_when_the_first_is_gone(fitted: Detector
     np.testing.assert_array_equal(second.predict(ROWS), fitted.predict(ROWS))
 
 
-def test_a_pickle_names_no_module_but_the_librarys(fitted: Detector) -> None:
+def test_a_pickle_refers_to_no_vaekit_training_module(fitted: Detector) -> None:
     content = pickle.dumps(fitted)
     assert b"vaekit.detector" in content
     assert b"vaekit_" not in content
@@ -161,16 +162,14 @@ def test_a_pickle_is_verified_when_it_is_loaded(fitted: Detector) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([[0.0]], "X has 1 features, but Detector is expecting 2 features as input"),
         ([0.0, 0.5], r"X has shape \(2,\), expected \(N, D\). Reshape your data: X\[None, :\] is one row"),
     ],
 )
-def test_rows_of_another_shape_are_refused_as_scikit_learn_says_it(
-    fitted: Detector, rows: list[Any], said: str
-) -> None:
-    with pytest.raises(InputError, match=f"^{said}$"):
+def test_the_error_for_a_wrong_shape_has_scikit_learns_wording(fitted: Detector, rows: list[Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}$"):
         fitted.predict(np.array(rows))
 
 
@@ -182,7 +181,7 @@ def test_a_pipeline_ends_with_a_detector() -> None:
     assert "Detector" in estimator_html_repr(pipeline)
 
 
-def test_a_grid_search_sets_and_compares_detectors() -> None:
+def test_a_grid_search_sets_parameters_and_compares_scores() -> None:
     x = np.random.default_rng(0).standard_normal((80, 2))
     search = GridSearchCV(
         Detector(alpha=0.5, settings=SHORTEST),
@@ -195,12 +194,12 @@ def test_a_grid_search_sets_and_compares_detectors() -> None:
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_a_model_s_names_are_the_detectors(breast_cancer: Model) -> None:
+def test_a_detector_of_a_loaded_model_has_the_models_column_names(breast_cancer: Model) -> None:
     assert isinstance(breast_cancer.spec, VectorSpec)
     assert tuple(Detector.of(breast_cancer).feature_names_in_) == breast_cancer.spec.names
 
 
-def test_a_loaded_model_needs_no_scikit_learn(models_dir: Path) -> None:
+def test_a_detector_of_a_loaded_model_works_without_scikit_learn(models_dir: Path) -> None:
     code = f"""
 import pickle, sys
 sys.modules["sklearn"] = None

@@ -1,4 +1,4 @@
-"""Composes the service: create_app(settings) -> FastAPI. It holds no logic and nothing global."""
+"""Composes the service: create_app(settings) -> FastAPI. This file has no logic and no global state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from vaekit._version import __version__
 from vaekit_service.components import Components, Lifecycle
-from vaekit_service.engine.engine import AT_ONCE, Engine
+from vaekit_service.engine.engine import INLINE_SECONDS, Engine
 from vaekit_service.engine.limits import Limits, MemoryBudget
 from vaekit_service.engine.model_registry import ModelRegistry
 from vaekit_service.http import problems
@@ -31,7 +31,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
 
     Args:
         settings: see vaekit_service/settings.py.
-        log: where log lines go; None: to stderr, as the settings say.
+        log: the logger; None: a logger that writes to stderr in the format and from the level of the settings.
     """
     log = log or make_log(settings.log_format, settings.log_level)
     components = make_components(settings, log)
@@ -50,7 +50,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         title="vaekit",
         version=__version__,
         description=DESCRIPTION,
-        openapi_url=None,  # docs_router has it, and a page that works offline
+        openapi_url=None,  # docs_router serves the document, and a page that works offline
         redirect_slashes=False,
         separate_input_output_schemas=False,  # replies leave out fields that are null by default
         generate_unique_id_function=operation_id,
@@ -66,9 +66,9 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
 
 
 def make_components(settings: Settings, log: Log) -> Components:
-    """What the routes share."""
+    """Create the components that the routes share."""
     metrics, lifecycle = Metrics(), Lifecycle()
-    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, at_once=AT_ONCE)
+    engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, inline_seconds=INLINE_SECONDS)
     registry = ModelRegistry(
         settings.models,
         device=settings.device,
@@ -78,12 +78,12 @@ def make_components(settings: Settings, log: Log) -> Components:
         max_old_versions=settings.max_old_versions,
         log=log,
         on_device=engine.call,
-        most_rows=settings.max_batch_rows,
+        max_batch_rows=settings.max_batch_rows,
         cuda=settings.cuda,
     )
     memory = MemoryBudget(max_body_bytes=settings.max_body_bytes, max_inflight_bytes=settings.max_inflight_bytes)
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
-    codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # two: more would only hold more memory at once
+    codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # more threads would hold more bodies in memory
     components = Components(
         registry,
         engine,
@@ -104,7 +104,7 @@ def make_components(settings: Settings, log: Log) -> Components:
 
 @asynccontextmanager
 async def lifespan(components: Components) -> AsyncIterator[None]:
-    """Start the engine and the loading of models; stop both. The listener is up from the first of it."""
+    """Start the engine and the loading of models; stop both at shutdown. The socket is already listening."""
     components.engine.start()
     components.registry.start()
     try:

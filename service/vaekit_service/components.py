@@ -1,4 +1,4 @@
-"""The components of one service, which its routes share."""
+"""The components that the routes of one service share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit_service.metrics import Metrics
 
 @dataclass
 class Lifecycle:
-    """Whether the service is on its way out."""
+    """Whether the service is shutting down."""
 
     draining: bool = False
 
@@ -28,15 +28,15 @@ class Components:
     limits: Limits
     metrics: Metrics
     lifecycle: Lifecycle
-    codec_pool: ThreadPoolExecutor  # reads and writes large bodies, so that the event loop does not stand still
-    alpha: float
+    codec_pool: ThreadPoolExecutor  # reads and writes large bodies, so that they do not block the event loop
+    alpha: float  # default false-alarm rate
     body_seconds: float
     answer_seconds: float
-    queue_timeout: float
+    queue_timeout: float  # seconds
     max_batch_rows: int
 
     def unready(self) -> str | None:
-        """Why /readyz says 503, or None."""
+        """Why /readyz answers 503; None if the service is ready."""
         if self.engine.fault is not None:
-            return "the device's thread ended"
-        return "shutting down" if self.lifecycle.draining else self.registry.unready()
+            return "the thread that runs the models ended with an error; restart the service"
+        return "the service is shutting down" if self.lifecycle.draining else self.registry.unready()

@@ -1,17 +1,17 @@
-"""What can go wrong between a socket and a model, on purpose. http/problems.py maps each class to a status.
+"""The errors that the service raises itself. http/problems.py maps each class to an HTTP status.
 
 VaeError
 └── ServiceError
-    ├── Unparsable (ValueError)  bytes that are not of the type they claim to be
-    ├── SlowBody                 a body that did not arrive in time
-    ├── NotAcceptable            no reply type that the caller takes
-    ├── TooLarge                 a request that will never fit
-    ├── MediaType                a body of a type or coding that the route does not read
-    ├── Overloaded               no room now; worth trying again
-    ├── NotReady                 a model that is loading, or a service on its way out; worth trying again
-    ├── Unservable               a model that failed to load, or none at all
-    ├── DeadlineExceeded         an answer that did not come in time
-    └── Disconnected             the caller hung up before its answer
+    ├── Unparsable (ValueError)  the body is not valid data of its content type
+    ├── SlowBody                 the body did not arrive in time
+    ├── NotAcceptable            the service writes no reply type that the caller accepts
+    ├── TooLarge                 the request exceeds a limit and will never be accepted
+    ├── MediaType                the route does not read this content type or encoding
+    ├── Overloaded               no room at the moment; the caller may retry
+    ├── NotReady                 the model is loading, or the service is shutting down; the caller may retry
+    ├── Unservable               the model failed to load, or there is no model
+    ├── DeadlineExceeded         the answer was not ready in time
+    └── Disconnected             the caller closed the connection before its answer
 """
 
 from vaekit.errors import VaeError
@@ -22,40 +22,40 @@ class ServiceError(VaeError):
 
 
 class Unparsable(ServiceError, ValueError):
-    """Bytes that are not of the type they claim to be."""
+    """The body is not valid data of its content type."""
 
 
 class SlowBody(ServiceError):
-    """A body that did not arrive in time."""
+    """The body did not arrive in time."""
 
 
 class NotAcceptable(ServiceError):
-    """No reply type that the caller takes."""
+    """The service writes no reply type that the caller accepts."""
 
 
 class TooLarge(ServiceError):
-    """A request that will never fit, however often it is sent."""
+    """The request exceeds a limit and will never be accepted."""
 
 
 class MediaType(ServiceError):
-    """A body of a type or coding that the route does not read."""
+    """The route does not read this content type or encoding."""
 
 
 class Overloaded(ServiceError):
-    """No room now; the same request may be answered a moment later."""
+    """No room at the moment; the same request may succeed a moment later."""
 
 
 class NotReady(ServiceError):
-    """A model that is loading, or a service on its way out; the same request may be answered a moment later."""
+    """The model is loading, or the service is shutting down; the same request may succeed a moment later."""
 
 
 class Unservable(ServiceError):
-    """A model that failed to load, or no model at all: only a change of the models folder helps."""
+    """The model failed to load, or there is no model; a retry helps only after the models folder has changed."""
 
 
 class DeadlineExceeded(ServiceError):
-    """An answer that did not come in time."""
+    """The answer was not ready in time."""
 
 
 class Disconnected(ServiceError):
-    """The caller hung up before its answer; the reply is not read."""
+    """The caller closed the connection before its answer; nobody reads the reply."""

@@ -1,4 +1,4 @@
-"""A curl line that works, for the user of `vae serve`."""
+"""Makes the example curl command that `vae serve` prints at start."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vaekit.bundle.input_spec import Column, ImageSpec
 from vaekit.runtime import Model
 from vaekit.tabular.levels import level_names
 
-_MAX_LENGTH = 1500  # a longer line is not worth pasting
+_MAX_LENGTH = 1500  # characters; a longer command is awkward to paste
 
 
 def curl(model: Model, url: str) -> str:
-    """A curl line that scores one row, which the model itself has drawn; a line for /sample where rows are too long."""
+    """A curl command that scores one row sampled from the model; if rows are too long, a command for /sample."""
     base = f"{url}/models/{model.manifest.name}"
     line = _line(f"{base}/elbo", {"inputs": [_row(model)]})
     return line if len(line) <= _MAX_LENGTH else _line(f"{base}/sample", {"n": 2})
@@ -34,19 +34,19 @@ def _row(model: Model) -> object:
     pixels = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
     if model.spec.two_valued:
         pixels = np.where(pixels < 128, 0, 255).astype(np.uint8)
-    picture, file = Image.fromarray(pixels.squeeze(axis=2) if model.spec.channels == 1 else pixels), io.BytesIO()
-    picture.save(file, "PNG")
+    image, file = Image.fromarray(pixels.squeeze(axis=2) if model.spec.channels == 1 else pixels), io.BytesIO()
+    image.save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 
 def _plain(row: np.ndarray, model: Model) -> list[object]:
-    """A row as JSON has it."""
+    """A row (D,) as a JSON list."""
     assert not isinstance(model.spec, ImageSpec)
     return [cell(x, column) for x, column in zip(row.tolist(), model.spec.columns, strict=True)]
 
 
 def cell(x: float, column: Column) -> object:
-    """A value that the model has drawn, as one that its column takes; four digits are enough to try."""
+    """A sampled value as a JSON cell that its column accepts, rounded to four significant digits."""
     if column.kind == "category":
         return level_names([x], column)[0]
     if column.kind in ("binary", "count"):

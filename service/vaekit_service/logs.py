@@ -1,4 +1,4 @@
-"""Log lines, for people or for a collector. They never hold a payload."""
+"""Makes the logger of the service: lines for people or JSON for a log collector. Request bodies are never logged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class Log(Protocol):
-    """As much of a structlog logger as the service uses: an event and what belongs to it."""
+    """The methods of a structlog logger that the service uses; each takes an event and its fields."""
 
     def is_enabled_for(self, level: int) -> bool: ...
     def debug(self, event: str, **facts: Any) -> Any: ...
@@ -27,9 +27,9 @@ def make_log(
     """One logger per app: nothing is configured globally.
 
     Args:
-        form: "json": one object a line; "console": aligned words, coloured on a terminal.
-        level: the least that is written.
-        stream: None: stderr, since stdout is for what `vae serve` tells its user.
+        form: "json": one JSON object per line; "console": aligned text, coloured on a terminal.
+        level: the lowest level that is written.
+        stream: None: stderr, because `vae serve` prints its start-up lines on stdout.
     """
     out = stream or sys.stderr
     render: structlog.typing.Processor = structlog.processors.JSONRenderer()
@@ -49,11 +49,11 @@ def make_log(
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         cache_logger_on_first_use=True,
     )
-    return log.bind()  # and not the proxy, which would be bound anew at each line
+    return log.bind()  # the proxy itself would bind again for each line
 
 
-class Forward(logging.Handler):
-    """Hands the records of a library's own logger on to ours, tracebacks included."""
+class ForwardHandler(logging.Handler):
+    """Forwards the records of a library's logger to ours, with tracebacks."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What passes between codecs and engine: a parsed request on the way in, an answer on the way out. Data only."""
+"""The data that codecs and engine exchange: a parsed request and an answer."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Target:
 
     operation: Operation
     manifest: Manifest
-    most_rows: int  # of one request
+    max_rows: int  # of one request to this model
 
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """The options of a request, and its rows as the graphs take them, where the operation takes rows."""
+    """The options of a request, and its rows as an input array of the graphs."""
 
     options: Request
-    rows: NDArray[Any] | None
+    rows: NDArray[Any] | None  # (N, D), (N, H, W, C) or, for decode, (N, Z); None for sample
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply before it is written: arrays with a row for each row of the request, and facts about all of them."""
+    """A reply before it is encoded: arrays with one entry per row of the request, and facts about the whole reply."""
 
     model: str
     version: int

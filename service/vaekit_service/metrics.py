@@ -1,4 +1,4 @@
-"""Prometheus metrics of one app, in base units."""
+"""Prometheus metrics of one app, in base units (seconds, bytes)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """Labels are bounded: routes are templates, models those that are served."""
+    """Counters, histograms and gauges. The label values are bounded: route templates and names of served models."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -32,7 +32,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "vae_http_request_duration_seconds",
-            "From the request's first line to the reply's last byte.",
+            "Time from the first line of the request to the last byte of the reply.",
             ["route"],
             buckets=_SECONDS,
             registry=self._registry,
@@ -40,7 +40,7 @@ class Metrics:
         self.in_flight = 0  # requests that are being answered
         self.rows = Counter(
             "vae_rows",
-            "Rows, codes or samples that the device was given.",
+            "Rows, latents or samples that ran on the device.",
             ["operation", "model", "version"],
             registry=self._registry,
         )
@@ -53,7 +53,7 @@ class Metrics:
         )
         self.batch_failures = Counter(
             "vae_batch_failures",
-            "Batches that raised; the requests of each were then run one by one.",
+            "Batches that failed; the requests of such a batch are then run one by one.",
             ["operation", "model"],
             registry=self._registry,
         )
@@ -70,7 +70,7 @@ class Metrics:
         self._of_batches = WeakKeyDictionary()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request that was answered; in the event loop. The labels are bounded, and so is what is kept of them."""
+        """Record an answered request. Called in the event loop. The labels are bounded, so the cache of them is too."""
         known = self._of_requests.get((method, route, status))
         if known is None:
             known = self.requests.labels(method, route, str(status)), self.seconds.labels(route)
@@ -79,7 +79,7 @@ class Metrics:
         known[1].observe(seconds)
 
     def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None:
-        """A batch that the engine ran; in the engine's thread."""
+        """Record a batch that the engine ran. Called in the engine's thread or the event loop, one batch at a time."""
         job = batch.slices[0].job
         known = self._of_batches.get(job.model, {}).get(job.operation)
         if known is None:
@@ -94,13 +94,13 @@ class Metrics:
         known[1].observe(batch.n)
         known[2].observe(seconds)
 
-    def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  the waiters hear of the error
-        """A batch that raised; in the engine's thread."""
+    def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  callers get the error
+        """Record a batch that failed. Called in the thread that ran the batch."""
         job = batch.slices[0].job
         self.batch_failures.labels(job.operation, job.model.manifest.name).inc()
 
     def observe(self, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
-        """Read these at each scrape, instead of keeping a second account of them."""
+        """Add gauges that read the current state of these objects at each scrape."""
         self._registry.register(_Gauges(self, engine, registry, ready))
 
     def text(self) -> bytes:
@@ -116,23 +116,23 @@ class _Gauges(Collector):
 
     def collect(self) -> list[Metric]:
         info = GaugeMetricFamily(
-            "vae_model_info", "1 for each version in memory.", labels=["model", "version", "device"]
+            "vae_model_info", "1 for each model version in memory.", labels=["model", "version", "device"]
         )
         for served in self._models.loaded:
             if served.model is not None:
                 info.add_metric([served.name, str(served.version), served.model.device], 1)
         failed = GaugeMetricFamily(
-            "vae_model_failed", "1 for each version that did not load.", labels=["model", "version"]
+            "vae_model_failed", "1 for each model version that failed to load.", labels=["model", "version"]
         )
         for served in self._models.all:
             if served.state == "failed":
                 failed.add_metric([served.name, str(served.version)], 1)
-        flying = self._metrics.in_flight
+        in_flight = self._metrics.in_flight
         return [
-            GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=flying),
-            GaugeMetricFamily("vae_queue_depth", "Jobs that wait for the device.", value=self._engine.depth),
-            GaugeMetricFamily("vae_queue_rows", "Rows that wait for the device.", value=self._engine.rows),
-            GaugeMetricFamily("vae_ready", "1 where /readyz says 200.", value=float(self._ready())),
+            GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=in_flight),
+            GaugeMetricFamily("vae_queue_depth", "Jobs waiting for the device.", value=self._engine.depth),
+            GaugeMetricFamily("vae_queue_rows", "Rows waiting for the device.", value=self._engine.rows),
+            GaugeMetricFamily("vae_ready", "1 while /readyz answers 200, else 0.", value=float(self._ready())),
             info,
             failed,
         ]

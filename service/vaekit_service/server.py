@@ -23,7 +23,7 @@ from vaekit_service import example
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
 from vaekit_service.http.connection import connect
-from vaekit_service.logs import Forward, make_log
+from vaekit_service.logs import ForwardHandler, make_log
 from vaekit_service.settings import Settings
 
 Tell = Callable[[str], None]
@@ -34,18 +34,18 @@ def serve(settings: Settings, tell: Tell) -> None:
 
     Args:
         settings: see vaekit_service/settings.py.
-        tell: takes the lines that are for the user: the address, what is ready, a request to try.
+        tell: called with each line for the user: the address, the state of each model, a request to try.
 
     Raises:
-        MissingExtra: no ONNX Runtime, or two.
-        DeviceError: the device that was asked for by name is not to be had.
-        ConfigError: the address cannot be listened on.
+        MissingExtra: no ONNX Runtime is installed, or both distributions are.
+        DeviceError: the requested device is not available.
+        ConfigError: the service cannot listen on the address.
     """
     check_distribution()
     check_device(settings.device, settings.cuda)
     log = make_log(settings.log_format, settings.log_level)
     with listen(settings.host, settings.port) as listener:
-        handler = Forward(log)
+        handler = ForwardHandler(log)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(handler)
         logger.propagate = False
@@ -59,34 +59,38 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        ConfigError: the address is not ours, or in use.
+        ConfigError: the address is in use, or does not belong to this machine.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as exc:
-        raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror or exc}") from exc
+        raise ConfigError(
+            f"cannot listen on {host}, port {port}: {exc.strerror or exc}; choose others with --host and --port"
+        ) from exc
 
 
-def give_back() -> None:
-    """Return to the system what loading took and nothing holds any more; glibc keeps it unless it is told."""
+def release_freed_memory() -> None:
+    """Return memory that was freed after loading to the operating system; glibc does not do so by itself."""
     if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library, which may return it by itself
+        with suppress(AttributeError):  # another C library than glibc
             ctypes.CDLL(None).malloc_trim(0)
 
 
 class Server(uvicorn.Server):
-    """uvicorn with signals of our own: at the first one /readyz says 503, what is in flight is finished, exit 0.
+    """uvicorn with its own signal handling.
 
-    SIGTERM leaves `drain_seconds` in which new requests are still taken, so that a balancer may notice; SIGINT does
-    not. A second SIGINT cuts off what is in flight; a second SIGTERM does not, since some supervisors send two.
+    At the first signal, /readyz answers 503. The server finishes the requests in flight and exits with code 0.
+    After SIGTERM it accepts new requests for another `drain_seconds`, so that a load balancer can notice; after SIGINT
+    it does not. A second SIGINT aborts the requests in flight. A second SIGTERM is ignored, because some supervisors
+    send two.
     """
 
     def __init__(self, app: FastAPI, settings: Settings, tell: Tell) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connect,  # type: ignore[arg-type]  # uvicorn calls it; a class is what its annotation says
+                http=connect,  # type: ignore[arg-type]  # annotated as a class, but uvicorn only calls it
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -100,12 +104,12 @@ class Server(uvicorn.Server):
         self._components: Components = app.state.components
         self._drain = settings.drain_seconds
         self._tell = tell
-        self._leave_at: float | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._exit_at: float | None = None  # by the monotonic clock; None until the first signal
+        self._tell_task: asyncio.Task[None] | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ours for the time of serving; unlike uvicorn's, they are not raised again, so that the exit code is 0."""
+        """Install the signal handlers while serving. Unlike uvicorn's they do not re-raise, so the exit code is 0."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -114,16 +118,16 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module passes it
-        """The first signal: drain, then leave. SIGINT after it: leave now."""
-        if self._leave_at is not None:
+        """The first signal: drain, then exit. A later SIGINT: exit immediately."""
+        if self._exit_at is not None:
             if sig == signal.SIGINT:
                 self.should_exit = self.force_exit = True
             return
         self._components.lifecycle.draining = True
-        self._leave_at = monotonic() + (self._drain if sig == signal.SIGTERM else 0.0)
+        self._exit_at = monotonic() + (self._drain if sig == signal.SIGTERM else 0.0)
 
     async def on_tick(self, counter: int) -> bool:
-        if self._leave_at is not None and monotonic() >= self._leave_at:
+        if self._exit_at is not None and monotonic() >= self._exit_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -132,22 +136,22 @@ class Server(uvicorn.Server):
         assert sockets
         host, port = sockets[0].getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._tell(f"listening on {url}  (reference: {url}/docs)")
-        self._telling = asyncio.create_task(self._tell_ready(url))
+        self._tell(f"listening on {url}  (API reference: {url}/docs)")
+        self._tell_task = asyncio.create_task(self._tell_ready(url))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._tell_task is not None:
+            self._tell_task.cancel()
         await super().shutdown(sockets=sockets)
-        if self.force_exit:  # uvicorn would leave our own shutdown out
+        if self.force_exit:  # uvicorn then skips the app's shutdown
             await self.lifespan.shutdown()
 
     async def _tell_ready(self, url: str) -> None:
         registry = self._components.registry
         await registry.settled.wait()
         gc.collect()
-        give_back()
-        gc.freeze()  # what is here to stay need not be walked through again, which takes some 30 ms each time
+        release_freed_memory()
+        gc.freeze()  # exclude the objects that exist now from later collections; traversing them takes about 30 ms
         for served in registry.latest:
             why = "" if served.reason is None else f": {served.reason}"
             self._tell(f"{served.state}: {served.name}, version {served.version}{why}")

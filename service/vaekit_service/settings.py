@@ -1,4 +1,4 @@
-"""Every setting of the service, by environment (VAE_...) or by flag. The one place that reads the environment."""
+"""The settings of the service, from the environment (VAE_...) or flags. No other file reads the environment."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
-    """Frozen, so that an app cannot change under its own requests. Each field is VAE_<NAME> in the environment."""
+    """The settings of one service. Each field is VAE_<NAME> in the environment.
+
+    Settings are frozen, so that they cannot change while an app runs.
+    """
 
     model_config = SettingsConfigDict(env_prefix="VAE_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="folder of bundles, models/<name>/<version>/")
-    host: str = Field("127.0.0.1", description="address to listen on; loopback, since the service asks for no key")
+    host: str = Field(
+        "127.0.0.1",
+        description="address to listen on; the default is loopback, because the service has no authentication",
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0: any free one")
     device: str = Field(
         "auto",
@@ -74,8 +80,8 @@ class Settings(BaseSettings):
     )
     max_work: Annotated[int, Field(ge=1)] = Field(
         2**27,
-        description="N x K x D of one /elbo request, for each member of the model, where K with explain is the number "
-        "of all draws: a few seconds of one device, so that no request occupies it for long",
+        description="N x K x D of one /elbo request, per member of the model; with explain, K counts the draws of all "
+        "passes; the default is a few seconds of one device",
     )
     max_batch_rows: Annotated[int, Field(ge=1)] = Field(
         512,
@@ -117,15 +123,15 @@ class Settings(BaseSettings):
 
     @property
     def cuda(self) -> Cuda:
-        """What holds on a CUDA device."""
+        """The settings that apply to CUDA devices."""
         return Cuda(memory_bytes=self.gpu_memory_bytes, graphs=self.cuda_graphs)
 
 
 def load(**given: Any) -> Settings:
-    """Settings from the environment, with what is given (and not None) in their place.
+    """Settings from the environment, overridden by the arguments that are not None.
 
     Raises:
-        ConfigError: a value that is refused; the message names the setting and the value.
+        ConfigError: a value is invalid; the message names the setting and the value.
     """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
@@ -133,4 +139,4 @@ def load(**given: Any) -> Settings:
         first = exc.errors(include_url=False)[0]
         name = "_".join(map(str, first["loc"]))
         variable = name if name.upper().startswith("VAE_") else f"VAE_{name}"
-        raise ConfigError(f"{variable.upper()}: {first['msg']}: {first['input']!r}") from exc
+        raise ConfigError(f"{variable.upper()}={first['input']!r}: {first['msg']}") from exc

@@ -84,11 +84,11 @@ def test_a_name_that_no_model_can_have_is_unknown_and_touches_no_path(published,
 
 def test_an_unknown_model_or_version_lists_those_there_are(published, tmp_path):
     assert published.is_dir()
-    with pytest.raises(UnknownModel, match=r"^no model 'other'; there are: tiny$"):
+    with pytest.raises(UnknownModel, match=r"^no model 'other' in .*; models there: tiny$"):
         find(tmp_path, "other")
-    with pytest.raises(UnknownModel, match=r"^no version 2 of 'tiny'; there are: 1$"):
+    with pytest.raises(UnknownModel, match=r"^no version 2 of model 'tiny'; versions: 1$"):
         find(tmp_path, "tiny", 2)
-    with pytest.raises(UnknownModel, match="there are: none"):
+    with pytest.raises(UnknownModel, match="models there: none"):
         find(tmp_path / "none", "tiny")
 
 

@@ -73,7 +73,7 @@ def test_columns_to_exclude_are_added_to_those_that_are_left_out(rows: Path) -> 
     [
         (["none.csv"], "no such file"),
         (["none.toml"], "none.toml: No such file"),
-        (["c.yaml"], "c.yaml: expected a config that ends in .toml, or data"),
+        (["c.yaml"], "c.yaml: expected a config file that ends in .toml, or a data file or folder"),
         (["Pump 7.csv", "--set", "training.step=3"], "config: training.step: no such key"),
         (["Pump 7.csv", "--set", "likelihood.name=gaussian"], "row 0, feature 'site': not a number: 'north'"),
         (["Pump 7.csv", "--device", "tpu"], "device 'tpu' is not auto, cpu, cuda or cuda:<index>"),

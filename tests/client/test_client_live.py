@@ -143,7 +143,7 @@ def test_refusals_carry_the_services_words(client, benign_rows):
     assert caught.value.request_id
     with pytest.raises(ModelNotFound, match="digits"):
         client.elbo(benign_rows, model="nothing")
-    with pytest.raises(ModelNotFound, match="of 'digits'; there are: 1"):
+    with pytest.raises(ModelNotFound, match="of model 'digits'; versions: 1"):
         client.elbo(benign_rows, model="digits", version=9)
 
 

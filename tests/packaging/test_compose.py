@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, as far as they can be proved without an engine.
+"""docker-compose.yml and the Dockerfile, as far as they can be checked without a Docker engine.
 
 compose-spec.json is the schema of the Compose specification (Copyright 2020 The Compose Specification Authors,
 Apache-2.0).
@@ -31,18 +31,18 @@ SCHEMA = Draft201909Validator(json.loads((Path(__file__).parent / "compose-spec.
 
 
 def stages() -> dict[str, str]:
-    """Each stage of the Dockerfile and what it is built from."""
+    """The base of each stage of the Dockerfile, by name of the stage."""
     return {name: source for source, name in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)}
 
 
 def variables() -> dict[str, dict[str, str]]:
-    """VAE_ variables by where they are set: each compose service, and the Dockerfile."""
+    """The VAE_ variables that each compose service and the Dockerfile set."""
     found = {name: {k: str(v) for k, v in SERVICES[name]["environment"].items()} for name in SERVING}
     found["Dockerfile"] = dict(re.findall(r"\b(VAE_[A-Z_]+)=(\S+)", DOCKERFILE))
     return found
 
 
-def test_the_compose_file_is_valid_by_the_specification() -> None:
+def test_the_compose_file_matches_the_compose_specification() -> None:
     assert [error.message for error in SCHEMA.iter_errors(COMPOSE)] == []
 
 
@@ -58,7 +58,7 @@ def test_docker_compose_reads_the_file(profile: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_profiles_are_those_that_are_documented() -> None:
+def test_the_profiles_are_the_documented_ones() -> None:
     assert {name: service["profiles"] for name, service in SERVICES.items()} == {
         "service": ["cpu"],
         "service-gpu": ["gpu"],
@@ -79,7 +79,7 @@ def test_every_build_argument_is_declared() -> None:
     assert {name for service in SERVICES.values() for name in service["build"].get("args", {})} <= declared
 
 
-def test_every_path_that_is_mounted_or_copied_exists() -> None:
+def test_every_mounted_or_copied_path_exists() -> None:
     mounted = [volume["source"] for service in SERVICES.values() for volume in service["volumes"]]
     copied = [
         name for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]
@@ -104,7 +104,7 @@ def test_every_variable_is_a_setting_of_the_service(place: str, monkeypatch: pyt
     assert (str(settings.models), settings.host, settings.port) == ("/models", "0.0.0.0", 8000)
 
 
-def test_every_command_is_one_that_vae_has() -> None:
+def test_every_command_of_an_image_exists_in_the_cli() -> None:
     from vaekit.cli import app
 
     commands = {command.name for command in app.registered_commands}
@@ -112,7 +112,7 @@ def test_every_command_is_one_that_vae_has() -> None:
     assert set(re.findall(r'^CMD \["(\w+)"', DOCKERFILE, re.MULTILINE)) <= commands
 
 
-def test_every_extra_that_an_image_installs_exists_and_torch_is_in_the_trainer_alone() -> None:
+def test_every_extra_of_an_image_exists_and_only_the_trainer_has_torch() -> None:
     from importlib.metadata import metadata
 
     extras = dict(re.findall(r"^FROM build AS build-(\S+)\nRUN pip install .*?\[([a-z,]+)\]", DOCKERFILE, re.MULTILINE))
@@ -126,7 +126,7 @@ def test_every_extra_that_an_image_installs_exists_and_torch_is_in_the_trainer_a
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_container_is_unprivileged_and_cannot_write_but_to_memory(name: str) -> None:
+def test_every_container_is_unprivileged_and_can_write_only_to_tmpfs(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -179,7 +179,7 @@ def test_a_service_is_published_on_loopback_with_its_models_read_only(name: str)
     assert service["environment"]["VAE_PORT"] == "8000"
 
 
-def test_the_gpu_service_asks_for_cuda_by_name_and_reserves_one_gpu() -> None:
+def test_the_gpu_service_requires_cuda_and_reserves_one_gpu() -> None:
     service = SERVICES["service-gpu"]
     assert service["environment"]["VAE_DEVICE"] == "cuda"
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
@@ -187,7 +187,7 @@ def test_the_gpu_service_asks_for_cuda_by_name_and_reserves_one_gpu() -> None:
 
 
 @pytest.mark.parametrize("name", SERVING)
-def test_a_stop_waits_longer_than_the_service_takes_to_drain(name: str) -> None:
+def test_the_stop_grace_period_is_longer_than_the_shutdown_of_the_service(name: str) -> None:
     from vaekit_service.settings import load
 
     settings = load()
@@ -197,7 +197,7 @@ def test_a_stop_waits_longer_than_the_service_takes_to_drain(name: str) -> None:
 
 @pytest.fixture
 def answering() -> Iterator[tuple[str, list[int], list[str]]]:
-    """A server that answers the statuses put into the list, and notes the paths asked for."""
+    """A server that answers with the statuses in a list and records the requested paths."""
     statuses: list[int] = []
     paths: list[str] = []
 

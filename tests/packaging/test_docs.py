@@ -1,4 +1,4 @@
-"""Commands, snippets, replies and links in README, CONTRIBUTING and docs/ work, and every page has its place."""
+"""Commands, snippets, replies and links in README, CONTRIBUTING and docs/ work, and the index lists every page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text()
 TUTORIAL = (ROOT / "docs" / "tutorials" / "train-and-serve.md").read_text()
 GROUPS = {"tutorials", "how-to", "reference", "explanation", "decisions"}
 URL = "http://127.0.0.1:8000"
-QUICK = {"train": ["--set", "training.steps=60"]}  # what is added to a command so that its test is short
+QUICK = {"train": ["--set", "training.steps=60"]}  # arguments that make a command fast enough for a test
 
 
 def name(path: Path) -> str:
@@ -31,12 +31,12 @@ def name(path: Path) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Fenced blocks of a language, in order."""
+    """The fenced code blocks of a language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def commands(program: str, text: str = README) -> list[str]:
-    """Lines of the shell blocks that call a program, environment variables before it left out."""
+    """The lines of shell blocks that call a program, without environment variables before it."""
     lines = [line.strip() for block in blocks(text, "sh") for line in block.splitlines()]
     bare = [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line) for line in lines]
     return [line for line in bare if line.startswith(f"{program} ")]
@@ -44,7 +44,7 @@ def commands(program: str, text: str = README) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like the clone, with copies of the models and examples."""
+    """A working folder like the clone, with copies of the models and examples."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("models", "examples"):
         shutil.copytree(ROOT / name, folder / name)
@@ -53,14 +53,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """This one, with the `vae` of the Python that runs the tests first, and no settings of the caller's."""
+    """The environment of the tests, with the `vae` of their Python first in PATH and without VAE_ settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
     return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
 
 
 @pytest.fixture(scope="module")
 def served(workspace: Path, environment: dict[str, str]) -> Iterator[str]:
-    """The address of `vae serve` over the workspace's models, once it says that they are ready."""
+    """The address of `vae serve` with the workspace's models, once they are ready."""
     command = ["vae", "serve", "--models", "models", "--port", "0", "--device", "cpu"]
     process = subprocess.Popen(command, cwd=workspace, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -90,7 +90,7 @@ def test_the_readme_and_the_tutorial_train_score_and_evaluate_as_shown(
     assert [words[1] for words in shown] == ["train", "score", "evaluate", "serve"]
     assert set(commands("vae")) == {shlex.join(words) for words in shown if words[1] != "evaluate"}
     for words in shown:
-        if words[1] != "serve":  # that one does not end; the `served` tests run it
+        if words[1] != "serve":  # `vae serve` does not end; the `served` tests run it
             run([*words, *QUICK.get(words[1], [])], workspace, environment)
     assert (workspace / "build" / "scored.parquet").stat().st_size > 0
 
@@ -109,7 +109,7 @@ def test_every_flag_of_a_shown_serve_command_exists(command: str, environment: d
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_curl_line_of_the_readme_gives_the_reply_beside_it(
+def test_the_curl_command_of_the_readme_gives_the_shown_reply(
     served: str, workspace: Path, environment: dict[str, str]
 ) -> None:
     (command,) = commands("curl")
@@ -120,7 +120,7 @@ def test_the_curl_line_of_the_readme_gives_the_reply_beside_it(
 
 
 def rounded(live: Any, shown: Any) -> bool:
-    """Whether a reply is the shown one, but for the digits that were left out."""
+    """Whether a reply equals the shown one, which may leave out digits."""
     if isinstance(shown, dict):
         return list(live) == list(shown) and all(rounded(live[name], shown[name]) for name in shown)
     if isinstance(shown, list):
@@ -156,7 +156,7 @@ def test_every_make_target_that_a_document_shows_exists(document: Path) -> None:
 
 
 def links(document: Path) -> list[tuple[Path, str]]:
-    """The local links of a document: the file that each names, and its anchor or ""."""
+    """The local links of a document: (file, anchor), with an empty anchor if there is none."""
     found = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", document.read_text())
     return [((document.parent / path).resolve() if path else document, anchor) for path, anchor in found]
 
@@ -169,7 +169,7 @@ def anchors(document: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
+def test_every_link_to_a_file_resolves(document: Path) -> None:
     assert [path for path, _ in links(document) if not path.exists()] == []
 
 
@@ -178,7 +178,7 @@ def test_every_anchor_of_a_link_is_a_heading_of_its_page(document: Path) -> None
     assert [(path, anchor) for path, anchor in links(document) if anchor and anchor not in anchors(path)] == []
 
 
-def test_every_page_is_in_one_group_and_on_the_index() -> None:
+def test_every_page_is_in_one_group_and_in_the_index() -> None:
     docs = ROOT / "docs"
     assert {page.name for page in docs.glob("*.md")} == {"index.md", "glossary.md", "design.md"}
     assert {page.relative_to(docs).parts[0] for page in PAGES if page.parent != docs} == GROUPS
@@ -187,7 +187,7 @@ def test_every_page_is_in_one_group_and_on_the_index() -> None:
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("[!R]*.md")), ids=name)
-def test_a_decision_has_a_date_and_the_four_sections(page: Path) -> None:
+def test_a_decision_record_has_a_date_and_the_four_sections(page: Path) -> None:
     text = page.read_text()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d-[a-z0-9-]+\.md", page.name)
     assert text.splitlines()[2] == page.name[:10]
@@ -200,7 +200,7 @@ def test_a_decision_has_a_date_and_the_four_sections(page: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_every_variable_that_a_document_names_is_read_by_something(document: Path) -> None:
+def test_every_environment_variable_in_the_docs_is_used_in_the_code(document: Path) -> None:
     from vaekit_service.settings import Settings
 
     named = set(re.findall(r"\bVAE_[A-Z_]+\b", document.read_text()))

@@ -1,4 +1,4 @@
-"""No modules import each other in a circle, for type checking either."""
+"""No modules import each other in a circle, not even for type checking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Import names that cannot clash: what a user has in the working directory, and what the wheel installs."""
+"""The import names of the wheel do not clash with modules in the user's working directory."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from vaekit_service.settings import load
 print(create_app(load()).title)
 """
 
-pytestmark = pytest.mark.timeout(300)  # what trains is a process of its own
+pytestmark = pytest.mark.timeout(300)  # training runs in another process
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's working directory: rows, and modules of the user's own that fail when they are imported."""
+    """A user's working directory with rows, and with modules of the user that fail if they are imported."""
     made = tmp_path_factory.mktemp("strangers")
     for name in STRANGERS:
         (made / f"{name}.py").write_text(f"raise RuntimeError('the stranger {name} was imported')\n")
@@ -48,14 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, which is the first place that it imports from."""
+    """Run Python in a folder, which is then first in sys.path."""
     without = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONSAFEPATH", "VAE_"))}
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=without, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> Path:
-    """The folder after `vae train` in it."""
+    """The folder after `vae train` has run in it."""
     settings = [part for setting in QUICK for part in ("--set", setting)]
     done = python(folder, "-m", "vaekit", "train", "rows.npy", *settings, "--device", "cpu", "--models", "out")
     assert (done.returncode, done.stdout.split()) == (0, ["out/rows/1"]), done.stderr
@@ -63,39 +63,39 @@ def trained(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_stranger_is_what_python_finds_by_its_name(name: str, folder: Path) -> None:
+def test_python_finds_the_users_module_first(name: str, folder: Path) -> None:
     done = python(folder, "-c", f"import {name}")
     assert f"RuntimeError: the stranger {name} was imported" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["", "train", "serve", "score", "calibrate", "evaluate", "explain", "explain-loss"])
-def test_help_is_shown_beside_strangers(command: str, folder: Path) -> None:
+def test_help_works_beside_modules_of_the_user(command: str, folder: Path) -> None:
     done = python(folder, "-m", "vaekit", *command.split(), "--help")
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
 
 
 @pytest.mark.slow
-def test_a_model_is_trained_and_scores_beside_strangers(trained: Path) -> None:
+def test_training_and_scoring_work_beside_modules_of_the_user(trained: Path) -> None:
     done = python(trained, "-m", "vaekit", "score", "out/rows/1", "rows.npy", "scored.csv", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert len((trained / "scored.csv").read_text().splitlines()) == 201
 
 
 @pytest.mark.parametrize(("code", "said"), [(DETECT, "(200,)"), (SERVE, "vaekit")], ids=["detector", "service"])
-def test_the_library_works_beside_strangers(code: str, said: str, trained: Path) -> None:
+def test_the_library_works_beside_modules_of_the_user(code: str, said: str, trained: Path) -> None:
     done = python(trained, "-c", code)
     assert (done.returncode, done.stdout.strip()) == (0, said), done.stderr
 
 
-def test_what_a_run_writes_names_no_module_of_the_trainer(trained: Path) -> None:
+def test_the_files_of_a_run_name_no_module_of_the_trainer(trained: Path) -> None:
     written = [path for place in ("runs", "out") for path in (trained / place).rglob("*") if path.is_file()]
     assert {"checkpoint.pt", "config.toml", "elbo.onnx", "manifest.json"} <= {path.name for path in written}
     assert [path for path in written if b"vaekit_training" in path.read_bytes()] == []
 
 
 def imported(source: str) -> set[str]:
-    """Top-level names that a module imports, at its head or when it is called."""
+    """Top-level names that a module imports, at its top or inside functions."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -106,7 +106,7 @@ def imported(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_module_of_ours_imports_by_the_name_of_a_folder_of_the_repository(package: str) -> None:
+def test_no_module_imports_a_folder_of_the_repository_by_name(package: str) -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"vaekit"}
     assert set(STRANGERS) <= folders
     found = {path: imported(path.read_text()) & folders for path in PACKAGES[package].rglob("*.py")}

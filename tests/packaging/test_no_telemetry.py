@@ -1,4 +1,4 @@
-"""Nothing is reported to anybody: ONNX Runtime's builds for Linux do so since 1.29 unless they are told not to."""
+"""ONNX Runtime's telemetry is switched off; its Linux builds have sent reports by default since 1.29."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPEN = "from vaekit.runtime.device import open_session; open_session(__import__(
 
 
 def files_left(home: Path, code: str, **variables: str) -> list[str]:
-    """What a fresh process leaves in its home folder: the runtime's identifier and its reports, where it makes any."""
+    """The files that a new process leaves in its home folder: ONNX Runtime's identifier and reports, if any."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SWITCHES)}
     environment = {**kept, "HOME": str(home), **variables}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
@@ -30,6 +30,6 @@ def test_opening_a_model_leaves_no_identifier_and_no_report(tmp_path: Path, open
     assert files_left(tmp_path, open_a_graph) == []
 
 
-def test_a_switch_that_the_user_has_set_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_telemetry_setting_of_the_user_is_kept(tmp_path: Path) -> None:
     code = "import os, vaekit.runtime.device; assert os.environ['ORT_DISABLE_TELEMETRY'] == '0'"
     files_left(tmp_path, code, ORT_DISABLE_TELEMETRY="0")

@@ -32,23 +32,23 @@ def test_the_workflow_runs_targets_that_the_makefile_has() -> None:
     assert all(f"\n{run.split()[1]}: " in makefile for run in runs if run.startswith("make "))
 
 
-def test_the_workflow_takes_package_indexes_from_repository_variables() -> None:
+def test_the_workflow_reads_package_indexes_from_repository_variables() -> None:
     assert read(".github/workflows/ci.yml")["env"] == {
         name: f"${{{{ vars.{name} }}}}" for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
     }
 
 
-def test_the_hooks_run_what_make_check_runs() -> None:
+def test_the_hooks_run_the_commands_of_make_check() -> None:
     hooks = [hook["entry"].split()[0] for repo in read(".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
     assert set(hooks) == {f".venv/bin/{tool}" for tool in ("ruff", "mypy", "lint-imports")}
 
 
-def test_the_citation_is_of_this_version() -> None:
+def test_the_citation_has_the_current_version() -> None:
     citation = read("CITATION.cff")
     assert (citation["version"], citation["license"]) == (__version__, PROJECT["license"])
 
 
-def test_issue_forms_have_the_keys_that_forms_need() -> None:
+def test_issue_forms_have_the_required_keys() -> None:
     for path in sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")):
         form = yaml.safe_load(path.read_text())
         assert {"name", "description", "body"} <= set(form), path

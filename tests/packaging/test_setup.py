@@ -1,4 +1,4 @@
-"""What the make targets install and say: pins against dependencies, and the set-up's own error messages."""
+"""The set-up of the make targets: pins match the dependencies, and errors say what to do."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SETS = dict(re.findall(r"^\$\(VENV\)/ready-(\w+): EXTRAS := (\S+)$", MAKEFILE, r
 
 
 def pins(file: str = "constraints.txt") -> dict[str, Requirement]:
-    """A file of pins by name."""
+    """The pins of a constraints file, by name of the distribution."""
     lines = [line.split("#")[0].strip() for line in (ROOT / file).read_text().splitlines()]
     return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines if line}
 
 
 def needed(name: str, extras: frozenset[str]) -> set[str]:
-    """Every distribution that installing name[extras] brings here, by what the installed ones say they require."""
+    """Every distribution that installing name[extras] requires, according to the installed metadata."""
     todo, seen = [(name, extras)], set()
     while todo:
         current, wanted = todo.pop()
@@ -37,25 +37,25 @@ def needed(name: str, extras: frozenset[str]) -> set[str]:
 
 
 def everything() -> set[str]:
-    """What the largest set needs and the two tools that install it; a CUDA build of torch chooses its own libraries."""
+    """The distributions of the largest set, pip and setuptools, without the CUDA libraries that torch chooses."""
     found = needed("vaekit", frozenset(SETS["all"].split(","))) | {"pip", "setuptools"}
     return {name for name in found if not name.startswith(("nvidia-", "cuda-", "triton"))}
 
 
-def test_every_distribution_that_is_installed_is_pinned() -> None:
+def test_every_installed_distribution_is_pinned() -> None:
     assert sorted(everything() - set(pins())) == []
 
 
-def test_every_pin_is_of_something_that_is_installed() -> None:
+def test_every_pinned_distribution_is_installed() -> None:
     assert sorted(set(pins()) - everything()) == []
 
 
-def test_every_pin_is_exact_but_that_of_torch() -> None:
+def test_every_pin_except_that_of_torch_is_exact() -> None:
     loose = {name: str(pin.specifier) for name, pin in pins().items() if not str(pin.specifier).startswith("==")}
     assert loose == {"torch": "<2.14,>=2.13"}
 
 
-def test_the_pins_of_the_gpu_extra_stand_apart_from_those_that_torch_may_meet() -> None:
+def test_the_pins_of_the_gpu_extra_are_in_their_own_file() -> None:
     gpu = pins("constraints-gpu.txt")
     assert "onnxruntime-gpu" in gpu
     assert all(str(pin.specifier).startswith("==") for pin in gpu.values())
@@ -63,7 +63,7 @@ def test_the_pins_of_the_gpu_extra_stand_apart_from_those_that_torch_may_meet() 
     assert gpu["onnxruntime-gpu"].specifier == pins()["onnxruntime"].specifier
 
 
-def test_every_dependency_has_a_floor_that_its_pin_is_above() -> None:
+def test_every_dependency_has_a_lower_bound_that_its_pin_satisfies() -> None:
     known = pins() | pins("constraints-gpu.txt")
     for requirement in map(Requirement, metadata.requires("vaekit") or []):
         assert ">=" in str(requirement.specifier), requirement
@@ -71,21 +71,21 @@ def test_every_dependency_has_a_floor_that_its_pin_is_above() -> None:
             assert pin.operator == "<" or requirement.specifier.contains(pin.version), requirement
 
 
-def test_serving_installs_neither_torch_nor_anything_of_training() -> None:
+def test_the_service_extra_installs_no_package_of_training() -> None:
     assert SETS["serve"] == "cpu,service"
     brought = needed("vaekit", frozenset(SETS["serve"].split(",")))
     assert not brought & {"torch", "onnx", "scikit-learn", "matplotlib", "pyarrow", "onnxruntime-gpu"}
     assert {"onnxruntime", "fastapi", "uvicorn"} <= brought
 
 
-def test_plain_make_shows_every_target() -> None:
+def test_make_without_a_target_lists_all_targets() -> None:
     shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     (phony,) = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
     assert sorted(re.findall(r"^make ([\w-]+)", shown, re.MULTILINE)) == sorted(phony.split())
 
 
 def fake_python(folder: Path, version: str, *, venv: bool) -> Path:
-    """A program that answers what the set-up asks a Python."""
+    """A script that answers like a Python when the set-up calls it."""
     old = version in ("3.9", "3.10")
     script = folder / "fake-python"
     script.write_text(
@@ -101,13 +101,13 @@ def fake_python(folder: Path, version: str, *, venv: bool) -> Path:
 
 
 def set_up(python: Path | str, folder: Path) -> tuple[int, str]:
-    """Exit code and message of the set-up's first step."""
+    """Exit code and error message of .ci/venv.sh."""
     command = ["sh", str(ROOT / ".ci" / "venv.sh"), str(python), str(folder / "venv")]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stderr
 
 
-def test_an_old_python_is_refused_with_its_version_and_what_to_do(tmp_path: Path) -> None:
+def test_an_old_python_is_refused_with_its_version_and_a_remedy(tmp_path: Path) -> None:
     python = fake_python(tmp_path, "3.10", venv=True)
     code, message = set_up(python, tmp_path)
     assert code == 1
@@ -115,13 +115,13 @@ def test_an_old_python_is_refused_with_its_version_and_what_to_do(tmp_path: Path
     assert "make PYTHON=" in message
 
 
-def test_a_python_without_venv_is_refused_with_the_package_that_brings_it(tmp_path: Path) -> None:
+def test_a_python_without_venv_is_refused_with_the_package_to_install(tmp_path: Path) -> None:
     code, message = set_up(fake_python(tmp_path, "3.12", venv=False), tmp_path)
     assert code == 1
     assert "apt-get install python3.12-venv" in message
 
 
-def test_no_python_at_all_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_python_is_a_one_line_error(tmp_path: Path) -> None:
     code, message = set_up("no-such-python", tmp_path)
     assert (code, message.count("\n")) == (1, 1)
     assert "no-such-python was not found: install Python 3.11 or newer" in message

@@ -39,8 +39,8 @@ def test_an_array_of_integers_keeps_its_type(scorer, tmp_path):
         (np.ones((2, 4)), r"shape (2, 4), expected (N, 3)"),
         (np.ones(3), r"shape (3,), expected (N, 3)"),
         (np.float64(1.0), r"shape (), expected (N, 3)"),
-        (np.ones((2, 3), dtype=bool), "dtype bool is not numeric"),
-        (np.full((2, 3), "1"), "dtype <U1 is not numeric"),
+        (np.ones((2, 3), dtype=bool), "dtype bool is not numeric; expected integers or floats"),
+        (np.full((2, 3), "1"), "dtype <U1 is not numeric; expected integers or floats"),
     ],
 )
 def test_an_array_of_another_shape_or_kind_is_refused(refused, tmp_path, array, message):

@@ -1,4 +1,4 @@
-"""A service in this process, and one in a process of its own; both on the committed bundles."""
+"""Fixtures: a service in this process and a service in its own process, both with the committed bundles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Running:
     log: io.StringIO
 
     async def post(self, path: str, body: Any, **more: Any) -> httpx.Response:
-        """POST of a body as JSON, or of bytes as they are."""
+        """POST a body as JSON; strings and bytes are sent unchanged."""
         content = body if isinstance(body, str | bytes) else json.dumps(body)
         return await self.http.post(path, content=content, headers={"content-type": "application/json"}, **more)
 
@@ -66,20 +66,20 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def start() -> Run:
-    """start(models, wait=True, **settings): a service for the time of an `async with`."""
+    """start(models, wait=True, **settings): a context manager that runs a service."""
     return run
 
 
 @pytest.fixture(scope="module")
 async def service(models_dir: Path, anyio_backend: str) -> AsyncIterator[Running]:
-    """Both committed models; breast-cancer is the default one."""
+    """A service with both committed models; breast-cancer is the default model."""
     assert anyio_backend == "asyncio"
     async with run(models_dir, default_model="breast-cancer") as running:
         yield running
 
 
 def on(kind: str) -> Any:
-    """A fixture: a service that has the published model of this kind alone, a fixture of tests/conftest.py."""
+    """A fixture: a service with only one model, that of the fixture `kind` in tests/conftest.py."""
 
     @pytest.fixture(scope="module")
     async def running(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Running]:
@@ -95,14 +95,14 @@ on_mixed, on_several, on_folded = on("mixed"), on("several"), on("folded")
 
 @pytest.fixture
 def copied(models_dir: Path, tmp_path: Path) -> Path:
-    """A models folder of the test's own, with breast-cancer in it."""
+    """A writable models folder with breast-cancer in it."""
     root = tmp_path / "models"
     shutil.copytree(models_dir / "breast-cancer" / "1", root / "breast-cancer" / "1")
     return root
 
 
 def add_version(root: Path, version: int, *, says: dict[str, Any] | None = None) -> Path:
-    """A copy of version 1 as another version, whose manifest may say something else."""
+    """Copy version 1 to another version; `says` replaces fields of its manifest."""
     folder = root / "breast-cancer" / str(version)
     shutil.copytree(root / "breast-cancer" / "1", folder)
     path = folder / "manifest.json"
@@ -117,7 +117,7 @@ def more_versions() -> Callable[..., Path]:
 
 
 class Process:
-    """`vae serve` in a process of its own."""
+    """`vae serve` in its own process."""
 
     def __init__(self, *flags: str, **environment: str) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
@@ -142,14 +142,14 @@ class Process:
         self.out = self.popen.stdout
 
     def until(self, pattern: str) -> str:
-        """Lines of stdout up to the one that matches; the first group of the match."""
+        """Read stdout up to a line that matches the pattern; return the first group of the match."""
         for line in self.out:
             if match := re.search(pattern, line):
                 return match[1]
         raise AssertionError(f"ended before {pattern!r}: {self.popen.communicate()[1]}")
 
     def end(self) -> None:
-        """End it, as politely as its private copies of bundles need to be removed."""
+        """Stop the process with SIGINT, so that it can remove its private copies of bundles."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGINT)
         try:
@@ -161,7 +161,7 @@ class Process:
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """process(*flags, **environment): ended with the test, and whatever it leaves behind lies in the test's folder."""
+    """process(*flags, **environment): a process that is stopped after the test; its temporary files are in tmp_path."""
     started: list[Process] = []
 
     def begin(*flags: str, **environment: str) -> Process:

@@ -1,9 +1,9 @@
-"""Damages Arrow streams and sends them to a service, in a process of its own, since what is under test is C++.
+"""Damages Arrow streams and sends them to a service, in its own process, because pyarrow's C++ code could crash it.
 
     python -m tests.service.fuzz_arrow MODELS [EXAMPLES]
 
-MODELS holds `mixed` of tests/kinds.py and the committed `digits`. Every reply must be a 200 or a problem of a status
-4xx, in an address space that has room for nothing much larger than the bodies.
+MODELS is a folder with `mixed` of tests/kinds.py and the committed `digits`. Every reply must be a 200 or a problem
+document with a status 4xx. The address space of the process is limited, so that a large allocation fails.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from vaekit_service.app import create_app
 from vaekit_service.logs import make_log
 from vaekit_service.settings import load
 
-ROOM = 2 * 2**30  # bytes beyond what the service has when it is ready
+ROOM = 2 * 2**30  # bytes that the process may allocate once the service is ready
 TIMES = (pa.timestamp("s"), pa.timestamp("ns", "Europe/Berlin"), pa.time64("us"), pa.date64(), pa.duration("ms"))
 NUMBERS = (0, 1, -1, 2**31 - 1, -(2**31), 2**40, 2**63 - 1, -(2**63))
 
 
 def bodies() -> list[tuple[str, bytes]]:
-    """Streams of every form that is read, and of some that is not."""
+    """(path, stream) of every accepted form, and of one that is refused."""
     rows = pa.Table.from_pylist([dict(zip(NAMES, row, strict=True)) for row in mixed_rows(12).tolist()])
     words, pixels = rows["colour"].combine_chunks(), np.zeros((2, 64), np.uint8)
     of_words = words.dictionary_encode()
@@ -122,7 +122,7 @@ def try_many(body: bytes, examples: int, answered: Callable[[bytes], None]) -> N
 
 
 def limit() -> None:
-    """From here on the process gets no more than ROOM."""
+    """Limit the address space of the process to its current size plus ROOM."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

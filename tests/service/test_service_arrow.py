@@ -1,4 +1,4 @@
-"""Tables over the wire: what JSON and npy answer, Arrow answers, for every kind of model; and pyarrow is an extra."""
+"""Arrow bodies and replies have the same contents as JSON and npy, for every kind of model; pyarrow is optional."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def table_of(reply: httpx.Response) -> pa.Table:
 
 
 def as_table(x: NDArray[Any], spec: Any) -> pa.Table:
-    """Rows of a model's own array as a caller has them: columns in another order, levels by name, pictures flat."""
+    """Rows of a model's array as a caller's table: columns in another order, levels by name, images flat."""
     if not isinstance(spec, VectorSpec):
         return pa.table({"pixels": fixed(x.reshape(len(x), -1))})
     columns: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def fixed(a: NDArray[Any]) -> pa.Array:
 
 
 def told(column: pa.ChunkedArray) -> Any:
-    """A column as the JSON reply has it."""
+    """A column in the form of the JSON reply."""
     kind, cells = column.type, column.combine_chunks()
     if isinstance(kind, pa.FixedShapeTensorType):
         return cells.to_numpy_ndarray().tolist()
@@ -71,7 +71,7 @@ def told(column: pa.ChunkedArray) -> Any:
 
 
 def check_same(reply: httpx.Response, json: dict[str, Any]) -> None:
-    """The same fields in the same order with the same values, and the facts in two places."""
+    """Check that an Arrow reply has the fields, order and values of the JSON reply, and its facts in both places."""
     table = table_of(reply)
     facts = {"model", "version", *FACTS}
     assert table.column_names == [name for name in json if name not in facts]
@@ -89,7 +89,7 @@ def check_same(reply: httpx.Response, json: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["breast_cancer", "digits", "mixed", "several"])
-async def test_json_npy_and_arrow_say_the_same_of_every_kind_of_model(
+async def test_json_npy_and_arrow_replies_agree_for_every_kind_of_model(
     kind: str, start: Any, models_dir: Path, request: pytest.FixtureRequest
 ) -> None:
     found = request.getfixturevalue(kind)
@@ -116,7 +116,7 @@ async def test_json_npy_and_arrow_say_the_same_of_every_kind_of_model(
 
 
 def _rows(found: Any, model: Model) -> NDArray[Any]:
-    """Rows that the model was trained on, or has drawn."""
+    """Training rows of the model, or samples from it."""
     if isinstance(found, Published):
         return found.trained.rows.x[:9]
     drawn = model.sample(9, seed=1).samples
@@ -128,7 +128,7 @@ def _rows(found: Any, model: Model) -> NDArray[Any]:
     [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())],
     ids=str,
 )
-async def test_columns_have_their_natural_types_and_null_is_a_missing_cell(on_mixed: Any, colour: pa.DataType) -> None:
+async def test_columns_may_have_natural_types_and_null_is_a_missing_cell(on_mixed: Any, colour: pa.DataType) -> None:
     x = mixed_rows(20)
     want = (await on_mixed.post("/elbo", {"inputs": x.tolist()})).json()
     types = [pa.float64(), pa.decimal128(38, 20), pa.uint8(), pa.bool_(), colour]
@@ -143,7 +143,7 @@ async def test_columns_have_their_natural_types_and_null_is_a_missing_cell(on_mi
     assert table_of(reply)["observed_count"].to_pylist() == want["observed_count"]
 
 
-async def test_rows_in_many_batches_are_the_rows_in_one(on_mixed: Any) -> None:
+async def test_a_stream_of_many_batches_is_read_like_one_batch(on_mixed: Any) -> None:
     table = pa.Table.from_pylist([dict(zip(NAMES, row, strict=True)) for row in mixed_rows(30).tolist()])
     at = table.column_names.index("colour")
     table = table.set_column(at, "colour", table["colour"].dictionary_encode())
@@ -152,7 +152,7 @@ async def test_rows_in_many_batches_are_the_rows_in_one(on_mixed: Any) -> None:
     assert whole == parts
 
 
-async def test_what_a_model_draws_is_a_table_that_it_takes(on_mixed: Any) -> None:
+async def test_sampled_rows_can_be_sent_back_as_a_table(on_mixed: Any) -> None:
     body = {"n": 50, "seed": 2, "observe": True}
     drawn = table_of(await on_mixed.http.post("/sample", json=body, headers={"accept": TYPE}))
     again = pa.Table.from_struct_array(drawn["samples"])
@@ -161,7 +161,7 @@ async def test_what_a_model_draws_is_a_table_that_it_takes(on_mixed: Any) -> Non
     assert reply["observed_count"].to_pylist() == [5] * 50
 
 
-async def test_a_verdict_that_is_not_known_is_null_alone(on_mixed: Any) -> None:
+async def test_an_unknown_verdict_is_null_and_the_others_are_not(on_mixed: Any) -> None:
     rows = pa.Table.from_pylist([ROW, {"load": 0.5, "stops": 3}, ROW], schema=pa.Table.from_pylist([ROW]).schema)
     reply = table_of(await on_mixed.http.post("/elbo?alpha=0.1&fdr=0.1", content=stream(rows), headers=ARROW))
     for name in ("p_value", "is_anomaly", "is_discovery"):
@@ -169,7 +169,7 @@ async def test_a_verdict_that_is_not_known_is_null_alone(on_mixed: Any) -> None:
     assert b"no calibration row has as many" in reply.schema.metadata[b"vae-p-value-reason"]
 
 
-async def test_columns_keep_their_types_where_nothing_is_known_of_them(service: Any) -> None:
+async def test_columns_keep_their_types_if_all_their_values_are_null(service: Any) -> None:
     names = [c.name for c in service.components.registry.find(None, None).model.spec.columns]
     rows = stream(pa.table({name: [1.0] for name in names}))
     kinds = [
@@ -179,7 +179,7 @@ async def test_columns_keep_their_types_where_nothing_is_known_of_them(service: 
     assert kinds[0] == kinds[1]
 
 
-async def test_pictures_are_flat_lists_or_tensors_of_their_shape(service: Any, digit_images: NDArray[np.uint8]) -> None:
+async def test_images_may_be_flat_lists_or_tensors(service: Any, digit_images: NDArray[np.uint8]) -> None:
     x = digit_images[:3]
     want = (await service.post("/models/digits/elbo", {"inputs": x.tolist()})).json()["elbo"]
     for pixels in (fixed(x.reshape(3, -1)), pa.FixedShapeTensorArray.from_numpy_ndarray(x)):
@@ -192,7 +192,7 @@ async def test_pictures_are_flat_lists_or_tensors_of_their_shape(service: Any, d
     assert drawn["samples"].combine_chunks().to_numpy_ndarray().shape == (2, 8, 8, 1)
 
 
-async def test_whoever_does_not_know_tensors_sees_lists_and_their_shape(service: Any) -> None:
+async def test_a_reader_without_tensors_sees_lists_and_their_shape(service: Any) -> None:
     reply = await service.http.post("/models/digits/sample", json={"n": 2}, headers={"accept": TYPE})
     known = "import pyarrow as pa, sys; pa.unregister_extension_type('arrow.fixed_shape_tensor')"
     shown = "f = pa.ipc.open_stream(sys.stdin.buffer).schema.field('samples'); print(f.type, f.metadata)"
@@ -201,25 +201,25 @@ async def test_whoever_does_not_know_tensors_sees_lists_and_their_shape(service:
     assert b'"shape":[8,8,1]' in done.stdout
 
 
-async def test_where_pyarrow_is_not_installed_a_table_is_refused_with_what_it_needs(
+async def test_without_pyarrow_a_table_is_refused_with_the_extra_to_install(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)  # what an import finds where there is none
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # makes `import pyarrow` fail
     reply = await service.http.post("/elbo", content=b"", headers={"content-type": TYPE})
     assert (reply.status_code, reply.json()["title"]) == (415, "Unsupported media type")
-    assert reply.json()["detail"] == f"content-type '{TYPE}' is not read here: it needs vaekit[arrow]"
+    assert reply.json()["detail"] == f"content-type '{TYPE}': this service cannot read it; install vaekit[arrow] first"
     reply = await service.http.post("/sample", json={"n": 1}, headers={"accept": TYPE})
     assert reply.status_code == 406
-    assert reply.json()["detail"].endswith(f"; {TYPE} needs vaekit[arrow]")
+    assert reply.json()["detail"].endswith(f"; {TYPE} needs vaekit[arrow], which is not installed")
     reply = await service.http.post("/sample", json={"n": 1}, headers={"accept": f"{TYPE}, application/x-npy;q=0.5"})
     assert reply.headers["content-type"] == "application/x-npy"
 
 
-async def test_samples_are_asked_for_in_json_alone(service: Any) -> None:
+async def test_sample_accepts_only_json(service: Any) -> None:
     reply = await service.http.post("/sample", content=stream(pa.table({"n": [1]})), headers=ARROW)
     assert (reply.status_code, reply.json()["detail"]) == (
         415,
-        f"content-type '{TYPE}': /sample reads application/json",
+        f"content-type '{TYPE}': /sample accepts application/json, text in UTF-8",
     )
 
 
@@ -243,7 +243,7 @@ asyncio.run(main())
 """
 
 
-def test_pyarrow_is_not_loaded_before_the_first_table_comes_or_is_asked_for(models_dir: Path) -> None:
+def test_pyarrow_is_not_imported_before_the_first_table(models_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BEFORE_AND_AFTER], capture_output=True, text=True, cwd=models_dir.parent, check=False
     )

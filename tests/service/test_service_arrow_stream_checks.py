@@ -1,4 +1,4 @@
-"""Arrow streams that would unfold to more than their bytes: refused by their headers, before pyarrow reads them."""
+"""Arrow streams that would take far more memory than their bytes are refused before pyarrow reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit_service.errors import TooLarge, Unparsable
 
 
 def place(body: bytes, kind: int, slot: int, item: int) -> int:
-    """Where the items of a vector of the header of the first message of that kind lie in the body."""
+    """The position in the body of a vector's first item, in the header of the first message of this kind."""
     at = 0
     while True:
         length = struct.unpack_from("<i", body, at + 4)[0]
@@ -35,7 +35,7 @@ def patched(body: bytes, at: int, form: str, *values: int) -> bytes:
 
 
 def shared_field() -> bytes:
-    """Ten columns whose names and metadata are the first one's."""
+    """Ten columns that share the bytes of the first column's name and metadata."""
     many = pa.field("load", pa.float64(), metadata={"k": "v" * 5000})
     fields = [many, *(pa.field(f"c{i}", pa.float64()) for i in range(9))]
     body = stream(pa.record_batch([[1.0]] * 10, schema=pa.schema(fields)))
@@ -47,7 +47,7 @@ def shared_field() -> bytes:
 
 
 def shared_buffers() -> bytes:
-    """A narrow column of the wide one's bytes."""
+    """Two columns that share the bytes of one buffer."""
     body = stream(pa.table({"on": pa.array([1] * 50, pa.int8()), "load": [2.0] * 50}))
     at = place(body, 3, 2, 16)  # validity and values of each
     return patched(body, at + 16, "<qq", *struct.unpack_from("<qq", body, at + 3 * 16))
@@ -70,36 +70,36 @@ def metadata_of_its_own() -> bytes:
     return bytes(sink.getvalue())
 
 
-UNFOLDING: dict[str, tuple[Callable[[], bytes], str]] = {
-    "columns that are one": (shared_field, "a schema that unfolds to more than its bytes"),
-    "buffers that are one": (shared_buffers, "buffers take more than its"),
+SHARED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "columns that share a name": (shared_field, "several names of the schema share the same bytes"),
+    "columns that share a buffer": (shared_buffers, "the buffers of a batch exceed its"),
     "a buffer beyond the body": (
         lambda: patched(b := stream(pa.table({"load": [1.0]})), place(b, 3, 2, 16) + 16, "<qq", 0, 2**40),
-        "buffers take more than its",
+        "the buffers of a batch exceed its",
     ),
-    "buffers of 2**31": (lambda: views(2**31 - 1), "claims more than its 3 buffers"),
-    "buffers of less than none": (lambda: views(-1), "claims more than its 3 buffers"),
-    "a buffer askew": (askew, "does not begin at a multiple of 8 bytes"),
-    "a batch with metadata": (metadata_of_its_own, "a message with its own metadata"),
+    "2**31 buffers": (lambda: views(2**31 - 1), "declares more than its 3 buffers"),
+    "a negative number of buffers": (lambda: views(-1), "declares more than its 3 buffers"),
+    "a misaligned buffer": (askew, "does not begin at a multiple of 8 bytes"),
+    "a batch with metadata": (metadata_of_its_own, "an Arrow message has custom metadata"),
 }
 
 
-@pytest.mark.parametrize("case", UNFOLDING)
-def test_a_stream_that_unfolds_to_more_than_its_bytes_is_refused_unread(case: str) -> None:
-    make, message = UNFOLDING[case]
+@pytest.mark.parametrize("case", SHARED)
+def test_a_stream_whose_parts_share_bytes_is_refused(case: str) -> None:
+    make, message = SHARED[case]
     with pytest.raises((Unparsable, InputError), match=message):
         stream_checks.check_stream(make(), 100, 100)
 
 
-def test_a_schema_of_megabytes_is_refused_by_its_length() -> None:
+def test_a_schema_of_several_megabytes_is_refused() -> None:
     body = stream(pa.table({"load": [1.0]}).replace_schema_metadata({"k": "v" * 2**21}))
-    with pytest.raises(TooLarge, match="a schema of 2097"):
+    with pytest.raises(TooLarge, match="schema of 2097"):
         stream_checks.check_stream(body, 100, 100)
 
 
-def test_a_decimal_of_a_scale_that_there_is_not_is_refused_unread() -> None:
+def test_a_decimal_with_an_impossible_scale_is_refused() -> None:
     body = stream(pa.table({"load": pa.array([1], pa.decimal128(38, 33))}))
     scale = struct.pack("<i", 33)
-    assert body.count(scale) == 1  # beside lengths and offsets, which are multiples of 8 or 4
-    with pytest.raises(InputError, match="column 'load': a decimal of scale 1000000000"):
+    assert body.count(scale) == 1  # lengths and offsets are multiples of 4 or 8, so no other number is 33
+    with pytest.raises(InputError, match="column 'load': decimal of scale 1000000000"):
         stream_checks.check_stream(body.replace(scale, struct.pack("<i", 10**9)), 100, 100)

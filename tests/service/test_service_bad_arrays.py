@@ -1,4 +1,4 @@
-"""Pictures and npy arrays that are refused, and what the caller is told about them."""
+"""Error replies to bad images and npy arrays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def two_frames() -> str:
 
 
 def huge_header() -> str:
-    """A PNG that says it has 4 gigapixels."""
+    """A PNG whose header declares 4 gigapixels."""
     data = bytearray(base64.b64decode(png(np.zeros((8, 8), np.uint8))))
     data[16:24] = (65535).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
@@ -42,7 +42,7 @@ def huge_header() -> str:
 
 
 def with_chunk(kind: bytes, content: bytes) -> str:
-    """A good PNG with one more chunk, before its pixels."""
+    """A valid PNG with another chunk before its pixels."""
     data = base64.b64decode(png(np.zeros((8, 8), np.uint8)))
     chunk = kind + content
     chunk = len(content).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
@@ -52,18 +52,18 @@ def with_chunk(kind: bytes, content: bytes) -> str:
 UNPACKS = zlib.compress(bytes(2**20))
 GIF = base64.b64encode(b"GIF89a\x08\x00\x08\x00\x80\x00\x00").decode()
 PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
-    "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "a picture of 8 x 9 pixels, expected 8 x 8"),
-    "colour for grey": (lambda: png(np.zeros((8, 8, 3), np.uint8)), "mode RGB, the model's 1 channel(s) take L, 1"),
-    "two frames": (two_frames, "a picture of 2 frames"),
-    "a bomb": (huge_header, "not a PNG or JPEG image that can be read"),
-    "another format": (lambda: GIF, "not a PNG or JPEG"),
-    "half a file": (lambda: png(np.zeros((8, 8), np.uint8))[:60], "picture"),
-    "compressed text": (lambda: with_chunk(b"zTXt", b"a\0\0" + UNPACKS), "a PNG with compressed metadata, zTXt"),
-    "compressed Unicode": (lambda: with_chunk(b"iTXt", b"a\0\1\0\0\0" + UNPACKS), "compressed metadata, iTXt"),
-    "a compressed profile": (lambda: with_chunk(b"iCCP", b"a\0\0" + UNPACKS), "compressed metadata, iCCP"),
-    "much beside the pixels": (lambda: with_chunk(b"tEXt", b"a\0" + b"b" * 2**17), "a picture file of 131"),
-    "no base64": (lambda: "not base64!", 'not base64: "not base64!"'),
-    "a data URI": (lambda: "data:image/png;base64,AAAA", "not base64"),
+    "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "image of 8 x 9 pixels, expected 8 x 8"),
+    "colour for grey": (lambda: png(np.zeros((8, 8, 3), np.uint8)), "mode RGB; a model of 1 channel(s) accepts L, 1"),
+    "two frames": (two_frames, "image of 2 frames, expected one"),
+    "a bomb": (huge_header, "not a readable PNG or JPEG file"),
+    "another format": (lambda: GIF, "not a readable PNG or JPEG"),
+    "half a file": (lambda: png(np.zeros((8, 8), np.uint8))[:60], "damaged image file"),
+    "compressed text": (lambda: with_chunk(b"zTXt", b"a\0\0" + UNPACKS), "PNG with compressed metadata (chunk zTXt)"),
+    "compressed Unicode": (lambda: with_chunk(b"iTXt", b"a\0\1\0\0\0" + UNPACKS), "compressed metadata (chunk iTXt)"),
+    "a compressed profile": (lambda: with_chunk(b"iCCP", b"a\0\0" + UNPACKS), "compressed metadata (chunk iCCP)"),
+    "much besides the pixels": (lambda: with_chunk(b"tEXt", b"a\0" + b"b" * 2**17), "image file of 131"),
+    "no base64": (lambda: "not base64!", 'row 0: "not base64!" is not base64'),
+    "a data URI": (lambda: "data:image/png;base64,AAAA", "is not base64"),
     "pixels of another size": (lambda: [[[0]] * 8] * 9, "expected (N, 8, 8, 1)"),
     "a pixel of 256": (lambda: [[[256]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): should be less"),
     "a pixel of 1.5": (lambda: [[[1.5]] + [[0]] * 7] + [[[0]] * 8] * 7, "row 0, pixel (0, 0, 0): not an integer"),
@@ -72,19 +72,19 @@ PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", PICTURES)
-async def test_a_bad_picture_is_refused_by_row(service: Any, case: str) -> None:
+async def test_a_bad_image_gets_an_error_that_names_the_row(service: Any, case: str) -> None:
     make, detail = PICTURES[case]
     reply = await service.post("/models/digits/encode", {"inputs": [make()]})
     assert reply.status_code == 422
     assert detail in reply.json()["detail"]
 
 
-async def test_plain_metadata_is_passed_over(service: Any) -> None:
+async def test_uncompressed_metadata_is_ignored(service: Any) -> None:
     body = {"inputs": [with_chunk(b"tEXt", b"Author\0nobody")]}
     assert (await service.post("/models/digits/encode", body)).status_code == 200
 
 
-async def test_pictures_are_unpacked_in_a_thread_under_the_deadline(
+async def test_images_are_decoded_in_a_thread_within_the_deadline(
     start: Any, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave = threading.Event()
@@ -111,7 +111,7 @@ def lying_header(shape: str) -> bytes:
 
 
 def headed(header: str) -> bytes:
-    """An npy file with that header, and eight bytes of data."""
+    """An npy file with this header and eight bytes of data."""
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
 
 
@@ -123,9 +123,9 @@ ARRAYS: dict[str, tuple[bytes, int, str]] = {
     "booleans": (npy(np.ones((1, 30), bool)), 422, "inputs: dtype |b1 is not numeric"),
     "objects": (npy(np.array([[None] * 30]), allow_pickle=True), 422, "dtype |O is not numeric"),
     "records": (npy(np.zeros(3, [("a", "f8")])), 422, "is not numeric"),
-    "half the data": (npy(np.zeros((1, 30)))[:-8], 400, "232 bytes of data are not an array (1, 30) of float64"),
+    "half the data": (npy(np.zeros((1, 30)))[:-8], 400, "232 bytes of data; an array (1, 30) of float64 has 240"),
     "a shape of terabytes": (lying_header("(10**12,30)"), 400, "not an npy file"),
-    "a shape beyond its data": (lying_header("(9, 30)"), 400, "are not an array (9, 30)"),
+    "a shape beyond its data": (lying_header("(9, 30)"), 400, "an array (9, 30) of float64 has 2160"),
     "a negative size": (lying_header("(-1,30)"), 400, "not an npy file: its shape is '(-1,30)'"),
     "a size beyond 64 bits": (lying_header("(99999999999999999999, 0)"), 400, "not an npy file: its shape"),
     "a size of all 64 bits": (lying_header("(0, 9223372036854775807)"), 400, "not an npy file: its shape"),
@@ -136,7 +136,7 @@ ARRAYS: dict[str, tuple[bytes, int, str]] = {
     "sizes of Python 2": (lying_header("(1L,30L)"), 400, "its shape is '(1L,30L)'"),
     "a header of minus signs": (headed("-" * 3900 + "1"), 400, "not an npy file: its header is '----"),
     "a header of brackets": (headed("[" * 3500), 400, "not an npy file: its header is '[[[["),
-    "a header without end": (b"\x93NUMPY\x01\x00\xff\xff{'descr'", 400, "not an npy file: a header up to byte 65545"),
+    "a header without end": (b"\x93NUMPY\x01\x00\xff\xff{'descr'", 400, "npy file: its header ends at byte 65545"),
     "a field too many": (
         headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'a': True}"),
         400,
@@ -151,7 +151,7 @@ ARRAYS: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize("case", ARRAYS)
-async def test_a_bad_array_is_refused(service: Any, case: str) -> None:
+async def test_a_bad_array_gets_an_error_that_says_what_is_wrong(service: Any, case: str) -> None:
     body, status, detail = ARRAYS[case]
     reply = await service.http.post("/elbo", content=body, headers={"content-type": "application/x-npy"})
     assert reply.status_code == status
@@ -162,23 +162,26 @@ async def test_a_bad_array_is_refused(service: Any, case: str) -> None:
     ("query", "detail"),
     [
         ("num_sample=16", "num_sample: unknown field"),
-        ("alpha=nan", 'alpha: not a number, true or false: "nan"'),
-        ("seed=x", 'seed: not a number, true or false: "x"'),
-        ("seed=1_0", 'seed: not a number, true or false: "1_0"'),
+        ("alpha=nan", "query parameter 'alpha': \"nan\" is not a number, true or false"),
+        ("seed=x", "query parameter 'seed': \"x\" is not a number, true or false"),
+        ("seed=1_0", "query parameter 'seed': \"1_0\" is not a number, true or false"),
         ("seed=true", "seed: not an integer: true"),
         ("num_samples=8.0", "num_samples: not an integer: 8.0"),
-        ("features=yes", 'features: not a number, true or false: "yes"'),
+        ("features=yes", "query parameter 'features': \"yes\" is not a number, true or false"),
         ("features=1", "features: not true or false: 1"),
-        ("alpha=0.1&alpha=0.2", "alpha: given 2 times"),
+        ("alpha=0.1&alpha=0.2", "query parameter 'alpha': given 2 times, expected once"),
     ],
 )
-async def test_a_bad_option_of_an_array_is_refused(service: Any, query: str, detail: str) -> None:
+async def test_a_bad_query_option_gets_an_error_that_names_it(service: Any, query: str, detail: str) -> None:
     content, headers = npy(np.ones((1, 30))), {"content-type": "application/x-npy"}
     reply = await service.http.post(f"/elbo?{query}", content=content, headers=headers)
     assert (reply.status_code, reply.json()["detail"][: len(detail)]) == (422, detail)
 
 
-async def test_codes_of_another_type_are_refused_as_latents(service: Any) -> None:
+async def test_latents_that_are_not_numeric_are_refused(service: Any) -> None:
     headers = {"content-type": "application/x-npy"}
     reply = await service.http.post("/decode", content=npy(np.ones((1, 8), bool)), headers=headers)
-    assert (reply.status_code, reply.json()["detail"]) == (422, "latents: dtype |b1 is not numeric")
+    assert (reply.status_code, reply.json()["detail"]) == (
+        422,
+        "latents: dtype |b1 is not numeric; expected integers or floats",
+    )

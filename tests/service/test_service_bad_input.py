@@ -1,4 +1,4 @@
-"""Bad bodies, headers and paths, and what the caller is told about them. Pictures and arrays are next door."""
+"""Error replies to bad JSON bodies, headers and paths. test_service_bad_arrays.py has those to images and arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROW = ", ".join(["1.0"] * 30)
 
 
 def with_cell(text: str) -> str:
-    """Two rows; the fourth value of the second is `text`."""
+    """A body of two rows; the fourth value of the second row is `text`."""
     cells = ["1.0"] * 30
     cells[3] = text
     return f'{{"inputs": [[{ROW}], [{", ".join(cells)}]]}}'
@@ -40,32 +40,32 @@ VECTOR = {
     "an empty body": ("", 400, "not JSON"),
     "100,000 brackets": ("[" * 100_000, 400, "not JSON: recursion limit"),
     "100,000 brackets inside": ('{"inputs": ' + "[" * 100_000, 400, "not JSON: recursion limit"),
-    "bytes that are no text": (b"\xff\xfe\x00", 400, "not JSON"),
+    "bytes that are not UTF-8": (b"\xff\xfe\x00", 400, "not JSON"),
     "num_samples of one": (f'{{"inputs": [[{ROW}]], "num_samples": 1}}', 422, "num_samples: should be greater"),
     "num_samples beyond K_max": (f'{{"inputs": [[{ROW}]], "num_samples": 257}}', 422, "257 is not between 2 and 256"),
     "a seed beyond 2**53": (f'{{"inputs": [[{ROW}]], "seed": 9007199254740992}}', 422, "seed: should be less"),
     "alpha of one": (f'{{"inputs": [[{ROW}]], "alpha": 1}}', 422, "alpha: should be less than 1"),
     "fdr of one": (f'{{"inputs": [[{ROW}]], "fdr": 1}}', 422, "fdr: should be less than 1"),
-    "alpha of nought": (f'{{"inputs": [[{ROW}]], "alpha": 0}}', 422, "alpha: should be greater than 0"),
+    "alpha of zero": (f'{{"inputs": [[{ROW}]], "alpha": 0}}', 422, "alpha: should be greater than 0"),
     "features as a number": (f'{{"inputs": [[{ROW}]], "features": 1}}', 422, "features: not true or false: 1"),
 }
 
 
 @pytest.mark.parametrize("case", VECTOR)
-async def test_a_bad_vector_body_is_refused_by_name(service: Any, case: str) -> None:
+async def test_a_bad_body_gets_an_error_that_names_the_row_and_the_feature(service: Any, case: str) -> None:
     body, status, detail = VECTOR[case]
     reply = await service.post("/elbo", body)
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
     assert detail in reply.json()["detail"]
 
 
-async def test_a_bad_row_by_name_is_refused_by_name(service: Any, breast_cancer: Any) -> None:
+async def test_a_bad_row_by_column_name_gets_an_error_that_names_the_feature(service: Any, breast_cancer: Any) -> None:
     good = dict.fromkeys(breast_cancer.spec.names, 1.0)
     cases = [
         ([good, {**good, "load": 1.0}], "row 1: unknown feature 'load'"),
         ([dict.fromkeys(list(good)[1:], 1.0)], "row 0, feature 'mean radius': missing"),
         ([{**good, "mean area": "1.5"}], "row 0, feature 'mean area': not a number: \"1.5\""),
-        ([good, [1.0] * 30], "row 1: not an object by column name, as the rows before it: a list"),
+        ([good, [1.0] * 30], "row 1: not an object by column name like the rows before it: a list"),
         ([[1.0] * 30, good], "row 1: not a list: an object"),
     ]
     for inputs, detail in cases:
@@ -74,7 +74,7 @@ async def test_a_bad_row_by_name_is_refused_by_name(service: Any, breast_cancer:
         assert reply.json()["detail"].startswith(detail)
 
 
-async def test_bad_codes_are_refused_by_name(service: Any) -> None:
+async def test_bad_latents_get_an_error_that_names_the_latent(service: Any) -> None:
     for latents, detail in [
         ([[0.0] * 7], "row 0: 7 latents, expected 8"),
         ([[0.0] * 8, [0.0] * 7 + [None]], "row 1, latent 7: not a number: null"),
@@ -94,13 +94,15 @@ async def test_bad_codes_are_refused_by_name(service: Any) -> None:
         ({}, "n: missing"),
     ],
 )
-async def test_bad_options_of_sample_are_refused(service: Any, body: dict[str, Any], detail: str) -> None:
+async def test_bad_options_of_sample_get_an_error_that_names_the_option(
+    service: Any, body: dict[str, Any], detail: str
+) -> None:
     reply = await service.post("/sample", body)
     assert reply.status_code == 422
     assert reply.json()["detail"].startswith(detail)
 
 
-async def test_options_of_a_json_request_do_not_stand_in_the_query(service: Any) -> None:
+async def test_options_of_a_json_request_in_the_query_are_refused(service: Any) -> None:
     reply = await service.post("/elbo?num_samples=4", {"inputs": [[1.0] * 30]})
     assert reply.status_code == 422
     assert "num_samples" in reply.json()["detail"]
@@ -120,7 +122,7 @@ async def test_options_of_a_json_request_do_not_stand_in_the_query(service: Any)
         ("/elbo", {"content-type": "application/json", "accept": "application/json;q=0"}, 406),
     ],
 )
-async def test_a_type_that_is_not_read_or_written_is_refused(
+async def test_an_unsupported_content_type_or_reply_type_is_refused(
     service: Any, path: str, headers: dict[str, str], status: int
 ) -> None:
     reply = await service.http.post(path, content=b"{}", headers=headers)
@@ -128,20 +130,20 @@ async def test_a_type_that_is_not_read_or_written_is_refused(
 
 
 class Unread(httpx.AsyncByteStream):
-    """A body of which nothing may be read."""
+    """A body that fails the test if it is read."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         raise AssertionError("the body was read")
         yield b""
 
 
-async def test_ten_gigabytes_are_refused_before_a_byte_is_read(service: Any) -> None:
+async def test_a_body_of_ten_gigabytes_is_refused_before_it_is_read(service: Any) -> None:
     headers = {"content-type": "application/json", "content-length": str(10 * 2**30)}
     reply = await service.http.post("/elbo", content=Unread(), headers=headers)
     assert (reply.status_code, reply.headers["connection"]) == (413, "close")
 
 
-async def test_a_body_without_end_is_cut_off_at_the_cap(start: Any, models_dir: Any) -> None:
+async def test_an_endless_body_is_refused_at_the_size_limit(start: Any, models_dir: Any) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -157,7 +159,7 @@ async def test_a_body_without_end_is_cut_off_at_the_cap(start: Any, models_dir: 
         assert service.components.memory.held == 0
 
 
-async def test_a_body_that_does_not_come_is_given_up(start: Any, models_dir: Any) -> None:
+async def test_a_body_that_does_not_arrive_in_time_is_a_408(start: Any, models_dir: Any) -> None:
     import asyncio
 
     async def stalled() -> AsyncIterator[bytes]:
@@ -170,7 +172,7 @@ async def test_a_body_that_does_not_come_is_given_up(start: Any, models_dir: Any
         assert (reply.status_code, reply.headers["connection"]) == (408, "close")
 
 
-async def test_more_than_one_request_may_hold_is_too_large(start: Any, models_dir: Any) -> None:
+async def test_a_request_over_the_limits_is_too_large(start: Any, models_dir: Any) -> None:
     rows = [[1.0] * 30] * 5
     async with start(models_dir, default_model="breast-cancer", max_rows=4) as service:
         assert (await service.post("/elbo", {"inputs": rows})).status_code == 413
@@ -180,11 +182,11 @@ async def test_more_than_one_request_may_hold_is_too_large(start: Any, models_di
         assert (await service.post("/elbo", {"inputs": rows, "num_samples": 8})).status_code == 200
 
 
-async def test_very_many_unknown_fields_are_one_refusal(service: Any) -> None:
+async def test_very_many_unknown_fields_get_one_short_error(service: Any) -> None:
     body = json.dumps({f"field {i}": 1 for i in range(100_000)})
     reply = await service.post("/elbo", body)
     assert reply.status_code == 422
-    assert reply.json()["detail"] == "100001 unknown fields"
+    assert reply.json()["detail"] == "body: 100001 unknown fields; /docs lists the fields of each operation"
 
 
 @pytest.mark.parametrize(
@@ -202,14 +204,14 @@ async def test_very_many_unknown_fields_are_one_refusal(service: Any) -> None:
         "/models/breast-cancer/versions/99999999999999999999/elbo",
     ],
 )
-async def test_an_unknown_model_or_version_is_a_404_that_lists_what_there_is(service: Any, path: str) -> None:
+async def test_an_unknown_model_or_version_is_a_404_that_lists_the_known_ones(service: Any, path: str) -> None:
     reply = await service.post(path, {"inputs": [[1.0] * 30]})
     assert (reply.status_code, reply.headers["content-type"]) == (404, "application/problem+json")
-    listed = "there are: 1" if "versions" in path else "breast-cancer, digits"
+    listed = "versions: 1" if "versions" in path else "breast-cancer, digits"
     assert listed in reply.json()["detail"]
 
 
-async def test_a_method_that_a_path_does_not_take_is_a_405_problem(service: Any) -> None:
+async def test_an_unsupported_method_is_a_405_problem(service: Any) -> None:
     reply = await service.http.get("/elbo")
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
     assert reply.json()["status"] == 405

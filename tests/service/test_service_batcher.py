@@ -1,4 +1,4 @@
-"""The batcher's promises, on a clock and an executor that the tests move by hand."""
+"""The batcher, with a clock and an executor that the tests control."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SMALL = MOST // INTERACTIVE  # rows of the largest interactive job
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A job: its rows are numbers that tell it from others."""
+    """A job whose rows are distinct numbers."""
 
     lane: str
     values: list[int]
-    most: int = MOST
+    max_batch_rows: int = MOST
 
     @property
     def n(self) -> int:
@@ -39,7 +39,7 @@ class Bad(Exception):
 
 @dataclass
 class World:
-    """A batcher, a clock, and an executor that adds 1 to every row and cannot take a row below 0."""
+    """A batcher, a clock, and an executor that adds 1 to every row and fails for rows below 0."""
 
     batcher: Batcher[Rows, list[int]] = field(default_factory=lambda: Batcher(max_queue_rows=1_000_000))
     now: float = 0.0
@@ -52,7 +52,7 @@ class World:
         return self.batcher.put(Rows(lane, list(values), most), deadline)
 
     def take(self) -> bool:
-        """Give the executor a batch; false where nothing waits."""
+        """Give the executor a batch; False if no job waits."""
         assert self.out is None
         self.out = self.batcher.next(self.now)
         if self.out is not None:
@@ -60,7 +60,7 @@ class World:
         return self.out is not None
 
     def end(self) -> None:
-        """Let the executor end."""
+        """Let the executor finish its batch."""
         batch, self.out = self.out, None
         assert batch is not None
         parts = [piece.ticket.job.values[piece.start : piece.stop] for piece in batch.slices]
@@ -85,7 +85,7 @@ def many(n: int, first: int = 0) -> range:
     return range(first, first + n)
 
 
-def test_what_came_meanwhile_goes_in_one_batch_in_order() -> None:
+def test_jobs_that_arrived_in_the_meantime_share_a_batch_in_order() -> None:
     world = World()
     tickets = [world.put(i) for i in range(5)]
     assert world.step()
@@ -94,7 +94,7 @@ def test_what_came_meanwhile_goes_in_one_batch_in_order() -> None:
     assert not world.step()
 
 
-def test_a_batch_is_never_larger_than_its_lane_takes() -> None:
+def test_a_batch_is_never_larger_than_a_full_batch_of_its_lane() -> None:
     world = World()
     tickets = [world.put(*many(n)) for n in (1, 40, 2, 7, 16)]
     world.finish()
@@ -102,7 +102,7 @@ def test_a_batch_is_never_larger_than_its_lane_takes() -> None:
     assert [world.answers[t] for t in tickets] == [list(many(n, 1)) for n in (1, 40, 2, 7, 16)]
 
 
-def test_a_large_job_is_cut_and_singles_go_between_its_pieces() -> None:
+def test_a_large_job_is_split_and_single_rows_run_between_its_batches() -> None:
     world = World()
     large = world.put(*many(10 * MOST))
     world.step()
@@ -110,7 +110,7 @@ def test_a_large_job_is_cut_and_singles_go_between_its_pieces() -> None:
     world.step()
     assert single in world.answers
     assert large not in world.answers
-    assert world.ran[1].n == MOST  # the room beside the single one is the large one's
+    assert world.ran[1].n == MOST  # rows of the large job fill the batch of the single row
     world.finish()
     assert world.answers[large] == list(many(10 * MOST, 1))
 
@@ -124,7 +124,7 @@ def test_lanes_take_turns() -> None:
     assert "".join(batch.slices[0].ticket.job.lane for batch in world.ran) == "abcabcabc"
 
 
-def test_a_lane_that_asks_for_more_gets_no_more_turns() -> None:
+def test_a_lane_with_more_jobs_gets_no_more_turns() -> None:
     world = World()
     for i in range(20 * MOST):
         world.put(i, lane="greedy")
@@ -134,7 +134,7 @@ def test_a_lane_that_asks_for_more_gets_no_more_turns() -> None:
     assert little in world.answers
 
 
-def test_interactive_goes_before_bulk_which_is_not_starved() -> None:
+def test_interactive_jobs_go_first_without_starving_bulk_jobs() -> None:
     world = World()
     bulk = world.put(*many(3 * MOST), lane="bulk")
     lanes = []
@@ -148,10 +148,10 @@ def test_interactive_goes_before_bulk_which_is_not_starved() -> None:
     assert bulk in world.answers
 
 
-def test_a_full_queue_refuses_at_once_and_a_lone_job_always_has_room() -> None:
+def test_a_full_queue_refuses_jobs_and_an_empty_one_accepts_any_job() -> None:
     batcher: Batcher[Rows, list[int]] = Batcher(max_queue_rows=10)
     ticket = batcher.put(Rows("a", list(many(25))))
-    with pytest.raises(Overloaded, match="25 rows wait for the device, and at most 10 may"):
+    with pytest.raises(Overloaded, match="25 rows are waiting for the device, at most 10 may wait"):
         batcher.put(Rows("a", [1]))
     with pytest.raises(Overloaded):
         batcher.check_room()
@@ -162,7 +162,7 @@ def test_a_full_queue_refuses_at_once_and_a_lone_job_always_has_room() -> None:
         batcher.put(Rows("b", [1]))
 
 
-def test_rows_that_nobody_waits_for_are_not_run() -> None:
+def test_rows_of_a_withdrawn_job_do_not_run() -> None:
     world = World()
     gone, large, stays = world.put(1), world.put(*many(4 * MOST), lane="b"), world.put(2)
     world.batcher.withdraw(gone)
@@ -175,7 +175,7 @@ def test_rows_that_nobody_waits_for_are_not_run() -> None:
     assert large not in world.answers
 
 
-def test_an_answer_for_a_caller_who_left_is_dropped() -> None:
+def test_the_result_of_a_withdrawn_job_is_dropped() -> None:
     world = World()
     gone, stays = world.put(1), world.put(2)
     batch = world.batcher.next(0.0)
@@ -184,7 +184,7 @@ def test_an_answer_for_a_caller_who_left_is_dropped() -> None:
     assert world.batcher.answer(batch, [[2], [3]]) == [stays]
 
 
-def test_a_job_past_its_deadline_is_not_run() -> None:
+def test_a_job_past_its_deadline_is_not_started() -> None:
     world = World()
     late, stays = world.put(1, deadline=5.0), world.put(2, deadline=5.1)
     world.now = 5.0
@@ -195,7 +195,7 @@ def test_a_job_past_its_deadline_is_not_run() -> None:
     assert (world.batcher.waiting, world.batcher.rows) == (0, 0)
 
 
-def test_a_job_that_was_begun_in_time_is_ended() -> None:
+def test_a_job_that_was_started_by_its_deadline_is_completed() -> None:
     world = World()
     large = world.put(*many(3 * MOST), deadline=1.0)
     world.step()
@@ -204,17 +204,17 @@ def test_a_job_that_was_begun_in_time_is_ended() -> None:
     assert world.answers[large] == list(many(3 * MOST, 1))
 
 
-def test_one_bad_row_fails_its_own_job_alone() -> None:
+def test_a_bad_row_fails_only_its_own_job() -> None:
     world = World()
     tickets = [world.put(v) for v in (1, -1, 2, 3)]
     world.finish()
     assert world.failed == [tickets[1]]
     assert [world.answers[t] for t in (tickets[0], *tickets[2:])] == [[2], [3], [4]]
     assert [batch.n for batch in world.ran] == [4, 1, 1, 1, 1]
-    assert [batch.slices[0].ticket for batch in world.ran[1:]] == tickets  # in the order they came
+    assert [batch.slices[0].ticket for batch in world.ran[1:]] == tickets  # in order of arrival
 
 
-def test_a_failed_job_is_tried_again_once() -> None:
+def test_a_job_of_a_failed_batch_is_run_again_once() -> None:
     world = World()
     bad = world.put(-1)
     world.finish()
@@ -227,7 +227,7 @@ def test_a_failed_job_is_tried_again_once() -> None:
     assert Counter(p.ticket for batch in world.ran[1:] for p in batch.slices) == {bad: 2, mate: 2}
 
 
-def test_the_rest_of_a_job_whose_piece_failed_is_not_run() -> None:
+def test_the_rest_of_a_failed_job_does_not_run() -> None:
     world = World()
     bad = world.put(*many(MOST), -1, *many(5 * MOST))
     world.finish()
@@ -236,7 +236,7 @@ def test_the_rest_of_a_job_whose_piece_failed_is_not_run() -> None:
     assert (world.batcher.waiting, world.batcher.rows) == (0, 0)
 
 
-def test_what_is_tried_again_counts_as_waiting_and_takes_turns() -> None:
+def test_jobs_that_run_again_count_as_waiting_and_take_turns() -> None:
     world = World()
     tickets = [world.put(v) for v in (1, -1, 2)]
     world.step()
@@ -251,7 +251,7 @@ def test_what_is_tried_again_counts_as_waiting_and_takes_turns() -> None:
     assert (world.batcher.waiting, world.batcher.rows) == (0, 0)
 
 
-def test_callers_who_leave_while_their_batch_runs_are_left_alone() -> None:
+def test_a_job_that_is_withdrawn_while_it_runs_gets_no_answer() -> None:
     for value, gone in ((1, 0), (-1, 0), (-1, 1)):
         world = World()
         tickets = [world.put(value), world.put(2)]
@@ -265,7 +265,7 @@ def test_callers_who_leave_while_their_batch_runs_are_left_alone() -> None:
         assert (world.batcher.waiting, world.batcher.rows) == (0, 0)
 
 
-def test_bulk_of_one_lane_is_not_starved_by_another_that_carries_its_own_along() -> None:
+def test_bulk_jobs_are_not_starved_by_a_lane_with_both_classes_of_jobs() -> None:
     world = World()
     world.put(*many(1000 * MOST), lane="a")
     bulk = world.put(*many(MOST), lane="b")
@@ -275,7 +275,7 @@ def test_bulk_of_one_lane_is_not_starved_by_another_that_carries_its_own_along()
     assert bulk in world.answers
 
 
-def test_a_lane_with_bulk_keeps_its_interactive_turns() -> None:
+def test_interactive_jobs_of_a_lane_with_bulk_jobs_are_not_delayed() -> None:
     world = World()
     world.put(*many(1000 * MOST), lane="a")
     waits: dict[str, int] = Counter()
@@ -286,10 +286,10 @@ def test_a_lane_with_bulk_keeps_its_interactive_turns() -> None:
             world.step()
             steps += 1
         waits["most"] = max(waits["most"], steps)
-    assert waits["most"] <= 5 + 2  # a turn for each lane, and bulk's
+    assert waits["most"] <= 5 + 2  # one turn per lane, and those of bulk jobs
 
 
-def test_a_single_row_is_interactive_however_small_a_batch_is() -> None:
+def test_a_single_row_is_interactive_even_if_batches_are_small() -> None:
     world = World()
     world.put(*many(100), most=3)
     world.step()
@@ -298,7 +298,7 @@ def test_a_single_row_is_interactive_however_small_a_batch_is() -> None:
     assert single in world.answers
 
 
-def test_interactive_ends_at_an_eighth_of_a_batch() -> None:
+def test_jobs_of_more_than_an_eighth_of_a_batch_are_bulk() -> None:
     for n, waited in ((SMALL, 1), (SMALL + 1, 2)):
         world = World()
         job, other = world.put(*many(n), lane="b"), world.put(1, lane="c")
@@ -311,12 +311,12 @@ def test_interactive_ends_at_an_eighth_of_a_batch() -> None:
         assert {job, other, first} <= set(world.answers)
 
 
-def test_what_has_left_is_not_held() -> None:
+def test_withdrawn_jobs_are_freed() -> None:
     world = World()
     world.put(*many(5 * MOST))
     gone = [weakref.ref(ticket) for ticket in (world.put(*many(3 * MOST)) for _ in range(50))]
     for reference in gone:
-        world.batcher.withdraw(reference())  # type: ignore[arg-type]  # it is there
+        world.batcher.withdraw(reference())  # type: ignore[arg-type]  # still alive
     gc.collect()
     assert not any(reference() for reference in gone)
     world.finish()
@@ -336,7 +336,7 @@ ACTIONS = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(ACTIONS)
-def test_whatever_happens_every_job_ends_once_and_as_it_would_alone(actions: list[Action]) -> None:
+def test_every_job_ends_exactly_once_with_the_result_it_would_have_alone(actions: list[Action]) -> None:
     world, tickets, withdrawn, fresh = World(), [], set(), 0
     for what, n, lane in actions:
         if what in ("put", "bad"):
@@ -345,7 +345,7 @@ def test_whatever_happens_every_job_ends_once_and_as_it_would_alone(actions: lis
             if what == "bad":
                 values[n // 2] = -1
             tickets.append(world.put(*values, lane=str(lane), deadline=world.now + n if lane == 3 else float("inf")))
-        elif what == "run":  # a batch is taken, or the one that was taken ends: others come and go between
+        elif what == "run":  # take a batch, or end the one that was taken: jobs come and go in between
             if world.out is None:
                 world.take()
             else:
@@ -357,15 +357,15 @@ def test_whatever_happens_every_job_ends_once_and_as_it_would_alone(actions: lis
             if not ticket.is_over:
                 withdrawn.add(ticket)
             world.batcher.withdraw(ticket)
-        waiting = [t for t in tickets if not t.is_over and t.given < t.job.n]
+        waiting = [t for t in tickets if not t.is_over and t.taken < t.job.n]
         assert world.batcher.waiting == len(waiting)
-        assert world.batcher.rows == sum(t.job.n - t.given for t in waiting)
+        assert world.batcher.rows == sum(t.job.n - t.taken for t in waiting)
     if world.out is not None:
         world.end()
     world.finish()
     for ticket in tickets:
         is_bad = min(ticket.job.values) < 0
-        late = ticket.is_over and not ticket.given and ticket.deadline <= world.now
+        late = ticket.is_over and not ticket.taken and ticket.deadline <= world.now
         ends = [ticket in world.answers, ticket in world.failed, ticket in withdrawn or late]
         assert ends.count(True) == 1, ends
         if ticket in world.answers:
@@ -379,6 +379,6 @@ def test_whatever_happens_every_job_ends_once_and_as_it_would_alone(actions: lis
         assert len({piece.ticket.job.lane for piece in batch.slices}) == 1
         assert batch.n <= MOST
         for a, b in pairwise([p for p in batch.slices if p.ticket.job.n <= SMALL]):
-            assert tickets.index(a.ticket) < tickets.index(b.ticket)  # interactive ones in the order they came
+            assert tickets.index(a.ticket) < tickets.index(b.ticket)  # interactive jobs are in order of arrival
     tries = Counter(p.ticket for batch in world.ran for p in batch.slices if p.ticket.job.n <= SMALL)
     assert max(tries.values(), default=0) <= 2

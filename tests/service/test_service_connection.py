@@ -1,4 +1,4 @@
-"""Large bodies go from the socket into their place, and nothing of what HTTP promises is lost on the way."""
+"""Large bodies are read directly from the socket, and HTTP still works as it should."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Disconnected, Overloaded, ServiceError
-from vaekit_service.http.access_log import DROPPED, AccessLog, make_context
+from vaekit_service.http.access_log import MAX_DISCARDED_BYTES, AccessLog, make_context
 from vaekit_service.http.body import LARGE, read_body
 from vaekit_service.http.connection import connect
 from vaekit_service.logs import make_log
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 
 class App:
-    """Answers a body with itself, or with the name of the error, and counts how many took the direct way."""
+    """An app that echoes the body, or answers with the name of the error, and counts direct reads."""
 
     def __init__(self, max_inflight_bytes: int = 2**40) -> None:
         self.memory = MemoryBudget(max_body_bytes=64 * LARGE, max_inflight_bytes=max_inflight_bytes)
@@ -37,7 +37,7 @@ class App:
         self.begun = asyncio.Event()
 
     async def raising(self, scope: Any, receive: Any, send: Any) -> None:
-        """The same without a word of its own on what goes wrong."""
+        """Echo the body; errors are raised."""
         await say(send, 200, bytes(await read_body(scope, receive)))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -74,12 +74,12 @@ async def say(send: Any, status: int, content: bytes, *more: tuple[bytes, bytes]
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[int]:
-    """The port at which uvicorn serves the app."""
+    """Serve the app with uvicorn; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        protocol: Any = connect  # uvicorn calls it; a class is what its annotation says
+        protocol: Any = connect  # annotated as a class, but uvicorn only calls it
         config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, proxy_headers=False)
         server = uvicorn.Server(config)
-        task = asyncio.create_task(server._serve([listener]))  # and not `serve`, which takes the process's signals
+        task = asyncio.create_task(server._serve([listener]))  # `serve` would install signal handlers
         yield listener.getsockname()[1]
         server.should_exit = True
         await task
@@ -104,14 +104,14 @@ def body(size: int, seed: int = 0) -> bytes:
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def anyio_backend(request: Any) -> Any:
-    """Both event loops: their transports change protocols each in its own way."""
+    """Both event loops, because their transports differ."""
     return ("asyncio", {"loop_factory": uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop})
 
 
 SIZES = [0, 1, LARGE, LARGE + 1, 3 * LARGE + 17, 20 * LARGE]
 
 
-async def test_bodies_of_any_size_come_whole_on_one_connection() -> None:
+async def test_bodies_of_any_size_arrive_complete_on_one_connection() -> None:
     app = App()
     async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -119,11 +119,11 @@ async def test_bodies_of_any_size_come_whole_on_one_connection() -> None:
             writer.write(head(size) + body(size))
             assert await reply(reader) == (200, body(size))
         writer.close()
-    assert app.direct >= 2  # of the largest; the rest of others may have come with their beginning
+    assert app.direct >= 2  # of the largest; other bodies may have arrived with their headers
     assert app.memory.held == 0
 
 
-async def test_what_is_sent_ahead_is_answered_in_its_turn() -> None:
+async def test_pipelined_requests_are_answered_in_order() -> None:
     app = App()
     async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -133,7 +133,7 @@ async def test_what_is_sent_ahead_is_answered_in_its_turn() -> None:
         writer.close()
 
 
-async def test_a_body_that_comes_in_dribs_comes_whole() -> None:
+async def test_a_body_in_small_pieces_arrives_complete() -> None:
     app, size = App(), 2 * LARGE
     async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -149,7 +149,7 @@ async def test_a_body_that_comes_in_dribs_comes_whole() -> None:
     assert app.direct == 1
 
 
-async def test_a_caller_who_waits_for_leave_to_send_gets_it() -> None:
+async def test_a_caller_that_expects_100_continue_gets_it() -> None:
     app, size = App(), 2 * LARGE
     async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -160,7 +160,7 @@ async def test_a_caller_who_waits_for_leave_to_send_gets_it() -> None:
         writer.close()
 
 
-async def test_a_body_of_unsaid_length_takes_the_common_way() -> None:
+async def test_a_chunked_body_is_read_through_uvicorn() -> None:
     app = App()
     async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -173,14 +173,14 @@ async def test_a_body_of_unsaid_length_takes_the_common_way() -> None:
 
 
 async def half_sent(app: App, port: int) -> asyncio.StreamWriter:
-    """A connection on which half of a large body was sent, and its reading has begun."""
+    """A connection with half of a large body sent, which the app is already reading."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(head(4 * LARGE) + body(2 * LARGE))
     await asyncio.wait_for(app.begun.wait(), 20)
     return writer
 
 
-async def test_a_caller_who_hangs_up_in_the_middle_is_gone_at_once() -> None:
+async def test_a_disconnect_during_the_body_ends_the_request() -> None:
     app = App()
     async with serving(app) as port:
         writer = await half_sent(app, port)
@@ -192,7 +192,7 @@ async def test_a_caller_who_hangs_up_in_the_middle_is_gone_at_once() -> None:
 
 
 def all_said(port: int, request: bytes) -> bytes:
-    """Up to where the connection is closed; with bytes that nobody read that is a reset, after what was said."""
+    """All bytes until the connection closes. If the server did not read everything, the close is a reset."""
     said = b""
     with socket.create_connection(("127.0.0.1", port), 20) as caller, contextlib.suppress(ConnectionError):
         with contextlib.suppress(ConnectionError):
@@ -202,7 +202,7 @@ def all_said(port: int, request: bytes) -> bytes:
     return said
 
 
-async def test_a_body_that_outgrows_its_room_is_refused_in_the_middle() -> None:
+async def test_a_body_that_exceeds_the_memory_budget_is_refused_while_it_arrives() -> None:
     app = App(max_inflight_bytes=3 * LARGE)
     async with serving(app) as port:
         with app.memory.reserve() as other:
@@ -213,7 +213,7 @@ async def test_a_body_that_outgrows_its_room_is_refused_in_the_middle() -> None:
             assert app.memory.held == 1
 
 
-async def test_a_task_that_is_ended_in_the_middle_lets_go_of_the_body() -> None:
+async def test_a_cancelled_task_releases_the_memory_of_its_body() -> None:
     app = App()
     async with serving(app) as port:
         writer = await half_sent(app, port)
@@ -227,7 +227,7 @@ async def test_a_task_that_is_ended_in_the_middle_lets_go_of_the_body() -> None:
 
 @given(st.lists(st.integers(0, 3 * LARGE), min_size=1, max_size=5), st.data())
 @settings(max_examples=15, deadline=None)
-def test_requests_cut_anywhere_are_answered_each_by_its_own_body(sizes: list[int], data: Any) -> None:
+def test_requests_split_at_any_byte_get_their_own_replies(sizes: list[int], data: Any) -> None:
     stream = b"".join(head(size) + body(size, i) for i, size in enumerate(sizes))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
 
@@ -250,7 +250,7 @@ def test_requests_cut_anywhere_are_answered_each_by_its_own_body(sizes: list[int
     uvloop.run(talk())
 
 
-async def refuse(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001  as ASGI has it
+async def refuse(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001  part of ASGI
     raise Overloaded("no room")
 
 
@@ -263,7 +263,7 @@ def refusing() -> AccessLog:
 
 
 async def headers(reader: asyncio.StreamReader) -> dict[bytes, bytes]:
-    """Those of the next reply, a refusal, whose body is read."""
+    """The headers of the next reply, a 429; its body is read too."""
     top = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
     assert top.startswith(b"HTTP/1.1 429 ")
     found = dict(line.lower().split(b": ") for line in top.split(b"\r\n")[1:-2])
@@ -272,8 +272,8 @@ async def headers(reader: asyncio.StreamReader) -> dict[bytes, bytes]:
 
 
 @pytest.mark.parametrize("waits", [False, True])
-async def test_a_refused_body_is_thrown_away_and_the_connection_stays(waits: bool) -> None:
-    sizes = [1, 100, 64 * 1024, LARGE + 1, DROPPED, 0, 2]
+async def test_a_refused_body_is_discarded_and_the_connection_stays_open(waits: bool) -> None:
+    sizes = [1, 100, 64 * 1024, LARGE + 1, MAX_DISCARDED_BYTES, 0, 2]
     async with serving(refusing()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for size in sizes:
@@ -286,8 +286,8 @@ async def test_a_refused_body_is_thrown_away_and_the_connection_stays(waits: boo
         writer.close()
 
 
-@pytest.mark.parametrize("size", [DROPPED + 1, None])
-async def test_a_refused_body_that_may_be_large_ends_the_connection(size: int | None) -> None:
+@pytest.mark.parametrize("size", [MAX_DISCARDED_BYTES + 1, None])
+async def test_a_refused_body_that_may_be_large_closes_the_connection(size: int | None) -> None:
     async with serving(refusing()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head(size))
@@ -296,7 +296,7 @@ async def test_a_refused_body_that_may_be_large_ends_the_connection(size: int | 
         writer.close()
 
 
-async def test_a_body_that_is_refused_while_it_comes_is_thrown_away_as_well() -> None:
+async def test_a_body_that_is_refused_while_it_arrives_is_discarded() -> None:
     app = App(max_inflight_bytes=3 * LARGE)
     async with serving(logged(app.raising, app.memory)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""What is answered beside p-value and verdict: the extrapolated p-value, and discoveries at a rate."""
+"""/elbo with fdr: the extrapolated p-value and the discoveries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FDR = 0.2
 
 @pytest.fixture(scope="module")
 def pictures(digit_images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Digits, some of which are black where they were white."""
+    """Images of digits, some of them inverted."""
     x = digit_images[:120].copy()
     x[::3] = 255 - x[::3]
     return x
@@ -40,10 +40,10 @@ async def ask(service: Any, x: NDArray[np.uint8], accept: str, query: str) -> ht
     return await service.http.post(f"/models/digits/elbo{query}", content=file.getvalue(), headers=headers)
 
 
-async def test_they_are_those_of_the_calibration_however_they_travel(
+async def test_tail_p_values_and_discoveries_agree_with_the_calibration_in_every_format(
     start: Any, models_dir: Any, digits: Model, pictures: NDArray[np.uint8]
 ) -> None:
-    """Also where a request is cut into several batches: discoveries are those of its rows together."""
+    """Discoveries are those of all rows of the request, even if it runs in several batches."""
     calibration, score = digits.calibration(), digits.elbo(pictures).score
     assert not isinstance(calibration, str)
     p_value = calibration.p_value(score)
@@ -63,7 +63,7 @@ async def test_they_are_those_of_the_calibration_however_they_travel(
         np.testing.assert_array_equal(by_json[name], by_arrow[name].to_pylist())
 
 
-async def test_discoveries_are_left_out_where_no_rate_is_asked_for(service: Any, pictures: NDArray[np.uint8]) -> None:
+async def test_discoveries_are_left_out_without_an_fdr(service: Any, pictures: NDArray[np.uint8]) -> None:
     assert "is_discovery" not in (await ask(service, pictures, "application/json", "")).json()
     names = npy_of(await ask(service, pictures, "application/x-npy", "")).dtype.names
     assert names is not None
@@ -71,7 +71,7 @@ async def test_discoveries_are_left_out_where_no_rate_is_asked_for(service: Any,
     assert "is_discovery" not in names
 
 
-async def test_without_p_values_there_are_neither_and_the_reason_is_said(
+async def test_without_p_values_there_are_no_discoveries_but_a_reason(
     service: Any, pictures: NDArray[np.uint8]
 ) -> None:
     query = f"?seed=1&fdr={FDR}"
@@ -82,7 +82,7 @@ async def test_without_p_values_there_are_neither_and_the_reason_is_said(
     assert not set(FIELDS) & set(names or ())
 
 
-async def test_a_calibration_too_small_for_a_tail_has_p_values_alone(service: Any) -> None:
+async def test_a_calibration_too_small_for_a_tail_has_only_p_values(service: Any) -> None:
     reply = (await service.post("/elbo", {"inputs": [[1.0] * 30], "fdr": FDR})).json()
     assert reply["p_value_tail"] is None
     assert reply["p_value"] == [pytest.approx(1 / 73)]

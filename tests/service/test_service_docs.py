@@ -1,4 +1,4 @@
-"""docs/reference/wire.md and docs/reference/service.md: their requests are run, and what they list is what there is."""
+"""docs/reference/wire.md and docs/reference/service.md: their requests work and their lists are complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.live import serving
 from vaekit.client.wire import ElboReply, OddCell, Reply
-from vaekit_service.http.problems import ANSWERS
+from vaekit_service.http.problems import PROBLEM_KINDS
 from vaekit_service.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -26,18 +26,18 @@ REQUESTS = re.findall(r"```http\nPOST (\S+)\n\n(.*?)```", WIRE, re.DOTALL)
 SNIPPETS = re.findall(r"```python\n(.*?)```", WIRE, re.DOTALL)
 
 
-def test_there_is_a_request_of_each_kind() -> None:
+def test_the_wire_page_shows_a_request_of_each_operation() -> None:
     assert {path.rpartition("/")[2] for path, _ in REQUESTS} == {"encode", "decode", "sample", "elbo"}
 
 
 @pytest.mark.parametrize(("path", "body"), REQUESTS)
-async def test_every_request_of_the_wires_page_is_answered(service: Any, path: str, body: str) -> None:
+async def test_every_request_of_the_wire_page_is_answered(service: Any, path: str, body: str) -> None:
     reply = await service.post(path, body)
     assert reply.status_code == 200, reply.text
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_every_snippet_of_the_wires_page_runs(snippet: str, models_dir: Path) -> None:
+def test_every_snippet_of_the_wire_page_runs(snippet: str, models_dir: Path) -> None:
     with serving(models_dir) as url:
         code = snippet.replace("http://127.0.0.1:8000", url)
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
@@ -45,7 +45,7 @@ def test_every_snippet_of_the_wires_page_runs(snippet: str, models_dir: Path) ->
     assert "b'vae-alpha': b'0.1'" in done.stdout
 
 
-def test_the_wires_page_has_every_field_of_an_elbo_reply() -> None:
+def test_the_wire_page_has_every_field_of_an_elbo_reply() -> None:
     fields = set(ElboReply.model_fields) - set(Reply.model_fields)
     answered, cells = (WIRE.split(f"## {title}\n")[1].split("\n## ")[0] for title in ("What /elbo answers", CELLS))
     assert fields == set(re.findall(r"^\| `(\w+)` \|", answered, re.MULTILINE))
@@ -53,21 +53,21 @@ def test_the_wires_page_has_every_field_of_an_elbo_reply() -> None:
     assert told == set(OddCell.model_fields)
 
 
-def test_the_wires_page_has_every_status_and_title() -> None:
+def test_the_wire_page_has_every_status_and_title() -> None:
     rows = dict(re.findall(r"^\| (\d{3}) \| (.*) \|$", WIRE, re.MULTILINE))
-    told = {kind for kind in ANSWERS.values() if kind.status != 499}
+    told = {kind for kind in PROBLEM_KINDS.values() if kind.status != 499}
     assert {str(kind.status) for kind in told} | {"405"} == set(rows)
     assert all(kind.title in rows[str(kind.status)] for kind in told)
 
 
-async def test_the_wires_page_has_every_path(service: Any) -> None:
+async def test_the_wire_page_has_every_path(service: Any) -> None:
     for path in {
         re.sub(r"^/models/\{name\}(/versions/\{version\})?", "", path) for path in service.app.openapi()["paths"]
     }:
         assert path in WIRE
 
 
-def test_the_services_page_has_every_setting_with_its_default_and_its_reason() -> None:
+def test_the_service_page_has_every_setting_with_its_default_and_description() -> None:
     rows = re.findall(r"^\| `VAE_(\w+)` \| (.*?) \| (.*) \|$", SERVICE, re.MULTILINE)
     assert {name.lower(): (default, reason) for name, default, reason in rows} == {
         name: (shown(field.default), field.description) for name, field in Settings.model_fields.items()
@@ -78,7 +78,7 @@ def shown(default: Any) -> str:
     return "none" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
 
 
-async def test_the_services_page_has_every_metric(service: Any) -> None:
+async def test_the_service_page_has_every_metric(service: Any) -> None:
     text = (await service.http.get("/metrics")).text
     names = set(re.findall(r"^# TYPE (vae_\w+?)(?:_created)? ", text, re.MULTILINE))
     assert names == set(re.findall(r"`(vae_\w+)`", SERVICE)) | {"vae_http_requests", "vae_rows"} & names

@@ -1,4 +1,4 @@
-"""The engine: one thread for one device, waiters in the event loop, and jobs that nobody waits for any more."""
+"""The engine: one thread for one device, callers that wait in the event loop, and jobs whose caller has left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Held:
-    """A model whose encode waits for leave, says when it has begun, and cannot take a row below 0."""
+    """A model whose encode sets `begun`, waits for `leave`, and fails for rows below 0."""
 
     manifest = SimpleNamespace(name="held", version=1)
     device = "cpu"
@@ -45,7 +45,7 @@ class Held:
 
 
 def job(model: Any, *values: float, most: int = 8) -> Job:
-    return Job(model, "encode", len(values), np.array(values, dtype=float)[:, None], most=most)
+    return Job(model, "encode", len(values), np.array(values, dtype=float)[:, None], max_batch_rows=most)
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Busy:
 
 
 async def busy(report: Any = None) -> Busy:
-    """An engine whose device is held by a first job."""
+    """An engine whose device is busy with a first job."""
     engine = Engine(max_queue_rows=3, report=report)
     engine.start()
     on = Busy(engine, Held(), asyncio.create_task(asyncio.sleep(0)))
@@ -72,12 +72,12 @@ async def busy(report: Any = None) -> Busy:
     return on
 
 
-async def test_what_waits_goes_together_once_the_device_is_free() -> None:
+async def test_waiting_jobs_share_a_batch_once_the_device_is_free() -> None:
     on = await busy()
     waiting = [on.ask(1), on.ask(2, 3)]
     await asyncio.sleep(0)
     assert (on.engine.depth, on.engine.rows) == (2, 3)
-    with pytest.raises(Overloaded, match="3 rows wait"):
+    with pytest.raises(Overloaded, match="3 rows are waiting"):
         await on.ask(4)
     on.model.leave.set()
     assert await asyncio.gather(on.first, *waiting) == [[0], [1], [2, 3]]
@@ -85,7 +85,7 @@ async def test_what_waits_goes_together_once_the_device_is_free() -> None:
     await on.engine.close()
 
 
-async def test_what_comes_in_one_round_of_the_event_loop_goes_together() -> None:
+async def test_jobs_of_one_round_of_the_event_loop_share_a_batch() -> None:
     engine, model = Engine(max_queue_rows=30), Held()
     engine.start()
     model.leave.set()
@@ -94,7 +94,7 @@ async def test_what_comes_in_one_round_of_the_event_loop_goes_together() -> None
     await engine.close()
 
 
-async def test_the_device_does_not_wait_for_a_stream_to_end() -> None:
+async def test_the_device_does_not_wait_for_an_endless_stream_of_jobs() -> None:
     engine, model = Engine(max_queue_rows=10**6), Held()
     engine.start()
     model.leave.set()
@@ -110,7 +110,7 @@ async def test_the_device_does_not_wait_for_a_stream_to_end() -> None:
     await engine.close()
 
 
-async def test_a_large_job_is_run_in_pieces_and_answered_whole() -> None:
+async def test_a_large_job_runs_in_several_batches_and_gets_one_answer() -> None:
     engine, model = Engine(max_queue_rows=3), Held()
     engine.start()
     model.leave.set()
@@ -120,7 +120,7 @@ async def test_a_large_job_is_run_in_pieces_and_answered_whole() -> None:
     await engine.close()
 
 
-async def test_a_job_that_nobody_waits_for_is_not_run() -> None:
+async def test_a_cancelled_job_is_dropped_from_the_queue() -> None:
     on = await busy()
     gone = on.ask(1)
     await asyncio.sleep(0)
@@ -133,7 +133,7 @@ async def test_a_job_that_nobody_waits_for_is_not_run() -> None:
     await on.engine.close()
 
 
-async def test_a_job_that_fails_fails_alone() -> None:
+async def test_a_failing_job_does_not_fail_the_others_of_its_batch() -> None:
     on = await busy()
     waiting = [on.ask(1), on.ask(-1), on.ask(2)]
     await asyncio.sleep(0)
@@ -146,7 +146,7 @@ async def test_a_job_that_fails_fails_alone() -> None:
     await on.engine.close()
 
 
-async def test_closing_the_engine_leaves_nobody_waiting() -> None:
+async def test_closing_the_engine_cancels_all_waiting_jobs() -> None:
     on = await busy()
     queued = on.ask(1)
     await asyncio.sleep(0)
@@ -157,7 +157,7 @@ async def test_closing_the_engine_leaves_nobody_waiting() -> None:
             await task
 
 
-async def test_a_job_that_the_device_does_not_begin_in_time_is_told_so_at_once() -> None:
+async def test_a_job_that_is_not_started_by_its_deadline_fails_at_the_deadline() -> None:
     on = await busy()
     late = on.ask(1, deadline=time.monotonic() + 0.05)
     with pytest.raises(DeadlineExceeded):
@@ -169,7 +169,7 @@ async def test_a_job_that_the_device_does_not_begin_in_time_is_told_so_at_once()
     await on.engine.close()
 
 
-async def test_a_job_that_was_begun_in_time_is_answered_however_long_it_takes() -> None:
+async def test_a_job_that_was_started_by_its_deadline_is_completed() -> None:
     on = await busy()
     (ticket,) = on.engine._futures
     on.engine._late(ticket)  # while it is on the device
@@ -178,7 +178,7 @@ async def test_a_job_that_was_begun_in_time_is_answered_however_long_it_takes() 
     await on.engine.close()
 
 
-async def test_a_closed_engine_takes_nothing_and_its_thread_ends() -> None:
+async def test_a_closed_engine_refuses_jobs_and_its_thread_ends() -> None:
     on = await busy()
     on.model.leave.set()
     await on.first
@@ -189,7 +189,7 @@ async def test_a_closed_engine_takes_nothing_and_its_thread_ends() -> None:
         await asyncio.wait_for(on.ask(1), 10)
 
 
-async def test_what_was_answered_is_not_held() -> None:
+async def test_the_arrays_of_an_answered_job_are_freed() -> None:
     on = await busy()
     on.model.leave.set()
     await on.first
@@ -210,7 +210,7 @@ async def test_what_was_answered_is_not_held() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_fault_of_the_thread_itself_is_told_to_all_and_makes_the_service_unready() -> None:
+async def test_an_error_of_the_thread_itself_fails_all_jobs_and_makes_the_service_unready() -> None:
     class Faulty:
         def ran(self, *_: Any) -> None:
             raise ZeroDivisionError("of ours")
@@ -225,12 +225,12 @@ async def test_a_fault_of_the_thread_itself_is_told_to_all_and_makes_the_service
         with pytest.raises(RuntimeError, match="the device's thread ended: ZeroDivisionError"):
             await asyncio.wait_for(task, 10)
     assert isinstance(engine.fault, ZeroDivisionError)
-    with pytest.raises(NotReady, match="thread ended"):
+    with pytest.raises(NotReady, match="thread that runs the models ended"):
         await engine.submit(job(model, 3))
     await engine.close()
 
 
-async def test_the_report_has_batches_with_all_their_rows_and_failures() -> None:
+async def test_the_report_gets_all_batches_and_all_failures() -> None:
     seen: list[tuple[str, int]] = []
 
     class Report:
@@ -251,7 +251,7 @@ async def test_the_report_has_batches_with_all_their_rows_and_failures() -> None
     await on.engine.close()
 
 
-async def test_a_caller_that_hangs_up_while_it_waits_leaves_the_queue(
+async def test_the_job_of_a_caller_that_disconnects_leaves_the_queue(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on = await busy()
@@ -283,9 +283,9 @@ async def test_a_caller_that_hangs_up_while_it_waits_leaves_the_queue(
     await on.engine.close()
 
 
-async def soon(at_once: float, device: str = "cpu") -> tuple[Engine, Held]:
-    """An engine that has run a first job, and so knows what another would take; its model."""
-    engine, model = Engine(max_queue_rows=30, at_once=at_once), Held()
+async def soon(inline_seconds: float, device: str = "cpu") -> tuple[Engine, Held]:
+    """An engine that has run a first job, so that it knows the time per row; and its model."""
+    engine, model = Engine(max_queue_rows=30, inline_seconds=inline_seconds), Held()
     model.device = device
     engine.start()
     model.leave.set()
@@ -293,40 +293,40 @@ async def soon(at_once: float, device: str = "cpu") -> tuple[Engine, Held]:
     return engine, model
 
 
-async def test_a_job_that_is_alone_and_soon_over_wakes_no_thread() -> None:
+async def test_a_short_job_that_is_alone_runs_in_the_event_loop() -> None:
     engine, model = await soon(60.0)
     found: Any = await engine.submit(job(model, 1))
     with pytest.raises(NotFinite):
         await engine.submit(job(model, -1))
     assert found.mu[:, 0].tolist() == [1]
-    assert model.threads == ["device", "MainThread", "MainThread"]  # of the first job's time nothing was known
+    assert model.threads == ["device", "MainThread", "MainThread"]  # the time of the first job was unknown
     assert engine.rows == 0
     await engine.close()
 
 
-async def test_a_job_of_several_batches_is_the_threads() -> None:
+async def test_a_job_of_several_batches_runs_in_the_thread() -> None:
     engine, model = await soon(60.0)
     found: Any = await engine.submit(job(model, *range(20)))
     assert (len(found.mu), model.threads[1:]) == (20, ["device"] * 3)
     await engine.close()
 
 
-async def test_jobs_that_come_together_are_the_threads() -> None:
+async def test_jobs_that_arrive_together_run_in_the_thread() -> None:
     engine, model = await soon(60.0)
     await asyncio.gather(*(engine.submit(job(model, value)) for value in (1, 2)))
     assert (model.ran[1:], model.threads[1:]) == ([[1, 2]], ["device"])
     await engine.close()
 
 
-@pytest.mark.parametrize(("at_once", "device"), [(1e-9, "cpu"), (0.0, "cpu"), (60.0, "cuda")])
-async def test_a_job_that_takes_longer_or_is_not_a_processors_is_the_threads(at_once: float, device: str) -> None:
-    engine, model = await soon(at_once, device)
+@pytest.mark.parametrize(("inline_seconds", "device"), [(1e-9, "cpu"), (0.0, "cpu"), (60.0, "cuda")])
+async def test_a_long_job_or_a_job_for_a_gpu_runs_in_the_thread(inline_seconds: float, device: str) -> None:
+    engine, model = await soon(inline_seconds, device)
     await engine.submit(job(model, 1))
     assert model.threads == ["device", "device"]
     await engine.close()
 
 
-async def test_a_job_waits_for_the_batch_that_is_out_though_it_would_be_soon_over() -> None:
+async def test_even_a_short_job_waits_for_the_running_batch() -> None:
     engine, model = await soon(60.0)
     model.leave.clear()
     model.begun.clear()
@@ -341,7 +341,7 @@ async def test_a_job_waits_for_the_batch_that_is_out_though_it_would_be_soon_ove
     await engine.close()
 
 
-async def test_what_is_known_of_a_model_goes_with_it() -> None:
+async def test_the_engine_does_not_keep_an_unloaded_model_alive() -> None:
     engine, model = await soon(60.0)
     gone = weakref.ref(model)
     del model
@@ -354,7 +354,7 @@ async def test_what_is_known_of_a_model_goes_with_it() -> None:
     await engine.close()
 
 
-async def test_other_work_is_done_in_the_devices_thread_before_what_waits() -> None:
+async def test_a_call_runs_in_the_devices_thread_before_waiting_jobs() -> None:
     on = await busy()
     waiting = on.ask(1)
     await asyncio.sleep(0)
@@ -368,7 +368,7 @@ async def test_other_work_is_done_in_the_devices_thread_before_what_waits() -> N
     await on.engine.close()
 
 
-async def test_other_work_that_fails_tells_its_caller_and_ends_nothing() -> None:
+async def test_an_error_of_a_call_goes_to_its_caller_and_the_engine_goes_on() -> None:
     on = await busy()
     on.model.leave.set()
 
@@ -383,7 +383,7 @@ async def test_other_work_that_fails_tells_its_caller_and_ends_nothing() -> None
         await on.engine.call(fail)
 
 
-async def test_other_work_that_was_not_begun_is_given_up_when_the_engine_closes() -> None:
+async def test_a_waiting_call_is_cancelled_when_the_engine_closes() -> None:
     on = await busy()
     work = asyncio.create_task(on.engine.call(lambda: None))
     await asyncio.sleep(0)

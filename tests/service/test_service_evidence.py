@@ -1,4 +1,4 @@
-"""/elbo without log_evidence: the same reply but for that, by the graph that does without it, where there is one."""
+"""/elbo with log_evidence=false: the same reply without that field, from the cheaper graph if the model has one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WITHOUT = {"log_evidence": False}
 
 
 class Ran(Counter[str]):
-    """How many rows went through which graph."""
+    """The number of rows that ran through each graph."""
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def query(options: dict[str, Any]) -> str:
         ({"explain": 2}, "surprise"),
     ],
 )
-async def test_all_else_is_the_same_however_it_travels(
+async def test_all_other_fields_are_the_same_in_every_format(
     on_folded: Any, spec: Any, ran: Ran, options: dict[str, Any], graph: str
 ) -> None:
     x = folded_rows(40, seed=5)
@@ -84,13 +84,13 @@ async def test_all_else_is_the_same_however_it_travels(
     assert by_arrow["log_evidence"].null_count == len(x)
     for name in ("elbo", "log_likelihood", "kl", "score"):
         assert by_json.pop(name) == pytest.approx(whole.pop(name), rel=1e-5), name
-    assert by_json == whole  # p-values and verdicts; what the surprise graph gives, which is the same both times
+    assert by_json == whole  # p-values, verdicts, and the same outputs of the surprise graph
     for name in ("p_value", "is_anomaly") if whole["p_value"] else ():
         np.testing.assert_array_equal(by_npy[name], whole[name])
         assert by_arrow[name].to_pylist() == whole[name]
 
 
-async def test_requests_with_and_without_it_wait_together_and_are_run_apart(
+async def test_requests_with_and_without_log_evidence_run_in_different_batches(
     on_folded: Any, spec: Any, ran: Ran
 ) -> None:
     x = folded_rows(40, seed=6)
@@ -107,7 +107,7 @@ async def test_requests_with_and_without_it_wait_together_and_are_run_apart(
         assert said["log_evidence"] == (pytest.approx(whole["log_evidence"][i : i + 1], rel=1e-5) if wanted else None)
 
 
-async def test_a_model_without_a_graph_of_the_bound_alone_leaves_it_out_all_the_same(service: Any, ran: Ran) -> None:
+async def test_a_model_without_a_bound_graph_leaves_log_evidence_out_too(service: Any, ran: Ran) -> None:
     whole = (await service.post("/elbo", {"inputs": [ROW]})).json()
     ran.clear()
     said = (await service.post("/elbo", {"inputs": [ROW], **WITHOUT})).json()
@@ -115,7 +115,7 @@ async def test_a_model_without_a_graph_of_the_bound_alone_leaves_it_out_all_the_
     assert said == {**whole, "log_evidence": None}
 
 
-async def test_a_picture_as_it_is_takes_the_option_as_a_parameter(service: Any, digit_images: Any) -> None:
+async def test_an_image_body_takes_the_option_as_a_query_parameter(service: Any, digit_images: Any) -> None:
     content, headers = base64.b64decode(picture(digit_images[0])), {"content-type": "image/png"}
     path = "/models/digits/elbo"
     whole, said = [
@@ -127,7 +127,7 @@ async def test_a_picture_as_it_is_takes_the_option_as_a_parameter(service: Any, 
 
 
 @pytest.mark.parametrize("value", [None, 0, "false"])
-async def test_what_is_neither_true_nor_false_is_refused(service: Any, value: Any) -> None:
+async def test_a_log_evidence_option_that_is_not_a_boolean_is_refused(service: Any, value: Any) -> None:
     reply = await service.post("/elbo", {"inputs": [ROW], "log_evidence": value})
     assert reply.status_code == 422
     assert reply.json()["detail"].startswith("log_evidence: ")
@@ -135,7 +135,7 @@ async def test_what_is_neither_true_nor_false_is_refused(service: Any, value: An
     assert by_npy.status_code == 422
 
 
-async def test_it_is_admitted_by_the_same_draws(models_dir: Any, start: Any) -> None:
+async def test_the_work_limit_is_the_same_without_log_evidence(models_dir: Any, start: Any) -> None:
     async with start(models_dir, default_model="breast-cancer", max_work=3 * 16 * 30) as small:
         for n, status in ((3, 200), (4, 413)):
             reply = await small.post("/elbo", {"inputs": [ROW] * n, **WITHOUT})

@@ -1,4 +1,4 @@
-"""/elbo with explain: one explanation in every form of reply, refused and admitted by what it costs."""
+"""/elbo with explain: the same explanation in every reply format, and its limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vaekit.tabular import encode
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_cells_of_a_reply_are_those_of_the_runtime(
+async def test_the_explained_cells_are_those_of_the_runtime(
     service: Any, breast_cancer: Model, benign_rows: Any
 ) -> None:
     reply = await service.post("/elbo", {"inputs": benign_rows[:4].tolist(), "explain": 3})
@@ -35,7 +35,7 @@ async def test_the_cells_of_a_reply_are_those_of_the_runtime(
     assert "feature_log_likelihood" not in reply.json()
 
 
-async def test_a_table_of_every_kind_and_pictures_are_explained(on_mixed: Any, service: Any, digit_images: Any) -> None:
+async def test_tables_of_every_kind_and_images_are_explained(on_mixed: Any, service: Any, digit_images: Any) -> None:
     rows = mixed_rows(20, seed=3).tolist()
     reply = await on_mixed.post("/elbo", {"inputs": rows, "explain": 5, "features": True})
     check(reply, "/elbo", 200)
@@ -46,7 +46,7 @@ async def test_a_table_of_every_kind_and_pictures_are_explained(on_mixed: Any, s
     assert pictures.json()["explanation"][0][0]["feature"].startswith("pixel (")
 
 
-async def test_arrays_and_tables_hold_the_same_cells(on_mixed: Any, mixed: Published) -> None:
+async def test_npy_and_arrow_replies_have_the_same_cells(on_mixed: Any, mixed: Published) -> None:
     with Model.load(mixed.folder, device="cpu") as model:
         x, spec = encode(mixed_rows(20, seed=3), model.spec), model.spec
     listed = (await on_mixed.post("/elbo", {"inputs": as_json(x, spec), "explain": 5})).json()
@@ -76,7 +76,7 @@ async def test_arrays_and_tables_hold_the_same_cells(on_mixed: Any, mixed: Publi
         ({"explain": 3, "num_samples": 8}, "explain: needs the 16 default draws"),
     ],
 )
-async def test_what_cannot_be_explained_is_refused(
+async def test_a_request_that_cannot_be_explained_is_refused(
     service: Any, benign_rows: Any, options: dict[str, Any], message: str
 ) -> None:
     reply = await service.post("/elbo", {"inputs": benign_rows[:1].tolist(), **options})
@@ -84,7 +84,7 @@ async def test_what_cannot_be_explained_is_refused(
     assert re.match(message, reply.json()["detail"]), reply.text
 
 
-async def test_what_explaining_costs_counts_in_admission(
+async def test_the_work_limit_includes_the_passes_of_explanations(
     models_dir: Any, start: Any, breast_cancer: Model, benign_rows: Any
 ) -> None:
     cost = passes(breast_cancer, 2) * 30

@@ -1,4 +1,4 @@
-"""The fast path answers as FastAPI's own path does, and is short to read."""
+"""The fast path gives the same answers as FastAPI, and runs code of few modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import vaekit_service
-from vaekit_service.http.fast_path import LONGEST_PATH, find
+from vaekit_service.http.fast_path import MAX_PATH_LENGTH, find
 from vaekit_service.http.routes import make_handlers, operations_router
 
 pytestmark = pytest.mark.anyio
@@ -19,12 +19,12 @@ ROW = [1.0] * 30
 
 
 async def ask(app: Any, path: str, body: bytes, *, root_path: str) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Status, headers and body of a POST, by ASGI itself; with a root path the request takes FastAPI's path."""
+    """Status, headers and body of a POST over plain ASGI. With a root path the request goes through FastAPI."""
     sent: list[Any] = []
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> Any:
-        return next(messages, None) or await asyncio.Event().wait()  # the caller stays until it has its answer
+        return next(messages, None) or await asyncio.Event().wait()  # the caller does not disconnect
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -48,10 +48,10 @@ async def ask(app: Any, path: str, body: bytes, *, root_path: str) -> tuple[int,
         ("/models/digits/versions/1/sample", {"n": 2, "seed": 3}),
         ("/models/nobody/elbo", {"inputs": [ROW]}),
         ("/elbo", {"inputs": [ROW[:3]]}),
-        ("/models/" + "x" * LONGEST_PATH + "/elbo", {}),
+        ("/models/" + "x" * MAX_PATH_LENGTH + "/elbo", {}),
     ],
 )
-async def test_both_paths_answer_alike(service: Any, path: str, body: Any) -> None:
+async def test_both_paths_give_the_same_answer(service: Any, path: str, body: Any) -> None:
     app = service.app
     fast = await ask(app, path, json.dumps(body).encode(), root_path="")
     slow = await ask(app, path, json.dumps(body).encode(), root_path="/proxied")
@@ -61,7 +61,7 @@ async def test_both_paths_answer_alike(service: Any, path: str, body: Any) -> No
     assert [line["route"] for line in service.lines()[-2:]] == [service.lines()[-1]["route"]] * 2
 
 
-def test_the_fast_path_takes_the_paths_of_its_routes_and_no_others(service: Any) -> None:
+def test_the_fast_path_matches_only_the_paths_of_its_routes(service: Any) -> None:
     routes = operations_router(make_handlers(service.components)).routes
     for path, template in {
         "/decode": "/decode",

@@ -1,4 +1,4 @@
-"""The service over a model of folds: verdicts by the median, and a wire that knows nothing of folds."""
+"""The service with a model of folds: verdicts by the median of the folds, with the same reply fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaekit import Model
 pytestmark = pytest.mark.anyio
 
 
-async def test_verdicts_are_those_of_the_folds_however_they_travel(start: Any, folded: Published) -> None:
+async def test_verdicts_are_those_of_the_folds_in_every_format(start: Any, folded: Published) -> None:
     x = folded_rows(60, seed=5)
     x[::4, 1:] *= 9.0
     with Model.load(folded.folder, device="cpu") as own:
@@ -44,7 +44,7 @@ async def test_verdicts_are_those_of_the_folds_however_they_travel(start: Any, f
     assert by_arrow["is_anomaly"].to_pylist() == said["is_anomaly"]
 
 
-async def test_an_alpha_below_what_the_folds_tell_is_refused(start: Any, folded: Published) -> None:
+async def test_an_alpha_below_the_smallest_p_value_of_the_folds_is_refused(start: Any, folded: Published) -> None:
     async with start(folded.root) as service:
         reply = await service.post("/elbo", {"inputs": [[0.0, 0.0, 0.0]], "alpha": 0.02})
         assert reply.status_code == 422

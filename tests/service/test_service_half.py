@@ -1,4 +1,4 @@
-"""The service at float16: what it answers, what it says of itself, and models that cannot."""
+"""The service at float16: replies, model details, and models without float16 graphs."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ async def test_a_service_at_float16_scores_with_float16_graphs_and_states_their_
         assert (await service.http.get("/models/half")).json()["precision"] == "float32"
 
 
-async def test_a_model_without_float16_graphs_is_failed_with_what_would_make_them(start: Any, copied: Any) -> None:
+async def test_a_model_without_float16_graphs_fails_to_load_with_the_setting_to_use(start: Any, copied: Any) -> None:
     async with start(copied, precision="float16") as service:
         [model] = (await service.http.get("/models")).json()["models"]
         assert model["state"] == "failed"
         assert model["reason"].startswith("breast-cancer/1: no float16 graphs; a run writes them with export.half")
 
 
-def test_another_precision_is_refused_at_the_start() -> None:
-    with pytest.raises(ConfigError, match="VAE_PRECISION: Input should be 'float32' or 'float16': 'bf16'"):
+def test_an_unknown_precision_is_refused_at_start_up() -> None:
+    with pytest.raises(ConfigError, match="VAE_PRECISION='bf16': Input should be 'float32' or 'float16'"):
         load(precision="bf16")

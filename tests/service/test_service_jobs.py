@@ -1,4 +1,4 @@
-"""Jobs of one lane, joined and cut, are answered as each would be alone; those that differ otherwise go apart."""
+"""Jobs of one lane share calls and get the results that each would get alone; other jobs are in other lanes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rows_of_job(job: Job, start: int, stop: int) -> Slice:
 
 
 def part_of(model: Model, asked: dict[str, Any], a: int, b: int) -> Slice:
-    """Rows a to b as a request of their own, asked for with two rows more before and behind."""
+    """Rows a to b as a slice of a job that also has two rows before and after them."""
     before, behind = max(0, a - 2), min(N, b + 2)
     cut = {name: value[before:behind] if name in ("rows", "members") else value for name, value in asked.items()}
     return rows_of_job(Job(model, n=behind - before, **cut), a - before, b - before)
@@ -71,7 +71,7 @@ def assert_close(got: Any, want: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["encode", "decode", "elbo", "bound", "features"])
-def test_rows_of_several_requests_are_answered_as_they_would_be_at_once(model: Model, kind: str) -> None:
+def test_rows_of_several_requests_get_the_results_of_one_request(model: Model, kind: str) -> None:
     asked = kinds(model)[kind]
     (whole,) = run([rows_of_job(Job(model, n=N, **asked), 0, N)])
     assert len(whole) == N
@@ -80,7 +80,7 @@ def test_rows_of_several_requests_are_answered_as_they_would_be_at_once(model: M
         assert_close(answer, whole[a:b])
 
 
-def test_rows_of_several_requests_are_explained_as_they_would_be_at_once(model: Model) -> None:
+def test_rows_of_several_requests_get_the_explanations_of_one_request(model: Model) -> None:
     k = model.manifest.draws.default
     asked = {"operation": "elbo", "rows": rows_of(model), "num_samples": k, "explain": 2}
     (whole,) = run([rows_of_job(Job(model, n=N, **asked), 0, N)])
@@ -95,7 +95,7 @@ def test_rows_of_several_requests_are_explained_as_they_would_be_at_once(model: 
 
 
 @pytest.mark.parametrize("log_evidence", [True, False])
-def test_each_request_has_the_draws_of_its_own_seed(model: Model, log_evidence: bool) -> None:
+def test_each_request_uses_the_draws_of_its_own_seed(model: Model, log_evidence: bool) -> None:
     x, asked = rows_of(model), {"num_samples": 3, "log_evidence": log_evidence}
     jobs = [Job(model, "elbo", 6, x[:6], seed=seed, **asked) for seed in (1, 2, None)]
     assert len({job.lane for job in jobs}) == 1
@@ -104,7 +104,7 @@ def test_each_request_has_the_draws_of_its_own_seed(model: Model, log_evidence: 
 
 
 @pytest.mark.parametrize("observe", [False, True])
-def test_samples_of_several_seeds_are_those_of_each(model: Model, observe: bool) -> None:
+def test_each_sample_job_uses_its_own_seed(model: Model, observe: bool) -> None:
     def job(n: int, seed: int, temperature: float) -> Job:
         return Job(model, "sample", n, seed=seed, temperature=temperature, observe=observe)
 
@@ -123,7 +123,7 @@ def test_samples_of_several_seeds_are_those_of_each(model: Model, observe: bool)
             assert_close(again[1], want)
 
 
-def test_what_differs_by_more_than_the_row_is_in_another_lane(models_dir: Any) -> None:
+def test_jobs_that_differ_in_more_than_rows_are_in_different_lanes(models_dir: Any) -> None:
     with Model.load(models_dir / "breast-cancer", device="cpu") as one, Model.load(models_dir / "digits") as other:
         x, z = np.zeros((1, 30)), np.zeros((1, 8), np.float32)
         jobs = [
@@ -140,7 +140,7 @@ def test_what_differs_by_more_than_the_row_is_in_another_lane(models_dir: Any) -
         assert Job(one, "encode", 5, np.zeros((5, 30))).lane == jobs[0].lane
 
 
-def test_with_and_without_log_evidence_go_apart_where_they_go_through_other_graphs(model: Model) -> None:
+def test_jobs_with_and_without_log_evidence_share_a_lane_only_if_they_share_a_graph(model: Model) -> None:
     def lanes(**more: Any) -> int:
         both = [Job(model, "elbo", 1, rows_of(model)[:1], log_evidence=asked, **more) for asked in (True, False)]
         return len({job.lane for job in both})
@@ -150,7 +150,7 @@ def test_with_and_without_log_evidence_go_apart_where_they_go_through_other_grap
     assert lanes(features=True) == lanes(explain=2) == 1
 
 
-def test_a_full_batch_is_what_one_call_of_the_graph_takes(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_batch_runs_in_one_call_of_the_graph(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vaekit.runtime.operations.MAX_ELEMENTS", 2**12)
     calls: list[int] = []
     whole = Model.run

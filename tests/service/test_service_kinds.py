@@ -1,4 +1,4 @@
-"""A live service on models of every kind of column, with missing cells, and of several members."""
+"""The service with models of every kind of column, with missing cells, and with ensembles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 ROW = [0.5, 2.0, 3, 1, "red"]
 
 
-async def test_every_answer_of_a_mixed_table_is_valid_against_the_document(on_mixed: Any) -> None:
+async def test_every_reply_for_a_mixed_table_matches_the_openapi_document(on_mixed: Any) -> None:
     some = dict(zip(NAMES, ROW, strict=True))
     del some["size"]
     for body in ({"inputs": [ROW, [0.5, None, 3, None, None]]}, {"inputs": [some]}):
@@ -35,9 +35,7 @@ async def test_every_answer_of_a_mixed_table_is_valid_against_the_document(on_mi
     assert [levels[int(np.argmax(p))] for p in reply["probabilities"]["colour"]] == [row[4] for row in reply["mean"]]
 
 
-async def test_every_answer_of_several_members_is_valid_against_the_document(
-    on_several: Any, several: Published
-) -> None:
+async def test_every_reply_of_an_ensemble_matches_the_openapi_document(on_several: Any, several: Published) -> None:
     rows = several.trained.rows.x[:3].tolist()
     encoded = await on_several.post("/encode", {"inputs": rows})
     check(encoded, "/encode", 200)
@@ -52,15 +50,15 @@ async def test_every_answer_of_several_members_is_valid_against_the_document(
     check(await on_several.post("/elbo", {"inputs": rows, "features": True}), "/elbo", 200)
 
 
-async def test_rows_drawn_by_the_model_are_rows_that_it_takes(on_mixed: Any) -> None:
+async def test_sampled_rows_can_be_scored(on_mixed: Any) -> None:
     drawn = (await on_mixed.post("/sample", {"n": 50, "seed": 2, "observe": True})).json()["samples"]
     reply = await on_mixed.post("/elbo", {"inputs": drawn})
     assert reply.status_code == 200, reply.text
     assert reply.json()["observed_count"] == [5] * 50
 
 
-async def test_a_count_that_no_calibration_row_has_is_null_alone_and_named(on_mixed: Any, mixed: Published) -> None:
-    rows = [ROW, [0.5, None, 3, None, None], [0.5, None, 3, 1, "blue"]]  # 5, 2 and 4 observed; nobody misses three
+async def test_a_row_with_a_new_number_of_missing_cells_has_no_p_value(on_mixed: Any, mixed: Published) -> None:
+    rows = [ROW, [0.5, None, 3, None, None], [0.5, None, 3, 1, "blue"]]  # 5, 2 and 4 observed; no calibration row has 2
     reply = (await on_mixed.post("/elbo", {"inputs": rows, "alpha": 0.1})).json()
     assert reply["observed_count"] == [5, 2, 4]
     assert [p is None for p in reply["p_value"]] == [p is None for p in reply["is_anomaly"]] == [False, True, False]
@@ -77,7 +75,7 @@ async def test_a_count_that_no_calibration_row_has_is_null_alone_and_named(on_mi
     assert by_npy.headers["vae-p-value-reason"] == reply["p_value_reason"]
 
 
-async def test_a_default_alpha_that_cannot_be_told_and_a_count_are_both_said(mixed: Published, start: Any) -> None:
+async def test_the_reason_names_both_a_small_calibration_and_missing_cells(mixed: Published, start: Any) -> None:
     async with start(mixed.root, alpha=1e-6) as service:
         reply = (await service.post("/elbo", {"inputs": [[0.5, None, 3, None, None]]})).json()
     assert (reply["p_value"], reply["is_anomaly"]) == ([None], None)
@@ -85,7 +83,7 @@ async def test_a_default_alpha_that_cannot_be_told_and_a_count_are_both_said(mix
     assert reply["p_value_reason"].endswith("no calibration row has as many")
 
 
-async def test_a_missing_cell_changes_a_score_and_what_stands_in_its_place_does_not(on_mixed: Any) -> None:
+async def test_a_missing_cell_changes_the_score_but_its_placeholder_does_not(on_mixed: Any) -> None:
     async def elbo(row: list[Any]) -> float:
         return float((await on_mixed.post("/elbo", {"inputs": [row]})).json()["elbo"][0])
 
@@ -106,13 +104,13 @@ async def test_a_missing_cell_changes_a_score_and_what_stands_in_its_place_does_
         ([0.5, 2.0, 3, True, "red"], "row 0, feature 'on': not a number: true"),
     ],
 )
-async def test_a_cell_that_its_column_does_not_take_is_a_422(on_mixed: Any, row: list[Any], detail: str) -> None:
+async def test_a_cell_that_its_column_does_not_accept_is_a_422(on_mixed: Any, row: list[Any], detail: str) -> None:
     reply: httpx.Response = await on_mixed.post("/elbo", {"inputs": [row]})
     assert reply.status_code == 422
     assert reply.json()["detail"].startswith(detail)
 
 
-async def test_codes_of_several_members_need_to_say_whose(on_several: Any, on_mixed: Any) -> None:
+async def test_latents_of_an_ensemble_need_their_members(on_several: Any, on_mixed: Any) -> None:
     codes = [[0.0, 0.0], [1.0, -1.0]]
     each = (await on_several.post("/decode", {"latents": codes, "members": [0, 1]})).json()["mean"]
     for member in (0, 1):
@@ -135,14 +133,14 @@ async def test_codes_of_several_members_need_to_say_whose(on_several: Any, on_mi
     assert (reply.status_code, reply.json()["detail"]) == (422, "members: this model has no members, leave it out")
 
 
-async def test_the_example_is_a_request_that_is_answered(on_mixed: Any, mixed: Published) -> None:
+async def test_the_example_request_is_answered(on_mixed: Any, mixed: Published) -> None:
     with Model.load(mixed.folder, device="cpu") as model:
         line = curl(model, "http://service")
     path, body = line.split("http://service")[1].split(" -H ")[0], line.split(" -d '")[1].removesuffix("'")
     assert (await on_mixed.post(path, body)).status_code == 200
 
 
-async def test_many_rows_are_the_rows_alone(on_mixed: Any, mixed: Published) -> None:
+async def test_rows_score_the_same_together_and_alone(on_mixed: Any, mixed: Published) -> None:
     x = mixed.trained.rows.x
     together = (await on_mixed.post("/elbo", {"inputs": as_json(x, _spec(mixed))})).json()["elbo"]
     alone = [

@@ -1,4 +1,4 @@
-"""What travels of tables with categories and missing cells: bodies to arrays, answers to bytes. No model behind it."""
+"""The codecs for tables with categories and missing cells, without a model: bodies to arrays, answers to bytes."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def read(model: Model, inputs: Any, operation: Any = "elbo", spec: VectorSpec = 
 
 
 @pytest.mark.parametrize("operation", ["encode", "elbo"])
-def test_rows_with_names_and_nulls_are_read_by_list_and_by_object(breast_cancer: Model, operation: str) -> None:
+def test_rows_with_level_names_and_nulls_are_read_as_lists_and_as_objects(breast_cancer: Model, operation: str) -> None:
     objects = [dict(zip(SPEC.names, row, strict=True)) for row in ROWS]
     absent = [objects[0], {"load": 2.5, "größe": "L"}]
     for inputs in (ROWS, objects, absent):
         np.testing.assert_array_equal(read(breast_cancer, inputs, operation), X)
 
 
-def test_an_array_has_indices_and_nan(breast_cancer: Model) -> None:
+def test_an_npy_body_has_level_indices_and_nan(breast_cancer: Model) -> None:
     file = io.BytesIO()
     np.save(file, X)
     parsed = npy_codec.read(bytearray(file.getvalue()), {}, target(breast_cancer))
@@ -77,7 +77,7 @@ def test_an_array_has_indices_and_nan(breast_cancer: Model) -> None:
         (3, None, "row 1, feature 'größe': missing"),
     ],
 )
-def test_a_cell_that_its_column_does_not_take_is_refused(
+def test_a_cell_that_its_column_does_not_accept_is_refused(
     breast_cancer: Model, at: int, value: Any, message: str
 ) -> None:
     bad = list(ROWS[0])
@@ -89,14 +89,14 @@ def test_a_cell_that_its_column_does_not_take_is_refused(
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "null"), ("x", '"x"')])
-def test_where_all_columns_are_numbers_that_must_be_there_nothing_else_is_parsed(
+def test_strings_and_nulls_are_refused_if_all_columns_are_required_numbers(
     breast_cancer: Model, value: Any, shown: str
 ) -> None:
     with pytest.raises(InputError, match=f"^row 0, feature 'b': not a number: {shown}$"):
         read(breast_cancer, [[1.0, value]], spec=NUMBERS)
 
 
-def test_commas_in_names_of_levels_are_no_cells(breast_cancer: Model) -> None:
+def test_commas_in_level_names_do_not_count_as_cells(breast_cancer: Model) -> None:
     read(breast_cancer, [[1.5, "green, dark", 2, "S"]] * 100)
 
 
@@ -108,7 +108,7 @@ def records(content: bytes) -> NDArray[Any]:
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
-def test_levels_are_names_in_json_and_indices_in_arrays() -> None:
+def test_levels_are_names_in_json_and_indices_in_npy() -> None:
     x = np.array([[1.5, 2.0, 2.0, 1.0], [2.5, 0.0, 1.0, 0.0]])
     drawn = answer(latents=np.zeros((2, 1), np.float32), samples=x, members=np.array([1, 0]))
     reply = SampleReply.model_validate(orjson.loads(json_codec.write(drawn)))
@@ -118,7 +118,7 @@ def test_levels_are_names_in_json_and_indices_in_arrays() -> None:
     np.testing.assert_array_equal(records(npy_codec.write(drawn))["members"], [1, 0])
 
 
-def test_probabilities_of_levels_are_told_by_column() -> None:
+def test_probabilities_of_levels_are_grouped_by_column() -> None:
     p = np.array([[0.1, 0.2, 0.7, 0.4, 0.6], [0.5, 0.25, 0.25, 1.0, 0.0]])
     decoded = answer(mean=np.zeros((2, 4)), scale=np.ones((2, 4)), probabilities=p)
     reply = DecodeReply.model_validate(orjson.loads(json_codec.write(decoded)), extra="ignore")
@@ -131,7 +131,7 @@ def test_probabilities_of_levels_are_told_by_column() -> None:
 
 
 @pytest.mark.parametrize(("name", "version"), [("a", 1), ("é", 1), ("漢字", 3), ("x" * 70_000, 2)])
-def test_an_array_is_of_the_lowest_version_that_can_name_its_fields(name: str, version: int) -> None:
+def test_an_npy_reply_has_the_lowest_version_that_can_hold_its_field_names(name: str, version: int) -> None:
     spec = VectorSpec(columns=(Column(name=name, kind="category", levels=("p", "q")),))
     content = npy_codec.write(Answer("m", 1, 1, {"probabilities": np.array([[0.25, 0.75]])}, {}, spec))
     assert content[6] == version
@@ -139,7 +139,7 @@ def test_an_array_is_of_the_lowest_version_that_can_name_its_fields(name: str, v
     np.testing.assert_array_equal(found["probabilities"][name], [[0.25, 0.75]])
 
 
-def test_a_row_without_a_p_value_has_null_for_both_and_no_anomaly_in_arrays() -> None:
+def test_a_row_without_a_p_value_has_null_verdicts_in_json_and_false_in_npy() -> None:
     told: dict[str, NDArray[Any]] = {
         name: np.zeros(2) for name in ("elbo", "log_likelihood", "kl", "log_evidence", "score")
     }
@@ -158,15 +158,15 @@ def test_a_row_without_a_p_value_has_null_for_both_and_no_anomaly_in_arrays() ->
     np.testing.assert_array_equal(array["observed_count"], [4, 2])
 
 
-def test_rows_are_counted_by_the_widest_thing_that_travels(breast_cancer: Model) -> None:
+def test_the_row_limit_depends_on_the_widest_array_of_a_reply(breast_cancer: Model) -> None:
     limits = Limits(max_rows=10**9, max_cells=1000, max_work=1000)
     wide = VectorSpec(columns=(Column(name="a", kind="category", levels=tuple(map(str, range(50)))),))
-    assert limits.most_rows(manifest(breast_cancer, wide)) == 20  # 50 levels
-    assert limits.most_rows(manifest(breast_cancer, NUMBERS)) == 125  # 8 latent dimensions
+    assert limits.rows_per_request(manifest(breast_cancer, wide)) == 20  # 50 levels
+    assert limits.rows_per_request(manifest(breast_cancer, NUMBERS)) == 125  # 8 latent dimensions
     many = manifest(breast_cancer, NUMBERS).model_copy(update={"members": 5})
-    assert limits.most_rows(many) == 25
+    assert limits.rows_per_request(many) == 25
     limits.check_work(50, 2, many)
-    with pytest.raises(Exception, match="51 rows of 2 draws, more than the 50"):
+    with pytest.raises(Exception, match="51 rows; with 2 draws one request to this model may have at most 50"):
         limits.check_work(51, 2, many)
 
 
@@ -174,6 +174,6 @@ def test_rows_are_counted_by_the_widest_thing_that_travels(breast_cancer: Model)
     ("kind", "drawn", "shown"),
     [("real", 1.23456, 1.235), ("count", 2.6, 3), ("count", -0.2, 0), ("binary", 0.7, 1), ("fraction", 1.0, 1.0)],
 )
-def test_an_example_is_a_row_that_the_model_takes(kind: Any, drawn: float, shown: float) -> None:
+def test_an_example_cell_is_accepted_by_its_column(kind: Any, drawn: float, shown: float) -> None:
     assert cell(drawn, Column(name="a", kind=kind)) == shown
     assert cell(2.0, COLOUR) == "red"

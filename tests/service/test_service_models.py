@@ -1,4 +1,4 @@
-"""Which models are served: loading, readiness, versions, and bundles that must not be served."""
+"""The model registry: loading, readiness, versions, and bundles that must not be served."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def half_a_manifest(root: Path) -> None:
 FAULTS = {
     "a tampered graph": (tamper, "breast-cancer/1/elbo.onnx: sha256"),
     "a missing file": (lose, "breast-cancer/1/decoder.onnx: No such file"),
-    "a folder of another name": (rename, "the manifest says breast-cancer/1, the folder lung-cancer/1"),
-    "a folder of another version": (renumber, "the manifest says breast-cancer/1, the folder breast-cancer/2"),
+    "a folder of another name": (rename, "manifest.json is for breast-cancer/1; expected lung-cancer/1"),
+    "a folder of another version": (renumber, "manifest.json is for breast-cancer/1; expected breast-cancer/2"),
     "half a manifest": (half_a_manifest, "breast-cancer/1/manifest.json"),
 }
 
 
 @pytest.mark.parametrize("case", FAULTS)
-async def test_a_bundle_that_must_not_be_served_is_failed_with_its_reason(start: Any, copied: Path, case: str) -> None:
+async def test_a_bad_bundle_fails_to_load_with_a_reason(start: Any, copied: Path, case: str) -> None:
     harm, reason = FAULTS[case]
     harm(copied)
     async with start(copied) as service:
@@ -67,7 +67,9 @@ async def test_a_bundle_that_must_not_be_served_is_failed_with_its_reason(start:
         assert (await service.http.get("/healthz")).status_code == 200
 
 
-async def test_one_failed_model_does_not_take_the_others_with_it(start: Any, copied: Path, models_dir: Path) -> None:
+async def test_a_model_that_fails_to_load_does_not_affect_the_others(
+    start: Any, copied: Path, models_dir: Path
+) -> None:
     shutil.copytree(models_dir / "digits", copied / "digits")
     tamper(copied)
     async with start(copied) as service:
@@ -92,20 +94,20 @@ async def test_a_half_written_bundle_is_not_listed(start: Any, copied: Path) -> 
         assert (model["versions"], model["state"]) == ([1], "ready")
 
 
-async def test_without_any_bundle_the_service_is_up_and_not_ready(start: Any, tmp_path: Path) -> None:
+async def test_without_any_bundle_the_service_is_alive_but_not_ready(start: Any, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         async with start(folder) as service:
             assert (await service.http.get("/healthz")).status_code == 200
             for reply in (await service.http.get("/readyz"), await service.post("/elbo", {"inputs": [ROW]})):
                 assert reply.status_code == 503
-                assert reply.json()["detail"] == f"no model under {folder}"
+                assert reply.json()["detail"].startswith(f"no model in {folder}: ")
                 assert "retry-after" not in reply.headers
             reply = await service.post("/models/a/elbo", {"inputs": [ROW]})
-            assert (reply.status_code, reply.json()["detail"]) == (404, "no model 'a'; there are: none")
+            assert (reply.status_code, reply.json()["detail"]) == (404, "no model 'a'; served models: none")
             assert (await service.http.get("/models")).json() == {"default": None, "models": []}
 
 
-async def test_a_model_that_loads_is_not_ready_until_it_has_loaded(
+async def test_a_loading_model_answers_503_until_it_is_loaded(
     start: Any, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave, load = threading.Event(), model_registry.open_version
@@ -117,11 +119,12 @@ async def test_a_model_that_loads_is_not_ready_until_it_has_loaded(
     monkeypatch.setattr(model_registry, "open_version", held)
     async with start(models_dir, wait=False, default_model="digits") as service:
         reply = await service.http.get("/readyz")
-        assert (reply.status_code, reply.json()["detail"]) == (503, "loading: breast-cancer, digits")
+        assert (reply.status_code, reply.json()["detail"]) == (503, "still loading: breast-cancer, digits")
         assert reply.headers["retry-after"] == "1"
         assert (await service.http.get("/healthz")).status_code == 200
         reply = await service.post("/sample", {"n": 1})
-        assert (reply.status_code, reply.json()["detail"]) == (503, "version 1 of 'digits' is loading")
+        assert reply.status_code == 503
+        assert reply.json()["detail"] == "version 1 of model 'digits' is still loading; retry later"
         assert reply.headers["retry-after"] == "1"
         assert (await service.http.get("/models")).json()["models"][0]["state"] == "loading"
         leave.set()
@@ -130,10 +133,10 @@ async def test_a_model_that_loads_is_not_ready_until_it_has_loaded(
         assert (await service.post("/sample", {"n": 1})).status_code == 200
         service.components.lifecycle.draining = True
         reply = await service.http.get("/readyz")
-        assert (reply.json()["detail"], reply.headers["retry-after"]) == ("shutting down", "1")
+        assert (reply.json()["detail"], reply.headers["retry-after"]) == ("the service is shutting down", "1")
 
 
-async def test_the_only_model_is_the_default_one_and_of_two_neither_is(
+async def test_a_single_model_is_the_default_and_two_models_have_no_default(
     start: Any, copied: Path, models_dir: Path
 ) -> None:
     async with start(copied) as service:
@@ -141,13 +144,13 @@ async def test_the_only_model_is_the_default_one_and_of_two_neither_is(
     async with start(models_dir) as service:
         reply = await service.post("/sample", {"n": 1})
         assert reply.status_code == 404
-        assert reply.json()["detail"].endswith("there are: breast-cancer, digits")
+        assert reply.json()["detail"].endswith("served models: breast-cancer, digits")
     async with start(models_dir, default_model="nobody") as service:
         assert (await service.post("/sample", {"n": 1})).status_code == 404
         assert (await service.http.get("/readyz")).status_code == 503
 
 
-async def test_the_latest_version_answers_and_older_ones_when_asked_for(
+async def test_the_latest_version_is_the_default_and_older_ones_load_on_request(
     start: Any, copied: Path, more_versions: Any
 ) -> None:
     for version in (2, 10):
@@ -163,9 +166,7 @@ async def test_the_latest_version_answers_and_older_ones_when_asked_for(
         assert (await service.http.get("/models")).json()["models"][0]["versions"] == [1, 2, 10]
 
 
-async def test_of_the_older_versions_the_one_unused_for_longest_leaves(
-    start: Any, copied: Path, more_versions: Any
-) -> None:
+async def test_the_least_recently_used_old_version_is_unloaded(start: Any, copied: Path, more_versions: Any) -> None:
     for version in (2, 3, 4):
         more_versions(copied, version)
     async with start(copied, max_old_versions=2) as service:
@@ -177,7 +178,7 @@ async def test_of_the_older_versions_the_one_unused_for_longest_leaves(
         assert again.json()["version"] == 2
 
 
-async def test_a_version_in_use_does_not_leave(start: Any, copied: Path, more_versions: Any) -> None:
+async def test_a_version_in_use_is_not_unloaded(start: Any, copied: Path, more_versions: Any) -> None:
     for version in (2, 3):
         more_versions(copied, version)
     async with start(copied, max_old_versions=1) as service:
@@ -187,7 +188,7 @@ async def test_a_version_in_use_does_not_leave(start: Any, copied: Path, more_ve
             assert model.sample(1, seed=0).samples.shape == (1, 30)
 
 
-async def test_an_old_version_that_fails_says_so_each_time_and_is_tried_again_after_a_pause(
+async def test_an_old_version_that_failed_to_load_is_tried_again_after_a_pause(
     start: Any, copied: Path, more_versions: Any
 ) -> None:
     more_versions(copied, 2)
@@ -196,7 +197,7 @@ async def test_an_old_version_that_fails_says_so_each_time_and_is_tried_again_af
     tamper(copied)
     path = "/models/breast-cancer/versions/1/sample"
     async with start(copied) as service:
-        for content in (None, good):  # the second time there is nothing wrong any more, but the pause lasts
+        for content in (None, good):  # the second time the file is good again, but the pause is not over
             if content is not None:
                 graph.write_bytes(content)
             reply = await service.post(path, {"n": 1})
@@ -225,22 +226,22 @@ async def test_waiting_for_an_old_version_has_a_deadline(
         leave.set()
 
 
-async def test_a_model_is_ready_once_it_has_been_warmed_in_the_devices_thread(
+async def test_a_model_is_ready_after_its_warm_up_in_the_devices_thread(
     start: Any, copied: Path, more_versions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more_versions(copied, 2)
     leave, warmed = threading.Event(), []
 
-    def warming(model: Model, most_rows: int) -> list[Callable[[], None]]:
+    def warming(model: Model, max_rows: int) -> list[Callable[[], None]]:
         def call() -> None:
             assert leave.wait(30)
-            warmed.append((model.manifest.version, most_rows, threading.current_thread().name))
+            warmed.append((model.manifest.version, max_rows, threading.current_thread().name))
 
         return [call, call]
 
     monkeypatch.setattr(Model, "warming", warming)
     async with start(copied, wait=False, max_batch_rows=100) as service:
-        assert (await service.http.get("/readyz")).json()["detail"] == "loading: breast-cancer"
+        assert (await service.http.get("/readyz")).json()["detail"] == "still loading: breast-cancer"
         leave.set()
         await service.components.registry.settled.wait()
         assert (await service.http.get("/readyz")).status_code == 200
@@ -248,7 +249,7 @@ async def test_a_model_is_ready_once_it_has_been_warmed_in_the_devices_thread(
     assert warmed == 2 * [(2, 100, "device")] + 2 * [(1, 100, "device")]
 
 
-async def test_a_model_that_fails_while_it_is_warmed_is_failed_and_leaves_no_copy(
+async def test_a_model_whose_warm_up_fails_is_failed_and_leaves_no_copy(
     start: Any, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:

@@ -1,6 +1,6 @@
-"""The OpenAPI document: pinned, and every live reply is valid against it, problems included.
+"""The OpenAPI document is pinned, and every reply of a running service matches it, including problem documents.
 
-openapi_before.json is the document as it was before FastAPI wrote it: nothing that it promised may get lost.
+openapi_before.json is the handwritten document that FastAPI's replaced. Everything in it must still be there.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ ROW = [1.0] * 30
 
 @cache
 def document() -> dict[str, Any]:
-    """The document, which is the same for every set of models."""
+    """The OpenAPI document; it does not depend on the models."""
     return create_app(Settings(models=Path("nowhere"))).openapi()
 
 
 def schema_of(reply: httpx.Response, template: str) -> dict[str, Any]:
-    """What the document promises for this status and content type of this route."""
+    """The schema of the document for a route, a status and a content type."""
     method = reply.request.method.lower()
     status = str(reply.status_code)
     promised = document()["paths"][template][method]["responses"][status]
@@ -59,18 +59,18 @@ def check(reply: httpx.Response, template: str, status: int) -> None:
     Draft202012Validator(schema_of(reply, template)).validate(reply.json())
 
 
-def test_the_document_is_the_pinned_one() -> None:
+def test_the_openapi_document_is_the_pinned_one() -> None:
     assert json.loads(PINNED.read_text()) == document(), RENEW
 
 
-def test_every_schema_of_the_document_is_a_schema() -> None:
+def test_every_schema_of_the_openapi_document_is_valid() -> None:
     for schema in document()["components"]["schemas"].values():
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
 
 
 def resolved(schema: Any, of: dict[str, Any]) -> Any:
-    """A schema with its references replaced; without titles and descriptions, which may be reworded, and without
-    defaults that are null, which FastAPI leaves out.
+    """A schema with its references replaced, without titles and descriptions, which may be reworded, and without null
+    defaults, which FastAPI leaves out.
     """
     if isinstance(schema, list):
         return [resolved(one, of) for one in schema]
@@ -85,7 +85,7 @@ def resolved(schema: Any, of: dict[str, Any]) -> Any:
 
 
 def promised(operation: dict[str, Any], of: dict[str, Any]) -> dict[tuple[str, ...], Any]:
-    """All that the document says of an operation, point by point: name, parameters, contents by type, statuses."""
+    """The facts of the document about one operation: name, parameters, contents by type, statuses."""
     said: dict[tuple[str, ...], Any] = {("operationId",): operation.get("operationId")}
     for parameter in operation.get("parameters", []):
         said["parameter", parameter["in"], parameter["name"]] = resolved(parameter, of)
@@ -102,7 +102,7 @@ def promised(operation: dict[str, Any], of: dict[str, Any]) -> dict[tuple[str, .
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS_BEFORE)
-def test_the_document_says_all_that_it_said_before_fastapi_wrote_it(path: str, method: str) -> None:
+def test_the_openapi_document_still_has_all_contents_of_its_first_version(path: str, method: str) -> None:
     before = promised(BEFORE["paths"][path][method], BEFORE)
     now = promised(document()["paths"][path][method], document())
     assert {point: now.get(point) for point in before} == before
@@ -110,7 +110,7 @@ def test_the_document_says_all_that_it_said_before_fastapi_wrote_it(path: str, m
     assert set(now) - set(before) == (default if method == "get" else set())
 
 
-def test_the_document_has_the_operations_and_schemas_that_it_had_before() -> None:
+def test_the_openapi_document_still_has_the_operations_and_schemas_of_its_first_version() -> None:
     assert [(path, method) for path, item in document()["paths"].items() for method in item] == OPERATIONS_BEFORE
     before, now = BEFORE["components"]["schemas"], document()["components"]["schemas"]
     for name, schema in before.items():
@@ -118,7 +118,7 @@ def test_the_document_has_the_operations_and_schemas_that_it_had_before() -> Non
     assert set(now) - set(before) == {"Status", *RENAMED.values()}
 
 
-async def test_the_document_is_served_and_names_every_route(service: Any) -> None:
+async def test_the_openapi_document_is_served_and_names_every_route(service: Any) -> None:
     served = (await service.http.get("/openapi.json")).json()
     assert served == document()
     routes = {route.path for route in iter_route_contexts(service.app.routes)}
@@ -126,7 +126,7 @@ async def test_the_document_is_served_and_names_every_route(service: Any) -> Non
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-async def test_every_answer_is_valid_against_the_document(service: Any, prefix: str, digit_images: Any) -> None:
+async def test_every_reply_matches_the_openapi_document(service: Any, prefix: str, digit_images: Any) -> None:
     name = "breast-cancer"
     home = prefix.format(name=name, version=1)
     codes = (await service.post(f"{home}/encode", {"inputs": [ROW]})).json()["mu"]
@@ -148,7 +148,7 @@ async def test_every_answer_is_valid_against_the_document(service: Any, prefix: 
         check(await service.post(f"{digits}/sample", {"n": 2}), f"{prefix}/sample", 200)
 
 
-async def test_the_other_answers_are_valid_against_the_document(service: Any) -> None:
+async def test_the_replies_of_status_routes_match_the_openapi_document(service: Any) -> None:
     for path, template in [
         ("/models", "/models"),
         ("/models/digits", "/models/{name}"),
@@ -159,7 +159,7 @@ async def test_the_other_answers_are_valid_against_the_document(service: Any) ->
         check(await service.http.get(path), template, 200)
 
 
-async def test_problems_are_valid_against_the_document(service: Any, start: Any, tmp_path: Path) -> None:
+async def test_problem_documents_match_the_openapi_document(service: Any, start: Any, tmp_path: Path) -> None:
     check(await service.post("/elbo", "{"), "/elbo", 400)
     check(await service.post("/models/nobody/elbo", {}), "/models/{name}/elbo", 404)
     check(await service.http.get("/models/nobody"), "/models/{name}", 404)
@@ -173,7 +173,7 @@ async def test_problems_are_valid_against_the_document(service: Any, start: Any,
         check(await empty.http.get("/readyz"), "/readyz", 503)
 
 
-async def test_the_models_page_shows_the_manifest_and_where_it_runs(service: Any) -> None:
+async def test_the_models_route_returns_the_manifest_and_the_device(service: Any) -> None:
     shown = (await service.http.get("/models/breast-cancer")).json()
     assert (shown["name"], shown["version"], shown["latent_dim"]) == ("breast-cancer", 1, 8)
     assert (shown["device"], shown["providers"]) == ("cpu", ["CPUExecutionProvider"])
@@ -187,7 +187,7 @@ async def test_the_models_page_shows_the_manifest_and_where_it_runs(service: Any
     assert [model["state"] for model in listed["models"]] == ["ready", "ready"]
 
 
-async def test_the_docs_page_needs_no_other_host(service: Any) -> None:
+async def test_the_docs_page_loads_nothing_from_other_hosts(service: Any) -> None:
     reply = await service.http.get("/docs")
     assert reply.headers["content-security-policy"].startswith("default-src 'none'")
     assert "<script" not in reply.text

@@ -1,4 +1,4 @@
-"""What is around the answers: problems, intake, log, metrics, request ids, imports."""
+"""Problem documents, memory limits, access log, metrics, request ids and imports of the service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vaekit.errors import NotFinite, VaeError
 from vaekit_service.engine import jobs
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Overloaded, TooLarge
-from vaekit_service.http.problems import ANSWERS, kind_of
+from vaekit_service.http.problems import PROBLEM_KINDS, kind_of
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -31,32 +31,32 @@ def subclasses(kind: type) -> Iterator[type]:
         yield from subclasses(child)
 
 
-def test_every_error_has_its_row_in_the_table_of_answers() -> None:
+def test_every_error_class_has_a_status() -> None:
     for error in subclasses(VaeError):
         if error.__module__.startswith("vaekit.client") or error is vaekit_service.errors.ServiceError:
-            continue  # errors of the other end of the wire, and an abstract base
-        assert any(ancestor in ANSWERS for ancestor in error.__mro__), f"{error.__name__} has no status"
+            continue  # errors of the client, and an abstract base class
+        assert any(ancestor in PROBLEM_KINDS for ancestor in error.__mro__), f"{error.__name__} has no status"
 
 
-def test_what_is_not_in_the_table_is_an_internal_error_that_tells_nothing() -> None:
-    assert (kind_of(ZeroDivisionError).status, kind_of(ZeroDivisionError).tell) == (500, False)
+def test_any_other_error_is_a_500_without_its_message() -> None:
+    assert (kind_of(ZeroDivisionError).status, kind_of(ZeroDivisionError).is_public) == (500, False)
 
 
-def test_importing_the_app_brings_none_of_the_heavy_packages() -> None:
+def test_importing_the_app_does_not_import_heavy_packages() -> None:
     walled = ["torch", "vaekit_training", "pandas", "matplotlib", "sklearn", "onnx", "onnxruntime", "pyarrow", "scipy"]
     code = f"import sys, vaekit_service.app; print([m for m in {walled!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_bodies_in_flight_are_bounded_and_given_back() -> None:
+def test_the_memory_of_bodies_is_limited_and_released() -> None:
     memory = MemoryBudget(max_body_bytes=10, max_inflight_bytes=15)
     with memory.reserve() as alone:
-        alone.hold(16)  # else it would never fit
+        alone.hold(16)  # allowed, because it could never fit otherwise
     assert memory.held == 0
     with memory.reserve() as first:
         first.hold(10)
-        with memory.reserve() as second, pytest.raises(Overloaded, match="10 bytes of other requests are in flight"):
+        with memory.reserve() as second, pytest.raises(Overloaded, match="no room for 6 bytes: other requests hold 10"):
             second.hold(6)
         assert memory.held == 10
         with pytest.raises(TooLarge):
@@ -64,7 +64,7 @@ def test_bodies_in_flight_are_bounded_and_given_back() -> None:
     assert memory.held == 0
 
 
-async def test_overload_is_a_429_that_says_when_to_come_again_and_reads_no_body(
+async def test_overload_is_a_429_with_retry_after_and_the_body_is_not_read(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.components.engine._batcher, "rows", 10**9)
@@ -78,7 +78,7 @@ async def test_overload_is_a_429_that_says_when_to_come_again_and_reads_no_body(
     assert (reply.status_code, reply.headers["retry-after"], reply.headers["connection"]) == (429, "1", "close")
 
 
-async def test_an_answer_that_is_not_finite_is_withheld_and_its_reason_stays_in_the_log(
+async def test_a_result_that_is_not_finite_is_a_500_with_its_reason_only_in_the_log(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
@@ -91,7 +91,7 @@ async def test_an_answer_that_is_not_finite_is_withheld_and_its_reason_stays_in_
     assert service.lines()[-1]["error"] == "NotFinite: encode: row 0: output mu is not finite"
 
 
-async def test_a_crash_is_a_500_problem_with_the_requests_id(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_is_a_500_problem_with_the_request_id(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError("secret")
 
@@ -108,7 +108,7 @@ async def test_a_crash_is_a_500_problem_with_the_requests_id(service: Any, monke
 
 
 @pytest.mark.parametrize("given", ["abc-123", "a" * 128])
-async def test_a_sane_request_id_is_echoed_on_answers_and_problems(service: Any, given: str) -> None:
+async def test_a_valid_request_id_is_echoed_in_replies_and_problems(service: Any, given: str) -> None:
     for path, status in (("/healthz", 200), ("/nowhere", 404)):
         reply = await service.http.get(path, headers={"x-request-id": given})
         assert (reply.status_code, reply.headers["x-request-id"]) == (status, given)
@@ -121,7 +121,7 @@ async def test_any_other_request_id_is_replaced(service: Any, given: str) -> Non
     assert len(reply.headers["x-request-id"]) == 32
 
 
-async def test_the_access_log_has_the_facts_and_never_the_payload(service: Any) -> None:
+async def test_the_access_log_describes_requests_without_their_payload(service: Any) -> None:
     before = len(service.lines())
     await service.post("/elbo", {"inputs": [[123456.789] * 30]})
     await service.post("/models/breast-cancer/elbo", {"inputs": [["leaked"] * 30]})
@@ -169,7 +169,7 @@ async def test_metrics_count_requests_and_rows_by_bounded_labels(service: Any) -
     assert after['vae_model_info{device="cpu",model="digits",version="1"}'] == 1
 
 
-async def test_two_apps_share_nothing(start: Any, models_dir: Any) -> None:
+async def test_two_apps_share_no_state(start: Any, models_dir: Any) -> None:
     async with start(models_dir) as one, start(models_dir) as other:
         await one.post("/models/digits/sample", {"n": 1})
         name = 'vae_rows_total{model="digits",operation="sample",version="1"}'
@@ -177,7 +177,7 @@ async def test_two_apps_share_nothing(start: Any, models_dir: Any) -> None:
         assert name not in figures((await other.http.get("/metrics")).text)
 
 
-async def test_many_callers_at_once_get_their_own_answers(service: Any, benign_rows: Any, breast_cancer: Any) -> None:
+async def test_concurrent_callers_get_their_own_answers(service: Any, benign_rows: Any, breast_cancer: Any) -> None:
     want = breast_cancer.elbo(benign_rows[:32]).elbo
     replies: list[httpx.Response] = await asyncio.gather(
         *(service.post("/elbo", {"inputs": [row]}) for row in benign_rows[:32].tolist())
@@ -186,14 +186,14 @@ async def test_many_callers_at_once_get_their_own_answers(service: Any, benign_r
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "1e", "nan", "0.0", "inf", "+1"])
-async def test_a_time_that_is_none_is_refused(service: Any, seconds: str) -> None:
+async def test_a_timeout_that_is_not_a_positive_number_is_refused(service: Any, seconds: str) -> None:
     headers = {"content-type": "application/json", "vae-timeout": seconds}
     reply = await service.http.post("/encode", json={"inputs": [ROW]}, headers=headers)
     assert reply.status_code == 422
-    assert reply.json()["detail"] == f"vae-timeout: '{seconds}' is not a number of seconds above 0"
+    assert reply.json()["detail"] == f"vae-timeout: '{seconds}' is not a positive number of seconds"
 
 
-async def test_a_request_whose_time_is_over_is_a_504_and_is_not_run(
+async def test_a_request_past_its_timeout_gets_a_504_and_does_not_run(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, leave, ran = threading.Event(), threading.Event(), list[float]()

@@ -1,4 +1,4 @@
-"""A picture as a body, as it is: what curl --data-binary @file sends."""
+"""Bodies that are one image file, as curl --data-binary @file sends them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ async def post(service: Any, path: str, body: bytes, kind: str = "image/png") ->
 
 @pytest.mark.parametrize("operation", ["encode", "elbo"])
 @pytest.mark.parametrize(("kind", "name"), [("image/png", "PNG"), ("image/jpeg", "JPEG")])
-async def test_a_picture_is_answered_as_the_same_in_base64(service: Any, operation: str, kind: str, name: str) -> None:
+async def test_an_image_body_gets_the_same_reply_as_base64_in_json(
+    service: Any, operation: str, kind: str, name: str
+) -> None:
     body = file(name)
     raw = await post(service, f"/models/digits/{operation}", body, kind)
     assert raw.status_code == 200, raw.text
@@ -36,7 +38,7 @@ async def test_a_picture_is_answered_as_the_same_in_base64(service: Any, operati
     assert raw.json() == as_json.json()
 
 
-async def test_its_options_are_in_the_query_and_its_reply_may_be_an_array(service: Any) -> None:
+async def test_an_image_body_takes_query_options_and_may_get_an_npy_reply(service: Any) -> None:
     headers = {"content-type": "image/png", "accept": "application/x-npy"}
     url = "/models/digits/elbo?num_samples=8&features=true"
     reply = await service.http.post(url, content=file(), headers=headers)
@@ -49,19 +51,19 @@ async def test_its_options_are_in_the_query_and_its_reply_may_be_an_array(servic
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
-        ("/models/breast-cancer/elbo", file(), 415, "breast-cancer takes rows of 30 columns, not images"),
-        ("/models/digits/decode", file(), 415, "/decode reads application/json and application/x-npy"),
-        ("/models/digits/sample", file(), 415, "/sample reads application/json"),
-        ("/models/digits/elbo", file(pixels=PIXELS[:, :7]), 422, "row 0: a picture of 7 x 8 pixels, expected 8 x 8"),
-        ("/models/digits/elbo", file(pixels=np.stack([PIXELS] * 3, -1)), 422, "row 0: a picture of mode RGB"),
-        ("/models/digits/elbo", b"no picture", 422, "row 0: not a PNG or JPEG image"),
-        ("/models/digits/elbo", b"", 422, "row 0: not a PNG or JPEG image"),
-        ("/models/digits/elbo", file()[:50], 422, "row 0: a damaged picture"),
+        ("/models/breast-cancer/elbo", file(), 415, "model 'breast-cancer' accepts rows of 30 columns, not images"),
+        ("/models/digits/decode", file(), 415, "/decode accepts application/json, application/x-npy"),
+        ("/models/digits/sample", file(), 415, "/sample accepts application/json"),
+        ("/models/digits/elbo", file(pixels=PIXELS[:, :7]), 422, "row 0: image of 7 x 8 pixels, expected 8 x 8"),
+        ("/models/digits/elbo", file(pixels=np.stack([PIXELS] * 3, -1)), 422, "row 0: image of mode RGB"),
+        ("/models/digits/elbo", b"no image", 422, "row 0: not a readable PNG or JPEG file"),
+        ("/models/digits/elbo", b"", 422, "row 0: not a readable PNG or JPEG file"),
+        ("/models/digits/elbo", file()[:50], 422, "row 0: damaged image file"),
         ("/models/digits/elbo?draws=3", file(), 422, "draws"),
-        ("/models/digits/elbo?num_samples=many", file(), 422, "num_samples: not a number, true or false"),
+        ("/models/digits/elbo?num_samples=many", file(), 422, "'num_samples': \"many\" is not a number"),
     ],
 )
-async def test_what_is_no_picture_for_the_model_is_refused(
+async def test_an_image_that_the_model_does_not_accept_is_refused(
     service: Any, path: str, body: bytes, status: int, said: str
 ) -> None:
     reply = await post(service, path, body)

@@ -1,4 +1,4 @@
-"""A request's time and its caller: either ends its task, once, and the reason is known."""
+"""The timer of a request: its deadline or a disconnect cancels the task once, with a reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def never() -> dict[str, Any]:
 
 
 async def ended(timer: RequestTimer, work: Any) -> Exception | None:
-    """Why the timer ended the work; None where it was done."""
+    """The reason why the timer cancelled the work; None if the work was completed."""
     try:
         await work
     except asyncio.CancelledError:
@@ -28,23 +28,23 @@ async def ended(timer: RequestTimer, work: Any) -> Exception | None:
     return None
 
 
-async def test_a_task_whose_time_is_over_ends_with_the_error_and_may_go_on() -> None:
+async def test_a_task_past_its_deadline_is_cancelled_and_may_continue() -> None:
     timer = RequestTimer()
     timer.set_deadline(0.01, lambda: SlowBody("late"))
     reason = await ended(timer, never())
     assert (type(reason), str(reason)) == (SlowBody, "late")
-    await asyncio.sleep(0.02)  # it is not cancelled a second time
+    await asyncio.sleep(0.02)  # not cancelled a second time
     assert timer.reason is None
 
 
-async def test_a_new_time_takes_the_place_of_the_old_one() -> None:
+async def test_a_new_deadline_replaces_the_old_one() -> None:
     timer = RequestTimer()
     timer.set_deadline(0.01, lambda: SlowBody("the first"))
     timer.set_deadline(0.05, lambda: SlowBody("the second"))
     assert str(await ended(timer, never())) == "the second"
 
 
-async def test_a_watch_at_rest_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stopped_timer_cancels_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vaekit_service.http.request_context.LISTEN_AFTER", 0.0)
     timer = RequestTimer()
     timer.set_deadline(0.01, lambda: SlowBody("late"))
@@ -57,7 +57,7 @@ async def gone() -> dict[str, Any]:
     return {"type": "http.disconnect"}
 
 
-async def test_a_caller_who_hangs_up_ends_the_task() -> None:
+async def test_a_disconnect_cancels_the_task() -> None:
     messages = iter([{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}])
 
     async def receive() -> dict[str, Any]:
@@ -68,7 +68,7 @@ async def test_a_caller_who_hangs_up_ends_the_task() -> None:
     assert isinstance(await ended(timer, never()), Disconnected)
 
 
-async def test_an_answer_that_is_there_at_once_costs_no_listening() -> None:
+async def test_a_fast_answer_starts_no_listener() -> None:
     async def receive() -> dict[str, Any]:
         raise AssertionError("listened")
 
@@ -79,7 +79,7 @@ async def test_an_answer_that_is_there_at_once_costs_no_listening() -> None:
     await asyncio.sleep(2 * request_context.LISTEN_AFTER)
 
 
-async def test_a_server_that_ends_the_task_is_not_taken_for_the_watch() -> None:
+async def test_a_cancellation_by_the_server_has_no_reason() -> None:
     seen = list[Exception | None]()
 
     async def request() -> None:

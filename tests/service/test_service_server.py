@@ -22,7 +22,7 @@ ROW = [1.0] * 30
 
 @pytest.fixture
 def serve(process: Callable[..., Any], models_dir: Path) -> Callable[..., tuple[Any, str]]:
-    """serve(**environment): the process, ready, and its address."""
+    """serve(**environment): (a process that is ready, its address)."""
 
     def begin(**environment: str) -> tuple[Any, str]:
         started = process("--models", str(models_dir), "--default-model", "breast-cancer", **environment)
@@ -34,7 +34,7 @@ def serve(process: Callable[..., Any], models_dir: Path) -> Callable[..., tuple[
 
 
 def open_request(url: str, body: bytes) -> socket.socket:
-    """A POST /elbo whose body is still to come."""
+    """A connection with a POST /elbo whose body is not sent yet."""
     host, port = url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
     head = f"POST /elbo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -43,12 +43,12 @@ def open_request(url: str, body: bytes) -> socket.socket:
 
 
 def wait_in_flight(url: str, count: int) -> None:
-    """Until the server has begun on so many requests beside the scrape itself."""
+    """Wait until `count` requests are in flight, besides the one for /metrics."""
     while f"vae_http_requests_in_flight {count + 1}.0" not in httpx.get(f"{url}/metrics").text:
         pass
 
 
-def test_sigterm_finishes_what_is_in_flight_and_exits_with_0(serve: Any) -> None:
+def test_sigterm_finishes_requests_in_flight_and_exits_with_0(serve: Any) -> None:
     process, url = serve(VAE_DRAIN_SECONDS="0")
     body = json.dumps({"inputs": [ROW]}).encode()
     with open_request(url, body) as connection:
@@ -64,19 +64,19 @@ def test_sigterm_finishes_what_is_in_flight_and_exits_with_0(serve: Any) -> None
     assert process.popen.wait(30) == 0
 
 
-def test_while_it_drains_readyz_says_503_and_requests_are_still_answered(serve: Any) -> None:
+def test_while_draining_readyz_is_503_and_requests_are_still_answered(serve: Any) -> None:
     process, url = serve(VAE_DRAIN_SECONDS="100")
     assert httpx.get(f"{url}/readyz").status_code == 200
     process.popen.send_signal(signal.SIGTERM)
     while httpx.get(f"{url}/readyz").status_code == 200:
         pass
-    assert httpx.get(f"{url}/readyz").json()["detail"] == "shutting down"
+    assert httpx.get(f"{url}/readyz").json()["detail"] == "the service is shutting down"
     assert httpx.post(f"{url}/elbo", json={"inputs": [ROW]}).status_code == 200
     process.popen.send_signal(signal.SIGINT)
     assert process.popen.wait(30) == 0
 
 
-def test_what_takes_longer_than_the_limit_is_cut_off(serve: Any) -> None:
+def test_a_request_that_outlasts_the_shutdown_limit_is_aborted(serve: Any) -> None:
     process, url = serve(VAE_DRAIN_SECONDS="0", VAE_SHUTDOWN_SECONDS="1")
     with open_request(url, b"x" * 100) as connection:
         wait_in_flight(url, 1)
@@ -85,7 +85,7 @@ def test_what_takes_longer_than_the_limit_is_cut_off(serve: Any) -> None:
         connection.recv(65536)
 
 
-def test_the_line_that_it_prints_works(process: Any, models_dir: Path) -> None:
+def test_the_printed_curl_command_works(process: Any, models_dir: Path) -> None:
     for name in ("breast-cancer", "digits"):
         started = process("--models", str(models_dir), "--default-model", name)
         line = started.until(r"^\s+(curl .*)$")
@@ -96,7 +96,7 @@ def test_the_line_that_it_prints_works(process: Any, models_dir: Path) -> None:
 
 
 def refused(*flags: str, **environment: str) -> str:
-    """What `vae serve` says before it exits with 1."""
+    """The line that `vae serve` prints to stderr before it exits with 1."""
     command = [sys.executable, "-c", "from vaekit.cli import main; main()", "serve", "--port", "0", *flags]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
@@ -104,7 +104,7 @@ def refused(*flags: str, **environment: str) -> str:
     return done.stderr
 
 
-def test_cuda_by_name_without_cuda_is_an_error_at_start() -> None:
+def test_cuda_without_a_gpu_is_an_error_at_start_up() -> None:
     from onnxruntime import get_available_providers
 
     if "CUDAExecutionProvider" in get_available_providers():
@@ -115,19 +115,19 @@ def test_cuda_by_name_without_cuda_is_an_error_at_start() -> None:
     assert "error: device cuda: this ONNX Runtime has no CUDA provider" in refused(VAE_CUDA_GRAPHS="true")
 
 
-def test_an_address_in_use_is_one_sentence() -> None:
+def test_an_address_in_use_is_a_one_line_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"error: cannot listen on 127.0.0.1, port {port}: " in refused("--port", port)
 
 
-def test_a_setting_that_is_refused_is_named_with_its_value() -> None:
-    assert "VAE_ALPHA: Input should be less than 1: '2'" in refused(VAE_ALPHA="2")
-    assert "VAE_LOG_FORMAT: " in refused("--log-format", "xml")
+def test_an_invalid_setting_is_named_with_its_value() -> None:
+    assert "VAE_ALPHA='2': Input should be less than 1" in refused(VAE_ALPHA="2")
+    assert "VAE_LOG_FORMAT='xml': " in refused("--log-format", "xml")
 
 
 def peak_memory(pid: int) -> int:
-    """Most bytes the process ever had in memory."""
+    """Peak memory of the process in bytes."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
 
@@ -145,7 +145,7 @@ def peak_memory(pid: int) -> int:
     ],
     ids=["a row of nulls", "rows of null", "brackets", "one number", "one object"],
 )
-def test_20_mb_of_nothing_are_refused_in_under_a_second_and_the_memory_stays_flat(serve: Any, make: Any) -> None:
+def test_20_mb_of_nulls_are_refused_within_a_second_and_constant_memory(serve: Any, make: Any) -> None:
     process, url = serve()
     body = make()
     headers = {"content-type": "application/json"}
@@ -155,11 +155,11 @@ def test_20_mb_of_nothing_are_refused_in_under_a_second_and_the_memory_stays_fla
     seconds = perf_counter() - start
     assert reply.status_code in (400, 413, 422)
     assert seconds < 1.0
-    assert peak_memory(process.popen.pid) - before < 3 * len(body)  # the body itself, and no tree of it
+    assert peak_memory(process.popen.pid) - before < 3 * len(body)  # the body itself, but no parsed tree
     assert httpx.get(f"{url}/readyz").status_code == 200
 
 
-def test_the_graph_that_probes_a_device_is_one_that_runs(tmp_path: Path) -> None:
+def test_the_graph_that_probes_a_device_runs(tmp_path: Path) -> None:
     import numpy as np
 
     from vaekit.runtime import device

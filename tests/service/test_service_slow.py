@@ -1,4 +1,4 @@
-"""Callers that declare and do not send, or ask and do not read: what they may hold, and for how long."""
+"""Callers that do not send their body or do not read their reply hold limited memory, for a limited time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BIG = json.dumps({"n": 10_000}).encode()
 
 @pytest.fixture
 def serve(process: Callable[..., Any], models_dir: Path) -> Callable[..., tuple[Any, str]]:
-    """serve(**environment): the process, with digits as the default model, ready; and its address."""
+    """serve(**environment): (a process that is ready, with digits as the default model; its address)."""
 
     def begin(**environment: str) -> tuple[Any, str]:
         started = process("--models", str(models_dir), "--default-model", "digits", **environment)
@@ -29,7 +29,7 @@ def serve(process: Callable[..., Any], models_dir: Path) -> Callable[..., tuple[
 
 
 def ask(url: str, body: bytes, declared: int | None = None) -> socket.socket:
-    """A POST /sample on a connection that takes little in, so that what is not read stays with the server."""
+    """A POST /sample on a connection with a small receive buffer, so that an unread reply stays with the server."""
     host, port = url.removeprefix("http://").split(":")
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -42,14 +42,14 @@ def ask(url: str, body: bytes, declared: int | None = None) -> socket.socket:
 
 
 def in_flight(url: str) -> float:
-    """Requests that the server has begun on, the scrape itself left out."""
+    """Number of requests in flight, without the one for /metrics."""
     lines = httpx.get(f"{url}/metrics").text.splitlines()
     [figure] = [line for line in lines if line.startswith("vae_http_requests_in_flight ")]
     return float(figure.split()[1]) - 1
 
 
 def resident(pid: int) -> int:
-    """Bytes that the process has in memory."""
+    """Resident memory of the process in bytes."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) * 1024
 
@@ -65,7 +65,7 @@ def connections() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_declared_bytes_that_never_come_lock_nobody_out(serve: Any, connections: ExitStack) -> None:
+def test_declared_bytes_that_never_arrive_block_no_other_caller(serve: Any, connections: ExitStack) -> None:
     _, url = serve()
     for _ in range(8):
         connections.enter_context(ask(url, b"", declared=32 * 2**20))
@@ -76,7 +76,7 @@ def test_declared_bytes_that_never_come_lock_nobody_out(serve: Any, connections:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-def test_replies_that_nobody_reads_are_bounded_together_and_cut_off(serve: Any, connections: ExitStack) -> None:
+def test_unread_replies_are_limited_together_and_aborted(serve: Any, connections: ExitStack) -> None:
     process, url = serve(VAE_REPLY_SECONDS="8", VAE_MAX_INFLIGHT_BYTES=str(48 * 2**20), VAE_MAX_QUEUE_ROWS="1000000")
     before = resident(process.popen.pid)
     asked = [connections.enter_context(ask(url, BIG)) for _ in range(24)]

@@ -1,4 +1,4 @@
-"""What is answered: the same over JSON, over npy and from the runtime, with the verdict that the calibration gives."""
+"""Replies are the same over JSON, over npy and from the runtime, with verdicts of the calibration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def records(reply: httpx.Response) -> NDArray[Any]:
     return np.load(io.BytesIO(reply.content), allow_pickle=False)
 
 
-async def test_elbo_over_json_npy_and_runtime_is_the_same(
+async def test_elbo_is_the_same_over_json_npy_and_from_the_runtime(
     service: Any, breast_cancer: Model, benign_rows: NDArray[np.float64]
 ) -> None:
     rows = benign_rows[:50]
@@ -45,7 +45,7 @@ async def test_elbo_over_json_npy_and_runtime_is_the_same(
     np.testing.assert_array_equal(by_json["is_anomaly"], by_npy["is_anomaly"])
 
 
-async def test_encode_and_decode_over_json_npy_and_runtime_are_the_same(
+async def test_encode_and_decode_are_the_same_over_json_npy_and_from_the_runtime(
     service: Any, breast_cancer: Model, benign_rows: NDArray[np.float64]
 ) -> None:
     rows = benign_rows[:7]
@@ -63,7 +63,7 @@ async def test_encode_and_decode_over_json_npy_and_runtime_are_the_same(
         np.testing.assert_array_equal(by_npy[name], getattr(decoded, name))
 
 
-async def test_samples_over_json_npy_and_runtime_are_the_same(service: Any, breast_cancer: Model) -> None:
+async def test_samples_are_the_same_over_json_npy_and_from_the_runtime(service: Any, breast_cancer: Model) -> None:
     for observe in (False, True):
         body = {"n": 5, "seed": 3, "temperature": 0.5, "observe": observe}
         want = breast_cancer.sample(5, seed=3, temperature=0.5, observe=observe)
@@ -75,7 +75,7 @@ async def test_samples_over_json_npy_and_runtime_are_the_same(service: Any, brea
         assert (by_json["seed"], reply.headers["vae-seed"]) == (3, "3")
 
 
-async def test_rows_by_name_in_any_order_are_rows_in_column_order(
+async def test_rows_by_name_may_have_their_columns_in_any_order(
     service: Any, breast_cancer: Model, benign_rows: NDArray[np.float64]
 ) -> None:
     names = breast_cancer.spec.names  # type: ignore[union-attr]  # a vector model
@@ -90,7 +90,7 @@ def picture(pixels: NDArray[np.uint8], form: str = "PNG", mode: str = "L") -> st
     return base64.b64encode(file.getvalue()).decode()
 
 
-async def test_pictures_as_files_pixels_and_arrays_are_the_same(
+async def test_images_score_the_same_as_files_pixels_and_arrays(
     service: Any, digits: Model, digit_images: NDArray[np.uint8]
 ) -> None:
     images = digit_images[:4]
@@ -105,7 +105,7 @@ async def test_pictures_as_files_pixels_and_arrays_are_the_same(
         np.testing.assert_array_equal(reply.json()["bits_per_dim"], digits.bits_per_dim(want))
 
 
-async def test_jpeg_and_two_valued_png_are_read(service: Any) -> None:
+async def test_jpeg_and_black_and_white_png_are_read(service: Any) -> None:
     pixels = np.zeros((8, 8, 1), np.uint8)
     for text in (picture(pixels, "JPEG"), picture(pixels, mode="1")):
         reply = await service.post("/models/digits/encode", {"inputs": [text]})
@@ -123,7 +123,7 @@ async def test_decoded_digits_are_pixels_and_have_no_scale(service: Any) -> None
     )
 
 
-async def test_one_version_answers_as_the_latest_does(service: Any, benign_rows: NDArray[np.float64]) -> None:
+async def test_the_latest_version_answers_the_same_by_number(service: Any, benign_rows: NDArray[np.float64]) -> None:
     body = {"inputs": benign_rows[:2].tolist()}
     replies = [
         (await service.post(f"{prefix}/elbo", body)).json()
@@ -133,7 +133,7 @@ async def test_one_version_answers_as_the_latest_does(service: Any, benign_rows:
     assert (replies[0]["model"], replies[0]["version"]) == ("breast-cancer", 1)
 
 
-async def test_a_row_of_1e300_is_answered_as_the_anomaly_it_is(service: Any) -> None:
+async def test_a_row_of_1e300_is_an_anomaly_with_a_finite_score(service: Any) -> None:
     reply = (await service.post("/elbo", {"inputs": [[1e300] * 30], "features": True})).json()
     assert np.isfinite(reply["score"]).all()
     assert reply["score"][0] > 1e3
@@ -141,7 +141,7 @@ async def test_a_row_of_1e300_is_answered_as_the_anomaly_it_is(service: Any) -> 
     assert np.isfinite(reply["feature_log_likelihood"]).all()
 
 
-async def test_the_verdict_is_the_p_value_against_alpha(service: Any, benign_rows: NDArray[np.float64]) -> None:
+async def test_the_verdict_compares_the_p_value_with_alpha(service: Any, benign_rows: NDArray[np.float64]) -> None:
     body = {"inputs": benign_rows.tolist()}
     default = (await service.post("/elbo", body)).json()
     assert (default["alpha"], default["p_value_reason"], default["num_samples"]) == (0.05, None, 16)
@@ -153,7 +153,7 @@ async def test_the_verdict_is_the_p_value_against_alpha(service: Any, benign_row
 
 
 @pytest.mark.parametrize(("option", "reason"), [({"num_samples": 4}, "num_samples 4"), ({"seed": 1}, "sets a seed")])
-async def test_draws_that_are_not_the_calibrations_have_no_p_value_but_a_reason(
+async def test_other_draws_than_the_calibrations_give_a_reason_and_no_p_value(
     service: Any, option: dict[str, int], reason: str
 ) -> None:
     reply = (await service.post("/elbo", {"inputs": [[1.0] * 30], "alpha": 0.001, **option})).json()
@@ -165,13 +165,15 @@ async def test_draws_that_are_not_the_calibrations_have_no_p_value_but_a_reason(
     assert reason in by_npy.headers["vae-p-value-reason"]
 
 
-async def test_a_requests_alpha_that_cannot_be_told_is_refused_with_the_smallest(service: Any) -> None:
+async def test_an_alpha_too_small_for_the_calibration_is_refused_with_the_smallest_one(service: Any) -> None:
     reply = await service.post("/elbo", {"inputs": [[1.0] * 30], "alpha": 0.001})
     assert (reply.status_code, reply.json()["title"]) == (422, "Alpha not resolvable")
     assert "the smallest is 0.01369" in reply.json()["detail"]  # 1 / (72 + 1)
 
 
-async def test_a_default_alpha_that_cannot_be_told_leaves_out_the_verdict_alone(start: Any, models_dir: Any) -> None:
+async def test_a_default_alpha_too_small_for_the_calibration_leaves_out_only_the_verdict(
+    start: Any, models_dir: Any
+) -> None:
     async with start(models_dir, default_model="breast-cancer", alpha=0.001) as service:
         reply = (await service.post("/elbo", {"inputs": [[1.0] * 30]})).json()
     assert reply["p_value"] is not None
@@ -179,14 +181,14 @@ async def test_a_default_alpha_that_cannot_be_told_leaves_out_the_verdict_alone(
     assert "the smallest is" in reply["p_value_reason"]
 
 
-async def test_a_seed_that_was_drawn_gives_the_same_samples_again(service: Any) -> None:
+async def test_the_seed_of_a_reply_reproduces_its_samples(service: Any) -> None:
     first, second = [(await service.post("/sample", {"n": 2})).json() for _ in range(2)]
     assert first["seed"] != second["seed"]
     assert 0 <= first["seed"] < 2**53
     assert (await service.post("/sample", {"n": 2, "seed": first["seed"]})).json() == first
 
 
-async def test_array_replies_carry_what_is_not_per_row_in_headers(service: Any) -> None:
+async def test_npy_replies_have_the_facts_about_the_whole_reply_in_headers(service: Any) -> None:
     reply = await service.http.post("/elbo", content=npy(np.ones((2, 30))), headers=NPY)
     facts = {name: reply.headers[f"vae-{name}"] for name in ("model", "version", "alpha", "num-samples")}
     assert facts == {"model": "breast-cancer", "version": "1", "alpha": "0.05", "num-samples": "16"}
@@ -210,7 +212,7 @@ async def test_accept_chooses_the_reply_type(service: Any, accept: str, media_ty
     assert reply.headers["content-type"] == media_type
 
 
-async def test_arrays_of_other_orders_and_types_are_read_as_their_numbers(service: Any) -> None:
+async def test_arrays_of_any_memory_order_and_numeric_type_are_read(service: Any) -> None:
     rows = np.arange(60, dtype=np.int16).reshape(2, 30)
     want = (await service.post("/encode", {"inputs": rows.tolist()})).json()
     for array in (rows, np.asfortranarray(rows), rows.astype(">f4")):
@@ -218,7 +220,7 @@ async def test_arrays_of_other_orders_and_types_are_read_as_their_numbers(servic
         assert reply.json() == want
 
 
-async def test_large_requests_and_replies_are_the_same_as_small_ones(
+async def test_large_requests_get_the_same_results_as_small_ones(
     service: Any, benign_rows: NDArray[np.float64]
 ) -> None:
     many = np.tile(benign_rows, (10, 1))  # 3,570 rows: read and written by a thread

@@ -59,9 +59,9 @@ def find(root: Path | str, name: str, version: int | None = None) -> Path:
     """
     known = versions(root, check_name(name))
     if not known:
-        raise UnknownModel(f"no model {name!r}; there are: {', '.join(models(root)) or 'none'}")
+        raise UnknownModel(f"no model {name!r} in {root}; models there: {', '.join(models(root)) or 'none'}")
     if version is None:
         version = known[-1]
     if version not in known:
-        raise UnknownModel(f"no version {version} of {name!r}; there are: {', '.join(map(str, known))}")
+        raise UnknownModel(f"no version {version} of model {name!r}; versions: {', '.join(map(str, known))}")
     return Path(root) / name / str(version)

@@ -43,7 +43,7 @@ def read_manifest(folder: Path | str) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as exc:
-        raise FormatError(f"{folder}: no {MANIFEST_FILE}") from exc
+        raise FormatError(f"{folder}: no {MANIFEST_FILE}; expected the folder of one version of a model") from exc
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -193,4 +193,7 @@ def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise IntegrityError(f"{source}: sha256 is {found[:12]}..., the manifest has {sha256[:12]}...")
+        raise IntegrityError(
+            f"{source}: sha256 is {found[:12]}..., the manifest has {sha256[:12]}...; the file has changed since "
+            "it was published"
+        )

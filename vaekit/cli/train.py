@@ -120,7 +120,7 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
     if source.endswith(".toml"):
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
-        raise ConfigError(f"{source}: expected a config that ends in .toml, or data")
+        raise ConfigError(f"{source}: expected a config file that ends in .toml, or a data file or folder")
     tree, remarks = infer(source, asked_for(overrides))
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]")
@@ -163,9 +163,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
 
         def constants(names: list[str]) -> None:
             if names:
-                console.print(
-                    f"constant in the training rows, modelled with a fixed small scale: {escape(', '.join(names))}"
-                )
+                console.print(f"constant columns, modelled with a fixed small scale: {escape(', '.join(names))}")
 
         def say(text: str) -> None:
             console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
@@ -191,7 +189,10 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
     entry = manifest.calibration.entries[0] if manifest.calibration else None
     n, where = (entry.told_by, " in a fold" if entry.folds else "") if entry else (0, "")
     if n < (needed := rows_to_resolve(0.05)):
-        console.print(f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}[/]")
+        console.print(
+            f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}; until then rows get "
+            "p-values but no verdict at this alpha[/]"
+        )
     if manifest.version > 1:
         console.print(f"[dim]{escape(in_use(manifest))}[/]", soft_wrap=True)
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

@@ -89,8 +89,10 @@ def translated(url: str, note: str = "") -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as exc:
-        raise DeadlineExceeded(f"{url}: no reply in time ({type(exc).__name__}){note}") from exc
+        raise DeadlineExceeded(
+            f"{url}: no reply in time ({type(exc).__name__}); raise the timeout or send fewer rows{note}"
+        ) from exc
     except httpx.TransportError as exc:
-        raise ConnectionFailed(f"{url}: {str(exc) or type(exc).__name__}{note}") from exc
+        raise ConnectionFailed(f"{url}: connection failed: {str(exc) or type(exc).__name__}{note}") from exc
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
         raise ProtocolError(f"{url}: {exc}") from exc

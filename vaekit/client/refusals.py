@@ -22,7 +22,7 @@ def check(response: httpx.Response) -> httpx.Response:
     if status == 200:
         return response
     if not 400 <= status < 600:
-        raise errors.ProtocolError(f"{response.url}: unexpected status {status}")
+        raise errors.ProtocolError(f"{response.url}: unexpected status {status}; expected a vaekit service at this URL")
     problem = _problem(response)
     detail = problem.detail if problem else f"{response.url}: status {status}"
     if status == 504:

@@ -161,7 +161,7 @@ def _rows_call(
 
 def _npy(name: str, rows: NDArray[Any]) -> bytes:
     if rows.dtype.kind not in "iuf":
-        raise InputError(f"{name}: dtype {rows.dtype} is not numeric")
+        raise InputError(f"{name}: dtype {rows.dtype} is not numeric; expected integers or floats")
     if rows.ndim == 0:
         raise InputError(f"{name}: one number, expected rows")
     buffer = io.BytesIO()

@@ -149,7 +149,10 @@ def _cuda_session(path: Path, index: int, threads: int | None, cuda: Cuda) -> An
     except Exception as exc:  # the native layer raises many types; any of them means that CUDA does not work
         raise DeviceError(f"device cuda:{index}: {exc}") from exc
     if CUDA not in session.get_providers():  # ONNX Runtime falls back to the CPU without an error
-        raise DeviceError(f"device cuda:{index}: ONNX Runtime fell back to {session.get_providers()}")
+        raise DeviceError(
+            f"device cuda:{index}: ONNX Runtime fell back to {session.get_providers()}; install vaekit[gpu] with its "
+            "CUDA libraries, or use device cpu"
+        )
     return session
 
 

@@ -67,4 +67,4 @@ def _compare(what: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolera
     off = np.abs(got.astype(np.float64) - want) - allowed
     if off.max(initial=-1.0) > 0:
         at = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
-        raise GoldenMismatch(f"{what}: {got[at]} at {at}, golden {want[at]}")
+        raise GoldenMismatch(f"{what}: got {got[at]} at {at}, golden {want[at]}; this device gives other results")

@@ -47,7 +47,7 @@ def locate(text: str, models: Path | str) -> Path:
     name, version = split_reference(text)
     home = Path(name).resolve()
     if not home.is_dir():
-        raise UnknownModel(f"{name}: no such folder")
+        raise UnknownModel(f"{name}: no such folder, expected the folder of a model or of one of its versions")
     return find(home.parent, home.name, version)
 
 

@@ -101,6 +101,7 @@ def _with_gaps(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> list[Any]:
 def _refuse_keys(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> NoReturn:
     unknown = [key for key in row if key not in set(spec.names)]
     if unknown:
-        raise InputError(f"row {i}: unknown feature {show(unknown[0])}")
+        known = ", ".join(spec.names)[:200]
+        raise InputError(f"row {i}: unknown feature {show(unknown[0])}; known features: {known}")
     missing = next(column.name for column in spec.columns if column.name not in row and not column.may_be_missing)
     raise InputError(f"row {i}, feature {missing!r}: missing")

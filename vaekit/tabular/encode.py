@@ -48,7 +48,7 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
         raise InputError(f"inputs: expected rows, not {show(rows)}")
     if not rows:
-        raise InputError("inputs: no rows")
+        raise InputError("inputs: no rows, expected at least 1")
     if isinstance(rows[0], Mapping):
         return check_columns(_from_lists(in_column_order(rows, spec), spec), spec)
     return check_columns(_from_lists(rows, spec), spec)
@@ -61,7 +61,7 @@ def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray
         InputError: see encode.
     """
     if not rows:
-        raise InputError("inputs: no rows")
+        raise InputError("inputs: no rows, expected at least 1")
     check_widths(rows, spec)
     return check_columns(np.array(rows, dtype=np.float64), spec)
 
@@ -97,10 +97,10 @@ def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
     if rows.ndim != 2 or rows.shape[1] != spec.dim:
         raise InputError(f"inputs: shape {rows.shape}, expected (N, {spec.dim})")
     if len(rows) == 0:
-        raise InputError("inputs: no rows")
+        raise InputError("inputs: no rows, expected at least 1")
     is_binary = rows.dtype.kind == "b" and all(column.kind == "binary" for column in spec.columns)
     if rows.dtype.kind not in "iuf" and not is_binary:
-        raise InputError(f"inputs: dtype {rows.dtype} is not numeric")
+        raise InputError(f"inputs: dtype {rows.dtype} is not numeric; expected integers or floats")
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 

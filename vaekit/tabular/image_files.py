@@ -106,10 +106,10 @@ def _opened(data: bytes, where: str) -> Iterator[Image]:
     except InputError:
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        why = "" if isinstance(exc, UnidentifiedImageError) else f" that can be read: {str(exc)[:100]}"
-        raise InputError(f"{where}: not a PNG or JPEG image{why}") from exc
+        why = "" if isinstance(exc, UnidentifiedImageError) else f": {str(exc)[:100]}"
+        raise InputError(f"{where}: not a readable PNG or JPEG file{why}") from exc
     except Exception as exc:  # Pillow raises many types for damaged files
-        raise InputError(f"{where}: a damaged image: {str(exc)[:100] or type(exc).__name__}") from exc
+        raise InputError(f"{where}: damaged image file: {str(exc)[:100] or type(exc).__name__}") from exc
 
 
 def _check_metadata(data: bytes, where: str) -> None:
@@ -150,7 +150,7 @@ def _unpacked(kind: bytes, content: bytes, most: int) -> int:
 def _check_header(image: Image, data: bytes, where: str, spec: ImageSpec | None) -> None:
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its thumbnails
     if frames != 1:
-        raise InputError(f"{where}: an image of {frames} frames, expected one")
+        raise InputError(f"{where}: image of {frames} frames, expected one frame")
     deep = data.startswith(_PNG) and data[_DEPTH_AT] > 8
     if deep or image.mode.startswith(("I", "F")):
         raise InputError(f"{where}: more than 8 bits per channel (mode {image.mode}): save it with 8")
@@ -192,7 +192,7 @@ def _in_mode(image: Image, where: str, spec: ImageSpec | None) -> Image:
     if spec is None:
         return image.convert("L" if grey else "RGB")
     if spec.channels == 1 and not grey:
-        raise InputError(f"{where}: a colour image (mode {image.mode}), but the model's images are grey")
+        raise InputError(f"{where}: image of mode {image.mode} is in colour, but the model's images are grey")
     return image.convert("L" if grey else "RGB").convert(_MODES[spec.channels])
 
 
@@ -218,5 +218,5 @@ def _sized(image: Image, where: str, spec: ImageSpec | None, size: tuple[int, in
 def _of_another_size(image: Image, where: str, spec: ImageSpec) -> InputError:
     width, height = image.size
     return InputError(
-        f"{where}: an image of {width} x {height} pixels, expected {spec.width} x {spec.height} (width x height)"
+        f"{where}: image of {width} x {height} pixels, expected {spec.width} x {spec.height} (width x height)"
     )

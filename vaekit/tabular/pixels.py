@@ -25,7 +25,7 @@ def encode_images(rows: Any, spec: ImageSpec) -> NDArray[np.uint8]:
     if x.ndim != 4 or x.shape[1:] != shape:
         raise InputError(f"inputs: shape {x.shape}, expected (N, {', '.join(map(str, shape))})")
     if len(x) == 0:
-        raise InputError("inputs: no rows")
+        raise InputError("inputs: no rows, expected at least 1")
     if x.dtype != np.uint8:
         x = _to_uint8(x)
     if spec.two_valued:

@@ -1,4 +1,4 @@
-"""image/png and image/jpeg bodies: one file is one row."""
+"""Reads image/png and image/jpeg bodies: one file is one row."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vaekit_service.messages import Body, ParsedRequest, Target
 
 
 def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
-    """Check a body that is one PNG or JPEG picture, with the options as query parameters.
+    """Read and check a body that is one PNG or JPEG image, with the options as query parameters.
 
     Raises:
-        MediaType: the model does not take images.
-        InputError: no picture of the model's size and channels, or options that the model does not take.
+        MediaType: the model does not accept images.
+        InputError: the image does not have the model's size and channels, or an option is invalid.
     """
     spec = target.manifest.input
     if not isinstance(spec, ImageSpec):
-        raise MediaType(f"body: {target.manifest.name} takes rows of {spec.dim} columns, not images")
+        raise MediaType(f"body: model {target.manifest.name!r} accepts rows of {spec.dim} columns, not images")
     return ParsedRequest(read_options(query, target), encode(read_image(bytes(body), spec)[None], spec))

@@ -47,7 +47,7 @@ def _decoded(row: int, text: str) -> bytes:
     try:
         return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
-        raise InputError(f"row {row}: not base64: {show(text)}") from None
+        raise InputError(f"row {row}: {show(text)} is not base64; expected a PNG or JPEG file in base64") from None
 
 
 def _check_cost(row: int, data: bytes, spec: ImageSpec, left: int) -> int:
@@ -58,11 +58,11 @@ def _check_cost(row: int, data: bytes, spec: ImageSpec, left: int) -> int:
         left -= width * height
         if left < 0:
             raise InputError(
-                f"row {row}: with this image of {width} x {height} pixels, the images of the request have more than "
-                f"{MOST_PIXELS:,} pixels in total: send fewer, or smaller ones"
+                f"row {row}: image of {width} x {height} pixels; with it, the images of the request have more than "
+                f"{MOST_PIXELS:,} pixels in total; send fewer images, or smaller ones"
             )
         cells = max(cells, 4 * width * height)
     most = 4 * cells + _SPARE
     if len(data) > most:
-        raise InputError(f"row {row}: an image file of {len(data)} bytes, more than the {most} that this size needs")
+        raise InputError(f"row {row}: image file of {len(data)} bytes; files for this model may have at most {most}")
     return left

@@ -1,7 +1,7 @@
-"""application/json in both directions.
+"""Reads and writes application/json.
 
-Lists of numbers, the most common bodies, go straight from text to array. A body that is anything else, or that has an
-error in it, goes through pydantic, which finds and names the error.
+Bodies that are lists of numbers, the most common ones, are parsed directly into an array. All other bodies, and bodies
+with errors, are validated by pydantic, which locates the error.
 """
 
 from __future__ import annotations
@@ -40,24 +40,26 @@ from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 try:
     import simdjson
-except ImportError:  # it is not built for every Python
-    simdjson = None  # type: ignore[assignment]  # a module where it is there
+except ImportError:  # not available for every Python
+    simdjson = None  # type: ignore[assignment]  # else a module
 
-SMALL = 256 * 1024  # bytes; parsing a smaller body needs too little memory to check it first
-_SPARE = 16  # commas between the fields of the body itself
-_MAX_KEYS = 2**20  # each costs some hundred bytes while it is checked
+SMALL = 256 * 1024  # bytes; parsing a smaller body needs little memory, so its cells are not counted first
+_SPARE = 16  # commas between the fields of the body
+_MAX_KEYS = 2**20  # each key takes some hundred bytes during validation
 
 
 def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
-    """Check a body and make the array of it.
+    """Read and check a body.
 
     Raises:
-        Unparsable: no JSON.
-        InputError: JSON of another form, or values that the model does not take.
-        TooLarge: more cells than a request may hold, seen before any of them is parsed.
+        Unparsable: not JSON.
+        InputError: JSON of another form, or values that the model does not accept.
+        TooLarge: more cells than a request may have; large bodies are counted before they are parsed.
     """
     if query:
-        raise InputError(f"query parameter {next(iter(query))[:64]!r}: options of a JSON request belong in its body")
+        raise InputError(
+            f"query parameter {next(iter(query))[:64]!r}: a JSON request has its options in the body, not in the query"
+        )
     if len(body) > SMALL:
         _check_cells(body, target)
     if fast := read_numbers(body, target):
@@ -66,7 +68,8 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     if isinstance(request, SampleOptions):
         return ParsedRequest(request, None)
     if isinstance(request, Latents):
-        return ParsedRequest(request, np.array(_even(request.latents, target.manifest.latent_dim), dtype=np.float64))
+        _check_widths(request.latents, target.manifest.latent_dim)
+        return ParsedRequest(request, np.array(request.latents, dtype=np.float64))
     assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     spec = target.manifest.input
@@ -79,19 +82,18 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
 
 
 def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
-    """What `read` makes of a body that is lists of numbers, in a third of the time; None where the body may be another.
+    """Read a body that is a list of lists of numbers, in a third of the time; None if the body may be anything else.
 
-    No list of Python floats is made on the way: simdjson writes an array's numbers, those of the arrays in it among
-    them, one after the other. What they were nested in is known by counting: rows that have D elements each, N D
-    numbers in all, and no bracket but the rows' own.
+    simdjson writes all numbers of the nested arrays into one flat buffer, without Python floats in between. The nesting
+    is then verified by counting: each row has D elements, there are N D numbers, and no brackets except the rows'.
 
     Raises:
-        InputError: a number that its column does not take.
+        InputError: a column does not accept a number.
     """
     spec, operation = target.manifest.input, target.operation
     if simdjson is None or operation == "sample" or body[:1] != b"{":
         return None
-    if len(body) > SMALL and body.count(b"[") > target.most_rows + 1:  # each takes room before any is refused
+    if len(body) > SMALL and body.count(b"[") > target.max_rows + 1:  # each list takes memory during parsing
         return None
     if not isinstance(spec, VectorSpec) or (operation != "decode" and spec.may_be_missing | spec.has_categories):
         return None
@@ -114,27 +116,27 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
 
 
 def _has_brackets(body: Body, n: int) -> bool:
-    """Whether so many lists begin in the body, and no more."""
+    """Whether the body has exactly n opening brackets."""
     at = -1
-    for _ in range(n):  # `find` leaps where `count` walks
+    for _ in range(n):  # `find` is faster than `count`
         if (at := body.find(b"[", at + 1)) < 0:
             return False
     return body.find(b"[", at + 1) < 0
 
 
 def _check_cells(body: Body, target: Target) -> None:
-    """Count separators: a tree of 20 MB of nulls would take 100 MB before the first null could be refused."""
-    spec, z, most = target.manifest.input, target.manifest.latent_dim, target.most_rows
+    """Count the separators before parsing: 20 MB of nulls would take 100 MB of memory once parsed."""
+    spec, z, most = target.manifest.input, target.manifest.latent_dim, target.max_rows
     per_row = z if target.operation == "decode" else spec.dim
     commas, keys = body.count(b","), body.count(b":")
     if commas > most * per_row + _SPARE and isinstance(spec, VectorSpec):
         per_row += sum(_commas(column) for column in spec.columns)
     if commas > most * per_row + _SPARE or keys > _MAX_KEYS:
-        raise TooLarge(f"body: more values than the {most} rows of {per_row} that one request to this model may hold")
+        raise TooLarge(f"body: too many values; one request to this model may have at most {most} rows of {per_row}")
 
 
 def _commas(column: Column) -> int:
-    """The most commas that a cell and its column's name bring with them."""
+    """The largest number of commas in the column's name and in one of its levels."""
     return column.name.count(",") + max((level.count(",") for level in column.levels or ()), default=0)
 
 
@@ -153,40 +155,39 @@ def _validate(body: Body, target: Target) -> Request:
 
 
 def _is_other(error: ErrorDetails) -> bool:
-    """The first row is an object or a string where the plain form has a list."""
+    """Whether the error is that the first row is an object or a string, where the plain form expects a list."""
     return error["loc"] == ("inputs", 0) and isinstance(error["input"], dict | str)
 
 
-def _even(rows: list[list[float]], width: int) -> list[list[float]]:
+def _check_widths(rows: list[list[float]], width: int) -> None:
     for i, row in enumerate(rows):
         if len(row) != width:
             raise InputError(f"row {i}: {len(row)} latents, expected {width}")
-    return rows
 
 
 def write(answer: Answer) -> bytes:
-    """The reply as JSON; arrays go straight from numpy. A p-value that is NaN is null; no other array has NaN."""
+    """The reply as JSON. orjson encodes numpy arrays directly, and NaN as null; only p-values can be NaN."""
     rows = {name: None if a is None else _value(name, a, answer) for name, a in answer.rows.items()}
     reply = {"model": answer.model, "version": answer.version, **answer.facts, **rows}
     return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
-    """The array as JSON has it: levels by name, and null where a verdict is not known."""
+    """The JSON value of an array: levels by name, and null for a verdict whose p-value is NaN."""
     spec, p_value = answer.spec, answer.rows.get("p_value")
     if name == "probabilities":
         return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
     if name == "explanation":
         return named(a, spec)
     if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():
-        return [None if unknown else odd for unknown, odd in zip(np.isnan(p_value), a.tolist(), strict=True)]
+        return [None if unknown else flag for unknown, flag in zip(np.isnan(p_value), a.tolist(), strict=True)]
     if name in ("mean", "samples") and level_slices(spec):
         return _named(a, spec)
     return np.ascontiguousarray(a)
 
 
 def _named(x: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[Any]]:
-    """Rows (N, D) with the names of levels in place of their indices."""
+    """Rows (N, D) with level names instead of level indices."""
     assert isinstance(spec, VectorSpec)
     cells = x.astype(object)
     for d, column in enumerate(spec.columns):

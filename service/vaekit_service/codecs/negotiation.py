@@ -1,4 +1,4 @@
-"""The tables of codecs by content type, and which of them a request's headers ask for."""
+"""The tables of codecs by content type, and the choice of a reader and a writer from a request's headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit_service.codecs.reply_headers import headers
 from vaekit_service.errors import MediaType, NotAcceptable
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
 
-_LONG = 200  # bytes of headers; what is said for longer ones is found out each time, and not remembered
+_LONG = 200  # bytes; the choice for longer headers is not cached
 
 Read = Callable[[Body, Mapping[str, str], Target], ParsedRequest]
 
@@ -24,11 +24,11 @@ class Reader:
 
     media_type: str
     read: Read
-    holds: str = ""  # what a body of bytes holds, for the OpenAPI document
-    not_for: frozenset[Operation] = frozenset()  # operations whose bodies it cannot hold
-    large: int = 256 * 1024  # bytes of a body beyond which a thread reads it, and not the event loop
-    unpacks: bool = True  # whether images in it take more memory once decoded
-    missing: Callable[[], str | None] = lambda: None  # what must be installed first
+    description: str = ""  # of a binary body, for the OpenAPI document
+    not_for: frozenset[Operation] = frozenset()  # operations that do not accept this content type
+    large: int = 256 * 1024  # bytes; larger bodies are read in a thread instead of the event loop
+    decodes_images: bool = True  # whether images must be decoded, which is always done in a thread
+    missing: Callable[[], str | None] = lambda: None  # what must be installed first; None: nothing
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Writer:
 
     media_type: str
     write: Callable[[Answer], bytes]
-    holds: str = ""  # as a reader's
+    description: str = ""  # see Reader
     headers: Callable[[Answer], dict[str, str]] = lambda _: {}
-    large: int = 64 * 1024  # cells of a reply beyond which a thread writes it
-    missing: Callable[[], str | None] = lambda: None  # as a reader's
+    large: int = 64 * 1024  # cells; larger replies are written in a thread
+    missing: Callable[[], str | None] = lambda: None  # see Reader
 
 
-_NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # a body that is rows alone has no place for it
+_NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # has no rows, so only JSON can hold its options
 _ARRAY, _TABLE = "an npy file, format version 1.0 or 2.0", "an Arrow IPC stream of uncompressed buffers"
 _IMAGE = "one image, for an image model"
 READERS = (
     Reader(JSON_TYPE, json_codec.read),
-    Reader(NPY_TYPE, npy_codec.read, _ARRAY, not_for=_NO_ROWS, large=4 * 2**20, unpacks=False),
+    Reader(NPY_TYPE, npy_codec.read, _ARRAY, not_for=_NO_ROWS, large=4 * 2**20, decodes_images=False),
     Reader(ARROW_TYPE, arrow_codec.read, _TABLE, not_for=_NO_ROWS, large=0, missing=arrow_codec.missing),
     *(Reader(kind, image_codec.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in PICTURE_TYPES),
 )
@@ -60,15 +60,15 @@ WRITERS = (
 
 
 def reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
-    """The reader of the request's body, by its headers.
+    """The reader of a request body, chosen by the headers.
 
     Raises:
-        MediaType: a type that the operation, or this installation, does not read, or a compressed body.
+        MediaType: the operation does not accept this content type, its package is missing, or the body is compressed.
     """
     is_long = len(content_type) + len(content_encoding) > _LONG
     found = (_reader.__wrapped__ if is_long else _reader)(content_type, content_encoding, operation)
     if needed := found.missing():
-        raise MediaType(f"content-type {found.media_type!r} is not read here: it needs {needed}")
+        raise MediaType(f"content-type {found.media_type!r}: this service cannot read it; install {needed} first")
     return found
 
 
@@ -77,12 +77,12 @@ def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) 
     known = {reader.media_type: reader for reader in READERS if operation not in reader.not_for}
     coding = content_encoding.decode("latin-1").strip().lower()
     if coding != "identity":
-        raise MediaType(f"content-encoding {coding[:40]!r}: bodies are read as they are, without compression")
+        raise MediaType(f"content-encoding {coding[:40]!r}: compressed bodies are not supported; send identity")
     stated = content_type.decode("latin-1")
     media_type, _, parameters = stated.partition(";")
     found = known.get(media_type.strip().lower())
     if found is None or not _is_utf8(parameters):
-        raise MediaType(f"content-type {stated[:80]!r}: /{operation} reads {' and '.join(known)}")
+        raise MediaType(f"content-type {stated[:80]!r}: /{operation} accepts {', '.join(known)}, text in UTF-8")
     return found
 
 
@@ -92,30 +92,30 @@ def _is_utf8(parameters: str) -> bool:
 
 
 def writer(accept: bytes) -> Writer:
-    """The writer of the reply: what Accept prefers, JSON among equals.
+    """The writer of the reply: the type that Accept prefers; JSON among equals.
 
     Raises:
-        NotAcceptable: Accept names none that there is, or none that is installed.
+        NotAcceptable: Accept names no type that this service can write.
     """
     wanted = _wanted(accept) if len(accept) <= _LONG else _wanted.__wrapped__(accept)
     for writer in wanted:
         if not writer.missing():
             return writer
-    known = " and ".join(writer.media_type for writer in WRITERS)
-    needed = "".join(f"; {writer.media_type} needs {writer.missing()}" for writer in wanted)
-    raise NotAcceptable(f"accept {accept[:80].decode('latin-1')!r}: replies are written as {known}{needed}")
+    known = ", ".join(writer.media_type for writer in WRITERS)
+    needed = "".join(f"; {writer.media_type} needs {writer.missing()}, which is not installed" for writer in wanted)
+    raise NotAcceptable(f"accept {accept[:80].decode('latin-1')!r}: reply types are {known}{needed}")
 
 
 @lru_cache
 def _wanted(accept: bytes) -> list[Writer]:
-    """The writers that Accept admits, the best first."""
+    """The writers that Accept allows, the preferred one first."""
     ranges = [_range(part) for part in accept.decode("latin-1").split(",") if part.strip()] or [("*/*", 1.0)]
     wanted = [writer for writer in WRITERS if _quality(writer.media_type, ranges) > 0]
     return sorted(wanted, key=lambda writer: -_quality(writer.media_type, ranges))
 
 
 def _range(part: str) -> tuple[str, float]:
-    """A media range and its weight, as in `application/*;q=0.5`."""
+    """A media range and its weight, for example `application/*;q=0.5`."""
     media, *parameters = (item.strip().lower() for item in part.split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")

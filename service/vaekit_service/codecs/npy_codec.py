@@ -1,4 +1,4 @@
-"""application/x-npy in both directions: arrays in, one structured array out."""
+"""Reads and writes application/x-npy: a body is one array, a reply is one structured array."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from vaekit_service.codecs.query_options import read_options
 from vaekit_service.errors import Unparsable
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
-_MAX_HEADER = 4096  # a shape and a type name: anything longer is no header of ours
+_MAX_HEADER = 4096  # bytes; enough for any shape and numeric type
 _MAX_AXES, _MAX_DIGITS = 4, 12
-_LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the header's length, by version
-# The header is a Python dictionary as text. numpy evaluates it; so little of it can be meant that matching is enough.
+_LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the field with the header's length, by version
+# The header is a Python dictionary as text. numpy evaluates it; its three fields can be matched with a pattern instead.
 _FIELD = re.compile(r"""['"](\w+)['"]\s*:\s*('[^']*'|"[^"]*"|\[.*\]|\([^()]*\)|True|False)\s*,?""")
 _NUMBERS = re.compile(r"[<>=|]?[iuf]\d{1,2}")
 
 
 def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
-    """Check a body that is one array, (N, D), (N, H, W, C) or (N, Z), with the options as query parameters.
+    """Read and check a body that is one array (N, D), (N, H, W, C) or (N, Z), with the options as query parameters.
 
     Raises:
-        Unparsable: no npy array, or one of another size than it says.
-        InputError: an array or options that the model does not take.
+        Unparsable: not an npy file, or its data do not have the size that its header declares.
+        InputError: the model does not accept the array, or an option is invalid.
     """
     options = read_options(query, target)
     if target.operation == "decode":
@@ -43,60 +43,74 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
 
 
 def read_array(body: Body, field: str) -> NDArray[Any]:
-    """The array of an npy file held in memory, without a copy; its size is checked before anything is made of it.
+    """The array of an npy file in memory, without a copy. The size is checked first.
 
     Args:
         body: the file.
-        field: what the JSON body calls it, for the messages.
+        field: the name of the array in a JSON body, for error messages.
+
+    Raises:
+        Unparsable: not an npy file, or its data do not have the size that its header declares.
+        InputError: the dtype is not numeric.
     """
     text, start = _header(body)
     dtype, shape, order = _meaning(text, field)
     if prod(shape) * dtype.itemsize != len(body) - start:
-        raise Unparsable(f"body: {len(body) - start} bytes of data are not an array {str(shape)[:100]} of {dtype}")
+        raise Unparsable(
+            f"body: {len(body) - start} bytes of data; an array {str(shape)[:100]} of {dtype} has "
+            f"{prod(shape) * dtype.itemsize}"
+        )
     flat = np.frombuffer(body, dtype, offset=start)
     return flat.reshape(shape, order=order)
 
 
 def _header(body: Body) -> tuple[str, int]:
-    """The header of an npy file, and where its data begin."""
+    """The header of an npy file, and the byte at which its data begin."""
     version = bytes(body[6:8])
     if body[:6] != b"\x93NUMPY" or version not in _LENGTH:
         raise Unparsable("body: not an npy file of version 1.0 or 2.0")
     start = 8 + _LENGTH[version]
     end = start + int.from_bytes(body[8:start], "little")
     if not end <= min(len(body), _MAX_HEADER):
-        raise Unparsable(f"body: not an npy file: a header up to byte {end} of {len(body)}, at most {_MAX_HEADER}")
+        raise Unparsable(
+            f"body: not an npy file: its header ends at byte {end}, expected at most {min(len(body), _MAX_HEADER)}"
+        )
     return body[start:end].decode("latin-1"), end
 
 
 @lru_cache
 def _meaning(text: str, field: str) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]]:
-    """What a header says: the type, the shape and the order."""
+    """The dtype, the shape and the memory order of a header."""
     fields = dict(_FIELD.findall(text))
     if set(fields) != {"descr", "fortran_order", "shape"} or _FIELD.sub("", text).strip(" \n{}"):
-        raise Unparsable(f"body: not an npy file: its header is {text[:100]!r}")
+        raise Unparsable(
+            f"body: not an npy file: its header is {text[:100]!r}, expected descr, fortran_order and shape"
+        )
     return _dtype(fields["descr"], field), _shape(fields["shape"]), "F" if fields["fortran_order"] == "True" else "C"
 
 
 def _dtype(text: str, field: str) -> np.dtype[Any]:
     name = text[1:-1]
     if _NUMBERS.fullmatch(name):
-        with suppress(TypeError):  # numbers of a size that there is not, or not on this machine
+        with suppress(TypeError):  # a size that numpy does not have on this machine
             return np.dtype(name)
-    raise InputError(f"{field}: dtype {name[:40]} is not numeric")
+    raise InputError(f"{field}: dtype {name[:40]} is not numeric; expected integers or floats")
 
 
 def _shape(text: str) -> tuple[int, ...]:
     sizes = [size.strip() for size in text[1:-1].removesuffix(",").split(",")]
     if len(sizes) > _MAX_AXES or not all(size.isdecimal() and len(size) <= _MAX_DIGITS for size in sizes):
-        raise Unparsable(f"body: not an npy file: its shape is {text[:100]!r}")
+        raise Unparsable(
+            f"body: not an npy file: its shape is {text[:100]!r}, expected at most {_MAX_AXES} axes of at most "
+            f"{_MAX_DIGITS} digits"
+        )
     return tuple(map(int, sizes))
 
 
 def write(answer: Answer) -> bytes:
-    """One record per row, a field per array, named as in the JSON reply; what would be null there is absent.
+    """An npy file with one record per row and one field per array of the JSON reply; null arrays are left out.
 
-    A category is the index of its level; `probabilities` is a record with a field for each category.
+    A category is the index of its level. `probabilities` is a nested record with one field per category column.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
     given = {name: a for name, a in fields.items() if a is not None}
@@ -111,7 +125,7 @@ def _records(fields: Mapping[str, tuple[NDArray[Any], Any, tuple[int, ...]]], n:
 
 
 def _by_column(a: NDArray[Any] | None, answer: Answer) -> NDArray[Any] | None:
-    """Probabilities (N, L of all categories) as records, a field (N, L) for each category."""
+    """Probabilities (N, all levels of all columns) as records with one field (N, L) per category column."""
     if a is None:
         return None
     slices = level_slices(answer.spec)
@@ -119,7 +133,7 @@ def _by_column(a: NDArray[Any] | None, answer: Answer) -> NDArray[Any] | None:
 
 
 def _npy(records: NDArray[Any]) -> bytes:
-    """An npy file of the lowest version that can name the fields: 1.0 unless they are many, or not Latin letters."""
+    """An npy file of the lowest version that can hold the field names: 1.0 unless they are long or not Latin-1."""
     if head := _head(records.dtype, len(records)):
         return head + records.tobytes()
     file = io.BytesIO()
@@ -129,11 +143,11 @@ def _npy(records: NDArray[Any]) -> bytes:
 
 @lru_cache
 def _head(dtype: np.dtype[Any], n: int) -> bytes | None:
-    """How the file of n records begins in version 1.0 or 2.0; None where neither can name the fields."""
-    said = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (n,)}
+    """The magic bytes and header of n records in version 1.0 or 2.0; None if neither can hold the field names."""
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (n,)}
     for write in (npy.write_array_header_1_0, npy.write_array_header_2_0):
         file = io.BytesIO()
         with suppress(ValueError):
-            write(file, said)
+            write(file, header)
             return file.getvalue()
     return None

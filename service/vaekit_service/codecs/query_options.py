@@ -1,4 +1,4 @@
-"""Options as query parameters, for bodies that hold only rows."""
+"""Reads options from query parameters, for bodies that contain only rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vaekit_service.messages import Target
 
 
 def read_options(query: Mapping[str, str], target: Target) -> Request:
-    """Query parameters as the options of the operation.
+    """The options of the target's operation from query parameters.
 
     Raises:
-        InputError: one that the operation has not, or a value that it does not take.
+        InputError: the operation does not have this option, or does not accept its value.
     """
     given = {name: _scalar(name, text) for name, text in query.items()}
     try:
@@ -29,8 +29,8 @@ def read_options(query: Mapping[str, str], target: Target) -> Request:
 
 
 def _scalar(name: str, text: str) -> Any:
-    """An option as JSON would write it, so that it is held to the same rules."""
+    """Parse an option as JSON, so that the same rules apply as in a JSON body."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise InputError(f"{name[:64]}: not a number, true or false: {show(text)}") from None
+        raise InputError(f"query parameter {name[:64]!r}: {show(text)} is not a number, true or false") from None

@@ -1,4 +1,4 @@
-"""Headers of array and Arrow replies: what belongs to the whole reply and not to one row."""
+"""Headers of npy and Arrow replies: the facts that belong to the whole reply instead of to one row."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ _HEADERS = {
 
 
 def headers(answer: Answer) -> dict[str, str]:
-    """Who answered, and the facts that are known; what would be null in JSON is absent."""
+    """The model, its version and the facts of an answer by header name; facts that are None are left out."""
     facts = {_HEADERS[name]: str(value) for name, value in answer.facts.items() if value is not None}
     return {wire.MODEL_HEADER: answer.model, wire.VERSION_HEADER: str(answer.version), **facts}

@@ -1,4 +1,4 @@
-"""The JSON bodies of each operation, put together from the wire models."""
+"""The JSON bodies of each operation, combined from the wire models."""
 
 from __future__ import annotations
 
@@ -71,19 +71,19 @@ class ElboFiles(ElboOptions, ImageFiles):
 
 
 class DecodeLatents(DecodeOptions, Latents):
-    """Codes z."""
+    """Latent vectors z."""
 
 
 @dataclass(frozen=True)
 class Forms:
-    """The plain form of a body, and the other one that its first row may show it to be."""
+    """The usual form of a body, and another form that is tried if the first row has another type."""
 
     plain: type[Request]
     other: type[Request] | None = None
 
 
 def forms(operation: Operation, spec: VectorSpec | ImageSpec) -> Forms:
-    """What a JSON body of the operation may look like for a model that takes `spec`."""
+    """The forms of a JSON body of the operation, for a model with inputs `spec`."""
     if operation == "sample":
         return Forms(SampleOptions)
     if operation == "decode":

@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into one sentence that names the row, the feature and the value."""
+"""Turns pydantic's errors into a message that names the row, the feature and the value."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 from vaekit_service.errors import Unparsable
 
-_MANY = 100  # listing thousands of unknown fields would cost more than the request is worth
-_SAID = {
+_MAX_ERRORS = 100  # listing thousands of unknown fields would take too long
+_PHRASES = {
     "float_type": "not a number",
     "int_type": "not an integer",
     "bool_type": "not true or false",
     "string_type": "not a string",
     "finite_number": "not finite",
-    "too_short": "no rows",
+    "too_short": "no rows, expected at least 1",
     "missing": "missing",
-    "extra_forbidden": "unknown field",
+    "extra_forbidden": "unknown field; /docs lists the fields of each operation",
     "list_type": "not a list",
-    "dict_type": "not an object by column name, as the rows before it",
+    "dict_type": "not an object by column name like the rows before it",
     "model_type": "not an object",
 }
 
 
 def first_errors(exc: ValidationError) -> list[ErrorDetails]:
-    """The errors, where they are few enough to look at.
+    """The errors of a validation.
 
     Raises:
-        InputError: there are very many, which only unknown fields can be.
+        InputError: there are more than 100 errors; only unknown fields can be so many.
     """
-    if exc.error_count() > _MANY:
-        raise InputError(f"{exc.error_count()} unknown fields")
+    if exc.error_count() > _MAX_ERRORS:
+        raise InputError(f"body: {exc.error_count()} unknown fields; /docs lists the fields of each operation")
     return exc.errors(include_url=False)
 
 
 def refusal(error: ErrorDetails, manifest: Manifest) -> InputError | Unparsable:
-    """The error that says what is wrong and where."""
+    """The error to raise, with a message that says what is wrong and where."""
     if error["type"] == "json_invalid":
         return Unparsable(error["msg"].replace("Invalid JSON:", "not JSON:"))
-    where, what = _place(error["loc"], manifest), _what(error, manifest)
+    where, what = _location(error["loc"], manifest), _what(error, manifest)
     return InputError(f"{where}: {what}" if where else what)
 
 
 def _what(error: ErrorDetails, manifest: Manifest) -> str:
-    said = _SAID.get(error["type"]) or error["msg"].removeprefix("Input ")
+    phrase = _PHRASES.get(error["type"]) or error["msg"].removeprefix("Input ")
     if error["type"] in ("float_type", "finite_number") and _is_category(error["loc"], manifest):
-        said = "not the name of a level"
+        phrase = "not the name of a level"
     if error["type"] in ("missing", "extra_forbidden", "too_short"):
-        return said
-    return f"{said}: {show(error['input'])}"
+        return phrase
+    return f"{phrase}: {show(error['input'])}"
 
 
-def _place(loc: tuple[int | str, ...], manifest: Manifest) -> str:
+def _location(loc: tuple[int | str, ...], manifest: Manifest) -> str:
     if not loc:
         return "body"
     if loc[0] not in ("inputs", "latents") or len(loc) == 1:
@@ -86,7 +86,7 @@ def _feature(at: int | str, spec: VectorSpec) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as JSON writes it, short: never pages of it."""
+    """A value as JSON, at most 40 characters; lists and objects only by type."""
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):

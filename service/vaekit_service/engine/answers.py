@@ -1,4 +1,4 @@
-"""Make the job of a request, and the answer from the job's result: scores, p-values and verdicts."""
+"""Makes a job from a request, and the answer from the job's result: scores, p-values and verdicts."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
 
-# Null where there is none; other arrays are left out.
-_STATED = {"log_evidence", "scale", "p_value", "p_value_tail", "is_anomaly", "is_discovery"}
+# Fields that a reply has even if they are null; other arrays are left out if there are none.
+_ALWAYS_PRESENT = {"log_evidence", "scale", "p_value", "p_value_tail", "is_anomaly", "is_discovery"}
 
 
 def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits, max_batch_rows: int) -> Job:
-    """The job of a request, refused here where the model or the limits do not admit it.
+    """Make the job of a request and check it against the model and the limits.
 
     Args:
-        operation, model, parsed: what was asked of which model.
-        limits: what one request may ask for.
-        max_batch_rows: rows of one batch on the device.
+        operation, model, parsed: the operation, the model and the parsed body and options of the request.
+        limits: limits on the size of one request.
+        max_batch_rows: largest number of rows of one batch on the device.
 
     Raises:
-        InputError: what the model does not take or offer.
-        TooLarge: more than one request may ask for.
+        InputError: the model does not support an option, or does not accept its value.
+        TooLarge: the request exceeds the limits.
     """
     job = _job(operation, model, parsed, limits)
     draws = passes(model, job.explain) if job.explain else job.num_samples
-    job.most = min(max_batch_rows, model.rows_at_once(job.graph, draws))
+    job.max_batch_rows = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
 
 
@@ -57,7 +57,7 @@ def _job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limi
 
 
 def _members(options: DecodeOptions, n: int, manifest: Manifest) -> NDArray[np.int64] | None:
-    """The member that each of n codes is of, None where the model has none."""
+    """The member (n,) of the ensemble that decodes each latent vector; None if the model is not an ensemble."""
     given = options.members
     each = [given] * n if isinstance(given, int) else given
     return check_members(each, n, manifest).get("member")
@@ -66,7 +66,7 @@ def _members(options: DecodeOptions, n: int, manifest: Manifest) -> NDArray[np.i
 def _sample_job(model: Model, options: SampleOptions, limits: Limits) -> Job:
     limits.check_samples(options.n, model.manifest)
     if options.observe and "observe" not in model.manifest.operations:
-        raise InputError("observe: this model offers no draws from p(x|z)")
+        raise InputError("observe: this model cannot sample from p(x|z); send observe=false to get means")
     return Job(
         model,
         "sample",
@@ -86,7 +86,7 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
         check_explained(model, options.explain, k, options.seed)
     limits.check_work(len(rows), passes(model, options.explain) if options.explain else k, model.manifest)
     if options.features and "surprise" not in model.manifest.operations:
-        raise InputError("features: this model offers no log-likelihood of each feature")
+        raise InputError("features: this model was published without the log-likelihood of each feature; leave it out")
     calibration = model.calibration(k, options.seed)
     if options.alpha is not None and not isinstance(calibration, str):
         calibration.check_alpha(options.alpha)
@@ -104,15 +104,15 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
 
 
 def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: float) -> Answer:
-    """What is answered to a job.
+    """The answer to a job.
 
     Args:
-        job: what was asked.
-        result: what the model said.
-        options: the request's.
-        default_alpha: the false-alarm rate of verdicts, where the request names none.
+        job: the job of the request.
+        result: the output of the model for all rows of the job.
+        options: the options of the request.
+        default_alpha: false-alarm rate of the verdict if the request has no alpha.
     """
-    rows: dict[str, NDArray[Any] | None] = _said(result.arrays())
+    rows: dict[str, NDArray[Any] | None] = _reply_fields(result.arrays())
     facts: dict[str, Fact] = {}
     if job.operation == "sample":
         facts = {"seed": job.seed}
@@ -127,24 +127,25 @@ def _elbo(
     job: Job, bound: Bound, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
     verdict, facts = _verdict(job, bound, options, default_alpha)
-    unasked = {} if options.log_evidence else {"log_evidence": None}  # whether or not the graph gave it
+    hidden = {} if options.log_evidence else {"log_evidence": None}  # null even if the graph computed it
     bits = job.model.bits_per_dim(bound)
-    rows = {**bound.arrays(), **unasked, "score": bound.score, **verdict, "bits_per_dim": bits}
-    del rows["fold_elbo"]  # the verdict's own means
-    return _said(rows), {**facts, "num_samples": job.num_samples}
+    rows = {**bound.arrays(), **hidden, "score": bound.score, **verdict, "bits_per_dim": bits}
+    del rows["fold_elbo"]  # used only to compute the verdict
+    return _reply_fields(rows), {**facts, "num_samples": job.num_samples}
 
 
-def _said(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:
-    return {name: a for name, a in rows.items() if a is not None or name in _STATED}
+def _reply_fields(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:
+    return {name: a for name, a in rows.items() if a is not None or name in _ALWAYS_PRESENT}
 
 
 def _verdict(
     job: Job, bound: Bound, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
-    """p-values if the draws are those of the calibration, and the verdict if the calibration is large enough for alpha.
+    """p-values and the verdict of each row.
 
-    A request's own alpha that is too small for the calibration was refused before the job ran. If the service's default
-    alpha is too small, the request gets p-values without a verdict.
+    There are p-values if the request uses the draws of the calibration. There is a verdict if the calibration also has
+    enough rows for alpha. `make_job` has already refused an alpha of the request that is too small for the calibration.
+    If the default alpha of the service is too small, the request gets p-values without a verdict.
     """
     names = ("p_value", "p_value_tail", "is_anomaly", *(("is_discovery",) if options.fdr is not None else ()))
     rows: dict[str, NDArray[Any] | None] = dict.fromkeys(names)

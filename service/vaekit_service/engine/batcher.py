@@ -1,7 +1,7 @@
-"""Joins waiting jobs into batches of rows. Plain data: no arrays, models or threads.
+"""Joins waiting jobs into batches of rows. This file knows no arrays, models or threads.
 
-No job waits for a batch to fill: when the device is free, its thread asks for the next batch and gets the jobs that
-have arrived meanwhile.
+No job waits for a batch to fill. When the device is free, its thread asks for the next batch and gets the jobs that
+have arrived in the meantime.
 """
 
 from __future__ import annotations
@@ -13,50 +13,50 @@ from typing import Generic, Protocol, TypeVar
 
 from vaekit_service.errors import Overloaded
 
-INTERACTIVE = 8  # a job of at most this part of a full batch is interactive, and so is one of one row; others are bulk
-TURNS = 4  # interactive batches in a row while bulk waits
+INTERACTIVE = 8  # jobs of one row, or of at most 1/8 of a full batch, are interactive; all others are bulk
+TURNS = 4  # successive interactive batches while bulk jobs wait
 
 
-class Job(Protocol):
-    """What a batcher must know of a job."""
+class Batchable(Protocol):
+    """What the batcher needs to know about a job; jobs.Job is one."""
 
     @property
     def lane(self) -> Hashable:
-        """Jobs of one lane may be joined into one call."""
+        """Jobs of the same lane may share one call of the model."""
 
     @property
     def n(self) -> int:
-        """Rows; at least 1."""
+        """Number of rows; at least 1."""
 
     @property
-    def most(self) -> int:
-        """Rows of a full batch of its lane, at least 1: full batches of all lanes are about as much work."""
+    def max_batch_rows(self) -> int:
+        """Rows of a full batch of its lane, at least 1. Full batches of all lanes take about the same time."""
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=Batchable)
 R = TypeVar("R")
 
 
 @dataclass(eq=False)
 class Ticket(Generic[J, R]):
-    """A job on its way: which of its rows were handed out, and which are answered."""
+    """The progress of one job in the batcher."""
 
     job: J
-    deadline: float  # when it need not be begun any more, by the clock of `Batcher.next`
-    given: int = 0  # rows that are in batches, or were
-    results: list[R] = field(default_factory=list)  # for its first rows
-    is_alone: bool = False  # a batch that it was in has failed: from now on it is not joined with others
-    is_over: bool = False  # answered, failed, late or withdrawn: what still comes of it is dropped
+    deadline: float  # the latest start, by the clock of `Batcher.next`
+    taken: int = 0  # rows that were put into batches
+    results: list[R] = field(default_factory=list)  # of the rows that are answered, in order
+    is_alone: bool = False  # a batch with this job failed; from now on the job gets its own batches
+    is_over: bool = False  # answered, failed, late or withdrawn; later results are dropped
 
     @property
     def left(self) -> int:
-        """Rows to give."""
-        return self.job.n - self.given
+        """Rows that are not in a batch yet."""
+        return self.job.n - self.taken
 
 
 @dataclass(frozen=True, eq=False)
 class JobSlice(Generic[J, R]):
-    """Rows start to stop of a job."""
+    """Rows `start` (inclusive) to `stop` (exclusive) of a job."""
 
     ticket: Ticket[J, R]
     start: int
@@ -73,7 +73,7 @@ class JobSlice(Generic[J, R]):
 
 @dataclass(frozen=True, eq=False)
 class Batch(Generic[J, R]):
-    """Slices of one lane, each of another job, for one call."""
+    """Slices of different jobs of one lane, for one call of the model."""
 
     slices: tuple[JobSlice[J, R], ...]
 
@@ -82,42 +82,45 @@ class Batch(Generic[J, R]):
         return sum(each.n for each in self.slices)
 
 
-Queue = OrderedDict[Ticket[J, R], None]  # in the order they came; leaving from anywhere costs the same
+Queue = OrderedDict[Ticket[J, R], None]  # in order of arrival; removing any ticket takes constant time
 
 
 class Batcher(Generic[J, R]):
-    """Jobs in, batches out, answers in, whole answers out. One batch is out at a time.
+    """Takes jobs, gives out batches, takes their results, and returns completed jobs.
 
-    Not for two threads at once: hold a lock around it.
+    Only one batch runs at a time. The class is not thread-safe: hold a lock around each call.
 
-    The lanes take turns, a batch each. A batch is never larger than `job.most`, and jobs are cut to fit, so that full
-    batches are alike in work and taking turns is deficit round-robin with nothing left of a quantum. Interactive jobs
-    go first; while bulk waits, every fifth turn is bulk's, and what room a batch has left goes to the other class of
-    its lane.
+    The lanes take turns: one batch each. A batch is never larger than `job.max_batch_rows`; larger jobs are split. Full
+    batches of all lanes take about the same time, so taking turns is fair (deficit round-robin without a remainder).
+    Interactive jobs go first. While bulk jobs wait, every fifth batch starts with bulk jobs. Room that is left in a
+    batch goes to the jobs of the other class (interactive or bulk) in the same lane.
     """
 
     def __init__(self, *, max_queue_rows: int) -> None:
         self._max_rows = max_queue_rows
         self._queues: tuple[OrderedDict[Hashable, Queue[J, R]], OrderedDict[Hashable, Queue[J, R]]]
-        self._queues = (OrderedDict(), OrderedDict())  # interactive, bulk: by lane, whose turn is next first
-        self._in_a_row = 0  # interactive turns since bulk had one
-        self.waiting = 0  # jobs with rows to give
-        self.rows = 0  # rows to give
+        self._queues = (OrderedDict(), OrderedDict())  # interactive, bulk: queues by lane; the next lane is first
+        self._in_a_row = 0  # interactive batches since the last bulk batch
+        self.waiting = 0  # jobs with rows that are not in a batch yet
+        self.rows = 0  # rows that are not in a batch yet
 
     def check_room(self, n: int = 1) -> None:
-        """Refuse what there is no room for; a job that would be alone always has room.
+        """Check that n more rows may wait. An empty queue accepts a job of any size.
 
         Raises:
-            Overloaded: too many rows wait.
+            Overloaded: too many rows are waiting.
         """
         if self.rows and self.rows + n > self._max_rows:
-            raise Overloaded(f"{self.rows} rows wait for the device, and at most {self._max_rows} may")
+            raise Overloaded(
+                f"the queue is full: {self.rows} rows are waiting for the device, at most {self._max_rows} may wait; "
+                "retry later"
+            )
 
     def put(self, job: J, deadline: float = float("inf")) -> Ticket[J, R]:
-        """Take in a job.
+        """Add a job to its queue.
 
         Raises:
-            Overloaded: too many rows wait.
+            Overloaded: too many rows are waiting.
         """
         self.check_room(job.n)
         ticket: Ticket[J, R] = Ticket(job, deadline)
@@ -125,13 +128,13 @@ class Batcher(Generic[J, R]):
         return ticket
 
     def withdraw(self, ticket: Ticket[J, R]) -> None:
-        """Nobody waits for it any more: its room is free at once, and rows that were not handed out never are."""
+        """Drop a job whose caller has left. Its waiting rows leave the queue and never run."""
         if not ticket.is_over:
             ticket.is_over = True
             self._dequeue(ticket)
 
     def next(self, now: float) -> Batch[J, R] | None:
-        """What to run next, or None where nothing waits. Jobs that are past their deadline are withdrawn."""
+        """The batch to run next, or None if no job waits. Jobs that are past their deadline are withdrawn."""
         for which in self._order():
             while self._queues[which]:
                 lane = next(iter(self._queues[which]))
@@ -142,8 +145,8 @@ class Batcher(Generic[J, R]):
         return None
 
     def answer(self, batch: Batch[J, R], results: Sequence[R]) -> list[Ticket[J, R]]:
-        """Take in a batch's results, one per slice; return the tickets that are now complete and still wanted."""
-        whole = []
+        """Store the results of a batch, one per slice; return the tickets that are now complete."""
+        complete = []
         for part, result in zip(batch.slices, results, strict=True):
             ticket = part.ticket
             if ticket.is_over:
@@ -151,19 +154,23 @@ class Batcher(Generic[J, R]):
             ticket.results.append(result)
             if part.stop == ticket.job.n:
                 ticket.is_over = True
-                whole.append(ticket)
-        return whole
+                complete.append(ticket)
+        return complete
 
     def fail(self, batch: Batch[J, R]) -> list[Ticket[J, R]]:
-        """A batch raised: of several jobs each is tried again alone; one that was alone has failed, and is returned."""
-        still = [part for part in batch.slices if not part.ticket.is_over]
+        """Handle a batch that raised an error.
+
+        If the batch had several jobs, each is queued again, to run alone. If it had one job, that job has failed; its
+        ticket is returned.
+        """
+        open_slices = [part for part in batch.slices if not part.ticket.is_over]
         if len(batch.slices) == 1:
-            for part in still:
+            for part in open_slices:
                 self.withdraw(part.ticket)
-            return [part.ticket for part in still]
-        for part in reversed(still):
+            return [part.ticket for part in open_slices]
+        for part in reversed(open_slices):
             self._dequeue(part.ticket)
-            part.ticket.given, part.ticket.is_alone = part.start, True
+            part.ticket.taken, part.ticket.is_alone = part.start, True
             self._enqueue(part.ticket, first=True)
         return []
 
@@ -175,7 +182,7 @@ class Batcher(Generic[J, R]):
         self.rows += ticket.left
 
     def _dequeue(self, ticket: Ticket[J, R]) -> None:
-        """Take out a ticket, where it has rows to give."""
+        """Remove a ticket from its queue, if it is still in there."""
         queues, lane = self._queues[_is_bulk(ticket.job)], ticket.job.lane
         if not ticket.left:
             return
@@ -189,33 +196,33 @@ class Batcher(Generic[J, R]):
         return (1, 0) if self._in_a_row >= TURNS else (0, 1)
 
     def _fill(self, lane: Hashable, first: int, now: float) -> Iterator[JobSlice[J, R]]:
-        """Slices of a lane up to a full batch: of the class whose turn it is, then of the other."""
+        """Slices of a lane up to a full batch: of the class `first` (0: interactive, 1: bulk), then of the other."""
         room: int | None = None
         for which in (first, 1 - first):
             while queue := self._queues[which].get(lane):
                 ticket = next(iter(queue))
-                if not ticket.given and ticket.deadline <= now:
+                if not ticket.taken and ticket.deadline <= now:
                     self.withdraw(ticket)
                     continue
                 if room is not None and (ticket.is_alone or not room):
                     return
-                room = ticket.job.most if room is None else room
-                part = self._give(ticket, room)
+                room = ticket.job.max_batch_rows if room is None else room
+                part = self._take(ticket, room)
                 yield part
                 room -= part.n
                 if ticket.is_alone:
                     return
 
-    def _give(self, ticket: Ticket[J, R], most: int) -> JobSlice[J, R]:
-        """The next rows of a ticket, at most so many."""
-        start, stop = ticket.given, min(ticket.job.n, ticket.given + most)
+    def _take(self, ticket: Ticket[J, R], room: int) -> JobSlice[J, R]:
+        """The next rows of a ticket, at most `room` of them."""
+        start, stop = ticket.taken, min(ticket.job.n, ticket.taken + room)
         if stop == ticket.job.n:
             self._dequeue(ticket)
         else:
             self.rows -= stop - start
-        ticket.given = stop
+        ticket.taken = stop
         return JobSlice(ticket, start, stop)
 
 
-def _is_bulk(job: Job) -> bool:
-    return job.n > max(1, job.most // INTERACTIVE)
+def _is_bulk(job: Batchable) -> bool:
+    return job.n > max(1, job.max_batch_rows // INTERACTIVE)

@@ -1,8 +1,8 @@
 """Runs batches on the device, one at a time, in its own thread.
 
-The thread itself asks for the next batch the moment it is free. It waits only for the event loop to come round, so that
-requests which arrive together go together, and not one by one in the order in which they were parsed. A job that is
-alone, and over sooner than a thread could be woken and heard, is run in the event loop itself.
+The thread asks for the next batch as soon as it is free. If the queue was empty, the thread first waits until the event
+loop has handled the requests that arrived together, so that they share a batch. A small job that is alone in the queue
+runs in the event loop itself if that takes less time than waking the thread.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotReady
 
 Outcome = RowArrays | BaseException
-GATHERING = 0.002  # seconds that the device waits at most while every round of the event loop brings more jobs
-AT_ONCE = 0.0005  # seconds of a job on a processor for which no thread is woken: what JSON of the same size may take
-CLOSING = 5.0  # seconds that closing waits for the batch on the device
+MAX_GATHER_SECONDS = 0.002  # the device waits at most so long while each round of the event loop brings more jobs
+INLINE_SECONDS = 0.0005  # CPU jobs of at most this time run in the event loop; parsing the same rows takes as long
+CLOSE_SECONDS = 5.0  # closing waits at most so long for the batch on the device
 
 
-class Report(Protocol):
-    """Told of every batch, in the engine's thread."""
+class BatchReport(Protocol):
+    """Its methods are called for every batch, in the thread that ran it."""
 
     def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None: ...
 
@@ -40,18 +40,18 @@ class Report(Protocol):
 
 
 @dataclass(eq=False)
-class Call:
-    """Something else than a batch for the device's thread to do."""
+class DeviceCall:
+    """A function to be called in the device's thread between two batches."""
 
     work: Callable[[], None]
     future: Future[None] = field(default_factory=Future)
 
     def run(self) -> tuple[()]:
-        """Run it; its result is not reported."""
+        """Call the function and set the future."""
         if self.future.set_running_or_notify_cancel():
             try:
                 self.work()
-            except Exception as exc:  # noqa: BLE001 - whatever it was, who waits must hear of it
+            except Exception as exc:  # noqa: BLE001 - the waiting caller must get any error
                 self.future.set_exception(exc)
             else:
                 self.future.set_result(None)
@@ -59,36 +59,37 @@ class Call:
 
 
 class Engine:
-    """One thread for one device, behind a batcher. Cancelled jobs are dropped from the queue.
+    """Queues jobs, joins them into batches, and runs these in one thread. Cancelled jobs are dropped from the queue.
 
     Args:
-        max_queue_rows: rows that wait, at most.
-        report: called with every batch.
-        at_once: seconds that a job may keep the event loop, so that the thread need not be woken for it; 0: none.
+        max_queue_rows: largest number of waiting rows.
+        report: its methods are called for every batch.
+        inline_seconds: jobs that take at most this time may run in the event loop; 0: all jobs run in the thread.
     """
 
-    def __init__(self, *, max_queue_rows: int, report: Report | None = None, at_once: float = 0.0) -> None:
+    def __init__(self, *, max_queue_rows: int, report: BatchReport | None = None, inline_seconds: float = 0.0) -> None:
         self._batcher: Batcher[Job, RowArrays] = Batcher(max_queue_rows=max_queue_rows)
         self._changed = threading.Condition()  # guards the batcher; notified when a job arrives
-        self._report, self._at_once = report, at_once
-        self._paces: WeakKeyDictionary[Model, dict[Hashable, float]] = WeakKeyDictionary()  # seconds a row, lately
-        self._futures: dict[Ticket[Job, RowArrays], asyncio.Future[RowArrays]] = {}  # the event loop's alone
-        self._calls: deque[Call] = deque()
+        self._report, self._inline_seconds = report, inline_seconds
+        # seconds per row of the last batch, by model and kind of job
+        self._paces: WeakKeyDictionary[Model, dict[Hashable, float]] = WeakKeyDictionary()
+        self._futures: dict[Ticket[Job, RowArrays], asyncio.Future[RowArrays]] = {}  # used in the event loop only
+        self._calls: deque[DeviceCall] = deque()
         self._thread: threading.Thread | None = None
-        self._came = 0  # jobs so far
-        self._is_gathering = False  # whether the event loop may be about to bring more to what was an empty queue
-        self._is_running = False  # whether the thread has something to do
+        self._submitted = 0  # jobs so far
+        self._is_gathering = False  # the queue was empty, and the event loop may be about to add more jobs
+        self._is_running = False  # the thread is busy
         self._is_closed = False
-        self.fault: BaseException | None = None  # what ended the thread, where it was not closing
+        self.fault: BaseException | None = None  # the error that ended the thread
 
     @property
     def depth(self) -> int:
-        """Jobs that wait, those on the device not counted."""
+        """Number of waiting jobs, without those on the device."""
         return self._batcher.waiting
 
     @property
     def rows(self) -> int:
-        """Rows that wait."""
+        """Number of waiting rows."""
         return self._batcher.rows
 
     def start(self) -> None:
@@ -97,7 +98,7 @@ class Engine:
         self._thread.start()
 
     async def close(self) -> None:
-        """Stop; jobs that still wait are dropped, and the batch on the device has some seconds to end."""
+        """Stop. Waiting jobs are cancelled; the batch on the device gets CLOSE_SECONDS to finish."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -106,28 +107,28 @@ class Engine:
         for call in self._calls:
             call.future.cancel()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, CLOSING)
+            await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
 
     def check_room(self) -> None:
-        """Refuse before any work is done on a request.
+        """Check that the queue has room, before any work is done on a request.
 
         Raises:
-            Overloaded: too many rows wait.
+            Overloaded: too many rows are waiting.
         """
         self._batcher.check_room()
 
     async def submit(self, job: Job, deadline: float = float("inf")) -> RowArrays:
-        """The job's answer. Cancelling the call takes what is left of the job out of the queue.
+        """Run a job and return its result. If the call is cancelled, the rest of the job leaves the queue.
 
         Args:
-            job: what to run.
-            deadline: by time.monotonic, when it need not be begun any more.
+            job: the job to run.
+            deadline: the latest start, by time.monotonic.
 
         Raises:
-            Overloaded: too many rows wait.
-            DeadlineExceeded: none of it was begun by its deadline.
+            Overloaded: too many rows are waiting.
+            DeadlineExceeded: the job was not started by its deadline.
             NotReady: the engine is closed.
-            VaeError: what the model says to the job.
+            VaeError: the model cannot run the job.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[RowArrays] = loop.create_future()
@@ -135,10 +136,10 @@ class Engine:
             self._check_open()
             is_first = not self._batcher.rows
             ticket = self._batcher.put(job, deadline)
-            self._came += 1
+            self._submitted += 1
             if is_first and not self._is_gathering:
                 self._is_gathering = True
-                loop.call_soon(self._come_round, ticket, self._came, monotonic() + GATHERING)
+                loop.call_soon(self._gather, ticket, self._submitted, monotonic() + MAX_GATHER_SECONDS)
         self._futures[ticket] = future
         timer = None if deadline == float("inf") else loop.call_later(deadline - monotonic(), self._late, ticket)
         try:
@@ -151,13 +152,13 @@ class Engine:
                 self._batcher.withdraw(ticket)
 
     async def call(self, work: Callable[[], None]) -> None:
-        """Have something else done in the device's thread, before its next batch.
+        """Call a function in the device's thread, before the next batch.
 
         Raises:
             NotReady: the engine is closed.
-            Exception: what the work raises.
+            Exception: any error that the function raises.
         """
-        call = Call(work)
+        call = DeviceCall(work)
         with self._changed:
             self._check_open()
             self._calls.append(call)
@@ -166,47 +167,57 @@ class Engine:
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise NotReady("shutting down" if self.fault is None else "the device's thread ended")
+            if self.fault is None:
+                raise NotReady("the service is shutting down")
+            raise NotReady("the thread that runs the models ended with an error; restart the service")
 
-    def _come_round(self, ticket: Ticket[Job, RowArrays], came: int, until: float) -> None:
-        """In the event loop, once it has come round: go on as long as each round brings more jobs, then run them."""
-        if self._came != came and self._batcher.rows < ticket.job.most and monotonic() < until:
-            asyncio.get_running_loop().call_soon(self._come_round, ticket, self._came, until)
+    def _gather(self, ticket: Ticket[Job, RowArrays], submitted: int, until: float) -> None:
+        """Wait another round of the event loop if the last one brought more jobs; else run what is queued.
+
+        Runs in the event loop.
+
+        Args:
+            ticket: the job that came to an empty queue.
+            submitted: jobs submitted by the last round.
+            until: the end of the waiting, by the monotonic clock.
+        """
+        if self._submitted != submitted and self._batcher.rows < ticket.job.max_batch_rows and monotonic() < until:
+            asyncio.get_running_loop().call_soon(self._gather, ticket, self._submitted, until)
             return
         with self._changed:
             self._is_gathering = False
-            if not self._is_at_once(ticket):
+            if not self._runs_inline(ticket):
                 self._changed.notify()
                 return
             batch = self._batcher.next(monotonic())
         if batch is not None:
             self._deliver(self._run(batch))
 
-    def _is_at_once(self, ticket: Ticket[Job, RowArrays]) -> bool:
-        """Whether the job waits alone, is one batch, and takes so little that the event loop may as well run it."""
-        if not self._at_once or self._is_running or self._calls or self._is_closed or self._batcher.waiting != 1:
+    def _runs_inline(self, ticket: Ticket[Job, RowArrays]) -> bool:
+        """Whether to run the job in the event loop: it waits alone, is one batch, and takes at most inline_seconds."""
+        if not self._inline_seconds or self._is_running or self._calls or self._is_closed or self._batcher.waiting != 1:
             return False
         job = ticket.job
-        if ticket.is_over or ticket.left != job.n or job.n > job.most:
+        if ticket.is_over or ticket.left != job.n or job.n > job.max_batch_rows:
             return False
         pace = self._paces.get(job.model, {}).get(job.kind, float("inf"))
-        return job.n * pace <= self._at_once and job.model.device == "cpu"
+        return job.n * pace <= self._inline_seconds and job.model.device == "cpu"
 
     def _late(self, ticket: Ticket[Job, RowArrays]) -> None:
-        """In the event loop, at a ticket's deadline."""
+        """Drop a job that was not started by its deadline. Runs in the event loop."""
         with self._changed:
-            if ticket.given:
+            if ticket.taken:
                 return
             self._batcher.withdraw(ticket)
-        self._deliver([(ticket, DeadlineExceeded("its time was over before the device was free for it"))])
+        self._deliver([(ticket, DeadlineExceeded("the request waited in the queue until its deadline; retry later"))])
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The thread."""
+        """The main loop of the thread."""
         try:
             while (task := self._next()) is not None:
                 outcomes = self._run(task) if isinstance(task, Batch) else task.run()
                 self._is_running = False
-                self._tell(loop, outcomes)
+                self._send(loop, outcomes)
                 del task, outcomes  # an idle engine holds no arrays
         except BaseException as exc:
             with self._changed:
@@ -215,8 +226,8 @@ class Engine:
                 loop.call_soon_threadsafe(self._abandon, exc)
             raise
 
-    def _next(self) -> Batch[Job, RowArrays] | Call | None:
-        """Wait for something to do; None once the engine is closed."""
+    def _next(self) -> Batch[Job, RowArrays] | DeviceCall | None:
+        """Wait for the next batch or call; None once the engine is closed."""
         with self._changed:
             while not self._is_closed:
                 if self._calls:
@@ -229,11 +240,11 @@ class Engine:
         return None
 
     def _run(self, batch: Batch[Job, RowArrays]) -> list[tuple[Ticket[Job, RowArrays], Outcome]]:
-        """The tickets that are answered by it, or by its failure."""
+        """Run a batch; return the tickets that it completes, each with its result or the error."""
         start = perf_counter()
         try:
             results = jobs.run(batch.slices)
-        except Exception as exc:  # noqa: BLE001 - whatever it was, the waiters must hear of it
+        except Exception as exc:  # noqa: BLE001 - the waiting callers must get any error
             if self._report is not None:
                 self._report.failed(batch, exc)
             with self._changed:
@@ -243,10 +254,10 @@ class Engine:
         if self._report is not None:
             self._report.ran(batch, seconds)
         with self._changed:
-            whole = self._batcher.answer(batch, results)
-        return [(ticket, _joined(ticket)) for ticket in whole]
+            complete = self._batcher.answer(batch, results)
+        return [(ticket, _joined(ticket)) for ticket in complete]
 
-    def _tell(
+    def _send(
         self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[Ticket[Job, RowArrays], Outcome]]
     ) -> None:
         if outcomes:
@@ -254,7 +265,7 @@ class Engine:
                 loop.call_soon_threadsafe(self._deliver, outcomes)
 
     def _deliver(self, outcomes: Sequence[tuple[Ticket[Job, RowArrays], Outcome]]) -> None:
-        """In the event loop: an answer for each waiter that is still there."""
+        """Set the futures of the callers that still wait. Runs in the event loop."""
         for ticket, outcome in outcomes:
             future = self._futures.get(ticket)
             if future is None or future.done():
@@ -265,7 +276,7 @@ class Engine:
                 future.set_result(outcome)
 
     def _abandon(self, fault: BaseException) -> None:
-        """In the event loop: the thread has ended, so waiting callers get an error."""
+        """Give waiting callers an error, because the thread has ended. Runs in the event loop."""
         reason = f"the device's thread ended: {fault!r}"
         self._deliver([(ticket, RuntimeError(reason)) for ticket in self._futures])
         for call in self._calls:

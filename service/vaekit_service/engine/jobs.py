@@ -1,4 +1,4 @@
-"""A request as a job for the device, and how slices of jobs of one lane run in one call of the model."""
+"""The job of one request, and how slices of several jobs run in one call of the model."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from vaekit_service.messages import Operation
 
 @dataclass(eq=False)
 class Job:
-    """One request. Jobs of one lane differ in what they have by the row alone: their rows may go through together."""
+    """The work of one request. Jobs of one lane differ only in their rows, so their rows may share a call."""
 
     model: Model
     operation: Operation
     n: int  # rows of the answer
-    rows: NDArray[Any] | None = None  # x (N, ...) of encode and elbo, checked, z (N, Z) of decode, None of sample
-    num_samples: int = 1  # K of elbo
-    seed: int | None = None  # of sample always; of elbo where the draws are the request's own
-    log_evidence: bool = True  # whether it is asked for
-    features: bool = False
-    explain: int = 0  # cells of each row; 0: none
-    temperature: float = 1.0
-    observe: bool = False
-    members: NDArray[np.int64] | None = None  # (N,) of decode, where the model has members
-    most: int = field(default=2**31, kw_only=True)  # rows of one call, at most
+    rows: NDArray[Any] | None = None  # encode, elbo: checked x (N, ...); decode: z (N, Z); sample: None
+    num_samples: int = 1  # elbo: K
+    seed: int | None = None  # sample: always set; elbo: set if the request chose its own draws
+    log_evidence: bool = True  # elbo: whether the caller wants it
+    features: bool = False  # elbo: whether the caller wants the log-likelihood of each feature
+    explain: int = 0  # elbo: number of cells to explain per row
+    temperature: float = 1.0  # sample
+    observe: bool = False  # sample: whether to draw x from p(x|z)
+    members: NDArray[np.int64] | None = None  # decode: (N,), for an ensemble
+    max_batch_rows: int = field(default=2**31, kw_only=True)  # rows of a full batch
     _draws: SampleDraws | None = field(default=None, init=False, repr=False)
 
     @property
     def graph(self) -> Graph:
-        """The graph that its rows go through: of those that give what is asked for, the one of least work."""
+        """The cheapest graph that computes everything the request asks for."""
         if self.operation == "sample":
             return "prior"
         if self.operation != "elbo":
@@ -51,7 +51,7 @@ class Job:
 
     @property
     def kind(self) -> Hashable:
-        """What of its model it calls for: rows of one kind cost the same."""
+        """The settings that determine the cost per row: jobs of one model and kind cost the same per row."""
         return (self.graph, self.num_samples, self.features, self.explain, self.observe)
 
     @property
@@ -59,7 +59,7 @@ class Job:
         return (self.model, self.kind)
 
     def draws(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """The noise of a sample's rows."""
+        """The noise of rows start to stop of a sample job, by input name of the graph."""
         assert self.seed is not None
         if self._draws is None:
             self._draws = SampleDraws(
@@ -72,18 +72,18 @@ Slice = JobSlice[Job, RowArrays]
 
 
 def run(slices: Sequence[Slice]) -> list[RowArrays]:
-    """The results of slices of jobs of one lane, in one call in the calling thread.
+    """Run slices of one lane in one call of the model, in the calling thread; return one result per slice.
 
     Raises:
-        VaeError: what the model says to any of them; who asked finds out which.
+        VaeError: the model refuses a row of any slice. The caller reruns the slices one by one to find out which.
     """
-    whole = _CALLS[slices[0].job.operation](slices[0].job, slices)
+    result = _CALLS[slices[0].job.operation](slices[0].job, slices)
     edges = accumulate((each.n for each in slices), initial=0)
-    return [whole] if len(slices) == 1 else [whole[a:b] for a, b in pairwise(edges)]
+    return [result] if len(slices) == 1 else [result[a:b] for a, b in pairwise(edges)]
 
 
 def joined(answers: Sequence[RowArrays]) -> RowArrays:
-    """The answers for successive rows as one."""
+    """Concatenate the results of successive slices of one job."""
     return type(answers[0]).concatenate(list(answers))
 
 

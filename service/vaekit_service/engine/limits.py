@@ -12,74 +12,86 @@ from vaekit_service.errors import Overloaded, TooLarge
 
 @dataclass(frozen=True)
 class Limits:
-    """N, N x D and N x K x D x M of one request; see vaekit_service/settings.py for their reasons."""
+    """Largest N, N x D and N x K x D x M of one request; vaekit_service/settings.py explains the defaults.
+
+    N rows, D columns, K draws, M members of the ensemble.
+    """
 
     max_rows: int
     max_cells: int
     max_work: int
 
-    def most_rows(self, manifest: Manifest) -> int:
-        """The most rows, codes or samples of one request to a model."""
+    def rows_per_request(self, manifest: Manifest) -> int:
+        """The largest number of rows, latents or samples of one request to a model."""
         return max(1, min(self.max_rows, self.max_cells // manifest.widest))
 
     def check_rows(self, n: int, manifest: Manifest) -> None:
-        """
+        """Check the number of rows.
+
         Raises:
-            TooLarge: more rows than one request may hold.
+            TooLarge: more rows than one request may have.
         """
-        if n > (most := self.most_rows(manifest)):
-            raise TooLarge(f"{n} rows, more than the {most} that one request to this model may hold")
+        if n > (most := self.rows_per_request(manifest)):
+            raise TooLarge(f"{n} rows; one request to this model may have at most {most}")
 
     def check_samples(self, n: int, manifest: Manifest) -> None:
-        """
+        """Check the number of samples.
+
         Raises:
             InputError: more samples than one request may ask for.
         """
-        if n > (most := self.most_rows(manifest)):
+        if n > (most := self.rows_per_request(manifest)):
             raise InputError(f"n: {n} is not between 1 and {most}")
 
     def check_work(self, n: int, num_samples: int, manifest: Manifest) -> None:
-        """
+        """Check the work of an elbo request, N x K x D x M.
+
         Raises:
-            TooLarge: more than max_work of N x K x D x M.
+            TooLarge: more than max_work.
         """
         most = max(1, self.max_work // (num_samples * manifest.input.dim * manifest.members))
         if n > most:
-            raise TooLarge(f"{n} rows of {num_samples} draws, more than the {most} rows that one request may have")
+            raise TooLarge(f"{n} rows; with {num_samples} draws one request to this model may have at most {most}")
 
 
 class MemoryBudget:
-    """Bounds the bytes of one body, and of all bodies and replies in flight together."""
+    """Limits the bytes of one body, and the bytes of all bodies and replies in flight together."""
 
     def __init__(self, *, max_body_bytes: int, max_inflight_bytes: int) -> None:
         self._max_body, self._max_total = max_body_bytes, max_inflight_bytes
         self.held = 0  # bytes of all bodies and replies in flight
 
     def reserve(self) -> Reservation:
-        """Room for one request's body and then its reply."""
+        """A new reservation, for the body of one request and then its reply."""
         return Reservation(self)
 
     def check_body(self, size: int) -> None:
-        """
+        """Check the size of one body.
+
         Raises:
-            TooLarge: a body of more bytes than one request may have.
+            TooLarge: more bytes than one body may have.
         """
         if size > self._max_body:
-            raise TooLarge(f"body: more than {self._max_body} bytes, the most that one request may have")
+            raise TooLarge(f"body: larger than {self._max_body} bytes, the limit for one request")
 
     def change(self, old: int, new: int) -> None:
-        """Count one request's bytes as `new` in place of `old`.
+        """Change the bytes of one request from `old` to `new`.
 
-        A request that is alone always has room: otherwise the largest replies would never fit.
+        A request that is alone always has room; otherwise the largest replies could never be sent.
+
+        Raises:
+            Overloaded: no room for the bytes.
         """
         others = self.held - old
         if new > old and others and others + new > self._max_total:
-            raise Overloaded(f"{others} bytes of other requests are in flight, no room for {new} more")
+            raise Overloaded(
+                f"no room for {new} bytes: other requests hold {others} of at most {self._max_total} bytes; retry later"
+            )
         self.held = others + new
 
 
 class Reservation:
-    """How many bytes of the budget one request holds."""
+    """The bytes of the budget that one request holds. Leaving its `with` block releases them."""
 
     __slots__ = ("_budget", "size")
 
@@ -88,7 +100,7 @@ class Reservation:
         self.size = 0
 
     def hold(self, size: int) -> None:
-        """Hold this many bytes from here on, in place of those held before.
+        """Hold this many bytes instead of those held before.
 
         Raises:
             Overloaded: the budget has no room for them.
@@ -97,7 +109,7 @@ class Reservation:
         self.size = size
 
     def hold_body(self, size: int) -> None:
-        """Hold the bytes of a body, as far as they have arrived.
+        """Hold the bytes of a body that have arrived so far.
 
         Raises:
             TooLarge, Overloaded: see MemoryBudget.
@@ -106,7 +118,7 @@ class Reservation:
         self.hold(size)
 
     def check_body(self, size: int) -> None:
-        """Refuse a declared size before its bytes arrive; see MemoryBudget.check_body."""
+        """Check a declared size before the bytes arrive; see MemoryBudget.check_body."""
         self._budget.check_body(size)
 
     def release(self) -> None:

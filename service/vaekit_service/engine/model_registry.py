@@ -1,16 +1,14 @@
-"""The models that are served: finds them, loads them in the background, lends them to requests."""
+"""Finds the models to serve, loads them in the background, and lends them to requests."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Literal
 
 from vaekit.bundle.manifest import Manifest, Precision
 from vaekit.bundle.models_folder import models, versions
@@ -19,31 +17,15 @@ from vaekit.client.wire import ModelList, ModelSummary
 from vaekit.errors import FormatError, UnknownModel, VaeError
 from vaekit.runtime import Model
 from vaekit.runtime.device import DEFAULTS, Cuda
+from vaekit_service.engine.model_version import ModelVersion
 from vaekit_service.errors import NotReady, Unservable
 from vaekit_service.logs import Log
 
-OnDevice = Callable[[Callable[[], None]], Awaitable[None]]  # has something done in the thread that runs the models
-State = Literal["idle", "loading", "ready", "failed"]
-
-
-@dataclass(eq=False)
-class ModelVersion:
-    """One version of a model, and how far it has come. Older versions are idle until somebody asks for them."""
-
-    name: str
-    version: int
-    folder: Path
-    state: State = "idle"
-    reason: str | None = None
-    model: Model | None = None
-    users: int = 0
-    last_used: int = 0
-    loading: asyncio.Task[None] | None = None
-    retry_at: float | None = None  # when an old version that failed may be tried again, by the monotonic clock
+OnDevice = Callable[[Callable[[], None]], Awaitable[None]]  # calls a function in the thread that runs the models
 
 
 class Lease:
-    """A version that a request asked for: `async with` loads its model if need be, and keeps it loaded meanwhile."""
+    """A request's use of a model version: `async with` loads the model if necessary and keeps it loaded."""
 
     __slots__ = ("_registry", "_version")
 
@@ -64,26 +46,27 @@ class Lease:
 
 
 def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
-    """Load one version, refusing a manifest that says it is another.
+    """Load one version, after checking that its manifest names the same model and version as its folder.
 
     Raises:
+        FormatError: the manifest names another model or version.
         BundleError, DeviceError, MissingExtra: see vaekit.runtime.Model.load.
     """
     manifest: Manifest = read_manifest(folder)
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise FormatError(
-            f"{folder}: the manifest says {manifest.name}/{manifest.version}, the folder "
-            f"{folder.parent.name}/{folder.name}"
+            f"{folder}: manifest.json is for {manifest.name}/{manifest.version}; expected "
+            f"{folder.parent.name}/{folder.name}, as the folder is called"
         )
     return Model.load(folder, device=device, threads=threads, cuda=cuda, precision=precision)
 
 
 class ModelRegistry:
-    """What the models folder held when the service started.
+    """The models and versions that were in the models folder when the service started.
 
-    The latest version of each model is loaded at the start, in the background, one after the other; an older one when
-    it is first asked for, at most `max_old_versions` of them at a time; one that failed is tried again when it is asked
-    for `retry_seconds` later.
+    The latest version of each model is loaded at start-up, in the background, one after the other. An older version is
+    loaded at the first request for it; at most `max_old_versions` of them stay loaded. An older version that failed to
+    load is tried again at the first request that comes `retry_seconds` later.
     """
 
     def __init__(
@@ -97,13 +80,13 @@ class ModelRegistry:
         max_old_versions: int,
         log: Log,
         on_device: OnDevice,
-        most_rows: int,
+        max_batch_rows: int,
         cuda: Cuda = DEFAULTS,
         retry_seconds: float = 30.0,
     ) -> None:
         self.root, self._retry = root, retry_seconds
         self._open_with, self._log = (device, threads, cuda, precision), log
-        self._on_device, self._most_rows = on_device, most_rows  # rows of one batch, which every model is warmed for
+        self._on_device, self._max_batch_rows = on_device, max_batch_rows  # models are warmed up to this batch size
         self._configured_default = default
         self._max_old = max_old_versions
         self._served = {
@@ -113,14 +96,14 @@ class ModelRegistry:
         for served in self.latest:
             served.state = "loading"
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._opening = asyncio.Lock()  # one at a time: while a CUDA graph is recorded nothing else may allocate
-        self.ticks = count(1)  # of uses, so that the version unused for longest leaves first
+        self._opening = asyncio.Lock()  # one load at a time: nothing else may allocate while a CUDA graph is recorded
+        self.ticks = count(1)  # numbers the leases, so that the least recently used version is unloaded first
         self._starting: asyncio.Task[None] | None = None
         self.settled = asyncio.Event()  # set once the latest version of every model is ready or failed
 
     @property
     def latest(self) -> list[ModelVersion]:
-        """The version of each model that answers when none is asked for."""
+        """The latest version of each model, which answers requests that name no version."""
         return [known[max(known)] for known in self._served.values()]
 
     @property
@@ -137,7 +120,7 @@ class ModelRegistry:
 
     @property
     def default(self) -> str | None:
-        """The model of the short routes: the configured one, or the only one there is."""
+        """The model behind the routes without a model name: the configured one, or the only model."""
         return self._configured_default or (self.names[0] if len(self.names) == 1 else None)
 
     def start(self) -> None:
@@ -152,7 +135,7 @@ class ModelRegistry:
             self._unload(served)
 
     def summary(self) -> ModelList:
-        """What GET /models says."""
+        """The reply of GET /models."""
         listed = [
             ModelSummary(
                 name=served.name,
@@ -166,58 +149,67 @@ class ModelRegistry:
         return ModelList(default=self.default, models=listed)
 
     def unready(self) -> str | None:
-        """Why requests cannot be answered, or None where they can.
+        """Why requests cannot be answered; None if the registry is ready.
 
-        Ready means: nothing is loading any more, some model is ready, and the default one, if it has been named, is.
+        Ready means that no latest version is still loading, at least one model is ready, and so is the configured
+        default model, if there is one.
         """
         if not self._served:
-            return f"no model under {self.root}"
+            return self._no_model()
         if loading := [s.name for s in self.latest if s.state == "loading"]:
-            return f"loading: {', '.join(loading)}"
+            return f"still loading: {', '.join(loading)}"
         if all(s.state == "failed" for s in self.latest):
             return "; ".join(f"{s.name}: {s.reason}" for s in self.latest)
         wanted = self._configured_default
         if wanted is not None and not any(s.name == wanted and s.state == "ready" for s in self.latest):
-            return f"the default model {wanted!r} is not among those that are ready"
+            ready = ", ".join(s.name for s in self.latest if s.state == "ready") or "none"
+            return f"the default model {wanted!r} is not ready; ready models: {ready}"
         return None
 
+    def _no_model(self) -> str:
+        return f"no model in {self.root}: expected bundles at <name>/<version>/ when the service starts"
+
     def lend(self, name: str | None, version: str | None) -> Lease:
-        """The model that a path names, for the time of an `async with` block. Refuses before any work is done.
+        """A lease of the model that a request path names. Errors are raised here, before any work is done.
 
         Args:
-            name: of the model; None: the default one.
-            version: None: the latest.
+            name: model name; None: the default model.
+            version: version number; None: the latest version.
 
         Raises:
-            UnknownModel: no such model or version; the message lists those there are.
-            NotReady: the version is loading, as the latest ones do at the start.
-            Unservable: it failed to load, or there is no model at all.
+            UnknownModel: no such model or version; the message lists the known ones.
+            NotReady: the version is still loading at start-up.
+            Unservable: the version failed to load, or there is no model.
         """
         found = self.find(name, version)
         self._check(found)
         return Lease(self, found)
 
     def find(self, name: str | None, version: str | None) -> ModelVersion:
-        """The version that a path names, whatever its state; raises as `lend`."""
+        """The version that a request path names, in any state.
+
+        Raises:
+            UnknownModel, Unservable: see `lend`.
+        """
         if name is None:
             name = self._default_name()
         if name not in self._served:
-            raise UnknownModel(f"no model {name[:64]!r}; there are: {', '.join(self.names) or 'none'}")
+            raise UnknownModel(f"no model {name[:64]!r}; served models: {', '.join(self.names) or 'none'}")
         known = self._served[name]
         if version is None:
             return known[max(known)]
         for number, served in known.items():
             if str(number) == version:
                 return served
-        raise UnknownModel(f"no version {version[:20]!r} of {name!r}; there are: {', '.join(map(str, known))}")
+        raise UnknownModel(f"no version {version[:20]!r} of model {name!r}; versions: {', '.join(map(str, known))}")
 
     def _default_name(self) -> str:
         if not self._served:
-            raise Unservable(f"no model under {self.root}")
+            raise Unservable(self._no_model())
         if self.default is None:
             raise UnknownModel(
-                f"there is no default model: ask for one by name, as in /models/{self.names[0]}/elbo; "
-                f"there are: {', '.join(self.names)}"
+                f"no default model: name one in the path, as in /models/{self.names[0]}/elbo; "
+                f"served models: {', '.join(self.names)}"
             )
         return self.default
 
@@ -227,25 +219,25 @@ class ModelRegistry:
         self.settled.set()
 
     async def load_again(self, served: ModelVersion) -> Model:
-        """Load an old version that is not in memory."""
+        """Load an old version that is not in memory; callers that ask for it together share one load."""
         while served.model is None:
             self._check(served)
             if served.loading is None:
                 served.state = "loading"
                 served.loading = asyncio.create_task(self._load_old(served))
-            await asyncio.shield(served.loading)  # shared: one caller who hangs up does not stop it for the others
+            await asyncio.shield(served.loading)  # a caller that disconnects does not cancel it for the others
         return served.model
 
     def _check(self, served: ModelVersion) -> None:
         if served.model is not None or served.loading is not None or self._may_load(served):
             return
-        what = f"version {served.version} of {served.name!r}"
+        what = f"version {served.version} of model {served.name!r}"
         if served.state == "loading":
-            raise NotReady(f"{what} is loading")
+            raise NotReady(f"{what} is still loading; retry later")
         raise Unservable(f"{what} failed to load: {served.reason}")
 
     def _may_load(self, served: ModelVersion) -> bool:
-        """Idle; or an old version that failed long enough ago: what it lacked, memory or a file, may be there now."""
+        """Whether the version is idle, or failed at least `retry_seconds` ago: the cause may be gone by now."""
         if served.state == "idle":
             return True
         return served.retry_at is not None and monotonic() >= served.retry_at
@@ -274,7 +266,7 @@ class ModelRegistry:
                 served.model = await self._opened(served.folder)
         except VaeError as exc:
             self._failed(served, str(exc))
-        except Exception as exc:  # noqa: BLE001 - the native layer raises what it likes; the other models must load
+        except Exception as exc:  # noqa: BLE001 - native code may raise any error; the other models must still load
             self._failed(served, f"{type(exc).__name__}: {exc}")
         else:
             served.state, served.reason = "ready", None
@@ -282,11 +274,11 @@ class ModelRegistry:
             self._log.info("model ready", model=served.name, version=served.version, device=device)
 
     async def _opened(self, folder: Path) -> Model:
-        """A model that has been through all it will meet first, on the device."""
+        """Load a model and warm it up on the device."""
         loop = asyncio.get_running_loop()
         model = await loop.run_in_executor(self._loader, open_version, folder, *self._open_with)
         try:
-            for call in model.warming(self._most_rows):
+            for call in model.warming(self._max_batch_rows):
                 await self._on_device(call)
         except BaseException:
             model.close()
@@ -295,5 +287,5 @@ class ModelRegistry:
 
     def _failed(self, served: ModelVersion, reason: str) -> None:
         served.state = "failed"
-        served.reason = reason.replace(f"{self.root}/", "")  # a caller has no use for our paths
+        served.reason = reason.replace(f"{self.root}/", "")  # replies do not show paths of the server
         self._log.error("model failed", model=served.name, version=served.version, reason=reason)

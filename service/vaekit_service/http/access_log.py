@@ -1,4 +1,4 @@
-"""The outermost layer: gives each request its context, turns errors into replies, writes the log line and metrics."""
+"""The outermost middleware: makes the context of each request, turns errors into replies, writes log and metrics."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from vaekit_service.http.request_context import CONNECTION, CONTEXT, RequestCont
 from vaekit_service.logs import Log
 from vaekit_service.metrics import Metrics
 
-DROPPED = 2**20  # bytes of a refused body that cost less than another connection does
+MAX_DISCARDED_BYTES = 2**20  # rest of a refused body; reading a longer rest costs more than a new connection
 _REQUEST_ID = REQUEST_ID_HEADER.encode()
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_PROBES = {"/healthz", "/readyz", "/metrics"}  # asked for every few seconds by machines
+_PROBES = {"/healthz", "/readyz", "/metrics"}  # requested every few seconds by monitoring
 
 
 class AccessLog:
     """ASGI middleware.
 
     Args:
-        app: answers the requests.
-        log, metrics: take a line, and the figures, of each.
-        memory: what all bodies and replies may hold.
-        reply_seconds: time a caller has to take its reply.
+        app: the ASGI app that answers the requests.
+        log, metrics: record each request.
+        memory: limits the bytes of all bodies and replies in flight.
+        reply_seconds: time in which a caller must read its reply.
     """
 
     def __init__(self, app: ASGIApp, *, log: Log, metrics: Metrics, memory: MemoryBudget, reply_seconds: float) -> None:
@@ -49,7 +49,7 @@ class AccessLog:
 
 
 def make_context(scope: Scope, memory: MemoryBudget) -> RequestContext:
-    """The context of a new request, which the scope's state then has."""
+    """Create the context of a new request and store it in the scope's state."""
     headers = dict(reversed(scope["headers"]))
     given = headers.get(_REQUEST_ID, b"").decode("latin-1")
     state = scope.setdefault("state", {})
@@ -63,12 +63,12 @@ def make_context(scope: Scope, memory: MemoryBudget) -> RequestContext:
     return context
 
 
-class _NotTaken(Exception):
-    """A reply that its caller does not read."""
+class _ReplyNotRead(Exception):
+    """The caller did not read its reply in time."""
 
 
 class _Exchange:
-    """One request and its reply, as they pass."""
+    """One request and its reply."""
 
     def __init__(
         self, scope: Scope, context: RequestContext, receive: Receive, send: Send, log: Log, seconds: float
@@ -76,11 +76,11 @@ class _Exchange:
         self._scope, self._context, self._receive, self._send = scope, context, receive, send
         self._log, self._seconds = log, seconds
         declared = context.headers.get(b"content-length", b"0")
-        self._unread = int(declared[:20]) if declared.isdigit() else -1  # bytes of the body; -1: unknown
+        self._unread = int(declared[:20]) if declared.isdigit() else -1  # bytes of the body to come; -1: unknown
         if b"transfer-encoding" in context.headers:
             self._unread = -1
-        self._status = 500  # what the server answers where the app gives nothing
-        self._has_begun = False  # the reply
+        self._status = 500  # the status that the server sends if the app sends none
+        self._has_begun = False  # whether the reply has begun
 
     async def run(self, app: ASGIApp, metrics: Metrics) -> None:
         start = perf_counter()
@@ -91,40 +91,40 @@ class _Exchange:
             self._context.timer.stop()
             self._context.memory.release()
             metrics.in_flight -= 1
-            self._account(perf_counter() - start, metrics)
+            self._record(perf_counter() - start, metrics)
 
     async def _answer(self, app: ASGIApp) -> None:
         error = await self._error_of(app(self._scope, self._receiving, self._sending))
         if error is None:
             return
-        if not isinstance(error, VaeError | _NotTaken):  # the last place that knows the id the caller will ask under
+        if not isinstance(error, VaeError | _ReplyNotRead):  # logged here, where the request id is known
             self._log.error("crash", request_id=self._context.id, exc_info=error)
         self._context.memory.release()
         if not self._has_begun:
             problem = problems.respond(self._context, error)
             error = await self._error_of(problem(self._scope, self._receive, self._sending))
-        if isinstance(error, _NotTaken):
-            await self._cut_off()
+        if isinstance(error, _ReplyNotRead):
+            await self._abort_connection()
         elif error is not None:
-            raise error  # half a reply is with the caller: the server closes the connection
+            raise error  # part of the reply was already sent, so the server must close the connection
 
     async def _error_of(self, work: Awaitable[None]) -> Exception | None:
-        """What ended the work, an error or the timer; None where it is done."""
+        """The error that ended the work, from the work itself or the request's timer; None if there was none."""
         try:
             await work
         except asyncio.CancelledError:
             if self._context.timer.reason is None:
                 raise
             return self._context.timer.uncancel()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the caller must hear of it
+        except Exception as exc:  # noqa: BLE001 - the caller must get a reply to any error
             return exc
         return None
 
-    async def _cut_off(self) -> None:
-        """Throw away what the server still holds for the caller; a mere close would wait for it to be read."""
-        self._context.error = f"the caller did not take its reply within {self._seconds:g} s"
+    async def _abort_connection(self) -> None:
+        """Abort the connection and drop unsent bytes; a normal close would wait until the caller reads them."""
+        self._context.error = f"the caller did not read its reply within {self._seconds:g} s"
         if self._context.connection is None:
-            raise _NotTaken  # a server that is not ours
+            raise _ReplyNotRead  # another server than ours, which cannot abort
         self._context.connection.abort()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -139,30 +139,30 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._status, self._has_begun = message["status"], True
             self._context.timer.stop()
-            self._context.timer.set_deadline(self._seconds, _NotTaken)
+            self._context.timer.set_deadline(self._seconds, _ReplyNotRead)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
-            if self._unread and not self._throws_away():
+            if self._unread and not self._discard_body():
                 headers.append((b"connection", b"close"))
         await self._send(message)
 
-    def _throws_away(self) -> bool:
-        """Have the rest of the body thrown away as it comes; whether that is done, and the connection stays."""
-        if not 0 < self._unread <= DROPPED or self._status == HTTPStatus.REQUEST_TIMEOUT:
+    def _discard_body(self) -> bool:
+        """Let the server discard the rest of the body, so that the connection stays open; False if it is too long."""
+        if not 0 < self._unread <= MAX_DISCARDED_BYTES or self._status == HTTPStatus.REQUEST_TIMEOUT:
             return False
         if self._context.connection is not None:
             self._context.connection.discard_body(self._scope, self._unread)
         return True
 
-    def _account(self, seconds: float, metrics: Metrics) -> None:
+    def _record(self, seconds: float, metrics: Metrics) -> None:
         context, scope = self._context, self._scope
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         metrics.answered(method, route, self._status, seconds)
-        level, say = (DEBUG, self._log.debug) if route in _PROBES else (INFO, self._log.info)
+        level, write = (DEBUG, self._log.debug) if route in _PROBES else (INFO, self._log.info)
         if not self._log.is_enabled_for(level):
             return
         facts = {"model": context.model, "rows": context.rows, "error": context.error}
-        say(
+        write(
             "request",
             request_id=context.id,
             method=method,

@@ -1,4 +1,4 @@
-"""Reads request bodies, up to the size and the memory that a request may have."""
+"""Reads request bodies, within the limits on size and memory."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from vaekit_service.errors import Disconnected, Unparsable
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Body
 
-LARGE = 256 * 1024  # bytes of a body from which on it is read past the server's parser
+LARGE = 256 * 1024  # bytes; larger bodies bypass the server's HTTP parser, see connection.py
 
 
 async def read_body(scope: Scope, receive: Receive) -> Body:
-    """The whole body.
+    """Read the whole body.
 
-    The declared Content-Length is checked before a byte is read. Memory is taken as bytes arrive, since a declaration
-    costs its sender nothing.
+    The declared Content-Length is checked before a byte is read. Memory is reserved only as bytes arrive, because a
+    caller can declare any length.
 
     Raises:
-        Unparsable: Content-Length is not a length.
-        TooLarge: the body is larger than one request may have.
-        Overloaded: the bodies in flight leave no room for it.
-        Disconnected: the caller hung up.
+        Unparsable: Content-Length is not a number of bytes.
+        TooLarge: the body is larger than the limit for one request.
+        Overloaded: the other bodies and replies in flight leave no room for it.
+        Disconnected: the caller closed the connection.
     """
     context = RequestContext.of(scope)
     declared, memory = context.headers.get(b"content-length", b"0"), context.memory
     if not declared.isdigit():
-        raise Unparsable(f"content-length: not a length: {declared[:40].decode('latin-1')!r}")
+        raise Unparsable(f"content-length: {declared[:40].decode('latin-1')!r} is not a number of bytes")
     size = int(declared[:20])
     memory.check_body(size)
     if size > LARGE and context.connection is not None:
         direct = await context.connection.read_body(scope, size, memory.hold_body)
         if direct is not None:
-            await _next_bytes(receive)  # says that this was all
+            await _next_bytes(receive)  # the message that ends the body
             return direct
     body, is_whole = await _next_bytes(receive)
     memory.hold_body(len(body))
@@ -50,5 +50,5 @@ async def _next_bytes(receive: Receive) -> tuple[bytes, bool]:
     """The next bytes of a body, and whether they are its last."""
     message = await receive()
     if message["type"] != "http.request":
-        raise Disconnected("the caller hung up while sending its body")
+        raise Disconnected("the caller closed the connection while sending its body")
     return message.get("body", b""), not message.get("more_body", False)

@@ -1,8 +1,8 @@
-"""One connection: between asyncio's transport and uvicorn's protocol, whose private attributes it uses.
+"""An asyncio protocol for one connection, between the transport and uvicorn's protocol.
 
-A request finds its connection in the scope's state. The connection can be cut off. Where uvicorn parses with httptools,
-it also reads large bodies straight from the socket into their place (one copy, in place of five by parser, protocol and
-message), and throws the rest of a refused body away as it arrives.
+A request finds its connection in the scope's state and can abort it. If uvicorn parses with httptools, the connection
+also reads large bodies from the socket directly into one array (one copy instead of five) and discards the rest of a
+refused body as it arrives. It uses private attributes of uvicorn's protocol.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from vaekit_service.errors import Disconnected, ServiceError
 from vaekit_service.http.request_context import CONNECTION, OnBytes
 
-with suppress(ImportError):  # another Python, for which uvicorn has another parser
+with suppress(ImportError):  # not installed with every Python; uvicorn then uses another parser
     import httptools
 
 _HAS_HTTPTOOLS = find_spec("httptools") is not None
-SCRATCH = 64 * 1024  # bytes of one read that belongs to no large body
+SCRATCH = 64 * 1024  # bytes of one read outside of large bodies
 
 
 def connect(**given: Any) -> asyncio.BaseProtocol:
-    """The protocol of one connection."""
+    """Make the protocol of one connection; uvicorn calls this with the arguments of its own protocol."""
     http: Any = AutoHTTPProtocol(**given)
     connection = Connection(http) if _HAS_HTTPTOOLS else PlainConnection(http)
     http.app_state = {**http.app_state, CONNECTION: connection}
@@ -34,7 +34,7 @@ def connect(**given: Any) -> asyncio.BaseProtocol:
 
 
 class PlainConnection:
-    """Where uvicorn does not parse with httptools: bodies come through ASGI alone."""
+    """The connection if uvicorn does not parse with httptools: all bodies come through ASGI."""
 
     def __init__(self, http: Any) -> None:
         self._http = http
@@ -46,35 +46,35 @@ class PlainConnection:
         return None
 
     def discard_body(self, scope: Scope, left: int) -> None:
-        """uvicorn itself reads on, and drops what arrives."""
+        """Nothing to do: uvicorn itself reads and discards the rest."""
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Reads for uvicorn's protocol, and past it where a request asks for its body."""
+    """Passes bytes on to uvicorn's protocol, except for large bodies, which it reads itself."""
 
-    _scratch = memoryview(bytearray(SCRATCH))  # of all: what is read into it is handed on before anything else is read
+    _scratch = memoryview(bytearray(SCRATCH))  # shared by all connections: each read is passed on before the next one
 
     def __init__(self, http: Any) -> None:
         self._http = http
-        self._rest: _Rest | None = None  # of a body that is on its way past uvicorn
+        self._rest: _BodyRest | None = None  # of the body that is read without uvicorn
 
     def abort(self) -> None:
         self._http.transport.abort()
 
     async def read_body(self, scope: Scope, size: int, on_bytes: OnBytes) -> bytearray | None:
-        """The whole of a body, whose next message from the server is then its end; None where it is all here already.
+        """Read a whole body; the next ASGI message is then its end. None if uvicorn already has the whole body.
 
         Args:
-            scope: of the request, of whose body nothing was received yet; the connection may be further on, with what
-                its caller sent ahead.
-            size: of the whole.
-            on_bytes: called with the number of bytes as they arrive; an error that it raises ends the reading.
+            scope: of the request. `receive` must not have been called for it. The connection may already have
+                received later requests that the caller sent ahead.
+            size: length of the body in bytes.
+            on_bytes: called with the number of bytes so far as they arrive; an error that it raises ends the reading.
 
         Raises:
-            Disconnected: the caller hung up.
+            Disconnected: the caller closed the connection.
         """
         cycle = self._http.cycle
-        if not self._is_at(scope):
+        if not self._is_receiving(scope):
             return None
         if cycle.waiting_for_100_continue:
             self._http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -82,8 +82,8 @@ class Connection(asyncio.BufferedProtocol):
         on_bytes(filled := len(cycle.body))
         body = bytearray(size)
         body[:filled] = cycle.body
-        self._rest = rest = _Rest(memoryview(body), filled, on_bytes)
-        self._read_on()
+        self._rest = rest = _BodyRest(memoryview(body), filled, on_bytes)
+        self._resume_reading()
         try:
             await rest.done
         except BaseException:
@@ -92,40 +92,40 @@ class Connection(asyncio.BufferedProtocol):
         return body
 
     def discard_body(self, scope: Scope, left: int) -> None:
-        """Throw away what is still to come of a body.
+        """Discard the rest of a body as it arrives.
 
         Args:
             scope: of the request.
-            left: bytes of its body that it has not received.
+            left: bytes of its body that the app has not received.
         """
-        if not self._is_at(scope):
+        if not self._is_receiving(scope):
             return
         left = left - len(self._http.cycle.body) if self._rest is None else self._rest.missing
-        self._rest = _Rest(self._scratch, 0, lambda _: None, dropped=left)
-        self._read_on()
+        self._rest = _BodyRest(self._scratch, 0, lambda _: None, discarded=left)
+        self._resume_reading()
         if not left:
-            self._give_back()
+            self._end_body()
 
-    def _is_at(self, scope: Scope) -> bool:
-        """Whether the connection waits for more of the request's body."""
+    def _is_receiving(self, scope: Scope) -> bool:
+        """Whether the connection is still receiving the body of this request."""
         cycle = self._http.cycle
         return cycle.scope["state"] is scope["state"] and cycle.more_body and not cycle.disconnected
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         self._http.cycle.body = bytearray()
         self._http.cycle.message_event.clear()
         self._http.flow.read_paused = False
         self._http.transport.resume_reading()
 
-    def _give_back(self) -> None:
-        """The connection to uvicorn, which finds the message complete: at once, since another may follow."""
+    def _end_body(self) -> None:
+        """Hand the connection back to uvicorn with the message complete. The next request may follow at once."""
         self._rest = None
-        self._http.parser = httptools.HttpRequestParser(self._http)  # the old one waits for what it never saw
+        self._http.parser = httptools.HttpRequestParser(self._http)  # the old one still waits for the body
         self._http.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._http.on_message_complete()
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio gives it
-        return self._scratch if self._rest is None else self._rest.place
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - part of asyncio's interface
+        return self._scratch if self._rest is None else self._rest.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._rest is None:
@@ -134,7 +134,7 @@ class Connection(asyncio.BufferedProtocol):
             self._http.transport.pause_reading()
         elif not self._rest.missing:
             done = self._rest.done
-            self._give_back()
+            self._end_body()
             if not done.done():
                 done.set_result(None)
 
@@ -143,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._rest is not None:
-            self._rest.end(Disconnected("the caller hung up while sending its body"))
+            self._rest.end(Disconnected("the caller closed the connection while sending its body"))
         self._http.connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -156,23 +156,30 @@ class Connection(asyncio.BufferedProtocol):
         self._http.resume_writing()
 
 
-class _Rest:
-    """What is still to come of a body, and where it goes: on in its place, or, where it is dropped, nowhere."""
+class _BodyRest:
+    """The rest of a body, which is read into a buffer or discarded.
 
-    def __init__(self, body: memoryview, filled: int, on_bytes: OnBytes, *, dropped: int | None = None) -> None:
-        self._body, self._filled, self._on_bytes, self._is_dropped = body, filled, on_bytes, dropped is not None
-        self.missing = len(body) - filled if dropped is None else dropped  # bytes
+    Args:
+        body: the buffer.
+        filled: bytes of the buffer that are filled already.
+        on_bytes: called with the number of filled bytes; may raise a ServiceError.
+        discarded: number of bytes to discard; None: the bytes are kept.
+    """
+
+    def __init__(self, body: memoryview, filled: int, on_bytes: OnBytes, *, discarded: int | None = None) -> None:
+        self._body, self._filled, self._on_bytes, self._is_discarded = body, filled, on_bytes, discarded is not None
+        self.missing = len(body) - filled if discarded is None else discarded  # bytes
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
-    def place(self) -> memoryview:
-        """Where the next bytes go."""
+    def buffer(self) -> memoryview:
+        """The buffer for the next bytes."""
         return self._body[self._filled : self._filled + self.missing]
 
     def add(self, nbytes: int) -> bool:
-        """Bytes have come; whether there is room for them."""
+        """Count bytes that have arrived; False if `on_bytes` raised an error."""
         self.missing -= nbytes
-        if not self._is_dropped:
+        if not self._is_discarded:
             self._filled += nbytes
         try:
             self._on_bytes(self._filled)

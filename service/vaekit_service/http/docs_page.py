@@ -1,4 +1,4 @@
-"""/openapi.json, and /docs: the OpenAPI document as plain HTML, without scripts, fonts or other hosts."""
+"""/openapi.json, and /docs: the OpenAPI document as plain HTML that loads no scripts, fonts or other hosts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ th, td { text-align: left; vertical-align: top; padding: 0 1rem .25rem 0 }
 
 
 def docs_router() -> APIRouter:
-    """What FastAPI's openapi_url and docs_url are for; but its page loads scripts from elsewhere, and the access log
-    finds the path of a route only where it is declared on a router. FastAPI runs these endpoints in threads."""
+    """The routes /openapi.json and /docs.
+
+    They replace FastAPI's openapi_url and docs_url: FastAPI's page loads scripts from another host, and the access log
+    knows the path of a route only if it is declared on a router. FastAPI runs these endpoints in threads.
+    """
     router = APIRouter()
     for path, endpoint in (("/openapi.json", _document), ("/docs", _page)):
         router.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
@@ -40,7 +43,7 @@ def _page(request: Request) -> HTMLResponse:
 
 
 def render(document: dict[str, Any]) -> str:
-    """The page of an OpenAPI document."""
+    """The HTML page of an OpenAPI document."""
     info = document["info"]
     return "\n".join(
         [
@@ -49,7 +52,7 @@ def render(document: dict[str, Any]) -> str:
             f"<title>{escape(info['title'])} {escape(info['version'])}</title><style>{_STYLE}</style>",
             f"<h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>",
             f"<p>{escape(info['description'])}</p>",
-            "<p>For tools: <a href='openapi.json'>openapi.json</a>. What is served: <a href='models'>models</a>.</p>",
+            "<p>OpenAPI document: <a href='openapi.json'>openapi.json</a>. Models: <a href='models'>models</a>.</p>",
             *_operations(document),
             "<h2>Schemas</h2>",
             *_schemas(document["components"]["schemas"]),
@@ -58,7 +61,7 @@ def render(document: dict[str, Any]) -> str:
 
 
 def _operations(document: dict[str, Any]) -> Iterator[str]:
-    """One section for each summary: the same operation of the default model, a model and a version stand together."""
+    """One section per operation, with its three routes: for the default model, for a model, and for a version."""
     sections: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

@@ -1,8 +1,8 @@
-"""A fast path for POST to the four operations: past FastAPI's middleware and router, straight to their handlers.
+"""A fast path for POST to the four operations, which bypasses FastAPI's middleware and router.
 
-FastAPI declares and documents the same routes, and answers them alike where a request comes by its own path, which
-takes 1.33 to 1.37 times the CPU time for one row of 30 numbers as JSON (2026-11-29, in process, on two busy cores, best
-of 9 times 400 requests, 3 runs). See docs/decisions/2026-11-24-microseconds-of-a-request.md.
+FastAPI declares and documents the same routes and gives the same answers. Through FastAPI, one row of 30 numbers as
+JSON takes 1.33 to 1.37 times the CPU time (2026-11-29, in process, on two busy cores, best of 9 times 400 requests, 3
+runs). See docs/decisions/2026-11-24-microseconds-of-a-request.md.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from vaekit_service.http.inference import OperationHandler
 from vaekit_service.http.openapi import DocumentedAPI
 from vaekit_service.messages import Operation
 
-MOST_PATHS, LONGEST_PATH = 1024, 200  # that are remembered
+CACHED_PATHS, MAX_PATH_LENGTH = 1024, 200  # cache size; longer paths go through FastAPI
 
 
 class FastPath(DocumentedAPI):
     """FastAPI with a fast path for the routes of one router.
 
     Args:
-        router: its routes are named by the operations that they answer.
-        handlers: what answers them.
-        access_log: the middleware around the fast path; the same goes around FastAPI's own path.
-        given: as FastAPI takes it.
+        router: its routes have the names of the operations.
+        handlers: the handler of each operation.
+        access_log: the middleware around the fast path; create_app adds the same one to FastAPI.
+        given: arguments of FastAPI.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class FastPath(DocumentedAPI):
         super().__init__(**given)
         self.include_router(router)
         self._handlers = handlers
-        self._find = lru_cache(MOST_PATHS)(lambda path: find(router.routes, path))
+        self._find = lru_cache(CACHED_PATHS)(lambda path: find(router.routes, path))
         self._answered = access_log(self._answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and not scope["root_path"]:
             path: str = scope["path"]
-            found = self._find(path) if len(path) <= LONGEST_PATH else None
+            found = self._find(path) if len(path) <= MAX_PATH_LENGTH else None
             if found is not None:
                 scope.update(found)
                 scope["app"] = self
@@ -63,7 +63,7 @@ class FastPath(DocumentedAPI):
 
 
 def find(routes: Sequence[BaseRoute], path: str) -> dict[str, Any] | None:
-    """What the router would add to the scope of a POST to the path; None where none of the routes matches."""
+    """The entries that the router would add to the scope of a POST to the path; None if no route matches."""
     scope = {"type": "http", "method": "POST", "path": path, "root_path": ""}
     for route in routes:
         match, found = route.matches(scope)

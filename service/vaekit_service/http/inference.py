@@ -1,4 +1,4 @@
-"""The routes that the service is for: from a request to a job, and from the job's result to a reply."""
+"""Handles the four operations: makes a job of each request, and a reply of the job's result."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from vaekit_service.http.body import read_body
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
 
-CHUNK = 64 * 1024  # the server waits for a slow reader between two chunks, so no more than this lies in its buffer
-_SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # what a JSON number may be, and .5
+CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
+_SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # JSON numbers, and also .5
 _TIMEOUT = TIMEOUT_HEADER.encode()
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class OperationHandler:
         self._targets: WeakKeyDictionary[Model, Target] = WeakKeyDictionary()
 
     async def respond(self, scope: Scope, receive: Receive) -> ModelResponse:
-        """The reply to a request. What can be refused by its path and headers is refused before its body is read."""
+        """The reply to a request. Path and headers are checked before the body is read."""
         components, context, path = self._components, RequestContext.of(scope), scope["path_params"]
         headers, timer, memory = context.headers, context.timer, context.memory
         lease = components.registry.lend(path.get("name"), path.get("version"))
@@ -60,10 +60,10 @@ class OperationHandler:
         timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
         timer.cancel_on_disconnect(receive)
         work = self._answer(lease, reader, body, query(scope), context)
-        del body  # the work lets go of it as soon as there is an array
+        del body  # so that `_answer` can free it once the array is made
         answer = await work
         memory.hold(sum(a.nbytes for a in answer.rows.values() if a is not None))
-        content = await self._written(writer, answer)
+        content = await self._write(writer, answer)
         memory.hold(len(content))
         return ModelResponse(content, writer.media_type, writer.headers(answer))
 
@@ -85,16 +85,16 @@ class OperationHandler:
     def _target(self, model: Model) -> Target:
         target = self._targets.get(model)
         if target is None:
-            target = Target(self._operation, model.manifest, self._components.limits.most_rows(model.manifest))
+            target = Target(self._operation, model.manifest, self._components.limits.rows_per_request(model.manifest))
             self._targets[model] = target
         return target
 
     async def _read(self, reader: Reader, body: Body, options: dict[str, str], target: Target) -> ParsedRequest:
-        if len(body) > reader.large or (reader.unpacks and isinstance(target.manifest.input, ImageSpec)):
+        if len(body) > reader.large or (reader.decodes_images and isinstance(target.manifest.input, ImageSpec)):
             return await self._in_pool(reader.read, body, options, target)
         return reader.read(body, options, target)
 
-    async def _written(self, writer: Writer, answer: Answer) -> bytes:
+    async def _write(self, writer: Writer, answer: Answer) -> bytes:
         cells = sum(a.size for a in answer.rows.values() if a is not None)
         return await self._in_pool(writer.write, answer) if cells > writer.large else writer.write(answer)
 
@@ -103,14 +103,14 @@ class OperationHandler:
 
 
 class ModelResponse(Response):
-    """A reply of status 200, sent in chunks where it is large."""
+    """A reply with status 200; large ones are sent in chunks."""
 
     def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str]) -> None:
         self.status_code, self.background, self.body = 200, None, content
         self.raw_headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(content))]
         self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as ASGI has it
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - part of ASGI
         content = bytes(self.body)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         if len(content) > CHUNK:
@@ -121,29 +121,29 @@ class ModelResponse(Response):
 
 
 def effective_timeout(given: bytes | None, most: float) -> float:
-    """Seconds that a request may take once its body is there: the caller's, where it asks for fewer.
+    """Seconds that a request may take after its body has arrived: the smaller of the caller's timeout and `most`.
 
     Raises:
-        InputError: what it gives is not a time.
+        InputError: the header is not a positive number.
     """
     if given is None:
         return most
     text = given.decode("latin-1")
     if not _SECONDS.fullmatch(text) or not (seconds := float(text)) > 0:
-        raise InputError(f"{TIMEOUT_HEADER}: {text[:40]!r} is not a number of seconds above 0")
+        raise InputError(f"{TIMEOUT_HEADER}: {text[:40]!r} is not a positive number of seconds")
     return min(seconds, most)
 
 
 def query(scope: Scope) -> dict[str, str]:
-    """The query's parameters.
+    """The query parameters by name.
 
     Raises:
-        InputError: one is given more than once.
+        InputError: a parameter is given more than once.
     """
     if not scope["query_string"]:
         return {}
     given = QueryParams(scope["query_string"])
     for name in given:
         if (times := len(given.getlist(name))) > 1:
-            raise InputError(f"{name[:64]}: given {times} times")
+            raise InputError(f"query parameter {name[:64]!r}: given {times} times, expected once")
     return dict(given)

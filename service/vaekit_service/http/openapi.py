@@ -1,6 +1,6 @@
-"""What FastAPI cannot see of our routes, for its OpenAPI document: raw bodies, their options, and problem replies.
+"""Adds to FastAPI's OpenAPI document what FastAPI cannot see: raw bodies, their options, and problem replies.
 
-The content types come from the codecs' tables, the schemas from the wire models, the statuses from the table of errors.
+Content types come from the tables of codecs, schemas from the wire models, statuses from the table of errors.
 """
 
 from __future__ import annotations
@@ -18,40 +18,42 @@ from vaekit.bundle.manifest import Manifest
 from vaekit.client import wire
 from vaekit_service.codecs.negotiation import READERS, WRITERS
 from vaekit_service.codecs.requests import BODIES, OPTIONS
-from vaekit_service.http.problems import ANSWERS
+from vaekit_service.http.problems import PROBLEM_KINDS
 from vaekit_service.messages import Operation
 
 Schema = dict[str, Any]
 Responses = dict[int | str, Schema]
 
 DESCRIPTION = (
-    "A trained variational autoencoder as a service. Rows go in and come out in raw units; everything is in nats, per "
-    "row, fully normalised. Arrays travel as application/x-npy as well: the body is the inputs' (or latents') array, "
-    "options are query parameters, and the reply is one structured array with the fields of the JSON reply. Tables "
-    "travel as application/vnd.apache.arrow.stream in the same manner, a column for each field."
+    "A trained variational autoencoder as a service. Rows are sent and returned in the units of the data. "
+    "Log-likelihoods, KL and ELBO are in nats per row, including all normalising constants. Besides JSON, bodies and "
+    "replies may be application/x-npy: the body is the array of inputs (or latents), options are query parameters, and "
+    "the reply is one structured array with the fields of the JSON reply. Tables may be sent and returned as "
+    "application/vnd.apache.arrow.stream in the same way, with one column per field."
 )
 ANSWERED = "The answer."
 
-# Handlers look the model up themselves, and answer 404 to a name or version that there is not, however it is spelt.
+# The handlers look up the model themselves, so any unknown name or version gets a 404 and not a validation error.
 ModelName = Annotated[str, Path(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})]
 ModelVersionNumber = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1}), Path()]
 
-_STATUSES = sorted({kind.status for kind in ANSWERS.values()} - {499})  # 499 is for the log alone
+_STATUSES = sorted({kind.status for kind in PROBLEM_KINDS.values()} - {499})  # 499 appears only in the log
 _TIMEOUT: Schema = {
     "name": wire.TIMEOUT_HEADER,
     "in": "header",
     "required": False,
-    "description": "seconds that the caller waits; after them the answer is a 504, and what was not begun is not run",
+    "description": "seconds that the caller waits; after that the reply is a 504, and a job that has not started is "
+    "dropped",
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
 _REQUEST_ID = {wire.REQUEST_ID_HEADER: {"description": "the request's id", "schema": {"type": "string"}}}
-_BESIDE = "with bodies that are an array, a table or a picture"
+_WITHOUT_JSON = "for bodies that are an array, a table or an image"
 
 
 class DocumentedAPI(FastAPI):
     """FastAPI whose document also has the schemas that only `operation_extra` and `problems` refer to."""
 
-    _writing = Lock()  # the document is written in a thread of the first request for it: it takes half a second
+    _writing = Lock()  # the first request for the document writes it in a thread, which takes half a second
 
     def openapi(self) -> Schema:
         with self._writing:
@@ -63,25 +65,29 @@ class DocumentedAPI(FastAPI):
 
 
 def operation_id(route: APIRoute) -> str:
-    """The route's name and its path parameters, as in elbo_name_version."""
+    """The name of the route and its path parameters, for example elbo_name_version."""
     return "_".join([route.name, *route.param_convertors])
 
 
 def operation_extra(operation: Operation) -> Schema:
-    """The body of an operation, the options of a body that is rows alone, and the timeout."""
+    """The body of an operation, its query parameters and the timeout header."""
     body = {"required": True, "content": _request_content(operation)}
     return {"parameters": [*_query_parameters(operation), _TIMEOUT], "requestBody": body}
 
 
 def operation_responses() -> Responses:
-    """What an operation answers beside its JSON reply."""
+    """The replies of an operation, other than its JSON reply."""
     arrays = [writer for writer in WRITERS if writer.media_type != wire.JSON_TYPE]
-    content = {writer.media_type: {"schema": _bytes(writer.holds)} for writer in arrays}
+    content = {writer.media_type: {"schema": _bytes(writer.description)} for writer in arrays}
     return {200: {**answered(), "content": content}, **problems(_STATUSES)}
 
 
 def answered(schema: Schema | None = None) -> Schema:
-    """A successful reply; with a schema for its JSON where no response model gives one."""
+    """A successful reply.
+
+    Args:
+        schema: schema of the JSON; None if the route has a response model.
+    """
     content = {} if schema is None else {"content": {wire.JSON_TYPE: {"schema": schema}}}
     return {"description": ANSWERED, "headers": _REQUEST_ID, **content}
 
@@ -97,7 +103,7 @@ def any_problem() -> Responses:
 
 
 def _titles(status: int) -> list[str]:
-    return sorted({kind.title for kind in ANSWERS.values() if kind.status == status})
+    return sorted({kind.title for kind in PROBLEM_KINDS.values() if kind.status == status})
 
 
 def _problem(description: str) -> Schema:
@@ -108,14 +114,14 @@ def _problem(description: str) -> Schema:
 def _request_content(operation: Operation) -> Schema:
     json = {"anyOf": [_ref(body) for body in BODIES[operation]]}
     return {
-        reader.media_type: {"schema": json if reader.media_type == wire.JSON_TYPE else _bytes(reader.holds)}
+        reader.media_type: {"schema": json if reader.media_type == wire.JSON_TYPE else _bytes(reader.description)}
         for reader in READERS
         if operation not in reader.not_for
     }
 
 
 def _query_parameters(operation: Operation) -> list[Schema]:
-    """Options of a body that is rows alone, which has no place for them."""
+    """The options as query parameters, for bodies that contain only rows."""
     if operation == "sample":
         return []
     properties = OPTIONS[operation].model_json_schema().get("properties", {})
@@ -124,26 +130,26 @@ def _query_parameters(operation: Operation) -> list[Schema]:
             "name": name,
             "in": "query",
             "required": False,
-            "description": f"{_BESIDE}: {schema.get('description', '')}".rstrip(": "),
+            "description": f"{_WITHOUT_JSON}: {schema.get('description', '')}".rstrip(": "),
             "schema": {key: value for key, value in schema.items() if key not in ("title", "description", "default")},
         }
         for name, schema in properties.items()
     ]
 
 
-def _bytes(holds: str) -> Schema:
-    return {"type": "string", "contentEncoding": "binary", "description": holds}
+def _bytes(description: str) -> Schema:
+    return {"type": "string", "contentEncoding": "binary", "description": description}
 
 
 def _ref(model: type[BaseModel]) -> Schema:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-MODEL_DETAILS = {"allOf": [_ref(Manifest), _ref(wire.ModelInUse)]}  # the manifest, and where the model runs
+MODEL_DETAILS = {"allOf": [_ref(Manifest), _ref(wire.ModelInUse)]}  # the manifest, and the device of the model
 
 
 def _schemas() -> Schema:
-    """By name, the models that `_ref` refers to, and those in them."""
+    """The schemas, by name, of the wire models that `_ref` refers to and of the models nested in them."""
     bodies = [body for several in BODIES.values() for body in several]
     models: list[type[BaseModel]] = [*bodies, Manifest, wire.ModelInUse, wire.Problem]
     _, schema = models_json_schema(

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents, and the table from error class to status."""
+"""Turns errors into RFC 9457 problem documents, by a table from error class to status."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ from vaekit_service import errors
 from vaekit_service.http.request_context import RequestContext
 
 
-class Kind(NamedTuple):
-    """What a class of errors is answered with."""
+class ProblemKind(NamedTuple):
+    """The status and title that a class of errors is answered with."""
 
     status: int
     title: str
-    tell: bool = True  # whether the message is for the caller, or for the log alone
-    again: str | None = None  # seconds: a queue of jobs and a loading model are both a matter of moments
+    is_public: bool = True  # whether the reply contains the message; if not, only the log does
+    retry_after: str | None = None  # seconds; a full queue or a loading model usually takes only moments
 
 
-_INTERNAL = Kind(500, "Internal error", tell=False)
+_INTERNAL = ProblemKind(500, "Internal error", is_public=False)
 
-ANSWERS: dict[type[VaeError], Kind] = {
-    errors.Unparsable: Kind(400, "Unparsable body"),
-    UnknownModel: Kind(404, "Unknown model"),
-    errors.NotAcceptable: Kind(406, "No acceptable reply type"),
-    errors.SlowBody: Kind(408, "Body not received in time"),
-    errors.TooLarge: Kind(413, "Too large"),
-    errors.MediaType: Kind(415, "Unsupported media type"),
-    InputError: Kind(422, "Invalid input"),
-    NotResolvable: Kind(422, "Alpha not resolvable"),
-    errors.Overloaded: Kind(429, "Overloaded", again="1"),
-    errors.Disconnected: Kind(499, "Caller hung up"),  # for the log; the reply is not read
-    errors.NotReady: Kind(503, "Not ready", again="1"),
-    errors.Unservable: Kind(503, "Not ready"),
-    errors.DeadlineExceeded: Kind(504, "Deadline exceeded"),
-    # What a request must never reach; if it does, the fault is ours.
+PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
+    errors.Unparsable: ProblemKind(400, "Unparsable body"),
+    UnknownModel: ProblemKind(404, "Unknown model"),
+    errors.NotAcceptable: ProblemKind(406, "No acceptable reply type"),
+    errors.SlowBody: ProblemKind(408, "Body not received in time"),
+    errors.TooLarge: ProblemKind(413, "Too large"),
+    errors.MediaType: ProblemKind(415, "Unsupported media type"),
+    InputError: ProblemKind(422, "Invalid input"),
+    NotResolvable: ProblemKind(422, "Alpha not resolvable"),
+    errors.Overloaded: ProblemKind(429, "Overloaded", retry_after="1"),
+    errors.Disconnected: ProblemKind(499, "Caller hung up"),  # for the log; the reply is not read
+    errors.NotReady: ProblemKind(503, "Not ready", retry_after="1"),
+    errors.Unservable: ProblemKind(503, "Not ready"),
+    errors.DeadlineExceeded: ProblemKind(504, "Deadline exceeded"),
+    # A request should never cause these errors; if one does, that is a bug of the service.
     BundleError: _INTERNAL,
     NotFinite: _INTERNAL,
     DeviceError: _INTERNAL,
@@ -63,35 +63,35 @@ ANSWERS: dict[type[VaeError], Kind] = {
     TrainingError: _INTERNAL,
 }
 
-_HIDDEN = "the service failed on this request; its log has the reason under the id that `instance` gives"
+_HIDDEN = "internal error of the service; its log has the details under the request id in `instance`"
 _TYPE = "urn:vaekit:problem:"
 
 
-def kind_of(error: type[BaseException]) -> Kind:
-    """The row of the table for a class: its own, or that of its nearest ancestor; 500 for what is not there."""
+def kind_of(error: type[BaseException]) -> ProblemKind:
+    """The table's entry for an error class or its nearest ancestor; a 500 for classes that are not in the table."""
     for ancestor in error.__mro__:
-        if ancestor in ANSWERS:
-            return ANSWERS[ancestor]
+        if ancestor in PROBLEM_KINDS:
+            return PROBLEM_KINDS[ancestor]
     return _INTERNAL
 
 
 def respond(context: RequestContext, error: Exception) -> Response:
     """The problem document of an error that a route raised."""
     kind = kind_of(type(error))
-    name = type(error).__name__  # for the access log: the message to the caller may quote its rows, so it is not logged
-    context.error = name if kind.tell else f"{name}: {error}"
-    detail = str(error) if kind.tell else _HIDDEN
-    headers = {"retry-after": kind.again} if kind.again else None
+    name = type(error).__name__  # public messages may quote the caller's rows, so the log gets only the class name
+    context.error = name if kind.is_public else f"{name}: {error}"
+    detail = str(error) if kind.is_public else _HIDDEN
+    headers = {"retry-after": kind.retry_after} if kind.retry_after else None
     return problem(context, kind.status, kind.title, detail, headers)
 
 
 def problem(
     context: RequestContext, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem document of any status; the type is about:blank where the title is only the status's own phrase."""
-    phrase = title == HTTPStatus(status).phrase if status in set(HTTPStatus) else False
+    """A problem document of any status. Its type is about:blank if the title is the standard phrase of the status."""
+    is_standard = title == HTTPStatus(status).phrase if status in set(HTTPStatus) else False
     document = Problem(
-        type="about:blank" if phrase else _TYPE + title.lower().replace(" ", "-"),
+        type="about:blank" if is_standard else _TYPE + title.lower().replace(" ", "-"),
         title=title,
         status=status,
         detail=detail,
@@ -101,7 +101,7 @@ def problem(
 
 
 async def on_http_error(request: Request, exc: Exception) -> Response:
-    """What the router raises: no such path, or not that method."""
+    """The problem document of an error that the router raises: unknown path or wrong method."""
     assert isinstance(exc, HTTPException)
     context, phrase = RequestContext.of(request.scope), HTTPStatus(exc.status_code).phrase
     return problem(context, exc.status_code, phrase, _reason(request, exc), exc.headers)
@@ -109,6 +109,7 @@ async def on_http_error(request: Request, exc: Exception) -> Response:
 
 def _reason(request: Request, exc: HTTPException) -> str:
     if exc.status_code == 405:
-        return f"{request.method[:20]} is not for this path; {(exc.headers or {}).get('Allow', '')} is"
+        allowed = (exc.headers or {}).get("Allow", "")
+        return f"method {request.method[:20]} is not allowed for {request.url.path[:80]!r}; allowed: {allowed}"
     names = ", ".join(request.app.state.components.registry.names) or "none"
-    return f"no such path: {request.url.path[:80]!r}; /docs lists them; models: {names}"
+    return f"no such path: {request.url.path[:80]!r}; /docs lists all paths; served models: {names}"

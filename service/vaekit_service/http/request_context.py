@@ -1,4 +1,4 @@
-"""What the layers share about one request: its id, headers, timer, memory, and the facts for its log line."""
+"""The context of one request: its id, headers, timer, memory, and the fields of its log line."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from starlette.types import Receive, Scope
 from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
 
-LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a hang-up takes a task
-CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state: what the server leaves, what we add
+LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a disconnect needs a task
+CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state, set by connection.py and access_log.py
 
 OnBytes = Callable[[int], None]  # called with the number of bytes that have arrived; may raise
 
 
 class ServerConnection(Protocol):
-    """What a server of ours (connection.py) offers beyond ASGI. The scope says which request is meant."""
+    """What our connections (connection.py) offer beyond ASGI. The scope identifies the request."""
 
     def abort(self) -> None:
-        """Cut the connection off, without waiting for the caller to read what was sent."""
+        """Close the connection immediately and drop unsent bytes."""
 
     async def read_body(self, scope: Scope, size: int, on_bytes: OnBytes) -> bytearray | None:
-        """Read a whole large body straight from the socket; None where that is not possible."""
+        """Read a whole large body directly from the socket; None if that is not possible."""
 
     def discard_body(self, scope: Scope, left: int) -> None:
-        """Throw the rest of a body away as it arrives."""
+        """Discard the rest of a body as it arrives."""
 
 
 @dataclass(slots=True, eq=False)
 class RequestContext:
-    """One request, from its first byte to its log line. The access log makes it, once."""
+    """The state of one request until its log line is written. The access log creates it."""
 
     id: str
-    headers: dict[bytes, bytes]  # of headers that are given twice, the first
+    headers: dict[bytes, bytes]  # if a header is repeated, its first value
     timer: RequestTimer
     memory: Reservation  # bytes of its body, then of its reply; released when the exchange ends
-    connection: ServerConnection | None  # None under another server
+    connection: ServerConnection | None  # None if another server runs the app
     model: str | None = None
     rows: int | None = None
     error: str | None = None
@@ -52,9 +52,9 @@ class RequestContext:
 
 
 class RequestTimer:
-    """Cancels its task when the time is up or the caller has hung up, at most once, and keeps the reason.
+    """Cancels the task that created it at a deadline or when the caller disconnects, at most once.
 
-    Code that catches the cancellation looks at `reason`: where it is None, the server ended the task.
+    Code that catches the cancellation checks `reason`; if it is None, the server cancelled the task.
     """
 
     def __init__(self) -> None:
@@ -66,24 +66,24 @@ class RequestTimer:
         self.reason: Exception | None = None
 
     def set_deadline(self, seconds: float, error: Callable[[], Exception]) -> None:
-        """End the task with the error after so many seconds from now. This replaces an earlier deadline."""
+        """Cancel the task in `seconds` from now, with this error as the reason. This replaces an earlier deadline."""
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self._loop.call_later(seconds, self._late, error)
 
     def cancel_on_disconnect(self, receive: Receive) -> None:
-        """Cancel the task when the caller hangs up, which `receive` reports once the body is read."""
+        """Cancel the task when the caller disconnects. Call this after the body is read: `receive` then reports it."""
         self._listener = self._loop.call_later(LISTEN_AFTER, self._begin_listening, receive)
 
     def stop(self) -> None:
-        """Nothing ends the task any more."""
+        """Stop: no deadline and no disconnect cancels the task any more."""
         for one in (self._deadline, self._listener):
             if one is not None:
                 one.cancel()
         self._deadline = self._listener = None
 
     def uncancel(self) -> Exception | None:
-        """Let the task go on after its cancellation was caught; return what the reason was."""
+        """Let the task continue after its cancellation was caught; return the reason."""
         self.stop()
         self._task.uncancel()
         reason, self.reason = self.reason, None
@@ -98,7 +98,7 @@ class RequestTimer:
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._end(Disconnected("the caller hung up before its answer"))
+        self._end(Disconnected("the caller closed the connection before its answer"))
 
     def _end(self, reason: Exception) -> None:
         if self.reason is None:

@@ -1,4 +1,4 @@
-"""The routes, declared on FastAPI's routers: the four operations, and what says how the service and its models are."""
+"""Declares the routes on FastAPI's routers: the four operations, and the status of the service and its models."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ REPLIES: dict[Operation, type[BaseModel]] = {
     "elbo": wire.ElboReply,
 }
 _SUMMARIES: dict[Operation, str] = {
-    "encode": "Rows to the posterior's mean and scale, q(z|x) = N(mu, sigma^2)",
-    "decode": "Codes to the mean and scale of p(x|z), in the data's own units",
-    "sample": "Draws of the model: z from the prior, and x from it",
-    "elbo": "The ELBO of each row in nats, its terms, its score, its p-value and a verdict",
+    "encode": "Mean and scale of the posterior q(z|x) = N(mu, sigma^2) of each row",
+    "decode": "Mean and scale of p(x|z) of each latent vector, in the units of the data",
+    "sample": "Samples of the model: z from the prior, and x decoded from z",
+    "elbo": "ELBO of each row in nats, with its terms, score, p-value and verdict",
 }
 
 
@@ -54,7 +54,7 @@ _PATH_PARAMETERS = {DEFAULT: [], LATEST: [Depends(_name)], VERSION: [Depends(_na
 
 
 class Status(BaseModel):
-    """What /healthz and /readyz say."""
+    """The reply of /healthz and /readyz."""
 
     status: str
 
@@ -64,7 +64,7 @@ def make_handlers(components: Components) -> Handlers:
 
 
 def operations_router(handlers: Handlers) -> APIRouter:
-    """The four operations, of the default model, of a model's latest version and of one version."""
+    """The four operations, each for the default model, for the latest version of a model and for one version."""
     router = APIRouter()
     for prefix in PREFIXES:
         for operation, handler in handlers.items():
@@ -92,35 +92,35 @@ def _endpoint(handler: OperationHandler) -> Endpoint:
 
 
 def status_router(components: Components) -> APIRouter:
-    """Status routes: the models, whether the service is ready, metrics."""
+    """The status routes: the models, health, readiness and metrics."""
     router = APIRouter()
 
-    @_get(router, "/models", response_model=wire.ModelList, summary="The models that are served")
+    @_get(router, "/models", response_model=wire.ModelList, summary="Served models and their states")
     async def models() -> Response:
         return Response(components.registry.summary().model_dump_json(), media_type=wire.JSON_TYPE)
 
     details: dict[str, Any] = {"schema": openapi.MODEL_DETAILS, "name": "model", "problems": [404, 503]}
 
-    @_get(router, LATEST, summary="A model's manifest, and where it runs", **details)
+    @_get(router, LATEST, summary="Manifest and device of a model's latest version", **details)
     async def model(request: Request, name: ModelName) -> Response:
         return await _details(components, request, name, None)
 
-    @_get(router, VERSION, summary="A version's manifest, and where it runs", **details)
+    @_get(router, VERSION, summary="Manifest and device of one version of a model", **details)
     async def version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
         return await _details(components, request, name, version)
 
-    @_get(router, "/healthz", response_model=Status, summary="Whether the process answers")
+    @_get(router, "/healthz", response_model=Status, summary="Whether the process is alive")
     async def healthz() -> Response:
         return _json({"status": "ok"})
 
-    @_get(router, "/readyz", response_model=Status, summary="Whether requests will be answered", problems=[503])
+    @_get(router, "/readyz", response_model=Status, summary="Whether the service is ready for requests", problems=[503])
     async def readyz() -> Response:
         if reason := components.unready():
             soon = components.lifecycle.draining or not components.registry.settled.is_set()
             raise NotReady(reason) if soon else Unservable(reason)
         return _json({"status": "ready"})
 
-    @_get(router, "/metrics", response_class=PlainTextResponse, summary="Figures for Prometheus")
+    @_get(router, "/metrics", response_class=PlainTextResponse, summary="Metrics in the Prometheus text format")
     async def metrics() -> Response:
         return Response(components.metrics.text(), media_type=CONTENT_TYPE)
 
@@ -136,7 +136,7 @@ def _get(
     problems: Iterable[int] = (),
     **documented: Any,
 ) -> Callable[[Endpoint], Endpoint]:
-    """Declare a GET route. The first of its two routes answers, HEAD too; the second is for the document alone."""
+    """Declare a GET route twice: the first one answers GET and HEAD, the second one only appears in the document."""
     responses = {200: openapi.answered(schema), **openapi.problems(problems), **openapi.any_problem()}
 
     def declare(endpoint: Endpoint) -> Endpoint:
@@ -164,7 +164,7 @@ async def _details(components: Components, request: Request, name: str, version:
 
 
 def describe(model: Model) -> dict[str, object]:
-    """The manifest as it was read, with what it runs on beside its own fields."""
+    """The fields of the manifest, and those of wire.ModelInUse."""
     graphs = {
         operation: wire.GraphInUse(providers=list(graph.providers), nodes=graph.nodes, threads=graph.threads)
         for operation, graph in model.graphs.items()

@@ -68,7 +68,7 @@ class NpySource(_Array):
         if len(self._shape) != 2 or self._shape[1] != spec.dim:
             raise InputError(f"{place}: shape {self._shape}, expected (N, {spec.dim})")
         if self._dtype.kind not in "iuf":
-            raise InputError(f"{place}: dtype {self._dtype} is not numeric")
+            raise InputError(f"{place}: dtype {self._dtype} is not numeric; expected integers or floats")
         kept = self._dtype if self._dtype.name in _KEPT else np.dtype(np.float64)
         self._kept = kept.newbyteorder("=")
         self.schema = pa.schema([(name, pa.from_numpy_dtype(self._kept)) for name in spec.names])

@@ -1,6 +1,6 @@
-"""application/vnd.apache.arrow.stream in both directions. Loads pyarrow on first use.
+"""Reads and writes application/vnd.apache.arrow.stream. Imports pyarrow on first use.
 
-pyarrow is an optional extra and takes tens of MiB: a service that gets no Arrow requests never loads it.
+pyarrow is an optional extra and takes tens of MiB, so a service without Arrow requests does not import it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 
 def missing() -> str | None:
-    """What to install before tables can be read or written; None where it is there."""
+    """The extra to install before tables can be read or written; None if pyarrow is installed."""
     return "vaekit[arrow]" if find_spec("pyarrow") is None else None
 
 
 def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
-    """Check a body that is a table, with the options as query parameters.
+    """Read and check a body that is a table, with the options as query parameters.
 
     Raises:
         VaeError: see vaekit_service/codecs/arrow/reader.py and vaekit_service/codecs/arrow/stream_checks.py.
-        InputError: options that the operation does not take.
+        InputError: the operation does not accept an option.
     """
     options = read_options(query, target)
     from vaekit_service.codecs.arrow.reader import read_array
@@ -31,7 +31,7 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
 
 
 def write(answer: Answer) -> bytes:
-    """A table with a column for each array of the JSON reply."""
+    """An Arrow stream with one column per array of the JSON reply."""
     from vaekit_service.codecs.arrow.writer import write_stream
 
     return write_stream(answer)

@@ -1,6 +1,6 @@
-"""An Arrow stream -> the array that the graphs take. Turns pyarrow's errors into ours.
+"""Reads an Arrow stream into the input array of the graphs, and translates pyarrow's errors into ours.
 
-It imports pyarrow, so it is itself imported on first use only: see codec.py.
+This file imports pyarrow, so codec.py imports it on first use only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vaekit.tabular import encode
 from vaekit.tabular.arrow_cells import numbers
 from vaekit.tabular.arrow_columns import Columns
 from vaekit_service.codecs.arrow.stream_checks import check_stream
-from vaekit_service.codecs.arrow.texts import settled
+from vaekit_service.codecs.arrow.texts import checked_batch
 from vaekit_service.errors import Unparsable
 from vaekit_service.messages import Body, Target
 
@@ -33,25 +33,25 @@ def read_array(body: Body, target: Target) -> NDArray[Any]:
     """Rows x (N, D) float64, images (N, H, W, C) uint8, or latent vectors z (N, Z) float64.
 
     Raises:
-        Unparsable: no Arrow stream, or one that is damaged.
+        Unparsable: not an Arrow stream, or a damaged one.
         MediaType, TooLarge: see check_stream.
-        InputError: columns, types or cells that the model does not take.
+        InputError: columns, types or cells that the model does not accept.
     """
     spec, z = target.manifest.input, target.manifest.latent_dim
-    check_stream(body, 2 * max(spec.dim, z) + 64, target.most_rows)
+    check_stream(body, 2 * max(spec.dim, z) + 64, target.max_rows)
     if target.operation == "decode":
         table = _read(body, lambda schema: _check_block(schema, LATENTS, (z,), "numbers", _is_number))
-        codes: NDArray[np.float64] = numbers(_flat(table, LATENTS, z)).to_numpy().reshape(-1, z)
-        return codes
+        latents: NDArray[np.float64] = numbers(_flat(table, LATENTS, z)).to_numpy().reshape(-1, z)
+        return latents
     if isinstance(spec, ImageSpec):
         table = _read(body, lambda schema: _check_block(schema, PIXELS, spec.row_shape, "uint8", pa.types.is_uint8))
         return encode(_flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape), spec)
-    return _rows(body, spec, target.most_rows)
+    return _rows(body, spec, target.max_rows)
 
 
-def _rows(body: Body, spec: VectorSpec, most_rows: int) -> NDArray[np.float64]:
-    """Rows (N, D) of a table with the model's columns and no others, in any order."""
-    table = _read(body, lambda schema: _columns(schema, spec), lambda batch: settled(batch, spec, most_rows))
+def _rows(body: Body, spec: VectorSpec, max_rows: int) -> NDArray[np.float64]:
+    """Rows (N, D) of a table that has exactly the model's columns, in any order."""
+    table = _read(body, lambda schema: _columns(schema, spec), lambda batch: checked_batch(batch, spec, max_rows))
     with _translated(InputError):
         return _columns(table.schema, spec).take(table, 0)[1]
 
@@ -59,7 +59,7 @@ def _rows(body: Body, spec: VectorSpec, most_rows: int) -> NDArray[np.float64]:
 def _columns(schema: pa.Schema, spec: VectorSpec) -> Columns:
     known = set(spec.names)
     if unknown := [name for name in schema.names if name not in known]:
-        raise InputError(f"unknown feature {unknown[0][:64]!r}")
+        raise InputError(f"unknown feature {unknown[0][:64]!r}; known features: {', '.join(spec.names)[:200]}")
     return Columns(schema, spec, text=False, indices=False)
 
 
@@ -71,14 +71,14 @@ def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _read(
     body: Body,
     check: Callable[[pa.Schema], object],
-    settle: Callable[[pa.RecordBatch], pa.RecordBatch] = _validated,
+    check_batch: Callable[[pa.RecordBatch], pa.RecordBatch] = _validated,
 ) -> pa.RecordBatch:
-    """The stream's rows as one batch, of bytes that are what they say they are.
+    """The rows of a stream as one batch, fully validated.
 
     Args:
-        body: a stream.
-        check: refuses a schema, before there are rows of it.
-        settle: looks at every value of a batch whose buffers have the sizes that it needs.
+        body: a stream that passed check_stream.
+        check: raises an error for a schema that the model does not accept; called before rows are read.
+        check_batch: checks all values of a batch whose buffer sizes are already checked.
     """
     with _translated(Unparsable):
         reader = pa.ipc.open_stream(pa.py_buffer(body), options=_OPTIONS)
@@ -86,17 +86,17 @@ def _read(
         batches = []
         for batch in reader:
             batch.validate()
-            batches.append(settle(batch))
+            batches.append(check_batch(batch))
         joined = pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
     if not joined:
-        raise InputError("inputs: no rows")
+        raise InputError("body: the Arrow stream has no rows, expected at least 1")
     assert len(joined) == 1
     return joined[0]
 
 
 @contextmanager
 def _translated(into: type[VaeError]) -> Iterator[None]:
-    """The border: what pyarrow says of a stream leaves as an error of ours."""
+    """Translate pyarrow's errors into the error class `into`."""
     try:
         yield
     except VaeError:
@@ -108,23 +108,23 @@ def _translated(into: type[VaeError]) -> Iterator[None]:
 def _check_block(
     schema: pa.Schema, name: str, shape: tuple[int, ...], of: str, takes: Callable[[pa.DataType], bool]
 ) -> None:
-    """Refuse all but one column of that name, whose cells are lists of the shape's size.
+    """Check that a schema has one column `name`, whose cells are lists with as many values as the shape.
 
     Raises:
-        InputError: other columns, none, or one of another type.
+        InputError: other columns, no column, or a column of another type.
     """
     if schema.names != [name]:
-        odd = next((other for other in schema.names if other != name), name if schema.names else "none at all")
-        raise InputError(f"column {odd[:64]!r}: expected one column, {name!r}")
+        found = ", ".join(repr(other[:64]) for other in schema.names[:5]) or "none"
+        raise InputError(f"columns: {found}; expected exactly one column, {name!r}")
     kind, size = schema.field(0).type, prod(shape)
     lists = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     fits = pa.types.is_fixed_size_list(lists) and lists.list_size == size and takes(lists.value_type)
     if not fits or (lists is not kind and not _is_tensor(kind, shape)):
-        raise InputError(f"column {name!r}: {str(kind)[:100]}, expected a fixed_size_list of {size} {of}")
+        raise InputError(f"column {name!r}: type {str(kind)[:100]}, expected a fixed_size_list of {size} {of}")
 
 
 def _is_tensor(kind: pa.DataType, shape: tuple[int, ...]) -> bool:
-    """The canonical type of arrays of one shape, the last axis fastest."""
+    """Whether the type is a fixed_shape_tensor of this shape in row-major order."""
     return (
         isinstance(kind, pa.FixedShapeTensorType)
         and tuple(kind.shape) == shape
@@ -137,7 +137,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _flat(table: pa.RecordBatch, name: str, size: int) -> pa.Array:
-    """The numbers of all rows of the only column, one after the other.
+    """The numbers of all rows of the only column as one flat array.
 
     Raises:
         InputError: a row or a number is null.
@@ -145,11 +145,11 @@ def _flat(table: pa.RecordBatch, name: str, size: int) -> pa.Array:
     cells = table.column(0)
     lists = cells.storage if isinstance(cells, pa.ExtensionArray) else cells
     if lists.null_count:
-        raise InputError(f"row {_first_null(lists)}: no {name}")
+        raise InputError(f"row {_first_null(lists)}, column {name!r}: null, expected a list of {size} numbers")
     flat = lists.flatten()
     if flat.null_count:
         row, at = divmod(_first_null(flat), size)
-        raise InputError(f"row {row}, value {at} of {name}: missing")
+        raise InputError(f"row {row}, column {name!r}, value {at}: null, expected a number")
     return flat
 
 

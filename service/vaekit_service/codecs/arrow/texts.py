@@ -1,7 +1,7 @@
-"""Checks and decodes the texts of category columns, whose length Arrow does not bound.
+"""Checks the lengths of the strings in category columns before they are decoded; Arrow does not limit them.
 
-A text may be as long as the body, and be that of any number of cells: by a dictionary, or by views of one buffer. Each
-cell has bytes of its own once it is read, and even checking a view reads all that it shows, so lengths come first.
+With a dictionary, or with views of one buffer, many cells can share one string that is as long as the body. Decoding
+copies the string for each cell, and even validating a view reads all of its bytes, so the lengths are checked first.
 """
 
 from __future__ import annotations
@@ -13,27 +13,30 @@ import pyarrow.compute as pc
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 
-_LONGEST = 1024  # bytes of a text beyond its column's longest level: no spelling of a level needs them
+_MAX_EXTRA = 1024  # bytes that a string may be longer than the longest level of its column
 
 
-def settled(batch: pa.RecordBatch, spec: VectorSpec, most_rows: int) -> pa.RecordBatch:
-    """The batch with every value checked and strings in place of views.
+def checked_batch(batch: pa.RecordBatch, spec: VectorSpec, max_rows: int) -> pa.RecordBatch:
+    """Check all values of a batch, and replace string views by strings.
 
     Args:
-        batch: it has the model's columns, of types that they take, and buffers of the sizes that it needs.
-        spec: what the model takes.
-        most_rows: of one request.
+        batch: a batch with the model's columns and accepted types, whose buffer sizes are already checked.
+        spec: the columns of the model.
+        max_rows: largest number of rows of one request.
 
     Raises:
-        InputError: texts that are too long, one by one or together.
-        ArrowInvalid: values that are none of their type.
+        InputError: the strings of a column are too long, each or together.
+        ArrowInvalid: values that are invalid for their type.
     """
     for column in spec.columns:
         if column.levels is not None:
-            most = _LONGEST + max(len(level.encode()) for level in column.levels)
+            most = _MAX_EXTRA + max(len(level.encode()) for level in column.levels)
             longest, total = _sizes(_texts(batch.column(column.name)))
-            if longest > most or total > most * most_rows:
-                raise InputError(f"feature {column.name!r}: texts of up to {longest} bytes, {total} together")
+            if longest > most or total > most * max_rows:
+                raise InputError(
+                    f"column {column.name!r}: the longest text has {longest} bytes, all texts together have {total}; "
+                    f"at most {most} and {most * max_rows} are accepted"
+                )
     batch.validate(full=True)
     arrays = [_without_views(cells) for cells in batch.columns]
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
@@ -44,7 +47,7 @@ def _texts(cells: pa.Array) -> pa.Array:
 
 
 def _sizes(texts: pa.Array) -> tuple[int, int]:
-    """Bytes of the longest text, and of all of them together, those of a dictionary once; 0 where there are none."""
+    """(bytes of the longest text, bytes of all texts); (0, 0) if the column has no texts."""
     if pa.types.is_string_view(texts.type):
         sizes = _views(texts).view("<i4")[:, 0][texts.is_valid().to_numpy(zero_copy_only=False)]
         return int(sizes.max(initial=0)), int(sizes.sum(dtype=np.int64))
@@ -55,7 +58,7 @@ def _sizes(texts: pa.Array) -> tuple[int, int]:
 
 
 def _views(texts: pa.Array) -> np.ndarray:
-    """(N, 2) words of 8 bytes, the first four of which are a text's length."""
+    """The views (N, 2) as 8-byte words; the first four bytes of a view are the length of its text."""
     views = np.frombuffer(texts.buffers()[1] or b"", "<i8").reshape(-1, 2)
     return views[texts.offset : texts.offset + len(texts)]
 
@@ -69,7 +72,7 @@ def _without_views(cells: pa.Array) -> pa.Array:
 
 
 def _strings(texts: pa.Array) -> pa.Array:
-    """Views as strings; null ones are emptied first: Arrow's check passes over them, its cast trusts their lengths."""
+    """Views as strings. Null views are emptied first, because Arrow's cast uses their lengths without a check."""
     there = texts.is_valid()
     views = np.where(there.to_numpy(zero_copy_only=False)[:, None], _views(texts), 0)
     validity = pa.array(there.to_numpy(zero_copy_only=False)).buffers()[1]

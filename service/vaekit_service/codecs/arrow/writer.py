@@ -1,6 +1,6 @@
-"""An answer -> an Arrow stream of one batch.
+"""Writes an answer as an Arrow stream of one batch.
 
-It imports pyarrow, so it is itself imported on first use only: see codec.py.
+This file imports pyarrow, so codec.py imports it on first use only.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.reply_headers import headers
 from vaekit_service.messages import Answer
 
-_BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) where the model takes a table
-_VERDICT = {"p_value", "p_value_tail", "is_anomaly", "is_discovery"}  # null where a row has no p-value
-_NULLS = {  # the type is the same whether or not they are known
+_BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) for models of tables
+_VERDICT = {"p_value", "p_value_tail", "is_anomaly", "is_discovery"}  # null for rows without a p-value
+_NULLS = {  # types of fields that may be null for the whole reply, so that the schema is always the same
     **dict.fromkeys(("log_evidence", "p_value", "p_value_tail"), pa.float64()),
     **dict.fromkeys(("is_anomaly", "is_discovery"), pa.bool_()),
 }
 
 
 def write_stream(answer: Answer) -> bytes:
-    """A column for each array of the JSON reply, named as there; null where that is null.
+    """An Arrow stream with one column per array of the JSON reply, with the same names and nulls.
 
-    (N,) is a plain column and (N, Z) a fixed_size_list. An array with more axes is a fixed_shape_tensor: pyarrow gives
-    it back in its shape, and a reader that does not know the type sees a fixed_size_list with the shape in the field's
-    metadata. (N, D) over a table's columns is a struct by name, which can be sent as a table; a category is a
-    dictionary of its levels. Facts about the whole reply are in the schema's metadata.
+    An array (N,) becomes a plain column and (N, Z) a fixed_size_list. An array with more axes becomes a
+    fixed_shape_tensor: pyarrow returns it in its shape; readers that do not know the type see a fixed_size_list, with
+    the shape in the field's metadata. An array (N, D) over the columns of a table becomes a struct by column name,
+    which can be sent back as a table; a category becomes a dictionary of its levels. Facts about the whole reply are in
+    the schema's metadata.
     """
     columns = {name: _column(name, a, answer) for name, a in answer.rows.items()}
     batch = pa.record_batch(list(columns.values()), names=list(columns)).replace_schema_metadata(headers(answer))
@@ -58,18 +59,18 @@ def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
 
 
 def _explained(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
-    """Cells (N, k) as a list of structs a row, of those there are; levels by index, since a field has one type."""
-    there = cells["feature"] >= 0  # (N, k)
-    flat = cells[there]
+    """Explained cells (N, k) as one list of structs per row. Levels are indices, because a field has one type."""
+    exists = cells["feature"] >= 0  # (N, k); rows may have fewer than k cells
+    flat = cells[exists]
     names = pa.array([feature_name(int(d), spec) for d in flat["feature"]], pa.string())
     fields = [name for name in flat.dtype.names or () if name != "feature"]
     numbers = {name: pa.array(flat[name], from_pandas=True) for name in fields}  # NaN is null
-    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(exists.sum(axis=1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), _struct({"feature": names, **numbers}))
 
 
 def _cells(values: NDArray[Any], column: Column, *, named: bool) -> pa.Array:
-    """A column (N,); of a category by the names of its levels, where it is values of the column."""
+    """Values (N,) as a column; if `named`, those of a category column by the names of its levels."""
     if named and column.levels is not None:
         return pa.DictionaryArray.from_arrays(values.astype(np.int32), pa.array(column.levels, pa.string()))
     return _block(values)
@@ -80,7 +81,7 @@ def _struct(fields: Mapping[str, pa.Array]) -> pa.Array:
 
 
 def _block(a: NDArray[Any]) -> pa.Array:
-    """(N, ...) as a column."""
+    """An array (N, ...) as a column."""
     flat = pa.array(np.ascontiguousarray(a).reshape(-1))
     if a.ndim == 1:
         return flat
