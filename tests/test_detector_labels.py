@@ -132,7 +132,11 @@ def test_an_unfitted_detector_has_no_offset() -> None:
     [
         {"training.steps": 200, "network.hidden": (8, 4), "data.kinds.a b": "count", "data.kinds.c": "real"},
         {"training": {"steps": 200}, "network": {"hidden": [8, 4]}, "data": {"kinds": {"a b": "count", "c": "real"}}},
-        {"training.steps": np.int64(200), "network.hidden": np.array([8, 4]), "data": {"kinds.'a b'": "count", "kinds.c": "real"}},
+        {
+            "training.steps": np.int64(200),
+            "network.hidden": np.array([8, 4]),
+            "data": {"kinds.'a b'": "count", "kinds.c": "real"},
+        },
         ["training.steps=200", "network.hidden=[8,4]", "data.kinds.'a b'=count", "data.kinds.c=real"],
         ("training.steps=200", "network.hidden=[8, 4]", 'data.kinds={"a b" = "count", c = "real"}'),
     ],

@@ -173,8 +173,9 @@ class Detector(Estimator):
         if (unknown := np.isnan(verdict.p_value)).any():
             without = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
             warnings.warn(f"{without}: {verdict.reason}", stacklevel=2)
-        anomaly = ~unknown & (self._margin(elbo, threshold) < 0) if fdr is None else benjamini_hochberg(verdict.p_value, fdr).mask
-        return np.where(anomaly, -1, 1)
+        if fdr is not None:
+            return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
+        return np.where(~unknown & (self._margin(elbo, threshold) < 0), -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict on the same rows; their p-values have no guarantee, since the model was trained on them."""

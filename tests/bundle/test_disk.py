@@ -67,7 +67,14 @@ def test_a_full_disk_at_the_end_of_training_keeps_the_run(tmp_path: Path) -> Non
     np.save(tmp_path / "rows.npy", TABLE)
     sets = ["training.steps=20", "network.hidden=[4]", "network.latent_dim=2", "likelihood.name=gaussian"]
     options = [f"--set={one}" for one in sets]
-    trained = ["train", str(tmp_path / "rows.npy"), "--models", str(tmp_path / "models"), "--run", str(tmp_path / "run")]
+    trained = [
+        "train",
+        str(tmp_path / "rows.npy"),
+        "--models",
+        str(tmp_path / "models"),
+        "--run",
+        str(tmp_path / "run"),
+    ]
     done = limited(f"sys.argv += {[*trained, *options]!r}; main()", 25_000)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
@@ -134,7 +141,9 @@ def no_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 )
 def test_no_temporary_folder_is_one_sentence(action: object) -> None:
     assert callable(action)
-    with pytest.raises(StorageError, match="^no temporary folder can be written: No such file or directory; set TMPDIR"):
+    with pytest.raises(
+        StorageError, match=r"^no temporary folder can be written: No such file or directory; set TMPDIR"
+    ):
         action()
 
 
@@ -159,11 +168,11 @@ def test_training_without_a_temporary_folder_ends_before_the_first_step(
 
 
 def test_an_error_of_ours_is_not_translated_again() -> None:
-    with pytest.raises(InputError, match="^row 3$"), writing("/models"):
+    with pytest.raises(InputError, match=r"^row 3$"), writing("/models"):
         raise InputError("row 3")
-    with pytest.raises(StorageError, match="^/a: full$"), writing("/models"):
+    with pytest.raises(StorageError, match=r"^/a: full$"), writing("/models"):
         raise StorageError("/a: full")
-    with pytest.raises(StorageError, match=r"^/models: cannot be written: No space left; free some$") as caught:
-        with writing("/models", "free some"):
-            raise OSError(errno.ENOSPC, "No space left")
+    said = r"^/models: cannot be written: No space left; free some$"
+    with pytest.raises(StorageError, match=said) as caught, writing("/models", "free some"):
+        raise OSError(errno.ENOSPC, "No space left")
     assert isinstance(caught.value, OSError)

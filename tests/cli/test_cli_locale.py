@@ -49,7 +49,7 @@ def vae(locale: str, *arguments: str, at: Path) -> subprocess.CompletedProcess[b
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plant")
     rng = np.random.default_rng(0)
-    lines = [f'{rng.normal():.3f},{rng.normal():.3f},{i % 5},{rng.normal():.3f},{"赤青"[i % 2]}' for i in range(120)]
+    lines = [f"{rng.normal():.3f},{rng.normal():.3f},{i % 5},{rng.normal():.3f},{'赤青'[i % 2]}" for i in range(120)]
     header = ",".join(f'"{name}"' for name in NAMES)
     (folder / "rows.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     (folder / "plant.toml").write_text(CONFIG, encoding="utf-8")
@@ -64,7 +64,9 @@ def test_every_command_takes_names_of_any_script(locale: str, plant: Path, tmp_p
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     manifest = json.loads((tmp_path / "models" / "plant" / "1" / "manifest.json").read_bytes())
     assert [column["name"] for column in manifest["input"]["columns"]] == list(NAMES)
-    assert "Größe in °C" in (tmp_path / "models" / "plant" / "1" / "report" / "model-card.md").read_text(encoding="utf-8")
+    assert "Größe in °C" in (tmp_path / "models" / "plant" / "1" / "report" / "model-card.md").read_text(
+        encoding="utf-8"
+    )
     rows, out = str(plant / "rows.csv"), str(tmp_path / "scored.csv")
     for command in (
         ["explain", "plant", rows, "--row=3", f"--out={tmp_path / 'row.png'}"],
@@ -109,7 +111,7 @@ def test_every_text_file_is_opened_as_utf8() -> None:
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
                 opens_text = name == "open" and any(text in ("r", "w", "a", "rt", "wt", "x") for text in texts)
-                is_text = name in ("read_text", "write_text") or opens_text or "text" in named and name == "run"
+                is_text = name in ("read_text", "write_text") or opens_text or ("text" in named and name == "run")
                 if is_text and "encoding" not in named:
                     missing.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert missing == []

@@ -64,7 +64,7 @@ def test_a_good_variable_beside_a_bad_one_is_not_blamed(monkeypatch: pytest.Monk
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:3128")
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "localhost")
-    with pytest.raises(ConnectionFailed, match="^environment variable ALL_PROXY="):
+    with pytest.raises(ConnectionFailed, match=r"^environment variable ALL_PROXY="):
         Client(URL)
 
 
@@ -78,7 +78,12 @@ def test_the_password_of_a_proxy_is_not_shown(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("HTTP_PROXY", "127.0.0.1:3128"), ("NO_PROXY", "::1,localhost,10.0.0.0/8,.corp"), ("NO_PROXY", "*"), ("ALL_PROXY", "")],
+    [
+        ("HTTP_PROXY", "127.0.0.1:3128"),
+        ("NO_PROXY", "::1,localhost,10.0.0.0/8,.corp"),
+        ("NO_PROXY", "*"),
+        ("ALL_PROXY", ""),
+    ],
 )
 def test_ordinary_variables_are_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
@@ -90,7 +95,9 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
         held.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{held.getsockname()[1]}")
         with Client("http://vaekit.invalid:8000") as client:
-            with pytest.raises(ConnectionFailed, match=r"through the proxy of HTTP_PROXY; NO_PROXY=vaekit\.invalid goes"):
+            with pytest.raises(
+                ConnectionFailed, match=r"through the proxy of HTTP_PROXY; NO_PROXY=vaekit\.invalid goes"
+            ):
                 client.models()
             assert not client.health()
 

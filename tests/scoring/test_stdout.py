@@ -84,16 +84,16 @@ def test_from_python_too(scorer, tmp_path: Path, capsysbinary) -> None:
     assert (done.rows, str(done.output)) == (2, "-")
 
 
-def test_a_notebook_has_no_bytes_on_standard_output(
-    scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_has_no_bytes_on_standard_output(scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.csv").write_text("a,b,c\n1,2,0\n")
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    with pytest.raises(InputError, match=r"^-: standard output takes no bytes here, expected a \.parquet or \.csv file$"):
+    with pytest.raises(
+        InputError, match=r"^-: standard output takes no bytes here, expected a \.parquet or \.csv file$"
+    ):
         score_file(scorer, tmp_path / "x.csv", "-")
 
 
-def test_a_file_or_folder_of_that_name_can_still_be_written(scorer, tmp_path: Path) -> None:
+def test_a_file_or_folder_of_that_name_can_still_be_written() -> None:
     assert not names_a_folder("-")
     assert names_a_folder("./-")
     assert not place("./-").is_stdout

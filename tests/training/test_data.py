@@ -137,13 +137,15 @@ def test_an_unknown_source_is_refused(tmp_path: Path, name: str) -> None:
 def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
     Image.new("L", (2, 2)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"b\.png: 2 x 2 pixels, but a\.png has 2 x 3"):
+    with pytest.raises(
+        InputError, match=r"b\.png: 2 x 2 pixels, but a\.png has 3 x 2 \(width x height\); scale all to one"
+    ):
         load(DataConfig(source=str(tmp_path)))
 
 
 def test_a_false_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="not an image"):
+    with pytest.raises(InputError, match=r"a\.png: not a readable PNG or JPEG file"):
         load(DataConfig(source=str(tmp_path)))
 
 
@@ -251,11 +253,23 @@ def test_inference_of_mapped_rows_copies_only_the_first(tmp_path: Path, monkeypa
     assert "first 10 of 40 rows" in remarks[0]
 
 
-def test_inference_binarises_grey_pictures_alone(tmp_path: Path) -> None:
-    for name, values in (("grey", (0, 100)), ("bw", (0, 255))):
-        np.save(tmp_path / f"{name}.npy", np.array(values, dtype=np.uint8).reshape(2, 1, 1))
-        tree, _ = infer(str(tmp_path / f"{name}.npy"))
-        assert tree["likelihood"]["binarize"] == ("threshold" if name == "grey" else "none")
+@pytest.mark.parametrize(
+    ("values", "channels", "likelihood", "said"),
+    [
+        ((0, 100), 1, "gaussian", "grey: the likelihood is gaussian, of pixel values 0 to 255"),
+        ((0, 255), 1, "bernoulli", "black and white: the likelihood is bernoulli, of pixel values 0 and 255"),
+        ((0, 100), 3, "gaussian", "colour: the likelihood is gaussian, of pixel values 0 to 255"),
+        ((0, 100), 4, "gaussian", "4 channels: the likelihood is gaussian, of pixel values 0 to 255"),
+    ],
+)
+def test_inference_keeps_grey_and_coloured_values(
+    values: tuple[int, int], channels: int, likelihood: str, said: str, tmp_path: Path
+) -> None:
+    x = np.array(values, dtype=np.uint8).reshape(2, 1, 1, 1)
+    np.save(tmp_path / "x.npy", np.broadcast_to(x, (2, 3, 5, channels)))
+    tree, remarks = infer(str(tmp_path / "x.npy"))
+    assert tree["likelihood"] == {"name": likelihood}
+    assert remarks == [f"2 images of 5 x 3 pixels (width x height), {said}"]
 
 
 def test_broken_files_are_one_sentence(tmp_path: Path) -> None:

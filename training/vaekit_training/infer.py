@@ -33,8 +33,9 @@ LEFT_OUT: dict[Look, str] = {
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
     """Config tree for a source, and remarks on the choices made.
 
-    Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Columns of numbers get a gaussian one, columns of 0
-    and 1 a bernoulli one, columns of several kinds, text included, a mixed one. Missing cells are marginalised.
+    Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Columns of
+    numbers get a gaussian one, columns of 0 and 1 a bernoulli one, columns of several kinds, text included, a mixed
+    one. Missing cells are marginalised.
 
     Args:
         source: a file, folder or built-in dataset.

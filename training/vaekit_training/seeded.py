@@ -25,7 +25,7 @@ class Seeded(TorchDispatchMode):
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if any(argument.name == "generator" for argument in func._schema.arguments):
             kwargs = {**kwargs, "generator": kwargs.get("generator") or self.generator}

@@ -95,7 +95,7 @@ def _check_arguments(arguments: list[str]) -> None:
         except UnicodeEncodeError:
             plain = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
             why = "not UTF-8 text: rename the file" if plain else "letters that this locale lacks: set PYTHONUTF8=1"
-            raise InputError(f"argument {ascii(argument)}: {why}") from None
+            raise InputError(f"argument {argument!a}: {why}") from None
 
 
 def _fail(message: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, LabelFolder, Models, in_use, label_of, say
+from vaekit.cli.options import FORMATS, Anomaly, AsJson, BatchRows, Device, LabelFolder, Models, in_use, label_of, say
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def calibrate(
     ],
     data: Annotated[
         Path,
-        typer.Argument(help="held-out rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"),
+        typer.Argument(help=f"held-out rows: {FORMATS}"),
     ],
     models: Models = Path("models"),
     num_samples: Annotated[

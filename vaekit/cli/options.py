@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
-Rows = Annotated[Path, typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images")]
+FORMATS = ".csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"
+Rows = Annotated[Path, typer.Argument(help=f"rows: {FORMATS}")]
 Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
 Device = Annotated[
     str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
@@ -45,7 +46,8 @@ def in_use(manifest: Manifest) -> str:
     if version == 1:
         return said
     parent = manifest.provenance.parent or f"{name}@{version - 1}"
-    return f"{said}; write {parent} to keep to the version before it (over HTTP /models/{parent.replace('@', '/versions/')})"
+    over_http = f"/models/{parent.replace('@', '/versions/')}"
+    return f"{said}; write {parent} to keep to the version before it (over HTTP {over_http})"
 
 
 def image_settings(label_folder: bool, anomaly: list[str] | None, resize: str | None) -> list[str]:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
-ROWS = "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images; a path or a URI (s3://, gs://)"
+ROWS = (
+    "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images; a path or a URI (s3://, gs://)"
+)
 TARGET = (
     ".parquet or .csv file, replaced only when complete; a folder of parts (a name without an ending); or - for CSV on "
     "standard output"

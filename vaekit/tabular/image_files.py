@@ -34,11 +34,12 @@ _PACKED = (b"zTXt", b"iTXt", b"iCCP")  # chunks of a PNG that may be compressed
 _DEPTH_AT = 24  # position of the bits per channel in a PNG
 _ORIENTATION = 0x0112  # EXIF tag
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_PALETTES = ("P", "PA")
 _GREY = ("1", "L", "LA", "La")
 
 
 def select(names: Sequence[str]) -> tuple[list[str], str | None]:
-    """The images among the files of a folder, in the order of their paths, and a sentence about the other files, if any.
+    """The images of a folder, in the order of their paths, and a sentence about its other files, if there are any.
 
     Args:
         names: paths relative to the folder.
@@ -160,23 +161,22 @@ def _check_header(image: Image, data: bytes, where: str, spec: ImageSpec | None)
 
 def _upright(image: Image) -> Image:
     """The image as its EXIF orientation says; as stored if the EXIF is absent or damaged."""
-    from PIL import Image as pillow
+    from PIL.Image import Exif, Transpose
 
-    turns = pillow.Transpose
-    exif = pillow.Exif()
+    exif = Exif()
     try:
         exif.load(image.info.get("exif", b""))
         orientation = exif.get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  Pillow raises many types for damaged EXIF, and the pixels are sound
         return image
     ways = {
-        2: turns.FLIP_LEFT_RIGHT,
-        3: turns.ROTATE_180,
-        4: turns.FLIP_TOP_BOTTOM,
-        5: turns.TRANSPOSE,
-        6: turns.ROTATE_270,
-        7: turns.TRANSVERSE,
-        8: turns.ROTATE_90,
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
     }
     return image.transpose(ways[orientation]) if orientation in ways else image
 
@@ -185,20 +185,21 @@ def _in_mode(image: Image, where: str, spec: ImageSpec | None) -> Image:
     """The image as L, RGB or RGBA: as the spec's channels, or as it is."""
     if spec is not None and spec.channels == 4:
         return image.convert("RGBA")
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        if image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-            raise InputError(f"{where}: has transparent pixels (mode {image.mode}): save it on a background")
     grey = _is_grey(image)
+    has_alpha = {"A", "a"} & set(image.getbands()) or "transparency" in image.info
+    if has_alpha and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise InputError(f"{where}: has transparent pixels (mode {image.mode}): save it on a background")
+    plain = image.convert("RGBA") if image.mode in _PALETTES else image
     if spec is None:
-        return image.convert("L" if grey else "RGB")
+        return plain.convert("L" if grey else "RGB")
     if spec.channels == 1 and not grey:
         raise InputError(f"{where}: image of mode {image.mode} is in colour, but the model's images are grey")
-    return image.convert("L" if grey else "RGB").convert(_MODES[spec.channels])
+    return plain.convert("L" if grey else "RGB").convert(_MODES[spec.channels])
 
 
 def _is_grey(image: Image) -> bool:
-    if image.mode in ("P", "PA"):
-        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
+    if image.mode in _PALETTES:
+        red, green, blue, _ = np.moveaxis(np.asarray(image.convert("RGBA")), -1, 0)
         return bool((red == green).all() and (green == blue).all())
     return image.mode in _GREY
 

@@ -151,7 +151,9 @@ def _resumable(folder: Place) -> Iterator[None]:
     try:
         yield
     except StorageError as exc:
-        raise StorageError(f"{exc}; complete parts are kept in {folder}: the same command with --resume goes on") from exc
+        raise StorageError(
+            f"{exc}; complete parts are kept in {folder}: the same command with --resume goes on"
+        ) from exc
 
 
 def _merged(tally: Tally, record: PartRecord) -> int:

@@ -84,7 +84,9 @@ def _files(folder: Place) -> tuple[list[InputFile], tuple[str, ...]]:
     found = {folder.name_of(info): info for info in folder.files()}
     names, remark = select(list(found))
     if not names:
-        raise InputError(f"{folder}: no {', '.join(SUFFIXES)} files below this folder{f' ({remark})' if remark else ''}")
+        raise InputError(
+            f"{folder}: no {', '.join(SUFFIXES)} files below this folder{f' ({remark})' if remark else ''}"
+        )
     files = [InputFile(name, int(found[name].size or 0), int(found[name].mtime_ns or 0)) for name in names]
     return files, (remark,) if remark else ()
 

@@ -45,7 +45,8 @@ def _of_images(source: Place, spec: ImageSpec, batch_rows: int) -> RowSource:
         return ImageFolderSource(source, spec, batch_rows)
     if source.suffix != ".npy":
         raise InputError(
-            f"{source}: a model of images reads a folder of images, one image (.png, .jpg) or a .npy file, (N, H, W, C), uint8"
+            f"{source}: a model of images reads a folder of images, one image (.png, .jpg) or a .npy file, "
+            "(N, H, W, C), uint8"
         )
     return ImageSource(source, spec, batch_rows)
 
