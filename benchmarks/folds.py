@@ -71,7 +71,7 @@ def measure(folder: Path, name: str, seed: int, way: str, settings: list[str]) -
     rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
     trained = run(config, device="cpu", rows=rows)
     found, held_out = scored(trained, split.test), calibration(trained)
-    p_value = held_out.p_value(held_out.compared(found))
+    p_value = held_out.p_value(held_out.scores_to_compare(found))
     told = [alpha for alpha in ALPHAS if alpha >= held_out.smallest_alpha]
     return {
         "set": name,

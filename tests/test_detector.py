@@ -159,7 +159,8 @@ def test_p_value_tail_is_refused_with_too_few_held_out_rows(
     breast_cancer: Model, benign_rows: NDArray[np.float64]
 ) -> None:
     with pytest.raises(
-        InputError, match=r"^p_value_tail: 72 held-out rows are too few for a tail; it needs 96 different scores$"
+        InputError,
+        match=r"^p_value_tail: a tail needs at least 96 different held-out scores; this model has 72 held-out rows$",
     ):
         Detector.of(breast_cancer).p_value_tail(benign_rows)
 

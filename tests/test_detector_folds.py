@@ -62,7 +62,7 @@ def test_the_false_alarm_rate_is_at_most_the_guaranteed_one() -> None:
         config = config_of(x, settings=settings, seed=seed, folds=3)
         trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
         held_out = calibration(trained)
-        rates.append((held_out.p_value(held_out.compared(scored(trained, fresh))) <= 0.2).mean())
+        rates.append((held_out.p_value(held_out.scores_to_compare(scored(trained, fresh))) <= 0.2).mean())
     error = np.std(rates) / np.sqrt(len(rates))
     assert np.mean(rates) <= 0.3 + 4 * error
     assert 0.08 <= np.mean(rates) <= 0.25
@@ -82,7 +82,10 @@ def test_explain_names_the_anomalous_cell(fitted: Detector) -> None:
 
 
 def test_folds_too_small_for_a_tail_say_so(fitted: Detector) -> None:
-    message = r"p_value_tail: 52 held-out rows in folds are too few for a tail; it needs 96 different scores in each"
+    message = (
+        r"p_value_tail: a tail needs at least 96 different held-out scores in each fold; "
+        r"this model has 52 held-out rows in all folds"
+    )
     with pytest.raises(InputError, match=message):
         fitted.p_value_tail([[0.0, 0.0]])
 
@@ -137,7 +140,7 @@ def test_a_frame_of_mixed_kinds_with_missing_cells_is_fitted_with_folds() -> Non
     usual = pd.DataFrame(columns(40))
     calibration, scored = model.calibration(), model.bound(table(usual).values)
     assert isinstance(calibration, FoldCalibration)
-    p_value = calibration.p_value(calibration.compared(scored), scored.observed_count)
+    p_value = calibration.p_value(calibration.scores_to_compare(scored), scored.observed_count)
     np.testing.assert_array_equal(detector.p_value(usual), p_value)
     odd = usual.assign(colour=["blue" if load > 0 else "red" for load in usual["load"]])
     assert np.nanmean(detector.score_samples(odd)) < np.nanmean(detector.score_samples(usual))

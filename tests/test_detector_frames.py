@@ -129,7 +129,7 @@ def test_missing_and_unknown_columns_are_refused_by_name(
 
 
 def test_a_frame_with_a_name_twice_is_refused(fitted: Detector) -> None:
-    with pytest.raises(InputError, match=r"^columns: two are named 'on'$"):
+    with pytest.raises(InputError, match=r"^columns: duplicate name 'on'$"):
         fitted.score_samples(pd.DataFrame(np.zeros((2, 5)), columns=[*NAMES, "on"]))
 
 

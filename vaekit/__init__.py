@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Client", "Detector", "Model", "__version__"]
 
-_HOMES = {
+_MODULES = {  # the module that defines each name
     "AsyncClient": "vaekit.client",
     "Client": "vaekit.client",
     "Detector": "vaekit.detector",
@@ -23,9 +23,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'vaekit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

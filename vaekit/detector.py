@@ -30,14 +30,15 @@ class Detector(Estimator):
     array([ 1,  1, -1])
 
     Signs are those of scikit-learn's outlier detectors: lower is more anomalous, and predict gives -1 for an anomaly.
-    p_value and predict are split-conformal: for rows exchangeable with the held-out rows, P(-1) <= alpha (with folds
-    < 2 alpha).
+    p_value and predict are split-conformal: for a row exchangeable with the held-out rows, the probability that predict
+    gives -1 is at most alpha (below 2 alpha with folds).
 
-    Columns with NaN or None in fit may also have them in later rows; the ELBO is over the observed cells. A row whose
-    number of missing cells occurs in no held-out row has no verdict: its p_value and decision_function are NaN, and
-    predict returns 1 for it and warns.
+    A column with missing cells (NaN or None) in fit may have missing cells in later rows too. The ELBO is computed from
+    the observed cells. If no held-out row has as many missing cells as a row, that row has no verdict: its p_value and
+    decision_function are NaN, and predict returns 1 for it and warns.
 
-    A data frame's columns are found by name, in any order. All other inputs have them in the model's order.
+    The columns of a data frame are found by name, in any order. The columns of arrays and lists must be in the model's
+    order, which is their order in fit.
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
@@ -48,14 +49,14 @@ class Detector(Estimator):
             {"network": {"latent_dim": 4}}, or as texts like those of `vae train --set`, ["network.latent_dim=4"].
         random_state: seed of splits, training and draws.
         device: for training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
-        folds: F, an odd number, for few rows (docs/explanation/calibration.md): F models are trained, each without one
-            of F folds, so all these rows train and calibrate. Fitting takes F times as long, and the guarantee is
-            P(-1) <= 2 F / (F + 1) alpha.
+        folds: F, an odd number, for few rows (docs/explanation/calibration.md). F models are trained, each without one
+            of F folds, so the rows of all folds are used for both training and calibration. Fitting takes F times as
+            long, and the probability of -1 is at most 2 F / (F + 1) alpha.
 
     Attributes:
-        model_: the runtime model, set by fit and of.
-        offset_: decision_function = score_samples - offset_, nats, at the current alpha. With folds (F,), one for each
-            fold model, and decision_function is the median over folds of ELBO - offset.
+        model_: the runtime model, set by `fit` and `of`.
+        offset_: decision_function = score_samples - offset_, nats, at the current alpha. With folds it is (F,), one
+            offset for each fold model, and decision_function is the median over folds of ELBO - offset.
         n_features_in_: D.
         feature_names_in_: (D,), set if the frame or the model has text names for its columns.
 
@@ -91,7 +92,8 @@ class Detector(Estimator):
             BundleError: the model has no calibration.
             InputError, NotResolvable: alpha is not between 0 and 1, or is too small for the model's calibration.
         """
-        return cls(alpha=alpha)._take(model)._named(model.spec.names if isinstance(model.spec, VectorSpec) else ())
+        names = model.spec.names if isinstance(model.spec, VectorSpec) else ()
+        return cls(alpha=alpha)._set_model(model)._set_feature_names(names)
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:  # noqa: N803  scikit-learn's name
         """Train on rows X (N, D), raw units; needs the `training` extra.
@@ -102,7 +104,7 @@ class Detector(Estimator):
 
         Args:
             X: an array, or a pandas or polars frame, whose column names become the feature names.
-            y: labels; known anomalies are not trained on. Booleans or 0 and 1: True or 1 marks an anomaly. If -1
+            y: (N,), labels; known anomalies are not trained on. Booleans or 0 and 1: True or 1 marks an anomaly. If -1
                 occurs, -1 marks an anomaly and 1 a normal row, as predict returns them. None: all rows are treated as
                 normal.
 
@@ -123,11 +125,11 @@ class Detector(Estimator):
         )
         rows = training_rows(given, anomaly, config)
         held_out = split(rows, config.data, config.training.seed).told_by
-        Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # before the training, not after
+        Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # so that it fails before the training
         with temporary_folder() as folder:
             train(config, folder, device=self.device, rows=rows, draws_report=False)
-            self._take(Model.load(find(folder, "detector"), device=self.device))
-        return self._named(getattr(X, "columns", ()))
+            self._set_model(Model.load(find(folder, "detector"), device=self.device))
+        return self._set_feature_names(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """ELBO of each row over its observed cells, (N,), in nats. Lower is more anomalous."""
@@ -149,14 +151,14 @@ class Detector(Estimator):
         alpha: float | None = None,
         fdr: float | None = None,
     ) -> NDArray[np.intp]:
-        """-1 for an anomaly, 1 for none, (N,).
+        """-1 for an anomaly, 1 for a normal row, (N,).
 
         Args:
             X: rows.
             alpha: false-alarm rate; None: the detector's own.
-            fdr: false-discovery rate. None: each row is compared with alpha by itself. Otherwise the anomalies are the
-                discoveries of the Benjamini-Hochberg procedure among these rows; on average at most this share of them
-                is false (the guarantee is weaker with folds: docs/explanation/calibration.md).
+            fdr: false-discovery rate. None: each p-value is compared with alpha. Otherwise the anomalies are the rows
+                that the Benjamini-Hochberg procedure selects; on average at most the share fdr of them are false
+                discoveries (the guarantee is weaker with folds: docs/explanation/calibration.md).
 
         Raises:
             InputError: invalid rows, alpha and fdr together, or one of them that is not between 0 and 1.
@@ -171,8 +173,8 @@ class Detector(Estimator):
         elbo = self._elbo(X)
         verdict = self._calibration().verdict(elbo)
         if (unknown := np.isnan(verdict.p_value)).any():
-            without = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
-            warnings.warn(f"{without}: {verdict.reason}", stacklevel=2)
+            message = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
+            warnings.warn(f"{message}: {verdict.reason}", stacklevel=2)
         if fdr is not None:
             return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
         return np.where(~unknown & (self._margin(elbo, threshold) < 0), -1, 1)
@@ -182,7 +184,7 @@ class Detector(Estimator):
         return self.fit(X, y).predict(X)
 
     def predict_proba(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """p_value and 1 - p_value of each row, (N, 2): columns for normal and for anomaly.
+        """p_value and 1 - p_value of each row, (N, 2): the first column is for normal, the second for anomaly.
 
         The second column is the conformal rank #{held-out scores < score} / (1 + n): the share of held-out normal rows
         that are less anomalous. It is uniform on normal rows, for any model. It is not the posterior probability of
@@ -207,16 +209,16 @@ class Detector(Estimator):
         elbo, calibration = self._elbo(X), self._calibration()
         found = calibration.verdict(elbo).p_value_tail
         if found is None:
-            where, each = ("", "") if isinstance(calibration, Calibration) else (" in folds", " in each")
+            each, where = ("", "") if isinstance(calibration, Calibration) else (" in each fold", " in all folds")
             raise InputError(
-                f"p_value_tail: {calibration.n} held-out rows{where} are too few for a tail; "
-                f"it needs 96 different scores{each}"
+                f"p_value_tail: a tail needs at least 96 different held-out scores{each}; "
+                f"this model has {calibration.n} held-out rows{where}"
             )
         return found
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
         """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
-        return self._model().explain(self._given(X), top=top)
+        return self._model().explain(self._model_input(X), top=top)
 
     def publish(self, path: Path | str) -> Path:
         """Publish the fitted model as a new version for `vae serve` and `vae score`.
@@ -242,14 +244,14 @@ class Detector(Estimator):
         return root / name / str(manifest.version)
 
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
-        return self._model().bound(self._given(X))
+        return self._model().bound(self._model_input(X))
 
-    def _given(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
-        """X as the model takes it."""
+    def _model_input(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
+        """X with its columns in the model's order, in a form that Model takes."""
         spec, given = self._model().spec, table(X)
         values = given.ordered(spec) if isinstance(spec, VectorSpec) else given.values
         if _has_categories(spec) and isinstance(values, np.ndarray):
-            values = values.astype(object)  # numbers are names of levels here, as in fit, not indices of levels
+            values = values.astype(object)  # numbers in a float array would be level indices; here they name levels
         return values
 
     @property
@@ -267,15 +269,15 @@ class Detector(Estimator):
     def _margin(self, elbo: Bound, threshold: float | Floats) -> Floats:
         """decision_function of rows that have a p-value, for this threshold of the score, (N,)."""
         calibration = self._calibration()
-        return -calibration.excess(calibration.compared(elbo), threshold)
+        return -calibration.excess(calibration.scores_to_compare(elbo), threshold)
 
-    def _take(self, model: Model) -> Self:
+    def _set_model(self, model: Model) -> Self:
         self.model_ = model
         self.n_features_in_ = model.spec.dim
         self._calibration().threshold(self.alpha)  # refuses an alpha that this calibration cannot resolve
         return self
 
-    def _named(self, names: Sequence[Any]) -> Self:
+    def _set_feature_names(self, names: Sequence[Any]) -> Self:
         """Keep the columns' names if all are text, as scikit-learn does."""
         if len(names) and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.array(names, dtype=object)

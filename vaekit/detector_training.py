@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from vaekit_training.config import Config
     from vaekit_training.data.rows import Rows
 
-FEWEST = 20  # normal rows; the same limit as in training
-TEST_SHARE = 0.02  # of the rows; small, because a detector's test metrics are rarely read
+MIN_NORMAL_ROWS = 20  # normal rows; the same limit as in training
+TEST_SHARE = 0.02  # share of the rows; small, because a detector's test metrics are rarely read
+MIN_TEST_ROWS = 2  # rows; a standard error needs two
 EXPECTED = "expected booleans, 0 and 1 (1: an anomaly), or 1 and -1 (-1: an anomaly)"
-FEWEST_TEST = 2  # rows; a standard error needs two
 
 
 def config_of(
@@ -33,7 +33,7 @@ def config_of(
     from vaekit_training.config import make_config
 
     values = np.asarray(table(X).values)
-    test = max(TEST_SHARE, FEWEST_TEST / max(len(values) if values.ndim else 0, FEWEST))
+    test = max(TEST_SHARE, MIN_TEST_ROWS / max(len(values) if values.ndim else 0, MIN_NORMAL_ROWS))
     tree: dict[str, Any] = {
         "name": "detector",
         "data": {
@@ -57,12 +57,12 @@ def _default_likelihood(values: NDArray[Any]) -> str:
 
 
 def training_rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Config) -> Rows:
-    """X as vaekit_training takes rows."""
+    """The training rows (N, D) for the rows and known anomalies given to Detector.fit."""
     from vaekit_training.data.load import of_array
 
     values = np.asarray(given.values)
     if values.dtype.kind == "U":
-        values = np.asarray(given.values, dtype=object)  # keeps numbers beside text, which numpy turned into text
+        values = np.asarray(given.values, dtype=object)  # numpy turns numbers beside text into text; this keeps them
     return of_array(values, given.names, anomaly, config=config.data, likelihood=config.likelihood)
 
 

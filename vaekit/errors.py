@@ -1,7 +1,7 @@
 """All errors that vaekit raises on purpose. vaekit_service/http/problems.py maps each to an HTTP status.
 
 VaeError
-├── InputError (ValueError)      the caller's rows or parameters: the message names row, feature and value
+├── InputError (ValueError)      invalid rows or parameters: the message names row, feature and value
 │   └── NotResolvable            an alpha below the smallest p-value of the calibration
 ├── UnknownModel (LookupError)   no such model or version
 ├── BundleError                  a bundle that cannot be served

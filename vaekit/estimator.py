@@ -1,7 +1,7 @@
 """The methods that scikit-learn expects of an estimator, without importing scikit-learn.
 
-scikit-learn checks for methods, not for its own base class. Defined here, they keep the import light, and a detector
-with a loaded model works without scikit-learn.
+scikit-learn checks for these methods, not for its own base class. They are defined here so that importing a detector
+is fast, and a detector with a loaded model works without scikit-learn.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def _rates(models: Mapping[str, Model], x: NDArray[np.float64], rounds: int, cal
 def _scoring(model: Model, x: NDArray[np.float64], calls: int) -> Callable[[], None]:
     """Score as `vae score` does: on a CPU one call per core at once; on a GPU one after the other, warmed."""
     scorer = LocalScorer(model, at_once=_threads() if model.device == "cpu" else 1)
-    for warm in model.warming(len(x)):
+    for warm in model.warm_up_calls(len(x)):
         warm()
 
     def run() -> None:

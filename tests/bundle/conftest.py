@@ -1,4 +1,4 @@
-"""A bundle small enough to be written a hundred times: right in all that a store looks at, and in nothing else."""
+"""A tiny bundle that tests can write often. Its files are valid, but its graphs do not belong to a trained model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def identity() -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class Tiny:
-    """What `publish` takes."""
+    """The arguments of `publish`."""
 
     manifest: Manifest
     files: dict[str, bytes]
@@ -92,6 +92,6 @@ def tiny() -> Tiny:
 
 @pytest.fixture
 def published(tiny, tmp_path: Path) -> Path:
-    """The folder of tiny/1."""
+    """The folder of version 1 of the tiny bundle."""
     publish(tmp_path, tiny.manifest, tiny.files)
     return tmp_path / "tiny" / "1"

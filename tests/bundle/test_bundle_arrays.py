@@ -1,4 +1,4 @@
-"""Files of arrays that are signed, so that no digest tells them, and yet cannot be read."""
+"""Array files that have the sha256 of the manifest, but cannot be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit.bundle.arrays import read_archive, read_array
 from vaekit.bundle.write import digest
 from vaekit.errors import FormatError
 
-READ = {"noise.npy": "noise", "golden.npz": "golden", "calibration.npz": "calibrations"}
+READ = {"noise.npy": "base_draws", "golden.npz": "golden", "calibration.npz": "calibrations"}
 PART = {"noise.npy": "draws", "golden.npz": "golden", "calibration.npz": "calibration"}
 
 
@@ -34,8 +34,8 @@ def archive_of(name: str, content: bytes) -> bytes:
 
 
 @pytest.fixture
-def reading(tiny, tmp_path):
-    """What a bundle says, that was published with this content in this file."""
+def read_from_bundle(tiny, tmp_path):
+    """Publishes a bundle with this content in this file, and reads the file from the bundle."""
 
     def read(file: str, content: bytes) -> Any:
         entry = getattr(tiny.manifest, PART[file]).model_copy(update={"sha256": digest(content)})
@@ -49,17 +49,17 @@ def reading(tiny, tmp_path):
 @pytest.mark.parametrize("file", READ)
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no numpy", pickled(), npy(np.array(["text"])), npy(np.zeros((4, 2)))[:-1], npz(x=np.array(["text"]))],
+    [b"", b"not numpy", pickled(), npy(np.array(["text"])), npy(np.zeros((4, 2)))[:-1], npz(x=np.array(["text"]))],
     ids=["empty", "text", "pickle", "strings", "cut", "archive of strings"],
 )
-def test_a_signed_file_that_numpy_cannot_read_is_a_format_error_with_its_name(reading, file, content):
+def test_a_file_that_numpy_cannot_read_is_a_format_error_that_names_it(read_from_bundle, file, content):
     with pytest.raises(FormatError, match=rf"^{file}: not arrays of numbers: "):
-        reading(file, content)
+        read_from_bundle(file, content)
 
 
-def test_an_archive_is_no_array_and_an_array_no_archive(reading):
-    with pytest.raises(FormatError, match=r"^noise.npy: not arrays of numbers: NpzFile"):
-        reading("noise.npy", npz(x=np.zeros(1)))
+def test_an_archive_is_refused_where_an_array_is_expected(read_from_bundle):
+    with pytest.raises(FormatError, match=r"^noise.npy: not arrays of numbers: found NpzFile"):
+        read_from_bundle("noise.npy", npz(x=np.zeros(1)))
 
 
 @pytest.mark.parametrize("file", ["golden.npz", "calibration.npz"])
@@ -68,9 +68,9 @@ def test_an_archive_is_no_array_and_an_array_no_archive(reading):
     [npy(np.zeros(3)), npz(x=np.zeros(1))[:-9], archive_of("x.npy", pickled()), archive_of("x", b"bytes")],
     ids=["one array", "cut", "pickle in it", "bytes in it"],
 )
-def test_an_archive_with_something_else_in_it_is_a_format_error(reading, file, content):
+def test_an_archive_with_other_content_than_number_arrays_is_a_format_error(read_from_bundle, file, content):
     with pytest.raises(FormatError, match=rf"^{file}: not arrays of numbers: "):
-        reading(file, content)
+        read_from_bundle(file, content)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_an_archive_with_something_else_in_it_is_a_format_error(reading, file, c
         ({"elbo_k2_default": np.empty(0)}, "no held-out scores"),
     ],
 )
-def test_held_out_scores_that_can_be_none_are_a_format_error(reading, arrays, message):
+def test_invalid_held_out_scores_are_a_format_error(read_from_bundle, arrays, message):
     with pytest.raises(FormatError, match=rf"^calibration.npz: .*{message}"):
-        reading("calibration.npz", npz(**arrays))
+        read_from_bundle("calibration.npz", npz(**arrays))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # numpy's, of a header that Python 2 wrote
 @pytest.mark.parametrize("read", [read_array, read_archive])
-def test_whatever_bytes_are_changed_nothing_but_a_format_error_comes_of_it(tmp_path, read):
+def test_files_with_changed_bytes_raise_no_error_but_a_format_error(tmp_path, read):
     whole = npy(np.arange(8.0).reshape(4, 2)) if read is read_array else npz(x=np.zeros(3), y=np.arange(4))
     path, chance = tmp_path / "x", random.Random(0)
     refused = 0

@@ -1,4 +1,4 @@
-"""One p-value from the scores by fold models: the median, what it promises, and how it is kept."""
+"""The p-value from fold models: the median over folds, its guarantee, and how the calibration is stored."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def calibration(sizes: tuple[int, ...] = (30, 29, 31), seed: int = 0) -> FoldCal
     return FoldCalibration.of([rng.normal(scale=1 + f, size=n) for f, n in enumerate(sizes)])
 
 
-def test_the_p_value_is_the_median_of_the_folds() -> None:
+def test_the_p_value_is_the_median_over_folds() -> None:
     found, scores = calibration(), np.random.default_rng(1).normal(size=(200, 3)) * [1, 2, 3]
     each = np.stack([fold.p_value(scores[:, f]) for f, fold in enumerate(found.folds)], axis=1)
     np.testing.assert_array_equal(found.p_value(scores), np.median(each, axis=1))
-    assert len(np.unique(each.argsort(axis=1)[:, 1])) == 3  # each fold has the last word for some row
+    assert len(np.unique(each.argsort(axis=1)[:, 1])) == 3  # each fold gives the median of some row
 
 
-def test_what_is_compared_is_the_score_by_each_fold_model() -> None:
+def test_the_scores_to_compare_are_those_of_each_fold_model() -> None:
     elbo = np.arange(6.0).reshape(2, 3)
     rows = Rows(np.zeros(2), elbo)
-    np.testing.assert_array_equal(calibration().compared(rows), -elbo)
-    np.testing.assert_array_equal(Calibration.of([1.0]).compared(rows), [0.0, 0.0])
+    np.testing.assert_array_equal(calibration().scores_to_compare(rows), -elbo)
+    np.testing.assert_array_equal(Calibration.of([1.0]).scores_to_compare(rows), [0.0, 0.0])
 
 
 @pytest.mark.parametrize("alpha", [1 / 31, 0.05, 0.0667, 0.1, 0.3, 0.9])
@@ -54,7 +54,7 @@ def test_what_is_compared_is_the_score_by_each_fold_model() -> None:
 def test_the_excess_over_the_thresholds_is_above_0_exactly_where_the_p_value_is_at_most_alpha(
     sizes: tuple[int, ...], alpha: float
 ) -> None:
-    """Also where a fold is too small to tell alpha by itself, and scores tie with held-out ones."""
+    """This holds too if a fold has too few rows for alpha, and if scores tie with held-out scores."""
     found = calibration(sizes)
     scores = np.random.default_rng(2).normal(size=(500, len(sizes))) * 3
     scores[:30] = np.stack([fold.scores[:29][np.arange(30) % 29] for fold in found.folds], axis=1)
@@ -65,20 +65,20 @@ def test_the_excess_over_the_thresholds_is_above_0_exactly_where_the_p_value_is_
     assert not beyond.all()
 
 
-def test_the_smallest_alpha_is_that_of_the_middle_fold_and_can_be_reached() -> None:
+def test_the_smallest_alpha_is_that_of_the_median_fold_and_is_reached() -> None:
     found = calibration((29, 30, 31))
     assert found.smallest_alpha == 1 / 31
     far = np.full((1, 3), 1e6)
     assert found.p_value(far) == found.smallest_alpha
     assert found.is_anomaly(found.p_value(far), 1 / 31).all()
     with pytest.raises(
-        NotResolvable, match=r"alpha: 0.03 is too small for 3 folds of 90 calibration rows; .* 0.0322581"
+        NotResolvable, match=r"alpha: 0.03 is too small for 90 calibration rows in 3 folds; the smallest is 0.0322581"
     ):
         found.threshold(0.03)
 
 
 def _rate(draw: object, folds: int, alpha: float, n: int = 199, sets: int = 4000) -> tuple[float, float]:
-    """How often a new row has p <= alpha, over fresh calibrations, and its standard error."""
+    """The rate at which new rows have p <= alpha, over new calibrations, and its standard error."""
     rng, hits = np.random.default_rng(3), []
     for _ in range(sets):
         scores: Floats = draw(rng, n + 1, folds)  # type: ignore[operator]  # a function, as parametrised
@@ -87,21 +87,21 @@ def _rate(draw: object, folds: int, alpha: float, n: int = 199, sets: int = 4000
     return float(np.mean(hits)), float(np.std(hits) / np.sqrt(sets))
 
 
-def alike(rng: np.random.Generator, n: int, folds: int) -> Floats:
-    """Every fold model scores a row alike."""
+def same_scores(rng: np.random.Generator, n: int, folds: int) -> Floats:
+    """All fold models give a row the same score."""
     return np.repeat(rng.normal(size=(n, 1)), folds, axis=1)
 
 
-def alone(rng: np.random.Generator, n: int, folds: int) -> Floats:
-    """Fold models have nothing to do with each other."""
+def independent_scores(rng: np.random.Generator, n: int, folds: int) -> Floats:
+    """The scores of the fold models are independent."""
     return rng.normal(size=(n, folds))
 
 
-def in_pairs(rng: np.random.Generator, n: int, folds: int) -> Floats:
-    """The worst there can be: whenever one of three fold models finds a row odd, just one other does.
+def scores_in_pairs(rng: np.random.Generator, n: int, folds: int) -> Floats:
+    """The worst case: exactly two of three fold models agree that a row is anomalous.
 
-    Two of them score it by -u, u uniform, and the third, each a third of the time, as not odd at all. So each has
-    p_f <= alpha where u <= 1.5 alpha and it is one of the two; and two have it whenever u <= 1.5 alpha.
+    Two fold models score the row as -u, u uniform, and the third, chosen at random, gives a low score. A fold model has
+    p_f <= alpha if u <= 1.5 alpha and it is one of the two. The median is at most alpha whenever u <= 1.5 alpha.
     """
     assert folds == 3
     u, left_out = rng.random(n), rng.integers(0, 3, n)
@@ -111,37 +111,38 @@ def in_pairs(rng: np.random.Generator, n: int, folds: int) -> Floats:
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-@pytest.mark.parametrize(("draw", "folds"), [(alike, 3), (alone, 3), (alone, 5), (in_pairs, 3)])
-def test_new_rows_are_flagged_with_a_probability_of_at_most_the_guarantee(
-    draw: object, folds: int, alpha: float
-) -> None:
+@pytest.mark.parametrize(
+    ("draw", "folds"), [(same_scores, 3), (independent_scores, 3), (independent_scores, 5), (scores_in_pairs, 3)]
+)
+def test_new_rows_are_flagged_at_most_at_the_guaranteed_rate(draw: object, folds: int, alpha: float) -> None:
     rate, error = _rate(draw, folds, alpha)
     assert rate <= 2 * folds / (folds + 1) * alpha + 4 * error
-    if draw is alike:
+    if draw is same_scores:
         assert rate == pytest.approx(alpha, abs=4 * error)
-    if draw is alone:
+    if draw is independent_scores:
         assert rate <= alpha + 4 * error
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_the_guarantee_is_no_larger_than_it_must_be(alpha: float) -> None:
-    """Fold models can be made by which the rate is 1.5 alpha: less could not be promised of any three."""
-    rate, error = _rate(in_pairs, 3, alpha)
+def test_no_smaller_guarantee_holds_for_all_fold_models(alpha: float) -> None:
+    """Some fold models reach the rate 1.5 alpha, so no smaller guarantee holds for all sets of three."""
+    rate, error = _rate(scores_in_pairs, 3, alpha)
     assert rate == pytest.approx(1.5 * alpha, abs=4 * error)
     assert FoldCalibration.of([[0.0]] * 3).guarantee == 1.5
 
 
-def test_a_row_that_misses_as_many_cells_as_no_held_out_row_of_any_fold_has_no_p_value() -> None:
+def test_a_row_with_an_observed_count_of_no_held_out_row_has_no_p_value() -> None:
     found = FoldCalibration.of([np.zeros(30)] * 3, [np.full(30, 3), np.full(30, 4), np.full(30, 3)])
     assert found.observed_counts == (3, 4)
     p_value = found.p_value(np.ones((3, 3)), [3, 4, 2])
     assert np.isnan(p_value).tolist() == [False, False, True]
-    assert found.gap([3, 2]) == "rows with 2 observed columns have no p-value: no calibration row has as many"
+    reason = "rows with 2 observed columns have no p-value: no calibration row has as many"
+    assert found.missing_p_value_reason([3, 2]) == reason
 
 
-def test_the_tail_is_the_median_of_the_folds_tails_where_all_have_one(tmp_path: Path) -> None:
+def test_p_value_tail_is_the_median_over_folds_if_all_folds_have_a_tail(tmp_path: Path) -> None:
     scores = [np.random.default_rng(f).exponential(size=200) for f in range(3)]
-    found = kept(FoldCalibration.of(scores), tmp_path)
+    found = written_and_read(FoldCalibration.of(scores), tmp_path)
     far = np.array([[20.0, 25.0, 30.0], [0.1, 0.2, 0.3]])
     tail = found.p_value_tail(far)
     assert tail is not None
@@ -149,37 +150,37 @@ def test_the_tail_is_the_median_of_the_folds_tails_where_all_have_one(tmp_path: 
     np.testing.assert_array_equal(tail, np.median(each, axis=1))
     assert tail[0] < found.smallest_alpha
     assert tail[1] == found.p_value(far)[1]
-    few = kept(FoldCalibration.of([*scores[:2], scores[2][:50]]), tmp_path)
+    few = written_and_read(FoldCalibration.of([*scores[:2], scores[2][:50]]), tmp_path)
     assert few.p_value_tail(far) is None
 
 
-def kept(found: FoldCalibration, folder: Path) -> FoldCalibration:
-    """The calibration as a bundle gives it back."""
-    signed, content = calibration_file({(4, "float32"): found}, "rows are alike")
+def written_and_read(found: FoldCalibration, folder: Path) -> FoldCalibration:
+    """The calibration after writing it to a bundle and reading it back."""
+    signed, content = calibration_file({(4, "float32"): found}, "rows are exchangeable")
     (folder / signed.file).write_bytes(content)
     back = calibration_of(signed.entries[0], read_archive(folder / signed.file))
     assert isinstance(back, FoldCalibration)
     return back
 
 
-def test_a_calibration_by_folds_is_kept_and_read_back_whole(tmp_path: Path) -> None:
+def test_a_calibration_by_folds_is_unchanged_after_writing_and_reading(tmp_path: Path) -> None:
     found = FoldCalibration.of([np.arange(20.0) * f for f in (1, 2, 3)], [np.full(20, 3)] * 3)
-    back = kept(found, tmp_path)
+    back = written_and_read(found, tmp_path)
     assert back.observed_counts == (3,)
     for one, other in zip(found.folds, back.folds, strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
-def test_the_manifest_says_what_is_promised_and_gives_no_single_threshold() -> None:
-    signed, _ = calibration_file({(4, "float32"): calibration((30, 29, 31))}, "rows are alike")
+def test_the_manifest_has_the_guarantee_and_no_single_threshold() -> None:
+    signed, _ = calibration_file({(4, "float32"): calibration((30, 29, 31))}, "rows are exchangeable")
     (entry,) = signed.entries
     assert entry.folds is not None
     assert [fold.n for fold in entry.folds] == [30, 29, 31]
-    assert (entry.n, entry.told_by, entry.guarantee, entry.thresholds, entry.tail) == (90, 30, 1.5, (), None)
+    assert (entry.n, entry.rows_per_p_value, entry.guarantee, entry.thresholds, entry.tail) == (90, 30, 1.5, (), None)
 
 
-def test_a_reader_who_knows_no_folds_finds_no_scores_that_it_would_take_for_a_single_models(tmp_path: Path) -> None:
-    signed, content = calibration_file({(4, "float32"): calibration()}, "rows are alike")
+def test_a_reader_without_support_for_folds_finds_no_scores(tmp_path: Path) -> None:
+    signed, content = calibration_file({(4, "float32"): calibration()}, "rows are exchangeable")
     (tmp_path / signed.file).write_bytes(content)
     with pytest.raises(KeyError):
         calibration_of(signed.entries[0].model_copy(update={"folds": None}), read_archive(tmp_path / signed.file))
@@ -187,15 +188,15 @@ def test_a_reader_who_knows_no_folds_finds_no_scores_that_it_would_take_for_a_si
 
 @pytest.mark.parametrize("columns", [None, 5])
 @pytest.mark.parametrize("operation", ["elbo", "bound"])
-def test_folds_beside_a_graph_that_does_not_score_by_them_are_refused(
+def test_folds_are_refused_if_the_graph_does_not_output_as_many_scores(
     operation: Literal["elbo", "bound"], columns: int | None
 ) -> None:
-    (entry,) = calibration_file({(4, "float32"): calibration()}, "rows are alike")[0].entries
+    (entry,) = calibration_file({(4, "float32"): calibration()}, "rows are exchangeable")[0].entries
     outputs = [Tensor(name="elbo", dtype="float64", shape=("N",))]
     outputs += [Tensor(name="fold_elbo", dtype="float64", shape=("N", columns))] if columns else []
     graph = Graph(file="elbo.onnx", sha256="0" * 64, inputs=(), outputs=tuple(outputs))
     with pytest.raises(
-        InputError, match=rf"elbo_k4_default has 3 folds, but the graph of {operation} has {columns or 0}"
+        InputError, match=rf"elbo_k4_default has 3 folds, but the graph of {operation} outputs {columns or 0}"
     ):
         check_folds(entry, {operation: graph})
 

@@ -1,4 +1,4 @@
-"""Order statistics of held-out surprises against a count by hand."""
+"""p-values from order statistics of held-out surprises, compared with exact p-values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.bundle.conftest import npz
 from vaekit.bundle import open_bundle, publish
-from vaekit.bundle.heldout import KEPT, Gathered, HeldOut, Surprises
+from vaekit.bundle.heldout import KEPT_VALUES, HeldOut, RowSample, Surprises
 from vaekit.bundle.manifest import SurpriseFile
 from vaekit.bundle.write import digest
 from vaekit.errors import FormatError
@@ -18,7 +18,7 @@ from vaekit.errors import FormatError
 FEW = arrays(np.float64, (7, 3), elements=st.one_of(st.integers(-3, 3).map(float), st.just(np.nan)))
 
 
-def counted(held_out: np.ndarray, value: float) -> float:
+def exact_p_value(held_out: np.ndarray, value: float) -> float:
     """(1 + #{held-out >= value}) / (1 + n)."""
     there = held_out[~np.isnan(held_out)]
     return (1 + (there >= value).sum()) / (1 + len(there))
@@ -27,23 +27,23 @@ def counted(held_out: np.ndarray, value: float) -> float:
 @given(FEW, st.integers(0, 2), st.floats(-4, 4))
 def test_a_few_held_out_values_give_the_exact_p_value_of_each_feature(table, feature, value):
     got = HeldOut.of(table).p_value(value, feature)
-    assert np.isnan(got) if np.isnan(table[:, feature]).all() else got == counted(table[:, feature], value)
+    assert np.isnan(got) if np.isnan(table[:, feature]).all() else got == exact_p_value(table[:, feature], value)
 
 
-def test_of_many_held_out_values_the_p_value_is_never_too_small_and_close_to_exact():
+def test_the_p_value_of_many_held_out_values_is_close_to_exact_and_never_smaller():
     rng = np.random.default_rng(0)
     table = rng.standard_t(3, (20_000, 2))
     values = np.concatenate([rng.standard_t(3, 500), table[:50, 1]])
     got = HeldOut.of(table).p_value(values, np.ones(len(values), int))
-    exact = np.array([counted(table[:, 1], value) for value in values])
+    exact = np.array([exact_p_value(table[:, 1], value) for value in values])
     assert (got >= exact).all()
     assert (got <= 1.13 * exact + 1e-9).all()
     assert HeldOut.of(table).p_value(1e9, 0) == 1 / 20_001
 
 
-def test_what_is_kept_is_small_whatever_was_held_out():
+def test_the_number_of_stored_values_does_not_grow_with_the_held_out_rows():
     found = HeldOut.of(np.random.default_rng(0).standard_normal((5000, 40)))
-    assert found.largest.shape == (40, KEPT)
+    assert found.largest.shape == (40, KEPT_VALUES)
     np.testing.assert_array_equal(np.sort(found.largest)[:, ::-1], found.largest)
 
 
@@ -52,7 +52,7 @@ def test_a_missing_cell_has_no_p_value():
     np.testing.assert_array_equal(held_out.p_value([np.nan, 9.0], [0, 1]), [np.nan, 0.5])
 
 
-def test_it_comes_back_as_it_was_stored_and_other_arrays_are_refused():
+def test_stored_arrays_are_read_back_unchanged_and_other_arrays_are_refused():
     table = np.random.default_rng(0).standard_normal((30, 4))
     found = Surprises(HeldOut.of(table), HeldOut.of(table[:, :1]), table[3], 1.5)
     again = Surprises.read(found.arrays(), 4)
@@ -61,13 +61,13 @@ def test_it_comes_back_as_it_was_stored_and_other_arrays_are_refused():
     assert again.factor == 1.5
     with pytest.raises(FormatError, match=r"usual: shape \(4,\), expected \(5,\)"):
         Surprises.read(found.arrays(), 5)
-    with pytest.raises(FormatError, match=r"features: shape \(30, 4\), expected \(4, 96\)"):
+    with pytest.raises(FormatError, match=r"features.largest: shape \(30, 4\), expected \(4, 96\)"):
         Surprises.read({**found.arrays(), "features.largest": table}, 4)
     with pytest.raises(FormatError, match=r"no array kl.n"):
         Surprises.read({name: a for name, a in found.arrays().items() if name != "kl.n"}, 4)
 
 
-def test_a_bundle_says_which_of_its_files_has_no_surprises(tiny, tmp_path):
+def test_the_error_names_the_file_that_has_no_surprises(tiny, tmp_path):
     content = npz(wrong=np.zeros(3))
     signed = SurpriseFile(file="surprise.npz", sha256=digest(content), num_samples=2, n=3)
     publish(tmp_path, tiny.manifest.model_copy(update={"surprise": signed}), {**tiny.files, "surprise.npz": content})
@@ -82,9 +82,9 @@ def test_a_bundle_says_which_of_its_files_has_no_surprises(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("sizes", [[100], [1] * 100, [7, 40, 53], [64, 36]])
-def test_many_rows_are_thinned_evenly_however_they_come(sizes):
-    gathered, rows, at = Gathered(2, most_cells=40), np.arange(200.0).reshape(100, 2), 0
+def test_every_eighth_row_is_kept_whatever_the_batch_sizes(sizes):
+    sample, rows, at = RowSample(2, max_cells=40), np.arange(200.0).reshape(100, 2), 0
     for size in sizes:
-        gathered.add(rows[at : at + size])
+        sample.add(rows[at : at + size])
         at += size
-    np.testing.assert_array_equal(gathered.values(), rows[::8])
+    np.testing.assert_array_equal(sample.values(), rows[::8])

@@ -1,4 +1,4 @@
-"""manifest.json: what a reader takes and what it refuses, and the schema that says so to others."""
+"""What manifest.json may contain, and its published JSON schema."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def written(tiny) -> dict[str, Any]:
     return json.loads(tiny.manifest.to_json())
 
 
-def test_a_manifest_comes_back_as_it_was_written(tiny):
+def test_a_manifest_is_unchanged_after_writing_and_reading(tiny):
     assert Manifest.model_validate_json(tiny.manifest.to_json()) == tiny.manifest
 
 
 @pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
-def test_the_committed_manifests_come_back_as_they_were_written(bundle, request):
+def test_the_committed_manifests_are_unchanged_after_reading_and_writing(bundle, request):
     model = request.getfixturevalue(bundle)
     assert (model.bundle.source / "manifest.json").read_text() == model.manifest.to_json()
 
@@ -54,7 +54,7 @@ def test_another_major_format_is_refused(written, tmp_path, version):
     ("content", "message"),
     [(None, "no manifest.json"), (b"", "Invalid JSON"), (b"[]", "should be an object"), (b'{"format": "1.0"', "JSON")],
 )
-def test_what_is_no_manifest_is_a_format_error_that_names_the_folder(tmp_path, content, message):
+def test_an_invalid_manifest_is_a_format_error_that_names_the_folder(tmp_path, content, message):
     if content is not None:
         (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(FormatError, match=message) as caught:
@@ -63,26 +63,26 @@ def test_what_is_no_manifest_is_a_format_error_that_names_the_folder(tmp_path, c
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b_c", "breast-cancer", "a" * 64])
-def test_a_name_is_lower_case_letters_digits_hyphens_and_underscores(name):
+def test_a_model_name_has_lower_case_letters_digits_hyphens_and_underscores(name):
     assert TypeAdapter(Name).validate_python(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "-a", "_a", "A", "a b", "a/b", "..", ".a", "a.b", "a" * 65, "ä", "a\n", "a%2f"])
-def test_every_other_name_is_refused(name):
+def test_other_model_names_are_refused(name):
     with pytest.raises(ValidationError):
         TypeAdapter(Name).validate_python(name)
 
 
 @pytest.mark.parametrize("file", ["../x", "/etc/passwd", "a/b", "..", "", "A", "x\n", "a\\b"])
-def test_a_file_lies_beside_the_manifest_and_nowhere_else(written, file):
+def test_a_file_outside_the_folder_of_the_manifest_is_refused(written, file):
     written["golden"]["file"] = file
     with pytest.raises(ValidationError, match=r"golden.file"):
         Manifest.model_validate(written)
 
 
-def test_two_columns_of_one_name_are_refused(written):
+def test_a_duplicate_column_name_is_refused(written):
     written["input"]["columns"].append({"name": "a"})
-    with pytest.raises(ValidationError, match="two columns of one name: 'a'"):
+    with pytest.raises(ValidationError, match="duplicate column name: 'a'"):
         Manifest.model_validate(written)
 
 
@@ -90,8 +90,8 @@ def test_every_signed_file_is_listed(tiny):
     assert {part.file for part in tiny.manifest.files} == set(tiny.files) - {"report/card.md"}
 
 
-def test_the_published_schema_is_the_models():
-    renew = f"it is renewed by:  python -c '{RENEW}' > vaekit/bundle/manifest.schema.json"
+def test_the_published_schema_is_that_of_the_manifest_class():
+    renew = f"to renew it:  python -c '{RENEW}' > vaekit/bundle/manifest.schema.json"
     assert json.loads(SCHEMA.read_text()) == Manifest.model_json_schema(), renew
 
 

@@ -1,4 +1,4 @@
-"""Graphs that a bundle may not hold, and files that are no graphs."""
+"""Graphs that are not allowed in a bundle, and files that are not graphs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vaekit.errors import ForbiddenGraph
 
 
 def external() -> onnx.TensorProto:
-    """A tensor whose numbers lie in another file."""
+    """A tensor whose values are in another file."""
     tensor = helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])
     tensor.ClearField("float_data")
     tensor.data_location = TensorProto.EXTERNAL
@@ -35,7 +35,7 @@ def add() -> Any:
 
 
 def nested(depth: int, innermost: Any) -> Any:
-    """An If within an If within an If..."""
+    """`depth` nested If nodes around the innermost node."""
     node = innermost
     for _ in range(depth):
         graph = helper.make_graph(
@@ -114,7 +114,7 @@ def graph(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("case", FORBIDDEN)
-def test_what_a_bundle_may_not_hold_is_refused(graph, case):
+def test_a_forbidden_graph_is_refused(graph, case):
     model, message = FORBIDDEN[case]
     with pytest.raises(ForbiddenGraph, match=message):
         check_graph(graph(model().SerializeToString()))
@@ -129,7 +129,7 @@ def test_what_a_bundle_may_not_hold_is_refused(graph, case):
         lambda: model_of([IDENTITY], opset_imports=[helper.make_opsetid("ai.onnx", 18)]),
     ],
 )
-def test_plain_graphs_pass(graph, model):
+def test_allowed_graphs_pass(graph, model):
     check_graph(graph(model().SerializeToString()))
 
 
@@ -140,7 +140,7 @@ def test_the_graphs_of_the_committed_bundles_pass(models_dir):
         check_graph(path)
 
 
-def test_a_truncated_graph_is_refused_or_was_cut_between_two_fields(graph):
+def test_a_truncated_graph_is_refused_unless_it_ends_between_two_fields(graph):
     whole = model_of([add()], [helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])]).SerializeToString()
     refused = 0
     for size in range(1, len(whole)):
@@ -148,10 +148,10 @@ def test_a_truncated_graph_is_refused_or_was_cut_between_two_fields(graph):
             check_graph(graph(whole[:size]))
         except ForbiddenGraph:
             refused += 1
-    assert refused > 0.8 * len(whole)  # the digest refuses the rest
+    assert refused > 0.8 * len(whole)  # the sha256 check refuses the rest
 
 
-def test_noise_is_refused_and_never_anything_worse(graph):
+def test_random_bytes_raise_no_error_but_forbidden_graph(graph):
     rng = np.random.default_rng(0)
     for size in range(1, 300):
         with suppress(ForbiddenGraph):
@@ -171,8 +171,8 @@ def field(number: int, payload: bytes, beyond: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize("beyond", [1 << 32, 7 << 32, 1 << 34], ids=hex)
-def test_a_tag_that_a_parser_of_32_bits_reads_as_external_data_is_refused(graph, beyond):
-    """protobuf drops the upper bits of such a tag and sees field 13; so ONNX Runtime did load the other file."""
+def test_a_tag_that_a_32_bit_parser_reads_as_external_data_is_refused(graph, beyond):
+    """protobuf drops the upper bits of such a tag and reads field 13, so ONNX Runtime loads the external file."""
     entry = field(1, b"location") + field(2, b"weights.bin")
     tensor = varint(1 << 3) + varint(2) + varint(2 << 3) + varint(1) + field(8, b"w") + field(13, entry, beyond)
     with pytest.raises(ForbiddenGraph, match="a tag longer than 32 bits"):
@@ -191,6 +191,6 @@ def test_a_data_location_other_than_the_default_is_refused(graph, location):
     [b"\xff" * 11, b"\x80", b"\x3a\xff\xff\xff\xff\x0f", b"\x3b\x01"],
     ids=["endless", "cut", "long", "group"],
 )
-def test_malformed_fields_are_no_model(graph, content):
+def test_malformed_fields_are_refused(graph, content):
     with pytest.raises(ForbiddenGraph, match="not an ONNX model"):
         check_graph(graph(content))

@@ -1,4 +1,4 @@
-"""Bundles as bytes: what a pickle carries, and that it is verified as a folder is."""
+"""Bundles as bytes, for pickling; they are verified like a bundle in a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vaekit.bundle.packed import packed, unpacked
 from vaekit.errors import IntegrityError
 
 
-def test_a_packed_bundle_is_the_same_bundle(models_dir: Path) -> None:
+def test_a_bundle_is_unchanged_after_packing_and_unpacking(models_dir: Path) -> None:
     bundle = open_bundle(models_dir / "breast-cancer" / "1")
     files = packed(bundle)
     bundle.close()
@@ -22,7 +22,7 @@ def test_a_packed_bundle_is_the_same_bundle(models_dir: Path) -> None:
     again.close()
 
 
-def test_a_packed_file_that_was_changed_or_lost_is_refused(models_dir: Path) -> None:
+def test_a_changed_or_missing_packed_file_is_refused(models_dir: Path) -> None:
     bundle = open_bundle(models_dir / "breast-cancer" / "1")
     files = packed(bundle)
     bundle.close()

@@ -1,4 +1,4 @@
-"""Publishing under trouble: a full disk, two writers at once, a kill at any step."""
+"""Publishing with failures: a full disk, two concurrent writers, and a kill at any step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from vaekit.bundle import open_bundle, publish, versions
 
 
-def test_a_publication_that_fails_leaves_nothing(tiny, tmp_path, monkeypatch):
+def test_a_failed_publication_leaves_no_files(tiny, tmp_path, monkeypatch):
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -41,8 +41,8 @@ PUBLISH_20 = """
     print(json.dumps([publish(root, manifest, files).version for _ in range(20)]))
 """
 
-# A child per step: the parent has one thread, so that a fork is safe. Audit events tell of every file that is opened
-# for writing, every folder made and every rename; fsync has none, and is wrapped.
+# One child process per step. The parent has one thread, so that a fork is safe. Audit events report every file opened
+# for writing, every folder created and every rename. fsync has no audit event, so it is wrapped.
 KILL_AT_EVERY_STEP = """
     STEPS = ("open", "os.mkdir", "os.chmod", "os.rename", "fsync", "torn")
 
@@ -106,7 +106,7 @@ def script(body: str, root: Path, given: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_two_processes_that_publish_twenty_times_each_get_forty_versions(published, tmp_path):
+def test_two_concurrent_processes_publish_forty_different_versions(published, tmp_path):
     root = tmp_path / "shared"
     both = [script(PUBLISH_20, root, published) for _ in range(2)]
     for process in both:
@@ -132,6 +132,8 @@ def test_a_kill_at_any_step_leaves_no_broken_version(published, tmp_path):
     assert process.returncode == 0, err
     lines = out.splitlines()
     files = len(list(published.rglob("*.*")))
-    assert int(lines[-1].split()[1]) > 2 * (2 * files + 3)  # an open and an fsync of each file, and more, twice
+    assert int(lines[-1].split()[1]) > 2 * (
+        2 * files + 3
+    )  # two runs, each with an open and an fsync per file, and more
     listed = [line for line in lines[:-1] if not line.endswith("[]")]
-    assert len(listed) <= 4  # the two that ran to their end, and the two that died after the rename
+    assert len(listed) <= 4  # two complete runs, and two killed after the rename

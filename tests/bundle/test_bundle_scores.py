@@ -1,4 +1,4 @@
-"""Calibration against a count by hand, and the laws of the default draws."""
+"""p-values against a direct count, and the properties of the default draws."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
 
 
 @given(SCORES, SCORES)
-def test_a_p_value_is_the_share_of_held_out_scores_at_least_as_odd_with_the_row_among_them(held_out, scores):
+def test_a_p_value_is_the_share_of_scores_at_least_as_high_with_the_row_included(held_out, scores):
     calibration = Calibration.of(held_out)
-    counted = [(1 + sum(h >= s for h in held_out)) / (1 + len(held_out)) for s in scores]
-    np.testing.assert_array_equal(calibration.p_value(scores), counted)
+    expected = [(1 + sum(h >= s for h in held_out)) / (1 + len(held_out)) for s in scores]
+    np.testing.assert_array_equal(calibration.p_value(scores), expected)
 
 
 @given(SCORES, st.floats(0.01, 0.99))
-def test_a_verdict_is_the_p_value_at_most_alpha(held_out, alpha):
+def test_a_row_is_an_anomaly_if_its_p_value_is_at_most_alpha(held_out, alpha):
     calibration = Calibration.of(held_out)
     p_value = calibration.p_value(held_out)
     if alpha < 1 / (len(held_out) + 1):
@@ -33,8 +33,8 @@ def test_a_verdict_is_the_p_value_at_most_alpha(held_out, alpha):
 
 
 @given(SCORES, st.floats(0.05, 0.95))
-def test_of_the_held_out_rows_and_one_more_at_most_alpha_are_called_anomalies(scores, alpha):
-    """Exchangeability at work: leave each row out in turn, and count how often it is called an anomaly."""
+def test_at_most_a_share_alpha_of_exchangeable_rows_are_anomalies(scores, alpha):
+    """Each row is left out in turn and compared with the others; the rate of anomalies is at most alpha."""
     n = len(scores)
     if n < 2 or alpha < 1 / n:
         return
@@ -42,15 +42,17 @@ def test_of_the_held_out_rows_and_one_more_at_most_alpha_are_called_anomalies(sc
     assert np.mean(np.asarray(left_out) <= alpha) <= alpha
 
 
-def test_the_smallest_alpha_is_named_where_a_smaller_one_is_asked_for():
+def test_an_alpha_that_is_too_small_is_refused_with_the_smallest_possible_alpha():
     calibration = Calibration.of(np.arange(72.0))
     calibration.check_alpha(1 / 73)
-    with pytest.raises(NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; .* is 0.0136986$"):
+    with pytest.raises(
+        NotResolvable, match=r"^alpha: 0.01 is too small for 72 calibration rows; the smallest is 0.0136986$"
+    ):
         calibration.check_alpha(0.01)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 2.0, float("nan")])
-def test_an_alpha_that_is_none_is_refused(alpha):
+def test_an_alpha_outside_0_to_1_is_refused(alpha):
     with pytest.raises(InputError, match="is not between 0 and 1"):
         Calibration.of([1.0]).check_alpha(alpha)
 
@@ -64,8 +66,8 @@ def test_a_calibration_needs_finite_scores(scores, message):
 
 
 @pytest.mark.parametrize("bundle", ["breast_cancer", "digits"])
-def test_default_draws_have_mean_0_and_mean_square_1_in_every_dimension_at_every_k(bundle, request):
-    base = request.getfixturevalue(bundle).bundle.noise()
+def test_default_draws_have_mean_0_and_mean_square_1_in_every_dimension_for_every_k(bundle, request):
+    base = request.getfixturevalue(bundle).bundle.base_draws()
     for k in range(2, len(base) + 1):
         eps = default_eps(base, k)
         assert eps.shape == (k, base.shape[1])
@@ -73,19 +75,19 @@ def test_default_draws_have_mean_0_and_mean_square_1_in_every_dimension_at_every
         np.testing.assert_allclose(np.square(eps).mean(axis=0), 1.0, rtol=1e-12)
 
 
-def test_default_draws_come_from_the_first_k_base_draws_alone():
+def test_default_draws_depend_only_on_the_first_k_base_draws():
     base = np.random.default_rng(0).standard_normal((8, 3))
     np.testing.assert_array_equal(default_eps(base, 5), default_eps(base[:5], 5))
 
 
 @pytest.mark.parametrize("k", [-1, 0, 1, 9])
-def test_a_k_that_the_base_draws_have_not_is_refused(k):
+def test_a_k_outside_2_to_the_number_of_base_draws_is_refused(k):
     with pytest.raises(InputError, match=f"num_samples: {k} is not between 2 and 8"):
         default_eps(np.zeros((8, 3)), k)
 
 
 @given(n=st.integers(1, 60), alpha=st.floats(0.001, 0.999), seed=st.integers(0, 99))
-def test_a_score_beyond_the_threshold_is_an_anomaly_and_no_other(n: int, alpha: float, seed: int) -> None:
+def test_exactly_the_scores_above_the_threshold_are_anomalies(n: int, alpha: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     calibration = Calibration.of(rng.integers(0, 20, n))  # ties
     if alpha < calibration.smallest_alpha:
@@ -97,20 +99,21 @@ def test_a_score_beyond_the_threshold_is_an_anomaly_and_no_other(n: int, alpha: 
     assert (beyond == calibration.is_anomaly(calibration.p_value(scores), alpha)).all()
 
 
-def test_a_row_with_a_number_of_observed_columns_that_no_held_out_row_has_has_no_p_value():
+def test_a_row_with_an_observed_count_of_no_held_out_row_has_no_p_value():
     calibration = Calibration.of([3.0, 1.0, 2.0], [5, 4, 5])
     assert calibration.observed_counts == (4, 5)
     p_value = calibration.p_value([2.5, 9.0, 9.0], [4, 5, 3])
     np.testing.assert_array_equal(p_value, [0.5, 0.25, np.nan])
     np.testing.assert_array_equal(calibration.is_anomaly(p_value, 0.25), [False, True, False])
-    assert calibration.gap([4, 5, 3]) == (
+    assert calibration.missing_p_value_reason([4, 5, 3]) == (
         "rows with 3 observed columns have no p-value: no calibration row has as many"
     )
-    assert calibration.gap([4, 5]) is None
-    assert calibration.gap(np.arange(6, 18)).startswith("rows with 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, ... observed")
+    assert calibration.missing_p_value_reason([4, 5]) is None
+    reason = calibration.missing_p_value_reason(np.arange(6, 18))
+    assert reason.startswith("rows with 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, ... observed")
 
 
-def test_where_nothing_may_be_missing_every_row_has_a_p_value():
+def test_every_row_has_a_p_value_if_no_column_may_be_missing():
     calibration = Calibration.of([3.0, 1.0, 2.0])
-    assert calibration.gap(None) is None
+    assert calibration.missing_p_value_reason(None) is None
     np.testing.assert_array_equal(calibration.p_value([2.5]), calibration.p_value([2.5], [7]))

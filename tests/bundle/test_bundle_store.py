@@ -1,4 +1,4 @@
-"""models/<name>/<version>/: written whole or not at all, never over an old one; read verified or not at all."""
+"""Publishing and opening versions in a models folder, models/<name>/<version>/."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vaekit.bundle.write import calibration_file
 from vaekit.errors import ForbiddenGraph, FormatError, IntegrityError, UnknownModel
 
 
-def test_what_was_published_is_found_and_read_back(tiny, published, tmp_path):
+def test_a_published_version_is_found_and_read_back(tiny, published, tmp_path):
     assert models(tmp_path) == ["tiny"]
     assert versions(tmp_path, "tiny") == [1]
     assert find(tmp_path, "tiny") == find(tmp_path, "tiny", 1) == published
     with open_bundle(published) as bundle:
         assert bundle.manifest == tiny.manifest
-        np.testing.assert_array_equal(bundle.noise(), np.arange(8.0).reshape(4, 2))
+        np.testing.assert_array_equal(bundle.base_draws(), np.arange(8.0).reshape(4, 2))
         assert list(bundle.golden()) == ["x"]
         assert [c.n for c in bundle.calibrations().values()] == [3]
         assert bundle.graphs()["encode"].read_bytes() == tiny.files["encoder.onnx"]
@@ -35,30 +35,30 @@ def test_each_publication_gets_the_next_version(tiny, tmp_path):
     assert versions(tmp_path, "tiny") == [1, 3, 4]
 
 
-def test_pages_are_told_the_version_that_they_are_published_under(tiny, tmp_path):
+def test_pages_are_made_with_the_published_version_number(tiny, tmp_path):
     for version in (1, 2):
         publish(tmp_path, tiny.manifest, tiny.files, lambda manifest: {"report/v": f"{manifest.version}".encode()})
         assert (find(tmp_path, "tiny", version) / "report" / "v").read_text() == str(version)
 
 
-def test_versions_are_ordered_as_numbers(tiny, tmp_path):
+def test_versions_are_sorted_as_numbers(tiny, tmp_path):
     for _ in range(11):
         publish(tmp_path, tiny.manifest, tiny.files)
     assert versions(tmp_path, "tiny") == list(range(1, 12))
 
 
 @pytest.mark.timeout(20)
-def test_a_half_written_version_is_not_listed_and_not_written_over(tiny, published, tmp_path):
+def test_an_incomplete_version_is_not_listed_and_not_overwritten(tiny, published, tmp_path):
     half = tmp_path / "tiny" / "2"
     half.mkdir()
-    (half / "encoder.onnx").write_bytes(b"being copied by somebody else")
+    (half / "encoder.onnx").write_bytes(b"being written by another process")
     assert versions(tmp_path, "tiny") == [1]
     assert publish(tmp_path, tiny.manifest, tiny.files).version == 3
     assert [path.name for path in half.iterdir()] == ["encoder.onnx"]
     assert published.is_dir()
 
 
-def test_what_is_no_version_is_not_listed(published, tmp_path):
+def test_folders_that_are_not_versions_are_not_listed(published, tmp_path):
     for name in ("0", "01", "-1", "latest", ".writing-x", "1.5", "9999999999"):
         shutil.copytree(published, tmp_path / "tiny" / name)
     shutil.copytree(tmp_path / "tiny", tmp_path / ".hidden")
@@ -69,20 +69,20 @@ def test_what_is_no_version_is_not_listed(published, tmp_path):
     assert models(tmp_path) == ["tiny"]
 
 
-def test_no_folder_of_models_is_no_models(tmp_path):
+def test_a_missing_models_folder_has_no_models(tmp_path):
     assert models(tmp_path / "none") == []
     assert versions(tmp_path / "none", "tiny") == []
 
 
 @pytest.mark.parametrize("name", ["..", "../tiny", "tiny/", "TINY", "", ".", "tiny/1", "a\0b"])
-def test_a_name_that_no_model_can_have_is_unknown_and_touches_no_path(published, tmp_path, name):
+def test_an_invalid_model_name_is_unknown(published, tmp_path, name):
     assert published.is_dir()
     assert versions(tmp_path, name) == []
-    with pytest.raises(UnknownModel, match="names match"):
+    with pytest.raises(UnknownModel, match="names must match"):
         find(tmp_path, name)
 
 
-def test_an_unknown_model_or_version_lists_those_there_are(published, tmp_path):
+def test_the_error_for_an_unknown_model_or_version_lists_the_existing_ones(published, tmp_path):
     assert published.is_dir()
     with pytest.raises(UnknownModel, match=r"^no model 'other' in .*; models there: tiny$"):
         find(tmp_path, "other")
@@ -92,7 +92,7 @@ def test_an_unknown_model_or_version_lists_those_there_are(published, tmp_path):
         find(tmp_path / "none", "tiny")
 
 
-def test_the_copy_is_private_and_goes_with_the_bundle(published):
+def test_the_copy_is_private_and_is_deleted_on_close(published):
     bundle = open_bundle(published)
     folder = bundle.path("encoder.onnx").parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -101,7 +101,7 @@ def test_the_copy_is_private_and_goes_with_the_bundle(published):
     assert not folder.exists()
 
 
-def test_what_changes_after_opening_changes_nothing(tiny, published):
+def test_an_open_bundle_is_not_affected_by_changes_to_its_source(tiny, published):
     with open_bundle(published) as bundle:
         (published / "encoder.onnx").write_bytes(b"tampered later")
         assert bundle.graphs()["encode"].read_bytes() == tiny.files["encoder.onnx"]
@@ -111,7 +111,7 @@ SIGNED = ("encoder.onnx", "decoder.onnx", "noise.npy", "golden.npz", "calibratio
 
 
 @pytest.mark.parametrize("file", SIGNED)
-def test_a_file_that_differs_in_one_bit_is_refused_by_name(published, file):
+def test_the_error_names_a_file_that_differs_in_one_bit(published, file):
     data = bytearray((published / file).read_bytes())
     data[len(data) // 2] ^= 1
     (published / file).write_bytes(data)
@@ -121,7 +121,7 @@ def test_a_file_that_differs_in_one_bit_is_refused_by_name(published, file):
 
 @pytest.mark.parametrize("file", SIGNED)
 @pytest.mark.parametrize("how", ["missing", "truncated", "a folder", "a dangling link", "a link in a circle"])
-def test_a_file_that_is_not_all_there_is_refused_by_name(published, file, how):
+def test_the_error_names_a_file_that_is_missing_or_incomplete(published, file, how):
     path = published / file
     whole = path.read_bytes()
     path.unlink()
@@ -135,7 +135,7 @@ def test_a_file_that_is_not_all_there_is_refused_by_name(published, file, how):
         open_bundle(published)
 
 
-def test_a_graph_behind_a_link_is_taken_for_what_it_holds(tiny, published, tmp_path):
+def test_a_linked_graph_is_copied_and_verified_by_its_content(tiny, published, tmp_path):
     elsewhere = tmp_path / "elsewhere.onnx"
     shutil.move(published / "encoder.onnx", elsewhere)
     (published / "encoder.onnx").symlink_to(elsewhere)
@@ -147,7 +147,7 @@ def test_a_graph_behind_a_link_is_taken_for_what_it_holds(tiny, published, tmp_p
         open_bundle(published)
 
 
-def test_a_signed_graph_of_a_foreign_domain_is_refused(tiny, tmp_path):
+def test_a_signed_graph_with_operators_of_another_domain_is_refused(tiny, tmp_path):
     from onnx import helper
 
     from tests.bundle.conftest import model_of
@@ -162,7 +162,7 @@ def test_a_signed_graph_of_a_foreign_domain_is_refused(tiny, tmp_path):
         open_bundle(tmp_path / "tiny" / "1")
 
 
-def test_a_bundle_of_a_newer_major_format_is_refused_before_its_files_are_touched(published):
+def test_a_newer_major_format_is_refused_before_the_files_are_read(published):
     manifest = json.loads((published / "manifest.json").read_text())
     (published / "manifest.json").write_text(json.dumps({**manifest, "format": "2.0"}))
     (published / "encoder.onnx").unlink()
@@ -177,10 +177,10 @@ def test_base_draws_of_another_shape_are_refused(tiny, tmp_path):
         open_bundle(tmp_path / "tiny" / "1") as bundle,
         pytest.raises(FormatError, match=r"\(4, 2\), expected \(4, 3\)"),
     ):
-        bundle.noise()
+        bundle.base_draws()
 
 
-def test_a_refused_bundle_leaves_no_copy_behind(published, tmp_path, monkeypatch):
+def test_a_refused_bundle_leaves_no_copy(published, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "copies"))
     (tmp_path / "copies").mkdir()
     (published / "golden.npz").unlink()
@@ -189,7 +189,7 @@ def test_a_refused_bundle_leaves_no_copy_behind(published, tmp_path, monkeypatch
     assert list((tmp_path / "copies").iterdir()) == []
 
 
-def test_the_observed_counts_of_held_out_rows_travel_with_their_scores(tiny, tmp_path):
+def test_the_observed_counts_of_held_out_rows_are_stored_with_their_scores(tiny, tmp_path):
     held_out = Calibration.of([3.0, 1.0, 2.0], [2, 1, 2])
     signed, content = calibration_file({(2, "float32"): held_out}, "none")
     manifest = tiny.manifest.model_copy(update={"calibration": signed})

@@ -1,4 +1,4 @@
-"""The extrapolated p-value: where it agrees with the p-value, how it goes on, and what its fit finds."""
+"""The extrapolated p-value, p_value_tail, and the fit of its generalised Pareto tail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import beta, expon, genpareto, lognorm, t
 
 from vaekit.bundle import Calibration, Manifest, open_bundle, publish
-from vaekit.bundle.tail import FEWEST, Tail, fit_tail
+from vaekit.bundle.tail import MIN_EXCEEDANCES, Tail, fit_tail
 from vaekit.bundle.write import calibration_file
 from vaekit.errors import FormatError
 
@@ -36,7 +36,7 @@ def test_the_fit_finds_the_tail_that_scores_were_drawn_from(shape: float) -> Non
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_survival_is_that_of_the_generalised_pareto_distribution_given_any_threshold(shape: float) -> None:
+def test_survival_is_that_of_the_generalised_pareto_distribution_for_any_threshold(shape: float) -> None:
     tail = Tail(shape=shape, scale=2.0, threshold=5.0, exceedances=50, floor=1e-9)
     law = genpareto(shape, loc=5.0, scale=2.0)
     scores = np.linspace(4.0, 12.0, 50)
@@ -46,7 +46,7 @@ def test_survival_is_that_of_the_generalised_pareto_distribution_given_any_thres
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_is_the_p_value_up_to_the_last_score_and_falls_from_there_without_a_jump(shape: float) -> None:
+def test_it_equals_the_p_value_up_to_the_highest_score_and_then_falls_continuously(shape: float) -> None:
     calibration = calibration_of(drawn(shape, 500))
     last = calibration.scores[-1]
     within = np.r_[calibration.scores, last - np.linspace(0, 1, 50)]
@@ -59,7 +59,7 @@ def test_it_is_the_p_value_up_to_the_last_score_and_falls_from_there_without_a_j
     assert far[-1] == calibration.tail.floor > 0
 
 
-def test_beyond_the_end_of_a_tail_it_is_the_stated_floor_and_never_0() -> None:
+def test_beyond_the_end_of_the_tail_it_is_the_floor_and_not_0() -> None:
     calibration = calibration_of(drawn(-0.4, 1000))
     tail = calibration.tail
     assert tail is not None
@@ -69,21 +69,21 @@ def test_beyond_the_end_of_a_tail_it_is_the_stated_floor_and_never_0() -> None:
     assert tail.floor == pytest.approx(95 / 1001 * np.exp(-np.sqrt(95)))
 
 
-def test_a_row_without_a_p_value_has_no_extrapolated_one() -> None:
+def test_a_row_without_a_p_value_has_no_p_value_tail() -> None:
     tail = fit_tail(np.sort(drawn(0.1, 200)))
     calibration = replace(Calibration.of(drawn(0.1, 200), np.full(200, 4)), tail=tail)
     assert np.isnan(calibration.p_value_tail([1e3, 1e3], [4, 3])).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("n", [1, 2, 72, 95])
-def test_too_few_scores_have_no_tail(n: int) -> None:
+def test_there_is_no_tail_if_there_are_too_few_scores(n: int) -> None:
     calibration = calibration_of(drawn(0.1, n))
     assert calibration.tail is None
     assert calibration.p_value_tail([1e3]) is None
-    assert fit_tail(np.sort(drawn(0.1, 96))).exceedances == FEWEST
+    assert fit_tail(np.sort(drawn(0.1, 96))).exceedances == MIN_EXCEEDANCES
 
 
-def test_scores_that_tie_with_the_threshold_are_no_exceedances() -> None:
+def test_scores_that_tie_with_the_threshold_are_not_exceedances() -> None:
     scores = np.r_[np.zeros(85), np.ones(15)]
     assert fit_tail(scores) is None
     assert fit_tail(np.zeros(10_000)) is None
@@ -94,7 +94,7 @@ def test_scores_that_tie_with_the_threshold_are_no_exceedances() -> None:
 @pytest.mark.parametrize(
     "scores", [np.arange(1000.0), np.repeat(np.arange(50.0), 40), np.r_[np.zeros(475), np.ones(25)]]
 )
-def test_scores_on_a_grid_have_a_tail_as_others_do(scores: np.ndarray) -> None:
+def test_scores_on_a_grid_have_a_tail(scores: np.ndarray) -> None:
     calibration = calibration_of(scores)
     far = calibration.p_value_tail(calibration.scores[-1] + np.arange(0.0, 100.0, 0.5))
     assert (np.diff(far) <= 0).all()
@@ -102,13 +102,13 @@ def test_scores_on_a_grid_have_a_tail_as_others_do(scores: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_where_the_fitted_tail_is_the_true_one_alarms_come_at_their_rate(shape: float) -> None:
-    """P(p_value_tail <= a) <= a beyond 1 / (n + 1) too, over calibrations: what is extrapolated is the tail alone."""
+def test_the_alarm_rate_is_exact_if_the_fitted_tail_is_the_true_one(shape: float) -> None:
+    """P(p_value_tail <= a) <= a also for a below 1 / (n + 1), on average over calibrations."""
     n, sets, law = 100, 4000, genpareto(shape, scale=2.0)
     tail = Tail(shape=shape, scale=2.0, threshold=0.0, exceedances=50, floor=1e-12)
     highest = law.rvs((sets, n), random_state=np.random.default_rng(1)).max(axis=1)
     for a in (1 / (n + 1), 0.3 / (n + 1), 0.01 / (n + 1)):
-        # p_value_tail <= a where P(S > s | S > last) <= a (n + 1): a row is that far with P(S > last) a (n + 1)
+        # p_value_tail <= a if P(S > s | S > last) <= a (n + 1); a row has such a score with P(S > last) a (n + 1)
         grid = law.isf(law.sf(highest) * a * (n + 1)) + 1e-9
         some = [
             replace(Calibration.of([h] * n), tail=tail).p_value_tail([s])[0]
@@ -122,8 +122,8 @@ def test_where_the_fitted_tail_is_the_true_one_alarms_come_at_their_rate(shape: 
 @pytest.mark.parametrize(
     ("law", "least", "most"), [(expon(), 0.5, 2.0), (t(4), 0.5, 2.5), (lognorm(1), 0.5, 2.0), (beta(2, 1), 0.0, 1.0)]
 )
-def test_a_fitted_tail_alarms_about_as_often_as_it_says_a_tenth_below_the_smallest_p_value(law, least, most) -> None:
-    """Heavy tails more often, as many times as is asserted here; those that end less often."""
+def test_the_alarm_rate_is_about_right_at_a_tenth_of_the_smallest_p_value(law, least, most) -> None:
+    """The rate is above a for heavy tails, by the factors asserted here, and below a for bounded ones."""
     rng, n, rates = np.random.default_rng(2), 400, []
     a = 0.1 / (n + 1)
     for _ in range(400):
@@ -135,7 +135,7 @@ def test_a_fitted_tail_alarms_about_as_often_as_it_says_a_tenth_below_the_smalle
     assert least * a <= np.mean(rates) <= most * a
 
 
-def test_a_tail_travels_with_its_scores_and_older_manifests_have_none(tiny, tmp_path) -> None:
+def test_a_tail_is_stored_with_its_scores_and_older_manifests_have_none(tiny, tmp_path) -> None:
     held_out = Calibration.of(drawn(0.2, 300))
     signed, content = calibration_file({(2, "float32"): held_out}, "none")
     manifest = tiny.manifest.model_copy(update={"calibration": signed})
@@ -150,7 +150,7 @@ def test_a_tail_travels_with_its_scores_and_older_manifests_have_none(tiny, tmp_
     assert (entry.tail, entry.thresholds) == (None, ())
 
 
-def test_a_tail_that_ends_before_the_last_held_out_score_is_refused(tiny, tmp_path) -> None:
+def test_a_tail_that_ends_before_the_highest_held_out_score_is_refused(tiny, tmp_path) -> None:
     signed, content = calibration_file({(2, "float32"): Calibration.of(drawn(0.2, 300))}, "none")
     wrong = Tail(shape=-1.0, scale=1.0, threshold=0.0, exceedances=30, floor=1e-3)
     entries = tuple(entry.model_copy(update={"tail": wrong}) for entry in signed.entries)
@@ -158,6 +158,6 @@ def test_a_tail_that_ends_before_the_last_held_out_score_is_refused(tiny, tmp_pa
     publish(tmp_path, tiny.manifest.model_copy(update={"calibration": signed}), {**tiny.files, signed.file: content})
     with (
         open_bundle(tmp_path / "tiny" / "1") as bundle,
-        pytest.raises(FormatError, match="the tail ends before the last held-out score"),
+        pytest.raises(FormatError, match="the tail ends before the highest held-out score"),
     ):
         bundle.calibrations()

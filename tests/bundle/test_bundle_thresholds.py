@@ -1,4 +1,4 @@
-"""What a calibration promises at each alpha, against ranks counted by hand and rates that are known."""
+"""Thresholds and false-alarm rates at each alpha, against exact ranks and known rates."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from vaekit.errors import InputError
 
 
 @given(n=st.integers(1, 2000), alpha=st.sampled_from(["0.001", "0.005", "0.01", "0.05", "0.1", "0.25", "0.3", "0.9"]))
-def test_the_rank_is_floor_alpha_n_plus_1_whatever_the_rounding(n: int, alpha: str) -> None:
+def test_the_rank_is_exactly_the_floor_of_alpha_times_n_plus_1(n: int, alpha: str) -> None:
     k = int(Fraction(alpha) * (n + 1))
     assert Calibration.of(np.zeros(n)).rank(float(alpha)) == k
 
 
 @given(st.floats(1e-4, 0.999))
-def test_the_rows_that_an_alpha_takes_tell_it_and_one_fewer_do_not(alpha: float) -> None:
+def test_rows_to_resolve_is_the_smallest_number_that_resolves_alpha(alpha: float) -> None:
     n = rows_to_resolve(alpha)
     assert 1 / (n + 1) <= alpha
     assert n == 1 or 1 / n > alpha
 
 
-def test_an_alpha_that_is_none_takes_no_number_of_rows() -> None:
+def test_rows_to_resolve_refuses_an_alpha_outside_0_to_1() -> None:
     with pytest.raises(InputError, match="alpha: 0 is not between 0 and 1"):
         rows_to_resolve(0)
 
 
 @pytest.mark.parametrize("n", [5, 72, 199, 2000])
-def test_thresholds_are_those_of_the_verdict_and_what_cannot_be_told_is_said_to_be(n: int) -> None:
+def test_thresholds_agree_with_verdicts_and_are_null_if_alpha_is_not_resolvable(n: int) -> None:
     calibration = Calibration.of(np.random.default_rng(0).normal(size=n))
     found = thresholds(calibration)
     assert [one.alpha for one in found] == list(ALPHAS)
@@ -48,8 +48,8 @@ def test_thresholds_are_those_of_the_verdict_and_what_cannot_be_told_is_said_to_
 
 
 @pytest.mark.parametrize("n", [30, 1000])
-def test_in_95_of_100_calibrations_the_true_rate_lies_in_the_interval_and_its_mean_is_k_of_n_plus_1(n: int) -> None:
-    """Of uniform scores the true rate beyond a threshold t is 1 - t."""
+def test_the_interval_contains_the_true_rate_in_95_percent_of_calibrations(n: int) -> None:
+    """For uniform scores the true false-alarm rate of a threshold t is 1 - t."""
     rng, sets = np.random.default_rng(0), 2000
     intervals = thresholds(Calibration.of(rng.uniform(size=n)))
     drawn = np.sort(rng.uniform(size=(sets, n)))

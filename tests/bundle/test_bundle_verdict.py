@@ -1,4 +1,4 @@
-"""What a calibration says of scored rows, in one place."""
+"""The verdicts on scored rows, for calibrations with and without folds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, FoldCalibration
-from vaekit.bundle.calibration import Calibrated
+from vaekit.bundle.calibration import BaseCalibration
 from vaekit.bundle.tail import fit_tail
 from vaekit.errors import InputError
 
@@ -35,10 +35,10 @@ def calibrations() -> list[Calibration | FoldCalibration]:
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_a_verdict_is_the_p_values_of_the_compared_scores_and_alpha(calibration: Calibrated) -> None:
-    got, compared = calibration.verdict(ROWS, 0.05), calibration.compared(ROWS)
-    np.testing.assert_array_equal(got.p_value, calibration.p_value(compared))
-    want = calibration.p_value_tail(compared)
+def test_a_verdict_has_the_p_values_and_compares_them_with_alpha(calibration: BaseCalibration) -> None:
+    got, scores = calibration.verdict(ROWS, 0.05), calibration.scores_to_compare(ROWS)
+    np.testing.assert_array_equal(got.p_value, calibration.p_value(scores))
+    want = calibration.p_value_tail(scores)
     assert (got.p_value_tail is None) == (want is None)
     if want is not None:
         np.testing.assert_array_equal(got.p_value_tail, want)
@@ -49,7 +49,7 @@ def test_a_verdict_is_the_p_values_of_the_compared_scores_and_alpha(calibration:
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_an_alpha_that_is_too_small_leaves_p_values_without_a_verdict(calibration: Calibrated) -> None:
+def test_an_alpha_that_is_too_small_gives_p_values_without_a_verdict(calibration: BaseCalibration) -> None:
     got = calibration.verdict(ROWS, 0.001)
     np.testing.assert_array_equal(got.p_value, calibration.verdict(ROWS).p_value)
     assert (got.is_anomaly, got.alpha) == (None, None)
@@ -58,25 +58,25 @@ def test_an_alpha_that_is_too_small_leaves_p_values_without_a_verdict(calibratio
 
 
 @pytest.mark.parametrize("calibration", calibrations())
-def test_a_row_without_a_p_value_is_no_anomaly_and_the_reason_says_why(calibration: Calibrated) -> None:
+def test_a_row_without_a_p_value_is_not_an_anomaly_and_the_reason_says_why(calibration: BaseCalibration) -> None:
     known = replace(calibration, observed_counts=(2,))  # type: ignore[type-var]  # both are dataclasses
     rows = replace(ROWS, observed_count=np.array([2, 2, 1]))
     got = known.verdict(rows, 0.05)
-    gap = "rows with 1 observed columns have no p-value: no calibration row has as many"
+    reason = "rows with 1 observed columns have no p-value: no calibration row has as many"
     assert np.isnan(got.p_value).tolist() == [False, False, True]
     assert got.is_anomaly is not None
     assert got.is_anomaly.tolist() == [False, False, False]
-    assert (got.alpha, got.reason) == (0.05, gap)
+    assert (got.alpha, got.reason) == (0.05, reason)
     too_small = known.verdict(rows, 0.001).reason
     assert too_small is not None
-    assert too_small.endswith(f"; {gap}")
+    assert too_small.endswith(f"; {reason}")
 
 
-def test_a_verdict_without_an_alpha_is_p_values_alone() -> None:
+def test_a_verdict_without_an_alpha_has_only_p_values() -> None:
     got = calibrations()[0].verdict(ROWS)
     assert (got.is_anomaly, got.alpha, got.reason) == (None, None, None)
 
 
-def test_an_alpha_that_is_none_is_refused() -> None:
+def test_an_alpha_outside_0_to_1_is_refused() -> None:
     with pytest.raises(InputError, match=r"alpha: 1\.5 is not between 0 and 1"):
         calibrations()[0].verdict(ROWS, 1.5)

@@ -1,4 +1,4 @@
-"""Each committed bundle in turn with real rows, and what it means that two answers are the same."""
+"""Fixtures for each committed bundle and its rows, and the comparison of two results."""
 
 from __future__ import annotations
 

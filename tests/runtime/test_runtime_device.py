@@ -1,4 +1,4 @@
-"""Which ONNX Runtime there is and which device it gives: asked for and absent is an error, never a silent CPU."""
+"""The installed ONNX Runtime and the requested device. A requested device that is not available is an error."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])
-def test_one_distribution_is_right(monkeypatch, name):
+def test_one_installed_distribution_is_accepted(monkeypatch, name):
     installed(monkeypatch, name)
     assert device.check_distribution() == name
 
 
-def test_both_distributions_are_refused_in_one_sentence(monkeypatch, models_dir):
+def test_two_installed_distributions_are_an_error(monkeypatch, models_dir):
     installed(monkeypatch, "onnxruntime", "onnxruntime-gpu")
     with pytest.raises(MissingExtra, match="both installed and break each other"):
         Model.load(models_dir / "digits")
 
 
-def test_neither_distribution_is_refused_in_one_sentence(monkeypatch, models_dir):
+def test_no_installed_distribution_is_an_error(monkeypatch, models_dir):
     installed(monkeypatch)
-    with pytest.raises(MissingExtra, match=r"no ONNX Runtime: install vaekit\[cpu\] or vaekit\[gpu\]"):
+    with pytest.raises(MissingExtra, match=r"ONNX Runtime is not installed: install vaekit\[cpu\] or vaekit\[gpu\]"):
         Model.load(models_dir / "digits")
 
 
@@ -51,19 +51,19 @@ def test_a_device_is_auto_cpu_or_cuda_with_an_index(text, parsed):
 
 
 @pytest.mark.parametrize("text", ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:100", "cpu:0", "cuda:0\n"])
-def test_every_other_word_is_refused(text):
+def test_any_other_text_is_refused_as_a_device(text):
     with pytest.raises(DeviceError, match="is not auto, cpu, cuda or cuda:<index>"):
         device.parse_device(text)
 
 
 @pytest.mark.skipif(HAS_CUDA_BUILD, reason="this ONNX Runtime has a CUDA provider")
-def test_cuda_asked_for_and_absent_is_an_error_that_says_what_to_install(models_dir):
+def test_cuda_without_a_cuda_build_is_an_error_that_says_what_to_install(models_dir):
     with pytest.raises(DeviceError, match=r"no CUDA provider; install vaekit\[gpu\]"):
         Model.load(models_dir / "digits", device="cuda")
 
 
 class Session:
-    """What ONNX Runtime gives where CUDA does not work: a session on the CPU, and no error."""
+    """A session as ONNX Runtime opens it if CUDA does not work: on the CPU, without an error."""
 
     def __init__(self, _path: str, _options: object, *, providers: list[object], enable_fallback: int) -> None:
         assert enable_fallback == 0
@@ -73,7 +73,7 @@ class Session:
         return [device.CPU]
 
 
-def test_a_silent_fall_back_to_the_cpu_is_an_error_where_cuda_was_asked_for(monkeypatch):
+def test_a_silent_fallback_to_the_cpu_is_an_error_if_cuda_was_requested(monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [device.CUDA, device.CPU])
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     with pytest.raises(DeviceError, match="fell back to"):
@@ -81,7 +81,7 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error_where_cuda_was_asked_for(monk
     assert device.open_session(Path("x.onnx"), "auto").get_providers() == [device.CPU]
 
 
-def test_an_error_of_the_native_layer_is_a_device_error_with_its_text(monkeypatch):
+def test_an_error_of_onnx_runtime_becomes_a_device_error_with_its_text(monkeypatch):
     class Fails(Session):
         def __init__(self, path: str, options: object, *, providers: list[object], enable_fallback: int) -> None:
             super().__init__(path, options, providers=providers, enable_fallback=enable_fallback)
@@ -95,7 +95,7 @@ def test_an_error_of_the_native_layer_is_a_device_error_with_its_text(monkeypatc
     assert device.open_session(Path("x.onnx"), "auto").get_providers() == [device.CPU]
 
 
-def test_cuda_graphs_without_cuda_are_an_error_and_no_slow_cpu(monkeypatch, models_dir):
+def test_cuda_graphs_without_cuda_are_an_error(monkeypatch, models_dir):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [device.CPU])
     graphs = device.Cuda(graphs=True)
     with pytest.raises(DeviceError, match="device cpu: CUDA graphs need a CUDA device"):
@@ -103,22 +103,22 @@ def test_cuda_graphs_without_cuda_are_an_error_and_no_slow_cpu(monkeypatch, mode
     for check in (lambda: device.check_device("auto", graphs), lambda: device.check_device("cuda", graphs)):
         with pytest.raises(DeviceError, match="no CUDA provider"):
             check()
-    device.check_device("auto", device.Cuda(memory_bytes=1))  # a limit on what is not there is kept
+    device.check_device("auto", device.Cuda(memory_bytes=1))  # options for CUDA do not require a CUDA device
 
 
-def test_what_cuda_is_told(monkeypatch):
-    told: list[object] = []
+def test_cuda_options_are_passed_to_onnx_runtime(monkeypatch):
+    recorded: list[object] = []
 
-    class Told(Session):
+    class Recorded(Session):
         def __init__(self, path: str, options: object, *, providers: list[object], enable_fallback: int) -> None:
             super().__init__(path, options, providers=providers, enable_fallback=enable_fallback)
-            told.append(providers)
+            recorded.append(providers)
 
         def get_providers(self) -> list[str]:
             return [device.CUDA, device.CPU]
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [device.CUDA, device.CPU])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Told)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Recorded)
     device.open_session(Path("x.onnx"), "cuda:1")
     device.open_session(Path("x.onnx"), "auto", cuda=device.Cuda(memory_bytes=2**30, graphs=True))
     always = {
@@ -128,13 +128,13 @@ def test_what_cuda_is_told(monkeypatch):
         "do_copy_in_default_stream": "1",
     }
     more = {"device_id": "0", "gpu_mem_limit": "1073741824", "enable_cuda_graph": "1"}
-    assert told == [
+    assert recorded == [
         [(device.CUDA, {"device_id": "1", **always}), device.CPU],
         [(device.CUDA, {**always, **more}), device.CPU],
     ]
 
 
-def test_memory_in_use_is_nothing_where_cudas_library_is_not(monkeypatch):
+def test_memory_in_use_is_none_without_the_cuda_library(monkeypatch):
     def missing(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
@@ -143,7 +143,7 @@ def test_memory_in_use_is_nothing_where_cudas_library_is_not(monkeypatch):
 
 
 @pytest.mark.parametrize(("error", "found"), [(0, 2**30), (2, None)])
-def test_memory_in_use_is_what_is_there_less_what_is_free(monkeypatch, error, found):
+def test_memory_in_use_is_total_minus_free_memory(monkeypatch, error, found):
     class Library:
         def __init__(self, name: str) -> None:
             assert name == "libcudart.so.13"

@@ -1,4 +1,4 @@
-"""Which cell of a row is odd, and what was expected there, held to laws and to cells made wrong."""
+"""Explanations: which cells of a row are anomalous, and which values were expected there."""
 
 from __future__ import annotations
 
@@ -33,13 +33,11 @@ def at(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values.reshape(len(values), -1), cells["feature"], axis=1)
 
 
-def test_a_cell_that_was_made_wrong_is_named_first_where_its_surprise_alone_does_not_name_it(
-    breast_cancer, benign_rows
-):
+def test_a_changed_cell_is_found_more_often_than_by_its_surprise_alone(breast_cancer, benign_rows):
     rng = np.random.default_rng(0)
     column, other = rng.integers(30, size=len(benign_rows)), rng.permutation(len(benign_rows))
     rows, each = benign_rows.copy(), np.arange(len(benign_rows))
-    rows[each, column] = benign_rows[other, column]  # another row's value: within the column's range
+    rows[each, column] = benign_rows[other, column]  # a value of another row, so within the column's range
     changed = np.abs(rows - benign_rows)[each, column] > benign_rows.std(axis=0)[column]
     found = breast_cancer.explain(rows[changed], top=1)
     z = np.abs(rows - benign_rows.mean(axis=0)) / benign_rows.std(axis=0)
@@ -50,7 +48,7 @@ def test_a_cell_that_was_made_wrong_is_named_first_where_its_surprise_alone_does
     assert hits > 2 * (z[changed].argmax(axis=1) == column[changed]).mean()
 
 
-def test_surprise_excess_and_p_value_are_those_of_the_cells_own_feature(loaded, rows):
+def test_surprise_excess_and_p_value_belong_to_the_feature_of_the_cell(loaded, rows):
     found = loaded.explain(rows[:40], top=4)
     cells, held_out = found.explanation, loaded.surprises.features
     np.testing.assert_array_equal(cells["value"], at(rows[:40], cells))
@@ -60,31 +58,31 @@ def test_surprise_excess_and_p_value_are_those_of_the_cells_own_feature(loaded, 
     assert (np.diff(cells["relief"], axis=1) <= 0).all()
 
 
-def test_the_bound_is_the_one_that_elbo_gives(loaded, rows):
+def test_explain_gives_the_same_bound_as_elbo(loaded, rows):
     want, got = loaded.surprise(rows[:40]), loaded.explain(rows[:40], top=1)
     for name, values in want.arrays().items():
         np.testing.assert_array_equal(getattr(got, name), values)
     np.testing.assert_array_equal(got.kl_p_value, loaded.surprises.kl.p_value(want.kl, np.zeros(40, int)))
 
 
-def test_relief_is_what_the_score_falls_by_where_the_cell_is_missing_and_as_surprising_as_usual(of_kinds):
+def test_relief_is_the_fall_of_the_score_if_the_cell_is_missing_minus_the_usual_surprise(of_kinds):
     rows = encode(mixed_rows(60, seed=7), of_kinds.spec)
     found = of_kinds.explain(rows, top=5)
     for i, cell in [(i, cell) for i, cells in enumerate(found.explanation) for cell in cells]:
         d = cell["feature"]
-        if d in (1, 3, 4):  # those that may be missing
+        if d in (1, 3, 4):  # columns that may be missing
             without = rows[i : i + 1].copy()
             without[0, d] = np.nan
             want = of_kinds.elbo(without).elbo[0] - of_kinds.surprises.features.middle[d] - found.elbo[i]
             np.testing.assert_allclose(cell["relief"], want, **CLOSE)
 
 
-def test_under_an_aggregate_prior_relief_is_of_a_bound_with_a_normal_prior(folded):
+def test_relief_replaces_an_aggregate_prior_with_a_normal_prior(folded):
     def bound(model, x):
-        found, codes = model.elbo(x), model.encode(x)
-        q = Normal(torch.from_numpy(codes.mu).double(), torch.from_numpy(codes.sigma).double())
+        found, posterior = model.elbo(x), model.encode(x)
+        q = Normal(torch.from_numpy(posterior.mu).double(), torch.from_numpy(posterior.sigma).double())
         kl = kl_divergence(q, Normal(torch.zeros((), dtype=torch.float64), 1.0)).sum(-1).numpy()  # (n, M)
-        return found.log_likelihood - (codes.weights * kl).sum(axis=1)
+        return found.log_likelihood - (posterior.weights * kl).sum(axis=1)
 
     with Model.load(folded.folder, device="cpu") as model:
         rows = encode(folded_rows(40, seed=7), model.spec)
@@ -102,21 +100,21 @@ def test_under_an_aggregate_prior_relief_is_of_a_bound_with_a_normal_prior(folde
         assert checked > 10
 
 
-def test_what_is_expected_of_a_cell_does_not_hang_on_the_cell(of_kinds, breast_cancer, benign_rows):
+def test_the_expected_value_of_a_cell_does_not_depend_on_the_cell(of_kinds, breast_cancer, benign_rows):
     rows = encode(mixed_rows(20, seed=7), of_kinds.spec)
     far = rows.copy()
     far[:, 0] += 50.0
     here, there = (of_kinds.explain(x, top=5).explanation for x in (rows, far))
     for name in ("expected", "low", "high"):
         np.testing.assert_allclose(*(c[name][c["feature"] == 0] for c in (here, there)), err_msg=name, **CLOSE)
-    odd = benign_rows[:1].copy()
-    odd[0, 3] = 1e300
-    (cell,) = breast_cancer.explain(odd, top=1).explanation[0]
+    anomalous = benign_rows[:1].copy()
+    anomalous[0, 3] = 1e300
+    (cell,) = breast_cancer.explain(anomalous, top=1).explanation[0]
     assert cell["feature"] == 3
     assert cell["low"] < benign_rows[0, 3] < cell["high"]
 
 
-def test_a_row_with_fewer_cells_has_fewer_reasons(of_kinds):
+def test_missing_cells_are_not_in_the_explanation(of_kinds):
     rows = encode(mixed_rows(60, seed=7), of_kinds.spec)
     found = of_kinds.explain(rows, top=5).explanation
     missing = np.isnan(rows)
@@ -126,7 +124,7 @@ def test_a_row_with_fewer_cells_has_fewer_reasons(of_kinds):
         assert {cell["feature"] for cell in cells} == {NAMES[d] for d in np.flatnonzero(~np.isnan(row))}
 
 
-def test_a_category_is_told_by_its_levels_with_a_probability_and_no_interval(of_kinds):
+def test_a_category_has_level_names_and_a_probability_but_no_interval(of_kinds):
     cells = named(of_kinds.explain(mixed_rows(20, seed=7), top=5).explanation, of_kinds.spec)
     flat = [cell for row in cells for cell in row]
     colours = [cell for cell in flat if cell["feature"] == "colour"]
@@ -139,7 +137,7 @@ def test_a_category_is_told_by_its_levels_with_a_probability_and_no_interval(of_
 
 
 @pytest.mark.parametrize("d", [0, 13, 29])
-def test_an_interval_holds_nine_tenths_of_what_the_model_draws(breast_cancer, benign_rows, d):
+def test_an_interval_contains_nine_tenths_of_the_draws_of_the_model(breast_cancer, benign_rows, d):
     rows = benign_rows[:3]
     got = predict(breast_cancer, rows, np.full((3, 1), d))
     posterior, rng, n = breast_cancer.encode(rows), np.random.default_rng(0), 20_000
@@ -151,7 +149,7 @@ def test_an_interval_holds_nine_tenths_of_what_the_model_draws(breast_cancer, be
         assert 0.89 <= np.mean((x >= got.low[i, 0]) & (x <= got.high[i, 0])) <= 0.94
 
 
-def test_members_count_by_their_weights(several):
+def test_predictions_weight_the_members_by_their_posterior_weights(several):
     with Model.load(several.folder, device="cpu") as model:
         rows = model.sample(9, seed=0, observe=True).samples
         which = np.tile(np.arange(3), (9, 1))
@@ -169,21 +167,19 @@ def test_members_count_by_their_weights(several):
 
 def test_an_explanation_does_not_depend_on_the_rows_around_it(loaded, rows, monkeypatch):
     together = loaded.explain(rows[:12], top=3)
-    monkeypatch.setattr("vaekit.runtime.explain.explanation.points", lambda _: 10**9)  # a row at a time
+    monkeypatch.setattr("vaekit.runtime.explain.explanation.points", lambda _: 10**9)  # explains one row at a time
     alone = loaded.explain(rows[:12], top=3)
     for name in together.explanation.dtype.names:
         np.testing.assert_allclose(together.explanation[name], alone.explanation[name], **CLOSE, err_msg=name)
 
 
 @pytest.mark.parametrize("top", [0, -1, 31])
-def test_a_number_of_cells_that_no_row_has_is_refused(breast_cancer, benign_rows, top):
+def test_top_outside_1_to_the_number_of_columns_is_refused(breast_cancer, benign_rows, top):
     with pytest.raises(InputError, match=f"explain: {top} is not between 1 and 30"):
         breast_cancer.explain(benign_rows[:2], top=top)
 
 
-def test_a_bundle_of_format_1_0_answers_as_ever_and_says_why_it_explains_nothing(
-    models_dir, benign_rows, breast_cancer, tmp_path
-):
+def test_a_bundle_of_format_1_0_scores_rows_but_cannot_explain_them(models_dir, benign_rows, breast_cancer, tmp_path):
     old = tmp_path / "breast-cancer" / "1"
     shutil.copytree(models_dir / "breast-cancer" / "1", old)
     manifest = json.loads((old / "manifest.json").read_text())
@@ -199,7 +195,7 @@ def test_a_bundle_of_format_1_0_answers_as_ever_and_says_why_it_explains_nothing
         assert new.explain(benign_rows[:2]).explanation.shape == (2, 3)
 
 
-def test_float16_graphs_have_nothing_to_compare_cells_with(half):
+def test_float16_graphs_cannot_explain(half):
     with (
         Model.load(half.folder, device="cpu", precision="float16") as model,
         pytest.raises(
@@ -209,15 +205,15 @@ def test_float16_graphs_have_nothing_to_compare_cells_with(half):
         model.explain(np.zeros((1, 3)))
 
 
-def test_a_pixel_is_named_by_its_place(digits, digit_images):
-    picture = digit_images[:1].copy()
-    picture[0, 0, 7, 0] = 255  # no digit reaches that corner
-    ((cell,),) = named(digits.explain(picture, top=1).explanation, digits.spec)
+def test_a_pixel_is_named_by_its_position(digits, digit_images):
+    image = digit_images[:1].copy()
+    image[0, 0, 7, 0] = 255  # this pixel is 0 in all digits
+    ((cell,),) = named(digits.explain(image, top=1).explanation, digits.spec)
     assert cell["feature"] == "pixel (0, 7, 0)"
     assert cell["expected"] < 20
 
 
-def test_pieces_of_an_answer_belong_together(breast_cancer, benign_rows):
+def test_slices_of_a_result_are_joined_again(breast_cancer, benign_rows):
     whole: Any = breast_cancer.explain(benign_rows[:9], top=2)
     parts = [whole[:4], whole[4:]]
     again = type(whole).concatenate(parts).explanation

@@ -1,4 +1,4 @@
-"""A loaded model answers the same whatever surrounds a row, and only what is finite."""
+"""Results of a loaded model: independent of the other rows in a call, reproducible, and finite."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vaekit.errors import InputError, NotFinite
 from vaekit.runtime import Elbo, Model, Posterior, operations
 
 
-def answers(loaded: Model, rows: Any) -> list[Any]:
+def results(loaded: Model, rows: Any) -> list[Any]:
     z = loaded.encode(rows).mu
     return [loaded.encode(rows), loaded.decode(z), loaded.elbo(rows), loaded.elbo(rows, features=True)]
 
 
 def test_shapes_and_types_are_those_of_the_manifest(loaded, rows):
     n, z, shape = len(rows), loaded.manifest.latent_dim, loaded.spec.row_shape
-    posterior, decoded, elbo, surprise = answers(loaded, rows)
+    posterior, decoded, elbo, surprise = results(loaded, rows)
     assert posterior.mu.shape == posterior.sigma.shape == (n, z)
     assert (posterior.sigma > 0).all()
     assert decoded.mean.shape == (n, *shape)
@@ -33,55 +33,55 @@ def test_shapes_and_types_are_those_of_the_manifest(loaded, rows):
         assert {out.name for out in graph.outputs} == set(loaded.graphs[operation].outputs)
 
 
-def test_an_answer_does_not_depend_on_the_rows_around_it(loaded, rows):
-    together = answers(loaded, rows)
+def test_results_do_not_depend_on_the_other_rows(loaded, rows):
+    together = results(loaded, rows)
     order = np.random.default_rng(0).permutation(len(rows))
-    shuffled = answers(loaded, rows[order])
+    shuffled = results(loaded, rows[order])
     for one, other in zip(together, shuffled, strict=True):
         assert_same(type(one)(**{n: None if a is None else a[order] for n, a in one.arrays().items()}), other)
     for i in (0, 7, len(rows) - 1):
-        alone = answers(loaded, rows[i : i + 1])
+        alone = results(loaded, rows[i : i + 1])
         for one, other in zip(together, alone, strict=True):
             assert_same(one[i : i + 1], other)
 
 
-def test_an_outlier_in_the_batch_changes_nothing_for_the_others(breast_cancer, benign_rows):
-    mates = np.vstack([np.full((1, 30), 1e300), benign_rows[:5], np.full((1, 30), -1e308)])
-    assert_same(breast_cancer.elbo(mates, features=True)[1:6], breast_cancer.elbo(benign_rows[:5], features=True))
+def test_an_outlier_does_not_affect_the_other_rows_of_a_batch(breast_cancer, benign_rows):
+    batch = np.vstack([np.full((1, 30), 1e300), benign_rows[:5], np.full((1, 30), -1e308)])
+    assert_same(breast_cancer.elbo(batch, features=True)[1:6], breast_cancer.elbo(benign_rows[:5], features=True))
 
 
-def test_chunks_are_joined_to_what_one_call_gives(loaded, rows, monkeypatch):
-    whole = [*answers(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
+def test_chunked_calls_give_the_same_results_as_one_call(loaded, rows, monkeypatch):
+    whole = [*results(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
     sizes = []
     real = Model.run
     monkeypatch.setattr(Model, "run", lambda *a: (sizes.append(len(next(iter(a[2].values())))), real(*a))[1])
     monkeypatch.setattr(operations, "MAX_ELEMENTS", 7 * max(loaded.spec.dim, loaded.manifest.width))
-    chunked = [*answers(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
+    chunked = [*results(loaded, rows), loaded.sample(50, seed=1), loaded.sample(50, seed=1, observe=True)]
     assert max(sizes) == 7
     for one, other in zip(whole, chunked, strict=True):
         assert_same(one, other)
 
 
-def test_a_chunk_is_never_less_than_a_row(loaded, rows, monkeypatch):
+def test_a_chunk_has_at_least_one_row(loaded, rows, monkeypatch):
     monkeypatch.setattr(operations, "MAX_ELEMENTS", 1)
     assert len(loaded.elbo(rows[:3])) == 3
 
 
-def test_elbo_is_the_likelihood_less_the_kl_and_the_score_its_negative(loaded, rows):
+def test_elbo_is_log_likelihood_minus_kl_and_the_score_is_its_negative(loaded, rows):
     got = loaded.elbo(rows)
     np.testing.assert_allclose(got.elbo, got.log_likelihood - got.kl, rtol=1e-6, atol=1e-4)
     np.testing.assert_array_equal(got.score, -got.elbo)
     assert (got.kl >= 0).all()
 
 
-def test_features_sum_to_the_log_likelihood(loaded, rows):
+def test_feature_log_likelihoods_sum_to_the_log_likelihood(loaded, rows):
     got = loaded.elbo(rows, features=True)
     total = got.feature_log_likelihood.reshape(len(rows), -1).sum(axis=1)
     np.testing.assert_allclose(total, got.log_likelihood, rtol=1e-5, atol=1e-3)
     assert_same(Elbo(**{**got.arrays(), "feature_log_likelihood": None}), loaded.elbo(rows))
 
 
-def test_the_importance_weighted_bound_is_never_below_the_elbo_at_any_k(loaded, rows):
+def test_the_importance_weighted_bound_is_never_below_the_elbo_for_any_k(loaded, rows):
     some = rows[:8]
     for k in range(2, loaded.manifest.draws.maximum + 1):
         got = loaded.elbo(some, num_samples=k)
@@ -89,23 +89,23 @@ def test_the_importance_weighted_bound_is_never_below_the_elbo_at_any_k(loaded, 
         assert (got.log_evidence >= got.elbo - slack).all(), k
 
 
-def test_the_default_draws_make_the_bound_tighter_as_they_grow(loaded, rows):
+def test_the_importance_weighted_bound_is_tighter_with_more_draws(loaded, rows):
     gap = [np.mean(got.log_evidence - got.elbo) for got in (loaded.elbo(rows[:40], num_samples=k) for k in (2, 256))]
     assert gap[1] > gap[0]
 
 
-def test_default_draws_repeat_and_a_seed_repeats_its_own(loaded, rows):
+def test_results_repeat_with_default_draws_and_with_the_same_seed(loaded, rows):
     assert_same(loaded.elbo(rows), loaded.elbo(rows))
     assert_same(loaded.elbo(rows, seed=3), loaded.elbo(rows, seed=3))
     assert (loaded.elbo(rows, seed=3).log_likelihood != loaded.elbo(rows, seed=4).log_likelihood).any()
     np.testing.assert_array_equal(loaded.draws(4, 3), loaded.draws(4, 3))
 
 
-def test_k_draws_of_the_manifests_default_are_the_default(loaded, rows):
+def test_the_default_k_is_that_of_the_manifest(loaded, rows):
     assert_same(loaded.elbo(rows), loaded.elbo(rows, num_samples=loaded.manifest.draws.default))
 
 
-def test_draws_given_outright_are_used_shared_or_per_row(loaded, rows):
+def test_given_eps_may_be_shared_by_all_rows_or_differ_by_row(loaded, rows):
     some = rows[:6]
     shared = loaded.draws(5, seed=1)
     per_row = np.broadcast_to(shared, (6, *shared.shape))
@@ -118,7 +118,7 @@ def test_draws_given_outright_are_used_shared_or_per_row(loaded, rows):
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 99), (5, 4, 8), (0, 8)])
-def test_draws_of_another_shape_are_refused(breast_cancer, benign_rows, shape):
+def test_eps_of_another_shape_is_refused(breast_cancer, benign_rows, shape):
     with pytest.raises(InputError, match="eps: shape"):
         breast_cancer.elbo(benign_rows[:2], eps=np.zeros(shape))
 
@@ -132,7 +132,7 @@ def test_a_k_out_of_range_is_refused(loaded, rows, k):
 
 @pytest.mark.parametrize("value", [1e300, -1e308, np.finfo(float).max, 5e-324, -0.0, 2.0**63])
 @pytest.mark.parametrize("where", ["every column", "one column"])
-def test_every_finite_row_gets_finite_numbers(breast_cancer, benign_rows, value, where):
+def test_every_finite_row_gets_finite_results(breast_cancer, benign_rows, value, where):
     row = np.full((1, 30), value) if where == "every column" else benign_rows[:1].copy()
     row[0, 3] = value
     for k in (2, 16, 256):
@@ -143,26 +143,26 @@ def test_every_finite_row_gets_finite_numbers(breast_cancer, benign_rows, value,
     assert (posterior.sigma > 0).all()
 
 
-def test_the_farther_out_a_row_is_the_odder_it_is(breast_cancer, benign_rows):
+def test_the_score_rises_with_the_distance_of_a_row_from_the_data(breast_cancer, benign_rows):
     rows = np.repeat(benign_rows[:1], 4, axis=0)
     rows[:, 3] *= [1.0, 1e2, 1e4, 1e6]
     assert (np.diff(breast_cancer.elbo(rows).score) > 0).all()
 
 
-def test_extreme_pictures_get_finite_numbers(digits):
-    for picture in (np.zeros((1, 8, 8, 1), np.uint8), np.full((1, 8, 8, 1), 255, np.uint8)):
-        got = digits.elbo(picture, features=True)
+def test_extreme_images_get_finite_results(digits):
+    for image in (np.zeros((1, 8, 8, 1), np.uint8), np.full((1, 8, 8, 1), 255, np.uint8)):
+        got = digits.elbo(image, features=True)
         assert all(np.isfinite(a).all() for a in got.arrays().values() if a is not None)
 
 
-def test_rows_may_be_lists_or_objects(breast_cancer, benign_rows):
+def test_rows_may_be_lists_or_mappings(breast_cancer, benign_rows):
     rows = benign_rows[:3]
     objects = [dict(zip(breast_cancer.spec.names, row, strict=True)) for row in rows.tolist()]
     for form in (rows.tolist(), objects):
         assert_same(breast_cancer.elbo(form), breast_cancer.elbo(rows))
 
 
-def test_a_row_with_nan_is_refused_by_name(breast_cancer, benign_rows):
+def test_the_error_for_nan_names_row_and_feature(breast_cancer, benign_rows):
     rows = benign_rows[:3].copy()
     rows[2, 1] = np.nan
     for call in (breast_cancer.encode, breast_cancer.elbo):
@@ -170,7 +170,7 @@ def test_a_row_with_nan_is_refused_by_name(breast_cancer, benign_rows):
             call(rows)
 
 
-def test_a_graph_that_gives_nan_is_not_answered(breast_cancer, benign_rows, monkeypatch):
+def test_a_graph_output_with_nan_is_an_error(breast_cancer, benign_rows, monkeypatch):
     class Broken:
         outputs = ("mu", "sigma")
         takes_draws = False
@@ -185,29 +185,29 @@ def test_a_graph_that_gives_nan_is_not_answered(breast_cancer, benign_rows, monk
         breast_cancer.encode(benign_rows)
 
 
-def test_calls_from_many_threads_give_what_one_thread_gives(loaded, rows):
-    want = answers(loaded, rows[:64])
+def test_calls_from_many_threads_give_the_same_results_as_one_thread(loaded, rows):
+    want = results(loaded, rows[:64])
 
-    def ask(i: int) -> list[Any]:
+    def call(i: int) -> list[Any]:
         at = slice(i % 48, i % 48 + 16)
-        return [at, *answers(loaded, rows[at]), loaded.sample(4, seed=i)]
+        return [at, *results(loaded, rows[at]), loaded.sample(4, seed=i)]
 
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(ask, range(64)))
+        got = list(pool.map(call, range(64)))
     for i, (at, *those, sample) in enumerate(got):
         for one, other in zip(want, those, strict=True):
             assert_same(one[at], other)
         assert_same(sample, loaded.sample(4, seed=i))
 
 
-def test_why_there_is_no_calibration_is_said(loaded):
+def test_the_reason_is_given_if_there_is_no_calibration(loaded):
     k = loaded.manifest.draws.default
     assert loaded.calibration().n == loaded.calibration(k).n > 50
     assert loaded.calibration(k + 1) == f"num_samples {k + 1} has no calibration; calibrated: {k}"
     assert "sets a seed" in loaded.calibration(None, seed=1)
 
 
-def test_bits_per_dimension_are_given_over_pixels_alone(breast_cancer, digits, benign_rows, digit_images):
+def test_bits_per_dimension_are_given_only_for_pixels(breast_cancer, digits, benign_rows, digit_images):
     assert breast_cancer.bits_per_dim(breast_cancer.elbo(benign_rows)) is None
     elbo = digits.elbo(digit_images)
     np.testing.assert_allclose(digits.bits_per_dim(elbo), -elbo.elbo / (64 * np.log(2)))

@@ -1,4 +1,4 @@
-"""Draws of the model, and codes that are decoded."""
+"""Sampling from the model, and decoding latents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vaekit.runtime.latents import MAX_LATENT
 from vaekit.runtime.sampling import SampleDraws
 
 
-def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
+def test_samples_repeat_with_their_seed_and_a_larger_n_begins_with_the_same_rows(loaded):
     for observe in (False, True):
         few, many = loaded.sample(5, seed=7, observe=observe), loaded.sample(50, seed=7, observe=observe)
         assert_same(many[:5], few)
@@ -19,14 +19,14 @@ def test_samples_repeat_by_their_seed_and_a_larger_n_begins_with_them(loaded):
 
 
 @pytest.mark.parametrize("observe", [False, True])
-def test_draws_may_be_asked_for_in_any_pieces_and_again(loaded, observe):
+def test_rows_of_draws_may_be_requested_in_any_order_and_repeatedly(loaded, observe):
     draws = SampleDraws(loaded.manifest, 7, temperature=0.8, observe=observe)
     want = loaded.sample(12, seed=7, temperature=0.8, observe=observe)
     for start, stop in ((0, 1), (1, 5), (5, 12), (3, 4), (8, 12), (0, 12)):
-        assert_same(loaded.of_draws(draws.rows(start, stop)), want[start:stop])
+        assert_same(loaded.samples_from_draws(draws.rows(start, stop)), want[start:stop])
 
 
-def test_a_sample_is_the_mean_of_its_code_or_a_draw_around_it(loaded):
+def test_a_sample_is_the_mean_given_its_latent_or_a_draw_around_it(loaded):
     mean, draw = loaded.sample(20, seed=7), loaded.sample(20, seed=7, observe=True)
     np.testing.assert_array_equal(mean.latents, draw.latents)
     np.testing.assert_allclose(loaded.decode(mean.latents).mean, mean.samples, **CLOSE)
@@ -48,7 +48,7 @@ def test_a_temperature_scales_the_noise_of_the_prior(loaded):
         ({"temperature": float("inf")}, "temperature: inf"),
     ],
 )
-def test_samples_that_cannot_be_are_refused(loaded, options, message):
+def test_invalid_sampling_options_are_refused(loaded, options, message):
     with pytest.raises(InputError, match=message):
         loaded.sample(**{"n": 1, "seed": 0, **options})
 
@@ -68,18 +68,18 @@ def test_a_huge_temperature_still_gives_finite_samples(loaded, temperature):
         (np.empty((0, 8)), r"latents: shape \(0, 8\), expected \(N, 8\) with N >= 1"),
         ([[0.0] * 7 + [float("nan")]], r"row 0, latent 7: not within .*: nan"),
         ([[0.0] * 8, [1e7] + [0.0] * 7], r"row 1, latent 0: not within \+-1e\+06: 10000000.0"),
-        ([[0.0] * 8, [0.0]], r"latents: expected numbers \(N, 8\)"),
-        ([["x"] * 8], r"latents: expected numbers \(N, 8\)"),
+        ([[0.0] * 8, [0.0]], r"latents: expected an array of numbers \(N, 8\)"),
+        ([["x"] * 8], r"latents: expected an array of numbers \(N, 8\)"),
         ([[None] * 8], r"row 0, latent 0: not within .*: nan"),
-        ([[10**400] * 8], r"latents: expected numbers \(N, 8\)"),
+        ([[10**400] * 8], r"latents: expected an array of numbers \(N, 8\)"),
     ],
 )
-def test_codes_that_do_not_fit_are_refused(breast_cancer, z, message):
+def test_invalid_latents_are_refused(breast_cancer, z, message):
     with pytest.raises(InputError, match=message):
         breast_cancer.decode(z)
 
 
-def test_codes_at_the_limit_are_decoded_to_finite_numbers(loaded):
+def test_latents_at_the_limit_are_decoded_to_finite_numbers(loaded):
     z = np.full((2, loaded.manifest.latent_dim), MAX_LATENT) * [[1.0], [-1.0]]
     got = loaded.decode(z)
     assert np.isfinite(got.mean).all()

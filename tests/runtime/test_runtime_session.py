@@ -1,12 +1,10 @@
-"""A graph called through buffers answers as one called plainly: every kind of bundle and shape, here on a CPU.
+"""A graph gives the same outputs through buffers as in a plain call, for every kind of bundle and shape, on a CPU.
 
-What a CUDA device does with the same code is in test_runtime_cuda.py.
+test_runtime_cuda.py tests the same code on a CUDA device.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +23,7 @@ from vaekit.errors import InputError
 from vaekit.runtime import session
 from vaekit.runtime.device import CPU, CUDA, Cuda
 from vaekit.runtime.golden import replay
-from vaekit.runtime.session import Buffered, Session
+from vaekit.runtime.session import BufferedSession, Session
 
 NORMAL = np.random.default_rng(0).standard_normal
 ROWS: dict[str, Any] = {
@@ -43,25 +41,25 @@ def kind(request) -> str:
 
 @pytest.fixture
 def model(kind, models_dir, request) -> Iterator[Model]:
-    """One of each kind, which a test may spoil."""
+    """A model of each kind, which a test may change."""
     folder = models_dir / kind if kind in ("breast-cancer", "digits") else request.getfixturevalue(kind).folder
     with Model.load(folder, device="cpu") as loaded:
         yield loaded
 
 
 def buffered(model: Model, **more: Any) -> dict[str, Session]:
-    """The same graphs behind buffers."""
-    return {op: Buffered(graph.native, graph.graph, "cpu", 0, **more) for op, graph in model.graphs.items()}
+    """The graphs of the model, called through buffers."""
+    return {op: BufferedSession(graph.native, graph.graph, "cpu", 0, **more) for op, graph in model.graphs.items()}
 
 
-def answers(model: Model, x: Any) -> list[Any]:
-    """What every operation says to rows, with draws of every kind."""
+def results(model: Model, x: Any) -> list[Any]:
+    """The results of every operation, with draws of every kind."""
     n, z = len(x), model.manifest.latent_dim
-    codes = np.random.default_rng(4).standard_normal((n, z))
+    latents = np.random.default_rng(4).standard_normal((n, z))
     member = np.arange(n) % model.manifest.members if model.manifest.members > 1 else None
     return [
         model.encode(x),
-        model.decode(codes, member),
+        model.decode(latents, member),
         model.sample(n, seed=5),
         model.sample(n, seed=5, observe=True),
         model.elbo(x),
@@ -73,12 +71,12 @@ def answers(model: Model, x: Any) -> list[Any]:
     ]
 
 
-def test_answers_through_buffers_are_those_of_plain_calls(model, kind, monkeypatch):
+def test_calls_through_buffers_give_the_same_results_as_plain_calls(model, kind, monkeypatch):
     counts = (1, 2, 3, 8, 21, 70)
-    plain = [answers(model, ROWS[kind][:n]) for n in counts]
+    plain = [results(model, ROWS[kind][:n]) for n in counts]
     monkeypatch.setattr(model, "graphs", buffered(model))
     for n, want in zip(counts, plain, strict=True):
-        for one, other in zip(want, answers(model, ROWS[kind][:n]), strict=True):
+        for one, other in zip(want, results(model, ROWS[kind][:n]), strict=True):
             assert_same(one, other)
 
 
@@ -92,7 +90,7 @@ def feeds_of(model: Model, operation: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): a for name, a in model.bundle.golden().items() if name.startswith(prefix)}
 
 
-def test_arrays_may_lie_in_memory_as_they_like(model):
+def test_arrays_may_have_any_memory_layout(model):
     through = buffered(model)
     for operation, graph in model.graphs.items():
         feeds = feeds_of(model, operation)
@@ -106,7 +104,7 @@ def test_arrays_may_lie_in_memory_as_they_like(model):
 
 
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
-def test_an_answer_is_the_callers_own_and_stays_when_the_buffers_are_used_again(model):
+def test_outputs_do_not_change_when_the_buffers_are_used_again(model):
     encode = buffered(model)["encode"]
     first = encode.run({"x": ROWS["breast-cancer"][:4]}, 64)
     kept = [a.copy() for a in first]
@@ -116,7 +114,7 @@ def test_an_answer_is_the_callers_own_and_stays_when_the_buffers_are_used_again(
 
 
 @pytest.mark.parametrize("kind", ["breast-cancer", "mixed"], indirect=True)
-def test_many_threads_share_the_buffers(model, kind, monkeypatch):
+def test_many_threads_may_share_the_buffers(model, kind, monkeypatch):
     want = model.elbo(ROWS[kind])
     monkeypatch.setattr(model, "graphs", buffered(model))
     with ThreadPoolExecutor(8) as pool:
@@ -126,7 +124,7 @@ def test_many_threads_share_the_buffers(model, kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
-def test_arrays_of_another_type_are_refused_and_not_cast(model):
+def test_arrays_of_another_type_are_refused(model):
     with pytest.raises(InputError, match=r"x: float32 \(4, 30\), expected float64"):
         buffered(model)["encode"].run({"x": ROWS["breast-cancer"][:4].astype(np.float32)}, 64)
 
@@ -145,7 +143,7 @@ SHARED = Graph(
 
 @pytest.fixture
 def shared() -> Session:
-    """y_nk = scale x_n + shift_k: inputs that are not by row, an output of two free sizes."""
+    """y_nk = scale x_n + shift_k: inputs without a row axis, and an output with two variable sizes."""
     make = onnx.helper
     tensors = {t.name: make.make_tensor_value_info(t.name, onnx.TensorProto.FLOAT, t.shape) for t in SHARED.inputs}
     [output] = [make.make_tensor_value_info(t.name, onnx.TensorProto.FLOAT, t.shape) for t in SHARED.outputs]
@@ -162,16 +160,16 @@ def shared() -> Session:
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 9])
-def test_inputs_that_are_not_by_row_are_taken_as_they_are(shared, n):
+def test_inputs_without_a_row_axis_are_not_padded(shared, n):
     feeds = {
         name: NORMAL(shape).astype(np.float32) for name, shape in (("x", (n, 3)), ("scale", 3), ("shifts", (2, 3)))
     }
-    [got] = Buffered(shared.native, SHARED, "cpu", 0).run(feeds, 8)
+    [got] = BufferedSession(shared.native, SHARED, "cpu", 0).run(feeds, 8)
     np.testing.assert_array_equal(got, shared.run(feeds, 8)[0])
 
 
-class Made:
-    """Counts the buffers that are made."""
+class RecordedBuffers:
+    """Records the number of rows of all buffers that are created."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rows: list[int] = []
@@ -185,38 +183,38 @@ class Made:
 
 
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
-def test_buffers_are_made_once_for_a_bucket_and_those_unused_for_longest_leave(model, monkeypatch):
-    made = Made(monkeypatch)
-    monkeypatch.setattr(session, "RECENT", 2)
+def test_buffers_are_created_once_per_bucket_and_the_least_recently_used_are_dropped(model, monkeypatch):
+    made = RecordedBuffers(monkeypatch)
+    monkeypatch.setattr(session, "MAX_RECENT", 2)
     decode = buffered(model)["decode"]
     for n in (3, 4, 3, 1, 4, 9, 3, 1):
         decode.run({"z": np.zeros((n, 8), np.float32)}, 64)
-    assert made.rows == [4, 1, 16, 1]  # 1 had left for 16
+    assert made.rows == [4, 1, 16, 1]  # the buffers of 1 row were dropped for those of 16
 
 
-def test_a_warmed_model_makes_no_buffers_for_any_batch_of_default_draws(model, kind, monkeypatch):
-    made = Made(monkeypatch)
-    assert model.warming(70) == []  # on a CPU there is nothing to prepare
+def test_a_warmed_model_creates_no_buffers_for_batches_with_default_draws(model, kind, monkeypatch):
+    made = RecordedBuffers(monkeypatch)
+    assert model.warm_up_calls(70) == []  # on a CPU there is nothing to prepare
     monkeypatch.setattr(model, "device", "cuda")
     monkeypatch.setattr(model, "graphs", buffered(model))
-    for call in model.warming(70):
+    for call in model.warm_up_calls(70):
         call()
     assert set(made.rows) == {1, 2, 4, 8, 16, 32, 64, 128}
     made.rows.clear()
     for n in (*range(1, 9), 31, 64, 70):
-        answers_by_default(model, ROWS[kind][:n])
+        run_with_default_draws(model, ROWS[kind][:n])
     assert made.rows == []
 
 
-def answers_by_default(model: Model, x: Any) -> None:
-    for answer in (model.encode, model.elbo, model.surprise):
-        answer(x)
+def run_with_default_draws(model: Model, x: Any) -> None:
+    for operation in (model.encode, model.elbo, model.surprise):
+        operation(x)
     model.sample(len(x), seed=1)
     model.sample(len(x), seed=1, observe=True)
 
 
-class Spied:
-    """A session that notes under which graph id each call ran."""
+class RecordingSession:
+    """A session that records the CUDA graph id of each call."""
 
     def __init__(self, native: Any) -> None:
         self._native, self.ids = native, []
@@ -228,36 +226,36 @@ class Spied:
         self.ids.append(options and int(options.get_run_config_entry("gpu_graph_id")))
         self._native.run_with_iobinding(binding, options)
 
-    def since(self) -> list[Any]:
+    def ids_since_last_call(self) -> list[Any]:
         ids, self.ids = self.ids, []
         return ids
 
 
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
-def test_a_graph_is_recorded_after_two_plain_runs_and_replayed_by_its_thread_alone(model):
-    native = Spied(model.graphs["encode"].native)
-    encode = Buffered(native, model.graphs["encode"].graph, "cpu", 0, records=True)
+def test_a_graph_is_recorded_after_two_plain_runs_and_replayed_only_in_its_thread(model):
+    native = RecordingSession(model.graphs["encode"].native)
+    encode = BufferedSession(native, model.graphs["encode"].graph, "cpu", 0, records=True)
     encode.warm(8, 16)
-    assert native.since() == [-1, -1, 8]
+    assert native.ids_since_last_call() == [-1, -1, 8]
     x = ROWS["breast-cancer"]
     encode.run({"x": x[:7]}, 64)
     encode.run({"x": x[:20]}, 64)  # not warmed
     with ThreadPoolExecutor(1) as another:
         another.submit(encode.run, {"x": x[:7]}, 64).result()
-    assert native.since() == [8, -1, -1]
+    assert native.ids_since_last_call() == [8, -1, -1]
 
 
 @pytest.mark.parametrize("kind", ["breast-cancer"], indirect=True)
-def test_without_cuda_graphs_calls_have_no_options(model):
-    native = Spied(model.graphs["encode"].native)
-    encode = Buffered(native, model.graphs["encode"].graph, "cpu", 0)
+def test_without_cuda_graphs_calls_have_no_run_options(model):
+    native = RecordingSession(model.graphs["encode"].native)
+    encode = BufferedSession(native, model.graphs["encode"].graph, "cpu", 0)
     encode.warm(8, 16)
     encode.run({"x": ROWS["breast-cancer"][:7]}, 64)
-    assert native.since() == [None, None]
+    assert native.ids_since_last_call() == [None, None]
 
 
 @pytest.mark.parametrize("kind", ["digits"], indirect=True)
-def test_what_a_graph_runs_on_is_told(model):
+def test_a_graph_reports_its_providers_and_nodes(model):
     for operation, graph in model.graphs.items():
         assert graph.providers == ("CPUExecutionProvider",)
         path = model.bundle.graphs()[operation]
@@ -266,58 +264,14 @@ def test_what_a_graph_runs_on_is_told(model):
     assert model.device_memory is None
 
 
-def fresh(code: str) -> int:
-    """The number that a process of its own prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
-    return int(done.stdout)
-
-
-THREADS = """
-import os
-from vaekit import Model
-model = Model.load({folder!r}, device="cpu", threads={threads})
-model.elbo([[1.0] * 30])
-print(len(os.listdir("/proc/self/task")))
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
-def test_each_graph_has_its_threads_but_the_callers(models_dir):
-    folder = str(models_dir / "breast-cancer")
-    alone, two, three = (fresh(THREADS.format(folder=folder, threads=n)) for n in (1, 2, 3))
-    assert (two - alone, three - alone) == (6, 12)  # six graphs
-
-
-MEMORY = """
-import numpy as np
-from vaekit import Model
-def resident():
-    [line] = [line for line in open("/proc/self/status") if line.startswith("VmRSS")]
-    return int(line.split()[1])
-model = Model.load({folder!r}, device="cpu", threads=1)
-x = np.ones((512, 30))
-sizes = [resident()]
-for features in (False, True):
-    model.elbo(x, features=features)
-    sizes.append(resident())
-print(100 * (sizes[2] - sizes[1]) // (sizes[1] - sizes[0]))
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-def test_graphs_share_the_memory_they_work_in(models_dir):
-    percent = fresh(MEMORY.format(folder=str(models_dir / "breast-cancer")))
-    assert percent < 50  # what the second graph takes beside what the first one took
-
-
-def test_a_graph_on_cuda_goes_through_buffers_there_and_one_on_a_cpu_goes_as_it_is(monkeypatch):
+def test_a_graph_uses_buffers_on_cuda_and_plain_calls_on_a_cpu(monkeypatch):
     class Native:
         def __init__(self, *providers: str) -> None:
             self.get_providers = lambda: list(providers)
 
     monkeypatch.setattr(session, "open_session", lambda *_: Native(CUDA, CPU))
     graph = session.open_graph(Path("x.onnx"), SHARED, "cuda:1", cuda=Cuda(graphs=True))
-    assert isinstance(graph, Buffered)
+    assert isinstance(graph, BufferedSession)
     assert (graph._device, graph._records) == (("cuda", 1), True)
     monkeypatch.setattr(session, "open_session", lambda *_: Native(CPU))
     assert type(session.open_graph(Path("x.onnx"), SHARED, "auto")) is Session

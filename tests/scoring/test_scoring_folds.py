@@ -38,7 +38,7 @@ def test_vae_score_judges_by_the_folds(
         main()
     calibration, scored = model.calibration(), model.elbo(x)
     assert not isinstance(calibration, str)
-    p_value = calibration.p_value(calibration.compared(scored))
+    p_value = calibration.p_value(calibration.scores_to_compare(scored))
     table = pq.read_table(tmp_path / "out.parquet")
     np.testing.assert_array_equal(table["p_value"].to_numpy(), p_value)
     np.testing.assert_array_equal(table["is_anomaly"].to_numpy(zero_copy_only=False), p_value <= 0.1)
@@ -69,5 +69,5 @@ def test_a_row_explained_has_the_p_value_of_the_folds(model: Model, tmp_path: Pa
     np.save(tmp_path / "rows.npy", x)
     calibration, scored = model.calibration(), model.elbo(x)
     assert not isinstance(calibration, str)
-    want = calibration.p_value(calibration.compared(scored))
+    want = calibration.p_value(calibration.scores_to_compare(scored))
     assert explain_row(model, tmp_path / "rows.npy", 1, top=1).p_value == want[1]

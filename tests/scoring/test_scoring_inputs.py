@@ -86,9 +86,9 @@ def test_a_bad_csv_cell_is_named_by_its_row_in_the_whole_file(refused, csv, cell
         ([1.0, 2.0, float("nan")], "row 2, feature 'a': not finite: nan"),
         ([float("-inf"), 2.0, 3.0], "row 0, feature 'a': not finite: -inf"),
         ([None, None, None], "row 0, feature 'a': missing"),
-        ([True, False, True], "feature 'a': a column of bool, expected numbers"),
-        (["1", "2", "3"], "feature 'a': a column of string, expected numbers"),
-        ([datetime.date(2024, 1, 1)] * 3, "feature 'a': a column of date32[day], expected numbers"),
+        ([True, False, True], "feature 'a': the column has type bool, expected numbers"),
+        (["1", "2", "3"], "feature 'a': the column has type string, expected numbers"),
+        ([datetime.date(2024, 1, 1)] * 3, "feature 'a': the column has type date32[day], expected numbers"),
     ],
 )
 def test_a_bad_parquet_cell_or_column_is_named(refused, parquet, column, message):
@@ -139,7 +139,7 @@ def test_all_missing_columns_are_named(refused, csv):
 
 
 def test_two_columns_of_one_name_are_refused(refused, csv):
-    assert refused(csv("a,b,c,a\n1,2,0,1\n")) == "two columns of one name: 'a'"
+    assert refused(csv("a,b,c,a\n1,2,0,1\n")) == "duplicate column name: 'a'"
 
 
 def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):

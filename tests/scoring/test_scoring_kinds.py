@@ -20,9 +20,9 @@ from vaekit.cli.score import _report
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, LocalScorer, Scores, score_file
 from vaekit.scoring.output_columns import appended_for
-from vaekit.tabular.arrow_cells import check_type, levels
+from vaekit.tabular.arrow_cells import check_type, read_levels
 from vaekit.tabular.encode import encode
-from vaekit.tabular.invalid_rows import Refusing
+from vaekit.tabular.invalid_rows import RaiseFirstFault
 
 SPEC = VectorSpec(
     columns=(
@@ -131,7 +131,7 @@ def test_a_level_is_what_training_took_it_for(cells):
     x = indexed(trained.take(from_arrow(cells))[:, None], [trained])
     column = Column(name="a", kind="category", levels=trained.levels, may_be_missing=True)
     check_type(column, cells.type, indices=False)
-    np.testing.assert_array_equal(levels(cells, column, Refusing(0)), x[:, 0])
+    np.testing.assert_array_equal(read_levels(cells, column, RaiseFirstFault(0)), x[:, 0])
 
 
 CSV = "load,size,stops,on,colour,code\n1.5,2,3,true,red,1.0\n-4,NA,0,,,2.50\n0,7,2,False,blue,x y\n"
@@ -188,9 +188,13 @@ def test_an_array_has_indices_and_nan(of_kinds, tmp_path):
         ("colour", [1, 2, 3], "row 0, feature 'colour': not one of its 2 levels ('blue', 'red'): 1"),
         ("code", ["1", None, "1"], "row 1, feature 'code': missing"),
         ("code", ["1", "NA", "1"], "row 1, feature 'code': not one of its 3 levels ('1', '2.5', 'x y'): 'NA'"),
-        ("load", ["a", "b", "c"], "feature 'load': a column of string, expected numbers"),
-        ("load", [True, True, False], "feature 'load': a column of bool, expected numbers"),
-        ("colour", [["red"]] * 3, "feature 'colour': a column of list<element: string>, expected text or numbers"),
+        ("load", ["a", "b", "c"], "feature 'load': the column has type string, expected numbers"),
+        ("load", [True, True, False], "feature 'load': the column has type bool, expected numbers"),
+        (
+            "colour",
+            [["red"]] * 3,
+            "feature 'colour': the column has type list<element: string>, expected text or numbers",
+        ),
     ],
 )
 def test_a_cell_that_its_column_does_not_take_is_refused(of_kinds, refused, tmp_path, name, cells, message):
@@ -274,7 +278,7 @@ ONE = VectorSpec(columns=(Column(name="a", kind="category", levels=("1", "2.5", 
 def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(cell, level):
     assert encode([[cell]], ONE).tolist() == [[level]]
     assert encode([{"a": cell}, {"a": "x"}], ONE).tolist() == [[level], [3]]
-    assert levels(pa.array([cell, "x"]), ONE.columns[0], Refusing(0)).tolist() == [level, 3]
+    assert read_levels(pa.array([cell, "x"]), ONE.columns[0], RaiseFirstFault(0)).tolist() == [level, 3]
 
 
 @pytest.mark.parametrize(
@@ -300,4 +304,4 @@ def test_what_is_no_spelling_of_a_level_is_refused(cell):
     with pytest.raises(InputError, match="not one of its 4 levels"):
         encode([[cell]], VectorSpec(columns=(column,)))
     with pytest.raises(InputError, match="not one of its 4 levels"):
-        levels(pa.array([cell]), column, Refusing(0))
+        read_levels(pa.array([cell]), column, RaiseFirstFault(0))

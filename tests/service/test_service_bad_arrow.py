@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[Exception], str]] = {
     "a column twice": (
         lambda: stream(pa.Table.from_arrays([[1.0], ["red"], [2.0]], ["load", "colour", "load"])),
         InputError,
-        "two columns of one name: 'load'",
+        "duplicate column name: 'load'",
     ),
     "300 columns": (lambda: stream(pa.table({f"c{i}": [1] for i in range(300)})), TooLarge, "body: 300 columns"),
     "no rows": (lambda: stream(pa.table(GOOD).slice(0, 0)), InputError, "the Arrow stream has no rows"),
@@ -92,12 +92,12 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[Exception], str]] = {
     "text for numbers": (
         lambda: stream(pa.table({**GOOD, "load": ["1", "2", "3"]})),
         InputError,
-        "feature 'load': a column of string, expected numbers",
+        "feature 'load': the column has type string, expected numbers",
     ),
     "bytes for a level": (
         lambda: stream(pa.table({**GOOD, "colour": [b"red"] * 3})),
         InputError,
-        "feature 'colour': a column of binary, expected text or numbers",
+        "feature 'colour': the column has type binary, expected text or numbers",
     ),
     "an unknown level": (
         lambda: stream(pa.table({**GOOD, "colour": ["red", "red", "pink"]})),

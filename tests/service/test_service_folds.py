@@ -21,7 +21,7 @@ async def test_verdicts_are_those_of_the_folds_in_every_format(start: Any, folde
     with Model.load(folded.folder, device="cpu") as own:
         calibration, scored = own.calibration(), own.elbo(x)
         assert not isinstance(calibration, str)
-        p_value = calibration.p_value(calibration.compared(scored))
+        p_value = calibration.p_value(calibration.scores_to_compare(scored))
         body = {"inputs": as_json(x, own.spec), "alpha": 0.1}
     async with start(folded.root, max_batch_rows=7) as service:
         said = (await service.post("/elbo", body)).json()
@@ -48,6 +48,6 @@ async def test_an_alpha_below_the_smallest_p_value_of_the_folds_is_refused(start
     async with start(folded.root) as service:
         reply = await service.post("/elbo", {"inputs": [[0.0, 0.0, 0.0]], "alpha": 0.02})
         assert reply.status_code == 422
-        assert "is too small for 3 folds of 96 calibration rows" in reply.text
+        assert "is too small for 96 calibration rows in 3 folds" in reply.text
         shown = (await service.http.get("/models/folded")).json()
         assert shown["calibration"]["entries"][0]["guarantee"] == 1.5

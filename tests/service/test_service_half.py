@@ -40,7 +40,7 @@ async def test_a_model_without_float16_graphs_fails_to_load_with_the_setting_to_
     async with start(copied, precision="float16") as service:
         [model] = (await service.http.get("/models")).json()["models"]
         assert model["state"] == "failed"
-        assert model["reason"].startswith("breast-cancer/1: no float16 graphs; a run writes them with export.half")
+        assert model["reason"].startswith("breast-cancer/1: no float16 graphs; to export them, train with")
 
 
 def test_an_unknown_precision_is_refused_at_start_up() -> None:

@@ -130,7 +130,10 @@ async def test_latents_of_an_ensemble_need_their_members(on_several: Any, on_mix
         reply = await on_several.post("/decode", {"latents": codes, "members": members})
         assert (reply.status_code, reply.json()["detail"]) == (422, detail)
     reply = await on_mixed.post("/decode", {"latents": codes, "members": 0})
-    assert (reply.status_code, reply.json()["detail"]) == (422, "members: this model has no members, leave it out")
+    assert (reply.status_code, reply.json()["detail"]) == (
+        422,
+        "members: this model is not an ensemble; leave members out",
+    )
 
 
 async def test_the_example_request_is_answered(on_mixed: Any, mixed: Published) -> None:

@@ -239,7 +239,7 @@ async def test_a_model_is_ready_after_its_warm_up_in_the_devices_thread(
 
         return [call, call]
 
-    monkeypatch.setattr(Model, "warming", warming)
+    monkeypatch.setattr(Model, "warm_up_calls", warming)
     async with start(copied, wait=False, max_batch_rows=100) as service:
         assert (await service.http.get("/readyz")).json()["detail"] == "still loading: breast-cancer"
         leave.set()
@@ -257,7 +257,7 @@ async def test_a_model_whose_warm_up_fails_is_failed_and_leaves_no_copy(
 
     (tmp_path / "copies").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "copies"))
-    monkeypatch.setattr(Model, "warming", lambda *_: [fail])
+    monkeypatch.setattr(Model, "warm_up_calls", lambda *_: [fail])
     async with start(copied) as service:
         [model] = (await service.http.get("/models")).json()["models"]
         assert (model["state"], model["reason"]) == ("failed", "RuntimeError: CUDA failure 2: out of memory")

@@ -1,4 +1,4 @@
-"""Cells of columns as other libraries write them."""
+"""Arrow columns as other libraries write them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import pytest
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
-from vaekit.tabular.arrow_cells import levels
+from vaekit.tabular.arrow_cells import read_levels
 from vaekit.tabular.arrow_columns import Columns
-from vaekit.tabular.invalid_rows import Refusing
+from vaekit.tabular.invalid_rows import RaiseFirstFault
 
 COLOUR = Column(name="colour", kind="category", levels=("blue", "red"), may_be_missing=True)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "nowhere"])
-def test_a_level_that_is_a_time_is_one_of_utc_in_any_zone(zone: str) -> None:
+def test_a_timestamp_with_a_zone_finds_the_level_of_its_time_in_utc(zone: str) -> None:
     column = Column(name="at", kind="category", levels=("1970-01-01T00:00:05",))
-    np.testing.assert_array_equal(levels(pa.array([5, 5], pa.timestamp("s", zone)), column, Refusing(0)), [0, 0])
+    np.testing.assert_array_equal(
+        read_levels(pa.array([5, 5], pa.timestamp("s", zone)), column, RaiseFirstFault(0)), [0, 0]
+    )
 
 
-def test_rows_are_numbered_from_where_the_table_begins() -> None:
+def test_row_numbers_in_messages_begin_at_the_start_of_the_table() -> None:
     spec = VectorSpec(columns=(Column(name="load"), COLOUR))
     table = pa.record_batch({"colour": ["red", None], "other": [1, 2], "load": [1.0, np.nan]})
     columns = Columns(table.schema, spec, text=False, indices=False)

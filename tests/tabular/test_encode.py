@@ -1,4 +1,4 @@
-"""Rows as callers have them -> arrays: every form gives the same array, every fault its own message."""
+"""Encoding rows: every form of input gives the same array, and every fault has its own message."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ TWO_VALUED = ImageSpec(height=1, width=2, channels=1, two_valued=True)
 
 
 @given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1, max_size=20))
-def test_lists_objects_and_arrays_are_the_same_rows(rows):
-    objects = [{"b": b, "a": a} for a, b in rows]
+def test_lists_mappings_and_arrays_give_the_same_rows(rows):
+    mappings = [{"b": b, "a": a} for a, b in rows]
     want = np.array(rows, dtype=np.float64)
-    for form in (rows, [list(row) for row in rows], objects, want):
+    for form in (rows, [list(row) for row in rows], mappings, want):
         got = encode(form, AB)
         assert got.dtype == np.float64
         assert got.flags.c_contiguous
@@ -55,11 +55,11 @@ def test_lists_objects_and_arrays_are_the_same_rows(rows):
         np.asfortranarray([[1.0, 2.0]]),
     ],
 )
-def test_every_kind_of_number_is_taken(rows):
+def test_every_type_of_number_is_accepted(rows):
     np.testing.assert_array_equal(encode(rows, AB), [[1.0, 2.0]])
 
 
-def test_a_row_of_1e300_and_integers_past_2_to_the_53_are_numbers():
+def test_very_large_floats_and_integers_are_accepted():
     np.testing.assert_array_equal(encode([[1e300, 2**70]], AB), [[1e300, 2.0**70]])
 
 
@@ -96,32 +96,32 @@ def test_one_column_may_be_given_by_name():
         ([{"a": 1, "b": 2}, {"a": 1}], "row 1, feature 'b': missing"),
         ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1: unknown feature 'c'; known features: a, b"),
         ([{"a": 1, "b": 2, "c": 3}], "row 0: unknown feature 'c'; known features: a, b"),
-        ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object by column name, as in row 0, not [1, 2]"),
+        ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object with column names as keys, like row 0, not [1, 2]"),
         ([{"a": 1, "b": "x"}], "row 0, feature 'b': not a number: 'x'"),
     ],
 )
-def test_what_is_no_row_is_refused_by_row_feature_and_value(rows, message):
+def test_the_error_for_an_invalid_row_names_row_feature_and_value(rows, message):
     with pytest.raises(InputError) as caught:
         encode(rows, AB)
     assert str(caught.value) == message
 
 
-def test_a_binary_column_takes_0_and_1_alone():
+def test_a_binary_column_accepts_only_0_and_1():
     np.testing.assert_array_equal(encode([[5, 0], [5, 1.0]], BINARY), [[5, 0], [5, 1]])
     with pytest.raises(InputError, match=r"^row 1, feature 'on': not 0 or 1: 0.5$"):
         encode([[5, 0], [5, 0.5]], BINARY)
 
 
-def test_rows_of_every_kind_are_the_same_by_list_object_and_array():
+def test_mixed_columns_are_the_same_as_lists_mappings_and_arrays():
     want = np.array([[1.5, 2.0, 3.0, 0.25, 1.0, 2.0, 1.0], [0.0, np.nan, 0.0, 1.0, np.nan, np.nan, 0.0]])
     gaps = [0, None, 0, 1, float("nan"), None, "1"]
-    objects = [dict(zip(reversed(MIXED.names), reversed(row), strict=True)) for row in (ROW, gaps)]
-    for form in ([ROW, gaps], [tuple(ROW), gaps], objects, np.array([ROW, gaps], dtype=object), want):
+    mappings = [dict(zip(reversed(MIXED.names), reversed(row), strict=True)) for row in (ROW, gaps)]
+    for form in ([ROW, gaps], [tuple(ROW), gaps], mappings, np.array([ROW, gaps], dtype=object), want):
         np.testing.assert_array_equal(encode(form, MIXED), want)
     np.testing.assert_array_equal(encode(encode([ROW, gaps], MIXED), MIXED), want)
 
 
-def test_a_column_that_may_be_missing_needs_no_key():
+def test_a_mapping_may_omit_a_column_that_may_be_missing():
     absent = {name: value for name, value in zip(MIXED.names, ROW, strict=True) if name not in ("size", "colour")}
     whole = dict(zip(MIXED.names, ROW, strict=True))
     np.testing.assert_array_equal(encode([whole, absent], MIXED)[1], [1.5, np.nan, 3, 0.25, 1, np.nan, 1])
@@ -129,11 +129,11 @@ def test_a_column_that_may_be_missing_needs_no_key():
 
 
 @pytest.mark.parametrize("one", [1, 1.0, "1", np.int8(1), np.float32(1)])
-def test_a_level_that_is_a_numeral_may_be_given_as_the_number(one):
+def test_a_level_that_is_a_number_may_be_given_as_a_number(one):
     assert encode([[*ROW[:6], one]], MIXED)[0, 6] == 0
 
 
-def test_levels_true_and_false_may_be_given_as_booleans_and_in_any_spelling():
+def test_the_levels_true_and_false_may_be_given_as_booleans_and_in_any_spelling():
     spec = VectorSpec(columns=(Column(name="a", kind="category", levels=("False", "True", "maybe")),))
     cells = [[True], [False], [np.True_], ["true"], ["FALSE"], ["maybe"]]
     np.testing.assert_array_equal(encode(cells, spec).ravel(), [1, 0, 1, 1, 0, 2])
@@ -165,7 +165,7 @@ def test_a_binary_cell_may_be_a_boolean():
         ("code", float("nan"), "row 1, feature 'code': missing"),
     ],
 )
-def test_a_cell_that_its_column_does_not_take_is_refused_by_its_kind(at, cell, message):
+def test_a_cell_that_its_kind_does_not_allow_is_refused(at, cell, message):
     bad = list(ROW)
     bad[MIXED.names.index(at)] = cell
     for form in ([ROW, bad], [dict(zip(MIXED.names, row, strict=True)) for row in (ROW, bad)]):
@@ -184,7 +184,7 @@ def test_a_cell_that_its_column_does_not_take_is_refused_by_its_kind(at, cell, m
         ("size", -1.0, "row 1, feature 'size': not above 0: -1.0"),
     ],
 )
-def test_a_cell_of_an_array_is_refused_by_its_kind_too(at, cell, message):
+def test_a_cell_of_an_array_that_its_kind_does_not_allow_is_refused(at, cell, message):
     x = encode([ROW, ROW], MIXED)
     x[1, MIXED.names.index(at)] = cell
     with pytest.raises(InputError) as caught:
@@ -193,46 +193,46 @@ def test_a_cell_of_an_array_is_refused_by_its_kind_too(at, cell, message):
 
 
 @pytest.mark.parametrize("rows", [[[1, 2], [None, float("nan")]], [{"a": 1}, {}], np.array([[1.0, 2], [np.nan] * 2])])
-def test_a_row_that_misses_every_cell_is_refused(rows):
+def test_a_row_without_observed_cells_is_refused(rows):
     with pytest.raises(InputError, match=r"^row 1: every cell is missing$"):
         encode(rows, GAPS)
 
 
-def test_an_object_that_lacks_what_may_not_be_missing_is_refused_by_name():
+def test_the_error_names_a_column_that_a_mapping_lacks():
     with pytest.raises(InputError, match=r"^row 0, feature 'stops': missing$"):
         encode([{"load": 1, "share": 0.5, "code": "x"}], MIXED)
     with pytest.raises(InputError, match=r"^row 0: unknown feature 'lode'; known features: "):
         encode([{**dict(zip(MIXED.names[1:], ROW[1:], strict=True)), "lode": 1}], MIXED)
 
 
-def test_many_levels_are_not_all_listed():
+def test_an_error_lists_at_most_ten_levels():
     spec = VectorSpec(columns=(Column(name="a", kind="category", levels=tuple(f"l{i}" for i in range(99))),))
     with pytest.raises(InputError, match=r"not one of its 99 levels \('l0', .*'l9', \.\.\.\): 'z'$"):
         encode([["z"]], spec)
 
 
 @pytest.mark.parametrize("spec", [GREY, COLOUR])
-def test_pictures_as_lists_and_as_arrays_are_the_same(spec):
-    pictures = np.arange(2 * spec.dim, dtype=np.uint8).reshape(2, *spec.row_shape)
-    for form in (pictures, pictures.tolist(), pictures.astype(np.int64), pictures.astype(float), list(pictures)):
+def test_images_as_lists_and_as_arrays_give_the_same_array(spec):
+    images = np.arange(2 * spec.dim, dtype=np.uint8).reshape(2, *spec.row_shape)
+    for form in (images, images.tolist(), images.astype(np.int64), images.astype(float), list(images)):
         got = encode(form, spec)
         assert got.dtype == np.uint8
-        np.testing.assert_array_equal(got, pictures)
+        np.testing.assert_array_equal(got, images)
 
 
-def test_pictures_of_one_channel_may_lack_its_axis():
+def test_images_of_one_channel_may_omit_the_channel_axis():
     np.testing.assert_array_equal(encode(np.zeros((4, 2, 3), np.uint8), GREY), np.zeros((4, 2, 3, 1), np.uint8))
     with pytest.raises(InputError, match="shape"):
         encode(np.zeros((4, 2, 3), np.uint8), COLOUR)
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (np.zeros((1, 3, 2, 1), np.uint8), "inputs: shape (1, 3, 2, 1), expected (N, 2, 3, 1)"),
         (np.zeros((0, 2, 3, 1), np.uint8), "inputs: no rows, expected at least 1"),
         ([], "inputs: shape (0,), expected (N, 2, 3, 1)"),
-        ([[[1, 2, 3], [1, 2]]], "inputs: images of different or ragged sizes, expected (2, 3, 1)"),
+        ([[[1, 2, 3], [1, 2]]], "inputs: images differ in shape or are ragged, expected (2, 3, 1) each"),
         ([[[1, 2, 3], [1, 2, 256]]], "row 0, pixel (1, 2, 0): not an integer 0..255: 256"),
         ([[[1, 2, 3], [1, 2, -1]]], "row 0, pixel (1, 2, 0): not an integer 0..255: -1"),
         ([[[1, 2, 3], [1, 2, 0.5]]], "row 0, pixel (1, 2, 0): not an integer 0..255: 0.5"),
@@ -242,13 +242,13 @@ def test_pictures_of_one_channel_may_lack_its_axis():
         ([[[1, 2, 3], [1, 2, None]]], "inputs: dtype object, expected integers 0..255"),
     ],
 )
-def test_what_is_no_picture_is_refused(pictures, message):
+def test_invalid_images_are_refused(images, message):
     with pytest.raises(InputError) as caught:
-        encode(pictures, GREY)
+        encode(images, GREY)
     assert str(caught.value) == message
 
 
-def test_grey_pixels_are_refused_where_the_model_takes_two_values():
+def test_grey_pixels_are_refused_by_a_two_valued_model():
     np.testing.assert_array_equal(encode([[[0, 255]]], TWO_VALUED).ravel(), [0, 255])
     with pytest.raises(InputError, match=r"^row 1, pixel \(0, 1, 0\): not 0 or 255: 7$"):
         encode([[[0, 255]], [[0, 7]]], TWO_VALUED)

@@ -1,4 +1,4 @@
-"""Labels that mean anomaly, whatever they are written as, to training and to evaluation."""
+"""Labels that mean anomaly: every spelling, and the same meaning in training and in evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.labels import open_labels
 from vaekit.scoring.files.paths import place
-from vaekit.tabular.labels import Marks, label_text
+from vaekit.tabular.labels import AnomalyLabels, label_text
 from vaekit_training.data.load import load
 from vaekit_training.sections import DataConfig
 
@@ -22,17 +22,17 @@ from vaekit_training.sections import DataConfig
 @pytest.mark.parametrize(
     "label", [1, 1.0, True, np.True_, np.int8(1), Decimal(1), "1", " 1.0", "true", "TRUE"], ids=repr
 )
-def test_one_and_true_are_one_label_in_every_spelling(wanted: Any, label: Any) -> None:
-    odd, missing = Marks((wanted,)).of([label, 0, False, "0", "false", "2", "normal"])
-    assert odd.tolist() == [True] + [False] * 6
+def test_one_and_true_are_the_same_label_in_every_spelling(wanted: Any, label: Any) -> None:
+    anomalous, missing = AnomalyLabels((wanted,)).of([label, 0, False, "0", "false", "2", "normal"])
+    assert anomalous.tolist() == [True] + [False] * 6
     assert not missing.any()
 
 
 @pytest.mark.parametrize("label", [None, np.nan, "", " ", "NA", "null"], ids=repr)
-def test_a_missing_label_is_none_unless_it_is_named(label: Any) -> None:
+def test_a_missing_label_is_not_an_anomaly_unless_it_is_one_of_the_anomaly_labels(label: Any) -> None:
     assert label_text(label) == ""
-    odd, missing = Marks(("NA",)).of([label])
-    assert (odd[0], missing[0]) == ((True, False) if label == "NA" else (False, True))
+    anomalous, missing = AnomalyLabels(("NA",)).of([label])
+    assert (anomalous[0], missing[0]) == ((True, False) if label == "NA" else (False, True))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_missing_label_is_none_unless_it_is_named(label: Any) -> None:
     ],
     ids=str,
 )
-def test_the_labels_of_a_csv_are_the_same_in_training_and_evaluation(
+def test_the_labels_of_a_csv_file_mean_the_same_in_training_and_evaluation(
     tmp_path: Path, labels: list[str], wanted: Any, anomalies: list[bool] | None
 ) -> None:
     path = tmp_path / "rows.csv"

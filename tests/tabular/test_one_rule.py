@@ -1,4 +1,4 @@
-"""A cell means the same to training, to requests and to batch scoring, in every form in which it is given."""
+"""A cell has the same meaning in training, in requests and in batch scoring, in every form of input."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 KINDS: tuple[Kind, ...] = ("real", "positive", "count", "fraction", "binary", "category")
 MIXED = LikelihoodConfig(name="mixed")
-PAD = Column(name="pad")  # so that no row misses every cell
+PAD = Column(name="pad")  # so that every row has an observed cell
 LEVELS = ("1", "2.5", "9007199254740993", "red", "true", "2024-01-01T09:00:00")
 REFUSED = "refused"
-MOST = 2.0**53  # training takes no larger counts: float64 does not tell them apart
+MAX_COUNT = 2.0**53  # training refuses larger counts, because float64 cannot represent all of them
 
 blanks = st.text(" \t", max_size=2)
 SPELLINGS = """
@@ -74,7 +74,7 @@ def column_of(kind: Kind, may_be_missing: bool) -> Column:
 
 
 def answer(read: Callable[[], Any]) -> list[float] | str:
-    """Numbers, with NaN as None; or that it is refused."""
+    """The numbers that `read` returns, with None for NaN; REFUSED if it raises InputError."""
     try:
         return [None if x != x else float(x) for x in np.atleast_1d(read())]
     except InputError:
@@ -99,7 +99,7 @@ def objects(cells: list[Any]) -> np.ndarray:
 
 
 def trained(cells: list[Any], kind: Kind, missing: bool) -> Rows:
-    """Cells, and one below them that the kind takes, since no column may be empty."""
+    """Training rows of the cells and a last cell of 1, because a column must not be empty."""
     data = DataConfig(source="memory", kinds={"a": kind, "pad": "real"}, missing="marginalise" if missing else "refuse")
     return of_array(objects([*cells, 1]), ["a", "pad"], config=data, likelihood=MIXED)
 
@@ -109,8 +109,8 @@ def in_arrow(cells: list[Any], column: Column) -> np.ndarray:
     return Columns(table.schema, spec_of(column), text=False, indices=False).take(table, 0)[1][:, 0]
 
 
-def an_arrow_column(cells: list[Any]) -> bool:
-    """Whether pyarrow has a type for them; of odder cells it makes none, or dates, or crashes."""
+def fits_arrow(cells: list[Any]) -> bool:
+    """Whether pyarrow makes a column of these cells; for other cells it fails, makes dates, or crashes."""
     plain = (NoneType, bool, int, float, str, np.bool_, np.int8, np.uint64)
     if not all(type(cell) in plain or (isinstance(cell, Decimal) and _is_small(cell)) for cell in cells):
         return False
@@ -127,36 +127,36 @@ def _is_small(cell: Decimal) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(typed_cells, kinds, flags)
-def test_a_cell_of_lists_objects_and_arrow_is_what_the_rule_says(cell: Any, kind: Kind, missing: bool) -> None:
+def test_lists_mappings_and_arrow_columns_follow_the_rule(cell: Any, kind: Kind, missing: bool) -> None:
     column = column_of(kind, missing)
     want = by_rule([cell], column)
     assert answer(lambda: encode([[cell, 1.0]], spec_of(column))[:, 0]) == want
     assert answer(lambda: encode([{"pad": 1.0, "a": cell}], spec_of(column))[:, 0]) == want
     assert answer(lambda: encode(objects([cell]), spec_of(column))[:, 0]) == want
-    if an_arrow_column([cell]):
+    if fits_arrow([cell]):
         assert answer(lambda: in_arrow([cell], column)) == want
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(typed_cells, min_size=1, max_size=3), kinds, flags)
-def test_training_takes_what_requests_take_and_learns_levels_that_they_find(
+def test_training_reads_cells_as_requests_do_and_makes_levels_that_requests_find(
     cells: list[Any], kind: Kind, missing: bool
 ) -> None:
     try:
         rows = trained(cells, kind, missing)
     except InputError:
-        if kind == "category":  # cells that no level can be made of
+        if kind == "category":  # cells that cannot be levels
             column = Column(name="a", kind=kind, levels=("no such level",), may_be_missing=missing)
             assert by_rule(cells, column) == REFUSED
         else:
             want = by_rule(cells, column_of(kind, missing))
-            assert want == REFUSED or (kind == "count" and max(x or 0 for x in want) > MOST)
+            assert want == REFUSED or (kind == "count" and max(x or 0 for x in want) > MAX_COUNT)
         return
     column = Column(name="a", kind=kind, levels=rows.levels[0], may_be_missing=rows.may_be_missing[0])
     want = answer(lambda: rows.x[:-1, 0])
     assert by_rule(cells, column) == want
     assert answer(lambda: encode([[cell, 1.0] for cell in cells], spec_of(column))[:, 0]) == want
-    if an_arrow_column(cells) and len(set(map(type, cells))) == 1:
+    if fits_arrow(cells) and len(set(map(type, cells))) == 1:
         assert answer(lambda: in_arrow(cells, column)) == want
 
 
@@ -181,7 +181,7 @@ def scored(path: Path, column: Column) -> np.ndarray:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(texts, min_size=1, max_size=4), kinds, flags)
-def test_a_csv_file_means_the_same_to_training_and_to_scoring(
+def test_a_csv_file_means_the_same_in_training_and_in_scoring(
     folder: Path, cells: list[str], kind: Kind, missing: bool
 ) -> None:
     path = written_to(folder, [*cells, "1"])
@@ -190,7 +190,7 @@ def test_a_csv_file_means_the_same_to_training_and_to_scoring(
     if kind != "category":
         want = by_rule([*cells, "1"], column_of(kind, missing), written=True)
         assert answer(lambda: scored(path, column_of(kind, missing))) == want
-        if kind != "count" or want == REFUSED or max(x or 0 for x in want) <= MOST:
+        if kind != "count" or want == REFUSED or max(x or 0 for x in want) <= MAX_COUNT:
             assert answer(lambda: load(data, MIXED).x[:, 0]) == want
         return
     assert answer(lambda: scored(path, column_of(kind, missing))) == by_rule([*cells, "1"], column_of(kind, missing))
@@ -202,7 +202,7 @@ def test_a_csv_file_means_the_same_to_training_and_to_scoring(
     assert answer(lambda: scored(path, column)) == answer(lambda: rows.x[:, 0])
 
 
-DECIDED: list[tuple[Any, Kind, bool, float | str]] = [  # cell, kind, whether it may be missing, what it means typed
+TYPED_CELLS: list[tuple[Any, Kind, bool, float | str]] = [  # (cell, kind, may_be_missing, value)
     (True, "real", True, "not a number"),
     (True, "binary", False, 1.0),
     ("1", "real", True, "not a number"),
@@ -226,7 +226,7 @@ DECIDED: list[tuple[Any, Kind, bool, float | str]] = [  # cell, kind, whether it
     (True, "category", False, 4.0),
     ("2024-01-01T10:00:00+01:00", "category", False, 5.0),
 ]
-WRITTEN: list[tuple[str, Kind, bool, float | str]] = [  # the same of the text of a CSV file
+CSV_CELLS: list[tuple[str, Kind, bool, float | str]] = [  # the same for cells of a CSV file
     (" 1.5 ", "real", False, 1.5),
     ("+1.", "real", False, 1.0),
     ("0x1F", "real", True, "not a number"),
@@ -243,17 +243,19 @@ WRITTEN: list[tuple[str, Kind, bool, float | str]] = [  # the same of the text o
 ]
 
 
-@pytest.mark.parametrize(("cell", "kind", "missing", "meaning"), DECIDED, ids=repr)
-def test_what_was_decided_of_single_cells(cell: Any, kind: Kind, missing: bool, meaning: float | str) -> None:
+@pytest.mark.parametrize(("cell", "kind", "missing", "meaning"), TYPED_CELLS, ids=repr)
+def test_typed_cells_have_the_decided_meaning(cell: Any, kind: Kind, missing: bool, meaning: float | str) -> None:
     np.testing.assert_equal(read_cell(cell, column_of(kind, missing)), meaning)
 
 
-@pytest.mark.parametrize(("cell", "kind", "missing", "meaning"), WRITTEN, ids=repr)
-def test_what_was_decided_of_cells_of_a_csv_file(cell: str, kind: Kind, missing: bool, meaning: float | str) -> None:
+@pytest.mark.parametrize(("cell", "kind", "missing", "meaning"), CSV_CELLS, ids=repr)
+def test_cells_of_a_csv_file_have_the_decided_meaning(
+    cell: str, kind: Kind, missing: bool, meaning: float | str
+) -> None:
     np.testing.assert_equal(read_cell(cell, column_of(kind, missing), written=True), meaning)
 
 
-def test_an_array_of_booleans_is_one_of_binary_cells() -> None:
+def test_an_array_of_booleans_is_accepted_only_for_binary_columns() -> None:
     binary, real = Column(name="a", kind="binary"), Column(name="a")
     for rows in (np.array([[True], [False]]), [[True], [False]]):
         np.testing.assert_array_equal(encode(rows, VectorSpec(columns=(binary,))), [[1], [0]])
@@ -261,7 +263,7 @@ def test_an_array_of_booleans_is_one_of_binary_cells() -> None:
             encode(rows, VectorSpec(columns=(real,)))
 
 
-def test_float32_levels_are_found_in_every_form() -> None:
+def test_float32_levels_are_found_in_every_form_of_input() -> None:
     cells = np.array([0.1, 0.25, 0.1], dtype=np.float32)
     rows = of_array(cells[:, None], ["a"], config=DataConfig(source="m", kinds={"a": "category"}), likelihood=MIXED)
     column = Column(name="a", kind="category", levels=rows.levels[0])
@@ -271,7 +273,7 @@ def test_float32_levels_are_found_in_every_form() -> None:
     np.testing.assert_array_equal(found, rows.x)
 
 
-def test_spellings_are_those_of_pyarrow() -> None:
+def test_the_spellings_of_missing_and_boolean_cells_are_those_of_pyarrow() -> None:
     options = pyarrow.csv.ConvertOptions()
     assert set(options.null_values) - {""} == MISSING_TEXTS
     assert (set(options.true_values) - {"1"}, set(options.false_values) - {"0"}) == (TRUE, FALSE)

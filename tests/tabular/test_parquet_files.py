@@ -1,4 +1,4 @@
-"""A folder of Parquet is the same rows in the same order to training and to scoring."""
+"""A folder of Parquet files has the same rows in the same order in training and in scoring."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ("a/x.parquet", "a-b/x.PARQUET", "a.parquet", "b/c/y.parquet", "B.parque
 LEFT_OUT = ("_tmp/x.parquet", ".hidden/x.parquet", "b/_x.parquet", "notes.txt")
 
 
-def test_every_reader_takes_the_same_files_in_the_same_order(tmp_path: Path) -> None:
+def test_every_reader_reads_the_same_files_in_the_same_order(tmp_path: Path) -> None:
     for number, name in enumerate((*NAMES, *LEFT_OUT)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         parquet.write_table(pa.table({"a": [float(number)]}), tmp_path / name)
@@ -31,7 +31,7 @@ def test_every_reader_takes_the_same_files_in_the_same_order(tmp_path: Path) -> 
     assert sorted(scored) == [0, 1, 2, 3, 4]
 
 
-def test_a_column_that_differs_between_files_is_named_by_every_reader(tmp_path: Path) -> None:
+def test_every_reader_names_a_column_that_differs_between_files(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"a": [1.0]}), tmp_path / "1.parquet")
     parquet.write_table(pa.table({"a": ["x"]}), tmp_path / "2.parquet")
     with pytest.raises(InputError, match=r"2\.parquet differs from the first file in column 'a': string"):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import FormatError
 
-# Exceptions that np.load raised for files with changed bytes. MemoryError: the header claims too large an array.
+# Exceptions that np.load raises for damaged files. MemoryError: the header gives an array that does not fit in memory.
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -64,5 +64,5 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _numbers(found: Any) -> NDArray[Any]:
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
-        raise TypeError(f"{getattr(found, 'dtype', type(found).__name__)}")
+        raise TypeError(f"found {getattr(found, 'dtype', type(found).__name__)}")
     return found

@@ -1,4 +1,4 @@
-"""Turns scores into p-values and verdicts, by comparison with the scores of held-out rows."""
+"""Turns scores into p-values and verdicts by comparing them with the scores of held-out rows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from vaekit.errors import InputError, NotResolvable
 
 
 def array_name(num_samples: int, precision: str = "float32") -> str:
-    """The name in calibration.npz of the scores on K default draws."""
+    """The name of the array in calibration.npz that holds the scores on K default draws."""
     return f"elbo_k{num_samples}_default" + ("" if precision == "float32" else f"_{precision}")
 
 
 def check_alpha(alpha: float, name: str = "alpha") -> None:
-    """Raises InputError if alpha, or the parameter `name`, is not between 0 and 1."""
+    """Check that a rate is between 0 and 1, both excluded. `name` is the parameter's name, for the message.
+
+    Raises:
+        InputError: the rate is out of range.
+    """
     if not 0.0 < alpha < 1.0:
         raise InputError(f"{name}: {alpha} is not between 0 and 1")
 
 
 def rows_to_resolve(alpha: float) -> int:
-    """The fewest held-out rows n for which a p-value can be as small as alpha: 1 / (n + 1) <= alpha.
+    """The smallest number of held-out rows n that allows a p-value of alpha or less: 1 / (n + 1) <= alpha.
 
     Raises:
         InputError: alpha is not between 0 and 1.
@@ -66,13 +70,13 @@ class Verdict:
     reason: str | None  # why is_anomaly, or the p-value of some rows, is absent; None if nothing is absent
 
 
-class Calibrated:
-    """The common part of calibrations by one held-out set and by folds."""
+class BaseCalibration:
+    """The base class of Calibration (one held-out set) and FoldCalibration (one held-out set per fold)."""
 
     observed_counts: tuple[int, ...] | None
 
     def verdict(self, scored: ScoredRows, alpha: float | None = None) -> Verdict:
-        """The p-values of scored rows, and which rows are anomalies at a false-alarm rate. All verdicts are made here.
+        """The p-values of scored rows, and which rows are anomalies. All verdicts of the project are computed here.
 
             is_anomaly(x) = p_value(x) <= alpha
 
@@ -85,23 +89,23 @@ class Calibrated:
             InputError: alpha is not between 0 and 1.
         """
         count = scored.observed_count
-        compared = self.compared(scored)
-        p_value = self.p_value(compared, count)
-        tail = self.p_value_tail(compared, count)
-        gap = self.gap(count)
+        scores = self.scores_to_compare(scored)
+        p_value = self.p_value(scores, count)
+        tail = self.p_value_tail(scores, count)
+        reason = self.missing_p_value_reason(count)
         if alpha is None:
-            return Verdict(p_value, tail, None, None, gap)
+            return Verdict(p_value, tail, None, None, reason)
         try:
-            return Verdict(p_value, tail, self.is_anomaly(p_value, alpha), alpha, gap)
+            return Verdict(p_value, tail, self.is_anomaly(p_value, alpha), alpha, reason)
         except NotResolvable as exc:
-            return Verdict(p_value, tail, None, None, f"no verdict: {exc}" + (f"; {gap}" if gap else ""))
+            return Verdict(p_value, tail, None, None, f"no verdict: {exc}" + (f"; {reason}" if reason else ""))
 
-    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """The scores to compare with the held-out ones: (N,), or (N, F) with folds; nats, higher is more anomalous."""
+    def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
+        """The scores to compare with the held-out scores, (N,), or (N, F) with folds; nats, high is anomalous."""
         raise NotImplementedError
 
     def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
-        """p-value of compared scores, (N,). Lower is more anomalous."""
+        """p-value of each row, (N,), from the result of scores_to_compare. Lower is more anomalous."""
         raise NotImplementedError
 
     def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
@@ -117,19 +121,19 @@ class Calibrated:
         raise NotImplementedError
 
     @property
-    def size(self) -> str:
+    def row_count_text(self) -> str:
         """The number of held-out rows as text, for messages."""
         raise NotImplementedError
 
     def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
-        """Whether any held-out row has as many observed columns, (N,)."""
+        """Whether some held-out row has the same number of observed columns, (N,)."""
         counts = np.asarray(observed_count, dtype=np.int64)
         if self.observed_counts is None:
             return np.ones(counts.shape, dtype=bool)
         return np.isin(counts, self.observed_counts)
 
-    def gap(self, observed_count: ArrayLike | None) -> str | None:
-        """Why some of the rows have no p-value; None if all have one."""
+    def missing_p_value_reason(self, observed_count: ArrayLike | None) -> str | None:
+        """Why some rows have no p-value, as text for the caller; None if all rows have one."""
         if observed_count is None or self.comparable(observed_count).all():
             return None
         unseen = np.unique(np.asarray(observed_count)[~self.comparable(observed_count)])
@@ -137,7 +141,7 @@ class Calibrated:
         return f"rows with {some} observed columns have no p-value: no calibration row has as many"
 
     def check_alpha(self, alpha: float) -> None:
-        """Refuse an alpha that no p-value can reach.
+        """Check that a p-value can be as small as alpha.
 
         Raises:
             InputError: alpha is not between 0 and 1.
@@ -146,7 +150,7 @@ class Calibrated:
         check_alpha(alpha)
         if alpha < self.smallest_alpha:
             raise NotResolvable(
-                f"alpha: {alpha} is too small for {self.size}; the smallest is {self.smallest_alpha:.6g}"
+                f"alpha: {alpha} is too small for {self.row_count_text}; the smallest is {self.smallest_alpha:.6g}"
             )
 
     def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
@@ -156,27 +160,27 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
-class Calibration(Calibrated):
+class Calibration(BaseCalibration):
     """Split-conformal calibration on n held-out scores, nats, higher is more anomalous.
 
         p_value(x) = (1 + #{held-out scores >= score(x)}) / (1 + n)
 
-    For rows exchangeable with the held-out ones P(p_value <= alpha) <= alpha (Vovk, Gammerman and Shafer 2005;
+    For rows exchangeable with the held-out rows, P(p_value <= alpha) <= alpha (Vovk, Gammerman and Shafer 2005;
     Bates et al. 2023 for outliers). If cells may be missing, a row whose number of observed columns occurs in no
-    held-out row is not exchangeable with them, and has no p-value.
+    held-out row is not exchangeable with the held-out rows, and has no p-value.
     """
 
     scores: NDArray[np.float64]  # (n,), ascending
-    observed_counts: tuple[int, ...] | None = None  # those of the held-out rows, ascending; None: nothing is missing
+    observed_counts: tuple[int, ...] | None = None  # all that occur, ascending; None: no column may be missing
     tail: Tail | None = None  # fitted to the highest scores; None: too few scores, or not fitted
 
     def __post_init__(self) -> None:
         if self.tail is not None and not self.tail.scale_at(float(self.scores[-1])) > 0:
-            raise InputError("calibration: the tail ends before the last held-out score")
+            raise InputError("calibration: the tail ends before the highest held-out score")
 
     @classmethod
     def of(cls, scores: ArrayLike, observed_count: ArrayLike | None = None) -> Calibration:
-        """Calibration on these scores, any order.
+        """A calibration from held-out scores in any order.
 
         Args:
             scores: of the held-out rows, (n,), nats.
@@ -198,11 +202,11 @@ class Calibration(Calibrated):
         return int(self.scores.size)
 
     @property
-    def size(self) -> str:
+    def row_count_text(self) -> str:
         return f"{self.n} calibration rows"
 
-    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """The scores to compare with the held-out ones, (N,)."""
+    def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
+        """The scores to compare with the held-out scores, (N,)."""
         return scored.score
 
     @property
@@ -227,9 +231,9 @@ class Calibration(Calibrated):
 
             p_value_tail(s) = max(floor, P(S > s | S > last) / (n + 1)) where s > last, else p_value(s)
 
-        Lower is more anomalous. It is never above p_value and never rises with s. Beyond `last`, the highest held-out
-        score, it is continuous and starts from 1 / (n + 1). If the fitted tail were the true one, P(p_value_tail <= a)
-        <= a would hold for every a. It is an extrapolation, so this is not guaranteed.
+        `last` is the highest held-out score. Lower is more anomalous. p_value_tail is never above p_value and never
+        rises with s. Beyond `last` it falls continuously from 1 / (n + 1). If the fitted tail were the true tail,
+        P(p_value_tail <= a) <= a would hold for every a. The fit is an extrapolation, so this is not guaranteed.
 
         Args:
             score, observed_count: as in p_value.
@@ -244,7 +248,7 @@ class Calibration(Calibrated):
     def rank(self, alpha: float) -> int:
         """k = floor(alpha (n + 1)): how many of the p-values 1 / (n + 1), ..., 1 are at most alpha.
 
-        Computed with the same comparison as a verdict, so that rounding cannot make the two differ.
+        It is computed with the same comparison as a verdict, so that rounding cannot make the two differ.
         """
         return int(((1.0 + np.arange(self.n + 1)) / (1.0 + self.n) <= alpha).sum())
 

@@ -1,4 +1,4 @@
-"""Selects the anomalies of a batch at a false-discovery rate: the Benjamini-Hochberg procedure."""
+"""Selects the anomalies of a batch at a false-discovery rate, with the Benjamini-Hochberg procedure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vaekit.bundle.calibration import check_alpha
 class Discoveries(NamedTuple):
     """The rows of a batch that are selected as anomalies."""
 
-    cut: float  # the highest p-value among them; 0 if there are none
+    cut: float  # the highest p-value of a selected row; 0 if no row is selected
     mask: NDArray[np.bool_]  # (m,), True for a selected row
 
 
 def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
-    """The rows of a batch that the Benjamini-Hochberg step-up procedure selects, and the highest p-value among them.
+    """The rows of a batch that the Benjamini-Hochberg step-up procedure selects, and their highest p-value.
 
         cut = max { p_(i) : p_(i) <= q i / m },  p_(1) <= ... <= p_(m)
 
@@ -28,7 +28,7 @@ def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
     for the batch as a whole, not for a subset chosen afterwards.
 
     Args:
-        p_value: (m,); NaN is left out: never selected, and not counted in m.
+        p_value: (m,). Rows with NaN are not selected and do not count in m.
         q: the false-discovery rate.
 
     Raises:
@@ -40,9 +40,9 @@ def benjamini_hochberg(p_value: ArrayLike, q: float) -> Discoveries:
 
 
 def discovery_cut(p_values: ArrayLike, counts: ArrayLike, q: float) -> float:
-    """The cut of benjamini_hochberg from the number of rows with each p-value.
+    """The cut of benjamini_hochberg, computed from the number of rows with each p-value.
 
-    A calibration with n rows has only n + 1 different p-values, so n + 1 counts describe any number of rows.
+    A calibration with n rows gives only n + 1 different p-values, so n + 1 counts are enough for any number of rows.
 
     Args:
         p_values: distinct p-values, ascending, (v,).

@@ -1,4 +1,4 @@
-"""Turns base draws into the default eps for any K. The rule is part of the bundle format."""
+"""Turns the base draws of a bundle into the K default draws eps. The rule is part of the bundle format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vaekit.errors import InputError
 def default_eps(base: NDArray[np.floating], num_samples: int) -> NDArray[np.float64]:
     """The first K base draws, centred and scaled per dimension: (K, Z) with mean 0 and mean square 1.
 
-    With these the sampled log-ratio averages to the analytic KL,
+    With these draws the average of the sampled log-ratio is the analytic KL,
 
         (1/K) sum_k [ log q(z_k|x) - log p(z_k) ] = KL( q(z|x) || N(0, I) ),   z_k = mu + sigma eps_k,
 

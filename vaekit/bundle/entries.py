@@ -1,4 +1,4 @@
-"""Converts calibrations to manifest entries and arrays, and back."""
+"""Converts calibrations to manifest entries and arrays, and back to calibrations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def arrays_of(entry: CalibrationEntry, found: AnyCalibration) -> dict[str, NDArr
     """The held-out scores of an entry by array name, ascending."""
     if isinstance(found, Calibration):
         return {entry.array: found.scores}
-    return {_of_fold(entry, f): fold.scores for f, fold in enumerate(found.folds)}
+    return {_fold_array_name(entry, f): fold.scores for f, fold in enumerate(found.folds)}
 
 
 def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) -> AnyCalibration:
@@ -48,12 +48,13 @@ def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) 
     if entry.folds is None:
         own = Calibration.of(arrays[entry.array])
         return replace(own, observed_counts=entry.observed_counts, tail=entry.tail)
-    folds = [replace(Calibration.of(arrays[_of_fold(entry, f)]), tail=fold.tail) for f, fold in enumerate(entry.folds)]
-    return FoldCalibration(tuple(folds), entry.observed_counts)
+    scores = [Calibration.of(arrays[_fold_array_name(entry, f)]) for f in range(len(entry.folds))]
+    folds = tuple(replace(own, tail=fold.tail) for own, fold in zip(scores, entry.folds, strict=True))
+    return FoldCalibration(folds, entry.observed_counts)
 
 
 def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) -> None:
-    """Refuse a calibration by folds if the graphs do not output the score of each fold.
+    """Check that the graphs output one score per fold if the calibration is by folds.
 
     Raises:
         InputError: a scoring graph has no output fold_elbo, or one with another number of folds.
@@ -63,9 +64,9 @@ def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) 
             continue
         given = {tensor.name: tensor.shape[-1] for tensor in operations[name].outputs}
         if len(entry.folds) != (there := given.get("fold_elbo", 0)):
-            raise InputError(f"{entry.array} has {len(entry.folds)} folds, but the graph of {name} has {there}")
+            raise InputError(f"{entry.array} has {len(entry.folds)} folds, but the graph of {name} outputs {there}")
 
 
-def _of_fold(entry: CalibrationEntry, fold: int) -> str:
-    """The array of one fold. Readers of format 1.1 and older do not look for this name."""
+def _fold_array_name(entry: CalibrationEntry, fold: int) -> str:
+    """The name of one fold's array. Readers of format 1.1 and older do not look for this name."""
     return f"{entry.array}_fold{fold}"

@@ -1,4 +1,4 @@
-"""Combines the scores by F fold models into one p-value: the median over folds."""
+"""Combines the scores of F fold models into one p-value: the median over folds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle.calibration import Calibrated, Calibration, ScoredRows
+from vaekit.bundle.calibration import BaseCalibration, Calibration, ScoredRows
 from vaekit.errors import InputError, NotResolvable
 
 
@@ -18,13 +18,13 @@ def guarantee(folds: int) -> float:
 
 
 @dataclass(frozen=True)
-class FoldCalibration(Calibrated):
+class FoldCalibration(BaseCalibration):
     """Calibration by folds: the n_f rows of fold f are scored by the model that was trained without them.
 
         p_f(x)     = (1 + #{i in fold f: s_f(X_i) >= s_f(x)}) / (1 + n_f)        s_f = -ELBO_f, nats, by fold model f
         p_value(x) = median over f of p_f(x)                                     F is odd
 
-    Each p_f is split-conformal: P(p_f <= alpha) <= alpha for rows exchangeable with the held-out ones. The median is at
+    Each p_f is split-conformal: P(p_f <= alpha) <= alpha for rows exchangeable with the held-out rows. The median is at
     most alpha only if at least (F + 1) / 2 of the p_f are. Their expected number is at most F alpha, so Markov's
     inequality gives
 
@@ -35,7 +35,7 @@ class FoldCalibration(Calibrated):
     """
 
     folds: tuple[Calibration, ...]  # F
-    observed_counts: tuple[int, ...] | None = None  # those of the held-out rows of all folds; None: nothing is missing
+    observed_counts: tuple[int, ...] | None = None  # all that occur in any fold; None: no column may be missing
 
     def __post_init__(self) -> None:
         if len(self.folds) % 2 == 0:
@@ -45,11 +45,12 @@ class FoldCalibration(Calibrated):
     def of(
         cls, scores: Sequence[ArrayLike], observed_count: Sequence[ArrayLike | None] | None = None
     ) -> FoldCalibration:
-        """Calibration on the scores of each fold's rows by its own model, any order.
+        """A calibration from the held-out scores of each fold, in any order.
 
         Args:
-            scores: of each fold, (n_f,), nats.
-            observed_count: how many columns of each row are observed, (n_f,); None if no column may be missing.
+            scores: for each fold, its rows scored by the model that was trained without them, (n_f,), nats.
+            observed_count: for each fold, the number of observed columns of each row, (n_f,); None if no column may be
+                missing.
 
         Raises:
             InputError: an even number of folds, a fold without rows, or a score that is not finite.
@@ -65,20 +66,20 @@ class FoldCalibration(Calibrated):
 
     @property
     def guarantee(self) -> float:
-        """P(p_value <= alpha) <= guarantee alpha."""
+        """g = 2 F / (F + 1) in P(p_value <= alpha) <= g alpha."""
         return guarantee(len(self.folds))
 
     @property
     def smallest_alpha(self) -> float:
         """The smallest possible p-value, the median over f of 1 / (n_f + 1)."""
-        return float(_middle(np.array([fold.smallest_alpha for fold in self.folds])))
+        return float(_median(np.array([fold.smallest_alpha for fold in self.folds])))
 
     @property
-    def size(self) -> str:
-        return f"{len(self.folds)} folds of {self.n} calibration rows"
+    def row_count_text(self) -> str:
+        return f"{self.n} calibration rows in {len(self.folds)} folds"
 
-    def compared(self, scored: ScoredRows) -> NDArray[np.float64]:
-        """The scores to compare with the held-out ones, (N, F): the score by each fold model."""
+    def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
+        """The scores to compare with the held-out scores, (N, F): one score by each fold model."""
         assert scored.fold_elbo is not None, "the graphs of a model calibrated by folds output each fold's ELBO"
         return -scored.fold_elbo
 
@@ -91,7 +92,7 @@ class FoldCalibration(Calibrated):
                 None: all rows are treated as comparable.
         """
         by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
-        p_value = _middle(np.stack([fold.p_value(own) for fold, own in by_fold], axis=-1))
+        p_value = _median(np.stack([fold.p_value(own) for fold, own in by_fold], axis=-1))
         return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
 
     def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
@@ -104,11 +105,11 @@ class FoldCalibration(Calibrated):
         tails = [tail for fold, own in by_fold if (tail := fold.p_value_tail(own)) is not None]
         if len(tails) < len(self.folds):
             return None
-        tail = _middle(np.stack(tails, axis=-1))
+        tail = _median(np.stack(tails, axis=-1))
         return tail if observed_count is None else np.where(self.comparable(observed_count), tail, np.nan)
 
     def threshold(self, alpha: float) -> NDArray[np.float64]:
-        """The threshold of each fold at alpha, (F,), nats; infinite for a fold too small for this alpha.
+        """The threshold of each fold at alpha, (F,), nats; infinite for a fold with too few rows for this alpha.
 
         Raises:
             InputError, NotResolvable: see check_alpha.
@@ -123,13 +124,13 @@ class FoldCalibration(Calibrated):
             score: by each fold model, nats, (N, F).
             threshold: the result of threshold(alpha), (F,).
         """
-        return _middle(score - threshold)
+        return _median(score - threshold)
 
 
 AnyCalibration = Calibration | FoldCalibration
 
 
-def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The median of an odd number of values along the last axis: exactly one of the values, without rounding."""
     return np.asarray(np.sort(values, axis=-1)[..., values.shape[-1] // 2])
 

@@ -1,6 +1,7 @@
-"""The surprises of held-out rows by feature, kept as order statistics, and the p-values of cells by them.
+"""Order statistics of the surprises of held-out rows, and the p-values of cells that are computed from them.
 
-N rows, F features (the D of a model, or 1 for the KL), Q kept values; nats.
+The surprise of a cell is -E_q[log p(x_d|z)], nats. n rows, F features (the D of a model, or 1 for the KL), Q stored
+values of each feature.
 """
 
 from __future__ import annotations
@@ -15,27 +16,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import FormatError
 
-KEPT = 96  # Q: neighbours differ by a factor of n^(1 / 95) in rank, 1.13 at 100,000 rows; 300 kB for 784 features
-MOST_CELLS = 2**23  # held in memory while values are gathered: 64 MiB
+# Q. The rank grows by a factor of n^(1 / 95) from one stored value to the next: 1.13 for 100,000 rows. 784 features
+# take 300 kB.
+KEPT_VALUES = 96
+MAX_CELLS = 2**23  # limit of a RowSample, 64 MiB
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """n held-out values of each feature, of which the r_j-th largest are kept:
+    """Order statistics of n held-out values of each feature. The r_j-th largest value is stored for j = 0 .. Q - 1:
 
-        r_j = min(n, max(j + 1, round(n^(j / (Q - 1)))))      j = 0 .. Q - 1:  all if n <= Q; ranks 1 and n always
+        r_j = min(n, max(j + 1, round(n^(j / (Q - 1)))))
 
-    A p-value computed from them is at least the exact one, (1 + #{held-out >= value}) / (1 + n): between two kept
-    values the larger rank counts, and rounding to float32 goes up. So P(p <= alpha) <= alpha holds for each feature.
+    These are all values if n <= Q; the largest and the smallest value are always stored. A p-value computed from them
+    is never below the exact p-value, (1 + #{held-out >= value}) / (1 + n): the rank of a value between two stored ones
+    is rounded up, and so are stored values to float32. Therefore P(p <= alpha) <= alpha holds for each feature.
     """
 
-    largest: NDArray[np.float32]  # (F, Q), the r_j-th largest; NaN where n is 0
+    largest: NDArray[np.float32]  # (F, Q), the r_j-th largest values; NaN where n is 0
     middle: NDArray[np.float32]  # (F,), the median
-    n: NDArray[np.int64]  # (F,)
+    n: NDArray[np.int64]  # (F,), number of values; rows with a missing cell do not count
 
     @classmethod
     def of(cls, values: ArrayLike) -> HeldOut:
-        """The order statistics of values (n, F), any order; NaN where a row has no value."""
+        """The order statistics of values (n, F) in any order; NaN where a row has no value."""
         table = np.asarray(values, dtype=np.float64)
         n = np.isfinite(table).sum(axis=0)  # (F,)
         descending = -np.sort(-table, axis=0)  # NaN last
@@ -46,19 +50,24 @@ class HeldOut:
         return cls(_rounded_up(kept), middle, n.astype(np.int64))
 
     def p_value(self, value: ArrayLike, feature: ArrayLike) -> NDArray[np.float64]:
-        """p-values of values (...) of the features (...); NaN without a value or without held-out values.
+        """The p-value of each value among the held-out values of its feature. Lower is more anomalous.
 
-        Lower is more anomalous.
+        Args:
+            value: values, any shape; NaN if missing.
+            feature: indices of their features, same shape.
+
+        Returns:
+            p-values, same shape; NaN where the value is missing or the feature has no held-out values.
         """
         at, x = np.asarray(feature), np.asarray(value, dtype=np.float64)
         n = self.n[at]
-        above = (self.largest[at] >= x[..., None]).sum(axis=-1)  # (...), of the kept ones
+        above = (self.largest[at] >= x[..., None]).sum(axis=-1)  # (...), number of stored values
         p_value = self._ranks[at, above] / (1.0 + n)
         return np.where(np.isnan(x) | (n == 0), np.nan, p_value)
 
     @cached_property
     def _ranks(self) -> NDArray[np.int64]:
-        """r_j, (F, Q), then n + 1, the rank of a value below all kept ones: (F, Q + 1)."""
+        """r_j (F, Q) and, as the last column, n + 1, the rank of a value below all stored ones: (F, Q + 1)."""
         return np.concatenate([_ranks(self.n), self.n[:, None] + 1], axis=1)
 
     def arrays(self, prefix: str) -> dict[str, NDArray[np.generic]]:
@@ -70,26 +79,31 @@ class HeldOut:
         """Read the arrays that `arrays` wrote.
 
         Raises:
-            FormatError: an array is missing, or is not for F features.
+            FormatError: an array is missing, or does not have the shape for F features.
         """
         names = list(cls.__dataclass_fields__)
         missing = [name for name in names if f"{prefix}.{name}" not in arrays]
         if missing:
             raise FormatError(f"no array {prefix}.{missing[0]}")
         largest, middle, n = (arrays[f"{prefix}.{name}"] for name in names)
-        if largest.shape != (features, KEPT) or middle.shape != (features,) or n.shape != (features,):
-            raise FormatError(f"{prefix}: shape {largest.shape}, expected ({features}, {KEPT})")
+        for name, array, shape in (
+            ("largest", largest, (features, KEPT_VALUES)),
+            ("middle", middle, (features,)),
+            ("n", n, (features,)),
+        ):
+            if array.shape != shape:
+                raise FormatError(f"{prefix}.{name}: shape {array.shape}, expected {shape}")
         return cls(largest.astype(np.float32), middle.astype(np.float32), n.astype(np.int64))
 
 
 @dataclass(frozen=True)
 class Surprises:
-    """Held-out surprises and KLs to compare a row's cells and KL with, and a usual value of each of D columns."""
+    """What explanations compare a row with: held-out surprises, held-out KLs, and a usual value of each column."""
 
     features: HeldOut  # F = D
     kl: HeldOut  # F = 1
-    usual: NDArray[np.float64]  # (D,), the held-out median, one of the values; for a category the commonest level
-    factor: float = 1.0  # widens the intervals of smooth columns, so that they reach their stated coverage
+    usual: NDArray[np.float64]  # (D,), the lower median of held-out values; for a category the most common level
+    factor: float = 1.0  # by which prediction intervals of continuous columns are widened to reach their coverage
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays to store, by name."""
@@ -101,7 +115,7 @@ class Surprises:
         """Read the arrays that `arrays` wrote.
 
         Raises:
-            FormatError: an array is missing, or is not for D features.
+            FormatError: an array is missing, or does not have the shape for D features.
         """
         for name, shape in (("usual", (dim,)), ("factor", ())):
             if name not in arrays:
@@ -114,33 +128,33 @@ class Surprises:
 
 def _ranks(n: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """r_j of each feature, (F, Q)."""
-    j = np.arange(KEPT)
-    geometric = np.rint(np.maximum(n, 1)[:, None] ** (j / (KEPT - 1)))
+    j = np.arange(KEPT_VALUES)
+    geometric = np.rint(np.maximum(n, 1)[:, None] ** (j / (KEPT_VALUES - 1)))
     ranks: NDArray[np.int64] = np.minimum(n[:, None], np.maximum(j + 1, geometric)).astype(np.int64)
     return ranks
 
 
 def _rounded_up(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The least float32 that is not below each value."""
+    """Each value rounded up to float32."""
     near = values.astype(np.float32)
     return np.where(near < values, np.nextafter(near, np.float32(np.inf)), near)
 
 
-class Gathered:
-    """Collects values of successive rows into (n, F). Above a memory limit it keeps every 2^i-th row."""
+class RowSample:
+    """Collects batches of rows into one array (n, F). If they exceed a memory limit, it keeps every 2^i-th row."""
 
-    def __init__(self, features: int, most_cells: int = MOST_CELLS) -> None:
-        self._most = max(1, most_cells // features)
+    def __init__(self, features: int, max_cells: int = MAX_CELLS) -> None:
+        self._max_rows = max(1, max_cells // features)
         self._parts: list[NDArray[np.float64]] = []
         self._step, self._seen, self._held = 1, 0, 0
 
     def add(self, values: NDArray[np.floating]) -> None:
-        """The next rows, (n, F)."""
+        """Add the next rows, (n, F)."""
         first = -self._seen % self._step
         self._seen += len(values)
         self._parts.append(values[first :: self._step].astype(np.float64))
         self._held += len(self._parts[-1])
-        while self._held > self._most:
+        while self._held > self._max_rows:
             self._parts = [self.values()[::2]]
             self._step, self._held = 2 * self._step, len(self._parts[0])
 

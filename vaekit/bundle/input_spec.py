@@ -13,7 +13,7 @@ Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
 
 
 class Constant(ManifestPart):
-    """The model of a column that was constant in training: N(value, scale^2), independent of the networks."""
+    """The distribution of a column that was constant in training: N(value, scale^2). The networks do not see it."""
 
     value: FiniteFloat
     scale: Annotated[FiniteFloat, Field(gt=0)]
@@ -37,16 +37,16 @@ class Column(ManifestPart):
     @model_validator(mode="after")
     def _has_levels(self) -> Column:
         if (self.kind == "category") != (self.levels is not None):
-            raise ValueError(f"column {self.name!r}: a category needs levels, and no other kind has them")
+            raise ValueError(f"column {self.name!r}: levels are required for kind 'category', and only allowed there")
         if self.levels is not None and len(set(self.levels)) != len(self.levels):
-            raise ValueError(f"column {self.name!r}: two levels of one name")
+            raise ValueError(f"column {self.name!r}: duplicate levels")
         return self
 
 
 class VectorSpec(ManifestPart):
-    """Rows of D named columns. The graphs take x (N, D) float64 in raw units, with the level's index for categories.
+    """Rows of D named columns. The graphs take x (N, D) float64 in raw units; a category is the index of its level.
 
-    If any column may be missing they also take observed (N, D) bool; x is then 0 where observed is false.
+    If any column may be missing, the graphs also take observed (N, D) bool; x is then 0 where observed is false.
     """
 
     kind: Literal["vector"] = "vector"
@@ -58,7 +58,7 @@ class VectorSpec(ManifestPart):
     def _names_differ(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         names = [column.name for column in columns]
         if len(set(names)) != len(names):
-            raise ValueError(f"two columns of one name: {next(n for n in names if names.count(n) > 1)!r}")
+            raise ValueError(f"duplicate column name: {next(n for n in names if names.count(n) > 1)!r}")
         return columns
 
     # Cached, because every request needs them and there may be thousands of columns.
@@ -78,8 +78,8 @@ class VectorSpec(ManifestPart):
         return any(column.kind == "category" for column in self.columns)
 
     @cached_property
-    def particular(self) -> tuple[tuple[int, Column], ...]:
-        """The columns that do not take every finite number, with their index."""
+    def restricted(self) -> tuple[tuple[int, Column], ...]:
+        """(index, column) for each column whose kind does not allow every finite number."""
         return tuple((d, column) for d, column in enumerate(self.columns) if column.kind != "real")
 
     @property
@@ -101,7 +101,7 @@ class ImageSpec(ManifestPart):
     channels: Literal[1, 3, 4]
     channel_order: Literal["HWC"] = "HWC"
     dtype: Literal["uint8"] = "uint8"
-    two_valued: bool = Field(False, description="pixels are only 0 or 255; all others are refused")
+    two_valued: bool = Field(False, description="pixels must be 0 or 255; other values are refused")
     resize: bool = Field(
         False,
         description="files of images of another size are scaled to this size; absent: they are refused",

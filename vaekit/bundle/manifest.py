@@ -1,4 +1,4 @@
-"""manifest.json as pydantic models."""
+"""The pydantic models of manifest.json."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LikelihoodName = Literal[
 
 
 class SignedFile(ManifestPart):
-    """A file of the bundle and its sha256."""
+    """A file of the bundle and its sha256; such files are called signed."""
 
     file: FileName
     sha256: Sha256
@@ -52,17 +52,18 @@ class LikelihoodSpec(ManifestPart):
     columns: tuple[LikelihoodName, ...] | None = Field(None, description="mixed: the likelihood of each column")
     scale: Literal["network", "feature", "shared", "fixed", "by member"] | None = Field(
         None,
-        description="source of the scale; by member: some members take it from the network, the others have one for "
-        "each column",
+        description="source of the scale; by member: some members take it from the network, the others have one scale "
+        "for each column",
     )
     components: PositiveInt | None = Field(
         None, description="discretized_logistic: number of logistics in each mixture"
     )
-    mass: bool = Field(False, description="the density is a probability: of pixels, counts, levels or binary values")
+    mass: bool = Field(False, description="p(x|z) is a probability (of pixels, counts, levels or binary values)")
     binarize: Literal["none", "threshold", "dynamic"] | None = None
     threshold: FiniteFloat | None = Field(None, description="binarize = threshold: raw values >= this become 1")
     bits_per_dim_of: str | None = Field(
-        None, description="what -elbo / (D ln 2) counts the bits of; null if the likelihood is not over pixels"
+        None,
+        description="the dimensions of bits_per_dim, such as pixels; null if the likelihood is not over pixels",
     )
 
 
@@ -74,12 +75,12 @@ class PriorSpec(ManifestPart):
     )
     components: PositiveInt | None = Field(
         None,
-        description="aggregate: number of training rows, for each member; if fold models differ, the largest number",
+        description="aggregate: number of training rows in the prior of each member; the largest if fold models differ",
     )
 
 
 class Tensor(ManifestPart):
-    """One input or output of a graph; letters in the shape are free sizes."""
+    """One input or output of a graph; letters in the shape stand for sizes that may vary."""
 
     name: str
     dtype: Literal["float32", "float64", "int64", "uint8", "bool"]
@@ -87,7 +88,7 @@ class Tensor(ManifestPart):
 
 
 class Graph(SignedFile):
-    """One ONNX graph and its signature."""
+    """One ONNX graph and its signature, the names, types and shapes of its inputs and outputs."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -109,9 +110,11 @@ class Fold(ManifestPart):
 
 
 class CalibrationEntry(ManifestPart):
-    """Held-out scores by one graph, precision, K and draws. Only scores computed in the same way compare with them."""
+    """Held-out scores. They are comparable only with scores of the same graph, precision, K and draws."""
 
-    array: str = Field(description="name in the npz file; with folds, fold f has this name and _fold0, _fold1, ...")
+    array: str = Field(
+        description="name in the npz file; with folds, each fold has an array: this name with _fold0, _fold1, ..."
+    )
     graph: Literal["elbo"] = "elbo"
     precision: Precision = "float32"
     num_samples: Annotated[int, Field(ge=2)]
@@ -119,8 +122,8 @@ class CalibrationEntry(ManifestPart):
     n: PositiveInt = Field(description="number of held-out rows, of all folds together")
     folds: Annotated[tuple[Fold, ...], Field(min_length=3)] | None = Field(
         None,
-        description="format 1.2: the p-value is the median over folds of the p-values by each fold's fold_elbo; null: "
-        "one held-out set, by elbo",
+        description="format 1.2: the p-value of a row is the median of one p-value per fold, from fold_elbo; null: one "
+        "held-out set, and the p-value is from elbo",
     )
     guarantee: Annotated[FiniteFloat, Field(ge=1, lt=2)] = Field(
         1.0, description="P(p_value <= alpha) <= guarantee alpha: 1 without folds, 2 F / (F + 1) with F folds"
@@ -130,18 +133,17 @@ class CalibrationEntry(ManifestPart):
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),
-        description="the score thresholds of common alphas; from format 1.1 on. Empty with folds: no single score is "
-        "the threshold, and the rate of a median has no known distribution",
+        description="format 1.1: the score thresholds of common alphas. Empty with folds: there is one threshold per "
+        "fold, and the distribution of the true false-alarm rate is not known",
     )
     tail: Tail | None = Field(
         None,
-        description="extrapolates beyond the held-out scores; null if they are too few, with folds, and before format "
-        "1.1",
+        description="format 1.1: extrapolates beyond the held-out scores; null with folds or with too few scores",
     )
 
     @property
-    def told_by(self) -> int:
-        """The n in the smallest p-value, 1 / (n + 1): the number of held-out rows, with folds of the median fold."""
+    def rows_per_p_value(self) -> int:
+        """n in the smallest p-value, 1 / (n + 1): the number of held-out rows; with folds, that of the median fold."""
         return self.n if self.folds is None else sorted(fold.n for fold in self.folds)[len(self.folds) // 2]
 
 
@@ -149,11 +151,11 @@ class CalibrationFile(SignedFile):
     """Scores of the calibration rows, which are used for nothing else."""
 
     entries: Annotated[tuple[CalibrationEntry, ...], Field(min_length=1)]
-    assumption: str = Field(description="the assumption about calibration rows and scored rows that p-values rest on")
+    assumption: str = Field(description="what p-values assume about calibration rows and scored rows")
 
 
 class SurpriseFile(SignedFile):
-    """Order statistics of the calibration rows' surprises by feature, and of their KLs, to compare cells with."""
+    """Order statistics of the surprises (by feature) and KLs of the calibration rows, for explanations of cells."""
 
     graph: Literal["surprise"] = "surprise"
     precision: Precision = "float32"
@@ -163,21 +165,21 @@ class SurpriseFile(SignedFile):
 
 
 class Tolerance(ManifestPart):
-    """|got - want| <= absolute * unit + relative * |want|; the golden file has the units."""
+    """|got - want| <= absolute * unit + relative * |want|; the unit of each output is in the golden file."""
 
     relative: Annotated[FiniteFloat, Field(gt=0)]
     absolute: Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Golden(SignedFile):
-    """Rows and their expected outputs, replayed before the bundle may serve."""
+    """Rows and their expected outputs, which are compared with the graphs' outputs before the bundle is served."""
 
     num_samples: Annotated[int, Field(ge=2)]
     tolerance: dict[str, Tolerance] = Field(description="by ONNX Runtime execution provider")
 
 
 class Float16Graphs(ManifestPart):
-    """float16 versions of graphs: they compute the networks in float16 and all else as the float32 graphs do."""
+    """float16 versions of graphs: only the networks are computed in float16."""
 
     operations: Annotated[dict[Operation, SignedFile], Field(min_length=1)] = Field(
         description="the operations that have a float16 graph; its signature is that of the float32 graph"
@@ -224,21 +226,21 @@ class Manifest(ManifestPart):
     half: Float16Graphs | None = Field(None, description="float16 graphs, if the run exported them")
     draws: DrawsFile
     calibration: CalibrationFile | None = None
-    surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises to compare cells with")
+    surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises, for explanations of cells")
     golden: Golden
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
 
     @property
     def files(self) -> tuple[SignedFile, ...]:
-        """Every file that a reader copies and verifies."""
+        """All files that a reader copies and verifies."""
         parts: list[SignedFile] = [*self.operations.values(), self.draws, self.golden]
         parts += [*self.half.operations.values(), self.half.golden] if self.half else []
         return (*parts, *(part for part in (self.calibration, self.surprise) if part))
 
     @cached_property
-    def widest(self) -> int:
-        """Cells per row of the widest request or reply: the row, the latents of all members, or all levels."""
+    def max_cells_per_row(self) -> int:
+        """Values per row of the largest request or reply: the row, the latents of all members, or all levels."""
         columns = self.input.columns if isinstance(self.input, VectorSpec) else ()
         levels = sum(len(column.levels or ()) for column in columns)
         return max(self.input.dim, levels, self.members * self.latent_dim)
@@ -250,9 +252,9 @@ class Manifest(ManifestPart):
 
     @property
     def graph_files(self) -> tuple[str, ...]:
-        """Every signed file that is an ONNX graph."""
-        twins = self.half.operations if self.half else {}
-        return tuple(part.file for part in (*self.operations.values(), *twins.values()))
+        """The names of all ONNX graphs, float16 graphs included."""
+        float16_graphs = self.half.operations if self.half else {}
+        return tuple(part.file for part in (*self.operations.values(), *float16_graphs.values()))
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

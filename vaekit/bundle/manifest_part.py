@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ManifestPart(BaseModel):
-    """Frozen. Unknown fields are ignored, so that bundles of a newer minor format stay readable."""
+    """A frozen model. Unknown fields are ignored, so that bundles of a newer minor format stay readable."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())

@@ -23,7 +23,7 @@ def check_name(name: str) -> str:
     try:
         return _NAME.validate_python(name)
     except ValidationError:
-        raise UnknownModel(f"no model {name!r}: names match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
+        raise UnknownModel(f"no model {name!r}: names must match ^[a-z0-9][a-z0-9_-]{{0,63}}$") from None
 
 
 def models(root: Path | str) -> list[str]:
@@ -38,17 +38,17 @@ def models(root: Path | str) -> list[str]:
 def versions(root: Path | str, name: str) -> list[int]:
     """Complete versions of a model, ascending; empty if there is no such model."""
     try:
-        home = Path(root) / check_name(name)
+        model_folder = Path(root) / check_name(name)
     except UnknownModel:
         return []
-    if not home.is_dir():
+    if not model_folder.is_dir():
         return []
-    return [number for number in taken_numbers(home) if (home / str(number) / MANIFEST_FILE).is_file()]
+    return [number for number in taken_numbers(model_folder) if (model_folder / str(number) / MANIFEST_FILE).is_file()]
 
 
-def taken_numbers(home: Path) -> list[int]:
-    """Version numbers for which a model's folder has an entry, complete or not, ascending."""
-    return sorted(int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name))
+def taken_numbers(model_folder: Path) -> list[int]:
+    """The version numbers in a model's folder, also of incomplete versions, ascending."""
+    return sorted(int(entry.name) for entry in model_folder.iterdir() if _VERSION.fullmatch(entry.name))
 
 
 def find(root: Path | str, name: str, version: int | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Refuses ONNX files with external data or operators outside the standard domain. Parses them without loading."""
+"""Refuses ONNX files with external data or with operators outside the standard domain, before they are loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vaekit.errors import ForbiddenGraph
 
-# Field numbers of onnx.proto3, by message: the fields that lead to tensors, domains of operators, or nested graphs.
+# For each message of onnx.proto3, the field numbers that may contain tensors, domains of operators or nested graphs.
 _CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 8: "opset", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -36,15 +36,17 @@ def check_graph(path: Path) -> None:
 
 def _check(data: memoryview, message: str, name: str, depth: int) -> None:
     if depth > 32:
-        raise ForbiddenGraph(f"{name}: graphs nested more than 32 deep")
+        raise ForbiddenGraph(f"{name}: messages are nested more than 32 deep")
     children = _CHILDREN.get(message, {})
     for field, value in _fields(data):
         if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)):
-            raise ForbiddenGraph(f"{name}: keeps weights in external data")
+            raise ForbiddenGraph(f"{name}: weights are in external data; they must be inside the file")
         if not isinstance(value, memoryview):
             continue
-        if field == _DOMAIN.get(message) and bytes(value).decode() not in STANDARD_DOMAINS:
-            raise ForbiddenGraph(f"{name}: operators of the domain {bytes(value).decode()!r}")
+        if field == _DOMAIN.get(message) and (domain := bytes(value).decode()) not in STANDARD_DOMAINS:
+            raise ForbiddenGraph(
+                f"{name}: operators of the domain {domain!r}; only standard ONNX operators are allowed"
+            )
         if field in children:
             _check(value, children[field], name, depth + 1)
 
@@ -66,9 +68,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
-            raise ValueError(f"wire type {kind}")
+            raise ValueError(f"unknown wire type {kind}")
         if at + size > len(data):
-            raise ValueError("cut short")
+            raise ValueError("a field is truncated")
         yield key >> 3, data[at : at + size]
         at += size
 

@@ -10,7 +10,7 @@ from vaekit.bundle.read import Bundle, open_bundle
 
 
 def packed(bundle: Bundle) -> dict[str, bytes]:
-    """The manifest and all files that it signs, by name. Config and report are not signed, and not included."""
+    """The manifest and all files whose sha256 is in it, by name. The config and the report are not included."""
     signed = {part.file: bundle.path(part.file).read_bytes() for part in bundle.manifest.files}
     return {MANIFEST_FILE: bundle.manifest.to_json().encode(), **signed}
 

@@ -1,4 +1,4 @@
-"""Reads a version's folder into a verified private copy."""
+"""Reads the folder of one version of a model into a verified private copy."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Bundle:
         """The path of a verified file by its name in the manifest."""
         return self.copy / file
 
-    def half(self, precision: Precision) -> Float16Graphs | None:
+    def float16_graphs(self, precision: Precision) -> Float16Graphs | None:
         """The float16 graphs if the precision is float16, else None.
 
         Raises:
@@ -79,26 +79,25 @@ class Bundle:
             raise InputError(f"precision: {precision!r} is not one of {', '.join(get_args(Precision))}")
         if precision == "float16" and self.manifest.half is None:
             raise BundleError(
-                f"{self.source}: no float16 graphs; a run writes them with export.half = true (vae train --set "
-                "export.half=true)"
+                f"{self.source}: no float16 graphs; to export them, train with vae train --set export.half=true"
             )
         return self.manifest.half if precision == "float16" else None
 
     def graphs(self, precision: Precision = "float32") -> dict[Operation, Path]:
-        """The graph of each operation; with float16 the float16 graph, if there is one.
+        """The path of each operation's graph. With float16, it is the float16 graph if the operation has one.
 
         Raises:
-            InputError, BundleError: see half.
+            InputError, BundleError: see float16_graphs.
         """
-        half = self.half(precision)
-        twins = half.operations if half else {}
-        return {op: self.path(twins.get(op, graph).file) for op, graph in self.manifest.operations.items()}
+        half = self.float16_graphs(precision)
+        half_files = half.operations if half else {}
+        return {op: self.path(half_files.get(op, graph).file) for op, graph in self.manifest.operations.items()}
 
-    def noise(self) -> NDArray[np.float64]:
-        """Base draws, (K_max, Z).
+    def base_draws(self) -> NDArray[np.float64]:
+        """The base draws, (K_max, Z).
 
         Raises:
-            FormatError: not an array of numbers, or one of another shape.
+            FormatError: the file is not an array of numbers, or has another shape.
         """
         base = read_array(self.path(self.manifest.draws.file))
         expected = (self.manifest.draws.maximum, self.manifest.latent_dim)
@@ -107,10 +106,13 @@ class Bundle:
         return np.asarray(base, dtype=np.float64)
 
     def golden(self, signed: SignedFile | None = None) -> dict[str, NDArray[np.generic]]:
-        """Golden inputs and outputs by name, from the golden file of the float32 graphs or from another one.
+        """Golden inputs and outputs by name.
+
+        Args:
+            signed: the manifest entry of the golden file; None: the golden file of the float32 graphs.
 
         Raises:
-            FormatError: not arrays of numbers.
+            FormatError: the file does not hold arrays of numbers.
         """
         return read_archive(self.path((signed or self.manifest.golden).file))
 
@@ -118,7 +120,7 @@ class Bundle:
         """The calibrations of the bundle by their manifest entry.
 
         Raises:
-            FormatError: not arrays of numbers, a missing array, or invalid held-out scores.
+            FormatError: the file does not hold arrays of numbers, an array is missing, or held-out scores are invalid.
         """
         if self.manifest.calibration is None:
             return {}
@@ -134,10 +136,10 @@ class Bundle:
             raise FormatError(f"{file}: {exc}") from exc
 
     def surprises(self) -> Surprises | None:
-        """The held-out surprises to compare cells with; None if the bundle has none.
+        """The held-out surprises that explanations compare cells with; None if the bundle has none.
 
         Raises:
-            FormatError: not arrays of numbers, or arrays for another number of features.
+            FormatError: the file does not hold arrays of numbers, or they are for another number of features.
         """
         signed = self.manifest.surprise
         if signed is None:

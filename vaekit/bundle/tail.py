@@ -1,4 +1,4 @@
-"""Fits a generalised Pareto tail to the highest held-out scores, to extrapolate p-values beyond them."""
+"""Extrapolates p-values beyond the highest held-out score, with a generalised Pareto tail fitted to the scores."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pydantic import Field, FiniteFloat
 
 from vaekit.bundle.manifest_part import ManifestPart
 
-FEWEST = 20  # exceedances needed for a tail; 96 held-out rows have as many
-PRIOR, PRIOR_SHAPE = 10, 0.5  # weight of the prior of the shape, in scores, and its mean
-_NEARLY_0 = 1e-300  # replaces 0 as a divisor
+MIN_EXCEEDANCES = 20  # scores needed to fit a tail; 96 held-out rows give 20
+PRIOR_SHAPE, PRIOR_WEIGHT = 0.5, 10  # mean of the prior of the shape; number of scores that it counts as
+_TINY = 1e-300  # replaces 0 as a divisor
 
 
 class Tail(ManifestPart):
-    """Generalised Pareto tail of held-out scores S beyond a threshold u, nats: extrapolation, without a guarantee.
+    """Generalised Pareto tail of held-out scores S above a threshold u, nats. It extrapolates, without a guarantee.
 
         P(S > s | S > u) = (1 + shape (s - u) / scale)^(-1 / shape),  exp(-(s - u) / scale) at shape 0
 
-    With a shape below 0 the tail ends at u - scale / shape; beyond it the probability is 0. p_value_tail is never below
-    `floor`.
+    If the shape is below 0, the tail ends at u - scale / shape, and the probability of higher scores is 0. p_value_tail
+    is never below `floor`.
     """
 
     shape: FiniteFloat = Field(description="above 0: a heavy tail; 0: exponential; below 0: a tail with an end")
     scale: Annotated[FiniteFloat, Field(gt=0, description="nats")]
-    threshold: FiniteFloat = Field(description="u: the score, nats, beyond which the distribution was fitted")
-    exceedances: Annotated[int, Field(ge=FEWEST, description="M: number of held-out scores beyond u")]
+    threshold: FiniteFloat = Field(description="u: the tail was fitted to scores above this score, nats")
+    exceedances: Annotated[int, Field(ge=MIN_EXCEEDANCES, description="M: number of held-out scores above u")]
     floor: Annotated[FiniteFloat, Field(gt=0, lt=1, description="M / (n + 1) exp(-sqrt(M)), the smallest p_value_tail")]
 
     def survival(self, score: ArrayLike, beyond: float) -> NDArray[np.float64]:
@@ -56,23 +56,24 @@ class Tail(ManifestPart):
 
 
 def fit_tail(scores: NDArray[np.float64]) -> Tail | None:
-    """The tail of held-out scores (n,), ascending; None with fewer than FEWEST exceedances.
+    """The tail of held-out scores (n,), ascending; None with fewer than MIN_EXCEEDANCES exceedances.
 
     It is fitted to the largest M = ceil(min(n / 5, 3 sqrt(n))) scores, without those that tie with the next lower one.
-    Its shape is shrunk towards 1/2 as if by 10 more scores, (M shape + 5) / (M + 10). Both follow Vehtari, Simpson,
-    Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling". Without this prior, the error of the shape
-    would make p-values of a tenth of 1 / (n + 1) two to four times as frequent as stated. The floor is where
-    log(M / (n p)) reaches sqrt(M): extrapolation is consistent as long as the first is small against the second
-    (de Haan and Ferreira 2006, theorem 4.3.1).
+    A prior shrinks the shape towards 1/2: (M shape + 5) / (M + 10). Both rules are those of Vehtari, Simpson, Gelman,
+    Yao and Gabry (2024), "Pareto smoothed importance sampling". Without the prior, the error of the shape makes a
+    p_value_tail of 0.1 / (n + 1) two to four times as frequent as it should be.
+
+    The floor is the p-value p at which log(M / (n p)) = sqrt(M). Extrapolation is consistent as long as
+    log(M / (n p)) is small compared with sqrt(M) (de Haan and Ferreira 2006, theorem 4.3.1).
     """
     n = scores.size
     most = math.ceil(min(n / 5, 3 * math.sqrt(n)))
     threshold = float(scores[n - 1 - most])
     beyond = scores[scores > threshold] - threshold  # (M,)
-    if beyond.size < FEWEST:
+    if beyond.size < MIN_EXCEEDANCES:
         return None
     shape, scale = zhang_stephens(beyond)
-    shape = (beyond.size * shape + PRIOR * PRIOR_SHAPE) / (beyond.size + PRIOR)
+    shape = (beyond.size * shape + PRIOR_WEIGHT * PRIOR_SHAPE) / (beyond.size + PRIOR_WEIGHT)
     floor = beyond.size / (n + 1) * math.exp(-math.sqrt(beyond.size))
     return Tail(shape=shape, scale=scale, threshold=threshold, exceedances=beyond.size, floor=floor)
 
@@ -89,7 +90,7 @@ def zhang_stephens(exceedances: NDArray[np.float64]) -> tuple[float, float]:
     x, m = exceedances, 20 + math.isqrt(exceedances.size)
     quartile = x[int(x.size / 4 + 0.5) - 1]
     theta = 1 / x[-1] + (1 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / (3 * quartile)  # (m,)
-    theta = np.where(theta == 0, _NEARLY_0, theta)
+    theta = np.where(theta == 0, _TINY, theta)
     shape = np.log1p(-theta[:, None] * x).mean(axis=1)  # (m,), maximum likelihood at each theta
     log_likelihood = x.size * (np.log(-theta / shape) - shape - 1)  # (m,)
     weight = np.exp(log_likelihood - log_likelihood.max())

@@ -1,4 +1,4 @@
-"""Computes the score thresholds of common alphas, each with an interval of the true false-alarm rate."""
+"""Computes the score thresholds of common alphas, each with an interval for the true false-alarm rate."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ Rate = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
 class Threshold(ManifestPart):
-    """The score whose false-alarm rate is alpha on average over calibrations, and an interval of its true rate."""
+    """The score above which a row is an anomaly at this alpha, and an interval for the true false-alarm rate."""
 
     alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     rank: Annotated[int, Field(ge=0, description="k = floor(alpha (n + 1)); 0: alpha is not resolvable")]
-    score: FiniteFloat | None = Field(description="nats: p_value <= alpha exactly beyond it; null: not resolvable")
+    score: FiniteFloat | None = Field(description="nats: scores above it have p_value <= alpha; null: not resolvable")
     rate_low: Rate | None = Field(description="2.5 % quantile of the true false-alarm rate, Beta(k, n + 1 - k)")
     rate_high: Rate | None = Field(description="97.5 % quantile of the true false-alarm rate")
 
 
 def lines(found: Iterable[Threshold]) -> Iterator[tuple[str, ...]]:
-    """The thresholds as rows of text, under HEADINGS."""
+    """The thresholds as rows of a table of text with the columns HEADINGS."""
     for one in found:
-        told = ("not resolvable", "")
+        score_and_rate = ("not resolvable", "")
         if one.score is not None:
-            told = f"{one.score:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}"
-        yield f"{one.alpha:g}", *told, f"{rows_to_resolve(one.alpha):,}"
+            score_and_rate = f"{one.score:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}"
+        yield f"{one.alpha:g}", *score_and_rate, f"{rows_to_resolve(one.alpha):,}"
 
 
 def thresholds(calibration: Calibration) -> tuple[Threshold, ...]:
-    """Thresholds at ALPHAS, each with an interval of the rate at which rows like the calibration rows exceed it.
+    """The thresholds at ALPHAS, each with an interval for its true false-alarm rate.
 
-    The rate is 1 - F(the k-th largest of n scores), k = floor(alpha (n + 1)). For continuous scores it is distributed
-    as Beta(k, n + 1 - k) over calibrations; with ties it is smaller. Its mean k / (n + 1) is at most alpha (Vovk 2012,
-    "Conditional validity of inductive conformal predictors").
+    The true rate is the probability that the score of a normal row exceeds the threshold, the k-th largest of n scores,
+    k = floor(alpha (n + 1)). For continuous scores it is distributed as Beta(k, n + 1 - k) over calibrations; with ties
+    it is smaller. Its mean k / (n + 1) is at most alpha (Vovk 2012, "Conditional validity of inductive conformal
+    predictors").
     """
     from scipy.stats import beta  # imported here: only the writer of a bundle needs scipy
 

@@ -1,4 +1,4 @@
-"""Writes a version's folder atomically, and the files that a manifest signs."""
+"""Writes the folder of a new version atomically, and makes the files in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationF
 from vaekit.bundle.models_folder import taken_numbers
 from vaekit.errors import ConfigError
 
-_WRITING = ".writing-"  # prefix of a draft; never listed, because versions are numbers
+_UNFINISHED = ".writing-"  # prefix of an unfinished version's folder; not listed, because versions are numbers
 
 
 def created() -> datetime:
@@ -43,7 +43,7 @@ def created() -> datetime:
 
 
 def digest(data: bytes) -> str:
-    """The sha256 of the data, as the manifest writes it."""
+    """The sha256 of the data in hexadecimal, as in the manifest."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -57,13 +57,13 @@ def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def calibration_file(
     held_out: Mapping[tuple[int, Precision], AnyCalibration], assumption: str
 ) -> tuple[CalibrationFile, bytes]:
-    """The manifest's part about calibrations on default draws, and the content of their file.
+    """(the manifest's entry of calibration.npz, the content of calibration.npz), for default draws.
 
     Args:
         held_out: calibrations by K and precision.
         assumption: the assumption about calibration rows and scored rows.
     """
-    entries = [entry_of(*way, found) for way, found in held_out.items()]
+    entries = [entry_of(k, precision, found) for (k, precision), found in held_out.items()]
     arrays = map(arrays_of, entries, held_out.values())
     content = npz({name: scores for each in arrays for name, scores in each.items()})
     signed = CalibrationFile(
@@ -86,9 +86,10 @@ def publish(
     Args:
         root: the models folder.
         manifest: its version is replaced by the new version number.
-        files: content by path relative to the bundle, without manifest.json: every file that the manifest signs, and
-            any others (report/...).
-        pages: makes further unsigned files from the manifest, once the version number is known.
+        files: the content of each file, by its path relative to the bundle: every file of the manifest, and any other
+            files (report/...). manifest.json is added.
+        pages: makes more files from the manifest, once the version number is known. The manifest does not have their
+            sha256.
 
     Returns:
         The manifest as written.
@@ -98,36 +99,36 @@ def publish(
     """
     for part in manifest.files:
         assert digest(files[part.file]) == part.sha256, part.file
-    home = Path(root) / manifest.name
-    with writing(home):
-        home.mkdir(parents=True, exist_ok=True)
-        temp = Path(tempfile.mkdtemp(prefix=_WRITING, dir=home))
+    model_folder = Path(root) / manifest.name
+    with writing(model_folder):
+        model_folder.mkdir(parents=True, exist_ok=True)
+        temp = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=model_folder))
         try:
             temp.chmod(0o755)
             for name, data in files.items():
                 _write(temp / name, data)
-            return _publish_as_next(home, temp, manifest, pages)
+            return _publish_as_next(model_folder, temp, manifest, pages)
         except BaseException:
             shutil.rmtree(temp, ignore_errors=True)
             raise
 
 
 def _publish_as_next(
-    home: Path, temp: Path, manifest: Manifest, pages: Callable[[Manifest], Mapping[str, bytes]]
+    model_folder: Path, temp: Path, manifest: Manifest, pages: Callable[[Manifest], Mapping[str, bytes]]
 ) -> Manifest:
     while True:
-        manifest = manifest.model_copy(update={"version": max(taken_numbers(home), default=0) + 1})
+        manifest = manifest.model_copy(update={"version": max(taken_numbers(model_folder), default=0) + 1})
         for name, data in {**pages(manifest), MANIFEST_FILE: manifest.to_json().encode()}.items():
             _write(temp / name, data)
         for folder in (*(p for p in temp.rglob("*") if p.is_dir()), temp):
             sync(folder)
         try:
-            temp.rename(home / str(manifest.version))
+            temp.rename(model_folder / str(manifest.version))
         except OSError as exc:  # another publisher took this number: try the next
             if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             continue
-        sync(home)
+        sync(model_folder)
         return manifest
 
 

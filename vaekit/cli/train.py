@@ -187,7 +187,7 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
         table.add_row(name, f"{metric.value:.5g}{error}", f"{metric.unit or ''}{rows}")
     console.print(table)
     entry = manifest.calibration.entries[0] if manifest.calibration else None
-    n, where = (entry.told_by, " in a fold" if entry.folds else "") if entry else (0, "")
+    n, where = (entry.rows_per_p_value, " in a fold" if entry.folds else "") if entry else (0, "")
     if n < (needed := rows_to_resolve(0.05)):
         console.print(
             f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}; until then rows get "

@@ -1,4 +1,4 @@
-"""Runs a loaded bundle as array functions on ONNX Runtime, on a CPU or with CUDA."""
+"""Runs the operations of a bundle on arrays, with ONNX Runtime on a CPU or a CUDA device."""
 
 from vaekit.runtime.explain.explanation import heatmap
 from vaekit.runtime.model import Model

@@ -1,6 +1,6 @@
 """Pads batches to a few fixed numbers of rows (buckets), so that a GPU can reuse buffers and kernels.
 
-N rows, K draws; the other letters in a signature are free sizes.
+The shapes in a graph's signature contain letters for sizes that vary: N rows, K draws.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROWS = "N"  # the letter for the number of rows, always the first axis; a tensor
 
 
 def bucket(n: int, most: int) -> int:
-    """The number of rows to pad n rows to: the next power of two, at most `most`; n above `most` is not padded.
+    """The number of rows that n rows are padded to: the next power of two, but at most `most`. n > most is not padded.
 
     >>> [bucket(n, 500) for n in (1, 3, 300, 500, 600)]
     [1, 4, 500, 500, 600]
@@ -27,7 +27,7 @@ def bucket(n: int, most: int) -> int:
 
 
 def buckets(n: int, most: int) -> tuple[int, ...]:
-    """All buckets for 1 to n rows.
+    """All buckets that batches of 1 to n rows are padded to.
 
     >>> buckets(5, 500), buckets(512, 500)
     ((1, 2, 4, 8), (1, 2, 4, 8, 16, 32, 64, 128, 256, 500))
@@ -37,7 +37,7 @@ def buckets(n: int, most: int) -> tuple[int, ...]:
 
 
 def sizes(inputs: Iterable[Tensor], feeds: Mapping[str, NDArray[Any]]) -> dict[str, int]:
-    """The sizes of a signature's letters in these arrays.
+    """The size that each letter of a signature has in these arrays, for example {"N": 4, "K": 16}.
 
     Raises:
         InputError: the arrays do not match the signature in name, type or shape.
@@ -45,7 +45,7 @@ def sizes(inputs: Iterable[Tensor], feeds: Mapping[str, NDArray[Any]]) -> dict[s
     found: dict[str, int] = {}
     tensors = {tensor.name: tensor for tensor in inputs}
     if tensors.keys() != feeds.keys():
-        raise InputError(f"inputs {', '.join(feeds)}, expected {', '.join(tensors)}")
+        raise InputError(f"inputs: [{', '.join(feeds)}], expected [{', '.join(tensors)}]")
     for name, tensor in tensors.items():
         given = feeds[name]
         fits = given.dtype == tensor.dtype and given.ndim == len(tensor.shape)

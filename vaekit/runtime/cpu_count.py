@@ -12,13 +12,13 @@ MEMBERSHIP = Path("/proc/self/cgroup")  # one line per hierarchy: number, contro
 
 
 def cpu_count(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
-    """The smaller of the affinity and the quotas of the control groups around this process, at least 1."""
+    """The number of CPU cores: the smallest of the affinity and all cgroup quotas, rounded down, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([cores, *_quotas(groups, membership)])))
 
 
 def _quotas(groups: Path, membership: Path) -> Iterator[float]:
-    """Cores that each group allows, from the process's group up to the root (in a container, the container's root)."""
+    """The quota of each group in cores, from the group of this process up to the root (of the container)."""
     for controllers, path in _memberships(membership):
         if controllers and "cpu" not in controllers.split(","):
             continue
@@ -33,7 +33,10 @@ def _quotas(groups: Path, membership: Path) -> Iterator[float]:
 
 
 def _memberships(membership: Path) -> Iterator[tuple[str, Path]]:
-    """(controllers, path of the group without its leading slash); the root if there is no membership file."""
+    """(controllers, path of the group without its leading slash) of each group that this process is in.
+
+    If there is no membership file, the root is the only group.
+    """
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Checks the installed ONNX Runtime, and opens sessions on the requested device."""
+"""Checks which ONNX Runtime is installed, and opens sessions on the requested device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vaekit.runtime.cpu_count import cpu_count
 # Since 1.29 ONNX Runtime sends telemetry about machine, process and graphs unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-MOST_THREADS = 8  # by default: each graph has its own threads (docs/decisions), and the graphs are small
+MAX_THREADS = 8  # default limit for one graph: the graphs are small, and each has its own threads (docs/decisions)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,2}))?")
 _PROBE = bytes.fromhex(  # a graph of one node, y = -x, opset 18, to test whether a device works
@@ -54,7 +54,7 @@ def check_distribution() -> str:
             "pip uninstall both, then install vaekit[cpu] or vaekit[gpu]"
         )
     if not found:
-        raise MissingExtra("no ONNX Runtime: install vaekit[cpu] or vaekit[gpu]")
+        raise MissingExtra("ONNX Runtime is not installed: install vaekit[cpu] or vaekit[gpu]")
     return found[0]
 
 
@@ -67,10 +67,10 @@ def _installed(name: str) -> bool:
 
 
 def parse_device(device: str) -> tuple[str, int]:
-    """("auto" | "cpu" | "cuda", index).
+    """The kind of a device, "auto", "cpu" or "cuda", and its index, 0 by default.
 
     Raises:
-        DeviceError: any other text.
+        DeviceError: the text is not auto, cpu, cuda or cuda:<index>.
     """
     match = _DEVICE.fullmatch(device)
     if match is None:
@@ -82,7 +82,7 @@ def check_device(device: str, cuda: Cuda = DEFAULTS) -> None:
     """Check that the device is available, before any model is loaded.
 
     Raises:
-        DeviceError: not a device; or CUDA or CUDA graphs were requested and CUDA does not work.
+        DeviceError: the text is not a device; or CUDA or CUDA graphs were requested, and CUDA does not work.
     """
     if parse_device(device)[0] != "cuda" and not cuda.graphs:
         return
@@ -102,7 +102,7 @@ def open_session(path: Path, device: str, threads: int | None = None, cuda: Cuda
         cuda: options for CUDA devices.
 
     Raises:
-        DeviceError: CUDA or CUDA graphs were requested, and the session does not run on CUDA.
+        DeviceError: CUDA or CUDA graphs were requested, and a session on CUDA cannot be opened.
     """
     check_distribution()
     import onnxruntime
@@ -110,13 +110,13 @@ def open_session(path: Path, device: str, threads: int | None = None, cuda: Cuda
     kind, index = parse_device(device)
     if kind == "cpu" and cuda.graphs:
         raise DeviceError("device cpu: CUDA graphs need a CUDA device")
-    must = kind == "cuda" or cuda.graphs
-    if kind == "cpu" or not (must or CUDA in onnxruntime.get_available_providers()):
+    required = kind == "cuda" or cuda.graphs
+    if kind == "cpu" or not (required or CUDA in onnxruntime.get_available_providers()):
         return _session(path, [CPU], threads)
     try:
         return _cuda_session(path, index, threads, cuda)
     except DeviceError:
-        if must:
+        if required:
             raise
         return _session(path, [CPU], threads)
 
@@ -127,7 +127,7 @@ def cuda_options(index: int, cuda: Cuda) -> dict[str, str]:
         "device_id": str(index),
         "use_tf32": "0",  # TF32 has relative errors of 1e-3; results must be accurate to 1e-5
         "cudnn_conv_algo_search": "HEURISTIC",  # a search takes up to a second for each new number of rows
-        "arena_extend_strategy": "kSameAsRequested",  # there are few sizes, so no need to grow by powers of two
+        "arena_extend_strategy": "kSameAsRequested",  # buffers have few sizes: no need to grow by powers of two
         "do_copy_in_default_stream": "1",  # copies and kernels run in one order, so that no copy overtakes a kernel
     }
     if cuda.memory_bytes is not None:
@@ -171,15 +171,16 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
 
 
 def default_threads() -> int:
-    """Threads of one call if the caller sets none."""
-    return min(cpu_count(), MOST_THREADS)
+    """The number of threads of one call, if the caller does not set it."""
+    return min(cpu_count(), MAX_THREADS)
 
 
 @cache
 def _share_memory() -> None:
-    """Use one arena of host memory for all graphs of the process. An arena keeps as much as its largest call took.
+    """Use one arena of host memory for all graphs of the process.
 
-    Six graphs with one arena each would keep six times as much (docs/decisions/2026-11-24-one-arena-for-all-graphs.md).
+    An arena does not give back the memory of its largest call. Six graphs with one arena each would keep six times as
+    much memory (docs/decisions/2026-11-24-one-arena-for-all-graphs.md).
     """
     import onnxruntime as ort
 

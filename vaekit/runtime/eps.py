@@ -1,4 +1,4 @@
-"""Makes eps in z = mu + sigma eps: the default draws, draws from a seed, or draws given by the caller.
+"""Provides eps in z = mu + sigma eps: the default draws, draws from a seed, or checked draws from the caller.
 
 N rows, Z latent dimensions, K draws.
 """
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from vaekit.bundle import default_eps
 from vaekit.errors import InputError
 
-KEPT_COUNTS = 8  # how many values of K have their default eps cached
+CACHED_COUNTS = 8  # how many values of K have their default eps cached
 
 
 class EpsDraws:
-    """Standard normal draws for the posterior of a model."""
+    """Standard normal draws for sampling the posterior of a model."""
 
     def __init__(self, base: NDArray[np.float64], default: int) -> None:
         """
@@ -28,7 +28,7 @@ class EpsDraws:
         """
         self._base, self._default = base, default
 
-    def of(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
+    def draw(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
         """eps (K, Z): the default draws, or draws from a seed.
 
         Raises:
@@ -39,11 +39,11 @@ class EpsDraws:
             return self._default_eps(k)
         return np.random.default_rng(seed).standard_normal(self._default_eps(k).shape).astype(np.float32)
 
-    def given(self, eps: NDArray[np.floating], n: int) -> NDArray[np.float32]:
-        """eps as given by the caller for n rows, (K, Z) or (N, K, Z), checked.
+    def check(self, eps: NDArray[np.floating], n: int) -> NDArray[np.float32]:
+        """Check the shape of eps from a caller for N = n rows, (K, Z) or (N, K, Z); returns it as float32.
 
         Raises:
-            InputError: any other shape.
+            InputError: eps has another shape.
         """
         latent_dim = self._base.shape[1]
         expected = eps.ndim == 2 or (eps.ndim == 3 and len(eps) == n)
@@ -54,5 +54,5 @@ class EpsDraws:
     @cached_property
     def _default_eps(self) -> Callable[[int], NDArray[np.float32]]:
         """K -> the default draws, (K, Z)."""
-        base = self._base  # not self: a cache that refers to its owner would keep it alive
-        return lru_cache(KEPT_COUNTS)(lambda k: default_eps(base, k).astype(np.float32))
+        base = self._base  # not self: a cache that refers to its owner keeps it alive
+        return lru_cache(CACHED_COUNTS)(lambda k: default_eps(base, k).astype(np.float32))

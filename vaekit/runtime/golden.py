@@ -1,8 +1,8 @@
-"""Replays golden rows: on this machine the graphs must reproduce their outputs at export.
+"""Replays golden rows: the graphs must give the same outputs on this machine as they did at export.
 
 golden.npz holds, for each operation, its inputs as `<operation>.in.<name>` and its outputs as `<operation>.out.<name>`.
-For an output that is not in nats or latent units it also holds the size of one unit, by column, as
-`<operation>.unit.<name>`.
+For an output with a scale of its own, such as a mean in raw units, it also holds the unit of the absolute tolerance for
+each column, as `<operation>.unit.<name>`. Other outputs, such as nats and latents, have unit 1.
 """
 
 from __future__ import annotations
@@ -22,39 +22,46 @@ Run = Callable[[Operation, Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any
 
 
 def replay(run: Run, bundle: Bundle, providers: tuple[str, ...], precision: Precision = "float32") -> None:
-    """Run every operation on its golden inputs. Operations with a graph of this precision use that graph's golden file.
+    """Run every operation on its golden inputs, and compare the outputs with the golden outputs.
+
+    float16 graphs have their own golden file.
 
     Raises:
         GoldenMismatch: an output differs by more than the tolerance of the provider in use.
         FormatError: an operation has no golden rows, or the provider no tolerance.
     """
-    half = bundle.half(precision)
-    twins = half.operations if half else {}
-    others = [operation for operation in bundle.manifest.operations if operation not in twins]
+    half = bundle.float16_graphs(precision)
+    half_operations = half.operations if half else {}
+    others = [operation for operation in bundle.manifest.operations if operation not in half_operations]
     _replay(run, bundle, bundle.manifest.golden, others, providers[0])
     if half:
-        _replay(run, bundle, half.golden, twins, providers[0])
+        _replay(run, bundle, half.golden, half_operations, providers[0])
 
 
 def _replay(run: Run, bundle: Bundle, signed: Golden, operations: Iterable[Operation], provider: str) -> None:
     golden = bundle.golden(signed)
     tolerance = signed.tolerance.get(provider)
     if tolerance is None:
-        raise FormatError(f"{bundle.source}: golden has no tolerance for {provider}")
+        known = ", ".join(signed.tolerance)
+        raise FormatError(
+            f"{bundle.source}: {signed.file} has no tolerance for {provider}, only for: {known or 'none'}"
+        )
     for operation in operations:
-        feeds = _named(golden, f"{operation}.in.")
-        wanted = _named(golden, f"{operation}.out.")
-        units = _named(golden, f"{operation}.unit.")
+        feeds = _with_prefix(golden, f"{operation}.in.")
+        wanted = _with_prefix(golden, f"{operation}.out.")
+        units = _with_prefix(golden, f"{operation}.unit.")
         if not feeds or not wanted:
             raise FormatError(f"{bundle.source}: {operation} has no golden rows")
         got = run(operation, feeds)
         if wanted.keys() != got.keys():
-            raise FormatError(f"{bundle.source}: golden rows of {operation} have other outputs than its graph")
+            raise FormatError(
+                f"{bundle.source}: {operation}: golden outputs {', '.join(wanted)}, but the graph has {', '.join(got)}"
+            )
         for name, want in wanted.items():
             _compare(f"{bundle.source}: {operation}: {name}", got[name], want, tolerance, units.get(name, _ONE))
 
 
-def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+def _with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
 
 
@@ -62,7 +69,7 @@ def _compare(what: str, got: NDArray[Any], want: NDArray[Any], tolerance: Tolera
     if got.shape != want.shape:
         raise GoldenMismatch(f"{what}: shape {got.shape}, golden {want.shape}")
     if not (np.isfinite(want).all() and np.isfinite(unit).all()):  # every comparison with NaN would pass
-        raise GoldenMismatch(f"{what}: golden is not finite")
+        raise GoldenMismatch(f"{what}: the golden output is not finite")
     allowed = tolerance.absolute * unit + tolerance.relative * np.abs(want.astype(np.float64))
     off = np.abs(got.astype(np.float64) - want) - allowed
     if off.max(initial=-1.0) > 0:

@@ -12,7 +12,7 @@ MAX_LATENT = 1e6  # no encoder gives a larger |z|, and float32 would overflow in
 
 
 def check_latents(z: ArrayLike, manifest: Manifest) -> NDArray[np.float32]:
-    """Latents as the decoder takes them, (N, Z) float32.
+    """Check latents z and convert them to (N, Z) float32, as the decoder takes them.
 
     Raises:
         InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6.
@@ -20,7 +20,7 @@ def check_latents(z: ArrayLike, manifest: Manifest) -> NDArray[np.float32]:
     try:
         latents = np.asarray(z, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as exc:
-        raise InputError(f"latents: expected numbers (N, {manifest.latent_dim}): {exc}") from None
+        raise InputError(f"latents: expected an array of numbers (N, {manifest.latent_dim}): {exc}") from None
     if latents.ndim != 2 or latents.shape[1] != manifest.latent_dim or len(latents) == 0:
         raise InputError(f"latents: shape {latents.shape}, expected (N, {manifest.latent_dim}) with N >= 1")
     bad = ~(np.abs(latents) <= MAX_LATENT)
@@ -31,15 +31,15 @@ def check_latents(z: ArrayLike, manifest: Manifest) -> NDArray[np.float32]:
 
 
 def check_members(member: ArrayLike | None, n: int, manifest: Manifest) -> dict[str, NDArray[np.int64]]:
-    """The member that decodes each of n latents, as the graphs take it; empty if the model has no members.
+    """The graphs' input `member`: the number of the member that decodes each of n latents. Empty without members.
 
     Raises:
-        InputError: the model has members and none is given, has none and some are given, or a member is not 0..M-1.
+        InputError: members are missing for an ensemble, are given for another model, or are not in 0..M-1.
     """
     count = manifest.members
     if count == 1:
         if member is not None:
-            raise InputError("members: this model has no members, leave it out")
+            raise InputError("members: this model is not an ensemble; leave members out")
         return {}
     if member is None:
         raise InputError(f"members: not given, expected one of 0..{count - 1} for each row of latents")

@@ -46,15 +46,15 @@ class Model(Operations):
         Args:
             path: models/<name>/<version> or models/<name>.
             device: "auto", "cpu", "cuda" or "cuda:<index>".
-            threads: threads of one call of a graph on the CPU, including the caller's; each graph has its own, which
-                sleep between calls. None: one per core that this process may use, at most 8.
-            precision: of the networks; "float16" is meant for GPUs, and needs a bundle with float16 graphs.
+            threads: number of threads of one call on the CPU, including the caller's thread. Each graph has its own
+                threads, which sleep between calls. None: one per core that this process may use, at most 8.
+            precision: precision of the networks. "float16" is meant for GPUs, and needs a bundle with float16 graphs.
             cuda: options for CUDA devices.
 
         Raises:
-            BundleError: the bundle is invalid, or does not reproduce its golden rows.
+            BundleError: the bundle is invalid, or its graphs do not reproduce the golden outputs.
             DeviceError: the requested device is not available.
-            MissingExtra: ONNX Runtime is not installed, or is installed twice.
+            MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
         """
         folder = Path(path)
         if not (folder / MANIFEST_FILE).is_file() and (known := versions(folder.parent, folder.name)):
@@ -62,7 +62,7 @@ class Model(Operations):
         return cls._opened(open_bundle(folder), device=device, threads=threads, precision=precision, cuda=cuda)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the files of the bundle; loading verifies them and replays the golden rows."""
+        """Pickle the files of the bundle. Unpickling verifies them and replays the golden rows."""
         return _of_files, (type(self), packed(self.bundle), self._options)
 
     @classmethod
@@ -109,9 +109,9 @@ class Model(Operations):
         Args:
             x: rows.
             num_samples: K; None: the manifest's default.
-            seed: of draws that all rows share; None: the default draws.
+            seed: seed of the draws, which are the same for all rows; None: the default draws.
             features: also return the log-likelihood of each feature.
-            eps: the draws themselves, (K, Z) or (N, K, Z), in place of num_samples and seed.
+            eps: the draws, (K, Z) or (N, K, Z), instead of num_samples and seed.
 
         Raises:
             InputError: invalid rows, K or eps.
@@ -138,7 +138,7 @@ class Model(Operations):
         return self.bound_checked(encode(x, self.spec), num_samples=num_samples, seed=seed, eps=eps)
 
     def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
-        """elbo with the log-likelihood of each feature, which shows anomalous cells."""
+        """Model.elbo with the log-likelihood of each feature; a low value indicates an anomalous cell."""
         return self.elbo(x, num_samples=num_samples, seed=seed, features=True)
 
     def explain(self, x: Any, *, top: int = 3) -> Explained:
@@ -157,7 +157,7 @@ class Model(Operations):
         return explain(self, encode(x, self.spec), top=top)
 
     def explain_checked(self, rows: NDArray[Any], *, top: int = 3) -> Explained:
-        """explain of checked rows."""
+        """Model.explain for checked rows."""
         return explain(self, rows, top=top)
 
 

@@ -23,8 +23,8 @@ from vaekit.runtime.results import Bound, Decoded, Elbo, Posterior, Samples, in_
 from vaekit.runtime.sampling import SampleDraws
 from vaekit.runtime.session import open_graph
 
-MAX_ELEMENTS = 2**19  # limit of N K (widest layer) for one call of a graph: fits the caches and bounds memory
-CARD_ELEMENTS = 2**23  # the same on a GPU, which needs many rows at once to be busy
+MAX_ELEMENTS = 2**19  # limit of N * K * (width of the widest layer) in one call: fits the caches and bounds memory
+MAX_ELEMENTS_CUDA = 2**23  # the limit on a GPU, which needs many rows at once to be busy
 
 B = TypeVar("B", bound=Bound)
 
@@ -32,9 +32,9 @@ B = TypeVar("B", bound=Bound)
 class Operations:
     """The graphs of one bundle as functions of arrays.
 
-    Rows are already checked: arrays from `vaekit.tabular.encode` for the model's input spec. They are not checked again
-    here, so that rows of a file or a request are checked once. `Model` takes unchecked rows and checks them. Calls from
-    several threads are safe.
+    Methods named *_checked take arrays from `vaekit.tabular.encode` for the model's input spec and do not check them
+    again, so that rows of a file or a request are checked once. `Model` takes unchecked rows. Calls from several
+    threads are safe.
     """
 
     def __init__(
@@ -64,19 +64,19 @@ class Operations:
             for operation, graph in self.manifest.operations.items()
         }
         self._index = parse_device(device)[1]
-        self._eps = EpsDraws(bundle.noise(), self.manifest.draws.default)
+        self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default)
         self._calibrations = bundle.calibrations()
-        self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
+        self.surprises = bundle.surprises()  # held-out surprises and KLs; None before format 1.1
         replay(self.run, bundle, self.providers, precision)
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """The execution providers that the session uses, by preference."""
+        """The execution providers of the graphs, the preferred one first."""
         return next(iter(self.graphs.values())).providers
 
     @cached_property
     def device(self) -> Literal["cpu", "cuda"]:
-        """Where the graphs run."""
+        """The kind of device that the graphs run on."""
         return "cuda" if CUDA in self.providers else "cpu"
 
     @property
@@ -85,11 +85,11 @@ class Operations:
         return cuda_memory_in_use(self._index) if self.device == "cuda" else None
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """One call of one graph: outputs by name.
+        """Call one graph once; returns its outputs by name.
 
         Raises:
-            InputError: the bundle does not have the operation.
-            NotFinite: an output has NaN or an infinity.
+            InputError: the bundle does not have this operation.
+            NotFinite: an output contains NaN or an infinity.
         """
         if operation not in self.graphs:
             raise InputError(f"{self.manifest.name} has no operation {operation}; it has {', '.join(self.graphs)}")
@@ -102,11 +102,11 @@ class Operations:
                 raise NotFinite(f"{self.manifest.name}: {operation}: row {row}: output {name} is not finite")
         return found
 
-    def warming(self, most_rows: int) -> list[Callable[[], None]]:
-        """Calls that prepare for batches of up to `most_rows` rows. Make them in the thread that will run the batches.
+    def warm_up_calls(self, most_rows: int) -> list[Callable[[], None]]:
+        """Functions to call once before serving batches of up to `most_rows` rows, in the thread that runs the batches.
 
-        On CUDA they run each graph once for every number of rows that a call can be padded to, with the default draws.
-        Buffers and kernels are then ready before the first request. On a CPU the list is empty.
+        On CUDA each function runs one graph with one padded number of rows and the default draws, so that buffers and
+        kernels are ready before the first request. On a CPU the list is empty.
         """
         if self.device == "cpu":
             return []
@@ -150,7 +150,7 @@ class Operations:
         return in_chunks(Decoded, len(latents), self.rows_at_once("decode"), run_chunk)
 
     def _feeds(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Checked rows as the graphs take them, with `observed` if any column may be missing."""
+        """The graphs' inputs for checked rows: x, and observed if any column may be missing."""
         if not self.spec.may_be_missing:
             return {"x": rows}
         observed = ~np.isnan(rows)
@@ -173,8 +173,8 @@ class Operations:
 
         return in_chunks(Samples, n, self.rows_at_once("prior"), run_chunk)
 
-    def of_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
-        """The samples for rows of `sampling.SampleDraws`, which may come from several seeds."""
+    def samples_from_draws(self, draws: Mapping[str, NDArray[Any]]) -> Samples:
+        """Samples computed from rows of `sampling.SampleDraws`; the rows may come from several seeds."""
         n = len(draws["noise"])
         return in_chunks(Samples, n, self.rows_at_once("prior"), lambda at: self._samples(_at(draws, at)))
 
@@ -198,8 +198,8 @@ class Operations:
         features: bool = False,
         eps: NDArray[np.floating] | None = None,
     ) -> Elbo:
-        """Model.elbo of checked rows."""
-        draws = self.draws(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
+        """Model.elbo for checked rows."""
+        draws = self.draws(num_samples, seed) if eps is None else self._eps.check(eps, len(rows))
         return self._bound(Elbo, "surprise" if features else "elbo", rows, draws)
 
     def bound_checked(
@@ -210,12 +210,12 @@ class Operations:
         seed: int | None = None,
         eps: NDArray[np.floating] | None = None,
     ) -> Bound:
-        """Model.bound of checked rows."""
-        draws = self.draws(num_samples, seed) if eps is None else self._eps.given(eps, len(rows))
+        """Model.bound for checked rows."""
+        draws = self.draws(num_samples, seed) if eps is None else self._eps.check(eps, len(rows))
         return self._bound(Bound, "bound" if "bound" in self.graphs else "elbo", rows, draws)
 
     def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
-        """The outputs of a graph for checked rows that are fields of `kind`, for draws (K, Z) or (N, K, Z)."""
+        """A result of type `kind` for checked rows and draws (K, Z) or (N, K, Z), from the outputs of one graph."""
         wanted = {field.name for field in fields(kind)}
         chunk = self.rows_at_once(operation, draws.shape[-2])
         shared = draws.ndim == 2
@@ -238,14 +238,14 @@ class Operations:
         Raises:
             InputError: K is not between 2 and the manifest's K_max.
         """
-        return self._eps.of(num_samples, seed)
+        return self._eps.draw(num_samples, seed)
 
     def calibration(self, num_samples: int | None = None, seed: int | None = None) -> AnyCalibration | str:
-        """The calibration for scores on these draws, or as text the reason why there is none."""
+        """The calibration for scores on these draws. If there is none, the reason as text."""
         if not self._calibrations:
             return "the model has no calibration"
         if seed is not None:
-            return "the request sets a seed, and p-values need the default draws"
+            return "the request sets a seed, but p-values need the default draws"
         k = self.manifest.draws.default if num_samples is None else num_samples
         own = {e.num_samples: c for e, c in self._calibrations.items() if e.precision == self.precision}
         if k in own:
@@ -261,13 +261,13 @@ class Operations:
         return np.asarray(bound.score / (self.spec.dim * np.log(2.0)))
 
     def rows_at_once(self, operation: Operation, num_samples: int = 1) -> int:
-        """The most rows of one call of an operation's graph, with K draws each if it takes draws."""
+        """The maximum number of rows in one call of an operation's graph, with K draws per row if it takes draws."""
         if operation == "encode" and self.graphs["encode"].takes_draws:
             num_samples = self.manifest.draws.default
         widest = num_samples * max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
-        at_draws = num_samples if operation in ("elbo", "surprise") else 1  # evaluations of the prior's density per row
-        most = CARD_ELEMENTS if self.device == "cuda" else MAX_ELEMENTS
-        return max(1, most // max(widest, at_draws * self.manifest.components))
+        densities = num_samples if operation in ("elbo", "surprise") else 1  # evaluations of the prior per row
+        most = MAX_ELEMENTS_CUDA if self.device == "cuda" else MAX_ELEMENTS
+        return max(1, most // max(widest, densities * self.manifest.components))
 
 
 def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,7 @@
-"""The results of a model, as arrays. N rows, D data dimensions (or H, W, C), Z latent dimensions; nats per row."""
+"""The results of a model's operations, as arrays with one entry per row.
+
+N rows, D data dimensions (or H, W, C), Z latent dimensions, M members, F folds. Bounds and scores are in nats.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RowArrays:
-    """Arrays whose first axis is the row; None for an array that was not computed."""
+    """A result whose fields are arrays (N, ...), or None if they were not computed."""
 
     def __getitem__(self, rows: slice) -> Self:
         """The same result for some of the rows."""
@@ -40,12 +43,12 @@ class Posterior(RowArrays):
 
     mu: NDArray[np.float32]  # (N, Z) or (N, M, Z)
     sigma: NDArray[np.float32]  # as mu
-    weights: NDArray[np.float32] | None = None  # (N, M), q(m|x); None without members
+    weights: NDArray[np.float32] | None = None  # (N, M), q(m|x), the weight of each member; None without members
 
 
 @dataclass(frozen=True)
 class Decoded(RowArrays):
-    """Mean and scale of p(x|z) in raw units; a category's mean is the index of its most probable level."""
+    """Parameters of p(x|z) in raw units; the mean of a category is the index of its most probable level."""
 
     mean: Array  # (N, D) or (N, H, W, C)
     scale: Array | None = None  # as mean; None if the likelihood has no scale
@@ -55,11 +58,11 @@ class Decoded(RowArrays):
 
 @dataclass(frozen=True)
 class Samples(RowArrays):
-    """Draws of the model."""
+    """Rows sampled from the model."""
 
     latents: NDArray[np.float32]  # (n, Z)
     samples: Array  # (n, D) or (n, H, W, C), raw units; for a category the index of the level
-    members: NDArray[np.int64] | None = None  # (n,), the member that drew each row; None without members
+    members: NDArray[np.int64] | None = None  # (n,), the member that decoded each row; None without members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +72,8 @@ class Bound(RowArrays):
     elbo: Array
     log_likelihood: Array
     kl: Array
-    observed_count: NDArray[np.int64] | None = None  # (N,), observed columns; None if no column may be missing
-    fold_elbo: Array | None = None  # (N, F), by each fold model, of which elbo is the log-mean-exp; None without folds
+    observed_count: NDArray[np.int64] | None = None  # (N,), number of observed columns; None if none may be missing
+    fold_elbo: Array | None = None  # (N, F), ELBO by each fold model; elbo is their log-mean-exp; None without folds
 
     @property
     def score(self) -> Array:
@@ -88,14 +91,14 @@ class Elbo(Bound):
 
 CELL = np.dtype(
     [
-        ("feature", np.int32),  # its index in the row (of images in H, W, C order); -1: the row has no more cells
+        ("feature", np.int32),  # index of the cell in the row (for images in H, W, C order); -1: no cell
         ("value", np.float64),  # the value in the row
         ("surprise", np.float64),  # -E_q[log p(x_d|z)], nats
         ("excess", np.float64),  # the surprise minus the feature's held-out median, nats
         ("p_value", np.float64),  # among the feature's held-out surprises; lower is more anomalous
-        ("relief", np.float64),  # by how much the row's score falls without the cell, nats; cells are ranked by it
-        ("expected", np.float64),  # given the rest of the row; for a category its most probable level
-        ("low", np.float64),  # ends of the central 90 % of p(x_d | the rest); NaN for a category
+        ("relief", np.float64),  # fall of the row's score without the cell, nats; ranks the cells (see explanation.py)
+        ("expected", np.float64),  # predicted from the other cells; for a category its most probable level
+        ("low", np.float64),  # ends of the central 90 % of p(x_d | other cells); NaN for a category
         ("high", np.float64),
         ("probability", np.float64),  # of the expected level; NaN unless the column is a category
     ]
@@ -106,7 +109,7 @@ NO_CELL = np.array((-1, *[np.nan] * 9), dtype=CELL)
 
 @dataclass(frozen=True, kw_only=True)
 class Explained(Elbo):
-    """The bound, the k most anomalous cells of each row, and the p-value of its KL."""
+    """The ELBO of each row, the k most anomalous cells, and the p-value of the KL."""
 
     explanation: NDArray[Any] | None = None  # (N, k) of CELL, the most anomalous first
     kl_p_value: Array | None = None  # (N,), among held-out KLs; lower is more anomalous

@@ -14,18 +14,18 @@ from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 from vaekit.runtime.latents import MAX_LATENT
 
-SKIPPED = 1024  # rows drawn at once when rows are skipped
+SKIP_ROWS = 1024  # rows are skipped by drawing this many at a time
 
 
 class SampleDraws:
-    """A stream of rows of noise. Drawing n and then m rows gives the same rows as n + m at once, because each kind of
-    noise has its own generator."""
+    """A stream of rows of noise. Drawing n and then m rows gives the same rows as drawing n + m rows at once, because
+    each kind of noise has its own generator."""
 
     def __init__(self, manifest: Manifest, seed: int, *, temperature: float = 1.0, observe: bool = False) -> None:
         """
         Args:
             manifest: the model's manifest.
-            seed: of all draws.
+            seed: seed of all noise.
             temperature: scales the noise that goes into the prior.
             observe: also draw the noise for x ~ p(x|z).
 
@@ -36,24 +36,28 @@ class SampleDraws:
             raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
         self._manifest, self._seed = manifest, seed
         self._temperature, self._observe = temperature, observe
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
-        self._at = 0  # rows drawn so far
-        self._prior, self._pixel, self._component, self._origin = (
+    def _reset(self) -> None:
+        self._drawn = 0  # rows drawn so far
+        self._prior, self._observation, self._component, self._member = (
             np.random.default_rng([self._seed, stream]) for stream in range(4)
         )
 
     def rows(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Rows start to stop: `noise` (n, Z), `choice` (n,), `member` (n,) with members, `normals` (n, D, 2)."""
-        if start < self._at:
-            self._begin()
-        while self._at < start:
-            self._take(min(SKIPPED, start - self._at))
-        return self._take(stop - start)
+        """The noise of rows start to stop, by name.
 
-    def _take(self, n: int) -> dict[str, NDArray[Any]]:
-        self._at += n
+        `noise` (n, Z), and `choice` (n,), which selects a component of an aggregate prior; `member` (n,) for an
+        ensemble; `normals` (n, D, 2), the noise of x ~ p(x|z), if `observe` is true.
+        """
+        if start < self._drawn:
+            self._reset()
+        while self._drawn < start:
+            self._draw(min(SKIP_ROWS, start - self._drawn))
+        return self._draw(stop - start)
+
+    def _draw(self, n: int) -> dict[str, NDArray[Any]]:
+        self._drawn += n
         noise = self._prior.standard_normal((n, self._manifest.latent_dim))  # (n, Z)
         with np.errstate(over="ignore"):
             noise = np.clip(noise * self._temperature, -MAX_LATENT, MAX_LATENT)
@@ -62,7 +66,7 @@ class SampleDraws:
             "choice": self._component.random(n, dtype=np.float32),
         }
         if self._manifest.members > 1:
-            found["member"] = self._origin.integers(self._manifest.members, size=n)
+            found["member"] = self._member.integers(self._manifest.members, size=n)
         if self._observe:
-            found["normals"] = self._pixel.standard_normal((n, self._manifest.input.dim, 2)).astype(np.float32)
+            found["normals"] = self._observation.standard_normal((n, self._manifest.input.dim, 2)).astype(np.float32)
         return found

@@ -1,8 +1,8 @@
 """Calls one ONNX graph with arrays, on a CPU or through buffers on a CUDA device.
 
-On a CPU a call goes straight to ONNX Runtime. On CUDA the rows are copied into buffers that stay on the device. There
-are buffers of a few sizes, and the graph is bound to them once per size, so a call allocates nothing and meets no new
-shape. If enabled, it replays a recorded CUDA graph.
+On a CPU a call goes straight to ONNX Runtime. On CUDA the rows are copied into buffers that stay on the device. The
+buffers have a few sizes, and the graph is bound to them once per size. A call therefore allocates no memory and brings
+no new shape. If CUDA graphs are enabled, a call replays a recorded CUDA graph.
 
 A forked child has none of the threads of ONNX Runtime, so it opens its graphs again when it first uses them.
 """
@@ -27,12 +27,12 @@ from vaekit.errors import DeviceError
 from vaekit.runtime.buckets import ROWS, bucket, padded, shape_of, sizes
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, open_session, parse_device
 
-RECENT = 16  # number of shapes without warm-up whose buffers are kept, for each graph
-NOT_RECORDED = -1  # id that turns CUDA graphs off; a recorded graph has its number of rows as id
+MAX_RECENT = 16  # for each graph, the number of sizes that were not warmed up and whose buffers are kept
+NOT_RECORDED = -1  # graph id of a call without CUDA graphs; the id of a recorded CUDA graph is its number of rows
 
 _LOAD_AGAIN = "load the model again with Model.load in this process"
 _OPEN: weakref.WeakSet[Session] = weakref.WeakSet()  # sessions of this process, to forget after a fork
-_ALLOCATING = threading.Lock()  # the first call creates the allocator of a CUDA device, which is not thread-safe
+_ALLOCATION_LOCK = threading.Lock()  # the first call creates the allocator of a CUDA device, which is not thread-safe
 
 Feeds = Mapping[str, NDArray[Any]]
 Sizes = Mapping[str, int]
@@ -40,7 +40,7 @@ Key = frozenset[tuple[str, int]]
 
 
 def open_graph(path: Path, graph: Graph, device: str, threads: int | None = None, cuda: Cuda = DEFAULTS) -> Session:
-    """A graph on its device.
+    """Open a graph on a device.
 
     Raises:
         DeviceError: see open_session.
@@ -48,7 +48,7 @@ def open_graph(path: Path, graph: Graph, device: str, threads: int | None = None
     native = open_session(path, device, threads, cuda)
     if CUDA not in native.get_providers():
         return Session(native, graph, partial(_reopened, path, device, threads, cuda))
-    return Buffered(native, graph, "cuda", parse_device(device)[1], records=cuda.graphs)
+    return BufferedSession(native, graph, "cuda", parse_device(device)[1], records=cuda.graphs)
 
 
 class Session:
@@ -84,27 +84,27 @@ class Session:
         _keep_for_ever(self._native)
         self._native = None
 
-    def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:  # noqa: ARG002  only Buffered pads
+    def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:  # noqa: ARG002  only BufferedSession pads
         """The outputs, in the order of the signature.
 
         Args:
             feeds: inputs by name.
-            most: the most rows of a call; padding never exceeds it.
+            most: the maximum number of rows after padding.
         """
         outputs: list[NDArray[Any]] = self.native.run(self.outputs, dict(feeds))
         return outputs
 
     def warm(self, rows: int, num_samples: int) -> None:
-        """Prepare calls with this many rows, and draws if the graph takes them. Does nothing on a CPU."""
+        """Prepare calls with `rows` rows and, if the graph takes draws, K = `num_samples`. Does nothing on a CPU."""
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """The execution providers in use, by preference."""
+        """The execution providers in use, the preferred one first."""
         return tuple(self.native.get_providers())
 
     @property
     def nodes(self) -> dict[str, int]:
-        """The number of the graph's nodes assigned to each provider, before fusion."""
+        """The number of nodes that run on each provider, counted before nodes are fused."""
         assigned = self.native.get_provider_graph_assignment_info()
         return dict(Counter(part.ep_name for part in assigned for _ in part.get_nodes()))
 
@@ -114,7 +114,7 @@ class Session:
         return int(self.native.get_session_options().intra_op_num_threads)
 
 
-class Buffered(Session):
+class BufferedSession(Session):
     """A graph that is called through buffers on a device, one call at a time."""
 
     def __init__(self, native: Any, graph: Graph, kind: str, index: int, *, records: bool = False) -> None:
@@ -132,7 +132,7 @@ class Buffered(Session):
         super().forget()
 
     def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:
-        """As Session.run, with the rows padded to a bucket.
+        """Pad the rows to a bucket, and run the graph on its buffers.
 
         Raises:
             InputError: the inputs do not match the signature.
@@ -146,7 +146,7 @@ class Buffered(Session):
             return buffers.read(n)
 
     def warm(self, rows: int, num_samples: int) -> None:
-        """Create and keep the buffers of these sizes, and run the graph on them once in this thread."""
+        """Create the buffers of these sizes, run the graph on them once in this thread, and keep them."""
         letters = {size for tensor in self.graph.inputs for size in tensor.shape if isinstance(size, str)}
         sizes = {letter: rows if letter == ROWS else num_samples for letter in letters}
         with self._lock:
@@ -162,7 +162,7 @@ class Buffered(Session):
             return self._warmed[key]
         buffers = self._recent.pop(key) if key in self._recent else self._new(sizes)
         self._recent[key] = buffers  # now the most recently used
-        if len(self._recent) > RECENT:
+        if len(self._recent) > MAX_RECENT:
             self._recent.popitem(last=False)
         return buffers
 
@@ -171,7 +171,7 @@ class Buffered(Session):
 
 
 class Buffers:
-    """Arrays of one size on a device, initially zeros, with the graph bound to them."""
+    """Input and output arrays of one size on a device, initially zeros, and the graph bound to them."""
 
     def __init__(self, native: Any, graph: Graph, sizes: Sizes, device: tuple[str, int], *, records: bool) -> None:
         self._native, self._rows = native, sizes[ROWS]
@@ -199,17 +199,17 @@ class Buffers:
         self._native.run_with_iobinding(self._binding, options)
 
     def record(self, graph_id: int) -> None:
-        """Record a run as a CUDA graph with this id; later runs in this thread replay it.
+        """Record a run as a CUDA graph with this id. Later runs in this thread replay it.
 
-        The graph must have run once before. It runs again here before recording, because CUDA may still allocate in
-        that run, and must not allocate while recording.
+        The graph must have run once before. It runs a second time here without recording, because CUDA may allocate
+        memory in that run, and must not allocate while it records.
         """
         self.run()
         self._replay, self._recorder = _run_options(graph_id), threading.get_ident()
         self.run()
 
     def read(self, n: int) -> list[NDArray[Any]]:
-        """Copies of the first n rows of the outputs."""
+        """The outputs: copies of their first n rows."""
         return [value.numpy()[:n].copy() for value in self._outputs]
 
 
@@ -241,7 +241,7 @@ def _zeros(tensor: Tensor, sizes: Sizes, device: tuple[str, int]) -> Any:
     import onnxruntime
 
     shape, dtype = shape_of(tensor, sizes), np.dtype(tensor.dtype)
-    with _ALLOCATING:
+    with _ALLOCATION_LOCK:
         value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype.type, *device)
     value.update_inplace(np.zeros(shape, dtype))
     return value

@@ -14,7 +14,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, RowSource
 from vaekit.tabular.arrow_columns import Columns
-from vaekit.tabular.invalid_rows import Noted
+from vaekit.tabular.invalid_rows import CollectFaults
 
 Taken = tuple[pa.RecordBatch, NDArray[Any]]
 ROW = pa.field("row", pa.int64())  # number of the row in the whole input; written if no input column is kept
@@ -119,9 +119,9 @@ class VectorRowReader:
 
     def sift(self, chunk: Chunk) -> Sifted:
         """The chunk, split into valid and invalid rows."""
-        noted = Noted(chunk.table.num_rows)
+        noted = CollectFaults(chunk.table.num_rows)
         arrays, x = self._columns.read(chunk.table, noted)
-        return _apart(chunk, self._passed(arrays, chunk), x, noted.bad, *noted.said())
+        return _apart(chunk, self._passed(arrays, chunk), x, noted.bad, *noted.reasons())
 
     def _passed(self, arrays: Sequence[pa.Array], chunk: Chunk) -> pa.RecordBatch:
         kept = [arrays[i] for i in self._kept] or [pa.array(_numbers(chunk))]

@@ -1,7 +1,8 @@
 """Converts rows, data frames and Arrow columns to the array that a model takes.
 
-`cells` defines what one cell means. All other modules use it: lists and arrays (`encode`), data frames (`frames`),
-Arrow columns and CSV text (`arrow_cells`, `arrow_columns`, `csv_text`). Import the modules that need pyarrow by name.
+`cells` defines what one cell means. The modules for lists and arrays (`encode`), data frames (`frames`), and Arrow
+columns and CSV text (`arrow_cells`, `arrow_columns`, `csv_text`) use it. Modules that need pyarrow are not imported
+here.
 """
 
 from vaekit.tabular.encode import check_columns, encode, encode_numbers

@@ -1,6 +1,6 @@
 """Converts one Arrow column to float64: NaN for a missing cell, the index of the level for a category.
 
-Unambiguous cells are read a whole column at a time. For the rest, `cells.read_cell` reads each distinct value once.
+Unambiguous cells of a column are read together. The others are read by `cells.read_cell`, once per distinct value.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
 
 Floats = NDArray[np.float64]
-PLAIN = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
+PLAIN_NUMBER = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
 
 
 def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
-    """Refuse an input column whose type cannot hold the values of the model's column.
+    """Check that the type of an input column can hold the values of the model's column.
 
     Args:
         column: the model's column.
         kind: the type of the input column.
-        indices: whether categories are written as indices of levels.
+        indices: whether categories are given as indices of levels.
 
     Raises:
         InputError: the type does not fit; the message names the column.
@@ -40,23 +40,23 @@ def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
         if _is_text(values) or pa.types.is_temporal(values) or (values is not kind and pa.types.is_primitive(values)):
             return
     expected = "text or numbers" if column.kind == "category" else "numbers"
-    raise InputError(f"feature {column.name!r}: a column of {kind}, expected {expected}")
+    raise InputError(f"feature {column.name!r}: the column has type {kind}, expected {expected}")
 
 
 def numbers(cells: pa.Array) -> pa.Array:
     """A column of numbers or booleans as float64; integers beyond 2**53 are rounded."""
     if pa.types.is_decimal(cells.type):
-        cells = pc.cast(cells, pa.string())  # Arrow's cast of a decimal may miss the nearest float64
+        cells = pc.cast(cells, pa.string())  # Arrow's cast of a decimal may not give the nearest float64
     return pc.cast(cells, pa.float64(), safe=False)
 
 
-def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
-    """A column of text as float64, null for a missing cell; text that is neither a number nor missing is a fault."""
+def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
+    """A column of text as float64, null for a missing cell. Reports text that is not a number and not missing."""
     text = pc.utf8_trim_whitespace(cells)
     try:
         return pc.cast(text, pa.float64())  # all text that Arrow reads as a number is a number for `cells` too
     except pa.ArrowInvalid:
-        clear = pc.fill_null(pc.match_substring_regex(text, PLAIN), True)
+        clear = pc.fill_null(pc.match_substring_regex(text, PLAIN_NUMBER), True)
     others = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in others]
     read = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
@@ -71,8 +71,8 @@ def parsed(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
     return values
 
 
-def checked(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
-    """Numbers as an array (n,), NaN where a cell is missing; values that are invalid for the column are faults."""
+def check_numbers(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
+    """Numbers as an array (n,), NaN where a cell is missing. Reports values that are invalid for the column."""
     if found.null_count and not column.may_be_missing:
         faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING)
     values: Floats = found.to_numpy(zero_copy_only=False)
@@ -81,13 +81,13 @@ def checked(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) ->
     return values
 
 
-def levels(cells: pa.Array, column: Column, faults: Faults) -> Floats:
-    """The index of each cell's level, (n,), NaN where a cell is missing; a cell that names no level is a fault."""
-    text = _settled(cells)
+def read_levels(cells: pa.Array, column: Column, faults: Faults) -> Floats:
+    """The index of each cell's level, (n,), NaN where a cell is missing. Reports cells that are not a level."""
+    text = _as_level_cells(cells)
     bad = np.zeros(len(cells), dtype=bool)
     if not _is_text(text.type):
         bad, values = _read_each(text, column)
-        return _told(values, bad, cells, column, faults)
+        return _report_faults(values, bad, cells, column, faults)
     names = [name for name in level_indices(column) if isinstance(name, str)]
     known = np.array([level_indices(column)[name] for name in names], dtype=np.float64)
     at = pc.index_in(text, value_set=pa.array(names, text.type))  # null for any other text
@@ -96,17 +96,17 @@ def levels(cells: pa.Array, column: Column, faults: Faults) -> Floats:
     values[there] = known[at.drop_null().to_numpy()]
     if not there.all():
         bad[~there], values[~there] = _read_each(text.filter(at.is_null()), column)
-    return _told(values, bad, cells, column, faults)
+    return _report_faults(values, bad, cells, column, faults)
 
 
-def _told(values: Floats, bad: NDArray[np.bool_], cells: pa.Array, column: Column, faults: Faults) -> Floats:
+def _report_faults(values: Floats, bad: NDArray[np.bool_], cells: pa.Array, column: Column, faults: Faults) -> Floats:
     if bad.any():
         faults.cells(bad, cells, column, not_a_level(column))
     return values
 
 
 def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Floats]:
-    """(which cells are faults, the values of the others), (n,) each; `read_cell` reads each distinct value once."""
+    """(which cells are invalid, the values of the others), (n,) each. Each distinct value is read once."""
     different = values.unique()
     meant = [read_cell(one.as_py(), column) for one in different]
     at = pc.index_in(values, value_set=different).to_numpy(zero_copy_only=False)
@@ -115,8 +115,8 @@ def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Flo
     return bad[at], found[at]
 
 
-def _settled(cells: pa.Array) -> pa.Array:
-    """The cells as text, 64-bit numbers or booleans; dates and times as training writes them as levels."""
+def _as_level_cells(cells: pa.Array) -> pa.Array:
+    """The cells as text, 64-bit numbers or booleans. Dates and times become text, as in the levels from training."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     kind = cells.type

@@ -1,7 +1,7 @@
-"""The rule for one cell of a column: a number, a level, missing, or refused.
+"""The rule for what one cell of a column means: a number, a level, missing, or invalid.
 
 Cells are read as float64: NaN for a missing cell, the index of the level for a category. `read_cell` is the rule. All
-other code that reads cells calls it, except for cells whose type leaves only one answer.
+other code that reads cells calls it, except where the type of the cells allows only one meaning.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Fault = tuple[int, str]  # the row of an invalid cell, and what is wrong with it
 
 MISSING, NOT_A_NUMBER, NOT_FINITE = "missing", "not a number", "not finite"
 TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
-MISSING_TEXTS = frozenset(  # the union of those of pandas and pyarrow
+MISSING_TEXTS = frozenset(  # all texts that pandas or pyarrow reads as missing
     {
         "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
         "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null",
     }
 )  # fmt: skip
 _NUMBERS = frozenset({int, float})
-_NAMES = frozenset({str, int, float, NoneType})  # types that name levels; without bool, which would match 0 or 1
+_LEVEL_TYPES = frozenset({str, int, float, NoneType})  # cells that name levels; not bool: True would match the level 1
 
 
 def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | str:
-    """The number of a cell, NaN if it is missing, or the index of its level; if invalid, what is wrong with it.
+    """The value of a cell: its number, NaN if it is missing, or the index of its level. If invalid, the reason as text.
 
     None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. Booleans
     are valid only in binary columns and categories. In a category, `level_index` finds the level; text like 'NA' that
@@ -44,7 +44,7 @@ def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | st
     Args:
         cell: any object.
         column: the cell's column.
-        written: whether numbers and booleans are written as text, as in a CSV file; otherwise text is not a number.
+        written: whether numbers and booleans may be text, as in a CSV file. If False, text is not a number.
     """
     if column.kind == "category":
         return _level(plain(cell), column)
@@ -56,10 +56,10 @@ def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | st
 
 
 def read_number(cell: Any, column: Column, *, written: bool = False) -> float | str:
-    """As read_cell for a column that is not a category; does not check the number against the column's kind."""
+    """Like read_cell, for a column that is not a category. Does not check that the column's kind allows the number."""
     cell = plain(cell)
     if isinstance(cell, str) and written:
-        return _number_written(cell.strip(), column)
+        return _number_in_text(cell.strip(), column)
     if cell is None:
         return np.nan if column.may_be_missing else MISSING
     if isinstance(cell, bool):
@@ -73,12 +73,13 @@ def read_number(cell: Any, column: Column, *, written: bool = False) -> float | 
 
 
 def read_column(cells: list[Any], column: Column, *, written: bool = False) -> tuple[Floats, Fault | None]:
-    """(values (n,) as by read_cell, the first cell that is refused).
+    """(values (n,), the first invalid cell or None), like read_cell for each cell.
 
-    Numbers are not checked against the column's kind, see `faults_of`. If there is a fault, the values are undefined.
+    Whether the column's kind allows the numbers is not checked; see `faults_of`. If a cell is invalid, the values are
+    undefined.
     """
     with suppress(KeyError, OverflowError):
-        if (values := _beyond_doubt(cells, column)) is not None:
+        if (values := _read_unambiguous(cells, column)) is not None:
             return values, None
     found = np.empty(len(cells), dtype=np.float64)
     for row, cell in enumerate(cells):
@@ -90,8 +91,8 @@ def read_column(cells: list[Any], column: Column, *, written: bool = False) -> t
 
 
 def plain(cell: Any) -> Any:
-    """The cell without its numpy or pandas wrapper: other real numbers as float, NA and NaT as None."""
-    if type(cell) in _NAMES:
+    """The cell as a plain Python value: numpy and other real numbers as int, float or bool; NA and NaT as None."""
+    if type(cell) in _LEVEL_TYPES:
         return cell
     if type(cell).__name__ in ("NAType", "NaTType"):
         return None
@@ -116,7 +117,7 @@ def is_missing(cell: Any) -> bool:
 
 
 def spells_missing(text: str) -> bool:
-    """Whether a text spells a missing value: NA, nan, null and the like, with or without blanks around it."""
+    """Whether a text means a missing value: NA, nan, null and so on, with or without blanks around it."""
     return text.strip() in MISSING_TEXTS or text.strip().lower() in ("nan", "+nan", "-nan")
 
 
@@ -145,7 +146,7 @@ def _level(cell: Any, column: Column) -> float | str:
     return not_a_level(column)
 
 
-def _number_written(text: str, column: Column) -> float | str:
+def _number_in_text(text: str, column: Column) -> float | str:
     if not text or (column.may_be_missing and spells_missing(text)):
         return np.nan if column.may_be_missing else MISSING
     if column.kind == "binary" and text in TRUE | FALSE:
@@ -154,13 +155,16 @@ def _number_written(text: str, column: Column) -> float | str:
     return NOT_A_NUMBER if number is None else number
 
 
-def _beyond_doubt(cells: list[Any], column: Column) -> Floats | None:
-    """All cells at once, if their types are unambiguous; otherwise None, KeyError or OverflowError."""
+def _read_unambiguous(cells: list[Any], column: Column) -> Floats | None:
+    """The values of all cells if their types are unambiguous.
+
+    Otherwise returns None, or raises KeyError or OverflowError.
+    """
     types = set(map(type, cells))
     if column.kind == "category":
         gaps = {None: np.nan, "": np.nan} if column.may_be_missing and "" not in (column.levels or ()) else {}
         known: dict[Any, float] = {**level_indices(column), **gaps}
-        return np.array([known[cell] for cell in cells], dtype=np.float64) if types <= _NAMES else None
+        return np.array([known[cell] for cell in cells], dtype=np.float64) if types <= _LEVEL_TYPES else None
     doubtful = {t for t in types if t not in _NUMBERS and not _is_number_type(t)}
     doubtful -= {NoneType} if column.may_be_missing else set()
     doubtful -= {bool, np.bool_} if column.kind == "binary" else set()
@@ -171,7 +175,7 @@ def _is_number_type(t: type) -> bool:
     return issubclass(t, np.integer | np.floating) and not issubclass(t, np.timedelta64)
 
 
-def _of_a_level(v: Floats, column: Column) -> NDArray[np.bool_]:
+def _is_level_index(v: Floats, column: Column) -> NDArray[np.bool_]:
     good: NDArray[np.bool_] = (v >= 0) & (v < len(column.levels or ())) & (v == np.trunc(v))
     return good
 
@@ -182,12 +186,12 @@ _RULES: dict[str, tuple[Callable[[Floats, Column], NDArray[np.bool_]], str]] = {
     "count": (lambda v, _: (v >= 0) & (v == np.trunc(v)), "not a whole number of at least 0"),
     "fraction": (lambda v, _: (v >= 0) & (v <= 1), "not between 0 and 1"),
     "binary": (lambda v, _: (v == 0) | (v == 1), "not 0 or 1"),
-    "category": (_of_a_level, "not the index of a level"),
+    "category": (_is_level_index, "not the index of a level"),
 }
 
 
 def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_], str]]:
-    """For each fault in the column: (which values have it, (N,); what is wrong with them).
+    """For each kind of fault in the column: (which values have it (N,), what is wrong with them).
 
     Args:
         values: (N,); NaN where a cell is missing.
@@ -199,11 +203,11 @@ def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_
         yield ~fine, NOT_FINITE
     if column.kind == "real":
         return
-    rule, said = _RULES[column.kind]
+    rule, message = _RULES[column.kind]
     with np.errstate(invalid="ignore"):
         good = rule(values, column) | ~finite
     if not good.all():
-        yield ~good, said
+        yield ~good, message
 
 
 def first_fault(values: Floats, column: Column) -> Fault | None:

@@ -1,4 +1,4 @@
-"""Matches columns to the model's by name and order, and checks the width of rows."""
+"""Matches the columns of the input with the model's columns, by name or by order."""
 
 from __future__ import annotations
 
@@ -12,51 +12,55 @@ from vaekit.errors import InputError
 from vaekit.tabular.cells import show
 
 
-def named_twice(names: Sequence[str]) -> list[str]:
+def duplicates(names: Sequence[str]) -> list[str]:
     """The names that occur more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def refuse_twins(names: Sequence[str], where: str = "") -> None:
-    """Refuse two columns of one name.
+def refuse_duplicate_names(names: Sequence[str], where: str = "") -> None:
+    """Check that no column name occurs twice.
 
     Raises:
-        InputError: the message begins with `where` and lists all such names.
+        InputError: the message begins with `where` and lists all duplicate names.
     """
-    if twice := named_twice(names):
-        raise InputError(f"{where}two columns of one name: {', '.join(map(repr, twice))}")
+    if repeated := duplicates(names):
+        raise InputError(f"{where}duplicate column name: {', '.join(map(repr, repeated))}")
 
 
 def refuse_missing_columns(names: Sequence[str], spec: VectorSpec) -> None:
-    """Refuse a table without all columns of the model; the message lists all that are missing."""
-    missing, _ = unlike(names, spec)
+    """Check that a table has all columns of the model.
+
+    Raises:
+        InputError: the message lists all missing columns.
+    """
+    missing, _ = missing_and_unknown(names, spec)
     if missing:
         raise InputError(f"the input lacks {len(missing)} of the model's columns: {', '.join(map(repr, missing))}")
 
 
-def unlike(names: Sequence[str], spec: VectorSpec) -> tuple[list[str], list[str]]:
-    """(the model's columns that are not in the table, the table's columns that are not in the model)."""
+def missing_and_unknown(names: Sequence[str], spec: VectorSpec) -> tuple[list[str], list[str]]:
+    """(names of the model's columns that the table lacks, names of the table's columns that the model lacks)."""
     here, known = set(names), set(spec.names)
     return [name for name in spec.names if name not in here], [name for name in names if name not in known]
 
 
-def places(names: Sequence[str], spec: VectorSpec) -> list[int]:
-    """The index in the table of each column of the model, (D,), in the model's order.
+def model_order(names: Sequence[str], spec: VectorSpec) -> list[int]:
+    """The indices (D,) that put the columns of a table into the model's order.
 
     Raises:
-        InputError: columns that are missing, unknown, or duplicated.
+        InputError: columns are missing, unknown, or duplicate.
     """
-    missing, unknown = unlike(names, spec)
+    missing, unknown = missing_and_unknown(names, spec)
     if missing or unknown:
         found = (("missing", missing), ("unknown", unknown))
         raise InputError("columns: " + "; ".join(f"{said}: {', '.join(map(repr, of))}" for said, of in found if of))
-    if twice := named_twice(names):
-        raise InputError(f"columns: two are named {twice[0]!r}")
+    if repeated := duplicates(names):
+        raise InputError(f"columns: duplicate name {repeated[0]!r}")
     return [names.index(name) for name in spec.names]
 
 
 def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
-    """Refuse a row that is not a list with one cell for each column of the model.
+    """Check that each row is a list with one cell for each column of the model.
 
     Raises:
         InputError: the message names the row.
@@ -72,14 +76,16 @@ def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
 
 
 def in_column_order(rows: Sequence[Any], spec: VectorSpec) -> list[Sequence[Any]]:
-    """Mappings by column name as lists of cells in column order; None for a column without a key that may be missing.
+    """Convert rows that map column names to cells into lists of cells in the model's column order.
+
+    A row may omit columns that may be missing; their cells are None.
 
     Raises:
-        InputError: a row that is not a mapping, an unknown column, or a missing column that may not be missing.
+        InputError: a row is not a mapping, has an unknown column, or lacks a column that may not be missing.
     """
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise InputError(f"row {i}: expected an object by column name, as in row 0, not {show(row)}")
+            raise InputError(f"row {i}: expected an object with column names as keys, like row 0, not {show(row)}")
         if len(row) != spec.dim and not spec.may_be_missing:
             _refuse_keys(i, row, spec)
     if not spec.may_be_missing or all(len(row) == spec.dim for row in rows):
@@ -88,10 +94,10 @@ def in_column_order(rows: Sequence[Any], spec: VectorSpec) -> list[Sequence[Any]
             return list(map(pick, rows))
         except KeyError:
             pass
-    return [_with_gaps(i, row, spec) for i, row in enumerate(rows)]
+    return [_with_missing_cells(i, row, spec) for i, row in enumerate(rows)]
 
 
-def _with_gaps(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> list[Any]:
+def _with_missing_cells(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> list[Any]:
     absent = [column for column in spec.columns if column.name not in row]
     if len(row) + len(absent) != spec.dim or not all(column.may_be_missing for column in absent):
         _refuse_keys(i, row, spec)

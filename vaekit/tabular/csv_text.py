@@ -20,7 +20,7 @@ import pyarrow.csv
 from vaekit.errors import InputError
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
 
-BLOCK = 2**20  # bytes; the limit for one row
+BLOCK = 2**20  # bytes; the maximum size of a row
 Open = Callable[[], BinaryIO]
 
 _FIELD = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+)?+'  # quoted, plain or empty
@@ -35,10 +35,10 @@ def parse_options(names: list[str]) -> pyarrow.csv.ParseOptions:
     return pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1)
 
 
-def typed(cells: pa.Array) -> pa.Array:
-    """A column of text as the type that fits all its cells: integers, floats, booleans, dates, times, or text.
+def infer_type(cells: pa.Array) -> pa.Array:
+    """Convert a column of text to the type that fits all its cells: integers, floats, booleans, dates, times, or text.
 
-    Cells that are empty or spell a missing value (NA, nan, null, ...) become null, except in a column of text.
+    Cells that are empty or mean a missing value (NA, nan, null, ...) become null, except in a column of text.
     """
     trimmed = pc.utf8_trim_whitespace(cells)
     missing = pc.is_in(trimmed, value_set=pa.array(["", *sorted(MISSING_TEXTS)], cells.type))
@@ -58,12 +58,12 @@ def typed(cells: pa.Array) -> pa.Array:
 
 
 def check_quotes(opened: Open, where: object) -> None:
-    """Check the quotes of a file, line by line.
+    """Check the quotes of a CSV file, line by line.
 
     Raises:
-        InputError: an unclosed quote, text after a closing quote, or a row longer than a block.
+        InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB.
     """
-    open_line, length = 0, 0  # line of the row's open quote, 0 if none is open; bytes of the row so far
+    open_line, length = 0, 0  # line where an open quote begins, 0 if none is open; bytes of the row so far
     with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # latin-1: one character per byte
         for number, line in enumerate(iter(lambda: file.readline(BLOCK + 1), ""), start=1):
             length += len(line)
@@ -71,7 +71,7 @@ def check_quotes(opened: Open, where: object) -> None:
                 what = "a quoted value" if open_line else "a row"
                 raise InputError(f"{where}: line {open_line or number}: {what} is longer than {BLOCK:,} bytes")
             if open_line or '"' in line:
-                open_line = _open_after(where, number, line, open_line)
+                open_line = _line_of_open_quote(where, number, line, open_line)
             if not open_line:
                 length = 0
     if open_line:
@@ -85,6 +85,9 @@ def header(opened: Open, where: object, *, errors: str = "strict") -> tuple[list
         opened: opens the file.
         where: the path, for messages.
         errors: how to handle invalid UTF-8, as for `open`; it also applies to rows near the header.
+
+    Raises:
+        InputError: the header is missing, invalid, or not UTF-8.
     """
     try:
         with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors=errors, newline="") as file:
@@ -97,8 +100,15 @@ def header(opened: Open, where: object, *, errors: str = "strict") -> tuple[list
     return names, empty
 
 
-def _open_after(where: object, number: int, line: str, opened: int) -> int:
-    """The line of the quote that is open at the end of this line, 0 if none; `opened` is that of the line before."""
+def _line_of_open_quote(where: object, number: int, line: str, opened: int) -> int:
+    """The number of the line where the quote that is still open after this line begins; 0 if no quote is open.
+
+    Args:
+        where: the path, for messages.
+        number: the number of this line.
+        line: this line.
+        opened: the result for the line before.
+    """
     fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
     found = _FIELDS.match(fields)
     assert found is not None  # it matches the empty text

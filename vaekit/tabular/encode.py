@@ -1,4 +1,4 @@
-"""Checks rows and converts them to the array that the graphs take: lists, mappings by column name, arrays."""
+"""Checks rows (lists, mappings by column name, arrays) and converts them to the array that the graphs take."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, 
 from vaekit.tabular.columns import check_widths, in_column_order
 from vaekit.tabular.pixels import encode_images
 
-PART = 2**15  # cells that are checked at once, so that their masks stay in the cache
+CHUNK = 2**15  # number of cells checked together, so that their masks stay in the cache
 _NUMBERS = frozenset({int, float})
 
 
 def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
     """Check rows against the spec and convert them to an array.
 
-    If a column may be missing, None, NaN and an absent key are missing cells. A category is given as the text of its
-    level, or as the number that this text is. In an array of numbers it is the index of the level.
+    If a column may be missing, None, NaN and an absent key mean a missing cell. The cell of a category is the text of
+    its level, or a number if this text is a number ('2' and 2 are the same level). In an array of numbers it is the
+    index of the level.
 
     Args:
         rows: for a vector model an array (N, D), a sequence of rows in column order, or a sequence of mappings by
-            column name; for an image model an array (N, H, W, C) or nested lists of integers 0..255, without the
-            channel axis if you like when C is 1.
+            column name; for an image model an array (N, H, W, C) or nested lists of integers 0..255. The channel axis
+            may be left out if C is 1.
         spec: the model's input spec.
 
     Returns:
@@ -36,8 +37,8 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
         (N, H, W, C) uint8 for images. N >= 1.
 
     Raises:
-        InputError: no rows, wrong width, an unknown or missing column, an invalid cell, or a row without any observed
-            cell; the message names the row, the column and the value.
+        InputError: no rows, the wrong number of cells, an unknown or missing column, an invalid cell, or a row without
+            any observed cell; the message names the row, the column and the value.
     """
     if isinstance(spec, ImageSpec):
         return encode_images(rows, spec)
@@ -55,7 +56,7 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
 
 
 def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray[np.float64]:
-    """encode for lists that contain only floats, for a model without categories.
+    """Like encode, but faster: for lists of floats and a model without categories.
 
     Raises:
         InputError: see encode.
@@ -67,10 +68,14 @@ def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray
 
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
-    """Refuse invalid cells, and rows without any observed cell; returns x, (N, D)."""
+    """Check each cell of x (N, D), and that each row has an observed cell; returns x.
+
+    Raises:
+        InputError: the message names the row, the column and the value.
+    """
     if not _is_finite(x):
-        _check_gaps(x, np.isfinite(x), spec)
-    for d, column in spec.particular:
+        _check_not_finite(x, np.isfinite(x), spec)
+    for d, column in spec.restricted:
         if fault := first_fault(x[:, d], column):
             row, what = fault
             raise InputError(f"row {row}, feature {column.name!r}: {what}: {x[row, d]}")
@@ -80,10 +85,10 @@ def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float6
 def _is_finite(x: NDArray[np.float64]) -> bool:
     """Whether all of x is finite."""
     cells = x.reshape(-1)
-    return all(np.isfinite(cells[at : at + PART]).all() for at in range(0, len(cells), PART))
+    return all(np.isfinite(cells[at : at + CHUNK]).all() for at in range(0, len(cells), CHUNK))
 
 
-def _check_gaps(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
+def _check_not_finite(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
     missing = np.isnan(x) & [column.may_be_missing for column in spec.columns]
     bad = ~(finite | missing)
     if bad.any():

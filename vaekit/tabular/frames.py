@@ -1,4 +1,7 @@
-"""Reads names and cells of arrays and of pandas and polars frames, without importing either. N rows, D columns."""
+"""Reads column names and cells of arrays, lists, and pandas or polars frames, without importing pandas or polars.
+
+N rows, D columns.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +18,26 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing, plain
-from vaekit.tabular.columns import places
+from vaekit.tabular.columns import model_order
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
-DATE = (date, time, timedelta)  # a datetime is a date, as pandas' Timestamp is
+DATE = (date, time, timedelta)  # datetime and pandas' Timestamp are subclasses of date
 
 
 class Table(NamedTuple):
-    """Cells, and the names of the columns if they have names."""
+    """The cells of a table, and the names of its columns if they have names."""
 
-    values: Any  # (N, D) float64 or objects of a frame; an array; or the lists that were given
-    names: tuple[str, ...] | None = None  # D
+    values: Any  # (N, D): float64 or objects from a frame, the array that was given, or the lists that were given
+    names: tuple[str, ...] | None = None  # (D,)
 
     def ordered(self, spec: VectorSpec) -> Any:
-        """The values with their columns in the model's order; without names they must already be in this order.
+        """The values with the columns in the model's order. Columns without names must already be in this order.
 
         Raises:
             InputError: unknown or missing columns, or the wrong number of columns.
         """
         if self.names is not None:
-            return self.values[:, places(self.names, spec)]
+            return self.values[:, model_order(self.names, spec)]
         if isinstance(self.values, np.ndarray) and self.values.ndim == 2 and self.values.shape[1] != spec.dim:
             width = self.values.shape[1]
             raise InputError(f"X has {width} features, but Detector is expecting {spec.dim} features as input")
@@ -42,16 +45,16 @@ class Table(NamedTuple):
 
 
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
-    """Names and cells of X.
+    """The column names and cells of X.
 
     A frame's missing cells (NaN, None, pandas' NA and NaT, polars' null) become NaN if all columns are numbers, else
-    None. Booleans, also in lists, become 0 and 1 if all other columns are numbers, and stay booleans beside text.
+    None. Booleans, also in lists, become 0 and 1 if all other cells are numbers, and stay booleans if there is text.
 
     Raises:
         InputError: dates, complex numbers, a sparse matrix, or an array without columns.
     """
     if hasattr(X, "toarray"):
-        raise InputError("X is a sparse matrix; dense rows are needed: X.toarray()")
+        raise InputError("X is a sparse matrix, expected a dense array: X.toarray()")
     if _is_frame(X):
         return _of_frame(X)
     values = np.asarray(X) if hasattr(X, "__array__") else X
@@ -90,7 +93,7 @@ def _of_frame(frame: Any) -> Table:
             return Table(np.stack([_as_floats(column) for column in columns], axis=1), names)
     cells = np.empty((len(columns[0]), len(columns)), dtype=object)
     for d, column in enumerate(columns):
-        cells[:, d] = [_beside_text(cell) for cell in column.tolist()]
+        cells[:, d] = [_cell_beside_text(cell) for cell in column.tolist()]
     return Table(cells, names)
 
 
@@ -101,12 +104,12 @@ def _column(series: Any, name: str) -> NDArray[Any]:
         return values
     if values.dtype.kind in "Mm":
         there = np.flatnonzero(~np.isnat(values))
-        raise _date(name, int(there[0]) if len(there) else 0, values)
+        raise _date_error(name, int(there[0]) if len(there) else 0, values)
     cells = values.astype(object)
     cells[np.asarray((series.isna() if hasattr(series, "isna") else series.is_null()).to_numpy(), dtype=bool)] = None
     for row, cell in enumerate(cells.tolist()):
         if isinstance(cell, DATE):
-            raise _date(name, row, cells)
+            raise _date_error(name, row, cells)
     return cells
 
 
@@ -119,14 +122,14 @@ def _as_floats(column: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(cells, dtype=np.float64)  # None becomes NaN
 
 
-def _beside_text(cell: Any) -> Any:
-    """A cell of a frame with text: None for NaN, a float for a decimal."""
+def _cell_beside_text(cell: Any) -> Any:
+    """A cell of a frame that contains text: None for NaN, a float for a Decimal."""
     cell = plain(cell)
     return None if is_missing(cell) and not isinstance(cell, str) else cell
 
 
 def _of_lists(rows: Any) -> Any:
-    """Lists, with booleans as 0 and 1 if no cell is text, as numpy converts them."""
+    """Rows given as lists. If no cell is text, booleans become 0 and 1, as numpy converts them."""
     if not isinstance(rows, Sequence) or not all(isinstance(row, list | tuple) for row in rows):
         return rows
     types = set(map(type, chain.from_iterable(rows)))
@@ -135,7 +138,7 @@ def _of_lists(rows: Any) -> Any:
     return [[int(cell) if isinstance(cell, bool | np.bool_) else cell for cell in row] for row in rows]
 
 
-def _date(name: str, row: int, values: NDArray[Any]) -> InputError:
+def _date_error(name: str, row: int, values: NDArray[Any]) -> InputError:
     return InputError(
         f"row {row}, feature {name!r}: a date or duration: {values[row]}; give it as a number, or leave the column out"
     )

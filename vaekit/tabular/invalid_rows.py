@@ -1,4 +1,4 @@
-"""Handles the invalid rows of an Arrow table: refuses the first one, or notes each of them."""
+"""Handles the invalid rows of an Arrow table: raises an error for the first one, or collects all of them."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ EMPTY_ROW = "every cell is missing"
 
 
 class Faults(Protocol):
-    """Receives the invalid cells of whole columns."""
+    """Receives reports of invalid cells and rows, column by column."""
 
     def cells(self, bad: Bools, cells: pa.Array, column: Column, what: str) -> None:
         """Report invalid cells of a column.
 
         Args:
-            bad: (n,), True for at least one cell.
+            bad: (n,), which cells are invalid; at least one is.
             cells: the input column, (n,).
             column: the model's column.
             what: what is wrong with the cells.
         """
 
     def rows(self, bad: Bools, what: str) -> None:
-        """Report rows that are invalid as a whole; arguments as in cells."""
+        """Report rows (n,) that are invalid as a whole; arguments as in `cells`."""
 
 
-class Refusing:
-    """Refuses the first invalid cell; `start` is the number of the first row."""
+class RaiseFirstFault:
+    """Raises an InputError for the first invalid cell or row."""
 
     def __init__(self, start: int) -> None:
+        """start: the number of the table's first row, for error messages."""
         self._start = start
 
     def cells(self, bad: Bools, cells: pa.Array, column: Column, what: str) -> NoReturn:
@@ -57,12 +58,13 @@ class Refusing:
         raise InputError(f"row {self._start + int(bad.argmax())}: {what}")
 
 
-class Noted:
-    """Notes the first fault of each invalid row, in the order of the model's columns."""
+class CollectFaults:
+    """Collects the first fault of each invalid row, in the order of the model's columns."""
 
     def __init__(self, n: int) -> None:
-        self._which = np.full(n, -1, dtype=np.int32)  # (n,), index in `_said`; -1: the row is valid
-        self._said: list[tuple[str | None, str]] = []  # column (None: the whole row), what is wrong
+        """n: the number of rows of the table."""
+        self._which = np.full(n, -1, dtype=np.int32)  # (n,), index in `_reasons`; -1: the row is valid
+        self._reasons: list[tuple[str | None, str]] = []  # column (None: the whole row), what is wrong
 
     @property
     def bad(self) -> Bools:
@@ -71,22 +73,22 @@ class Noted:
 
     def cells(self, bad: Bools, cells: pa.Array, column: Column, what: str) -> None:
         blank = bad & _blank(cells)
-        self._note(blank, column.name, MISSING)
-        self._note(bad & ~blank, column.name, what)
+        self._collect(blank, column.name, MISSING)
+        self._collect(bad & ~blank, column.name, what)
 
     def rows(self, bad: Bools, what: str) -> None:
-        self._note(bad, None, what)
+        self._collect(bad, None, what)
 
-    def said(self) -> tuple[list[str | None], list[str]]:
-        """(columns, what is wrong) of the invalid rows, in their order."""
-        said = [self._said[i] for i in self._which[self.bad]]
-        return [column for column, _ in said], [what for _, what in said]
+    def reasons(self) -> tuple[list[str | None], list[str]]:
+        """(column, what is wrong) of each invalid row, as two lists. The column is None if the whole row is invalid."""
+        found = [self._reasons[i] for i in self._which[self.bad]]
+        return [column for column, _ in found], [what for _, what in found]
 
-    def _note(self, bad: Bools, column: str | None, what: str) -> None:
+    def _collect(self, bad: Bools, column: str | None, what: str) -> None:
         new = bad & ~self.bad
         if new.any():
-            self._which[new] = len(self._said)
-            self._said.append((column, what))
+            self._which[new] = len(self._reasons)
+            self._reasons.append((column, what))
 
 
 def _blank(cells: pa.Array) -> Bools:

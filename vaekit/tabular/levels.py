@@ -1,4 +1,4 @@
-"""Names the levels of a category, and finds the level that a cell names."""
+"""Makes the names of a category's levels, and finds the level that a cell names."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 
-_SHOWN = 10  # levels that a message lists
-_TRUTH = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}
+_MAX_SHOWN = 10  # number of levels that a message lists
+_BOOLEAN_SPELLINGS = {"true": ("true", "True", "TRUE"), "false": ("false", "False", "FALSE")}
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
@@ -22,20 +22,20 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity
 
 
 def level_text(cell: str | bool | int | float) -> str:
-    """The level for a cell of training data: '1' for 1 and 1.0, 'true' for True, text unchanged."""
+    """The level that training makes of a cell: '1' for 1 and 1.0, 'true' for True, text unchanged."""
     if isinstance(cell, bool):
         return str(cell).lower()
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def number_in(text: str) -> float | None:
-    """The number that a text is, with or without blanks around it; None if it is not a number, like 1_0 or 0x10."""
+    """The number in a text, with or without blanks around it; None if the text is not a number, like 1_0 or 0x10."""
     text = text.strip()
     return float(text) if NUMBER.fullmatch(text) else None
 
 
 def finite_number_in(text: str) -> float | None:
-    """As number_in, but None for numbers that are not finite."""
+    """Like number_in, but None for numbers that are not finite."""
     number = number_in(text)
     return number if number is not None and np.isfinite(number) else None
 
@@ -43,8 +43,8 @@ def finite_number_in(text: str) -> float | None:
 def level_index(cell: Any, column: Column) -> int | None:
     """The index of the level that a cell names; None if it names none.
 
-    The exact text of a level comes first. Otherwise a number, or text that is a number, names the level of equal value
-    ('01', '1.0' and 1 name the level '1'), and a time names the level of the same moment.
+    A cell names the level with exactly its text. If there is none, a number, or text that is a number, names the level
+    of equal value ('01', '1.0' and 1 name the level '1'), and a time names the level that is the same moment.
 
     Args:
         cell: text, a boolean, or a Python number.
@@ -62,7 +62,7 @@ def level_index(cell: Any, column: Column) -> int | None:
 
 @lru_cache(maxsize=1024)
 def level_indices(column: Column) -> dict[str | float, int]:
-    """The index of each level by its text, and by its number or moment if the text is one."""
+    """The index of each level by its text, and also by its number or moment if its text is a number or a time."""
     levels = column.levels or ()
     known: dict[str | float, int] = {}
     for i, level in enumerate(levels):
@@ -71,7 +71,7 @@ def level_indices(column: Column) -> dict[str | float, int]:
             known[number] = i
         if ":" in level and (moment := _moment(level)):  # a date without a time is a day, not its midnight
             known.setdefault(moment, i)
-        for spelling in _TRUTH.get(level.lower(), ()):
+        for spelling in _BOOLEAN_SPELLINGS.get(level.lower(), ()):
             known.setdefault(spelling, i)
     return {**known, **{level: i for i, level in enumerate(levels)}}
 
@@ -94,9 +94,9 @@ def level_slices(spec: VectorSpec | ImageSpec) -> dict[str, slice]:
 
 
 def not_a_level(column: Column) -> str:
-    """The message for a cell that names no level."""
+    """What is wrong with a cell that names no level, for messages."""
     levels = column.levels or ()
-    some = ", ".join(map(repr, levels[:_SHOWN])) + (", ..." if len(levels) > _SHOWN else "")
+    some = ", ".join(map(repr, levels[:_MAX_SHOWN])) + (", ..." if len(levels) > _MAX_SHOWN else "")
     return f"not one of its {len(levels)} levels ({some})"
 
 
@@ -109,9 +109,9 @@ def is_finite(number: float) -> bool:
 
 
 def _moment(text: str) -> str | None:
-    """The ISO time that the text is, in UTC and normalised; None if it is not a time.
+    """A text that is a time, as a normalised ISO time in UTC; None if the text is not a time.
 
-    Date and time are separated by a T or a blank. Parts left out at the end are 0. A time without a zone is in UTC.
+    Date and time are separated by a T or a blank. Omitted minutes and seconds are 0. A time without a zone is in UTC.
     """
     found = _MOMENT.fullmatch(text.strip())
     if found is None:

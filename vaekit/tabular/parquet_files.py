@@ -1,4 +1,4 @@
-"""Selects and orders the Parquet files of a folder, and reads their row groups.
+"""Lists the Parquet files of a folder in a fixed order, and reads their row groups.
 
 Files and folders whose name starts with a dot or an underscore are skipped, as in other readers. A folder named
 `key=value` adds a column to the rows below it. Files are read in the order of their paths.
@@ -18,8 +18,8 @@ from pyarrow import fs
 from vaekit.tabular.hidden import is_hidden
 
 
-def is_part(file: PurePath) -> bool:
-    """Whether a file with this path, relative to its folder, is read."""
+def is_data_file(file: PurePath) -> bool:
+    """Whether a file is read, by its path relative to the folder of the dataset."""
     return file.suffix.lower() == ".parquet" and not is_hidden(file)
 
 
@@ -35,7 +35,7 @@ def fragments(found: ds.Dataset) -> list[ds.Fragment]:
 
 
 def keys_of(fragment: ds.Fragment) -> dict[str, Any]:
-    """The columns that a file's folders add, with their values."""
+    """The columns that the file's `key=value` folders add, and their values."""
     return dict(ds.get_partition_keys(fragment.partition_expression))
 
 
@@ -44,8 +44,8 @@ def group_rows(metadata: pq.FileMetaData) -> tuple[int, ...]:
     return tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
 
 
-def unlike(first: pa.Schema, schema: pa.Schema) -> tuple[str, str, str] | None:
-    """(the first column that differs between two files, its type in the first, its type here); None if none differs."""
+def first_difference(first: pa.Schema, schema: pa.Schema) -> tuple[str, str, str] | None:
+    """(name, type in the first file, type in this file) of the first column that differs; None if no column differs."""
     known, here = ({field.name: field.type for field in fields} for fields in (first, schema))
     name = next((name for name in (*known, *here) if known.get(name) != here.get(name)), None)
     return None if name is None else (name, str(known.get(name, "missing")), str(here.get(name, "missing")))
@@ -64,12 +64,12 @@ def read_groups(
     """Columns of some row groups, in batches of at most batch_rows rows.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         groups: indices of the row groups in the file.
         columns: names of the columns.
-        batch_rows: the most rows of a batch.
-        buffer: bytes to read ahead of each column; without a buffer a whole row group would be held in memory.
-        filesystem: None: the local one.
+        batch_rows: the maximum number of rows in a batch.
+        buffer: number of bytes to read ahead per column; without a buffer, a whole row group is held in memory.
+        filesystem: None: the local filesystem.
         threads: whether columns are decoded in parallel.
     """
     with pq.ParquetFile(path, filesystem=filesystem, buffer_size=buffer, pre_buffer=False) as file:

@@ -13,10 +13,10 @@ from vaekit.errors import InputError
 
 
 def encode_images(rows: Any, spec: ImageSpec) -> NDArray[np.uint8]:
-    """Pixels (N, H, W, C) from nested lists or an array.
+    """Check images and convert them to (N, H, W, C) uint8. The channel axis may be missing if C is 1.
 
     Raises:
-        InputError: a wrong shape, no rows, or an invalid pixel.
+        InputError: the shape is wrong, there are no rows, or a pixel is invalid; the message names row and pixel.
     """
     x = _image_array(rows, spec)
     shape = spec.row_shape
@@ -39,7 +39,7 @@ def _image_array(rows: Any, spec: ImageSpec) -> NDArray[Any]:
     try:
         x = np.array(rows)
     except (ValueError, OverflowError) as exc:
-        raise InputError(f"inputs: images of different or ragged sizes, expected {spec.row_shape}") from exc
+        raise InputError(f"inputs: images differ in shape or are ragged, expected {spec.row_shape} each") from exc
     if x.dtype.kind in "iuf":
         _refuse_booleans(rows, x.ndim)
     return x

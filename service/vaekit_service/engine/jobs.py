@@ -98,7 +98,7 @@ def _decode(job: Job, slices: Sequence[Slice]) -> RowArrays:
 
 def _sample(job: Job, slices: Sequence[Slice]) -> RowArrays:
     draws = [each.job.draws(each.start, each.stop) for each in slices]
-    return job.model.of_draws({name: _together([one[name] for one in draws]) for name in draws[0]})
+    return job.model.samples_from_draws({name: _together([one[name] for one in draws]) for name in draws[0]})
 
 
 def _elbo(job: Job, slices: Sequence[Slice]) -> RowArrays:

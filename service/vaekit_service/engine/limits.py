@@ -23,7 +23,7 @@ class Limits:
 
     def rows_per_request(self, manifest: Manifest) -> int:
         """The largest number of rows, latents or samples of one request to a model."""
-        return max(1, min(self.max_rows, self.max_cells // manifest.widest))
+        return max(1, min(self.max_rows, self.max_cells // manifest.max_cells_per_row))
 
     def check_rows(self, n: int, manifest: Manifest) -> None:
         """Check the number of rows.

@@ -278,7 +278,7 @@ class ModelRegistry:
         loop = asyncio.get_running_loop()
         model = await loop.run_in_executor(self._loader, open_version, folder, *self._open_with)
         try:
-            for call in model.warming(self._max_batch_rows):
+            for call in model.warm_up_calls(self._max_batch_rows):
                 await self._on_device(call)
         except BaseException:
             model.close()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing
-from vaekit.tabular.labels import Marks
+from vaekit.tabular.labels import AnomalyLabels
 from vaekit_training.sections import DataConfig
 
 
@@ -67,7 +67,7 @@ class TrainingLabels:
 
     def __init__(self, config: DataConfig) -> None:
         self._name, self._where = config.label or "", f"data {config.source!r}"
-        self._marks = Marks(config.anomalies)
+        self._marks = AnomalyLabels(config.anomalies)
         self._found = False
 
     def take(self, values: NDArray[Any], start: int = 0, where: str = "") -> NDArray[np.bool_]:

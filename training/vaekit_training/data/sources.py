@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.columns import refuse_twins
+from vaekit.tabular.columns import refuse_duplicate_names
 from vaekit_training.data.pictures import image_folder
 
 LONGEST_HEADER = 2**20  # bytes
@@ -145,7 +145,7 @@ def _csv(path: Path) -> Source:
             raise InputError(f"{where}: the header is not UTF-8 text: save the file as UTF-8")
     check_quotes(lambda: path.open("rb"), where)
     names, _ = header(lambda: path.open("rb"), where, errors="replace")
-    refuse_twins(names, f"{where}: ")
+    refuse_duplicate_names(names, f"{where}: ")
     parsing = parse_options(names)
     as_bytes = csv.ConvertOptions(column_types={name: pa.large_binary() for name in names})
     try:
@@ -159,11 +159,11 @@ def _typed(table: Any, name: str, where: str) -> Any:
     """A bytes column as text, typed by the text of its cells."""
     import pyarrow as pa
 
-    from vaekit.tabular.csv_text import typed
+    from vaekit.tabular.csv_text import infer_type
 
     cells = pa.concat_arrays(table.column(name).chunks) if table.num_rows else pa.array([], pa.large_binary())
     try:
-        return typed(cells.cast(pa.large_string()))
+        return infer_type(cells.cast(pa.large_string()))
     except pa.ArrowInvalid as exc:
         row = next((i for i, cell in enumerate(cells.to_pylist()) if not _is_utf8(cell)), None)
         if row is None:
@@ -212,10 +212,10 @@ def parquet_files(top: Path) -> tuple[Path, ...]:
     """
     if top.is_file():
         return (top,) if top.suffix.lower() == ".parquet" else ()
-    from vaekit.tabular.parquet_files import is_part
+    from vaekit.tabular.parquet_files import is_data_file
 
     found = (file.relative_to(top) for file in top.rglob("*") if file.is_file())
-    return tuple(top / file for file in sorted(filter(is_part, found), key=str))
+    return tuple(top / file for file in sorted(filter(is_data_file, found), key=str))
 
 
 def _parquet(path: Path) -> Source:
@@ -252,10 +252,10 @@ def refuse_unlike(where: str, first: Any, schema: Any) -> None:
     Raises:
         InputError: it names the column and both types.
     """
-    from vaekit.tabular.parquet_files import unlike
+    from vaekit.tabular.parquet_files import first_difference
 
-    refuse_twins(schema.names, f"{where}: ")
-    if difference := unlike(first, schema):
+    refuse_duplicate_names(schema.names, f"{where}: ")
+    if difference := first_difference(first, schema):
         name, there, here = difference
         raise InputError(f"{where}: column {name!r} is {here}, but in the first file it is {there}")
 

@@ -166,8 +166,8 @@ def p_value(facts: Facts) -> str:
             f"is at most {entry.guarantee:.3g} alpha. "
         )
     said += (
-        f"With {several(entry.told_by, 'calibration row')}{of_fold} the smallest p-value is "
-        f"{number(1 / (1 + entry.told_by))}; alpha must not be below it."
+        f"With {several(entry.rows_per_p_value, 'calibration row')}{of_fold} the smallest p-value is "
+        f"{number(1 / (1 + entry.rows_per_p_value))}; alpha must not be below it."
     )
     counts = calibration.entries[0].observed_counts
     if counts is not None:
@@ -188,7 +188,7 @@ def warnings(facts: Facts) -> list[str]:
     """What to know before relying on the model."""
     found = list(facts.run.history.warnings)
     calibration = facts.manifest.calibration
-    if calibration is not None and (told := calibration.entries[0].told_by) < rows_to_resolve(ALPHA):
+    if calibration is not None and (told := calibration.entries[0].rows_per_p_value) < rows_to_resolve(ALPHA):
         of_fold = "" if calibration.entries[0].folds is None else " in a fold"
         found.append(
             f"Only {several(told, 'calibration row')}{of_fold}: alpha = {ALPHA} needs "

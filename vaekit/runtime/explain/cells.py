@@ -1,6 +1,6 @@
-"""Turns the cells of an explanation into dicts with the names of columns and levels.
+"""Converts the cells of an explanation to dicts, with the names of columns and levels.
 
-N rows, k cells of each.
+N rows, k cells per row.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.tabular.levels import level_names
 
-LEVELS = ("value", "expected")  # fields that hold the index of a level if the column is a category
+LEVELS = ("value", "expected")  # fields that are the index of a level if the column is a category
 
 
 def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
-    """The column's name; for a pixel its position and channel."""
+    """The name of a column; for an image the position and channel of a pixel."""
     if isinstance(spec, VectorSpec):
         return spec.names[feature]
     h, w, c = np.unravel_index(feature, spec.row_shape)
@@ -25,7 +25,7 @@ def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
 
 
 def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[str, Any]]]:
-    """Cells (N, k) as one list per row, without empty cells; None for a field that has no value."""
+    """Cells (N, k) as one list of dicts per row, without empty cells. A field without a value is None."""
     return [[_named(cell, spec) for cell in row if cell["feature"] >= 0] for row in cells]
 
 

@@ -1,6 +1,6 @@
-"""Computes the held-out surprises that cells are compared with, and writes them for a bundle.
+"""Computes the held-out surprises that explanations compare cells with, as a file of a bundle.
 
-N rows, D features (of images H W C, in that order), K draws; nats.
+n rows, D features (for images in H, W, C order), M members; nats.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.bundle.heldout import Gathered, HeldOut, Surprises
+from vaekit.bundle.heldout import HeldOut, RowSample, Surprises
 from vaekit.bundle.manifest import SURPRISE_FILE, SurpriseFile
 from vaekit.bundle.write import digest, npz
 from vaekit.runtime.explain.explanation import width_factor
@@ -21,50 +21,51 @@ from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Array, Elbo
 
-WIDTH_ROWS = 1024  # number of rows that the width of intervals is measured on
+WIDTH_ROWS = 1024  # about the number of rows that the widening of intervals is measured on
 
 
 class HeldOutRows:
-    """Collects calibration rows in batches and makes the file of their surprises, on the default draws.
+    """Collects calibration rows in batches, and makes the file of their surprises on the default draws.
 
-    In a mixture of F fold models, each row is held out from only one of them, so it is scored by that one. The graphs
-    have no output for single fold models: call add_scored with its scores. The KL of the mixture contains up to log F
-    for the choice of the fold model, so log F is added to the KL of the row. P-values of KLs are then conservative.
+    With F fold models, each row must be scored by the one model that was trained without it. The graphs score by the
+    mixture of all fold models, so compute these scores elsewhere and call add_scored. The KL of the mixture contains up
+    to log F for the choice of the fold model. Therefore log F is added to the KL of each held-out row, which makes the
+    p-values of KLs conservative.
     """
 
     def __init__(self, model: Operations, folds: int = 1) -> None:
         self._model, self._folds = model, folds
-        self._gathered = Gathered(2 * model.spec.dim + 2)  # columns: surprises, KL, fold, values
+        self._sample = RowSample(2 * model.spec.dim + 2)  # columns: surprises, KL, fold, values
         self._n = 0
 
     def add(self, rows: NDArray[Any]) -> None:
-        """The next rows, as the model takes them."""
+        """Add the next checked rows, (n, ...), and score them."""
         most = self._model.rows_at_once("surprise", self._model.manifest.draws.default)
         for start in range(0, len(rows), most):  # in chunks, to limit memory
             part = rows[start : start + most]
             self.add_scored(part, self._model.elbo_checked(part, features=True))
 
     def add_scored(self, rows: NDArray[Any], scored: Elbo, fold: int = 0) -> None:
-        """The next rows, scored with their features by the fold model that was trained without them."""
+        """Add the next rows, scored with the log-likelihood of features by the fold model trained without them."""
         kl = scored.kl + math.log(self._folds)
         folds = np.full(len(rows), float(fold))
-        self._gathered.add(np.column_stack([surprise(scored, rows), kl, folds, rows.reshape(len(rows), -1)]))
+        self._sample.add(np.column_stack([surprise(scored, rows), kl, folds, rows.reshape(len(rows), -1)]))
         self._n += len(rows)
 
     def file(self) -> tuple[SurpriseFile, bytes]:
-        """The manifest's entry of the file, and the content of the file."""
-        dim, values = self._model.spec.dim, self._gathered.values()  # (n, 2 D + 2)
+        """(the manifest's entry of the file, the content of the file)."""
+        dim, values = self._model.spec.dim, self._sample.values()  # (n, 2 D + 2)
         surprises, kl, fold, cells = np.split(values, [dim, dim + 1, dim + 2], axis=1)
         found = Surprises(HeldOut.of(surprises), HeldOut.of(kl), _usual(cells, self._model.spec))
         some = slice(None, None, -(-len(cells) // WIDTH_ROWS))
         rows = cells[some].reshape(-1, *self._model.spec.row_shape)
         rows = rows if isinstance(self._model.spec, VectorSpec) else rows.astype(np.uint8)
-        found = replace(found, factor=width_factor(self._model, rows, found, self._among(fold[some])))
+        found = replace(found, factor=width_factor(self._model, rows, found, self._members_without(fold[some])))
         content, k = npz(found.arrays()), self._model.manifest.draws.default
         return SurpriseFile(file=SURPRISE_FILE, sha256=digest(content), num_samples=k, n=self._n), content
 
-    def _among(self, fold: Array) -> NDArray[np.bool_] | None:
-        """The members that were trained without rows of these folds (n, 1), (n, M)."""
+    def _members_without(self, fold: Array) -> NDArray[np.bool_] | None:
+        """True for members that were trained without the row, (n, M), from the rows' folds (n, 1); None: no folds."""
         if self._folds == 1:
             return None
         members = np.arange(self._model.manifest.members)
@@ -72,12 +73,13 @@ class HeldOutRows:
 
 
 def _usual(cells: Array, spec: VectorSpec | ImageSpec) -> Array:
-    """The usual value of each column, (D,): the lower median of cells (n, D), for a category the commonest level."""
+    """The usual value of each column, (D,): the lower median of cells (n, D), for a category the most common level."""
     kinds = [column.kind for column in spec.columns] if isinstance(spec, VectorSpec) else ["real"] * spec.dim
-    return np.array([_middle(column[~np.isnan(column)], kind) for column, kind in zip(cells.T, kinds, strict=True)])
+    columns = zip(cells.T, kinds, strict=True)
+    return np.array([_usual_value(column[~np.isnan(column)], kind) for column, kind in columns])
 
 
-def _middle(values: Array, kind: str) -> float:
+def _usual_value(values: Array, kind: str) -> float:
     if not len(values):
         return float("nan")
     if kind == "category":

@@ -1,6 +1,6 @@
 """Predicts single cells of a row from p(x_d|x): mean, interval and most probable level.
 
-n rows, k cells of each, D features, Z latent dimensions, M members, K draws, S points; raw units.
+n rows, k cells per row, D features, Z latent dimensions, M members, K latent draws, S draws of x; raw units.
 
     p(x_d|x) = sum_m q(m|x) (1/K) sum_k p(x_d|z_mk),   z_mk = mu_m + sigma_m eps_k
 """
@@ -22,9 +22,9 @@ from vaekit.runtime.results import Array
 from vaekit.tabular.levels import level_slices
 
 COVERAGE = 0.9  # of an interval
-POINTS = 64  # S, at least K: number of draws that an interval is computed from
-_GOLDEN = (5**0.5 - 1) / 2
-_LEAST = 1e-300  # the least weight of a member, so that the weights of unlikely members do not all become 0
+POINTS = 64  # about S, the number of draws of x that an interval is computed from; S is a multiple of K
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+_MIN_WEIGHT = 1e-300  # smallest weight of a member, so that the weights of selected members are never all 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class _LatentDraws:
-    """Draws of q(z|x): M K for each row."""
+    """M * K draws of z ~ q(z|x) for each row, K for each member."""
 
     z: NDArray[np.float32]  # (n, M K, Z)
     member: NDArray[np.int64]  # (M K,)
@@ -47,7 +47,7 @@ class _LatentDraws:
 
 
 def points(model: Operations) -> int:
-    """S: number of draws of x for each row and member that an interval is computed from."""
+    """S, the number of draws of x for each row and member that an interval is computed from; a multiple of K."""
     k = model.manifest.draws.default
     return k * max(1, POINTS // k)
 
@@ -67,7 +67,7 @@ def predict(
         rows: (n, ...), checked.
         which: features of the cells, (n, k).
         interval: whether to compute intervals.
-        among: the members that predict each row, (n, M); None: all.
+        among: (n, M), True for the members that predict the row; None: all members.
     """
     draws_of_z = _draw_latents(model, rows, among)
     expected, probability = _expected(model, draws_of_z, which)
@@ -83,14 +83,17 @@ def _draw_latents(model: Operations, rows: NDArray[Any], among: NDArray[np.bool_
     z = np.clip(mu + sigma * eps, -MAX_LATENT, MAX_LATENT).reshape(n, members * k, width)
     shares = np.ones((n, 1)) if posterior.weights is None else posterior.weights.astype(np.float64)
     if among is not None:
-        shares = np.where(among, np.maximum(shares, _LEAST), 0.0)
+        shares = np.where(among, np.maximum(shares, _MIN_WEIGHT), 0.0)
     weight = np.repeat(shares / shares.sum(axis=1, keepdims=True), k, axis=1) / k
     return _LatentDraws(z, np.repeat(np.arange(members), k), weight)
 
 
 def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
-    """(expected, probability), each (n, k): the decoder's mean over draws and NaN, or for a category the most probable
-    level and its probability."""
+    """(expected, probability), (n, k) each.
+
+    For a category these are the index of the most probable level and its probability. For other columns they are the
+    mean over draws of the decoder's mean, and NaN.
+    """
     n, draws, width = draws_of_z.z.shape
     member = np.tile(draws_of_z.member, n) if model.manifest.members > 1 else None
     decoded = model.decode(draws_of_z.z.reshape(n * draws, width), member)
@@ -105,31 +108,32 @@ def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.int
 
 
 def _categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
-    """The indices of category columns, and the slice of each among all levels."""
+    """(index of the column, slice of its levels among all levels) for each category."""
     slices = level_slices(spec)
     names = spec.names if isinstance(spec, VectorSpec) else ()
     return [(d, slices[name]) for d, name in enumerate(names) if name in slices]
 
 
 def _interval(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Central quantiles of draws x_s ~ p(x_d|x), (n, k) each. They are drawn values, so integers stay integers."""
+    """(low, high) of the central interval of draws x_s ~ p(x_d|x), (n, k) each. Both ends are drawn values."""
     n, _, width = draws_of_z.z.shape
     k, members, normals = model.manifest.draws.default, model.manifest.members, _normals(points(model))  # (S, 2)
-    indices = np.arange(members * k).reshape(members, 1, k)  # latent draw j goes with the points j, j + K, ...
+    indices = np.arange(members * k).reshape(members, 1, k)  # latent draw j is used for the x draws j, j + K, ...
     order = np.broadcast_to(indices, (members, len(normals) // k, k)).ravel()  # (M S,)
     noise = np.tile(normals, (n * members, 1))[:, None].repeat(model.spec.dim, axis=1)  # (n M S, D, 2)
     feeds = {"z": draws_of_z.z[:, order].reshape(-1, width), "noise": noise}
     if members > 1:
         feeds["member"] = np.tile(draws_of_z.member[order], n)
-    x = _in_calls(model, feeds).reshape(n, len(order), -1)  # (n, M S, D)
+    x = _observe(model, feeds).reshape(n, len(order), -1)  # (n, M S, D)
     drawn = np.take_along_axis(x, which[:, None], axis=2)  # (n, M S, k)
     weight = draws_of_z.weight[:, order] * k / len(normals)
     tail = (1.0 - COVERAGE) / 2
-    return _below(drawn, weight, tail), -_below(-drawn, weight, tail) + 0.0  # + 0.0 turns -0.0 into 0.0
+    high = -_weighted_quantile(-drawn, weight, tail) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return _weighted_quantile(drawn, weight, tail), high
 
 
-def _in_calls(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """x of the observe graph, in as many calls as needed."""
+def _observe(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """The output x of the observe graph, in several calls if the rows do not fit in one."""
     total, most = len(feeds["z"]), model.rows_at_once("observe")
     calls = [{name: a[at : at + most] for name, a in feeds.items()} for at in range(0, total, most)]
     return np.concatenate([model.run("observe", call)["x"] for call in calls])
@@ -137,17 +141,17 @@ def _in_calls(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.f
 
 @lru_cache
 def _normals(count: int) -> NDArray[np.float32]:
-    """Standard normals (S, 2) of a lattice even in both axes: u_s = (s + 1/2) / S, v_s = s / golden ratio mod 1."""
+    """Normal quantiles (S, 2) of an even lattice: u_s = (s + 1/2) / S, v_s = (s / golden ratio + 1/2) mod 1."""
     s = np.arange(count)
-    uniform = np.stack([(s + 0.5) / count, (s * _GOLDEN + 0.5) % 1.0], axis=1)
+    uniform = np.stack([(s + 0.5) / count, (s * _GOLDEN_RATIO + 0.5) % 1.0], axis=1)
     quantiles = [NormalDist().inv_cdf(u) for u in uniform.ravel()]
     return np.array(quantiles, dtype=np.float32).reshape(count, 2)
 
 
-def _below(x: NDArray[np.float64], weight: Array, share: float) -> Array:
-    """The largest value of x (n, S, k) with at most this share below it; weight (n, S) sums to 1.
+def _weighted_quantile(x: NDArray[np.float64], weight: Array, share: float) -> Array:
+    """The largest value of x (n, S, k) with at most this share of the weight below it, (n, k).
 
-    The result is one of the values. Half of a point's own weight counts as below it.
+    weight (n, S) sums to 1 for each row. Half of a value's own weight counts as below it.
     """
     order = np.argsort(x, axis=1)
     each = np.take_along_axis(np.broadcast_to(weight[..., None], x.shape), order, axis=1)

@@ -1,6 +1,6 @@
 """Computes the surprise of each cell.
 
-N rows, D features (of images H W C, in that order); nats.
+N rows, D features (for images in H, W, C order); nats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def surprise(elbo: Elbo, rows: NDArray[Any]) -> Array:
     """-E_q[log p(x_d|z)] of each feature, (N, D), nats; NaN where a cell is missing.
 
     Args:
-        elbo: of the rows, with the log-likelihood of each feature.
+        elbo: the result of Model.elbo for the rows, with features=True.
         rows: (N, ...), checked.
     """
     assert elbo.feature_log_likelihood is not None

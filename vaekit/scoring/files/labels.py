@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk
 from vaekit.scoring.files.npy_file import mapped
-from vaekit.tabular.labels import Marks
+from vaekit.tabular.labels import AnomalyLabels
 
 
 class Labels(ABC):
     """Labels of the rows of an input."""
 
     def __init__(self, label: str, anomalies: Sequence[str]) -> None:
-        self._label, self._marks = label, Marks(anomalies)
+        self._label, self._marks = label, AnomalyLabels(anomalies)
 
     @abstractmethod
     def take(self, chunk: Chunk) -> NDArray[np.bool_]:

@@ -142,7 +142,7 @@ def _parts(folder: Place) -> dict[str, InputFile]:
     found = {}
     for info in folder.files():
         name = folder.name_of(info)
-        if parquet_files.is_part(PurePosixPath(name)):
+        if parquet_files.is_data_file(PurePosixPath(name)):
             found[info.path] = InputFile(name, int(info.size or 0), int(info.mtime_ns or 0))
     if not found:
         raise InputError(f"{folder}: no .parquet files in this folder")
@@ -153,6 +153,6 @@ def _check_same(folder: Place, first: pa.Schema, file: Any) -> None:
     schema = file.physical_schema
     if schema.equals(first, check_metadata=False):
         return
-    found = parquet_files.unlike(first, schema)
+    found = parquet_files.first_difference(first, schema)
     what = "the order of its columns" if found is None else f"column {found[0]!r}: {found[2]}"
     raise InputError(f"{folder}: {file.path} differs from the first file in {what}")
