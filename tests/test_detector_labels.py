@@ -37,7 +37,9 @@ def fitted() -> Detector:
     ("normal", "anomaly"),
     [(0, 1), (False, True), (1, -1), (0.0, 1.0), (np.int8(1), np.int8(-1)), (1.0, -1.0)],
 )
-@pytest.mark.parametrize("form", [list, np.array, pd.Series, lambda y: np.array(y, dtype=object)])
+@pytest.mark.parametrize(
+    "form", [list, np.array, pd.Series, lambda y: np.array(y, dtype=object), lambda y: pd.DataFrame({"y": y})]
+)
 def test_both_conventions_of_labels_are_read(normal: object, anomaly: object, form: object) -> None:
     assert callable(form)
     y = form([normal, anomaly, normal])

@@ -144,13 +144,7 @@ class Detector(Estimator):
         margin = self._margin(elbo, -self.offset_)
         return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, margin)
 
-    def predict(
-        self,
-        X: Any,  # noqa: N803  scikit-learn's name
-        *,
-        alpha: float | None = None,
-        fdr: float | None = None,
-    ) -> NDArray[np.intp]:
+    def predict(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803
         """-1 for an anomaly, 1 for a normal row, (N,).
 
         Args:

@@ -77,6 +77,8 @@ def known_anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:
             labels fit both, because all are 1.
     """
     labels = np.asarray(y)
+    if labels.shape == (rows, 1):
+        labels = labels[:, 0]  # a frame with one column
     if labels.shape != (rows,):
         raise InputError(f"y: shape {labels.shape}, expected ({rows},)")
     found = labels.tolist()

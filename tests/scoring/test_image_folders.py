@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +23,7 @@ from vaekit.errors import InputError
 from vaekit.scoring import evaluate_file, explain_row, publish_calibration, score_file, score_folder
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.files.paths import place
+from vaekit_training.data.sources import read
 
 SIDE = 8
 SETTINGS = ["training.steps=40", "network.hidden=[16]", "network.latent_dim=2"]
@@ -266,3 +268,32 @@ def test_a_size_that_is_none_is_refused(size: str, tmp_path: Path) -> None:
 def test_a_size_of_zero_or_for_a_table_is_refused(tmp_path: Path) -> None:
     assert "data.resize" in vae_error("train", tmp_path, "--resize=0")
     assert "data.resize scales the images of a folder, and this is none" in vae_error("train", "digits", "--resize=4")
+
+
+def test_links_are_followed_and_a_link_to_nowhere_is_named(image_scorer: Any, plant: Path, tmp_path: Path) -> None:
+    image_scorer.spec = SPEC
+    folder = tmp_path / "links"
+    folder.mkdir()
+    (folder / "good").symlink_to(plant / "images" / "good")
+    (folder / "around").symlink_to(folder)
+    done = score_file(image_scorer, folder, tmp_path / "out.parquet")
+    assert done.rows == 110
+    assert pq.read_table(tmp_path / "out.parquet")["folder"].to_pylist() == ["good"] * 110
+    trained = read(str(folder))
+    assert trained.pictures is not None
+    assert len(trained.pictures) == 110
+    assert trained.columns["folder"].tolist() == ["good"] * 110
+    (folder / "z.png").symlink_to("/nowhere.png")
+    with pytest.raises(InputError, match=r"row 110, file 'z\.png': .*No such file"):
+        score_file(image_scorer, folder, tmp_path / "out.parquet")
+    with pytest.raises(InputError, match=r"z\.png: No such file"):
+        read(str(folder))
+
+
+def test_parquet_files_behind_links_are_read_by_training_and_scoring(scorer: Any, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    pq.write_table(pa.table({"a": [1.0], "b": [2.0], "c": [0]}), tmp_path / "real" / "x.parquet")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "real")
+    assert read(str(tmp_path / "data")).columns["a"].tolist() == [1.0]
+    assert score_file(scorer, tmp_path / "data", tmp_path / "out.parquet").rows == 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -81,3 +85,35 @@ def test_blocks_that_overlap_restore_the_number_of_threads() -> None:
     later.start()
     later.join()
     assert found == [before]
+
+
+def test_a_fit_in_a_forked_child_ends_and_gives_the_same() -> None:
+    """torch's threads stay with the parent; a child that waited for them would never end."""
+    script = """
+        import os, sys
+        import numpy as np
+        import torch
+        from vaekit import Detector
+
+        torch.set_num_threads(2)
+        torch.ones(1000, 1000) @ torch.ones(1000, 1000)
+        x = np.random.default_rng(0).normal(size=(120, 3))
+        fit = lambda: Detector(alpha=0.2, likelihood="gaussian", settings={"training.steps": 5}).fit(x)
+        before = fit().score_samples(x)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if np.allclose(fit().score_samples(x), before, rtol=1e-6) else 1)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    code = textwrap.dedent(script)
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, env=environment).returncode == 0
+
+
+def test_a_block_in_another_one_restores_the_number_of_the_other() -> None:
+    before = torch.get_num_threads()
+    with cpu_threads(before + 2):
+        with cpu_threads(before + 1):
+            assert torch.get_num_threads() == before + 1
+        assert torch.get_num_threads() == before + 2
+    assert torch.get_num_threads() == before

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import importlib
 import math
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +42,9 @@ from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # operations of a step above which threads pay off: some tens of milliseconds of one core
 NEEDED = ("onnx", "PIL", "jinja2", "sklearn")
+_PROCESS = os.getpid()  # which imported torch
 _THREADS = threading.Lock()  # around changes of torch's number of threads
+_INSIDE = threading.local()  # `threads`: that number in the innermost block of this thread
 _BEFORE: list[int] = []  # that number before the first of the running blocks, once per block
 
 
@@ -95,7 +98,7 @@ def train(
     _check_writable(Path(models))
     with temporary_folder():
         pass  # the export needs one: better refused now than after the training
-    with world(device) as (ranks, rank_device):
+    with threads_after_fork(), world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.leads else Listener()
         trained = _run(config, torch_device(rank_device), listener, rows, keep, ranks)
         manifest = _publish(trained, Path(models), listener, draws_report) if ranks.leads else None
@@ -124,7 +127,7 @@ def run(
     keep: Keep | None = None,
 ) -> Trained:
     """Train without publishing; see train."""
-    with world(device) as (ranks, rank_device):
+    with threads_after_fork(), world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.leads else Listener()
         return _run(config, torch_device(rank_device), listener, rows, keep, ranks)
 
@@ -195,6 +198,7 @@ def _fitted(
     train = _training_rows(vae, rows, parts, config, device)
     validation = network_rows(vae, rows.x[parts.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
+    threads = threads if os.getpid() == _PROCESS else 1
     told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
     with cpu_threads(threads), run_folder.hooks(told, rows.digest, one.fold) as hooks:
         history = fit(vae.to(device), train, validation, config, components=components, hooks=hooks, world=ranks)
@@ -235,21 +239,30 @@ def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
     return max(1, cpu_count() // ranks) if work > SHARED_WORK else 1
 
 
+def threads_after_fork() -> AbstractContextManager[None]:
+    """One thread in a forked child: torch's threads stay with the parent, and a call that waits for them never ends."""
+    return nullcontext() if os.getpid() == _PROCESS else cpu_threads(1)
+
+
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
     """Let torch use this many threads inside the block.
 
-    The number is the process's default for new threads, so blocks that overlap in time all restore the number from
-    before the first of them.
+    The number is the process's default for new threads too. So blocks of several threads that overlap in time all
+    restore the number from before the first of them; a block inside another one restores the other's.
     """
+    outer: int | None = getattr(_INSIDE, "threads", None)
     with _THREADS:
         _BEFORE.append(_BEFORE[0] if _BEFORE else torch.get_num_threads())
         torch.set_num_threads(threads)
+    _INSIDE.threads = threads
     try:
         yield
     finally:
+        _INSIDE.threads = outer
         with _THREADS:
-            torch.set_num_threads(_BEFORE.pop())
+            before = _BEFORE.pop()
+            torch.set_num_threads(before if outer is None else outer)
 
 
 def check_imports() -> None:

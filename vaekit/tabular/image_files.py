@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec
 from vaekit.errors import InputError
-from vaekit.tabular.hidden import is_hidden
+from vaekit.tabular.folders import is_hidden
 
 if TYPE_CHECKING:
     from PIL.Image import Image

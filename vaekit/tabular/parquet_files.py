@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from vaekit.tabular.hidden import is_hidden
+from vaekit.tabular.folders import is_hidden
 
 
 def is_data_file(file: PurePath) -> bool:

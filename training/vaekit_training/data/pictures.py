@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular.folders import files_below
 from vaekit.tabular.image_files import SUFFIXES, class_of, read_pixels, select
 
 FOLDER = "folder"  # name of the label: the subfolder in which an image lies
@@ -33,7 +34,7 @@ def image_folder(folder: Path, size: tuple[int, int] | None = None) -> ImageFold
     Raises:
         InputError: no image, one that cannot be read, or one of another size; the message names the file.
     """
-    names, remark = select([p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()])
+    names, remark = select(files_below(folder))
     if not names:
         also = f" ({remark})" if remark else ""
         raise InputError(f"data {str(folder)!r}: no {', '.join(SUFFIXES)} files below this folder{also}")

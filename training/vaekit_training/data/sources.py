@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_duplicate_names
+from vaekit.tabular.folders import files_below
 from vaekit_training.data.pictures import image_folder
 
 LONGEST_HEADER = 2**20  # bytes
@@ -214,8 +215,8 @@ def parquet_files(top: Path) -> tuple[Path, ...]:
         return (top,) if top.suffix.lower() == ".parquet" else ()
     from vaekit.tabular.parquet_files import is_data_file
 
-    found = (file.relative_to(top) for file in top.rglob("*") if file.is_file())
-    return tuple(top / file for file in sorted(filter(is_data_file, found), key=str))
+    found = filter(is_data_file, map(Path, files_below(top)))
+    return tuple(top / file for file in sorted(found, key=str))
 
 
 def _parquet(path: Path) -> Source:

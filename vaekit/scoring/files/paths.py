@@ -17,9 +17,11 @@ import pyarrow as pa
 from pyarrow import fs
 
 from vaekit.errors import InputError
+from vaekit.tabular.folders import files_below
 
 STORES = ("s3", "gcs", "abfs")  # object stores: S3, Google Cloud Storage, Azure
 STDOUT = "-"  # as an output: standard output
+_FILES = (fs.FileType.File, fs.FileType.NotFound)  # and links to nowhere, which are refused by name when they are read
 SENT_AT_ONCE = 2**20  # bytes per write
 KEYS = re.compile(r"(?<=://)[^/?]*@")  # credentials in a URI, which no message, summary or log may show
 
@@ -119,9 +121,13 @@ class Place:
             return bytes(file.read())
 
     def files(self) -> list[fs.FileInfo]:
-        """All files below this folder, sorted by path."""
-        selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
-        found = [info for info in self.filesystem.get_file_info(selector) if info.is_file]
+        """All files below this folder, sorted by path; links on the local disk are followed, as in training."""
+        if self.is_local:
+            paths = [_joined(self.path, name) for name in files_below(Path(self.path))]
+            found = [info for info in self.filesystem.get_file_info(paths) if info.type in _FILES]
+        else:
+            selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
+            found = [info for info in self.filesystem.get_file_info(selector) if info.is_file]
         return sorted(found, key=lambda info: str(info.path))
 
     def name_of(self, info: fs.FileInfo) -> str:
