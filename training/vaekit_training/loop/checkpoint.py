@@ -37,13 +37,14 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _write(file: BinaryIO, state: Mapping[str, Any]) -> None:
-    """torch.save; torch reports some errors of the file as RuntimeError, with the OSError as their context."""
+    """torch.save; torch reports some errors of the file as RuntimeError, with the OSError somewhere in their context."""
     try:
         torch.save(state, file)
     except RuntimeError as exc:
-        if isinstance(exc.__context__, OSError):
-            raise exc.__context__ from exc
-        raise
+        cause: BaseException | None = exc
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        raise exc if cause is None else cause from exc
 
 
 def load(path: Path) -> dict[str, Any]:
