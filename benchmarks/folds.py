@@ -57,7 +57,7 @@ def scored(trained: Trained, x: Any) -> Bound:
 
 def calibration(trained: Trained) -> AnyCalibration:
     """The calibration on the run's held-out rows."""
-    parts, x = trained.parts, trained.rows.x
+    parts, x = trained.splits, trained.rows.x
     if not parts.folds:
         return Calibration.of(scored(trained, x[parts.calibration]).score)
     elbos = [scored(trained, x[fold]).fold_elbo for fold in parts.folds]

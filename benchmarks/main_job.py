@@ -63,9 +63,9 @@ def score(run: Trained, rows: NDArray[np.intp]) -> NDArray[np.float64]:
 def split(seed: int) -> Split:
     """Train breast-cancer on one random split of its benign rows."""
     done = run(load_config(EXAMPLES / "breast-cancer.toml", [f"training.seed={seed}"]), device="cpu")
-    parts = done.parts
-    normal, anomalies = score(done, parts.test), score(done, parts.anomalies)
-    calibration = Calibration.of(score(done, parts.calibration))
+    splits = done.splits
+    normal, anomalies = score(done, splits.test), score(done, splits.anomalies)
+    calibration = Calibration.of(score(done, splits.calibration))
     labels = np.r_[np.zeros(len(normal)), np.ones(len(anomalies))]
     return Split(
         auroc=float(roc_auc_score(labels, np.r_[normal, anomalies])),

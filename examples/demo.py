@@ -27,8 +27,8 @@ from vaekit.bundle import Calibration, Manifest, find
 from vaekit.bundle.read import read_manifest
 from vaekit_training.data.load import load, read
 from vaekit_training.data.split import split
+from vaekit_training.report.image_sheets import png, sheet
 from vaekit_training.report.page import document
-from vaekit_training.report.pictures import png, sheet
 from vaekit_training.report.rows import scores
 
 HERE = Path(__file__).resolve().parent
@@ -140,7 +140,7 @@ def call(client: Client, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Pa
     decoded = client.decode(posterior.mu, model="breast-cancer")
     drawn = client.sample(64, seed=7, model="digits")
     bound = client.elbo(rows, alpha=ALPHA, features=True, model="breast-cancer")
-    images = read("digits").pictures
+    images = read("digits").images
     assert images is not None
     some_digits = client.elbo(images[:8], model="digits")
     assert bound.is_anomaly is not None

@@ -141,7 +141,7 @@ def error(values: torch.Tensor) -> float:
 def terms(trained: Trained) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """ELBO, log-likelihood and KL (n,) and mu (n, Z) of the test rows, with independent draws per row."""
     vae, generator = trained.vae.eval(), torch.Generator().manual_seed(1)
-    x = torch.from_numpy(trained.rows.x[trained.parts.test])
+    x = torch.from_numpy(trained.rows.x[trained.splits.test])
     parts = []
     for rows in x.split(max(1, CELLS // (DRAWS * vae.features.dim * 8))):
         eps = torch.randn(len(rows), DRAWS, vae.latent_dim, generator=generator)

@@ -109,6 +109,6 @@ def digit_images() -> NDArray[np.uint8]:
     """1797 images, (N, 8, 8, 1), 0..255."""
     from vaekit_training.data.load import read
 
-    pictures = read("digits").pictures
+    pictures = read("digits").images
     assert pictures is not None
     return pictures

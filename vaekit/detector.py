@@ -124,7 +124,7 @@ class Detector(Estimator):
             normal, likelihood=self.likelihood, settings=self.settings, seed=self.random_state, folds=self.folds
         )
         rows = training_rows(given, anomaly, config)
-        held_out = split(rows, config.data, config.training.seed).told_by
+        held_out = split(rows, config.data, config.training.seed).rows_per_p_value
         Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # so that it fails before the training
         with temporary_folder() as folder:
             train(config, folder, device=self.device, rows=rows, draws_report=False)

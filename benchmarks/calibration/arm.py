@@ -73,7 +73,7 @@ def _trained(x: NDArray[np.float64], split: str, steps: int, seed: int) -> Train
 
 def _scores(trained: Trained) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of the calibration and the test split."""
-    return score(trained, trained.parts.calibration), score(trained, trained.parts.test)
+    return score(trained, trained.splits.calibration), score(trained, trained.splits.test)
 
 
 def _far(pool: NDArray[np.float64], resplits: int, rng: np.random.Generator) -> float | None:

@@ -46,7 +46,7 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
     other = start(tmp_path, "--resume", "runs/rows/1")
     _, said = other.communicate(timeout=120)
     assert other.returncode == 1
-    assert "the run began with other data" in said
+    assert "the run started with other data" in said
 
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
     elsewhere = tmp_path / "elsewhere"
@@ -60,7 +60,7 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
     again = start(tmp_path, "--resume", "runs/rows/1")
     _, said = again.communicate(timeout=120)
     assert again.returncode == 1
-    assert f"the run is finished and published as {tmp_path}/models/rows/1" in said
+    assert f"the run is finished and was published as {tmp_path}/models/rows/1" in said
     assert versions(tmp_path / "models", "rows") == [1]
 
 

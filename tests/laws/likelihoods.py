@@ -58,7 +58,7 @@ def mixed() -> Mixed:
 
 @dataclass(frozen=True)
 class Case:
-    """How to make one, and its values: 'real', 'unit', 'grid', 'levels' or 'mixed'."""
+    """How to make a likelihood, and the type of its values: 'real', 'unit', 'grid', 'levels' or 'mixed'."""
 
     make: Callable[[], Likelihood]
     values: str
@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
 
 
 def build(name: str, dtype: torch.dtype = torch.float64) -> Likelihood:
-    """One of the cases, its learned parameters stirred."""
+    """One of the cases, with random changes of its learned parameters."""
     likelihood = CASES[name].make()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def grid_of(likelihood: Likelihood) -> Grid:
 
 
 def values(name: str, likelihood: Likelihood, rows: int, extreme: bool = False) -> Tensor:
-    """Rows that it takes, (rows, D), float64; extreme ones are as far out as any finite row gets."""
+    """Rows t for the likelihood, (rows, D), float64; extreme ones have the largest values of any finite row."""
     generator = torch.Generator().manual_seed(7)
     u = torch.rand(rows, likelihood.dim, generator=generator, dtype=torch.float64)
     kind = CASES[name].values
@@ -142,16 +142,16 @@ def noise_for(likelihood: Likelihood, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(*shape, likelihood.dim, 2, generator=generator, dtype=torch.float64)
 
 
-def legendre(pieces: int, span: float) -> tuple[Tensor, Tensor]:
-    """Places and weights of a composite Gauss-Legendre rule on (0, span), eight to a piece."""
+def legendre(intervals: int, span: float) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of a composite Gauss-Legendre rule on (0, span), with eight nodes per interval."""
     nodes, weights = np.polynomial.legendre.leggauss(8)
-    width = span / pieces
-    places = (np.arange(pieces)[:, None] + 0.5 * (nodes + 1)) * width
-    return torch.from_numpy(places.ravel()), torch.from_numpy(np.tile(weights * width / 2, pieces))
+    width = span / intervals
+    points = (np.arange(intervals)[:, None] + 0.5 * (nodes + 1)) * width
+    return torch.from_numpy(points.ravel()), torch.from_numpy(np.tile(weights * width / 2, intervals))
 
 
 def support(name: str, likelihood: Likelihood, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (Q, R, D) and weights (Q, R, D) that integrate, or sum, over all that rows h (R, width) may give."""
+    """Nodes and weights (Q, R, D) to integrate or sum over all values of t, for each row of h (R, width)."""
     kind, shape = CASES[name].values, (len(h), likelihood.dim)
     if kind == "real":
         v, weight = legendre(400, math.asinh(1e9))

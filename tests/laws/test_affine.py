@@ -1,4 +1,4 @@
-"""x -> a x + b in any column, standardisation refitted: the ELBO moves by -sum log|a| exactly, the KL not at all."""
+"""If a column x becomes a x + b and is standardised again, the ELBO changes by -log|a| and the KL does not change."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ KINDS = ["gaussian, scale from the network", "gaussian, a scale for each feature
 
 
 def _base(kind: str) -> Case:
-    """The case on columns of ordinary size, so that adding 1e9 costs no more than float64's rounding of it."""
+    """The case with columns of ordinary size, so that adding 1e9 loses few digits."""
     one = case(kind)
     x = (one.rows.x - one.rows.x.mean(axis=0)) / one.rows.x.std(axis=0) * np.array([1.0, 0.5, 2.0, 5.0, 1.0])
     return _rebuilt(one, Rows(x, one.rows.columns, one.rows.anomaly), np.ones(5))
 
 
 def _rebuilt(one: Case, rows: Rows, a: Array) -> Case:
-    """The same weights on mapped rows, standardisation and floors refitted; a negative a mirrors its column."""
+    """A VAE with the same weights for the mapped rows, with new standardisation and floors; a < 0 mirrors a column."""
     vae = build(one.config, rows, np.arange(len(rows.x)))
     floors = dict(vae.likelihood.named_buffers())
     vae.encoder.load_state_dict(one.vae.encoder.state_dict())
@@ -56,7 +56,7 @@ def _exported(vae: VAE, rows: Rows, z: int) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_affine_map_moves_the_exported_elbo_by_its_log_determinant(kind: str) -> None:
+def test_an_affine_map_shifts_the_exported_elbo_by_its_log_determinant(kind: str) -> None:
     one = _base(kind)
     before = _exported(one.vae, one.rows, one.latent_dim)
     tolerance = 1e-5 * (1 + np.abs(before["log_likelihood"]) + np.abs(before["kl"]))

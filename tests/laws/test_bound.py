@@ -1,4 +1,4 @@
-"""The bound against torch.distributions, term by term, and its laws, in float64."""
+"""The bound equals that of torch.distributions term by term, and has the expected properties, in float64."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def _reference(vae: VAE, x: torch.Tensor, eps: torch.Tensor, member: int | None) -> dict[str, torch.Tensor]:
-    """The terms of one model or member by torch.distributions: q, p(z), and p(x|z) of observed cells, in raw units."""
+    """The terms of a model or member, computed by torch.distributions from q, p(z) and p(x|z) in raw units."""
     raw, observed = raw_rows(vae, x)
     mu, sigma = (a if member is None else a[member] for a in vae.encode(raw, observed))
     q = distributions.Normal(mu[:, None], sigma[:, None])  # (N, 1, Z)
@@ -70,7 +70,7 @@ def _log_p(vae: VAE, x: torch.Tensor, z: torch.Tensor, member: int | None) -> to
     if isinstance(likelihood, Bernoulli):
         probs = mean / getattr(vae.features, "high", 1.0)
         return distributions.Bernoulli(probs=probs).log_prob(vae.features(x).double()[:, None])
-    # bins, levels and mixtures of kinds: held against their own laws in test_likelihoods; here the sum around them
+    # bins, categories and mixed columns have tests in test_likelihoods; here only the sums over them are tested
     raw, observed = raw_rows(vae, x)
     t = vae.features(raw, observed)
     own = vae.log_prob(t, z if member is None else z.expand(vae.members, *z.shape), observed)
@@ -83,7 +83,7 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
     return x.double().flatten(1)[:, None]
 
 
-def test_every_term_is_that_of_torch_distributions(kind: str) -> None:
+def test_every_term_equals_that_of_torch_distributions(kind: str) -> None:
     one = case(kind)
     vae = double(one.vae)
     eps = standard_eps(K, one.latent_dim, len(one.rows.x)).double()
@@ -134,7 +134,7 @@ def test_log_evidence_is_never_below_the_elbo_on_default_draws(k: int, seed: int
     assert (bound.log_evidence - bound.elbo >= -1e-9 * (1 + bound.elbo.abs())).all()
 
 
-def test_the_sampled_log_ratio_of_default_draws_is_the_analytic_kl() -> None:
+def test_the_mean_log_ratio_of_default_draws_is_the_analytic_kl() -> None:
     one = case("gaussian, one scale")
     vae = double(one.vae)
     eps = torch.from_numpy(default_eps(base_draws(one.latent_dim, 16, 0), 7)).expand(len(one.rows.x), -1, -1)
@@ -166,7 +166,7 @@ def test_every_finite_row_has_a_finite_bound_in_float32(kind: str) -> None:
     assert all(torch.isfinite(term).all() for term in bound if term is not None)
 
 
-def test_a_constant_column_that_differs_is_odder_the_more_it_differs() -> None:
+def test_the_score_grows_with_the_deviation_of_a_constant_column() -> None:
     one = case("gaussian, a constant column")
     x = one.x[:1].repeat(4, 1)
     x[1, 5] += 1e-5
@@ -174,12 +174,12 @@ def test_a_constant_column_that_differs_is_odder_the_more_it_differs() -> None:
     x[3, 5] += 1.0
     bound = double(one.vae).bound(x, standard_eps(2, one.latent_dim, 1).double().expand(4, -1, -1))
     assert (bound.elbo.diff() < 0).all()
-    assert torch.allclose(bound.kl, bound.kl[0])  # the networks do not see the column
+    assert torch.allclose(bound.kl, bound.kl[0])  # the networks do not get the column
     others = bound.feature_log_likelihood[:, :5]
     assert torch.allclose(others, others[0])
 
 
-def test_the_constant_columns_own_term_is_the_stated_gaussian() -> None:
+def test_the_term_of_a_constant_column_is_the_documented_gaussian() -> None:
     one = case("gaussian, a constant column")
     bound = double(one.vae).bound(one.x, standard_eps(2, one.latent_dim, len(one.rows.x)).double())
     want = distributions.Normal(torch.tensor(7.0, dtype=torch.float64), 7e-6).log_prob(
@@ -198,7 +198,7 @@ def test_a_learned_scale_is_never_below_its_floor() -> None:
     np.testing.assert_allclose(scale, 0.1 * one.rows.x.std(axis=0), rtol=1e-5)
 
 
-def test_a_rounded_column_has_a_floor_of_its_rounding() -> None:
+def test_the_scale_floor_of_a_rounded_column_is_its_rounding_error() -> None:
     one = case("gaussian, scale from the network")
     rows = one.rows
     x = rows.x.copy()
@@ -229,8 +229,8 @@ def test_draws_from_the_likelihood_have_its_mean_and_scale(kind: str) -> None:
     assert ((x.std(0) / scale - 1).abs() <= 5 / n**0.5).all()
 
 
-@pytest.mark.parametrize("kind", ["gaussian, counts", "discretized_logistic, pictures", "mixed", "gaussian, pictures"])
-def test_what_is_drawn_of_counts_pixels_and_levels_is_whole(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["gaussian, counts", "discretized_logistic, images", "mixed", "gaussian, images"])
+def test_draws_of_counts_pixels_and_categories_are_whole_numbers(kind: str) -> None:
     one = case(kind)
     z = standard_eps(1, one.latent_dim, 50)[:, 0]
     noise = torch.randn(50, one.vae.features.dim, 2, generator=torch.Generator().manual_seed(0))
@@ -239,7 +239,7 @@ def test_what_is_drawn_of_counts_pixels_and_levels_is_whole(kind: str) -> None:
     assert len(x.unique()) > 2
 
 
-def test_the_encoder_sees_no_further_than_a_thousand_deviations() -> None:
+def test_the_encoders_input_is_clamped_to_a_thousand_standard_deviations() -> None:
     one = case("gaussian, scale from the network")
     t = torch.full((1, 5), 1e3)
     near, far = one.vae.posterior(t), one.vae.posterior(t * 1e6)

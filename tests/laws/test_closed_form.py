@@ -27,8 +27,8 @@ SCALE = np.array([1.0, 1e-3, 1e4, 50.0, 2.0, 7.0])
 Array = NDArray[np.float64]
 
 
-def test_posteriors_fitted_at_a_smaller_beta_are_taken_back_to_the_exact_ones() -> None:
-    """With orthogonal columns of W the best q at beta is known: precision 1 + b / beta, b that of the likelihood."""
+def test_posteriors_trained_at_a_smaller_beta_are_converted_to_the_exact_ones() -> None:
+    """With orthogonal columns of W the best q at beta has precision 1 + b / beta, with b that of the likelihood."""
     w, s, beta = np.diag([2.0, 0.5, 1e-3])[:, :LATENT], 0.4, 0.1
     b = np.diag(w.T @ w) / s**2  # (Z,)
     t = np.random.default_rng(0).normal(size=(20, LATENT))
@@ -44,7 +44,7 @@ def test_posteriors_fitted_at_a_smaller_beta_are_taken_back_to_the_exact_ones() 
 
 @dataclass(frozen=True)
 class Linear:
-    """x = loc + scale (W z + s e); q is the best diagonal Gaussian: exact where the columns of W are orthogonal."""
+    """x = loc + scale (W z + s e); q is the best diagonal Gaussian, which is exact for orthogonal columns of W."""
 
     w: Array  # (D, Z)
     vae: VAE
@@ -124,7 +124,7 @@ def _default(k: int, n: int) -> Array:
 
 
 @pytest.mark.parametrize("k", [2, 3, 16])
-def test_with_orthogonal_loadings_the_elbo_is_the_marginal_of_each_row(orthogonal: Linear, k: int) -> None:
+def test_with_orthogonal_loadings_the_elbo_is_the_marginal_log_likelihood(orthogonal: Linear, k: int) -> None:
     with torch.no_grad():
         bound = double(orthogonal.vae).bound(
             torch.from_numpy(orthogonal.x), torch.from_numpy(_default(k, len(orthogonal.x)).copy())
@@ -133,7 +133,7 @@ def test_with_orthogonal_loadings_the_elbo_is_the_marginal_of_each_row(orthogona
     np.testing.assert_allclose(bound.log_evidence.numpy(), orthogonal.marginal, rtol=0, atol=1e-5)
 
 
-def test_the_exported_graph_keeps_it(orthogonal: Linear) -> None:
+def test_the_elbo_of_the_exported_graph_is_the_marginal_log_likelihood(orthogonal: Linear) -> None:
     got = _by_onnx(orthogonal, _default(16, len(orthogonal.x)))
     want = orthogonal.marginal
     np.testing.assert_allclose(got["elbo"], want, rtol=0, atol=1e-5 * DIM)
@@ -148,7 +148,7 @@ def test_with_general_loadings_the_gap_is_the_kl_to_the_posterior(general: Linea
     np.testing.assert_allclose(general.marginal - bound.elbo.numpy(), general.gap, rtol=0, atol=1e-5)
 
 
-def test_the_encoder_gives_the_posterior(general: Linear) -> None:
+def test_the_encoder_gives_the_exact_posterior_mean(general: Linear) -> None:
     with torch.no_grad():
         mu, _ = double(general.vae).encode(torch.from_numpy(general.x))
     np.testing.assert_allclose(mu.numpy(), general.posterior[0], atol=1e-6)

@@ -1,4 +1,4 @@
-"""Every kind of model gives the same in ONNX as in torch in float64, row by row and feature by feature."""
+"""ONNX graphs of every kind of model give the same as torch in float64, by row and by feature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit_training.export import ExportedGraph, double, evaluate, export_graph
 
 REPRESENTATIVES = (
     "gaussian, scale from the network",
-    "bernoulli, grey pictures",
+    "bernoulli, grey images",
     "mixed, missing cells",
     "aggregate prior",
 )
@@ -22,7 +22,7 @@ REPRESENTATIVES = (
 @pytest.mark.parametrize(
     "kind", [kind if kind in REPRESENTATIVES else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
 )
-def test_onnx_is_torch_on_rows_near_and_far(kind: str) -> None:
+def test_onnx_equals_torch_on_normal_and_extreme_rows(kind: str) -> None:
     one = case(kind)
     x = torch.cat([one.x[3:12], far(one)])
     if not one.rows.is_image and "real" in one.rows.kinds:
@@ -39,7 +39,7 @@ def test_onnx_is_torch_on_rows_near_and_far(kind: str) -> None:
     for name in names:
         exact = want[name].numpy()
         size = np.maximum(1 if name == "feature_log_likelihood" else one.vae.features.dim, np.abs(exact))
-        if one.vae.members > 1:  # which member a row is from hangs on differences of ELBOs, whose rounding is relative
+        if one.vae.members > 1:  # their weights depend on ELBOs, with relative rounding errors
             size = np.maximum(size, np.abs(want["elbo"].numpy()).reshape(-1, *[1] * (exact.ndim - 1)))
         assert np.isfinite(got[name]).all()
         assert (np.abs(got[name] - exact) <= 1e-4 * size).all(), name
@@ -57,7 +57,7 @@ def each_takes_its_own_inputs_alone_and_any_number_of_rows(one: Case, graphs: di
         assert [a.shape for a in found] == [a.shape for a in want.values()]
 
 
-def test_graphs_are_free_of_paths_and_of_operators_of_other_domains() -> None:
+def test_graphs_contain_no_paths_and_only_standard_operators() -> None:
     import onnx
 
     one = case("gaussian, a constant column")

@@ -1,4 +1,4 @@
-"""On rows like the calibration rows, p-values give false alarms at a rate of at most alpha."""
+"""For rows like the calibration rows, the rate of false alarms is at most alpha."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALPHAS = (0.05, 0.1, 0.3)
 
 @pytest.fixture(scope="module")
 def scores(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores of the bundle's own calibration and test rows, 143 rows that were never trained on."""
+    """Scores of the calibration and test rows of the bundle, 143 rows that were not used for training."""
     from vaekit_training.config import Config
     from vaekit_training.data.load import load
     from vaekit_training.data.split import split
@@ -31,7 +31,7 @@ def scores(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> NDArray[np
 
 
 def _false_alarms(scores: NDArray[np.float64], alpha: float) -> NDArray[np.intp]:
-    """Alarms among the remaining rows, for each of many random splits."""
+    """Number of alarms among the other rows, for each of many random calibration sets."""
     rng = np.random.default_rng(0)
     counts = []
     for _ in range(SPLITS):
@@ -49,8 +49,8 @@ def test_the_mean_false_alarm_rate_is_at_most_alpha(scores: NDArray[np.float64],
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_counts_follow_their_beta_binomial_law(scores: NDArray[np.float64], alpha: float) -> None:
-    """With l = floor(alpha (n + 1)) alarms among m rows are BetaBinomial(m, l, n + 1 - l)."""
+def test_false_alarm_counts_follow_their_beta_binomial_law(scores: NDArray[np.float64], alpha: float) -> None:
+    """With l = floor(alpha (n + 1)), the number of alarms among m rows is BetaBinomial(m, l, n + 1 - l)."""
     left = len(scores) - CALIBRATION
     rank = int(np.floor(alpha * (CALIBRATION + 1) + 1e-9))
     law = betabinom(left, rank, CALIBRATION + 1 - rank)
@@ -64,8 +64,8 @@ def test_counts_follow_their_beta_binomial_law(scores: NDArray[np.float64], alph
 
 @pytest.mark.parametrize("draw", ["continuous", "a tenth of them alike", "five values"])
 @pytest.mark.parametrize("n", [19, 100, 999])
-def test_new_rows_are_flagged_with_a_probability_of_at_most_alpha_at_every_alpha_ties_or_not(n: int, draw: str) -> None:
-    """Of independent rows; counts over fresh calibrations, so that each is a draw of its own."""
+def test_new_rows_are_flagged_with_a_probability_of_at_most_alpha_with_or_without_ties(n: int, draw: str) -> None:
+    """Rows are independent, and every calibration uses new rows, so that the counts are independent."""
     rng, sets, m = np.random.default_rng(n), 3000, 10
     scores = {
         "continuous": lambda size: rng.exponential(size=size),
@@ -84,7 +84,7 @@ def test_new_rows_are_flagged_with_a_probability_of_at_most_alpha_at_every_alpha
         assert (np.abs(flagged.mean(axis=0) - law) <= 4 * error).all()
 
 
-def test_the_smallest_alpha_still_alarms(scores: NDArray[np.float64]) -> None:
+def test_the_smallest_alpha_still_gives_alarms(scores: NDArray[np.float64]) -> None:
     calibration = Calibration.of(scores)
     odd = calibration.p_value([scores.max() + 1.0])
     assert calibration.is_anomaly(odd, calibration.smallest_alpha).all()

@@ -1,4 +1,4 @@
-"""One row has one score: HTTP JSON = HTTP npy = runtime = torch, on rows of a model trained here."""
+"""HTTP with JSON, HTTP with npy, the runtime and torch give the same score for a row."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Ways:
         return as_json(self.x, self.model.spec)
 
     def in_torch(self, vae: VAE) -> dict[str, torch.Tensor]:
-        """The rows as the VAE reads them."""
+        """The rows as inputs of the VAE in torch."""
         x = torch.from_numpy(self.x)
         return dict(zip(("x", "observed"), observed_rows(x), strict=True)) if vae.features.may_be_missing else {"x": x}
 
@@ -83,7 +83,7 @@ def ways(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def _close(got: Any, want: Any, dim: int) -> None:
-    """Within 1e-5 relative, and what float32 sums of D terms may differ by."""
+    """Equal within 1e-5 relative, plus the rounding error of float32 sums of D terms."""
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * dim)
 
 
@@ -117,7 +117,7 @@ def test_a_missing_cell_adds_nothing_to_the_likelihood(ways: Ways) -> None:
     )
 
 
-def test_codes_and_decodings_agree_four_ways(ways: Ways) -> None:
+def test_latents_and_decodings_agree_four_ways(ways: Ways) -> None:
     vae = double(ways.trained.vae)
     with torch.no_grad():
         mu, sigma = (a.numpy() for a in vae.encode(**ways.in_torch(vae)))
@@ -134,17 +134,17 @@ def test_codes_and_decodings_agree_four_ways(ways: Ways) -> None:
             if weights is not None:
                 np.testing.assert_allclose(weights, here.weights, atol=1e-6)
                 np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
-    codes = mu if members is None else mu[np.arange(len(mu)), members]  # (N, Z)
-    _decodings_agree(ways, vae, codes, members)
+    z = mu if members is None else mu[np.arange(len(mu)), members]  # (N, Z)
+    _decodings_agree(ways, vae, z, members)
 
 
-def _decodings_agree(ways: Ways, vae: VAE, codes: NDArray[Any], members: NDArray[Any] | None) -> None:
+def _decodings_agree(ways: Ways, vae: VAE, z: NDArray[Any], members: NDArray[Any] | None) -> None:
     with torch.no_grad():
-        wanted = vae.decode(torch.from_numpy(codes), None if members is None else torch.from_numpy(members))
+        wanted = vae.decode(torch.from_numpy(z), None if members is None else torch.from_numpy(members))
     want = {name: a.numpy() for name, a in wanted.items()}
     unit = vae.features.to_raw_scale(torch.ones(vae.features.dim)).numpy()
-    here = ways.model.decode(codes, members)
-    for latents in (codes, codes.tolist()):
+    here = ways.model.decode(z, members)
+    for latents in (z, z.tolist()):
         there = ways.client.decode(latents, members=members)
         for name in ("mean", "scale"):
             for got in (getattr(there, name), getattr(here, name)):
@@ -157,7 +157,7 @@ def _decodings_agree(ways: Ways, vae: VAE, codes: NDArray[Any], members: NDArray
             np.testing.assert_allclose(here.probabilities, want["probabilities"], atol=1e-5)
 
 
-def test_samples_of_a_seed_are_the_runtimes(ways: Ways) -> None:
+def test_samples_of_a_seed_equal_those_of_the_runtime(ways: Ways) -> None:
     for observe in (False, True):
         got = ways.client.sample(5, seed=11, observe=observe)
         want = ways.model.sample(5, seed=11, observe=observe)

@@ -1,4 +1,4 @@
-"""Every function that is exported against float64, from -200 to 200, in torch and in ONNX."""
+"""Every exported function equals float64 references from -200 to 200, in torch and in ONNX."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Reference]] = {
     "log of the normal distribution function": (functional.log_ndtr, log_ndtr),
     "logaddexp": (lambda x: functional.logaddexp(x, 0.5 * x - 3), logaddexp),
 }
-ABSOLUTE = ("logaddexp", "log(1 - exp(-w))")  # sums of logs, whose error in nats counts
+ABSOLUTE = ("logaddexp", "log(1 - exp(-w))")  # results are in nats, so that absolute errors matter
 
 
 class _Apply(nn.Module):
@@ -87,7 +87,7 @@ def _exact(name: str) -> NDArray[np.float64]:
 
 
 def _relative_error(got: NDArray[np.floating], want: NDArray[np.float64]) -> float:
-    """Largest error in units of the value; values below float32's normal numbers count as absolute."""
+    """Largest relative error; below the smallest normal float32 number it is relative to that number."""
     return float((np.abs(got.astype(np.float64) - want) / np.maximum(np.abs(want), np.finfo(np.float32).tiny)).max())
 
 
@@ -112,19 +112,19 @@ def test_gradients_are_finite_everywhere(name: str) -> None:
     assert torch.isfinite(x.grad).all()
 
 
-def test_log_mean_exp_holds_where_exp_overflows() -> None:
+def test_log_mean_exp_is_exact_where_exp_overflows() -> None:
     x = torch.tensor([[1000.0, 1000.0, -1000.0], [-5e17, -5e17, -6e17]], dtype=torch.float64)
     got = functional.log_mean_exp(x)
     assert got.tolist() == pytest.approx([1000 + math.log(2 / 3), -5e17 + math.log(2 / 3)])
 
 
-def test_normal_cdf_is_scipys() -> None:
+def test_normal_cdf_equals_scipys() -> None:
     from scipy.stats import norm
 
     x = torch.linspace(-5, 5, 101, dtype=torch.float64)
     np.testing.assert_allclose(functional.normal_cdf(x).numpy(), norm.cdf(x.numpy()), atol=1e-15)
 
 
-def test_softplus_inverse_inverts() -> None:
+def test_softplus_inverse_inverts_softplus() -> None:
     for y in (1e-6, 0.5, 1.0, 30.0):
         assert softplus(functional.softplus_inverse(y)) == pytest.approx(y, rel=1e-9)

@@ -1,4 +1,4 @@
-"""Draws of every likelihood have its distribution, exactly where one normal makes them."""
+"""Draws of every likelihood have its distribution; those from one normal are checked exactly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vaekit_training.likelihoods import (
 
 
 @pytest.mark.parametrize("name", ["gaussian", "laplace", "continuous_bernoulli"])
-def test_draws_of_one_normal_are_the_inverse_of_the_distribution_function(name: str) -> None:
+def test_draws_from_one_normal_are_the_inverse_of_the_distribution_function(name: str) -> None:
     n = torch.linspace(-7, 7, 141, dtype=torch.float64)
     noise = torch.stack([n, torch.zeros_like(n)], -1)[:, None, None].expand(-1, 5, 3, 2)
     likelihood = (FAMILIES[name]("network", FLOOR, ALL) if name in FAMILIES else ContinuousBernoulli(3)).double()
@@ -56,7 +56,7 @@ def _continuous_bernoulli_tails(x: Tensor, h: Tensor) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize(
     "name", ["bernoulli", "categorical", "gaussian on pixels", "gaussian on counts, scale by feature"]
 )
-def test_draws_of_whole_numbers_fall_where_the_normal_reaches_their_probability(name: str) -> None:
+def test_draws_of_integers_are_where_the_cumulative_probability_reaches_the_normal(name: str) -> None:
     likelihood = build(name)
     n = torch.linspace(-5, 5, 201, dtype=torch.float64)
     noise = torch.stack([n, torch.zeros_like(n)], -1)[:, None, None].expand(-1, 4, 3, 2)
@@ -66,7 +66,7 @@ def test_draws_of_whole_numbers_fall_where_the_normal_reaches_their_probability(
         t, real = support(name, likelihood, h)
         t, p = t[:3000], (likelihood.log_prob(t, h).exp() * real)[:3000]
     u = normal_cdf(n)[:, None, None]
-    if name == "bernoulli":  # the ones come first
+    if name == "bernoulli":  # small normals give ones
         u = 1 - u
     until = torch.stack([torch.where(t <= one + 1e-9, p, 0.0).sum(0) for one in x])
     before = torch.stack([torch.where(t < one - 1e-9, p, 0.0).sum(0) for one in x])
@@ -75,7 +75,7 @@ def test_draws_of_whole_numbers_fall_where_the_normal_reaches_their_probability(
 
 
 @pytest.mark.parametrize("name", ["student_t", "discretized_logistic"])
-def test_draws_of_two_normals_have_the_distribution(name: str) -> None:
+def test_draws_from_two_normals_have_the_right_distribution(name: str) -> None:
     u = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
     n = torch.special.ndtri(u)
     noise = torch.cartesian_prod(n, n)[:, None, None].expand(-1, 1, 3, 2)

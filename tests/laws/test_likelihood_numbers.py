@@ -1,4 +1,4 @@
-"""Every likelihood in float32 and at every extreme, its gradients, its start, and its graph."""
+"""Every likelihood in float32 and for extreme values: its gradients, initialisation and ONNX graph."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXPORTED = (
 
 
 def _ends(likelihood: Likelihood) -> Tensor:
-    """Raw outputs at which functions overflow, saturate or divide by little."""
+    """Raw outputs for which functions overflow, saturate or divide by small numbers."""
     levels = torch.tensor([-1e4, -90.0, -20.0, -1e-3, 0.0, 1e-3, 17.0, 90.0, 1e4])
     mixed_up = 1e4 * torch.randn(20, likelihood.width, generator=torch.Generator().manual_seed(2))
     return torch.cat([levels[:, None].expand(-1, likelihood.width), mixed_up])
@@ -66,7 +66,7 @@ def test_log_prob_and_gradients_are_finite_at_every_extreme_in_float32(name: str
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_float32_gives_float64s_log_prob(name: str) -> None:
+def test_log_prob_in_float32_is_close_to_float64(name: str) -> None:
     for spread in (1.0, 8.0):
         likelihood = build(name)
         h, t = outputs(likelihood, spread=spread), values(name, likelihood, rows=30)[:, None]
@@ -74,7 +74,7 @@ def test_float32_gives_float64s_log_prob(name: str) -> None:
             want, mean, sd = likelihood.log_prob(t, h), likelihood.mean(h), likelihood.deviation(h)
             likelihood = likelihood.float()
             got = likelihood.log_prob(t.float(), h.float())
-        # the rounding of t itself, in scales, is not the likelihood's
+        # rounding of t, relative to the scale, is not an error of the likelihood
         slack = 1e-5 * (1 + want.abs()) + 1e-6 * (t.abs() + mean.abs()) * (1 + (t - mean).abs() / sd) / sd
         assert ((got - want).abs() <= slack).all(), spread
         np.testing.assert_allclose(likelihood.mean(h.float()).detach(), mean, rtol=1e-4, atol=1e-4)
@@ -82,7 +82,7 @@ def test_float32_gives_float64s_log_prob(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_gradients_are_those_of_finite_differences(name: str) -> None:
+def test_gradients_equal_finite_differences(name: str) -> None:
     likelihood = build(name)
     h = outputs(likelihood, rows=2).requires_grad_()
     t = values(name, likelihood, rows=2)
@@ -90,7 +90,7 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_fresh_head_starts_where_standardised_data_stand(name: str) -> None:
+def test_a_new_head_is_initialised_near_standardised_data(name: str) -> None:
     likelihood = CASES[name].make()
     torch.manual_seed(0)
     one, several = nn.Linear(4, likelihood.width), MemberLinear(2, 4, likelihood.width)
@@ -102,12 +102,12 @@ def test_a_fresh_head_starts_where_standardised_data_stand(name: str) -> None:
             torch.testing.assert_close(s, (likelihood.floor + 1.0).where(likelihood.active, 1.0).expand_as(s))
         if isinstance(likelihood, DiscretizedLogistic):
             t = likelihood.grid.lowest + likelihood.grid.gap * torch.arange(256.0)[:, None]
-            if likelihood.grid.highest.isfinite().all():  # as good as counting the values, nearly
+            if likelihood.grid.highest.isfinite().all():  # nearly as good as a uniform distribution over the values
                 log_p = likelihood.log_prob(t[:, None], h.flatten(0, -2))
                 assert (-log_p.mean(0) < math.log(256) + 0.5).all()
 
 
-def test_bins_on_pixels_are_probabilities_whatever_the_scaling_of_pixels() -> None:
+def test_bins_on_pixels_are_probabilities_for_every_scaling_of_pixels() -> None:
     grid = pixels()
     likelihood = BinnedGaussian(0.5, grid, ALL).double()
     wide = likelihood.log_prob(grid.lowest.double(), grid.highest.double()[None])
@@ -117,7 +117,7 @@ def test_bins_on_pixels_are_probabilities_whatever_the_scaling_of_pixels() -> No
 
 
 class _Everything(nn.Module):
-    """All that a likelihood gives, one output each."""
+    """All results of a likelihood, as the outputs of a graph."""
 
     def __init__(self, likelihood: Likelihood) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class _Everything(nn.Module):
 
 
 @pytest.mark.parametrize("name", EXPORTED)
-def test_a_graph_gives_what_torch_gives(name: str) -> None:
+def test_a_graph_gives_the_same_as_torch(name: str) -> None:
     likelihood = build(name, torch.float32)
     module = _Everything(likelihood)
     names = ("log_prob", "observe", *likelihood.parameters_in_raw_units)

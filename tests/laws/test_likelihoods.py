@@ -1,4 +1,4 @@
-"""Laws that every likelihood satisfies: it integrates or sums to 1, and its moments are right."""
+"""Every likelihood integrates or sums to 1, and its moments are those of its density."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def test_mean_and_deviation_are_the_moments_of_the_density(name: str, spread: fl
         np.testing.assert_allclose(((t - mean) ** 2 * p).sum(0).sqrt().numpy(), sd.numpy(), rtol=1e-6)
 
 
-def test_the_deviation_of_two_values_and_of_levels_is_that_of_the_likeliest() -> None:
+def test_the_deviation_of_binary_values_and_categories_is_that_of_the_most_probable_value() -> None:
     bernoulli, categorical = Bernoulli(3), Categorical(LEVELS)
     h = outputs(bernoulli)
     torch.testing.assert_close(bernoulli.deviation(h), distributions.Bernoulli(logits=h).stddev)
     h = outputs(categorical)
-    p = torch.stack([torch.softmax(piece, -1).amax(-1) for piece in h.split(LEVELS, -1)], -1)
+    p = torch.stack([torch.softmax(own_h, -1).amax(-1) for own_h in h.split(LEVELS, -1)], -1)
     torch.testing.assert_close(categorical.deviation(h), (p * (1 - p)).sqrt())
 
 
 @pytest.mark.parametrize("spread", [1.0, 8.0])
-def test_moments_of_the_logistic_mixture_are_those_of_it_cut_at_the_ends(spread: float) -> None:
+def test_moments_of_the_logistic_mixture_are_those_of_the_clamped_mixture(spread: float) -> None:
     for make in (pixels, counts):
         likelihood = DiscretizedLogistic(make(), ALL, components=3).double()
         h = outputs(likelihood, rows=3, spread=spread)
@@ -90,7 +90,7 @@ def test_moments_of_the_logistic_mixture_are_those_of_it_cut_at_the_ends(spread:
 
 
 def _cut_by_quadrature(likelihood: DiscretizedLogistic, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the mixture cut to the grid's range: int 1 - F and int 2 (x - lowest) (1 - F)."""
+    """Mean and standard deviation of the mixture clamped to the grid: int 1 - F and int 2 (x - lowest) (1 - F)."""
     log_w, m, s = likelihood._components(h)
     grid = likelihood.grid
     top = torch.minimum(grid.highest, torch.maximum(m.amax((0, 1)), grid.lowest) + 45 * s.amax((0, 1)))
@@ -126,20 +126,20 @@ def test_log_prob_is_that_of_torch_distributions(spread: float) -> None:
     torch.testing.assert_close(ContinuousBernoulli(3).log_prob(fractions, h), want, rtol=1e-6, atol=1e-6)
 
 
-def test_levels_have_torchs_categorical_log_prob() -> None:
+def test_categories_have_the_log_prob_of_torchs_categorical() -> None:
     likelihood = Categorical(LEVELS).double()
     h = outputs(likelihood, rows=20, spread=3.0)
     t = values("categorical", likelihood, rows=20)
-    want = [distributions.Categorical(logits=piece).log_prob(t[:, d]) for d, piece in enumerate(h.split(LEVELS, -1))]
+    want = [distributions.Categorical(logits=own_h).log_prob(t[:, d]) for d, own_h in enumerate(h.split(LEVELS, -1))]
     torch.testing.assert_close(likelihood.log_prob(t, h), torch.stack(want, -1))
     torch.testing.assert_close(
-        likelihood.extras(h)["probabilities"], torch.cat([piece.softmax(-1) for piece in h.split(LEVELS, -1)], -1)
+        likelihood.extras(h)["probabilities"], torch.cat([own_h.softmax(-1) for own_h in h.split(LEVELS, -1)], -1)
     )
-    best = torch.stack([piece.argmax(-1) for piece in h.split(LEVELS, -1)], -1)
+    best = torch.stack([own_h.argmax(-1) for own_h in h.split(LEVELS, -1)], -1)
     assert likelihood.mean(h).tolist() == best.double().tolist()
 
 
-def test_a_binned_gaussian_has_scipys_mass() -> None:
+def test_a_binned_gaussian_has_the_mass_computed_by_scipy() -> None:
     likelihood = BinnedGaussian("network", pixels(), ALL).double()
     grid, h = likelihood.grid, outputs(likelihood, rows=50, spread=2.0)
     t = values("gaussian on pixels", likelihood, rows=50)
@@ -154,7 +154,7 @@ def test_a_binned_gaussian_has_scipys_mass() -> None:
     np.testing.assert_allclose(likelihood.log_prob(t, h).numpy(), want, rtol=1e-8, atol=1e-8)
 
 
-def test_a_column_that_never_changes_is_a_standard_normal_in_every_family() -> None:
+def test_a_constant_column_is_standard_normal_in_every_family() -> None:
     active = torch.tensor([True, False, True])
     families = [family("network", FLOOR, active) for family in FAMILIES.values()]
     bins = [BinnedGaussian("network", counts(), active), DiscretizedLogistic(counts(), active)]
@@ -178,7 +178,7 @@ def _of_family(name: str, scale: str, members: int | None) -> LocationScale | Bi
 
 @pytest.mark.parametrize("name", [*FAMILIES, "bins"])
 @pytest.mark.parametrize("scale", ["feature", "shared"])
-def test_members_have_parameters_of_their_own(name: str, scale: str) -> None:
+def test_each_member_has_its_own_parameters(name: str, scale: str) -> None:
     together = _of_family(name, scale, members=2)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -197,20 +197,20 @@ def test_members_have_parameters_of_their_own(name: str, scale: str) -> None:
         torch.testing.assert_close(together.scale(h)[m], alone.scale(h[m]))
 
 
-def test_mixed_columns_have_their_own_likelihoods_values() -> None:
+def test_mixed_gives_each_column_the_values_of_its_own_likelihood() -> None:
     likelihood, n = mixed().double(), 6
     h, t = outputs(likelihood, rows=n), values("mixed", likelihood, rows=n)
     noise, at = noise_for(likelihood, (n,)), 0
     assert sorted(d for columns, _ in MIXED for d in columns) == list(range(likelihood.dim))
     for columns, make in MIXED:
         part, where = make().double(), list(columns)
-        piece, at = h[:, at : at + part.width], at + part.width
-        torch.testing.assert_close(likelihood.log_prob(t, h)[:, where], part.log_prob(t[:, where], piece))
-        torch.testing.assert_close(likelihood.mean(h)[:, where], part.mean(piece))
-        torch.testing.assert_close(likelihood.scale(h)[:, where], part.deviation(piece))
-        torch.testing.assert_close(likelihood.observe(h, noise)[:, where], part.observe(piece, noise[:, where]))
+        own_h, at = h[:, at : at + part.width], at + part.width
+        torch.testing.assert_close(likelihood.log_prob(t, h)[:, where], part.log_prob(t[:, where], own_h))
+        torch.testing.assert_close(likelihood.mean(h)[:, where], part.mean(own_h))
+        torch.testing.assert_close(likelihood.scale(h)[:, where], part.deviation(own_h))
+        torch.testing.assert_close(likelihood.observe(h, noise)[:, where], part.observe(own_h, noise[:, where]))
         if isinstance(part, Categorical):
-            torch.testing.assert_close(likelihood.extras(h)["probabilities"], part.extras(piece)["probabilities"])
+            torch.testing.assert_close(likelihood.extras(h)["probabilities"], part.extras(own_h)["probabilities"])
     assert at == likelihood.width
     assert not likelihood.mass
     assert Mixed([([1], Bernoulli(1)), ([0], Bernoulli(1))]).mass
@@ -218,7 +218,7 @@ def test_mixed_columns_have_their_own_likelihoods_values() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_named_is_what_is_given(name: str) -> None:
+def test_the_named_parameters_are_those_returned(name: str) -> None:
     likelihood = build(name)
     h = outputs(likelihood, rows=2)
     given = {"mean": likelihood.mean(h), "scale": likelihood.scale(h), **likelihood.extras(h)}
@@ -227,6 +227,6 @@ def test_what_is_named_is_what_is_given(name: str) -> None:
     assert given["scale"] is None or given["scale"].shape == (2, likelihood.dim)
 
 
-def test_a_gaussian_without_bins_on_counts_is_a_density_and_says_so() -> None:
+def test_a_gaussian_without_bins_on_counts_is_marked_as_a_density() -> None:
     assert not Gaussian("network", FLOOR, ALL).mass
     assert BinnedGaussian("network", counts(), ALL).mass

@@ -28,7 +28,7 @@ SMALL = ["network.hidden=[16]", "network.channels=[6, 8]", "training.batch_size=
 
 
 def made(name: str, *more: str, rows: Rows | None = None, n: int = 24) -> tuple[VAE, Rows]:
-    """The untrained VAE of a question's config in float64, weights stirred, and some of its rows."""
+    """The untrained VAE of a question's config in float64 with random changes of all weights, and some rows."""
     config = load_config(QUESTIONS / f"{name}.toml", [*SMALL, *more])
     rows = rows or load(config.data, config.likelihood)
     vae = build(config, rows, np.arange(len(rows.x))).double()
@@ -40,7 +40,7 @@ def made(name: str, *more: str, rows: Rows | None = None, n: int = 24) -> tuple[
 
 
 class Terms:
-    """What losses are made of, for one batch and one draw a row."""
+    """The terms of losses, for one batch and one draw per row."""
 
     def __init__(self, vae: VAE, t: Tensor) -> None:
         """t (n, D): rows as the networks see them."""
@@ -55,7 +55,7 @@ class Terms:
         self._parameters = [p for p in vae.parameters() if p.requires_grad]
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """All of it, flat."""
+        """The gradient with respect to all parameters, flattened."""
         found = torch.autograd.grad(loss, self._parameters, retain_graph=True, allow_unused=True)
         pairs = zip(self._parameters, found, strict=True)
         return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs])
@@ -79,7 +79,7 @@ def trained_elbo(name: str, *more: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in QUESTIONS.glob("*.toml")))
-def test_every_system_learns(name: str) -> None:
+def test_training_every_system_improves_its_elbo(name: str) -> None:
     config = load_config(
         QUESTIONS / f"{name}.toml",
         [*SMALL, "training.steps=30", "training.evaluate_every=10", 'objective.schedule="constant"'],
@@ -92,7 +92,7 @@ def test_every_system_learns(name: str) -> None:
 # 1. "My data are not in [0, 1]: which loss?"
 
 
-def test_the_first_system_is_dense_leaky_and_unbounded_with_five_codes() -> None:
+def test_the_first_system_is_a_leaky_relu_mlp_with_linear_output_and_five_latent_dimensions() -> None:
     vae, rows = made("q1-unbounded-rows")
     kinds = {type(layer) for network in (vae.encoder, vae.decoder) for layer in network}
     assert kinds == {nn.Linear, nn.LeakyReLU}
@@ -100,12 +100,12 @@ def test_the_first_system_is_dense_leaky_and_unbounded_with_five_codes() -> None
     x = torch.from_numpy(rows.x)
     assert float(x.max()) > 1000
     mu, sigma = vae.encode(x)
-    raw = vae.encoder(vae.features.shown(vae.features(x), None))[:, 5:]
+    raw = vae.encoder(vae.features.encoder_input(vae.features(x), None))[:, 5:]
     assert mu.shape == (len(x), 5)
     torch.testing.assert_close(sigma, F.softplus(raw), rtol=1e-4, atol=1e-5)
 
 
-def test_the_kl_of_a_row_does_not_know_the_range_of_x() -> None:
+def test_the_kl_of_a_row_does_not_depend_on_the_range_of_x() -> None:
     _, rows = made("q1-unbounded-rows")
     far, _ = made("q1-unbounded-rows", rows=Rows(1e6 * rows.x - 1e9, rows.columns, rows.anomaly), n=24)
     near, _ = made("q1-unbounded-rows", rows=rows)
@@ -119,7 +119,7 @@ def test_the_kl_of_a_row_does_not_know_the_range_of_x() -> None:
 # 2. "mean MSE + 1e-4 KL?"
 
 
-def test_mean_mse_and_a_small_kl_is_the_elbo_of_a_fixed_scale() -> None:
+def test_mean_mse_plus_a_small_kl_is_the_elbo_with_a_fixed_scale() -> None:
     (loss,) = losses_of("q2", {"dim": 30}).values()
     exact = explain(loss).equivalents[0]
     assert settings("q2-mean-mse") == {"scale": pytest.approx(exact.sigma), "beta": 1.0, "schedule": "constant"}
@@ -131,7 +131,7 @@ def test_mean_mse_and_a_small_kl_is_the_elbo_of_a_fixed_scale() -> None:
     torch.testing.assert_close(foreign, 1e-4 * (ours - exact.constant), rtol=1e-6, atol=0.0)
 
 
-def test_a_scale_that_is_learned_has_the_better_elbo_than_the_one_in_disguise() -> None:
+def test_a_learned_scale_has_a_better_elbo_than_the_implied_fixed_scale() -> None:
     disguised, _ = trained_elbo("q2-mean-mse", "training.steps=200")
     shared, _ = trained_elbo("q2-mean-mse", "training.steps=200", 'likelihood.scale="shared"')
     learned, _ = trained_elbo("q1-unbounded-rows", "training.steps=200")
@@ -149,7 +149,7 @@ def per_channel(vae: VAE) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def same_in_other_units(vae: VAE, other: VAE) -> VAE:
-    """The weights of vae, first and last layer mapped to the units of other: t' = a t + c by channel."""
+    """`other` with the weights of vae; first and last layer are mapped to its units, t' = a t + c by channel."""
     (loc, scale), (loc2, scale2) = per_channel(vae), per_channel(other)
     a, c = scale / scale2, (loc - loc2) / scale2
     other.encoder.load_state_dict(vae.encoder.state_dict())
@@ -185,8 +185,8 @@ def test_the_elbo_in_pixels_is_the_same_under_every_scaling(scaling: str) -> Non
     torch.testing.assert_close(two.elbo, one.elbo, rtol=1e-8, atol=1e-6)
 
 
-def test_a_squared_error_changes_its_balance_with_the_scaling_of_pixels() -> None:
-    """The same reconstructions, the same KL, and SSE in proportion to 1 / scale^2 of each channel."""
+def test_the_weight_of_a_squared_error_depends_on_the_scaling_of_pixels() -> None:
+    """For the same reconstructions and KL, the squared error of a channel is proportional to 1 / scale^2."""
     vae, rows = made("q3-learned-scale", FEATURE)
     unit = same_in_other_units(vae, made("q3-learned-scale", FEATURE, 'network.scaling="unit"')[0])
     x = torch.from_numpy(rows.x)
@@ -196,7 +196,7 @@ def test_a_squared_error_changes_its_balance_with_the_scaling_of_pixels() -> Non
     torch.testing.assert_close(by_unit.kl, by_scores.kl)
 
 
-def test_tanh_cannot_reach_z_scores_and_can_reach_what_lies_between_its_ends() -> None:
+def test_tanh_cannot_reach_z_scores_but_can_reach_values_between_minus_1_and_1() -> None:
     scores, rows = made("q3-learned-scale", n=520)
     ends, _ = made("q3-learned-scale", 'network.scaling="symmetric"')
     x = torch.from_numpy(rows.x)
@@ -209,8 +209,8 @@ def test_tanh_cannot_reach_z_scores_and_can_reach_what_lies_between_its_ends() -
     assert float(means.abs().max()) <= 1
 
 
-def test_no_tanh_mean_of_z_scores_can_be_as_likely_as_an_affine_one_whatever_it_learns() -> None:
-    """The nearest mean for each value, at the best of many scales for each value: 1.66 nats a value are lost."""
+def test_a_tanh_mean_of_z_scores_is_always_less_likely_than_an_affine_one() -> None:
+    """With the nearest possible mean and the best scale for each value, 1.66 nats per value are lost."""
     vae, rows = made("q3-learned-scale", 'network.output="tanh"', n=520)
     t = vae.features(torch.from_numpy(rows.x[::13]))  # (N, D)
     nearest = torch.atanh(t.clamp(-1 + 1e-9, 1 - 1e-9))
@@ -219,14 +219,14 @@ def test_no_tanh_mean_of_z_scores_can_be_as_likely_as_an_affine_one_whatever_it_
         h = torch.cat([nearest, torch.full_like(t, softplus_inverse(float(s)))], dim=1)
         best = torch.maximum(best, vae.likelihood.log_prob(t, h))
     within = t.abs() < 1
-    assert float(best[within].min()) > -0.01  # a pixel that can be reached costs nothing
+    assert float(best[within].min()) > -0.01  # a pixel within the range loses nothing
     assert float(best.mean()) == pytest.approx(-1.66, abs=0.02)
 
 
 # 4. "Keras multiplies by original_dim, the blog does not?"
 
 
-def test_bce_times_d_and_the_kl_is_the_elbo_and_the_mean_of_both_is_it_by_d() -> None:
+def test_bce_plus_kl_is_the_elbo_if_both_are_summed_or_both_averaged_over_pixels() -> None:
     vae, rows = made("q4-bce")
     t = (torch.from_numpy(rows.x).flatten(1) >= 128).double()
     of = Terms(vae, t)
@@ -238,7 +238,7 @@ def test_bce_times_d_and_the_kl_is_the_elbo_and_the_mean_of_both_is_it_by_d() ->
     torch.testing.assert_close(by_row, of.ours + of.kl.sum(1))
 
 
-def test_bce_of_a_grey_pixel_is_the_mean_over_draws_of_a_binarised_one() -> None:
+def test_bce_of_a_grey_pixel_is_the_mean_over_draws_of_its_binarised_value() -> None:
     vae, rows = made("q4-bce")
     grey = torch.from_numpy(rows.x).flatten(1).double() / 255
     assert ((grey > 0) & (grey < 1)).any()
@@ -248,7 +248,7 @@ def test_bce_of_a_grey_pixel_is_the_mean_over_draws_of_a_binarised_one() -> None
     torch.testing.assert_close(over_draws, F.binary_cross_entropy_with_logits(h[:, 0], grey, reduction="none"))
 
 
-def test_the_blogs_means_weigh_the_kl_d_by_z_times() -> None:
+def test_the_means_of_the_blog_weight_the_kl_by_d_over_z() -> None:
     blog = losses_of("q4", {"dim": 64, "latent_dim": 2})["blog: mean BCE + mean KL"]
     assert explain(blog).equivalents[0].beta == pytest.approx(32.0)
     assert settings("q4-blog") == {**settings("q4-bce"), "beta": 32.0}
@@ -258,7 +258,7 @@ def test_the_blogs_means_weigh_the_kl_d_by_z_times() -> None:
     same_up_to(1 / 64, of.gradient(written), of.gradient((of.ours + 32.0 * of.kl.sum(1)).mean()))
 
 
-def test_mse_times_d_and_the_kl_is_the_elbo_of_a_density_with_sigma_one_over_root_two() -> None:
+def test_mse_plus_kl_is_the_elbo_of_a_gaussian_with_sigma_one_over_root_two() -> None:
     vae, rows = made("q4-mse")
     scale = settings("q4-mse")["scale"]
     assert scale == pytest.approx(2**-0.5)
@@ -270,8 +270,8 @@ def test_mse_times_d_and_the_kl_is_the_elbo_of_a_density_with_sigma_one_over_roo
     same_up_to(1 / 64, of.gradient((mse + of.kl.sum(1) / 64).mean()), ours)
 
 
-def test_on_pixels_the_mass_of_a_bin_is_the_squared_error_but_at_the_ends() -> None:
-    """A pixel of 0 stands for all that is darker: its mass has no optimum at a mean of 0."""
+def test_on_pixels_the_mass_of_a_bin_is_the_squared_error_except_at_the_ends() -> None:
+    """The bin of a pixel of 0 is open, so its mass is not largest at a mean of 0."""
     vae, rows = made("q4-mse")
     t = vae.features(torch.from_numpy(rows.x))
     h = vae.decoder(torch.randn(24, 1, 2, dtype=torch.float64)).detach().requires_grad_()
@@ -283,7 +283,7 @@ def test_on_pixels_the_mass_of_a_bin_is_the_squared_error_but_at_the_ends() -> N
     assert (slope[~inside] - of_square[~inside]).abs().min() > 1e-3
 
 
-def test_under_the_blogs_weight_the_codes_say_nothing() -> None:
+def test_with_the_weight_of_the_blog_the_posterior_collapses() -> None:
     _, kl = trained_elbo("q4-bce", "training.steps=400")
     _, blog = trained_elbo("q4-blog", "training.steps=400")
     assert blog < 0.1
@@ -291,6 +291,6 @@ def test_under_the_blogs_weight_the_codes_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
-def test_every_system_that_the_page_compares_is_a_config_that_is_taken(system: Any) -> None:
+def test_every_system_on_the_page_is_a_valid_config(system: Any) -> None:
     config = load_config(QUESTIONS / f"{system.config}.toml", system.changes)
     assert unused(config) == []

@@ -280,8 +280,8 @@ def test_links_are_followed_and_a_link_to_nowhere_is_named(image_scorer: Any, pl
     assert done.rows == 110
     assert pq.read_table(tmp_path / "out.parquet")["folder"].to_pylist() == ["good"] * 110
     trained = read(str(folder))
-    assert trained.pictures is not None
-    assert len(trained.pictures) == 110
+    assert trained.images is not None
+    assert len(trained.images) == 110
     assert trained.columns["folder"].tolist() == ["good"] * 110
     (folder / "z.png").symlink_to("/nowhere.png")
     with pytest.raises(InputError, match=r"row 110, file 'z\.png': .*No such file"):

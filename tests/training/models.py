@@ -23,7 +23,7 @@ TABLE = "table"
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of model, and rows it takes."""
+    """One kind of model, and rows for it."""
 
     config: Config
     rows: Rows
@@ -62,13 +62,13 @@ def grades(n: int = 40, seed: int = 0) -> Rows:
 
 
 def counts(n: int = 40, seed: int = 0) -> Rows:
-    """Columns of counts, of some and of thousands, (n, 3)."""
+    """Columns of small and of large counts, (n, 3)."""
     x = np.random.default_rng(seed).poisson([2.0, 40.0, 5000.0], (n, 3)).astype(np.float64)
     return Rows(x, tuple(f"n{d}" for d in range(3)), np.zeros(n, dtype=bool), kinds=("count",) * 3)
 
 
 def levels(n: int = 40, seed: int = 0) -> Rows:
-    """Columns of two and of four levels, (n, 2)."""
+    """Columns of categories with two and four levels, (n, 2)."""
     x = np.random.default_rng(seed).integers(0, [2, 4], (n, 2)).astype(np.float64)
     names: tuple[tuple[str, ...] | None, ...] = (("no", "yes"), ("a", "b", "c", "d"))
     return Rows(x, ("l0", "l1"), np.zeros(n, dtype=bool), kinds=("category",) * 2, levels=names)
@@ -78,7 +78,7 @@ MIXED: tuple[Kind, ...] = ("real", "category", "count", "positive", "binary", "f
 
 
 def mixed(n: int = 40, seed: int = 0, missing: bool = False) -> Rows:
-    """A column of every kind and one more that is real, (n, 7); with empty cells in three of them where asked."""
+    """A column of every kind and a second real one, (n, 7); if requested, three of them have missing cells."""
     rng = np.random.default_rng(seed)
     z = rng.standard_normal(n)
     x = np.stack(
@@ -101,14 +101,14 @@ def mixed(n: int = 40, seed: int = 0, missing: bool = False) -> Rows:
     return Rows(x, names, np.zeros(n, dtype=bool), kinds=MIXED, levels=known, may_be_missing=tuple(may))
 
 
-def pictures(n: int = 40, seed: int = 0, channels: int = 1) -> Rows:
-    """Grey or coloured noise, (n, 4, 3, channels)."""
+def images(n: int = 40, seed: int = 0, channels: int = 1) -> Rows:
+    """Images of noise, (n, 4, 3, channels)."""
     x = np.random.default_rng(seed).integers(0, 256, (n, 4, 3, channels), dtype=np.uint8)
     return Rows(x, (), np.zeros(n, dtype=bool))
 
 
 def big(n: int = 6) -> Rows:
-    """Coloured pictures of an odd size that convolutions take, (n, 9, 8, 3)."""
+    """Colour images with an odd side, for convolutions, (n, 9, 8, 3)."""
     x = np.random.default_rng(0).integers(0, 256, (n, 9, 8, 3), dtype=np.uint8)
     return Rows(x, (), np.zeros(n, dtype=bool))
 
@@ -120,25 +120,25 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
     "gaussian, a fixed scale": (table, ["likelihood.scale=0.5"]),
     "gaussian, a constant column": (lambda: table(constant=True), []),
     "gaussian, counts": (counts, []),
-    "gaussian, pictures": (lambda: pictures(channels=3), ["network.output='tanh'", "network.scaling='symmetric'"]),
+    "gaussian, images": (lambda: images(channels=3), ["network.output='tanh'", "network.scaling='symmetric'"]),
     "student_t": (table, ['likelihood.name="student_t"']),
     "laplace, a scale for each feature": (table, ['likelihood.name="laplace"', 'likelihood.scale="feature"']),
-    "laplace, pictures": (
-        pictures,
+    "laplace, images": (
+        images,
         ['likelihood.name="laplace"', "network.scaling='unit'", "network.output='sigmoid'"],
     ),
     "bernoulli, columns": (bits, ['likelihood.name="bernoulli"']),
-    "bernoulli, grey pictures": (pictures, ['likelihood.name="bernoulli"', 'likelihood.binarize="threshold"']),
-    "bernoulli, dithered pictures": (pictures, ['likelihood.name="bernoulli"', 'likelihood.binarize="dynamic"']),
+    "bernoulli, grey images": (images, ['likelihood.name="bernoulli"', 'likelihood.binarize="threshold"']),
+    "bernoulli, dithered images": (images, ['likelihood.name="bernoulli"', 'likelihood.binarize="dynamic"']),
     "bernoulli, colour": (
-        lambda: pictures(channels=3),
+        lambda: images(channels=3),
         ['likelihood.name="bernoulli"', 'likelihood.binarize="threshold"'],
     ),
     "continuous_bernoulli, columns": (grades, ['likelihood.name="continuous_bernoulli"']),
-    "continuous_bernoulli, pictures": (pictures, ['likelihood.name="continuous_bernoulli"']),
+    "continuous_bernoulli, images": (images, ['likelihood.name="continuous_bernoulli"']),
     "discretized_logistic, counts": (counts, ['likelihood.name="discretized_logistic"']),
-    "discretized_logistic, pictures": (
-        pictures,
+    "discretized_logistic, images": (
+        images,
         ['likelihood.name="discretized_logistic"', "likelihood.components=3"],
     ),
     "categorical": (levels, ['likelihood.name="categorical"']),
@@ -174,7 +174,7 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
 
 
 def case(kind: str, *more: str) -> Case:
-    """An untrained model of a kind, its weights stirred so that no head is at its start."""
+    """An untrained model of a kind, with random changes of all weights, so that no head is as initialised."""
     make, overrides = KINDS[kind]
     rows = make()
     tree = {"name": "case", "data": {"source": TABLE}, "network": {"latent_dim": 3, "hidden": [8]}}
@@ -190,7 +190,7 @@ def case(kind: str, *more: str) -> Case:
 
 
 def far(one: Case) -> torch.Tensor:
-    """A few rows as they come, and rows at the ends of what each kind of column takes."""
+    """A few ordinary rows, and rows with the smallest and largest values of each kind of column."""
     if one.rows.is_image:
         edges = [np.zeros_like(one.rows.x[0]), np.full_like(one.rows.x[0], 255)]
         return torch.from_numpy(np.concatenate([one.rows.x[:3], edges]))
@@ -207,7 +207,7 @@ def far(one: Case) -> torch.Tensor:
 
 
 def raw_rows(vae: VAE, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """x and which cells are observed, as the graphs take them."""
+    """x and the mask of observed cells, as the inputs of graphs."""
     return observed_rows(x) if vae.features.may_be_missing else (x, None)
 
 
@@ -217,7 +217,7 @@ def standard_eps(k: int, z: int, n: int, seed: int = 0) -> torch.Tensor:
 
 
 def whitened_eps(z: int, n: int) -> torch.Tensor:
-    """2 Z draws with mean 0 and covariance exactly I, (n, 2 Z, Z): what makes quadratics exact."""
+    """2 Z draws with mean 0 and covariance exactly I, (n, 2 Z, Z), so that means of quadratics are exact."""
     axes = torch.eye(z, dtype=torch.float64) * z**0.5
     return torch.cat([axes, -axes]).expand(n, -1, -1)
 
@@ -227,5 +227,5 @@ def as_array(t: torch.Tensor) -> NDArray[np.float64]:
 
 
 def of_member(parameter: torch.Tensor, m: int) -> torch.Tensor:
-    """A member's parameter as a network alone has it: a matrix lies the other way round there."""
+    """A member's parameter as a single network has it: matrices are transposed."""
     return parameter[m].T if parameter.ndim == 3 else parameter[m]

@@ -1,4 +1,4 @@
-"""Runs to report on, answered by torch instead of by graphs."""
+"""Runs to report on, with a model that computes in torch instead of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vaekit.bundle.write import calibration_file
 from vaekit.runtime import Model
 from vaekit.runtime.eps import EpsDraws
 from vaekit_training import specs
-from vaekit_training.data.split import Parts
+from vaekit_training.data.split import Splits
 from vaekit_training.export import evaluate, graph_inputs
 from vaekit_training.loop.tracking import History, Validation
 from vaekit_training.publish import base_draws
@@ -40,7 +40,7 @@ WARNING = "a warning of the run, with <angles>"
 
 
 class TorchModel(Model):
-    """A model whose every call is torch's."""
+    """A runtime model that computes every operation in torch."""
 
     def __init__(self, one: Case, manifest: Manifest) -> None:
         self._vae, self.manifest, self.spec = one.vae, manifest, manifest.input
@@ -56,15 +56,15 @@ class TorchModel(Model):
 
 
 def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, Calibration]:
-    """The arguments of report.render: splits of equal size, the last rows anomalies, a history of three validations."""
+    """The arguments of report.render: splits of equal size, the last of them anomalies, and three validations."""
     one = case(kind, *overrides)
     n = len(one.rows.x)
-    *normal, odd = np.array_split(np.arange(n), 5)
-    parts = Parts(*normal, anomalies=odd)
-    run = Trained(one.config, one.rows, parts, one.vae, history(one))
+    *normal, anomalies = np.array_split(np.arange(n), 5)
+    splits = Splits(*normal, anomalies=anomalies)
+    run = Trained(one.config, one.rows, splits, one.vae, history(one))
     draft = _manifest(run, one)
     model = TorchModel(one, draft)
-    scored = model.elbo(one.rows.x[parts.calibration])
+    scored = model.elbo(one.rows.x[splits.calibration])
     held_out = Calibration.of(scored.score, scored.observed_count)
     signed, _ = calibration_file({(DRAWS, "float32"): held_out}, "Alike rows.")
     return run, model, draft.model_copy(update={"calibration": signed}), held_out
@@ -121,6 +121,6 @@ def _manifest(run: Trained, one: Case) -> Manifest:
         golden=Golden(file="golden.npz", sha256=SHA, num_samples=2, tolerance={}),
         metrics={"elbo": Metric(value=-12.5, standard_error=0.25, n=8, unit="nats")},
         provenance=Provenance(
-            config=one.config.model_dump(mode="json"), seed=0, data="table", data_sha256=SHA, rows=run.parts.sizes()
+            config=one.config.model_dump(mode="json"), seed=0, data="table", data_sha256=SHA, rows=run.splits.sizes()
         ),
     )

@@ -1,4 +1,4 @@
-"""A run in a process of its own, for tests that end it: python -m tests.training.resuming FOLDER [resume] [settings].
+"""A run in its own process, for tests that terminate it: python -m tests.training.resuming FOLDER [resume] [settings].
 
 Says each step on stdout, and at the end the digest of its weights.
 """
@@ -23,7 +23,7 @@ from vaekit_training.network_rows import network_rows
 KINDS = {
     "normal": "gaussian, scale from the network",
     "aggregate": "aggregate prior",
-    "bits": "bernoulli, dithered pictures",
+    "bits": "bernoulli, dithered images",
 }
 
 
@@ -45,7 +45,7 @@ def main(folder: Path, arguments: list[str]) -> int:
         except Interrupted as exc:
             print(exc, flush=True)
             return 143
-        if ranks.leads:
+        if ranks.is_first:
             print("objectives", [validation.train_objective for validation in history.validations], flush=True)
             print("weights", digest(one.vae), flush=True)
     return 0

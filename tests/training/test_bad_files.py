@@ -31,7 +31,7 @@ def numbers(bad: str, at: int, n: int = N) -> list[str]:
 
 
 @pytest.mark.parametrize("bad", ["oops", "?", "12%", "1.500,2", "0x1F"], ids=repr)
-def test_a_bad_cell_among_numbers_is_named_and_makes_no_category(tmp_path: Path, bad: str) -> None:
+def test_an_invalid_cell_among_numbers_is_named_and_does_not_make_a_category(tmp_path: Path, bad: str) -> None:
     quoted = f'"{bad}"' if "," in bad else bad
     path = csv(tmp_path / "rows.csv", *numbers(quoted, at=17))
     with pytest.raises(InputError, match=rf"row 17, feature 'b': not a number: {re.escape(repr(bad))}; 39 of the") as e:
@@ -47,13 +47,13 @@ def test_a_blank_cell_among_numbers_is_missing(tmp_path: Path, blank: str) -> No
     assert np.argwhere(np.isnan(load(DataConfig(source=path, missing="marginalise")).x)).tolist() == [[17, 1]]
 
 
-def test_a_quote_that_is_never_closed_loses_no_row_in_silence(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_an_error_and_loses_no_rows_silently(tmp_path: Path) -> None:
     path = csv(tmp_path / "rows.csv", "a,note", "1,ok", '2,"ok', "3,ok")
     with pytest.raises(InputError, match=r"rows\.csv': line 3: a quote is not closed"):
         read(path)
 
 
-def test_a_column_said_to_be_of_levels_may_have_numbers_among_them(tmp_path: Path) -> None:
+def test_a_column_declared_a_category_may_contain_numbers(tmp_path: Path) -> None:
     path = csv(tmp_path / "rows.csv", "a,b", *(f"{i},{'4+' if i % 4 == 3 else i % 4}" for i in range(N)))
     with pytest.raises(InputError, match=r"not a number: '4\+'"):
         infer(path)
@@ -61,7 +61,7 @@ def test_a_column_said_to_be_of_levels_may_have_numbers_among_them(tmp_path: Pat
     assert tree["likelihood"] == {"name": "mixed"}
 
 
-def test_text_of_numbers_alone_is_of_levels(tmp_path: Path) -> None:
+def test_a_text_column_of_numbers_is_a_category(tmp_path: Path) -> None:
     table = pa.table({"code": [f"{i % 5:03}" for i in range(N)], "x": np.arange(N) / 7})
     parquet.write_table(table, tmp_path / "rows.parquet")
     tree, _ = infer(str(tmp_path / "rows.parquet"))
@@ -71,11 +71,17 @@ def test_text_of_numbers_alone_is_of_levels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["a;b", *(f"{i};{i}" for i in range(N))], "one column, 'a;b': if its cells are separated by ';', use commas"),
-        (["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))], "no header? The column names are numbers: 1.5, 2.5"),
+        (
+            ["a;b", *(f"{i};{i}" for i in range(N))],
+            "only one column, 'a;b': if ';' separates its cells, replace it by commas",
+        ),
+        (
+            ["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))],
+            "is the header missing? All column names are numbers: 1.5, 2.5",
+        ),
     ],
 )
-def test_what_looks_wrong_with_a_header_is_remarked(tmp_path: Path, lines: list[str], said: str) -> None:
+def test_a_suspicious_header_gives_a_remark(tmp_path: Path, lines: list[str], said: str) -> None:
     _, remarks = infer(csv(tmp_path / "rows.csv", *lines))
     assert any(remark.startswith(said) for remark in remarks)
 
@@ -111,7 +117,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_cannot_be_read_is_named_with_the_place(name: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_with_the_position_of_the_error(name: str, tmp_path: Path) -> None:
     make, said = FILES[name]
     make(tmp_path / name)
     with pytest.raises(InputError) as caught:
@@ -120,12 +126,12 @@ def test_a_file_that_cannot_be_read_is_named_with_the_place(name: str, tmp_path:
     assert said in str(caught.value)
 
 
-def test_parts_of_whole_and_of_other_numbers_are_one_table(tmp_path: Path) -> None:
+def test_files_of_integers_and_of_floats_are_one_table(tmp_path: Path) -> None:
     _parts(tmp_path / "parts", b=pa.array([3, 4]))
     assert read(str(tmp_path / "parts")).columns["b"].tolist() == [1.0, 2.0, 3.0, 4.0]
 
 
-def picture(folder: Path, mode: str, array: np.ndarray) -> str:
+def image(folder: Path, mode: str, array: np.ndarray) -> str:
     folder.mkdir()
     Image.fromarray(array).save(folder / "one.png")
     with Image.open(folder / "one.png") as saved:
@@ -145,16 +151,16 @@ OPAQUE, GLASS = np.full((8, 8), 255, dtype=np.uint8), np.full((8, 8), 254, dtype
         ("RGBA", np.stack([RAMP, RAMP, RAMP, GLASS], axis=-1), "has transparent pixels"),
     ],
 )
-def test_a_picture_that_would_lose_something_is_refused(
+def test_an_image_that_cannot_be_converted_without_loss_is_refused(
     tmp_path: Path, mode: str, array: np.ndarray, said: str
 ) -> None:
     with pytest.raises(InputError, match=rf"one\.png: {said}"):
-        read(picture(tmp_path / "p", mode, array))
+        read(image(tmp_path / "p", mode, array))
 
 
-def test_an_opaque_channel_of_transparency_is_nothing_to_lose(tmp_path: Path) -> None:
-    grey = read(picture(tmp_path / "grey", "LA", np.stack([RAMP, OPAQUE], axis=-1))).pictures
-    colour = read(picture(tmp_path / "colour", "RGBA", np.stack([RAMP, RAMP, RAMP, OPAQUE], axis=-1))).pictures
+def test_an_opaque_alpha_channel_is_dropped(tmp_path: Path) -> None:
+    grey = read(image(tmp_path / "grey", "LA", np.stack([RAMP, OPAQUE], axis=-1))).images
+    colour = read(image(tmp_path / "colour", "RGBA", np.stack([RAMP, RAMP, RAMP, OPAQUE], axis=-1))).images
     assert grey is not None
     assert colour is not None
     np.testing.assert_array_equal(grey, RAMP[None, ..., None])
@@ -175,7 +181,7 @@ def timed(tmp_path: Path, times: list[str]) -> str:
     ],
     ids=str,
 )
-def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> None:
+def test_rows_are_sorted_by_time(tmp_path: Path, times: list[str]) -> None:
     rows = load(DataConfig(source=timed(tmp_path, times), split="time:when"))
     assert rows.split_key is not None
     assert np.argsort(rows.split_key).tolist() == [1, 2, 0]
@@ -184,8 +190,8 @@ def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> 
 @pytest.mark.parametrize(
     ("times", "said"),
     [
-        (["2024-01-01", "10/03/2023"], "row 1, feature 'when': '10/03/2023': not a number or ISO 8601"),
-        (["March", "April"], "row 0, feature 'when': 'March': not a number or ISO 8601"),
+        (["2024-01-01", "10/03/2023"], "row 1, feature 'when': '10/03/2023': not a number or an ISO 8601"),
+        (["March", "April"], "row 0, feature 'when': 'March': not a number or an ISO 8601"),
         (["2024-01-01T00:00x", "2024-01-01T00:00Z"], "row 0, feature 'when'"),
         (
             ["2024-01-01T00:00x".rstrip("x") + ":00.5", "2024-01-01T00:00:00+01:00"],
@@ -194,6 +200,6 @@ def test_rows_are_put_in_the_order_of_time(tmp_path: Path, times: list[str]) -> 
     ],
     ids=str,
 )
-def test_text_that_is_no_time_is_no_order_in_time(tmp_path: Path, times: list[str], said: str) -> None:
+def test_text_that_is_not_a_time_is_refused_as_a_split_column(tmp_path: Path, times: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         load(DataConfig(source=timed(tmp_path, times), split="time:when"))

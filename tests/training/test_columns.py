@@ -1,4 +1,4 @@
-"""Column statistics equal numpy's, at once or in chunks, with and without missing cells."""
+"""Column statistics equal those of numpy, for all rows at once or in chunks, with and without missing cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS: tuple[Kind, ...] = ("real", "positive", "real", "positive", "real", "posi
 
 
 def table(n: int = 500) -> NDArray[np.float64]:
-    """Positive columns in very different units; the last one is constant."""
+    """Positive columns of very different sizes; the last one is constant."""
     x = np.exp(np.random.default_rng(0).standard_normal((n, 6))) * [1, 1e-3, 1e4, 50, 2, 1] + [0, 5, 1e-5, 1e9, 3, 0]
     x[:, 5] = 7.25
     return x
@@ -27,7 +27,7 @@ def holes(x: NDArray[np.float64], share: float = 0.3) -> NDArray[np.float64]:
     return np.where(np.random.default_rng(1).random(x.shape) < share, np.nan, x)
 
 
-def test_real_columns_have_numpys_mean_and_deviation_to_the_bit() -> None:
+def test_mean_and_scale_of_real_columns_equal_numpys_exactly() -> None:
     x = table()
     found = Statistics.of(x, ("real",) * 6)
     assert (found.loc[:5] == x.mean(axis=0)[:5]).all()
@@ -36,7 +36,7 @@ def test_real_columns_have_numpys_mean_and_deviation_to_the_bit() -> None:
     assert (found.loc[5], found.scale[5], found.value[5], found.resolution[5]) == (7.25, 7.25e-6, 7.25, 0)
 
 
-def test_positive_columns_are_measured_on_the_log() -> None:
+def test_statistics_of_positive_columns_are_those_of_their_log() -> None:
     x = table()
     found = Statistics.of(x, KINDS)
     assert found.log.tolist() == [False, True, False, True, False, False]
@@ -45,7 +45,7 @@ def test_positive_columns_are_measured_on_the_log() -> None:
     assert found.value[1] == x[0, 1]
 
 
-def test_empty_cells_are_left_out_of_every_figure() -> None:
+def test_missing_cells_are_left_out_of_all_statistics() -> None:
     x = holes(table())
     found = Statistics.of(x, KINDS)
     for d in range(5):
@@ -55,22 +55,22 @@ def test_empty_cells_are_left_out_of_every_figure() -> None:
             np.testing.assert_allclose(getattr(found, field.name)[d], getattr(lone, field.name)[0], rtol=1e-13)
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 7, 500])
-def test_pieces_give_what_the_whole_gives(pieces: int) -> None:
+@pytest.mark.parametrize("chunks", [1, 2, 7, 500])
+def test_statistics_in_chunks_equal_those_of_all_rows_at_once(chunks: int) -> None:
     x = holes(table())
     moments = Moments(KINDS)
-    for piece in np.array_split(x, pieces):
-        moments.add(piece)
+    for chunk in np.array_split(x, chunks):
+        moments.add(chunk)
     found, want = moments.statistics(x), Statistics.of(x, KINDS)
     for field in dataclasses.fields(Statistics):
         np.testing.assert_allclose(getattr(found, field.name), getattr(want, field.name), rtol=1e-7, err_msg=field.name)
 
 
-def test_pieces_keep_the_digits_of_far_away_columns() -> None:
+def test_statistics_in_chunks_are_accurate_for_columns_far_from_0() -> None:
     x = 1e9 + np.random.default_rng(0).standard_normal((4000, 1))
     moments = Moments(("real",))
-    for piece in np.array_split(x, 40):
-        moments.add(piece)
+    for chunk in np.array_split(x, 40):
+        moments.add(chunk)
     assert moments.statistics(x).scale[0] == pytest.approx(x.std(), rel=1e-7)
 
 
@@ -80,7 +80,7 @@ def test_the_resolution_is_the_grid_of_rounded_values() -> None:
     assert Statistics.of(np.exp(x), ("positive",)).resolution[0] == pytest.approx(0.01)
 
 
-def test_channels_are_measured_exactly() -> None:
+def test_mean_and_deviation_of_channels_are_exact() -> None:
     x = np.random.default_rng(0).integers(0, 256, (50, 4, 3, 3), dtype=np.uint8)
     mean, deviation = channels(np.array_split(x, 7))
     np.testing.assert_allclose(mean, x.mean(axis=(0, 1, 2)), rtol=1e-13)
@@ -98,7 +98,7 @@ def test_a_column_without_a_training_value_is_refused() -> None:
         rows.statistics(np.arange(15))
 
 
-def test_rows_are_real_and_complete_unless_they_say_otherwise() -> None:
+def test_columns_are_real_and_complete_by_default() -> None:
     x = table(20)
     rows = Rows(x, tuple("abcdef"), np.zeros(20, dtype=bool))
     assert (rows.kinds, rows.levels, rows.observed) == (("real",) * 6, (None,) * 6, None)

@@ -25,17 +25,17 @@ def test_a_config_survives_its_own_toml(tmp_path: Path) -> None:
     assert load_config(path) == config
 
 
-def test_a_bare_word_is_a_string() -> None:
+def test_a_bare_word_in_an_override_is_a_string() -> None:
     assert make("data.split=time:when").data.split == "time:when"
 
 
-def test_a_source_beside_the_config_is_found(tmp_path: Path) -> None:
+def test_a_source_is_relative_to_the_folder_of_the_config(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a\n1\n")
     (tmp_path / "c.toml").write_text('name = "m"\n[data]\nsource = "rows.csv"\n')
     assert load_config(tmp_path / "c.toml").data.source == str(tmp_path / "rows.csv")
 
 
-def test_a_built_in_set_is_not_a_folder_of_its_name(tmp_path: Path) -> None:
+def test_a_built_in_dataset_takes_precedence_over_a_folder_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "digits").mkdir()
     (tmp_path / "c.toml").write_text('name = "m"\n[data]\nsource = "digits"\n')
     assert load_config(tmp_path / "c.toml").data.source == "digits"
@@ -60,35 +60,37 @@ def test_a_built_in_set_is_not_a_folder_of_its_name(tmp_path: Path) -> None:
         ("likelihood.scale=true", "likelihood.scale: True is not"),
         ("network.latent_dim=22000", "network.latent_dim"),
         ("prior.components=1", "prior.components"),
-        ("data.exclude=a", "data.exclude: 'a' is not a list; write ['a']"),
+        ("data.exclude=a", "data.exclude: 'a' is not a list: write ['a']"),
         ("=1", "expected section.key=value"),
         ("a b=1", "expected section.key=value"),
         ("objective.beta=nan", "objective.beta"),
-        ("data.fractions.train=0.9", "add up to 1.3, not 1"),
+        ("data.fractions.train=0.9", "add up to 1.3; they must add up to 1"),
         ("data.split=weekly", "data.split: 'weekly' is not 'random', 'time:<column>' or 'group:<column>'"),
         ("draws.default=1", "draws.default"),
         ("draws.default=300", "above maximum"),
         ("name=No Such Name", "name"),
         ("training", "expected section.key=value"),
-        ("name.deeper=1", "is not a section"),
+        ("name.deeper=1", "is a value, not a section"),
     ],
 )
-def test_a_refused_value_is_named(override: str, said: str) -> None:
+def test_an_invalid_value_is_named(override: str, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
         make(override)
 
 
-def test_what_is_missing_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^config: name: missing\nconfig: data: missing$"):
+def test_a_missing_setting_is_named() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^config: name: missing; this key is required\nconfig: data: missing; this key is required$"
+    ):
         make_config({})
 
 
-def test_a_name_with_a_dot_is_given_in_quotes() -> None:
+def test_a_column_name_with_a_dot_is_quoted_in_overrides() -> None:
     assert make('data.kinds."Sepal.Length"=real').data.kinds["Sepal.Length"] == "real"
 
 
 @pytest.mark.parametrize("source", ["rows.csv", "breast-cancer", "parts", "digits"])
-def test_a_network_of_pictures_is_refused_columns_before_they_are_read(source: str, tmp_path: Path) -> None:
+def test_a_network_for_images_is_refused_for_columns_before_they_are_read(source: str, tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "one.parquet").write_bytes(b"never read")
     found = str(tmp_path / source) if source == "parts" else source
@@ -101,7 +103,7 @@ def test_a_network_of_pictures_is_refused_columns_before_they_are_read(source: s
 
 
 @pytest.mark.parametrize("value", ["-1", "0", "row", "nan"])
-def test_a_scale_that_is_none_is_refused_in_one_line(value: str) -> None:
+def test_an_invalid_scale_is_refused_in_one_line(value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make(f"likelihood.scale={value}")
     assert str(caught.value).count("likelihood.scale") == 1
@@ -139,7 +141,7 @@ def test_a_scale_that_is_none_is_refused_in_one_line(value: str) -> None:
         (["objective.cycles=3"], "objective.cycles = 3"),
     ],
 )
-def test_a_setting_that_counts_for_nothing_is_named(overrides: list[str], said: str) -> None:
+def test_a_setting_without_effect_is_named(overrides: list[str], said: str) -> None:
     (found,) = unused(make(*overrides))
     assert found.startswith(said)
 
@@ -157,18 +159,18 @@ def test_a_setting_that_counts_for_nothing_is_named(overrides: list[str], said: 
     ],
     ids=" ".join,
 )
-def test_a_setting_that_counts_is_not_named(overrides: list[str]) -> None:
+def test_a_setting_with_an_effect_is_not_named(overrides: list[str]) -> None:
     assert unused(make(*overrides)) == []
 
 
 @pytest.mark.parametrize(("text", "said"), [("name = ", "not TOML"), ("\xff", "not TOML|name")])
-def test_a_broken_file_is_an_error(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_config_file_is_an_error(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "c.toml").write_text(text, encoding="latin-1")
     with pytest.raises(ConfigError, match=said):
         load_config(tmp_path / "c.toml")
 
 
-def test_a_section_that_is_no_section_is_an_error(tmp_path: Path) -> None:
+def test_a_section_that_is_not_a_table_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('name = "m"\ndata = 3\n')
     with pytest.raises(ConfigError, match="config: data"):
         load_config(tmp_path / "c.toml")
@@ -180,7 +182,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 
 def undescribed(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Settings without a description; sections have their own docstring."""
+    """Names of settings without a description; sections have a docstring instead."""
     found = []
     for name, field in model.model_fields.items():
         section = field.annotation
@@ -191,10 +193,10 @@ def undescribed(model: type[BaseModel], prefix: str = "") -> list[str]:
     return found
 
 
-def test_every_field_is_described() -> None:
+def test_every_setting_has_a_description() -> None:
     assert undescribed(Config) == []
 
 
-def test_slug_makes_names() -> None:
+def test_slug_makes_valid_model_names() -> None:
     assert slug("Pump 7 (north)") == "pump-7-north"
     assert slug("___") == "model"

@@ -1,4 +1,4 @@
-"""Rows from every kind of source, and what is refused."""
+"""Rows from every kind of source, inferred configs, and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from pyarrow import csv, parquet
 
 from vaekit.errors import InputError
-from vaekit_training.data import glance, sources
+from vaekit_training.data import preview, sources
 from vaekit_training.data.load import Rows, load, of_array
 from vaekit_training.infer import infer
 from vaekit_training.sections import DataConfig
@@ -35,7 +35,7 @@ def table(tmp_path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
-def test_every_table_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
+def test_every_file_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
     rows = load(DataConfig(source=str(table(tmp_path, kind)), label="odd"))
     np.testing.assert_allclose(rows.x, X)
     assert rows.anomaly.tolist() == LABEL.tolist()
@@ -49,27 +49,27 @@ def test_npy_columns_are_numbered(tmp_path: Path) -> None:
     assert rows.x.dtype == np.float64
 
 
-def test_a_folder_of_parquet_is_one_table(tmp_path: Path) -> None:
+def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
     for i in range(2):
         parquet.write_table(pa.table({"a": X[:, 0]}), tmp_path / f"{i}.parquet")
     assert len(load(DataConfig(source=str(tmp_path))).x) == 24
 
 
-def test_pictures_come_from_npy_npz_and_folders(tmp_path: Path) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 5, 6), dtype=np.uint8)
-    np.save(tmp_path / "p.npy", pictures)
-    np.savez(tmp_path / "p.npz", X=pictures, odd=np.array([0, 0, 1, 0]))
+def test_images_are_read_from_npy_npz_and_folders(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 5, 6), dtype=np.uint8)
+    np.save(tmp_path / "p.npy", images)
+    np.savez(tmp_path / "p.npz", X=images, odd=np.array([0, 0, 1, 0]))
     folder = tmp_path / "folder"
     folder.mkdir()
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{i}.png")
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
     for name in ("p.npy", "p.npz", "folder"):
         rows = load(DataConfig(source=str(tmp_path / name), label="odd" if name == "p.npz" else None))
-        assert (rows.x == pictures[..., None]).all()
+        assert (rows.x == images[..., None]).all()
         assert rows.anomaly.sum() == (name == "p.npz")
 
 
-def test_grey_and_colour_pictures_become_colour(tmp_path: Path) -> None:
+def test_a_mix_of_grey_and_colour_images_becomes_colour(tmp_path: Path) -> None:
     Image.new("L", (3, 2), 7).save(tmp_path / "a.png")
     Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "b.png")
     rows = load(DataConfig(source=str(tmp_path)))
@@ -77,17 +77,17 @@ def test_grey_and_colour_pictures_become_colour(tmp_path: Path) -> None:
     assert rows.x[0, 0, 0].tolist() == [7, 7, 7]
 
 
-def test_the_photographs_come_in_pieces_that_follow_one_another() -> None:
+def test_the_photographs_are_cut_into_adjacent_tiles() -> None:
     from sklearn.datasets import load_sample_images
 
-    pieces = load(DataConfig(source="photographs")).x
-    assert pieces.shape == (520, 32, 32, 3)
+    tiles = load(DataConfig(source="photographs")).x
+    assert tiles.shape == (520, 32, 32, 3)
     first, second = load_sample_images().images
-    np.testing.assert_array_equal(pieces[21], first[32:64, 32:64])  # 20 in a row
-    np.testing.assert_array_equal(pieces[-1], second[384:416, 608:640])
+    np.testing.assert_array_equal(tiles[21], first[32:64, 32:64])  # 20 tiles per line
+    np.testing.assert_array_equal(tiles[-1], second[384:416, 608:640])
 
 
-def test_built_in_sets_are_what_they_say() -> None:
+def test_built_in_datasets_have_the_documented_sizes() -> None:
     tumours, digits = load(DataConfig(source="breast-cancer", label="malignant")), load(DataConfig(source="digits"))
     assert tumours.x.shape == (569, 30)
     assert tumours.anomaly.sum() == 212
@@ -105,7 +105,7 @@ def test_built_in_sets_are_what_they_say() -> None:
         ("a,b\n1,2\n3\n", "bad.csv': row 1: 1 cells, but the header has 2"),
     ],
 )
-def test_a_bad_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(InputError, match=said.replace("(", r"\(")):
         load(DataConfig(source=str(tmp_path / "bad.csv")))
@@ -121,7 +121,7 @@ def test_a_bad_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
         ({"exclude": ("a", "b", "c", "odd")}, "no columns left"),
     ],
 )
-def test_wrong_columns_are_named(tmp_path: Path, config: dict[str, object], said: str) -> None:
+def test_unknown_columns_are_named(tmp_path: Path, config: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         load(DataConfig(source=str(table(tmp_path, "csv")), **config))  # type: ignore[arg-type]  # a table of cases
 
@@ -134,7 +134,7 @@ def test_an_unknown_source_is_refused(tmp_path: Path, name: str) -> None:
         load(DataConfig(source=str(tmp_path / name)))
 
 
-def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
+def test_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
     Image.new("L", (2, 2)).save(tmp_path / "b.png")
     with pytest.raises(
@@ -143,8 +143,8 @@ def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
         load(DataConfig(source=str(tmp_path)))
 
 
-def test_a_false_picture_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"no picture")
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"a\.png: not a readable PNG or JPEG file"):
         load(DataConfig(source=str(tmp_path)))
 
@@ -157,7 +157,7 @@ def test_labels_of_any_type_are_compared_as_values(tmp_path: Path) -> None:
     assert load(DataConfig(source=str(path), label="l")).anomaly.tolist() == [False, True]
 
 
-def test_the_digest_changes_with_any_cell() -> None:
+def test_the_digest_depends_on_every_cell() -> None:
     rows = Rows(X, ("a", "b", "c"), LABEL)
     other = X.copy()
     other[3, 1] = np.nextafter(other[3, 1], 9)
@@ -173,47 +173,47 @@ def inferred(tmp_path: Path, text: str, asked: dict[str, Any] | None = None) -> 
     return tree, "\n".join(remarks)
 
 
-def test_inference_takes_text_and_bits_into_a_mixed_model(tmp_path: Path) -> None:
+def test_inference_uses_mixed_for_text_and_binary_columns(tmp_path: Path) -> None:
     tree, said = inferred(tmp_path, "when,load,on,open\nmonday,1.5,0,true\ntuesday,2,1,false\n")
     assert tree == {"data": {}, "likelihood": {"name": "mixed"}}
     assert "category: when; binary: on, open" in said
 
 
-def test_inference_leaves_names_dates_and_empty_columns_out_and_says_so(tmp_path: Path) -> None:
+def test_inference_leaves_out_names_dates_and_empty_columns_with_a_remark(tmp_path: Path) -> None:
     lines = [f"pump {i},2020-01-{i + 1:02d},{i / 2},\n" for i in range(24)]
     tree, said = inferred(tmp_path, "who,when,load,note\n" + "".join(lines))
     assert tree == {"data": {"exclude": ["who", "when", "note"]}}
-    for line in ("(dates): when", "(without a single value): note", "1000 levels): who"):
+    for line in ("(dates): when", "(no values): note", "1000 levels): who"):
         assert line in said
 
 
-def test_inference_marginalises_empty_cells_and_says_so(tmp_path: Path) -> None:
+def test_inference_marginalises_missing_cells_with_a_remark(tmp_path: Path) -> None:
     tree, said = inferred(tmp_path, "a,b\n1,2\n,3\n")
     assert tree == {"data": {"missing": "marginalise"}}
     assert "missing cells are left out of the ELBO (data.missing = 'marginalise'): a" in said
 
 
-def test_inference_takes_bits_alone_as_bernoulli(tmp_path: Path) -> None:
+def test_inference_uses_bernoulli_if_all_columns_are_binary(tmp_path: Path) -> None:
     assert inferred(tmp_path, "a,b\n1,0\n0,1\n")[0]["likelihood"] == {"name": "bernoulli"}
     assert inferred(tmp_path, "a,b\n1.5,7\n2,8\n")[0] == {"data": {}}
 
 
-def test_inference_takes_label_key_and_excluded_columns_for_no_features(tmp_path: Path) -> None:
+def test_inference_ignores_label_split_and_excluded_columns(tmp_path: Path) -> None:
     text = "a,odd,who,note\n1.5,1,x,\n2.5,0,,1\n3.5,0,y,2\n"
     data = {"label": "odd", "split": "group:who", "exclude": ["note"]}
     tree, said = inferred(tmp_path, text, {"data": data})
     assert tree == {"data": {"exclude": ["note"]}}
     assert said == ""
-    assert "every row is taken as normal" in inferred(tmp_path, text)[1]
+    assert "all rows are treated as normal" in inferred(tmp_path, text)[1]
 
 
-def test_inference_excludes_what_was_asked_and_what_it_leaves_out(tmp_path: Path) -> None:
+def test_inference_adds_its_own_exclusions_to_the_given_ones(tmp_path: Path) -> None:
     tree, said = inferred(tmp_path, "a,b,when\n1.5,x,2020-01-01\n2,y,2020-01-02\n", {"data": {"exclude": ["b"]}})
     assert tree == {"data": {"exclude": ["b", "when"]}}
     assert "mixed" not in said
 
 
-def test_inference_decides_nothing_that_was_asked_for(tmp_path: Path) -> None:
+def test_inference_does_not_override_given_settings(tmp_path: Path) -> None:
     asked = {"data": {"missing": "refuse"}, "likelihood": {"name": "gaussian"}}
     tree, said = inferred(tmp_path, "a,b\n1,x\n,y\n", asked)
     assert tree == {"data": {}}
@@ -221,15 +221,15 @@ def test_inference_decides_nothing_that_was_asked_for(tmp_path: Path) -> None:
     assert "likelihood" not in said
 
 
-def test_inference_of_streamed_rows_reads_footers_and_one_piece(
+def test_inference_for_streamed_rows_reads_footers_and_one_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gap = [1.5, 2.5, 3.5, 4.5] * 19 + [None] * 4
     columns = {"a": gap, "late": [None] * 70 + [1.0] * 10, "none": pa.nulls(80, pa.float64()), "t": ["x", "y"] * 40}
     parquet.write_table(pa.table(columns), tmp_path / "0.parquet", row_group_size=70)
     (tmp_path / "1.parquet").write_bytes((tmp_path / "0.parquet").read_bytes())
-    monkeypatch.setattr(glance, "FIRST", 256)
-    monkeypatch.setattr(glance, "read", None)  # everything at once
+    monkeypatch.setattr(preview, "MOST_CELLS", 256)
+    monkeypatch.setattr(preview, "read", None)  # would read everything at once
     tree, remarks = infer(str(tmp_path), {"data": {"read": "stream"}})
     assert tree["data"]["exclude"] == ["none"]
     assert tree["data"]["missing"] == "marginalise"
@@ -240,13 +240,13 @@ def test_inference_of_streamed_rows_reads_footers_and_one_piece(
     assert "category: t" in said
 
 
-def test_inference_of_mapped_rows_copies_only_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inference_for_mapped_rows_copies_only_the_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).standard_normal((40, 2))
     x[39, 1] = np.nan
     np.save(tmp_path / "x.npy", x)
-    monkeypatch.setattr(glance, "FIRST", 20)
-    monkeypatch.setattr(glance, "read", None)
-    found = glance.glance(DataConfig(source=str(tmp_path / "x.npy"), read="map"))
+    monkeypatch.setattr(preview, "MOST_CELLS", 20)
+    monkeypatch.setattr(preview, "read", None)
+    found = preview.preview(DataConfig(source=str(tmp_path / "x.npy"), read="map"))
     assert {name: len(values) for name, values in found.columns.items()} == {"x0": 10, "x1": 10}
     tree, remarks = infer(str(tmp_path / "x.npy"), {"data": {"read": "map"}})
     assert tree["data"]["missing"] == "marginalise"
@@ -272,7 +272,7 @@ def test_inference_keeps_grey_and_coloured_values(
     assert remarks == [f"2 images of 5 x 3 pixels (width x height), {said}"]
 
 
-def test_broken_files_are_one_sentence(tmp_path: Path) -> None:
+def test_an_unreadable_file_gives_a_one_line_message(tmp_path: Path) -> None:
     (tmp_path / "empty.npy").write_bytes(b"")
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
     (tmp_path / "header.csv").write_text("a,b\n")
@@ -294,8 +294,8 @@ def test_broken_files_are_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["2020/05", "site=north/shift=1"])
-def test_parquet_further_down_is_found_and_keys_are_columns(tmp_path: Path, folder: str) -> None:
-    top = tmp_path / "run=7"  # above the source: no key of its rows
+def test_parquet_files_in_subfolders_are_found_and_keys_become_columns(tmp_path: Path, folder: str) -> None:
+    top = tmp_path / "run=7"  # above the source, so not a key of its rows
     for name in (folder, ".hidden", "_temporary"):
         (top / name).mkdir(parents=True)
         parquet.write_table(pa.table({"a": X[:, 0]}), top / name / "0.parquet")

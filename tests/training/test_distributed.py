@@ -1,4 +1,4 @@
-"""Ranks that share batches: the same run as one process."""
+"""Several ranks that share batches give the same run as one process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTINGS = [
 
 
 def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
-    """The output of each rank, started with torchrun's environment; an error unless all end well."""
+    """The output of each rank, started with torchrun's environment; fails if any rank fails."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -49,7 +49,7 @@ def ranks(count: int, *arguments: str, cwd: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # three processes import torch at once, and one exports graphs
 def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
-    """Every step is validated, so its loss is known."""
+    """Every step is validated, so that its loss is reported."""
     said = ranks(2, "-m", "tests.training.resuming", str(tmp_path), *SETTINGS, cwd=tmp_path)
     lines = [line for line in said[0].splitlines() if line.startswith("objectives")]
     assert said[1] == ""
@@ -60,12 +60,12 @@ def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path) -> None:
     alone = [validation.train_objective for validation in history.validations]
     assert len(losses) == len(alone) == 50
     assert np.abs(np.subtract(losses, alone) / np.array(alone)).max() <= 1e-6
-    assert abs(alone[-1] - alone[0]) > 0.05  # something was learned meanwhile
+    assert abs(alone[-1] - alone[0]) > 0.05  # training had an effect
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # three processes import torch at once, and one exports graphs
-def test_ranks_publish_once(tmp_path: Path) -> None:
+def test_only_the_first_rank_publishes(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((80, 3))
     np.save(tmp_path / "rows.npy", x)
     quick = ["--set", "training.steps=20", "--set", "network.hidden=[8]", "--set", "network.latent_dim=2"]
@@ -78,17 +78,17 @@ def test_ranks_publish_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("ranks", "rows"), [(1, 5), (2, 5), (3, 16), (4, 3)])
-def test_every_row_of_a_batch_is_one_ranks(ranks: int, rows: int) -> None:
+def test_every_row_of_a_batch_belongs_to_one_rank(ranks: int, rows: int) -> None:
     shares = [World(rank, ranks).share(rows) for rank in range(ranks)]
     assert [i for first, last in shares for i in range(first, last)] == list(range(rows))
 
 
-def test_alone_nothing_is_exchanged() -> None:
+def test_a_single_rank_does_not_communicate() -> None:
     alone = World()
     tensor = torch.ones(2)
-    assert alone.leads
-    assert alone.add(tensor) is tensor
-    assert alone.of_first("mine") == "mine"
+    assert alone.is_first
+    assert alone.sum(tensor) is tensor
+    assert alone.from_first("mine") == "mine"
     assert not alone.any(False, torch.device("cpu"))
 
 

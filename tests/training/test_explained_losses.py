@@ -22,13 +22,13 @@ Z = 3
 
 
 def trainers(text: str, rows: Rows) -> tuple[VAE, float]:
-    """A VAE with random weights from the config lines, in float64, and beta."""
+    """A VAE with random weights, built from the config lines, in float64; and beta."""
     tree: dict[str, Any] = {"name": "m", "data": {"source": "x.npy"}, **tomllib.loads(text)}
     tree["network"] = {"hidden": [8], "latent_dim": Z}
     config = make_config(tree)
     torch.manual_seed(0)
     vae = build.build(config, rows, np.arange(len(rows.x))).double()
-    for weights in vae.decoder.parameters():  # a new head is near 0, where no decoder says anything
+    for weights in vae.decoder.parameters():  # a new head is near 0, where gradients are too small to compare
         torch.nn.init.normal_(weights, std=0.5)
     return vae, config.objective.beta
 
@@ -55,14 +55,14 @@ def check(vae: VAE, beta: float, rows: Rows, foreign: Tensor, equivalent: Equiva
 
 
 def kl(mu: Tensor, sigma: Tensor) -> Tensor:
-    """(N, Z), written independently of the trainer."""
+    """KL by latent dimension, (N, Z), computed independently of the trainer."""
     return -0.5 * (1 + (sigma**2).log() - mu**2 - sigma**2)
 
 
 @pytest.mark.parametrize("weight", [1e-4, 0.01, 1.0])
 @pytest.mark.parametrize("which", [0, 1], ids=["beta-1", "sigma-1"])
-def test_mean_squared_error_on_columns_of_any_units_trains_as_its_fixed_scale(weight: float, which: int) -> None:
-    rows = table()  # columns from 1e-3 to 1e9: standardised before either loss sees them
+def test_mean_squared_error_has_the_gradient_of_a_gaussian_with_a_fixed_scale(weight: float, which: int) -> None:
+    rows = table()  # columns from 1e-3 to 1e9, which are standardised for both losses
     equivalent = explain(ForeignLoss(over_dims="mean", kl_weight=weight, dim=5)).equivalents[which]
     vae, beta = trainers(equivalent.config, rows)
     t, z, mu, sigma = parts(vae, rows)
@@ -72,7 +72,7 @@ def test_mean_squared_error_on_columns_of_any_units_trains_as_its_fixed_scale(we
 
 
 @pytest.mark.parametrize("name", ["pythae-bce", "tfp"])
-def test_cross_entropy_on_columns_of_0_and_1_trains_as_bernoulli(name: str) -> None:
+def test_cross_entropy_on_columns_of_0_and_1_has_the_gradient_of_bernoulli(name: str) -> None:
     rows = bits()
     for variant, loss in losses_of(name, {"dim": 6, "latent_dim": Z}).items():
         (equivalent,) = explain(loss).equivalents

@@ -1,4 +1,4 @@
-"""Fold models: each is independent of its fold, and their mixture is one model like any other."""
+"""Fold models: each is independent of its fold, and their mixture is a model like any other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.kinds import Published, folded_rows
-from tests.training.models import pictures, table
+from tests.training.models import images, table
 from tests.training.resuming import digest
 from vaekit.bundle import FoldCalibration
 from vaekit.errors import ConfigError, InputError, Interrupted
@@ -47,7 +47,7 @@ def models_of(published: Published) -> FoldModels:
     return published.trained.vae
 
 
-def test_folds_hold_every_row_of_train_and_calibration_part_once_in_equal_numbers() -> None:
+def test_folds_contain_each_train_and_calibration_row_once_and_have_equal_sizes() -> None:
     rows = table(100)
     by_folds = split(rows, config().data, 5)
     whole = split(rows, make_config({"name": "few", "data": {"source": "memory"}}).data, 5)
@@ -55,14 +55,14 @@ def test_folds_hold_every_row_of_train_and_calibration_part_once_in_equal_number
     assert sorted(np.concatenate(by_folds.folds)) == sorted(np.r_[whole.train, whole.calibration])
     for part in ("validation", "test", "anomalies"):
         np.testing.assert_array_equal(getattr(by_folds, part), getattr(whole, part))
-    assert by_folds.told_by == 27
+    assert by_folds.rows_per_p_value == 27
 
 
 @pytest.mark.parametrize(
     "more", [[], ["likelihood.name=student_t", "likelihood.scale=feature", "prior.name=aggregate", "network.members=2"]]
 )
-def test_a_fold_model_does_not_hang_on_the_rows_of_its_fold(more: list[str]) -> None:
-    """Weights, standardisation, prior and stopping step, to the last bit; all else depends on them."""
+def test_a_fold_model_does_not_depend_on_the_rows_of_its_fold(more: list[str]) -> None:
+    """Weights, standardisation, prior and stopping step are identical to the last bit."""
     rows, asked = table(60), config(*more)
     fold = split(rows, asked.data, asked.training.seed).folds[1]
     x = rows.x.copy()
@@ -74,9 +74,7 @@ def test_a_fold_model_does_not_hang_on_the_rows_of_its_fold(more: list[str]) -> 
     assert same == [False, True, False]
 
 
-def test_the_elbo_is_the_log_mean_exp_of_the_fold_models_and_each_of_these_a_vaes_own(
-    folded: Published, model: Model
-) -> None:
+def test_the_elbo_is_the_log_mean_exp_of_the_elbos_of_the_fold_models(folded: Published, model: Model) -> None:
     x = folded.trained.rows.x[:50]
     got = model.elbo(x)
     assert got.fold_elbo is not None
@@ -90,7 +88,7 @@ def test_the_elbo_is_the_log_mean_exp_of_the_fold_models_and_each_of_these_a_vae
 
 
 def test_members_of_all_fold_models_are_members_of_the_mixture(folded: Published, model: Model) -> None:
-    """Their latents and weights, decoded values and draws, each in its own fold model's units."""
+    """Latents, weights, decoded values and draws of each member are in the units of its fold model."""
     x, vaes = folded.trained.rows.x[:20], models_of(folded).each
     assert model.manifest.members == 6
     found = model.encode(x)
@@ -112,7 +110,7 @@ def test_members_of_all_fold_models_are_members_of_the_mixture(folded: Published
 def test_each_fold_is_calibrated_by_the_model_that_was_trained_without_it(folded: Published, model: Model) -> None:
     calibration, trained = model.calibration(), folded.trained
     assert isinstance(calibration, FoldCalibration)
-    for f, (own, fold) in enumerate(zip(calibration.folds, trained.parts.folds, strict=True)):
+    for f, (own, fold) in enumerate(zip(calibration.folds, trained.splits.folds, strict=True)):
         scored = model.elbo(trained.rows.x[fold])
         assert scored.fold_elbo is not None
         np.testing.assert_array_equal(own.scores, np.sort(-scored.fold_elbo[:, f]))
@@ -121,13 +119,13 @@ def test_each_fold_is_calibrated_by_the_model_that_was_trained_without_it(folded
     assert model.manifest.calibration.entries[0].guarantee == 1.5
 
 
-def test_cells_are_compared_with_surprises_by_the_model_that_was_trained_without_the_row(
+def test_held_out_surprises_are_from_the_model_that_was_trained_without_the_row(
     folded: Published, model: Model
 ) -> None:
     trained, held_out = folded.trained, model.surprises
     assert held_out is not None
     surprises = []
-    for vae, fold in zip(models_of(folded).each, trained.parts.folds, strict=True):
+    for vae, fold in zip(models_of(folded).each, trained.splits.folds, strict=True):
         own = by_torch(double(vae), "surprise", model, trained.rows.x[fold])
         surprises.append(np.where(np.isnan(trained.rows.x[fold]), np.nan, -own["feature_log_likelihood"]))
     want = np.nanmedian(np.concatenate(surprises), axis=0)
@@ -137,22 +135,22 @@ def test_cells_are_compared_with_surprises_by_the_model_that_was_trained_without
     assert np.isfinite(explained.explanation["p_value"][:, 0]).all()
 
 
-def test_intervals_are_widened_by_what_the_members_of_the_own_fold_expect(model: Model) -> None:
-    """Members that are left out have no say, and some always have."""
+def test_a_prediction_among_some_members_uses_only_these(model: Model) -> None:
+    """With `among`, the expected value is that of the selected member."""
     from vaekit.runtime.explain.predict import predict
 
     x = np.array([[0.3, 1e-3, 2e4]])
     which = np.array([[0]])
     alone = np.array([[m == 4 for m in range(6)]])
     asked = predict(model, x, which, among=alone).expected
-    codes = model.encode(x)
-    z = codes.mu[0, 4] + codes.sigma[0, 4] * model.draws()  # (K, Z)
+    latents = model.encode(x)
+    z = latents.mu[0, 4] + latents.sigma[0, 4] * model.draws()  # (K, Z)
     want = model.decode(z, np.full(len(z), 4)).mean[:, 0].mean()
     np.testing.assert_allclose(asked, [[want]], rtol=1e-5)
     assert predict(model, x, which).expected != asked
 
 
-def test_report_and_card_say_what_folds_promise(folded: Published, tmp_path: Path) -> None:
+def test_report_and_card_state_the_guarantee_of_folds(folded: Published, tmp_path: Path) -> None:
     manifest = publish_run(folded.trained, tmp_path)
     folder = tmp_path / manifest.name / "1" / "report"
     for page in ("report.html", "model-card.md"):
@@ -162,13 +160,13 @@ def test_report_and_card_say_what_folds_promise(folded: Published, tmp_path: Pat
         assert "There is no single threshold" in text
 
 
-def test_a_kept_run_goes_on_with_the_fold_model_it_was_at(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_with_the_fold_model_it_was_stopped_at(tmp_path: Path) -> None:
     rows, asked, steps = table(60), config("training.checkpoint_every=10"), []
     whole = run(asked, device="cpu", rows=rows)
 
     def stop(number: int) -> None:
         steps.append(number)
-        if len(steps) == 45:  # in the middle of the second
+        if len(steps) == 45:  # in the middle of the second fold model
             raise Interrupted("enough")
 
     with pytest.raises(Interrupted):
@@ -199,7 +197,7 @@ def test_the_history_is_the_mean_over_fold_models(folded: Published) -> None:
 def _later(validation: object, step: int, elbo: float) -> object:
     from dataclasses import replace
 
-    return replace(validation, step=step, elbo=elbo)  # type: ignore[type-var]  # a Look
+    return replace(validation, step=step, elbo=elbo)  # type: ignore[type-var]  # a Validation
 
 
 @pytest.mark.parametrize(
@@ -215,21 +213,21 @@ def _later(validation: object, step: int, elbo: float) -> object:
         (["likelihood.name=bernoulli", "likelihood.binarize=threshold"], "leave out likelihood.binarize"),
     ],
 )
-def test_what_folds_do_not_go_with_is_refused_before_data_are_read(more: list[str], match: str) -> None:
+def test_settings_that_folds_do_not_support_are_refused_before_data_is_read(more: list[str], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         config(*more)
 
 
-def test_pictures_and_ranks_and_too_few_rows_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data.folds: 3 is set, but the rows are images"):
-        run(config(), device="cpu", rows=pictures())
-    with pytest.raises(ConfigError, match=r"fold models train on one rank, not on 2"):
+def test_folds_are_refused_for_images_for_several_ranks_and_for_too_few_rows() -> None:
+    with pytest.raises(ConfigError, match=r"data.folds: 3 is for columns, but the rows are images"):
+        run(config(), device="cpu", rows=images())
+    with pytest.raises(ConfigError, match=r"fold models cannot be trained on 2 ranks"):
         _run(config(), torch.device("cpu"), Listener(), table(60), None, World(0, 2))
-    with pytest.raises(InputError, match=r"data.folds = 9 needs at least 18 to train on, not 16"):
+    with pytest.raises(InputError, match=r"data.folds = 9 needs at least 18 train and calibration rows, not 16"):
         run(config("data.folds=9"), device="cpu", rows=table(20))
 
 
-def test_columns_are_constant_to_the_mixture_where_they_are_to_every_fold_model() -> None:
+def test_a_column_is_constant_in_the_mixture_only_if_it_is_in_every_fold_model() -> None:
     rows = table(60, constant=True)
     asked = config()
     x: NDArray[np.float64] = rows.x.copy()

@@ -45,13 +45,13 @@ def test_a_bad_row_is_named_by_step_and_number_after_every_rollback() -> None:
     for text in (*said, str(caught.value)):
         assert text.startswith(("step 1:", "step 2:", "step 3:"))  # an epoch has three steps
         assert "the loss is nan" in text
-        assert "the worst of its 10 rows: row 117 (nan)" in text
-    assert "went back to step 0, at half the learning rate" in said[0]
+        assert "largest losses of its 10 rows: row 117 (nan)" in text
+    assert "training continues from step 0 at half the learning rate" in said[0]
     assert "gave up after 2 rollbacks" in str(caught.value)
 
 
-def test_a_passing_fault_is_undone_at_half_the_learning_rate() -> None:
-    """Weights are spoiled once, in step 15: the run goes back to the validation at step 10, and ends well."""
+def test_a_temporary_fault_is_undone_at_half_the_learning_rate() -> None:
+    """Weights become NaN once, at step 15: the run goes back to step 10, and then finishes."""
     one = case(GAUSSIAN, *SETTINGS)
     steps: list[int] = []
     said: list[str] = []
@@ -70,7 +70,7 @@ def test_a_passing_fault_is_undone_at_half_the_learning_rate() -> None:
     assert np.isfinite(history.best.elbo)
 
 
-def test_after_a_rollback_the_steps_are_half_as_long() -> None:
+def test_a_rollback_halves_the_learning_rate() -> None:
     moves: dict[bool, float] = {}
     for spoiled in (False, True):
         one = case(GAUSSIAN, *SETTINGS, "training.weight_decay=0")
@@ -94,7 +94,7 @@ def test_after_a_rollback_the_steps_are_half_as_long() -> None:
     assert moves[True] == pytest.approx(0.5 * moves[False], rel=1e-4)
 
 
-def test_a_gradient_that_is_not_finite_is_a_bad_step() -> None:
+def test_a_non_finite_gradient_makes_a_bad_step() -> None:
     one = case(GAUSSIAN, *SETTINGS, "training.rollbacks=0")
     weight = next(one.vae.encoder.parameters())
     weight.register_hook(lambda gradient: gradient * torch.inf)
@@ -102,14 +102,14 @@ def test_a_gradient_that_is_not_finite_is_a_bad_step() -> None:
         run(one, network_rows(one.vae, one.rows.x), Hooks())
 
 
-def test_validation_rows_that_are_not_finite_are_bad_too() -> None:
+def test_a_non_finite_validation_makes_a_bad_step() -> None:
     one = case(GAUSSIAN, *SETTINGS, "training.rollbacks=0")
     rows = with_a_bad_row(one, 35)
-    with pytest.raises(TrainingError, match="step 10: the objective is nan on validation rows"):
+    with pytest.raises(TrainingError, match="step 10: the objective on validation rows is nan"):
         run(one, rows, Hooks())
 
 
-def test_what_is_kept_of_a_thousand_steps_lies_in_a_few_blocks() -> None:
+def test_records_of_a_thousand_steps_use_a_few_blocks_of_memory() -> None:
     series = Series()
     for step in range(1000):
         series.append(torch.tensor(float(step)))

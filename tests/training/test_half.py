@@ -1,7 +1,7 @@
-"""Float16 twins: what is written, that its error is the one reported, and what keeps it from being written.
+"""Float16 graphs: what is written, how its error is reported, and when it is not written.
 
-Leaky ReLUs are homogeneous: the first layer times 2^10 and the second over it is the same function in float32, and one
-whose hidden values overflow float16 for rows far out.
+Leaky ReLUs are homogeneous: if the first layer is multiplied by 2^10 and the second one divided by it, the function is
+the same in float32, but hidden values of extreme rows overflow float16.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def rescaled(trained: Trained) -> Trained:
     return replace(trained, vae=vae)
 
 
-def test_the_twins_are_listed_and_written_beside_the_others(half: Published) -> None:
+def test_float16_graphs_are_listed_and_written_beside_the_float32_graphs(half: Published) -> None:
     folder = find(half.root, half.name)
     with Model.load(folder, device="cpu") as model:
         manifest = model.manifest
@@ -64,7 +64,7 @@ def test_the_twins_are_listed_and_written_beside_the_others(half: Published) -> 
         assert {part.data_type for part in weights} == {onnx.TensorProto.FLOAT16}
 
 
-def test_a_run_that_is_not_told_to_writes_none(several: Published) -> None:
+def test_a_run_without_export_half_writes_no_float16_graphs(several: Published) -> None:
     folder = find(several.root, several.name)
     with Model.load(folder, device="cpu") as model:
         assert model.manifest.half is None
@@ -72,9 +72,9 @@ def test_a_run_that_is_not_told_to_writes_none(several: Published) -> None:
     assert not list(folder.glob("*float16*"))
 
 
-def test_the_error_reported_is_that_of_the_test_rows(half: Published) -> None:
+def test_the_reported_error_is_that_of_the_test_rows(half: Published) -> None:
     trained, k = half.trained, 4
-    x = trained.rows.x[trained.parts.test]
+    x = trained.rows.x[trained.splits.test]
     with Model.load(half.folder, device="cpu") as model, Model.load(half.folder, precision="float16") as own:
         eps = torch.from_numpy(model.draws(k)).expand(len(x), -1, -1)
         got = evaluate(halved(trained.vae), "elbo", {"x": torch.from_numpy(x), "eps": eps})["elbo"].numpy()
@@ -94,11 +94,11 @@ def test_the_error_reported_is_that_of_the_test_rows(half: Published) -> None:
     assert metrics["float16_verdicts"].value == (verdicts[0] != verdicts[1]).sum()
 
 
-def test_float16_scores_are_calibrated_on_float16_scores(half: Published) -> None:
+def test_float16_scores_are_calibrated_by_float16_scores(half: Published) -> None:
     trained = half.trained
     with Model.load(half.folder, device="cpu", precision="float16") as own:
         calibration = own.calibration()
-        scores = np.sort(own.elbo(trained.rows.x[trained.parts.calibration]).score)
+        scores = np.sort(own.elbo(trained.rows.x[trained.splits.calibration]).score)
     assert not isinstance(calibration, str)
     np.testing.assert_allclose(calibration.scores, scores, rtol=1e-6)
     with Model.load(half.folder, device="cpu") as model:
@@ -110,17 +110,17 @@ def test_float16_scores_are_calibrated_on_float16_scores(half: Published) -> Non
 @pytest.mark.parametrize(
     "kind", ["gaussian, scale from the network", "resnet", "residual, layer norm", "members, mixed, missing cells"]
 )
-def test_a_twin_in_onnx_is_the_rounded_network_of_torch(kind: str) -> None:
-    """Both are within some roundings, 2^-11 each, of the rounded weights in float64, and the graph holds float16."""
+def test_a_float16_graph_gives_the_outputs_of_the_rounded_networks_in_torch(kind: str) -> None:
+    """Both differ only by some rounding errors of 2^-11 from the rounded weights in float64."""
     one = case(kind)
-    twin = halved(one.vae)
+    half_vae = halved(one.vae)
     feeds = graph_inputs(one.vae, one.x[3:12], num_samples=5, seed=3)["surprise"]
-    graph, plain = (export_graphs(vae, one.x, ["surprise"])["surprise"] for vae in (twin, one.vae))
+    graph, plain = (export_graphs(vae, one.x, ["surprise"])["surprise"] for vae in (half_vae, one.vae))
     assert (graph.inputs, graph.outputs) == (plain.inputs, plain.outputs)
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     names = [out.name for out in graph.outputs]
     got = dict(zip(names, session.run(names, {name: a.numpy() for name, a in feeds.items()}), strict=True))
-    want = evaluate(double(twin), "surprise", feeds)
+    want = evaluate(double(half_vae), "surprise", feeds)
     for name in names:
         exact = want[name].double().numpy()
         size = np.maximum(1 if name == "feature_log_likelihood" else one.vae.features.dim, np.abs(exact))
@@ -129,19 +129,19 @@ def test_a_twin_in_onnx_is_the_rounded_network_of_torch(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_finite_row_has_a_finite_score_whatever_the_weights(kind: str) -> None:
-    """Weights 50 times as large, rows at the ends of the floats: the same networks in plain float16 overflow."""
+    """Weights are 50 times as large, and rows at the limits of float64: plain float16 networks overflow."""
     one = case(kind)
     with torch.no_grad():
         for parameter in (*one.vae.encoder.parameters(), *one.vae.decoder.parameters()):
             parameter.mul_(50)
-    twin = halved(one.vae)
+    half_vae = halved(one.vae)
     x = far(one)
-    bound = evaluate(twin, "surprise", feeds_of(one.vae, x))
+    bound = evaluate(half_vae, "surprise", feeds_of(one.vae, x))
     assert all(values.isfinite().all() for values in bound.values())
 
 
 @pytest.mark.parametrize("kind", ["gaussian, scale from the network", "members", "resnet"])
-def test_without_the_cut_such_rows_overflow(kind: str) -> None:
+def test_the_same_rows_overflow_without_clamping(kind: str) -> None:
     one = case(kind)
     with torch.no_grad():
         for parameter in one.vae.encoder.parameters():
@@ -161,8 +161,8 @@ def test_without_the_cut_such_rows_overflow(kind: str) -> None:
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_the_cut_is_where_the_largest_sum_of_a_layer_ends(layer: torch.nn.Module) -> None:
-    """Inputs with the signs of the weights of an output reach the sum there, and none goes beyond it."""
+def test_largest_sum_is_the_largest_output_for_inputs_of_one(layer: torch.nn.Module) -> None:
+    """Inputs of 1 with positive weights give the largest sum that inputs between -1 and 1 can give."""
     shape = {"Linear": (1, 6), "Conv2d": (1, 3, 3, 3), "ConvTranspose2d": (1, 3, 9, 9), "MemberLinear": (2, 1, 6)}
     if isinstance(layer, MemberLinear):
         layer.bias.data.zero_()
@@ -172,20 +172,18 @@ def test_the_cut_is_where_the_largest_sum_of_a_layer_ends(layer: torch.nn.Module
         assert float(layer(one).max()) == pytest.approx(networks.largest_sum(layer), rel=1e-6)
 
 
-def test_a_graph_cuts_as_torch_does(half: Published) -> None:
-    twin = halved(rescaled(half.trained).vae)
+def test_a_graph_clamps_activations_as_torch_does(half: Published) -> None:
+    half_vae = halved(rescaled(half.trained).vae)
     x = torch.tensor([[1e300, -1e300, 1e300], [0.0, 0.0, 0.0], [50.0, 0.0, 0.0]], dtype=torch.float64)
-    feeds = feeds_of(twin, x)
-    graph = export_graphs(twin, x, ["elbo"])["elbo"]
+    feeds = feeds_of(half_vae, x)
+    graph = export_graphs(half_vae, x, ["elbo"])["elbo"]
     session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
     elbo = session.run(["elbo"], {name: a.numpy() for name, a in feeds.items()})[0]
     assert np.isfinite(elbo).all()
-    np.testing.assert_allclose(elbo, evaluate(double(twin), "elbo", feeds)["elbo"], rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(elbo, evaluate(double(half_vae), "elbo", feeds)["elbo"], rtol=1e-3, atol=0.05)
 
 
-def test_hidden_values_beyond_float16_are_cut_and_the_twins_written_with_their_error(
-    half: Published, tmp_path: Path
-) -> None:
+def test_hidden_values_beyond_float16_are_clamped_and_the_error_is_reported(half: Published, tmp_path: Path) -> None:
     said: list[str] = []
     manifest = publish_run(rescaled(half.trained), tmp_path, said.append)
     assert manifest.half is not None
@@ -193,14 +191,14 @@ def test_hidden_values_beyond_float16_are_cut_and_the_twins_written_with_their_e
     with Model.load(folder, device="cpu", precision="float16") as own:
         assert np.isfinite(own.elbo([[1e308, -1e308, 0.0], [1e6, 0.0, 1e9]]).elbo).all()
     [line] = [text for text in said if text.startswith("float16: ")]
-    n = len(half.trained.parts.test)
+    n = len(half.trained.splits.test)
     assert line.startswith(f"float16: the ELBO of {n} test rows is off by at most 0.")
     assert line.endswith("verdicts at alpha = 0.05 change")
     for page in ("model-card.md", "report.html"):
         assert "float16_elbo_max" in (folder / "report" / page).read_text()
 
 
-def test_twins_that_overflow_are_not_written_and_the_run_and_its_report_say_why(
+def test_float16_graphs_that_overflow_are_not_written_and_run_and_report_say_why(
     half: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(networks, "LARGEST", float("inf"))
@@ -223,7 +221,7 @@ def test_a_weight_beyond_float16_is_named(half: Published) -> None:
         halved(vae)
 
 
-def test_few_calibration_rows_tell_no_verdicts(half: Published) -> None:
+def test_verdicts_are_not_compared_with_too_few_calibration_rows(half: Published) -> None:
     few = Calibration.of(np.arange(5.0))
     with Model.load(half.folder, device="cpu") as model:
         figures = measure(halved(half.trained.vae), model, half.trained.rows.x[:20], few, few)
@@ -232,13 +230,13 @@ def test_few_calibration_rows_tell_no_verdicts(half: Published) -> None:
 
 
 def test_a_row_that_is_not_finite_in_float16_is_named(half: Published) -> None:
-    twin = halved(half.trained.vae)
+    half_vae = halved(half.trained.vae)
     few = Calibration.of(np.arange(5.0))
     with torch.no_grad():
-        twin.decoder.network[-1].bias.fill_(float("nan"))  # type: ignore[index, union-attr]  # a perceptron
+        half_vae.decoder.network[-1].bias.fill_(float("nan"))  # type: ignore[index, union-attr]  # a perceptron
     with Model.load(half.folder, device="cpu") as model, pytest.raises(NotFinite, match="test row 0 is not finite"):
-        measure(twin, model, half.trained.rows.x[:20], few, few)
+        measure(half_vae, model, half.trained.rows.x[:20], few, few)
 
 
-def test_the_option_is_off_by_default() -> None:
+def test_float16_graphs_are_off_by_default() -> None:
     assert make_config({"name": "m", "data": {"source": "digits"}}).export.half is False

@@ -28,7 +28,7 @@ def weights(one: Case) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in one.vae.parameters()])
 
 
-@pytest.mark.parametrize("kind", [GAUSSIAN, "bernoulli, grey pictures"])
+@pytest.mark.parametrize("kind", [GAUSSIAN, "bernoulli, grey images"])
 def test_the_same_seed_gives_the_same_bits(kind: str) -> None:
     first, second, other = (case(kind, "training.steps=60", f"training.seed={s}") for s in (3, 3, 4))
     for one in (first, second, other):
@@ -60,7 +60,7 @@ def test_the_best_weights_are_restored() -> None:
     assert mean == pytest.approx(history.best.elbo, rel=1e-5)
 
 
-def test_it_stops_after_patience_and_not_before_the_warm_up_ends() -> None:
+def test_training_stops_after_patience_but_not_before_the_warm_up_ends() -> None:
     one = case(
         GAUSSIAN, "training.steps=4000", "training.learning_rate=0.05", "training.evaluate_every=10",
         "training.patience=3", "objective.warmup=0.05",
@@ -71,7 +71,7 @@ def test_it_stops_after_patience_and_not_before_the_warm_up_ends() -> None:
     assert history.validations[-1].step == history.best.step + 30
 
 
-def test_beta_warms_up_to_its_end() -> None:
+def test_beta_grows_to_its_final_value_over_the_warm_up() -> None:
     validations = run(case(GAUSSIAN, "training.steps=200", "objective.beta=0.5", "objective.warmup=0.5")).validations
     assert [validation.beta for validation in validations] == pytest.approx([0.25, 0.5, 0.5, 0.5])
 
@@ -84,7 +84,7 @@ def test_the_objective_at_the_final_beta_and_the_elbo_are_both_reported() -> Non
     assert validation.log_evidence > validation.elbo
 
 
-def test_latent_dim_is_the_decoders() -> None:
+def test_a_vae_has_the_configured_number_of_latent_dimensions() -> None:
     assert case(GAUSSIAN).vae.latent_dim == 3
 
 
@@ -95,7 +95,7 @@ def _moved(*settings: str) -> torch.Tensor:
     return weights(one)
 
 
-def test_the_learning_rate_falls_to_nothing_at_the_last_step() -> None:
+def test_the_last_steps_are_much_smaller_than_the_first() -> None:
     one = case(GAUSSIAN, "training.steps=20", "training.weight_decay=0", "training.learning_rate=0.01")
     passed: list[torch.Tensor] = []
     run(one, Hooks(on_step=lambda _: passed.append(weights(one).clone())))
@@ -104,15 +104,15 @@ def test_the_learning_rate_falls_to_nothing_at_the_last_step() -> None:
     assert moves[-1] < 0.1 * moves[0]
 
 
-def test_long_gradients_are_shortened() -> None:
-    """With a norm of almost nothing Adam's epsilon outweighs the gradient, and the weights stay."""
+def test_long_gradients_are_clipped() -> None:
+    """If the norm is almost 0, Adam's epsilon dominates the gradient and the weights do not change."""
     start = weights(case(GAUSSIAN))
     still = _moved("training.clip_norm=1e-12", "training.weight_decay=0")
     assert float((still - start).abs().max()) < 1e-4
     assert float((_moved("training.weight_decay=0") - start).abs().max()) > 1e-3
 
 
-def test_weight_decay_shrinks_matrices_alone() -> None:
+def test_weight_decay_shrinks_matrices_only() -> None:
     with_decay, without = (_moved(f"training.weight_decay={d}", "training.clip_norm=1e-12") for d in (20, 0))
     one = case(GAUSSIAN)
     matrix = torch.cat([torch.full((p.numel(),), p.ndim > 1) for p in one.vae.parameters()])

@@ -28,13 +28,13 @@ def stored(tmp_path: Path, x: NDArray[Any], read: Any = "map", likelihood: Any =
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a few rows several chunks."""
-    monkeypatch.setattr(rows_module, "CELLS", 101)
-    monkeypatch.setattr(reading, "CELLS", 101)
+    """Use small chunks, so that a few rows are several chunks."""
+    monkeypatch.setattr(rows_module, "CHUNK_CELLS", 101)
+    monkeypatch.setattr(reading, "CHUNK_CELLS", 101)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
-def test_a_mapped_array_is_the_array_in_memory(tmp_path: Path, dtype: Any) -> None:
+def test_a_mapped_array_equals_the_array_in_memory(tmp_path: Path, dtype: Any) -> None:
     x = (10 * X).astype(dtype)
     there, here = stored(tmp_path, x), stored(tmp_path, x, "memory")
     assert there.is_mapped
@@ -47,7 +47,7 @@ def test_a_mapped_array_is_the_array_in_memory(tmp_path: Path, dtype: Any) -> No
     assert (there.columns, there.x.shape, there.digest()) == (here.columns, here.x.shape, here.digest())
 
 
-def test_its_statistics_are_the_same(tmp_path: Path) -> None:
+def test_statistics_of_a_mapped_array_equal_those_in_memory(tmp_path: Path) -> None:
     x = np.where(np.random.default_rng(1).random(X.shape) < 0.2, np.nan, X)
     settings: dict[str, Any] = {"missing": "marginalise", "kinds": {"x1": "positive"}}
     there, here = stored(tmp_path, x, **settings), stored(tmp_path, x, "memory", **settings)
@@ -80,14 +80,14 @@ def test_labels_and_excluded_columns_are_left_out(tmp_path: Path) -> None:
         ((slice(None), 2), np.nan, {"missing": "marginalise"}, "feature 'x2': every cell is missing"),
     ],
 )
-def test_bad_cells_are_named_where_they_are(tmp_path: Path, at: Any, value: float, more: Any, said: str) -> None:
+def test_invalid_cells_of_a_mapped_array_are_named(tmp_path: Path, at: Any, value: float, more: Any, said: str) -> None:
     x = X.copy()
     x[at] = value
     with pytest.raises(InputError, match=said):
         stored(tmp_path, x, **more)
 
 
-def test_categories_are_taken_as_indices_alone(tmp_path: Path) -> None:
+def test_categories_of_a_mapped_array_must_be_level_indices(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 3, (600, 2)).astype(float)
     rows = stored(tmp_path, x, likelihood="categorical")
     assert rows.levels == (("0", "1", "2"),) * 2
@@ -96,7 +96,7 @@ def test_categories_are_taken_as_indices_alone(tmp_path: Path) -> None:
         stored(tmp_path, x + 1, likelihood="categorical")
 
 
-def test_pictures_stay_in_their_file(tmp_path: Path) -> None:
+def test_mapped_images_stay_in_their_file(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (40, 5, 4), dtype=np.uint8)
     there, here = stored(tmp_path, x), stored(tmp_path, x, "memory")
     assert there.is_mapped

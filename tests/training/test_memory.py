@@ -1,4 +1,4 @@
-"""A run with more members than memory is refused, with the number that fits; a run that fits is not."""
+"""A run that needs more memory than is free is refused, and the message states how many members fit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _config(members: int, *more: str) -> Config:
     return make_config(tree, list(more))
 
 
-def test_what_fits_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fits_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda _: 10**9)
     memory.check_memory(_config(8), CPU, 100_000, 30, 60)
 
 
-def test_a_refusal_names_how_many_fit_and_so_many_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_names_the_number_of_members_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda _: 10**9)
     with pytest.raises(
         ConfigError, match=r"network\.members: 5000 need about .* GB .* 1 GB are free on cpu"
@@ -45,14 +45,14 @@ def test_accumulation_saves_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     memory.check_memory(_config(1, "training.batch_size=65536", "training.accumulate=64"), CPU, 100_000, 30, 60)
 
 
-def test_a_batch_larger_than_the_data_is_as_large_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_larger_than_the_data_counts_as_large_as_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda _: 10**9)
     memory.check_memory(_config(1, "training.batch_size=1000000"), CPU, 500, 30, 60)
     memory.check_memory(_config(1, "training.batch_size=1000000"), CPU)  # before the data are known
 
 
-def test_the_estimate_is_no_more_than_a_trained_model_holds_in_weights() -> None:
-    """Compared with the parameters of the real networks, 6 copies of each."""
+def test_the_estimate_is_between_1_and_1_5_times_the_memory_of_the_weights() -> None:
+    """The weights are the parameters of the real networks, with COPIES copies of each."""
     from tests.training.models import case
 
     one = case("members", "network.hidden=[500]")
@@ -61,12 +61,12 @@ def test_the_estimate_is_no_more_than_a_trained_model_holds_in_weights() -> None
     assert real <= guess <= 1.5 * real
 
 
-def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory.available(CPU) == 2_000_000
     (tmp_path / "memory.stat").write_text("anon 400000\ninactive_file 500000\nactive_file 100000\n")
-    assert memory.available(CPU) == 2_600_000  # what files were read counts as free
+    assert memory.available(CPU) == 2_600_000  # the page cache counts as free
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available(CPU) > 2_000_000

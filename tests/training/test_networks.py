@@ -1,4 +1,4 @@
-"""Networks take any image and any number of members, start as documented, cost what is counted, and export exactly."""
+"""Networks: image sizes, members, initialisation, cost, and export."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make(shape: Any, parameters: int = 2, **settings: Any) -> tuple[Encoder, Dec
 
 
 def stirred(network: nn.Module) -> nn.Module:
-    """Moves norms and biases away from their start, too."""
+    """The network with random changes of all parameters, norms and biases included."""
     with torch.no_grad():
         for p in network.parameters():
             p.add_(0.1 * torch.randn_like(p))
@@ -42,7 +42,7 @@ def stirred(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize("name", ["mlp", "conv", "resnet"])
-def test_pictures_of_any_size_come_in_and_out(name: str, shape: tuple[int, int, int]) -> None:
+def test_networks_accept_and_return_images_of_any_size(name: str, shape: tuple[int, int, int]) -> None:
     encode, decode = make(shape, name=name)
     dim = math.prod(shape)
     assert encode(torch.rand(2, dim)).shape == (2, 2 * Z)
@@ -53,16 +53,16 @@ def test_pictures_of_any_size_come_in_and_out(name: str, shape: tuple[int, int, 
 
 
 @pytest.mark.parametrize("name", ["conv", "resnet"])
-def test_rows_are_read_as_height_width_channel(name: str) -> None:
+def test_flattened_rows_are_read_in_the_order_height_width_channel(name: str) -> None:
     encode, _ = make((9, 8, 3), name=name)
-    picture = torch.rand(2, 9, 8, 3)
-    by_hand = encode.linear(encode.stages(picture.permute(0, 3, 1, 2)).flatten(1))  # type: ignore[operator,union-attr]  # of a ConvEncoder
-    torch.testing.assert_close(encode(picture.flatten(1)), by_hand)
+    image = torch.rand(2, 9, 8, 3)
+    by_hand = encode.linear(encode.stages(image.permute(0, 3, 1, 2)).flatten(1))  # type: ignore[operator,union-attr]  # of a ConvEncoder
+    torch.testing.assert_close(encode(image.flatten(1)), by_hand)
 
 
 @pytest.mark.parametrize("name", ["conv", "resnet"])
-def test_the_first_layer_takes_up_any_affine_map_of_the_channels_edges_included(name: str) -> None:
-    """f(x) of weights w, b is f(a x + c) of w / a, b - sum w c / a."""
+def test_the_first_layer_can_absorb_any_affine_map_of_the_channels_also_at_the_edges(name: str) -> None:
+    """The layer with weights w / a and bias b - sum w c / a gives for a x + c what w and b give for x."""
     encode, _ = (network.double() for network in make((9, 8, 3), name=name))
     x = torch.rand(2, 9, 8, 3, dtype=torch.float64)
     a, c = torch.tensor([127.5, -3.0, 0.01]).double(), torch.tensor([-1.0, 100.0, 0.5]).double()
@@ -75,7 +75,7 @@ def test_the_first_layer_takes_up_any_affine_map_of_the_channels_edges_included(
 
 
 @pytest.mark.parametrize("name", ["conv", "resnet"])
-def test_outputs_lie_parameter_by_parameter_in_height_width_channel(name: str) -> None:
+def test_outputs_are_ordered_by_parameter_height_width_channel(name: str) -> None:
     shape, seen = (9, 8, 3), []
     _, decode = make(shape, name=name)
     decode.head.layer.register_forward_hook(lambda _layer, _x, out: seen.append(out))
@@ -86,7 +86,7 @@ def test_outputs_lie_parameter_by_parameter_in_height_width_channel(name: str) -
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv", "resnet"])
-def test_a_row_alone_is_the_row_in_a_batch(name: str) -> None:
+def test_the_output_for_a_row_does_not_depend_on_its_batch(name: str) -> None:
     encode, decode = make((9, 8, 3), name=name, layer_norm=True)
     x, z = torch.randn(6, 9 * 8 * 3), torch.randn(6, 2, Z)
     torch.testing.assert_close(encode(x)[3:4], encode(x[3:4]))
@@ -95,7 +95,7 @@ def test_a_row_alone_is_the_row_in_a_batch(name: str) -> None:
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("residual", [False, True])
-def test_members_give_what_as_many_single_networks_give(residual: bool, layer_norm: bool) -> None:
+def test_members_give_the_outputs_of_single_networks(residual: bool, layer_norm: bool) -> None:
     members, rows = 4, 5
     encode, decode = make(6, members=members, residual=residual, layer_norm=layer_norm)
     x, z = torch.randn(rows, 6), torch.randn(members, rows, 3, Z)
@@ -107,7 +107,7 @@ def test_members_give_what_as_many_single_networks_give(residual: bool, layer_no
             torch.testing.assert_close(out[m], alone(x if network is encode else z[m]))
 
 
-def test_members_share_codes_that_have_no_member_axis() -> None:
+def test_members_share_latents_without_a_member_axis() -> None:
     _, decode = make(6, members=4)
     z = torch.randn(5, 3, Z)
     own = z.expand(4, -1, -1, -1)
@@ -115,7 +115,7 @@ def test_members_share_codes_that_have_no_member_axis() -> None:
     torch.testing.assert_close(decode(z[:, 0]), decode(own)[:, :, 0])
 
 
-def test_members_start_apart_and_each_as_a_linear_layer_does() -> None:
+def test_members_are_initialised_differently_and_each_like_a_linear_layer() -> None:
     torch.manual_seed(0)
     layer = MemberLinear(50, 16, 40)
     for p in (layer.weight.detach(), layer.bias.detach()):
@@ -124,7 +124,7 @@ def test_members_start_apart_and_each_as_a_linear_layer_does() -> None:
         assert len(torch.unique(p)) > 0.99 * p.numel()
 
 
-def test_residual_adds_the_input_where_widths_agree_and_only_there() -> None:
+def test_residual_adds_the_input_only_if_widths_are_equal() -> None:
     torch.manual_seed(0)
     network = MLP([6, 7, 7, 4], "tanh", residual=True)
     first, _, middle, last = network
@@ -133,7 +133,7 @@ def test_residual_adds_the_input_where_widths_agree_and_only_there() -> None:
     torch.testing.assert_close(network(x), last(h + torch.tanh(middle.layers[0](h))))  # type: ignore[index,union-attr]  # a Residual
 
 
-def test_layer_norm_makes_hidden_units_of_mean_0_and_variance_1() -> None:
+def test_layer_norm_gives_hidden_units_mean_0_and_variance_1() -> None:
     torch.manual_seed(0)
     seen: list[Tensor] = []
     network = MLP([6, 50, 4], "relu", layer_norm=True)
@@ -144,12 +144,12 @@ def test_layer_norm_makes_hidden_units_of_mean_0_and_variance_1() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"members": 3}, {"name": "conv"}, {"name": "resnet"}], ids=str)
-def test_rows_of_a_head_start_at_a_constant_and_the_others_stay(settings: dict[str, Any]) -> None:
+def test_zero_rows_makes_outputs_constant_and_leaves_the_others(settings: dict[str, Any]) -> None:
     shape, dim = (8, 9, 2), 144
     _, decode = make(shape, parameters=3, **settings)
     z = torch.randn(4, 2, Z)
     before = decode(z)
-    values = torch.rand(2).repeat(72)  # by channel: what pixels may share
+    values = torch.rand(2).repeat(72)  # by channel, as pixels share their weights
     decode.head.zero_rows(slice(dim, 2 * dim), values)
     decode.head.zero_rows(slice(2 * dim, None), -1.5)
     after = decode(z)
@@ -160,21 +160,21 @@ def test_rows_of_a_head_start_at_a_constant_and_the_others_stay(settings: dict[s
     assert (decode(z)[..., :dim] != 2.0).any()
 
 
-def test_pixels_that_share_a_bias_start_at_the_mean_of_theirs() -> None:
+def test_pixels_that_share_a_bias_get_the_mean_of_their_values() -> None:
     _, decode = make((8, 8, 2), parameters=1, name="conv")
     values = torch.rand(8, 8, 2)
     decode.head.zero_rows(slice(0, 128), values.flatten())
     torch.testing.assert_close(decode(torch.randn(1, Z)).view(8, 8, 2), values.mean((0, 1)).expand(8, 8, 2))
 
 
-def test_a_head_over_a_linear_layer_is_that_layer() -> None:
+def test_the_head_of_a_linear_layer_has_its_weights() -> None:
     layer = nn.Linear(4, 6)
     assert Head(layer).weight is layer.weight
     assert Head(layer).bias is layer.bias
 
 
 @pytest.mark.parametrize("settings", [{}, {"members": 3}, {"name": "conv"}, {"name": "resnet"}], ids=str)
-def test_multiply_adds_are_those_that_torch_counts(settings: dict[str, Any]) -> None:
+def test_multiply_adds_equal_those_that_torch_counts(settings: dict[str, Any]) -> None:
     for network in make((9, 8, 3), **settings):
         counted = cost(network)
         with FlopCounterMode(display=False) as counter:
@@ -183,7 +183,7 @@ def test_multiply_adds_are_those_that_torch_counts(settings: dict[str, Any]) -> 
         assert counted.parameters == sum(p.numel() for p in network.parameters())
 
 
-def test_the_widest_layer_is_that_of_most_values_of_all_members() -> None:
+def test_the_widest_layer_counts_the_values_of_all_members() -> None:
     encode, decode = make(6, members=3, hidden=(50, 7))
     assert (cost(encode).widest, cost(decode).widest) == (150, 150)
     _, decode = make((8, 8, 3), name="conv", channels=(2,))
@@ -191,7 +191,7 @@ def test_the_widest_layer_is_that_of_most_values_of_all_members() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"members": 3, "layer_norm": True}, {"name": "resnet"}], ids=str)
-def test_weight_decay_is_for_matrices_and_kernels_alone(settings: dict[str, Any]) -> None:
+def test_weight_decay_applies_to_matrices_and_kernels_only(settings: dict[str, Any]) -> None:
     encode, _ = make((8, 8, 1), **settings)
     wanted = {id(p) for p in decayed(encode)}
     named = {name for name, p in encode.named_parameters() if id(p) in wanted}
@@ -208,7 +208,7 @@ def test_weight_decay_is_for_matrices_and_kernels_alone(settings: dict[str, Any]
         (
             {"name": "conv", "channels": (2, 2, 2, 2)},
             (8, 40, 1),
-            r"network\.channels: 4 stages.* 8 x 40 allow at most 3",
+            r"network\.channels: 4 stages.* 8 x 40: give at most 3",
         ),
     ],
 )
@@ -220,7 +220,7 @@ def test_networks_that_do_not_fit_the_rows_are_refused(settings: dict[str, Any],
 
 
 def run(network: nn.Module, name: str, traced: Tensor, free: dict[int, str], inputs: Tensor) -> np.ndarray:
-    """The exported network's output for other numbers of rows and draws than it was captured with."""
+    """The exported network's output, for other numbers of rows and draws than at the capture."""
     session = exported_session(network, {name: traced}, ("out",), {name: free})
     return np.asarray(session.run(None, {name: inputs.numpy()})[0])
 
@@ -247,7 +247,7 @@ def test_networks_export_exactly(settings: dict[str, Any], shape: Any) -> None:
         np.testing.assert_allclose(run(decode, "z", traced, free, z), decode(z), rtol=1e-5, atol=1e-5)
 
 
-def test_codes_that_members_share_export_exactly() -> None:
+def test_latents_that_members_share_export_exactly() -> None:
     _, decode = make(6, members=3)
     z = torch.randn(7, Z)
     with torch.no_grad():

@@ -18,7 +18,7 @@ Z = 16
 
 
 def table() -> str:
-    """One row per network and image size."""
+    """Lines of the table: one per network and image size."""
     lines = ["| `name` | images | parameters | MFLOP per row | widest layer, values |", "|---|---|---|---|---|"]
     for name in ("mlp", "conv", "resnet"):
         config = NetworkConfig.model_validate({"name": name})

@@ -1,4 +1,4 @@
-"""The training objective: its value against the bound, its gradients against other forms and the closed form."""
+"""The training objective: its value equals the bound, its gradients equal those of autograd and closed forms."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def gradient(vae: VAE, loss: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("draws", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_at_beta_1_it_is_the_negative_elbo_of_every_kind_of_model(kind: str, draws: int) -> None:
+def test_at_beta_1_the_objective_is_the_negative_elbo(kind: str, draws: int) -> None:
     one = case(kind)
     x, observed = raw_rows(one.vae, one.x)
     eps = standard_eps(draws, one.latent_dim, len(x))
@@ -58,7 +58,7 @@ def test_at_beta_1_it_is_the_negative_elbo_of_every_kind_of_model(kind: str, dra
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_its_gradient_is_that_of_the_terms_themselves(kind: str) -> None:
+def test_the_gradient_equals_that_of_the_terms_by_autograd(kind: str) -> None:
     one = case(kind)
     batch = network_rows(one.vae, one.rows.x)
     eps = standard_eps(1, one.latent_dim, len(batch))
@@ -70,7 +70,7 @@ def test_its_gradient_is_that_of_the_terms_themselves(kind: str) -> None:
     assert float((got - expected).norm()) <= 1e-5 * float(expected.norm())
 
 
-def test_the_gradient_that_is_written_out_is_the_derivative() -> None:
+def test_the_closed_form_gradient_equals_finite_differences() -> None:
     generator = torch.Generator().manual_seed(0)
     shapes = [(2, 4, 3), (2, 4, 3), (2, 4, 5, 6)]
     mu, sigma, log_p = (torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in shapes)
@@ -80,7 +80,7 @@ def test_the_gradient_that_is_written_out_is_the_derivative() -> None:
     assert float(got.detach()) == pytest.approx(float(expected.detach()))
 
 
-def test_each_member_may_have_a_beta_of_its_own() -> None:
+def test_members_may_have_different_betas() -> None:
     generator = torch.Generator().manual_seed(0)
     shapes = [(2, 4, 3), (2, 4, 3), (2, 4, 5, 6)]
     mu, sigma, log_p = (torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in shapes)
@@ -94,18 +94,18 @@ def test_each_member_may_have_a_beta_of_its_own() -> None:
         each = [loss_of(case(kind), eps, beta).detach() for beta in (0.0, 1.0)]  # linear in beta, summed over members
         batch = network_rows(one.vae, one.rows.x)
         mu, sigma = one.vae.posterior(batch.t, batch.observed)
-        kl = one.vae.prior.kl(mu, sigma, batch.own).mean(-1)  # (M,)
+        kl = one.vae.prior.kl(mu, sigma, batch.train_index).mean(-1)  # (M,)
         expected = each[0] + (kl.detach() * torch.tensor(betas)).sum()
         assert float(loss_of(one, eps).detach()) == pytest.approx(float(expected), rel=1e-5)
         assert float(each[1]) != pytest.approx(float(expected), rel=1e-5)
 
 
-def test_free_bits_cost_nothing_up_to_the_batchs_mean_of_a_dimension() -> None:
+def test_free_bits_are_not_penalised_in_the_batch_mean_of_a_dimension() -> None:
     one = case(GAUSSIAN)
     batch = network_rows(one.vae, one.rows.x)
     mu, sigma = one.vae.posterior(batch.t)
     mean = kl_by_latent(mu, sigma).detach().mean(0)  # (Z,)
-    free = float(mean.sort().values[1])  # the middle one of three
+    free = float(mean.sort().values[1])  # the middle one of three dimensions
     eps = standard_eps(1, 3, len(batch))
     with_free = loss_of(case(GAUSSIAN, f"objective.free_bits={free}"), eps, 0.5)
     expected = loss_of(one, eps, 0.5) + 0.5 * (mean.clamp_min(free) - mean).sum()
@@ -116,7 +116,7 @@ def test_free_bits_cost_nothing_up_to_the_batchs_mean_of_a_dimension() -> None:
 @pytest.mark.parametrize(
     "settings", [[], ["objective.free_bits=0.2"], ['objective.name="iwae"', "objective.num_samples=4"]]
 )
-def test_parts_add_up_to_the_whole(settings: list[str]) -> None:
+def test_the_losses_of_parts_add_up_to_the_loss_of_the_batch(settings: list[str]) -> None:
     one = case(GAUSSIAN, *settings)
     batch = network_rows(one.vae, one.rows.x)
     k = one.config.objective.num_samples
@@ -143,14 +143,14 @@ def test_iwae_is_the_importance_weighted_bound() -> None:
 
 
 def plain_iwae(vae: VAE, batch: NetworkRows, eps: Tensor) -> Tensor:
-    """The same bound, differentiated by autograd."""
+    """The importance-weighted bound, differentiated by autograd."""
     mu, sigma = vae.posterior(batch.t)
     z = draw_latents(mu, sigma, eps)
     log_w = vae.log_prob(batch.t, z).sum(-1) + vae.prior.log_ratio(sigma, z, eps)
     return -log_mean_exp(log_w).mean()
 
 
-def test_the_decoder_gets_the_gradient_of_iwae_itself() -> None:
+def test_the_decoder_gets_the_plain_gradient_of_iwae() -> None:
     one = case(GAUSSIAN, *IWAE)
     batch, eps = network_rows(one.vae, one.rows.x), standard_eps(8, 3, 40)
     decoder = list(one.vae.decoder.parameters())
@@ -160,31 +160,31 @@ def test_the_decoder_gets_the_gradient_of_iwae_itself() -> None:
         assert torch.allclose(a, b, atol=1e-6)
 
 
-def test_the_encoders_gradient_has_the_same_mean_and_less_variance() -> None:
+def test_the_gradient_of_the_encoder_has_the_same_mean_and_less_variance() -> None:
     one = case(GAUSSIAN, *IWAE)
     batch = network_rows(one.vae, one.rows.x)
     encoder = list(one.vae.encoder.parameters())
     draws = 500
 
     def gradients(loss: Callable[[Tensor], Tensor], first_seed: int) -> Tensor:
-        """(draws, P)."""
+        """Gradients of each draw, (draws, P)."""
         each = [torch.autograd.grad(loss(standard_eps(8, 3, 40, first_seed + i)), encoder) for i in range(draws)]
         return torch.stack([torch.cat([g.flatten() for g in grads]) for grads in each]).double()
 
     double = gradients(lambda eps: loss_of(one, eps), 0)
     plain = gradients(lambda eps: plain_iwae(one.vae, batch, eps), draws)
-    chance = float((double.var(0) + plain.var(0)).sum()) / draws  # of the squared distance of the means
+    chance = float((double.var(0) + plain.var(0)).sum()) / draws  # expected squared distance of the means by chance
 
     def distance(share: float) -> float:
         return float((share * double.mean(0) - plain.mean(0)).pow(2).sum()) / chance
 
     assert distance(1.0) < 2.5
-    assert distance(0.5) > 5  # a gradient of half the size would be found out
+    assert distance(0.5) > 5  # a gradient of half the size would be detected
     assert float(double.var(0).sum()) < 0.5 * float(plain.var(0).sum())
 
 
 class Line:
-    """p(z) = N(0, 1), p(x|z) = N(x; z, 1), q(z|x) = N(m, s^2): everything has a closed form."""
+    """A VAE with p(z) = N(0, 1), p(x|z) = N(x; z, 1) and q(z|x) = N(m, s^2), for which closed forms exist."""
 
     def __init__(self, m: float, s: float) -> None:
         self.m, self.s = (torch.tensor([[v]], dtype=torch.float64, requires_grad=True) for v in (m, s))
@@ -203,7 +203,7 @@ class Line:
 
 
 def bound_by_quadrature(m: float, s: float, x: float) -> float:
-    """E log (w_1 + w_2) / 2 over two draws, by Gauss-Hermite points for each."""
+    """E[log (w_1 + w_2) / 2] over two draws, by Gauss-Hermite quadrature."""
     points, weights = np.polynomial.hermite_e.hermegauss(60)
     z = m + s * points
     log_w = -0.5 * (x - z) ** 2 - 0.5 * math.log(2 * math.pi) + 0.5 * (points**2 - z**2) + math.log(s)
@@ -211,11 +211,11 @@ def bound_by_quadrature(m: float, s: float, x: float) -> float:
     return float((weights[:, None] * weights[None] * pairs).sum() / (2 * math.pi))
 
 
-def test_the_mean_gradient_is_the_analytic_one_where_there_is_one() -> None:
+def test_the_mean_gradient_equals_the_analytic_one_for_a_linear_model() -> None:
     m, s, x, n = 0.2, 0.9, 1.5, 200_000
     line = Line(m, s)
     settings = case(GAUSSIAN, 'objective.name="iwae"', "objective.num_samples=2").config.objective
-    objective = Objective(line, settings)  # type: ignore[arg-type]  # it asks a VAE for no more than this
+    objective = Objective(line, settings)  # type: ignore[arg-type]  # Line has all that Objective uses of a VAE
     eps = torch.randn(n, 2, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     loss = objective(NetworkRows(torch.full((n, 1), x, dtype=torch.float64)), eps, 1.0, 1 / n)
     got = torch.autograd.grad(loss, [line.m, line.s])
@@ -229,7 +229,7 @@ def test_the_mean_gradient_is_the_analytic_one_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_densities_stay_in_float32_where_the_networks_do_not(kind: str) -> None:
+def test_densities_are_in_float32_if_the_networks_are_not(kind: str) -> None:
     one = case(kind)
     batch = network_rows(one.vae, one.rows.x[:6])
     z = standard_eps(1, one.latent_dim, len(batch)).expand(

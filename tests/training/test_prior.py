@@ -1,4 +1,4 @@
-"""The aggregated posterior as a prior: a density whose components are training rows, without a row's own."""
+"""The aggregate prior: a density whose components are the posteriors of training rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _log_prob(prior: Aggregate, z: torch.Tensor, own: torch.Tensor | None = None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_the_mean_of_the_posteriors_of_its_rows(kind: str) -> None:
+def test_the_density_is_the_mean_of_the_posteriors_of_its_rows(kind: str) -> None:
     one = case(kind)
     prior, z = _aggregate(kind)
     mu, sigma = one.vae.posterior(network_rows(one.vae, one.rows.x[prior.row.numpy()]).t)
@@ -44,7 +44,7 @@ def test_it_is_the_mean_of_the_posteriors_of_its_rows(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_rows_own_code_is_left_out(kind: str) -> None:
+def test_a_rows_own_component_is_left_out_of_its_density(kind: str) -> None:
     prior, z = _aggregate(kind)
     own = torch.tensor([int(prior.row[0]), int(prior.row[3]), -1, int(prior.row[0]), -1])
     got = _log_prob(prior, z, own)
@@ -56,7 +56,7 @@ def test_a_rows_own_code_is_left_out(kind: str) -> None:
         np.testing.assert_allclose(as_array(got[..., n, :]), as_array(want[..., n, :]), rtol=1e-12)
 
 
-def test_a_code_on_top_of_its_own_component_gains_nothing_from_it() -> None:
+def test_a_latent_at_its_own_component_gains_nothing_from_it() -> None:
     prior, z = _aggregate(KINDS[0])
     z[0] = prior.mu[0]
     with_own, without = (
@@ -66,7 +66,7 @@ def test_a_code_on_top_of_its_own_component_gains_nothing_from_it() -> None:
     assert (with_own > without).all()
 
 
-def test_a_posterior_of_almost_no_width_becomes_a_component_whose_density_is_exact() -> None:
+def test_a_very_narrow_posterior_becomes_a_component_with_an_exact_density() -> None:
     one = case(KINDS[0])
     prior = one.vae.prior
     assert isinstance(prior, Aggregate)
@@ -85,7 +85,7 @@ def test_a_posterior_of_almost_no_width_becomes_a_component_whose_density_is_exa
         np.testing.assert_allclose(as_array(got), as_array(want), rtol=0, atol=atol)
 
 
-def test_it_integrates_to_one() -> None:
+def test_the_density_integrates_to_one() -> None:
     prior = Aggregate(torch.arange(3), 1).double()
     prior.mu.copy_(torch.tensor([[-1.0], [0.5], [4.0]]))
     prior.sigma.copy_(torch.tensor([[0.3], [1.0], [0.05]]))
@@ -94,7 +94,7 @@ def test_it_integrates_to_one() -> None:
     assert float(torch.trapezoid(density, grid)) == pytest.approx(1.0, abs=1e-9)
 
 
-def test_samples_are_draws_of_it() -> None:
+def test_samples_have_the_distribution_of_the_prior() -> None:
     prior, _ = _aggregate(KINDS[0])
     n = 40_000
     generator = torch.Generator().manual_seed(0)
@@ -106,7 +106,7 @@ def test_samples_are_draws_of_it() -> None:
     assert ((z.var(0) / variance - 1).abs() <= 0.1).all()
 
 
-def test_members_draw_from_components_of_their_own() -> None:
+def test_members_sample_from_their_own_components() -> None:
     prior, _ = _aggregate(KINDS[1])
     count = len(prior.row)
     choice = (torch.arange(count) + 0.5).repeat(2) / count
@@ -115,7 +115,7 @@ def test_members_draw_from_components_of_their_own() -> None:
     assert torch.equal(prior.sample(noise, choice, member), prior.mu.flatten(0, 1))
 
 
-def test_before_it_has_components_it_is_the_standard_normal() -> None:
+def test_the_prior_is_standard_normal_before_it_has_components() -> None:
     prior, normal = Aggregate(torch.arange(4), 2), Normal()
     mu, sigma = torch.randn(2, 3, 2).unbind(0)[0], torch.rand(3, 2) + 0.1
     eps = torch.randn(3, 5, 2)
@@ -124,7 +124,7 @@ def test_before_it_has_components_it_is_the_standard_normal() -> None:
     assert torch.equal(prior.log_ratio(sigma, z, eps), normal.log_ratio(sigma, z, eps))
 
 
-def test_a_loaded_state_is_as_filled_as_it_was() -> None:
+def test_a_loaded_prior_knows_whether_it_has_components() -> None:
     prior, z = _aggregate(KINDS[0])
     again = Aggregate(torch.zeros_like(prior.row), z.shape[-1]).double()
     again.load_state_dict(prior.state_dict())
@@ -134,7 +134,7 @@ def test_a_loaded_state_is_as_filled_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_its_kl_is_that_of_code_and_component_together(kind: str) -> None:
+def test_the_kl_is_the_joint_kl_of_latent_and_component(kind: str) -> None:
     prior, z = _aggregate(kind)
     mu, sigma = z[..., 0, :], z[..., 1, :].exp()
     q = distributions.Normal(mu[..., None, :], sigma[..., None, :])
@@ -147,7 +147,7 @@ def test_its_kl_is_that_of_code_and_component_together(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_its_kl_is_above_that_of_the_code_alone(kind: str) -> None:
+def test_the_kl_is_at_least_the_kl_of_the_latent_alone(kind: str) -> None:
     prior, z = _aggregate(kind)
     mu, sigma = z[..., 0, :], 0.3 * z[..., 1, :].exp()
     eps = torch.from_numpy(default_eps(base_draws(mu.shape[-1], 4096, 0), 4096)).expand(5, -1, -1)
@@ -157,7 +157,7 @@ def test_its_kl_is_above_that_of_the_code_alone(kind: str) -> None:
     assert (kl <= sampled + np.log(len(prior.row))).all()
 
 
-def test_a_rows_own_code_is_left_out_of_its_kl() -> None:
+def test_a_rows_own_component_is_left_out_of_its_kl() -> None:
     prior, _ = _aggregate(KINDS[0])
     mu, sigma = prior.mu[:3], prior.sigma[:3]
     assert (prior.kl(mu, sigma) <= np.log(len(prior.row))).all()  # each is a component: KL_i = 0 for one i

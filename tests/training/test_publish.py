@@ -34,7 +34,7 @@ QUICK = ["training.steps=60", "network.hidden=[8]", "network.latent_dim=3", "dra
 
 
 def table_config(tmp_path: Path, *overrides: str) -> Config:
-    """60 rows, one column constant, one label."""
+    """A config for 60 rows with a constant column and a label."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 4)) * np.array([1, 1e4, 1e-3, 1]) + 5
     odd = np.arange(60) % 12 == 0
@@ -51,7 +51,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, Con
     return folder / "models", train(config, folder / "models"), config
 
 
-def test_what_is_published_can_be_loaded_and_says_what_made_it(table: tuple[Path, Manifest, Config]) -> None:
+def test_a_published_bundle_can_be_loaded_and_states_its_provenance(table: tuple[Path, Manifest, Config]) -> None:
     root, manifest, config = table
     folder = find(root, "table", 1)
     with Model.load(folder, device="cpu") as model:
@@ -64,7 +64,7 @@ def test_what_is_published_can_be_loaded_and_says_what_made_it(table: tuple[Path
     assert set(manifest.operations) == {"encode", "prior", "decode", "observe", "elbo", "surprise"}
 
 
-def test_constant_columns_are_named_and_stated(table: tuple[Path, Manifest, Config]) -> None:
+def test_constant_columns_are_named_and_stated_in_the_manifest(table: tuple[Path, Manifest, Config]) -> None:
     root, manifest, _ = table
     assert isinstance(manifest.input, VectorSpec)
     constants = {column.name: column.constant for column in manifest.input.columns if column.constant}
@@ -74,10 +74,10 @@ def test_constant_columns_are_named_and_stated(table: tuple[Path, Manifest, Conf
     assert "Constant in the training rows: x4." in (find(root, "table") / "report" / "model-card.md").read_text()
 
 
-def test_rounding_that_a_small_scale_makes_large_is_not_taken_for_another_graph(tmp_path: Path) -> None:
+def test_golden_tolerances_allow_for_rounding_errors_that_small_scales_enlarge(tmp_path: Path) -> None:
     config = table_config(tmp_path, "likelihood.scale=feature", "likelihood.scale_floor=1e-4")
     trained = run.run(config, device="cpu")
-    with torch.no_grad():  # draws that are a scale or so from a mean that float32 knows to 1e-3 scales
+    with torch.no_grad():  # the mean has a rounding error of 1e-3 scales in float32
         trained.one.likelihood.spread.raw_scale.fill_(-60.0)
         trained.one.decoder[0].weight.zero_()
         trained.one.decoder[-1].bias.fill_(3.0)
@@ -85,7 +85,7 @@ def test_rounding_that_a_small_scale_makes_large_is_not_taken_for_another_graph(
     assert 1e-4 < allowed["CPUExecutionProvider"].absolute < 1e-2
 
 
-def test_golden_tolerances_are_never_below_the_least_nor_below_four_times_the_rounding() -> None:
+def test_golden_tolerances_are_at_least_the_minimum_and_four_times_the_rounding_error() -> None:
     exact, rounded = np.array([-9.0, 0.0]), np.array([-9.01, 1e-3], dtype=np.float32)
     assert evaluate.largest_off(rounded, exact, None) == pytest.approx(1e-3, rel=1e-3)
     assert evaluate.largest_off(rounded, exact, np.array([91.0, 10.0])) == pytest.approx(1e-4, rel=1e-3)
@@ -95,7 +95,7 @@ def test_golden_tolerances_are_never_below_the_least_nor_below_four_times_the_ro
     assert [one["CUDAExecutionProvider"].absolute for one in found] == [1e-3, 1e-3, 4e-3]
 
 
-def test_the_report_is_drawn(table: tuple[Path, Manifest, Config]) -> None:
+def test_the_report_is_written(table: tuple[Path, Manifest, Config]) -> None:
     report = find(table[0], "table") / "report"
     assert sorted(path.name for path in report.iterdir()) == ["model-card.md", "report.html"]
     card = (report / "model-card.md").read_text()
@@ -126,7 +126,7 @@ def test_metrics_use_independent_draws_and_state_their_error(table: tuple[Path, 
     parts = split(rows, config.data, config.training.seed)
     with Model.load(find(root, "table"), device="cpu") as model:
         x = rows.x[parts.test]
-        eps = np.random.default_rng(config.training.seed).standard_normal((len(x), 4, 3))  # a row's own draws
+        eps = np.random.default_rng(config.training.seed).standard_normal((len(x), 4, 3))  # independent by row
         bound = model.elbo(x, eps=eps)
     assert manifest.metrics["elbo"].value == pytest.approx(bound.elbo.mean())
     error = bound.elbo.std(ddof=1) / np.sqrt(len(bound))
@@ -144,7 +144,7 @@ def test_the_same_config_gives_the_same_bundle(tmp_path: Path, table: tuple[Path
     assert second.metrics == first.metrics
 
 
-def test_training_again_makes_a_new_version_and_leaves_the_old(tmp_path: Path) -> None:
+def test_training_again_publishes_a_new_version_and_keeps_the_old_one(tmp_path: Path) -> None:
     config = make_config(
         {"name": "binary", "data": {"source": str(bits(tmp_path))}, "likelihood": {"name": "bernoulli"}}, QUICK
     )
@@ -166,7 +166,7 @@ def bits(tmp_path: Path) -> Path:
     return tmp_path / "bits.npy"
 
 
-def test_colour_pictures_are_trained_and_served(tmp_path: Path) -> None:
+def test_a_model_of_colour_images_is_published_and_loads(tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.random.default_rng(0).integers(0, 256, (40, 4, 3, 3), dtype=np.uint8))
     tree = {"name": "colour", "data": {"source": str(tmp_path / "p.npy")}}
     config = make_config(tree, [*QUICK, "likelihood.name=bernoulli", "likelihood.binarize=threshold"])
@@ -181,7 +181,7 @@ def test_colour_pictures_are_trained_and_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gaussian, scale from the network", "bernoulli, colour"])
-def test_golden_inputs_are_nobodys_rows(kind: str) -> None:
+def test_golden_inputs_are_not_training_rows(kind: str) -> None:
     one = case(kind)
     golden = _golden_rows(one.vae, one.rows, seed=0)
     known = {row.tobytes() for row in one.rows.x}
@@ -190,7 +190,7 @@ def test_golden_inputs_are_nobodys_rows(kind: str) -> None:
 
 
 def test_graphs_that_differ_from_torch_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reference is torch in float64: if the graphs are off by 0.001 nats per dimension, nothing is published."""
+    """If the graphs differ by 0.001 nats per dimension from torch in float64, nothing is published."""
     real = evaluate.double
 
     def shifted(vae: VAE) -> VAE:
@@ -206,12 +206,12 @@ def test_graphs_that_differ_from_torch_are_not_published(tmp_path: Path, monkeyp
     assert models(tmp_path / "models") == []
 
 
-def test_parity_is_held_against_float64_and_names_the_worst_row(
+def test_parity_is_measured_against_float64_and_names_the_worst_row(
     table: tuple[Path, Manifest, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, _, config = table
     trained = run.run(config)
-    x = trained.rows.x[trained.parts.validation]
+    x = trained.rows.x[trained.splits.validation]
     with Model.load(find(root, "table"), device="cpu") as model:
         off = evaluate.parity(model, trained.vae, x)
         assert 0 < off < 1e-4
@@ -222,14 +222,14 @@ def test_parity_is_held_against_float64_and_names_the_worst_row(
             evaluate.parity(model, trained.vae, x)
 
 
-def test_a_very_odd_validation_row_does_not_keep_a_run_from_being_published(tmp_path: Path) -> None:
+def test_a_very_anomalous_validation_row_does_not_prevent_publishing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.standard_normal((80, 2)), np.zeros(80)])
     tree = {"name": "flag", "data": {"source": str(tmp_path / "x.npy")}}
     np.save(tmp_path / "x.npy", x)
     config = make_config(tree, QUICK)
     odd = split(load(config.data), config.data, config.training.seed).validation[0]
-    x[odd, 2] = 1.0  # a flag that no training row has
+    x[odd, 2] = 1.0  # a value that no training row has
     x[odd, 0] = 300.0
     np.save(tmp_path / "x.npy", x)
     assert train(config, tmp_path / "models").metrics["parity"].value < 1e-4
@@ -244,16 +244,16 @@ def test_stopping_by_ctrl_c_publishes_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_a_missing_package_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
     monkeypatch.setattr(run, "NEEDED", ("onnx", "no_such_package"))
-    with pytest.raises(MissingExtra, match=r"no_such_package does not import.*vaekit\[training\]"):
+    with pytest.raises(MissingExtra, match=r"no_such_package cannot be imported.*vaekit\[training\]"):
         train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_step=steps.append))
     assert steps == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no CUDA")
-def test_cuda_that_is_not_there_is_an_error_not_a_silent_cpu(tmp_path: Path) -> None:
+def test_missing_cuda_is_an_error_and_does_not_fall_back_to_the_cpu(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="torch finds no CUDA devices"):
         train(table_config(tmp_path), tmp_path / "models", device="cuda")
 
@@ -264,18 +264,18 @@ def test_training_on_cuda_publishes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mixed", "categorical"])
-def test_a_likelihood_of_columns_is_refused_for_pictures(name: str, tmp_path: Path) -> None:
+def test_a_likelihood_for_columns_is_refused_for_images(name: str, tmp_path: Path) -> None:
     config = make_config({"name": "m", "data": {"source": "digits"}, "likelihood": {"name": name}}, QUICK)
     with pytest.raises(ConfigError, match=f"'{name}' is for columns"):
         train(config, tmp_path)
 
 
-def test_an_image_network_on_columns_is_refused_before_they_are_read() -> None:
-    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for images, and nowhere.csv holds columns"):
+def test_a_network_for_images_is_refused_for_columns_before_they_are_read() -> None:
+    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for images, but nowhere.csv holds columns"):
         make_config({"name": "m", "data": {"source": "nowhere.csv"}, "network": {"name": "conv"}}, [])
 
 
-def test_a_convolutional_model_of_pixels_is_published_with_bits_per_pixel(tmp_path: Path) -> None:
+def test_a_convolutional_model_of_pixels_has_bits_per_dim_among_its_metrics(tmp_path: Path) -> None:
     overrides = ["training.steps=20", "network.latent_dim=2", "network.channels=[4]", "draws.default=2"]
     tree = {
         "name": "pixels",
@@ -293,7 +293,7 @@ def test_a_convolutional_model_of_pixels_is_published_with_bits_per_pixel(tmp_pa
         assert np.isfinite(model.elbo(drawn).elbo).all()
 
 
-def test_an_aggregate_prior_travels_with_the_bundle_and_says_so(tmp_path: Path) -> None:
+def test_a_bundle_with_an_aggregate_prior_warns_about_the_rows_it_contains(tmp_path: Path) -> None:
     config = table_config(tmp_path, "prior.name=aggregate", "prior.components=10", "network.members=2")
     manifest = train(config, tmp_path / "models")
     assert (manifest.prior.name, manifest.prior.components, manifest.members) == ("aggregate", 10, 2)
@@ -305,14 +305,14 @@ def test_an_aggregate_prior_travels_with_the_bundle_and_says_so(tmp_path: Path) 
         assert set(drawn.members.tolist()) == {0, 1}
         again = model.sample(50, seed=0)
         np.testing.assert_array_equal(again.latents, drawn.latents[:50])
-        codes = model.encode(drawn.samples)
-        assert codes.weights is not None
-        np.testing.assert_allclose(codes.weights.sum(axis=1), 1.0, rtol=1e-6)
+        latents = model.encode(drawn.samples)
+        assert latents.weights is not None
+        np.testing.assert_allclose(latents.weights.sum(axis=1), 1.0, rtol=1e-6)
         with pytest.raises(InputError, match=r"members: not given, expected one of 0\.\.1 for each row"):
             model.decode(drawn.latents)
 
 
-def test_under_an_aggregate_prior_scores_have_a_graph_of_their_own(tmp_path: Path) -> None:
+def test_with_an_aggregate_prior_the_bound_has_a_graph_of_its_own(tmp_path: Path) -> None:
     config = table_config(tmp_path, "prior.name=aggregate", "prior.components=10", "network.members=2")
     train(config, tmp_path / "models")
     with Model.load(find(tmp_path / "models", "table"), device="cpu") as model:
@@ -328,7 +328,7 @@ def test_under_an_aggregate_prior_scores_have_a_graph_of_their_own(tmp_path: Pat
             np.testing.assert_allclose(getattr(alone, name), getattr(whole, name), rtol=1e-6, atol=1e-6)
         model.graphs.pop("bound")
         other = model.bound(rows, num_samples=3)
-        assert type(other) is Bound  # whichever graph it is from, so that it joins its like
+        assert type(other) is Bound  # for every graph, so that results can be joined
         np.testing.assert_array_equal(other.elbo, whole.elbo)
 
 
@@ -352,7 +352,7 @@ def test_base_draws_are_quasi_random_normals() -> None:
     assert np.array_equal(draws, base_draws(5, 256, seed=0))
 
 
-def test_small_steps_run_on_one_thread_and_the_count_is_given_back() -> None:
+def test_small_steps_run_on_one_thread_and_the_thread_count_is_restored() -> None:
     small, large = (case("gaussian, one scale", f"network.hidden=[{width}]").vae for width in (8, 4096))
     assert run.fitting_threads(small, 128) == 1
     assert run.fitting_threads(large, 65536) == cpu_count()
@@ -368,7 +368,7 @@ def test_columns_that_float64_cannot_standardise_are_named(tmp_path: Path, value
     x[:, 1] = value * np.round(x[:, 1] * 10)
     np.save(tmp_path / "x.npy", x)
     config = make_config({"name": "m", "data": {"source": str(tmp_path / "x.npy")}}, QUICK)
-    with pytest.raises(InputError, match=r"feature 'x1': .* give the column in another unit"):
+    with pytest.raises(InputError, match=r"feature 'x1': .* convert the column to another unit"):
         train(config, tmp_path / "models")
 
 
@@ -382,15 +382,15 @@ def test_a_binarised_table_outside_its_range_is_refused(tmp_path: Path) -> None:
         train(config, tmp_path / "models")
 
 
-def test_a_models_folder_that_cannot_be_written_is_said_before_training(tmp_path: Path) -> None:
+def test_a_models_folder_that_is_not_writable_is_reported_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     steps: list[int] = []
-    with pytest.raises(ConfigError, match=r"models folder .*file/models: Not a directory"):
+    with pytest.raises(ConfigError, match=r"models folder .*file/models is not writable: Not a directory"):
         train(table_config(tmp_path), tmp_path / "file" / "models", listener=Listener(on_step=steps.append))
     assert steps == []
 
 
-def test_one_outlier_in_a_rounded_column_does_not_blind_the_model_to_it() -> None:
+def test_an_outlier_does_not_raise_the_scale_floor_of_a_rounded_column() -> None:
     rows = table_rows(100)
     x = rows.x.copy()
     x[:, 1] = 5.0

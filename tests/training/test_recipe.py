@@ -1,4 +1,4 @@
-"""The settings that 'auto' fills in; it never overrides the config."""
+"""The settings that 'auto' fills in, without overriding the config."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def auto(*settings: str) -> Config:
     return make_config(tree, settings)
 
 
-def test_auto_is_a_config_like_any_other_and_its_toml_gives_it_again() -> None:
+def test_a_config_from_auto_survives_its_own_toml() -> None:
     config = auto()
     assert (config.likelihood.name, config.prior.name, config.prior.start) == ("student_t", "aggregate", 1.0)
     assert len(config.objective.betas) == config.network.members > 1
     again = make_config(config.model_dump(mode="json", exclude_none=True))
     assert again.model_dump() == config.model_dump()
-    assert again.sized(10) == again  # what a file says stays, whatever the number of rows
+    assert again.sized(10) == again  # settings from a file do not depend on the number of rows
 
 
-def test_the_tables_a_config_is_made_of_stay_as_they_are() -> None:
+def test_making_a_config_does_not_change_the_given_tables() -> None:
     tree = {"name": "t", "data": {"source": "rows.csv"}, "likelihood": {"name": "auto"}}
     assert make_config(tree, ["training.steps=7"]) == make_config(tree, ["training.steps=7"])
     assert tree == {"name": "t", "data": {"source": "rows.csv"}, "likelihood": {"name": "auto"}}
 
 
-def test_what_the_config_says_stays() -> None:
+def test_auto_does_not_override_given_settings() -> None:
     config = auto("network.members=1", "prior.name=normal", "draws.default=32", "likelihood.scale=network")
     assert config.network.members == 1
     assert config.objective.betas == (0.3162,)
@@ -46,7 +46,7 @@ def test_what_the_config_says_stays() -> None:
     assert auto('objective.name="iwae"', "objective.num_samples=4").objective.betas == (1.0,)
 
 
-def test_few_rows_have_settings_of_their_own() -> None:
+def test_auto_has_other_settings_for_few_rows() -> None:
     config = auto().sized(FEW - 1)
     assert (config.likelihood.scale, config.likelihood.scale_floor) == ("feature", 0.01)
     assert config.objective.betas == pytest.approx([1.0, 0.1**0.5, 0.1], abs=1e-4)
@@ -58,27 +58,27 @@ def test_few_rows_have_settings_of_their_own() -> None:
     assert auto('objective.name="iwae"', "objective.num_samples=4").sized(10).objective.betas == (1.0,)
 
 
-def test_columns_of_other_kinds_make_it_mixed() -> None:
+def test_auto_is_mixed_if_a_column_is_not_real() -> None:
     assert auto("data.kinds.a=positive").likelihood.name == "student_t"
     config = auto("data.kinds.a=positive", "data.kinds.b=category")
     assert (config.likelihood.name, config.likelihood.real) == ("mixed", "student_t")
 
 
-def test_members_of_many_rows_differ_in_beta_and_in_where_their_scale_is_from() -> None:
+def test_with_many_rows_members_differ_in_beta_and_in_the_source_of_their_scale() -> None:
     config = auto("network.members=4")
     assert config.objective.beta == (0.3162, 0.1, 0.1, 0.3162)
     assert config.likelihood.scale == ("network", "feature", "network", "network")
     assert config.likelihood.scale_floor == (0.1, 0.01, 0.1, 0.1)
     assert config.sized(FEW) == config
-    with pytest.raises(ConfigError, match=r"likelihood.scale has 1 values, and network.members is 3"):
+    with pytest.raises(ConfigError, match=r"likelihood.scale has 1 values, but network.members is 3"):
         auto('likelihood.scale=["feature"]')
-    with pytest.raises(ConfigError, match=r"objective.beta has 2 values, and network.members is 3"):
+    with pytest.raises(ConfigError, match=r"objective.beta has 2 values, but network.members is 3"):
         auto("network.members=3", "objective.beta=[1.0, 0.5]")
     with pytest.raises(ConfigError, match=r"likelihood.name: 'normal' is not 'auto', 'gaussian'"):
         auto("likelihood.name=normal")
 
 
-def test_a_detector_takes_it_for_numbers_alone() -> None:
+def test_a_detector_uses_the_recipe_for_columns_only() -> None:
     rng = np.random.default_rng(0)
     assert config_of(rng.normal(size=(5, 2))).likelihood.name == "student_t"
     assert config_of(np.array([[1, "a"]], dtype=object)).likelihood.name == "mixed"
@@ -111,17 +111,17 @@ def whole() -> np.ndarray:
 
 
 @pytest.mark.parametrize("rows", [few, wide, constant_and_twice, heavy, whole])
-def test_hard_tables_train_without_a_hand_on_the_wheel(rows: object) -> None:
+def test_auto_trains_on_difficult_tables_without_further_settings(rows: object) -> None:
     x = rows()  # type: ignore[operator]  # one of the above
     settings = ["training.steps=120", "training.evaluate_every=40", "network.hidden=[16]"]
     config = config_of(x, settings=settings)
     trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
     assert trained.vae.latent_dim == build.dimension(config, trained.rows) == min(32, x.shape[1])
     assert np.isfinite(trained.history.best.elbo)
-    assert not [text for text in trained.history.warnings if "went back" in text]
+    assert not [text for text in trained.history.warnings if "training continues from step" in text]
 
 
-def test_each_member_has_its_scale_from_where_it_is_told_and_above_its_own_floor() -> None:
+def test_each_member_has_the_configured_source_and_floor_of_its_scale() -> None:
     one = case("members, student_t, scales of their own")
     z = 5.0 * torch.randn(200, one.latent_dim, generator=torch.Generator().manual_seed(0))
     scale = one.vae.likelihood.scale(one.vae.decoder(z[:, None]))

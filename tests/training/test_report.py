@@ -19,10 +19,10 @@ from vaekit_training.report import CARD, PAGE, render
 from vaekit_training.report.facts import kl_by_latent, spread
 from vaekit_training.report.fit import MOST_SHOWN, bins, distance, fits
 from vaekit_training.report.fit import section as fit_section
+from vaekit_training.report.image_sheets import LARGEST, embedded, fitting, sheet
 from vaekit_training.report.page import card, html, sections
 from vaekit_training.report.parts import number
-from vaekit_training.report.pictures import LARGEST, embedded, fitting, sheet
-from vaekit_training.report.rows import bent, strips
+from vaekit_training.report.rows import histograms, score_axis
 from vaekit_training.report.svg import Axis, Chart, labels
 from vaekit_training.report.words import warnings
 
@@ -66,7 +66,7 @@ def page_of(kind: str, *overrides: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_of_every_kind_stands_alone_and_says_what_its_pictures_show(kind: str) -> None:
+def test_a_page_needs_no_other_files_and_describes_its_images(kind: str) -> None:
     text = page_of(kind)
     page = Page(text)
     assert [section["id"] for section in page.all("section")] == ANCHORS
@@ -101,7 +101,7 @@ def test_the_version_is_the_one_that_is_published() -> None:
     assert written[CARD].decode().startswith("# case, version 41\n")
 
 
-def test_card_and_page_say_what_the_model_is_and_what_to_mind() -> None:
+def test_card_and_page_describe_the_model_and_its_warnings() -> None:
     facts = facts_of(EVERYTHING, 'prior.name="aggregate"', "prior.components=7")
     written = card(facts, facts.manifest)
     shown = Page(html(facts, sections(facts), facts.manifest)).words
@@ -111,25 +111,25 @@ def test_card_and_page_say_what_the_model_is_and_what_to_mind() -> None:
         "an ensemble of 2 VAEs",
         "This bundle contains latents of training rows",
         "the ELBO is over the observed columns",
-        "Only 8 calibration rows: alpha = 0.05 needs at least 19.",
+        "There are only 8 calibration rows; alpha = 0.05 needs at least 19.",
         "smallest p-value is 0.1111",
         "Minimised was for each of 2 members",
         WARNING,
     ):
         assert said in written, said
         assert said in shown, said
-    assert "The prior is made of posteriors of training rows, so that their KL" in shown
+    assert "The prior consists of posteriors of training rows" in shown
     assert "a sign of overfitting" not in shown
     assert f"of {2 * facts.manifest.latent_dim} latent dimensions of all members together are active" in shown
     assert "by member:dimension, mean over test rows" in shown
-    observed = ~np.isnan(facts.run.rows.x[facts.run.parts.train, 1])
+    observed = ~np.isnan(facts.run.rows.x[facts.run.splits.train, 1])
     assert f"| m1 | category: red, green, blue | categorical | {1 - observed.mean():.1%} |" in written
     assert "| m0 | real | gaussian | never |" in written
     assert "| elbo | -12.5 | ± 0.25 | 8 | nats |" in written
     assert f"{facts.encoder.parameters:,}" in written
 
 
-def test_a_plain_model_is_warned_of_nothing_that_it_is_not() -> None:
+def test_the_card_of_a_plain_model_has_no_other_warnings() -> None:
     facts = facts_of("gaussian, a constant column")
     written = card(facts, facts.manifest)
     assert "prior N(0, I)" in written
@@ -139,24 +139,24 @@ def test_a_plain_model_is_warned_of_nothing_that_it_is_not() -> None:
     assert warnings(facts)[0] == WARNING
 
 
-def test_scores_and_threshold_are_those_of_the_parts() -> None:
+def test_the_report_has_the_scores_of_each_split() -> None:
     run, model, _, held_out = run_of("gaussian, scale from the network")
     facts = facts_of("gaussian, scale from the network")
     assert list(facts.scores) == ["train", "validation", "calibration", "test", "anomalies"]
     for name, scores in facts.scores.items():
-        x = run.rows.x[getattr(run.parts, name)]
+        x = run.rows.x[getattr(run.splits, name)]
         np.testing.assert_allclose(np.sort(scores), np.sort(model.elbo(x).score))
-    assert facts.threshold is None  # 8 rows tell no alpha of 0.05
+    assert facts.threshold is None  # 8 rows are too few for alpha = 0.05
     np.testing.assert_array_equal(facts.scores["calibration"], held_out.scores)
 
 
-def test_the_threshold_is_drawn_where_there_is_one() -> None:
+def test_the_threshold_is_drawn_if_there_is_one() -> None:
     parts = {"test": np.arange(50.0), "anomalies": np.arange(50.0, 60.0)}
-    assert strips(parts, 45.0).count("s6 dash") == 2
-    assert strips(parts, None).count("s6 dash") == 0
+    assert histograms(parts, 45.0).count("s6 dash") == 2
+    assert histograms(parts, None).count("s6 dash") == 0
 
 
-def test_latent_figures_are_those_of_each_member() -> None:
+def test_latent_statistics_are_computed_for_each_member() -> None:
     facts = facts_of(EVERYTHING)
     mu, sigma = (np.asarray(a, dtype=np.float64) for a in (facts.posterior.mu, facts.posterior.sigma))  # (N, M, Z)
     np.testing.assert_allclose(spread(facts.posterior), mu.var(axis=0))
@@ -167,19 +167,19 @@ def test_latent_figures_are_those_of_each_member() -> None:
     assert "Latent map, member 1" in page
 
 
-def test_traversals_go_through_the_prior_and_hold_the_rest() -> None:
+def test_traversals_vary_one_dimension_over_the_range_of_the_prior() -> None:
     facts = facts_of("gaussian, scale from the network")
     variance = spread(facts.posterior)[0]
     assert [t.dimension for t in facts.traversals] == [j for j in np.argsort(-variance) if facts.active[0, j]]
     one = facts.traversals[0]
-    assert (np.diff(one.codes) > 0).all()
+    assert (np.diff(one.latents) > 0).all()
     low, high = np.quantile(facts.draws.latents[:, one.dimension], [0.01, 0.99])
-    np.testing.assert_allclose(one.codes[[0, -1]], [low, high], rtol=1e-5)
+    np.testing.assert_allclose(one.latents[[0, -1]], [low, high], rtol=1e-5)
     assert one.means.shape == (9, 5)
     assert not np.allclose(one.means[0], one.means[-1])
 
 
-def test_the_distance_of_a_column_is_0_alike_and_1_apart() -> None:
+def test_the_distance_is_0_for_equal_and_1_for_disjoint_values() -> None:
     real, category = Column(name="a"), Column(name="b", kind="category", levels=("x", "y", "z"))
     a = np.arange(100.0)
     assert distance(real, a, a) == 0
@@ -189,7 +189,7 @@ def test_the_distance_of_a_column_is_0_alike_and_1_apart() -> None:
     assert distance(category, np.array([0.0, 0, 1, 1]), np.array([0.0, 1, 2, 2])) == pytest.approx(0.5)
 
 
-def test_columns_are_shown_worst_first_without_the_constant_and_the_missing() -> None:
+def test_columns_are_sorted_by_distance_without_constant_and_missing_values() -> None:
     found = fits(facts_of(EVERYTHING))
     assert [fit.distance for fit in found] == sorted((fit.distance for fit in found), reverse=True)
     assert {fit.column.name for fit in found} == {f"m{d}" for d in range(7)}
@@ -197,7 +197,7 @@ def test_columns_are_shown_worst_first_without_the_constant_and_the_missing() ->
     assert "c5" not in {fit.column.name for fit in fits(facts_of("gaussian, a constant column"))}
 
 
-def test_more_columns_than_fit_a_page_are_counted() -> None:
+def test_the_number_of_columns_not_shown_is_stated() -> None:
     facts = facts_of("gaussian, one scale")
     many = 6  # copies of the five columns
     columns = [
@@ -215,7 +215,7 @@ def test_more_columns_than_fit_a_page_are_counted() -> None:
     assert shown.text[-1].startswith(f"Not shown: {5 * many - MOST_SHOWN} columns that fit better")
 
 
-def test_bins_of_counts_lie_between_whole_numbers() -> None:
+def test_bin_edges_of_counts_are_between_whole_numbers() -> None:
     (fit, *_) = [fit for fit in fits(facts_of("discretized_logistic, counts")) if fit.column.name == "n2"]
     edges = bins(fit)
     np.testing.assert_array_equal(edges % 1, 0.5)
@@ -223,7 +223,7 @@ def test_bins_of_counts_lie_between_whole_numbers() -> None:
     assert len(edges) <= 27
 
 
-def test_a_line_passes_through_its_points_and_breaks_where_one_is_missing() -> None:
+def test_a_line_goes_through_its_points_with_gaps_at_missing_ones() -> None:
     chart = Chart(Axis(0, 10), Axis(0, 1), width=110, height=130, left=2, top=10)  # 100 x 100 within the frame
     svg = chart.line([0, 1, 2, 3, 10], [0, 0.333, np.nan, 0.5, 1], "s1").svg("a line")
     (path,) = re.findall(r'class="line s1" d="([^"]+)"', svg)
@@ -233,7 +233,7 @@ def test_a_line_passes_through_its_points_and_breaks_where_one_is_missing() -> N
 
 
 def follow(path: str) -> tuple[list[list[float]], list[bool]]:
-    """The points of a path of relative commands, and those it jumps to."""
+    """The points of an SVG path of relative commands, and whether each is reached by a move instead of a line."""
     at, places, moves = np.zeros(2), [], []
     for command, rest in re.findall(r"([MmLlHhVv])([^MmLlHhVv]*)", path):
         values = [float(v) for v in re.findall(r"-?\d*\.?\d+", rest)]
@@ -255,7 +255,7 @@ def follow(path: str) -> tuple[list[list[float]], list[bool]]:
         Axis.over([0.0]),
     ],
 )
-def test_ticks_are_within_the_scale_and_told_apart(scale: Axis) -> None:
+def test_ticks_are_within_the_axis_and_have_different_labels(scale: Axis) -> None:
     for about in (2, 5):
         ticks = scale.ticks(about)
         assert len(ticks) >= 2
@@ -263,14 +263,14 @@ def test_ticks_are_within_the_scale_and_told_apart(scale: Axis) -> None:
         assert len(set(labels(ticks))) == len(ticks)
 
 
-def test_a_bent_scale_shows_near_and_far() -> None:
+def test_the_score_axis_shows_both_normal_scores_and_scores_far_out() -> None:
     near, far = np.linspace(-40, 0, 200), np.geomspace(100, 1e5, 50)
-    scale = bent({"test": near, "anomalies": far})
+    scale = score_axis({"test": near, "anomalies": far})
     assert scale.place(near).max() - scale.place(near).min() > 0.15
     assert scale.place(far).max() == 1
     assert (np.diff(scale.edges(48)) > 0).all()
     np.testing.assert_allclose(np.diff(scale.place(scale.edges(48))), 1 / 48)
-    assert bent({"test": near, "anomalies": near + 10}).lift is None
+    assert score_axis({"test": near, "anomalies": near + 10}).lift is None
 
 
 @pytest.mark.parametrize(
@@ -285,22 +285,22 @@ def test_a_bent_scale_shows_near_and_far() -> None:
         (2.5e8, "2.5e+08"),
     ],
 )
-def test_numbers_are_short_and_whole(value: float, text: str) -> None:
+def test_numbers_are_short_and_keep_their_integer_digits(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_a_sheet_carries_its_pixels() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 1), dtype=np.uint8)
-    markup = embedded(pictures, 2, 'with "quotes"')
+def test_an_embedded_sheet_contains_its_pixels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 1), dtype=np.uint8)
+    markup = embedded(images, 2, 'with "quotes"')
     assert "with &#34;quotes&#34;" in markup
     (data,) = re.findall(r"base64,([^\"]+)", markup)
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         found = np.asarray(image)
-    np.testing.assert_array_equal(found, sheet(pictures, 2)[..., 0])
-    np.testing.assert_array_equal(found[5:9, 4:7], pictures[3, ..., 0])
+    np.testing.assert_array_equal(found, sheet(images, 2)[..., 0])
+    np.testing.assert_array_equal(found[5:9, 4:7], images[3, ..., 0])
 
 
-def test_large_pictures_are_shrunk_and_fewer() -> None:
+def test_large_images_are_shrunk_and_fewer_fit_on_a_sheet() -> None:
     large = np.zeros((20, 256, 128, 3), dtype=np.uint8)
     assert fitting(large.shape, 64) == 8
     assert sheet(large[:1], 1).shape == (LARGEST, LARGEST // 2, 3)

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed gives the same as one that was not."""
+"""A run that was stopped and resumed gives the same results as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def run(one: Case, hooks: Hooks) -> History:
         ("bits", ['objective.schedule="cyclical"']),
     ],
 )
-def test_a_stopped_run_gives_the_same_bits(kind: str, more: list[str], stop: int, tmp_path: Path) -> None:
+def test_a_stopped_and_resumed_run_gives_identical_results(
+    kind: str, more: list[str], stop: int, tmp_path: Path
+) -> None:
     whole = case(KINDS[kind], *SETTINGS, *more)
     expected = run(whole, Hooks())
     hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="x")
@@ -57,7 +59,7 @@ def test_a_stopped_run_gives_the_same_bits(kind: str, more: list[str], stop: int
     assert history == expected
 
 
-def test_a_finished_run_is_only_put_back(tmp_path: Path) -> None:
+def test_resuming_a_finished_run_takes_no_steps(tmp_path: Path) -> None:
     hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="x")
     first, second = (case(KINDS["normal"], *SETTINGS) for _ in range(2))
     done = run(first, hooks)
@@ -90,7 +92,7 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_gives_the_same_bits(tmp_path: Path) -> None:
+def test_a_killed_and_resumed_run_gives_identical_results(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
     whole = start(tmp_path / "whole")
@@ -104,11 +106,11 @@ def test_a_killed_run_gives_the_same_bits(tmp_path: Path) -> None:
     assert said[-1] == expected
     first = int(said[0].split()[1])
     assert 147 <= first <= 400
-    assert first % 7 == 1  # from the checkpoint before
+    assert first % 7 == 1  # continues from the last checkpoint
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
+def test_sigterm_saves_the_state_and_ends_the_process(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(process, "step 30")
     process.send_signal(signal.SIGTERM)
@@ -122,7 +124,7 @@ def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
 def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
     hooks = Hooks(checkpoint=tmp_path / "checkpoint.pt", signature="these")
     run(case(KINDS["normal"], *SETTINGS), hooks)
-    with pytest.raises(InputError, match="the run began with other data: sha256 these, not those"):
+    with pytest.raises(InputError, match="the run started with other data, sha256 these, not those"):
         run(case(KINDS["normal"], *SETTINGS), replace(hooks, resume=True, signature="those"))
 
 
@@ -134,7 +136,7 @@ def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
         ({"format": 99}, "format 99; this version"),
     ],
 )
-def test_what_is_no_checkpoint_is_refused(content: object, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(content: object, said: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -146,24 +148,24 @@ def test_what_is_no_checkpoint_is_refused(content: object, said: str, tmp_path: 
 
 class Trap:
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (Path.touch, (Path("/tmp/vaekit-trap"),))  # type: ignore[return-value]  # what a malicious file would hold
+        return (Path.touch, (Path("/tmp/vaekit-trap"),))  # type: ignore[return-value]  # what a malicious file would contain
 
 
-def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
+def test_loading_a_checkpoint_executes_no_code(tmp_path: Path) -> None:
     torch.save({"format": 1, "trap": Trap()}, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="not a checkpoint"):
         checkpoint.load(tmp_path / "checkpoint.pt")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_names_no_module_of_ours_so_it_outlives_their_names(kind: str, tmp_path: Path) -> None:
+def test_a_checkpoint_contains_no_module_name_of_this_project(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     run(case(KINDS[kind], *SETTINGS), Hooks(checkpoint=path, signature="x"))
-    assert b"torch" in path.read_bytes()  # modules are named in plain bytes
+    assert b"torch" in path.read_bytes()  # module names are not compressed
     assert b"vaekit" not in path.read_bytes()
 
 
-def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, {"value": 1})
 

@@ -1,4 +1,4 @@
-"""One step equals torch's own parts: with members, in accumulated parts, in other precisions."""
+"""One optimiser step equals a step with torch's own functions: with members, accumulated, in other precisions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GAUSSIAN = "gaussian, scale from the network"
 
 
 def steps(one: Case, count: int = 5, rate: float = 1e-2) -> Step:
-    """This number of steps, on all rows."""
+    """Take this number of steps, each on all rows."""
     step = Step(one.vae, one.config, World())
     batch = network_rows(one.vae, one.rows.x)
     for number in range(1, count + 1):
@@ -36,7 +36,7 @@ def weights(module: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
-def test_it_moves_the_weights_as_torchs_own_pieces_do() -> None:
+def test_a_step_updates_the_weights_as_torchs_own_optimiser_does() -> None:
     settings = ["training.clip_norm=0.8", "training.weight_decay=0.1"]
     ours, theirs = case(GAUSSIAN, *settings), case(GAUSSIAN, *settings)
     steps(ours)
@@ -72,7 +72,7 @@ def test_parameters_are_views_and_keep_their_values() -> None:
     assert all(p.is_contiguous() and p.grad is None for p in network.parameters())
 
 
-def test_decay_is_for_matrices_alone() -> None:
+def test_weight_decay_applies_to_matrices_only() -> None:
     network = mlp([3, 5, 2], "relu")
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     Flat(network, decayed(network)).decay(0.25)
@@ -80,10 +80,10 @@ def test_decay_is_for_matrices_alone() -> None:
         assert torch.allclose(p.detach(), before[name] * (0.75 if p.ndim > 1 else 1.0))
 
 
-def test_each_member_has_its_own_longest_gradient() -> None:
+def test_the_gradient_of_each_member_is_clipped_on_its_own() -> None:
     layer = MemberLinear(2, 3, 4)
     flat = Flat(layer, decayed(layer), members=2)
-    flat.forget()
+    flat.zero_grad()
     scale = torch.tensor([1.0, 100.0])
     (layer(torch.ones(1, 5, 3)).sum((1, 2)) * scale).sum().backward()
     flat.gather()
@@ -91,11 +91,11 @@ def test_each_member_has_its_own_longest_gradient() -> None:
     assert norm.shape == (2, 1)
     assert float(norm[1]) == pytest.approx(100 * float(norm[0]), rel=1e-5)
     longest = 2 * float(norm[0])
-    assert flat.shorten(norm, longest) is None
+    assert flat.clip(norm, longest) is None
     assert flat.norm().flatten().tolist() == pytest.approx([float(norm[0]), longest], rel=1e-5)
 
 
-def test_members_move_as_each_would_alone() -> None:
+def test_a_step_updates_each_member_as_it_would_a_single_vae() -> None:
     many = case("members", "network.members=3", "training.clip_norm=1")
     alone = [case(GAUSSIAN, "training.clip_norm=1") for _ in range(3)]
     for m, one in enumerate(alone):
@@ -112,7 +112,7 @@ def test_members_move_as_each_would_alone() -> None:
 @pytest.mark.parametrize(
     "settings", [[], ["objective.free_bits=0.3"], ['objective.name="iwae"', "objective.num_samples=3"]]
 )
-def test_a_step_in_parts_is_the_step(settings: list[str]) -> None:
+def test_an_accumulated_step_equals_a_step_in_one_part(settings: list[str]) -> None:
     whole, parts = (case(GAUSSIAN, *settings, "training.batch_size=40", f"training.accumulate={n}") for n in (1, 4))
     start = weights(whole.vae)
     steps(whole)
@@ -121,7 +121,7 @@ def test_a_step_in_parts_is_the_step(settings: list[str]) -> None:
     assert float((weights(whole.vae) - start).abs().max()) > 1e-2
 
 
-def test_the_running_mean_is_of_the_weights() -> None:
+def test_the_running_mean_averages_the_weights() -> None:
     one = case(GAUSSIAN, "training.ema=0.5")
     step = Step(one.vae, one.config, World())
     batch, expected = network_rows(one.vae, one.rows.x), step.flat.weights.detach().clone()
@@ -130,14 +130,14 @@ def test_the_running_mean_is_of_the_weights() -> None:
         keep = min(0.5, (1 + number) / (10 + number))
         expected = keep * expected + (1 - keep) * step.flat.weights.detach()
     now = step.flat.weights.detach().clone()
-    step.swap()
+    step.swap_weights()
     assert torch.allclose(step.flat.weights.detach(), expected, atol=1e-6)
-    step.swap()
+    step.swap_weights()
     assert torch.equal(step.flat.weights.detach(), now)
 
 
 @pytest.mark.parametrize(("precision", "off"), [("bf16", 0.05), ("fp16", 0.02)])
-def test_other_precisions_go_the_same_way(precision: str, off: float) -> None:
+def test_a_step_in_lower_precision_is_close_to_one_in_float32(precision: str, off: float) -> None:
     full, half = case(GAUSSIAN), case(GAUSSIAN, f'training.precision="{precision}"')
     start = weights(full.vae)
     steps(full, 20, 1e-3)
@@ -148,7 +148,7 @@ def test_other_precisions_go_the_same_way(precision: str, off: float) -> None:
     assert half.vae.encoder(torch.zeros(1, half.vae.features.width)).dtype == torch.float32
 
 
-def test_fp16_takes_back_a_step_that_overflows_and_lowers_its_scale() -> None:
+def test_fp16_skips_a_step_that_overflows_and_lowers_its_loss_scale() -> None:
     one = case(GAUSSIAN, 'training.precision="fp16"')
     step = Step(one.vae, one.config, World())
     state = step.state_dict()
@@ -161,9 +161,9 @@ def test_fp16_takes_back_a_step_that_overflows_and_lowers_its_scale() -> None:
     assert step.state_dict()["scaler"]["scale"] == 2.0**59
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler looks at .grad of whatever it is given
-def test_a_compiled_step_is_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the compiler traces it; to differentiate and to make machine code takes minutes."""
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler reads .grad of non-leaf tensors
+def test_a_compiled_step_equals_a_plain_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only tracing is tested; to compile the gradient and generate machine code takes minutes."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     plain, compiled = case(GAUSSIAN), case(GAUSSIAN, "training.compile=true")
     steps(plain)
@@ -171,7 +171,7 @@ def test_a_compiled_step_is_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(weights(plain.vae), weights(compiled.vae), atol=1e-5)
 
 
-def test_its_state_brings_everything_back() -> None:
+def test_restoring_its_state_repeats_a_step_exactly() -> None:
     one = case(GAUSSIAN, "training.ema=0.9")
     step = Step(one.vae, one.config, World())
     batch = network_rows(one.vae, one.rows.x)
@@ -191,12 +191,12 @@ def test_its_state_brings_everything_back() -> None:
 
 def test_cuda_graphs_are_refused_on_a_cpu() -> None:
     one = case(GAUSSIAN, "training.cuda_graphs=true")
-    with pytest.raises(ValueError, match="cuda_graphs: needs one CUDA device, not device cpu"):
+    with pytest.raises(ValueError, match="cuda_graphs: needs a single CUDA device, not device cpu"):
         Step(one.vae, one.config, World())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="records a CUDA graph")
-def test_a_replayed_step_is_the_step() -> None:
+def test_a_replayed_cuda_graph_equals_a_plain_step() -> None:
     after = []
     for graphs in ("false", "true"):
         one = case(GAUSSIAN, f"training.cuda_graphs={graphs}")
@@ -208,7 +208,7 @@ def test_a_replayed_step_is_the_step() -> None:
     assert torch.allclose(after[0], after[1], atol=1e-6)
 
 
-def test_adam_divides_the_gradient_as_it_is_told() -> None:
+def test_adam_divides_the_gradient_by_the_given_divisor() -> None:
     one, two = (nn.Parameter(torch.ones(4)) for _ in range(2))
     one.grad, two.grad = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([2.0, 4.0, 6.0, 8.0])
     first, second = Adam(one, 0.1), Adam(two, 0.1)

@@ -1,4 +1,4 @@
-"""Streamed rows are the rows of the files: same kinds, statistics, splits and epochs, and an order that resumes."""
+"""Streamed rows: kinds, statistics, splits, epochs and batches equal those of the files, and can be resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vaekit_training.data.feed import StreamBatches, Windows
 from vaekit_training.data.load import load
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import split
-from vaekit_training.data.stream import Held, uniform
+from vaekit_training.data.stream import Sample, uniform
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.hooks import Hooks
 from vaekit_training.network_rows import network_rows
@@ -36,7 +36,7 @@ N = FILES * ROWS
 
 
 def columns(seed: int = 0) -> dict[str, list[Any]]:
-    """Numbers with a running one among them, text, bits; some cells missing; `odd` marks a twentieth."""
+    """Columns of row numbers, numbers, text and 0/1, some cells missing; `odd` marks 5 % of the rows."""
     rng = np.random.default_rng(seed)
     size = rng.exponential(2.0, N) + 0.1
     load = [None if rng.random() < 0.1 else float(v) for v in rng.standard_normal(N)]
@@ -68,34 +68,34 @@ def streamed(folder: Path, seed: int = 0, **more: Any) -> Rows:
     return load(data(folder, **more), MIXED, seed)
 
 
-def see(x: NDArray[np.float64]) -> NetworkRows:
+def convert(x: NDArray[np.float64]) -> NetworkRows:
     t = torch.from_numpy(x)
     return NetworkRows(t.nan_to_num(), ~t.isnan())
 
 
 def batches(rows: Rows, size: int = 32, seed: int = 0, buffer: int = 300) -> StreamBatches:
     assert rows.streamed is not None
-    return StreamBatches(rows.streamed, see, size, seed=seed, buffer=buffer)
+    return StreamBatches(rows.streamed, convert, size, seed=seed, buffer=buffer)
 
 
 def training_rows(rows: Rows) -> NDArray[np.float64]:
-    """All of them, in the order of the files."""
+    """All training rows, in the order of the files."""
     assert rows.streamed is not None
     return np.concatenate([x for group in rows.streamed.groups for x in rows.streamed.training(group)])
 
 
-def test_streamed_rows_have_the_facts_of_rows_in_memory(folder: Path) -> None:
+def test_streamed_rows_have_the_columns_and_values_of_rows_in_memory(folder: Path) -> None:
     here, there = load(data(folder, "memory"), MIXED), streamed(folder)
     for name in ("columns", "kinds", "levels", "may_be_missing"):
         assert getattr(there, name) == getattr(here, name)
     assert there.kinds == ("real", "real", "positive", "category", "binary")
-    order = there.x[:, 0].astype(int)  # few enough rows that all are held
+    order = there.x[:, 0].astype(int)  # so few rows that the samples contain all
     np.testing.assert_array_equal(there.x, here.x[order])
     np.testing.assert_array_equal(there.anomaly, here.anomaly[order])
     assert sorted(order.tolist()) == list(range(N))
 
 
-def test_parts_are_dealt_by_the_fractions_and_do_not_meet(folder: Path) -> None:
+def test_splits_have_the_configured_sizes_and_are_disjoint(folder: Path) -> None:
     rows = streamed(folder)
     parts = split(rows, data(folder), 0)
     normal = int((~rows.anomaly).sum())
@@ -107,13 +107,13 @@ def test_parts_are_dealt_by_the_fractions_and_do_not_meet(folder: Path) -> None:
     assert sorted(everything.tolist()) == list(range(N))
 
 
-def test_another_seed_deals_otherwise_and_the_same_alike(folder: Path) -> None:
+def test_another_seed_gives_another_split_and_the_same_seed_the_same(folder: Path) -> None:
     one, again, other = (set(training_rows(streamed(folder, seed))[:, 0]) for seed in (0, 0, 1))
     assert one == again
     assert len(one & other) < 0.75 * len(one)
 
 
-def test_a_new_file_leaves_the_parts_of_the_others(folder: Path, tmp_path: Path) -> None:
+def test_a_new_file_does_not_change_the_splits_of_the_others(folder: Path, tmp_path: Path) -> None:
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     before = set(training_rows(streamed(tmp_path))[:, 0])
@@ -125,27 +125,27 @@ def test_a_new_file_leaves_the_parts_of_the_others(folder: Path, tmp_path: Path)
 
 
 def test_statistics_are_those_of_all_training_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PIECE", 512)
+    monkeypatch.setattr(streaming, "CHUNK_CELLS", 512)
     rows = streamed(folder)
     found, want = rows.statistics(np.arange(0)), Statistics.of(training_rows(rows), rows.kinds)
-    numbers = [d for d, kind in enumerate(rows.kinds) if kind != "category"]  # of levels they say nothing
+    numbers = [d for d, kind in enumerate(rows.kinds) if kind != "category"]  # not of level indices
     for field in dataclasses.fields(Statistics):
         np.testing.assert_allclose(getattr(found, field.name)[numbers], getattr(want, field.name)[numbers], rtol=1e-10)
 
 
-def test_what_is_held_is_bounded_and_no_row_is_likelier(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(streaming, "HELD_ROWS", 60)
+def test_the_samples_are_bounded_and_contain_the_smallest_hashes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(streaming, "SAMPLE_ROWS", 60)
     rows = streamed(folder)
     parts = split(rows, data(folder), 0)
     assert [len(getattr(parts, name)) for name in ("train", "validation", "calibration", "test")] == [60] * 4
     assert parts.sizes()["train"] > 1000
-    held = Held(500)
-    place = uniform(7, 0, 10_000)
+    sample = Sample(500)
+    hashes = uniform(7, 0, 10_000)
     for i in range(0, 10_000, 300):
-        held.add(np.arange(i, min(i + 300, 10_000), dtype=np.float64)[:, None], place[i : i + 300])
-    x = held.rows()[:, 0]
+        sample.add(np.arange(i, min(i + 300, 10_000), dtype=np.float64)[:, None], hashes[i : i + 300])
+    x = sample.rows()[:, 0]
     assert len(x) == 500
-    assert set(x) == set(np.argsort(place)[:500])
+    assert set(x) == set(np.argsort(hashes)[:500])
 
 
 def test_hashes_of_rows_are_uniform() -> None:
@@ -190,14 +190,14 @@ def test_batches_have_one_size_and_cross_windows_and_epochs(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("given", [0, 1, 7, 11, 40])
-def test_batches_go_on_where_they_were_left(folder: Path, given: int) -> None:
+def test_batches_continue_from_a_saved_position(folder: Path, given: int) -> None:
     whole = list(islice(batches(streamed(folder)), given + 60))
     left = batches(streamed(folder))
     for _ in range(given):
         next(left)
     state = left.state_dict()
     found = batches(streamed(folder))
-    next(found)  # and the place it is in does not matter
+    next(found)  # its current position does not matter
     found.load_state_dict(state)
     for got, want in zip(islice(found, 60), whole[given:], strict=True):
         assert torch.equal(got.t, want.t)
@@ -205,7 +205,7 @@ def test_batches_go_on_where_they_were_left(folder: Path, given: int) -> None:
     assert found.state_dict() != state
 
 
-def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_run(folder: Path, tmp_path: Path) -> None:
     tree = {"name": "m", "data": data(folder, shuffle_buffer=250).model_dump(mode="json", exclude_none=True)}
     settings = ["training.steps=60", "training.evaluate_every=25", "likelihood.name=mixed", "network.hidden=[8]"]
     config = make_config(tree, settings)
@@ -227,7 +227,7 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(folder
     assert all(torch.equal(resumed[name], weights) for name, weights in whole.items())
 
 
-def test_a_position_is_small_and_plain(folder: Path, tmp_path: Path) -> None:
+def test_a_saved_position_is_small_and_consists_of_plain_values(folder: Path, tmp_path: Path) -> None:
     source = batches(streamed(folder), buffer=10_000)
     next(source)
     torch.save(source.state_dict(), tmp_path / "state.pt")
@@ -235,7 +235,7 @@ def test_a_position_is_small_and_plain(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "state.pt").stat().st_size < 4000
 
 
-def test_the_digest_follows_files_and_labels(folder: Path, tmp_path: Path) -> None:
+def test_the_digest_depends_on_files_and_labels(folder: Path, tmp_path: Path) -> None:
     one = streamed(folder).digest()
     assert one == streamed(folder).digest()
     assert one != streamed(folder, label=None).digest()
@@ -259,7 +259,7 @@ def test_the_digest_follows_files_and_labels(folder: Path, tmp_path: Path) -> No
         ({"a": [None] + [1.0] * 30}, {"missing": "marginalise"}, r"part\.parquet: row 0: every cell is missing"),
     ],
 )
-def test_bad_files_are_refused_by_file_row_and_feature(
+def test_an_invalid_cell_is_reported_with_file_row_and_feature(
     tmp_path: Path, table: dict[str, Any], more: dict[str, Any], said: str
 ) -> None:
     parquet.write_table(pa.table(table), tmp_path / "part.parquet", row_group_size=13)
@@ -267,7 +267,7 @@ def test_bad_files_are_refused_by_file_row_and_feature(
         load(DataConfig(source=str(tmp_path), read="stream", **more))
 
 
-def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
+def test_files_with_other_columns_are_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "0.parquet")
     parquet.write_table(pa.table({"a": [1.0], "b": ["x"]}), tmp_path / "1.parquet")
     with pytest.raises(InputError, match=r"1\.parquet: column 'b' is string, but in the first file it is double"):
@@ -281,7 +281,7 @@ def test_other_sources_cannot_be_streamed(tmp_path: Path) -> None:
             load(DataConfig(source=str(source), read="stream"))
 
 
-def test_a_file_that_is_cut_off_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_named(folder: Path, tmp_path: Path) -> None:
     content = (folder / "part-0.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cut\.parquet: "):

@@ -1,4 +1,4 @@
-"""Validations, schedules, warnings, and what is written to files."""
+"""Validations, schedules, warnings, and the files of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def validated(one: Case, most: int = 1000, beta: float = 1.0) -> Validation:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_validation_has_the_bounds_terms(kind: str) -> None:
+def test_a_validation_has_the_terms_of_the_bound(kind: str) -> None:
     one = case(kind)
     validation = validated(one)
     x, observed = raw_rows(one.vae, one.x)
@@ -48,7 +48,7 @@ def test_a_validation_has_the_bounds_terms(kind: str) -> None:
         assert validation.objective == pytest.approx(-validation.elbo, rel=1e-6)
 
 
-def test_a_validation_of_some_rows_takes_the_same_ones_each_time() -> None:
+def test_a_validation_of_some_rows_uses_the_same_rows_each_time() -> None:
     one = case(GAUSSIAN)
     some = [validated(one, most=10) for _ in range(2)]
     assert some[0] == some[1]
@@ -60,7 +60,7 @@ def test_a_validation_is_a_small_part_of_the_work() -> None:
     assert most_rows(500, 1024) == 32_000
 
 
-def test_units_are_active_whose_code_varies_between_rows() -> None:
+def test_a_latent_dimension_is_active_if_its_mean_varies_between_rows() -> None:
     one = case(GAUSSIAN)
     head = list(one.vae.encoder.parameters())[-2]
     with torch.no_grad():
@@ -76,7 +76,7 @@ def settings(**sections: dict[str, object]) -> Config:
     return Config.model_validate({**base.model_dump(), **sections})
 
 
-def test_beta_of_each_schedule() -> None:
+def test_each_schedule_gives_its_beta() -> None:
     steps: dict[str, object] = {"steps": 100}
     constant = Schedule.of(settings(training=steps, objective={"schedule": "constant", "beta": 0.5}))
     assert {constant.beta(s) for s in (1, 50, 100)} == {0.5}
@@ -98,7 +98,7 @@ def test_the_objective_settles_once_the_aggregate_prior_is_in_use() -> None:
     assert Schedule.of(settings(training={"steps": 100}, prior={**prior, "start": 0})).uses_aggregate(1)
 
 
-def test_the_prior_in_use_is_made_of_the_kept_weights() -> None:
+def test_the_final_prior_is_computed_with_the_kept_weights() -> None:
     for start in ("0.5", "1"):
         one = case("aggregate prior", "training.steps=40", "training.evaluate_every=10", f"prior.start={start}")
         rows = network_rows(one.vae, one.rows.x)
@@ -117,7 +117,7 @@ def some_validation(**changes: object) -> Validation:
         "log_likelihood": -3.0, "kl": 2.0, "log_evidence": -4.5, "kl_by_latent": (1.0, 1.0),
         "log_likelihood_by_feature": (-3.0,), "active_units": 2.0,
     }  # fmt: skip
-    return Validation(**{**facts, **changes})  # type: ignore[arg-type]  # each as its field wants it
+    return Validation(**{**facts, **changes})  # type: ignore[arg-type]  # each has the type of its field
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def some_validation(**changes: object) -> Validation:
         ({}, {"active_units": 0.0}, r"posterior collapse: the decoder uses 0 of 2.*warmup.*cyclical.*free_bits"),
     ],
 )
-def test_what_a_reader_should_know_is_said(
+def test_each_situation_gives_its_warning(
     objective: dict[str, object], validation: dict[str, object], said: str | None
 ) -> None:
     config = settings(objective=objective)
@@ -154,7 +154,7 @@ def test_what_a_reader_should_know_is_said(
         ({"free_bits": 0.2}, "a longer objective.warmup", ("free_bits",)),
     ],
 )
-def test_no_cure_is_offered_that_is_there_already_or_does_nothing(
+def test_a_warning_suggests_only_settings_that_would_change_something(
     objective: dict[str, object], offered: str, not_offered: tuple[str, ...]
 ) -> None:
     config = settings(objective=objective)
@@ -164,7 +164,7 @@ def test_no_cure_is_offered_that_is_there_already_or_does_nothing(
     assert not any(word in found for word in not_offered)
 
 
-def test_warnings_are_told_and_kept() -> None:
+def test_warnings_are_reported_and_kept_in_the_history() -> None:
     one = case(GAUSSIAN, "training.steps=20", "objective.beta=0.1")
     rows, told = network_rows(one.vae, one.rows.x), list[str]()
     history = fit(one.vae, rows, rows, one.config, hooks=Hooks(warn=told.append))
@@ -173,7 +173,7 @@ def test_warnings_are_told_and_kept() -> None:
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae"])
-def test_validations_compare_by_what_weights_change_however_odd_a_constant_column_is(name: str) -> None:
+def test_an_anomalous_constant_column_does_not_affect_which_validation_is_best(name: str) -> None:
     one = case("gaussian, a constant column", f'objective.name="{name}"', "objective.num_samples=3")
     usual = validated(one)
     odd = one.rows.x.copy()
@@ -185,11 +185,11 @@ def test_validations_compare_by_what_weights_change_however_odd_a_constant_colum
     assert usual.of_weights - usual.objective == pytest.approx(other.of_weights - other.objective, rel=1e-5)
 
 
-def test_a_keeper_waits_for_the_objective_to_settle_and_then_for_patience() -> None:
+def test_training_stops_after_patience_validations_of_the_final_objective() -> None:
     vae = case(GAUSSIAN).vae
     best_weights = BestWeights(settled=30, patience=2)
     done = [
-        best_weights.is_done(some_validation(step=s, of_weights=o), vae)
+        best_weights.add(some_validation(step=s, of_weights=o), vae)
         for s, o in ((10, 0.0), (20, 0.5), (30, 3.0), (40, 2.0), (50, 2.5), (60, 2.1))
     ]
     assert done == [False, False, False, False, False, True]
@@ -197,7 +197,7 @@ def test_a_keeper_waits_for_the_objective_to_settle_and_then_for_patience() -> N
     assert best_weights.best.step == 40
 
 
-def test_events_are_what_tensorboard_reads(tmp_path: Path) -> None:
+def test_events_can_be_read_by_tensorboard(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = Events(tmp_path)
@@ -217,7 +217,9 @@ def test_run_folders_are_numbered_and_refuse_a_second_run(tmp_path: Path) -> Non
         resumed(first)
     (first / CHECKPOINT).touch()
     assert resumed(first) == config
-    with pytest.raises(ConfigError, match=f"--run {first}: already holds a run; resume it with --resume {first}"):
+    with pytest.raises(
+        ConfigError, match=f"--run {first}: the folder already contains a run; resume it with --resume {first}"
+    ):
         Keep(first).prepare(config, World())
     with pytest.raises(ConfigError, match=r"config\.toml does not exist"):
         resumed(tmp_path / "none")

@@ -17,7 +17,7 @@ MARK = "<!-- renewed by: python -m tests.training.test_training_page -->\n"
 
 
 def table() -> str:
-    """One line per setting."""
+    """The lines of the page: one per setting."""
     lines = ["| key | default | what for |", "|---|---|---|"]
     return "\n".join([*lines, *rows(Config, ""), ""])
 
@@ -46,7 +46,7 @@ def test_the_page_lists_every_setting() -> None:
     assert PAGE.read_text().endswith(MARK + "\n" + table()), "python -m tests.training.test_training_page renews it"
 
 
-def test_a_setting_that_need_not_be_given_is_not_called_required() -> None:
+def test_an_optional_setting_is_not_called_required() -> None:
     assert default(Config.model_fields["data"].annotation.model_fields["kinds"]) == "`{}`"  # type: ignore[union-attr]  # a section
     assert default(Config.model_fields["name"]) == "(required)"
 

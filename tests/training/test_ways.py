@@ -1,4 +1,4 @@
-"""Training options: a row's own component left out, redrawn dithers, averaged weights, the prior's start."""
+"""Training options: own components, redrawn values, averaged weights, start of the prior, incompatible settings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def weights(one: Case) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae"])
-def test_a_rows_own_code_is_left_out_of_what_is_minimised(name: str) -> None:
+def test_a_rows_own_component_is_left_out_of_the_training_objective(name: str) -> None:
     draws = 1 if name == "elbo" else 4
     one = case("aggregate prior", f'objective.name="{name}"', f"objective.num_samples={draws}")
     assert isinstance(one.vae.prior, Aggregate)
@@ -50,9 +50,9 @@ def test_a_rows_own_code_is_left_out_of_what_is_minimised(name: str) -> None:
     mu, sigma = one.vae.posterior(batch.t)
     z = draw_latents(mu, sigma, eps)
     log_p, prior = one.vae.log_prob(batch.t, z).sum(-1), one.vae.prior  # (N, K)
-    log_w = log_p + prior.log_ratio(sigma, z, eps, batch.own)
+    log_w = log_p + prior.log_ratio(sigma, z, eps, batch.train_index)
     evidence = torch.logsumexp(log_w, -1) - torch.tensor(float(draws)).log()
-    terms = evidence if name == "iwae" else log_p.mean(-1) - prior.kl(mu, sigma, batch.own)
+    terms = evidence if name == "iwae" else log_p.mean(-1) - prior.kl(mu, sigma, batch.train_index)
     loss = Objective(one.vae, one.config.objective)
     share = 1.0 / len(batch)
     assert float(loss(batch, eps, 1.0, share).detach()) == pytest.approx(-float(terms.mean().detach()), rel=1e-5)
@@ -60,8 +60,8 @@ def test_a_rows_own_code_is_left_out_of_what_is_minimised(name: str) -> None:
     assert abs(forgotten + float(terms.mean().detach())) > 1e-3
 
 
-def test_grey_values_are_drawn_anew_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = case("bernoulli, dithered pictures", "training.steps=6", "training.evaluate_every=6")
+def test_dynamic_binarisation_draws_values_again_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = case("bernoulli, dithered images", "training.steps=6", "training.evaluate_every=6")
     drawn: list[torch.Tensor] = []
     real = one.vae.features.draw
 
@@ -75,7 +75,7 @@ def test_grey_values_are_drawn_anew_at_every_step(monkeypatch: pytest.MonkeyPatc
     assert all(torch.isin(t, torch.tensor([0.0, 1.0])).all() for t in drawn)
 
 
-def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept() -> None:
+def test_the_running_mean_of_the_weights_is_validated_and_kept() -> None:
     one = case(GAUSSIAN, "training.steps=12", "training.evaluate_every=12", "training.ema=0.9")
     mean = weights(one)
     passed: list[torch.Tensor] = []
@@ -87,7 +87,7 @@ def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept() -> None:
     assert float((passed[-1] - mean).abs().max()) > 1e-4
 
 
-def test_the_prior_has_its_components_from_the_first_step_after_the_switch() -> None:
+def test_the_aggregate_prior_has_components_from_the_first_step_after_the_switch() -> None:
     one = case(
         GAUSSIAN, 'prior.name="aggregate"', "prior.components=5", "prior.start=0.5", "training.steps=8",
         "training.evaluate_every=8",
@@ -111,7 +111,7 @@ def test_the_training_objective_is_in_raw_units() -> None:
     assert run(one).validations[0].train_objective == pytest.approx(expected, rel=1e-5)
 
 
-def test_free_bits_count_in_the_objective_that_looks_compare() -> None:
+def test_validations_are_compared_by_an_objective_with_free_bits() -> None:
     one = case(GAUSSIAN, "objective.free_bits=0.5", "training.steps=5", "training.evaluate_every=5")
     validation = run(one).validations[0]
     free = sum(max(0.5, kl) for kl in validation.kl_by_latent)
@@ -119,7 +119,7 @@ def test_free_bits_count_in_the_objective_that_looks_compare() -> None:
     assert validation.objective > -validation.elbo + 1e-3
 
 
-def test_every_draw_of_the_objective_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_uses_every_draw_of_the_objective(monkeypatch: pytest.MonkeyPatch) -> None:
     one = case(GAUSSIAN, 'objective.name="iwae"', "objective.num_samples=7", "training.steps=2")
     seen_draws: list[int] = []
     real = Objective.__call__
@@ -138,7 +138,7 @@ def test_the_importance_weighted_bound_has_no_warm_up() -> None:
     assert (schedule.beta(1), schedule.settled) == (1.0, 1)
 
 
-def test_a_nearly_constant_channel_does_not_lift_the_floor_of_the_others() -> None:
+def test_a_nearly_constant_channel_does_not_raise_the_scale_floor_of_the_others() -> None:
     x = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 4), dtype=np.uint8)
     x[..., 3] = 255
     x[0, 0, 0, 3] = 254
@@ -150,11 +150,11 @@ def test_a_nearly_constant_channel_does_not_lift_the_floor_of_the_others() -> No
     assert torch.allclose(floor[..., 3], torch.tensor(1.0))
 
 
-def test_counts_that_float32_cannot_tell_apart_are_refused_by_name() -> None:
+def test_counts_that_float32_cannot_distinguish_are_refused_by_name() -> None:
     x = np.random.default_rng(0).integers(0, 2_000_000_000, (50, 1)).astype(float)
     rows = Rows(x, ("octets",), np.zeros(50, dtype=bool), kinds=("count",))
     config = make_config({"name": "a", "data": {"source": "x"}, "likelihood": {"name": "discretized_logistic"}}, [])
-    with pytest.raises(ConfigError, match=r"data\.kinds\.octets: its counts vary so much that float32"):
+    with pytest.raises(ConfigError, match=r"data\.kinds\.octets: the counts vary too much for float32"):
         build(config, rows, np.arange(50))
 
 
@@ -163,23 +163,26 @@ def test_counts_that_float32_cannot_tell_apart_are_refused_by_name() -> None:
     [
         (['likelihood.name="discretized_logistic"', "likelihood.scale=0.3"], "likelihood.scale = 0.3 is not used by"),
         (['likelihood.name="continuous_bernoulli"', 'network.scaling="symmetric"'], "needs values from 0 to 1"),
-        (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays one fixed step"),
+        (["training.cuda_graphs=true", 'prior.name="aggregate"'], "training.cuda_graphs replays the same step"),
     ],
 )
-def test_settings_that_would_do_nothing_or_something_else_are_refused(settings: list[str], said: str) -> None:
+def test_incompatible_settings_are_refused(settings: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         make_config({"name": "a", "data": {"source": "x"}}, settings)
 
 
-def test_a_scaling_of_pixels_is_refused_columns() -> None:
+def test_a_scaling_for_pixels_is_refused_for_columns() -> None:
     one = case(GAUSSIAN)
     config = make_config(one.config.model_dump(), ["network.scaling=unit"])
-    with pytest.raises(ConfigError, match=r"network\.scaling: 'unit' is for images; columns are always standardised"):
+    with pytest.raises(
+        ConfigError,
+        match=r"network\.scaling: 'unit' is for images, but the rows are columns, which are always standardised",
+    ):
         check(one.rows, config)
 
 
-def test_cuda_graphs_are_refused_before_data_are_read_and_a_folder_is_made(tmp_path: Path) -> None:
+def test_cuda_graphs_on_a_cpu_are_refused_before_data_is_read_or_a_folder_is_created(tmp_path: Path) -> None:
     config = make_config({"name": "m", "data": {"source": str(tmp_path / "none.csv")}}, ["training.cuda_graphs=true"])
-    with pytest.raises(ConfigError, match="cuda_graphs: needs one CUDA device"):
+    with pytest.raises(ConfigError, match="cuda_graphs: needs a single CUDA device"):
         train(config, tmp_path / "models", device="cpu", keep=Keep(tmp_path / "runs", numbered=True))
     assert not (tmp_path / "runs").exists()

@@ -38,30 +38,29 @@ from vaekit_training.prior import Aggregate, Normal, Prior
 from vaekit_training.seeded import Seeded
 from vaekit_training.vae import VAE
 
-ROUNDING = 12.0**-0.5  # standard deviation of a value rounded to a grid of gap 1
-LEVELS = 255  # of a pixel, above 0
-FLOAT32 = 2.0**-22  # four steps of float32: half a bin over |lowest|, below which bins merge
+ROUNDING = 12.0**-0.5  # standard deviation of the rounding error on a grid with gap 1
+LEVELS = 255  # largest value of a pixel
+FLOAT32 = 2.0**-22  # four steps of float32: smallest ratio of half a bin to |lowest| at which bins stay distinct
 FAMILIES: dict[str, type[LocationScale]] = {"gaussian": Gaussian, "student_t": StudentT, "laplace": Laplace}
 
 
 def check(rows: Rows, config: Config) -> None:
-    """Refuse rows that the configured likelihood cannot describe.
+    """Refuse rows that the configured likelihood cannot model.
 
     Raises:
-        ConfigError: the likelihood is for another kind of column or for columns only; the message names it.
-        InputError: grey values under bernoulli without binarisation; the message names row, feature and value.
+        ConfigError, InputError: the message names the setting, or row, feature and value.
     """
     likelihood = config.likelihood
     if config.network.latent_dim is None and not rows.is_image and not rows.columns:
-        raise InputError("data: no columns")
+        raise InputError("data: no columns, expected at least 1")
     if likelihood.binarize != "none":
         return _check_range(rows, likelihood.binarize)
     if rows.is_image:
-        return _check_pictures(rows, config)
+        return _check_images(rows, config)
     if config.network.scaling != "standardize":
         raise ConfigError(
-            f"network.scaling: {config.network.scaling!r} is for images; columns are always standardised: "
-            "set network.scaling = 'standardize'"
+            f"network.scaling: {config.network.scaling!r} is for images, but the rows are columns, which are always "
+            "standardised: set network.scaling = 'standardize'"
         )
     refused = next(kinds.impossible(dict(zip(rows.columns, rows.kinds, strict=True)), likelihood), None)
     if refused is not None:
@@ -76,15 +75,15 @@ def _check_range(rows: Rows, binarize: str) -> None:
     outside = rows.first(lambda x: (x < 0) | (x > high))
     if outside is not None:
         where, value = _cell(rows, outside)
-        raise InputError(f"{where}: {value} is not between 0 and {high}, as likelihood.binarize needs")
+        raise InputError(f"{where}: {value} is not between 0 and {high}, which likelihood.binarize requires")
 
 
-def _check_pictures(rows: Rows, config: Config) -> None:
+def _check_images(rows: Rows, config: Config) -> None:
     name = config.likelihood.name
     if config.data.folds is not None:
-        raise ConfigError(f"data.folds: {config.data.folds} is set, but the rows are images: folds are for columns")
+        raise ConfigError(f"data.folds: {config.data.folds} is for columns, but the rows are images: leave it out")
     if name in ("categorical", "mixed"):
-        raise ConfigError(f"likelihood.name: {name!r} is for columns: set any other likelihood for images")
+        raise ConfigError(f"likelihood.name: {name!r} is for columns, but the rows are images: set another likelihood")
     if name != "bernoulli":
         return
     grey = rows.first(lambda x: (x != 0) & (x != LEVELS))
@@ -98,14 +97,14 @@ def _check_pictures(rows: Rows, config: Config) -> None:
 
 
 def _cell(rows: Rows, at: tuple[int, ...]) -> tuple[str, Any]:
-    """The name of a cell for messages, and its value."""
+    """A description of a cell for error messages, and its value."""
     row, *index = at
     what = f"pixel {tuple(index)}" if rows.is_image else f"feature {rows.columns[index[0]]!r}"
     return f"row {row}, {what}", rows.x[(row, *index)]
 
 
 def dimension(config: Config, rows: Rows) -> int:
-    """Z, the number of latent dimensions: from the config, or the default of network.latent_dim."""
+    """The number of latent dimensions Z: from the config, or the default described at network.latent_dim."""
     if config.network.latent_dim is not None:
         return config.network.latent_dim
     if rows.is_image:
@@ -115,7 +114,11 @@ def dimension(config: Config, rows: Rows) -> int:
 
 
 def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
-    """An untrained VAE, standardised by the training rows; its initial weights depend only on the seed."""
+    """An untrained VAE, standardised by the rows at the indices train (n,); its weights depend only on the seed.
+
+    Raises:
+        InputError, ConfigError: a column cannot be standardised, or a network or likelihood does not accept the rows.
+    """
     z, members = dimension(config, rows), config.network.members
     found = None if rows.is_image else rows.statistics(train)
     with Seeded(config.training.seed) as draws:
@@ -130,10 +133,7 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
 
 
 def width(vae: AnyVAE) -> int:
-    """Values per row in the widest layer over all members; with the prior's components it bounds a call's memory.
-
-    Fold models run one after another.
-    """
+    """Number of values per row in the widest layer over all members, or of any fold model; limits a call's memory."""
     return max(cost.widest for cost in costs(vae))
 
 
@@ -161,7 +161,7 @@ def _features(config: Config, rows: Rows, train: NDArray[np.intp], found: Statis
         d = int(bad.argmax())
         raise InputError(
             f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: float64 cannot standardise "
-            "values this large or this small; give the column in another unit"
+            "values this large or small; convert the column to another unit"
         )
     return features
 
@@ -231,8 +231,8 @@ def _of_columns(
         if any(wide):
             column = rows.columns[index[wide.index(True)]]
             raise ConfigError(
-                f"data.kinds.{column}: its counts vary so much that float32 cannot tell neighbours apart: set "
-                "'positive' (with 1 added to each count) or 'real'"
+                f"data.kinds.{column}: the counts vary too much for float32 to distinguish neighbouring counts: set "
+                "'positive' (after adding 1 to each count) or 'real'"
             )
         return _of_bins(config, name, Grid(gap, lowest, torch.full_like(gap, torch.inf)))
     if name in FAMILIES:
@@ -252,7 +252,7 @@ def _of_columns(
 
 
 def _of_bins(config: Config, name: LikelihoodName, grid: Grid) -> Likelihood:
-    """Integers on a grid, as probability masses of bins."""
+    """The likelihood of integers on a grid, as probability masses of bins."""
     active = torch.ones(grid.dim, dtype=torch.bool)
     if name == "discretized_logistic":
         return DiscretizedLogistic(grid, active, components=config.likelihood.components)
@@ -279,7 +279,7 @@ def _scale(config: Config) -> ScaleKind:
 
 
 def _floor(config: Config, rounding: Tensor) -> Tensor:
-    """Lower limits of the scales, in standard deviations of the columns: (D,), or one per member, (M, 1, 1, D)."""
+    """Lower limits of the scales, in standard deviations of the columns: (D,), or by member, (M, 1, 1, D)."""
     least = config.likelihood.scale_floor
     if isinstance(least, tuple) and config.network.members > 1:
         return rounding.clamp_max(1.0).maximum(torch.tensor(least, dtype=rounding.dtype).view(-1, 1, 1, 1))
@@ -287,13 +287,13 @@ def _floor(config: Config, rounding: Tensor) -> Tensor:
 
 
 def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
-    """Cost of the encoder and of the decoder; for fold models the sum."""
+    """Cost of the encoder and of the decoder; for fold models the total of each."""
     if isinstance(vae, VAE):
         return networks.cost(vae.encoder), networks.cost(vae.decoder)
     encoders, decoders = zip(*map(costs, vae.each), strict=True)
-    return networks.together(encoders), networks.together(decoders)
+    return networks.total_cost(encoders), networks.total_cost(decoders)
 
 
 def constants(vae: AnyVAE, columns: tuple[str, ...]) -> list[str]:
-    """Names of the columns that are constant in the training rows; they are modelled apart from the networks."""
+    """Names of the columns that are constant in the training rows; the networks do not get these columns."""
     return [name for name, active in zip(columns, vae.features.active.tolist(), strict=False) if not active]

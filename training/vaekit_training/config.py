@@ -1,4 +1,4 @@
-"""Reads the config of a training run from TOML and checks which settings go together."""
+"""Reads the config of a training run from TOML, and checks that its settings are compatible."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ LOCATION_SCALE = ("gaussian", "student_t", "laplace")
 
 
 class Config(ConfigSection):
-    """One training run; `vae train --help` says how to give it."""
+    """The config of one training run; `vae train --help` shows how to write it."""
 
     name: Name
-    description: str = Field("", description="a sentence for the model card")
+    description: str = Field("", description="a sentence that the model card shows")
     data: DataConfig
     network: NetworkConfig = NetworkConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
@@ -46,7 +46,7 @@ class Config(ConfigSection):
     training: TrainingConfig = TrainingConfig()
     draws: DrawsConfig = DrawsConfig()
     export: ExportConfig = ExportConfig()
-    _filled: recipe.Filled = PrivateAttr(default=frozenset())  # settings that 'auto' filled in for many rows
+    _filled: recipe.Filled = PrivateAttr(default=frozenset())  # settings of 'auto' that depend on the number of rows
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
@@ -60,7 +60,7 @@ class Config(ConfigSection):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def sized(self, rows: int) -> Config:
-        """The config for this number of training rows: adapts values that 'auto' filled in and that depend on it."""
+        """The config for this number of training rows: replaces the settings of 'auto' that depend on it."""
         if rows >= recipe.FEW or not self._filled:
             return self
         tree = self.model_dump(mode="json", exclude_none=True)
@@ -71,27 +71,27 @@ class Config(ConfigSection):
 
 
 def _impossible(config: Config) -> Iterator[str]:
-    """Combinations of settings that no data can satisfy."""
+    """A message for each combination of settings that is invalid for any data."""
     network, likelihood, objective = config.network, config.likelihood, config.objective
     if network.name != "mlp" and (config.data.read == "stream" or holds_columns(config.data.source)):
-        yield f"network.name = {network.name!r} is for images, and {config.data.source} holds columns: set 'mlp'"
+        yield f"network.name = {network.name!r} is for images, but {config.data.source} holds columns: set 'mlp'"
     if network.members > 1 and network.name != "mlp":
         yield f"network.members = {network.members} needs network.name = 'mlp', not {network.name!r}"
     by_member = {"objective.beta": objective.beta, "likelihood.scale": likelihood.scale}
     for where, values in {**by_member, "likelihood.scale_floor": likelihood.scale_floor}.items():
         if isinstance(values, tuple) and len(values) != network.members:
-            yield f"{where} has {len(values)} values, and network.members is {network.members}: give one per member"
+            yield f"{where} has {len(values)} values, but network.members is {network.members}: give one per member"
     if isinstance(objective.beta, tuple) and objective.free_bits:
-        yield "objective.free_bits needs one objective.beta for all members"
+        yield "objective.free_bits needs the same objective.beta for all members: give one number"
     if network.output != "linear" and likelihood.name not in LOCATION_SCALE:
-        yield f"network.output = {network.output!r} bounds a mean, and likelihood.name = {likelihood.name!r} has none"
+        yield f"network.output = {network.output!r} limits a mean, but likelihood.name = {likelihood.name!r} has none"
     if likelihood.binarize != "none" and likelihood.name != "bernoulli":
         yield f"likelihood.binarize = {likelihood.binarize!r} is for 'bernoulli', not {likelihood.name!r}"
     yield from kinds.impossible(config.data.kinds, likelihood)
     if config.prior.name == "aggregate" and objective.free_bits:
         yield "objective.free_bits needs the KL per latent dimension, which prior.name = 'aggregate' does not have"
     if config.training.cuda_graphs and config.prior.name == "aggregate" and config.prior.start < 1:
-        yield "training.cuda_graphs replays one fixed step, and prior.start below 1 changes it: set prior.start = 1"
+        yield "training.cuda_graphs replays the same step, but prior.start below 1 changes it: set prior.start = 1"
     if likelihood.scale != "network" and likelihood.name not in (*LOCATION_SCALE, "mixed"):
         yield f"likelihood.scale = {likelihood.scale!r} is not used by likelihood.name = {likelihood.name!r}"
     if config.data.folds is not None:
@@ -99,21 +99,21 @@ def _impossible(config: Config) -> Iterator[str]:
     if network.scaling != "standardize" and likelihood.name in ("bernoulli", "continuous_bernoulli"):
         yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} needs values from 0 to 1"
     if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:
-        yield "prior.start below 1 needs training rows that data.read = 'stream' does not hold: set prior.start = 1"
+        yield "prior.start below 1 needs training rows, which data.read = 'stream' leaves on disk: set prior.start = 1"
 
 
 def _impossible_by_folds(config: Config) -> Iterator[str]:
     folds = f"data.folds = {config.data.folds}"
     if config.network.name != "mlp":
-        yield f"{folds} is for columns, and network.name = {config.network.name!r} is for images: set 'mlp'"
+        yield f"{folds} is for columns, but network.name = {config.network.name!r} is for images: set 'mlp'"
     if config.likelihood.binarize != "none":
-        yield f"{folds}: each model would binarise in its own way; leave out likelihood.binarize"
+        yield f"{folds}: each fold model would binarise with other thresholds: leave out likelihood.binarize"
     if config.export.half:
         yield f"{folds} cannot have float16 graphs: leave out export.half"
 
 
 def unused(config: Config) -> list[str]:
-    """Settings that differ from their default but have no effect with the others, as sentences."""
+    """A sentence for each setting that differs from its default but has no effect in this config."""
     network, likelihood, objective = config.network.name, config.likelihood, config.objective
     dense, mixed, aggregate = network == "mlp", likelihood.name == "mixed", config.prior.name == "aggregate"
     has_scale, is_elbo = likelihood.name in (*LOCATION_SCALE, "mixed"), objective.name == "elbo"
@@ -136,7 +136,10 @@ def unused(config: Config) -> list[str]:
         "prior.components": (aggregate, "prior.name = 'aggregate'"),
         "prior.start": (aggregate, "prior.name = 'aggregate'"),
         "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
-        "objective.warmup": (is_elbo and objective.schedule != "constant", "an elbo whose schedule is not 'constant'"),
+        "objective.warmup": (
+            is_elbo and objective.schedule != "constant",
+            "objective.name = 'elbo' and a schedule other than 'constant'",
+        ),
         "objective.cycles": (objective.schedule == "cyclical", "objective.schedule = 'cyclical'"),
     }
     found = []
@@ -153,10 +156,10 @@ def _shown(value: Any) -> str:
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
-    """Config from a TOML file, then `a.b=value` overrides. A relative data source is relative to the file.
+    """The config from a TOML file with `a.b=value` overrides. A relative data source is relative to the file's folder.
 
     Raises:
-        ConfigError: the file is unreadable or not TOML, or a key or value is refused.
+        ConfigError: the file is unreadable or not TOML, or a key or value is invalid; the message names it.
     """
     path = Path(path)
     try:
@@ -172,12 +175,12 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 
 def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
-    """Config from nested tables, then overrides: `a.b=value` texts, or a mapping {"a.b": value} or {"a": {"b": value}}.
+    """The config from nested tables with overrides: `a.b=value` texts, or {"a.b": value} or {"a": {"b": value}}.
 
     The tables themselves are not changed.
 
     Raises:
-        ConfigError: a key or value is refused; the message names it.
+        ConfigError: a key or value is invalid; the message names it.
     """
     tree = copy.deepcopy(tree)
     if isinstance(overrides, Mapping):
@@ -187,18 +190,20 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, An
             _set(tree, override)
     filled = recipe.fill(tree)
     try:
-        config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)  # list: tuple; true: not 1
+        config = Config.model_validate_json(
+            json.dumps(tree, default=str), strict=True
+        )  # strict JSON: a list becomes a tuple, and true is not 1
     except ValidationError as exc:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
     config._filled = filled
     return config
 
 
-def asked_for(overrides: Sequence[str]) -> dict[str, Any]:
-    """Nested tables of `a.b=value` overrides alone, not yet checked.
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Nested tables of `a.b=value` overrides, not yet checked.
 
     Raises:
-        ConfigError: an override without section, key or value.
+        ConfigError: an override has no section, key or value.
     """
     tree: dict[str, Any] = {}
     for override in overrides:
@@ -209,10 +214,10 @@ def asked_for(overrides: Sequence[str]) -> dict[str, Any]:
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and "constrained" not in str(part))
     if error["type"] == "extra_forbidden":
-        return f"config: {where}: no such key"
+        return f"config: {where}: no such key; the keys are {', '.join(_keys_beside(error['loc']))}"
     if error["type"] == "value_error":
         return f"config: {where + ': ' if where else ''}{error['ctx']['error']}"
-    if where == "likelihood.scale":  # a name or a number: neither branch's own message lists all choices
+    if where == "likelihood.scale":  # pydantic's message for one type does not list the choices of the others
         choices = "'network', 'feature', 'shared', a number from 1e-6 to 1e6, or a list of 'network' and 'feature'"
         return f"config: {where}: {error['input']!r} is not {choices}"
     if where == "likelihood.name":
@@ -220,12 +225,20 @@ def _explain(error: Any) -> str:
     if error["type"] == "literal_error":
         return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
     if error["type"] == "missing":
-        return f"config: {where}: missing"
+        return f"config: {where}: missing; this key is required"
     if error["type"] == "tuple_type":
-        return f"config: {where}: {error['input']!r} is not a list; write [{error['input']!r}]"
+        return f"config: {where}: {error['input']!r} is not a list: write [{error['input']!r}]"
     if where == "data.split":
         return f"config: {where}: {error['input']!r} is not 'random', 'time:<column>' or 'group:<column>'"
     return f"config: {where}: {error['msg']}, not {error['input']!r}"
+
+
+def _keys_beside(loc: Sequence[int | str]) -> list[str]:
+    """The keys of the section in which an unknown key was found."""
+    section: Any = Config
+    for part in loc[:-1]:
+        section = section.model_fields[str(part)].annotation
+    return list(section.model_fields)
 
 
 def _set(tree: dict[str, Any], override: str) -> None:
@@ -243,7 +256,7 @@ def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> N
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"{where}: {section} is not a section")
+            raise ConfigError(f"{where}: {section} is a value, not a section; expected section.key=value")
     tree[key] = value
 
 
@@ -259,7 +272,7 @@ def _update(tree: dict[str, Any], settings: Mapping[str, Any], above: tuple[str,
 
 
 def _keys(path: str) -> list[str]:
-    """The parts of a TOML key: a.b."c.d" gives ['a', 'b', 'c.d']; [] if the text is not a key."""
+    """The parts of a TOML key: a.b."c.d" gives ['a', 'b', 'c.d']; [] if the text is not a valid key."""
     keys: list[str] = []
     try:
         tree: Any = tomllib.loads(f"{path} = 0")
@@ -272,7 +285,7 @@ def _keys(path: str) -> list[str]:
 
 
 def _value(text: str) -> Any:
-    """A TOML value; a bare word is taken as a string."""
+    """The value of a TOML expression; text that is not TOML, such as a bare word, is a string."""
     try:
         return tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
@@ -280,5 +293,5 @@ def _value(text: str) -> Any:
 
 
 def slug(text: str) -> str:
-    """A valid model name made from any text."""
+    """A valid model name derived from any text."""
     return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64] or "model"

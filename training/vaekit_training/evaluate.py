@@ -1,6 +1,6 @@
-"""Measures an exported model before it is published.
+"""Measures an exported model before it is published: parity with torch, calibration, metrics.
 
-Scores come from the exported graphs, on the default draws; means over rows use independent draws per row.
+Scores come from the exported graphs with the default draws. Means over rows use independent draws for each row.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
-from vaekit_training.data.split import Parts
+from vaekit_training.data.split import Splits
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.vae import VAE
 
-LARGEST_PARITY = 1e-4  # nats per dimension between a graph and torch in float64; relative where the value is above 1
-ALPHA = 0.05  # the false-alarm rate used in reports
+LARGEST_PARITY = 1e-4  # largest error of graphs against torch in float64, nats per dimension; relative above 1 nat
+ALPHA = 0.05  # false-alarm rate used in metrics and reports
 ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
-PARITY_ROWS = 256
-NUDGE, REDRAWS = 1e-4, 50  # changes of the golden noise: size, and largest number of new draws
-MARGIN = 4.0  # golden tolerance over the rounding error seen at export
+PARITY_ROWS = 256  # validation rows that parity is measured on
+NUDGE, REDRAWS = 1e-4, 50  # size of the change that golden draws must tolerate, and largest number of new draws
+MARGIN = 4.0  # golden tolerance divided by the rounding error measured at export
 
 
 def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
-    """Largest |graph - torch in float64| over the terms of the bound of rows x, in nats per dimension.
+    """Largest |graph - torch in float64| over the terms of the bound of rows x (N, ...), in nats per dimension.
 
-    Terms above 1 nat per dimension are compared relative to their size: novel rows can have very large ones. With
-    members the size is that of the ELBO, because the members' weights depend on differences of their ELBOs.
+    Terms above 1 nat per dimension are compared relative to their size, because novel rows can have very large terms.
+    With members the size is that of the ELBO, because the members' weights depend on differences of their ELBOs.
 
     Raises:
-        TrainingError: it is above 1e-4 and the bundle must not be published; the message names the worst row.
+        TrainingError: the difference is above 1e-4, so that the bundle must not be published; the message names the
+            worst row.
     """
     rows = x[:PARITY_ROWS]
     feeds = graph_inputs(vae, torch.from_numpy(rows), model.manifest.draws.default, seed=1)
@@ -56,7 +57,7 @@ def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
             )
         off = np.abs(got[name] / dims.get(name, 1) - exact) / size
         if not np.isfinite(off).all():
-            raise TrainingError(f"parity: {name} is not finite, in the graphs or in torch")
+            raise TrainingError(f"parity: {name} of a validation row is not finite, in the graphs or in torch")
         if not off.max() <= worst:
             worst, where = float(off.max()), f"{name} of validation row {int(np.argwhere(off == off.max())[0][0])}"
     if not worst <= LARGEST_PARITY:
@@ -69,9 +70,9 @@ def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
 def golden(
     vae: AnyVAE, graphs: dict[Operation, ExportedGraph], x: NDArray[Any], num_samples: int
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """Golden inputs, the outputs of torch in float64, and the units of those outputs that are in raw units.
+    """The golden arrays: inputs from rows x, the outputs of torch in float64, and units of outputs, by name.
 
-    Also returns largest_off of torch in float32 for the outputs in nats, if they are finite.
+    Also returns the largest `largest_off` between torch in float32 and in float64, over the finite outputs in nats.
     """
     reference = double(vae)
     feeds = graph_inputs(vae, torch.from_numpy(x), num_samples, seed=2)
@@ -92,23 +93,27 @@ def golden(
 
 
 def largest_off(got: NDArray[Any], want: NDArray[Any], unit: NDArray[Any] | None) -> float:
-    """The largest |got - want| / (unit + |want|), with unit 1 if none is given; NaN if either is not finite."""
+    """The largest |got - want| / (unit + |want|), with unit 1 if it is None; NaN if any value is not finite."""
     exact = want.astype(np.float64)
     return float((np.abs(got.astype(np.float64) - exact) / ((1.0 if unit is None else unit) + np.abs(exact))).max())
 
 
 def tolerances(worst: float, least: dict[str, float]) -> dict[str, Tolerance]:
-    """Tolerance of each provider: its least tolerance, or MARGIN times the rounding error if that is larger.
+    """Golden tolerance of each ONNX Runtime provider: max(least[provider], MARGIN * worst).
 
-    Another machine may sum in another order. Rounding errors of log p(x_d|z) are divided by its scale: for an anomalous
-    cell of a column with a small scale they exceed float32's seven digits.
+    Another machine may add numbers in another order, which changes rounding errors. Those of log p(x_d|z) are divided
+    by the column's scale. If the scale is small, an anomalous cell can lose more than the seven digits of float32.
+
+    Args:
+        worst: rounding error measured at export, relative.
+        least: smallest tolerance by provider.
     """
     allowed = {provider: max(one, MARGIN * worst) for provider, one in least.items()}
     return {provider: Tolerance(relative=one, absolute=one) for provider, one in allowed.items()}
 
 
 def _stable_noise(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Noise whose discrete draws do not depend on the last bit; where they do, the noise is drawn again."""
+    """Noise (N, D, 2) from which discrete values are drawn far from a rounding boundary; other noise is drawn again."""
     noise = feeds["noise"].clone()
     generator = torch.Generator().manual_seed(3)
     steps = ~reference.features.density  # (D,)
@@ -125,6 +130,7 @@ def _stable_noise(reference: AnyVAE, feeds: dict[str, torch.Tensor]) -> torch.Te
 
 
 def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
+    """Operation, output name and unit of each output that is not compared in units of 1."""
     one = vae.features.unit()
     nats = np.full((), float(vae.features.dim))
     units: list[tuple[Operation, str, NDArray[np.float64]]] = [("observe", "x", one), ("decode", "mean", one)]
@@ -137,69 +143,73 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
 
 
 def held_out(model: Model, x: NDArray[Any]) -> Calibration:
-    """The calibration from the scores of held-out rows, on the default draws."""
+    """The calibration from the scores of held-out rows x (N, ...), with the default draws."""
     scored = model.bound(x)
     return Calibration.of(scored.score, scored.observed_count)
 
 
-def calibrated(model: Model, x: NDArray[Any], parts: Parts) -> AnyCalibration:
-    """The calibration of a run: from the calibration split, or from each fold with the model trained without it."""
-    if not parts.folds:
-        return held_out(model, x[parts.calibration])
-    found = [model.bound(x[fold]) for fold in parts.folds]
+def calibrated(model: Model, x: NDArray[Any], splits: Splits) -> AnyCalibration:
+    """The calibration from the calibration split, or from each fold, scored by the model trained without it."""
+    if not splits.folds:
+        return held_out(model, x[splits.calibration])
+    found = [model.bound(x[fold]) for fold in splits.folds]
     own = [by_fold_model(scored, fold) for fold, scored in enumerate(found)]
     return FoldCalibration.of(own, [scored.observed_count for scored in found])
 
 
 def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
-    """Scores under one fold model, (N,), nats."""
+    """Scores -ELBO under one fold model, (N,), nats; higher is more anomalous."""
     assert scored.fold_elbo is not None
     return -scored.fold_elbo[:, fold]
 
 
-def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], parts: Parts) -> HeldOutRows:
-    """Held-out surprises that cells are compared with: of the calibration split, or of each fold by its own model."""
+def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], splits: Splits) -> HeldOutRows:
+    """Surprises of held-out cells, as a reference for the cells of new rows.
+
+    They come from the calibration split, or from each fold and the model that was trained without it.
+    """
     if not isinstance(vae, FoldModels):
         cells = HeldOutRows(model)
-        cells.add(x[parts.calibration])
+        cells.add(x[splits.calibration])
         return cells
     cells = HeldOutRows(model, len(vae.each))
-    for f, (own, fold) in enumerate(zip(vae.each, parts.folds, strict=True)):
+    for f, (own, fold) in enumerate(zip(vae.each, splits.folds, strict=True)):
         cells.add_scored(x[fold], Elbo(**by_torch(double(own), "surprise", model, x[fold])), f)
     return cells
 
 
 def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Terms of the bound of raw rows from a VAE in torch, by name, on the model's default draws."""
+    """Terms of the bound of raw rows x (N, ...), by name, computed in torch with the model's default draws."""
     draws = torch.from_numpy(model.draws())  # (K, Z)
     parts = []
     for rows in torch.from_numpy(x).split(model.rows_at_once(operation, len(draws))):
-        seen = observed_rows(rows) if vae.features.may_be_missing else (rows,)
-        feeds = dict(zip(("x", "eps", "observed"), (seen[0], draws.expand(len(rows), -1, -1), *seen[1:]), strict=False))
+        x_and_observed = observed_rows(rows) if vae.features.may_be_missing else (rows,)
+        eps = draws.expand(len(rows), -1, -1)  # (n, K, Z)
+        feeds = dict(zip(("x", "eps", "observed"), (x_and_observed[0], eps, *x_and_observed[1:]), strict=False))
         parts.append(evaluate(vae, operation, feeds))
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
 
 
 def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:
-    """The bound with independent draws for each row, for means over rows."""
+    """The bound of rows x (N, ...) with independent draws for each row, so that the mean has a standard error."""
     k = model.manifest.draws.default
     eps = np.random.default_rng(seed).standard_normal((len(x), k, model.manifest.latent_dim))
     return model.elbo(x, eps=eps)
 
 
-def metrics(model: Model, x: NDArray[Any], parts: Parts, calibration: AnyCalibration, seed: int) -> dict[str, Metric]:
-    """Metrics of the test rows, and of labelled anomalies if there are any."""
-    bound = independent(model, x[parts.test], seed)
+def metrics(model: Model, x: NDArray[Any], splits: Splits, calibration: AnyCalibration, seed: int) -> dict[str, Metric]:
+    """Metrics by name: of the test rows, and of labelled anomalies if there are any."""
+    bound = independent(model, x[splits.test], seed)
     found = {name: _mean(getattr(bound, name), "nats") for name in ("elbo", "log_likelihood", "kl", "log_evidence")}
     bits = model.bits_per_dim(bound)
     if bits is not None:
         found["bits_per_dim"] = _mean(bits, "bits")
-    normal = model.bound(x[parts.test])
+    normal = model.bound(x[splits.test])
     if calibration.smallest_alpha <= ALPHA:
         found["false_alarm_rate"] = _mean(verdicts(calibration, normal), f"share of normal rows at alpha = {ALPHA}")
-    if len(parts.anomalies):
-        found |= _against_anomalies(model, x[parts.anomalies], normal, calibration)
-    mu = model.encode(x[parts.test]).mu  # (N, Z), or (N, M, Z)
+    if len(splits.anomalies):
+        found |= _against_anomalies(model, x[splits.anomalies], normal, calibration)
+    mu = model.encode(x[splits.test]).mu  # (N, Z), or (N, M, Z)
     active = float((mu.var(axis=0) > ACTIVE).sum() / model.manifest.members)
     of_each = " of each member, their mean" if model.manifest.members > 1 else ""
     found["active_units"] = Metric(value=active, unit=f"of {model.manifest.latent_dim} latent dimensions{of_each}")
@@ -219,13 +229,13 @@ def _against_anomalies(
 
 
 def verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
-    """1 for each row that is an anomaly at ALPHA, else 0, (N,), whatever number of its cells is missing."""
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,); rows with any number of missing cells are decided."""
     is_anomaly = calibration.verdict(replace(scored, observed_count=None), ALPHA).is_anomaly
-    assert is_anomaly is not None, "the caller has checked that ALPHA is not too small"
+    assert is_anomaly is not None, "the caller must check that the calibration resolves ALPHA"
     return is_anomaly.astype(float)
 
 
 def _mean(values: NDArray[np.float64], unit: str) -> Metric:
-    """Mean and its standard error; no standard error if all values are equal."""
+    """Mean and standard error of values (N,); no standard error if all values are equal."""
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return Metric(value=float(values.mean()), standard_error=error or None, n=len(values), unit=unit)

@@ -1,6 +1,6 @@
-"""Converts raw rows to what the networks see and back, with the Jacobian.
+"""Converts raw rows x to model units t and back, with the Jacobian of the conversion.
 
-N rows, D data dimensions, E inputs of the encoder.
+N rows, D data dimensions, E inputs of the encoder, L levels over all categories.
 """
 
 from __future__ import annotations
@@ -16,55 +16,56 @@ from torch import Tensor, nn
 from vaekit.bundle.input_spec import Kind
 from vaekit_training.data.columns import Statistics
 
-LARGEST = 1e15  # |t| is cut here, so that float32 can square the residual of any finite row
-LARGEST_INPUT = 1e3  # the encoder's input is cut here: with any q the bound holds
-LARGEST_LOG = 700.0  # exp of more overflows float64
-AS_THEY_ARE = ("fraction", "binary", "category")  # kinds that are not standardised
+LARGEST = 1e15  # |t| is clamped to it, so that float32 can square the residual of any finite row
+LARGEST_INPUT = 1e3  # |input| of the encoder is clamped to it, which changes q only; any q gives a bound
+LARGEST_LOG = 700.0  # exp of a larger number overflows float64
+NOT_STANDARDIZED = ("fraction", "binary", "category")  # kinds that are not standardised
 MASSES = ("count", "binary", "category")  # kinds whose likelihood is a probability, not a density
 
 
 class Features(nn.Module):
-    """What rows of any kind have in common; a subclass defines how x becomes t."""
+    """The base class: a subclass defines how raw rows x become t in model units."""
 
     dim: int  # D
     width: int  # E
     row_shape: tuple[int, ...]
-    redraws = False  # whether draw gives a new t at each step
-    may_be_missing = False  # whether any cell may be missing
+    redraws = False  # whether `draw` gives a new t at each training step
+    may_be_missing = False  # whether any column may have missing cells
     active: Tensor  # (D,) bool, false for constant columns
     density: Tensor  # (D,) bool, false where the likelihood is a probability mass, which has no Jacobian
 
-    def seen(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """t (N, D) as stored for training; `draw` makes batches from it."""
+    def stored(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """t (N, D) as kept for training; `draw` converts it to the t of a step."""
         t: Tensor = self(x, observed)
         return t
 
     def draw(self, t: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002  only some features redraw
-        """The t of this step from the stored t, (N, D)."""
+        """The t of a training step, (N, D), from the stored t (N, D)."""
         return t
 
-    def shown(self, t: Tensor, observed: Tensor | None) -> Tensor:  # noqa: ARG002  only columns can be missing
+    def encoder_input(self, t: Tensor, observed: Tensor | None) -> Tensor:  # noqa: ARG002  only columns can be missing
         """The encoder's input (N, E) for t (N, D)."""
         return t
 
 
 class Standardize(Features):
-    """Columns: t = (f(x) - loc) / scale in float64; f is log for positive columns, otherwise the identity.
+    """Columns: t = (f(x) - loc) / scale in float64, where f is log for positive columns and otherwise the identity.
 
         log p(x) = log p(t) - sum_d [ log scale_d + (log x_d where f is log) ]     over columns that have a density
 
-    A column that is constant in the training rows is not shown to the networks. It is modelled as
-    N(value, CONSTANT_SCALE |value|), with scale CONSTANT_SCALE if the value is 0, so that another value scores high.
-    Categories are one-hot for the networks. A missing cell is 0; each column that may be missing has an extra input.
+    The networks do not get a column that is constant in the training rows. It is modelled as
+    N(value, (CONSTANT_SCALE |value|)^2), with scale CONSTANT_SCALE if the value is 0, so that another value scores
+    high. The encoder gets categories as one-hot vectors, and missing cells as 0. Each column that may be missing adds
+    an encoder input that is 1 where the cell is observed.
     """
 
     loc: Tensor  # (D,) float64
     scale: Tensor  # (D,) float64, > 0
     log: Tensor  # (D,) bool
-    level_column: Tensor  # (L,) column of each level, over all categories
+    level_column: Tensor  # (L,) index of the column of each level
     level: Tensor  # (L,) index of each level in its column
-    numeric: Tensor  # (D - categories,) columns that are not categories
-    flagged: Tensor  # columns that may be missing
+    numeric: Tensor  # indices of the columns that are not categories
+    flagged: Tensor  # indices of the columns that may be missing
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Standardize(Features):
         levels: Sequence[int] | None = None,
         may_be_missing: Sequence[bool] | None = None,
     ) -> None:
-        """levels: number of levels of each column, 0 unless it is a category. All arguments by column, (D,)."""
+        """All arguments are by column, (D,); levels: number of levels of a category, 0 for other columns."""
         super().__init__()
         dim = loc.numel()
         counts = list(levels or [0] * dim)
@@ -101,13 +102,13 @@ class Standardize(Features):
     def of(
         cls, found: Statistics, kinds: Sequence[Kind], levels: Sequence[int], may_be_missing: Sequence[bool]
     ) -> Standardize:
-        """From the statistics of the training rows and the columns' kinds; AS_THEY_ARE kinds are not changed."""
-        as_they_are = np.array([kind in AS_THEY_ARE for kind in kinds])
+        """Features from the statistics of the training rows; columns of NOT_STANDARDIZED kinds keep their values."""
+        not_standardized = np.array([kind in NOT_STANDARDIZED for kind in kinds])
         counts = np.array([kind == "count" for kind in kinds])
-        constant = found.constant & ~as_they_are & ~counts
-        scale = np.where(as_they_are | (counts & found.constant), 1.0, found.scale)
+        constant = found.constant & ~not_standardized & ~counts
+        scale = np.where(not_standardized | (counts & found.constant), 1.0, found.scale)
         return cls(
-            torch.from_numpy(np.where(as_they_are, 0.0, found.loc)),
+            torch.from_numpy(np.where(not_standardized, 0.0, found.loc)),
             torch.from_numpy(scale),
             torch.from_numpy(~constant),
             log=torch.from_numpy(found.log),
@@ -117,7 +118,7 @@ class Standardize(Features):
         )
 
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """t (N, D) float64 for raw x (N, D) float64; 0 for cells that are not observed."""
+        """t (N, D) float64 for raw x (N, D) float64; 0 for missing cells."""
         value = x
         if self.has_logs:
             there = self.log if observed is None else self.log & observed
@@ -125,12 +126,12 @@ class Standardize(Features):
         t = ((value - self.loc) / self.scale).clamp(-LARGEST, LARGEST)
         return t if observed is None else torch.where(observed, t, 0.0)
 
-    def shown(self, t: Tensor, observed: Tensor | None) -> Tensor:
-        seen = t if self.all_active else torch.where(self.active, t, 0.0)
-        seen = seen.clamp(-LARGEST_INPUT, LARGEST_INPUT)
+    def encoder_input(self, t: Tensor, observed: Tensor | None) -> Tensor:
+        values = t if self.all_active else torch.where(self.active, t, 0.0)
+        values = values.clamp(-LARGEST_INPUT, LARGEST_INPUT)  # (N, D)
         if not (len(self.level) or self.may_be_missing):
-            return seen
-        parts = [seen.index_select(1, self.numeric)] if len(self.level) else [seen]
+            return values
+        parts = [values.index_select(1, self.numeric)] if len(self.level) else [values]
         if len(self.level):
             is_level = t.index_select(1, self.level_column) == self.level  # (N, L)
             if observed is not None:
@@ -139,7 +140,7 @@ class Standardize(Features):
         if self.may_be_missing:
             assert observed is not None
             parts.append(observed.index_select(1, self.flagged).to(t.dtype))
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1)  # (N, E)
 
     def log_jacobian(self, t: Tensor | None = None) -> Tensor:
         """log |dt/dx| of each feature, float64: (D,), or (N, D) if there are positive columns; 0 for masses."""
@@ -151,30 +152,30 @@ class Standardize(Features):
         return torch.where(self.log & self.density, constant - log_x, constant)
 
     def to_raw(self, t: Tensor) -> Tensor:
-        """x for t, (..., D) float64."""
+        """x (..., D) float64 for t (..., D)."""
         value = self.loc + self.scale * t.double()
         if not self.has_logs:
             return value
         return torch.where(self.log, torch.where(self.log, value, 0.0).clamp(-LARGEST_LOG, LARGEST_LOG).exp(), value)
 
     def to_raw_scale(self, s: Tensor) -> Tensor:
-        """Raw scale for a scale of t, (..., D) float64; for positive columns the scale of log x."""
+        """The raw scale, (..., D) float64, for a scale s of t; for positive columns it is the scale of log x."""
         return self.scale * s.double()
 
     def unit(self) -> NDArray[np.float64]:
-        """The raw change that a change of 1 in t makes at t = 0, (D,)."""
+        """dx/dt at t = 0, (D,): the raw size of one model unit."""
         at_zero = self.to_raw(torch.zeros_like(self.loc))
         return np.asarray((self.scale * torch.where(self.log, at_zero, 1.0)).numpy())
 
 
 class Pixels(Features):
-    """Images: t = (x - loc) / scale per channel, x 0..255; rows become (N, D) in H, W, C order."""
+    """Images: t = (x - loc) / scale per channel, x 0..255; images become rows (N, D) in H, W, C order."""
 
     loc: Tensor  # (D,)
     scale: Tensor  # (D,)
 
     def __init__(self, row_shape: tuple[int, ...], loc: Sequence[float], scale: Sequence[float], mass: bool) -> None:
-        """loc, scale: one per channel. mass: the likelihood is a probability of pixels, not a density."""
+        """loc, scale: one per channel. mass: whether the likelihood is a probability of pixels and not a density."""
         super().__init__()
         self.row_shape, self.dim = row_shape, math.prod(row_shape)
         self.width, self.all_active = self.dim, True
@@ -193,23 +194,24 @@ class Pixels(Features):
         return torch.where(self.density, -self.scale.double().log(), 0.0)
 
     def to_raw(self, t: Tensor) -> Tensor:
-        """Raw values, float64, in the shape of a row."""
+        """x (..., H, W, C) float64 for t (..., D)."""
         return (self.loc + self.scale * t).double().unflatten(-1, self.row_shape)
 
     def to_raw_scale(self, s: Tensor) -> Tensor:
-        """Raw scale, float64, in the shape of a row."""
+        """The raw scale, (..., H, W, C) float64, for a scale s (..., D) of t."""
         return (self.scale * s).double().unflatten(-1, self.row_shape)
 
     def unit(self) -> NDArray[np.float64]:
-        """The raw change that a change of 1 in t makes, in the shape of a row."""
+        """dx/dt, (H, W, C): the raw size of one model unit."""
         return np.asarray(self.scale.double().numpy()).reshape(self.row_shape)
 
 
 class Binarize(Features):
-    """b in {0, 1} for each pixel or column: raw value >= threshold. No Jacobian: the likelihood is a probability of b.
+    """t = 1 if the raw value is >= threshold, else 0, for each pixel or column.
 
-    `dynamic` draws b ~ Bernoulli(x / high) again at every training step. Scores use one fixed draw for all rows: random
-    thresholds (a dither) stored in the model.
+    There is no Jacobian, because the likelihood is a probability of t. With a dither (likelihood.binarize = 'dynamic')
+    training draws t ~ Bernoulli(x / high) again at every step. Scores use fixed random thresholds, the dither, which
+    are the same for all rows and stored in the model.
     """
 
     threshold: Tensor  # (D,) in raw units
@@ -217,26 +219,28 @@ class Binarize(Features):
     def __init__(
         self, row_shape: tuple[int, ...], threshold: float, high: float, *, dither: torch.Generator | None = None
     ) -> None:
-        """high: the raw value of a one (255 for pixels, 1 for columns). dither: generator of the thresholds."""
+        """high: raw value of a one, 255 for pixels and 1 for columns. dither: generator that draws the thresholds."""
         super().__init__()
         self.row_shape, self.high, self.dim = row_shape, high, math.prod(row_shape)
         self.width, self.all_active, self.redraws = self.dim, True, dither is not None
         drawn = (
             torch.full((self.dim,), threshold)
             if dither is None
-            else (torch.rand(self.dim, generator=dither) * high).clamp_min(1e-3 * high)  # 0 is never a one
+            else (torch.rand(self.dim, generator=dither) * high).clamp_min(
+                1e-3 * high
+            )  # never 0, so that a raw 0 stays 0
         )
         self.register_buffer("threshold", drawn)
         self.register_buffer("active", torch.ones(self.dim, dtype=torch.bool))
         self.register_buffer("density", torch.zeros(self.dim, dtype=torch.bool))
 
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """b (N, D) float32 for raw x, (N, D) float64 or (N, H, W, C) uint8."""
+        """t (N, D) float32 for raw x, (N, D) float64 or (N, H, W, C) uint8; 0 for missing cells."""
         value = x.to(self.threshold.dtype if x.dtype == torch.uint8 else x.dtype).flatten(1)
-        b = (value >= self.threshold).float()
-        return b if observed is None else torch.where(observed, b, 0.0)
+        t = (value >= self.threshold).float()  # (N, D)
+        return t if observed is None else torch.where(observed, t, 0.0)
 
-    def seen(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+    def stored(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         if not self.redraws:
             return self(x, observed)
         return (x.flatten(1) / self.high).float()
@@ -247,17 +251,19 @@ class Binarize(Features):
         return (torch.rand(t.shape, generator=generator, device=t.device) < t).to(t.dtype)
 
     def log_jacobian(self, t: Tensor | None = None) -> Tensor:  # noqa: ARG002  the same for every row
+        """0 for each feature, (D,) float64."""
         return torch.zeros(self.dim, dtype=torch.float64, device=self.active.device)
 
-    def to_raw(self, b: Tensor) -> Tensor:
-        """Raw values, float64, in the shape of a row."""
-        return self.high * b.double().unflatten(-1, self.row_shape)
+    def to_raw(self, t: Tensor) -> Tensor:
+        """high t, (..., *row_shape) float64, for t (..., D)."""
+        return self.high * t.double().unflatten(-1, self.row_shape)
 
     def to_raw_scale(self, s: Tensor) -> Tensor:
+        """high s, (..., *row_shape) float64, for a scale s (..., D) of t."""
         return self.to_raw(s)
 
     def unit(self) -> NDArray[np.float64]:
-        """The raw value of a one, in the shape of a row."""
+        """The raw value of a one, in the shape of a row (D,) or (H, W, C)."""
         return np.full(self.row_shape, self.high)
 
 
@@ -265,6 +271,6 @@ AnyFeatures = Standardize | Pixels | Binarize
 
 
 def observed_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x with 0 in place of NaN, and which cells are observed, (N, D) each."""
+    """x with 0 in place of NaN, and a mask of the observed cells, (N, D) each."""
     observed = ~x.isnan()
     return torch.where(observed, x, 0.0), observed

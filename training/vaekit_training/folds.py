@@ -1,7 +1,7 @@
-"""Combines fold models into one: the equally weighted mixture of VAEs that were each trained without one fold.
+"""Combines fold models into one model: the equally weighted mixture of VAEs that were each trained without one fold.
 
-The M members of each of F fold models are numbered fold by fold, from 0 to F M - 1. N rows, D data dimensions, Z latent
-dimensions, K draws; nats; x in raw units.
+N rows, D data dimensions, Z latent dimensions, K draws, F fold models of M members each; nats; x in raw units. Members
+are numbered fold by fold, from 0 to F M - 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vaekit_training.vae import VAE, BoundTerms, mixture
 
 
 class FoldModels(nn.Module):
-    """p(x) = (1/F) sum_f p_f(x); each p_f has its own standardisation, likelihood and prior."""
+    """p(x) = (1/F) sum_f p_f(x), where each fold model p_f has its own standardisation, likelihood and prior."""
 
     def __init__(self, folds: Sequence[VAE]) -> None:
         """folds: VAEs with the same columns, latent_dim and number of members."""
@@ -38,11 +38,12 @@ class FoldModels(nn.Module):
 
     @property
     def likelihood(self) -> Likelihood:
-        """The first fold model's, for what all have in common: settings and columns."""
+        """The likelihood of the first fold model; use it only for what all have in common, the settings and columns."""
         return self.each[0].likelihood
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of computations; see VAE.dtype."""
         return self.each[0].dtype
 
     def decode(self, z: Tensor, member: Tensor) -> dict[str, Tensor]:
@@ -51,11 +52,11 @@ class FoldModels(nn.Module):
         return {name: self._of([out[name] for out in of_folds], member) for name in of_folds[0]}
 
     def observe(self, z: Tensor, noise: Tensor, member: Tensor) -> Tensor:
-        """x ~ p(x|z); see VAE.observe."""
+        """x ~ p(x|z), (N, D), for z (N, Z), standard normals noise (N, D, 2) and members (N,); see VAE.observe."""
         return self._of([vae.observe(z, noise, self._within(member)) for vae in self.each], member)
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
-        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), and each fold model's own ELBO."""
+        """The bound of the mixture, elbo = log (1/F) sum_f exp(ELBO_f), and the ELBO_f; see VAE.bound."""
         return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
     def bounds_by_member(
@@ -65,8 +66,12 @@ class FoldModels(nn.Module):
         mu, sigma, bounds = zip(*(vae.bounds_by_member(x, eps, observed) for vae in self.each), strict=True)
         terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # a fold model has no fold_elbo
         axes = (2, 2, 2, 2, 3)
-        together = (torch.cat([_led(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
-        return torch.cat([_led(code) for code in mu]), torch.cat([_led(code) for code in sigma]), BoundTerms(*together)
+        joined = (torch.cat([_with_members(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
+        return (
+            torch.cat([_with_members(m) for m in mu]),
+            torch.cat([_with_members(s) for s in sigma]),
+            BoundTerms(*joined),
+        )
 
     def mixed(self, of_members: BoundTerms) -> BoundTerms:
         """The bound of the mixture, (N,), from the bounds of all members of all fold models."""
@@ -80,7 +85,7 @@ class FoldModels(nn.Module):
         return member % (self.members // len(self.folds))
 
     def _of(self, values: Sequence[Tensor], member: Tensor) -> Tensor:
-        """Each row's value from its own fold model, (N, ...); values: (N, ...) from every fold model."""
+        """For each row the value from its member's fold model, (N, ...); values: (N, ...) from every fold model."""
         return _picked(values, member.div(self.members // len(self.folds), rounding_mode="floor"))
 
 
@@ -88,10 +93,10 @@ AnyVAE = VAE | FoldModels
 
 
 class FoldPriors(nn.Module):
-    """p(z) of each fold model; they may have different numbers of components."""
+    """The priors p(z) of the fold models, which may have different numbers of components."""
 
     def __init__(self, priors: Sequence[Prior], members: int) -> None:
-        """members: per fold model."""
+        """members: number of members of each fold model."""
         super().__init__()
         self.priors = nn.ModuleList(priors)
         self.inputs = priors[0].inputs
@@ -99,16 +104,17 @@ class FoldPriors(nn.Module):
 
     @property
     def each(self) -> list[Prior]:
+        """The priors, in the order of the fold models."""
         return [cast(Prior, prior) for prior in self.priors]
 
     @property
     def is_standard(self) -> bool:
-        """Whether all are N(0, I)."""
+        """Whether all priors are N(0, I)."""
         return all(prior.is_standard for prior in self.each)
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:
-        """z (N, Z) from standard normals (N, Z), by the prior of each row's member."""
-        if member is None:  # all are N(0, I): the member does not matter
+        """z (N, Z) from the prior of each row's member (N,); noise and choice as in Aggregate.sample."""
+        if member is None:  # all priors are N(0, I)
             return self.each[0].sample(noise)
         within = member % self._members if self._members > 1 else None
         drawn = [prior.sample(noise, choice, within) for prior in self.each]
@@ -116,21 +122,21 @@ class FoldPriors(nn.Module):
 
 
 def _picked(values: Sequence[Tensor], which: Tensor) -> Tensor:
-    """(N, ...): row n of values[which[n]]."""
+    """Row n of values[which[n]] for each n, (N, ...); values: F tensors (N, ...); which: (N,)."""
     stacked = torch.stack(list(values))  # (F, N, ...)
     index = which.view(1, -1, *[1] * (stacked.ndim - 2)).expand(1, *stacked.shape[1:])
     return stacked.gather(0, index)[0]
 
 
-def _led(values: Tensor, axes: int = 3) -> Tensor:
-    """Values with a leading axis of members; without one, an axis of size 1 is added."""
+def _with_members(values: Tensor, axes: int = 3) -> Tensor:
+    """Values with `axes` axes, the first of which is that of members; it is added with size 1 if it is missing."""
     return values if values.ndim == axes else values[None]
 
 
 def _common(features: Sequence[Standardize]) -> Standardize:
-    """The columns as all fold models share them: constant if constant in each, in the widest unit of any.
+    """Features for the manifest: a column is constant if it is in every fold model, and scales are the largest of any.
 
-    They give names, kinds and units; rows go through each fold model's own features.
+    Rows are converted by each fold model's own features, not by these.
     """
     common = copy.deepcopy(features[0])
     common.active = torch.stack([each.active for each in features]).any(0)

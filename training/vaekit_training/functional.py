@@ -1,8 +1,8 @@
-"""Functions that give the same numbers in ONNX as in torch.
+"""Functions that give the same numbers in ONNX as in torch. All are element-wise unless they state shapes.
 
-ONNX has no log1p, expm1, log_sigmoid, logaddexp or logsumexp. While a graph is captured (`exporting`), these
-functions use plain operations that keep small arguments and do not overflow. Otherwise they call torch's own, whose
-gradients are exact.
+ONNX has no log1p, expm1, log_sigmoid, logaddexp or logsumexp. While a graph is captured (`exporting`), these functions
+use basic operations that are accurate for small arguments and do not overflow. Otherwise they call the functions of
+torch, whose gradients are exact.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _DILOGARITHM = (
     3.51755455981e-05, -9.1126951474e-06, 3.00734331738e-06, -8.26566537203e-07,
 )  # fmt: skip  # a table of numbers
 GAUSS_LEGENDRE = ((0.0, 0.2844444444444), (0.2692346550528, 0.4786286704994), (0.4530899229693, 0.2369268850562))
-# five nodes -u and u in (-1/2, 1/2), with the weight of the two together
+# quadrature on (-1/2, 1/2) with five nodes: |u| of the nodes -u and u, and the sum of their weights
 _EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
-OPEN = 1e10  # in place of the infinite edge of a bin: larger than any residual, with a square that float32 holds
+OPEN = 1e10  # replaces the infinite edge of a bin: above any residual, with a square that fits in float32
 
 
 @contextmanager
 def exporting() -> Iterator[None]:
-    """Context in which the functions of this thread use operations that ONNX has."""
+    """Context in which the functions of this module, in this thread, use operations that ONNX has."""
     token = _EXPORTING.set(True)
     try:
         yield
@@ -49,9 +49,11 @@ def is_exporting() -> bool:
 
 
 def log1p(t: Tensor) -> Tensor:
-    """log(1 + t) for t > -1, accurate for small t: log(u) - ((u - 1) - t) / u, u = 1 + t, corrects the rounding of u.
+    """log(1 + t) for t > -1, accurate for small t.
 
-    Source: Kahan's form, as the GNU Scientific Library has it (gsl_log1p).
+    With u = 1 + t it is log(u) - ((u - 1) - t) / u; the second term corrects the rounding of u.
+
+    Source: Kahan's form, as in gsl_log1p of the GNU Scientific Library.
     """
     if not is_exporting():
         return torch.log1p(t)
@@ -73,14 +75,14 @@ def expm1(x: Tensor) -> Tensor:
 
 
 def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)) = relu(x) + log1p(exp(-|x|)), with a relative error of rounding size: scales are logged later."""
+    """log(1 + exp(x)) = relu(x) + log1p(exp(-|x|)), accurate relative to its value, because scales are logged later."""
     if not is_exporting():
         return F.softplus(x)
     return torch.relu(x) + log1p(torch.exp(-x.abs()))
 
 
 def softplus_inverse(y: float) -> float:
-    """x with softplus(x) = y > 0."""
+    """x with softplus(x) = y, for y > 0."""
     return y + math.log(-math.expm1(-y))
 
 
@@ -92,23 +94,23 @@ def logaddexp(a: Tensor, b: Tensor) -> Tensor:
 
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    """log p(x) of x in {0, 1}: x log sigmoid(l) + (1 - x) log sigmoid(-l) = -softplus((1 - 2 x) l)."""
+    """log p(x) of x in {0, 1} for logits l: x log sigmoid(l) + (1 - x) log sigmoid(-l) = -softplus((1 - 2 x) l)."""
     if not is_exporting():
         return F.logsigmoid((2.0 * x - 1.0) * logits)  # -softplus(-y) in fewer operations
     return -softplus((1.0 - 2.0 * x) * logits)
 
 
 def log_mean_exp(x: Tensor) -> Tensor:
-    """log (1/K) sum_k exp(x_k) over the last axis, (..., K) -> (...); computed relative to the largest term."""
+    """log (1/K) sum_k exp(x_k), (..., K) -> (...), computed relative to the largest term."""
     peak = x.amax(dim=-1, keepdim=True)
     mean = torch.exp(x - peak).mean(dim=-1, keepdim=True)
     return (peak + torch.log(mean)).squeeze(-1)
 
 
 def log_mean_exp_of_many(x: Tensor) -> Tensor:
-    """log_mean_exp for large K, where passes over the terms take most of the time.
+    """log (1/K) sum_k exp(x_k), (..., K) -> (...), for large K, where passes over the terms take most of the time.
 
-    In a graph it is max_k x_k - max_k log softmax(x)_k, whose exponentials are never written to memory.
+    In a graph it is max_k x_k - max_k log softmax(x)_k - log K, which does not write exponentials to memory.
     """
     if not is_exporting():
         return torch.logsumexp(x, dim=-1) - math.log(x.shape[-1])
@@ -116,13 +118,13 @@ def log_mean_exp_of_many(x: Tensor) -> Tensor:
 
 
 def log_sinhc(w: Tensor) -> Tensor:
-    """log( sinh(w/2) / (w/2) ) for |w| < 1, by the series of sinh; several normalisers use it."""
+    """log( sinh(w/2) / (w/2) ) for |w| < 1, by the series of sinh."""
     v = w * w
     return log1p(v / 24.0 * (1.0 + v / 80.0 * (1.0 + v / 168.0 * (1.0 + v / 288.0 * (1.0 + v / 440.0)))))
 
 
 def log1m_exp(w: Tensor) -> Tensor:
-    """log(1 - exp(-w)) for w > 0:  log w - w/2 + log( sinh(w/2) / (w/2) ) below 1, log1p(-exp(-w)) above."""
+    """log(1 - exp(-w)) for w > 0:  log w - w/2 + log( sinh(w/2) / (w/2) ) for w < 1, else log1p(-exp(-w))."""
     if not is_exporting():
         return torch.log(-torch.expm1(-w))
     small = w < 1.0
@@ -131,7 +133,7 @@ def log1m_exp(w: Tensor) -> Tensor:
 
 
 def normal_cdf(x: Tensor) -> Tensor:
-    """Phi(x), the standard normal's distribution function."""
+    """Phi(x) = (1 + erf(x / sqrt(2))) / 2, the distribution function of the standard normal."""
     return 0.5 * (1.0 + torch.erf(x * math.sqrt(0.5)))
 
 
@@ -154,7 +156,7 @@ def mills(x: Tensor) -> Tensor:
 
 
 def softplus_integral(y: Tensor) -> Tensor:
-    """G(y) = the integral of softplus up to y = -Li2(-exp(y)), and G(y) = pi^2 / 6 + y^2 / 2 - G(-y) above 0.
+    """G(y) = int_{-inf}^y softplus(u) du = -Li2(-exp(y)); for y > 0 it is pi^2 / 6 + y^2 / 2 - G(-y).
 
     -Li2(-q) / q on [0, 1] is a polynomial in 2 q - 1, fitted at Chebyshev nodes to a relative error of 7e-10.
     """
@@ -164,14 +166,14 @@ def softplus_integral(y: Tensor) -> Tensor:
 
 
 def log_ndtr(x: Tensor) -> Tensor:
-    """log Phi(x):  log R(-x) + log phi(x) below 0, log1p(-R(x) phi(x)) above."""
+    """log Phi(x):  log R(-x) + log phi(x) for x <= 0, else log1p(-R(x) phi(x)), with R as in `mills`."""
     r, log_phi = mills(x.abs()), -0.5 * x * x - HALF_LOG_2PI
     tail = torch.where(x > 0, r * torch.exp(log_phi), 0.0)  # 1 - Phi(x)
     return torch.where(x > 0, log1p(-tail), r.log() + log_phi)
 
 
 def _mean_over_bin(w: Tensor, cw: Tensor) -> Tensor:
-    """Mean over |u| < 1/2 of exp(-c w u - (w u)^2 / 2) for w, c w <= 1, by quadrature with five nodes."""
+    """int_{-1/2}^{1/2} exp(-c w u - (w u)^2 / 2) du for w <= 1 and c w <= 1, by quadrature with five nodes."""
     v, total = -0.5 * w * w, GAUSS_LEGENDRE[0][1] * torch.ones_like(w)
     for u, weight in GAUSS_LEGENDRE[1:]:
         tilt = torch.exp(cw * u)
@@ -180,10 +182,10 @@ def _mean_over_bin(w: Tensor, cw: Tensor) -> Tensor:
 
 
 def log_logistic_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Tensor:
-    """log of a standard logistic's mass on [c - w/2, c + w/2]; `below` and `above` mark bins open on that side.
+    """log mass of a standard logistic on [c - w/2, c + w/2]; the masks `below`, `above` mark bins open on that side.
 
-    With a = c - w/2 and b = c + w/2:  log(F(b) - F(a)) = -softplus(a) - softplus(-b) + log(1 - exp(-(b - a))), where
-    an open side's terms are 0.
+    With a = c - w/2 and b = c + w/2 it is log(F(b) - F(a)) = -softplus(a) - softplus(-b) + log(1 - exp(-(b - a))). The
+    terms of an open side are 0.
     """
     left, right = softplus(c - 0.5 * w), softplus(-c - 0.5 * w)
     closed = ~(below | above)
@@ -191,14 +193,17 @@ def log_logistic_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Ten
 
 
 def log_normal_mass(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> Tensor:
-    """log of a standard normal's mass on [c - w/2, c + w/2]; `below` and `above` mark bins open on that side."""
+    """log mass of a standard normal on [c - w/2, c + w/2]; the masks `below`, `above` mark bins open on that side.
+
+    It is log(Phi(c + w/2) - Phi(c - w/2)), computed as described at `_Bin`.
+    """
     if is_exporting() or not torch.is_grad_enabled():
         return _log_mass(_bin(c, w, below, above))
     return _LogNormalMass.apply(c, w, below, above)
 
 
 class _LogNormalMass(torch.autograd.Function):
-    """Gradients in closed form: automatic differentiation would subtract nearly equal densities.
+    """log_normal_mass with gradients in closed form, because automatic differentiation subtracts nearly equal numbers.
 
     d log p / dc = (phi(b) - phi(a)) / p,  d log p / dw = (phi(b) + phi(a)) / (2 p)
     """
@@ -219,23 +224,23 @@ class _LogNormalMass(torch.autograd.Function):
 
 
 class _Bin(NamedTuple):
-    """The interval from a to b, mirrored so that a + b >= 0, and the form in which its mass p is computed.
+    """The bin [a, b] = [c - w/2, c + w/2], mirrored so that a + b >= 0, and three forms of its mass p; one is used.
 
-    narrow   b - a < 1 and c w < 1:  p = w phi(c) A,  A = the mean of exp(-c w u - (w u)^2 / 2) over |u| < 1/2
+    narrow   b - a < 1 and c w < 1:  p = w phi(c) A,  A = int_{-1/2}^{1/2} exp(-c w u - (w u)^2 / 2) du
     tail     0 <= a:                 p = phi(a) g,  g = R(a) - exp(-c w) R(b)
     central  a < 0:                  p = 1 - q,  q = 1 - Phi(-a) + 1 - Phi(b)
 
-    All forms are computed for every bin and the right one is selected: conditions cost more than arithmetic.
+    All forms are computed for every bin, because selecting one costs less than branching. R is as in `mills`.
     """
 
     c: Tensor
     w: Tensor
     cw: Tensor  # |c| w = (b^2 - a^2) / 2
-    side: Tensor  # the sign before mirroring
+    side: Tensor  # sign of a + b before mirroring
     log_phi_a: Tensor
-    narrow: Tensor
-    tail: Tensor
-    share: Tensor  # A
+    narrow: Tensor  # mask of bins whose mass has the narrow form
+    tail: Tensor  # mask of bins whose mass has the tail form
+    mean: Tensor  # A
     g: Tensor
     q: Tensor
 
@@ -255,21 +260,21 @@ def _bin(c: Tensor, w: Tensor, below: Tensor, above: Tensor) -> _Bin:
         log_phi_a,
         narrow=(w < 1.0) & (cw < 1.0),
         tail=a >= 0,
-        share=_mean_over_bin(w.clamp(max=1.0), cw.clamp(max=1.0)),
-        g=(r_a - torch.exp(-cw) * r_b).clamp(min=1e-12),  # above the limit in the tail
-        q=(r_a * torch.exp(log_phi_a) + r_b * torch.exp(log_phi_b)).clamp(max=0.9),  # below the limit in the centre
+        mean=_mean_over_bin(w.clamp(max=1.0), cw.clamp(max=1.0)),
+        g=(r_a - torch.exp(-cw) * r_b).clamp(min=1e-12),  # never reached in the tail form
+        q=(r_a * torch.exp(log_phi_a) + r_b * torch.exp(log_phi_b)).clamp(max=0.9),  # never reached in the central form
     )
 
 
 def _log_mass(p: _Bin) -> Tensor:
-    """log p by the form selected for each bin."""
-    narrow = (p.w * p.share).log() - 0.5 * p.c * p.c - HALF_LOG_2PI
+    """log p of each bin, by its form."""
+    narrow = (p.w * p.mean).log() - 0.5 * p.c * p.c - HALF_LOG_2PI
     return torch.where(p.narrow, narrow, torch.where(p.tail, p.log_phi_a + p.g.log(), log1p(-p.q)))
 
 
 def _slopes(p: _Bin, log_p: Tensor) -> tuple[Tensor, Tensor]:
-    """d log p / dc and d log p / dw, by phi(a) / p and phi(b) = phi(a) exp(-c w)."""
-    narrow = torch.exp(0.5 * p.cw.clamp(max=1.0) - 0.125 * p.w * p.w) / (p.w * p.share)  # phi(a) / p
+    """d log p / dc and d log p / dw, from phi(a) / p and phi(b) = phi(a) exp(-c w)."""
+    narrow = torch.exp(0.5 * p.cw.clamp(max=1.0) - 0.125 * p.w * p.w) / (p.w * p.mean)  # phi(a) / p
     central = torch.exp(p.log_phi_a - log_p)
     ratio = torch.where(p.narrow, narrow, torch.where(p.tail, 1.0 / p.g, central))
     return ratio * p.side * torch.expm1(-p.cw), 0.5 * ratio * (1.0 + torch.exp(-p.cw))

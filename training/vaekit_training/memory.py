@@ -1,4 +1,4 @@
-"""Compares the memory that a run needs with what is free."""
+"""Checks that a run fits in the free memory, before it starts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import torch
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config
 
-COPIES = 6  # of each weight: the weight, its gradient, AdamW's two moments, the best weights, the running mean
-ACTIVATIONS = 4  # of each unit's output: the output, what the activation keeps, and the gradients of both
-BYTES = 4  # float32
+COPIES = 6  # copies of each weight: weight, gradient, two moments of AdamW, best weights, running mean
+ACTIVATIONS = 4  # copies of each unit's output: before and after the activation, and the gradients of both
+BYTES = 4  # per float32 number
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(config: Config, device: torch.device, rows: int = 1, inputs: int = 1, outputs: int = 1) -> None:
     """Refuse a run whose members need more memory than is free.
 
-    Rows to train on and the networks' inputs and outputs are counted as far as they are known.
+    Args:
+        config: the run's config.
+        device: the training device.
+        rows: number of training rows; 1 if not known yet.
+        inputs: number of inputs of the encoder; 1 if not known yet.
+        outputs: number of outputs of the decoder; 1 if not known yet.
 
     Raises:
-        ConfigError: it names how many members fit.
+        ConfigError: the run does not fit; the message states how many members would fit.
     """
     if config.network.name != "mlp":
         return
@@ -30,7 +35,11 @@ def check_memory(config: Config, device: torch.device, rows: int = 1, inputs: in
     members = config.network.members
     if members * one > free:
         fit = free // one
-        cure = f"{fit} fit" if fit else "set a smaller network.hidden or training.batch_size, or a larger accumulate"
+        cure = (
+            f"at most {fit} fit"
+            if fit
+            else "set a smaller network.hidden or training.batch_size, or a larger training.accumulate"
+        )
         raise ConfigError(
             f"network.members: {members} need about {members * one / 1e9:.3g} GB to train, but {free / 1e9:.3g} GB are "
             f"free on {device}: {cure}"
@@ -38,7 +47,7 @@ def check_memory(config: Config, device: torch.device, rows: int = 1, inputs: in
 
 
 def available(device: torch.device) -> int:
-    """Bytes that this process can still allocate on the device, within the machine's and its container's limits."""
+    """Bytes that this process can still allocate on the device, within the limits of the machine and the container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = [int(line.split()[1]) * 1024 for line in _lines(Path("/proc/meminfo")) if line.startswith("MemAvailable:")]
@@ -57,7 +66,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _of_a_member(config: Config, rows: int, inputs: int, outputs: int) -> int:
-    """Bytes of one member's weights and of its activations in one step."""
+    """Bytes that one member needs for its weights, and for its activations in one step."""
     hidden, z = config.network.hidden, config.network.latent_dim or 1
     encoder = (inputs, *hidden, 2 * z)
     decoder = (z, *reversed(hidden), outputs)

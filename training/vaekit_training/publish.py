@@ -1,4 +1,4 @@
-"""Publishes a trained VAE as a bundle: graphs, draws, golden rows, calibration, metrics, report."""
+"""Publishes a trained VAE as a bundle of graphs, draws, golden rows, calibration, metrics and report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from vaekit_training.trained import Trained
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
 GOLDEN_ROWS, GOLDEN_DRAWS = 5, 3
-LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # least golden tolerance
+LEAST = {"CPUExecutionProvider": 1e-4, "CUDAExecutionProvider": 1e-3}  # smallest golden tolerance, relative
 PACKAGES = ("vaekit", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
@@ -50,13 +50,13 @@ def publish_run(
     *,
     draws_report: bool = True,
 ) -> Manifest:
-    """Export, verify by loading as a reader does, calibrate, measure, and publish a new version.
+    """Export a run, verify the graphs by loading them, calibrate, measure, and publish a new version.
 
     Args:
         run: the finished run.
         models: the models folder.
-        say: called with each stage of the work.
-        warn: called with the reason if float16 graphs were requested and not written.
+        say: called with a progress message for each stage.
+        warn: called with the reason if float16 graphs were requested but not written.
         draws_report: whether the bundle gets a report of the run and a model card.
 
     Returns:
@@ -64,21 +64,21 @@ def publish_run(
 
     Raises:
         TrainingError: the graphs differ from torch by more than 1e-4 nats per dimension; nothing is published.
-        GoldenMismatch: they differ on golden rows; nothing is published.
+        GoldenMismatch: the graphs differ from torch on golden rows; nothing is published.
     """
     say("exporting graphs")
-    graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.parts.train[:3]]))
+    graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.splits.train[:3]]))
     manifest, files = _draft(run, graphs)
     with temporary_folder() as draft:
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            held_out = evaluate.calibrated(model, run.rows.x, run.parts)
+            held_out = evaluate.calibrated(model, run.rows.x, run.splits)
             ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): held_out}
             manifest = _measured(run, model, manifest, held_out)
             if run.config.export.half:
                 assert isinstance(held_out, Calibration)  # fold models have no float16 graphs
-                added = float16.add(run.one, run.rows.x, run.parts, model, manifest, files, held_out)
+                added = float16.add_graphs(run.one, run.rows.x, run.splits, model, manifest, files, held_out)
                 if isinstance(added, str):
                     warn(added)
                     run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
@@ -95,22 +95,24 @@ def publish_run(
 
 
 def base_draws(latent_dim: int, maximum: int, seed: int) -> NDArray[np.float64]:
-    """Scrambled Sobol points mapped through the normal quantile, (K_max, Z); vaekit.bundle.draws uses them.
+    """Standard normal draws (maximum, latent_dim): scrambled Sobol points, mapped by the normal quantile function.
+
+    The first K of them are the default draws of a request; see vaekit.bundle.draws.
 
     Source: Joe and Kuo (2008) directions, Owen (1998) scrambling, as in torch.quasirandom.
     """
     points = torch.quasirandom.SobolEngine(latent_dim, scramble=True, seed=seed).draw(maximum, dtype=torch.float64)
-    half = 2.0**-33  # points are multiples of about 2^-32: keep them off 0 and 1
+    half = 2.0**-33  # points are multiples of about 2^-32; clamping keeps them away from 0 and 1
     return np.asarray(torch.special.ndtri(points.clamp(half, 1 - half)).numpy())
 
 
 def default_draws(config: Config, rows: Rows) -> int:
-    """K: from the config, or 16 for tables and 4 for images."""
+    """The default number of draws K: from the config, or 16 for tables and 4 for images."""
     return config.draws.default or min(4 if rows.is_image else 16, config.draws.maximum)
 
 
 def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest and files without calibration, metrics and report."""
+    """The manifest and files of the bundle, still without calibration, metrics and report."""
     config, latent_dim = run.config, run.vae.latent_dim
     rows = _golden_rows(run.vae, run.rows, config.training.seed)
     files = {graph.file: graph.data for graph in graphs.values()}
@@ -153,20 +155,20 @@ def _calibrated(
     ways: dict[tuple[int, Precision], AnyCalibration],
     files: dict[str, bytes],
 ) -> Manifest:
-    """The manifest with the calibration of rows and cells; adds the files of both."""
-    assumption = BY_FOLDS if run.parts.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
+    """The manifest with the calibrations of rows and of cells; adds their files to `files`."""
+    assumption = BY_FOLDS if run.splits.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
     calibration, content = calibration_file(ways, assumption)
-    surprise, of_cells = evaluate.surprises(model, run.vae, run.rows.x, run.parts).file()
+    surprise, of_cells = evaluate.surprises(model, run.vae, run.rows.x, run.splits).file()
     files |= {calibration.file: content, surprise.file: of_cells}
     return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})
 
 
 def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Manifest:
     """The manifest with its metrics."""
-    off = evaluate.parity(model, run.vae, run.rows.x[run.parts.validation])
-    of_folds = f", mean over {len(run.parts.folds)} fold models" if run.parts.folds else ""
+    off = evaluate.parity(model, run.vae, run.rows.x[run.splits.validation])
+    of_folds = f", mean over {len(run.splits.folds)} fold models" if run.splits.folds else ""
     figures = {
-        **evaluate.metrics(model, run.rows.x, run.parts, held_out, run.config.training.seed),
+        **evaluate.metrics(model, run.rows.x, run.splits, held_out, run.config.training.seed),
         "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
         "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept" + of_folds),
         "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
@@ -186,7 +188,10 @@ def _unit_of(config: Config) -> str:
 
 
 def _golden_rows(vae: AnyVAE, rows: Rows, seed: int) -> NDArray[Any]:
-    """Draws of the model, never training rows; then black and white images, or extreme values by kind of column."""
+    """Golden rows (n, ...): draws of the model, then rows of extreme values; never training rows.
+
+    Extreme values are black and white images, or the limits of each column's kind.
+    """
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(GOLDEN_ROWS, vae.latent_dim, generator=generator)
     noise = torch.randn(GOLDEN_ROWS, vae.features.dim, 2, generator=generator)
@@ -198,9 +203,9 @@ def _golden_rows(vae: AnyVAE, rows: Rows, seed: int) -> NDArray[Any]:
         extremes = np.stack([np.zeros(x.shape[1:]), np.full(x.shape[1:], 255.0)])
         return np.concatenate([x, extremes]).astype(np.uint8)
     ends = np.array([_ENDS[kind] for kind in rows.kinds]).T  # (2, D)
-    if vae.members > 1:  # this far out, rounding of the ELBOs alone would decide the weights of the members
-        dense = vae.features.density.numpy() & np.isin(rows.kinds, ("real", "positive"))
-        ends[1] = np.where(dense, vae.features.to_raw(torch.full((len(dense),), 10.0)).numpy(), ends[1])
+    if vae.members > 1:  # at the limits, rounding errors of the ELBOs would decide the weights of the members
+        continuous = vae.features.density.numpy() & np.isin(rows.kinds, ("real", "positive"))
+        ends[1] = np.where(continuous, vae.features.to_raw(torch.full((len(continuous),), 10.0)).numpy(), ends[1])
         ends[1] = np.where(np.array(rows.kinds) == "count", 0.0, ends[1])
     golden = np.concatenate([x, ends])
     if vae.features.may_be_missing:
@@ -229,7 +234,7 @@ def _provenance(run: Trained) -> Provenance:
         seed=run.config.training.seed,
         data=run.config.data.source,
         data_sha256=run.rows.digest(),
-        rows=run.parts.sizes(),
+        rows=run.splits.sizes(),
         commit=_commit(),
         versions={name: version for name in PACKAGES if (version := _version(name))},
     )
@@ -243,7 +248,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The git commit of the current folder, if it is in a repository."""
+    """The git commit of the current folder, or None outside a repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -1,7 +1,7 @@
 """The default recipe: the settings that likelihood.name = 'auto' stands for.
 
-docs/decisions/2026-11-24-the-default-recipe.md lists what was tried, with figures; `python -m benchmarks.detection`
-measures it.
+docs/decisions/2026-11-24-the-default-recipe.md compares it with alternatives; `python -m benchmarks.detection` measures
+it.
 """
 
 from __future__ import annotations
@@ -10,26 +10,31 @@ from typing import Any
 
 AUTO = "auto"
 MEMBERS = 3
-FEW = 1_500  # training rows; fewer do not determine a scale for every value
+FEW = 1_500  # with fewer training rows, the settings for few rows apply: see by_size
 SETTINGS: dict[str, dict[str, Any]] = {
     "network": {"members": MEMBERS},
     "prior": {"name": "aggregate", "components": 2000, "start": 1.0},
     "training": {"steps": 2500},
     "draws": {"default": 4},
 }
-RATES = {"few": 2e-3, "many": 3e-3}  # learning rates
-LEAST_BETA = 0.1
-FLOORS = {"network": 0.1, "feature": 0.01}  # scale_floor by likelihood.scale
-IN_TURN = (("network", 0.3162), ("feature", LEAST_BETA), ("network", LEAST_BETA))  # members of many rows: scale, beta
+RATES = {"few": 2e-3, "many": 3e-3}  # learning rates for few and for many training rows
+LEAST_BETA = 0.1  # smallest beta of a member
+FLOORS = {"network": 0.1, "feature": 0.01}  # likelihood.scale_floor by likelihood.scale
+MEMBER_SETTINGS = (
+    ("network", 0.3162),
+    ("feature", LEAST_BETA),
+    ("network", LEAST_BETA),
+)  # (scale, beta) of each member in turn
 
-Filled = frozenset[tuple[str, str]]  # (section, key)
+Filled = frozenset[tuple[str, str]]  # (section, key) of settings that fill sets
 
 
 def fill(tree: dict[str, Any]) -> Filled:
-    """Fill in the settings that 'auto' stands for, in nested tables of a config; settings already there stay.
+    """Fill in the settings that 'auto' stands for, in the nested tables of a config. Given settings are not changed.
 
     Returns:
-        Settings filled in that depend on the number of training rows; they are set for many rows.
+        The settings filled in that depend on the number of training rows. They have the values for many rows, until
+        Config.sized adapts them.
     """
     likelihood = tree.get("likelihood")
     if not isinstance(likelihood, dict) or likelihood.get("name") != AUTO:
@@ -46,15 +51,15 @@ def fill(tree: dict[str, Any]) -> Filled:
     members = _table(tree, "network")["members"]
     if not isinstance(members, int) or members < 1:
         return frozenset()
-    plain = _table(tree, "objective").get("name", "elbo") == "elbo"
+    is_elbo = _table(tree, "objective").get("name", "elbo") == "elbo"
     of_many = by_size(members, FEW)
     found = {
         (section, key)
         for section, key in of_many
-        if key not in _table(tree, section) and (plain or section != "objective")
+        if key not in _table(tree, section) and (is_elbo or section != "objective")
     }
     given = likelihood.get("scale")
-    if isinstance(given, str) and given in FLOORS:  # the floor belongs to the given scale, whatever the number of rows
+    if isinstance(given, str) and given in FLOORS:  # the floor follows from the given scale, for any number of rows
         found.discard(("likelihood", "scale_floor"))
         likelihood.setdefault("scale_floor", FLOORS[given])
     for section, key in found:
@@ -63,10 +68,10 @@ def fill(tree: dict[str, Any]) -> Filled:
 
 
 def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:
-    """Settings that depend on the number of training rows.
+    """The settings that depend on the number of training rows, by (section, key).
 
-    Members differ in beta, so that they describe rows at different levels of detail; with many rows some also have a
-    scale for each value. Together they make a better density than equal members.
+    Members differ in beta, so that their latents carry different amounts of detail. With many rows they also differ in
+    whether the scale is a decoder output. The mean of such members is a better density than that of equal members.
     """
     scale: Any
     floor: Any
@@ -74,7 +79,7 @@ def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:
         beta = [round(LEAST_BETA ** (m / max(1, members - 1)), 4) for m in range(members)]
         scale, floor, rate = "feature", FLOORS["feature"], RATES["few"]
     else:
-        scale, beta = map(list, zip(*(IN_TURN[m % len(IN_TURN)] for m in range(members)), strict=True))
+        scale, beta = map(list, zip(*(MEMBER_SETTINGS[m % len(MEMBER_SETTINGS)] for m in range(members)), strict=True))
         floor, rate = [FLOORS[one] for one in scale], RATES["many"]
     return {
         ("likelihood", "scale"): scale,

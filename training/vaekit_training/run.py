@@ -1,4 +1,4 @@
-"""Runs a training run from config to published bundle."""
+"""Runs a training run, from its config to the published bundle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vaekit_training.config import Config, unused
 from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
 from vaekit_training.data.load import Rows, load
-from vaekit_training.data.split import Parts, split
+from vaekit_training.data.split import Splits, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.loop.distributed import World, world
 from vaekit_training.loop.fit import fit
@@ -40,8 +40,8 @@ from vaekit_training.publish import publish_run
 from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
-SHARED_WORK = 1e9  # operations of a step above which threads pay off: some tens of milliseconds of one core
-NEEDED = ("onnx", "PIL", "jinja2", "sklearn")
+SHARED_WORK = 1e9  # floating-point operations per step above which several threads are faster than one
+NEEDED = ("onnx", "PIL", "jinja2", "sklearn")  # modules imported only after training
 _PROCESS = os.getpid()  # which imported torch
 _THREADS = threading.Lock()  # around changes of torch's number of threads
 _INSIDE = threading.local()  # `threads`: that number in the innermost block of this thread
@@ -54,14 +54,14 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks for the progress of a run; the default ones do nothing."""
+    """Callbacks for the progress of a run; the default callbacks do nothing."""
 
-    say: Callable[[str], None] = _ignore
-    on_step: Callable[[int], None] = _ignore
+    say: Callable[[str], None] = _ignore  # a progress message
+    on_step: Callable[[int], None] = _ignore  # the number of the step just taken
     on_validation: Callable[[Validation], None] = _ignore
     on_trained: Callable[[History], None] = _ignore
-    constants: Callable[[list[str]], None] = field(default=_ignore)
-    warn: Callable[[str], None] = _ignore
+    constants: Callable[[list[str]], None] = field(default=_ignore)  # names of constant columns
+    warn: Callable[[str], None] = _ignore  # a warning
 
 
 def train(
@@ -74,35 +74,36 @@ def train(
     keep: Keep | None = None,
     draws_report: bool = True,
 ) -> Manifest:
-    """Train, and publish a new version of config.name under models.
+    """Train, and publish a new version of config.name in the models folder.
 
-    Under torchrun every rank calls this with the same arguments; the first publishes, all return the same manifest.
+    Under torchrun every rank calls this with the same arguments. The first rank publishes, and all return the same
+    manifest.
 
     Args:
-        config: the run.
+        config: the run's config.
         models: the models folder.
         device: auto, cpu or cuda[:index].
         listener: receives progress.
-        rows: rows to train on, in place of the source.
-        keep: where to keep config, checkpoints and events; if none, nothing is kept and the run cannot be resumed.
+        rows: rows to train on, instead of those of config.data.source.
+        keep: where to keep config, checkpoints and events; None: nothing is kept, and the run cannot be resumed.
         draws_report: whether the bundle gets a report of the run and a model card.
 
     Raises:
-        MissingExtra: a package needed for the export does not import; raised before training.
-        DeviceError: CUDA was requested and torch has none.
-        ConfigError, InputError: config, rows or models folder are refused, or differ from those of the resumed run.
+        MissingExtra: a package needed for the export cannot be imported; raised before training.
+        DeviceError: CUDA was requested but torch finds no CUDA device.
+        ConfigError, InputError: config, rows or models folder are invalid, or differ from those of the resumed run.
         Interrupted: SIGTERM was received; the state is saved.
-        TrainingError: the objective diverged, or the graphs do not reproduce torch.
+        TrainingError: a step was not finite after all rollbacks, or the graphs do not reproduce torch.
         StorageError: a full disk, or no temporary folder; a run that is kept can be resumed.
     """
     _check_writable(Path(models))
     with temporary_folder():
         pass  # the export needs one: better refused now than after the training
     with threads_after_fork(), world(device) as (ranks, rank_device):
-        listener = (listener or Listener()) if ranks.leads else Listener()
+        listener = (listener or Listener()) if ranks.is_first else Listener()
         trained = _run(config, torch_device(rank_device), listener, rows, keep, ranks)
-        manifest = _publish(trained, Path(models), listener, draws_report) if ranks.leads else None
-        return Manifest.model_validate_json(ranks.of_first(manifest))
+        manifest = _publish(trained, Path(models), listener, draws_report) if ranks.is_first else None
+        return Manifest.model_validate_json(ranks.from_first(manifest))
 
 
 def _publish(trained: Trained, models: Path, listener: Listener, draws_report: bool) -> str:
@@ -126,9 +127,9 @@ def run(
     rows: Rows | None = None,
     keep: Keep | None = None,
 ) -> Trained:
-    """Train without publishing; see train."""
+    """Train without publishing; arguments and errors as in `train`."""
     with threads_after_fork(), world(device) as (ranks, rank_device):
-        listener = (listener or Listener()) if ranks.leads else Listener()
+        listener = (listener or Listener()) if ranks.is_first else Listener()
         return _run(config, torch_device(rank_device), listener, rows, keep, ranks)
 
 
@@ -149,65 +150,67 @@ def _run(
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
-    parts = split(rows, config.data, config.training.seed)
-    config = config.sized(parts.trained_on)
-    if parts.folds and ranks.size > 1:
-        raise ConfigError(f"data.folds: fold models train on one rank, not on {ranks.size}: start without torchrun")
-    runs = _runs(config, parts)
-    vaes = [build.build(one.config, rows, one.parts.train) for one in runs]
-    vae = FoldModels(vaes) if parts.folds else vaes[0]
+    splits = split(rows, config.data, config.training.seed)
+    config = config.sized(splits.trained_on)
+    if splits.folds and ranks.size > 1:
+        raise ConfigError(
+            f"data.folds: fold models cannot be trained on {ranks.size} ranks: start the run without torchrun"
+        )
+    runs = _runs(config, splits)
+    vaes = [build.build(one.config, rows, one.splits.train) for one in runs]
+    vae = FoldModels(vaes) if splits.folds else vaes[0]
     listener.constants(build.constants(vae, rows.columns))
     run_folder = RunFolder(keep, config, ranks)
     if run_folder.folder is not None:
-        listener.say(f"keeping the run in {run_folder.folder}")
+        listener.say(f"run folder: {run_folder.folder}")
     histories = []
     for own, one in zip(vaes, runs, strict=True):
         if one.fold is not None:
             listener.say(f"training fold model {one.fold + 1} of {len(runs)}")
         histories.append(_fitted(own, rows, one, device, listener, run_folder, ranks))
-    history = of_folds(histories) if parts.folds else histories[0]
+    history = of_folds(histories) if splits.folds else histories[0]
     listener.on_trained(history)
-    return Trained(config, rows, parts, vae.eval(), history, run_folder.folder)
+    return Trained(config, rows, splits, vae.eval(), history, run_folder.folder)
 
 
 @dataclass(frozen=True)
 class _VaeRun:
-    """One VAE to train: the only one, or a fold model."""
+    """One VAE to train: the only one of a run, or one of its fold models."""
 
     config: Config
-    parts: Parts
+    splits: Splits
     fold: int | None = None
 
 
-def _runs(config: Config, parts: Parts) -> list[_VaeRun]:
-    """Fold models are trained with the same config and different seeds."""
+def _runs(config: Config, splits: Splits) -> list[_VaeRun]:
+    """The VAEs to train; fold models have the same config except for the seed."""
     found = []
-    for f in range(len(parts.folds)):
+    for f in range(len(splits.folds)):
         seed = (config.training.seed + f) % 2**32
         training = config.training.model_copy(update={"seed": seed})
-        found.append(_VaeRun(config.model_copy(update={"training": training}), parts.without(f), f))
-    return found or [_VaeRun(config, parts)]
+        found.append(_VaeRun(config.model_copy(update={"training": training}), splits.without(f), f))
+    return found or [_VaeRun(config, splits)]
 
 
 def _fitted(
     vae: VAE, rows: Rows, one: _VaeRun, device: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
 ) -> History:
-    """Train a VAE and return it on the CPU."""
-    config, parts = one.config, one.parts
-    components = LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train)
-    train = _training_rows(vae, rows, parts, config, device)
-    validation = network_rows(vae, rows.x[parts.validation]).to(device)
+    """Train a VAE in place; afterwards it is on the CPU."""
+    config, splits = one.config, one.splits
+    components = LazyNetworkRows(copy.deepcopy(vae), rows.x, splits.train)
+    train = _training_rows(vae, rows, splits, config, device)
+    validation = network_rows(vae, rows.x[splits.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
     threads = threads if os.getpid() == _PROCESS else 1
-    told = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=parts.train)
-    with cpu_threads(threads), run_folder.hooks(told, rows.digest, one.fold) as hooks:
+    progress = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=splits.train)
+    with cpu_threads(threads), run_folder.hooks(progress, rows.digest, one.fold) as hooks:
         history = fit(vae.to(device), train, validation, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()
     return history
 
 
-def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, device: torch.device) -> RowTable | Batches:
-    """The training split as the networks see it: on the device, or read from files on demand."""
+def _training_rows(vae: VAE, rows: Rows, splits: Splits, config: Config, device: torch.device) -> RowTable | Batches:
+    """The training split in model units: in memory on the device, or read from files on demand."""
     if rows.streamed is not None:
         settings, there = config.training, copy.deepcopy(vae)
         return StreamBatches(
@@ -219,22 +222,22 @@ def _training_rows(vae: VAE, rows: Rows, parts: Parts, config: Config, device: t
             device=device,
         )
     if rows.is_mapped:
-        return LazyNetworkRows(copy.deepcopy(vae), rows.x, parts.train, stored=True)
-    return network_rows(vae, rows.x[parts.train], stored=True).to(device)
+        return LazyNetworkRows(copy.deepcopy(vae), rows.x, splits.train, stored=True)
+    return network_rows(vae, rows.x[splits.train], stored=True).to(device)
 
 
 def _check_writable(models: Path) -> None:
-    """Refuse a models folder that cannot be written, before training starts."""
+    """Refuse a models folder that is not writable, before training starts."""
     try:
         models.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=models):
             pass
     except OSError as exc:
-        raise ConfigError(f"models folder {models}: {exc.strerror}") from exc
+        raise ConfigError(f"models folder {models} is not writable: {exc.strerror}") from exc
 
 
 def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
-    """1 if a step is too small to share, otherwise one thread per core of this process, divided among the ranks."""
+    """Number of CPU threads: 1 if a step is small, otherwise one per core of this process, divided by the ranks."""
     work = 6.0 * batch_size * sum(p.numel() for p in vae.parameters())  # floating-point operations, forward and back
     return max(1, cpu_count() // ranks) if work > SHARED_WORK else 1
 
@@ -246,7 +249,7 @@ def threads_after_fork() -> AbstractContextManager[None]:
 
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
-    """Let torch use this many threads inside the block.
+    """Context in which torch uses this number of threads.
 
     The number is the process's default for new threads too. So blocks of several threads that overlap in time all
     restore the number from before the first of them; a block inside another one restores the other's.
@@ -266,10 +269,10 @@ def cpu_threads(threads: int) -> Iterator[None]:
 
 
 def check_imports() -> None:
-    """Import all packages that export and report need.
+    """Import all packages that the export and the report need.
 
     Raises:
-        MissingExtra: one of them does not import.
+        MissingExtra: a package cannot be imported.
     """
     check_distribution()
     for name in NEEDED:
@@ -277,7 +280,7 @@ def check_imports() -> None:
             importlib.import_module(name)
         except ImportError as exc:
             raise MissingExtra(
-                f"{name} does not import, and the export needs it: pip install 'vaekit[training]'"
+                f"{name} cannot be imported, but the export needs it: pip install 'vaekit[training]'"
             ) from exc
 
 
@@ -285,7 +288,7 @@ def torch_device(device: str) -> torch.device:
     """The torch device for "auto", "cpu", "cuda" or "cuda:<index>".
 
     Raises:
-        DeviceError: CUDA was requested and torch has none, or none with that index.
+        DeviceError: CUDA was requested but torch finds no such CUDA device.
     """
     kind, index = parse_device(device)
     have = torch.cuda.device_count() if torch.cuda.is_available() else 0

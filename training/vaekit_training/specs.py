@@ -16,7 +16,7 @@ SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that use l
 
 
 def input_spec(rows: Rows, config: Config, vae: AnyVAE) -> VectorSpec | ImageSpec:
-    """The model's input."""
+    """The model's input: an image size, or columns."""
     if rows.is_image:
         height, width, channels = rows.x.shape[1:]
         two_valued = config.likelihood.name == "bernoulli" and config.likelihood.binarize == "none"
@@ -39,7 +39,7 @@ def _constant(vae: AnyVAE, d: int) -> Constant | None:
 
 
 def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> LikelihoodSpec:
-    """The model's p(x|z), and what it is a probability or density of."""
+    """The model's p(x|z): its name, parameters, and whether it is a probability or a density."""
     settings, features = config.likelihood, vae.features
     mass = not bool(features.density.any())
     scaled = settings.name in SCALED
@@ -66,7 +66,7 @@ def _scale(scale: str | float | tuple[str, ...]) -> str:
 
 
 def prior_spec(vae: AnyVAE) -> PriorSpec:
-    """The model's p(z)."""
+    """The model's p(z); for fold models with the largest number of components."""
     priors = vae.prior.each if isinstance(vae, FoldModels) else [vae.prior]
     counts = [prior.row.numel() for prior in priors if isinstance(prior, Aggregate)]
     return PriorSpec(name="aggregate", components=max(counts)) if counts else PriorSpec()

@@ -1,4 +1,4 @@
-"""Holds a finished run before it is published."""
+"""The result of a training run, before it is published."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
-from vaekit_training.data.split import Parts
+from vaekit_training.data.split import Splits
 from vaekit_training.folds import AnyVAE
 from vaekit_training.loop.tracking import History
 from vaekit_training.vae import VAE
@@ -15,17 +15,17 @@ from vaekit_training.vae import VAE
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run."""
+    """A finished run: its config, rows, trained VAE and history."""
 
     config: Config
     rows: Rows
-    parts: Parts
+    splits: Splits
     vae: AnyVAE  # on the CPU, in float32
     history: History
     folder: Path | None = None  # the run folder, if there is one
 
     @property
     def one(self) -> VAE:
-        """The VAE of a run without folds."""
+        """The VAE of a run without folds, typed as a VAE."""
         assert isinstance(self.vae, VAE)
         return self.vae

@@ -1,7 +1,7 @@
 """The variational autoencoder and its bound.
 
-N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. With M members, everything that depends
-on weights has a leading axis M; a single model has no such axis.
+N rows, D data dimensions, Z latent dimensions, K draws; nats; x in raw units. With M members, every tensor that depends
+on weights has a leading axis M; a single model has no such axis. A leading ... stands for this axis.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from vaekit_training.functional import log_mean_exp, softplus
 from vaekit_training.likelihoods import Likelihood
 from vaekit_training.prior import Normal, Prior
 
-SIGMA_FLOOR = 1e-6
+SIGMA_FLOOR = 1e-6  # smallest sigma of q(z|x)
 
 
 class BoundTerms(NamedTuple):
-    """The terms of the bound, each (N,) float64, and (N, D) by feature."""
+    """The terms of the bound in nats, float64, (N,) each, or (M, N) if they are those of members."""
 
-    elbo: Tensor
-    log_likelihood: Tensor
-    kl: Tensor
-    log_evidence: Tensor
-    feature_log_likelihood: Tensor
-    fold_elbo: Tensor | None = None  # (N, F) of each fold model, in a mixture of fold models
+    elbo: Tensor  # log_likelihood - kl
+    log_likelihood: Tensor  # E_q[log p(x|z)]
+    kl: Tensor  # KL(q(z|x) || p(z))
+    log_evidence: Tensor  # the importance-weighted bound
+    feature_log_likelihood: Tensor  # E_q[log p(x_d|z)], (N, D) or (M, N, D)
+    fold_elbo: Tensor | None = None  # (N, F) ELBO of each fold model, in a mixture of fold models
 
 
 class VAE(nn.Module):
-    """p(x, z) = p(x|z) p(z) with q(z|x) = N(mu(x), diag sigma(x)^2); with members, the mean of M such densities."""
+    """p(x, z) = p(x|z) p(z) with q(z|x) = N(mu(x), diag sigma(x)^2). With members, p(x) is the mean of M densities."""
 
     _one: Tensor
-    _beta: Tensor | None  # beta that the posteriors were fitted at, () or (M, 1, 1); None: 1
+    _beta: Tensor | None  # beta at which the posteriors were trained, () or (M, 1, 1); None: 1
 
     def __init__(
         self,
@@ -62,18 +62,18 @@ class VAE(nn.Module):
         self._has_masses = not bool(features.density.all())
 
     def untemper(self, betas: Sequence[float]) -> None:
-        """From now on, convert posteriors that were fitted at these betas (one, or one per member) to beta = 1."""
+        """From now on, convert posteriors trained at these betas, one for all or one per member, to beta = 1."""
         below = torch.tensor([min(1.0, beta) for beta in betas], dtype=self.dtype, device=self._one.device)
         self._beta = below.view(-1, 1, 1).expand(self.members, 1, 1) if self.members > 1 else below[0]
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of all computations except standardisation, sums, and networks of lower precision."""
+        """The type of all computations except standardisation and sums (float64), and float16 networks."""
         return self._one.dtype
 
     def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """mu, sigma (..., N, Z) each, for rows t (N, D) as the networks see them."""
-        out = self.encoder(self.features.shown(t, observed)).to(t.dtype)  # (..., N, 2 Z)
+        """mu and sigma of q(z|x), (..., N, Z) each, for rows t (N, D) in model units; observed: (N, D) bool."""
+        out = self.encoder(self.features.encoder_input(t, observed)).to(t.dtype)  # (..., N, 2 Z)
         mu, raw = out.chunk(2, dim=-1)
         sigma = SIGMA_FLOOR + softplus(raw)
         return (mu, sigma) if self._beta is None else untempered(mu, sigma, self._beta)
@@ -81,7 +81,7 @@ class VAE(nn.Module):
     def log_prob(self, t: Tensor, z: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(t_d|z_k) of each feature, (..., N, K, D), for t (N, D) and z (..., N, K, Z); 0 where not observed.
 
-        Without members z may be (N, Z), one draw a row: the result is then (N, D).
+        Without members z may be (N, Z), one draw per row; the result is then (N, D).
         """
         h = self.decoder(z).to(t.dtype)  # (..., N, K, width)
         if z.ndim > t.ndim:
@@ -90,11 +90,11 @@ class VAE(nn.Module):
         return log_p if observed is None else torch.where(observed, log_p, 0.0)
 
     def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """mu, sigma (..., N, Z) each, for raw rows."""
+        """mu and sigma of q(z|x), (..., N, Z) each, for raw rows x (N, ...)."""
         return self.posterior(self.features(x, observed).to(self.dtype), observed)
 
     def decode(self, z: Tensor, member: Tensor | None = None) -> dict[str, Tensor]:
-        """Parameters of p(x|z) by name, in raw units, float64; z (N, Z) -> (N, D) or (N, H, W, C).
+        """Parameters of p(x|z) by name, (N, D) or (N, H, W, C) each, in raw units, float64, for z (N, Z).
 
         member: (N,) the member that decodes each latent vector, if there are members.
         """
@@ -108,30 +108,38 @@ class VAE(nn.Module):
         return {name: out[name] for name in likelihood.parameters_in_raw_units}
 
     def observe(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> Tensor:
-        """x ~ p(x|z) in raw units, float64, from standard normals (N, D, 2); whole numbers where p(x|z) is a mass."""
+        """x ~ p(x|z), (N, D) or (N, H, W, C), in raw units, float64; whole numbers where p(x|z) is a probability.
+
+        z: (N, Z). noise: standard normals (N, D, 2). member: as in decode.
+        """
         drawn = self.likelihood.observe(self._decoded(z), noise[:, None])  # (..., N, 1, D)
         x = self.features.to_raw(self._of(drawn, member))
         if not self._has_masses:
             return x
         density = self.features.density.view(self.features.row_shape)
-        return torch.where(density, x, x.round())  # float32 may turn a 5 into 4.9999998
+        return torch.where(density, x, x.round())  # float32 may have turned a 5 into 4.9999998
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
-        """The bound of raw rows for draws eps (N, K, Z), over the observed features of each row.
+        """The bound of raw rows x (N, ...) for draws eps (N, K, Z), over the observed features of each row.
 
         elbo         = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
-        log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x)       Burda et al. (2016)
+        log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x)
+
+        Source: Kingma and Welling (2014) for the ELBO; Burda et al. (2016), "Importance weighted autoencoders".
         """
         return self.mixed(self.bounds_by_member(x, eps, observed)[2])
 
     def mixed(self, of_members: BoundTerms) -> BoundTerms:
-        """The bound of the model, (N,), from those of its members."""
+        """The bound of the model, (N,), from the bounds of its members, (M, N); without members, of_members itself."""
         return of_members if self.members == 1 else mixture(of_members)
 
     def bounds_by_member(
         self, x: Tensor, eps: Tensor, observed: Tensor | None = None
     ) -> tuple[Tensor, Tensor, BoundTerms]:
-        """mu, sigma (..., N, Z) each, and the bound of each member, (M, N); without members the bound itself, (N,)."""
+        """mu and sigma, (..., N, Z) each, and the bound of each member, (M, N), or of the single model, (N,).
+
+        Arguments as in `bound`.
+        """
         exact = self.features(x, observed)  # (N, D), float64 for columns
         t = exact.to(self.dtype)
         as_encoded = mu, sigma = self.posterior(t, observed)  # each (..., N, Z)
@@ -159,7 +167,7 @@ class VAE(nn.Module):
         return self.decoder(z[:, None]).to(z.dtype)
 
     def _of(self, values: Tensor, member: Tensor | None) -> Tensor:
-        """Each row's value from its member, (N, ...), of values (M, N, 1, ...); without members (N, 1, ...)."""
+        """Each row's value from its member, (N, W), for values (M, N, 1, W), or without members (N, 1, W)."""
         if self.members == 1:
             return values.squeeze(-2)
         assert member is not None
@@ -168,35 +176,37 @@ class VAE(nn.Module):
 
 
 def draw_latents(mu: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
-    """z_k = mu + sigma eps_k, (..., N, K, Z), for mu and sigma (..., N, Z) and eps (N, K, Z)."""
+    """z_k = mu + sigma eps_k, (..., N, K, Z), for mu and sigma (..., N, Z) and draws eps (N, K, Z)."""
     return torch.addcmul(mu[..., None, :], sigma[..., None, :], eps)
 
 
 def untempered(mu: Tensor, sigma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-    """Posteriors that were fitted at beta < 1, and are too narrow, converted to beta = 1: mu and sigma.
+    """mu and sigma (..., N, Z) of posteriors trained at beta < 1, which are too narrow, converted to beta = 1.
 
-    Minimising beta KL(q || p(z)) - E_q[log p(x|z)] gives q proportional to p(z) p(x|z)^(1/beta). Where p(x|z) is normal
-    in z_j with mean m and precision l, sigma^2 = 1 / (1 + l / beta) and mu = sigma^2 l m / beta; at beta = 1 that is
+    Minimising beta KL(q || p(z)) - E_q[log p(x|z)] gives q proportional to p(z) p(x|z)^(1/beta). If p(x|z), as a
+    function of z_j, is proportional to a normal density with mean m and precision l, then sigma^2 = 1 / (1 + l / beta)
+    and mu = sigma^2 l m / beta. Solved for m and l, this gives for beta = 1
 
         c = beta + (1 - beta) sigma^2,  sigma_1^2 = sigma^2 / c,  mu_1 = mu beta / c
 
-    An inactive latent dimension, sigma = 1, does not change. Any q gives a bound; this one gives a tighter one.
+    An inactive latent dimension, with sigma = 1, does not change. Any q gives a bound; this q gives a tighter one.
     """
     c = beta + (1.0 - beta) * sigma * sigma
     return mu * (beta / c), sigma * torch.rsqrt(c)
 
 
 def mixture(members: BoundTerms) -> BoundTerms:
-    """The bound of the equally weighted mixture of M densities, from their bounds, (M, N) each.
+    """The bound, (N,), of the equally weighted mixture of M densities, from their bounds, (M, N) each.
 
-    q(m|x) proportional to exp(ELBO_m);  log_likelihood = sum_m q_m ll_m;  kl = sum_m q_m kl_m + KL(q || 1/M), so that
-    elbo = log_likelihood - kl = log (1/M) sum_m exp(ELBO_m).
+    q_m = exp(ELBO_m) / sum_i exp(ELBO_i)
+    log_likelihood = sum_m q_m log_likelihood_m,   kl = sum_m q_m kl_m + KL(q || 1/M)
+    elbo = log_likelihood - kl = log (1/M) sum_m exp(ELBO_m)
     """
     count = members.elbo.shape[0]
     log_q = torch.log_softmax(members.elbo, dim=0)  # (M, N)
-    q = log_q.exp()
-    log_likelihood = (q * members.log_likelihood).sum(0)
-    kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)
+    q = log_q.exp()  # (M, N)
+    log_likelihood = (q * members.log_likelihood).sum(0)  # (N,)
+    kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)  # (N,)
     return BoundTerms(
         elbo=log_likelihood - kl,
         log_likelihood=log_likelihood,

@@ -80,11 +80,11 @@ def train(
     ] = None,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
-    from vaekit_training.loop.distributed import leads
+    from vaekit_training.loop.distributed import is_first_rank
     from vaekit_training.loop.folder import Keep, resumed
     from vaekit_training.run import train as start
 
-    console = Console(stderr=True, highlight=False, quiet=not leads())  # only the first rank prints
+    console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
     if resume is not None:
         _refuse_beside_resume(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], run)
         config, keep = resumed(resume), Keep(resume, resume=True)
@@ -103,7 +103,7 @@ def train(
         console.print(f"[yellow]{escape(str(exc))}; nothing was published[/]", soft_wrap=True)
         raise typer.Exit(128 + signal.SIGTERM) from None
     _summary(console, manifest, models)
-    if leads():
+    if is_first_rank():
         typer.echo(models / manifest.name / str(manifest.version))
 
 
@@ -114,14 +114,14 @@ def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: 
 
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
-    from vaekit_training.config import asked_for, load_config, make_config
+    from vaekit_training.config import load_config, make_config, parse_overrides
     from vaekit_training.infer import infer
 
     if source.endswith(".toml"):
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: expected a config file that ends in .toml, or a data file or folder")
-    tree, remarks = infer(source, asked_for(overrides))
+    tree, remarks = infer(source, parse_overrides(overrides))
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]")
     return make_config(

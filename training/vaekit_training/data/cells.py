@@ -1,4 +1,7 @@
-"""Reads a training column and learns its kind and levels; `vaekit.tabular.cells` says what a cell means."""
+"""Converts the cells of a training column to numbers, and learns its kind and levels.
+
+`vaekit.tabular.cells` decides what a single cell means.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,17 @@ from vaekit_training.data.kinds import hint, kinds_of
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 MOST_LEVELS = 1000
-EXACT = 2.0**53  # the largest count that float64 distinguishes from its neighbours
+EXACT = 2.0**53  # the largest whole number up to which float64 represents all whole numbers
 EXCLUDE = "data.exclude leaves out columns"
 TEXT = f"likelihood.name = 'mixed' reads text as categories; {EXCLUDE}"
 COUNTS = "not a whole number from 0 to 2**53"
 
 
 class Cells:
-    """Reads a column chunk by chunk; remembers its levels and whether cells were missing.
+    """Converts a column chunk by chunk; remembers its levels and whether any cell was missing.
 
-    `take` numbers the levels of a category in the order of first appearance; `ranks` are their indices in `levels`.
+    `take` numbers the levels of a category in the order in which they first appear; `ranks` maps these numbers to
+    indices in the sorted `levels`.
     """
 
     def __init__(
@@ -40,11 +44,12 @@ class Cells:
     ) -> None:
         """
         Args:
-            name: of the column.
-            kind: None: text is a category, booleans and columns of 0 and 1 are binary, anything else is real.
-            missing: what to do with a missing cell.
-            source: for error messages.
-            hint: for error messages: what to do about a cell that is not of this kind.
+            name: the column's name.
+            kind: the column's kind. None: text is a category, booleans and columns of 0 and 1 are binary, anything
+                else is real.
+            missing: whether a missing cell is refused or allowed.
+            source: where the column comes from, for error messages.
+            hint: how to fix a cell that is not of this kind, for error messages.
             written: whether numbers may be written as text, as in a CSV file.
         """
         self.name, self.source, self._hint = name, source, f"; {hint}" if hint else ""
@@ -61,20 +66,20 @@ class Cells:
 
     @property
     def levels(self) -> tuple[str, ...] | None:
-        """Sorted; by value if all are numbers."""
+        """Sorted levels of a category, by value if all are numbers; None for other kinds."""
         return tuple(sorted(self._texts, key=self._order())) if self.kind == "category" else None
 
     @property
     def ranks(self) -> NDArray[np.float64]:
-        """Index in `levels` of each level, in the order of first appearance."""
+        """Index in `levels` of each level, (number of levels,), in the order of first appearance."""
         places = {text: float(rank) for rank, text in enumerate(self.levels or ())}
         return np.array([places[text] for text in self._texts], dtype=np.float64)
 
     def take(self, values: NDArray[Any], start: int = 0) -> NDArray[np.float64]:
-        """More cells as numbers (n,), NaN where one is missing; start: the row number of the first.
+        """Convert n more cells to numbers, (n,) float64, NaN for missing ones; start: the row number of the first cell.
 
         Raises:
-            InputError: a cell is refused; the message names source, row, feature and value.
+            InputError: a cell is not of the column's kind; the message names source, row, feature and value.
         """
         values = _plain(values)
         missing = is_missing(values)
@@ -135,11 +140,11 @@ class Cells:
             self._refuse(row, f"{rule.NOT_FINITE}: {rule.show(cell)}")
         code = self._known[cell] = self._texts.setdefault(level_text(cell), len(self._texts))
         if len(self._texts) > MOST_LEVELS:
-            self._refuse(row, f"more than {MOST_LEVELS} levels, the last one {cell!r} ({EXCLUDE})")
+            self._refuse(row, f"more than {MOST_LEVELS} levels; this cell, {cell!r}, adds one more ({EXCLUDE})")
         return code
 
     def _order(self) -> Any:
-        """The sort key of levels."""
+        """The function to sort levels by."""
         return float if all(reads_as_number(text) for text in self._texts) else str
 
     def _missing_text(self, count: int) -> str:
@@ -153,13 +158,13 @@ class Cells:
 def cells_of(
     columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig, source: str = "", *, written: bool = False
 ) -> list[Cells]:
-    """A reader for each column, of the kind that config and likelihood give it.
+    """A converter for each column, with the kind that config and likelihood define.
 
     Args:
-        columns: their names.
-        config: names kinds, and says what to do with missing cells.
-        likelihood: gives the kind of columns that config does not name.
-        source: for error messages.
+        columns: names of the columns.
+        config: kinds by column, and whether missing cells are allowed.
+        likelihood: defines the kind of columns without an entry in config.kinds.
+        source: where the columns come from, for error messages.
         written: whether numbers may be written as text, as in a CSV file.
 
     Raises:
@@ -173,7 +178,7 @@ def cells_of(
 
 
 def indexed(x: NDArray[np.float64], cells: Sequence[Cells]) -> NDArray[np.float64]:
-    """x (n, D) from `take` with categories as indices of their sorted levels; NaN stays."""
+    """x (n, D) from `Cells.take` with categories converted, in place, to indices of their sorted levels; NaN stays."""
     for d, c in enumerate(cells):
         if c.kind == "category":
             there = ~np.isnan(x[:, d])
@@ -182,7 +187,7 @@ def indexed(x: NDArray[np.float64], cells: Sequence[Cells]) -> NDArray[np.float6
 
 
 def refuse_empty_rows(x: NDArray[np.float64], source: str = "", start: int = 0) -> None:
-    """Refuse a row of x (n, D) without an observed cell; start: the row number of the first."""
+    """Refuse a row of x (n, D) whose cells are all missing; start: the row number of the first row."""
     empty = np.isnan(x).all(axis=1)
     if empty.any():
         where = f"{source}: " if source else ""
@@ -190,7 +195,7 @@ def refuse_empty_rows(x: NDArray[np.float64], source: str = "", start: int = 0) 
 
 
 def refuse_empty_columns(cells: Sequence[Cells], source: str = "") -> None:
-    """Refuse a column without an observed cell."""
+    """Refuse a column whose cells are all missing."""
     for c in cells:
         if c.is_empty:
             where = f"{source}: " if source else ""
@@ -198,7 +203,7 @@ def refuse_empty_columns(cells: Sequence[Cells], source: str = "") -> None:
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
-    """Numbers, booleans, or objects: text, dates as text, None."""
+    """The cells as numbers, booleans or objects; dates become text, and missing dates None."""
     if values.dtype.kind in "Mm":
         text = values.astype(str).astype(object)
         text[np.isnat(values)] = None
@@ -238,14 +243,14 @@ def _key(cell: Any) -> Any:
 
 
 def _kind(cells: list[Any]) -> Kind | None:
-    """The kind of a column whose cells are objects; None if they are numbers or there are none."""
+    """The kind of a column of Python objects; None if the objects are numbers, or if there are no cells."""
     if any(isinstance(cell, str) for cell in cells):
         return "category"
     return "binary" if any(isinstance(cell, bool) for cell in cells) else None
 
 
 def reads_as_number(cell: Any) -> bool:
-    """Whether a cell is a finite number, or its text."""
+    """Whether a cell is a finite number or the text of one."""
     if isinstance(cell, str):
         return finite_number_in(cell) is not None
     cell = rule.plain(cell)
@@ -253,7 +258,7 @@ def reads_as_number(cell: Any) -> bool:
 
 
 def _faults(x: NDArray[np.float64], kind: Kind) -> Iterator[tuple[NDArray[np.bool_], str]]:
-    """The faults that `vaekit.tabular.cells` finds, (n,) each, and counts that float64 cannot tell apart."""
+    """Masks (n,) of invalid cells, with reasons: the rules of `vaekit.tabular.cells`, and counts above 2**53."""
     column = Column(name="column", kind=kind, may_be_missing=True)  # missing cells are handled elsewhere
     for bad, what in rule.faults_of(x, column):
         yield bad, COUNTS if kind == "count" and what != rule.NOT_FINITE else what

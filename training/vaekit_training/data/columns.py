@@ -1,4 +1,7 @@
-"""Statistics of each column: mean, scale, whether it is constant, rounding."""
+"""Statistics of each column over the training rows: mean, scale, resolution, and whether it is constant.
+
+n rows, D columns, C channels.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +17,30 @@ from vaekit.bundle.input_spec import Kind
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-CONSTANT_SCALE = 1e-6  # of |value|: above float32's rounding of the value, below any change that matters
-ROUNDING_ERRORS = 8  # float64 steps within which two values count as equal
+CONSTANT_SCALE = 1e-6  # scale of a constant column, as a share of |value|: above the rounding error of float32
+ROUNDING_ERRORS = 8  # values that differ by at most this many float64 steps count as equal
 
 
 @dataclass(frozen=True)
 class Statistics:
     """Statistics of each column over the training rows, each (D,); missing cells are left out.
 
-    loc and scale are the mean and the standard deviation, of log x where `log` is true. For a constant column loc is
-    its value and scale is CONSTANT_SCALE |value| (CONSTANT_SCALE if the value is 0). Where float64 cannot hold them,
-    they are not finite or scale is 0.
+    loc and scale are the mean and standard deviation of x, or of log x where `log` is true. For a constant column loc
+    is its value and scale is CONSTANT_SCALE |value| (CONSTANT_SCALE if the value is 0). If they overflow or underflow
+    float64, they are infinite, NaN or 0.
     """
 
-    count: NDArray[np.int64]  # observed cells
+    count: NDArray[np.int64]  # number of observed cells
     log: Flags  # positive columns that are not constant
     loc: Floats
     scale: Floats
-    constant: Flags  # its values differ by no more than their rounding in float64
+    constant: Flags  # all values are equal up to float64 rounding
     value: Floats  # the first observed value, in raw units; NaN if there is none
     resolution: Floats  # smallest gap between two values (of log x where `log` is true); 0 for constant columns
 
     @classmethod
     def of(cls, x: Floats, kinds: Sequence[Kind]) -> Statistics:
-        """From an array (n, D) in memory, NaN where a cell is missing."""
+        """Statistics of an array x (n, D) in memory, NaN where a cell is missing."""
         y, log = _on_the_log(x, kinds)  # (n, D)
         observed = ~np.isnan(x)  # (n, D)
         count = observed.sum(axis=0)
@@ -50,9 +53,9 @@ class Statistics:
 
 
 class Moments:
-    """The same statistics, accumulated over chunks of the rows; `resolution` is that of a sample.
+    """Accumulates the same statistics over chunks of rows; only `resolution` is computed from a sample.
 
-    mean and M2 = sum (y - mean)^2 of two sets are merged as in Chan, Golub and LeVeque (1983):
+    The means and M2 = sum (y - mean)^2 of two sets a and b are merged as in Chan, Golub and LeVeque (1983):
     delta = mean_b - mean_a, mean = mean_a + delta n_b / n, M2 = M2_a + M2_b + delta^2 n_a n_b / n.
     """
 
@@ -65,9 +68,9 @@ class Moments:
 
     def add(self, x: Floats) -> None:
         """Add more rows (n, D)."""
-        y, _ = _on_the_log(x, self._kinds)
-        observed = ~np.isnan(x)
-        n_b = observed.sum(axis=0)
+        y, _ = _on_the_log(x, self._kinds)  # (n, D)
+        observed = ~np.isnan(x)  # (n, D)
+        n_b = observed.sum(axis=0)  # (D,)
         n = np.maximum(self.count + n_b, 1)
         with np.errstate(all="ignore"):
             mean_b = np.where(observed, y, 0.0).sum(axis=0) / np.maximum(n_b, 1)
@@ -82,7 +85,7 @@ class Moments:
         self.count = self.count + n_b
 
     def statistics(self, sample: Floats) -> Statistics:
-        """The statistics of all rows; sample (n, D): rows for the resolution."""
+        """The statistics of all rows added so far; sample (n, D): rows from which the resolution is computed."""
         y, log = _on_the_log(sample, self._kinds)
         with np.errstate(all="ignore"):
             variance = np.where(self.count > 0, self._m2, np.nan) / self.count
@@ -92,10 +95,10 @@ class Moments:
         return _statistics(self.count, log, mean, variance, constant, self._value, resolution(y))
 
 
-def channels(pieces: Iterable[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
+def channels(chunks: Iterable[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each channel, each (C,), of images (n, H, W, C) in chunks."""
     counts: NDArray[np.int64] = np.zeros((1, 256), dtype=np.int64)
-    for x in pieces:
+    for x in chunks:
         counts = counts + np.stack([np.bincount(x[..., c].ravel(), minlength=256) for c in range(x.shape[-1])])
     level = np.arange(256.0)
     mean = counts @ level / counts.sum(axis=1)  # (C,)
@@ -104,15 +107,15 @@ def channels(pieces: Iterable[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
 
 
 def resolution(x: Floats) -> Floats:
-    """Smallest gap between two different values of each column of x (n, D), (D,); 0 if there are no two.
+    """Smallest gap between two different values in each column of x (n, D), (D,); 0 if all values are equal.
 
-    Recorded values are rounded, so no density of them should be narrower than that.
+    Recorded values are rounded to about this gap, so a density must not be narrower than it.
     """
     with np.errstate(all="ignore"):
-        gaps = np.diff(np.sort(x, axis=0), axis=0)  # NaN sorts last and leaves NaN
+        gaps = np.diff(np.sort(x, axis=0), axis=0)  # (n - 1, D); NaN sorts last, and its gaps are NaN
         nothing = ~(gaps > ROUNDING_ERRORS * np.spacing(np.fmax.reduce(np.abs(x), axis=0, initial=0.0)))
     gaps[nothing] = np.inf
-    smallest = gaps.min(axis=0, initial=np.inf)
+    smallest = gaps.min(axis=0, initial=np.inf)  # (D,)
     return np.where(np.isfinite(smallest), smallest, 0.0)
 
 
@@ -133,7 +136,7 @@ def _statistics(
 
 
 def _on_the_log(x: Floats, kinds: Sequence[Kind]) -> tuple[Floats, Flags]:
-    """x with the log of its positive columns, and which columns those are."""
+    """x (n, D) with positive columns replaced by their log, and a mask (D,) of these columns."""
     log = np.array([kind == "positive" for kind in kinds], dtype=bool)  # (D,)
     if not log.any():
         return x, log
@@ -143,7 +146,7 @@ def _on_the_log(x: Floats, kinds: Sequence[Kind]) -> tuple[Floats, Flags]:
 
 
 def _ends(x: Floats) -> tuple[Floats, Floats]:
-    """Smallest and largest value of each column, (D,); NaN if it has none."""
+    """Smallest and largest value of each column, (D,) each; NaN for a column without values."""
     return np.fmin.reduce(x, axis=0, initial=np.nan), np.fmax.reduce(x, axis=0, initial=np.nan)
 
 

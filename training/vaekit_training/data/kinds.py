@@ -1,4 +1,4 @@
-"""Decides the kind of each column, and which likelihoods take which kinds."""
+"""Decides the kind of each column, and which kinds each likelihood accepts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vaekit.bundle.manifest import LikelihoodName
 from vaekit.errors import ConfigError, InputError
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
-TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {  # its own kind first
+TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {  # accepted kinds, the default one first
     "gaussian": ("real", "positive", "count"),
     "student_t": ("real", "positive"),
     "laplace": ("real", "positive"),
@@ -22,35 +22,35 @@ TAKES: dict[LikelihoodName, tuple[Kind, ...]] = {  # its own kind first
 
 
 def takes(likelihood: LikelihoodConfig) -> tuple[Kind, ...]:
-    """The kinds of columns that a likelihood can describe; its default kind first."""
+    """The kinds of columns that a likelihood accepts, the default one first."""
     if likelihood.name == "bernoulli" and likelihood.binarize != "none":
         return ("fraction", "binary")
     return TAKES[likelihood.name]
 
 
 def impossible(kinds: Mapping[str, Kind], likelihood: LikelihoodConfig) -> Iterator[str]:
-    """A message for each column whose kind the likelihood does not take."""
+    """An error message for each column whose kind the likelihood does not accept."""
     allowed = takes(likelihood)
     for name, kind in kinds.items():
         if kind not in allowed:
             yield (
-                f"data.kinds: column {name!r} is {kind!r}, and likelihood.name = {likelihood.name!r} takes "
+                f"data.kinds: column {name!r} is {kind!r}, but likelihood.name = {likelihood.name!r} takes "
                 f"{' or '.join(map(repr, allowed))}: set likelihood.name = 'mixed', or another kind"
             )
 
 
 def kinds_of(columns: Sequence[str], config: DataConfig, likelihood: LikelihoodConfig) -> tuple[Kind | None, ...]:
-    """The kind of each column; None if its cells decide, under 'mixed'.
+    """The kind of each column; None if it is inferred from the cells (only under 'mixed').
 
     Raises:
         InputError: there are no columns, or data.kinds names a column that is not modelled.
-        ConfigError: the likelihood does not take a kind.
+        ConfigError: the likelihood does not accept a kind.
     """
     if not columns:
-        raise InputError(f"data {config.source!r}: no columns left to model")
+        raise InputError(f"data {config.source!r}: no columns left to model; name fewer in data.exclude and data.label")
     unknown = [name for name in config.kinds if name not in columns]
     if unknown:
-        raise InputError(f"data.kinds: no column {unknown[0]!r} is modelled; there are: {', '.join(columns)}")
+        raise InputError(f"data.kinds: column {unknown[0]!r} is not modelled; modelled columns: {', '.join(columns)}")
     refused = "; ".join(impossible(config.kinds, likelihood))
     if refused:
         raise ConfigError(refused)
@@ -59,7 +59,7 @@ def kinds_of(columns: Sequence[str], config: DataConfig, likelihood: LikelihoodC
 
 
 def hint(column: str, config: DataConfig, likelihood: LikelihoodConfig) -> str:
-    """What to do about a cell that the likelihood does not take; empty if data.kinds names the column's kind."""
+    """How to fix a cell that the likelihood does not accept; empty if data.kinds defines the column's kind."""
     if column in config.kinds or likelihood.name in ("gaussian", "mixed"):
         return ""
     own = takes(likelihood)[0]

@@ -15,10 +15,10 @@ from vaekit_training.sections import DataConfig
 
 
 def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
-    """The columns to model: all but labels, keys and excluded ones.
+    """The columns to model: all except the label, the split column and excluded columns.
 
     Raises:
-        InputError: a column that the config names does not exist, or a column has no name or another's name.
+        InputError: a column named in the config does not exist, a column has no name, or two have the same name.
     """
     special = [name for name in (config.label, config.split.partition(":")[2]) if name]
     for name in (*special, *config.exclude):
@@ -30,6 +30,7 @@ def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
 
 
 def check_names(columns: tuple[str, ...]) -> None:
+    """Refuse columns without a name, and two columns with the same name."""
     for d, name in enumerate(columns):
         if not name:
             raise InputError(f"column {d} has no name; name it, or leave it out by data.exclude = ['']")
@@ -38,7 +39,7 @@ def check_names(columns: tuple[str, ...]) -> None:
 
 
 def refuse_missing(where: str, name: str, values: NDArray[Any], start: int = 0) -> None:
-    """Refuse a missing cell in a label or key; where: the source; start: the row number of the first value."""
+    """Refuse a missing cell in a label or split column; where: the source; start: row number of the first value."""
     _refuse(where, name, np.array([is_missing(cell) for cell in values.tolist()], dtype=bool), start)
 
 
@@ -49,10 +50,10 @@ def _refuse(where: str, name: str, bad: NDArray[np.bool_], start: int) -> None:
 
 
 def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> NDArray[np.bool_]:
-    """Which of the n rows are anomalies by the config's label, (n,); none if there is no label.
+    """Which of the n rows the config's label marks as anomalies, (n,) bool; none if there is no label.
 
     Raises:
-        InputError: a missing label, or no row with a value of data.anomalies.
+        InputError: a label is missing, or no label has a value of data.anomalies.
     """
     if config.label is None:
         return np.zeros(n, dtype=bool)
@@ -71,10 +72,10 @@ class TrainingLabels:
         self._found = False
 
     def take(self, values: NDArray[Any], start: int = 0, where: str = "") -> NDArray[np.bool_]:
-        """Which of these rows are anomalies, (n,).
+        """Which of these n rows are anomalies, (n,) bool.
 
         Raises:
-            InputError: a missing label.
+            InputError: a label is missing.
         """
         cells = values.tolist()
         different = {cell: i for i, cell in enumerate(dict.fromkeys(cells))}
@@ -85,7 +86,7 @@ class TrainingLabels:
         return marked[at]
 
     def check(self) -> None:
-        """Refuse labels without an anomaly."""
+        """Refuse a label column without any anomaly, once all rows have been read."""
         if not self._found:
             seen = ", ".join(sorted(self._marks.seen)[:5])
             raise InputError(

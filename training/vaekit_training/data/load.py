@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
+from vaekit_training.data.image_folder import FOLDER
 from vaekit_training.data.labels import anomalies, check_names, columns_of, refuse_missing
-from vaekit_training.data.pictures import FOLDER
-from vaekit_training.data.rows import CELLS, Mapped, Rows
+from vaekit_training.data.rows import CHUNK_CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
 from vaekit_training.data.stream import stream
 from vaekit_training.data.times import in_time
@@ -27,23 +27,23 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     """Rows of a source, with every cell checked against its column's kind, and labels checked.
 
     Args:
-        config: which columns, of which kinds.
-        likelihood: gives the kind of columns that config.kinds does not name; if none, gaussian.
-        seed: of the split of streamed rows.
+        config: the source, its columns and their kinds.
+        likelihood: defines the kind of columns without an entry in config.kinds; None: gaussian.
+        seed: seed of the split, for streamed rows.
 
     Raises:
-        InputError: the source is unknown or unreadable, a column does not exist, or a cell is missing where that is not
-            allowed or not of its column's kind; the message names source, row, feature and value.
-        ConfigError: the likelihood does not take a kind.
+        InputError: the source is unknown or unreadable, a column does not exist, or a cell is missing or not of
+            its column's kind; the message names source, row, feature and value.
+        ConfigError: the likelihood does not accept a kind.
     """
     likelihood = likelihood or LikelihoodConfig()
     if config.read == "stream":
         return stream(config, likelihood, seed)
     source = mapped(config.source) if config.read == "map" else read(config.source, config.resize)
     where, table = f"data {config.source!r}", source.columns
-    if not len(next(iter(table.values()))) if table else source.pictures is None:
-        raise InputError(f"{where}: no rows")
-    if source.pictures is not None and config.label == FOLDER and FOLDER not in table:
+    if not len(next(iter(table.values()))) if table else source.images is None:
+        raise InputError(f"{where}: no rows, expected at least 1")
+    if source.images is not None and config.label == FOLDER and FOLDER not in table:
         raise InputError(f"{where}: data.label = {FOLDER!r} is the subfolder of an image, and there are no subfolders")
     columns = columns_of(table, config)
     key = config.split.partition(":")[2] or None
@@ -52,10 +52,8 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         refuse_missing(where, key, split_key)
         if config.split.startswith("time:"):
             split_key = in_time(where, key, split_key)
-    if source.pictures is not None:
-        return Rows(
-            source.pictures, (), anomalies(table, config, len(source.pictures)), split_key, remarks=source.remarks
-        )
+    if source.images is not None:
+        return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key, remarks=source.remarks)
     cells = cells_of(columns, config, likelihood, where, written=source.written)
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where)
@@ -75,20 +73,20 @@ def of_array(
     """Rows of an array (N, D), or images (N, H, W[, C]) uint8, checked like those of a file.
 
     Args:
-        x: numbers, or objects if columns hold text.
-        names: of the columns.
-        anomaly: (N,); if none, no row is an anomaly.
-        config: kinds, and what to do with missing cells; its source is not read.
+        x: numbers, or Python objects if some columns hold text.
+        names: names of the columns.
+        anomaly: which rows are anomalies, (N,) bool; None: no row is.
+        config: kinds of columns, and whether missing cells are allowed; its source is not read.
         likelihood: as in load.
 
     Raises:
-        InputError: another shape, or a cell is refused.
-        ConfigError: the likelihood does not take a kind.
+        InputError: the array has another shape, or a cell is refused.
+        ConfigError: the likelihood does not accept a kind.
     """
     config, source = config or DataConfig(source="memory"), from_array(x)
     anomaly = np.zeros(len(x), dtype=bool) if anomaly is None else anomaly
-    if source.pictures is not None:
-        return Rows(source.pictures, (), anomaly)
+    if source.images is not None:
+        return Rows(source.images, (), anomaly)
     columns = tuple(names or source.columns)
     check_names(columns)
     cells = cells_of(columns, config, likelihood or LikelihoodConfig())
@@ -100,7 +98,7 @@ def mapped(source: str) -> Source:
     """A .npy file as a memory-mapped array.
 
     Raises:
-        InputError: not a .npy file, or an unreadable one.
+        InputError: the source is not a .npy file, or the file is unreadable.
     """
     path = Path(source)
     if path.suffix.lower() != ".npy":
@@ -110,11 +108,11 @@ def mapped(source: str) -> Source:
     except (OSError, ValueError, EOFError) as exc:
         raise InputError(f"data {source!r}: {exc}") from exc
     found = from_array(stored)
-    return found if found.pictures is not None else Source(found.columns, stored=stored)
+    return found if found.images is not None else Source(found.columns, stored=stored)
 
 
 def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key: NDArray[Any] | None = None) -> Rows:
-    """Rows of x with what the cells told about its columns."""
+    """Rows of x with the names, kinds and levels found by `cells`."""
     return Rows(
         x,
         tuple(c.name for c in cells),
@@ -137,22 +135,22 @@ def _together(taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], wher
 def _checked_in_place(stored: NDArray[Any], cells: Sequence[Cells], where: str) -> Mapped:
     """The mapped array, after every cell has been checked."""
     x = Mapped(stored, [int(c.name[1:]) for c in cells])
-    size = max(1, CELLS // x.shape[1])
+    size = max(1, CHUNK_CELLS // x.shape[1])
     for start in range(0, len(x), size):
-        piece = x[start : start + size]
-        refuse_empty_rows(np.stack([c.take(piece[:, d], start) for d, c in enumerate(cells)], axis=1), where, start)
+        chunk = x[start : start + size]
+        refuse_empty_rows(np.stack([c.take(chunk[:, d], start) for d, c in enumerate(cells)], axis=1), where, start)
     refuse_empty_columns(cells, where)
     for c in cells:
         if c.levels is not None and c.levels != tuple(map(str, range(len(c.levels)))):
             raise InputError(
-                f"{where}: feature {c.name!r}: data.read = 'map' leaves values as they are, so its categories must be "
+                f"{where}: feature {c.name!r}: data.read = 'map' does not convert values, so its categories must be "
                 f"0, 1, 2, ..., not {c.levels[0]!r} to {c.levels[-1]!r}; set data.read = 'memory'"
             )
     return x
 
 
 def _typed(column: NDArray[Any]) -> NDArray[Any]:
-    """Objects as plain Python values, without wrappers of numpy and pandas."""
+    """A column of objects as plain Python values instead of numpy and pandas scalars."""
     if column.dtype.kind != "O":
         return column
     plain = np.empty(len(column), dtype=object)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit_training.data.sources import from_arrow, parquet_files, refuse_unlike
 
-BUFFER = 2**17  # read-ahead per column; without it a whole row group is held
+BUFFER = 2**17  # bytes read ahead per column; without a limit a whole row group would be held in memory
 
 
 @dataclass(frozen=True)
 class Group:
-    """One row group."""
+    """One row group of a Parquet file."""
 
     file: int  # index in Folder.files
     group: int  # index in the file
@@ -29,15 +29,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Folder:
-    """One file, or every .parquet file below a folder in the order of their paths, all with one schema."""
+    """One Parquet file, or all .parquet files below a folder sorted by path. All files have the same columns."""
 
     source: str
     files: tuple[Path, ...]
-    names: tuple[str, ...]  # the files' paths relative to the folder
+    names: tuple[str, ...]  # paths of the files relative to the folder
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
     digest: str  # sha256 over names and sizes of the files, schema, and row groups with their statistics
-    nulls: dict[str, int | None] = field(default_factory=dict)  # missing cells by column; None: not in footers
+    nulls: dict[str, int | None] = field(default_factory=dict)  # missing cells by column; None: footers lack it
 
     @property
     def rows(self) -> int:
@@ -48,7 +48,9 @@ class Folder:
         return f"data {self.source!r}, {self.names[group.file]}"
 
     def read(self, group: Group, columns: Sequence[str], rows: int) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-        """Columns of a row group in chunks of at most `rows` rows: (row number in the file, cells by name).
+        """Columns of a row group in chunks of at most `rows` rows.
+
+        Yields the row number, in the file, of the chunk's first row, and the cells of each column.
 
         Raises:
             InputError: the file has become unreadable.
@@ -68,7 +70,7 @@ def folder(source: str) -> Folder:
     """The row groups of a file or folder; reads footers only.
 
     Raises:
-        InputError: no Parquet file there, an unreadable file, or files with different columns.
+        InputError: there is no Parquet file, a file is unreadable, or files have different columns.
     """
     import pyarrow.parquet as pq
 
@@ -95,7 +97,7 @@ def folder(source: str) -> Folder:
 
 
 def release() -> None:
-    """Return memory that Arrow caches to the system."""
+    """Return unused memory that Arrow has cached to the operating system."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
@@ -119,13 +121,14 @@ def _groups(file: int, metadata: Any) -> list[Group]:
 
 
 def _count_nulls(nulls: dict[str, int | None], metadata: Any) -> None:
-    """Add the numbers of missing cells that a footer gives for each column."""
+    """Add each column's number of missing cells, as stated in a file's footer."""
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         for chunk in (group.column(c) for c in range(group.num_columns)):
-            name, told = chunk.path_in_schema, chunk.statistics
-            more, sofar = told.null_count if told and told.has_null_count else None, nulls.get(name, 0)
-            nulls[name] = None if more is None or sofar is None else sofar + more
+            name, statistics = chunk.path_in_schema, chunk.statistics
+            more = statistics.null_count if statistics and statistics.has_null_count else None
+            so_far = nulls.get(name, 0)
+            nulls[name] = None if more is None or so_far is None else so_far + more
 
 
 def _facts(metadata: Any) -> list[Any]:
@@ -134,6 +137,6 @@ def _facts(metadata: Any) -> list[Any]:
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         chunks = [group.column(c) for c in range(group.num_columns)]
-        told = [(s.min, s.max, s.null_count) if (s := c.statistics) and s.has_min_max else None for c in chunks]
-        found.append((group.num_rows, [c.total_compressed_size for c in chunks], told))
+        ranges = [(s.min, s.max, s.null_count) if (s := c.statistics) and s.has_min_max else None for c in chunks]
+        found.append((group.num_rows, [c.total_compressed_size for c in chunks], ranges))
     return found

@@ -1,4 +1,4 @@
-"""Rows in raw units, with kinds, levels and statistics of their columns."""
+"""Rows in raw units, with the kinds, levels and statistics of their columns."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from vaekit.errors import InputError
 from vaekit_training.data.columns import Moments, Statistics, channels
 from vaekit_training.data.parquet import Group
 
-CELLS = 2**22  # of one chunk: 32 MB of float64
-SAMPLE = 65536  # rows from which the resolution of columns on disk is computed
+CHUNK_CELLS = 2**22  # cells per chunk: 32 MB of float64
+RESOLUTION_ROWS = 65536  # rows from which the resolution of columns on disk is computed
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """Facts about rows that stay in Parquet; Rows.x then holds a random sample of each split."""
+    """Describes rows that stay in Parquet files; Rows.x then holds a random sample of each split."""
 
     groups: tuple[Group, ...]
     training: Callable[[Group], Iterator[NDArray[np.float64]]]  # training rows (n, D) of a row group, in chunks
     statistics: Statistics  # of all training rows
-    counts: dict[str, int]  # rows of each split, and anomalies
-    held: dict[str, NDArray[np.intp]]  # numbers in Rows.x of the sampled rows of each split
-    digest: str
+    counts: dict[str, int]  # number of rows in each split, and of anomalies
+    sampled: dict[str, NDArray[np.intp]]  # indices in Rows.x of the sampled rows of each split
+    digest: str  # sha256 over files, columns and levels
 
 
 class Mapped:
-    """An array (N, D) of numbers in a file; rows taken from it are float64 in memory."""
+    """A memory-mapped array (N, D) of numbers; indexing it copies rows to memory as float64."""
 
     dtype = np.dtype(np.float64)
     ndim = 2
@@ -54,18 +54,18 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a run: x in raw units, and facts about each row and column.
+    """The rows of a run: x in raw units, and properties of each row and column.
 
-    With data.read = 'map' x stays in its file and `x[index]` reads rows; with 'stream' x holds a sample of the rows.
+    With data.read = 'map' x stays in its file, and `x[index]` reads rows. With 'stream' x holds a sample of the rows.
     """
 
-    x: NDArray[Any]  # (N, D) float64, NaN for missing cells, indices for levels; or (N, H, W, C) uint8
-    columns: tuple[str, ...]  # D names; () for images
+    x: NDArray[Any]  # (N, D) float64, NaN: missing, categories as level indices; or (N, H, W, C) uint8
+    columns: tuple[str, ...]  # D names; empty for images
     anomaly: NDArray[np.bool_]  # (N,), all false if there is no label
-    split_key: NDArray[Any] | None = None  # (N,): time or group
-    kinds: tuple[Kind, ...] = ()  # D; all real if not given
-    levels: tuple[tuple[str, ...] | None, ...] = ()  # D; None except for categories
-    may_be_missing: tuple[bool, ...] = ()  # D
+    split_key: NDArray[Any] | None = None  # (N,) time or group, if rows are split by one
+    kinds: tuple[Kind, ...] = ()  # D kinds; default: all real
+    levels: tuple[tuple[str, ...] | None, ...] = ()  # levels of D columns; None if not a category
+    may_be_missing: tuple[bool, ...] = ()  # D flags
     streamed: Streamed | None = None
     remarks: tuple[str, ...] = ()  # what was left out of the source, as sentences
 
@@ -79,7 +79,7 @@ class Rows:
 
     @property
     def is_mapped(self) -> bool:
-        """Whether x is in a file and must be read in chunks."""
+        """Whether x is a memory-mapped file, which must be read in chunks."""
         return isinstance(self.x, Mapped | np.memmap)
 
     @property
@@ -87,17 +87,17 @@ class Rows:
         """Which cells are observed, (N, D); None if no cell may be missing."""
         return ~np.isnan(self.x[:]) if any(self.may_be_missing) else None
 
-    def pieces(self, index: NDArray[np.intp] | None = None) -> Iterator[NDArray[Any]]:
-        """These rows of x, or all rows, in chunks."""
-        size = max(1, CELLS // int(np.prod(self.x.shape[1:])))
+    def chunks(self, index: NDArray[np.intp] | None = None) -> Iterator[NDArray[Any]]:
+        """The rows of x at these indices, or all rows, in chunks (n, D) or (n, H, W, C)."""
+        size = max(1, CHUNK_CELLS // int(np.prod(self.x.shape[1:])))
         for start in range(0, len(self.x) if index is None else len(index), size):
             here = slice(start, start + size)
             yield self.x[here if index is None else index[here]]
 
     def first(self, is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[int, ...] | None:
-        """Index of the first cell for which is_bad is true, (row, ...); None if there is none."""
+        """Index (row, ...) of the first cell for which is_bad is true; None if there is none."""
         start = 0
-        for x in self.pieces():
+        for x in self.chunks():
             bad = is_bad(x)
             if bad.any():
                 row, *index = (int(i) for i in np.argwhere(bad)[0])
@@ -106,15 +106,15 @@ class Rows:
         return None
 
     def statistics(self, index: NDArray[np.intp]) -> Statistics:
-        """Statistics of the columns over these rows; if rows are streamed, over all training rows.
+        """Statistics of the columns over the rows at these indices; for streamed rows, over all training rows.
 
         Raises:
-            InputError: a column has no observed cell in them.
+            InputError: a column has no observed cell in these rows.
         """
         found = self._statistics(index)
         if not found.count.all():
             name = self.columns[int(found.count.argmin())]
-            raise InputError(f"feature {name!r}: no training row has a value; leave it out by data.exclude")
+            raise InputError(f"feature {name!r}: no training row has a value; leave the column out by data.exclude")
         return found
 
     def _statistics(self, index: NDArray[np.intp]) -> Statistics:
@@ -123,21 +123,21 @@ class Rows:
         if not self.is_mapped:
             return Statistics.of(self.x[index], self.kinds)
         moments = Moments(self.kinds)
-        for x in self.pieces(index):
+        for x in self.chunks(index):
             moments.add(x)
-        return moments.statistics(self.x[index[:: -(-len(index) // SAMPLE)]])
+        return moments.statistics(self.x[index[:: -(-len(index) // RESOLUTION_ROWS)]])
 
     def channels(self, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each channel of these images, each (C,)."""
-        return channels(self.pieces(index))
+        """Mean and standard deviation of each channel over the images at these indices, (C,) each."""
+        return channels(self.chunks(index))
 
     def digest(self) -> str:
-        """sha256 over shape, names, levels, values and labels; for streamed rows see data/parquet.py."""
+        """sha256 over shape, names, levels, values and labels; for streamed rows see data/stream.py."""
         if self.streamed is not None:
             return self.streamed.digest
         facts: tuple[Any, ...] = (self.x.shape, str(self.x.dtype), self.columns)
         sha = hashlib.sha256(repr((*facts, self.levels) if any(self.levels) else facts).encode())
-        for x in self.pieces():
+        for x in self.chunks():
             sha.update(np.ascontiguousarray(x).data)
         sha.update(self.anomaly.tobytes())
         return sha.hexdigest()

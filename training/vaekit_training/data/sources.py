@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_duplicate_names
 from vaekit.tabular.folders import files_below
-from vaekit_training.data.pictures import image_folder
+from vaekit_training.data.image_folder import image_folder
 
 LONGEST_HEADER = 2**20  # bytes
 HOLD_COLUMNS = (".csv", ".parquet")
@@ -26,9 +26,9 @@ class Source:
     """The contents of a source: columns by name, or images (N, H, W, C) uint8."""
 
     columns: dict[str, NDArray[Any]]
-    pictures: NDArray[np.uint8] | None = None
-    stored: NDArray[Any] | None = None  # the memory-mapped array behind the columns, if any
-    written: bool = False  # whether numbers may be written as text
+    images: NDArray[np.uint8] | None = None
+    stored: NDArray[Any] | None = None  # the memory-mapped array that the columns are views of, if any
+    written: bool = False  # whether numbers may be text, as in a CSV file
     remarks: tuple[str, ...] = ()  # what was left out, as sentences
 
 
@@ -53,8 +53,8 @@ def read(source: str, size: tuple[int, int] | None = None) -> Source:
     reader = _READERS.get(path.suffix.lower()) if path.is_file() else (_parquet if path.is_dir() else None)
     if reader is None:
         kinds = ", ".join(_READERS)
-        what = "no such file" if not path.exists() else f"not one of {kinds}"
-        raise InputError(f"data {source!r}: {what}, nor a built-in dataset ({', '.join(BUILT_IN)})")
+        what = "no such file or folder" if not path.exists() else f"not a file of type {kinds}"
+        raise InputError(f"data {source!r}: {what}, and not a built-in dataset ({', '.join(BUILT_IN)})")
     try:
         return reader(path)
     except InputError as exc:
@@ -66,7 +66,10 @@ def read(source: str, size: tuple[int, int] | None = None) -> Source:
 
 
 def _breast_cancer() -> Source:
-    """569 rows of 30 measures of cell nuclei, and `malignant` (Wolberg et al. 1995; ships with scikit-learn)."""
+    """569 rows of 30 measurements of cell nuclei, and the label `malignant`.
+
+    Source: Wolberg et al. (1995), as shipped with scikit-learn.
+    """
     from sklearn.datasets import load_breast_cancer
 
     data = load_breast_cancer()
@@ -75,23 +78,26 @@ def _breast_cancer() -> Source:
 
 
 def _digits() -> Source:
-    """1797 images of 8 x 8 pixels, 0..255 (Alpaydin and Kaynak 1998; ships with scikit-learn)."""
+    """1797 grey images of 8 x 8 pixels, 0..255.
+
+    Source: Alpaydin and Kaynak (1998), as shipped with scikit-learn.
+    """
     from sklearn.datasets import load_digits
 
     return Source({}, np.rint(load_digits().images * (255 / 16)).astype(np.uint8)[..., None])
 
 
 def _photographs() -> Source:
-    """520 tiles of 32 x 32 pixels, in colour, from the two photographs that ship with scikit-learn."""
+    """520 colour tiles of 32 x 32 pixels, cut from the two photographs that ship with scikit-learn."""
     from sklearn.datasets import load_sample_images
 
     side = 32
-    pieces = []
+    tiles = []
     for photograph in load_sample_images().images:  # (427, 640, 3); incomplete tiles at the edges are not used
         height, width = (length // side for length in photograph.shape[:2])
         grid = photograph[: height * side, : width * side].reshape(height, side, width, side, 3)
-        pieces.append(grid.swapaxes(1, 2).reshape(-1, side, side, 3))
-    return Source({}, np.concatenate(pieces))
+        tiles.append(grid.swapaxes(1, 2).reshape(-1, side, side, 3))
+    return Source({}, np.concatenate(tiles))
 
 
 BUILT_IN: dict[str, Callable[[], Source]] = {
@@ -102,13 +108,13 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
 
 
 def beside(source: str, folder: Path) -> str:
-    """A source joined to a folder; built-in datasets and paths not found there stay as they are."""
+    """The path of the source in the folder, if it exists there and is not a built-in dataset; otherwise the source."""
     found = folder / source
     return str(found) if source not in BUILT_IN and found.exists() else source
 
 
 def holds_columns(source: str) -> bool:
-    """Whether a source is known, without reading it, to have columns and not images."""
+    """Whether the name of a source alone shows that it has columns and not images."""
     path = Path(source)
     return (
         source == "breast-cancer" or path.suffix.lower() in HOLD_COLUMNS or (path.is_dir() and any(parquet_files(path)))
@@ -116,7 +122,7 @@ def holds_columns(source: str) -> bool:
 
 
 def from_arrow(column: Any) -> NDArray[Any]:
-    """The cells of an Arrow array: numbers, booleans, dates, or objects with None for missing cells."""
+    """The cells of an Arrow array, (n,): numbers, booleans, dates, or objects with None for missing cells."""
     import pyarrow as pa
 
     kind = column.type
@@ -157,7 +163,7 @@ def _csv(path: Path) -> Source:
 
 
 def _typed(table: Any, name: str, where: str) -> Any:
-    """A bytes column as text, typed by the text of its cells."""
+    """A column of bytes, converted to numbers, booleans or dates if the text of all its cells allows it."""
     import pyarrow as pa
 
     from vaekit.tabular.csv_text import infer_type
@@ -174,15 +180,15 @@ def _typed(table: Any, name: str, where: str) -> Any:
 
 
 def _where(path: Path, parsing: Any) -> str | None:
-    """Describes the first row whose number of cells differs from the header's; None if there is none.
+    """Describes the first row with more or fewer cells than the header; None if there is none.
 
-    pyarrow counts the header as row 1, and knows row numbers only when it reads with one thread.
+    pyarrow counts the header as row 1, and reports row numbers only if it reads with one thread.
     """
     from pyarrow import csv
 
     uneven: list[tuple[int, int, int]] = []
 
-    def on_odd(row: Any) -> Literal["skip"]:
+    def on_invalid(row: Any) -> Literal["skip"]:
         uneven.append((row.number - 2, row.actual_columns, row.expected_columns))
         return "skip"
 
@@ -193,7 +199,7 @@ def _where(path: Path, parsing: Any) -> str | None:
             parse_options=csv.ParseOptions(
                 newlines_in_values=True,
                 ignore_empty_lines=parsing.ignore_empty_lines,
-                invalid_row_handler=on_odd,
+                invalid_row_handler=on_invalid,
             ),
         )
     return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}" if uneven else None
@@ -207,10 +213,7 @@ def _is_utf8(cell: bytes | None) -> bool:
 
 
 def parquet_files(top: Path) -> tuple[Path, ...]:
-    """One file, or every .parquet file below a folder in the order of their paths; () if there is none.
-
-    Uses `vaekit.tabular.parquet_files`.
-    """
+    """A Parquet file, or all .parquet files below a folder sorted by path; () if there is none."""
     if top.is_file():
         return (top,) if top.suffix.lower() == ".parquet" else ()
     from vaekit.tabular.parquet_files import is_data_file
@@ -220,7 +223,7 @@ def parquet_files(top: Path) -> tuple[Path, ...]:
 
 
 def _parquet(path: Path) -> Source:
-    """Columns of a Parquet file or folder; folders named key=value give a column of that name."""
+    """Columns of a Parquet file or folder; subfolders named key=value add a column `key`."""
     from vaekit.tabular.parquet_files import dataset
 
     files = [str(file) for file in parquet_files(path)]
@@ -228,12 +231,12 @@ def _parquet(path: Path) -> Source:
     try:
         return _from_arrow(dataset(files, str(base)).to_table())
     except ValueError:
-        _refuse_unlike(parquet_files(path), path)  # its message says more than pyarrow's
+        _refuse_unlike(parquet_files(path), path)  # raises a clearer message than pyarrow does
         raise
 
 
 def _refuse_unlike(files: Sequence[Path], top: Path) -> None:
-    """Refuse files whose columns differ from the first file's, by their footers."""
+    """Refuse files whose columns differ from those of the first file; reads footers only."""
     from pyarrow import parquet
 
     first = None
@@ -248,17 +251,19 @@ def _refuse_unlike(files: Sequence[Path], top: Path) -> None:
 
 
 def refuse_unlike(where: str, first: Any, schema: Any) -> None:
-    """Refuse an Arrow schema with two columns of one name, or with other columns than the first file.
+    """Refuse an Arrow schema with two columns of the same name, or with other columns than the first file.
 
     Raises:
-        InputError: it names the column and both types.
+        InputError: the schema is refused; the message names the column and both types.
     """
     from vaekit.tabular.parquet_files import first_difference
 
     refuse_duplicate_names(schema.names, f"{where}: ")
     if difference := first_difference(first, schema):
         name, there, here = difference
-        raise InputError(f"{where}: column {name!r} is {here}, but in the first file it is {there}")
+        raise InputError(
+            f"{where}: column {name!r} is {here}, but in the first file it is {there}; all files need the same columns"
+        )
 
 
 def _npy(path: Path) -> Source:
@@ -266,20 +271,21 @@ def _npy(path: Path) -> Source:
 
 
 def _npz(path: Path) -> Source:
-    """`X`, or the only array with two or more axes; one-axis arrays of the same length become columns (labels)."""
+    """The array `X`, or the only one with two or more axes; 1-d arrays of the same length become columns (labels)."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     wide = [name for name, a in arrays.items() if a.ndim > 1]
     name = "X" if "X" in wide else wide[0] if len(wide) == 1 else None
     if name is None:
-        raise InputError(f"data {str(path)!r}: which array? It has {', '.join(arrays)}; name one of them X")
+        raise InputError(f"data {str(path)!r}: several arrays ({', '.join(arrays)}): name the array of rows X")
     main = from_array(arrays[name])
     n = len(arrays[name])
     more = {key: a for key, a in arrays.items() if a.ndim == 1 and len(a) == n}
-    return Source({**main.columns, **more}, main.pictures)
+    return Source({**main.columns, **more}, main.images)
 
 
 def from_array(x: NDArray[Any]) -> Source:
+    """Columns x0, x1, ... of an array (N, D), or images of uint8 (N, H, W) or (N, H, W, C); others are refused."""
     if x.dtype == np.uint8 and x.ndim in (3, 4):
         if x.size == 0 or (x.ndim == 4 and x.shape[-1] not in (1, 3, 4)):
             raise InputError(f"images of shape {x.shape}: expected (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels")

@@ -11,15 +11,15 @@ from vaekit.errors import InputError
 from vaekit_training.data.rows import Rows
 from vaekit_training.sections import DataConfig
 
-FEWEST = 20  # normal rows; with fewer, no split is meaningful
-PARTS = ("train", "validation", "calibration", "test")
+FEWEST = 20  # smallest number of normal rows that can be split
+SPLITS = ("train", "validation", "calibration", "test")
 
 BY_FOLDS = (
-    "Each fold is a random part of the normal rows and is scored by the model that was trained without it. P-values "
+    "Each fold is a random subset of the normal rows and is scored by the model that was trained without it. P-values "
     "are valid, up to the factor of their guarantee, for rows that are exchangeable with the normal rows."
 )
 ASSUMPTIONS = {
-    "random": "The calibration rows are a random part of the normal rows: p-values are valid for rows that are "
+    "random": "The calibration rows are a random subset of the normal rows: p-values are valid for rows that are "
     "exchangeable with them.",
     "time": "The calibration rows are later than the training rows and earlier than the test rows: p-values are valid "
     "as far as future rows are like the rows of that period.",
@@ -29,10 +29,10 @@ ASSUMPTIONS = {
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Row numbers of each split; anomalies are in none of the four and are tested separately.
+class Splits:
+    """Row indices of each split. Anomalies are in none of the four splits and are tested separately.
 
-    For streamed rows these are numbers of the sampled rows.
+    For streamed rows these are indices of the sampled rows.
     """
 
     train: NDArray[np.intp]
@@ -40,42 +40,42 @@ class Parts:
     calibration: NDArray[np.intp]
     test: NDArray[np.intp]
     anomalies: NDArray[np.intp]
-    counts: dict[str, int] = field(default_factory=dict)  # rows of each split, if rows are sampled
-    folds: tuple[NDArray[np.intp], ...] = ()  # folds of the training split, if calibration is by folds
+    counts: dict[str, int] = field(default_factory=dict)  # full size of each split, if rows are sampled
+    folds: tuple[NDArray[np.intp], ...] = ()  # folds of the training split, if the config has folds
 
     def sizes(self) -> dict[str, int]:
         """Number of rows in each split."""
-        return self.counts or {name: len(getattr(self, name)) for name in (*PARTS, "anomalies")}
+        return self.counts or {name: len(getattr(self, name)) for name in (*SPLITS, "anomalies")}
 
     @property
-    def told_by(self) -> int:
-        """Number of calibration rows, which limits how small a p-value can be; with folds, of the median fold."""
+    def rows_per_p_value(self) -> int:
+        """Number of calibration rows; with folds, in the median fold. It limits how small a p-value can be."""
         return sorted(map(len, self.folds or (self.calibration,)))[len(self.folds) // 2]
 
     @property
     def trained_on(self) -> int:
-        """Number of rows that a model trains on; for fold models the smallest."""
+        """Number of rows that a model trains on; for fold models, the smallest of these numbers."""
         return self.sizes()["train"] - max(map(len, self.folds), default=0)
 
-    def without(self, fold: int) -> Parts:
-        """The splits of the model that is trained without this fold."""
+    def without(self, fold: int) -> Splits:
+        """The splits for the model that is trained without this fold and calibrated on it."""
         others = [rows for f, rows in enumerate(self.folds) if f != fold]
         return replace(self, train=np.sort(np.concatenate(others)), calibration=self.folds[fold], folds=())
 
 
-def split(rows: Rows, config: DataConfig, seed: int) -> Parts:
+def split(rows: Rows, config: DataConfig, seed: int) -> Splits:
     """Split the normal rows by the config's fractions: at random, by time or by group.
 
     Raises:
-        InputError: too few normal rows, or too few groups, for every split to get one.
+        InputError: there are too few normal rows or groups, so that a split would be empty.
     """
     if rows.streamed is not None:
-        held = rows.streamed.held  # split while they were read
-        train, validation, calibration, test, anomalies = (held[name] for name in (*PARTS, "anomalies"))
-        return Parts(train, validation, calibration, test, anomalies, counts=rows.streamed.counts)
+        sampled = rows.streamed.sampled  # the rows were split while they were read
+        train, validation, calibration, test, anomalies = (sampled[name] for name in (*SPLITS, "anomalies"))
+        return Splits(train, validation, calibration, test, anomalies, counts=rows.streamed.counts)
     normal = np.flatnonzero(~rows.anomaly)
     if len(normal) < FEWEST:
-        raise InputError(f"too few rows: {len(normal)} normal ones, but at least {FEWEST} are needed")
+        raise InputError(f"too few rows: {len(normal)} normal ones; at least {FEWEST} are needed")
     rng = np.random.default_rng(seed)
     kind = config.split.partition(":")[0]
     if kind == "random":
@@ -88,29 +88,32 @@ def split(rows: Rows, config: DataConfig, seed: int) -> Parts:
     fractions = config.fractions
     shares = np.cumsum([fractions.train, fractions.validation, fractions.calibration])
     edges = np.searchsorted(units, np.rint(shares * (units[-1] + 1)), side="left")
-    pieces = np.split(order, edges)
-    for name, piece in zip(PARTS, pieces, strict=True):
-        if len(piece) == 0:
-            raise InputError(f"too few {'groups' if kind == 'group' else 'rows'}: none is left for the {name} split")
-    train, validation, calibration, test = (np.sort(piece) for piece in pieces)
-    parts = Parts(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly))
-    return parts if config.folds is None else _dealt(parts, config.folds, seed)
+    ordered = np.split(order, edges)
+    for name, part in zip(SPLITS, ordered, strict=True):
+        if len(part) == 0:
+            few = "groups" if kind == "group" else "rows"
+            raise InputError(f"too few {few}: none is left for the {name} split; raise data.fractions.{name}")
+    train, validation, calibration, test = (np.sort(part) for part in ordered)
+    splits = Splits(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly))
+    return splits if config.folds is None else _with_folds(splits, config.folds, seed)
 
 
-def _dealt(parts: Parts, count: int, seed: int) -> Parts:
-    """The train and calibration splits as folds whose sizes differ by at most one row."""
-    rows = np.union1d(parts.train, parts.calibration)
+def _with_folds(splits: Splits, count: int, seed: int) -> Splits:
+    """Divides the train and calibration splits into folds whose sizes differ by at most one row."""
+    rows = np.union1d(splits.train, splits.calibration)
     if len(rows) < 2 * count:
-        raise InputError(f"too few rows: data.folds = {count} needs at least {2 * count} to train on, not {len(rows)}")
+        raise InputError(
+            f"too few rows: data.folds = {count} needs at least {2 * count} train and calibration rows, not {len(rows)}"
+        )
     order = np.random.default_rng((seed, count)).permutation(rows)
     folds = tuple(np.sort(fold) for fold in np.array_split(order, count))
-    return replace(parts, train=rows, calibration=rows[:0], folds=folds)
+    return replace(splits, train=rows, calibration=rows[:0], folds=folds)
 
 
 def _by_group(
     rows: Rows, normal: NDArray[np.intp], rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows ordered by shuffled groups, and the position of each row's group; fractions count groups, not rows."""
+    """Row indices sorted by shuffled group, and the position of each row's group; fractions count groups, not rows."""
     assert rows.split_key is not None
     _, group = np.unique(rows.split_key[normal].astype(str), return_inverse=True)
     position = rng.permutation(int(group.max()) + 1)[group]

@@ -1,7 +1,7 @@
-"""Reads Parquet larger than memory in one pass: checks, levels, statistics, splits.
+"""Reads Parquet files larger than memory in one pass: checks cells, and finds levels, statistics and splits.
 
-A row's split depends only on a seeded hash of its file's name and its number there, so adding files does not change the
-split of other rows. The sample of each split is the rows with the smallest hashes.
+A row's split depends only on a seeded hash of its file name and its row number in the file. Adding files therefore does
+not change the split of other rows. The rows with the smallest hashes are the sample of each split.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from vaekit_training.data.columns import Moments
 from vaekit_training.data.labels import TrainingLabels, columns_of
 from vaekit_training.data.parquet import Folder, Group, folder, release
 from vaekit_training.data.rows import Rows, Streamed
-from vaekit_training.data.split import FEWEST, PARTS
+from vaekit_training.data.split import FEWEST, SPLITS
 from vaekit_training.sections import DataConfig, Fractions, LikelihoodConfig
 
-HELD_ROWS = 20_000  # the most rows per split that are sampled into memory
-HELD_CELLS = 2**23  # and the most cells: 64 MB of float64
-PIECE = 2**20  # cells per chunk: 8 MB of float64
-ALL = (*PARTS, "anomalies")
+SAMPLE_ROWS = 20_000  # largest number of rows per split that are kept in memory
+SAMPLE_CELLS = 2**23  # largest number of cells per split that are kept in memory: 64 MB of float64
+CHUNK_CELLS = 2**20  # cells per chunk: 8 MB of float64
+SPLITS_AND_ANOMALIES = (*SPLITS, "anomalies")
 
 
 def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     """Rows of a Parquet folder, read once from start to end; training rows stay on disk.
 
     Raises:
-        InputError: as in load, and if there are too few rows for every split to get one.
-        ConfigError: the likelihood does not take a kind.
+        InputError: as in `load`, or there are too few rows, so that a split would be empty.
+        ConfigError: the likelihood does not accept a kind.
     """
     source = folder(config.source)
     columns = columns_of(dict.fromkeys(source.columns), config)
     if not source.rows:
-        raise InputError(f"data {config.source!r}: no rows")
+        raise InputError(f"data {config.source!r}: no rows, expected at least 1")
     cells = cells_of(columns, config, likelihood)
     reader = StreamReader(source, config, cells, seed)
     moments = Moments([c.kind for c in cells])
-    held = [Held(min(HELD_ROWS, max(1, HELD_CELLS // len(columns)))) for _ in ALL]
+    samples = [Sample(min(SAMPLE_ROWS, max(1, SAMPLE_CELLS // len(columns)))) for _ in SPLITS_AND_ANOMALIES]
     for group in source.groups:
-        for x, part, hashes in reader.pieces(group):
+        for x, index, hashes in reader.chunks(group):
             refuse_empty_rows(x, source.where(group))
-            moments.add(x[part == 0])
-            for p in range(len(ALL)):
-                held[p].add(x[part == p], hashes[part == p])
+            moments.add(x[index == 0])
+            for s, sample in enumerate(samples):
+                sample.add(x[index == s], hashes[index == s])
     if config.label:
         reader.labels.check()
     release()
-    return _rows(source, reader, moments, held)
+    return _rows(source, reader, moments, samples)
 
 
 class StreamReader:
-    """Reads row groups as numbers, with the split of each row."""
+    """Reads row groups as numbers, and assigns each row to a split."""
 
     def __init__(self, source: Folder, config: DataConfig, cells: Sequence[Cells], seed: int) -> None:
         self.source, self.cells, self.labels = source, cells, TrainingLabels(config)
@@ -65,32 +65,33 @@ class StreamReader:
         self.facts = (self._names, config.label, config.anomalies)
         self._edges = _edges(config.fractions)
         self._keys = [_file_key(name, seed) for name in source.names]
-        self.rows_at_once = max(64, PIECE // len(self._names))
+        self.rows_at_once = max(64, CHUNK_CELLS // len(self._names))
 
-    def pieces(self, group: Group) -> Iterator[tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]]:
-        """(x (n, D) from Cells.take, split (n,) as an index in ALL, hash (n,) in [0, 1)), chunk by chunk."""
+    def chunks(self, group: Group) -> Iterator[tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]]:
+        """Chunks: x (n, D) from Cells.take, index in SPLITS_AND_ANOMALIES (n,) and hash in [0, 1) (n,) of each row."""
         where = self.source.where(group)
         for c in self.cells:
             c.source = where
         for start, table in self.source.read(group, self._names, self.rows_at_once):
             x = np.stack([c.take(table[c.name], start) for c in self.cells], axis=1)  # (n, D)
             hashes = uniform(self._keys[group.file], start, len(x))  # (n,)
-            part = np.searchsorted(self._edges, hashes, side="right")  # (n,)
+            index = np.searchsorted(self._edges, hashes, side="right")  # (n,)
             if self._label:
-                part[self.labels.take(table[self._label], start, where)] = len(PARTS)
-            yield x, part, hashes
+                index[self.labels.take(table[self._label], start, where)] = len(SPLITS)
+            yield x, index, hashes
 
     def training(self, group: Group) -> Iterator[NDArray[np.float64]]:
-        """x (n, D) of a row group's training rows, with categories as indices of their levels."""
-        for x, part, _ in self.pieces(group):
-            yield indexed(x[part == 0], self.cells)
+        """Chunks x (n, D) of a row group's training rows, with categories as indices of their levels."""
+        for x, index, _ in self.chunks(group):
+            yield indexed(x[index == 0], self.cells)
 
 
-class Held:
-    """The rows with the smallest hashes among all that were added: a sample without replacement."""
+class Sample:
+    """A random sample without replacement: the rows with the smallest hashes among all rows added."""
 
     def __init__(self, most: int) -> None:
-        self.count = 0
+        """most: largest size of the sample."""
+        self.count = 0  # of all rows added
         self._most, self._limit = most, np.inf
         self._x: list[NDArray[np.float64]] = []
         self._hashes: list[NDArray[np.float64]] = []
@@ -105,7 +106,7 @@ class Held:
             self._cut()
 
     def rows(self) -> NDArray[np.float64]:
-        """x (m, D), in the order of their addition."""
+        """The sampled rows x (m, D), in the order in which they were added."""
         self._cut()
         return self._x[0]
 
@@ -118,7 +119,10 @@ class Held:
 
 
 def uniform(key: int, start: int, n: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each of n rows from start on, (n,): splitmix64 of key + row (Steele et al. 2014)."""
+    """A hash in [0, 1) of each row number from start to start + n - 1, (n,).
+
+    Source: splitmix64, Steele et al. (2014), "Fast splittable pseudorandom number generators".
+    """
     with np.errstate(over="ignore"):
         h = np.uint64(key) + np.arange(start + 1, start + n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -135,32 +139,32 @@ def _edges(fractions: Fractions) -> NDArray[np.float64]:
     return np.cumsum([fractions.train, fractions.validation, fractions.calibration])
 
 
-def _rows(source: Folder, reader: StreamReader, moments: Moments, held: Sequence[Held]) -> Rows:
+def _rows(source: Folder, reader: StreamReader, moments: Moments, samples: Sequence[Sample]) -> Rows:
     cells = reader.cells
-    counts = {name: h.count for name, h in zip(ALL, held, strict=True)}
-    normal = sum(counts[name] for name in PARTS)
+    counts = {name: sample.count for name, sample in zip(SPLITS_AND_ANOMALIES, samples, strict=True)}
+    normal = sum(counts[name] for name in SPLITS)
     if normal < FEWEST:
-        raise InputError(f"too few rows: {normal} normal ones, but at least {FEWEST} are needed")
-    for name in PARTS:
+        raise InputError(f"too few rows: {normal} normal ones; at least {FEWEST} are needed")
+    for name in SPLITS:
         if not counts[name]:
-            raise InputError(f"too few rows: none is left for the {name} split")
-    pieces = [indexed(h.rows(), cells) for h in held]
-    edges = np.cumsum([0, *map(len, pieces)])
-    numbers = [np.arange(a, b) for a, b in pairwise(edges)]
+            raise InputError(f"too few rows: none is left for the {name} split; raise data.fractions.{name}")
+    sampled = [indexed(sample.rows(), cells) for sample in samples]
+    edges = np.cumsum([0, *map(len, sampled)])
+    indices = [np.arange(a, b) for a, b in pairwise(edges)]
     refuse_empty_columns(cells, f"data {source.source!r}")
     levels = tuple(c.levels for c in cells)
     streamed = Streamed(
         groups=source.groups,
         training=reader.training,
-        statistics=moments.statistics(pieces[0]),
+        statistics=moments.statistics(sampled[0]),
         counts=counts,
-        held=dict(zip(ALL, numbers, strict=True)),
+        sampled=dict(zip(SPLITS_AND_ANOMALIES, indices, strict=True)),
         digest=hashlib.sha256(repr((source.digest, reader.facts, levels)).encode()).hexdigest(),
     )
     return Rows(
-        np.concatenate(pieces),
+        np.concatenate(sampled),
         tuple(c.name for c in cells),
-        np.repeat([name == "anomalies" for name in ALL], [len(piece) for piece in pieces]),
+        np.repeat([name == "anomalies" for name in SPLITS_AND_ANOMALIES], [len(x) for x in sampled]),
         kinds=tuple(c.kind for c in cells),
         levels=levels,
         may_be_missing=tuple(c.may_be_missing for c in cells),

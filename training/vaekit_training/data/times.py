@@ -1,4 +1,4 @@
-"""Reads a column as points in time."""
+"""Converts a column of times to keys that sort the rows by time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vaekit.errors import InputError
 
 
 def in_time(where: str, name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """The sort key of a column without missing cells, (n,): numbers and dates unchanged, ISO 8601 text as seconds.
+    """Sort keys of n cells, none of them missing, (n,): numbers and dates unchanged, ISO 8601 text as seconds.
 
-    Other text is refused: in alphabetical order 03/01/2024 comes before 10/01/2023.
+    Other text is refused, because it would be sorted alphabetically: 03/01/2024 before 10/01/2023.
 
     Raises:
-        InputError: a cell is not a point in time, or only some times have a zone; the message names source, row,
-            feature and value.
+        InputError: a cell is not a time, or only some times have a time zone; the message names source, row, feature
+            and value.
     """
     if values.dtype.kind in "biufMm":
         return values
@@ -26,7 +26,7 @@ def in_time(where: str, name: str, values: NDArray[Any]) -> NDArray[Any]:
     zoned = [isinstance(time, datetime) and time.tzinfo is not None for time in times]
     for row, (cell, time) in enumerate(zip(values.tolist(), times, strict=True)):
         if time is None or isinstance(time, float) != isinstance(times[0], float):
-            what = "not a number or ISO 8601 time (2024-03-14, 2024-03-14T09:30:00+01:00) to order rows by"
+            what = "not a number or an ISO 8601 time, such as 2024-03-14 or 2024-03-14T09:30:00+01:00"
         elif zoned[row] != zoned[0]:
             what = f"has {'a' if zoned[row] else 'no'} time zone, unlike row 0"
         else:
@@ -45,6 +45,6 @@ def _time(cell: Any) -> datetime | float | None:
 
 
 def _seconds(time: datetime | None) -> float:
-    """Seconds since 1970; a time without a zone counts as UTC, which keeps the order within a column."""
+    """Seconds since 1970; a time without a time zone is taken as UTC, which does not change the order in a column."""
     assert time is not None
     return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()

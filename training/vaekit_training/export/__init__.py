@@ -1,4 +1,8 @@
-"""Exports a trained VAE as ONNX graphs that give the same numbers: capture, lowering, and the reference in torch."""
+"""Exports a trained VAE as ONNX graphs that give the same numbers as torch.
+
+`capture` records the operations of torch, `lowering` converts them to ONNX with `builder` and `operators`, and
+`reference` computes the same outputs in torch.
+"""
 
 from vaekit_training.export.graphs import Export, ExportedGraph, export_graphs
 from vaekit_training.export.reference import double, elbo_names, evaluate, graph_inputs, halved

@@ -29,10 +29,10 @@ Shape = tuple[Size, ...]
 
 @dataclass(frozen=True)
 class Term:
-    """A tensor in the graph under construction.
+    """A tensor in the graph under construction: the output of a node, an input, a broadcast or a constant.
 
-    With `base` it is `base` broadcast to `shape`; no node is written until an operation needs the full size. With
-    `constant` it is a constant that becomes an initializer at its first use.
+    With `base` it is `base` broadcast to `shape`; an Expand node is written only if an operation needs the full size.
+    With `constant` it is a constant, which becomes an initializer at its first use.
     """
 
     dtype: torch.dtype
@@ -43,12 +43,12 @@ class Term:
 
 
 def fixed(sizes: Iterable[int]) -> Shape:
-    """A shape without free axes, as integers."""
+    """A shape without free axes, from integers."""
     return tuple(Size(size) for size in sizes)
 
 
 def broadcast(*shapes: Shape) -> Shape:
-    """The shape to which these broadcast."""
+    """The shape to which these shapes broadcast."""
     rank = max(map(len, shapes))
     padded = [(ONE,) * (rank - len(shape)) + shape for shape in shapes]
     axes = []
@@ -60,10 +60,10 @@ def broadcast(*shapes: Shape) -> Shape:
 
 
 class Builder:
-    """Nodes and initializers of one graph; equal nodes are written once."""
+    """Collects the nodes and initializers of one graph; equal nodes are written only once."""
 
     def __init__(self, inputs: Mapping[str, Value], sources: Mapping[str, tuple[str, int]]) -> None:
-        """sources: for N and for K, the input and the axis that have this size."""
+        """sources: for "N" and for "K", the name of an input and its axis with this size."""
         self.inputs = {name: Term(value.dtype, value.shape, name) for name, value in inputs.items()}
         self._sources = sources
         self._nodes: dict[str, onnx.NodeProto] = {}  # by its first output
@@ -77,7 +77,14 @@ class Builder:
         *results: tuple[torch.dtype, Shape],
         **attributes: Any,
     ) -> list[Term]:
-        """The results of a node of this kind; inputs are terms or names, "" for one that is left out."""
+        """Add a node of this ONNX operator, and return its results.
+
+        Args:
+            kind: name of the ONNX operator.
+            inputs: terms or names of tensors; "" stands for an optional input that is left out.
+            results: type and shape of each result.
+            attributes: attributes of the ONNX operator.
+        """
         names = [one if isinstance(one, str) else self.name(one) for one in inputs]
         key = (kind, tuple(names), tuple(sorted((k, str(v)) for k, v in attributes.items())))
         outputs = self._made.get(key)
@@ -89,18 +96,18 @@ class Builder:
         return [Term(dtype, shape, name) for name, (dtype, shape) in zip(outputs, results, strict=True)]
 
     def one(self, kind: str, inputs: Sequence[Term | str], dtype: torch.dtype, shape: Shape, **attributes: Any) -> Term:
-        """The result of a node with one result."""
+        """Add a node with one result, and return it; see node."""
         return self.node(kind, inputs, (dtype, shape), **attributes)[0]
 
     def elementwise(self, kind: str, operands: Sequence[Term], result: Value, **attributes: Any) -> Term:
-        """An element-wise operation; applied before operands are broadcast, which gives the same result."""
+        """Add an element-wise operation; it is applied before its operands are broadcast, which saves work."""
         bases = [one.base or one for one in operands]
         shape = broadcast(*(one.shape for one in bases))
         narrow = self.one(kind, bases, result.dtype, shape, **attributes)
         return self.expanded(narrow, result.shape)
 
     def name(self, term: Term) -> str:
-        """The name of the tensor at its full size."""
+        """The name of the tensor at its full size; adds the nodes or the initializer that it needs."""
         if term.name:
             return term.name
         if term.constant is not None:
@@ -109,20 +116,20 @@ class Builder:
         return self.one("Expand", [term.base, self.sizes(term.shape)], term.dtype, term.shape).name
 
     def full(self, term: Term) -> Term:
-        """The term at its full size."""
+        """The term at its full size, without `base`."""
         return term if term.base is None else replace(term, base=None, name=self.name(term))
 
     def constant(self, value: Tensor | float | bool, dtype: torch.dtype) -> Term:
-        """A constant in a type."""
+        """A constant of this type."""
         tensor = value.to(dtype) if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype)
         return Term(dtype, fixed(tensor.shape), constant=tensor)
 
     def expanded(self, term: Term, shape: Shape) -> Term:
-        """The term broadcast to the shape, without a node."""
+        """The term broadcast to this shape; no node is added."""
         return term if term.shape == shape else Term(term.dtype, shape, base=term.base or term)
 
     def cast(self, term: Term, dtype: torch.dtype) -> Term:
-        """The term in another type."""
+        """The term converted to this type."""
         if term.dtype == dtype:
             return term
         base = term.base or term
@@ -133,7 +140,7 @@ class Builder:
         return self.expanded(made, term.shape)
 
     def reshaped(self, term: Term, shape: Shape) -> Term:
-        """The term with its elements in another shape."""
+        """The term's elements in another shape, in the same order."""
         if term.shape == shape:
             return term
         if term.base is not None and not term.base.shape:  # a scalar has the same value in any shape
@@ -146,11 +153,11 @@ class Builder:
         return self.one("Reshape", [term, self.numbers(numbers)], term.dtype, shape)
 
     def numbers(self, values: Sequence[int]) -> Term:
-        """A constant row of int64, for axes and sizes."""
+        """A constant int64 vector, for axes and sizes."""
         return self.constant(torch.tensor(list(values), dtype=torch.int64), torch.int64)
 
     def sizes(self, shape: Shape) -> Term:
-        """A shape as a row of int64, computed where it has free axes."""
+        """A shape as an int64 vector; sizes of free axes are computed by nodes."""
         if all(size.is_fixed for size in shape):
             return self.numbers([size.times for size in shape])
         parts = [self._size(size) for size in shape]
@@ -179,7 +186,7 @@ class Builder:
         return made[0]
 
     def model(self, inputs: Sequence[str], outputs: Mapping[str, Term]) -> onnx.ModelProto:
-        """The part of the graph that computes these outputs, with these inputs."""
+        """The ONNX model with these inputs and outputs, and only the nodes that the outputs need."""
         named = {name: self.name(term) for name, term in outputs.items()}
         wanted, stack = set(), list(named.values())
         owners = {output: node for node in self._nodes.values() for output in node.output}
@@ -189,8 +196,8 @@ class Builder:
                 wanted.add(name)
                 stack += owners[name].input if name in owners else []
         nodes = [node for node in self._nodes.values() if wanted.intersection(node.output)]
-        strangers = (wanted & set(self.inputs)) - set(inputs)
-        assert not strangers, f"{list(named)} need {strangers}, which are not among the inputs"
+        missing = (wanted & set(self.inputs)) - set(inputs)
+        assert not missing, f"the outputs {list(named)} need the inputs {missing}, which are not given"
         graph = helper.make_graph(
             [*nodes, *(helper.make_node("Identity", [inner], [name]) for name, inner in named.items())],
             "main_graph",

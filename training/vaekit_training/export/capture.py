@@ -1,8 +1,8 @@
 """Records the aten operations that a module runs on its inputs, with sizes as functions of N and K.
 
-The module runs twice in plain torch, with different numbers of rows and draws. Operations on constants (weights,
-buffers) are executed, and only their results are recorded. Differences between the two runs must be sizes c * N^n *
-K^k.
+The module runs twice in torch, with different numbers of rows N and draws K. Operations on constants (weights and
+buffers) are executed, and only their results are recorded. The two records may differ only in sizes, which must have
+the form times * N^n * K^k.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RUNS = ((5, 7), (11, 13))  # N and K of the two runs; the ratios 11/5, 13/7 and 
 
 
 class Size(NamedTuple):
-    """times * N^n * K^k; without n and k the size is fixed."""
+    """The size of an axis, times * N^n * K^k with n and k 0 or 1; without n and k the size is fixed."""
 
     times: int
     n: int = 0
@@ -46,7 +46,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Repeated:
-    """A constant that is broadcast to a shape with free axes."""
+    """A constant that is broadcast to a shape with axes of size N or K."""
 
     constant: Tensor
     shape: tuple[Size, ...]
@@ -54,9 +54,9 @@ class Repeated:
 
 @dataclass(frozen=True)
 class AtenOperation:
-    """One aten operation; in its arguments a Value is a recorded tensor, and a Size is a size that varies."""
+    """One aten operation. In its arguments, a Value stands for a recorded tensor and a Size for a size with N or K."""
 
-    name: str  # as torch prints it, "aten.add.Tensor"; the variant that is not in place
+    name: str  # as torch prints it, such as "aten.add.Tensor"; in-place variants have the name of the other variant
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     results: tuple[Value, ...]
@@ -75,12 +75,12 @@ def capture(module: nn.Module, feeds: Mapping[str, Tensor], free: Mapping[str, M
     """Run the module on the feeds and record its operations.
 
     Args:
-        module: its positional arguments are the feeds, in their order.
-        feeds: example inputs by name; along a free axis their slices are repeated or cut to the size of a run.
-        free: the free axes of each input, and whether each is "N" or "K".
+        module: takes the feeds as positional arguments, in their order.
+        feeds: example inputs by name; along a free axis they are repeated or truncated to the size of a run.
+        free: the free axes of each input, and for each axis "N" or "K".
 
     Raises:
-        TrainingError: the two runs differ in something that is not a size.
+        TrainingError: the two runs differ in more than sizes.
     """
     recorders = []
     for sizes in RUNS:
@@ -109,11 +109,11 @@ class _RunValue:
 
 
 class _Recorder(TorchDispatchMode):
-    """Sees each operation after torch has decomposed composite ones."""
+    """Records each operation, after torch has decomposed composite operations."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Compiles nothing; the default imports the compiler, which takes seconds."""
+        """Overrides the default, which imports the compiler; this takes seconds and nothing is compiled here."""
         return False
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -121,22 +121,22 @@ class _Recorder(TorchDispatchMode):
         self.operations: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[_RunValue, ...]]] = []
         self.outputs: tuple[_RunValue | Tensor, ...] = ()
         self._values: dict[int, _RunValue] = {}
-        self._alive: list[Tensor] = []  # keeps tensors alive, because ids are reused after a tensor is freed
+        self._alive: list[Tensor] = []  # keeps tensors alive, because Python reuses the ids of freed objects
         self._count = 0
         self.inputs = [self._add(a) for a in inputs]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        said, said_by_name = self._replaced(args), self._replaced(kwargs)
+        recorded_args, recorded_kwargs = self._replaced(args), self._replaced(kwargs)
         found = func(*args, **kwargs)
-        if not _contains(said, _RunValue) and not _contains(said_by_name, _RunValue):
+        if not _contains(recorded_args, _RunValue) and not _contains(recorded_kwargs, _RunValue):
             return found
         name = str(func)
         if func._schema.is_mutable:
             self._check_in_place(args[0])
             name = name.replace("_.", ".", 1)
         results = found if isinstance(found, tuple | list) else (found,)
-        self.operations.append((name, said, said_by_name, tuple(self._add(a) for a in results)))
+        self.operations.append((name, recorded_args, recorded_kwargs, tuple(self._add(a) for a in results)))
         return found
 
     def finish(self, results: Tensor | Sequence[Tensor]) -> None:
@@ -153,6 +153,7 @@ class _Recorder(TorchDispatchMode):
         return seen
 
     def _replaced(self, value: Any) -> Any:
+        """An argument with recorded tensors replaced by their _RunValue."""
         if isinstance(value, Tensor):
             return self._values.get(id(value), value)
         if isinstance(value, tuple | list):
@@ -162,7 +163,7 @@ class _Recorder(TorchDispatchMode):
         return value
 
     def _check_in_place(self, a: Tensor) -> None:
-        """A tensor may be overwritten if no other recorded tensor shares its memory."""
+        """Refuse to overwrite a tensor that shares its memory with another recorded tensor."""
         own = a.untyped_storage().data_ptr()
         if any(other is not a and other.untyped_storage().data_ptr() == own for other in self._alive):
             raise TrainingError("export: an operation overwrites a tensor that shares its memory with another one")
@@ -179,7 +180,7 @@ def _contains(value: Any, kind: type) -> bool:
 def _merged(names: Sequence[str], first: _Recorder, second: _Recorder) -> Captured:
     """One record of the two runs."""
     if [each[0] for each in first.operations] != [each[0] for each in second.operations]:
-        raise TrainingError("export: which operations run depends on the number of rows or draws")
+        raise TrainingError("export: the sequence of operations depends on the number of rows or draws")
     operations = [
         AtenOperation(a[0], *(_same(x, y, a[0]) for x, y in zip(a[1:], b[1:], strict=True)))
         for a, b in zip(first.operations, second.operations, strict=True)
@@ -190,7 +191,7 @@ def _merged(names: Sequence[str], first: _Recorder, second: _Recorder) -> Captur
 
 
 def _same(a: Any, b: Any, where: str) -> Any:
-    """The common form of a and b; integers that differ become the Size that gives both."""
+    """The common form of a and b, from the two runs; integers that differ become a Size."""
     if isinstance(a, _RunValue) and isinstance(b, _RunValue) and (a.index, a.dtype) == (b.index, b.dtype):
         return Value(a.index, a.dtype, tuple(_size(x, y, where) for x, y in zip(a.shape, b.shape, strict=True)))
     if isinstance(a, tuple):
@@ -202,12 +203,15 @@ def _same(a: Any, b: Any, where: str) -> Any:
     if isinstance(a, int) and not isinstance(a, bool) and a != b:
         return _size(a, b, where)
     if a != b:
-        raise TrainingError(f"export: {where} has an argument that depends on the number of rows or draws: {a!r}")
+        raise TrainingError(
+            f"export: {where} has an argument that depends on the number of rows or draws: {a!r} in one run, {b!r} in "
+            "the other"
+        )
     return a
 
 
 def _same_constant(a: Tensor, b: Tensor, where: str) -> Tensor | Repeated:
-    """The common form of two constants: one of them, or the slice that both repeat along free axes."""
+    """The common form of two constants: the constant itself, or the slice that both repeat along free axes."""
     free = [axis for axis, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if x != y]
     first, second = (_first_slice(tensor, free) for tensor in (a, b))
     repeats = not free or (_equal(a, first.expand_as(a)) and _equal(b, second.expand_as(b)))
@@ -236,4 +240,7 @@ def _size(a: int, b: int, where: str) -> Size:
         times, left = divmod(a, units[0])
         if not left and times * units[1] == b:
             return Size(times, n, k)
-    raise TrainingError(f"export: {where} has a size of {a} and {b} in runs of (N, K) = {RUNS[0]} and {RUNS[1]}")
+    raise TrainingError(
+        f"export: {where} has a size that is not a multiple of N, K or N K: {a} and {b} for (N, K) = {RUNS[0]} and "
+        f"{RUNS[1]}"
+    )

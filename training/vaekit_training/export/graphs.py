@@ -13,7 +13,7 @@ from vaekit.bundle.manifest import Operation
 from vaekit.bundle.manifest import Tensor as TensorSpec
 from vaekit_training.export.capture import FREE, capture
 from vaekit_training.export.lowering import lower
-from vaekit_training.export.reference import FULLEST, exported_module, graph_inputs, output_names
+from vaekit_training.export.reference import EXPORTED_WITH, exported_module, graph_inputs, output_names
 from vaekit_training.folds import AnyVAE
 
 FILES: dict[Operation, str] = {
@@ -36,7 +36,7 @@ _DTYPES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class ExportedGraph:
-    """One graph as bytes, with its signature."""
+    """One graph: its file name, content, inputs and outputs."""
 
     file: str
     data: bytes
@@ -45,7 +45,7 @@ class ExportedGraph:
 
 
 class Export:
-    """A module that is captured once, and from which graphs of some of its outputs are cut."""
+    """The captured operations of a module, from which graphs for any of its outputs can be made."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Export:
     ) -> None:
         """
         Args:
-            module: returns the outputs, in this order, for the feeds in their order.
+            module: takes the feeds in their order, and returns the outputs in their order.
             feeds: example inputs by name.
-            outputs: a name for each result.
-            free: the free axes of each input, and whether each is "N" or "K"; N is axis 0 of the first input.
+            outputs: names of the module's results.
+            free: the free axes of each input, and for each axis "N" or "K"; N is axis 0 of the first input.
 
         Raises:
             TrainingError: the module cannot be expressed in ONNX; the message names the operator.
@@ -70,31 +70,33 @@ class Export:
         self._results = dict(zip(outputs, results, strict=True))
 
     def model(self, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-        """The graph of these outputs, with these inputs in this order, without nodes that they do not need."""
+        """The graph with these inputs and outputs, and only the nodes that the outputs need."""
         return self._builder.model(inputs, {name: self._results[name] for name in outputs})
 
 
 def export_graphs(
     vae: AnyVAE, x: Tensor, operations: Collection[Operation] = get_args(Operation)
 ) -> dict[Operation, ExportedGraph]:
-    """The graphs of these operations, with free N (and K).
+    """The graphs of these operations, for any number of rows N and draws K.
 
-    Operations with the same inputs are captured once, and each one's graph is cut out. bound is elbo without
-    log_evidence. It gets its own graph if log_evidence is most of the work, as with an aggregate prior's density at
-    every draw, because ONNX Runtime computes all outputs of a graph, requested or not.
+    Operations with the same inputs are captured together, and a graph is made for each one. `bound` is `elbo` without
+    log_evidence. It gets a graph of its own if log_evidence is most of the work, as with an aggregate prior, because
+    ONNX Runtime computes all outputs of a graph whether they are requested or not.
 
     Args:
-        vae: in float32.
-        x: a few raw rows to capture with.
-        operations: all unless given.
+        vae: the torch model, in float32 or with float16 networks.
+        x: two or more raw rows (n, ...) to capture the operations with; three are used.
+        operations: the operations to export.
 
     Raises:
         TrainingError: an operator of the model has no ONNX form; the message names it.
     """
     feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
     wanted = [operation for operation in feeds if operation in operations]
-    whole = {each: _export(vae, each, feeds[each]) for each in dict.fromkeys(FULLEST[each] for each in wanted)}
-    return {each: _graph(whole[FULLEST[each]], each, list(feeds[each]), output_names(vae, each)) for each in wanted}
+    whole = {each: _export(vae, each, feeds[each]) for each in dict.fromkeys(EXPORTED_WITH[each] for each in wanted)}
+    return {
+        each: _graph(whole[EXPORTED_WITH[each]], each, list(feeds[each]), output_names(vae, each)) for each in wanted
+    }
 
 
 def _export(vae: AnyVAE, operation: Operation, feeds: Mapping[str, Tensor]) -> Export:

@@ -1,4 +1,4 @@
-"""Builds the ONNX graph of captured aten operations; an operator that is not in the table stops the export."""
+"""Converts captured aten operations to an ONNX graph; an operator that is not in the table stops the export."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ SEVERAL = (
 
 
 def lower(captured: Captured, sources: Mapping[str, tuple[str, int]]) -> tuple[Builder, list[Term]]:
-    """Build the graph of the captured operations; returns the builder and the module's results.
+    """Convert the captured operations; returns the builder, and the terms of the module's results.
+
+    Args:
+        captured: the operations.
+        sources: for "N" and for "K", the name of an input and its axis with this size.
 
     Raises:
-        TrainingError: an operator has no ONNX form here; the message names it.
+        TrainingError: an operator is not in the table; the message names it.
     """
     builder = Builder(captured.inputs, sources)
     terms = {value.index: builder.inputs[name] for name, value in captured.inputs.items()}
@@ -51,7 +55,9 @@ def lower(captured: Captured, sources: Mapping[str, tuple[str, int]]) -> tuple[B
 def _lowered(builder: Builder, operation: AtenOperation, term: Callable[[Any], Any]) -> Sequence[Term]:
     lowering = TABLE.get(operation.name)
     if lowering is None:
-        raise TrainingError(f"export: operator {operation.name} has no ONNX form in export/operators")
+        raise TrainingError(
+            f"export: operator {operation.name} is not supported; its ONNX form must be added to export/operators"
+        )
     out: Value | tuple[Value, ...] = operation.results if operation.name in SEVERAL else operation.results[0]
     found = lowering(builder, out, *term(operation.args), **{k: term(v) for k, v in operation.kwargs.items()})
     return found if isinstance(found, list | tuple) else (found,)

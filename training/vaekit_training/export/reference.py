@@ -1,6 +1,6 @@
-"""The computation of each operation in torch: it is exported, and it is the reference for the graphs.
+"""Computes each operation of a bundle in torch. The graphs are exported from it and compared with it.
 
-N rows, M members, Z latent dimensions.
+N rows, M members, Z latent dimensions, K draws, D data dimensions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vaekit_training.networks.float16 import LARGEST, Float16Network
 from vaekit_training.vae import VAE
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
-FULLEST: dict[Operation, Operation] = {  # the operation it is exported with: at least its inputs and outputs
+EXPORTED_WITH: dict[Operation, Operation] = {  # the operation captured for it, which has its inputs and outputs too
     "encode": "surprise",
     "bound": "surprise",
     "elbo": "surprise",
@@ -31,71 +31,78 @@ FULLEST: dict[Operation, Operation] = {  # the operation it is exported with: at
 V = TypeVar("V", bound=nn.Module)
 
 
-class _Part(nn.Module):
-    """One or several operations of a model; its arguments, in order, are the inputs of a graph."""
+class _Operations(nn.Module):
+    """One or several operations of a model; the arguments of forward are the inputs of a graph, in order."""
 
     def __init__(self, vae: AnyVAE) -> None:
         super().__init__()
-        self.vae: Any = vae  # uses only what fold models and a VAE have in common
+        self.vae: Any = vae  # used only for what fold models and a VAE have in common
 
 
-class _Encode(_Part):
+class _Encode(_Operations):
     def forward(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
         return self.vae.encode(x, observed)
 
 
-class _OfRows(_Part):
-    """Everything about rows: mu, sigma, with members (N, M, Z) and weights (N, M), and the terms of the bound."""
+class _RowOperations(_Operations):
+    """All outputs for rows: mu and sigma (N, Z), or with members (N, M, Z) and weights (N, M); terms of the bound."""
 
     def forward(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> tuple[Tensor, ...]:
-        *codes, of_members = self.vae.bounds_by_member(x, eps, observed)
+        *latents, of_members = self.vae.bounds_by_member(x, eps, observed)
         if self.vae.members > 1:  # the members' weights q(m|x), proportional to exp(ELBO_m)
-            codes = [values.transpose(0, 1) for values in (*codes, torch.softmax(of_members.elbo, dim=0))]
+            latents = [values.transpose(0, 1) for values in (*latents, torch.softmax(of_members.elbo, dim=0))]
         bound = self.vae.mixed(of_members)
         of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
-        return (*codes, *bound[:4], *of_folds, bound.feature_log_likelihood.unflatten(-1, x.shape[1:]))
+        return (*latents, *bound[:4], *of_folds, bound.feature_log_likelihood.unflatten(-1, x.shape[1:]))
 
 
-class _Prior(_Part):
+class _Prior(_Operations):
     def forward(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> tuple[Tensor, ...]:
         return (self.vae.prior.sample(noise, choice, member),)
 
 
-class _Decode(_Part):
+class _Decode(_Operations):
     def forward(self, z: Tensor, member: Tensor | None = None) -> tuple[Tensor, ...]:
         return tuple(self.vae.decode(z, member).values())
 
 
-class _OfLatents(_Part):
-    """Everything about latent vectors: the parameters of p(x|z), and a draw from it."""
+class _LatentOperations(_Operations):
+    """All outputs for latent vectors: the parameters of p(x|z), and a draw from it."""
 
     def forward(self, z: Tensor, noise: Tensor, member: Tensor | None = None) -> tuple[Tensor, ...]:
         return (*self.vae.decode(z, member).values(), self.vae.observe(z, noise, member))
 
 
 def double(vae: V) -> V:
-    """The same model in float64: the reference for its graphs."""
+    """A copy of the model in float64, the reference for its graphs."""
     return copy.deepcopy(vae).double().eval()
 
 
 def halved(vae: VAE) -> VAE:
-    """The same model with networks that compute in float16; features, likelihood and bound do not change.
+    """A copy of the model whose networks compute in float16; features, likelihood and bound do not change.
 
     Raises:
         NotFinite: a weight is too large for float16; the message names the layer and the weight.
     """
-    twin = copy.deepcopy(vae).eval()
-    for name, network in (("encoder", twin.encoder), ("decoder", twin.decoder)):
+    half_vae = copy.deepcopy(vae).eval()
+    for name, network in (("encoder", half_vae.encoder), ("decoder", half_vae.decoder)):
         for parameter, values in network.named_parameters():
             largest = float(values.detach().abs().max())
             if not largest <= LARGEST:
                 raise NotFinite(f"{name}: {parameter} has a weight of {largest:.6g}; float16 allows up to {LARGEST:g}")
-    twin.encoder, twin.decoder = Float16Network(twin.encoder), Float16Network(twin.decoder)
-    return twin
+    half_vae.encoder, half_vae.decoder = Float16Network(half_vae.encoder), Float16Network(half_vae.decoder)
+    return half_vae
 
 
 def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Operation, dict[str, Tensor]]:
-    """Inputs for every operation, from the rows x (NaN for missing cells) and noise drawn from the seed."""
+    """Inputs of every operation by name.
+
+    Args:
+        vae: the model.
+        x: raw rows, (N, D) with NaN for missing cells, or (N, H, W, C).
+        num_samples: K.
+        seed: seed of the random inputs.
+    """
     n, z_dim = len(x), vae.latent_dim
     generator = torch.Generator().manual_seed(seed)
     eps = torch.randn(n, num_samples, z_dim, generator=generator)
@@ -124,10 +131,16 @@ def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Op
 
 
 def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The outputs that the operation's graph must give, by name, from torch in the model's own precision."""
+    """The outputs of an operation by name, computed by torch in the model's own precision.
+
+    Args:
+        vae: the model.
+        operation: one of the operations of a bundle.
+        feeds: its inputs, in the order of `graph_inputs`.
+    """
     wanted = output_names(vae, operation)
     module, names = exported_module(vae, operation)
-    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # fewer inputs than its FULLEST
+    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # has fewer inputs than EXPORTED_WITH
         module, names = (_Decode if operation == "decode" else _Encode)(vae), wanted
     floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
     with torch.no_grad():
@@ -136,12 +149,12 @@ def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dic
 
 
 def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
-    """The outputs of elbo: those of surprise except the last."""
+    """Names of the outputs of `elbo`, which are those of `surprise` except the last."""
     return ("elbo", "log_likelihood", "kl", EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
 
 
 def output_names(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
-    """The outputs of an operation's graph, in their order."""
+    """Names of the outputs of an operation's graph, in order."""
     elbo = elbo_names(vae)
     return {
         "encode": ("mu", "sigma", *(("weights",) if vae.members > 1 else ())),
@@ -155,9 +168,9 @@ def output_names(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
 
 
 def exported_module(vae: AnyVAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
-    """The module that gives the operation's outputs among others, and the names of all of them."""
-    if FULLEST[operation] == "surprise":
-        return _OfRows(vae), (*output_names(vae, "encode"), *output_names(vae, "surprise"))
-    if FULLEST[operation] == "observe":
-        return _OfLatents(vae), (*output_names(vae, "decode"), *output_names(vae, "observe"))
+    """The module to capture for an operation, and the names of its outputs, which include those of the operation."""
+    if EXPORTED_WITH[operation] == "surprise":
+        return _RowOperations(vae), (*output_names(vae, "encode"), *output_names(vae, "surprise"))
+    if EXPORTED_WITH[operation] == "observe":
+        return _LatentOperations(vae), (*output_names(vae, "decode"), *output_names(vae, "observe"))
     return _Prior(vae), output_names(vae, "prior")

@@ -1,4 +1,4 @@
-"""Likelihoods p(x|z), one class each, normalised per data dimension, in the units the networks see."""
+"""Likelihoods p(x|z), one class each, normalised per data dimension, in model units (the units of t)."""
 
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, DecoderHead, Likelihood, ScaleKind
 from vaekit_training.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli

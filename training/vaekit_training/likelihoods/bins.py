@@ -1,4 +1,7 @@
-"""Likelihoods of integers, as probability masses of bins of a grid."""
+"""Likelihoods of integers, as the probability masses of the bins of a grid.
+
+t (..., D) and h (..., width) as in `base`; C mixture components.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from vaekit_training.functional import (
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL, DecoderHead, Likelihood, ScaleKind
 from vaekit_training.likelihoods.location_scale import LocationScale, log_normal
 
-LEAST_SCALE = 1e-3  # of a bin: far below it all the mass is in one bin, and float32 still resolves the bin's ends
-FAR = 100.0  # scales beyond which float64 rounds a logistic's mass to 0
+LEAST_SCALE = 1e-3  # smallest scale, in bin widths: one bin has all the mass, and float32 resolves the bin's ends
+FAR = 100.0  # number of scales beyond which float64 rounds a logistic's mass to 0
 
 
 class Grid(nn.Module):
-    """Integers of each column in model units: lowest + gap (0, 1, 2, ...), up to highest, which may be infinite."""
+    """The integers of each column in model units: lowest + gap i, i = 0, 1, 2, ..., up to highest (may be infinite)."""
 
     gap: Tensor  # (D,) > 0
     lowest: Tensor  # (D,)
@@ -37,11 +40,11 @@ class Grid(nn.Module):
         self.register_buffer("highest", highest.float())
 
     def ends(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of t are in the lowest bin, and which in the highest; those bins are open-ended."""
+        """Masks (..., D) of the values in the lowest and in the highest bin, which are open-ended."""
         return t < self.lowest + 0.5 * self.gap, t > self.highest - 0.5 * self.gap
 
     def snap(self, t: Tensor) -> Tensor:
-        """The nearest value of the grid."""
+        """The grid value nearest to t, (..., D)."""
         t = torch.minimum(torch.maximum(t, self.lowest), self.highest)
         return self.lowest + self.gap * torch.round((t - self.lowest) / self.gap)
 
@@ -49,8 +52,8 @@ class Grid(nn.Module):
 class BinnedGaussian(LocationScale):
     """P(x_d) = Phi((x_d + gap/2 - m_d) / s_d) - Phi((x_d - gap/2 - m_d) / s_d), with open-ended outer bins.
 
-    mean and scale are m and s of the normal before binning. A mass is at most 1, so the scale needs no floor from the
-    data. Columns that are not `active` have the density N(0, 1).
+    `mean` and `scale` are m and s of the normal before binning. The scale needs no floor from the data, because a mass
+    is at most 1. Constant columns (not `active`) have the density N(0, 1).
     """
 
     mass = True
@@ -68,22 +71,26 @@ class BinnedGaussian(LocationScale):
         self.grid = grid
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
-        s = self._scale(h)
-        c = ((t - self.mean(h)) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)
-        log_p = log_normal_mass(c, self.grid.gap / s, *self.grid.ends(t))
+        """log P of the bin around t, (..., D): log_normal_mass at c = (t - m) / s with width gap / s."""
+        s = self._scale(h)  # broadcastable to (..., D)
+        c = ((t - self.mean(h)) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)  # (..., D)
+        log_p = log_normal_mass(c, self.grid.gap / s, *self.grid.ends(t))  # (..., D)
         return log_p if self.all_active else torch.where(self.active, log_p, log_normal(c))
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
-        x = self.grid.snap(self.mean(h) + self._scale(h) * noise[..., 0])
+        """m + s n rounded to the grid, (..., D)."""
+        x = self.grid.snap(self.mean(h) + self._scale(h) * noise[..., 0])  # (..., D)
         return x if self.all_active else torch.where(self.active, x, noise[..., 0])
 
 
 class DiscretizedLogistic(Likelihood):
-    """P(x_d) = sum_c w_c [ F((x_d + gap/2 - m_c) / s_c) - F((x_d - gap/2 - m_c) / s_c) ], F the logistic's, ends open.
+    """P(x_d) = sum_c w_c [ F((x_d + gap/2 - m_c) / s_c) - F((x_d - gap/2 - m_c) / s_c) ], with open-ended outer bins.
 
-    Weights, means and scales are from the network for each value: (C, D) logits of w, then m, then raw s. It is the
-    mixture of Salimans et al. (2017) without their dependence between channels. mean and scale are those of the value
-    cut at the ends of the grid, before rounding. Columns that are not `active` have the density N(0, 1).
+    F is the logistic distribution function. h (..., 3 C D) holds the logits of w, then m, then raw s, (C, D) each.
+    `mean` and `scale` are those of the mixture clamped to the range of the grid, before rounding. Constant columns (not
+    `active`) have the density N(0, 1).
+
+    Source: Salimans et al. (2017), "PixelCNN++", without the dependence between channels.
     """
 
     mass = True
@@ -97,12 +104,12 @@ class DiscretizedLogistic(Likelihood):
         self.all_active = bool(active.all())
 
     def initialize(self, head: DecoderHead) -> None:
-        """Spread the components over the grid; over the range of standardised counts if the grid has no upper end."""
+        """Spread the means of the components over the grid, or over standardised counts if it has no upper end."""
         ended = self.grid.highest.isfinite()
         low = torch.where(ended, self.grid.lowest, self.grid.lowest.clamp(min=-2.0))
         high = torch.where(ended, self.grid.highest, low + 4.0)
         each = (high - low) / self.components  # (D,)
-        place = torch.arange(self.components)[:, None] + 0.5
+        place = torch.arange(self.components)[:, None] + 0.5  # (C, 1)
         size = self.components * self.dim
         head.zero_rows(slice(size), 0.0)
         head.set_bias(slice(size, 2 * size), (low + each * place).flatten())
@@ -115,61 +122,74 @@ class DiscretizedLogistic(Likelihood):
         return torch.log_softmax(logits, dim=-2), m, LEAST_SCALE * self.grid.gap + softplus(raw)
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
-        log_w, m, s = self._components(h)
+        """log sum_c w_c P_c of the bin around t, (..., D)."""
+        log_w, m, s = self._components(h)  # (..., C, D) each
         c = ((t.unsqueeze(-2) - m) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)  # (..., C, D)
-        below, above = self.grid.ends(t.unsqueeze(-2))
-        log_p = torch.logsumexp(log_w + log_logistic_mass(c, self.grid.gap / s, below, above), dim=-2)
+        below, above = self.grid.ends(t.unsqueeze(-2))  # (..., 1, D) each
+        log_p_c = log_logistic_mass(c, self.grid.gap / s, below, above)  # (..., C, D)
+        log_p = torch.logsumexp(log_w + log_p_c, dim=-2)  # (..., D)
         return log_p if self.all_active else torch.where(self.active, log_p, log_normal(t))
 
     def _moments(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the mixture cut at the ends of the grid."""
-        log_w, m, s = self._components(h)
-        w = log_w.exp()
-        mean, within = _cut_moments(m, s, self.grid.lowest, self.grid.highest)  # (..., C, D) each
-        total = (w * mean).sum(-2)
-        variance = (w * (within + (mean - total.unsqueeze(-2)) ** 2)).sum(-2)
+        """Mean and variance, (..., D) each, of the mixture clamped to the range of the grid.
+
+        mean = sum_c w_c mean_c,  variance = sum_c w_c [ variance_c + (mean_c - mean)^2 ]
+        """
+        log_w, m, s = self._components(h)  # (..., C, D) each
+        w = log_w.exp()  # (..., C, D)
+        mean, within = _clamped_moments(m, s, self.grid.lowest, self.grid.highest)  # (..., C, D) each
+        total = (w * mean).sum(-2)  # (..., D)
+        variance = (w * (within + (mean - total.unsqueeze(-2)) ** 2)).sum(-2)  # (..., D)
         return total, variance
 
     def mean(self, h: Tensor) -> Tensor:
+        """sum_c w_c mean_c of the clamped components, (..., D)."""
         mean = self._moments(h)[0]
         return mean if self.all_active else torch.where(self.active, mean, 0.0)
 
     def deviation(self, h: Tensor) -> Tensor:
+        """Standard deviation of the clamped mixture, (..., D)."""
         sd = torch.sqrt(self._moments(h)[1])
         return sd if self.all_active else torch.where(self.active, sd, 1.0)
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
-        """A component by the first normal's Phi, then m + s logit(Phi(n)) with the second, rounded to the grid."""
-        log_w, m, s = self._components(h)
+        """m_c + s_c logit(Phi(n)) rounded to the grid, (..., D).
+
+        The first of each two normals selects the component c, the second is n.
+        """
+        log_w, m, s = self._components(h)  # (..., C, D) each
         reached = torch.cumsum(log_w.exp(), dim=-2)[..., :-1, :]  # (..., C - 1, D)
-        index = (normal_cdf(noise[..., 0]).unsqueeze(-2) > reached).long().sum(-2, keepdim=True)
-        n = noise[..., 1]
-        logit = log_ndtr(n) - log_ndtr(-n)
+        index = (normal_cdf(noise[..., 0]).unsqueeze(-2) > reached).long().sum(-2, keepdim=True)  # (..., 1, D)
+        n = noise[..., 1]  # (..., D)
+        logit = log_ndtr(n) - log_ndtr(-n)  # of Phi(n), (..., D)
         index, _ = torch.broadcast_tensors(index, m[..., :1, :])
         m, s = (torch.gather(each.expand(*index.shape[:-2], -1, -1), -2, index).squeeze(-2) for each in (m, s))
-        x = self.grid.snap(m + s * logit)
+        x = self.grid.snap(m + s * logit)  # (..., D)
         return x if self.all_active else torch.where(self.active, x, noise[..., 0])
 
 
-def _cut_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of a logistic cut to [lowest, highest].
+def _clamped_moments(m: Tensor, s: Tensor, lowest: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a logistic variable clamped to [lowest, highest], each with the shape of m and s.
 
-    Computed about r, the point of that range nearest to m, so that nothing large cancels: with y = (x - r) / s,
-    d = (m - r) / s, a = (r - lowest) / s and b = (highest - r) / s
+    They are computed about r, the point of the range nearest to m, so that no large numbers cancel. With
+    y = (x - r) / s, d = (m - r) / s, a = (r - lowest) / s and b = (highest - r) / s, and I and J as in `_integrals`:
+
         E[y] = I(b, d) - I(a, -d),  E[y^2] = 2 J(b, d) + 2 J(a, -d)
     """
-    r = torch.minimum(torch.maximum(m, lowest), highest)
+    r = torch.minimum(torch.maximum(m, lowest), highest)  # (..., C, D), as all of the following
     d, a, b = (m - r) / s, (r - lowest) / s, (highest - r) / s
-    (first_b, second_b), (first_a, second_a) = _to(b, d), _to(a, -d)
+    (first_b, second_b), (first_a, second_a) = _integrals(b, d), _integrals(a, -d)
     shift = first_b - first_a
     return r + s * shift, (s * s * (2.0 * (second_b + second_a) - shift * shift)).clamp(min=0.0)
 
 
-def _to(b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    """I = int_0^b F(d - v) dv = softplus(d) - softplus(d - b),  J = int_0^b v F(d - v) dv; b = 0 where d > 0.
+def _integrals(b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """The integrals I and J, each with the shape of d; where d > 0, b is 0.
 
-    J = G(d) - G(d - b) - b softplus(d - b), with G the integral of softplus; by quadrature for b < 1, where these
-    cancel.
+        I = int_0^b F(d - v) dv   = softplus(d) - softplus(d - b)
+        J = int_0^b v F(d - v) dv = G(d) - G(d - b) - b softplus(d - b),   G the integral of softplus
+
+    For b < 1 these differences cancel, and both are computed by quadrature.
     """
     short = b < 1.0
     near, far = torch.where(short, b, 0.0), torch.where(short, 1.0, b.clamp(max=FAR))

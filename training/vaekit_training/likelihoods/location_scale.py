@@ -1,4 +1,7 @@
-"""Densities of real columns, of the form f((x - m) / s) / s."""
+"""Densities of real columns, of the form f((x - m) / s) / s.
+
+t (..., D) and h (..., width) as in `base`; width is D, or 2 D if the scale is a decoder output.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +21,27 @@ from vaekit_training.likelihoods.base import (
 )
 
 OUTPUTS = {"linear": torch.nn.Identity(), "tanh": torch.nn.Tanh(), "sigmoid": torch.nn.Sigmoid()}
-LEAST_DF = 2.1  # the standard deviation exists, and is at most sqrt(21) scales
-LARGEST_DF = 1e6  # practically a normal
-DF_START = 10.0
+LEAST_DF = 2.1  # smallest degrees of freedom: the standard deviation exists, and is at most sqrt(21) scales
+LARGEST_DF = 1e6  # practically a normal distribution
+DF_START = 10.0  # before training
 
 
 def log_normal(r: Tensor) -> Tensor:
-    """log of the standard normal density."""
+    """log N(r; 0, 1) = -r^2 / 2 - log(2 pi) / 2, the shape of r."""
     return -0.5 * r * r - HALF_LOG_2PI
 
 
 class LocationScale(Likelihood):
-    """log p(x_d) = log f((x_d - m_d) / s_d) - log s_d, with m from the network.
+    """log p(x_d) = log f((x_d - m_d) / s_d) - log s_d, where m is a decoder output.
 
-    The scale is from the network, one per feature, one for all, or a fixed number; it is never below `floor` (D,),
-    without which the density could grow to infinity (Mattei and Frellsen 2018). Columns that are not `active` are N(0,
-    1) in every family (in standardised units).
+    The scale s is a decoder output, one parameter per column, one for all columns, or a fixed number. A learned scale
+    is never below `floor`; without a floor the density could grow to infinity. Constant columns (not `active`) are
+    N(0, 1) in model units in every family.
+
+    Source: Mattei and Frellsen (2018), "Leveraging the exact likelihood of deep latent variable models", on the floor.
     """
 
-    active: Tensor  # (D,) bool
+    active: Tensor  # (D,) bool, false for constant columns
 
     def __init__(
         self,
@@ -57,46 +62,51 @@ class LocationScale(Likelihood):
 
     @property
     def floor(self) -> Tensor:
-        """Least scale of each column, (D,), or per member, (M, 1, 1, D)."""
+        """Lower limit of the scale of each column, (D,), or (M, 1, 1, D) if members have different ones."""
         return self.spread.floor
 
     def initialize(self, head: DecoderHead) -> None:
-        """Start at s = 1, the scale of standardised data."""
+        """Set s to 1, the scale of standardised data, if it is a decoder output."""
         if self.spread.from_network:
             head.zero_rows(slice(self.dim, 2 * self.dim), softplus_inverse(1.0))
 
     def mean(self, h: Tensor) -> Tensor:
-        m = self.output(h[..., : self.dim])
+        """m, (..., D)."""
+        m = self.output(h[..., : self.dim])  # (..., D)
         return m if self.all_active else torch.where(self.active, m, 0.0)
 
     def _scale(self, h: Tensor) -> Tensor:
-        """s, broadcastable to the mean's shape."""
+        """s, broadcastable to (..., D)."""
         s = self.spread(h[..., self.dim :])
         return s if self.all_active else torch.where(self.active, s, 1.0)
 
     def scale(self, h: Tensor) -> Tensor:
+        """s, (..., D)."""
         return self._scale(h).expand(*h.shape[:-1], self.dim)
 
     def deviation(self, h: Tensor) -> Tensor:
+        """s times the standard deviation of f, (..., D)."""
         sd = self._scale(h) * self._per_scale()
         return (sd if self.all_active else torch.where(self.active, sd, 1.0)).expand(*h.shape[:-1], self.dim)
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
-        s = self._scale(h)
-        r = ((t - self.mean(h)) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)
-        log_f = self._log_standard(r)
+        """log f(r) - log s with r = (t - m) / s, (..., D)."""
+        s = self._scale(h)  # broadcastable to (..., D)
+        r = ((t - self.mean(h)) / s).clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)  # (..., D)
+        log_f = self._log_standard(r)  # (..., D)
         if not self.all_active:
             log_f = torch.where(self.active, log_f, log_normal(r))
         return log_f - s.log()
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
-        r = self._draw(noise)
+        """m + s r with r drawn from f, (..., D)."""
+        r = self._draw(noise)  # (..., D)
         if not self.all_active:
             r = torch.where(self.active, r, noise[..., 0])
         return self.mean(h) + self._scale(h) * r
 
     def _log_standard(self, r: Tensor) -> Tensor:
-        """log f."""
+        """log f(r), (..., D)."""
         raise NotImplementedError
 
     def _draw(self, noise: Tensor) -> Tensor:
@@ -104,7 +114,7 @@ class LocationScale(Likelihood):
         raise NotImplementedError
 
     def _per_scale(self) -> Tensor | float:
-        """Standard deviation of f."""
+        """Standard deviation of f, a number or broadcastable to (..., D)."""
         return 1.0
 
 
@@ -134,10 +144,13 @@ class Laplace(LocationScale):
 
 
 class StudentT(LocationScale):
-    """log f(r) = log B(df) - (df + 1) / 2 log(1 + r^2 / df), with degrees of freedom learned for each column.
+    """log f(r) = log B(df) - (df + 1) / 2 log(1 + r^2 / df), with degrees of freedom df learned for each column.
 
-    log B = log G((df + 1) / 2) - log G(df / 2) - log(pi df) / 2, in float64, because its terms cancel for large df. df
-    is LEAST_DF + exp(raw), so that an optimiser step changes it in proportion to its size.
+        log B(df) = log Gamma((df + 1) / 2) - log Gamma(df / 2) - log(pi df) / 2
+        df = LEAST_DF + exp(raw_df)
+
+    log B is computed in float64, because its terms cancel for large df. The exp lets an optimiser step change df in
+    proportion to its size.
     """
 
     parameters_in_raw_units = ("mean", "scale", "df")
@@ -160,10 +173,12 @@ class StudentT(LocationScale):
         return LEAST_DF + torch.exp(self.raw_df.clamp(max=math.log(LARGEST_DF)))
 
     def extras(self, h: Tensor) -> dict[str, Tensor]:
+        """`df`, (..., D)."""
         df = self.df() if self.all_active else torch.where(self.active, self.df(), LARGEST_DF)
         return {"df": df.expand(*h.shape[:-1], self.dim)}
 
     def _log_b(self) -> Tensor:
+        """log B(df), (D,) or (M, 1, 1, D)."""
         df = self.df().double()
         log_b = torch.lgamma(0.5 * (df + 1.0)) - torch.lgamma(0.5 * df) - 0.5 * torch.log(math.pi * df)
         return log_b.to(self.raw_df.dtype)
@@ -173,9 +188,12 @@ class StudentT(LocationScale):
         return self._log_b() - 0.5 * (df + 1.0) * log1p(r * r / df)
 
     def _draw(self, noise: Tensor) -> Tensor:
-        """sqrt(df (u^(-2 / df) - 1)) cos(2 pi v) of uniforms u and v: exact for any df (Bailey 1994)."""
-        df = self.df()
-        log_u, v = log_ndtr(noise[..., 0]), normal_cdf(noise[..., 1])
+        """sqrt(df (u^(-2 / df) - 1)) cos(2 pi v) of uniforms u = Phi(n_0) and v = Phi(n_1), exact for any df.
+
+        Source: Bailey (1994), "Polar generation of random variates with the t-distribution".
+        """
+        df = self.df()  # (D,) or (M, 1, 1, D)
+        log_u, v = log_ndtr(noise[..., 0]), normal_cdf(noise[..., 1])  # (..., D) each
         return torch.sqrt(df * expm1(-2.0 / df * log_u)) * torch.cos(2.0 * math.pi * v)
 
     def _per_scale(self) -> Tensor:

@@ -1,4 +1,7 @@
-"""The likelihood of columns of several kinds: one likelihood per kind."""
+"""The likelihood of columns of several kinds: one likelihood per kind.
+
+t (..., D) and h (..., width) as in `base`.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,18 @@ from torch import Tensor, nn
 from vaekit_training.likelihoods.base import DecoderHead, Likelihood
 
 
-class _Rows(NamedTuple):
-    """The outputs of a head that one part reads."""
+class _HeadSlice(NamedTuple):
+    """The outputs of a head that one part reads, from index `start` on."""
 
     head: DecoderHead
     start: int
 
     def zero_rows(self, rows: slice, value: float | Tensor) -> None:
+        """As in DecoderHead."""
         self.head.zero_rows(self._moved(rows), value)
 
     def set_bias(self, rows: slice, value: float | Tensor) -> None:
+        """As in DecoderHead."""
         self.head.set_bias(self._moved(rows), value)
 
     def _moved(self, rows: slice) -> slice:
@@ -30,15 +35,15 @@ class _Rows(NamedTuple):
 
 
 class Mixed(Likelihood):
-    """log p(x) by column; each part is the likelihood of some columns, and h holds part after part.
+    """log p(x_d) by the likelihood of column d. Each part is the likelihood of some columns; h holds part after part.
 
-    The scale is the standard deviation of each column, whatever its kind.
+    `scale` is the standard deviation of each column, whatever its kind.
     """
 
-    order: Tensor  # (D,) index of each column in the concatenated parts
+    order: Tensor  # (D,) position of each column in the concatenated parts
 
     def __init__(self, parts: Sequence[tuple[Sequence[int], Likelihood]]) -> None:
-        """parts: (columns, likelihood over them); categories are in one part, in ascending order."""
+        """parts: column indices and the likelihood of these columns; all categories must be in one part, in order."""
         super().__init__()
         self.parts = nn.ModuleList([part for _, part in parts])
         columns = [d for places, _ in parts for d in places]
@@ -56,36 +61,42 @@ class Mixed(Likelihood):
         self.parameters_in_raw_units = ("mean", "scale", "probabilities") if levels else ("mean", "scale")
 
     def _each(self, h: Tensor) -> list[tuple[Likelihood, Tensor, Tensor]]:
-        """Each part with its columns and its outputs."""
-        pieces = h.split(self.widths, dim=-1)
+        """Each part's likelihood, column indices and decoder outputs (..., part.width)."""
+        outputs = h.split(self.widths, dim=-1)
         columns = [self.get_buffer(f"columns_{i}") for i in range(len(self.widths))]
-        return list(zip(self._likelihoods(), columns, pieces, strict=True))
+        return list(zip(self._likelihoods(), columns, outputs, strict=True))
 
     def _likelihoods(self) -> list[Likelihood]:
-        return [part for part in self.parts if isinstance(part, Likelihood)]  # for mypy: ModuleList forgets the type
+        return [part for part in self.parts if isinstance(part, Likelihood)]  # tells mypy the type of the modules
 
     def _join(self, values: list[Tensor]) -> Tensor:
-        """Concatenated values of the parts, in the order of the columns."""
+        """Values of all parts joined and sorted by column, (..., D)."""
         return torch.cat(values, dim=-1)[..., self.order]
 
     def initialize(self, head: DecoderHead) -> None:
+        """Initialise each part with its slice of the head."""
         at = 0
         for part, width in zip(self._likelihoods(), self.widths, strict=True):
-            part.initialize(_Rows(head, at))
+            part.initialize(_HeadSlice(head, at))
             at += width
 
     def log_prob(self, t: Tensor, h: Tensor) -> Tensor:
-        return self._join([part.log_prob(t[..., columns], piece) for part, columns, piece in self._each(h)])
+        """log p(t_d|z), (..., D)."""
+        return self._join([part.log_prob(t[..., columns], own_h) for part, columns, own_h in self._each(h)])
 
     def mean(self, h: Tensor) -> Tensor:
-        return self._join([part.mean(piece) for part, _, piece in self._each(h)])
+        """E[t_d|z], or the index of the most probable level, (..., D)."""
+        return self._join([part.mean(own_h) for part, _, own_h in self._each(h)])
 
     def deviation(self, h: Tensor) -> Tensor:
-        return self._join([part.deviation(piece) for part, _, piece in self._each(h)])
+        """Standard deviation, (..., D)."""
+        return self._join([part.deviation(own_h) for part, _, own_h in self._each(h)])
 
     def extras(self, h: Tensor) -> dict[str, Tensor]:
-        found = {name: value for part, _, piece in self._each(h) for name, value in part.extras(piece).items()}
+        """`probabilities` of all levels, if there are categories."""
+        found = {name: value for part, _, own_h in self._each(h) for name, value in part.extras(own_h).items()}
         return {name: value for name, value in found.items() if name == "probabilities"}
 
     def observe(self, h: Tensor, noise: Tensor) -> Tensor:
-        return self._join([part.observe(piece, noise[..., columns, :]) for part, columns, piece in self._each(h)])
+        """A draw of each column by its likelihood, (..., D)."""
+        return self._join([part.observe(own_h, noise[..., columns, :]) for part, columns, own_h in self._each(h)])

@@ -1,6 +1,6 @@
-"""AdamW for one tensor, in one call.
+"""AdamW for a single tensor, with one fused call per step.
 
-For a small network, the Python overhead of torch.optim's step equals the cost of the whole update.
+For a small network, torch.optim spends as much time in Python as on the update itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class Adam:
-    """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= rate m / (1 - b1^s) / (sqrt(v / (1 - b2^s)) + epsilon).
+    """Adam on weights w with gradient g, at step s.
 
-    Source: Kingma and Ba (2015). `decay` applies AdamW's weight decay (Loshchilov and Hutter 2019) before a step.
+        m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+        w = w - rate m / (1 - b1^s) / (sqrt(v / (1 - b2^s)) + epsilon)
+
+    Flat.decay applies AdamW's weight decay before a step.
+
+    Source: Kingma and Ba (2015), "Adam"; Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
     """
 
     def __init__(self, weights: nn.Parameter, rate: float, *, recorded: bool = False) -> None:
-        """weights: with their gradient; recorded: the rate is a tensor, which a CUDA graph reads at each replay."""
+        """weights: a parameter with a gradient. recorded: keep the rate as a tensor, which a CUDA graph can read."""
         device = weights.device
         self.rate: float | Tensor = torch.tensor(rate, device=device) if recorded else rate
         self.param_groups = [{"params": [weights]}]  # read by GradScaler
@@ -37,6 +42,7 @@ class Adam:
         }  # fmt: skip
 
     def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next steps."""
         if isinstance(self.rate, Tensor):
             self.rate.fill_(rate)
         else:
@@ -44,7 +50,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, divisor: Tensor | None = None) -> None:
-        """Update the weights along the gradient, divided by `divisor`, (), if it is given."""
+        """Update the weights; the gradient is divided by `divisor`, (), if one is given."""
         weights, gradients, m, v = self._lists
         self.moments["step"].add_(1.0)
         steps = [self.moments["step"]]

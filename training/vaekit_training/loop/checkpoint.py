@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values, replacing the file; after a crash either the old or the new file is there.
+    """Write tensors and plain values to the file; after a crash the file is either the old or the new one.
 
     Raises:
         StorageError: it cannot be written; the old file is still there.
@@ -37,7 +37,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _write(file: BinaryIO, state: Mapping[str, Any]) -> None:
-    """torch.save; torch reports some errors of the file as RuntimeError, with the OSError somewhere in their context."""
+    """torch.save; torch reports some errors of the file as RuntimeError, with the OSError in their context."""
     try:
         torch.save(state, file)
     except RuntimeError as exc:
@@ -48,10 +48,10 @@ def _write(file: BinaryIO, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The saved state, on the CPU. Loading executes no stored code.
+    """The saved state, on the CPU. Loading does not execute code from the file.
 
     Raises:
-        InputError: no checkpoint, or not one of this format.
+        InputError: the file does not exist, or is not a checkpoint of this format.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

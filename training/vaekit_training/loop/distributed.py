@@ -1,4 +1,4 @@
-"""The ranks of a run: those that torchrun started, or a single one."""
+"""The ranks of a run: the processes that torchrun started, or a single one."""
 
 from __future__ import annotations
 
@@ -17,54 +17,55 @@ from vaekit.errors import DeviceError
 
 @dataclass(frozen=True)
 class World:
-    """This rank and the number of ranks; with a single rank every exchange is a no-op."""
+    """This process's rank and the number of ranks; with a single rank, no method communicates."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this rank validates, writes and prints."""
+    def is_first(self) -> bool:
+        """Whether this is rank 0, which validates, writes files and prints."""
         return self.rank == 0
 
     def share(self, rows: int) -> tuple[int, int]:
-        """First and last + 1 of this rank's rows in a batch of `rows` rows."""
+        """Start and stop of this rank's slice of a batch with `rows` rows."""
         return self.rank * rows // self.size, (self.rank + 1) * rows // self.size
 
-    def add(self, tensor: Tensor) -> Tensor:
-        """The sum over ranks, in place."""
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The tensor summed over all ranks, in place."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set on any rank."""
-        return flag if self.size == 1 else bool(self.add(torch.tensor(float(flag), device=device)))
+        """Whether the flag is true on any rank."""
+        return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=device)))
 
-    def copy_first(self, tensor: Tensor) -> None:
+    def broadcast(self, tensor: Tensor) -> None:
         """Copy rank 0's tensor to every rank, in place."""
         if self.size > 1:
             dist.broadcast(tensor, src=0)
 
-    def of_first(self, value: Any) -> Any:
-        """Rank 0's value, on every rank; a plain value. Other ranks wait for rank 0."""
+    def from_first(self, value: Any) -> Any:
+        """Rank 0's value, returned on every rank; it must be picklable. The other ranks wait for rank 0."""
         if self.size == 1:
             return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
 
 
-def leads() -> bool:
-    """Whether this process is the first one that torchrun started, or the only one."""
+def is_first_rank() -> bool:
+    """Whether this process is rank 0 or the only process, from the environment alone."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def world(device: str = "auto") -> Iterator[tuple[World, str]]:
-    """The ranks that torchrun's environment names, connected inside the block, and this rank's device.
+    """Context that connects the ranks started by torchrun; yields the World and the device of this rank.
 
-    Each rank uses the CUDA device with its local rank's index, over nccl; without CUDA the ranks use gloo.
+    With CUDA each rank uses the device whose index is its local rank, and the ranks communicate by nccl; without CUDA
+    they communicate by gloo.
 
     Raises:
         DeviceError: several ranks were given the same CUDA device.

@@ -1,4 +1,4 @@
-"""The training loop: takes batches of rows, leaves the best weights."""
+"""The training loop: takes steps, validates, checkpoints, and restores the best weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaekit_training.config import Config
 from vaekit_training.data.batch import Batches, MemoryBatches, NetworkRows, RowTable
 from vaekit_training.loop import checkpoint
 from vaekit_training.loop.distributed import World
-from vaekit_training.loop.guard import Bad, StepRecord, worst
+from vaekit_training.loop.guard import BadStep, StepRecord, worst
 from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.noise import Noise
 from vaekit_training.loop.objective import Objective
@@ -25,7 +25,7 @@ from vaekit_training.network_rows import refresh_prior
 from vaekit_training.prior import Aggregate
 from vaekit_training.vae import VAE
 
-STOP_EVERY = 10  # steps between two checks of all ranks whether to stop
+STOP_EVERY = 10  # with several ranks, number of steps between checks whether to stop
 
 
 def fit(
@@ -38,24 +38,27 @@ def fit(
     hooks: Hooks | None = None,
     world: World | None = None,
 ) -> History:
-    """Minimise the objective of config over the training rows; leaves the best weights in vae.
+    """Minimise the config's objective over the training rows. Afterwards vae has the best weights.
 
-    Once beta has reached its final value and the prior is in use, validations are comparable: the weights of the best
-    validation are kept, and training stops after `patience` validations without a better one.
+    Validations are comparable once beta has its final value and the final prior is used. From then on the weights of
+    the best validation are kept, and training stops after `patience` validations without a better one.
 
     Args:
-        vae: on the device to train on.
-        train: rows as the networks see them, or a source of batches of them.
-        validation: rows as the networks see them, on that device.
-        config: steps, rates, seed.
-        components: rows by their number in the training split, for the aggregate prior; if none, train.
-        hooks: receive progress; where to save and resume.
+        vae: the VAE to train, on the training device.
+        train: training rows in model units, or batches of them.
+        validation: validation rows in model units, on the training device.
+        config: the run's config.
+        components: rows of the training split, from which the aggregate prior takes its components; None: train.
+        hooks: callbacks for progress, and where to save and resume.
         world: the ranks that share each batch.
+
+    Returns:
+        The validations, the best one measured on all validation rows, and warnings.
 
     Raises:
         TrainingError: a step was not finite, and all rollbacks are used up.
-        Interrupted: the run was told to stop; the state is saved.
-        InputError: the checkpoint is from another run.
+        Interrupted: `hooks.stop` returned true; the state is saved.
+        InputError: the checkpoint is from a run with other data.
     """
     run = _Run(vae, train, validation, config, components, hooks or Hooks(), world or World())
     try:
@@ -65,7 +68,7 @@ def fit(
 
 
 class _Run:
-    """One run; its state holds everything that the next step depends on."""
+    """The state of one run, with everything that later steps depend on."""
 
     def __init__(
         self,
@@ -101,7 +104,7 @@ class _Run:
         self._last_good = self._snapshot()
 
     def finish(self) -> History:
-        """Take the remaining steps, and restore the best weights."""
+        """Take the remaining steps and restore the best weights."""
         while self._steps_taken < self._schedule.steps and not self._is_done:
             self._take_step()
             taken, settings = self._steps_taken, self._config.training
@@ -111,7 +114,7 @@ class _Run:
             if validates or saves or stops:
                 self._between_steps(validates=validates, saves=saves or stops)
             if stops:
-                self._save()  # again, in case of a rollback
+                self._save()  # a rollback in _between_steps skips saving
                 raise Interrupted(self._stopped_message())
         self._save()
         return self._history()
@@ -122,38 +125,38 @@ class _Run:
         return f"stopped after step {self._steps_taken} of {self._schedule.steps}{how}"
 
     def release(self) -> None:
-        """Free the memory used by steps."""
+        """Free the memory that only steps need."""
         self._step.flat.release()
 
     def _take_step(self) -> None:
-        """One step."""
+        """Take the next step, and record its loss and gradient norm."""
         number = self._steps_taken + 1
         if self._schedule.uses_aggregate(number) and not self._schedule.uses_aggregate(self._steps_taken):
             self._refresh()
         batch = self._batch(number)
         rate = self._schedule.learning_rate(number) * 0.5**self._rollbacks
         loss, norm = self._step(batch, self._noise(number), self._schedule.beta(number), rate, number)
-        one = loss if self._vae.members == 1 else loss / self._vae.members
-        self._record.add(one, norm, self._step.objective.log_jacobian(batch))
+        mean_loss = loss if self._vae.members == 1 else loss / self._vae.members
+        self._record.add(mean_loss, norm, self._step.objective.log_jacobian(batch))
         self._steps_taken = number
-        if self._world.leads:
+        if self._world.is_first:
             self._hooks.on_step(number)
 
     def _batch(self, number: int) -> NetworkRows:
-        """The next batch; features that redraw give new values."""
+        """The next batch; features that redraw draw its values again."""
         batch = next(self._batches)
         if not self._vae.features.redraws:
             return batch
         return replace(batch, t=self._vae.features.draw(batch.t, self._noise.of_features(number)))
 
     def _stops(self) -> bool:
-        """Whether any rank was told to stop; several ranks check this only every STOP_EVERY steps."""
+        """Whether any rank must stop; with several ranks this is checked only every STOP_EVERY steps."""
         if self._world.size > 1 and self._steps_taken % STOP_EVERY:
             return False
         return self._world.any(self._hooks.stop(), self._device)
 
     def _between_steps(self, *, validates: bool, saves: bool) -> None:
-        """Check the steps since the last call, validate and save; roll back if a step was bad."""
+        """Check the steps since the last call, then validate and save; roll back if a step was not finite."""
         bad = self._first_bad_step()
         if bad is None and validates:
             bad = self._validate()
@@ -164,56 +167,59 @@ class _Run:
         if saves:
             self._save()
 
-    def _first_bad_step(self) -> Bad | None:
-        scales = self._config.training.precision == "fp16"  # its loss scaling undoes steps by itself
-        bad = self._record.bad(self._steps_taken, norms=not scales)
+    def _first_bad_step(self) -> BadStep | None:
+        is_fp16 = self._config.training.precision == "fp16"  # GradScaler itself skips steps with infinite gradients
+        bad = self._record.first_bad(self._steps_taken, norms=not is_fp16)
         if bad is None and not self._step.is_finite():
-            return Bad(self._steps_taken, "a weight is not finite")
+            return BadStep(self._steps_taken, "a weight is not finite")
         return bad
 
-    def _validate(self) -> Bad | None:
-        """Score validation rows with the weights that would be kept."""
+    def _validate(self) -> BadStep | None:
+        """Validate the weights that would be kept: the running mean, if there is one."""
         train_objective = self._record.objective()
-        self._step.swap()
+        self._step.swap_weights()
         if self._schedule.uses_aggregate(self._steps_taken):
             self._refresh()
         step, beta = self._steps_taken, self._schedule.beta(self._steps_taken)
         validation = self._from_first_rank(lambda: self._validator.some(self._vae, step, beta, train_objective))
         good = is_finite(validation)
         if good:
-            self._is_done = self._best.is_done(validation, self._vae)
-        self._step.swap()
+            self._is_done = self._best.add(validation, self._vae)
+        self._step.swap_weights()
         if not good:
-            return Bad(self._steps_taken, f"the objective is {validation.objective} on validation rows")
+            return BadStep(self._steps_taken, f"the objective on validation rows is {validation.objective}")
         self._record.clear()
-        if self._world.leads:
+        if self._world.is_first:
             self._hooks.on_validation(validation)
         return None
 
     def _from_first_rank(self, measure: Callable[[], Validation]) -> Validation:
-        validation: Validation = self._world.of_first(measure() if self._world.leads else None)
+        validation: Validation = self._world.from_first(measure() if self._world.is_first else None)
         return validation
 
     def _refresh(self) -> None:
-        """Update the aggregate prior with the current posteriors of its rows."""
+        """Update the aggregate prior with the current posteriors of its component rows."""
         assert self._components is not None
         refresh_prior(self._vae, self._components)
 
-    def _roll_back(self, bad: Bad) -> None:
-        """Return to the state before a bad step and halve the learning rate."""
+    def _roll_back(self, bad: BadStep) -> None:
+        """Return to the last good state and halve the learning rate; raise if no rollbacks are left."""
         since, left = self._last_good["at"], self._rollbacks < self._config.training.rollbacks
-        what = f"step {bad.step}: {bad.what}; {self._worst_rows(bad.step)}"
+        what = f"step {bad.step}: {bad.reason}; {self._worst_rows(bad.step)}"
         if not left:
             raise TrainingError(
-                f"{what}; gave up after {self._rollbacks} rollbacks: a smaller training.learning_rate or a larger "
-                "likelihood.scale_floor may help"
+                f"{what}; gave up after {self._rollbacks} rollbacks: try a smaller training.learning_rate or a larger "
+                "likelihood.scale_floor"
             )
         self._restore(self._last_good)
         self._rollbacks += 1
-        self._warn(f"{what}; went back to step {since}, at half the learning rate")
+        self._warn(f"{what}; training continues from step {since} at half the learning rate")
 
     def _worst_rows(self, number: int) -> str:
-        """The rows of a step's batch with the largest losses under the last good weights, which are restored."""
+        """Text that names the rows of a step's batch with the largest losses under the last good weights.
+
+        It restores the last good state, and draws batches up to that step again.
+        """
         self._restore(self._last_good)
         batch = self._batch(self._steps_taken + 1)
         for ahead in range(self._steps_taken + 2, number + 1):
@@ -222,15 +228,15 @@ class _Run:
         eps, beta = self._noise(number), self._schedule.final_beta
         with torch.no_grad():
             each = [objective(batch.slice(i, i + 1), eps[i : i + 1], beta, 1.0) for i in range(len(batch))]
-        return f"by their loss at step {self._steps_taken}, {worst(batch, torch.stack(each), self._hooks.rows)}"
+        return f"{worst(batch, torch.stack(each), self._hooks.rows)}, losses by the weights of step {self._steps_taken}"
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
-        if self._world.leads:
+        if self._world.is_first:
             self._hooks.warn(text)
 
     def _snapshot(self) -> dict[str, Any]:
-        """A copy of the state before the next step; a collective call of all ranks."""
+        """A copy of the state before the next step; all ranks must call this."""
         return {
             "at": self._steps_taken,
             "step": self._step.state_dict(),
@@ -245,8 +251,8 @@ class _Run:
         self._record.load_state_dict(snapshot["record"], self._device)
 
     def _save(self) -> None:
-        """Write everything that the remaining run depends on."""
-        if self._hooks.checkpoint is None or not self._world.leads:
+        """Write everything that the rest of the run depends on."""
+        if self._hooks.checkpoint is None or not self._world.is_first:
             return
         more = {
             "signature": self._hooks.signature,
@@ -262,17 +268,17 @@ class _Run:
         state = checkpoint.load(self._hooks.checkpoint)
         if state["signature"] != self._hooks.signature:
             raise InputError(
-                f"{self._hooks.checkpoint}: the run began with other data: sha256 {state['signature']}, "
-                f"not {self._hooks.signature}: resume with the data that the run began with"
+                f"{self._hooks.checkpoint}: the run started with other data, sha256 {state['signature']}, not "
+                f"{self._hooks.signature}: resume it with the data that it started with"
             )
         self._restore(state)
         self._best.load_state_dict(state["keeper"])
         self._is_done, self._rollbacks, self._warnings = state["done"], state["rollbacks"], state["warnings"]
 
     def _history(self) -> History:
-        """Restore the best weights, and score them on all validation rows."""
+        """Restore the best weights, and measure them on all validation rows."""
         best = self._best.best
-        assert best is not None  # the last step is always validated
+        assert best is not None  # the last step is always validated, and is comparable
         self._vae.load_state_dict(self._best.weights)
         aggregate = isinstance(self._vae.prior, Aggregate)
         minimised = None
@@ -280,7 +286,7 @@ class _Run:
             minimised = self._from_first_rank(lambda: self._validator.everything(self._vae, best)).objective
             self._vae.untemper(self._config.objective.betas)
         if aggregate and (is_tempered or self._schedule.switch is None):
-            self._refresh()  # they may have been trained with N(0, I) or at another beta
+            self._refresh()  # training used N(0, I), or the posteriors have just been converted to beta = 1
         scored = self._from_first_rank(lambda: self._validator.everything(self._vae, best))
         if minimised is not None:
             scored = replace(scored, objective=minimised)

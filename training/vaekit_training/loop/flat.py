@@ -1,6 +1,8 @@
-"""All parameters of a module as views of one tensor, and their gradients as views of another.
+"""All parameters of a module as views of one tensor, and their gradients as views of another one.
 
-The cost of a small network's step is the number of operations: one for all parameters is cheaper than one for each.
+The time of a small network's step is proportional to the number of operations. One operation on all parameters is
+therefore faster than one per parameter.
+
 M members, P values per member, padding included.
 """
 
@@ -11,17 +13,17 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-ALIGNED = 16  # float32 values in 64 bytes: parameters start at multiples of it, so that kernels take their fast path
+ALIGNED = 16  # parameters start at multiples of 16 float32 values, 64 bytes, which fast kernels require
 
 
 class Flat:
     """The parameters of a module as columns of `weights` (M, P), their gradients as those of `gradient` (M, P).
 
-    Padding between parameters is and stays 0. Weight decay applies to the first `decayed` columns.
+    Padding between parameters is always 0. Weight decay applies to the first `decayed` columns.
     """
 
     def __init__(self, module: nn.Module, decayed: Iterable[nn.Parameter], members: int = 1) -> None:
-        """members: M; above 1 every parameter's first axis is M."""
+        """decayed: parameters with weight decay. members: M; if above 1, the first axis of every parameter is M."""
         first = {id(p) for p in decayed}
         self._parameters = sorted(module.parameters(), key=lambda p: id(p) not in first)
         widths = [_padded(p.numel() // members) for p in self._parameters]
@@ -31,7 +33,7 @@ class Flat:
         self.gradient = torch.zeros_like(self.weights.data)
         self.weights.grad = self.gradient
         self._decayed = self.weights.data[:, : self.decayed]
-        self._across = None if members == 1 else 1  # for a single row, the norm of the whole tensor is faster
+        self._across = None if members == 1 else 1  # with one member, the norm over the whole tensor is faster
         self._is_one = members == 1
         self._views: list[Tensor] = []  # views of the gradient, one per parameter
         start = 0
@@ -44,43 +46,53 @@ class Flat:
             parameter.grad = self._views[-1] if self._is_one else None
             start += width
 
-    def forget(self) -> None:
-        """Let the next backward pass start from 0."""
+    def zero_grad(self) -> None:
+        """Reset the gradients before a backward pass."""
         if self._is_one:
             self.gradient.zero_()
             return
         for parameter in self._parameters:
-            parameter.grad = None  # autograd cannot add to a view with gaps between members
+            parameter.grad = None  # autograd cannot accumulate in a view with gaps between members
 
     def gather(self) -> None:
-        """Copy the gradients of the backward passes to the flat gradient."""
+        """Copy the gradients that the backward passes computed to `gradient`, where they are not there already."""
         if self._is_one:
             return
         found = [(v, p.grad) for v, p in zip(self._views, self._parameters, strict=True) if p.grad is not None]
         torch._foreach_copy_([view for view, _ in found], [gradient for _, gradient in found])
 
     def norm(self) -> Tensor:
-        """Norm of each member's gradient, (M, 1)."""
+        """Euclidean norm of each member's gradient, (M, 1)."""
         return torch.linalg.vector_norm(self.gradient, dim=self._across, keepdim=True)
 
-    def shorten(self, norm: Tensor, longest: float) -> Tensor | None:
-        """Clip each member's gradient, of this norm, to `longest`; or return the divisor, (), for the optimiser."""
+    def clip(self, norm: Tensor, longest: float) -> Tensor | None:
+        """Scale down each member's gradient to a norm of at most `longest`.
+
+        Args:
+            norm: of the gradient, (M, 1).
+            longest: the largest norm allowed.
+
+        Returns:
+            With one member the gradient is not changed, and the result is the divisor max(1, norm / longest), (), that
+            the optimiser must apply. Otherwise None.
+        """
         divisor = (norm / longest).clamp_min_(1.0)  # (M, 1)
         if len(norm) == 1:
-            return divisor.view(())  # the optimiser divides anyway
+            return divisor.view(())  # the optimiser applies it without an extra pass
         self.gradient.div_(divisor)
         return None
 
     def decay(self, share: float | Tensor) -> None:
-        """Shrink the decayed weights by this share of themselves."""
+        """w = (1 - share) w for the weights to which weight decay applies."""
         self._decayed.mul_(1.0 - share)
 
     def release(self) -> None:
-        """Give each parameter its own memory again, and no gradient."""
+        """Give each parameter its own memory again, and remove its gradient."""
         for parameter in self._parameters:
             parameter.data, parameter.grad = parameter.data.clone(memory_format=torch.contiguous_format), None
 
     def _view(self, whole: Tensor, place: slice, parameter: nn.Parameter) -> Tensor:
+        """The columns `place` of whole (M, P), in the parameter's shape."""
         members = len(whole)
         columns = whole[:, place]
         return columns.view(parameter.shape) if members == 1 else columns.view(members, *parameter.shape[1:])

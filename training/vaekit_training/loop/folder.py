@@ -1,4 +1,4 @@
-"""The folder of a run: its config, checkpoint and events."""
+"""The folder of a run, which contains its config, checkpoint and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from vaekit_training.loop.distributed import World
 from vaekit_training.loop.tracking import Validation
 
 CONFIG, CHECKPOINT, PUBLISHED = "config.toml", "checkpoint.pt", "published"
-BY_INDEX = 64  # largest number of latent dimensions or features that get a curve each
+BY_INDEX = 64  # largest number of latent dimensions or features for which each one gets a curve
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Where a run is kept, so that it can be resumed."""
+    """Where the files of a run are kept, so that it can be resumed."""
 
     path: Path
-    numbered: bool = False  # in a new numbered folder below path
-    resume: bool = False  # resume the run that is there
+    numbered: bool = False  # keep them in a new numbered subfolder of path
+    resume: bool = False  # resume the run in path
 
     def prepare(self, config: Config, world: World) -> Path:
-        """The run's folder, which rank 0 creates.
+        """The run's folder; rank 0 creates it.
 
         Raises:
-            ConfigError: it holds another run, or cannot be written.
+            ConfigError: the folder contains another run, or is not writable.
         """
-        made = world.of_first(str(self._make(config)) if world.leads else None)
+        made = world.from_first(str(self._make(config)) if world.is_first else None)
         return Path(made)
 
     def _make(self, config: Config) -> Path:
@@ -39,25 +39,25 @@ class Keep:
         try:
             folder = _next(self.path) if self.numbered else _empty(self.path)
         except OSError as exc:
-            raise ConfigError(f"run folder {self.path}: {exc.strerror}") from exc
+            raise ConfigError(f"run folder {self.path} is not writable: {exc.strerror}") from exc
         try:
-            (folder / CONFIG).write_text(_from_anywhere(config).to_toml(), encoding="utf-8")
+            (folder / CONFIG).write_text(_with_absolute_source(config).to_toml(), encoding="utf-8")
         except OSError as exc:
             (folder / CONFIG).unlink(missing_ok=True)  # half a config would look like a run
-            raise ConfigError(f"run folder {folder}: {exc.strerror}") from exc
+            raise ConfigError(f"run folder {folder} is not writable: {exc.strerror}") from exc
         return folder
 
 
 def resumed(folder: Path) -> Config:
-    """The config of the run in a folder.
+    """The config of the run in a folder, to resume it.
 
     Raises:
-        ConfigError: there is no run, or it is finished.
+        ConfigError: there is no run in the folder, or the run is finished.
     """
     if (folder / PUBLISHED).is_file():
         bundle = (folder / PUBLISHED).read_text(encoding="utf-8").strip()
         raise ConfigError(
-            f"--resume {folder}: the run is finished and published as {bundle}; to publish it again, delete "
+            f"--resume {folder}: the run is finished and was published as {bundle}; to publish it again, delete "
             f"{folder / PUBLISHED}"
         )
     if not (folder / CONFIG).is_file() or not any((folder / name).is_file() for name in (CHECKPOINT, checkpoint(0))):
@@ -67,45 +67,46 @@ def resumed(folder: Path) -> Config:
 
 
 def checkpoint(fold: int | None) -> str:
-    """The name of a fold model's checkpoint, or of the only model's."""
+    """The file name of the checkpoint of a fold model, or for None of a run without folds."""
     return CHECKPOINT if fold is None else f"checkpoint-{fold}.pt"
 
 
 def finish(folder: Path, bundle: Path) -> None:
-    """Record that the run in a folder is finished, and the path of its bundle."""
+    """Mark the run in a folder as finished, by writing the path of its bundle to it."""
     with writing(folder / PUBLISHED, f"the model is published as {bundle}"):
         (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n", encoding="utf-8")
 
 
-def _from_anywhere(config: Config) -> Config:
-    """The config with an absolute path to its data."""
+def _with_absolute_source(config: Config) -> Config:
+    """The config with an absolute path to its data, so that the run can be resumed from any folder."""
     data = config.data.model_copy(update={"source": beside(config.data.source, Path.cwd())})
     return config.model_copy(update={"data": data})
 
 
 def _next(base: Path) -> Path:
-    """A new folder below base, named by the next number."""
+    """A new subfolder of base, named by the next free number."""
     base.mkdir(parents=True, exist_ok=True)
     taken = [int(p.name) for p in base.iterdir() if p.name.isdecimal()]
     number = max(taken, default=0) + 1
     while True:
         try:
             (base / str(number)).mkdir()
-        except FileExistsError:  # another run has just created it
+        except FileExistsError:  # another process has just created it
             number += 1
             continue
         return base / str(number)
 
 
 def _empty(folder: Path) -> Path:
+    """The folder, created if necessary, which must not contain a run."""
     if (folder / CONFIG).exists() or (folder / CHECKPOINT).exists():
-        raise ConfigError(f"--run {folder}: already holds a run; resume it with --resume {folder}")
+        raise ConfigError(f"--run {folder}: the folder already contains a run; resume it with --resume {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 class Events:
-    """Validations as TensorBoard event files."""
+    """Writes validations to TensorBoard event files."""
 
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -115,7 +116,7 @@ class Events:
             self._writer = SummaryWriter(str(folder))
 
     def write(self, validation: Validation) -> None:
-        """Add a validation; features and latent dimensions get a curve each only if there are few.
+        """Add a validation; each feature and latent dimension gets its own curve if there are at most BY_INDEX.
 
         Raises:
             StorageError: the events cannot be written.
@@ -139,5 +140,6 @@ class Events:
             self._writer.flush()
 
     def close(self) -> None:
+        """Write what is left and close the files."""
         with writing(self._folder):
             self._writer.close()

@@ -1,4 +1,4 @@
-"""Records a step as a CUDA graph and replays it."""
+"""Records a training step as a CUDA graph, and replays it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Compute = Callable[[NetworkRows, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Graphed:
-    """compute(batch, eps, beta) -> two tensors; replays all kernels of a step with one launch."""
+    """Calls compute(batch, eps, beta) -> two tensors, by replaying all of its kernels with one launch."""
 
     def __init__(self, compute: Compute, reset: Callable[[], Callable[[], None]]) -> None:
-        """reset: called before the warm-ups; what it returns undoes them."""
+        """reset: called before the warm-up runs; returns a function that undoes their changes."""
         self._compute, self._reset = compute, reset
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: NetworkRows, eps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-        """Copies of the results of compute for these arguments."""
+        """Copies of the results of compute for these arguments, whose shapes must not change between calls."""
         if self._graph is None:
             self._record(batch, eps, beta)
         assert self._graph is not None
         for kept, given in (
             (self._batch.t, batch.t),
             (self._batch.observed, batch.observed),
-            (self._batch.own, batch.own),
+            (self._batch.train_index, batch.train_index),
         ):
             if kept is not None and given is not None:
                 kept.copy_(given)

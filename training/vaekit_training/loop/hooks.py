@@ -1,4 +1,4 @@
-"""Callbacks and settings that connect a training loop to its surroundings."""
+"""Callbacks of a training loop, and where it saves and resumes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Callbacks of a run, and where it saves and resumes. Only the first rank calls back."""
+    """Callbacks of a run, and where it saves and resumes. Only rank 0 calls on_step, on_validation and warn."""
 
     on_step: Callable[[int], None] = _nothing
     on_validation: Callable[[Validation], None] = _nothing
     warn: Callable[[str], None] = _nothing
-    stop: Callable[[], bool] = lambda: False  # asked after every step; if true, save and stop
-    checkpoint: Path | None = None  # where to save
-    resume: bool = False  # resume from that file
-    signature: str = ""  # of the data; a checkpoint of other data is refused
-    rows: NDArray[Any] | None = None  # numbers in the data of the training rows, for messages
+    stop: Callable[[], bool] = lambda: False  # called after every step; if it returns true, save and stop
+    checkpoint: Path | None = None  # file to save to; None: do not save
+    resume: bool = False  # whether to resume from that file
+    signature: str = ""  # digest of the data; a checkpoint with another signature is refused
+    rows: NDArray[Any] | None = None  # row number in the data of each training row, for messages

@@ -1,6 +1,7 @@
-"""The training objective.
+"""The training objective, in nats per row.
 
-N rows, D data dimensions, Z latent dimensions, K draws, a leading axis of M members if there are members; nats per row.
+N rows of a batch, n rows of a part of it, D data dimensions, Z latent dimensions, K draws; ... is an axis of M members,
+or empty for a single VAE.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Objective:
-    """A share of the negative objective of a batch, summed over members; the shares of all parts add up to the whole.
+    """The loss of a part of a batch, summed over members. The losses of all parts add up to the loss of the batch.
 
         elbo    (1/N) sum_n [ beta KL(q(z|x_n) || p(z)) - (1/K) sum_k log p(x_n|z_nk) ]
         iwae   -(1/N) sum_n log (1/K) sum_k w_nk,   w_nk = p(x_n|z_nk) p(z_nk) / q(z_nk|x_n)
 
-    It is in the units the networks see; `log_jacobian` converts it to raw units. The networks run in the configured
+    The loss is in model units; subtract `log_jacobian` to convert it to raw units. The networks run in the configured
     precision, densities in float32.
+
+    Source: Higgins et al. (2017), "beta-VAE"; Burda et al. (2016), "Importance weighted autoencoders".
     """
 
     def __init__(self, vae: VAE, settings: ObjectiveConfig, *, precision: str = "fp32", compiled: bool = False) -> None:
@@ -47,25 +50,26 @@ class Objective:
 
     @property
     def free_bits(self) -> float:
-        """Nats per latent dimension that cost nothing."""
+        """Nats of KL per latent dimension that are not penalised."""
         return self._settings.free_bits
 
     def __call__(
-        self, batch: NetworkRows, eps: Tensor, beta: float | Tensor, share: float, costly: Tensor | None = None
+        self, batch: NetworkRows, eps: Tensor, beta: float | Tensor, share: float, above_free_bits: Tensor | None = None
     ) -> Tensor:
-        """The loss of these rows.
+        """The loss of n of the batch's N rows, ().
 
         Args:
-            batch: n of the batch's N rows.
-            eps: (n, K, Z) standard normals.
-            beta: weight of the KL, for the member with the largest one.
+            batch: the n rows.
+            eps: standard normals, (n, K, Z).
+            beta: weight of the KL, for the member with the largest beta.
             share: 1 / N.
-            costly: (..., Z) latent dimensions above their free bits in the whole batch; needed if this is a part of it.
+            above_free_bits: (..., Z) mask of the latent dimensions whose KL in the whole batch is above free_bits;
+                needed if n < N.
         """
         with self._cast:
             mu, sigma = self._posterior(batch.t, batch.observed)  # each (..., n, Z)
             if self._is_plain and eps.shape[1] == 1 and mu.ndim == 2:
-                z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): one axis less costs fewer operations
+                z = torch.addcmul(mu, sigma, eps[:, 0])  # (n, Z): without the axis K there are fewer operations
             else:
                 z = draw_latents(mu, sigma, eps)  # (..., n, K, Z)
             log_p = self._log_prob(batch.t, z, batch.observed)  # (..., n, K, D)
@@ -73,52 +77,54 @@ class Objective:
             weight = beta if self._relative is None else beta * self._relative[..., None]  # (M, 1, 1)
             return elbo_loss(mu, sigma, log_p, weight, share, eps.shape[1])
         if self._settings.name == "iwae":
-            return -share * self._importance_weighted(mu, sigma, z, log_p, batch.own).sum()
+            return -share * self._importance_weighted(mu, sigma, z, log_p, batch.train_index).sum()
         if self._settings.free_bits:
-            kl = self._above_free_bits(mu, sigma, share, costly)
+            kl = self._free_bits_kl(mu, sigma, share, above_free_bits)
             return beta * kl - log_p.sum() * (share / eps.shape[1])
-        kl = self._vae.prior.kl(mu, sigma, batch.own)  # (..., n)
+        kl = self._vae.prior.kl(mu, sigma, batch.train_index)  # (..., n)
         weight = beta if self._relative is None else beta * self._relative  # (M, 1)
         return share * ((weight * kl).sum() - log_p.sum() / eps.shape[1])
 
-    def _importance_weighted(self, mu: Tensor, sigma: Tensor, z: Tensor, log_p: Tensor, own: Tensor | None) -> Tensor:
+    def _importance_weighted(
+        self, mu: Tensor, sigma: Tensor, z: Tensor, log_p: Tensor, train_index: Tensor | None
+    ) -> Tensor:
         """log (1/K) sum_k w_k, (..., n), with the doubly reparameterised gradient.
 
-        The decoder's gradient is sum_k v_k d log w_k with v = w / sum w. The encoder's goes through z alone and has one
-        more factor v_k: sum_k v_k^2 (d log w_k / d z_k) d z_k. It has the same mean as the plain gradient, and its
-        signal is not lost in its variance as K grows.
+        With v_k = w_k / sum_i w_i, the gradient of the decoder is sum_k v_k d log w_k. That of the encoder goes through
+        z only and has another factor v_k: sum_k v_k^2 (d log w_k / d z_k) d z_k. It has the same mean as the plain
+        gradient, but its signal-to-noise ratio does not fall as K grows.
 
         Source: Tucker et al. (2019), "Doubly reparameterized gradient estimators for Monte Carlo objectives", (8).
         """
-        fixed_mu, fixed_sigma = mu.detach()[..., None, :], sigma.detach()
-        eps = (z - fixed_mu) / fixed_sigma[..., None, :]  # log q(z|x) depends on z, not on mu and sigma
-        log_w = log_p.sum(-1) + self._vae.prior.log_ratio(fixed_sigma, z, eps, own)  # (..., n, K)
-        v = torch.softmax(log_w.detach(), dim=-1)
+        fixed_mu, fixed_sigma = mu.detach()[..., None, :], sigma.detach()  # (..., n, 1, Z), (..., n, Z)
+        eps = (z - fixed_mu) / fixed_sigma[..., None, :]  # (..., n, K, Z); gradients of log q(z|x) flow to z only
+        log_w = log_p.sum(-1) + self._vae.prior.log_ratio(fixed_sigma, z, eps, train_index)  # (..., n, K)
+        v = torch.softmax(log_w.detach(), dim=-1)  # (..., n, K)
         if z.requires_grad:
             z.register_hook(lambda gradient: gradient * v[..., None])
         return log_mean_exp(log_w)
 
-    def _above_free_bits(self, mu: Tensor, sigma: Tensor, share: float, costly: Tensor | None) -> Tensor:
-        """sum_j max(free, KL_j), with KL_j the batch mean of a latent dimension's KL; ().
+    def _free_bits_kl(self, mu: Tensor, sigma: Tensor, share: float, above_free_bits: Tensor | None) -> Tensor:
+        """sum_j max(free_bits, KL_j), (), where KL_j is the mean over the batch of the KL of latent dimension j.
 
         Source: Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow", (15).
         """
-        kl = kl_by_latent(mu, sigma).sum(-2) * share  # (..., Z): a part's contribution to the mean
+        kl = kl_by_latent(mu, sigma).sum(-2) * share  # (..., Z): the part's contribution to KL_j
         free = self._settings.free_bits
-        if costly is None:
+        if above_free_bits is None:
             return kl.clamp_min(free).sum()
-        return torch.where(costly, kl, free * share * mu.shape[-2]).sum()
+        return torch.where(above_free_bits, kl, free * share * mu.shape[-2]).sum()
 
     @torch.no_grad()
     def kl_of(self, part: NetworkRows, share: float) -> Tensor:
-        """A part's contribution to the batch mean of each latent dimension's KL, (..., Z)."""
+        """The part's contribution to KL_j, the batch mean of the KL of latent dimension j, (..., Z); share: 1 / N."""
         with self._cast:
             mu, sigma = self._posterior(part.t, part.observed)
         return kl_by_latent(mu, sigma).sum(-2) * share
 
     @torch.no_grad()
     def log_jacobian(self, batch: NetworkRows) -> Tensor:
-        """Mean over rows of sum_d log |dt_d / dx_d| over the observed cells, float64, ()."""
+        """(1/n) sum_n sum_d log |dt_d / dx_d| over the observed cells, (), float64."""
         if self._constant is not None:
             return self._constant
         each = self._vae.features.log_jacobian(batch.t)  # (D,) or (n, D)
@@ -128,12 +134,12 @@ class Objective:
 
 
 def relative_betas(settings: ObjectiveConfig, like: Tensor) -> Tensor | None:
-    """Each member's beta over the largest, (M, 1); None if all are equal, as for a single VAE."""
+    """Each member's beta divided by the largest, (M, 1), with dtype and device of `like`; None if there is one beta."""
     if len(settings.betas) == 1:
         return None
     return torch.tensor(settings.betas, dtype=like.dtype, device=like.device)[:, None] / max(settings.betas)
 
 
 def total_log_jacobian(each: Tensor, observed: Tensor | None) -> Tensor:
-    """sum_d log |dt_d / dx_d| over observed cells, (N,) or (), from `each` (D,) or (N, D)."""
+    """sum_d log |dt_d / dx_d| over observed cells, (N,) or (), from the terms `each`, (N, D) or (D,)."""
     return (each if observed is None else torch.where(observed, each, 0.0)).sum(-1)

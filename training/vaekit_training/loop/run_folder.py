@@ -1,4 +1,4 @@
-"""Connects a training loop to its run folder: checkpoints, events, and stopping at SIGTERM."""
+"""Connects a training loop to its run folder: checkpoints, TensorBoard events, and stopping at SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ from vaekit_training.loop.tracking import Validation
 
 
 class RunFolder:
-    """The folder of a run, if it is kept; created at first use, after all checks of the config and data."""
+    """The folder of a run, if the run is kept; created at first use, after config and data have been checked."""
 
     def __init__(self, keep: Keep | None, config: Config, ranks: World) -> None:
         self._keep, self._config, self._ranks = keep, config, ranks
 
     @cached_property
     def folder(self) -> Path | None:
+        """The path of the folder, created now if necessary; None if the run is not kept."""
         return None if self._keep is None else self._keep.prepare(self._config, self._ranks)
 
     @contextmanager
     def hooks(self, hooks: Hooks, signature: Callable[[], str], fold: int | None = None) -> Iterator[Hooks]:
-        """Hooks that also save to, and resume from, the run's folder, if the run is kept.
+        """Hooks that also save to and resume from the run's folder, if the run is kept.
 
         Args:
-            hooks: receive progress.
-            signature: of the data.
-            fold: of a fold model, which has its own checkpoint and events; one without a checkpoint starts at step 1.
+            hooks: the hooks to extend.
+            signature: returns the digest of the data.
+            fold: index of a fold model. Each fold model has its own checkpoint and events; on resuming, a fold model
+                without a checkpoint starts at step 1.
         """
         if self._keep is None or self.folder is None:
             yield hooks
             return
         path = self.folder / checkpoint(fold)
-        events = Events(self.folder if fold is None else self.folder / f"fold-{fold}") if self._ranks.leads else None
+        events = Events(self.folder if fold is None else self.folder / f"fold-{fold}") if self._ranks.is_first else None
         try:
-            with terminations() as told:
+            with terminations() as is_terminated:
                 yield replace(
                     hooks,
                     on_validation=_both(hooks.on_validation, events.write) if events else hooks.on_validation,
-                    stop=told,
+                    stop=is_terminated,
                     checkpoint=path,
                     resume=self._keep.resume and (fold is None or path.is_file()),
                     signature=signature(),
@@ -66,13 +68,16 @@ def _both(first: Callable[[Validation], None], second: Callable[[Validation], No
 
 @contextmanager
 def terminations() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has arrived, which no longer ends the process; always false outside the main thread."""
-    came: list[int] = []
+    """Context in which SIGTERM does not end the process; yields a function that tells whether it was received.
+
+    Outside the main thread the function always returns false, because only the main thread can handle signals.
+    """
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
         signal.signal(signal.SIGTERM, before)

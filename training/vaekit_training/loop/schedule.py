@@ -1,4 +1,4 @@
-"""Values that change from step to step: beta, the learning rate, the prior in use."""
+"""Values that change from step to step: beta, the learning rate, and which prior is used."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from vaekit_training.config import Config
 
 @dataclass(frozen=True)
 class Schedule:
-    """Settings of steps 1, 2, ... of a run."""
+    """The values of beta, learning rate and prior at steps 1, 2, ... of a run."""
 
     steps: int
     learning_rate_at_start: float
-    final_beta: float  # the largest, if members differ
-    cycle: float  # steps; the whole run if there is only one cycle
-    warm_up: int  # steps at the start of a cycle over which beta grows
-    switch: int | None  # the last step before the aggregate prior is used; None: never
+    final_beta: float  # the largest one if members differ
+    cycle: float  # number of steps of a cycle; without cycles that of the run
+    warm_up: int  # number of steps at the start of a cycle over which beta grows
+    switch: int | None  # last step that uses N(0, I) before the aggregate prior; None: training never switches
 
     @classmethod
     def of(cls, config: Config) -> Schedule:
+        """The schedule that a config defines."""
         steps, objective, prior = config.training.steps, config.objective, config.prior
         is_elbo = objective.name == "elbo"  # the importance-weighted bound has no beta
         cycle = steps / objective.cycles if is_elbo and objective.schedule == "cyclical" else float(steps)
@@ -31,17 +32,17 @@ class Schedule:
         return cls(steps, config.training.learning_rate, beta, cycle, warm_up, switch)
 
     def beta(self, step: int) -> float:
-        """Weight of the KL: final_beta min(1, s / warm_up) with s the step within its cycle."""
+        """Weight of the KL: final_beta min(1, s / warm_up), where s is the number of the step within its cycle."""
         within = step - self._start_of_cycle(step)
         return self.final_beta * min(1.0, within / max(self.warm_up, 1))
 
     def learning_rate(self, step: int) -> float:
-        """A cosine from the first step's rate to 0: lr (1 + cos(pi (step - 1) / steps)) / 2."""
+        """learning_rate_at_start (1 + cos(pi (step - 1) / steps)) / 2."""
         return self.learning_rate_at_start * 0.5 * (1.0 + math.cos(math.pi * (step - 1) / self.steps))
 
     @property
     def settled(self) -> int:
-        """The first step with the final objective; validations before it are not comparable."""
+        """The first step with the final beta and prior; validations before it are not comparable with later ones."""
         last_cycle = self._start_of_cycle(self.steps)
         return max(last_cycle + self.warm_up, 1 if self.switch is None else self.switch + 1)
 
@@ -50,5 +51,5 @@ class Schedule:
         return self.switch is not None and step > self.switch
 
     def _start_of_cycle(self, step: int) -> int:
-        """The last step before this one's cycle."""
+        """The last step before the cycle of this step."""
         return int(int((step - 1) / self.cycle) * self.cycle)

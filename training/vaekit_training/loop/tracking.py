@@ -1,4 +1,4 @@
-"""The history of a run: its validations, the best weights so far, and warnings."""
+"""The history of a run: validations, the best weights so far, and warnings."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from vaekit_training.vae import VAE
 
 @dataclass(frozen=True)
 class Validation:
-    """One measurement on validation rows during training, means per row.
+    """One measurement on validation rows during training, in nats, means over rows.
 
-    With members, objective and KL by latent dimension are means over members; the other values are the mixture's.
+    With members, the objective and the KL by latent dimension are means over members; other values are the mixture's.
     """
 
     step: int
     beta: float
     train_objective: float  # mean over the steps since the last validation, at their beta
-    objective: float  # on validation rows at the final beta; the loss that training minimises
-    of_weights: float  # the objective without terms that no weight changes; validations are compared by it
-    elbo: float  # at beta = 1, whatever the objective
+    objective: float  # the training loss on validation rows, at the final beta
+    of_weights: float  # the objective without constant columns, which no weight changes; decides which is best
+    elbo: float  # at beta = 1, for any objective
     log_likelihood: float
     kl: float
-    log_evidence: float  # the importance-weighted bound with the validation's draws
+    log_evidence: float  # the importance-weighted bound with the draws of validation
     kl_by_latent: tuple[float, ...]  # KL(q(z_j|x) || N(0, 1)), (Z,)
-    log_likelihood_by_feature: tuple[float, ...]  # (D,); a missing cell counts 0
-    active_units: float  # active latent dimensions; with members their mean
+    log_likelihood_by_feature: tuple[float, ...]  # (D,); missing cells count as 0
+    active_units: float  # number of active latent dimensions; with members the mean over members
 
 
 @dataclass(frozen=True)
 class History:
-    """Every validation, the one whose weights were kept, and warnings about the run."""
+    """All validations, the one whose weights were kept, and warnings about the run."""
 
     validations: tuple[Validation, ...]
-    best: Validation  # the kept weights, on all validation rows
-    stopped_early: bool
+    best: Validation  # of the kept weights, measured on all validation rows
+    stopped_early: bool  # before the last step
     warnings: tuple[str, ...] = ()
 
 
 def of_folds(histories: Sequence[History]) -> History:
-    """The histories of fold models as one: means over the fold models still training, and over the kept validations."""
+    """Merges the histories of fold models: at each step the mean over the fold models that were validated there."""
     steps: dict[int, list[Validation]] = {}
     for validation in (validation for history in histories for validation in history.validations):
         steps.setdefault(validation.step, []).append(validation)
@@ -68,21 +68,21 @@ def _mean(validations: Sequence[Validation]) -> Validation:
 
 
 class BestWeights:
-    """Keeps the weights of the best comparable validation, and says when to stop."""
+    """Keeps the weights of the best comparable validation, and decides when to stop."""
 
     def __init__(self, settled: int, patience: int) -> None:
         """
         Args:
-            settled: the first step whose validation is comparable.
-            patience: validations without a better one before stopping.
+            settled: the first step whose validation is comparable with later ones.
+            patience: number of validations without a better one, after which training stops.
         """
         self._settled, self._patience = settled, patience
         self.validations: list[Validation] = []
         self.best: Validation | None = None
         self.weights: dict[str, Tensor] = {}
 
-    def is_done(self, validation: Validation, vae: VAE) -> bool:
-        """Add a validation; true after `patience` of them without a better one."""
+    def add(self, validation: Validation, vae: VAE) -> bool:
+        """Add a validation of the VAE; returns true, to stop, after `patience` validations without a better one."""
         self.validations.append(validation)
         if validation.step < self._settled:
             return False
@@ -102,14 +102,14 @@ class BestWeights:
 
 
 def warnings_of(validation: Validation, objective: ObjectiveConfig, *, aggregate: bool) -> list[str]:
-    """Warnings about the kept weights."""
+    """Warnings about the kept weights: another objective than the ELBO, posterior collapse."""
     found = []
     free = objective.free_bits
     if objective.name == "iwae":
         found.append(
             f"training minimised the importance-weighted bound of {objective.num_samples} draws, which is "
-            f"{-validation.objective:.4g} nats; rows are scored by the ELBO, {validation.elbo:.4g} nats, to which the "
-            "encoder was not fitted"
+            f"{-validation.objective:.4g} nats; rows are scored by the ELBO, {validation.elbo:.4g} nats, for which the "
+            "encoder was not trained"
         )
     elif set(objective.betas) != {1.0} or any(kl < free for kl in validation.kl_by_latent):
         is_plain = set(objective.betas) == {1.0}
@@ -129,13 +129,14 @@ def warnings_of(validation: Validation, objective: ObjectiveConfig, *, aggregate
 
 
 def _cures(objective: ObjectiveConfig, *, aggregate: bool) -> list[str]:
-    """Settings that let latents be used before they cost, and that the run does not have."""
+    """Settings that help against posterior collapse and that the run does not have yet."""
     if objective.name == "iwae":
-        return ["objective.name = 'elbo', which can warm up"]
+        return ["objective.name = 'elbo', which has a warm-up"]
     cures = ["a longer objective.warmup"] if objective.schedule != "constant" else ["objective.schedule = 'linear'"]
     cures += ["objective.schedule = 'cyclical'"] if objective.schedule != "cyclical" else []
     return cures + (["objective.free_bits = 0.1"] if not (aggregate or objective.free_bits) else [])
 
 
 def is_finite(validation: Validation) -> bool:
+    """Whether the objectives of a validation are finite."""
     return math.isfinite(validation.objective) and math.isfinite(validation.train_objective)

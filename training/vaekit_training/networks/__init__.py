@@ -1,6 +1,6 @@
-"""Encoders and decoders, and their cost."""
+"""Encoders and decoders, and the cost of computing them."""
 
-from vaekit_training.networks.cost import Cost, cost, together
+from vaekit_training.networks.cost import Cost, cost, total_cost
 from vaekit_training.networks.head import Head
 from vaekit_training.networks.layers import ACTIVATIONS, decayed
 from vaekit_training.networks.make import Decoder, Encoder, decoder, encoder
@@ -18,5 +18,5 @@ __all__ = [
     "decoder",
     "encoder",
     "mlp",
-    "together",
+    "total_cost",
 ]

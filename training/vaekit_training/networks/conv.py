@@ -1,7 +1,9 @@
 """Convolutional networks for images, plain and residual.
 
-Rows come flattened, (N, H W C) in HWC order; a decoder's outputs are parameter by parameter, [P, H, W, C] flattened.
-There is no normalisation over a batch, so a row's result does not depend on the other rows of its batch.
+An encoder takes flattened images (N, H W C), in the order H, W, C. A decoder returns P parameters of each pixel and
+channel, [P, H, W, C] flattened. There is no batch normalisation, so a row's result does not depend on its batch.
+
+N rows, K draws, Z latent dimensions, H x W pixels, C channels, P parameters of the likelihood.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from vaekit_training.networks.head import Head, PictureHead
+from vaekit_training.networks.head import Head, ImageHead
 from vaekit_training.networks.layers import ACTIVATIONS, Residual
 
 Shape = tuple[int, int, int]  # H, W, C
@@ -23,12 +25,12 @@ Convolution = TypeVar("Convolution", bound=nn.Conv2d | nn.ConvTranspose2d)
 class ConvEncoder(nn.Module):
     """Stages that halve the sides, (H, W) -> (ceil(H / 2), ceil(W / 2)), then one Linear layer.
 
-    The image's edge pixels are repeated as padding, not zeros: the meaning of 0 depends on the scaling of pixels. So
-    the first layer can represent any affine map of the channels exactly.
+    The first layer pads with repeated edge pixels instead of zeros. Therefore it can absorb any affine rescaling of the
+    channels exactly, also at the edges.
     """
 
     def __init__(self, shape: Shape, channels: Sequence[int], outputs: int, activation: str, blocks: int = 0) -> None:
-        """blocks: residual blocks after each halving."""
+        """channels: of each stage; outputs: values per row; blocks: residual blocks after each halving."""
         super().__init__()
         self.shape, self.inputs, self.outputs = shape, math.prod(shape), outputs
         depth = len(channels) * blocks
@@ -44,51 +46,51 @@ class ConvEncoder(nn.Module):
 
     @property
     def head(self) -> Head:
-        """The last layer."""
+        """The last layer, for its initialisation."""
         return Head(self.linear)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H W C) -> (N, outputs)."""
         image = x.unflatten(-1, self.shape).permute(0, 3, 1, 2)  # (N, C, H, W)
-        out: Tensor = self.linear(self.stages(image).flatten(1))
+        out: Tensor = self.linear(self.stages(image).flatten(1))  # (N, outputs)
         return out
 
 
 class ConvDecoder(nn.Module):
-    """One Linear layer, then stages that double the sides and crop to the sizes of the encoder's stages."""
+    """One Linear layer, then stages that double the sides and crop to the side lengths of the encoder's stages."""
 
     def __init__(
         self, inputs: int, shape: Shape, channels: Sequence[int], outputs: int, activation: str, blocks: int = 0
     ) -> None:
-        """outputs: P * H * W * C; blocks: residual blocks before each doubling."""
+        """channels: of the encoder's stages; outputs: P * H * W * C; blocks: residual blocks before each doubling."""
         super().__init__()
         self.shape, self.inputs, self.outputs = shape, inputs, outputs
         self.sides = sides(shape, len(channels))[::-1]  # smallest first
         self.start = (channels[-1], *self.sides[0])
         self.linear = nn.Linear(inputs, math.prod(self.start))
         planes, left = divmod(outputs, shape[0] * shape[1])  # P C
-        assert not left, f"{outputs} outputs are not whole images of {shape}"
+        assert not left, f"{outputs} outputs are not a multiple of the {shape[0] * shape[1]} pixels of an image"
         up = (*reversed(channels), channels[0] if blocks else planes)
         depth = len(channels) * blocks
         self.stages = nn.ModuleList(_up(a, b, activation, blocks, depth) for a, b in pairwise(up))
-        smooth = [ACTIVATIONS[activation](), nn.Conv2d(up[-1], planes, 3, padding=1)] if blocks else []
-        self.last = nn.Sequential(*smooth)  # without blocks: the upsampled image itself
+        last = [ACTIVATIONS[activation](), nn.Conv2d(up[-1], planes, 3, padding=1)] if blocks else []
+        self.last = nn.Sequential(*last)  # empty without blocks: the last stage gives the image
         _start(self.head.layer, None)
 
     @property
-    def head(self) -> PictureHead:
-        """The last convolution."""
+    def head(self) -> ImageHead:
+        """The last convolution, for its initialisation."""
         layer = (self.last or self.stages[-1])[-1]  # type: ignore[index]  # each stage is a Sequential
         assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-        return PictureHead(layer, self.shape)
+        return ImageHead(layer, self.shape)
 
     def forward(self, z: Tensor) -> Tensor:
         """(..., Z) -> (..., P H W C)."""
         h = self.linear(z.flatten(0, -2)).unflatten(-1, self.start)  # (N K, channels, h, w)
         for stage, (height, width) in zip(self.stages, self.sides[1:], strict=True):
-            h = stage(h)[..., :height, :width]
+            h = stage(h)[..., :height, :width]  # (N K, channels, height, width)
         h = self.last(h).unflatten(1, (-1, self.shape[2])).permute(0, 1, 3, 4, 2)  # (N K, P, H, W, C)
-        out: Tensor = h.reshape(*z.shape[:-1], self.outputs)
+        out: Tensor = h.reshape(*z.shape[:-1], self.outputs)  # (..., P H W C)
         return out
 
 
@@ -101,9 +103,10 @@ def sides(shape: Shape, stages: int) -> list[tuple[int, int]]:
 
 
 def residual_block(channels: int, activation: str, depth: int) -> Residual:
-    """x + f(x), f two convolutions after an activation each, at 1 / sqrt(depth) of their usual start.
+    """x + f(x), (N, channels, H, W); f is activation, convolution, activation, convolution.
 
-    Without normalisation, this keeps the signal from growing over `depth` blocks in a row, for each row alone.
+    The second convolution's initial weights are divided by sqrt(depth). This keeps the variance of the signal from
+    growing over `depth` blocks in a row, without normalisation.
     """
     first, second = (_start(nn.Conv2d(channels, channels, 3, padding=1), activation) for _ in range(2))
     second.weight.data.mul_(depth**-0.5)
@@ -111,16 +114,18 @@ def residual_block(channels: int, activation: str, depth: int) -> Residual:
 
 
 def _up(n_in: int, n_out: int, activation: str, blocks: int, depth: int) -> nn.Sequential:
-    """Residual blocks, then upsampling by 2; a kernel of 4 covers all outputs equally."""
+    """Residual blocks, then upsampling by 2; with a kernel of 4 every output sums equally many inputs."""
     layers: list[nn.Module] = [residual_block(n_in, activation, depth) for _ in range(blocks)]
     double = _start(nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), activation)
     return nn.Sequential(*layers, ACTIVATIONS[activation](), double)
 
 
 def _start(layer: Convolution, activation: str | None) -> Convolution:
-    """Weights that keep a signal's variance through layer and activation (He et al. 2015), bias 0.
+    """Initialises weights so that layer and activation keep the variance of a signal, and the bias at 0.
 
-    std = gain / sqrt(fan_in), where fan_in is the number of inputs that an output sums.
+    std = gain / sqrt(fan_in), where fan_in is the number of inputs that each output sums.
+
+    Source: He et al. (2015), "Delving deep into rectifiers".
     """
     fan_in = layer.in_channels * math.prod(layer.kernel_size)
     if isinstance(layer, nn.ConvTranspose2d):

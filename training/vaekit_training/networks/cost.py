@@ -1,4 +1,4 @@
-"""Counts the parameters and operations of a network from its layers."""
+"""Counts the parameters and the floating-point operations of a network, layer by layer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vaekit_training.networks.layers import MATRICES, MemberLinear
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one row (decoders: one draw of one row), over all members."""
+    """Cost of one row, or in a decoder of one latent vector, over all members."""
 
     parameters: int
-    multiply_adds: int  # of matrices and convolutions, padding included; not of biases, norms and activations
-    widest: int  # values of the largest layer's output, which limits the memory per row
+    multiply_adds: int  # in matrices and convolutions, padding included; without biases, norms and activations
+    widest: int  # number of values in the largest output of a layer, which determines the memory per row
 
     @property
     def flops(self) -> int:
@@ -27,8 +27,8 @@ class Cost:
         return 2 * self.multiply_adds
 
 
-def together(costs: Sequence[Cost]) -> Cost:
-    """Cost of networks that run one after another."""
+def total_cost(costs: Sequence[Cost]) -> Cost:
+    """Cost of networks that run one after another: sums, and the largest of the widest layers."""
     return Cost(
         sum(each.parameters for each in costs),
         sum(each.multiply_adds for each in costs),
@@ -51,7 +51,7 @@ def cost(network: nn.Module) -> Cost:
 
 
 class _Counted:
-    """A forward hook that sums up the cost."""
+    """A forward hook that adds up the cost of layers."""
 
     def __init__(self) -> None:
         self.multiply_adds = self.widest = 0
@@ -63,7 +63,7 @@ class _Counted:
 
 
 def _multiply_adds(layer: nn.Module, x: Tensor, out: Tensor) -> int:
-    """Multiply-adds of one row, x (1, ...) or (M, 1, ...)."""
+    """Multiply-adds of a layer for one row, with input x (1, ...) or (M, 1, ...) and output `out`."""
     if isinstance(layer, nn.Conv2d):  # each output sums in_channels * kernel inputs
         return out.numel() * layer.in_channels * math.prod(layer.kernel_size)
     if isinstance(layer, nn.ConvTranspose2d):  # each input contributes to out_channels * kernel outputs

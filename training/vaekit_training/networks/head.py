@@ -1,4 +1,4 @@
-"""The last layer of a network, which a likelihood initialises."""
+"""The last layer of a network, through which a likelihood initialises it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from torch import Tensor, nn
 
 
 class Head:
-    """The last layer, a Linear: `width` outputs, one row of weights and one bias each.
-
-    `weight` (width, in) and `bias` (width,) may also be used directly.
-    """
+    """A Linear last layer with `width` outputs; `weight` is (width, in) and `bias` (width,)."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
 
     @property
     def weight(self) -> nn.Parameter:
-        """The layer's weight."""
+        """The layer's weight; see the class for its shape."""
         return cast(nn.Parameter, self.layer.weight)
 
     @property
@@ -29,36 +26,36 @@ class Head:
 
     @property
     def width(self) -> int:
-        """Number of outputs, as likelihoods count them."""
+        """Number of values that a likelihood reads."""
         return self.bias.shape[-1]
 
     @torch.no_grad()
     def zero_rows(self, rows: slice, value: float | Tensor) -> None:
-        """Fix these outputs at `value` for every input: weights 0, bias `value`.
+        """Make these outputs equal to `value` for every input: weights 0, bias `value`.
 
         Args:
-            rows: a slice of the width.
-            value: one for all rows, or one for each.
+            rows: which of the `width` outputs.
+            value: one number for all of them, or one for each, (number of rows,).
         """
         self._by_output()[self._outputs(rows)] = 0.0
         self.set_bias(rows, value)
 
     @torch.no_grad()
     def set_bias(self, rows: slice, value: float | Tensor) -> None:
-        """Start these outputs near `value`; their weights do not change."""
+        """Set the bias of these outputs to `value`, (), or (number of rows,); their weights do not change."""
         start = torch.as_tensor(value, dtype=self.bias.dtype, device=self.bias.device)
         self.bias[..., self._outputs(rows)] = self._shared(start) if start.ndim else start
 
     def _by_output(self) -> Tensor:
-        """The weights with the axis of outputs first."""
+        """The weights with the output axis first, (outputs, ...)."""
         return self.weight
 
     def _outputs(self, rows: slice) -> slice:
-        """The layer's outputs for these rows."""
+        """The slice of the layer's output channels that these rows belong to."""
         return rows
 
     def _shared(self, value: Tensor) -> Tensor:
-        """One value for each bias, from one value for each row."""
+        """One value for each bias of the layer, from one value for each row."""
         return value
 
 
@@ -69,10 +66,10 @@ class MemberHead(Head):
         return self.weight.movedim(-1, 0)
 
 
-class PictureHead(Head):
-    """The last convolution: width P * H * W * C, [P, H, W, C] flattened; its H W pixels share weights and a bias.
+class ImageHead(Head):
+    """A convolution as the last layer: width is P * H * W * C, [P, H, W, C] flattened; all pixels share weights.
 
-    Rows must be whole parameters; values that differ between pixels are averaged.
+    A slice of rows must cover whole parameters, H W C rows each. Values that differ between pixels are averaged.
     """
 
     layer: nn.Conv2d | nn.ConvTranspose2d
@@ -91,9 +88,11 @@ class PictureHead(Head):
 
     def _outputs(self, rows: slice) -> slice:
         start, stop, step = rows.indices(self.width)
-        values = self.pixels * self.channels  # per parameter
+        values = self.pixels * self.channels  # H W C, the rows of one parameter
         assert step == 1
-        assert start % values == stop % values == 0, "a convolution's pixels share their parameters"
+        assert start % values == stop % values == 0, (
+            "a slice of a convolution's outputs must cover all pixels of a parameter"
+        )
         return slice(start // self.pixels, stop // self.pixels)
 
     def _shared(self, value: Tensor) -> Tensor:

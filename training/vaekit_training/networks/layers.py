@@ -1,4 +1,7 @@
-"""Single layers: activations, and layers of M members at once."""
+"""Layers: activations, residual connections, and layers that compute M members at once.
+
+M members, R rows (or rows times draws), W units.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "gelu": nn.GELU,
 }
-INPLACE = ("leaky_relu", "relu")  # gradients that need only the output
+INPLACE = ("leaky_relu", "relu")  # may overwrite their input, because their gradient needs only the output
 
 
 class MemberLinear(nn.Module):
     """y_m = x_m W_m + b_m for M members at once: weight (M, in, out), bias (M, out).
 
-    Every member starts like nn.Linear: U(-a, a) with a = 1 / sqrt(in). Its matrices are transposed against nn.Linear,
-    in the order of a batched product's gradient, which saves a copy.
+    Every member is initialised like nn.Linear: U(-a, a) with a = 1 / sqrt(in). W_m is the transpose of nn.Linear's
+    weight. This is the memory layout of a batched product's gradient, which saves a copy.
     """
 
     def __init__(self, members: int, in_features: int, out_features: int) -> None:
@@ -34,12 +37,12 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(members, out_features).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, R, in), or (1, R, in) for all members -> (M, R, out)."""
+        """x (M, R, in), or (1, R, in) shared by all members -> (M, R, out)."""
         return torch.baddbmm(self.bias[:, None], x.expand(len(self.weight), -1, -1), self.weight)
 
 
 class MemberLayerNorm(nn.Module):
-    """(x - mean) / sqrt(variance + 1e-5) over a row's units, then each member's own weight (M, W) and bias (M, W)."""
+    """weight_m (x - mean) / sqrt(variance + 1e-5) + bias_m, with mean and variance over the W units of a row."""
 
     def __init__(self, members: int, width: int) -> None:
         super().__init__()
@@ -47,7 +50,7 @@ class MemberLayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(members, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, R, W) -> (M, R, W)."""
+        """x (M, R, W) -> (M, R, W)."""
         return F.layer_norm(x, x.shape[-1:]) * self.weight[:, None] + self.bias[:, None]
 
 
@@ -59,6 +62,7 @@ class Residual(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., W) -> (..., W)."""
         return x + self.layers(x)
 
 
@@ -66,9 +70,9 @@ MATRICES = (nn.Linear, MemberLinear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def decayed(network: nn.Module) -> Iterator[nn.Parameter]:
-    """The weights to which weight decay applies: those that multiply activations; no biases and no normalisation.
+    """The parameters that weight decay applies to: matrices and kernels, not biases or normalisation weights.
 
-    The number of axes does not tell them apart: a bias of M members is (M, out).
+    They are found by layer type and not by the number of axes, because a bias of M members has two, (M, out).
     """
     for layer in network.modules():
         if isinstance(layer, MATRICES):

@@ -15,15 +15,15 @@ SMALLEST, LARGEST = 8, 256  # pixels per side
 
 
 def encoder(config: NetworkConfig, inputs: int | Shape, latent_dim: int) -> Encoder:
-    """An encoder: (N, E) -> (N, 2 Z), or (M, N, 2 Z) with M members.
+    """An encoder x (N, E) -> mu and raw sigma (N, 2 Z), or (M, N, 2 Z) with M members.
 
     Args:
         config: the section [network].
-        inputs: E, or (H, W, C) for images, whose rows come flattened.
+        inputs: E, or (H, W, C) for images, which are passed flattened, E = H W C.
         latent_dim: Z.
 
     Raises:
-        ConfigError: a network for images with other rows, or with more stages than the image's size allows.
+        ConfigError: a network for images is used for columns, or its number of stages is too large for the image size.
     """
     if config.name == "mlp":
         return _mlp(config, (_count(inputs), *config.hidden, 2 * latent_dim))
@@ -32,13 +32,13 @@ def encoder(config: NetworkConfig, inputs: int | Shape, latent_dim: int) -> Enco
 
 
 def decoder(config: NetworkConfig, latent_dim: int, outputs: int | Shape, width: int) -> Decoder:
-    """A decoder: (N, Z) or (N, K, Z) -> (N, width) or (N, K, width); with M members the output has a leading axis M.
+    """A decoder z (N, Z) -> h (N, width), or (N, K, Z) -> (N, K, width); with M members h has a leading axis M.
 
     Args:
         config: the section [network].
         latent_dim: Z.
         outputs: D, or (H, W, C) for images.
-        width: outputs of the head; for images P * H * W * C, [P, H, W, C] flattened.
+        width: number of outputs; for images P * H * W * C, [P, H, W, C] flattened.
 
     Raises:
         ConfigError: as in encoder.
@@ -69,7 +69,7 @@ def _blocks(config: NetworkConfig) -> int:
 
 
 def _image_shape(config: NetworkConfig, shape: int | Shape) -> Shape:
-    """The shape of the images, if the network takes them."""
+    """The shape of the images, after checking that the network accepts it."""
     takes = f"takes images of {SMALLEST} to {LARGEST} pixels per side"
     if isinstance(shape, int):
         raise ConfigError(f"network.name: {config.name!r} {takes}, not rows of {shape} columns: set 'mlp'")
@@ -79,7 +79,7 @@ def _image_shape(config: NetworkConfig, shape: int | Shape) -> Shape:
     stages, most = len(config.channels), min(height, width).bit_length() - 1
     if stages > most:
         raise ConfigError(
-            f"network.channels: {stages} stages, each of which halves the sides; images of {height} x {width} "
-            f"allow at most {most}"
+            f"network.channels: {stages} stages, each of which halves the sides, are too many for images of {height} x "
+            f"{width}: give at most {most}"
         )
     return shape

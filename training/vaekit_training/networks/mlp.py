@@ -1,4 +1,7 @@
-"""Multilayer perceptrons, one or M members at once."""
+"""Multilayer perceptrons: a single one, or M members at once.
+
+N rows, K draws, E inputs of the encoder, Z latent dimensions, M members, R rows (or rows times draws).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from vaekit_training.networks.layers import ACTIVATIONS, INPLACE, MemberLayerNor
 
 
 class MLP(nn.Sequential):
-    """Linear layers of these sizes, input first, each but the last followed by its norm (if any) and the activation.
+    """h_l = activation(norm(W_l h_{l-1} + b_l)) for the hidden layers, and a last layer W_L h_{L-1} + b_L.
 
-    With `residual` a hidden layer's input is added to its output if their widths are equal.
+    The norm is optional. With `residual`, h_{l-1} is added to h_l where both have the same width.
     """
 
     def __init__(
@@ -26,6 +29,7 @@ class MLP(nn.Sequential):
         layer_norm: bool = False,
         members: int = 1,
     ) -> None:
+        """sizes: number of inputs, then of outputs of each layer."""
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes[:-1]):
             hidden = [_linear(members, n_in, n_out), *_norm(members, n_out, layer_norm), _activation(activation)]
@@ -35,11 +39,14 @@ class MLP(nn.Sequential):
 
     @property
     def head(self) -> Head:
-        """The last layer."""
+        """The last layer, for its initialisation."""
         return Head(self[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs); computed as one matrix of rows, so that graphs fuse bias and activation."""
+        """x (..., inputs) -> (..., outputs).
+
+        Leading axes are flattened to one, so that ONNX Runtime can fuse bias and activation.
+        """
         if x.ndim == 2:
             return self._rows(x)
         return self._rows(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
@@ -50,25 +57,28 @@ class MLP(nn.Sequential):
 
 
 class MemberMLP(MLP):
-    """M perceptrons of one shape as batched matrices; an input without member axis goes to all of them.
+    """M perceptrons of the same sizes, computed as batched matrix products.
 
-    x (N, E) -> (M, N, outputs);  z (N, K, Z) or (M, N, K, Z) -> (M, N, K, outputs).
+    An input without a member axis goes to all members: x (N, E) -> (M, N, outputs) and z (N, K, Z) -> (M, N, K,
+    outputs). An input with one is split by member: z (M, N, K, Z) -> (M, N, K, outputs).
     """
 
     @property
     def head(self) -> MemberHead:
+        """The last layer, for its initialisation."""
         return MemberHead(self[-1])
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, E) -> (M, N, outputs), or z (N, K, Z) or (M, N, K, Z) -> (M, N, K, outputs)."""
         of_members = x.ndim == 4
         between = x.shape[1:-1] if of_members else x.shape[:-1]  # (N,) or (N, K)
         rows = x.flatten(1, -2) if of_members else x.flatten(0, -2)[None]  # (M, R, .) or (1, R, .)
         out = self._rows(rows)  # (M, R, outputs)
-        return out.unflatten(1, between) if len(between) > 1 else out
+        return out.unflatten(1, between) if len(between) > 1 else out  # (M, N, K, outputs) or (M, N, outputs)
 
 
 def mlp(sizes: Sequence[int], activation: str) -> MLP:
-    """A plain perceptron of these sizes, input first."""
+    """A perceptron without norms and residual connections; sizes: number of inputs, then of outputs of each layer."""
     return MLP(sizes, activation)
 
 
@@ -77,7 +87,7 @@ def _linear(members: int, n_in: int, n_out: int) -> nn.Module:
 
 
 def _activation(name: str) -> nn.Module:
-    """An activation, in place where possible: nothing else reads its input."""
+    """An activation, in place if its gradient allows it: no other layer reads its input."""
     return ACTIVATIONS[name](inplace=True) if name in INPLACE else ACTIVATIONS[name]()
 
 

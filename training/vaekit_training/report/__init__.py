@@ -1,4 +1,4 @@
-"""The report of a finished run: one page of HTML and a model card."""
+"""The report of a finished run: an HTML page and a model card."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ PAGE, CARD = "report/report.html", "report/model-card.md"
 def render(
     run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration
 ) -> Callable[[Manifest], dict[str, bytes]]:
-    """Files of report/ by path; called when the manifest has its version, after all measuring and drawing."""
+    """Measure and draw everything; returns a function that gives the report's files by path.
+
+    The function takes the published manifest, because the version is known only then.
+    """
     facts = gather(run, model, manifest, held_out)
-    below = sections(facts)
+    page_sections = sections(facts)
 
     def written(published: Manifest) -> dict[str, bytes]:
-        return {PAGE: html(facts, below, published).encode(), CARD: card(facts, published).encode()}
+        return {PAGE: html(facts, page_sections, published).encode(), CARD: card(facts, published).encode()}
 
     return written

@@ -1,4 +1,7 @@
-"""Charts of the progress of a training run."""
+"""Charts of the course of a training run.
+
+L validations, Z latent dimensions, M members, D columns.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from vaekit_training.loop.tracking import History, Validation
 from vaekit_training.report.parts import Figure, Section, number
 from vaekit_training.report.svg import Axis, Chart
 
-MOST_VALIDATIONS = 80  # per line; more cannot be distinguished
-MOST_LINES = 16
+MOST_VALIDATIONS = 80  # points of a line; more of them cannot be distinguished
+MOST_LINES = 16  # latent dimensions in a chart
 WORST = 6  # number of columns whose log-likelihood is highlighted
 
 
 def section(history: History, config: Config, columns: dict[int, str]) -> Section:
-    """Objectives, terms and latent dimensions by step; columns: names by index, of the columns to plot."""
+    """The section on training: charts by step. columns: name of each column to plot, by its index."""
     validations = _some(history.validations)
     figures = [objective(validations, history.best, config), terms(validations)]
     if any(v.beta != validations[-1].beta for v in validations):
@@ -29,32 +32,33 @@ def section(history: History, config: Config, columns: dict[int, str]) -> Sectio
 
 
 def summary(history: History, config: Config) -> str:
+    """The kept step and its objective and ELBO, as text."""
     best, last = history.best, history.validations[-1]
     why = "stopped early" if history.stopped_early else "ran to the last step"
     return (
-        f"The weights of step {best.step:,} of {last.step:,} were kept ({why}). Means over the validation rows there: "
+        f"The weights of step {best.step:,} of {last.step:,} were kept ({why}). Means over all validation rows: "
         f"objective {number(best.objective, 6)} nats{_at_beta(config)}, ELBO {number(best.elbo, 6)}, "
         f"log evidence {number(best.log_evidence, 6)}, KL {number(best.kl, 4)}."
     )
 
 
 def _at_beta(config: Config) -> str:
-    """The final beta, if the objective has one."""
+    """The final beta as text; empty if the objective has none."""
     return f" at beta = {config.objective.shown_beta}" if config.objective.name == "elbo" else ""
 
 
 def objective(validations: Sequence[Validation], best: Validation, config: Config) -> Figure:
-    """Training and validation objective, the negative ELBO at beta = 1 and the negative log evidence."""
+    """Chart of training and validation objective, negative ELBO (beta = 1) and negative log evidence."""
     steps = [v.step for v in validations]
     same = all(v.objective == -v.elbo for v in validations)
-    lines = [("s5", "training objective, beta of the step", [v.train_objective for v in validations])]
+    lines = [("s5", "training objective, at the beta of the step", [v.train_objective for v in validations])]
     if not same:
         lines.append(("s1", f"validation objective{_at_beta(config)}", [v.objective for v in validations]))
     label = "validation objective, \u2212ELBO (beta = 1)" if same else "validation \u2212ELBO (beta = 1)"
     lines.append(("s1" if same else "s2 dash", label, [-v.elbo for v in validations]))
     lines.append(("s3 dotted", "validation \u2212log evidence", [-v.log_evidence for v in validations]))
-    seen = np.array([values for _, _, values in lines[1:]])
-    low, high = np.quantile(seen, [0.0, 0.9])
+    validation = np.array([values for _, _, values in lines[1:]])  # (lines, L)
+    low, high = np.quantile(validation, [0.0, 0.9])
     room = 0.3 * (high - low) + 0.02 * max(abs(low), abs(high))
     chart = Chart(Axis(0, steps[-1]), Axis.over([low - room, high + room]), "step", "nats per row")
     for css, _, values in lines:
@@ -62,12 +66,15 @@ def objective(validations: Sequence[Validation], best: Validation, config: Confi
     chart.vertical(best.step, "s6 thin dash")
     keys = (*((f"line {css}", label) for css, label, _ in lines), ("line s6 thin dash", f"kept: step {best.step:,}"))
     return Figure(
-        "Objective", chart.svg("objectives by step, nats per row; lower is better"), keys, "Cut off at the frame."
+        "Objective",
+        chart.svg("objectives by step, nats per row; lower is better"),
+        keys,
+        "Values beyond the frame are not shown.",
     )
 
 
 def terms(validations: Sequence[Validation]) -> Figure:
-    """KL and reconstruction of the validation rows."""
+    """Charts of the reconstruction term and the KL of the validation rows."""
     steps = [v.step for v in validations]
     kl, reconstruction = (
         [v.kl for v in validations],
@@ -83,13 +90,14 @@ def terms(validations: Sequence[Validation]) -> Figure:
 
 
 def beta(validations: Sequence[Validation]) -> Figure:
+    """Chart of beta."""
     steps, values = [v.step for v in validations], [v.beta for v in validations]
     chart = Chart(Axis(0, steps[-1]), Axis(0, max(values) * 1.05), "step", "beta").line(steps, values, "s1")
     return Figure("Weight of the KL", chart.svg("beta by step"))
 
 
 def latents(validations: Sequence[Validation]) -> Figure:
-    """KL of the latent dimensions with the largest KL at the end."""
+    """Chart of the KL of the latent dimensions with the largest KL at the end."""
     steps = [v.step for v in validations]
     kl = np.array([np.ravel(v.kl_by_latent) for v in validations])  # (L, Z) or (L, M Z)
     order = np.argsort(-kl[-1])[:MOST_LINES]
@@ -105,6 +113,7 @@ def latents(validations: Sequence[Validation]) -> Figure:
 
 
 def active(validations: Sequence[Validation]) -> Figure:
+    """Chart of the number of active latent dimensions."""
     steps, units = (
         [v.step for v in validations],
         [v.active_units for v in validations],
@@ -114,7 +123,7 @@ def active(validations: Sequence[Validation]) -> Figure:
 
 
 def by_column(validations: Sequence[Validation], columns: dict[int, str]) -> Figure:
-    """Log-likelihood of each column minus its value at the first validation."""
+    """Chart of the log-likelihood of each column, minus its value at the first validation."""
     steps = [v.step for v in validations]
     names = list(columns.values())
     values = np.array([v.log_likelihood_by_feature for v in validations])[:, list(columns)]  # (L, D')
@@ -133,11 +142,11 @@ def by_column(validations: Sequence[Validation], columns: dict[int, str]) -> Fig
         "Log-likelihood by column, gain since the first validation",
         chart.svg("gain of log-likelihood by column and step"),
         tuple(keys),
-        "In colour: the columns that gained least.",
+        "In colour: the columns with the smallest gain.",
     )
 
 
 def _some(validations: Sequence[Validation]) -> list[Validation]:
-    """Validations at even distances, including the last."""
+    """At most MOST_VALIDATIONS validations at equal distances, including the last one."""
     index = np.unique(np.linspace(0, len(validations) - 1, min(len(validations), MOST_VALIDATIONS)).round().astype(int))
     return [validations[i] for i in index]

@@ -1,6 +1,6 @@
 """Gathers the data of a report as arrays: scores, latents, draws and reconstructions.
 
-N rows, D data dimensions (or H, W, C), Z latent dimensions, M members; nats; x in raw units.
+N rows, D data dimensions (or H, W, C), Z latent dimensions, M members, S steps of a traversal; nats; x in raw units.
 """
 
 from __future__ import annotations
@@ -14,48 +14,48 @@ from vaekit.bundle import AnyCalibration, Calibration
 from vaekit.bundle.manifest import Manifest
 from vaekit.runtime import Decoded, Elbo, Model, Posterior, Samples
 from vaekit_training.build import costs
-from vaekit_training.data.split import PARTS
+from vaekit_training.data.split import SPLITS
 from vaekit_training.evaluate import ACTIVE, ALPHA
 from vaekit_training.networks import Cost
 from vaekit_training.trained import Trained
 
 Floats = NDArray[np.float64]
 
-MOST_ROWS = 1000  # per split, and draws of the model: enough for a histogram
-FEWEST_ROWS = 64
-WORK = 5e8  # multiply-adds spent on each split and on draws: some tenths of a second of one core
-SHOWN_SAMPLES = 64  # images
-TRAVERSED = 9  # latent vectors along a latent dimension
-MOST_TRAVERSED = 12  # latent dimensions
+MOST_ROWS = 1000  # largest number of rows per split, and of draws: enough for a histogram
+FEWEST_ROWS = 64  # smallest number of rows per split, if there are so many, and of draws
+WORK = 5e8  # multiply-adds per split, and for draws: some tenths of a second on one core
+SHOWN_SAMPLES = 64  # largest number of sampled images
+TRAVERSED = 9  # S, latent vectors along a latent dimension
+MOST_TRAVERSED = 12  # largest number of latent dimensions with a traversal
 
 
 @dataclass(frozen=True)
 class Traversal:
-    """E[x|z] with one latent dimension varied over its prior and the others at their median."""
+    """E[x|z] where one latent dimension varies over the range of the prior, and the others are at their median."""
 
     dimension: int
     member: int
-    codes: Floats  # (S,)
+    latents: Floats  # (S,) values of this latent dimension
     means: Floats  # (S, D) or (S, H, W, C)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The data of all figures and tables; rows are sampled if there are many."""
+    """The data of all figures and tables. Rows are sampled if there are many."""
 
     run: Trained
     manifest: Manifest
     scores: dict[str, Floats]  # by split, (n,) each
-    threshold: float | None  # score at alpha; None if the calibration rows are too few or in folds
-    test: NDArray[np.generic]  # (N, ...) rows never trained on, NaN where a cell is missing
-    bound: Elbo  # of the test rows, also by feature
+    threshold: float | None  # score threshold at ALPHA; None with folds or too few calibration rows
+    test: NDArray[np.generic]  # (N, ...) test rows, NaN for missing cells
+    bound: Elbo  # of the test rows, with terms by feature
     posterior: Posterior  # of the test rows
-    odd: Posterior | None  # of anomalies
-    back: Decoded  # p(x|z = mu) of the test rows, from the most probable member of each
+    anomaly_posterior: Posterior | None  # of labelled anomalies, if there are any
+    reconstruction: Decoded  # p(x|z = mu) of the test rows, with members from each row's most probable one
     draws: Samples  # x ~ p(x|z) with z ~ p(z)
-    samples: Samples  # E[x|z] for the first of those z
-    traversals: list[Traversal]  # of active dimensions, in descending order of variance
-    missing: Floats  # (D,), share of training rows with a missing cell
+    samples: Samples  # E[x|z] for some draws z ~ p(z)
+    traversals: list[Traversal]  # of active dimensions, in descending order of Var_x[mu_j]
+    missing: Floats  # (D,) share of training rows with a missing cell
     missing_of: int  # number of training rows counted in `missing`
     encoder: Cost
     decoder: Cost
@@ -66,23 +66,23 @@ class Facts:
 
     @property
     def modelled(self) -> Floats:
-        """Test rows as the likelihood reads them: binarised if the model binarises at a threshold."""
+        """Test rows (N, ...) as the likelihood models them: binarised if the model binarises at a threshold."""
         x = np.asarray(self.test, dtype=np.float64)
         threshold = self.manifest.likelihood.threshold
         return x if threshold is None else np.where(x >= threshold, 2.0 * threshold, 0.0)
 
     @property
     def active(self) -> NDArray[np.bool_]:
-        """Latent dimensions whose posterior mean varies over the test rows, (M, Z)."""
+        """Mask (M, Z) of active latent dimensions, whose posterior mean varies over the test rows."""
         return np.asarray(spread(self.posterior) > ACTIVE)
 
 
 def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Facts:
-    """Gather all data from the exported graphs."""
+    """Compute all data of the report, with the exported graphs."""
     encoder, decoder = costs(run.vae)
     most = _affordable(encoder.multiply_adds + manifest.draws.default * decoder.multiply_adds)
     seed = run.config.training.seed
-    rows = {name: run.rows.x[_some(getattr(run.parts, name), most, seed)] for name in (*PARTS, "anomalies")}
+    rows = {name: run.rows.x[_some(getattr(run.splits, name), most, seed)] for name in (*SPLITS, "anomalies")}
     bound = model.surprise(rows["test"])
     posterior = model.encode(rows["test"])
     scores = {name: model.elbo(x).score for name, x in rows.items() if len(x) and name not in ("calibration", "test")}
@@ -91,13 +91,13 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
     return Facts(
         run=run,
         manifest=manifest,
-        scores={name: scores[name] for name in (*PARTS, "anomalies") if name in scores},
+        scores={name: scores[name] for name in (*SPLITS, "anomalies") if name in scores},
         threshold=_threshold(held_out),
         test=rows["test"],
         bound=bound,
         posterior=posterior,
-        odd=model.encode(rows["anomalies"]) if len(rows["anomalies"]) else None,
-        back=_back(model, posterior),
+        anomaly_posterior=model.encode(rows["anomalies"]) if len(rows["anomalies"]) else None,
+        reconstruction=_reconstruction(model, posterior),
         draws=draws,
         samples=model.sample(min(SHOWN_SAMPLES, len(draws)), seed=seed),
         traversals=_traversals(model, posterior, draws),
@@ -109,7 +109,7 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
 
 
 def _held_out_scores(held_out: AnyCalibration) -> Floats:
-    """Scores of the calibration rows; with folds, each from the model that was trained without the row."""
+    """Scores of the calibration rows; with folds, each row's score is from the model trained without its fold."""
     folds = [held_out] if isinstance(held_out, Calibration) else held_out.folds
     return np.concatenate([fold.scores for fold in folds])
 
@@ -121,7 +121,7 @@ def _threshold(held_out: AnyCalibration) -> float | None:
 
 
 def by_member(values: NDArray[np.floating]) -> Floats:
-    """The runtime's (N, Z) or (N, M, Z) as (M, N, Z)."""
+    """Values (N, Z) or (N, M, Z), as the runtime returns them, as (M, N, Z)."""
     wide = values[:, None] if values.ndim == 2 else values
     return np.asarray(wide.transpose(1, 0, 2), dtype=np.float64)
 
@@ -138,18 +138,19 @@ def kl_by_latent(posterior: Posterior) -> Floats:
 
 
 def _affordable(work: int) -> int:
-    """Number of rows that WORK pays for, at this many multiply-adds per row."""
+    """Number of rows for which WORK multiply-adds suffice; work: multiply-adds per row."""
     return int(np.clip(WORK / work, FEWEST_ROWS, MOST_ROWS))
 
 
 def _some(index: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:
-    """At most `most` of these row numbers, drawn at random, in ascending order."""
+    """At most `most` of these row indices, drawn at random, in ascending order."""
     if len(index) <= most:
         return index
     return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
 
 
-def _back(model: Model, posterior: Posterior) -> Decoded:
+def _reconstruction(model: Model, posterior: Posterior) -> Decoded:
+    """p(x|z = mu) of each row; with members from the row's most probable member."""
     if posterior.weights is None:
         return model.decode(posterior.mu)
     member = posterior.weights.argmax(axis=1)  # (N,)
@@ -157,7 +158,7 @@ def _back(model: Model, posterior: Posterior) -> Decoded:
 
 
 def _traversals(model: Model, posterior: Posterior, draws: Samples) -> list[Traversal]:
-    """Traversals of the first member only: latents of different members are unrelated."""
+    """Traversals of the first member; other members are left out, because their latents are unrelated."""
     of_member = draws.latents if draws.members is None else draws.latents[draws.members == 0]
     if not len(of_member):
         return []

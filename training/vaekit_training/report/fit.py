@@ -1,8 +1,12 @@
 """Measures how well draws of the model fit the data, column by column.
 
-The distance of a column is sup_t |F_data(t) - F_model(t)| (Kolmogorov and Smirnov), and for categories
-(1/2) sum_l |p_data(l) - p_model(l)| (total variation). Both are the largest difference between the probabilities that
-data and model give to a set: {x <= t}, or any set of levels. 0 means equal, 1 means disjoint.
+The distance of a column is
+
+    sup_t |F_data(t) - F_model(t)|               for numbers (Kolmogorov-Smirnov)
+    (1/2) sum_l |p_data(l) - p_model(l)|         for categories (total variation)
+
+Both are the largest difference between the probability of a set in the data and in the model, over the sets {x <= t} or
+over all sets of levels. 0 means equal distributions, 1 means disjoint ones.
 """
 
 from __future__ import annotations
@@ -15,16 +19,16 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column, VectorSpec
 from vaekit_training.report.facts import Facts
-from vaekit_training.report.parts import Figure, Section, number, several
+from vaekit_training.report.parts import Figure, Section, number, plural
 from vaekit_training.report.svg import Axis, Chart
 
 Floats = NDArray[np.float64]
 
-MOST_SHOWN = 24
-BINS = 24
-TAIL = 0.005  # share of values at each end that are put into the outermost bins
-LEVELS = np.linspace(0.01, 0.99, 33)  # of the quantile plot
-CHANCE = 1.36  # times sqrt((n + m) / (n m)): exceeded by chance for one column in 20 (Smirnov 1948)
+MOST_SHOWN = 24  # largest number of columns with a chart
+BINS = 24  # of a histogram
+TAIL = 0.005  # share of values at each end that the outermost bins include
+LEVELS = np.linspace(0.01, 0.99, 33)  # probabilities in the quantile plot
+CHANCE = 1.36  # CHANCE sqrt((n + m) / (n m)) is the 95 % quantile under equal distributions (Smirnov 1948)
 KEYS = (("f1", "data: test rows"), ("line s2", "model: draws of x ~ p(x)"))
 
 
@@ -33,21 +37,21 @@ class Fit:
     """One column: its values in test rows and in draws of the model, and the distance between them."""
 
     column: Column
-    data: Floats
-    drawn: Floats
+    data: Floats  # (n,) observed values in test rows
+    drawn: Floats  # (m,) values in draws of the model
     distance: float
 
     @property
     def chance(self) -> float:
-        """The distance that equal distributions exceed one time in 20 with these numbers of rows."""
+        """The distance that equal distributions exceed in one of 20 cases, with these numbers of rows."""
         n, m = len(self.data), len(self.drawn)
         return float(CHANCE * np.sqrt((n + m) / (n * m)))
 
 
 def fits(facts: Facts) -> list[Fit]:
-    """Every column that is not constant and has an observed cell, the worst fit first."""
+    """The fit of each column, except constant ones and those without an observed test cell; the worst fit first."""
     if facts.is_image:
-        return _of_pictures(facts)
+        return _of_images(facts)
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
     found = []
@@ -59,18 +63,18 @@ def fits(facts: Facts) -> list[Fit]:
     return sorted(found, key=lambda fit: -fit.distance)
 
 
-def _of_pictures(facts: Facts) -> list[Fit]:
-    """Statistics of whole images: mean and standard deviation of their pixels."""
-    sides = [values.reshape(len(values), -1) for values in (facts.modelled, facts.draws.samples)]
+def _of_images(facts: Facts) -> list[Fit]:
+    """The fit of two statistics of each image: mean and standard deviation of its pixels."""
+    images = [values.reshape(len(values), -1) for values in (facts.modelled, facts.draws.samples)]  # (n, D), (m, D)
     found = []
     for name, of in (("mean of an image's pixels", np.mean), ("standard deviation of an image's pixels", np.std)):
-        column, (data, drawn) = Column(name=name), (of(values, axis=1) for values in sides)
+        column, (data, drawn) = Column(name=name), (of(values, axis=1) for values in images)
         found.append(Fit(column, data, drawn, distance(column, data, drawn)))
     return sorted(found, key=lambda fit: -fit.distance)
 
 
 def distance(column: Column, data: Floats, drawn: Floats) -> float:
-    """The distance defined at the head of this file."""
+    """The distance between data (n,) and draws (m,) that is defined at the top of this file."""
     if column.levels is not None:
         p, q = (_shares(values, len(column.levels)) for values in (data, drawn))
         return float(0.5 * np.abs(p - q).sum())
@@ -80,20 +84,20 @@ def distance(column: Column, data: Floats, drawn: Floats) -> float:
 
 
 def section(facts: Facts) -> Section:
-    """Histogram and quantile plot of each column."""
+    """The section on the fit of each column: histograms and quantile plots."""
     found = fits(facts)
     shown = found[:MOST_SHOWN]
     far = sum(fit.distance > fit.chance for fit in found)
     text = [
-        f"Data against {several(len(facts.draws), 'draw')} of the model, x ~ p(x|z) with z from the prior; the worst "
-        "fit comes first. Left: shares of rows; the outermost bins include all values beyond them. Right: quantiles "
-        "from 1 % to 99 %, on the diagonal if they agree. The distance is the largest difference between the shares of "
-        "values up to any point in data and model; for categories, of values in any set of levels.",
+        f"Test rows compared with {plural(len(facts.draws), 'draw')} of the model: x ~ p(x|z), z from the prior. The "
+        "worst fit comes first. Left: shares of rows; the outermost bins include all values beyond them. Right: "
+        "quantiles from 1 % to 99 %, which are on the diagonal if they agree. The distance is the largest difference "
+        "between data and model in the share of values below a point; for categories, of values in a set of levels.",
     ]
     if found:
         text.append(
             f"{far} of {len(found)} have a distance that equal distributions exceed in fewer than one of 20 cases "
-            f"at this number of rows (above {number(max(fit.chance for fit in found), 2)})."
+            f"with this number of rows (above {number(max(fit.chance for fit in found), 2)})."
         )
     if len(found) > len(shown):
         rest = found[len(shown) :]
@@ -105,6 +109,7 @@ def section(facts: Facts) -> Section:
 
 
 def figure(fit: Fit) -> Figure:
+    """The chart of one column."""
     body = _bars(fit) if _has_bars(fit) else _histogram(fit) + _quantiles(fit)
     kind = "" if fit.column.kind == "real" else f", {fit.column.kind}"
     return Figure(fit.column.name, body, (), f"distance {number(fit.distance, 2)}{kind}", kind="small")
@@ -119,7 +124,7 @@ def _shares(values: Floats, levels: int) -> Floats:
 
 
 def _bars(fit: Fit) -> Markup:
-    """Paired bars, the most frequent levels first."""
+    """Bars of data and model by level, the most frequent levels first."""
     names = fit.column.levels or ("0", "1")
     p, q = (_shares(values, len(names)) for values in (fit.data, fit.drawn))
     order = np.argsort(-np.maximum(p, q), kind="stable")[:12] if fit.column.levels else np.arange(2)
@@ -131,7 +136,7 @@ def _bars(fit: Fit) -> Markup:
 
 
 def bins(fit: Fit) -> Floats:
-    """Bin edges for data and draws together; for integers they lie between the integers."""
+    """Common bin edges of data and draws, (number of bins + 1,); for counts they are between the integers."""
     both = np.concatenate([np.quantile(values, [TAIL, 1 - TAIL]) for values in (fit.data, fit.drawn)])
     low, high = float(both.min()), float(both.max())
     if fit.column.kind == "count":
@@ -158,7 +163,7 @@ def _histogram(fit: Fit) -> Markup:
 
 
 def _binned(values: Floats, edges: Floats) -> Floats:
-    """Shares of values by bin; values beyond the ends count in the outermost bins."""
+    """Share of values in each bin; the outermost bins include the values beyond them."""
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
     return counts / len(values)
 

@@ -1,4 +1,4 @@
-"""The parts of a page: figures, tables, sections."""
+"""The elements of a page: figures, tables and sections, and helpers for text."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ class Figure:
 
     title: str
     body: Markup
-    keys: tuple[tuple[str, str], ...] = ()  # CSS class of a mark, and its meaning
+    keys: tuple[tuple[str, str], ...] = ()  # the legend: CSS class of a mark, and its meaning
     caption: str = ""
-    kind: str = "chart"  # chart, small (one of many), broad or sheet (as wide as the page)
+    kind: str = "chart"  # CSS class: chart, small (one of many), broad or sheet (as wide as the page)
 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Cells as text; the first column names the line."""
+    """A table of text cells; the first cell of a line is its name."""
 
     head: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
     caption: str = ""
-    words: tuple[int, ...] = (0,)  # columns of text, which are left-aligned
+    words: tuple[int, ...] = (0,)  # indices of columns with text, which are left-aligned
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with text, tables and figures; `keys` is a legend for all figures, `folded` is shown on demand."""
+    """A heading with text, tables and figures."""
 
     anchor: str
     title: str
     text: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: tuple[ReportTable, ...] = ()
-    keys: tuple[tuple[str, str], ...] = ()
-    folded: tuple[tuple[str, str], ...] = ()  # summary and preformatted text
+    keys: tuple[tuple[str, str], ...] = ()  # a legend for all figures, as in Figure
+    folded: tuple[tuple[str, str], ...] = ()  # collapsed elements: summary, and preformatted text
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number as short text with this many significant digits, and all digits before the point."""
+    """A number as text with this number of significant digits, or more if its integer part has more."""
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.{digits}g}"
     if abs(value) < 1:
@@ -51,6 +51,6 @@ def number(value: float, digits: int = 4) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def several(count: int, thing: str) -> str:
-    """ "1 row", "2 rows"."""
+def plural(count: int, thing: str) -> str:
+    """A count with a noun: "1 row", "2 rows"."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -8,68 +8,71 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit_training.evaluate import ALPHA
-from vaekit_training.report import pictures
+from vaekit_training.report import image_sheets
 from vaekit_training.report.facts import Facts
-from vaekit_training.report.parts import Figure, Section, number, several
+from vaekit_training.report.parts import Figure, Section, number, plural
 from vaekit_training.report.svg import Axis, Chart
 
 Floats = NDArray[np.float64]
 
 BINS = 48
-FAR = 5.0  # widths of the normal scores; with scores further out the axis is logarithmic there
-MOST_COLUMNS = 40
-ACROSS = 8  # images per line: they fit a phone's screen
-STRIP = 62  # height of a split's histogram
+FAR = 5.0  # if scores are further out than this number of widths of the normal scores, the axis is logarithmic
+MOST_COLUMNS = 40  # largest number of columns in a chart
+ACROSS = 8  # images per line, so that a line fits on the screen of a phone
+HISTOGRAM_HEIGHT = 62  # of one split
 COLOURS = {"train": "f5", "validation": "f3", "calibration": "f4", "test": "f1", "anomalies": "f2"}
 
 
 def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool = False) -> Section:
-    """Histogram of the scores of each split on one axis, with the threshold if there is one.
+    """The section on scores: a histogram of each split on a common axis, with the threshold if there is one.
 
-    aggregate: training rows are components of the prior, each row's own latent included.
+    Args:
+        parts: scores of each split, (n,) each, in nats; higher is more anomalous.
+        threshold: a score.
+        aggregate: whether the prior consists of posteriors of training rows.
     """
     keys: list[tuple[str, str]] = []
     if threshold is not None:
         keys.append(("line s6 dash", f"threshold {number(threshold)}: higher scores have a p-value of at most {ALPHA}"))
     figure = Figure(
         "Scores by split",
-        strips(parts, threshold),
+        histograms(parts, threshold),
         tuple(keys),
         "Share of rows by score = \u2212ELBO, nats; higher is more anomalous. Splits of many rows are sampled.",
         kind="broad",
     )
     of_training = (
-        "The prior is made of posteriors of training rows, so that their KL, and with it their score, is lower than "
-        "that of rows never trained on, overfitted or not"
+        "The prior consists of posteriors of training rows. Therefore training rows have a lower KL and a lower score "
+        "than other rows, also without overfitting"
         if aggregate
-        else "Training rows that score lower than rows never trained on are a sign of overfitting"
+        else "Training rows with lower scores than the other normal rows are a sign of overfitting"
     )
-    text = f"{of_training}; calibration and test rows should look alike."
+    text = f"{of_training}. Calibration and test rows should have similar scores."
     return Section("scores", "Scores", (text,), (figure,))
 
 
-def strips(parts: dict[str, Floats], threshold: float | None) -> Markup:
-    """Histograms in a column, on the same axis of scores."""
-    scale = bent(parts)
+def histograms(parts: dict[str, Floats], threshold: float | None) -> Markup:
+    """Histograms of the splits below each other, on a common axis."""
+    scale = score_axis(parts)
     edges = scale.edges(BINS)
     out = Markup("")
     for i, (name, values) in enumerate(parts.items()):
         share = np.histogram(np.clip(values, scale.low, scale.high), edges)[0] / len(values)
         is_last = i == len(parts) - 1
         chart = Chart(scale, Axis(0, share.max() * 1.08), "score, nats" if is_last else "", width=460, left=10)
-        chart.height, chart.top, chart.y_ticks = STRIP + (26 if is_last else 0), 16, 0
+        chart.height, chart.top, chart.y_ticks = HISTOGRAM_HEIGHT + (26 if is_last else 0), 16, 0
         chart.x_ticks = 5 if is_last else 0
         chart.steps(edges, share, COLOURS.get(name, "f1"))
         if threshold is not None:
             chart.vertical(threshold, "s6 dash")
-        label = f"{name}, {several(len(values), 'row')}, median {number(float(np.median(values)))}"
+        label = f"{name}, {plural(len(values), 'row')}, median {number(float(np.median(values)))}"
         chart.title(label)
         out += chart.svg(f"scores of {label}")
     return out
 
 
-def bent(parts: dict[str, Floats]) -> Axis:
-    """A linear axis, or one that is logarithmic further out if some scores are very far out."""
+def score_axis(parts: dict[str, Floats]) -> Axis:
+    """A linear axis for the scores, or one that is logarithmic for large scores if some are very far out."""
     everything = np.concatenate(list(parts.values()))
     normal = np.concatenate([values for name, values in parts.items() if name != "anomalies"])
     low, high = float(everything.min()), float(everything.max())
@@ -80,36 +83,37 @@ def bent(parts: dict[str, Floats]) -> Axis:
 
 
 def reconstructions(facts: Facts) -> Section:
-    """What is lost between x and E[x|z = mu]."""
+    """The section on reconstructions: x compared with E[x|z = mu]."""
     if facts.is_image:
-        return Section("reconstructions", "Reconstructions", (), tuple(_pictures_back(facts)))
+        return Section("reconstructions", "Reconstructions", (), tuple(_image_reconstructions(facts)))
     return Section("reconstructions", "Reconstructions", (), (_log_likelihoods(facts), _errors(facts)))
 
 
-def _pictures_back(facts: Facts) -> list[Figure]:
+def _image_reconstructions(facts: Facts) -> list[Figure]:
     test = np.asarray(facts.test, dtype=np.float64)
-    n = pictures.fitting(test.shape, 24, pictures.PIXELS // 2)
+    n = image_sheets.fitting(test.shape, 24, image_sheets.PIXELS // 2)
     wide = min(n, ACROSS)
     n = n // wide * wide
-    pairs = np.stack([side[:n].reshape(-1, wide, *test.shape[1:]) for side in (test, facts.back.mean)], axis=1)
+    both = (test, facts.reconstruction.mean)  # each (N, H, W, C)
+    pairs = np.stack([images[:n].reshape(-1, wide, *test.shape[1:]) for images in both], axis=1)
     flat = pairs.reshape(2 * n, *test.shape[1:])  # a line of images, and below it the line of their reconstructions
-    body = pictures.embedded(flat, wide, f"{n} test images, and below each its reconstruction")
-    shown = Figure("Test images, and E[x|z = mu] below each line", body)
+    body = image_sheets.embedded(flat, wide, f"{n} test images, with the reconstruction below each")
+    shown = Figure("Test images, with E[x|z = mu] below each line", body)
     assert facts.bound.feature_log_likelihood is not None
     by_pixel = facts.bound.feature_log_likelihood.mean(axis=(0, -1))  # (H, W)
     low, high = float(by_pixel.min()), float(by_pixel.max())
     grey = 255 * (by_pixel - low) / max(high - low, 1e-12)
     means = np.stack([facts.modelled.mean(axis=0), facts.draws.samples.mean(axis=0)])
-    heat = pictures.embedded(grey[None, ..., None], 1, "mean log-likelihood of each pixel", shown=160)
-    both = pictures.embedded(means, 2, "mean of the test images, and of images drawn from the model", shown=160)
+    heat = image_sheets.embedded(grey[None, ..., None], 1, "mean log-likelihood of each pixel", shown=160)
+    mean_images = image_sheets.embedded(means, 2, "mean of the test images, and of draws of the model", shown=160)
     caption = f"Black {number(low, 3)}, white {number(high, 3)} nats; mean over test images and channels."
     return [
         shown,
         Figure("Log-likelihood by pixel", heat, caption=caption),
         Figure(
             "Mean image",
-            both,
-            caption="Left: of the test images as the likelihood reads them. Right: of draws x ~ p(x).",
+            mean_images,
+            caption="Left: test images as the likelihood models them. Right: draws x ~ p(x).",
         ),
     ]
 
@@ -120,38 +124,39 @@ def _log_likelihoods(facts: Facts) -> Figure:
     assert isinstance(spec, VectorSpec)
     observed = ~np.isnan(np.asarray(facts.test, dtype=np.float64))
     mean = facts.bound.feature_log_likelihood.sum(axis=0) / np.maximum(observed.sum(axis=0), 1)  # (D,)
-    changing = [int(d) for d in np.argsort(mean) if spec.columns[d].constant is None]
-    shown = changing[:MOST_COLUMNS]
-    body = lying([spec.columns[d].name for d in shown], mean[shown], None, "nats")
+    varying = [int(d) for d in np.argsort(mean) if spec.columns[d].constant is None]
+    shown = varying[:MOST_COLUMNS]
+    body = horizontal_bars([spec.columns[d].name for d in shown], mean[shown], None, "nats")
     return Figure(
         "Log-likelihood by column",
         body,
-        caption=f"E[log p(x_d|z)], mean over observed test cells, raw units{_left_out(changing)}.",
+        caption=f"E[log p(x_d|z)], mean over observed test cells, raw units{_left_out(varying)}.",
     )
 
 
 def _errors(facts: Facts) -> Figure:
-    """Root mean square error of E[x|z = mu] by column, and the model's scale."""
+    """Chart of the root mean square error of E[x|z = mu] by column, and of the model's scale."""
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
     test = np.asarray(facts.test, dtype=np.float64)  # (N, D)
     levels = np.array([column.levels is not None for column in spec.columns])
     std = np.nanstd(test, axis=0)
     unit = np.where(levels | ~(std > 0), 1.0, std)
-    wrong = np.where(levels, test != facts.back.mean, (test - facts.back.mean) / unit)
-    error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, wrong**2), axis=0))
-    changing = [int(d) for d in np.argsort(-error) if spec.columns[d].constant is None]
-    shown = changing[:MOST_COLUMNS]
-    stated = None if facts.back.scale is None else np.sqrt(np.mean((facts.back.scale / unit) ** 2, axis=0))[shown]
+    off = np.where(levels, test != facts.reconstruction.mean, (test - facts.reconstruction.mean) / unit)
+    error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, off**2), axis=0))
+    varying = [int(d) for d in np.argsort(-error) if spec.columns[d].constant is None]
+    shown = varying[:MOST_COLUMNS]
+    scale = facts.reconstruction.scale  # (N, D)
+    scales = None if scale is None else np.sqrt(np.mean((scale / unit) ** 2, axis=0))[shown]
     keys = [("f1", "error of the reconstruction")]
-    if stated is not None:
+    if scales is not None:
         keys.append(("dot s2", "scale of the likelihood"))
-    categories = " For categories: the root of the share of wrong levels." if levels.any() else ""
+    categories = " For categories it is the square root of the share of wrong levels." if levels.any() else ""
     return Figure(
         "Error by column",
-        lying([spec.columns[d].name for d in shown], error[shown], stated, "standard deviations"),
+        horizontal_bars([spec.columns[d].name for d in shown], error[shown], scales, "standard deviations"),
         tuple(keys),
-        f"Root mean square of x_d \u2212 E[x_d|z = mu] over test rows{_left_out(changing)}.{categories}",
+        f"Root mean square of x_d \u2212 E[x_d|z = mu] over test rows{_left_out(varying)}.{categories}",
     )
 
 
@@ -159,31 +164,31 @@ def _left_out(columns: list[int]) -> str:
     return f"; the {MOST_COLUMNS} worst of {len(columns)} columns" if len(columns) > MOST_COLUMNS else ""
 
 
-def lying(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -> Markup:
-    """Horizontal bars from 0, each with its name, the first one on top."""
+def horizontal_bars(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -> Markup:
+    """A chart of horizontal bars from 0, the first one at the top; marks: a dot for each bar."""
     n = len(names)
     scale = Axis.over(values, [] if marks is None else marks, 0.0)
     chart = Chart(scale, Axis(-0.6, n - 0.4), xlabel, left=150, height=44 + 15 * n, y_ticks=0)
     for i, (name, value) in enumerate(zip(names, values, strict=True)):
-        chart.lying(n - 1 - i, float(value), 0.36, "f1", name)
+        chart.horizontal_bar(n - 1 - i, float(value), 0.36, "f1", name)
     if marks is not None:
         chart.points(marks, np.arange(n)[::-1], "s2")
     return chart.svg(f"{xlabel} by column: " + ", ".join(f"{a} {v:.3g}" for a, v in zip(names, values, strict=True)))
 
 
 def samples(facts: Facts) -> Section:
-    """Draws of the model: images, or correlations and values of columns."""
+    """The section on samples: images drawn from the model, or correlations of columns."""
     if facts.is_image:
         means = facts.samples.samples
-        n = pictures.fitting(means.shape, len(means))
+        n = image_sheets.fitting(means.shape, len(means))
         n = n // min(n, ACROSS) * min(n, ACROSS)
-        body = pictures.embedded(means[:n], min(n, ACROSS), f"{n} images drawn from the model")
+        body = image_sheets.embedded(means[:n], min(n, ACROSS), f"{n} images drawn from the model")
         return Section("samples", "Samples", (), (Figure("E[x|z] with z drawn from the prior", body),))
     return Section("samples", "Samples", (), tuple(correlations(facts)))
 
 
 def correlations(facts: Facts) -> list[Figure]:
-    """Correlation of each pair of columns, in draws against data."""
+    """Chart of the rank correlation of each pair of columns in draws, compared with the test rows."""
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
     use = [d for d, column in enumerate(spec.columns) if column.levels is None and column.constant is None]
@@ -200,14 +205,14 @@ def correlations(facts: Facts) -> list[Figure]:
     off = float(np.sqrt(np.mean((a[pairs] - b[pairs]) ** 2)))
     chance = 1 / np.sqrt(len(test) - 1)
     caption = (
-        f"Rank correlation of each pair of columns; root mean square difference {number(off, 2)}; about "
-        f"{number(chance, 2)} is expected from the number of test rows alone."
+        f"Rank correlation of each pair of columns. The root mean square difference is {number(off, 2)}; about "
+        f"{number(chance, 2)} is expected by chance with this number of test rows."
     )
     return [Figure("Correlations", chart.svg("rank correlations of the model against those of the data"), (), caption)]
 
 
 def _ranks_correlated(x: Floats) -> Floats:
-    """Spearman's correlation of the columns, (D, D); 0 if a column is constant."""
+    """Spearman's rank correlation of the columns of x (N, D), (D, D); 0 if a column is constant."""
     ranks = np.stack(
         [np.searchsorted(np.sort(c), c) + np.searchsorted(np.sort(c), c, side="right") for c in x.T], axis=1
     )

@@ -1,4 +1,4 @@
-"""The sentences of a report: what the model is, and its limits."""
+"""The texts and tables of a report: what the model is, and its limits."""
 
 from __future__ import annotations
 
@@ -7,93 +7,98 @@ from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report.facts import Facts
-from vaekit_training.report.parts import ReportTable, number, several
+from vaekit_training.report.parts import ReportTable, number, plural
 
-PARTS = {
-    "train": "weights, standardisation",
-    "validation": "when to stop",
+USES = {
+    "train": "training of weights and standardisation",
+    "validation": "decision when to stop",
     "calibration": "p-values only",
-    "test": "the reported figures; never trained on",
-    "anomalies": "the reported figures; never trained on",
+    "test": "metrics; never used for training",
+    "anomalies": "metrics; never used for training",
 }
-OF_FOLDS = "weights, standardisation; each fold also p-values, of the model trained without it"
-MOST_LEVELS = 8  # of a category that are listed
+TRAIN_WITH_FOLDS = (
+    "training of weights and standardisation; each fold also for p-values, of the model trained without it"
+)
+MOST_LEVELS = 8  # largest number of listed levels of a category
 
 
 def model(manifest: Manifest) -> str:
-    """The model in one or two sentences."""
+    """What the model is, in one or two sentences."""
     likelihood = manifest.likelihood
     details = [f"scale: {likelihood.scale}"] if likelihood.scale else []
     details += [f"{likelihood.components} logistics per value"] if likelihood.components else []
     name = likelihood.name.replace("_", " ") + " likelihood" + (f" ({', '.join(details)})" if details else "")
-    said = f"A variational autoencoder: {name}, {several(manifest.latent_dim, 'latent dimension')}, {prior(manifest)}."
+    said = f"A variational autoencoder: {name}, {plural(manifest.latent_dim, 'latent dimension')}, {prior(manifest)}."
     if manifest.members > 1:
         said += (
-            f" It is an ensemble of {manifest.members} VAEs, an equally weighted mixture of their densities; encode "
-            "and decode name the member."
+            f" It is an ensemble of {manifest.members} VAEs: its density is the mean of their densities. Each latent "
+            "vector belongs to one member."
         )
     return said
 
 
 def prior(manifest: Manifest) -> str:
+    """The prior, as part of a sentence."""
     if manifest.prior.name == "normal":
         return "prior N(0, I)"
     each = " per member" if manifest.members > 1 else ""
-    return f"prior: mean of the posteriors of {several(manifest.prior.components or 0, 'training row')}{each}"
+    return f"prior: mean of the posteriors of {plural(manifest.prior.components or 0, 'training row')}{each}"
 
 
 def scores(manifest: Manifest) -> str:
-    """What a score means."""
+    """What a score means: unit, direction, normalisation."""
     of = "probabilities" if manifest.likelihood.mass else "densities"
     if manifest.likelihood.name == "mixed" and not manifest.likelihood.mass:
-        of = "densities (for counts, levels and binary values probabilities)"
+        of = "densities (probabilities for counts, categories and binary values)"
     said = (
-        f"Scores are negative ELBOs in nats, fully normalised {of} in the data's own units, summed over dimensions; "
-        "higher is more anomalous."
+        f"A score is the negative ELBO in nats, summed over dimensions; higher is more anomalous. The ELBO uses "
+        f"normalised {of} in the raw units of the data."
     )
     if manifest.input.may_be_missing:
-        said += " Where cells are missing, the ELBO is over the observed columns of the row."
+        said += " If cells are missing, the ELBO is over the observed columns of the row."
     return said
 
 
-def travelling(manifest: Manifest) -> str | None:
-    """What the bundle contains of the training rows."""
+def training_rows_in_bundle(manifest: Manifest) -> str | None:
+    """A warning if the bundle contains latents of training rows, otherwise None."""
     if manifest.prior.name != "aggregate":
         return None
     return (
-        f"This bundle contains latents of training rows: its prior holds mu and sigma of "
-        f"{several(manifest.prior.components or 0, 'training row')}, from which the rows can be decoded approximately. "
-        "Everyone who has the bundle has them."
+        f"This bundle contains latents of training rows: its prior consists of mu and sigma of "
+        f"{plural(manifest.prior.components or 0, 'training row')}. Everyone who has the bundle can approximately "
+        "reconstruct these rows."
     )
 
 
 def binarised(manifest: Manifest) -> str | None:
+    """How the model binarises values; None if it does not."""
     likelihood = manifest.likelihood
     if likelihood.binarize == "threshold":
         return (
-            f"The likelihood is of binarised values: raw values of {likelihood.threshold:g} and above are ones. "
+            f"The likelihood is that of binarised values: raw values of {likelihood.threshold:g} and above are ones. "
             "Two rows with the same binarised values have the same score."
         )
     if likelihood.binarize == "dynamic":
         return (
-            "The likelihood is of binarised values: each was drawn again at every training step with the grey value "
-            "as its probability, and scores use one fixed dither."
+            "The likelihood is that of binarised values. At each training step every value was drawn again, with the "
+            "grey value as the probability of a one. Scores use one fixed set of random thresholds."
         )
     return None
 
 
 def inputs(manifest: Manifest) -> str:
+    """What an input row is."""
     spec = manifest.input
     if isinstance(spec, ImageSpec):
         values = "0 or 255" if spec.two_valued else "0..255"
         return f"Images of {spec.height} x {spec.width} x {spec.channels}, 8 bits, {values}."
-    said = f"Rows of {several(spec.dim, 'column')}, in the order below."
+    said = f"Rows of {plural(spec.dim, 'column')}, in the order below."
     missing = sum(column.may_be_missing for column in spec.columns)
-    return said + (f" Cells of {several(missing, 'column')} may be missing." if missing else "")
+    return said + (f" Cells of {plural(missing, 'column')} may be missing." if missing else "")
 
 
 def columns(facts: Facts) -> ReportTable | None:
-    """Name, kind, likelihood and missing cells of each column; None for images, and if all columns are alike."""
+    """Table of name, kind, likelihood and missing cells of each column; None for images."""
     spec, of = facts.manifest.input, facts.manifest.likelihood.columns
     if not isinstance(spec, VectorSpec):
         return None
@@ -104,11 +109,12 @@ def columns(facts: Facts) -> ReportTable | None:
         if spec.may_be_missing:
             line.append(f"{facts.missing[d]:.1%}" if column.may_be_missing else "never")
         lines.append(tuple(line))
-    caption = f"Missing: share of {several(facts.missing_of, 'training row')}." if spec.may_be_missing else ""
+    caption = f"Missing: share of {plural(facts.missing_of, 'training row')}." if spec.may_be_missing else ""
     return ReportTable(tuple(head), tuple(lines), caption, words=(0, 1, 2) if of else (0, 1))
 
 
 def kind(column: Column) -> str:
+    """The kind of a column, with its levels or constant value."""
     if column.constant is not None:
         return f"constant {column.constant.value:g}"
     if column.levels is None:
@@ -119,27 +125,28 @@ def kind(column: Column) -> str:
 
 
 def constants(manifest: Manifest) -> str | None:
-    """Columns that are constant in the training rows."""
+    """A paragraph on columns that are constant in the training rows; None if there are none."""
     spec = manifest.input
     names = [column.name for column in spec.columns if column.constant] if isinstance(spec, VectorSpec) else []
     if not names:
         return None
     return (
-        f"Constant in the training rows: {', '.join(names)}. The networks do not see these columns. Each is modelled "
-        "as a Gaussian at its value with a scale of one millionth of it: a row with another value scores very high."
+        f"Constant in the training rows: {', '.join(names)}. The networks do not get these columns. Each is modelled "
+        "as a Gaussian at its value with a scale of one millionth of the value, so a row with another value gets a "
+        "very high score."
     )
 
 
 def data(facts: Facts) -> ReportTable:
-    """Number of rows in each split, and its use."""
+    """Table of the number of rows in each split, and what they are used for."""
     sizes = facts.manifest.provenance.rows
-    uses = {**PARTS, "train": OF_FOLDS} if facts.run.parts.folds else PARTS
+    uses = {**USES, "train": TRAIN_WITH_FOLDS} if facts.run.splits.folds else USES
     lines = tuple((name, f"{sizes[name]:,}", use) for name, use in uses.items() if sizes.get(name))
     return ReportTable(("split", "rows", "used for"), lines, words=(0, 2))
 
 
 def figures(manifest: Manifest) -> ReportTable:
-    """Metrics with standard errors."""
+    """Table of metrics with standard errors."""
     lines = tuple(
         (
             name,
@@ -154,7 +161,7 @@ def figures(manifest: Manifest) -> ReportTable:
 
 
 def p_value(facts: Facts) -> str:
-    """What a p-value assumes, and the smallest possible one."""
+    """What a p-value assumes, and the smallest possible p-value."""
     calibration = facts.manifest.calibration
     assert calibration is not None  # a run is published with one
     entry = calibration.entries[0]
@@ -166,14 +173,14 @@ def p_value(facts: Facts) -> str:
             f"is at most {entry.guarantee:.3g} alpha. "
         )
     said += (
-        f"With {several(entry.rows_per_p_value, 'calibration row')}{of_fold} the smallest p-value is "
-        f"{number(1 / (1 + entry.rows_per_p_value))}; alpha must not be below it."
+        f"With {plural(entry.rows_per_p_value, 'calibration row')}{of_fold} the smallest p-value is "
+        f"{number(1 / (1 + entry.rows_per_p_value))}, and alpha must not be smaller."
     )
     counts = calibration.entries[0].observed_counts
     if counts is not None:
         said += (
-            f" The calibration rows have {_listed(counts)} observed columns; a row with another number of observed "
-            "columns gets no p-value."
+            f" The calibration rows have {_listed(counts)} observed columns. A row with another number of observed "
+            "columns does not get a p-value."
         )
     return said
 
@@ -185,20 +192,20 @@ def _listed(counts: tuple[int, ...]) -> str:
 
 
 def warnings(facts: Facts) -> list[str]:
-    """What to know before relying on the model."""
+    """All warnings about the model, as sentences."""
     found = list(facts.run.history.warnings)
     calibration = facts.manifest.calibration
-    if calibration is not None and (told := calibration.entries[0].rows_per_p_value) < rows_to_resolve(ALPHA):
+    if calibration is not None and (n := calibration.entries[0].rows_per_p_value) < rows_to_resolve(ALPHA):
         of_fold = "" if calibration.entries[0].folds is None else " in a fold"
         found.append(
-            f"Only {several(told, 'calibration row')}{of_fold}: alpha = {ALPHA} needs "
-            f"at least {rows_to_resolve(ALPHA)}."
+            f"There are only {plural(n, 'calibration row')}{of_fold}; alpha = {ALPHA} needs at least "
+            f"{rows_to_resolve(ALPHA)}."
         )
-    return found + [said for said in (travelling(facts.manifest),) if said]
+    return found + [text for text in (training_rows_in_bundle(facts.manifest),) if text]
 
 
 def networks(facts: Facts) -> ReportTable:
-    """Parameters and floating-point operations of the networks."""
+    """Table of parameters and floating-point operations of the networks."""
     lines = []
     for name, cost in (("encoder", facts.encoder), ("decoder", facts.decoder)):
         lines.append((name, f"{cost.parameters:,}", f"{cost.flops:,}", f"{cost.widest:,}"))
@@ -208,13 +215,13 @@ def networks(facts: Facts) -> ReportTable:
     return ReportTable(
         ("network", "parameters", "FLOP per row", "widest layer"),
         tuple(lines),
-        "Floating-point operations of matrices and convolutions, two per multiply-add, one draw per row"
-        + (", all members together." if facts.manifest.members > 1 else "."),
+        "Floating-point operations of matrices and convolutions, two per multiply-add, for one draw per row"
+        + (" and all members." if facts.manifest.members > 1 else "."),
     )
 
 
 def origin(manifest: Manifest) -> ReportTable:
-    """Provenance of the bundle, and what is needed to repeat the run."""
+    """Table of the provenance of the bundle, and of what is needed to repeat the run."""
     made = manifest.provenance
     split = made.config["data"]["split"]
     lines = [

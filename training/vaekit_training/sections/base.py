@@ -12,6 +12,6 @@ Share = Annotated[FiniteFloat, Field(ge=0, lt=1)]
 
 
 class ConfigSection(BaseModel):
-    """Frozen; an unknown key is refused."""
+    """A section of the config: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

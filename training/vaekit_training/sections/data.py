@@ -11,20 +11,20 @@ from vaekit_training.sections.base import ConfigSection, Fraction
 
 
 class Fractions(ConfigSection):
-    """Shares of the normal rows; they add up to 1. All labelled anomalies are tested."""
+    """Shares of the normal rows; they must add up to 1. All labelled anomalies are used for testing only."""
 
-    train: Fraction = Field(0.6, description="share of the rows that give weights and standardisation")
+    train: Fraction = Field(0.6, description="share of the rows that train the weights and the standardisation")
     validation: Fraction = Field(0.1, description="share of the rows that decide when to stop")
     calibration: Fraction = Field(
-        0.2, description="share of the rows that give the p-values; they are used for nothing else"
+        0.2, description="share of the rows that p-values are computed from; they are used for nothing else"
     )
-    test: Fraction = Field(0.1, description="share of the rows that give the reported figures")
+    test: Fraction = Field(0.1, description="share of the rows that the reported metrics are measured on")
 
     @model_validator(mode="after")
     def _whole(self) -> Fractions:
         total = self.train + self.validation + self.calibration + self.test
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the fractions add up to {total:g}, not 1")
+            raise ValueError(f"the fractions add up to {total:g}; they must add up to 1")
         return self
 
 
@@ -37,12 +37,12 @@ class DataConfig(ConfigSection):
     )
     label: str | None = Field(None, description="column that marks anomalies, which are kept out of training")
     anomalies: tuple[str | int | float | bool, ...] = Field((1,), description="values of the label that mean anomaly")
-    exclude: tuple[str, ...] = Field((), description="columns that the model does not see")
+    exclude: tuple[str, ...] = Field((), description="columns that are not modelled")
     kinds: dict[str, Kind] = Field(
         default_factory=dict,
         description="by column: 'real', 'positive' (> 0, modelled on the log), 'count' (0, 1, 2, ...), 'fraction' "
-        "(between 0 and 1), 'binary' or 'category'; without an entry a column has the likelihood's default"
-        " kind, and under 'mixed' text is a category, only 0 and 1 is binary, and anything else is real",
+        "(between 0 and 1), 'binary' or 'category'; a column without an entry has the likelihood's default kind; under "
+        "'mixed' a column of text is a category, one of 0 and 1 is binary, and any other is real",
     )
     resize: tuple[PositiveInt, PositiveInt] | None = Field(
         None,
@@ -51,8 +51,8 @@ class DataConfig(ConfigSection):
     )
     missing: Literal["refuse", "marginalise"] = Field(
         "refuse",
-        description="'refuse': a missing cell is an error; 'marginalise': columns with missing cells in training may "
-        "have them in use, and the ELBO is over the observed columns of a row",
+        description="'refuse': a missing cell is an error; 'marginalise': missing cells are allowed in columns that "
+        "have them in the training data, and the ELBO of a row is over its observed columns",
     )
     read: Literal["memory", "map", "stream"] = Field(
         "memory",
@@ -60,20 +60,20 @@ class DataConfig(ConfigSection):
         "memory",
     )
     shuffle_buffer: PositiveInt = Field(
-        65536, description="stream: rows held in memory and drawn from at random, to mix neighbouring rows of a file"
+        65536, description="stream: number of rows held in memory and shuffled, to mix neighbouring rows of a file"
     )
     split: Annotated[str, Field(pattern=r"^(random|(time|group):.+)$")] = Field(
         "random",
-        description="'random'; 'time:<column>': the earliest rows train and the latest are tested; 'group:<column>': "
-        "rows of one group stay in one split",
+        description="'random'; 'time:<column>': the earliest rows are the train split and the latest the test split; "
+        "'group:<column>': all rows of a group are in one split",
     )
     fractions: Fractions = Fractions()
     folds: Annotated[int, Field(ge=3, le=99)] | None = Field(
         None,
-        description="F, odd, for few rows: the train and calibration splits are divided into F folds, and F models are"
-        " trained, each without the fold that calibrates it; the bundle is their mixture, and its p-value "
-        "is the median of theirs (docs/explanation/calibration.md). None: one model with a calibration "
-        "split of its own",
+        description="number of folds F, odd, for few rows: the train and calibration splits are divided into F folds, "
+        "and F models are trained, each without one fold, which calibrates it; the bundle is the mixture of these "
+        "models, and its p-value is the median of theirs (docs/explanation/calibration.md). None: one model and one "
+        "calibration split",
     )
 
     @model_validator(mode="after")

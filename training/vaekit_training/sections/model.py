@@ -9,8 +9,8 @@ from pydantic import Field, FiniteFloat, PositiveInt
 from vaekit.bundle.manifest import LikelihoodName
 from vaekit_training.sections.base import ConfigSection, Positive
 
-FixedScale = Annotated[FiniteFloat, Field(ge=1e-6, le=1e6)]  # its square stays well within float32
-MOST_LATENT = 21201  # largest dimension of torch's quasi-random draws
+FixedScale = Annotated[FiniteFloat, Field(ge=1e-6, le=1e6)]  # within these limits its square fits in float32
+MOST_LATENT = 21201  # largest dimension of torch's Sobol sequences
 
 
 class NetworkConfig(ConfigSection):
@@ -21,33 +21,33 @@ class NetworkConfig(ConfigSection):
     )
     latent_dim: Annotated[int, Field(gt=0, le=MOST_LATENT)] | None = Field(
         None,
-        description="Z; none: half the number of columns, between 2 and 16, and 16 for images; with an aggregate prior"
-        " the number of columns, between 2 and 32",
+        description="number of latent dimensions Z; none: half the number of columns, between 2 and 16, or 16 for "
+        "images; with an aggregate prior the number of columns, between 2 and 32",
     )
     hidden: tuple[PositiveInt, ...] = Field(
-        (128, 128), description="mlp: widths of the encoder's hidden layers; the decoder has them in reverse order"
+        (128, 128), description="mlp: widths of the encoder's hidden layers; the decoder has the same in reverse order"
     )
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(
         (32, 64, 128), description="conv, resnet: channels of each stage; a stage halves the image's sides"
     )
     blocks: PositiveInt = Field(2, description="resnet: residual blocks of each stage")
     activation: Literal["leaky_relu", "relu", "tanh", "silu", "gelu"] = Field(
-        "leaky_relu", description="'leaky_relu', 'relu', 'tanh', 'silu' or 'gelu', between the layers"
+        "leaky_relu", description="activation between the layers: 'leaky_relu', 'relu', 'tanh', 'silu' or 'gelu'"
     )
     residual: bool = Field(False, description="mlp: add a layer's input to its output if their widths are equal")
-    layer_norm: bool = Field(False, description="mlp: normalise each hidden layer's output over its units")
+    layer_norm: bool = Field(False, description="mlp: layer normalisation before each activation")
     output: Literal["linear", "tanh", "sigmoid"] = Field(
         "linear",
-        description="range of the decoder's mean, on the scale that the networks see: 'linear' any, 'tanh' (-1, 1), "
-        "'sigmoid' (0, 1); only for gaussian, student_t and laplace",
+        description="range of the decoder's mean, in model units: 'linear' unbounded, 'tanh' (-1, 1), 'sigmoid' (0, "
+        "1); only for gaussian, student_t and laplace",
     )
     scaling: Literal["standardize", "symmetric", "unit"] = Field(
         "standardize",
-        description="scale of pixels that the networks see: 'standardize' each channel by its mean and standard "
-        "deviation, 'symmetric' -1..1, 'unit' 0..1; the ELBO is in pixel units in each case",
+        description="scaling of pixels for the networks: 'standardize' each channel by its mean and standard "
+        "deviation, 'symmetric' to -1..1, 'unit' to 0..1; the ELBO is in pixel units in each case",
     )
     members: PositiveInt = Field(
-        1, description="M, for mlp: number of VAEs trained together; the model is the mean of their densities"
+        1, description="mlp: number M of VAEs that are trained together; the model is the mean of their densities"
     )
 
 
@@ -56,11 +56,11 @@ class LikelihoodConfig(ConfigSection):
 
     name: LikelihoodName = Field(
         "gaussian",
-        description="'auto' for real columns: student_t and the other settings of the default recipe (docs/decisions),"
-        " where the config does not set them; 'gaussian', 'student_t' or 'laplace' for real columns, "
-        "'bernoulli' for 0 and 1 (pixels: 0 and 255), 'continuous_bernoulli' for values between 0 and 1, "
-        "'discretized_logistic' for pixels and counts, 'categorical' for categories, 'mixed' for columns "
-        "of several kinds; 'gaussian' on pixels and counts is the mass of the bin",
+        description="'auto': student_t for real columns, mixed for others, and the settings of the default recipe "
+        "(docs/decisions) where the config does not set them; 'gaussian', 'student_t' or 'laplace' for real columns; "
+        "'bernoulli' for 0 and 1 (pixels: 0 and 255); 'continuous_bernoulli' for values between 0 and 1; "
+        "'discretized_logistic' for pixels and counts; 'categorical' for categories; 'mixed' for columns of several "
+        "kinds. 'gaussian' on pixels and counts is the probability of the bin around each integer",
     )
     scale: (
         Literal["network", "feature", "shared"]
@@ -68,30 +68,28 @@ class LikelihoodConfig(ConfigSection):
         | Annotated[tuple[Literal["network", "feature"], ...], Field(min_length=1)]
     ) = Field(
         "network",
-        description="scale of the decoder: 'network' for each value, 'feature' one per column, 'shared' one for all, "
-        "or a fixed number, in standard deviations of the column (images: in the unit of network.scaling);"
-        " a list has 'network' or 'feature' for each member",
+        description="scale of p(x|z): 'network' a decoder output for each value, 'feature' one parameter per column, "
+        "'shared' one for all columns, or a fixed number, in standard deviations of the column (images: in the unit of "
+        "network.scaling); a list gives 'network' or 'feature' for each member",
     )
     scale_floor: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         0.1,
         description="lower limit of a learned scale, as a share of the column's standard deviation, one for all "
-        "members or one for each; a scale is also never below the rounding of the recorded values. Without"
-        " a limit a density can grow to infinity. Not used for bins, whose mass is at most 1",
+        "members or one for each; a scale is also never below the rounding of the recorded values. Without a limit a "
+        "density can grow to infinity. Not used for binned likelihoods, whose probabilities are at most 1",
     )
     real: Literal["gaussian", "student_t", "laplace"] = Field(
-        "gaussian", description="mixed: likelihood of real columns, and of positive columns on the log"
+        "gaussian", description="mixed: likelihood of real columns, and of the log of positive columns"
     )
     count: Literal["discretized_logistic", "gaussian"] = Field(
-        "discretized_logistic", description="mixed: likelihood of count columns, as masses of bins"
+        "discretized_logistic", description="mixed: likelihood of count columns, as probabilities of bins"
     )
-    components: PositiveInt = Field(
-        5, description="discretized_logistic: number of logistics in the mixture of each value"
-    )
+    components: PositiveInt = Field(5, description="discretized_logistic: number of components of each value's mixture")
     binarize: Literal["none", "threshold", "dynamic"] = Field(
         "none",
-        description="bernoulli: 'threshold' turns values of at least half the range into 1 and others into 0, inside "
-        "the model; 'dynamic' draws each value again at every training step, with its grey value as "
-        "probability of a 1, and scores with one fixed dither; 'none' refuses grey values",
+        description="bernoulli: 'threshold' maps values of at least half the range to 1 and others to 0, inside the "
+        "model; 'dynamic' draws each value as 0 or 1 again at every training step, with its grey value as the "
+        "probability of a 1, and scores rows with one fixed set of random thresholds; 'none' refuses grey values",
     )
 
 
@@ -100,12 +98,12 @@ class PriorConfig(ConfigSection):
 
     name: Literal["normal", "aggregate"] = Field(
         "normal",
-        description="'normal': N(0, I); 'aggregate': the mean of the posteriors of training rows, whose latents are "
-        "then part of the bundle",
+        description="'normal': N(0, I); 'aggregate': the mean of the posteriors of training rows; the bundle then "
+        "contains the latents of these rows",
     )
     components: Annotated[int, Field(ge=2)] = Field(
         1000, description="aggregate: largest number of training rows whose posteriors are averaged"
     )
     start: Annotated[FiniteFloat, Field(ge=0, le=1)] = Field(
-        0.5, description="aggregate: share of the steps after which training replaces N(0, I) by it; 1: never"
+        0.5, description="aggregate: share of the steps after which training switches from N(0, I) to it; 1: never"
     )

@@ -1,4 +1,4 @@
-"""[objective], [training], [export] and [draws] of a training config."""
+"""[objective], [training], [export] and [draws] of a training config: the loss, the optimiser, the graphs."""
 
 from __future__ import annotations
 
@@ -20,53 +20,55 @@ class ObjectiveConfig(ConfigSection):
     num_samples: PositiveInt = Field(1, description="K, draws of z per row and step")
     beta: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         1.0,
-        description="weight of the KL at the end of the warm-up, one for all members or one for each; 1 is the ELBO "
-        "itself. Below 1 latents carry more detail, and posteriors, which are then too narrow, are widened"
-        " after training",
+        description="weight of the KL at the end of the warm-up, one for all members or one for each; 1 is the ELBO. "
+        "With a beta below 1 latents carry more detail and posteriors are too narrow; they are widened after training",
     )
     schedule: Literal["constant", "linear", "cyclical"] = Field(
         "linear",
-        description="how beta reaches its value: at once, growing once over the warm-up, or growing in each cycle",
+        description="how beta reaches its value: 'constant' from the first step, 'linear' over the warm-up, 'cyclical' "
+        "over the warm-up of each cycle",
     )
     warmup: Share = Field(
         0.2,
-        description="share of the steps (cyclical: of each cycle) over which beta grows from 0, so that latents are "
-        "used before they cost",
+        description="share of the steps (cyclical: of each cycle) over which beta grows from 0, so that the decoder "
+        "learns to use the latents before the KL penalises them",
     )
-    cycles: PositiveInt = Field(4, description="cyclical: number of times beta starts at 0 again")
+    cycles: PositiveInt = Field(4, description="cyclical: number of cycles, each of which starts at beta = 0")
     free_bits: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.0, description="nats of KL per latent dimension, averaged over a batch, that cost nothing"
+        0.0, description="nats of KL per latent dimension, averaged over a batch, that are not penalised"
     )
 
     @property
     def betas(self) -> tuple[float, ...]:
-        """The beta of each member, or the one beta of all."""
+        """The beta of each member, or the only beta, (M,) or (1,)."""
         return self.beta if isinstance(self.beta, tuple) else (self.beta,)
 
     @property
     def shown_beta(self) -> str:
-        """beta in words: '0.3', or '1, 0.3' for two members."""
+        """beta as text: '0.3', or '1, 0.3' for two members."""
         return ", ".join(f"{beta:g}" for beta in self.betas)
 
     @model_validator(mode="after")
     def _together(self) -> ObjectiveConfig:
         if self.name == "iwae" and (set(self.betas) != {1.0} or self.free_bits):
-            raise ValueError("iwae has neither beta nor free_bits: set beta = 1 and free_bits = 0, or name = 'elbo'")
+            raise ValueError("iwae does not use beta and free_bits: set beta = 1 and free_bits = 0, or name = 'elbo'")
         if self.name == "iwae" and self.num_samples < 2:
-            raise ValueError("iwae with one draw is the elbo: set num_samples to 2 or more, or name = 'elbo'")
+            raise ValueError("iwae with num_samples = 1 is the elbo: set num_samples to 2 or more, or name = 'elbo'")
         return self
 
 
 class TrainingConfig(ConfigSection):
-    """[training]: the optimiser and when it stops."""
+    """[training]: the optimiser, validation, and when training stops."""
 
     steps: PositiveInt = Field(4000, description="largest number of optimiser steps")
-    batch_size: PositiveInt = Field(128, description="rows per step, over all ranks and accumulated parts")
+    batch_size: PositiveInt = Field(
+        128, description="rows per step, over all ranks and all parts of gradient accumulation"
+    )
     accumulate: PositiveInt = Field(
         1, description="number of parts in which a step's rows are processed, to save memory"
     )
     learning_rate: Positive = Field(
-        1e-3, description="learning rate at the start; a cosine takes it to 0 at the last step"
+        1e-3, description="learning rate at the start; it falls to 0 at the last step along a cosine"
     )
     weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1e-2, description="weight decay of AdamW, on weight matrices"
@@ -75,24 +77,28 @@ class TrainingConfig(ConfigSection):
     ema: Share = Field(0.0, description="decay per step of the running mean of the weights; 0: no running mean")
     evaluate_every: PositiveInt = Field(50, description="steps between validations")
     patience: PositiveInt = Field(
-        20, description="validations without a better objective, after the warm-up, before training stops"
+        20, description="number of validations without a better objective, after the warm-up, until training stops"
     )
     checkpoint_every: PositiveInt = Field(1000, description="steps between checkpoints, from which --resume continues")
     rollbacks: Annotated[int, Field(ge=0)] = Field(
-        3, description="how often a step that is not finite is undone, at half the learning rate, before the run fails"
+        3,
+        description="number of times that a run goes back after a non-finite step and halves the learning rate, before "
+        "it fails",
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="precision of the networks while training; the likelihood and the bundle stay in fp32"
+        "fp32", description="precision of the networks in training; the likelihood and the bundle stay in fp32"
     )
-    compile: bool = Field(False, description="torch.compile: faster for large steps or on CUDA")
-    cuda_graphs: bool = Field(False, description="CUDA only: record a step and replay it; needs fp32 or bf16")
+    compile: bool = Field(False, description="use torch.compile, which is faster for large steps or on CUDA")
+    cuda_graphs: bool = Field(
+        False, description="CUDA only: record a step as a CUDA graph and replay it; needs fp32 or bf16"
+    )
     threads: PositiveInt | None = Field(
         None,
-        description="CPU threads; none: 1 if a step is small, else one per core. On a busy machine, the threads of a "
-        "small step spend most of their time waiting for each other",
+        description="CPU threads; none: 1 if a step is small, otherwise one per core. On a busy machine several "
+        "threads slow a small step down, because they mostly wait for each other",
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        0, description="seed of the split, the weights, the batches and the draws"
+        0, description="seed of the split, the initial weights, the batches and the draws"
     )
 
     @model_validator(mode="after")
@@ -100,7 +106,7 @@ class TrainingConfig(ConfigSection):
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
         if self.cuda_graphs and self.precision == "fp16":
-            raise ValueError("cuda_graphs cannot replay fp16's loss scaling: set precision to 'bf16' or 'fp32'")
+            raise ValueError("cuda_graphs does not work with fp16's loss scaling: set precision to 'bf16' or 'fp32'")
         return self
 
 
@@ -109,8 +115,8 @@ class ExportConfig(ConfigSection):
 
     half: bool = Field(
         False,
-        description="also write encoder and score graphs with float16 networks, for GPUs; the error of their ELBO is "
-        "measured and reported",
+        description="also write the encoder and score graphs with float16 networks, for GPUs; the error of their ELBO "
+        "is measured and reported",
     )
 
 
@@ -118,9 +124,9 @@ class DrawsConfig(ConfigSection):
     """[draws]: Monte-Carlo draws of the exported score."""
 
     default: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="K if a request names none; none: 16 for tables, 4 for images"
+        None, description="number of draws K of a request that does not set it; none: 16 for tables, 4 for images"
     )
-    maximum: Annotated[int, Field(ge=2, le=65536)] = Field(256, description="K_max, the largest K")
+    maximum: Annotated[int, Field(ge=2, le=65536)] = Field(256, description="largest K of a request")
 
     @model_validator(mode="after")
     def _ordered(self) -> DrawsConfig:

@@ -163,14 +163,14 @@ def _wide(*terms: Term) -> Shape:
 
 @lowers("remainder.Scalar", "remainder.Tensor")
 def _remainder(b: Builder, out: Value, x: Operand, y: Operand) -> Term:
-    """For integers, with the sign of the divisor, as in torch."""
+    """x mod y of integers, with the sign of y, as in torch."""
     assert not out.dtype.is_floating_point
     return binary(b, "Mod", out, x, y)
 
 
 @lowers("div.Tensor_mode")
 def _div_mode(b: Builder, out: Value, x: Operand, y: Operand, rounding_mode: str | None = None) -> Term:
-    """The floor of an integer quotient: (x - x mod y) / y."""
+    """floor(x / y) of integers: (x - x mod y) / y."""
     assert rounding_mode == "floor"
     assert not out.dtype.is_floating_point
     return binary(b, "Div", out, binary(b, "Sub", out, x, _remainder(b, out, x, y)), y)
@@ -195,13 +195,13 @@ def _logical(kind: str) -> Lowering:
 
 
 def _compared(b: Builder, kind: str, out: Value, x: Operand, y: Operand) -> Term:
-    """Compares in the type to which torch promotes both."""
+    """A comparison, in the type to which torch promotes both operands."""
     dtype = torch.result_type(_sample(x), _sample(y))
     return b.elementwise(kind, [operand(b, one, dtype) for one in (x, y)], out)
 
 
 def _sample(value: Operand) -> Tensor | Number:
-    """A value with the same type and rank class, which type promotion depends on."""
+    """An empty tensor or number for torch.result_type: type promotion depends on the type, and on scalar or not."""
     if not isinstance(value, Term):
         return value
     return torch.empty((1,) * bool(value.shape), dtype=value.dtype)

@@ -1,4 +1,4 @@
-"""Operators that sum or compare along axes, products of matrices, and convolutions."""
+"""Reductions along axes, softmax and normalisation, matrix products, and convolutions."""
 
 from __future__ import annotations
 
@@ -75,21 +75,21 @@ def _layer_norm(
 
 @lowers("mm.default", "bmm.default")
 def _matmul(b: Builder, out: Value, x: Term, y: Term) -> Term:
-    """MatMul broadcasts leading axes."""
+    """x @ y; leading axes are not expanded first, because MatMul broadcasts them."""
     if len(out.shape) == 3:
         x, y = (_narrow(one) for one in (x, y))
     return b.one("MatMul", [x, y], out.dtype, out.shape)
 
 
 def _narrow(x: Term) -> Term:
-    """A batch of matrices without its first axis, if that axis is only broadcast."""
+    """A batch of matrices (B, n, m), or (1, n, m) if all B matrices are the same."""
     base = x.base
     return base if base is not None and len(base.shape) == 3 and base.shape[1:] == x.shape[1:] else x
 
 
 @lowers("addmm.default")
 def _addmm(b: Builder, out: Value, bias: Term, x: Term, y: Term, *, beta: Number = 1, alpha: Number = 1) -> Term:
-    """Gemm broadcasts the bias."""
+    """beta bias + alpha x @ y; the bias is not expanded first, because Gemm broadcasts it."""
     return b.one("Gemm", [x, y, bias.base or bias], out.dtype, out.shape, beta=float(beta), alpha=float(alpha))
 
 

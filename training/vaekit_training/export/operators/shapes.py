@@ -1,4 +1,4 @@
-"""Operators that reshape, cut and join tensors."""
+"""Operators that reshape, slice, index and join tensors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _slice(
     if out.shape == x.shape and step == 1:
         return x
     ends = [0 if start is None else start, torch.iinfo(torch.int64).max if end is None else end]
-    assert all(isinstance(one, int) and not isinstance(one, Size) for one in ends), "a slice of a free axis"
+    assert all(isinstance(one, int) and not isinstance(one, Size) for one in ends), (
+        "slices with a bound that depends on N or K are not supported"
+    )
     bounds = [b.numbers([one]) for one in (*ends, dim % len(x.shape), step)]
     return b.one("Slice", [x, *bounds], out.dtype, out.shape)
 
@@ -88,7 +90,7 @@ def _stack(b: Builder, out: Value, parts: Sequence[Term], dim: int = 0) -> Term:
 
 @lowers("gather.default")
 def _gather(b: Builder, out: Value, x: Term, dim: int, index: Term, **_: Any) -> Term:
-    """GatherElements needs inputs of equal rank, and of equal size except along the axis."""
+    """x[index] along an axis; GatherElements needs x and index of the same size along the other axes."""
     return b.one("GatherElements", [x, index], out.dtype, out.shape, axis=dim % len(x.shape))
 
 
@@ -99,9 +101,9 @@ def _index_select(b: Builder, out: Value, x: Term, dim: int, index: Term) -> Ter
 
 @lowers("index.Tensor")
 def _index(b: Builder, out: Value, x: Term, indices: Sequence[Term | None]) -> Term:
-    """x[:, ..., index]: one row of constants or integers along one axis."""
+    """x[:, ..., index], where index is a constant mask, or a vector of integers, along one axis."""
     found = [(axis, index) for axis, index in enumerate(indices) if index is not None]
-    assert len(found) == 1, "an index along several axes"
+    assert len(found) == 1, "indices along several axes are not supported"
     axis, index = found[0]
     if index.dtype == torch.bool:
         assert index.constant is not None

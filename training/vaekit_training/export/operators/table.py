@@ -1,4 +1,4 @@
-"""The table of operators, and what its functions share."""
+"""The table of aten operators, and helpers of the functions in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE: dict[str, Lowering] = {}
 
 
 def lowers(*names: str) -> Callable[[Lowering], Lowering]:
-    """Add a function to the table for these operators, "add.Tensor" for aten.add.Tensor."""
+    """A decorator that adds a function to the table for these operators, such as "add.Tensor" for aten.add.Tensor."""
 
     def add(lowering: Lowering) -> Lowering:
         TABLE.update({f"aten.{name}": lowering for name in names})
@@ -27,17 +27,17 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
 
 
 def operand(b: Builder, value: Operand, dtype: torch.dtype) -> Term:
-    """A tensor or a number, in a type."""
+    """A tensor or a number as a term of this type."""
     return b.cast(value, dtype) if isinstance(value, Term) else b.constant(value, dtype)
 
 
 def binary(b: Builder, kind: str, out: Value, x: Operand, y: Operand) -> Term:
-    """An element-wise operation on two operands, in the type of the result."""
+    """Add an element-wise operation on two operands, in the type of the result."""
     return b.elementwise(kind, [operand(b, one, out.dtype) for one in (x, y)], out)
 
 
 def axes_of(rank: int, dims: int | Sequence[int] | None) -> list[int]:
-    """The axes given by a torch argument; all if it is None or empty."""
+    """Axes as non-negative numbers, from a torch argument; None or () stands for all axes."""
     if dims is None or dims == ():
         return list(range(rank))
     return [dim % rank for dim in ([dims] if isinstance(dims, int) else dims)]

@@ -25,14 +25,14 @@ class ImageFolder:
 
 
 def image_folder(folder: Path, size: tuple[int, int] | None = None) -> ImageFolder:
-    """Every image below the folder.
+    """All images below the folder, sorted by path.
 
     Args:
         folder: its path.
         size: (width, height) to scale every image to; None: all have one size.
 
     Raises:
-        InputError: no image, one that cannot be read, or one of another size; the message names the file.
+        InputError: there is no image, or an image cannot be read or has another size; the message names the file.
     """
     names, remark = select(files_below(folder))
     if not names:

@@ -1,4 +1,4 @@
-"""What the page and the model card state about a calibration's guarantees."""
+"""The page and the model card state the guarantees of a calibration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.training.reported import facts_of
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import CalibrationEntry
 from vaekit.bundle.write import calibration_file
-from vaekit_training.report import promises
+from vaekit_training.report import guarantees
 from vaekit_training.report.page import card, html, sections
 
 
@@ -21,22 +21,22 @@ def entry(n: int) -> CalibrationEntry:
     return found
 
 
-@pytest.mark.parametrize(("n", "told"), [(8, 0), (72, 2), (359, 4), (5000, 5)])
-def test_the_chart_has_an_interval_for_each_alpha_that_can_be_told(n: int, told: int) -> None:
-    figure = promises.figure(entry(n))
-    assert (figure is None) == (told == 0)
+@pytest.mark.parametrize(("n", "resolved"), [(8, 0), (72, 2), (359, 4), (5000, 5)])
+def test_the_chart_has_an_interval_for_each_alpha_that_the_rows_resolve(n: int, resolved: int) -> None:
+    figure = guarantees.figure(entry(n))
+    assert (figure is None) == (resolved == 0)
     if figure is not None:
-        assert figure.body.count('class="line s1"') == figure.body.count('class="dots s2"') == told
-        assert (told == 5) == (figure.caption == "")
-    lines = promises.table(entry(n)).lines
-    assert [line[1] != "not resolvable" for line in lines] == [False] * (5 - told) + [True] * told
+        assert figure.body.count('class="line s1"') == figure.body.count('class="dots s2"') == resolved
+        assert (resolved == 5) == (figure.caption == "")
+    lines = guarantees.table(entry(n)).lines
+    assert [line[1] != "not resolvable" for line in lines] == [False] * (5 - resolved) + [True] * resolved
 
 
-def test_the_marks_of_the_chart_stand_at_the_interval_and_the_mean() -> None:
+def test_the_marks_of_the_chart_are_at_the_ends_of_the_interval() -> None:
     one = entry(999)
-    figure = promises.figure(one)
+    figure = guarantees.figure(one)
     assert figure is not None
-    (line,) = [t for t in one.thresholds if t.alpha == 0.001]  # k = 1: the widest, which the frame is made for
+    (line,) = [t for t in one.thresholds if t.alpha == 0.001]  # the widest interval, which determines the axis
     top, bottom = 8.0, 216.0  # of the frame
     starts = re.findall(r'class="line s1" d="M[\d.]+ ([\d.]+)v(-[\d.]+)"', figure.body)
     low, up = (float(text) for text in starts[0])
@@ -45,7 +45,7 @@ def test_the_marks_of_the_chart_stand_at_the_interval_and_the_mean() -> None:
     assert low + up == pytest.approx(bottom - scale * line.rate_high / 0.001, abs=0.1)
 
 
-def test_page_and_card_list_thresholds_and_say_whether_there_is_a_tail() -> None:
+def test_page_and_card_list_thresholds_and_state_whether_there_is_a_tail() -> None:
     facts = facts_of("gaussian, one scale")
     n = facts.manifest.calibration.entries[0].n
     large = facts.manifest.calibration.model_copy(update={"entries": (entry(359),)})
@@ -56,8 +56,8 @@ def test_page_and_card_list_thresholds_and_say_whether_there_is_a_tail() -> None
         manifest = facts.manifest.model_copy(update={"calibration": calibration})
         written, shown = card(facts, manifest), html(facts, sections(facts), manifest)
         assert said in written
-        for alpha, score, interval, rows in promises.table(calibration.entries[0]).lines:
+        for alpha, score, interval, rows in guarantees.table(calibration.entries[0]).lines:
             assert f"| {alpha} | {score} | {interval} | {rows} |" in written
         assert "true false-alarm rate, 95 %" in shown
-    assert n < 9  # so that the page, which is of the run, has no chart
-    assert "False-alarm rate that this calibration may have" not in shown
+    assert n < 9  # too few rows for a chart
+    assert "False-alarm rates that are possible for this calibration" not in shown

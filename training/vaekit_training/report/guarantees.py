@@ -1,4 +1,4 @@
-"""States what the calibration guarantees, as a table, a chart and a sentence."""
+"""States what a calibration guarantees, as a table, a chart and text."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from vaekit_training.report.parts import Figure, ReportTable, number
 from vaekit_training.report.svg import Axis, Chart
 
 MEANING = (
-    "On average over calibrations, a share of at most alpha of rows like the calibration rows exceeds a threshold. The "
-    "share that exceeds this threshold is fixed and unknown; 95 of 100 calibrations with as many rows have it in the "
-    "interval."
+    "On average over calibrations, a share of at most alpha of the rows that are like the calibration rows exceeds a "
+    "threshold. The share that exceeds the threshold of this calibration is fixed but unknown. For 95 of 100 "
+    "calibrations with this number of rows the share is in the interval."
 )
 
 
 OF_FOLDS = (
-    "There is no single threshold at alpha: a row is an anomaly if it is one in most of the folds. The distribution of "
-    "the false-alarm rate of their median is not known, so there is no interval."
+    "There is no single threshold: a row is an anomaly at alpha if it is one in most of the folds. There is no "
+    "interval, because the distribution of the false-alarm rate of the median p-value is not known."
 )
 
 
 def entry_of(manifest: Manifest) -> CalibrationEntry:
-    """The calibration on the default draws, in float32."""
+    """The calibration for the default draws and float32 graphs."""
     assert manifest.calibration is not None  # a run is published with one
     return manifest.calibration.entries[0]
 
 
 def table(entry: CalibrationEntry) -> ReportTable:
-    """Threshold, interval and rows needed, by alpha; with folds, the rows of each fold."""
+    """Threshold, interval and number of rows needed by alpha; with folds, the number of rows of each fold."""
     if entry.folds is not None:
         rows = tuple((str(f), f"{fold.n:,}", number(1 / (1 + fold.n))) for f, fold in enumerate(entry.folds))
-        return ReportTable(("fold", "calibration rows", "smallest p-value of its own"), rows, OF_FOLDS, words=())
+        return ReportTable(("fold", "calibration rows", "smallest p-value of the fold"), rows, OF_FOLDS, words=())
     return ReportTable(HEADINGS, tuple(lines(entry.thresholds)), MEANING, words=())
 
 
 def figure(entry: CalibrationEntry) -> Figure | None:
-    """The interval of the true rate over alpha; None if there are too few rows for every alpha."""
+    """Chart of the interval of the true false-alarm rate, divided by alpha; None if no alpha has one."""
     names = [f"{one.alpha:g}" for one in entry.thresholds]
     means = [one.rank / (entry.n + 1) / one.alpha for one in entry.thresholds]
     spans = {  # rate / alpha, by index
@@ -53,19 +53,25 @@ def figure(entry: CalibrationEntry) -> Figure | None:
     left_out = ", ".join(name for i, name in enumerate(names) if i not in spans)
     said = ", ".join(f"{number(low, 2)} to {number(high, 2)} at {names[i]}" for i, (low, high) in spans.items())
     return Figure(
-        "False-alarm rate that this calibration may have",
+        "False-alarm rates that are possible for this calibration",
         chart.svg(f"95 % interval of the true false-alarm rate over alpha: {said}"),
-        (("line s1", "95 %"), ("dot s2", "mean over calibrations, k / (n + 1)"), ("line s6 thin dash", "alpha itself")),
-        f"Not resolvable: {left_out}." if left_out else "",
+        (
+            ("line s1", "95 % interval"),
+            ("dot s2", "mean over calibrations, k / (n + 1)"),
+            ("line s6 thin dash", "alpha itself"),
+        ),
+        f"Too few calibration rows for alpha = {left_out}." if left_out else "",
     )
 
 
 def tail(entry: CalibrationEntry) -> str:
-    """What p_value_tail is based on."""
+    """A sentence on how p_value_tail is computed, or why there is none."""
     if entry.folds is not None:
         if any(fold.tail is None for fold in entry.folds):
-            return "There is no p_value_tail: a fold has too few calibration rows to extrapolate from."
-        return "p_value_tail is the median of the folds' tails: extrapolation without a guarantee beyond their scores."
+            return "There is no p_value_tail, because a fold has too few calibration rows to extrapolate from."
+        return (
+            "p_value_tail is the median over folds. Beyond the highest scores it is extrapolated, without a guarantee."
+        )
     if entry.tail is None:
-        return "There is no p_value_tail: too few calibration rows to extrapolate from."
+        return "There is no p_value_tail, because there are too few calibration rows to extrapolate from."
     return f"p_value_tail is {entry.tail.sentence()}."
