@@ -1,4 +1,4 @@
-"""Measures how long rows take to become an array: vaekit.tabular.encode against two simple implementations.
+"""Measures the time to convert rows to an array: vaekit.tabular.encode against two simple implementations.
 
 python -m benchmarks.encode [--quick] --out build/benchmarks/encode.json
 """
@@ -40,7 +40,7 @@ def cell_by_cell_lists(rows: list[list[float]], names: tuple[str, ...]) -> NDArr
 
 
 def cell_by_cell_objects(rows: list[dict[str, float]], names: tuple[str, ...]) -> NDArray[np.float64]:
-    """The same for objects by column name, (N, D)."""
+    """Like the function for lists, but for objects by column name, (N, D)."""
     x = np.empty((len(rows), len(names)))
     for i, row in enumerate(rows):
         if len(row) != len(names):
@@ -65,12 +65,12 @@ def pydantic_lists(rows: list[list[float]], names: tuple[str, ...]) -> NDArray[n
 
 
 def pydantic_objects(rows: list[dict[str, float]], names: tuple[str, ...]) -> NDArray[np.float64]:
-    """The same for objects by column name, (N, D)."""
+    """Like the function for lists, but for objects by column name, (N, D)."""
     return np.array([[row[name] for name in names] for row in _OBJECTS.validate_python(rows)])
 
 
 def contenders() -> dict[str, Callable[[], NDArray[Any]]]:
-    """Each implementation by name, on the same 10,000 x 30 rows."""
+    """Each implementation by name, called on the same 10,000 x 30 rows."""
     spec = VectorSpec(columns=tuple(Column(name=f"sensor {d}") for d in range(D)))
     array = np.random.default_rng(0).normal(size=(N, D)) * np.logspace(-3, 6, D)  # (N, D)
     lists = array.tolist()
@@ -86,29 +86,31 @@ def contenders() -> dict[str, Callable[[], NDArray[Any]]]:
     }
 
 
-def check_equal(ways: dict[str, Callable[[], NDArray[Any]]]) -> None:
-    """Refuse to compare implementations that do not give the same array, bit for bit."""
-    want = ways["array, vaekit"]()
-    for name, way in ways.items():
-        if not np.array_equal(way(), want):
-            raise SystemExit(f"{name} gives another array")
+def check_equal(implementations: dict[str, Callable[[], NDArray[Any]]]) -> None:
+    """Stop unless all implementations return the same array, bit for bit."""
+    want = implementations["array, vaekit"]()
+    for name, run in implementations.items():
+        if not np.array_equal(run(), want):
+            raise SystemExit(f"{name} returns another array than vaekit")
 
 
 def measure(rounds: int) -> list[Figure]:
     """Milliseconds of each implementation, then the ratios of the simple ones to vaekit, round by round."""
-    ways = contenders()
-    check_equal(ways)
-    seconds = interleave(ways, rounds)
+    implementations = contenders()
+    check_equal(implementations)
+    seconds = interleave(implementations, rounds)
     times = [
         Figure.of(name, [1e3 * s for s in taken], "ms", target=TARGET_MS if "vaekit" in name else None)
         for name, taken in seconds.items()
     ]
     ratios = []
     for name, taken in seconds.items():
-        kind, way = name.split(", ")
-        if way != "vaekit":
+        kind, implementation = name.split(", ")
+        if implementation != "vaekit":
             pairs = zip(taken, seconds[f"{kind}, vaekit"], strict=True)
-            ratios.append(Figure.of(f"{kind}: {way} / vaekit", [plain / ours for plain, ours in pairs], "times"))
+            ratios.append(
+                Figure.of(f"{kind}: {implementation} / vaekit", [plain / ours for plain, ours in pairs], "times")
+            )
     return times + ratios
 
 

@@ -1,9 +1,9 @@
-"""Measures the export of a VAE of 20 columns to ONNX, each time in a fresh process.
+"""Measures the export of a VAE of 20 columns to ONNX, in a new process each time.
 
     python -m benchmarks.export [--quick] --out build/benchmarks/export.json
 
-A round starts a process with two threads, builds a model (untrained, because weights do not change the time) and
-exports all its graphs. The time includes the import of onnx and the export. The import of torch is reported separately.
+Each round starts a process with two threads, builds a model and exports all its graphs. The model is untrained, because
+weights do not change the time. The time includes the import of onnx. The import of torch is reported separately.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.processes import ask
-from benchmarks.report import Figure, in_turns, publish
+from benchmarks.processes import run_arm
+from benchmarks.report import Figure, publish, run_rounds
 
 N, D = 3_000, 20
 THREADS = 2
 TARGETS = {"gaussian": 0.5, "recipe": 1.0}  # seconds
 LABELS = {"gaussian": "a Gaussian VAE", "recipe": "the default recipe"}
-ROUNDS = {"in full": 5, "quickly": 1}
+ROUNDS = {"full": 5, "quick": 1}
 
 
 def arm(kind: str) -> dict[str, float]:
-    """Seconds of each part, measured in this process, which should be fresh."""
+    """Seconds of each step in this process, which should be new."""
     began = perf_counter()
     import torch
 
     torch_taken = perf_counter() - began
     began = perf_counter()
-    import onnx  # noqa: F401  the other import of the export
+    import onnx  # noqa: F401  imported here to be timed
 
     imported = perf_counter() - began
     vae, x = model(kind)
@@ -44,7 +44,7 @@ def arm(kind: str) -> dict[str, float]:
     return {"torch": torch_taken, "import": imported, "export": imported + perf_counter() - began}
 
 
-def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows); imports inside, so that torch is imported first
+def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows); imports are inside so that the import of torch is timed first
     """The model and rows, (N, D)."""
     import numpy as np
 
@@ -64,17 +64,17 @@ def model(kind: str):  # type: ignore[no-untyped-def]  # (VAE, rows); imports in
     return vae.eval(), table.x
 
 
-def measure(how: str) -> list[Figure]:
-    """Figures of both models, with interleaved rounds."""
+def measure(mode: str) -> list[Figure]:
+    """Figures of both models from interleaved rounds."""
     arms: dict[str, Callable[[], dict[str, float]]] = {
-        kind: partial(ask, "export", ["--arm", kind], threads=THREADS) for kind in TARGETS
+        kind: partial(run_arm, "export", ["--arm", kind], threads=THREADS) for kind in TARGETS
     }
     figures = []
-    for kind, rounds in in_turns(arms, ROUNDS[how]).items():
+    for kind, rounds in run_rounds(arms, ROUNDS[mode]).items():
         label = LABELS[kind]
         figures.append(Figure.of(f"export of {label}", [one["export"] for one in rounds], "s", target=TARGETS[kind]))
-        figures += [Figure.of(f"of it: import of onnx, {label}", [one["import"] for one in rounds], "s")]
-        figures += [Figure.of(f"not counted: import of torch, {label}", [one["torch"] for one in rounds], "s")]
+        figures += [Figure.of(f"import of onnx, part of the export of {label}", [one["import"] for one in rounds], "s")]
+        figures += [Figure.of(f"import of torch, not in the export of {label}", [one["torch"] for one in rounds], "s")]
     return figures
 
 
@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> None:
     if options.arm:
         print(json.dumps(arm(options.arm)))
         return
-    figures = measure("quickly" if options.quick else "in full")
+    figures = measure("quick" if options.quick else "full")
     publish(options.out, "Export to ONNX, 20 columns", figures, ["torch", "onnx", "onnxruntime"], quick=options.quick)
 
 

@@ -1,4 +1,4 @@
-"""Measures how long a fit of `vaekit.Detector` takes, by step: training, publishing, loading.
+"""Measures the time of `Detector.fit` by step: training, publishing, loading.
 
     python -m benchmarks.fit [--quick] --out build/benchmarks/fit.json
 
@@ -25,22 +25,22 @@ from vaekit_training.publish import publish_run
 from vaekit_training.run import run
 
 N, D = 10_000, 20
-SIZES = {"in full": ((N, D), (10_000, 100), (500, 20)), "quickly": ((500, D),)}
-SMALL = (120, 3)  # about as few rows as the default alpha allows
-ROUNDS = {"in full": 3, "quickly": 1}
-MOST = 30.0  # seconds at (N, D)
+SIZES = {"full": ((N, D), (10_000, 100), (500, 20)), "quick": ((500, D),)}
+SMALL = (120, 3)  # close to the smallest number of rows that the default alpha allows
+ROUNDS = {"full": 3, "quick": 1}
+TARGET = 30.0  # seconds at (N, D)
 SETTINGS: tuple[str, ...] = ()  # the defaults
 PACKAGES = ["torch", "onnxruntime", "numpy"]
 
 
 def rows(n: int, dim: int) -> NDArray[np.float64]:
-    """Columns that depend on four latent variables by a nonlinear function, with noise, (n, dim)."""
+    """Rows (n, dim): a nonlinear function of four latent variables, plus noise."""
     rng = np.random.default_rng(0)
     z = rng.standard_normal((n, 4))
     return np.asarray(np.tanh(z @ rng.standard_normal((4, dim))) + 0.1 * rng.standard_normal((n, dim)))
 
 
-def parts(x: NDArray[np.float64]) -> dict[str, float]:
+def step_seconds(x: NDArray[np.float64]) -> dict[str, float]:
     """Seconds of each step of Detector.fit."""
     taken = {}
     began = perf_counter()
@@ -57,20 +57,20 @@ def parts(x: NDArray[np.float64]) -> dict[str, float]:
     return taken
 
 
-def measure(how: str) -> list[Figure]:
+def measure(mode: str) -> list[Figure]:
     """Figures of every size, with interleaved rounds."""
-    tables = {size: rows(*size) for size in SIZES[how]}
-    parts(rows(*SMALL))
+    tables = {size: rows(*size) for size in SIZES[mode]}
+    step_seconds(rows(*SMALL))  # warm-up
     seconds: dict[tuple[int, int], list[dict[str, float]]] = {size: [] for size in tables}
-    for _ in range(ROUNDS[how]):
+    for _ in range(ROUNDS[mode]):
         for size, x in tables.items():
-            seconds[size].append(parts(x))
+            seconds[size].append(step_seconds(x))
     figures = []
     for size, rounds in seconds.items():
         label = f"{size[0]:,} rows, {size[1]} columns"
         whole = [sum(one.values()) for one in rounds]
-        figures.append(Figure.of(f"fit, {label}", whole, "s", target=MOST if size == (N, D) else None))
-        figures += [Figure.of(f"{part}, {label}", [one[part] for one in rounds], "s") for part in rounds[0]]
+        figures.append(Figure.of(f"fit, {label}", whole, "s", target=TARGET if size == (N, D) else None))
+        figures += [Figure.of(f"{step}, {label}", [one[step] for one in rounds], "s") for step in rounds[0]]
     return figures
 
 
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="one small table, one round")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/fit.json"))
     options = parser.parse_args(arguments)
-    figures = measure("quickly" if options.quick else "in full")
+    figures = measure("quick" if options.quick else "full")
     publish(options.out, "Fitting a detector", figures, PACKAGES, quick=options.quick)
 
 

@@ -3,8 +3,8 @@
     python -m benchmarks.folds --data DIR [--quick] [--set KEY=VALUE ...] --out build/benchmarks/folds.json
 
 DIR holds data sets as NAME.npz with X (n, D) and y (n,), 1 for an anomaly, as in ADBench's "Classical" folder. The
-default recipe gets half of the normal rows; the others and all anomalies are test rows. Each run is saved beside --out,
-and the same command resumes after the last saved run.
+default recipe gets half of the normal rows. The other half and all anomalies are test rows. Each run is saved beside
+--out, and the same command resumes after the last saved run.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ SETS = (
     "42_WBC",
     "43_WDBC",
 )
-WAYS = {"one split": None, "3 folds": 3, "5 folds": 5}
+METHODS = {"one split": None, "3 folds": 3, "5 folds": 5}
 ALPHAS = (0.05, 0.1)
 SPLITS, QUICK_STEPS = 3, 60
 Run = dict[str, Any]  # figures of one run
 
 
 def scored(trained: Trained, x: Any) -> Bound:
-    """The bound of rows (m, D), in the form of the runtime."""
+    """The bound of rows (m, D) as a Bound of vaekit.runtime."""
     found = in_torch(trained, x)
     folds = None if found.fold_elbo is None else found.fold_elbo.numpy()
     elbo, log_likelihood, kl = (values.numpy() for values in found[:3])
@@ -64,47 +64,49 @@ def calibration(trained: Trained) -> AnyCalibration:
     return FoldCalibration.of([-elbo[:, f] for f, elbo in enumerate(elbos) if elbo is not None])
 
 
-def measure(folder: Path, name: str, seed: int, way: str, settings: list[str]) -> Run:
-    """Figures of one run; an alpha that is too small for the calibration has no rates."""
+def measure(folder: Path, name: str, seed: int, method: str, settings: list[str]) -> Run:
+    """Figures of one run. There are no rates for an alpha that is too small for the calibration."""
     split = sets.split(*sets.load(folder, name), seed, protocol="clean", most_rows=10_000)
-    config = config_of(split.train, settings=settings, seed=seed, folds=WAYS[way])
+    config = config_of(split.train, settings=settings, seed=seed, folds=METHODS[method])
     rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
     trained = run(config, device="cpu", rows=rows)
     found, held_out = scored(trained, split.test), calibration(trained)
     p_value = held_out.p_value(held_out.scores_to_compare(found))
-    told = [alpha for alpha in ALPHAS if alpha >= held_out.smallest_alpha]
+    resolvable = [alpha for alpha in ALPHAS if alpha >= held_out.smallest_alpha]
     return {
         "set": name,
         "seed": seed,
-        "way": way,
+        "way": method,
         "rows": len(split.train),
         "smallest_alpha": held_out.smallest_alpha,
         "auroc": float(roc_auc_score(split.is_anomaly, found.score)),
         "ap": float(average_precision_score(split.is_anomaly, found.score)),
-        "false_alarms": {str(a): float((p_value[~split.is_anomaly] <= a).mean()) for a in told},
-        "detected": {str(a): float((p_value[split.is_anomaly] <= a).mean()) for a in told},
+        "false_alarms": {str(a): float((p_value[~split.is_anomaly] <= a).mean()) for a in resolvable},
+        "detected": {str(a): float((p_value[split.is_anomaly] <= a).mean()) for a in resolvable},
     }
 
 
 def figures(runs: list[Run]) -> list[Figure]:
-    """Means over sets. Rates are over the sets large enough for alpha in every way; their number is given."""
+    """Means over sets. Rates at an alpha use only the sets that are large enough for it with every method."""
     found = []
-    for way in WAYS:
-        own = [one for one in runs if one["way"] == way]
-        found += [_mean(f"{way}: {name.upper()}", own, name) for name in ("auroc", "ap")]
+    for method in METHODS:
+        own = [one for one in runs if one["way"] == method]
+        found += [_mean(f"{method}: {name.upper()}", own, name) for name in ("auroc", "ap")]
         for alpha in map(str, ALPHAS):
             shared = {one["set"] for one in runs} - {one["set"] for one in runs if alpha not in one["false_alarms"]}
-            told = [one for one in own if one["set"] in shared]
-            for what in ("false_alarms", "detected") if told else ():
-                name = f"{way}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
-                found.append(_mean(name, told, what, alpha))
-            able = {one["set"] for one in own if alpha in one["false_alarms"]}
-            found.append(Figure(f"{way}: sets large enough for alpha = {alpha}", len(able), "sets", better="higher"))
+            comparable = [one for one in own if one["set"] in shared]
+            for what in ("false_alarms", "detected") if comparable else ():
+                name = f"{method}: {what.replace('_', ' ')} at alpha = {alpha}, {len(shared)} sets"
+                found.append(_mean(name, comparable, what, alpha))
+            large_enough = {one["set"] for one in own if alpha in one["false_alarms"]}
+            found.append(
+                Figure(f"{method}: sets large enough for alpha = {alpha}", len(large_enough), "sets", better="higher")
+            )
     return found
 
 
 def _mean(name: str, runs: list[Run], what: str, alpha: str | None = None) -> Figure:
-    """The mean over sets of the means over splits."""
+    """The mean over sets; the value of a set is its mean over splits."""
     by_set: dict[str, list[float]] = {}
     for one in runs:
         by_set.setdefault(one["set"], []).append(one[what] if alpha is None else one[what][alpha])
@@ -114,10 +116,12 @@ def _mean(name: str, runs: list[Run], what: str, alpha: str | None = None) -> Fi
 
 
 def table(runs: list[Run]) -> Table:
-    """For each set and way: AUROC, AP, and false alarms at alpha = 0.1 if there are enough rows."""
-    shown = Table("set", "rows", *(f"{way}: {what}" for what in ("AUROC", "AP", "alarms at 0.1") for way in WAYS))
+    """For each set and method: AUROC, AP, and false alarms at alpha = 0.1 if the set has enough rows."""
+    shown = Table(
+        "set", "rows", *(f"{method}: {what}" for what in ("AUROC", "AP", "alarms at 0.1") for method in METHODS)
+    )
     for name in dict.fromkeys(one["set"] for one in runs):
-        by_way = [[one for one in runs if (one["set"], one["way"]) == (name, way)] for way in WAYS]
+        by_way = [[one for one in runs if (one["set"], one["way"]) == (name, method)] for method in METHODS]
         cells = [[one[what] for one in own] for what in ("auroc", "ap") for own in by_way]
         cells += [[one["false_alarms"]["0.1"] for one in own if "0.1" in one["false_alarms"]] for own in by_way]
         shown.add_row(name, str(by_way[0][0]["rows"]), *(f"{statistics.mean(c):.3f}" if c else "" for c in cells))
@@ -134,7 +138,7 @@ def main(arguments: list[str]) -> None:
     done = {(one["set"], one["seed"], one["way"]) for one in runs}
     names, seeds = (SETS[:2], 1) if options.quick else (SETS, options.splits)
     settings = [*options.set, *([f"training.steps={QUICK_STEPS}"] if options.quick else [])]
-    for job in ((name, seed, way) for seed in range(seeds) for name in names for way in WAYS):
+    for job in ((name, seed, method) for seed in range(seeds) for name in names for method in METHODS):
         if job not in done:
             runs.append(measure(options.data, *job, settings))
             with kept.open("a") as file:

@@ -1,4 +1,4 @@
-"""Measures the two examples: detection over seeds, false alarms over resplits, bits per pixel, parity.
+"""Measures the two examples over random seeds: AUROC, false alarms, bits per pixel and parity.
 
     python -m benchmarks.main_job [--quick] --out build/benchmarks/main_job.json
 
@@ -48,14 +48,14 @@ class Split:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Central 99 % of the count, BetaBinomial(normal, l, n + 1 - l) with l = floor(alpha (n + 1))."""
+        """Central 99 % of the number of false alarms: BetaBinomial(normal, l, n + 1 - l), l = floor(alpha (n + 1))."""
         alarms = int(ALPHA * (self.calibration + 1))
         low, high = betabinom(self.normal, alarms, self.calibration + 1 - alarms).interval(0.99)
         return float(low), float(high)
 
 
 def score(run: Trained, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """-ELBO of rows by their indices, default draws, (N,) nats; computed by torch, which the graphs must match."""
+    """-ELBO of the rows with these indices, (N,) nats, from the default draws; computed in torch, not by the graphs."""
     found: NDArray[np.float64] = in_torch(run, run.rows.x[rows]).elbo.numpy()
     return -found
 
@@ -81,7 +81,7 @@ def digits(seed: int, folder: Path) -> Manifest:
 
 
 def figures(splits: list[Split], manifests: list[Manifest]) -> list[Figure]:
-    """Medians and ranges over the seeds; the false-alarm rate as its mean."""
+    """Medians and ranges over the seeds; for the false-alarm rate the mean."""
     aurocs = [one.auroc for one in splits[:SEEDS]]
     rates = [one.rate for one in splits]
     outside = sum(not one.interval[0] <= one.false_alarms <= one.interval[1] for one in splits)
@@ -92,7 +92,7 @@ def figures(splits: list[Split], manifests: list[Manifest]) -> list[Figure]:
         Figure.of(f"AUROC, median of {len(aurocs)} seeds", aurocs, "", target=0.97, better="higher"),
         Figure("AUROC, mean", float(np.mean(aurocs)), "", target=0.97, better="higher"),
         Figure(f"false alarms, mean of {len(rates)}", mean_rate, "", min(rates), max(rates), target=ALPHA),
-        Figure("splits outside their 99 % law", outside, f"of {len(splits)}"),
+        Figure("splits outside their 99 % interval", outside, f"of {len(splits)}"),
         Figure.of("digits, bits per pixel", bits, "bits"),
         Figure.of("digits, parity", parity, "nats/dim", target=1e-4),
     ]
@@ -108,14 +108,14 @@ def main(arguments: list[str]) -> None:
     splits = [split(seed) for seed in track(range(resplits), "breast-cancer")]
     with tempfile.TemporaryDirectory() as folder:
         manifests = [digits(seed, Path(folder)) for seed in track(range(seeds), "digits")]
-    law: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "alpha": ALPHA,
         "false_alarms": [one.false_alarms for one in splits],
         "normal_test_rows": splits[0].normal,
         "calibration_rows": splits[0].calibration,
         "interval_99": splits[0].interval,
     }
-    publish(options.out, "The two examples over seeds", figures(splits, manifests), PACKAGES, **law)
+    publish(options.out, "The two examples over seeds", figures(splits, manifests), PACKAGES, **facts)
 
 
 if __name__ == "__main__":

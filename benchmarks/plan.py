@@ -1,4 +1,4 @@
-"""The options of a benchmark run that its parts share."""
+"""The options that all parts of a benchmark share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.report import Measured
 
 @dataclass(frozen=True)
 class Plan:
-    """The options of one part."""
+    """The options of a run."""
 
     quick: bool
     work: Path  # a folder for generated files; the caller empties it
@@ -24,7 +24,7 @@ class Plan:
         return quick if self.quick else full
 
 
-def in_a_folder(measure: Callable[[Plan], Measured], plan: Plan) -> Measured:
+def in_temporary_folder(measure: Callable[[Plan], Measured], plan: Plan) -> Measured:
     """Run a part with its own temporary folder below the plan's."""
     plan.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=plan.work) as work:

@@ -1,4 +1,4 @@
-"""Runs one arm of a comparison in its own process, and reads the JSON in its last line of output."""
+"""Runs one arm of a comparison (a module that prints its result as JSON) in its own process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.report import in_turns
+from benchmarks.report import run_rounds
 
 ROOT = Path(__file__).parents[1]
 TAIL = 2000  # characters of a failed arm's output to show
@@ -24,14 +24,14 @@ def command(module: str, arguments: Sequence[str], python: Path | str = sys.exec
 
 
 def environment(threads: int = 1, **more: str) -> dict[str, str]:
-    """This process's environment, with the number of threads for all libraries that read OMP_NUM_THREADS."""
+    """This process's environment with OMP_NUM_THREADS, the number of threads of most numerical libraries."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads), **more}
 
 
-def ask(
+def run_arm(
     module: str, arguments: Sequence[str], *, python: Path | str = sys.executable, threads: int = 1
 ) -> dict[str, Any]:
-    """The arm's result, with `process_seconds` from start to end of its process.
+    """Run an arm and return its result, with `process_seconds` from start to end of its process.
 
     Raises:
         SystemExit: the arm failed; the message ends with the end of its output.
@@ -42,27 +42,25 @@ def ask(
 
 
 def run(name: str, command: Sequence[str], threads: int = 1) -> dict[str, Any]:
-    """The result in the last line of a command's output.
+    """Run a command and return the result in its last line of output.
 
     Raises:
-        SystemExit: it failed; the message has the name and the end of its output.
+        SystemExit: the command failed; the message has the name and the end of its output.
     """
     done = subprocess.run(command, cwd=ROOT, env=environment(threads), capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{name} ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-TAIL:]}")
-    return answer(done.stdout)
+    return parse_result(done.stdout)
 
 
-def answer(output: str) -> dict[str, Any]:
+def parse_result(output: str) -> dict[str, Any]:
     """The last line of an arm's output, as JSON."""
     return dict(json.loads(output.strip().splitlines()[-1]))
 
 
-def ask_in_turns(
-    arms: Mapping[str, tuple[Path | str, str, Sequence[str]]], rounds: int
-) -> dict[str, list[dict[str, Any]]]:
-    """Results of each arm (python, module, arguments), run once per round in a rotating order."""
+def run_arms(arms: Mapping[str, tuple[Path | str, str, Sequence[str]]], rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """The results of each arm (python, module, arguments), run as in run_rounds."""
     contenders = {
-        name: partial(ask, module, arguments, python=python) for name, (python, module, arguments) in arms.items()
+        name: partial(run_arm, module, arguments, python=python) for name, (python, module, arguments) in arms.items()
     }
-    return in_turns(contenders, rounds)
+    return run_rounds(contenders, rounds)

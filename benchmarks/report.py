@@ -46,22 +46,22 @@ class Figure:
 
     @classmethod
     def of(cls, name: str, values: Sequence[float], unit: str, **more: Any) -> Figure:
-        """The median of several rounds with their lowest and highest."""
+        """A figure from several rounds: their median, lowest and highest value."""
         return cls(name, statistics.median(values), unit, min(values), max(values), **more)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The result of one part of a benchmark: figures, and facts needed to judge them."""
+    """The result of one part of a benchmark: figures, and facts needed to interpret them."""
 
     figures: list[Figure]
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def part_by_part(
-    parts: Mapping[str, Callable[[], Measured]], written: Callable[[list[Figure], dict[str, Any]], None]
+def measure_parts(
+    parts: Mapping[str, Callable[[], Measured]], write: Callable[[list[Figure], dict[str, Any]], None]
 ) -> None:
-    """Measure part by part. Figures and facts of finished parts are written even if a later part fails."""
+    """Measure part by part. Results of finished parts are written even if a later part fails."""
     figures: list[Figure] = []
     facts: dict[str, Any] = {}
     try:
@@ -72,31 +72,32 @@ def part_by_part(
             facts[name] = measured.facts
     finally:
         if figures:
-            written(figures, facts)
+            write(figures, facts)
 
 
-def in_turns(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+def run_rounds(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """The result of each contender in each round.
 
-    Every round calls all contenders in a rotating order, so that other load on the machine affects them equally.
+    Every round calls all contenders once, in an order that rotates from round to round. Other load on the machine
+    therefore affects all of them equally.
     """
     found: dict[str, list[T]] = {name: [] for name in contenders}
     names = list(contenders)
-    for turn in range(rounds):
-        first = turn % len(names)
+    for number in range(rounds):
+        first = number % len(names)
         for name in names[first:] + names[:first]:
             found[name].append(contenders[name]())
     return found
 
 
 def interleave(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, interleaved, after one unmeasured call.
+    """Seconds of each contender in each round, as in run_rounds, after one unmeasured call of each.
 
     The garbage collector is off while a call is measured.
     """
     for run in contenders.values():
         run()
-    return in_turns({name: partial(_measure, run) for name, run in contenders.items()}, rounds)
+    return run_rounds({name: partial(_measure, run) for name, run in contenders.items()}, rounds)
 
 
 def _measure(run: Callable[[], object]) -> float:
@@ -130,7 +131,7 @@ def _processor() -> str:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Versions of Python and of the named packages; onnxruntime stands for the installed one of its two packages."""
+    """Versions of Python and of the packages. `onnxruntime` means the installed onnxruntime or onnxruntime-gpu."""
     named = [check_distribution() if name == "onnxruntime" else name for name in packages]
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in named}}
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.threads [--quick] --out build/benchmarks/threads.json
 
-No server: each process calls Model.elbo with the default draws in a closed loop, on batches of one size.
+There is no server. Each process calls Model.elbo with the default draws in a loop, on batches of one size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.processes import ROOT, environment
-from benchmarks.report import Figure, in_turns, publish
+from benchmarks.report import Figure, publish, run_rounds
 from benchmarks.serving.models import LARGE, make
 from vaekit.runtime import Model
 from vaekit_training.config import make_config
@@ -34,7 +34,7 @@ from vaekit_training.run import run
 ROWS = (1, 8, 64, 512)
 SIDE, STEPS = 28, 20
 PACKAGES = ["onnxruntime", "numpy"]
-Found = dict[str, float]
+Timing = dict[str, float]  # rows: rows per second; p50: milliseconds of a call
 
 
 def make_conv(folder: Path) -> Path:
@@ -57,8 +57,8 @@ def rows_of(model: Model, n: int) -> Any:
     return rng.standard_normal(shape) if model.spec.kind == "vector" else rng.integers(0, 256, shape).astype(np.uint8)
 
 
-def work(threads: int) -> None:
-    """The measured process: reads lines `bundle n seconds`, and prints a line of figures for each."""
+def run_worker(threads: int) -> None:
+    """The main loop of a worker process: reads lines `bundle n seconds` and prints one line of figures for each."""
     loaded: dict[str, Model] = {}
     for line in sys.stdin:
         bundle, n, seconds = line.rsplit(maxsplit=2)
@@ -66,7 +66,7 @@ def work(threads: int) -> None:
         print(json.dumps(timed(model, int(n), float(seconds))), flush=True)
 
 
-def timed(model: Model, n: int, seconds: float) -> Found:
+def timed(model: Model, n: int, seconds: float) -> Timing:
     """Rows per second and the median milliseconds of a call; the first tenth of the time is warm-up."""
     x = rows_of(model, n)
     taken: list[float] = []
@@ -98,14 +98,14 @@ class Worker:
         self._process.stdin.write(f"{bundle} {n} {seconds}\n")
         self._process.stdin.flush()
 
-    def end(self) -> Found:
+    def end(self) -> Timing:
         assert self._process.stdout is not None
-        found: Found = json.loads(self._process.stdout.readline())
-        return found
+        timing: Timing = json.loads(self._process.stdout.readline())
+        return timing
 
 
-def together(workers: Sequence[Worker], bundle: Path, n: int, seconds: float) -> Found:
-    """Rows per second of all workers at once, and the mean of their median call times."""
+def run_together(workers: Sequence[Worker], bundle: Path, n: int, seconds: float) -> Timing:
+    """Run all workers at the same time: their total rows per second, and the mean of their median call times."""
     for worker in workers:
         worker.begin(bundle, n, seconds)
     found = [worker.end() for worker in workers]
@@ -115,17 +115,17 @@ def together(workers: Sequence[Worker], bundle: Path, n: int, seconds: float) ->
 def measure(bundles: dict[str, Path], rounds: int, seconds: float) -> list[Figure]:
     """Rows per second and p50 of each arm, for each model and number of rows."""
     figures = []
-    with ExitStack() as held:
-        one, other, two = (held.enter_context(Worker(threads)) for threads in (1, 1, 2))
+    with ExitStack() as stack:
+        one, other, two = (stack.enter_context(Worker(threads)) for threads in (1, 1, 2))
         arms = {"1 thread": [one], "2 threads": [two], "2 processes of 1 thread": [one, other]}
         for name, bundle in bundles.items():
             for workers in arms.values():
-                together(workers, bundle, 1, 0.01)  # loads the model
+                run_together(workers, bundle, 1, 0.01)  # loads the model
             for n in ROWS:
-                calls: dict[str, Callable[[], Found]] = {
-                    arm: partial(together, workers, bundle, n, seconds) for arm, workers in arms.items()
+                calls: dict[str, Callable[[], Timing]] = {
+                    arm: partial(run_together, workers, bundle, n, seconds) for arm, workers in arms.items()
                 }
-                for arm, runs in in_turns(calls, rounds).items():
+                for arm, runs in run_rounds(calls, rounds).items():
                     label = f"{name}, batches of {n}: {arm}"
                     figures.append(Figure.of(label, [found["rows"] for found in runs], "rows/s", better="higher"))
                     figures.append(Figure.of(f"{label}, p50", [found["p50"] for found in runs], "ms"))
@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker:
-        return work(options.worker)
+        return run_worker(options.worker)
     rounds, seconds = (2, 0.3) if options.quick else (5, 2.0)
     with tempfile.TemporaryDirectory() as folder:
         bundles = {"dense, D = 784": make(LARGE, Path(folder)), "conv, 28 x 28": make_conv(Path(folder))}

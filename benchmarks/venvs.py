@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-SHARED = ("torch", "numpy", "onnxruntime")  # the same versions in every arm, so that only the rest differs
+SHARED = ("torch", "numpy", "onnxruntime")  # the same versions in every arm, so that arms differ only in the peer
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A package to compare with, and its requirements, including those that it does not declare."""
+    """A package to compare with, and its pip requirements, including those that it does not declare itself."""
 
     name: str
     requirements: tuple[str, ...]
@@ -31,13 +31,13 @@ RAY = Peer("ray", ("ray[serve]==2.60.0",))
 
 
 def make(peer: Peer, folder: Path) -> Path:
-    """The python of the peer's environment below `folder`, created if it does not exist.
+    """Create the peer's environment below `folder` if it does not exist, and return the path of its python.
 
-    The environment sees this interpreter's packages, so that torch, numpy and ONNX Runtime are the same files. It adds
-    the peer and its missing dependencies.
+    The environment includes this interpreter's packages, so that torch, numpy and ONNX Runtime are the same files. Only
+    the peer and its missing dependencies are installed.
 
     Raises:
-        subprocess.CalledProcessError: pip failed, and has printed the reason.
+        subprocess.CalledProcessError: pip failed and printed the reason.
     """
     home = folder / peer.name
     python = home / "bin" / "python"

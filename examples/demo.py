@@ -1,4 +1,4 @@
-"""Trains, publishes, serves, calls and scores two models on real data, with the commands and the client.
+"""Trains two models on real data, publishes and serves them, and scores rows with the commands and the client.
 
 python examples/demo.py --out build/demo
 """
@@ -38,7 +38,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> None:
-    """Run all steps; the first that fails ends the demo with an error."""
+    """Run all steps. The first step that fails ends the demo with an error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for all files of the demo")
     out: Path = parser.parse_args().out
@@ -82,7 +82,7 @@ def figures(tumours: Manifest, digits: Manifest) -> None:
 
 
 def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
-    """The test rows and the anomalies of the run, and which of them are malignant."""
+    """The test rows and anomalies of the training run, (N, D), and whether each is malignant, (N,)."""
     from vaekit_training.config import Config
 
     config = Config.model_validate(manifest.provenance.config)
@@ -94,7 +94,7 @@ def held_out(manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def service(models: Path) -> Iterator[str]:
-    """Run a service on a free port and yield its address. It is stopped at the end and must exit with 0."""
+    """Run a service on a free port during the block and yield its address. It must then exit with code 0."""
     command = ["serve", "--models", str(models), "--port", "0"]
     console.print(f"\n[bold]$ vae {shlex.join(command)}[/]")
     process = subprocess.Popen([*VAE, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -135,7 +135,7 @@ def wait_ready(url: str) -> None:
 
 
 def call(client: Client, rows: np.ndarray, anomaly: np.ndarray, out: Path) -> Path:
-    """Call every operation through the client; write an image of sampled digits."""
+    """Call every operation of the service through the client, and write an image of sampled digits."""
     posterior = client.encode(rows, model="breast-cancer")
     decoded = client.decode(posterior.mu, model="breast-cancer")
     drawn = client.sample(64, seed=7, model="digits")
@@ -170,10 +170,10 @@ def write_rows(manifest: Manifest, rows: np.ndarray, anomaly: np.ndarray, out: P
 
 
 def draw_scores(scored: Path, model: Path, out: Path) -> Path:
-    """Draw the histogram of the scored file."""
+    """Write a page with the histogram of the scores."""
     table = parquet.read_table(scored)
     score = table["score"].to_numpy()
-    malignant = table["malignant"].to_numpy() == "1"  # columns that only pass through a CSV are text
+    malignant = table["malignant"].to_numpy() == "1"  # columns that scoring copies from a CSV are text
     assert malignant.any()
     assert not malignant.all()
     with Model.load(model) as loaded:

@@ -1,4 +1,4 @@
-"""Trains the systems of the four questions about VAE losses and prints their results.
+"""Trains the models that answer four questions about VAE losses (docs/explanation/questions.md) and prints the results.
 
 python examples/questions.py [--data DIR] [--out build/questions]
 
@@ -33,7 +33,7 @@ console = Console(highlight=False)
 
 @dataclass(frozen=True)
 class System:
-    """A config and the changes to it."""
+    """One model to train: a config and changes to it."""
 
     name: str
     config: str
@@ -47,7 +47,7 @@ class Result:
     name: str
     elbo: float
     standard_error: float
-    gain: float  # ELBO minus that of the first comparable system of the question, on the same rows
+    gain: float  # ELBO minus the ELBO of the first comparable system of the same question, on the same rows
     gain_error: float
     log_likelihood: float
     kl: float
@@ -82,28 +82,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train every system and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of mnist*train.npz and cifar10*train.npz")
-    parser.add_argument("--only", default="", help="start of the names to train, such as q3")
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="in every config")
+    parser.add_argument("--only", default="", help="train only systems whose names start with this, such as q3")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value", help="value to change in every config"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/questions"), help="folder for results.json")
-    asked = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     results: list[Result] = []
     first: dict[tuple[str, bool], torch.Tensor] = {}  # ELBO per row, by question and whether it is over pixels
-    for system in (s for s in SYSTEMS if s.name.startswith(asked.only)):
-        results.append(result(system, [*data_of(system, asked.data), *asked.set], first))
+    for system in (s for s in SYSTEMS if s.name.startswith(options.only)):
+        results.append(result(system, [*data_of(system, options.data), *options.set], first))
         console.print(f"{system.name}: ELBO {results[-1].elbo:.2f} after {results[-1].seconds:.0f} s")
-    asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "results.json").write_text(json.dumps([asdict(r) for r in results], indent=2) + "\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "results.json").write_text(json.dumps([asdict(r) for r in results], indent=2) + "\n")
     show(results)
 
 
 def data_of(system: System, folder: Path | None) -> list[str]:
-    """The settings that replace the data of scikit-learn with those in the folder."""
+    """The settings that replace scikit-learn's data with the files in the folder."""
     if folder is None or system.config.startswith(("q1", "q2")):
         return []
     name = "cifar10*train.npz" if system.config.startswith("q3") else "mnist*train.npz"
     found = sorted(folder.glob(name))
     if not found:
-        raise SystemExit(f"--data {folder}: no file {name} there")
+        raise SystemExit(f"--data {folder}: no file {name} in this folder")
     beta = ["objective.beta=392"] if system.config == "q4-blog" else []  # D / Z with D = 784 instead of 64
     return [f'data.source="{found[0]}"', *beta]
 

@@ -1,1 +1,1 @@
-"""Checks whether the rate of false alarms is as stated."""
+"""Checks that the false-alarm rate of p-values is at most alpha."""

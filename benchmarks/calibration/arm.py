@@ -1,4 +1,4 @@
-"""Trains on some of the normal rows of one set, and counts false alarms among the others.
+"""Measures one set: trains on some of its normal rows and counts false alarms among the others.
 
 python -m benchmarks.calibration.arm FOLDER NAME --steps S --models M --resplits R --most-rows N
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calibration.laws import alarms, resplit, tied
+from benchmarks.calibration.laws import count_alarms, resplit, share_of_ties
 from benchmarks.detection.sets import load
 from benchmarks.main_job import score
 from vaekit.bundle import Calibration
@@ -25,10 +25,11 @@ from vaekit_training.run import run
 from vaekit_training.trained import Trained
 
 FRACTIONS = {"train": 0.4, "validation": 0.1, "calibration": 0.25, "test": 0.25}
-FAR, FEW, FEWEST_REST = 0.001, 199, 2000  # for the tail: level, number of calibration rows, fewest other rows
+TAIL_LEVEL = 0.001  # level of p_value_tail, below the smallest p-value of TAIL_ROWS calibration rows
+TAIL_ROWS, MIN_TEST_ROWS = 199, 2000  # calibration rows and smallest number of test rows for the tail
 
 
-def normals(folder: Path, name: str, most: int) -> NDArray[np.float64]:
+def normal_rows(folder: Path, name: str, most: int) -> NDArray[np.float64]:
     """The normal rows of a set, (n, D), in the order of the file; a random sample if there are too many."""
     x, is_anomaly = load(folder, name)
     x = x[~is_anomaly]
@@ -44,18 +45,18 @@ def measure(x: NDArray[np.float64], steps: int, models: int, resplits: int) -> d
         models: number of runs, each with a new random split.
         resplits: number of resplits of the rows that the first model was not trained on.
     """
-    dealt = [_scores(_trained(x, "random", steps, seed)) for seed in range(models)]
-    own = [alarms(*parts) for parts in dealt]
-    (calibration, test), rng = dealt[0], np.random.default_rng(0)
+    splits = [_scores(_trained(x, "random", steps, seed)) for seed in range(models)]
+    own = [count_alarms(*parts) for parts in splits]
+    (calibration, test), rng = splits[0], np.random.default_rng(0)
     pool = np.concatenate([calibration, test])
     return {
         "n": len(calibration),
         "m": len(test),
-        "tied": max(tied(np.concatenate(parts)) for parts in dealt),
+        "tied": max(share_of_ties(np.concatenate(parts)) for parts in splits),
         "alarms": resplit(pool, len(calibration), resplits, rng),
         "own": {alpha: [each[alpha] for each in own] for alpha in own[0]},
-        "ordered": alarms(*_scores(_trained(x, "time:row", steps, seed=0))),
-        "far": _far(pool, resplits, rng) if len(pool) >= FEW + FEWEST_REST else None,
+        "ordered": count_alarms(*_scores(_trained(x, "time:row", steps, seed=0))),
+        "far": _tail_rate(pool, resplits, rng) if len(pool) >= TAIL_ROWS + MIN_TEST_ROWS else None,
     }
 
 
@@ -76,15 +77,15 @@ def _scores(trained: Trained) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return score(trained, trained.splits.calibration), score(trained, trained.splits.test)
 
 
-def _far(pool: NDArray[np.float64], resplits: int, rng: np.random.Generator) -> float | None:
-    """How often p_value_tail <= FAR, which FEW calibration rows reach only by extrapolation; None without a tail."""
+def _tail_rate(pool: NDArray[np.float64], resplits: int, rng: np.random.Generator) -> float | None:
+    """The rate of p_value_tail <= TAIL_LEVEL, extrapolated from TAIL_ROWS calibration rows; None without a tail."""
     rates = []
     for _ in range(resplits):
         order = rng.permutation(pool)
-        scores = np.sort(order[:FEW])
-        far = Calibration(scores, tail=fit_tail(scores)).p_value_tail(order[FEW:])
-        if far is not None:
-            rates.append(float((far <= FAR).mean()))
+        scores = np.sort(order[:TAIL_ROWS])
+        p_value_tail = Calibration(scores, tail=fit_tail(scores)).p_value_tail(order[TAIL_ROWS:])
+        if p_value_tail is not None:
+            rates.append(float((p_value_tail <= TAIL_LEVEL).mean()))
     return float(np.mean(rates)) if rates else None
 
 
@@ -95,7 +96,7 @@ def main(arguments: list[str]) -> None:
     for option in ("--steps", "--models", "--resplits", "--most-rows"):
         parser.add_argument(option, type=int, required=True)
     options = parser.parse_args(arguments)
-    x = normals(options.folder, options.name, options.most_rows)
+    x = normal_rows(options.folder, options.name, options.most_rows)
     print(json.dumps(measure(x, options.steps, options.models, options.resplits)))
 
 

@@ -1,4 +1,4 @@
-"""Tests counts of false alarms against their known distribution (their law).
+"""Tests whether counts of false alarms follow their known distribution, called their law here.
 
 Among m rows exchangeable with n calibration rows, without ties of scores, the number with p_value <= alpha is
 
@@ -6,15 +6,16 @@ Among m rows exchangeable with n calibration rows, without ties of scores, the n
 
 (Vovk 2012). Two kinds of splits are tested against it.
 
-Resplits of one pool of scores: given the pool, each count has that law for any scores. The counts are independent,
-because the splits are drawn, not the rows. So tests over them are exact. They test the code from score to verdict.
+Resplits of one pool of scores: given the pool, each count has this law, whatever the scores are. The counts are
+independent, because each split is drawn independently from the same pool. Tests over them are therefore exact. They
+test the code from score to verdict.
 
 A model's own split: each model has a new random split. Given its training rows, its calibration and test rows are
-exchangeable. So these counts are independent over models and sets as well, and have the law unless information from
-calibration rows has leaked into the model. Resplits would hide such a leak.
+exchangeable. These counts are therefore independent over models and sets as well. They have this law unless information
+from calibration rows has leaked into the model. Resplits would not show such a leak.
 
-Neither test detects rows that are not exchangeable in their file, because both shuffle. The order of the file is
-measured separately. With ties fewer rows are flagged, and only too many flagged rows violate the guarantee.
+Both tests shuffle the rows, so that neither detects rows that are not exchangeable in file order. The effect of file
+order is measured separately. With ties fewer rows are flagged. Only too many flagged rows violate the guarantee.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from scipy.stats import betabinom, kstest, norm
 from vaekit.bundle import Calibration
 
 ALPHAS = (0.01, 0.05, 0.1)
-LEVEL = 0.01  # of each test, over all sets together
+LEVEL = 0.01  # significance level of each test over all sets
 
 
 def law(n: int, m: int, alpha: float) -> Any:
@@ -38,29 +39,29 @@ def law(n: int, m: int, alpha: float) -> Any:
     return betabinom(m, k, n + 1 - k) if k else None
 
 
-def alarms(calibration: NDArray[np.float64], rows: NDArray[np.float64]) -> dict[float, int]:
+def count_alarms(calibration: NDArray[np.float64], rows: NDArray[np.float64]) -> dict[float, int]:
     """The number of flagged rows, for each of ALPHAS that the calibration can resolve."""
     held_out = Calibration.of(calibration)
     p_value = held_out.p_value(rows)
-    told = [alpha for alpha in ALPHAS if held_out.rank(alpha)]
-    return {alpha: int(held_out.is_anomaly(p_value, alpha).sum()) for alpha in told}
+    resolvable = [alpha for alpha in ALPHAS if held_out.rank(alpha)]
+    return {alpha: int(held_out.is_anomaly(p_value, alpha).sum()) for alpha in resolvable}
 
 
 def resplit(pool: NDArray[np.float64], n: int, times: int, rng: np.random.Generator) -> dict[float, list[int]]:
-    """Alarms in resplits, by alpha: n random scores of the pool calibrate, and the rest are tested."""
+    """Counts of alarms by alpha, one per resplit: n random scores of the pool are the calibration, others the test."""
     orders = [rng.permutation(pool) for _ in range(times)]
-    counts = [alarms(order[:n], order[n:]) for order in orders]
+    counts = [count_alarms(order[:n], order[n:]) for order in orders]
     return {alpha: [each[alpha] for each in counts] for alpha in counts[0]}
 
 
-def tied(scores: NDArray[np.float64]) -> float:
-    """The share of scores that are equal to another."""
+def share_of_ties(scores: NDArray[np.float64]) -> float:
+    """The share of scores that are equal to another score."""
     _, counts = np.unique(scores, return_counts=True)
     return float(counts[counts > 1].sum() / len(scores))
 
 
-def too_many(counts: Sequence[int], n: int, m: int, alpha: float) -> float:
-    """p-value for the mean rate over resplits being at most alpha: normal test with the variance of the law."""
+def mean_rate_p_value(counts: Sequence[int], n: int, m: int, alpha: float) -> float:
+    """p-value for a mean rate over resplits of at most alpha: a normal test with the law's variance."""
     error = law(n, m, alpha).std() / m / np.sqrt(len(counts))
     return float(norm.sf((np.mean(counts) / m - alpha) / error))
 
@@ -72,8 +73,8 @@ def uniforms(counts: Sequence[int], n: int, m: int, alpha: float, seed: int = 0)
     return np.asarray(found.cdf(c - 1) + v * found.pmf(c))
 
 
-def departs(u: NDArray[np.float64], *, ties: bool) -> float:
-    """p-value for counts following their law: a Kolmogorov-Smirnov test on uniforms(), one-sided if there are ties."""
+def distribution_p_value(u: NDArray[np.float64], *, ties: bool) -> float:
+    """p-value of the hypothesis that counts follow their law: Kolmogorov-Smirnov on uniforms(), one-sided with ties."""
     return float(kstest(u, "uniform", alternative="less" if ties else "two-sided").pvalue)
 
 

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         for seed in range(seeds)
         for method, settings in contenders.items()
     ]
-    needs = any(method in methods.OF_PYOD for method in contenders)
+    needs = any(method in methods.PYOD_METHODS for method in contenders)
     python = venvs.make(venvs.PYOD, options.peers) if needs else sys.executable
     store = Store(options.out.with_suffix(".jsonl"))
     results = run_all(jobs, store, workers=options.jobs, python=python)
@@ -110,14 +110,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/detection.json"))
     parser.add_argument("--quick", action="store_true", help=f"the {QUICK_CELLS_FIRST} smallest sets, two seeds")
-    parser.add_argument("--jobs", type=int, default=1, help="number of detectors at once, one thread each")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="number of detectors that run at the same time, one thread each"
+    )
     parser.add_argument("--seeds", type=int, help=f"splits of each set (default {SEEDS})")
-    parser.add_argument("--sets", nargs="+", help="only these")
+    parser.add_argument("--sets", nargs="+", help="only these sets, by name or family")
     parser.add_argument("--methods", nargs="+", choices=methods.PEERS, metavar="PEER", help="only these peers")
     parser.add_argument("--config", nargs="+", default=[], metavar="[NAME=]FILE", help="JSON lists of settings to add")
     parser.add_argument("--protocol", choices=sets.PROTOCOLS, default="clean")
-    parser.add_argument("--most-rows", type=int, default=MOST_ROWS, help="most rows of a set; larger sets are sampled")
-    parser.add_argument("--published", type=Path, help="CSV of published AUROC by set, for the columns of the CSV")
+    parser.add_argument(
+        "--most-rows", type=int, default=MOST_ROWS, help="largest number of rows of a set; larger sets are sampled"
+    )
+    parser.add_argument(
+        "--published", type=Path, help="CSV of published AUROC by set, added to the CSV output as columns"
+    )
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")
     parser.add_argument("--no-export", action="store_true", help="score vaekit in torch: equal to 1e-5, seconds faster")
     parser.add_argument("--no-peers", action="store_true", help="only vaekit")

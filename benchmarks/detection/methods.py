@@ -18,7 +18,7 @@ Array = NDArray[Any]
 Method = Callable[[Split, int], Array]  # split, seed -> scores of the test rows (m,)
 
 NEIGHBOURS = 5
-AT_ONCE = 256  # rows per batch when scoring in torch
+BATCH_ROWS = 256  # rows per batch when scoring in torch
 
 
 def _neighbours(split: Split) -> Array:
@@ -31,7 +31,7 @@ def _neighbours(split: Split) -> Array:
     return distances
 
 
-def knn(split: Split, seed: int) -> Array:  # noqa: ARG001  every method is asked alike
+def knn(split: Split, seed: int) -> Array:  # noqa: ARG001  all methods have the same arguments
     """Distance to the fifth neighbour (Ramaswamy et al. 2000)."""
     return _neighbours(split)[:, -1]
 
@@ -127,13 +127,13 @@ PEERS: dict[str, Method] = {
     "PyOD VAE, KL": pyod_vae_kl,
     "DeepSVDD": deep_svdd,
 }
-OF_PYOD = ("PCA", "ECOD", "PyOD VAE", "PyOD VAE, KL", "DeepSVDD")
+PYOD_METHODS = ("PCA", "ECOD", "PyOD VAE", "PyOD VAE, KL", "DeepSVDD")
 
 
 def ours(settings: list[str], *, exported: bool = True) -> Method:
     """vaekit.Detector with its defaults and these settings, on raw rows.
 
-    Without export: the same training and score in torch, without a bundle; equal to 1e-5, and seconds faster.
+    exported=False scores in torch after the same training, without a bundle: equal to 1e-5, and seconds faster.
     """
 
     def scores(split: Split, seed: int) -> Array:
@@ -166,7 +166,7 @@ def in_torch(trained: Any, x: Array) -> Any:
     base = base_draws(vae.latent_dim, config.draws.maximum, config.training.seed)
     eps = torch.from_numpy(default_eps(base, default_draws(config, trained.rows))).to(vae.dtype)  # (K, Z)
     with torch.no_grad():
-        batches = [torch.from_numpy(x[start : start + AT_ONCE]) for start in range(0, len(x), AT_ONCE)]
+        batches = [torch.from_numpy(x[start : start + BATCH_ROWS]) for start in range(0, len(x), BATCH_ROWS)]
         parts = [vae.bound(batch, eps.expand(len(batch), *eps.shape)) for batch in batches]
     terms: list[Any] = [None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)]
     return BoundTerms(*terms)

@@ -1,4 +1,4 @@
-"""Plots a comparison: critical-difference diagrams of ranks, and the differences by set."""
+"""Plots critical-difference diagrams of ranks, and the differences between two methods by set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.detection.summary import Table, critical_difference
 
 OURS, OTHERS = "#cc3311", "#4477aa"
-LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # behind text, over lines
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # background of text that overlaps lines
 
 
 def ranks(path: Path, table: Table, ours: set[str]) -> None:
@@ -55,7 +55,7 @@ def _diagram(panel: Any, table: Table, measure: str, ours: set[str]) -> None:
 
 
 def groups(ranks: Any, bound: float) -> list[tuple[int, int]]:
-    """First and last index of each maximal run of ascending ranks within `bound`; runs of one are left out."""
+    """First and last index of each largest group of ascending ranks within `bound`; groups of one are left out."""
     found: list[tuple[int, int]] = []
     for first in range(len(ranks)):
         last = int(np.searchsorted(ranks, ranks[first] + bound, side="right")) - 1

@@ -1,4 +1,4 @@
-"""Runs jobs on several workers and saves each result at once, so that an interrupted run can be resumed."""
+"""Runs jobs on several workers. Each result is saved at once, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Store:
 
 
 def _key(job: Job) -> Job:
-    """The job without the path of its set, which may have moved."""
+    """The job without the folder of its set, so that results stay valid if the folder moves."""
     return Job(**{**asdict(job), "folder": ""})
 
 
@@ -59,11 +59,11 @@ def run_all(jobs: Sequence[Job], store: Store, *, workers: int, python: Path | s
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("detectors on splits", total=len(jobs), completed=len(jobs) - len(missing))
 
-        def told(result: Result) -> None:
+        def on_result(result: Result) -> None:
             store.add(result)
             progress.update(task, advance=1, description=f"{result['method']} on {result['set']}")
 
-        threads = [threading.Thread(target=_work, args=(waiting, told, python)) for _ in range(workers)]
+        threads = [threading.Thread(target=_work, args=(waiting, on_result, python)) for _ in range(workers)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -71,7 +71,7 @@ def run_all(jobs: Sequence[Job], store: Store, *, workers: int, python: Path | s
     return [found for job in jobs if (found := store.get(job)) is not None]
 
 
-def _work(waiting: queue.SimpleQueue[Job], told: Any, python: Path | str) -> None:
+def _work(waiting: queue.SimpleQueue[Job], on_result: Any, python: Path | str) -> None:
     """Run jobs on one worker, one after the other, until none is left."""
     process = subprocess.Popen(
         command("detection.worker", (), python),
@@ -91,8 +91,8 @@ def _work(waiting: queue.SimpleQueue[Job], told: Any, python: Path | str) -> Non
             process.stdin.flush()
             line = process.stdout.readline()
             if not line:
-                raise SystemExit(f"a worker ended at {job.method} on {job.set}")
-            told(json.loads(line))
+                raise SystemExit(f"a worker process ended while it ran {job.method} on {job.set}")
+            on_result(json.loads(line))
     except queue.Empty:
         pass
     finally:

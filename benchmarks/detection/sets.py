@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-BOOTSTRAP = 1000  # rows to which smaller sets are sampled with protocol file-order
+BOOTSTRAP = 1000  # protocol file-order: smaller sets are sampled with replacement up to this number of rows
 PROTOCOLS = ("clean", "file-order")
 
 
@@ -24,7 +24,7 @@ class Split:
     is_anomaly: NDArray[np.bool_]  # (m,)
 
     def standardised(self) -> Split:
-        """Both, standardised by mean and standard deviation of the training rows; constant columns keep their scale."""
+        """The split, standardised by means and deviations of the training rows; constant columns keep their scale."""
         mean, scale = self.train.mean(axis=0), self.train.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
         return Split((self.train - mean) / scale, (self.test - mean) / scale, self.is_anomaly)
@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
     """The sets of a folder, sorted by their number of cells: files NAME.npz with X (n, D) and y (n,).
 
     Raises:
-        SystemExit: there are none.
+        SystemExit: the folder has no such file.
     """
     found = {path.stem: _cells(path) for path in sorted(folder.glob("*.npz"))}
     if not found:
@@ -60,12 +60,13 @@ def split(x: NDArray[Any], y: NDArray[np.bool_], seed: int, *, protocol: str, mo
     """One split of a set.
 
     clean        shuffled; half of the normal rows are for training, the other half and all anomalies for testing
-    file-order   as in the published tables: sets below 1,000 rows are first sampled with replacement up to 1,000, so
-                 that both parts share rows; the first half of the normal rows in file order is for training
+    file-order   as in the published tables: the first half of the normal rows in file order is for training. Sets below
+                 1,000 rows are first sampled with replacement up to 1,000, so that training and test rows overlap
 
     Args:
-        x, y: rows (n, D) and whether each is an anomaly (n,).
-        seed: of the shuffle, and of the sample of large sets.
+        x: rows, (n, D).
+        y: whether each row is an anomaly, (n,).
+        seed: seed of the shuffle, and of the sample of a large set.
         protocol: one of PROTOCOLS.
         most_rows: larger sets are replaced by a random sample of this size with the same share of anomalies.
     """
@@ -73,7 +74,7 @@ def split(x: NDArray[Any], y: NDArray[np.bool_], seed: int, *, protocol: str, mo
     kept = np.arange(len(x))
     if len(x) > most_rows:
         kept = np.sort(
-            np.concatenate([_part(rng, np.flatnonzero(y == label), most_rows / len(x)) for label in (False, True)])
+            np.concatenate([_sample(rng, np.flatnonzero(y == label), most_rows / len(x)) for label in (False, True)])
         )
     if protocol == "file-order" and len(x) < BOOTSTRAP:
         kept = rng.choice(len(x), BOOTSTRAP, replace=True)
@@ -85,6 +86,6 @@ def split(x: NDArray[Any], y: NDArray[np.bool_], seed: int, *, protocol: str, mo
     return Split(x[normal[:half]], x[tested], y[tested])
 
 
-def _part(rng: np.random.Generator, rows: NDArray[np.intp], share: float) -> NDArray[np.intp]:
+def _sample(rng: np.random.Generator, rows: NDArray[np.intp], share: float) -> NDArray[np.intp]:
     """A random sample of this share of the rows, at least one."""
     return rng.choice(rows, max(1, round(share * len(rows))), replace=False)

@@ -19,15 +19,15 @@ from benchmarks.detection.runs import Result
 from benchmarks.report import Figure
 
 MEASURES = ("auroc", "ap")
-LOSING = 5.0  # points of AUROC under kNN-mean that count as a loss
-# vaekit's minus the other's, in points: (AUROC, AP)
+LOSING = 5.0  # a set counts as a loss if the AUROC is this many points below that of kNN-mean
+# targets for (AUROC, AP) of vaekit minus that of the other method, in points
 TARGETS = {"PyOD VAE": (4.0, 8.0), "kNN-mean": (0.0, 0.0)}
 MOST_LOSSES = 3
 
 
 @dataclass(frozen=True)
 class Table:
-    """Means over seeds, in points, for sets that every method finished at least once."""
+    """Means over seeds, in points, for the sets that every method finished with at least one seed."""
 
     sets: list[str]  # S
     methods: list[str]  # M
@@ -86,7 +86,7 @@ def critical_difference(methods: int, sets: int, level: float = 0.05) -> float:
 
 
 def figures(table: Table, ours: str) -> list[Figure]:
-    """The figures with targets, and the means and ranks behind them."""
+    """The figures with targets, then the means and ranks that they are computed from."""
     best = {measure: int(np.argmin(table.ranks(measure))) for measure in MEASURES}
     made = []
     for other, targets in TARGETS.items():
@@ -99,7 +99,7 @@ def figures(table: Table, ours: str) -> list[Figure]:
     if "kNN-mean" in table.methods:
         behind = table.column("auroc", "kNN-mean") - table.column("auroc", ours)
         losses = int((behind > LOSING).sum())
-        made.append(Figure(f"more than {LOSING:g} points of AUROC under kNN-mean", losses, "sets", target=MOST_LOSSES))
+        made.append(Figure(f"more than {LOSING:g} points of AUROC below kNN-mean", losses, "sets", target=MOST_LOSSES))
     for measure in MEASURES:
         place = 1 + int((table.ranks(measure) < table.ranks(measure)[table.methods.index(ours)]).sum())
         made.append(
@@ -150,7 +150,7 @@ def write_csv(path: Path, table: Table, others: dict[str, dict[str, float]]) -> 
 
 
 def published(path: Path | None) -> dict[str, dict[str, float]]:
-    """Columns of a published CSV table, whose first column is the set's name, by `family`; without non-numbers."""
+    """The numbers of a published CSV table by `family` of the set's name (the first column), then by column."""
     if path is None:
         return {}
     with path.open(newline="") as file:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.detection.worker
 
-reads one job per line and writes one result per line, both as JSON. The modules of the detectors are imported once in
-the parent, so that time and memory of a child are only those of the detector.
+It reads one job per line and writes one result per line, both as JSON. The modules of the detectors are imported once
+in the parent, so that the time and memory of a child are those of the detector only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.detection import methods, sets
 
+# Modules that the parent process imports before it forks.
 WARM = (
     "numpy",
     "torch",
@@ -101,7 +102,7 @@ def _child(job: Job, answer: Connection) -> None:
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # PyOD prints to stdout
         try:
             answer.send(run(job))
-        except Exception as exc:  # noqa: BLE001  one detector that fails on one set is a result, and is written as one
+        except Exception as exc:  # noqa: BLE001  the failure of a detector on a set is a result too
             answer.send({"error": f"{type(exc).__name__}: {exc}"})
 
 

@@ -1,10 +1,11 @@
-"""Measures how often the one wrong cell of a row is ranked first, against |z| and PyOD's ECOD, and the expected values.
+"""Measures how often explanations rank a wrong cell first, and how close expected values are to the original ones.
 
     python -m benchmarks.explanation --data DIR [--quick] [--jobs N] [--set KEY=VALUE ...] [--out FILE]
 
 DIR holds NAME.npz with X (n, D) and y (n,), where 0 is normal. Only normal rows are used, at most --rows of each set. A
-fifth of them are test rows, and one cell of each is made wrong. ECOD is installed by pip into its own environment. The
-result of each set is saved in a folder beside FILE, and a run with the same settings resumes from there.
+fifth of them are test rows, and one cell of each is made wrong. The ranking is compared with |z| and PyOD's ECOD.
+ECOD is installed by pip into its own environment. The result of each set is saved in a folder beside FILE, and a run
+with the same settings resumes from there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import venvs
-from benchmarks.explanation.one import MODELS, Answer, Job, kept
+from benchmarks.explanation.one import MODELS, Answer, Job, run_or_load
 from benchmarks.explanation.plant import WAYS
 from benchmarks.report import Figure, publish
 
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> None:
     answers: list[Answer] = []
     try:
         for answer in _answers(jobs, options.jobs, options.out.with_suffix("")):
-            Console(stderr=True).print(f"{answer['set']}: {_said(answer['hits'])}", highlight=False)
+            Console(stderr=True).print(f"{answer['set']}: {_hit_rates(answer['hits'])}", highlight=False)
             answers.append(answer)
     finally:
         if answers:
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> None:
 
 def _answers(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[Answer]:
     """The results of all sets that are large enough, in order."""
-    work = partial(kept, folder)
+    work = partial(run_or_load, folder)
     if processes == 1:
         yield from filter(None, map(work, jobs))
         return
@@ -61,30 +62,36 @@ def _answers(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[Answ
         yield from filter(None, pool.map(work, jobs))
 
 
-def _said(hits: dict[str, dict[str, float]]) -> str:
+def _hit_rates(hits: dict[str, dict[str, float]]) -> str:
     return "; ".join(f"{name} {' '.join(f'{rate:.2f}' for rate in by_way.values())}" for name, by_way in hits.items())
 
 
 def figures(answers: Sequence[Answer]) -> list[Figure]:
-    """Means and ranges over sets: hit rates by way, the margin over the best simple method, expected values."""
+    """Means and ranges over sets: hit rates by way, margins over the best simple method, errors of expected values."""
     names = list(answers[0]["hits"])
     found = []
     for way in WAYS:
-        told = [answer["hits"] for answer in answers if way in answer["wrong"]]
-        if not told:
+        hits_of_sets = [answer["hits"] for answer in answers if way in answer["wrong"]]
+        if not hits_of_sets:
             continue
-        rates = {name: np.array([hits[name][way] for hits in told]) for name in names}
+        rates = {name: np.array([hits[name][way] for hits in hits_of_sets]) for name in names}
         best = max((name for name in SIMPLE if name in rates), key=lambda name: float(rates[name].mean()))
-        found += [_mean(f"{way}: {name}", rate, "found first") for name, rate in rates.items()]
+        found += [_mean(f"{way}: {name}", rate, "ranked first") for name, rate in rates.items()]
         for name in (name for name in names if name.startswith("relief")):
             margin = rates[name] - rates[best]
-            found.append(_mean(f"{way}: {name}, less {best}", margin, "more found", target=0.0, better="higher"))
+            found.append(
+                _mean(f"{way}: {name}, minus {best}", margin, "more ranked first", target=0.0, better="higher")
+            )
     return [*found, *_expected(answers)]
 
 
 def _expected(answers: Sequence[Answer]) -> list[Figure]:
-    units = {"off": "sd off", "pulled_off": "sd off", "covered": "of 90 % intervals"}
-    words = {"off": "expected given the rest", "pulled_off": "expected given the row", "covered": "hold the truth"}
+    units = {"off": "sd from truth", "pulled_off": "sd from truth", "covered": "of 90 % intervals"}
+    words = {
+        "off": "expected given the other cells",
+        "pulled_off": "expected given the whole row",
+        "covered": "intervals with the truth",
+    }
     return [
         _mean(f"{way}: {model}, {words[name]}", np.array(values), unit)
         for name, unit in units.items()
@@ -102,14 +109,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explanation", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of NAME.npz with X and y")
     parser.add_argument("--quick", action="store_true", help=f"1,000 rows of {', '.join(QUICK)}")
-    parser.add_argument("--jobs", type=int, default=1, help="number of sets at once, each in its own process")
-    parser.add_argument("--rows", type=int, default=3000, help="most normal rows of a set")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="number of sets measured at the same time, each in its own process"
+    )
+    parser.add_argument("--rows", type=int, default=3000, help="largest number of normal rows of a set")
     parser.add_argument(
         "--models",
         nargs="+",
         default=list(MODELS),
         choices=MODELS,
-        help="default recipe, or one VAE with either scale",
+        help="models to measure: the default recipe, or a VAE with a scale from the network or per feature",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of training")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/explanation.json"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.detection.sets import load
 from benchmarks.explanation.plant import WAYS, Floats, Planted, plant
-from benchmarks.processes import ask
+from benchmarks.processes import run_arm
 from vaekit.runtime import Model
 from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.explain.surprises import surprise
@@ -30,8 +30,8 @@ MODELS = {  # likelihoods
     "network": {"name": "student_t", "scale": "network"},
     "feature": {"name": "student_t", "scale": "feature"},
 }
-TOLD = 8  # cells explained per row; the expected value is judged if the wrong cell is among them
-LEAST_DIMS, LEAST_ROWS = 4, 30  # the fewest columns of a set, and wrong rows of a way, to report
+EXPLAINED = 8  # cells explained per row; the expected value is measured if the wrong cell is among them
+MIN_DIMS, MIN_ROWS = 4, 30  # smallest number of columns of a set, and of wrong rows for each way to make them
 SEED = 1
 
 Answer = dict[str, Any]
@@ -48,8 +48,8 @@ class Job:
     pyod: Path | None  # the python of PyOD's environment; None: PyOD is left out
 
 
-def kept(folder: Path, job: Job) -> Answer | None:
-    """The saved result of an earlier run with the same settings, or of a new run, which is saved."""
+def run_or_load(folder: Path, job: Job) -> Answer | None:
+    """Load the result of an earlier run with the same settings, or run and save the result."""
     path, asked = folder / f"{job.path.stem}.json", {name: str(value) for name, value in vars(job).items()}
     if path.exists() and (found := json.loads(path.read_text()))["asked"] == asked:
         return cast("Answer | None", found["answer"])
@@ -60,15 +60,15 @@ def kept(folder: Path, job: Job) -> Answer | None:
 
 
 def run(job: Job) -> Answer | None:
-    """Hits of each contender by way, and the accuracy of our expected values; None if the set is too small."""
+    """Hit rates of each contender by way, and the accuracy of expected values; None if the set is too small."""
     x, is_anomaly = load(job.path.parent, job.path.stem)
     x = x[~is_anomaly]
-    if x.shape[1] < LEAST_DIMS:
+    if x.shape[1] < MIN_DIMS:
         return None
     x = x[np.random.default_rng(SEED).permutation(len(x))[: job.rows]]
     test = split(of_array(x), _config(job, job.models[0]).data, 0).test
     seen = np.delete(x, test, axis=0)
-    wrong = {way: planted for way in WAYS if len((planted := plant(way, x[test], seen, SEED)).rows) >= LEAST_ROWS}
+    wrong = {way: planted for way in WAYS if len((planted := plant(way, x[test], seen, SEED)).rows) >= MIN_ROWS}
     if not wrong:
         return None
     found = {"|z|": {way: _rate(_largest_z(planted.rows, seen), planted) for way, planted in wrong.items()}}
@@ -77,10 +77,10 @@ def run(job: Job) -> Answer | None:
     expected: dict[str, Any] = {}
     for name in job.models:
         with _trained(job, name, x) as model:
-            asked = {way: _asked(model, planted, seen.std(axis=0)) for way, planted in wrong.items()}
-        found[f"relief, {name}"] = {way: one.pop("relief") for way, one in asked.items()}
-        found[f"excess, {name}"] = {way: one.pop("excess") for way, one in asked.items()}
-        expected[name] = asked
+            measured = {way: _explain(model, planted, seen.std(axis=0)) for way, planted in wrong.items()}
+        found[f"relief, {name}"] = {way: one.pop("relief") for way, one in measured.items()}
+        found[f"excess, {name}"] = {way: one.pop("excess") for way, one in measured.items()}
+        expected[name] = measured
     counts = {way: len(planted.rows) for way, planted in wrong.items()}
     return {
         "set": job.path.stem,
@@ -99,31 +99,31 @@ def _config(job: Job, name: str) -> Config:
 
 @contextmanager
 def _trained(job: Job, name: str, x: Floats) -> Iterator[Model]:
-    """A model as users have it: trained, exported, calibrated, published and loaded."""
+    """A model that is trained, exported, calibrated, published and loaded as by a user."""
     with tempfile.TemporaryDirectory() as folder:
         train(_config(job, name), folder, device="cpu", rows=of_array(x))
         with Model.load(Path(folder) / "planted", device="cpu", threads=1) as model:
             yield model
 
 
-def _asked(model: Model, planted: Planted, sd: Floats) -> dict[str, Any]:
-    """Hits by relief and by excess, distances of expected values from the truth in standard deviations, and coverage.
+def _explain(model: Model, planted: Planted, sd: Floats) -> dict[str, Any]:
+    """Hit rates by relief and by excess, distances of expected values from the truth, and coverage of intervals.
 
-    Distances are medians over rows whose wrong cell is among the explained ones. `pulled` is the distance for p(x_d|x),
-    whose posterior has seen the wrong cell.
+    Distances are in standard deviations, medians over rows whose wrong cell is among the explained ones. `pulled_off`
+    is the distance of E[x_d|x], for which the posterior has seen the wrong cell.
     """
     assert model.surprises is not None
-    found = model.explain(planted.rows, top=min(TOLD, model.spec.dim))
+    found = model.explain(planted.rows, top=min(EXPLAINED, model.spec.dim))
     cells = found.explanation
     assert cells is not None
-    over = surprise(found, planted.rows) - model.surprises.features.middle
-    told = cells["feature"] == planted.column[:, None]  # (n, k), at most one a row
-    rows = told.any(axis=1)
-    cell, truth, unit = cells[told], planted.truth[rows], sd[planted.column[rows]]
+    excess = surprise(found, planted.rows) - model.surprises.features.middle
+    is_wrong = cells["feature"] == planted.column[:, None]  # (n, k), at most one a row
+    rows = is_wrong.any(axis=1)
+    cell, truth, unit = cells[is_wrong], planted.truth[rows], sd[planted.column[rows]]
     pulled = predict(model, planted.rows[rows], planted.column[rows, None], interval=False).expected[:, 0]
     return {
         "relief": _rate(cells["feature"][:, 0], planted),
-        "excess": _rate(over.argmax(axis=1), planted),
+        "excess": _rate(excess.argmax(axis=1), planted),
         "told": float(rows.mean()),
         "off": float(np.median(np.abs(cell["expected"] - truth) / unit)),
         "pulled_off": float(np.median(np.abs(pulled - truth) / unit)),
@@ -147,5 +147,5 @@ def _ecod(python: Path, seen: Floats, wrong: dict[str, Planted]) -> dict[str, fl
         path = Path(folder) / "rows.npz"
         rows: dict[str, Any] = {way: planted.rows for way, planted in wrong.items()}
         np.savez(path, train=seen, **rows)
-        told = ask("explanation.arms.peer_ecod", [str(path)], python=python)
-    return {way: _rate(np.array(told[way]), planted) for way, planted in wrong.items()}
+        found = run_arm("explanation.arms.peer_ecod", [str(path)], python=python)
+    return {way: _rate(np.array(found[way]), planted) for way, planted in wrong.items()}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 SHIFT, FACTOR = 3.0, 10.0  # standard deviations; times the value
-LEAST = 0.5  # the least error of a wrong cell, in standard deviations
+MIN_ERROR = 0.5  # smallest error of a wrong cell, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Planted:
 
     rows: Floats
     clean: Floats  # the original rows
-    column: NDArray[np.intp]  # (n,) where it is
+    column: NDArray[np.intp]  # (n,), column of the wrong cell
 
     @property
     def truth(self) -> Floats:
@@ -27,7 +27,7 @@ class Planted:
         return self.clean[np.arange(len(self.clean)), self.column]
 
 
-# The wrong value from a cell's own value, another row's value, and the column's standard deviation, (n,) each.
+# Ways to make cells wrong: functions of the own values, values of other rows, and standard deviations, (n,) each.
 WAYS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
     "swapped": lambda _own, other, _sd: other,  # in the column's range, but inconsistent with the other cells
     "shifted": lambda own, _other, sd: own + SHIFT * sd,
@@ -36,19 +36,21 @@ WAYS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
 
 
 def plant(way: str, rows: Floats, train: Floats, seed: int) -> Planted:
-    """Make one cell of each row wrong, in a random column that varies in `train`. Rows that hardly change are left out.
+    """Make one cell of each row wrong, in a random column that varies in `train`.
+
+    Rows whose cell changes by less than MIN_ERROR standard deviations are left out.
 
     Args:
         way: one of WAYS.
         rows: (n, D), held-out rows.
         train: (m, D), gives the standard deviations of columns.
-        seed: for the choice of columns and rows.
+        seed: seed for the choice of columns and of other rows.
     """
     rng, sd = np.random.default_rng(seed), train.std(axis=0)
     at = rng.choice(np.flatnonzero(sd > 0), size=len(rows))
     own, other = rows[np.arange(len(rows)), at], rows[rng.permutation(len(rows)), at]
     wrong = WAYS[way](own, other, sd[at])
-    keep = np.abs(wrong - own) >= LEAST * sd[at]
+    keep = np.abs(wrong - own) >= MIN_ERROR * sd[at]
     planted = rows[keep].copy()
     planted[np.arange(len(planted)), at[keep]] = wrong[keep]
     return Planted(planted, rows[keep], at[keep])

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scoring [--quick] [--rows N] [--only PART ...] --out build/benchmarks/scoring.json
 
-PyOD is installed by pip into its own environment; --no-peers leaves it out. --rows is the size of `scale`, whose output
-needs about 60 bytes of disk per row. `--only card` needs a CUDA device.
+PyOD is installed by pip into its own environment; --no-peers leaves it out. --rows is the number of rows of the part
+`scale`, whose output needs about 60 bytes of disk per row. `--only card` needs a CUDA device.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.plan import Plan, in_a_folder
-from benchmarks.report import Measured, part_by_part, publish
+from benchmarks.plan import Plan, in_temporary_folder
+from benchmarks.report import Measured, measure_parts, publish
 from benchmarks.scoring import card, cluster, kill, scale, throughput
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
@@ -25,7 +25,7 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "cluster": cluster.measure,
     "card": card.measure,
 }
-UNNAMED = [name for name in PARTS if name != "card"]  # the default parts; "card" needs a GPU
+DEFAULT_PARTS = [name for name in PARTS if name != "card"]  # "card" needs a GPU
 PACKAGES = ["onnxruntime", "numpy", "pyarrow", "ray"]
 
 
@@ -34,18 +34,18 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     parts: dict[str, Callable[[Plan], Measured]] = {**PARTS, "scale": partial(scale.measure, n=options.rows)}
     plan = Plan(options.quick, options.work, None if options.no_peers else options.peers)
-    part_by_part(
-        {name: partial(in_a_folder, parts[name], plan) for name in options.only},
+    measure_parts(
+        {name: partial(in_temporary_folder, parts[name], plan) for name in options.only},
         lambda figures, facts: publish(options.out, "Batch scoring", figures, PACKAGES, quick=options.quick, **facts),
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, takes minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes; takes minutes")
     parser.add_argument("--rows", type=int, help="rows of `scale` (default 10^8, with --quick 200,000)")
     known = ", ".join(PARTS)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=UNNAMED, metavar="PART", help=f"of: {known}")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=DEFAULT_PARTS, metavar="PART", help=f"of: {known}")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/scoring.json"))
     parser.add_argument("--work", type=Path, default=Path("build/benchmarks"), help="folder for generated data")
     parser.add_argument("--peers", type=Path, default=Path("build/benchmarks/peers"), help="the peers' environments")

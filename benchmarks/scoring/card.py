@@ -1,6 +1,6 @@
-"""Compares scoring on a GPU with the CPU of the same machine, and the effect of CUDA graphs and float16.
+"""Compares scoring on a GPU with scoring on the CPU of the same machine, and measures CUDA graphs and float16.
 
-All score rows in memory, in one process, interleaved, after their results have been compared.
+All contenders score rows in memory, in one process and in interleaved rounds. Their results are compared first.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from benchmarks.plan import Plan
 from benchmarks.report import Figure, Measured, interleave
 from benchmarks.scoring import rows
-from benchmarks.scoring.throughput import times
+from benchmarks.scoring.throughput import ratio_figure
 from vaekit.errors import DeviceError
 from vaekit.runtime import Model
 from vaekit.runtime.device import CUDA, Cuda
 from vaekit.scoring import LocalScorer
 
-ROWS = (400_000, 20_000)  # in full, quickly
+ROWS = (400_000, 20_000)  # full, quick
 ROUNDS = (5, 2)
 SINGLE = 200  # calls of one row
 COMPARED = 4_096  # rows
-HALF = 1.0  # nats by which float16 may differ in a row; the actual difference is reported
+HALF_TOLERANCE = 1.0  # nats by which float16 may differ in a row; the actual difference is reported
 
 LIKELIHOODS = {"gaussian": "gaussian", "default recipe": "auto"}
 CPU, CARD, GRAPHS, FLOAT16 = "CPU", "card", "card, CUDA graphs", "card, float16"
-BESIDE = {CARD: CPU, GRAPHS: CARD, FLOAT16: CARD}  # the baseline of each
+BASELINES = {CARD: CPU, GRAPHS: CARD, FLOAT16: CARD}  # what each is compared with
 
 
 def measure(plan: Plan, device: str = "cuda") -> Measured:
@@ -46,10 +46,10 @@ def measure(plan: Plan, device: str = "cuda") -> Measured:
         with ExitStack() as stack:
             models = _opened(rows.model(plan.work, likelihood, half=True), device, stack)
             label = f"{name}, K = {models[CPU].manifest.draws.default}"
-            facts[label] = off(models, x[:COMPARED])
+            facts[label] = largest_differences(models, x[:COMPARED])
             figures += _compared(label, "rows/s", _rates(models, x, rounds))
             figures += _compared(f"{label}, one row", "calls/s", _rates(models, x[:1], rounds, SINGLE))
-    return Measured(figures, {"threads": _threads(), "worst row off by nats": facts})
+    return Measured(figures, {"threads": _threads(), "largest difference from the CPU in nats": facts})
 
 
 def _threads() -> int:
@@ -58,14 +58,14 @@ def _threads() -> int:
 
 def _opened(bundle: Path, device: str, stack: ExitStack) -> dict[str, Model]:
     """Models by label; CUDA graphs are left out if the device cannot record them."""
-    ways: dict[str, dict[str, Any]] = {
+    settings: dict[str, dict[str, Any]] = {
         CPU: {"device": "cpu", "threads": 1},
         CARD: {"device": device},
         GRAPHS: {"device": device, "cuda": Cuda(graphs=True)},
         FLOAT16: {"device": device, "precision": "float16"},
     }
     models = {}
-    for label, how in ways.items():
+    for label, how in settings.items():
         try:
             models[label] = stack.enter_context(Model.load(bundle, **how))
         except DeviceError:
@@ -74,7 +74,7 @@ def _opened(bundle: Path, device: str, stack: ExitStack) -> dict[str, Model]:
     return models
 
 
-def off(models: Mapping[str, Model], x: NDArray[np.float64]) -> dict[str, float]:
+def largest_differences(models: Mapping[str, Model], x: NDArray[np.float64]) -> dict[str, float]:
     """The largest difference of each ELBO from the CPU's, nats; float32 must be within the bundle's tolerance."""
     want = models[CPU].bound(x).elbo
     allowed = models[CPU].manifest.golden.tolerance[CUDA]
@@ -82,9 +82,13 @@ def off(models: Mapping[str, Model], x: NDArray[np.float64]) -> dict[str, float]
     for label, model in models.items():
         got = model.bound(x).elbo
         found[label] = float(np.abs(got - want).max())
-        near = found[label] <= HALF if label == FLOAT16 else np.allclose(got, want, allowed.relative, allowed.absolute)
+        near = (
+            found[label] <= HALF_TOLERANCE
+            if label == FLOAT16
+            else np.allclose(got, want, allowed.relative, allowed.absolute)
+        )
         if not near:
-            raise SystemExit(f"{label}: an ELBO is {found[label]:.3g} nats off the CPU's")
+            raise SystemExit(f"{label}: an ELBO differs by {found[label]:.3g} nats from the CPU's")
     return found
 
 
@@ -109,11 +113,11 @@ def _scoring(model: Model, x: NDArray[np.float64], calls: int) -> Callable[[], N
 
 
 def _compared(label: str, unit: str, rates: Mapping[str, list[float]]) -> list[Figure]:
-    """The ratio of each to its baseline, and all rates."""
+    """The ratio of each contender to its baseline, then all rates."""
     return [
         *(
-            times(f"{label}: {one} / {other}", rates[one], rates[other], None)
-            for one, other in BESIDE.items()
+            ratio_figure(f"{label}: {one} / {other}", rates[one], rates[other], None)
+            for one, other in BASELINES.items()
             if one in rates
         ),
         *(Figure.of(f"{label}: {name}", each, unit, better="higher") for name, each in rates.items()),

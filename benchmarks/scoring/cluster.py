@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 
 from benchmarks.plan import Plan
-from benchmarks.processes import ask
+from benchmarks.processes import run_arm
 from benchmarks.report import Figure, Measured
 from benchmarks.scoring import rows
 
 ACTORS = (1, 2)
-ROWS = (1_000_000, 40_000)  # in full, quickly
+ROWS = (1_000_000, 40_000)  # full, quick
 PARTS = 20
 
 
@@ -22,7 +22,7 @@ def measure(plan: Plan) -> Measured:
     for actors in ACTORS:
         arguments = ["--bundle", str(bundle), "--source", str(source), "--out", str(plan.work / "out")]
         arguments += ["--actors", str(actors), "--part-rows", str(max(1, n // PARTS))]
-        found[actors] = ask("scoring.arms.ray", arguments)
+        found[actors] = run_arm("scoring.arms.ray", arguments)
         shutil.rmtree(plan.work / "out")
         rates[actors] = found[actors]["rows"] / found[actors]["seconds"]
     first, last = ACTORS[0], ACTORS[-1]

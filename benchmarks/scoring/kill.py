@@ -18,36 +18,36 @@ from benchmarks.processes import ROOT, TAIL, environment
 from benchmarks.report import Figure, Measured
 from benchmarks.scoring import rows
 
-KILLS = (20, 2)  # in full, quickly
+KILLS = (20, 2)  # full, quick
 ROWS = (2_000_000, 40_000)
 PARTS = 50
-MOMENTS = (0.1, 0.5)  # time of the kill, as a share of an uninterrupted run
+KILL_TIMES = (0.1, 0.5)  # range of the time of a kill, as a share of the time of an uninterrupted run
 
 
 def measure(plan: Plan) -> Measured:
-    """Count rows that differ, are lost or are duplicated; finished runs are followed by new ones until enough kills."""
+    """Count rows that are lost, duplicated or different. New runs are started until the number of kills is reached."""
     wanted, n = plan.pick(*KILLS), plan.pick(*ROWS)
     bundle, source = rows.model(plan.work), rows.generate(plan.work / "rows", n)
     command = [sys.executable, "-c", "from vaekit.cli import main; main()", "score", str(bundle), str(source)]
-    asked = ["--part-rows", str(max(1, n // PARTS)), "--fdr", "0.1", "--resume"]
+    options = ["--part-rows", str(max(1, n // PARTS)), "--fdr", "0.1", "--resume"]
     whole, rng = plan.work / "whole", np.random.default_rng(0)
     start = time.perf_counter()
-    _run([*command, str(whole), *asked])
+    _run([*command, str(whole), *options])
     longest = time.perf_counter() - start
     kills: list[int] = []  # number of kills of each run
     differ = 0
     while sum(kills) < wanted:
         folder = plan.work / f"killed-{len(kills)}"
-        run, count = [*command, str(folder), *asked], 0
-        while sum(kills) + count < wanted and _killed(run, longest * float(rng.uniform(*MOMENTS))):
+        run, count = [*command, str(folder), *options], 0
+        while sum(kills) + count < wanted and _killed(run, longest * float(rng.uniform(*KILL_TIMES))):
             count += 1
         if not count:
-            raise SystemExit("a run had ended before it could be killed")
+            raise SystemExit("a run ended before it could be killed")
         _run(run)
         differ += differing(whole, folder)
         shutil.rmtree(folder)
         kills.append(count)
-    name = "rows lost, doubled or different after kill -9 and --resume"
+    name = "rows lost, duplicated or different after kill -9 and --resume"
     figure = Figure(name, differ, f"of {n * len(kills):,}, {sum(kills)} kills", target=0)
     return Measured([figure], {"kills": kills, "seconds_uninterrupted": longest})
 

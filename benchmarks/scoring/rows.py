@@ -29,9 +29,12 @@ def rows(n: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def model(folder: Path, likelihood: str = "gaussian", *, half: bool = False) -> Path:
-    """Publish a model with a likelihood under folder/models; returns its bundle. "auto" is the default recipe.
+    """Train and publish a model under folder/models, and return its bundle.
 
-    half: also export float16 graphs.
+    Args:
+        folder: folder for the training rows and the models.
+        likelihood: name of the likelihood; "auto" is the default recipe.
+        half: whether to export float16 graphs as well.
     """
     source = folder / "train.npy"
     np.save(source, rows(TRAINED_ON))
@@ -55,7 +58,7 @@ def model(folder: Path, likelihood: str = "gaussian", *, half: bool = False) -> 
 def generate(folder: Path, n: int) -> Path:
     """Make a folder of n rows in files of FILE_ROWS. All full files are hard links to one file.
 
-    The scorer reads each of them separately, and 10^8 rows do not need 24 GB of disk.
+    The scorer still reads each of them, but 10^8 rows do not need 24 GB of disk.
     """
     folder.mkdir(parents=True)
     first = folder / "part-00000.parquet"

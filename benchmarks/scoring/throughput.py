@@ -1,7 +1,7 @@
 """Compares rows per second from Parquet to Parquet with raw ONNX Runtime on arrays and PyOD's decision_function.
 
-Every arm runs in its own process with the same number of threads, and rounds are interleaved. The others score rows in
-memory; their reading and writing is not counted.
+Every arm runs in its own process with the same number of threads, and rounds are interleaved. The other arms
+score rows in memory; their reading and writing are not counted.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 
 from benchmarks import venvs
 from benchmarks.plan import Plan
-from benchmarks.processes import ask
-from benchmarks.report import Figure, Measured, in_turns
+from benchmarks.processes import run_arm
+from benchmarks.report import Figure, Measured, run_rounds
 from benchmarks.scoring import rows
 from vaekit.bundle.read import read_manifest
 
-FEW = 2  # draws, the smallest K
-ROUNDS = (3, 1)  # in full, quickly
+SMALLEST_K = 2
+ROUNDS = (3, 1)  # full, quick
 ROWS = (1_000_000, 60_000)
 PYOD = {"PyOD": 32, "PyOD in batches of 1,024": 1_024}  # batch sizes: the default, and the fastest measured
-OF_RAW = 0.8  # target, except for the smallest K, where reading and writing weigh most
+RAW_TARGET = 0.8  # ratio to raw; no target at the smallest K, where reading and writing dominate
 
 
 def measure(plan: Plan) -> Measured:
@@ -33,7 +33,7 @@ def measure(plan: Plan) -> Measured:
     bundle, recipe = rows.model(plan.work), rows.model(plan.work, "auto")
     source = rows.generate(plan.work / "rows", plan.pick(*ROWS))
     ways = {
-        f"K = {FEW}": (bundle, FEW, 10.0),
+        f"K = {SMALLEST_K}": (bundle, SMALLEST_K, 10.0),
         **{f"K = {k}": (bundle, k, 1.5) for k in [_default(bundle)]},
         **{f"default recipe, K = {k}": (recipe, k, 1.5) for k in [_default(recipe)]},
     }
@@ -42,11 +42,11 @@ def measure(plan: Plan) -> Measured:
     arms: dict[str, Any] = {}
     for name, (model, k, _) in ways.items():
         for label, module in (("vaekit", "ours"), ("raw", "raw")):
-            arms[f"{label}, {name}"] = _asker(plan, [model, source], threads, sys.executable, module, k)
+            arms[f"{label}, {name}"] = _arm(plan, [model, source], threads, sys.executable, module, k)
     if pyod is not None:
         for name, batch in PYOD.items():
-            arms[name] = _asker(plan, [bundle, source], threads, pyod, "peer_pyod", FEW, ["--batch", str(batch)])
-    found = in_turns(arms, plan.pick(*ROUNDS))
+            arms[name] = _arm(plan, [bundle, source], threads, pyod, "peer_pyod", SMALLEST_K, ["--batch", str(batch)])
+    found = run_rounds(arms, plan.pick(*ROUNDS))
     rates = {name: [one["rows"] / one["seconds"] for one in each] for name, each in found.items()}
     chunks = {name: [one["chunk"] for one in each] for name, each in found.items() if name.startswith("raw")}
     targets = {name: target for name, (_, _, target) in ways.items()}
@@ -57,40 +57,40 @@ def _default(bundle: Path) -> int:
     return read_manifest(bundle).draws.default
 
 
-def _asker(
+def _arm(
     plan: Plan,
-    places: list[Path],
+    paths: list[Path],
     threads: int,
     python: Path | str,
     module: str,
     num_samples: int,
     more: Sequence[str] = (),
 ) -> Any:
-    bundle, source, out = *places, plan.work / "out"
+    bundle, source, out = *paths, plan.work / "out"
     arguments = ["--bundle", str(bundle), "--source", str(source), "--out", str(out)]
     arguments += ["--num-samples", str(num_samples), "--threads", str(threads), *more]
 
     def run() -> dict[str, Any]:
         shutil.rmtree(out, ignore_errors=True)
-        return ask(f"scoring.arms.{module}", arguments, python=python, threads=threads)
+        return run_arm(f"scoring.arms.{module}", arguments, python=python, threads=threads)
 
     return run
 
 
 def compare(rates: dict[str, list[float]], targets: dict[str, float]) -> list[Figure]:
-    """The ratios of vaekit's rate to the others, and all rates; `targets`: for the ratio to PyOD, by way of scoring."""
+    """The ratios of vaekit's rate to the others, and all rates; `targets`: of the ratio to PyOD, by way of scoring."""
     figures = []
     for name, target in targets.items():
         ours = rates[f"vaekit, {name}"]
-        of_raw = None if name == f"K = {FEW}" else OF_RAW
-        figures.append(times(f"vaekit / raw ONNX Runtime, {name}", ours, rates[f"raw, {name}"], of_raw))
+        raw_target = None if name == f"K = {SMALLEST_K}" else RAW_TARGET
+        figures.append(ratio_figure(f"vaekit / raw ONNX Runtime, {name}", ours, rates[f"raw, {name}"], raw_target))
         for peer in (peer for peer in PYOD if peer in rates):
             wanted = target if peer == "PyOD" else None
-            figures.append(times(f"vaekit, {name} / {peer}", ours, rates[peer], wanted))
+            figures.append(ratio_figure(f"vaekit, {name} / {peer}", ours, rates[peer], wanted))
     return figures + [Figure.of(name, each, "rows/s") for name, each in rates.items()]
 
 
-def times(name: str, ours: list[float], other: list[float], target: float | None) -> Figure:
+def ratio_figure(name: str, ours: list[float], other: list[float], target: float | None) -> Figure:
     """A ratio of medians, with the range of the ratios by round."""
     rounds = [a / b for a, b in zip(ours, other, strict=True)]
     value = statistics.median(ours) / statistics.median(other)

@@ -1,1 +1,1 @@
-"""Measures the speed of the service against other servers and the graph alone: `python -m benchmarks.serving`."""
+"""Measures the service against other servers and against the graph alone: `python -m benchmarks.serving`."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving [--quick] [--only PART ...] --out build/benchmarks/serving.json
 
-The server has one core and the load generator another. Every contender serves the same weights with two draws per row,
-and rounds are interleaved. Before it is measured, each contender must return the ELBO of the graph. Peers are installed
-by pip into their own environments.
+The server runs on one core and the load generator on another. All contenders serve the same weights with two draws per
+row, in interleaved rounds. Before a contender is measured, it must return the same ELBO as the graph. Peers are
+installed by pip into their own environments.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Figure, Measured, part_by_part, publish
-from benchmarks.serving import alone, beside, disconnects, overload, stream, sweep, torches
+from benchmarks.report import Figure, Measured, measure_parts, publish
+from benchmarks.serving import baselines, disconnects, overload, peer_comparison, stream, sweep, torch_comparison
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
-    "peers": beside.measure,
-    "torch": torches.measure,
-    "bulk": alone.bulk,
-    "latency": alone.latency,
+    "peers": peer_comparison.measure,
+    "torch": torch_comparison.measure,
+    "bulk": baselines.bulk,
+    "latency": baselines.latency,
     "open": overload.measure,
     "stream": stream.measure,
     "disconnects": disconnects.measure,
-    "idle": alone.idle,
+    "idle": baselines.idle,
 }
 PACKAGES = ["fastapi", "starlette", "uvicorn", "torch", "onnxruntime", "numpy"]
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         parser.error("--device: only the part 'torch' runs on a GPU; add --only torch")
     with tempfile.TemporaryDirectory() as work:
         plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.device)
-        part_by_part(
+        measure_parts(
             {name: partial(PARTS[name], plan) for name in options.only or PARTS}, partial(_publish, options.out, plan)
         )
 
@@ -53,7 +53,7 @@ def _publish(out: Path, plan: Plan, figures: list[Figure], facts: dict[str, Any]
     if "peers" in facts:
         points = [sweep.Point(**point) for point in facts["peers"]["sweep"]]
         plot = out.with_name(f"{out.stem}-connections.png")
-        sweep.publish(plot, "One row of JSON a request, 784 columns, one core", points)
+        sweep.publish(plot, "One row of JSON per request, 784 columns, one core", points)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""The contenders: how to start each server, how to send it rows, and how to read its reply."""
+"""The compared servers: how to start each, how to send it rows, and how to read its reply."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def echo() -> Server:
     return Server("echo", tuple(command("serving.arms.echo", ["PORT"])), json_request, by_name)
 
 
-# each: package, arm, how to send rows and read replies, and its path for readiness
+# (package, arm, function that makes a request, function that reads a reply, path for readiness)
 PEERS: dict[str, tuple[Peer, str, Any, Any, str]] = {
     "LitServe": (venvs.LITSERVE, "peer_litserve", json_request, by_name, "/health"),
     "MLServer": (venvs.MLSERVER, "peer_mlserver", v2_request, from_tensors, "/v2/models/vae/ready"),
@@ -97,7 +97,7 @@ PEERS: dict[str, tuple[Peer, str, Any, Any, str]] = {
 
 
 def peers(plan: Plan, shape: Shape) -> list[Server]:
-    """All peers, each in its own environment; none if they are left out."""
+    """All peers, each in its own environment; empty if peers are left out."""
     return [] if plan.peers is None else [_peer(plan, plan.peers, shape, name) for name in PEERS]
 
 
@@ -114,14 +114,14 @@ def installed(folder: Path) -> dict[str, list[str]]:
 
 
 def check(running: Running, request: Request, want: Rows) -> None:
-    """Refuse to measure a server whose results differ from the graph."""
+    """Stop unless the server returns the ELBO of the graph."""
     got = running.server.elbo(running.ask(request))
     if not agrees(got, want):
-        raise SystemExit(f"{running.server.name} returns {got[:3]}, the graph {want[:3]}")
+        raise SystemExit(f"{running.server.name} returns {got[:3]}, but the graph {want[:3]}")
 
 
-def answered(running: Running, found: dict[str, Any]) -> dict[str, Any]:
-    """The result of a load; every request must have been answered."""
+def require_all_answered(running: Running, found: dict[str, Any]) -> dict[str, Any]:
+    """The result of a load. Stop unless every request was answered with status 200."""
     if set(found["statuses"]) != {"200"}:
         raise SystemExit(f"{running.server.name} did not answer every request, by status: {found['statuses']}")
     return found

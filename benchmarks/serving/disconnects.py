@@ -1,4 +1,4 @@
-"""Checks that when callers hang up, all others get their own replies, and no request or row stays behind."""
+"""Checks that hang-ups of some callers do not affect others, and leave no request or row behind in the service."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from benchmarks.serving.servers import Request, Running, started
 
 CONNECTIONS = 32
 SINGLES, BULK_ROWS = 15, 512  # number of requests of one row, and rows of the one large request between them
-GAUGES = {"vae_http_requests_in_flight": 1.0, "vae_queue_rows": 0.0}  # when idle; the scrape itself is in flight
-SETTLING = 5.0  # seconds
+# Values of an idle service; the scrape itself is a request in flight.
+GAUGES = {"vae_http_requests_in_flight": 1.0, "vae_queue_rows": 0.0}
+SETTLE_SECONDS = 5.0  # until the gauges must be idle
 
 
 def measure(plan: Plan) -> Measured:
-    """Measure. The ELBO of every case is known, so that a reply to the wrong caller is detected."""
+    """Run the callers. The ELBO of every case is known, so that a reply sent to the wrong caller is detected."""
     requests = plan.pick(50_000, 5_000)
     source = plan.work / "cases.json"
     source.write_text(json.dumps(_cases(plan)))
     with started(ours(plan, SMALL)) as running:
         arguments = [str(running.port), str(source), str(CONNECTIONS), str(requests)]
-        found = servers.ask("serving.hang_ups", arguments, core=servers.LOAD_CORE)
-        left = _at_rest(running)
-    return Measured(_figures(found, left), {"outcomes": found, "gauges_afterwards": left})
+        found = servers.run_pinned("serving.hang_ups", arguments, core=servers.LOAD_CORE)
+        gauges_left = _settled_gauges(running)
+    return Measured(_figures(found, gauges_left), {"outcomes": found, "gauges_afterwards": gauges_left})
 
 
 def _cases(plan: Plan) -> list[dict[str, Any]]:
@@ -44,9 +45,9 @@ def _case(request: Request, elbo: list[float]) -> dict[str, Any]:
     return {"request": request.wire().decode("latin-1"), "elbo": elbo}
 
 
-def _at_rest(running: Running) -> dict[str, float]:
-    """The gauges when they are idle or SETTLING is over; /readyz must return 200."""
-    end = time.monotonic() + SETTLING
+def _settled_gauges(running: Running) -> dict[str, float]:
+    """The gauges once they are idle, at the latest after SETTLE_SECONDS. /readyz must return 200."""
+    end = time.monotonic() + SETTLE_SECONDS
     while (found := gauges(running.get("/metrics").decode())) != GAUGES and time.monotonic() < end:
         time.sleep(0.1)
     running.get("/readyz")

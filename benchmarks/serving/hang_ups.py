@@ -19,12 +19,12 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.serving.arms.graph import agrees
-from benchmarks.serving.load import answer
+from benchmarks.serving.load import print_result
 from benchmarks.serving.replies import END, Replies, Reply
 
-SHARE = 0.1  # of requests whose caller hangs up
+SHARE = 0.1  # of the requests end with a hang-up of the caller
 MOMENTS = ("cut in the body", "cut before the reply", "cut in the reply")
-SOON = 0.02  # seconds within which a caller hangs up after its request was sent completely
+MAX_DELAY = 0.02  # seconds; largest delay of a hang-up after the data was sent
 HUNG_AFTER = 10.0  # seconds after which a request without a reply counts as hung
 
 
@@ -35,7 +35,7 @@ class Case:
     request: bytes
     elbo: tuple[float, ...]
 
-    def judge(self, reply: Reply) -> str:
+    def outcome_of(self, reply: Reply) -> str:
         if reply.status != 200:
             return f"status {reply.status}"
         return "right" if agrees(json.loads(reply.body)["elbo"], self.elbo) else "wrong"
@@ -77,34 +77,36 @@ class Caller:
             if not (data := await self._reader.read(2**16)):
                 return "lost"
             reply = replies.feed(data)
-        return case.judge(reply)
+        return case.outcome_of(reply)
 
     async def _cut(self, case: Case, moment: str) -> str:
-        """Send until the moment to hang up; then the caller closes the connection."""
+        """Send, and read, up to the moment of the hang-up. The caller then closes the connection."""
         assert self._writer is not None
         if moment == "cut in the body":
             body = case.request.index(END) + len(END)
             self._writer.write(case.request[: self._rng.randrange(body, len(case.request))])
             await self._writer.drain()
-            await asyncio.sleep(self._rng.uniform(0, SOON))
+            await asyncio.sleep(self._rng.uniform(0, MAX_DELAY))
             return moment
         self._writer.write(case.request)
         await self._writer.drain()
         if moment == "cut before the reply":
-            await asyncio.sleep(self._rng.uniform(0, SOON))
+            await asyncio.sleep(self._rng.uniform(0, MAX_DELAY))
         else:
             await self._reader.read(1)
         return moment
 
 
 async def hang_ups(port: int, cases: list[Case], connections: int, requests: int) -> dict[str, int]:
-    """The number of times of each outcome."""
+    """The number of requests by outcome."""
     left, found = iter(range(requests)), Counter[str]()
-    await asyncio.gather(*(_go_on(Caller(port, random.Random(i)), cases, left, found) for i in range(connections)))
+    await asyncio.gather(
+        *(_call_repeatedly(Caller(port, random.Random(i)), cases, left, found) for i in range(connections))
+    )
     return dict(found)
 
 
-async def _go_on(caller: Caller, cases: list[Case], left: Iterator[int], found: Counter[str]) -> None:
+async def _call_repeatedly(caller: Caller, cases: list[Case], left: Iterator[int], found: Counter[str]) -> None:
     for i in left:
         found[await caller.call(cases[i % len(cases)])] += 1
     caller.close()
@@ -113,4 +115,4 @@ async def _go_on(caller: Caller, cases: list[Case], left: Iterator[int], found: 
 if __name__ == "__main__":
     port, source, connections, requests = sys.argv[1:]
     cases = [Case(one["request"].encode("latin-1"), tuple(one["elbo"])) for one in json.loads(Path(source).read_text())]
-    answer({**uvloop.run(hang_ups(int(port), cases, int(connections), int(requests)))})
+    print_result({**uvloop.run(hang_ups(int(port), cases, int(connections), int(requests)))})

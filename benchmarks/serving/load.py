@@ -19,7 +19,7 @@ import uvloop
 from benchmarks.serving.replies import Replies
 
 WARM_UP = 1.0  # seconds that are not counted
-LOST = 0  # the status if no reply came
+LOST = 0  # counted as status if the connection ended without a reply
 
 
 class Connection(asyncio.Protocol):
@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
         self.stops = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, but is not a subclass
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport has its methods but is not a subclass
         self._send()
 
     def _send(self) -> None:
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         else:
             self._send()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio gives it
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio passes it
         if not self.stops:
             self.statuses[LOST] += 1
         if not self.over.done():
@@ -60,20 +60,20 @@ class Connection(asyncio.Protocol):
 
 
 async def closed_loop(port: int, request: bytes, connections: int, seconds: float) -> dict[str, object]:
-    """Requests per second, and latencies in seconds, of requests that began within the time."""
+    """Requests per second and latencies in seconds, for requests sent after the warm-up."""
     loop = asyncio.get_running_loop()
     begin = perf_counter() + WARM_UP
-    all_of_them = [Connection(request, begin) for _ in range(connections)]
-    for one in all_of_them:
+    all_connections = [Connection(request, begin) for _ in range(connections)]
+    for one in all_connections:
         await loop.create_connection(lambda one=one: one, "127.0.0.1", port)  # type: ignore[misc]  # bound at once
     await asyncio.sleep(WARM_UP + seconds)
     took = perf_counter() - begin
-    for one in all_of_them:
+    for one in all_connections:
         one.stops = True
-    await asyncio.wait_for(asyncio.gather(*(one.over for one in all_of_them)), 60)
-    taken = [second for one in all_of_them for second in one.seconds]
-    statuses = sum((one.statuses for one in all_of_them), Counter[int]())
-    return {"requests_per_second": len(taken) / took, **quantiles(taken), "statuses": named(statuses)}
+    await asyncio.wait_for(asyncio.gather(*(one.over for one in all_connections)), 60)
+    taken = [second for one in all_connections for second in one.seconds]
+    statuses = sum((one.statuses for one in all_connections), Counter[int]())
+    return {"requests_per_second": len(taken) / took, **quantiles(taken), "statuses": counts_by_text(statuses)}
 
 
 def quantiles(seconds: Sequence[float]) -> dict[str, float]:
@@ -86,16 +86,16 @@ def quantile(ordered: Sequence[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else float("nan")
 
 
-def named(statuses: Counter[int]) -> dict[str, int]:
+def counts_by_text(statuses: Counter[int]) -> dict[str, int]:
     """Counts by status, with text keys for JSON."""
     return {str(status): count for status, count in sorted(statuses.items())}
 
 
-def answer(found: dict[str, object]) -> None:
+def print_result(found: dict[str, object]) -> None:
     """Print the result as the last line."""
     sys.stdout.write("\n" + json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
     port, request, connections, seconds = sys.argv[1:]
-    answer(uvloop.run(closed_loop(int(port), Path(request).read_bytes(), int(connections), float(seconds))))
+    print_result(uvloop.run(closed_loop(int(port), Path(request).read_bytes(), int(connections), float(seconds))))

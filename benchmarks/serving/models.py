@@ -1,4 +1,4 @@
-"""Makes the two served models, as bundles and as plain weights. They are trained for only a few steps."""
+"""Makes the two models to serve, as bundles and as weights in .npz files. They are trained for a few steps only."""
 
 from __future__ import annotations
 

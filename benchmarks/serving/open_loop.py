@@ -1,8 +1,8 @@
-"""Runs an open loop of HTTP requests: each has a scheduled time, whether or not earlier ones are answered.
+"""Runs an open loop of HTTP requests: each is sent at its scheduled time, whether or not earlier ones are answered.
 
     python -m benchmarks.serving.open_loop PORT REQUEST.bin CONNECTIONS RATE SECONDS poisson|even
 
-Latency counts from the scheduled time, so a server that stalls gets neither fewer requests nor fewer counted waits.
+Latency counts from the scheduled time. A server that stalls therefore gets as many requests, and every wait counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 import uvloop
 
-from benchmarks.serving.load import LOST, WARM_UP, answer, named, quantiles
+from benchmarks.serving.load import LOST, WARM_UP, counts_by_text, print_result, quantiles
 from benchmarks.serving.replies import Replies
 
 DRAIN_TIMEOUT = 30.0  # seconds to wait for replies after the last scheduled request
@@ -63,13 +63,13 @@ class Connection(asyncio.Protocol):
         due, self._due = self._due, None
         self._pool.answered(due, reply.status)
         if reply.is_last:
-            self._transport.abort()  # the unsent rest of the request is dropped
+            self._transport.abort()  # drops the rest of the request that is not sent yet
         else:
             self._pool.free(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio gives it
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio passes it
         self._is_open = False
-        self._pool.gone(self._due)
+        self._pool.closed(self._due)
 
 
 class Pool:
@@ -91,7 +91,7 @@ class Pool:
         await asyncio.get_running_loop().create_connection(lambda: Connection(self), "127.0.0.1", self._port)
 
     def due(self, moment: float) -> None:
-        """A request is due."""
+        """Send a request that is due, or queue it until a connection is free."""
         self.under_way += 1
         while self._free:
             if self._free.pop().send(moment):
@@ -110,7 +110,7 @@ class Pool:
         self.under_way -= 1
         self.answers.append((due, perf_counter(), status))
 
-    def gone(self, due: float | None) -> None:
+    def closed(self, due: float | None) -> None:
         """A connection is closed, by the server or at the end. A new one replaces it."""
         if due is not None:
             self.answered(due, LOST)
@@ -121,7 +121,7 @@ class Pool:
 
 
 async def open_loop(port: int, request: bytes, connections: int, moments: Sequence[float]) -> dict[str, Any]:
-    """The outcome of requests that were due after the warm-up, by status; see `_told`."""
+    """Run the schedule and return the outcome of the requests that were due after the warm-up."""
     pool = Pool(port, request)
     await asyncio.gather(*(pool.connect() for _ in range(connections)))
     begin = perf_counter()
@@ -132,23 +132,24 @@ async def open_loop(port: int, request: bytes, connections: int, moments: Sequen
     while pool.under_way and perf_counter() < last + DRAIN_TIMEOUT:
         await asyncio.sleep(0.01)
     pool.is_over = True
-    return _told(pool, begin + WARM_UP, last)
+    return _outcome(pool, begin + WARM_UP, last)
 
 
 async def _until(moment: float) -> None:
-    """Sleep, yielding to the loop at least once. Timers are accurate to a millisecond, which adds to latencies."""
+    """Sleep until a time, and yield to the event loop at least once. Timers may be a millisecond late, which adds to
+    latencies."""
     await asyncio.sleep(0)
     while (left := moment - perf_counter()) > 0:
         await asyncio.sleep(left)
 
 
-def _told(pool: Pool, begin: float, end: float) -> dict[str, Any]:
-    """Counts and latencies by status, the rate of 200s during the load, and how punctual the load was."""
+def _outcome(pool: Pool, begin: float, end: float) -> dict[str, Any]:
+    """Counts and latencies by status, the rate of 200s during the load, and how late requests were sent."""
     counted = [(due, done, status) for due, done, status in pool.answers if due >= begin]
     statuses = Counter(status for _, _, status in counted)
     goodput = sum(status == 200 and begin <= done < end for _, done, status in pool.answers) / (end - begin)
     return {
-        "statuses": named(statuses),
+        "statuses": counts_by_text(statuses),
         "seconds": {str(one): quantiles([done - due for due, done, s in counted if s == one]) for one in statuses},
         "offered_per_second": (len(counted) + pool.under_way) / (end - begin),
         "goodput_per_second": goodput,
@@ -163,4 +164,4 @@ SCHEDULES: dict[str, Callable[[float, float], list[float]]] = {"poisson": poisso
 if __name__ == "__main__":
     port, request, connections, rate, seconds, schedule = sys.argv[1:]
     moments = SCHEDULES[schedule](float(rate), WARM_UP + float(seconds))
-    answer(uvloop.run(open_loop(int(port), Path(request).read_bytes(), int(connections), moments)))
+    print_result(uvloop.run(open_loop(int(port), Path(request).read_bytes(), int(connections), moments)))

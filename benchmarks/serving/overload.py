@@ -1,7 +1,7 @@
 """Measures latency, replies and refusals at fixed request rates below and above the service's peak.
 
-Above the peak, a request is 64 rows of npy instead of one row of JSON. This reaches the limits of the queue, which are
-in rows and bytes, with as many connections as a load generator on one core can handle.
+Above the peak, a request has 64 rows of npy instead of one row of JSON. The limits of the queue are in rows and bytes,
+and only such requests reach them with the number of connections that a load generator on one core can handle.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from benchmarks.report import Figure, Measured, in_turns
+from benchmarks.report import Figure, Measured, run_rounds
 from benchmarks.serving import models
-from benchmarks.serving.contenders import answered, check, ours
+from benchmarks.serving.contenders import check, ours, require_all_answered
 from benchmarks.serving.models import LARGE
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Request, Running, started
 
 SHARES = (0.5, 0.8, 1.2)  # of the peak
-OVERLOAD, GOODPUT = 2.0, 0.9  # times the peak; target: 200s per second over the peak
+OVERLOAD, GOODPUT_TARGET = 2.0, 0.9  # request rate, and target for 200s per second, both in multiples of the peak
 PEAK_CONNECTIONS, CONNECTIONS = 32, 512
 HEAVY_ROWS = 64
-CAPACITY = ("200", "429")
+EXPECTED = ("200", "429")  # statuses of a service that works under overload
 
 
 def measure(plan: Plan) -> Measured:
     """Measure shares of the peak with single rows, then twice the peak with heavier requests."""
-    runs = in_turns({"vaekit": partial(_round, plan)}, plan.rounds)["vaekit"]
+    runs = run_rounds({"vaekit": partial(_round, plan)}, plan.rounds)["vaekit"]
     figures = [Figure.of("JSON of one row, peak", [run["peak"] for run in runs], "requests/s")]
     for share in SHARES:
         figures += _of_share(f"JSON of one row, {share:.0%} of the peak", [run[str(share)] for run in runs])
@@ -35,7 +35,7 @@ def measure(plan: Plan) -> Measured:
 
 
 def _round(plan: Plan) -> dict[str, Any]:
-    """Results of one server: its peaks in a closed loop, and its replies at the fixed rates."""
+    """Results of one round: peaks in a closed loop, and replies at the fixed rates."""
     single, heavy = ours(plan, LARGE), ours(plan, LARGE, npy=True)
     one, many = models.rows(LARGE)[:1], models.rows(LARGE)[:HEAVY_ROWS]
     with started(single) as running:
@@ -51,7 +51,9 @@ def _round(plan: Plan) -> dict[str, Any]:
 
 
 def _peak(plan: Plan, running: Running, request: Request) -> float:
-    return float(answered(running, running.load(request, PEAK_CONNECTIONS, plan.seconds))["requests_per_second"])
+    return float(
+        require_all_answered(running, running.load(request, PEAK_CONNECTIONS, plan.seconds))["requests_per_second"]
+    )
 
 
 def _offered(plan: Plan, running: Running, request: Request, rate: float) -> dict[str, Any]:
@@ -61,17 +63,17 @@ def _offered(plan: Plan, running: Running, request: Request, rate: float) -> dic
 def _of_share(label: str, runs: list[dict[str, Any]]) -> list[Figure]:
     return [
         *(Figure.of(f"{label}: {q}", [_milliseconds(run, "200", q) for run in runs], "ms") for q in ("p50", "p99")),
-        *(Figure.of(f"{label}: {status}s", [_percent(run, [status]) for run in runs], "%") for status in CAPACITY),
+        *(Figure.of(f"{label}: {status}s", [_percent(run, [status]) for run in runs], "%") for status in EXPECTED),
     ]
 
 
 def _of_overload(runs: list[dict[str, Any]], peaks: list[float]) -> list[Figure]:
     label = f"npy of {HEAVY_ROWS} rows, {OVERLOAD:g} times the peak"
     over = [run["goodput_per_second"] / peak for run, peak in zip(runs, peaks, strict=True)]
-    neither = [100 - _percent(run, CAPACITY) for run in runs]
-    seen = [status for status in CAPACITY if all(status in run["seconds"] for run in runs)]
+    neither = [100 - _percent(run, EXPECTED) for run in runs]
+    seen = [status for status in EXPECTED if all(status in run["seconds"] for run in runs)]
     return [
-        Figure.of(f"{label}: 200s a second / peak", over, "times", target=GOODPUT, better="higher"),
+        Figure.of(f"{label}: 200s per second / peak", over, "times", target=GOODPUT_TARGET, better="higher"),
         Figure.of(f"{label}: neither 200 nor 429", neither, "%", target=0.0),
         Figure.of(f"{label}: 429s", [_percent(run, ["429"]) for run in runs], "%"),
         *(Figure.of(f"{label}: p99 of {s}s", [_milliseconds(run, s, "p99") for run in runs], "ms") for s in seen),

@@ -1,4 +1,4 @@
-"""The options of a serving benchmark, its models, and their results by the graph alone."""
+"""The options of a serving benchmark, its models, and the results of their graphs alone."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Plan:
         return str(self.bundles[shape] / "elbo.onnx"), str(models.draws(shape, self.work))
 
     def elbo(self, shape: Shape, x: NDArray[np.float64], num_samples: int | None = K) -> NDArray[np.float64]:
-        """The graph's ELBO of rows, (N,) nats; None: with the bundle's default number of draws."""
+        """The graph's ELBO of rows, (N,) nats; num_samples=None: the bundle's default number of draws."""
         with Model.load(self.bundles[shape], device="cpu", threads=1) as model:
             return np.asarray(model.elbo(x, num_samples=num_samples).elbo)
 
-    def alone(self, shape: Shape, x: NDArray[np.float64]) -> dict[str, Any]:
+    def graph_alone(self, shape: Shape, x: NDArray[np.float64]) -> dict[str, Any]:
         """Run the graph on rows in a loop without a server, on the server's core."""
         source = self.work / f"{shape.name}-{len(x)}-rows.npy"
         np.save(source, x)
         arguments = [*self.files(shape), str(source), str(self.seconds)]
-        return servers.ask("serving.arms.raw", arguments, core=servers.SERVER_CORE)
+        return servers.run_pinned("serving.arms.raw", arguments, core=servers.SERVER_CORE)

@@ -17,7 +17,7 @@ class Reply:
 
 
 class Replies:
-    """The replies of one connection with one request in flight at a time."""
+    """Parses the replies of one connection that has one request in flight at a time."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -47,18 +47,18 @@ class Replies:
         at = self._head.find(b"\r\ncontent-length:")
         self._length = None if at < 0 else int(self._head[at + 17 : self._head.index(b"\r\n", at + 17)])
         if self._length is None and b"\r\ntransfer-encoding: chunked" not in self._head:
-            raise ValueError(f"a reply of no known length: {self._head!r}")
+            raise ValueError(f"the reply has neither content-length nor chunked encoding: {self._head!r}")
         return True
 
     def _body(self) -> bytes | None:
         if self._length is not None:
             return bytes(self._buffer[: self._length]) if len(self._buffer) >= self._length else None
-        if not self._buffer.endswith(b"0" + END):  # it may also be the end of a chunk; the lengths below decide
+        if not self._buffer.endswith(b"0" + END):  # these bytes may also end a chunk; _join_chunks checks the lengths
             return None
-        return _joined(bytes(self._buffer))
+        return _join_chunks(bytes(self._buffer))
 
 
-def _joined(chunked: bytes) -> bytes | None:
+def _join_chunks(chunked: bytes) -> bytes | None:
     """The joined chunks, or None if the last one is missing."""
     parts: list[bytes] = []
     at = 0

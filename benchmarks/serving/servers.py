@@ -70,7 +70,7 @@ class Running:
             return bytes(reply.read())
 
     def get(self, path: str) -> bytes:
-        """The body at a path, with status 200."""
+        """The body of a GET; the status must be 200."""
         with urllib.request.urlopen(self._url(path), timeout=5) as reply:
             return bytes(reply.read())
 
@@ -78,18 +78,18 @@ class Running:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def load(self, request: Request, *rest: object, loop: str = "load") -> dict[str, Any]:
-        """The result of a load generator on its own core; its first argument is the number of connections."""
+        """Run a load generator on its own core and return its result. `rest` are its arguments from CONNECTIONS on."""
         with tempfile.NamedTemporaryFile() as file:
             file.write(request.wire())
             file.flush()
-            return ask(f"serving.{loop}", [str(self.port), file.name, *map(str, rest)], core=LOAD_CORE)
+            return run_pinned(f"serving.{loop}", [str(self.port), file.name, *map(str, rest)], core=LOAD_CORE)
 
 
-def ask(module: str, arguments: Sequence[str], *, core: int) -> dict[str, Any]:
-    """The last line that a module of benchmarks prints, as JSON; it runs on one core.
+def run_pinned(module: str, arguments: Sequence[str], *, core: int) -> dict[str, Any]:
+    """Run a module of benchmarks on one core, and return the JSON in its last line of output.
 
     Raises:
-        SystemExit: it failed; the message ends with the end of its output.
+        SystemExit: the module failed; the message ends with the end of its output.
     """
     return run(module, [*pinned(core), *command(module, arguments)])
 
@@ -104,24 +104,24 @@ def pinned(core: int) -> list[str]:
 
 @contextmanager
 def started(server: Server) -> Iterator[Running]:
-    """Run the server during the block. All its processes are ended afterwards."""
+    """Run the server during the block, then stop all its processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     start = [*pinned(SERVER_CORE), *(part.replace("PORT", str(port)) for part in server.command)]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            start, cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+            start, cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             running = Running(server, port, process.pid)
-            _wait(running, process, said)
+            _wait(running, process, output)
             yield running
         finally:
             _stop(process)
 
 
-def _wait(running: Running, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+def _wait(running: Running, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
     end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError):
@@ -131,22 +131,22 @@ def _wait(running: Running, process: subprocess.Popen[bytes], said: IO[bytes]) -
                 running.get(running.server.ready)
             return
         time.sleep(0.1)
-    said.seek(0)
-    raise SystemExit(f"{running.server.name} does not answer:\n{said.read().decode(errors='replace')[-TAIL:]}")
+    output.seek(0)
+    raise SystemExit(f"{running.server.name} does not answer:\n{output.read().decode(errors='replace')[-TAIL:]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server as an operator would, then its remaining processes: some peers end before their workers do."""
+    """Stop the server with SIGTERM, then kill its remaining processes: some peers end before their workers."""
     try:
-        below = children(process.pid)
+        descendants = children(process.pid)
     except FileNotFoundError:
-        below = []
+        descendants = []
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=20)
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # a group of its own
-    for one in below:  # those with their own process group
+        os.killpg(process.pid, signal.SIGKILL)  # the server's process group
+    for one in descendants:  # workers with their own process group
         with suppress(ProcessLookupError):
             os.kill(one, signal.SIGKILL)
     process.wait()

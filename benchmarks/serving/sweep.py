@@ -1,4 +1,4 @@
-"""Makes a table and a plot of requests per second and latency against the number of connections."""
+"""Makes a table and a plot of requests per second and latency by number of connections."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def _draw(path: Path, title: str, points: Sequence[Point]) -> None:
         for i, (server, own) in enumerate(lines.items()):
             xs, ys = [point.connections for point in own], [getattr(point, what) for point in own]
             panel.plot(xs, ys, marker="osD^vP*X"[i % 8], markersize=5, linewidth=1.2 if i else 2.6, label=server)
-        _by_powers(panel, sorted({point.connections for point in points}))
+        _label_log_axes(panel, sorted({point.connections for point in points}))
         panel.set_xlabel("connections")
         panel.set_ylabel(unit)
     panels[-1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1.02, 0.5))
     canvas.savefig(path, dpi=120)
 
 
-def _by_powers(panel: Any, counts: Sequence[int]) -> None:
+def _label_log_axes(panel: Any, counts: Sequence[int]) -> None:
     """Label both axes with plain numbers, at the counts and at 1, 2 and 5 times each power of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 

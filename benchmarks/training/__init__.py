@@ -1,1 +1,1 @@
-"""Compares the trainer with others and with its targets: `python -m benchmarks.training`. Imports no torch."""
+"""Compares the trainer with other trainers and with targets: `python -m benchmarks.training`."""

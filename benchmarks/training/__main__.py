@@ -1,9 +1,9 @@
-"""Compares the trainer with others and with its targets, in one command.
+"""Compares the trainer with other trainers and with targets, in one command.
 
     python -m benchmarks.training [--quick] [--data DIR] [--only PART ...] --out build/benchmarks/training.json
 
 Peers are installed by pip into their own environments. DIR holds mnist_train.npz and mnist_test.npz with arrays of
-images, (n, 28, 28) uint8; without it the density of MNIST is left out.
+images, (n, 28, 28) uint8; without --data the part `density` is left out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.plan import Plan, in_a_folder
-from benchmarks.report import Measured, part_by_part, publish
+from benchmarks.plan import Plan, in_temporary_folder
+from benchmarks.report import Measured, measure_parts, publish
 from benchmarks.training import density, memory, quadrature, ranks, rescaling, resume, throughput
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
@@ -35,15 +35,15 @@ def main(arguments: list[str]) -> None:
     """Measure part by part, write, print; results are written even if a later part fails."""
     options = _parser().parse_args(arguments)
     plan = Plan(options.quick, options.work, None if options.no_peers else options.peers, options.data)
-    part_by_part(
-        {name: partial(in_a_folder, PARTS[name], plan) for name in options.only or PARTS},
+    measure_parts(
+        {name: partial(in_temporary_folder, PARTS[name], plan) for name in options.only or PARTS},
         lambda figures, facts: publish(options.out, "The trainer", figures, PACKAGES, quick=options.quick, **facts),
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller sizes with their own targets, takes minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes with other targets; takes minutes")
     parser.add_argument("--data", type=Path, help="folder with mnist_train.npz and mnist_test.npz")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of: {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks/training.json"))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.plan import Plan
-from benchmarks.processes import ask
+from benchmarks.processes import run_arm
 from benchmarks.report import Figure, Measured
 
-MINUTES = 90.0  # 45 on two cores
+MINUTES = 90.0  # target for the minutes of one core; 45 on two cores
 CITED = {
     "MLP VAE 784-400-40, static binarisation, 200 draws (pythae's reproduction)": 89.78,
     "IWAE, one layer, K = 50, static binarisation (Burda et al. 2016)": 87.1,
@@ -39,19 +39,19 @@ QUICK = (Recipe("mlp", "MLP 784-400-40", steps=4_400, test_rows=300, draws=1_000
 
 
 def measure(plan: Plan) -> Measured:
-    """Measure every recipe in turn; nothing without the data."""
+    """Measure every recipe in turn; no figures without --data."""
     if plan.data is None:
         return Measured([], {"left_out": "no --data"})
     figures, facts = [], {}
     for recipe in plan.pick(FULL, QUICK):
-        found = ask("training.arms.density", _arguments(recipe, plan))
+        found = run_arm("training.arms.density", _arguments(recipe, plan))
         figures += of(recipe, found)
         facts[recipe.name] = {**found, "steps": recipe.steps, "draws": recipe.draws}
     return Measured(figures, {**facts, "published": CITED})
 
 
 def of(recipe: Recipe, found: dict[str, Any]) -> list[Figure]:
-    """-log p(x) with one standard error to each side, and the minutes of training."""
+    """-log p(x) with a range of one standard error, and the minutes of training."""
     nll, error = found["nll"], found["standard_error"]
     name = f"MNIST, {recipe.label}: -log p(x), {found['rows']:,} rows, {recipe.draws:,} draws"
     return [

@@ -1,4 +1,4 @@
-"""Measures the memory of a training run over Parquet: its peak, its growth, and its dependence on the data's size."""
+"""Measures the memory of training on Parquet: its peak, its growth, and how it depends on the size of the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from benchmarks.plan import Plan
-from benchmarks.processes import ask
+from benchmarks.processes import run_arm
 from benchmarks.report import Figure, Measured
 
 D = 32
@@ -19,11 +19,11 @@ ROW_BYTES = 8 * D
 FILE_ROWS = 1_000_000
 GROUP_ROWS = 100_000
 BATCH = 1_024
-TRAINS = 0.9  # share of the rows, as in arms.stream
+TRAIN_SHARE = 0.9  # as in arms.stream
 SIZES = {False: (10e9, 2e9), True: (800e6, 400e6)}  # by quick: bytes of the large set and of the small one
-SPARE = 2.0  # a set may take this many times its size on disk
-BOUND = 1e9  # target for bytes above the start
-FLAT = 1.15  # target for the level of the last half of training over the first; allocators vary by some percent
+DISK_FACTOR = 2.0  # free disk space that is required, in sizes of the set
+BOUND = 1e9  # target for the peak, in bytes above the start
+MAX_GROWTH = 1.15  # target for memory in the last half of training / in the first; allocators vary by some percent
 
 
 def measure(plan: Plan) -> Measured:
@@ -33,8 +33,8 @@ def measure(plan: Plan) -> Measured:
     for name, size in (("small", small), ("large", large)):
         folder = plan.work / name
         written = generate(folder, size)
-        steps = int(size / ROW_BYTES * TRAINS) // BATCH
-        found = ask("training.arms.stream", ["--source", str(folder), "--steps", str(steps), "--batch", str(BATCH)])
+        steps = int(size / ROW_BYTES * TRAIN_SHARE) // BATCH
+        found = run_arm("training.arms.stream", ["--source", str(folder), "--steps", str(steps), "--batch", str(BATCH)])
         shutil.rmtree(folder)
         peaks[name] = Peaks(found)
         facts[name] = {
@@ -45,13 +45,18 @@ def measure(plan: Plan) -> Measured:
             "curve": thinned(found["samples"]),
         }
     label = f"{large / 1e9:g} GB of Parquet"
-    whole, little = peaks["large"], peaks["small"]
+    large_peaks, small_peaks = peaks["large"], peaks["small"]
     figures = [
-        Figure(f"peak memory over the start, {label}", whole.over / 1e6, "MB", target=BOUND / 1e6),
-        Figure(f"the same, {small / 1e9:g} GB", little.over / 1e6, "MB"),
-        Figure(f"peak memory / the data's bytes, {label}", whole.over / large, "times"),
-        Figure(f"memory of the last half of training / of the first, {label}", whole.growth, "times", target=FLAT),
-        Figure(f"memory of {label} / of {small / 1e9:g} GB", whole.level / little.level, "times"),
+        Figure(f"peak memory over the start, {label}", large_peaks.over / 1e6, "MB", target=BOUND / 1e6),
+        Figure(f"peak memory over the start, {small / 1e9:g} GB", small_peaks.over / 1e6, "MB"),
+        Figure(f"peak memory / size of the data, {label}", large_peaks.over / large, "times"),
+        Figure(
+            f"memory of the last half of training / of the first, {label}",
+            large_peaks.growth,
+            "times",
+            target=MAX_GROWTH,
+        ),
+        Figure(f"memory of {label} / of {small / 1e9:g} GB", large_peaks.level / small_peaks.level, "times"),
     ]
     return Measured(figures, facts)
 
@@ -76,8 +81,8 @@ def generate(folder: Path, size: float, seed: int = 0) -> int:
     """
     folder.mkdir(parents=True)
     free = shutil.disk_usage(folder).free
-    if free < SPARE * size:
-        raise SystemExit(f"{folder}: {free / 1e9:.1f} GB are free, expected at least {SPARE * size / 1e9:g} GB")
+    if free < DISK_FACTOR * size:
+        raise SystemExit(f"{folder}: {free / 1e9:.1f} GB are free, expected at least {DISK_FACTOR * size / 1e9:g} GB")
     rng = np.random.default_rng(seed)
     mixing = rng.standard_normal((8, D))
     rows = int(size / ROW_BYTES)
@@ -90,5 +95,5 @@ def generate(folder: Path, size: float, seed: int = 0) -> int:
 
 
 def thinned(samples: list[Any], most: int = 200) -> list[Any]:
-    """An even subset of the samples, enough to draw memory over time."""
+    """At most `most` of the samples, evenly spaced, to plot memory over time."""
     return samples[:: max(1, -(-len(samples) // most))]

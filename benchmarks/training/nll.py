@@ -14,7 +14,7 @@ from vaekit_training.vae import VAE
 def minus_log_evidence(vae: VAE, x: Tensor, draws: int, seed: int = 0) -> Tensor:
     """-log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x) of raw rows x, with independent draws per row; (N,) nats, float64.
 
-    An upper bound of -log p(x) in expectation, tighter for larger K. Uses the memory of K rows.
+    In expectation this is an upper bound of -log p(x), tighter for larger K. The memory is that of K rows.
 
     Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
     """
@@ -25,11 +25,11 @@ def minus_log_evidence(vae: VAE, x: Tensor, draws: int, seed: int = 0) -> Tensor
     mu, sigma = vae.posterior(t)  # each (N, Z)
     found = torch.empty(len(x), dtype=torch.float64)
     for n in range(len(x)):
-        found[n] = _one(vae, t[n : n + 1], mu[n : n + 1], sigma[n : n + 1], draws, generator)
+        found[n] = _log_sum_of_row(vae, t[n : n + 1], mu[n : n + 1], sigma[n : n + 1], draws, generator)
     return math.log(draws) - (found + jacobian)
 
 
-def _one(vae: VAE, t: Tensor, mu: Tensor, sigma: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+def _log_sum_of_row(vae: VAE, t: Tensor, mu: Tensor, sigma: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     """log sum_k p(t|z_k) p(z_k) / q(z_k|t) of one row (1, D)."""
     eps = torch.randn(1, draws, mu.shape[-1], generator=generator, dtype=mu.dtype)
     z = mu[:, None] + sigma[:, None] * eps  # (1, K, Z)

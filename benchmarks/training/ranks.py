@@ -1,4 +1,4 @@
-"""Checks that torchrun ranks that share a global batch have the same loss as one process."""
+"""Checks that several torchrun ranks with one global batch have the same loss as a single process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.plan import Plan
-from benchmarks.processes import ROOT, TAIL, answer, ask, environment
+from benchmarks.processes import ROOT, TAIL, environment, parse_result, run_arm
 from benchmarks.report import Figure, Measured
 from benchmarks.training.arms.rank import SETTINGS, STEPS
 
@@ -20,12 +20,12 @@ RANKS = (2, 4)
 def measure(plan: Plan) -> Measured:
     """The largest relative difference of the loss over the steps, by number of ranks."""
     settings = list(SETTINGS)[: plan.pick(None, 1)]
-    alone = {name: ask("training.arms.rank", [name])["losses"] for name in settings}
+    alone = {name: run_arm("training.arms.rank", [name])["losses"] for name in settings}
     figures = []
     for ranks in RANKS:
-        off = [difference(alone[name], _together(name, ranks)["losses"]) for name in settings]
+        differences = [difference(alone[name], _run_ranks(name, ranks)["losses"]) for name in settings]
         name = f"loss of {ranks} gloo ranks against one process, {STEPS} steps"
-        figures.append(Figure(name, max(off), "relative", min(off), max(off), target=TARGET))
+        figures.append(Figure(name, max(differences), "relative", min(differences), max(differences), target=TARGET))
     return Measured(figures, {"settings": settings})
 
 
@@ -37,7 +37,7 @@ def difference(alone: list[float], together: list[float]) -> float:
     return float((np.abs(a - b) / np.abs(a)).max())
 
 
-def _together(settings: str, ranks: int) -> dict[str, Any]:
+def _run_ranks(settings: str, ranks: int) -> dict[str, Any]:
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     done = subprocess.run(
         [*start, "-m", "benchmarks.training.arms.rank", settings],
@@ -48,7 +48,7 @@ def _together(settings: str, ranks: int) -> dict[str, Any]:
     )
     if done.returncode != 0:
         raise SystemExit(f"{ranks} ranks ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-TAIL:]}")
-    found = answer(done.stdout)
+    found = parse_result(done.stdout)
     if found["ranks"] != ranks:
         raise SystemExit(f"{found['ranks']} ranks took part, expected {ranks}")
     return found

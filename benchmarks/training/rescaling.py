@@ -49,7 +49,7 @@ def exported(vae: VAE, rows: Rows) -> dict[str, Array]:
 
 
 def mapped(trained: Trained, a: Array, b: Array) -> tuple[VAE, Rows]:
-    """The same networks for a x + b, with all else refitted; for a < 0 the weights of the column change sign."""
+    """The same networks for a x + b, with everything else refitted. If a < 0, the weights of the column change sign."""
     rows = replace(trained.rows, x=a * trained.rows.x + b)
     vae = build(trained.config, rows, trained.splits.train)
     vae.encoder.load_state_dict(trained.one.encoder.state_dict())

@@ -1,7 +1,7 @@
-"""Compares the trainer's rows per second with pythae, PyOD and a bare loop, and of members with separate runs.
+"""Compares rows per second of the trainer with pythae, PyOD and a plain torch loop, and an ensemble with separate runs.
 
 Every arm runs in its own process on one thread. The first epoch is warm-up and not counted. Rounds are interleaved.
-Rates use CPU seconds, so that other load on the machine matters little; wall-clock seconds are recorded as well.
+Rates use CPU seconds, which depend little on other load; wall-clock seconds are recorded as well.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from benchmarks import venvs
 from benchmarks.plan import Plan
-from benchmarks.processes import ask_in_turns
+from benchmarks.processes import run_arms
 from benchmarks.report import Figure, Measured
 from benchmarks.training.arms.common import Job
 
 SMALL = Job(dims=32, hidden=64, latent=8)
 LARGE = Job(dims=784, hidden=400, latent=20)
 MEMBERS = 8
-# targets for the ratio of rows per second: (in full, quickly)
+# targets for the ratio of rows per second: (full, quick)
 TARGETS = {
     SMALL: {"pythae": (2.0, 1.7), "PyOD": (1.5, 1.3), "bare loop": (1.0, 0.9)},
     LARGE: {"pythae": (1.1, 1.0), "PyOD": (1.0, 0.9), "bare loop": (1.0, 0.9)},
@@ -47,22 +47,22 @@ def measure(plan: Plan) -> Measured:
     for shape, targets in TARGETS.items():
         job = _sized(shape, plan)
         arms = {name: (python, module, job.arguments()) for name, (python, module) in pythons.items()}
-        figures += compare(f"{job.dims}-{job.hidden}-{job.latent}", ask_in_turns(arms, _rounds(plan)), plan, targets)
+        figures += compare(f"{job.dims}-{job.hidden}-{job.latent}", run_arms(arms, _rounds(plan)), plan, targets)
     return Measured(figures, {"peers_installed": facts})
 
 
 def ensemble(plan: Plan) -> Measured:
-    """Compare M members trained at once with M runs one after the other."""
+    """Compare one run that trains M members with M separate runs."""
     job = _sized(SMALL, plan)
     arms: dict[str, tuple[Path | str, str, Sequence[str]]] = {
         "one": (sys.executable, "training.arms.ours", job.arguments()),
         "all": (sys.executable, "training.arms.ours", replace(job, members=MEMBERS).arguments()),
     }
-    answers = ask_in_turns(arms, _rounds(plan))
+    answers = run_arms(arms, _rounds(plan))
     value, low, high = ratio(answers["all"], answers["one"])
     times = (MEMBERS * value, MEMBERS * low, MEMBERS * high)
     name = f"{MEMBERS} members of {job.dims}-{job.hidden}-{job.latent} / {MEMBERS} runs"
-    return Measured([faster(name, times, plan.pick(*ENSEMBLE_TARGET))])
+    return Measured([ratio_figure(name, times, plan.pick(*ENSEMBLE_TARGET))])
 
 
 def compare(
@@ -75,7 +75,7 @@ def compare(
         for name, each in answers.items()
     ]
     times = [
-        faster(f"{shape}: vaekit / {name}", ratio(answers["vaekit"], each), plan.pick(*targets[name]))
+        ratio_figure(f"{shape}: vaekit / {name}", ratio(answers["vaekit"], each), plan.pick(*targets[name]))
         for name, each in answers.items()
         if name != "vaekit"
     ]
@@ -89,7 +89,7 @@ def ratio(ours: Answers, other: Answers) -> tuple[float, float, float]:
     return whole, min(rounds), max(rounds)
 
 
-def faster(name: str, times: tuple[float, float, float], target: float) -> Figure:
+def ratio_figure(name: str, times: tuple[float, float, float], target: float) -> Figure:
     """A ratio of rates as a figure."""
     value, low, high = times
     return Figure(name, value, "times as fast", low, high, target, better="higher")

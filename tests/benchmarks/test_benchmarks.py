@@ -1,4 +1,4 @@
-"""The measuring itself: fair turns, targets judged the right way round, results that can be read again."""
+"""Tests of the measurement code: order of runs, targets, and written results."""
 
 from __future__ import annotations
 
@@ -26,26 +26,24 @@ ROOT = Path(__file__).parents[2]
         (40.0, None, "lower", None),
     ],
 )
-def test_a_target_is_met_on_its_better_side(value: float, target: float | None, better: str, met: bool | None) -> None:
+def test_a_target_is_met_by_a_better_value(value: float, target: float | None, better: str, met: bool | None) -> None:
     assert Figure("time", value, "ms", target=target, better=better).met is met
 
 
-def test_a_figure_of_rounds_is_their_median_within_their_range() -> None:
+def test_a_figure_has_the_median_and_range_of_its_rounds() -> None:
     figure = Figure.of("time", [5.0, 1.0, 2.0], "ms")
     assert (figure.low, figure.value, figure.high) == (1.0, 2.0, 5.0)
 
 
 @pytest.mark.slow
-def test_every_contender_runs_once_unmeasured_and_then_first_in_its_turn() -> None:
+def test_contenders_warm_up_once_and_then_rotate_in_each_round() -> None:
     calls: list[str] = []
     seconds = interleave({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=3)
     assert "".join(calls) == "abc" + "abc" + "bca" + "cab"
     assert {name: len(taken) for name, taken in seconds.items()} == {"a": 3, "b": 3, "c": 3}
 
 
-def test_results_say_what_was_measured_on_what_and_whether_it_was_met(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_results_have_figures_targets_machine_and_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, name = tmp_path / "deep" / "results.json", "a" * 70
     publish(out, "two figures", [Figure(name, 1.0, "ms", 0.5, 2.0, target=3.0), Figure("b", 2.0, "times")], ["numpy"])
     assert "1 ms │ 0.5 .. 2 │ <= 3 ms │ yes" in capsys.readouterr().out
@@ -59,11 +57,11 @@ def test_results_say_what_was_measured_on_what_and_whether_it_was_met(
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_ways_to_encode_agree_and_one_that_does_not_is_refused() -> None:
+def test_encode_implementations_agree_and_a_wrong_one_is_refused() -> None:
     ways = encode.contenders()
     encode.check_equal(ways)
     ways["wrong"] = lambda: ways["array, vaekit"]() * 2
-    with pytest.raises(SystemExit, match="wrong gives another array"):
+    with pytest.raises(SystemExit, match="wrong returns another array than vaekit"):
         encode.check_equal(ways)
 
 

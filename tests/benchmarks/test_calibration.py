@@ -1,4 +1,4 @@
-"""The law benchmark: its tests see what breaks a promise, leave alone what keeps it, and the command runs."""
+"""The calibration benchmark: its tests detect violated guarantees and accept valid counts, and the command runs."""
 
 from __future__ import annotations
 
@@ -11,52 +11,61 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.calibration.arm import normals
-from benchmarks.calibration.found import Found, figures
-from benchmarks.calibration.laws import alarms, departs, holm, law, resplit, tied, too_many, uniforms
+from benchmarks.calibration.arm import normal_rows
+from benchmarks.calibration.laws import (
+    count_alarms,
+    distribution_p_value,
+    holm,
+    law,
+    mean_rate_p_value,
+    resplit,
+    share_of_ties,
+    uniforms,
+)
+from benchmarks.calibration.set_result import SetResult, figures
 
 ROOT = Path(__file__).parents[2]
 N, M, ALPHA = 199, 150, 0.05
 
 
 def counts(shift: float, times: int = 200) -> list[int]:
-    """Alarms among rows whose scores are higher than those of calibration rows by so much, of fresh draws each time."""
+    """Counts of alarms among rows whose scores are shifted against the calibration scores, with new draws each time."""
     rng = np.random.default_rng(0)
-    return [alarms(rng.normal(size=N), rng.normal(shift, size=M))[ALPHA] for _ in range(times)]
+    return [count_alarms(rng.normal(size=N), rng.normal(shift, size=M))[ALPHA] for _ in range(times)]
 
 
-def test_a_pool_that_is_split_at_random_keeps_both_promises_whatever_its_scores() -> None:
+def test_resplits_of_a_pool_pass_both_tests_for_any_scores() -> None:
     for pool in (np.random.default_rng(1).standard_cauchy(N + M), np.arange(float(N + M)) ** 3):
         found = resplit(pool, N, 300, np.random.default_rng(2))[ALPHA]
-        assert too_many(found, N, M, ALPHA) > 0.01
-        assert departs(uniforms(found, N, M, ALPHA), ties=False) > 0.01
+        assert mean_rate_p_value(found, N, M, ALPHA) > 0.01
+        assert distribution_p_value(uniforms(found, N, M, ALPHA), ties=False) > 0.01
 
 
-def test_scores_that_are_a_little_higher_than_calibration_scores_break_both() -> None:
+def test_slightly_higher_test_scores_fail_both_tests() -> None:
     for shift, kept in ((0.0, True), (0.2, False)):
         found = counts(shift)
-        assert (too_many(found, N, M, ALPHA) > 0.01) == kept
-        assert (departs(uniforms(found, N, M, ALPHA), ties=True) > 0.01) == kept
+        assert (mean_rate_p_value(found, N, M, ALPHA) > 0.01) == kept
+        assert (distribution_p_value(uniforms(found, N, M, ALPHA), ties=True) > 0.01) == kept
 
 
-def test_too_few_alarms_depart_from_the_law_and_break_no_promise() -> None:
+def test_too_few_alarms_do_not_violate_the_guarantee() -> None:
     found = counts(-0.3)
-    assert too_many(found, N, M, ALPHA) > 0.5
-    assert departs(uniforms(found, N, M, ALPHA), ties=False) < 0.01
-    assert departs(uniforms(found, N, M, ALPHA), ties=True) > 0.5
+    assert mean_rate_p_value(found, N, M, ALPHA) > 0.5
+    assert distribution_p_value(uniforms(found, N, M, ALPHA), ties=False) < 0.01
+    assert distribution_p_value(uniforms(found, N, M, ALPHA), ties=True) > 0.5
 
 
-def test_with_ties_fewer_are_flagged_and_the_promise_stands() -> None:
+def test_ties_give_fewer_alarms_and_do_not_violate_the_guarantee() -> None:
     pool = np.random.default_rng(3).integers(0, 12, N + M).astype(float)
-    assert tied(pool) > 0.9
+    assert share_of_ties(pool) > 0.9
     found = resplit(pool, N, 300, np.random.default_rng(4))[ALPHA]
     assert np.mean(found) / M < ALPHA
-    assert departs(uniforms(found, N, M, ALPHA), ties=True) > 0.01
+    assert distribution_p_value(uniforms(found, N, M, ALPHA), ties=True) > 0.01
 
 
-def test_an_alpha_that_so_few_rows_cannot_tell_has_no_law_and_no_counts() -> None:
+def test_an_unresolvable_alpha_has_no_distribution_and_no_counts() -> None:
     assert law(50, 10, 0.01) is None
-    assert set(alarms(np.arange(50.0), np.arange(10.0))) == {0.05, 0.1}
+    assert set(count_alarms(np.arange(50.0), np.arange(10.0))) == {0.05, 0.1}
 
 
 def test_holm_rejects_step_by_step() -> None:
@@ -64,15 +73,15 @@ def test_holm_rejects_step_by_step() -> None:
     assert holm([0.03, 0.03, 0.03], 0.08).tolist() == [False] * 3
 
 
-def test_a_set_that_breaks_its_promise_is_counted() -> None:
-    def found(name: str, shift: float) -> Found:
+def test_a_set_that_violates_the_guarantee_is_counted() -> None:
+    def found(name: str, shift: float) -> SetResult:
         some = {ALPHA: counts(shift)}
-        return Found(name, N, M, 0.0, some, some, {ALPHA: some[ALPHA][0]}, None)
+        return SetResult(name, N, M, 0.0, some, some, {ALPHA: some[ALPHA][0]}, None)
 
     said = {f.name: f.value for f in figures([found("kept", 0.0), found("broken", 0.5)])}
     assert said[f"alpha = {ALPHA:g}: mean rate above alpha"] == 1
-    assert said[f"alpha = {ALPHA:g}: counts that depart from their law"] == 1
-    assert said[f"alpha = {ALPHA:g}: law of 400 models' own splits"] < 0.01
+    assert said[f"alpha = {ALPHA:g}: counts that do not follow their distribution"] == 1
+    assert said[f"alpha = {ALPHA:g}: distribution over the own splits of 400 models"] < 0.01
     assert said["alpha = 0.01: not resolvable"] == 2
 
 
@@ -89,8 +98,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_anomalies_are_left_out_and_large_sets_thinned_in_their_order(folder: Path) -> None:
-    whole, some = (normals(folder, "drifts", most) for most in (1000, 50))
+def test_normal_rows_are_sampled_in_file_order(folder: Path) -> None:
+    whole, some = (normal_rows(folder, "drifts", most) for most in (1000, 50))
     assert len(whole) == 240
     places = [int(np.flatnonzero((whole == row).all(axis=1))[0]) for row in some]
     assert len(places) == 50
@@ -98,7 +107,7 @@ def test_anomalies_are_left_out_and_large_sets_thinned_in_their_order(folder: Pa
 
 
 @pytest.mark.slow
-def test_the_command_tells_an_order_that_matters_from_one_that_does_not_and_names_what_fails(folder: Path) -> None:
+def test_the_command_reports_the_effect_of_file_order_and_failed_sets(folder: Path) -> None:
     np.savez(folder / "few.npz", X=np.zeros((3, 2)), y=np.zeros(3))
     out = folder / "out" / "calibration.json"
     command = [sys.executable, "-m", "benchmarks.calibration", "--quick", "--data", str(folder), "--out", str(out)]

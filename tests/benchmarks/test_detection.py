@@ -1,4 +1,4 @@
-"""The detection benchmark: honest splits, figures that are what they say, runs that go on where they ended."""
+"""The detection benchmark: splits, summary figures and resumed runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_clean_split_trains_on_half_of_the_normal_rows_and_tests_on_all_others
     assert set(found.train[:, 0]) != set(other.train[:, 0])
 
 
-def test_the_published_protocol_trains_on_the_first_half_in_file_order_and_fills_small_sets_up() -> None:
+def test_the_file_order_protocol_trains_on_the_first_half_and_bootstraps_small_sets() -> None:
     x, y = labelled(2000, 100)
     found = sets.split(x, y, 3, protocol="file-order", most_rows=5000)
     np.testing.assert_array_equal(found.train, x[:950])
@@ -44,13 +44,13 @@ def test_the_published_protocol_trains_on_the_first_half_in_file_order_and_fills
     assert set(small.train[:, 0]) & set(small.test[:, 0])
 
 
-def test_a_large_set_is_cut_to_a_random_part_of_itself() -> None:
+def test_a_large_set_is_sampled() -> None:
     x, y = labelled(500, 100)
     found = sets.split(x, y, 0, protocol="clean", most_rows=200)
     assert len(found.train) + len(found.test) == 200
 
 
-def test_standardised_rows_have_the_training_rows_moments_and_constants_stay_finite() -> None:
+def test_rows_are_standardised_by_training_rows_and_constant_columns_stay_finite() -> None:
     rng = np.random.default_rng(0)
     train = np.column_stack([rng.normal(5, 3, 50), np.full(50, 7.0)])
     rows = sets.Split(train, train[:3] + 1.0, np.zeros(3, dtype=bool)).standardised()
@@ -59,7 +59,7 @@ def test_standardised_rows_have_the_training_rows_moments_and_constants_stay_fin
 
 
 def results(auroc: dict[str, dict[str, list[float]]]) -> list[Result]:
-    """By method, set and seed; AP is half of AUROC."""
+    """Results from AUROCs by method, set and seed; AP is half of AUROC."""
     return [
         {"method": m, "set": s, "seed": i, "auroc": v, "ap": v / 2, "seconds": 1.0, "memory": None}
         for m, by_set in auroc.items()
@@ -68,7 +68,7 @@ def results(auroc: dict[str, dict[str, list[float]]]) -> list[Result]:
     ]
 
 
-def test_tables_hold_means_over_seeds_of_sets_that_all_finished() -> None:
+def test_the_table_has_means_over_seeds_for_sets_that_all_methods_finished() -> None:
     found = results({"a": {"x": [0.8, 0.9], "y": [0.5, 0.5]}, "b": {"x": [0.6, 0.6], "y": [0.5, 0.7]}})
     found += [{"method": m, "set": "z", "seed": 0, "error": "ValueError"} for m in "ab"]
     table = summary.tabulate(found, ["a", "b"])
@@ -79,27 +79,27 @@ def test_tables_hold_means_over_seeds_of_sets_that_all_finished() -> None:
     np.testing.assert_allclose(table.ranks("auroc"), [1.5, 1.5])
 
 
-def test_the_critical_difference_is_demsars() -> None:
-    """His table 5 has q = 2.728 for five classifiers at 5 %, and his example 2.343 for four over fourteen sets."""
+def test_the_critical_difference_matches_the_table_of_demsar() -> None:
+    """Table 5 of Demsar (2006): q = 2.728 for five classifiers at 5 %, and 2.569 for four."""
     assert summary.critical_difference(5, 30) == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 30)), abs=1e-3)
     assert summary.critical_difference(4, 14) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=1e-3)
 
 
-def test_groups_are_the_longest_runs_that_cannot_be_told_apart() -> None:
+def test_groups_are_maximal_runs_without_a_significant_difference() -> None:
     assert plots.groups(np.array([1.0, 1.5, 2.2, 4.0]), 1.3) == [(0, 2)]
     assert plots.groups(np.array([1.0, 2.0, 3.0]), 1.1) == [(0, 1), (1, 2)]
     assert plots.groups(np.array([1.0, 3.0]), 1.0) == []
 
 
-def test_losses_and_places_are_counted_against_the_others() -> None:
+def test_losses_and_the_place_by_mean_rank_are_counted() -> None:
     found = results({"vaekit": {"x": [0.9], "y": [0.80]}, "kNN-mean": {"x": [0.7], "y": [0.86]}})
     figures = {f.name: f for f in summary.figures(summary.tabulate(found, ["vaekit", "kNN-mean"]), "vaekit")}
     assert figures["mean AUROC: vaekit - kNN-mean"].value == pytest.approx(7.0)
-    assert figures["more than 5 points of AUROC under kNN-mean"].value == 1
+    assert figures["more than 5 points of AUROC below kNN-mean"].value == 1
     assert figures["place by mean rank, AUROC (first: vaekit)"].value == 1
 
 
-def test_published_columns_stand_beside_the_sets_that_they_are_of(tmp_path: Path) -> None:
+def test_published_columns_are_matched_to_their_sets(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text(",kNN,VAE\naloi,51.04,\nglass,92.1,71\n")
     table = summary.tabulate(results({"vaekit": {"1_ALOI": [0.5], "9_none": [0.6]}}), ["vaekit"])
     summary.write_csv(tmp_path / "out.csv", table, summary.published(tmp_path / "table.csv"))
@@ -110,7 +110,7 @@ def test_published_columns_stand_beside_the_sets_that_they_are_of(tmp_path: Path
     ]
 
 
-def test_a_store_keeps_answers_and_forgets_a_line_that_was_cut_short(tmp_path: Path) -> None:
+def test_a_store_keeps_results_and_ignores_an_incomplete_line(tmp_path: Path) -> None:
     job = Job("/somewhere", "x", 0, "clean", 100, "kNN")
     path = tmp_path / "deep" / "results.jsonl"
     Store(path).add({**job.__dict__, "auroc": 0.5})
@@ -124,7 +124,7 @@ def test_a_store_keeps_answers_and_forgets_a_line_that_was_cut_short(tmp_path: P
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+def test_the_benchmark_runs_and_resumes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     normal = rng.normal(size=(120, 3)) @ rng.normal(size=(3, 4))
     x, y = np.concatenate([normal, 6 + rng.normal(size=(20, 4))]), np.repeat([0, 1], [120, 20])

@@ -1,4 +1,4 @@
-"""The benchmark of explanations: cells are made wrong as it says, hits are counted, and a run writes what it found."""
+"""The explanation benchmark: how cells are made wrong, counted hits and written results."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ import pytest
 from benchmarks.explanation import __main__ as command
 from benchmarks.explanation import one
 from benchmarks.explanation.one import Job, _largest_z, run
-from benchmarks.explanation.plant import LEAST, WAYS, plant
+from benchmarks.explanation.plant import MIN_ERROR, WAYS, plant
 
 ROOT = Path(__file__).parents[2]
 TRAIN = np.random.default_rng(0).standard_normal((400, 5)) * [1.0, 10.0, 0.1, 3.0, 0.0] + [0.0, 5.0, -1.0, 2.0, 7.0]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_one_cell_of_each_row_is_wrong_and_far_enough_off(way: str) -> None:
+def test_one_cell_of_each_row_is_wrong_by_at_least_the_minimum_error(way: str) -> None:
     planted = plant(way, TRAIN[:200], TRAIN, seed=3)
     changed = planted.rows != planted.clean
     assert (changed.sum(axis=1) == 1).all()
     np.testing.assert_array_equal(changed.argmax(axis=1), planted.column)
     off = np.abs(planted.rows - planted.clean)[changed] / TRAIN.std(axis=0)[planted.column]
-    assert off.min() >= LEAST
+    assert off.min() >= MIN_ERROR
     assert set(planted.column) == {0, 1, 2, 3}  # the fifth never varies
     np.testing.assert_array_equal(planted.truth, planted.clean[changed])
 
 
-def test_a_swapped_cell_is_another_rows_value_and_within_the_range() -> None:
+def test_a_swapped_cell_has_the_value_of_another_row() -> None:
     planted = plant("swapped", TRAIN[:200], TRAIN, seed=3)
     for row, d in zip(planted.rows, planted.column, strict=True):
         assert row[d] in TRAIN[:200, d]
 
 
-def test_a_z_score_finds_what_is_far_out_and_looks_past_columns_that_never_vary() -> None:
+def test_the_largest_z_score_is_found_and_constant_columns_are_ignored() -> None:
     planted = plant("scaled", TRAIN[:200], TRAIN, seed=3)
     rows = planted.rows.copy()
     rows[:, 4] = 8.0
@@ -48,11 +48,11 @@ def test_a_z_score_finds_what_is_far_out_and_looks_past_columns_that_never_vary(
     assert 4 not in _largest_z(rows, TRAIN)
 
 
-def test_ecods_arm_names_the_feature_that_adds_most(
+def test_the_ecod_arm_returns_the_feature_with_the_largest_contribution(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     class Standing:
-        """What the arm takes of PyOD: O (m + n, D), the scored rows last."""
+        """Stands for PyOD's ECOD: after scoring, O (m + n, D) ends with the scored rows."""
 
         def fit(self, train: np.ndarray) -> Any:
             self.train = train
@@ -76,7 +76,7 @@ def linear(path: Path, dims: int) -> None:
     np.savez(path, X=x, y=(np.arange(420) % 7 == 0).astype(int))
 
 
-def test_a_set_is_measured_and_written_with_margins_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_is_measured_written_and_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     linear(tmp_path / "data" / "line.npz", 5)
     linear(tmp_path / "data" / "thin.npz", 3)  # too few columns to say anything
@@ -87,25 +87,25 @@ def test_a_set_is_measured_and_written_with_margins_and_kept(tmp_path: Path, mon
     assert (told["set"], told["rows"], told["dims"]) == ("line", 360, 5)
     figures = {figure["name"]: figure["value"] for figure in written["figures"]}
     assert figures["swapped: relief, feature"] > 0.8 > figures["swapped: |z|"]
-    assert figures["swapped: relief, feature, less |z|"] == pytest.approx(
+    assert figures["swapped: relief, feature, minus |z|"] == pytest.approx(
         figures["swapped: relief, feature"] - figures["swapped: |z|"]
     )
-    given, pulled = (figures[f"swapped: feature, expected given the {what}"] for what in ("rest", "row"))
+    given, pulled = (figures[f"swapped: feature, expected given the {what}"] for what in ("other cells", "whole row"))
     assert given < pulled
-    assert 0.7 < figures["swapped: feature, hold the truth"] <= 1.0
+    assert 0.7 < figures["swapped: feature, intervals with the truth"] <= 1.0
     job = Job(tmp_path / "data" / "line.npz", 3000, ("feature",), ("training.steps=300", "network.latent_dim=1"), None)
     monkeypatch.setattr(one, "run", lambda _: {"set": "anew"})
-    assert one.kept(tmp_path / "out", job) == told  # and is not measured again
-    assert one.kept(tmp_path / "out", replace(job, rows=100)) == {"set": "anew"}
+    assert one.run_or_load(tmp_path / "out", job) == told  # and is not measured again
+    assert one.run_or_load(tmp_path / "out", replace(job, rows=100)) == {"set": "anew"}
 
 
-def test_a_set_of_few_columns_says_nothing(tmp_path: Path) -> None:
+def test_a_set_with_too_few_columns_has_no_result(tmp_path: Path) -> None:
     linear(tmp_path / "thin.npz", 3)
     assert run(Job(tmp_path / "thin.npz", 300, ("feature",), (), None)) is None
 
 
 @pytest.mark.slow
-def test_sets_are_measured_by_processes_of_their_own(tmp_path: Path) -> None:
+def test_sets_are_measured_in_separate_processes(tmp_path: Path) -> None:
     for name in ("thin", "thinner"):  # too few columns to say anything, which takes no training to know
         linear(tmp_path / f"{name}.npz", 3)
     words = ["--data", str(tmp_path), "--out", str(tmp_path / "out.json"), "--no-peers", "--jobs", "2"]

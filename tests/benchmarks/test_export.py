@@ -1,4 +1,4 @@
-"""What the benchmark of the export measures."""
+"""The export benchmark."""
 
 from __future__ import annotations
 

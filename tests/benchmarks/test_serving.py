@@ -1,4 +1,4 @@
-"""The benchmark of the service: what it compares does the same work, and what says something else is not measured."""
+"""The serving benchmark: contenders return the same results, and a contender with other results is not measured."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ import torch
 from benchmarks.processes import ROOT
 from benchmarks.report import Figure, Measured
 from benchmarks.serving import __main__ as serving
-from benchmarks.serving import beside, contenders, disconnects, models, overload, sweep
+from benchmarks.serving import contenders, disconnects, models, overload, peer_comparison, sweep
 from benchmarks.serving.arms import graph
 from benchmarks.serving.arms.plain import Vae
-from benchmarks.serving.cards import watching
+from benchmarks.serving.gpu import gpu_utilisation
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Running, Server, children, started
@@ -40,7 +40,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan
 
 
-def test_the_plain_server_and_the_peers_graph_give_what_the_service_gives(plan: Plan) -> None:
+def test_the_plain_server_and_the_graph_return_the_elbo_of_the_service(plan: Plan) -> None:
     x = models.rows(TINY, 20)
     with Model.load(plan.bundles[TINY], device="cpu") as model:
         want = model.elbo(x, num_samples=K)
@@ -52,7 +52,7 @@ def test_the_plain_server_and_the_peers_graph_give_what_the_service_gives(plan: 
         np.testing.assert_allclose(values, getattr(want, name), rtol=1e-4, atol=1e-3)
 
 
-def test_requests_of_several_rows_that_are_run_together_get_their_own_answers(plan: Plan) -> None:
+def test_requests_that_are_run_together_get_their_own_results(plan: Plan) -> None:
     x = models.rows(TINY, 6)
     alone = graph.Graph(*plan.files(TINY))
     for part, found in zip((x[:1], x[1:4], x[4:]), alone.each([x[:1], x[1:4], x[4:]]), strict=True):
@@ -61,8 +61,10 @@ def test_requests_of_several_rows_that_are_run_together_get_their_own_answers(pl
 
 
 @pytest.mark.slow
-def test_a_compiled_plain_server_gives_what_the_eager_one_gives(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the compiler traces it; machine code takes half a minute more."""
+def test_the_compiled_plain_server_returns_the_results_of_the_eager_one(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the eager backend of torch.compile, because compiling to machine code takes half a minute."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     x = models.rows(TINY, 5).tolist()
     eager, compiled = (Vae(str(plan.work / "d5.npz"), "cpu", compiled=how).elbo(x) for how in (False, True))
@@ -70,7 +72,7 @@ def test_a_compiled_plain_server_gives_what_the_eager_one_gives(plan: Plan, monk
         np.testing.assert_allclose(compiled[name], values, rtol=1e-5)
 
 
-def test_torch_is_started_on_the_device_that_is_measured(plan: Plan) -> None:
+def test_the_torch_servers_use_the_requested_device(plan: Plan) -> None:
     on_a_card = replace(plan, device="cuda:1")
     on_a_card.__dict__["bundles"] = plan.bundles
     eager, compiled = (contenders.plain(on_a_card, TINY, compiled=how) for how in (False, True))
@@ -81,24 +83,24 @@ def test_torch_is_started_on_the_device_that_is_measured(plan: Plan) -> None:
         serving.main(["--device", "cuda", "--only", "bulk", "torch"])
 
 
-def test_a_card_is_as_busy_as_nvidia_smi_says_and_a_cpu_is_not_asked(
+def test_gpu_utilisation_is_the_median_of_nvidia_smi_and_empty_on_a_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     smi = tmp_path / "nvidia-smi"
     smi.write_text('#!/bin/sh\nprintf "10\\n70\\n90\\n[N/A]\\n"\necho "$@" > "$0.asked"\nexec sleep 60\n')
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with watching("cpu") as found:
+    with gpu_utilisation("cpu") as found:
         pass
     assert found == {}
-    with watching("cuda:3") as found:
+    with gpu_utilisation("cuda:3") as found:
         while not (tmp_path / "nvidia-smi.asked").exists():
             time.sleep(0.01)
     assert found == {"busy": 70.0}
     assert "--id=3" in (tmp_path / "nvidia-smi.asked").read_text()
 
 
-def test_a_server_that_says_something_else_is_not_measured(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_with_different_results_is_not_measured(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     x = models.rows(TINY, 2)
     truth = plan.elbo(TINY, x).tolist()
     reply = SimpleNamespace(elbo=truth)
@@ -110,15 +112,15 @@ def test_a_server_that_says_something_else_is_not_measured(plan: Plan, monkeypat
         contenders.check(running, contenders.json_request(x), np.array(truth))
 
 
-def test_what_was_not_answered_is_not_measured() -> None:
+def test_a_load_with_failed_requests_is_not_measured() -> None:
     running = Running(Server("x", (), contenders.json_request, contenders.by_name), 0, 0)
     with pytest.raises(SystemExit, match=r"x did not answer every request.*'503': 2"):
-        contenders.answered(running, {"statuses": {"200": 5, "503": 2}})
+        contenders.require_all_answered(running, {"statuses": {"200": 5, "503": 2}})
     with pytest.raises(SystemExit, match="x did not answer every request"):
-        contenders.answered(running, {"statuses": {}})
+        contenders.require_all_answered(running, {"statuses": {}})
 
 
-def test_every_contender_is_asked_the_same_rows_in_its_own_words() -> None:
+def test_every_contender_gets_the_same_rows_in_its_own_format() -> None:
     x = models.rows(TINY, 2)
     tensor = json.loads(contenders.v2_request(x).body)["inputs"][0]
     np.testing.assert_array_equal(np.reshape(tensor["data"], tensor["shape"]), x)
@@ -127,7 +129,7 @@ def test_every_contender_is_asked_the_same_rows_in_its_own_words() -> None:
     np.testing.assert_array_equal(np.load(io.BytesIO(contenders.npy_request(x).body)), x)
 
 
-def test_the_elbo_is_found_in_what_each_contender_says() -> None:
+def test_the_elbo_is_parsed_from_the_reply_of_each_contender() -> None:
     records = io.BytesIO()
     np.save(records, np.array([(1.0, 2.0)], dtype=[("elbo", "f8"), ("kl", "f8")]))
     outputs = [{"name": "kl", "data": [2.0]}, {"name": "elbo", "data": [1.0]}]
@@ -138,7 +140,7 @@ def test_the_elbo_is_found_in_what_each_contender_says() -> None:
 
 
 @pytest.mark.parametrize("name", contenders.PEERS)
-def test_every_peers_arm_is_one_that_python_reads_and_needs_the_package_that_its_environment_pins(name: str) -> None:
+def test_every_peer_arm_compiles_and_imports_its_pinned_package(name: str) -> None:
     package, arm, *_ = contenders.PEERS[name]
     tree = ast.parse((ROOT / "benchmarks" / "serving" / "arms" / f"{arm}.py").read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -157,7 +159,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler).serve_foreve
 """
 
 
-def test_nothing_of_a_server_that_leaves_its_workers_behind_is_left() -> None:
+def test_remaining_workers_of_a_stopped_server_are_killed() -> None:
     server = Server("parent", (sys.executable, "-c", PARENT, "PORT"), contenders.json_request, contenders.by_name)
     with started(server) as running:
         workers = children(running.pid)
@@ -175,7 +177,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_server_that_ends_at_its_start_says_why() -> None:
+def test_a_server_that_fails_to_start_is_an_error_with_its_output() -> None:
     failing = (sys.executable, "-c", "raise SystemExit('no model')")
     with (
         pytest.raises(SystemExit, match=r"(?s)broken does not answer.*no model"),
@@ -184,18 +186,18 @@ def test_a_server_that_ends_at_its_start_says_why() -> None:
         pass
 
 
-def _run(rate: float, p99: float) -> dict[beside.Load, dict[str, Any]]:
-    return {beside.ROW: {"requests_per_second": rate, "p50": p99 / 2, "p99": p99}}
+def _run(rate: float, p99: float) -> dict[peer_comparison.Load, dict[str, Any]]:
+    return {peer_comparison.ROW: {"requests_per_second": rate, "p50": p99 / 2, "p99": p99}}
 
 
-def test_more_requests_a_second_is_a_ratio_above_one_and_the_tail_is_over_the_best_of_the_others() -> None:
+def test_ratios_compare_request_rates_and_p99_with_the_best_other() -> None:
     found = {
         contenders.OURS: [_run(600, 0.01)] * 2,
         contenders.PLAIN: [_run(100, 0.04)] * 2,
         "peer": [_run(300, 0.1), _run(200, 0.02)],
-        beside.DEFAULT_K: [_run(1, 0.001)] * 2,
+        peer_comparison.DEFAULT_K: [_run(1, 0.001)] * 2,
     }
-    by_name = {figure.name: figure for figure in beside.compared(models.LARGE, beside.ROW, found)}
+    by_name = {figure.name: figure for figure in peer_comparison.compared(models.LARGE, peer_comparison.ROW, found)}
     label = "D = 784, 1 row, 32 connections"
     times, tail = by_name[f"{label}: vaekit / peer"], by_name[f"{label}: p99, vaekit / the best other"]
     assert by_name[f"{label}: vaekit / FastAPI + torch"].met
@@ -205,7 +207,7 @@ def test_more_requests_a_second_is_a_ratio_above_one_and_the_tail_is_over_the_be
     assert by_name[f"{label}: vaekit, its default K"].value == 1
 
 
-def test_a_sweep_is_a_line_a_server_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_has_one_table_row_per_server_and_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     points = [
         sweep.Point("a", 8, 2000.0, 1.0, 2.0),
         sweep.Point("a", 1, 1000.0, 0.5, 0.75),
@@ -218,7 +220,7 @@ def test_a_sweep_is_a_line_a_server_and_a_picture(tmp_path: Path, capsys: pytest
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_goodput_is_over_the_peak_and_what_is_neither_answered_nor_refused_is_seen() -> None:
+def test_goodput_is_relative_to_the_peak_and_unexpected_statuses_are_counted() -> None:
     run = {
         "statuses": {"0": 1, "200": 90, "429": 108},
         "seconds": {"200": {"p99": 1.0}, "429": {"p99": 0.01}},
@@ -226,14 +228,14 @@ def test_goodput_is_over_the_peak_and_what_is_neither_answered_nor_refused_is_se
         "unanswered": 1,
     }
     by_name = {figure.name.rpartition(": ")[2]: figure for figure in overload._of_overload([run], [50.0])}
-    assert by_name["200s a second / peak"].value == 0.9
-    assert by_name["200s a second / peak"].met
+    assert by_name["200s per second / peak"].value == 0.9
+    assert by_name["200s per second / peak"].met
     assert by_name["neither 200 nor 429"].value == pytest.approx(1.0)
     assert by_name["neither 200 nor 429"].met is False
     assert by_name["p99 of 429s"].value == 10.0
 
 
-def test_what_hung_or_was_wrong_or_is_still_held_is_a_target_missed() -> None:
+def test_hung_wrong_and_held_requests_miss_their_targets() -> None:
     fine = disconnects._figures({"right": 9, "cut in the body": 1}, dict(disconnects.GAUGES))
     assert [figure.met for figure in fine[:3]] == [True, True, True]
     found = {"right": 5, "hung": 1, "lost": 1, "wrong": 1, "status 500": 1, "cut in the body": 1}
@@ -242,12 +244,12 @@ def test_what_hung_or_was_wrong_or_is_still_held_is_a_target_missed() -> None:
     assert [figure.met for figure in bad[:3]] == [False, False, False]
 
 
-def test_gauges_are_read_off_a_scrape() -> None:
+def test_gauges_are_parsed_from_a_scrape() -> None:
     text = "# HELP vae_queue_rows x\nvae_queue_rows 3.0\nvae_http_requests_in_flight 1.0\nvae_queue_rows_other 9\n"
     assert disconnects.gauges(text) == {"vae_queue_rows": 3.0, "vae_http_requests_in_flight": 1.0}
 
 
-def test_what_was_measured_is_written_where_a_later_part_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_written_even_if_a_later_part_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Plan) -> None:
         raise SystemExit("no")
 

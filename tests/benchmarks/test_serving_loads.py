@@ -1,4 +1,4 @@
-"""The loads of the service's benchmark: their moments, what they count, and how they tell hang-ups from what hung."""
+"""The load generators of the serving benchmark: schedules, counts, and callers that hang up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reply(status: int = 200, body: bytes = b"abc", *headers: bytes) -> bytes:
 
 
 class Tiny:
-    """A server that answers as it is told, and says how many whole requests it had, and how many at a time."""
+    """A server with a given reply. It counts complete requests and concurrent requests."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -96,7 +96,7 @@ CHUNKED = b"HTTP/1.1 201 X\r\nTransfer-Encoding: chunked\r\n\r\n6;x\r\na0\r\n\r\
     ],
 )
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_a_reply_is_whole_with_its_last_byte_however_it_is_cut(wire: bytes, want: Reply, size: int) -> None:
+def test_a_reply_is_complete_with_its_last_byte_for_any_chunking(wire: bytes, want: Reply, size: int) -> None:
     replies = Replies()
     for _ in range(2):
         pieces = [wire[at : at + size] for at in range(0, len(wire), size)]
@@ -105,16 +105,16 @@ def test_a_reply_is_whole_with_its_last_byte_however_it_is_cut(wire: bytes, want
         assert found[:-1] == [None] * (len(pieces) - 1)
 
 
-def test_a_reply_of_no_known_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="no known length"):
+def test_a_reply_without_a_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither content-length nor chunked"):
         Replies().feed(b"HTTP/1.0 200 X\r\n\r\nabc")
 
 
-def test_quantiles_are_of_what_was_seen() -> None:
+def test_quantiles_are_observed_values() -> None:
     assert [quantile(range(100), q) for q in (0.5, 0.99, 1.0)] == [50, 99, 99]
 
 
-def test_a_closed_loop_has_one_request_a_connection_under_way() -> None:
+def test_a_closed_loop_has_one_request_in_flight_per_connection() -> None:
     async def measure() -> tuple[dict[str, Any], int]:
         server = Tiny(after_a_while)
         async with server as port:
@@ -128,7 +128,7 @@ def test_a_closed_loop_has_one_request_a_connection_under_way() -> None:
     assert sum(found["statuses"].values()) >= 1
 
 
-def test_a_connection_that_a_server_closes_is_counted_by_a_closed_loop() -> None:
+def test_a_closed_loop_counts_connections_that_the_server_closes() -> None:
     async def close(_: int) -> None:
         return None
 
@@ -139,7 +139,7 @@ def test_a_connection_that_a_server_closes_is_counted_by_a_closed_loop() -> None
     assert asyncio.run(measure())["statuses"] == {"0": 3}
 
 
-def test_poisson_moments_have_their_rate_and_gaps_without_memory() -> None:
+def test_poisson_times_have_the_rate_and_exponential_gaps() -> None:
     moments = open_loop.poisson(1000.0, 20.0)
     gaps = [b - a for a, b in pairwise(moments)]
     assert len(moments) == pytest.approx(20_000, rel=0.03)
@@ -150,7 +150,7 @@ def test_poisson_moments_have_their_rate_and_gaps_without_memory() -> None:
     assert moments != open_loop.poisson(1000.0, 20.0, seed=1)
 
 
-def test_even_moments_are_as_far_apart_as_their_rate_says() -> None:
+def test_even_times_have_equal_gaps() -> None:
     assert open_loop.even(50.0, 0.1) == [0.0, 0.02, 0.04, 0.06, 0.08]
 
 
@@ -169,7 +169,7 @@ def _offer(answer: Answer, connections: int, moments: list[float]) -> tuple[dict
 
 
 @pytest.mark.usefixtures("_no_warm_up")
-def test_what_waits_while_a_server_stalls_is_late_from_its_own_moment() -> None:
+def test_requests_that_wait_for_a_stalled_server_count_from_their_scheduled_time() -> None:
     async def stall(number: int) -> bytes:
         await asyncio.sleep(0.5 if number == 1 else 0)
         return reply()
@@ -183,7 +183,7 @@ def test_what_waits_while_a_server_stalls_is_late_from_its_own_moment() -> None:
 
 
 @pytest.mark.usefixtures("_no_warm_up")
-def test_an_open_loop_sends_whether_or_not_there_was_an_answer() -> None:
+def test_an_open_loop_sends_without_waiting_for_replies() -> None:
     release = asyncio.Event()
 
     async def hold(number: int) -> bytes:
@@ -198,7 +198,7 @@ def test_an_open_loop_sends_whether_or_not_there_was_an_answer() -> None:
 
 
 @pytest.mark.usefixtures("_no_warm_up")
-def test_refusals_are_counted_apart_and_a_closed_connection_is_made_anew() -> None:
+def test_refusals_are_counted_separately_and_closed_connections_are_reopened() -> None:
     async def every_other(number: int) -> bytes:
         return reply() if number % 2 else reply(429, b"full", b"connection: close")
 
@@ -210,7 +210,7 @@ def test_refusals_are_counted_apart_and_a_closed_connection_is_made_anew() -> No
 
 
 @pytest.mark.usefixtures("_no_warm_up")
-def test_a_reply_that_never_came_is_lost_or_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_without_a_reply_are_lost_or_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def close(_: int) -> None:
         return None
 
@@ -228,7 +228,7 @@ def test_requests_of_the_warm_up_are_sent_and_not_counted(monkeypatch: pytest.Mo
 
 
 def _call(answer: Answer, requests: int, share: float, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, int], Tiny]:
-    """A hundred bytes of body; the ELBO that is right is 1."""
+    """Runs callers with a body of 100 bytes; the correct ELBO is 1."""
     monkeypatch.setattr(hang_ups, "SHARE", share)
     case = Case(Request(b"x" * 100).wire(), (1.0,))
 
@@ -254,7 +254,7 @@ def _elbo(*values: float) -> bytes:
         (None, "lost"),
     ],
 )
-def test_what_became_of_a_request_that_was_not_hung_up_on(
+def test_the_outcome_of_a_request_without_a_hang_up(
     said: bytes | None, outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def say(_: int) -> bytes | None:
@@ -263,12 +263,12 @@ def test_what_became_of_a_request_that_was_not_hung_up_on(
     assert _call(say, 20, 0.0, monkeypatch)[0] == {outcome: 20}
 
 
-def test_a_request_without_a_reply_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_without_a_reply_counts_as_hung(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hang_ups, "HUNG_AFTER", 0.1)
     assert _call(never, 5, 0.0, monkeypatch)[0] == {"hung": 5}
 
 
-def test_hang_ups_come_at_every_moment_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hang_ups_happen_at_every_moment_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     async def say(_: int) -> bytes:
         return _elbo(1.0)
 
@@ -279,7 +279,7 @@ def test_hang_ups_come_at_every_moment_of_a_request(monkeypatch: pytest.MonkeyPa
     assert server.connections == 60
 
 
-def test_those_beside_a_hang_up_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_of_callers_that_do_not_hang_up_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def say(_: int) -> bytes:
         return _elbo(1.0)
 

@@ -1,4 +1,4 @@
-"""The benchmark of threads and replicas: each arm is what it says, and processes of one arm run at once."""
+"""The benchmark of threads and processes: its arms, and processes that run at the same time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_arm_is_measured_at_every_number_of_rows(models_dir: Path, monkeyp
     assert all(figure.value > 0 for figure in figures)
 
 
-def test_processes_of_an_arm_begin_before_any_of_them_ends() -> None:
+def test_the_processes_of_an_arm_run_at_the_same_time() -> None:
     happened: list[str] = []
 
     class Noted(threads.Worker):
@@ -32,22 +32,22 @@ def test_processes_of_an_arm_begin_before_any_of_them_ends() -> None:
         def begin(self, *_: Any) -> None:
             happened.append(f"{self._name} begins")
 
-        def end(self) -> threads.Found:
+        def end(self) -> threads.Timing:
             happened.append(f"{self._name} ends")
             return {"rows": self._rows, "p50": self._rows / 10}
 
-    found = threads.together([Noted("a", 10.0), Noted("b", 30.0)], Path("x"), 1, 1.0)
+    found = threads.run_together([Noted("a", 10.0), Noted("b", 30.0)], Path("x"), 1, 1.0)
     assert happened == ["a begins", "b begins", "a ends", "b ends"]
     assert found == {"rows": 40.0, "p50": 2.0}
 
 
-def test_a_rate_and_a_median_are_those_of_the_calls(digits: Model) -> None:
+def test_the_rate_and_the_median_match_the_calls(digits: Model) -> None:
     found = threads.timed(digits, 4, 0.05)
     assert 4 / (found["p50"] / 1e3) == pytest.approx(found["rows"], rel=0.9)
 
 
 @pytest.mark.slow
-def test_the_pictures_model_is_convolutional(tmp_path: Path) -> None:
+def test_the_image_model_is_convolutional(tmp_path: Path) -> None:
     bundle = threads.make_conv(tmp_path)
     with Model.load(bundle, device="cpu", threads=1) as model:
         assert model.elbo(threads.rows_of(model, 2)).elbo.shape == (2,)

@@ -1,4 +1,4 @@
-"""The laws that the benchmark measures: a density that does not keep them is seen to break them."""
+"""The checks of densities in the training benchmark: correct densities pass, wrong ones fail."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CASES = {one.name: one for one in quadrature.CASES}
 
 @pytest.mark.parametrize("name", ["student_t on positive", "gaussian on count", "categorical on category"])
 def test_a_likelihood_integrates_to_one_over_raw_values(name: str) -> None:
-    assert quadrature.off(CASES[name], codes=2) < quadrature.TARGET
+    assert quadrature.worst_error(CASES[name], latents=2) < quadrature.TARGET
 
 
-def test_a_density_that_is_a_percent_too_large_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_density_that_is_one_percent_too_large_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Gaussian.log_prob
     monkeypatch.setattr(Gaussian, "log_prob", lambda self, t, h: right(self, t, h) + 0.01)
-    assert quadrature.off(CASES["gaussian on real"], codes=1) == pytest.approx(np.expm1(0.01), rel=1e-6)
+    assert quadrature.worst_error(CASES["gaussian on real"], latents=1) == pytest.approx(np.expm1(0.01), rel=1e-6)
 
 
-def test_mapped_columns_move_the_exported_bound_by_their_jacobian_and_a_forgotten_one_shows() -> None:
+def test_rescaled_columns_shift_the_exported_bound_and_a_missing_jacobian_is_detected() -> None:
     trained = run(rescaling._config(2), device="cpu", rows=rescaling._rows())
     before = rescaling.exported(trained.vae, trained.rows)
     a, b = np.array([1e-5, -30.0, 1, 1, -1, 1, 2, 1e4]), np.linspace(-3, 3, rescaling.D)
@@ -40,7 +40,7 @@ def test_mapped_columns_move_the_exported_bound_by_their_jacobian_and_a_forgotte
     assert np.abs(forgotten["elbo"] - before["elbo"] + np.log(np.abs(a)).sum()).max() > 1.0
 
 
-def test_importance_samples_of_many_draws_come_nearer_to_the_evidence_than_the_bound() -> None:
+def test_importance_sampling_with_many_draws_is_closer_to_the_evidence_than_the_elbo() -> None:
     one = case("gaussian, scale from the network")
     nll = minus_log_evidence(one.vae, one.x[:5], draws=2000, seed=1)
     again = minus_log_evidence(one.vae, one.x[:5], draws=2000, seed=2)

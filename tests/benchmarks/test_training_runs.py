@@ -1,4 +1,4 @@
-"""What the benchmark says of runs that are killed, shared, streamed or of pictures: a broken promise is seen."""
+"""The training benchmark of killed, distributed and streamed runs and of image density."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan import Plan
-from benchmarks.processes import ROOT, ask
+from benchmarks.processes import ROOT, run_arm
 from benchmarks.training import __main__ as command
 from benchmarks.training import density, memory, ranks, resume
 from benchmarks.training.arms.density import binarised
@@ -24,7 +24,7 @@ def _pictures(folder: Path, n: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_after_a_checkpoint_is_gone_on_with_and_one_killed_before_is_not(tmp_path: Path) -> None:
+def test_a_run_killed_after_a_checkpoint_is_resumed_and_one_killed_before_is_an_error(tmp_path: Path) -> None:
     sha = resume.killed("elbo", 130, tmp_path / "killed")
     assert len(sha) == 64
     assert (tmp_path / "killed" / "checkpoint.pt").is_file()
@@ -32,13 +32,13 @@ def test_a_run_killed_after_a_checkpoint_is_gone_on_with_and_one_killed_before_i
         resume.killed("elbo", 3, tmp_path / "early")
 
 
-def test_losses_that_differ_or_end_early_are_not_the_same() -> None:
+def test_the_difference_of_losses_is_infinite_if_the_numbers_of_steps_differ() -> None:
     assert ranks.difference([2.0, 4.0], [2.0, 4.0]) == 0.0
     assert ranks.difference([2.0, -4.0], [2.0, -4.1]) == pytest.approx(0.025)
     assert ranks.difference([2.0, 4.0], [2.0]) == float("inf")
 
 
-def test_memory_is_over_the_start_and_growth_is_of_the_later_half() -> None:
+def test_memory_is_relative_to_the_start_and_growth_compares_the_halves() -> None:
     samples = [(0.0, 0, 150), (1.0, 1, 200), (2.0, 5, 180), (3.0, 6, 190), (4.0, 10, 260)]
     found = memory.Peaks({"start_bytes": 100, "samples": samples})
     assert found.over == 160
@@ -47,25 +47,25 @@ def test_memory_is_over_the_start_and_growth_is_of_the_later_half() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_over_generated_parquet_is_sampled_while_it_trains(tmp_path: Path) -> None:
+def test_memory_is_sampled_during_a_run_over_parquet(tmp_path: Path) -> None:
     written = memory.generate(tmp_path / "rows", 2e6)
     assert written > 2e6
-    found = ask("training.arms.stream", ["--source", str(tmp_path / "rows"), "--steps", "3000", "--batch", "64"])
+    found = run_arm("training.arms.stream", ["--source", str(tmp_path / "rows"), "--steps", "3000", "--batch", "64"])
     assert found["start_bytes"] > 0
     assert max(step for _, step, _ in found["samples"]) > 0
 
 
-def test_more_parquet_than_the_disk_holds_is_refused(tmp_path: Path) -> None:
+def test_a_set_larger_than_the_free_disk_space_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="GB are free, expected at least 2e\\+12 GB"):
         memory.generate(tmp_path / "rows", 1e21)
 
 
-def test_few_samples_stay_and_many_are_thinned() -> None:
+def test_many_samples_are_thinned_and_few_are_kept() -> None:
     assert memory.thinned([1, 2, 3], most=3) == [1, 2, 3]
     assert memory.thinned(list(range(10)), most=4) == [0, 3, 6, 9]
 
 
-def test_pictures_are_binarised_once_by_their_grey_values(tmp_path: Path) -> None:
+def test_images_are_binarised_once_by_their_grey_values(tmp_path: Path) -> None:
     _pictures(tmp_path, 200)
     drawn = binarised(tmp_path / "mnist_train.npz", seed=0)
     assert drawn.shape == (200, 28, 28, 1)
@@ -75,10 +75,10 @@ def test_pictures_are_binarised_once_by_their_grey_values(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_density_arm_gives_nats_and_its_minutes(tmp_path: Path) -> None:
+def test_the_density_arm_returns_nats_and_minutes(tmp_path: Path) -> None:
     _pictures(tmp_path, 2_100)
-    few = ["--steps", "2", "--looks", "1", "--test-rows", "3", "--draws", "5"]
-    found = ask("training.arms.density", ["--recipe", "mlp", "--data", str(tmp_path), *few])
+    few = ["--steps", "2", "--validations", "1", "--test-rows", "3", "--draws", "5"]
+    found = run_arm("training.arms.density", ["--recipe", "mlp", "--data", str(tmp_path), *few])
     assert 400 < found["nll"] < 700  # 784 fair coins are 543 nats
     recipe = density.Recipe("mlp", "MLP", steps=2, test_rows=3, draws=5, target=found["nll"] - 1)
     figure, minutes = density.of(recipe, found)
@@ -97,7 +97,7 @@ def test_one_part_is_measured_from_the_command_line(tmp_path: Path) -> None:
     assert found["settings"]["density"] == {"left_out": "no --data"}
 
 
-def test_what_was_measured_is_written_where_a_later_part_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_written_even_if_a_later_part_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Plan) -> None:
         raise SystemExit("no")
 

@@ -1,4 +1,4 @@
-"""Throughput of trainers: every arm does the same work, warm-ups are not counted, ratios are the right way up."""
+"""The throughput benchmark of trainers: equal work of all arms, warm-up, and ratios."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.plan import Plan
-from benchmarks.processes import answer, ask, ask_in_turns
+from benchmarks.processes import parse_result, run_arm, run_arms
 from benchmarks.training.arms.common import Clock, Job, binary_rows, job
 from benchmarks.training.throughput import compare, ratio
 
@@ -19,18 +19,18 @@ def _answer(*seconds: float) -> dict[str, object]:
     return {"rows_per_epoch": 1000, "seconds": [100.0, *seconds], "process_seconds": 1.0}
 
 
-def test_a_job_survives_its_own_command_line() -> None:
+def test_a_job_is_parsed_from_its_own_arguments() -> None:
     assert job(TINY.arguments()) == TINY
 
 
-def test_every_arm_trains_on_the_same_two_valued_rows() -> None:
+def test_every_arm_trains_on_the_same_binary_rows() -> None:
     x = binary_rows(TINY)
     assert x.shape == (256, 4)
     assert set(x.ravel()) == {0.0, 1.0}
     assert (x == binary_rows(TINY)).all()
 
 
-def test_a_clock_gives_the_seconds_of_each_lap() -> None:
+def test_a_clock_measures_the_seconds_of_each_lap() -> None:
     clock = Clock()
     clock.start()
     clock.lap()
@@ -39,12 +39,12 @@ def test_a_clock_gives_the_seconds_of_each_lap() -> None:
     assert min(clock.wall_seconds) > 0
 
 
-def test_the_warm_up_does_not_count_and_more_rows_a_second_is_a_ratio_above_one() -> None:
+def test_the_ratio_of_rates_leaves_out_the_warm_up() -> None:
     ours, other = [_answer(1.0, 1.0), _answer(0.5, 0.5)], [_answer(2.0, 2.0), _answer(2.0, 2.0)]
     assert ratio(ours, other) == (1000 * 1.5 / 500, 2.0, 4.0)
 
 
-def test_targets_are_missed_by_a_slower_trainer_and_met_by_a_faster_one(tmp_path: Path) -> None:
+def test_targets_are_met_by_a_faster_trainer_only(tmp_path: Path) -> None:
     answers = {"vaekit": [_answer(1.0)], "slow": [_answer(2.0)], "fast": [_answer(0.5)]}
     targets = {"slow": (1.5, 1.0), "fast": (1.5, 1.0)}
     found = {one.name: one for one in compare("s", answers, Plan(False, tmp_path, None), targets)}
@@ -55,8 +55,8 @@ def test_targets_are_missed_by_a_slower_trainer_and_met_by_a_faster_one(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["bare", "ours"])
-def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
-    found = ask(f"training.arms.{module}", TINY.arguments())
+def test_an_arm_returns_the_seconds_of_every_epoch(module: str) -> None:
+    found = run_arm(f"training.arms.{module}", TINY.arguments())
     assert found["rows_per_epoch"] == 256
     assert len(found["seconds"]) == TINY.epochs
     assert 0 < sum(found["wall_seconds"]) < found["process_seconds"]
@@ -64,17 +64,17 @@ def test_an_arm_answers_with_the_seconds_of_every_epoch(module: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_arm_that_fails_says_why() -> None:
+def test_a_failed_arm_is_an_error_with_its_output() -> None:
     with pytest.raises(SystemExit, match=r"(?s)arm training.arms.bare ended with code 2.*--rows"):
-        ask("training.arms.bare", ["--rows", "many"])
+        run_arm("training.arms.bare", ["--rows", "many"])
 
 
-def test_only_the_last_line_is_the_answer() -> None:
-    assert answer('a remark\n{"rows": 1}\n') == {"rows": 1}
+def test_the_result_is_the_last_line_of_output() -> None:
+    assert parse_result('a remark\n{"rows": 1}\n') == {"rows": 1}
 
 
-def test_arms_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arms_run_in_rotating_order(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr("benchmarks.processes.ask", lambda module, _, **__: order.append(module) or {"seconds": []})
-    ask_in_turns({name: (sys.executable, name, ()) for name in ("a", "b")}, rounds=2)
+    monkeypatch.setattr("benchmarks.processes.run_arm", lambda module, _, **__: order.append(module) or {"seconds": []})
+    run_arms({name: (sys.executable, name, ()) for name in ("a", "b")}, rounds=2)
     assert order == ["a", "b", "b", "a"]

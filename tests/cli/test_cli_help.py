@@ -1,6 +1,6 @@
 """The help of every command: its options, its examples, and docs/reference/cli.md.
 
-`python -m tests.cli.test_cli_help` renews the tables of options on that page.
+`python -m tests.cli.test_cli_help` writes the tables of options on that page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COMMANDS: dict[str, Any] = {"": GROUP, **GROUP.commands}
 ADDED = {
     "train": ["--set", "training.steps=60"],
     "serve": ["--port", "0"],
-}  # short, and on a free port
+}  # added to the examples: few steps, and a free port
 
 
 def shown_help(name: str) -> str:
@@ -83,8 +83,8 @@ def test_every_example_of_the_help_runs(example: str, clone: Path) -> None:
         assert process.stdout is not None
         assert any(line.startswith("try:") for line in process.stdout), "the service ended before it was ready"
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -116,7 +116,7 @@ def test_an_option_has_a_panel_a_noun_phrase_and_a_default(option: Any) -> None:
         ("explain breast-cancer examples/rows.csv --row -1", 2),
     ],
 )
-def test_a_command_exits_with_the_code_on_the_page(words: str, code: int, clone: Path) -> None:
+def test_a_command_exits_with_the_code_in_the_cli_reference(words: str, code: int, clone: Path) -> None:
     command = [sys.executable, "-m", "vaekit", *words.split()]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
@@ -149,7 +149,7 @@ def shown(option: Any, described: str) -> str:
     return "off" if option.default is False else f"`{option.default}`"
 
 
-def test_the_page_lists_every_option() -> None:
+def test_the_cli_reference_lists_every_option() -> None:
     assert PAGE.read_text().endswith(MARK + "\n" + tables()), "python -m tests.cli.test_cli_help renews it"
 
 

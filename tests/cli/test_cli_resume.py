@@ -1,4 +1,4 @@
-"""`vae train --run` and `--resume` as they are typed."""
+"""`vae train --run` and `vae train --resume` on the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> None:
+def test_a_run_stopped_by_sigterm_is_resumed_and_published(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
     settings = [part for setting in (*QUICK, "training.steps=3000") for part in ("--set", setting)]
     process = start(tmp_path, "rows.npy", *settings)
@@ -37,50 +37,54 @@ def test_sigterm_leaves_a_run_that_resume_ends_and_publishes(tmp_path: Path) -> 
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143
-    assert "of 3000; to resume: vae train --resume runs/rows/1; nothing was published" in said
+    assert "of 3000; to resume: vae train --resume runs/rows/1; nothing was published" in stderr
     assert models(tmp_path / "models") == []
 
     np.save(tmp_path / "rows.npy", np.random.default_rng(1).standard_normal((80, 2)))
     other = start(tmp_path, "--resume", "runs/rows/1")
-    _, said = other.communicate(timeout=120)
+    _, stderr = other.communicate(timeout=120)
     assert other.returncode == 1
-    assert "the run started with other data" in said
+    assert "the run started with other data" in stderr
 
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     resumed = start(elsewhere, "--resume", "../runs/rows/1", "--models", "../models")
-    out, said = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, said
+    out, stderr = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, stderr
     assert out.strip() == "../models/rows/1"
     assert len(list(saved.parent.glob("events.out.tfevents.*"))) >= 2
 
     again = start(tmp_path, "--resume", "runs/rows/1")
-    _, said = again.communicate(timeout=120)
+    _, stderr = again.communicate(timeout=120)
     assert again.returncode == 1
-    assert f"the run is finished and was published as {tmp_path}/models/rows/1" in said
+    assert f"the run is finished and was published as {tmp_path}/models/rows/1" in stderr
     assert versions(tmp_path / "models", "rows") == [1]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "nothing to train: give CONFIG.toml or DATA, or --resume DIR"),
         (["--resume", "none"], "--resume none: no run to resume: config.toml does not exist"),
-        (["rows.npy", "--resume", "none"], "leave out a source"),
+        (["rows.npy", "--resume", "none"], "leave out CONFIG.toml or DATA"),
         (["--resume", "none", "--set", "training.steps=3"], "leave out --set"),
         (["--resume", "none", "--run", "here"], "leave out --run"),
     ],
 )
-def test_what_cannot_be_gone_on_with_is_refused(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_invalid_uses_of_resume_are_refused(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vae", "train", *arguments])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

@@ -1,4 +1,4 @@
-"""`vae train` as it is typed: what it prints, writes and returns."""
+"""`vae train` on the command line: its output, files and exit codes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rows(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_path: Path) -> None:
+def test_a_data_file_without_a_config_is_trained_on_and_its_config_is_saved(rows: Path, tmp_path: Path) -> None:
     done = vae("train", rows.name, *QUICK, "--set", "network.channels=[8]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "models/pump-7/1"
@@ -57,7 +57,7 @@ def test_a_data_file_alone_is_trained_on_and_the_config_is_kept(rows: Path, tmp_
         ]
 
 
-def test_columns_to_exclude_are_added_to_those_that_are_left_out(rows: Path) -> None:
+def test_excluded_columns_are_added_to_those_excluded_automatically(rows: Path) -> None:
     lines = rows.read_text().splitlines()
     dated = [f"{line},{'when' if i == 0 else f'2020-01-{i % 28 + 1:02d}'}" for i, line in enumerate(lines)]
     rows.write_text("\n".join(dated) + "\n")
@@ -69,7 +69,7 @@ def test_columns_to_exclude_are_added_to_those_that_are_left_out(rows: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["none.csv"], "no such file"),
         (["none.toml"], "none.toml: No such file"),
@@ -80,15 +80,15 @@ def test_columns_to_exclude_are_added_to_those_that_are_left_out(rows: Path) -> 
         (["digits", "--set", "likelihood.name=mixed"], "'mixed' is for columns"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_and_exit_code_1(
-    rows: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_error_is_one_sentence_with_exit_code_1(
+    rows: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(rows.parent)
     monkeypatch.setattr(sys, "argv", ["vae", "train", *arguments])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert models(rows.parent / "models") == []
 
 
@@ -116,7 +116,7 @@ def test_ctrl_c_ends_cleanly_and_publishes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["breast-cancer", "digits"])
-def test_the_committed_bundles_are_those_of_the_examples(name: str) -> None:
+def test_the_committed_bundles_have_the_configs_of_the_examples(name: str) -> None:
     folder = ROOT / "models" / name / "1"
     assert load_config(folder / "config.toml") == load_config(ROOT / "examples" / f"{name}.toml")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

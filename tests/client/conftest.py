@@ -1,4 +1,4 @@
-"""A transport that answers from a list and keeps what it was asked; a live service."""
+"""A transport that returns a set reply and records requests; a live service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.live import serving
 
 
 class Recorder(httpx.MockTransport):
-    """Gives one answer afresh, or raises one error, and keeps the last request."""
+    """Returns a copy of `answer` or raises it, and keeps the last request."""
 
     def __init__(self) -> None:
         super().__init__(self._handle)

@@ -1,4 +1,4 @@
-"""The snippets of the how-to on the client run; its reference lists every error and field."""
+"""The snippets in the client's how-to run, and its reference lists every error and field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / "use-the-client
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_every_snippet_of_the_page_runs(snippet, url):
+def test_every_snippet_of_the_how_to_runs(snippet, url):
     code = snippet.replace("http://127.0.0.1:8000", url)
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -30,13 +30,13 @@ def test_every_error_of_the_client_is_in_the_table():
     assert errors <= set(re.findall(r"^\| `(\w+)` \|", REFERENCE, re.MULTILINE))
 
 
-def test_every_field_of_an_elbo_is_in_the_table():
+def test_every_field_of_elbo_result_is_in_the_table():
     line = next(line for line in REFERENCE.splitlines() if line.startswith("| `elbo("))
     fields = {field.name for field in dataclasses.fields(ElboResult)} - {"model", "version"}
     assert fields == set(re.findall(r"`(\w+)`", line.split("|")[2]))
 
 
-def test_the_wire_comes_without_httpx_and_the_client_without_onnx_runtime():
+def test_the_wire_models_do_not_import_httpx_and_the_client_does_not_import_onnxruntime():
     code = """
 import sys
 import vaekit.client.wire

@@ -1,4 +1,4 @@
-"""The clients against the real service: the answers are the runtime's."""
+"""The clients against a live service: results equal those of the runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def client(url):
         yield client
 
 
-def test_encode_is_that_of_the_runtime_by_array_list_and_object(client, breast_cancer, benign_rows):
+def test_encode_returns_the_runtime_result_for_arrays_lists_and_objects(client, breast_cancer, benign_rows):
     rows = benign_rows[:20]
     here = breast_cancer.encode(rows)
     objects = [dict(zip(breast_cancer.spec.names, row, strict=True)) for row in rows.tolist()]
@@ -34,7 +34,7 @@ def test_encode_is_that_of_the_runtime_by_array_list_and_object(client, breast_c
     assert (there.model, there.version) == ("breast-cancer", 1)
 
 
-def test_a_table_is_its_array(client, benign_rows, breast_cancer):
+def test_an_arrow_table_and_an_array_of_the_same_rows_get_equal_scores(client, benign_rows, breast_cancer):
     rows = benign_rows[:20]
     table = pa.table(dict(reversed(list(zip(breast_cancer.spec.names, rows.T, strict=True)))))
     there, here = client.elbo(table, alpha=0.2), client.elbo(rows, alpha=0.2)
@@ -42,7 +42,7 @@ def test_a_table_is_its_array(client, benign_rows, breast_cancer):
         np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
 
 
-def test_decode_is_that_of_the_runtime(client, breast_cancer):
+def test_decode_returns_the_runtime_result(client, breast_cancer):
     z = np.random.default_rng(0).standard_normal((5, breast_cancer.manifest.latent_dim))
     here = breast_cancer.decode(z)
     for latents in (z, z.tolist()):
@@ -51,7 +51,7 @@ def test_decode_is_that_of_the_runtime(client, breast_cancer):
         np.testing.assert_allclose(there.scale, here.scale, rtol=1e-5)
 
 
-def test_samples_repeat_by_the_seed_that_comes_back(client):
+def test_the_returned_seed_reproduces_the_samples(client):
     first = client.sample(4, model="digits")
     again = client.sample(4, model="digits", seed=first.seed)
     assert first.samples.shape == (4, 8, 8, 1)
@@ -59,7 +59,7 @@ def test_samples_repeat_by_the_seed_that_comes_back(client):
     assert (client.sample(4, model="digits").samples != first.samples).any()
 
 
-def test_cells_are_explained_alike_however_the_rows_came(client, breast_cancer, benign_rows):
+def test_explanations_are_equal_for_arrays_lists_and_tables(client, breast_cancer, benign_rows):
     rows = benign_rows[:5]
     here = breast_cancer.explain(rows, top=2)
     table = pa.table(dict(zip(breast_cancer.spec.names, rows.T, strict=True)))
@@ -74,7 +74,7 @@ def test_cells_are_explained_alike_however_the_rows_came(client, breast_cancer, 
     "options",
     [{}, {"seed": 5}, {"num_samples": 8}, {"features": True, "alpha": 0.2}, {"fdr": 0.2}, {"log_evidence": False}],
 )
-def test_elbo_is_that_of_the_runtime_either_way(client, breast_cancer, benign_rows, options):
+def test_elbo_returns_the_runtime_result_for_npy_and_json(client, breast_cancer, benign_rows, options):
     rows = benign_rows[:20]
     own = {name: value for name, value in options.items() if name in ("seed", "num_samples", "features")}
     here = breast_cancer.elbo(rows, **own)
@@ -102,22 +102,22 @@ def test_elbo_is_that_of_the_runtime_either_way(client, breast_cancer, benign_ro
         np.testing.assert_array_equal(by_npy.is_anomaly, by_npy.p_value <= by_npy.alpha)
 
 
-def test_pictures_as_files_and_as_arrays_are_the_same_rows(client, digits, digit_images, tmp_path):
-    pictures = digit_images[:3]
+def test_images_sent_as_files_arrays_and_lists_get_equal_scores(client, digits, digit_images, tmp_path):
+    images = digit_images[:3]
     files = []
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture[..., 0]).save(tmp_path / f"{i}.png")
+    for i, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{i}.png")
         files.append(tmp_path / f"{i}.png")
     buffer = io.BytesIO()
-    Image.fromarray(pictures[2, ..., 0]).save(buffer, "PNG")
-    here = digits.elbo(pictures)
-    for inputs in (pictures, pictures.tolist(), files, [*map(str, files[:2]), buffer.getvalue()]):
+    Image.fromarray(images[2, ..., 0]).save(buffer, "PNG")
+    here = digits.elbo(images)
+    for inputs in (images, images.tolist(), files, [*map(str, files[:2]), buffer.getvalue()]):
         there = client.elbo(inputs, model="digits", version=1)
         np.testing.assert_allclose(there.elbo, here.elbo, rtol=1e-5)
         np.testing.assert_allclose(there.bits_per_dim, digits.bits_per_dim(here), rtol=1e-5)
 
 
-def test_the_manifest_and_the_list_of_models_are_those_of_the_bundles(client, breast_cancer, digits):
+def test_the_manifests_and_the_list_of_models_match_the_bundles(client, breast_cancer, digits):
     assert client.model("digits") == digits.manifest
     assert client.model("breast-cancer", 1) == breast_cancer.manifest
     listed = client.models()
@@ -128,7 +128,7 @@ def test_the_manifest_and_the_list_of_models_are_those_of_the_bundles(client, br
     }
 
 
-def test_a_live_service_is_up_and_a_closed_port_is_not(client):
+def test_health_is_true_for_a_live_service_and_false_for_a_closed_port(client):
     assert client.health() is client.ready() is True
     with Client("http://127.0.0.1:9") as nobody:
         assert nobody.health() is False
@@ -136,7 +136,7 @@ def test_a_live_service_is_up_and_a_closed_port_is_not(client):
             nobody.models()
 
 
-def test_refusals_carry_the_services_words(client, benign_rows):
+def test_a_refusal_has_the_message_of_the_service(client, benign_rows):
     with pytest.raises(RequestRefused, match=r"shape \(357, 29\), expected \(N, 30\)") as caught:
         client.elbo(benign_rows[:, :29])
     assert caught.value.status == 422
@@ -147,7 +147,7 @@ def test_refusals_carry_the_services_words(client, benign_rows):
         client.elbo(benign_rows, model="digits", version=9)
 
 
-def test_one_client_serves_several_threads(client, breast_cancer, benign_rows):
+def test_one_client_can_be_used_by_several_threads(client, breast_cancer, benign_rows):
     want = breast_cancer.elbo(benign_rows).elbo
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda i: client.elbo(benign_rows[i : i + 10]).elbo, range(40)))
@@ -155,7 +155,7 @@ def test_one_client_serves_several_threads(client, breast_cancer, benign_rows):
         np.testing.assert_allclose(answer, want[i : i + 10], rtol=1e-5)
 
 
-def test_rows_with_names_and_missing_cells_have_one_answer_by_object_and_by_array(mixed):
+def test_rows_with_categories_and_missing_cells_get_equal_scores_as_objects_and_arrays(mixed):
     rows = mixed_rows(20, seed=3)
     with Model.load(mixed.folder, device="cpu") as model, serving(mixed.root) as address, Client(address) as client:
         here, x = model.elbo(rows), encode(rows, model.spec)
@@ -172,20 +172,20 @@ def test_rows_with_names_and_missing_cells_have_one_answer_by_object_and_by_arra
 
 
 @pytest.mark.anyio
-async def test_the_async_client_names_members_too(several):
+async def test_the_async_client_decodes_with_the_requested_members(several):
     with serving(several.root) as address:
         async with AsyncClient(address) as client:
-            codes = np.zeros((2, 2))
-            each = await client.decode(codes, members=[0, 1])
+            latents = np.zeros((2, 2))
+            each = await client.decode(latents, members=[0, 1])
             for member in (0, 1):
-                one = await client.decode(codes, members=member)
+                one = await client.decode(latents, members=member)
                 np.testing.assert_allclose(one.mean[member], each.mean[member], rtol=1e-6)
             with pytest.raises(RequestRefused, match=r"members: not given, expected one of 0\.\.1"):
-                await client.decode(codes)
+                await client.decode(latents)
 
 
 @pytest.mark.anyio
-async def test_the_async_client_has_every_answer_too(url, breast_cancer, benign_rows):
+async def test_the_async_client_supports_every_operation(url, breast_cancer, benign_rows):
     async with AsyncClient(url) as client:
         assert await client.health()
         assert await client.ready()

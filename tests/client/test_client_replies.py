@@ -1,4 +1,4 @@
-"""What the client makes of replies, right ones and wrong ones; sync and async alike."""
+"""How both clients parse valid replies and report invalid ones."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_json_and_npy_give_the_same_result(client, transport):
     np.testing.assert_array_equal(by_json.p_value_tail, [0.5, 0.001])
 
 
-def test_what_is_null_or_absent_is_none(client, transport):
+def test_null_and_absent_fields_are_none(client, transport):
     nothing = ("log_evidence", "p_value", "p_value_tail", "is_anomaly", "is_discovery")
     null = {**ELBO, **dict.fromkeys(nothing), "alpha": None, "p_value_reason": "why"}
     transport.answer = httpx.Response(200, json=null)
@@ -100,13 +100,13 @@ def test_what_is_null_or_absent_is_none(client, transport):
     assert by_json.p_value_reason == "why"
 
 
-def test_what_a_service_of_before_does_not_say_is_none(client, transport):
+def test_fields_that_an_older_service_does_not_send_are_none(client, transport):
     before = {name: value for name, value in ELBO.items() if name not in ("p_value_tail", "is_discovery")}
     transport.answer = httpx.Response(200, json=before)
     assert client.elbo(ROWS).p_value_tail is client.elbo(ROWS).is_discovery is None
 
 
-def test_a_row_without_a_p_value_is_nan_and_no_anomaly_either_way(client, transport):
+def test_a_row_without_a_p_value_has_nan_and_no_verdict_in_json_and_npy(client, transport):
     p_values, verdicts = ("p_value", "p_value_tail"), ("is_anomaly", "is_discovery")
     null = {name: [None, 0.01] for name in p_values} | {name: [None, True] for name in verdicts}
     transport.answer = httpx.Response(200, json={**ELBO, **null, "observed_count": [2, 3]})
@@ -123,7 +123,7 @@ def test_a_row_without_a_p_value_is_nan_and_no_anomaly_either_way(client, transp
         assert got.observed_count.dtype == np.int64
 
 
-def test_members_and_levels_are_understood_by_json_and_by_npy(client, transport):
+def test_members_and_levels_are_parsed_from_json_and_npy(client, transport):
     mu, weights = np.arange(8.0).reshape(2, 2, 2), np.array([[0.25, 0.75], [1.0, 0.0]])
     levels = {"colour": np.array([[0.5, 0.5], [0.25, 0.75]]), "size": np.array([[1.0, 0, 0], [0, 0, 1.0]])}
     who = {"model": "m", "version": 2}
@@ -156,7 +156,7 @@ def test_members_and_levels_are_understood_by_json_and_by_npy(client, transport)
     np.testing.assert_array_equal(client.sample(2).members, [1, 0])
 
 
-def test_results_are_arrays_of_float64_in_memory_of_their_own(client, transport):
+def test_results_are_contiguous_float64_arrays(client, transport):
     transport.answer = npy(records(mu=np.ones((2, 4), np.float32), sigma=np.ones((2, 4), np.float32)))
     got = client.encode(ROWS)
     assert got.mu.dtype == np.float64
@@ -165,7 +165,7 @@ def test_results_are_arrays_of_float64_in_memory_of_their_own(client, transport)
         got.mu = got.sigma
 
 
-def test_every_operation_is_understood(client, transport):
+def test_replies_of_every_operation_are_parsed(client, transport):
     transport.answer = npy(records(mean=np.zeros((2, 3)), scale=np.ones((2, 3))))
     assert client.decode(ROWS).scale.shape == (2, 3)
     transport.answer = npy(records(mean=np.zeros((2, 8, 8, 1))))
@@ -196,23 +196,23 @@ def json_without(name: str) -> httpx.Response:
         (json_without("kl"), "kl: Field required"),
         (json_without("model"), "model: Field required"),
         (httpx.Response(200, json={**ELBO, "elbo": ["1.0", "x"]}), "elbo.1"),
-        (httpx.Response(200, json={**ELBO, "elbo": [1.0]}), "1 values of elbo to a request of 2 rows"),
-        (npy(np.zeros((2, 3))), "not a record per row"),
-        (npy(records(elbo=[1.0, 2.0])), "without log_likelihood"),
-        (npy(records(**PER_ROW), {}), "without model"),
+        (httpx.Response(200, json={**ELBO, "elbo": [1.0]}), "1 values of elbo, but the request had 2 rows"),
+        (npy(np.zeros((2, 3))), "expected one record per row"),
+        (npy(records(elbo=[1.0, 2.0])), "the reply has no log_likelihood"),
+        (npy(records(**PER_ROW), {}), "the reply has no model"),
         (npy(records(**PER_ROW), {**FACTS, "vae-version": "two"}), "not an array reply"),
         (httpx.Response(200, content=b"\x93NUMPY", headers={"content-type": "application/x-npy"}), "not an array"),
         (httpx.Response(302, headers={"location": "http://elsewhere"}), "unexpected status 302"),
         (httpx.Response(204), "unexpected status 204"),
     ],
 )
-def test_a_reply_that_is_none_is_a_protocol_error(client, transport, answer, message):
+def test_an_invalid_reply_is_a_protocol_error(client, transport, answer, message):
     transport.answer = answer
     with pytest.raises(ProtocolError, match=message):
         client.elbo(ROWS)
 
 
-def test_pickled_replies_are_not_opened(client, transport):
+def test_pickled_replies_are_refused(client, transport):
     buffer = io.BytesIO()
     np.save(buffer, np.array([{}], dtype=object), allow_pickle=True)
     transport.answer = httpx.Response(200, content=buffer.getvalue(), headers={"content-type": "application/x-npy"})
@@ -239,7 +239,7 @@ def problem(status: int, **headers: str) -> httpx.Response:
         (503, ServiceUnavailable),
     ],
 )
-def test_a_problem_is_the_error_of_its_status_with_its_text(client, transport, status, kind):
+def test_a_problem_document_raises_the_error_of_its_status_with_its_detail(client, transport, status, kind):
     transport.answer = problem(status, **{"retry-after": "3", "x-request-id": "abc"})
     with pytest.raises(kind, match=r"^row 17 is odd$") as caught:
         client.elbo(ROWS)
@@ -247,20 +247,20 @@ def test_a_problem_is_the_error_of_its_status_with_its_text(client, transport, s
     assert (caught.value.status, caught.value.request_id, caught.value.retry_after) == (status, "abc", 3.0)
 
 
-def test_a_deadline_of_the_service_is_one_of_the_client(client, transport):
+def test_status_504_raises_deadline_exceeded(client, transport):
     transport.answer = problem(504)
     with pytest.raises(DeadlineExceeded, match="row 17 is odd"):
         client.elbo(ROWS)
 
 
-def test_the_request_id_is_the_problems_instance_where_no_header_says_it(client, transport):
+def test_without_a_header_the_request_id_is_the_instance_of_the_problem_document(client, transport):
     transport.answer = problem(422)
     with pytest.raises(RequestRefused) as caught:
         client.elbo(ROWS)
     assert (caught.value.request_id, caught.value.retry_after) == ("id-1", None)
 
 
-def test_a_404_that_is_no_problem_document_is_not_a_missing_model(client, transport):
+def test_a_404_without_a_problem_document_is_not_model_not_found(client, transport):
     transport.answer = httpx.Response(404, text="nginx")
     with pytest.raises(RequestRefused, match="http://host/elbo: status 404") as caught:
         client.elbo(ROWS)
@@ -279,7 +279,7 @@ def test_a_404_that_is_no_problem_document_is_not_a_missing_model(client, transp
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
-def test_what_httpx_raises_leaves_as_ours_with_the_address(client, transport, error, kind):
+def test_httpx_errors_become_client_errors_that_name_the_address(client, transport, error, kind):
     transport.answer = error
     with pytest.raises(kind, match=r"^http://host: ") as caught:
         client.elbo(ROWS)
@@ -287,12 +287,12 @@ def test_what_httpx_raises_leaves_as_ours_with_the_address(client, transport, er
 
 
 @pytest.mark.parametrize("answer", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), problem(503)])
-def test_a_service_that_is_not_up_is_false_and_not_an_error(client, transport, answer):
+def test_health_and_ready_are_false_if_the_service_is_not_available(client, transport, answer):
     transport.answer = answer
     assert client.health() is client.ready() is False
 
 
-def test_every_error_of_the_client_is_an_error_of_the_project():
+def test_every_client_error_is_a_vae_error():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__module__ == errors.__name__]
     assert len(kinds) > 8
     assert all(issubclass(kind, ClientError) and issubclass(kind, VaeError) for kind in kinds)
@@ -300,7 +300,7 @@ def test_every_error_of_the_client_is_an_error_of_the_project():
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("answer", [problem(429), httpx.ConnectError("refused"), httpx.Response(200, json=ELBO)])
-async def test_the_async_client_answers_as_the_sync_one_does(client, transport, answer):
+async def test_the_async_client_returns_and_raises_the_same_as_the_sync_client(client, transport, answer):
     transport.answer = answer
     async with AsyncClient("http://host", transport=transport) as asynchronous:
         if isinstance(answer, httpx.Response) and answer.status_code == 200:

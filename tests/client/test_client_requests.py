@@ -1,4 +1,4 @@
-"""What the client sends, and what it refuses to send."""
+"""The requests that the client sends, and the arguments that it refuses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def client(transport):
 
 @pytest.fixture
 def sent(client, transport):
-    """The request that a call makes; the empty reply to it is not one, which is another test's matter."""
+    """Calls an operation and returns its request. The empty reply is invalid, so that every call raises."""
 
     def send(operation: str, *args: Any, **options: Any) -> httpx.Request:
         with pytest.raises(ClientError):
@@ -38,7 +38,7 @@ def sent(client, transport):
     return send
 
 
-def test_an_array_travels_as_npy_with_its_options_as_query_parameters(sent):
+def test_an_array_is_sent_as_npy_with_options_as_query_parameters(sent):
     options = {"num_samples": 8, "seed": 3, "alpha": 0.01, "fdr": 0.1, "log_evidence": False, "features": True}
     request = sent("elbo", ROWS, **options, model="m", version=2)
     assert request.method == "POST"
@@ -51,7 +51,7 @@ def test_an_array_travels_as_npy_with_its_options_as_query_parameters(sent):
 
 
 class Frame:
-    """What a DataFrame of any library offers to Arrow."""
+    """A table with only the Arrow stream interface, like a data frame of any library."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
@@ -61,7 +61,7 @@ class Frame:
 
 
 @pytest.mark.parametrize("as_what", [pa.table, lambda t: t.to_batches()[0], Frame], ids=["table", "batch", "frame"])
-def test_a_table_of_any_library_travels_as_arrow_and_is_answered_as_npy(sent, as_what):
+def test_a_table_of_any_library_is_sent_as_arrow_and_accepts_npy(sent, as_what):
     table = pa.table({"a": [1.0, None], "colour": ["red", "blue"]})
     request = sent("elbo", as_what(table), num_samples=8, features=True, model="m")
     assert request.url.path == "/prefix/models/m/elbo"
@@ -71,14 +71,14 @@ def test_a_table_of_any_library_travels_as_arrow_and_is_answered_as_npy(sent, as
     assert pa.ipc.open_stream(request.content).read_all().equals(table)
 
 
-def test_a_column_alone_is_no_table(client):
+def test_a_single_column_is_refused(client):
     with pytest.raises(InputError, match=r"^inputs: not a table: "):
         client.elbo(pa.chunked_array([[1.0]]))
 
 
-def test_without_pyarrow_a_table_is_refused_with_what_to_install(client, monkeypatch):
+def test_without_pyarrow_a_table_is_refused_with_the_extra_to_install(client, monkeypatch):
     frame = Frame(pa.table({"a": [1.0]}))
-    monkeypatch.setitem(sys.modules, "pyarrow", None)  # what an import finds where there is none
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # makes `import pyarrow` fail
     with pytest.raises(MissingExtra, match=r"vaekit\[arrow\]"):
         client.elbo(frame)
 
@@ -92,7 +92,7 @@ def test_options_that_are_not_given_are_not_sent(sent):
 @pytest.mark.parametrize(
     "rows", [[[1, 2.5]], [{"a": 1.0}], ((1.0, 2.0),), [np.array([1.0, 2.0])], [[np.float64(1), np.int64(2)]]]
 )
-def test_lists_and_objects_travel_as_json(sent, rows):
+def test_lists_and_objects_are_sent_as_json(sent, rows):
     request = sent("encode", rows)
     assert request.headers["content-type"] == request.headers["accept"] == "application/json"
     plain = json.loads(json.dumps(rows, default=lambda value: value.tolist()))
@@ -111,11 +111,11 @@ NAN = float("nan")
         ([np.array([1.5, NAN]), (np.float32(NAN), 2)], [[1.5, None], [None, 2]]),
     ],
 )
-def test_missing_cells_travel_as_null_and_levels_by_name(sent, rows, plain):
+def test_missing_cells_are_sent_as_null_and_levels_by_name(sent, rows, plain):
     assert json.loads(sent("elbo", rows).content) == {"inputs": plain}
 
 
-def test_members_travel_with_their_codes_and_the_answer_is_an_array(sent):
+def test_members_are_sent_with_their_latents_and_the_reply_is_npy(sent):
     one = sent("decode", ROWS, members=1)
     assert one.headers["content-type"] == one.headers["accept"] == "application/x-npy"
     assert dict(one.url.params) == {"members": "1"}
@@ -125,48 +125,48 @@ def test_members_travel_with_their_codes_and_the_answer_is_an_array(sent):
         assert json.loads(each.content) == {"latents": ROWS.tolist(), "members": [1, 0]}
 
 
-def test_codes_that_are_no_numbers_are_not_taken_for_missing_cells(client, transport):
+def test_nan_in_latents_is_refused_and_not_sent_as_null(client, transport):
     with pytest.raises(InputError, match=r"row 0: .*not JSON compliant"):
         client.decode([[NAN]])
     assert transport.request is None
 
 
-def test_options_travel_beside_listed_rows(sent):
+def test_options_of_listed_rows_are_sent_in_the_json_body(sent):
     options = {"num_samples": 8, "seed": 3, "alpha": 0.01, "fdr": 0.1, "log_evidence": False, "features": True}
     assert json.loads(sent("elbo", [[1.0]], **options).content) == {"inputs": [[1.0]], **options}
 
 
-def test_latents_travel_as_rows_do(sent):
+def test_latents_are_sent_like_rows(sent):
     assert json.loads(sent("decode", [[1.0]]).content) == {"latents": [[1.0]]}
     assert sent("decode", ROWS).headers["content-type"] == "application/x-npy"
 
 
-def test_samples_are_asked_for_in_json_and_answered_as_npy(sent):
+def test_a_sample_request_is_json_and_accepts_npy(sent):
     request = sent("sample", 5, seed=9, temperature=0.5, observe=True)
     assert json.loads(request.content) == {"n": 5, "seed": 9, "temperature": 0.5, "observe": True}
     assert request.headers["content-type"] == "application/json"
     assert request.headers["accept"] == "application/x-npy"
 
 
-def test_pictures_are_sent_by_path_or_as_bytes(sent, tmp_path):
+def test_images_are_sent_from_paths_and_from_bytes(sent, tmp_path):
     (tmp_path / "x.png").write_bytes(b"one")
     body = json.loads(sent("encode", [tmp_path / "x.png", str(tmp_path / "x.png"), b"two"]).content)
-    assert [base64.b64decode(picture) for picture in body["inputs"]] == [b"one", b"one", b"two"]
+    assert [base64.b64decode(image) for image in body["inputs"]] == [b"one", b"one", b"two"]
 
 
-def test_the_key_travels_as_a_bearer_token(sent):
+def test_the_key_is_sent_as_a_bearer_token(sent):
     assert sent("models").headers["authorization"] == "Bearer secret"
 
 
 @pytest.mark.parametrize("key", ["s\u00e9cret", "secret\n", "sec\rret", "sec\0ret", "secret ", "\u2028secret", ""])
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_key_that_no_header_can_carry_is_refused_and_not_told(kind, key):
+def test_a_key_that_a_header_cannot_hold_is_refused_without_showing_it(kind, key):
     with pytest.raises(InputError, match=r"^key: expected printable ASCII") as caught:
         kind("http://host", key=key)
     assert "cret" not in str(caught.value)
 
 
-def test_without_a_key_no_authorization_is_sent(transport):
+def test_without_a_key_no_authorization_header_is_sent(transport):
     with Client("http://host", transport=transport) as client:
         client.health()
     assert "authorization" not in transport.request.headers
@@ -183,7 +183,7 @@ def test_without_a_key_no_authorization_is_sent(transport):
         (("ready",), "/prefix/readyz"),
     ],
 )
-def test_paths_are_those_of_the_service_under_the_given_prefix(client, transport, call, path):
+def test_request_paths_start_with_the_prefix_of_the_address(client, transport, call, path):
     transport.answer = httpx.Response(500)
     with pytest.raises(ClientError):
         getattr(client, call[0])(*call[1:])
@@ -204,31 +204,31 @@ def test_paths_are_those_of_the_service_under_the_given_prefix(client, transport
         (np.array([[True]]), "dtype bool is not numeric"),
         (np.array([[object()]]), "row 0: not a number: <object"),
         (np.float64(3), "expected rows, not float64"),
-        (np.array(3.0), "one number, expected rows"),
+        (np.array(3.0), "a single number, expected an array of rows"),
         ([b"png", [1.0]], "row 1: expected the path or the bytes of an image"),
         (["/none/such.png"], "row 0: /none/such.png: No such file"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_by_name_and_nothing_is_sent(client, transport, rows, message):
+def test_invalid_rows_are_refused_and_nothing_is_sent(client, transport, rows, message):
     with pytest.raises(InputError, match=message):
         client.encode(rows)
     assert transport.request is None
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "..%2f", "Digits", "a" * 65])
-def test_a_name_that_no_model_can_have_never_reaches_a_path(client, transport, name):
+def test_an_invalid_model_name_is_refused_and_nothing_is_sent(client, transport, name):
     with pytest.raises(UnknownModel):
         client.encode(ROWS, model=name)
     assert transport.request is None
 
 
 def test_a_version_without_a_model_is_refused(client):
-    with pytest.raises(InputError, match="version: 3 needs a model name"):
+    with pytest.raises(InputError, match="version: 3 was given without a model"):
         client.encode(ROWS, version=3)
 
 
 @pytest.mark.parametrize("address", ["host:8000", "http://", "", "ftp://host", "http://host:port"])
-def test_an_address_that_is_none_is_refused_by_name(address):
+def test_an_invalid_address_is_refused_and_named(address):
     with pytest.raises(InputError, match="expected http://host") as caught:
         Client(address)
     assert repr(address) in str(caught.value)

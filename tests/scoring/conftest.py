@@ -1,4 +1,4 @@
-"""A scorer that needs no model, so that its scores can be checked by hand; a live service; a file of real rows."""
+"""A scorer without a model, whose scores are easy to compute; a live service; a file of real rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ABC = VectorSpec(columns=(Column(name="b"), Column(name="a"), Column(name="c", k
 
 @dataclass
 class Squares:
-    """elbo = -sum x^2 - 1; a row is an anomaly where that exceeds 100."""
+    """elbo = -sum x^2 - 1; a row is an anomaly if its elbo is below -100."""
 
     spec: VectorSpec | ImageSpec = ABC
     model: str = "squares@1"
@@ -66,7 +66,7 @@ def image_scorer() -> Squares:
 
 @pytest.fixture
 def copied(models_dir: Path, tmp_path: Path) -> Path:
-    """A models folder of the test's own with breast-cancer in it."""
+    """A folder of models with a copy of breast-cancer, which a test may change."""
     shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "models" / "breast-cancer" / "1")
     return tmp_path / "models"
 
@@ -80,7 +80,7 @@ def url(models_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cancer_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All 569 rows by column name, with their diagnosis beside them."""
+    """All 569 rows with column names, and their diagnosis as the first column."""
     data = load_breast_cancer()
     columns = {"diagnosis": [data.target_names[t] for t in data.target]}
     columns |= {str(name): data.data[:, d] for d, name in enumerate(data.feature_names)}
@@ -97,7 +97,7 @@ def scored(scorer: Any, source: Path) -> pa.Table:
 
 @pytest.fixture
 def refused(scorer, tmp_path) -> Callable[[Path], str]:
-    """The message that an input is refused with; nothing may be left behind."""
+    """Scores an input that is refused, and returns the message. Checks that no file is left."""
 
     def message(source: Path, by: Any = scorer) -> str:
         before = sorted(tmp_path.rglob("*"))

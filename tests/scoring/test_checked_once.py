@@ -1,4 +1,4 @@
-"""Cells of a file's rows are checked where they are read, and not again by the model."""
+"""Rows of a file are checked when they are read, and not again by the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vaekit.scoring import LocalScorer, evaluate_file, explain_row, publish_cali
 
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The rows that the model has checked."""
+    """Records the rows that the model checks."""
     seen: list[Any] = []
     check = model.encode
 
@@ -46,7 +46,7 @@ def rows_file(benign_rows: NDArray[np.float64], tmp_path: Path) -> Path:
     ],
     ids=["score", "score and explain", "evaluate", "explain"],
 )
-def test_a_files_rows_are_not_checked_again_by_the_model(
+def test_rows_of_a_file_are_not_checked_again_by_the_model(
     work: Callable[[Model, Path], Any], breast_cancer: Model, rows_file: Path, checks: list[Any]
 ) -> None:
     work(breast_cancer, rows_file)
@@ -63,7 +63,7 @@ def test_calibration_rows_are_not_checked_again_by_the_model(
 
 
 @pytest.mark.parametrize("name", ["encode", "elbo", "bound", "surprise", "explain"])
-def test_rows_that_are_given_to_a_model_are_checked_once(
+def test_rows_passed_to_a_model_are_checked_once(
     name: str, breast_cancer: Model, benign_rows: NDArray[np.float64], checks: list[Any]
 ) -> None:
     ask = getattr(breast_cancer, name)

@@ -1,4 +1,4 @@
-"""Parts scored on a local Ray cluster are those that one process writes."""
+"""A local Ray cluster writes the same parts as one process."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def vae(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def source(cancer_csv: Path, tmp_path: Path) -> Path:
-    """Row groups of 100 rows, in a file of 569."""
+    """A file of 569 rows in row groups of 100."""
     pq.write_table(pyarrow.csv.read_csv(cancer_csv), tmp_path / "rows.parquet", row_group_size=100)
     return tmp_path / "rows.parquet"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
-def test_actors_write_what_one_process_writes_and_go_on_where_it_stopped(source, models_dir, tmp_path):
+def test_actors_write_the_same_parts_as_one_process_and_resume_its_run(source, models_dir, tmp_path):
     asked = ["--models", models_dir, "--part-rows", "100", "--fdr", "0.2"]
     assert vae("score", "breast-cancer", source, tmp_path / "here", *asked).returncode == 0
-    for name in ("there", "here"):  # from the beginning; then a part that is missing
+    for name in ("there", "here"):  # a new run; then a run with missing parts
         (tmp_path / "here/_parts/00003.json").unlink(missing_ok=True)
         (tmp_path / "here/part-00004.parquet").unlink(missing_ok=True)
         done = vae("score", "breast-cancer", source, tmp_path / name, *asked, "--resume", "--engine", "ray")
@@ -51,7 +51,7 @@ def test_actors_write_what_one_process_writes_and_go_on_where_it_stopped(source,
 
 @pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
-def test_actors_explain_what_one_process_explains(source, models_dir, tmp_path):
+def test_actors_write_the_same_explanations_as_one_process(source, models_dir, tmp_path):
     asked = ["--models", models_dir, "--part-rows", "300", "--explain", "2"]
     for name, engine in (("here", "local"), ("there", "ray")):
         done = vae("score", "breast-cancer", source, tmp_path / name, *asked, "--engine", engine)
@@ -64,7 +64,7 @@ def test_actors_explain_what_one_process_explains(source, models_dir, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
-def test_a_bad_row_that_an_actor_meets_is_one_sentence(source, models_dir, tmp_path):
+def test_an_invalid_row_in_an_actor_is_one_line_on_stderr(source, models_dir, tmp_path):
     table = pq.read_table(source)
     at = table.column_names.index("mean radius")
     bad = [None if i == 250 else value for i, value in enumerate(table["mean radius"].to_pylist())]
@@ -80,7 +80,7 @@ POOL = """
     from pathlib import Path
     from vaekit.runtime import Model
     from vaekit.scoring import LocalScorer, Options, score_folder
-    from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
+    from vaekit.scoring.batch.ray_engine import Actors, ScorerFactory, on_ray
 
     class Slow(LocalScorer):
         def score(self, x):
@@ -88,14 +88,14 @@ POOL = """
             time.sleep(1.0)
             return super().score(x)
 
-    class Slowly(Recipe):
+    class SlowFactory(ScorerFactory):
         def make(self):
-            return Slow(Model.load(self.bundle, device="cpu", threads=1), **self.asked)
+            return Slow(Model.load(self.bundle, device="cpu", threads=1), **self.options)
 
     bundle, source, out, notes = sys.argv[1:]
-    recipe = Slowly(bundle, {"num_samples": None, "alpha": 0.05, "explain": None})
-    with Model.load(bundle, device="cpu", threads=1) as model, on_ray(recipe, Actors(1, 2)) as engine:
-        scorer = LocalScorer(model, **recipe.asked)
+    factory = SlowFactory(bundle, {"num_samples": None, "alpha": 0.05, "explain": None})
+    with Model.load(bundle, device="cpu", threads=1) as model, on_ray(factory, Actors(1, 2)) as engine:
+        scorer = LocalScorer(model, **factory.options)
         print(score_folder(scorer, source, out, options=Options(part_rows=25), engine=engine).rows)
 """
 
@@ -103,7 +103,7 @@ POOL = """
 @pytest.mark.slow
 @pytest.mark.skipif(NO_RAY, reason="ray is not installed: pip install 'vaekit[ray]'")
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="an actor has a core to itself")
-def test_a_pool_of_one_actor_grows_while_parts_wait(cancer_csv, models_dir, tmp_path):
+def test_a_pool_of_one_actor_grows_while_parts_are_waiting(cancer_csv, models_dir, tmp_path):
     source, notes = tmp_path / "rows.parquet", tmp_path / "notes"
     pq.write_table(pyarrow.csv.read_csv(cancer_csv)[:300], source, row_group_size=25)
     notes.mkdir()
@@ -116,16 +116,16 @@ def test_a_pool_of_one_actor_grows_while_parts_wait(cancer_csv, models_dir, tmp_
 
 
 @pytest.mark.parametrize(("text", "least", "most"), [(None, 1, None), ("2", 2, 2), ("1:8", 1, 8)])
-def test_actors_are_a_range(text, least, most):
+def test_actors_parses_a_number_or_a_range(text, least, most):
     assert Actors.of(text) == Actors(least, most)
 
 
 @pytest.mark.parametrize("text", ["0:2", "3:2", "x", "1:", ":3"])
-def test_a_range_of_actors_that_is_none_is_refused(text):
+def test_an_invalid_range_of_actors_is_refused(text):
     with pytest.raises(InputError, match="actors"):
         Actors.of(text)
 
 
-def test_actors_of_a_service_are_refused_and_so_are_those_of_one_file(source, models_dir, tmp_path):
+def test_the_ray_engine_is_refused_if_the_output_is_one_file(source, models_dir, tmp_path):
     done = vae("score", "breast-cancer", source, tmp_path / "out.csv", "--models", models_dir, "--engine", "ray")
     assert "--engine: needs a folder as output" in done.stderr

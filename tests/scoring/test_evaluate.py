@@ -1,4 +1,4 @@
-"""`vae evaluate`: figures against the model itself, tables, JSON and pictures."""
+"""`vae evaluate`: figures compared with the model, tables, JSON and plots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFERENCE = (ROOT / "docs" / "reference" / "evaluation.md").read_text()
 LABELLED = {"label": "diagnosis", "anomalies": ("malignant",)}
 
 
-def test_a_labelled_csv_gives_the_figures_of_its_normal_rows_and_its_ranks(breast_cancer, cancer_csv) -> None:
+def test_evaluation_of_a_labelled_csv_matches_numpy_and_scikit_learn(breast_cancer, cancer_csv) -> None:
     found = evaluate_file(breast_cancer, cancer_csv, num_samples=(1, 20), seed=1, **LABELLED)
     table = pyarrow.csv.read_csv(cancer_csv)
     odd = np.array(table["diagnosis"].to_pylist()) == "malignant"
@@ -48,31 +48,31 @@ def test_a_labelled_csv_gives_the_figures_of_its_normal_rows_and_its_ranks(breas
     assert figures["elbo"].value == pytest.approx(elbo.mean())
     assert figures["elbo"].standard_error == pytest.approx(elbo.std(ddof=1) / np.sqrt(357))
     assert figures["elbo"].value == pytest.approx(figures["log_likelihood"].value - figures["kl"].value)
-    near = breast_cancer.elbo(x[~odd]).elbo.mean()  # the published draws give another estimate of the same
+    near = breast_cancer.elbo(x[~odd]).elbo.mean()  # estimated with the published draws
     assert abs(figures["elbo"].value - near) < figures["elbo"].standard_error
     variance = breast_cancer.encode(x[~odd]).mu.var(axis=0)
     assert figures["active_units"].value == (variance > 0.01).sum()
     assert "bits_per_dim" not in figures
 
 
-def test_the_same_seed_gives_the_same_figures_in_any_pieces(breast_cancer, cancer_csv, tmp_path) -> None:
+def test_the_same_seed_gives_the_same_figures_for_any_batch_size(breast_cancer, cancer_csv, tmp_path) -> None:
     pq.write_table(pyarrow.csv.read_csv(cancer_csv), tmp_path / "cancer.parquet")
-    told: list[tuple[int, int, str]] = []
+    reported: list[tuple[int, int, str]] = []
     one = evaluate_file(breast_cancer, cancer_csv, num_samples=(5,), seed=1, **LABELLED)
     two = evaluate_file(
         breast_cancer, tmp_path / "cancer.parquet", num_samples=(5,), seed=1, batch_rows=100, **LABELLED,
-        progress=lambda *now: told.append(now),
+        progress=lambda *now: reported.append(now),
     )  # fmt: skip
     for group, bounds in one.groups.items():
         np.testing.assert_allclose(two.groups[group].log_evidence, bounds.log_evidence, rtol=1e-5)
     assert two.figures["normal"]["active_units"] == one.figures["normal"]["active_units"]
-    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
-    assert told[-1] == (569, 569, "rows")
+    assert [done for done, _, _ in reported] == sorted(done for done, _, _ in reported)
+    assert reported[-1] == (569, 569, "rows")
     other = evaluate_file(breast_cancer, cancer_csv, num_samples=(5,), seed=2, **LABELLED)
     assert other.figures["normal"]["elbo"].value != one.figures["normal"]["elbo"].value
 
 
-def test_pictures_have_bits_and_labels_from_a_file(digits, digit_images, tmp_path) -> None:
+def test_images_have_bits_per_dimension_and_labels_from_a_file(digits, digit_images, tmp_path) -> None:
     x = np.concatenate([digit_images[:40], 255 - digit_images[:10]])
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "odd.npy", np.repeat([False, True], [40, 10]))
@@ -88,7 +88,7 @@ def test_pictures_have_bits_and_labels_from_a_file(digits, digit_images, tmp_pat
     assert found.detection["score"]["auroc"].value > 0.9  # inverted digits are odd
 
 
-def test_labels_of_any_type_mean_what_they_say(breast_cancer, cancer_csv, tmp_path) -> None:
+def test_label_columns_of_every_type_are_read(breast_cancer, cancer_csv, tmp_path) -> None:
     table = pyarrow.csv.read_csv(cancer_csv).slice(0, 60)
     odd = [value == "malignant" for value in table["diagnosis"].to_pylist()]
     for kind in (pa.bool_(), pa.int8(), pa.float64(), pa.dictionary(pa.int8(), pa.string())):
@@ -102,7 +102,7 @@ def test_labels_of_any_type_mean_what_they_say(breast_cancer, cancer_csv, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"num_samples": ()}, "num_samples: none, expected whole numbers of at least 1"),
         ({"num_samples": (10, 0)}, "num_samples: 0, expected whole numbers of at least 1"),
@@ -117,15 +117,15 @@ def test_labels_of_any_type_mean_what_they_say(breast_cancer, cancer_csv, tmp_pa
         ({"label": "hole.npy"}, "row 3, label 'hole.npy': missing"),
     ],
 )
-def test_what_is_refused_says_what_it_got_and_what_it_takes(
-    breast_cancer, cancer_csv, tmp_path, monkeypatch, given, said
+def test_invalid_arguments_are_refused_with_the_value_and_what_is_accepted(
+    breast_cancer, cancer_csv, tmp_path, monkeypatch, given, message
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("short.npy", [0, 1])
     np.save("long.npy", np.ones(570))
     np.save("wide.npy", np.ones((569, 2)))
     np.save("hole.npy", np.where(np.arange(569) == 3, np.nan, 1.0))
-    with pytest.raises(InputError, match=re.escape(said)):
+    with pytest.raises(InputError, match=re.escape(message)):
         evaluate_file(breast_cancer, cancer_csv, **{"num_samples": (2,), **given})
 
 
@@ -144,7 +144,7 @@ def vae(*words: str | Path) -> Any:
     return CliRunner().invoke(app, ["evaluate", *map(str, words)])
 
 
-def test_the_command_writes_its_table_as_json_and_pictures(cancer_csv, models_dir, tmp_path) -> None:
+def test_the_command_prints_a_table_and_writes_json_and_figures(cancer_csv, models_dir, tmp_path) -> None:
     from PIL import Image
 
     words = ("breast-cancer", cancer_csv, "--models", models_dir, "-k", "1", "-k", "8")
@@ -169,12 +169,12 @@ def test_the_command_writes_its_table_as_json_and_pictures(cancer_csv, models_di
     assert again.stdout == text
 
 
-def test_values_of_a_label_that_is_not_named_are_refused(cancer_csv, models_dir) -> None:
+def test_anomaly_without_label_is_refused(cancer_csv, models_dir) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", models_dir, "--anomaly", "malignant")
     assert "--anomaly: needs --label, the column or .npy file with the labels" in str(done.exception)
 
 
-def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
+def test_without_matplotlib_the_json_is_still_written(cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
     def absent(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
 
@@ -185,7 +185,7 @@ def test_without_matplotlib_the_figures_are_still_written(cancer_csv, models_dir
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["evaluation.json"]
 
 
-def test_it_needs_nothing_that_trains(cancer_csv, models_dir) -> None:
+def test_evaluation_does_not_import_training_packages(cancer_csv, models_dir) -> None:
     code = f"""
 import sys
 from pathlib import Path
@@ -201,7 +201,7 @@ print(*sorted({{"torch", "sklearn", "scipy", "matplotlib", "vaekit_training"}} &
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", re.findall(r"^vae evaluate .+$", HOW_TO, re.MULTILINE))
-def test_every_command_of_the_page_works(command, cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
+def test_every_command_of_the_how_to_works(command, cancer_csv, models_dir, tmp_path, monkeypatch) -> None:
     shutil.copytree(models_dir, tmp_path / "models")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copy(cancer_csv, tmp_path / "cancer.csv")
@@ -211,7 +211,7 @@ def test_every_command_of_the_page_works(command, cancer_csv, models_dir, tmp_pa
 
 
 @pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", HOW_TO, re.DOTALL))
-def test_every_snippet_of_the_page_runs(snippet, models_dir, tmp_path) -> None:
+def test_every_snippet_of_the_how_to_runs(snippet, models_dir, tmp_path) -> None:
     shutil.copytree(models_dir, tmp_path / "models")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     words = [sys.executable, "-W", "error", "-c", snippet]
@@ -219,5 +219,5 @@ def test_every_snippet_of_the_page_runs(snippet, models_dir, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_page_names_the_default_counts() -> None:
+def test_the_reference_lists_the_default_numbers_of_draws() -> None:
     assert f"K = {', '.join(f'{k:,}' for k in COUNTS)}" in REFERENCE

@@ -1,4 +1,4 @@
-"""Bounds by many draws against closed forms and the graph itself; ranks against scikit-learn."""
+"""Bounds from many draws, compared with closed forms and the graph; ranking figures, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import Elbo
 from vaekit.scoring.evaluation import evidence
-from vaekit.scoring.evaluation.evaluate import _Spread
+from vaekit.scoring.evaluation.evaluate import _LatentVariance
 from vaekit.scoring.evaluation.evidence import estimate
 from vaekit.scoring.evaluation.ranking import auroc, average_precision
 
 
 class Linear:
-    """p(z) = N(0, I), p(x|z) = N(W z, s^2 I), whose log p(x) is known; q(z|x) is the posterior, twice as wide."""
+    """p(z) = N(0, I), p(x|z) = N(W z, s^2 I), whose log p(x) is known; q(z|x) is the posterior with twice its sigma."""
 
     def __init__(self, dim: int = 4, latent_dim: int = 2, s: float = 0.5) -> None:
         self.w = np.random.default_rng(0).standard_normal((dim, latent_dim))
@@ -56,36 +56,36 @@ class Linear:
         return self.log_p(x) - gap
 
 
-def test_log_evidence_climbs_from_the_elbo_to_the_known_evidence() -> None:
+def test_log_evidence_rises_with_k_from_the_elbo_to_the_exact_value() -> None:
     model = Linear()
     x = np.random.default_rng(1).standard_normal((300, 4))
     counts = (1, 10, 100, 5000)
-    bounds = estimate(model, x, counts, seed=0)  # type: ignore[arg-type]  # a model in all that estimate asks for
-    gap = bounds.log_evidence - model.log_p(x)[:, None]  # (N, how many K)
+    bounds = estimate(model, x, counts, seed=0)  # type: ignore[arg-type]  # has the attributes that estimate uses
+    gap = bounds.log_evidence - model.log_p(x)[:, None]  # (N, number of K)
     error = gap.std(axis=0, ddof=1) / np.sqrt(len(x))
     exact = model.exact_elbo(x) - model.log_p(x)
     assert abs(gap[:, 0].mean() - exact.mean()) < 4 * error[0]  # K = 1 is the ELBO in expectation
     assert (np.diff(gap.mean(axis=0)) > 0).all()
     assert abs(gap[:, -1].mean()) < 4 * error[-1] + 1e-3
-    assert error[-1] < 0.01 < 0.1 < -exact.mean()  # so that the line above could fail
+    assert error[-1] < 0.01 < 0.1 < -exact.mean()  # the tolerance above is small against the gap
     np.testing.assert_allclose(bounds.elbo, model.exact_elbo(x), atol=6 * (bounds.elbo - exact).std() / np.sqrt(5000))
 
 
-def test_calls_are_bounded_and_joined_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_the_size_of_graph_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(1).standard_normal((7, 4))
     whole, parts = Linear(), Linear()
     want = estimate(whole, x, (3, 50), seed=5)  # type: ignore[arg-type]  # as above
     monkeypatch.setattr(evidence, "call_shape", lambda _: (2, 4))
-    told: list[int] = []
-    got = estimate(parts, x, (3, 50), seed=5, tell=told.append)  # type: ignore[arg-type]  # as above
+    reported: list[int] = []
+    got = estimate(parts, x, (3, 50), seed=5, on_rows=reported.append)  # type: ignore[arg-type]  # as above
     for name, values in want.arrays().items():
         np.testing.assert_allclose(getattr(got, name), values, rtol=1e-12, err_msg=name)
     assert max(n for n, _, _ in parts.calls) == 2
     assert max(k for _, k, _ in parts.calls) == 4
-    assert told == [2, 4, 6, 7]
+    assert reported == [2, 4, 6, 7]
 
 
-def test_a_call_holds_no_more_than_the_runtime_takes() -> None:
+def test_a_graph_call_stays_within_the_limit_of_the_runtime() -> None:
     for dim, width, components in ((30, 128, 0), (64, 128, 6000), (784, 400, 0), (196608, 10**6, 0), (3, 10**8, 20)):
         manifest = SimpleNamespace(latent_dim=8, width=width, components=components)
         model: Any = SimpleNamespace(spec=SimpleNamespace(dim=dim), manifest=manifest)
@@ -95,15 +95,15 @@ def test_a_call_holds_no_more_than_the_runtime_takes() -> None:
         assert rows * draws * widest <= max(MAX_ELEMENTS, widest)
 
 
-def test_draws_of_a_row_are_its_own_and_the_same_in_any_batch(breast_cancer, benign_rows) -> None:
+def test_draws_differ_between_rows_and_do_not_depend_on_the_batch(breast_cancer, benign_rows) -> None:
     twice = np.stack([benign_rows[0], benign_rows[0], benign_rows[1]])
     together = estimate(breast_cancer, twice, (1, 20), seed=3)
     alone = estimate(breast_cancer, twice[1:2], (1, 20), seed=3, first=1)
     np.testing.assert_allclose(together.log_evidence[1], alone.log_evidence[0], rtol=1e-5)
-    assert together.log_evidence[0, 0] != together.log_evidence[1, 0]  # equal rows, draws apart
+    assert together.log_evidence[0, 0] != together.log_evidence[1, 0]  # equal rows, different draws
 
 
-def test_the_bundles_graph_gives_what_one_call_of_it_gives_also_above_k_max(breast_cancer, benign_rows) -> None:
+def test_estimates_above_k_max_equal_one_call_of_the_graph(breast_cancer, benign_rows) -> None:
     x, k = benign_rows[:3], breast_cancer.manifest.draws.maximum + 44
     bounds = estimate(breast_cancer, x, (1, k), seed=7)
     rngs = [np.random.default_rng([7, n]) for n in range(3)]
@@ -116,7 +116,7 @@ def test_the_bundles_graph_gives_what_one_call_of_it_gives_also_above_k_max(brea
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
-def test_ranks_are_those_of_scikit_learn_ties_included(levels: int) -> None:
+def test_auroc_and_average_precision_match_scikit_learn_with_ties(levels: int) -> None:
     rng = np.random.default_rng(levels)
     normal, odd = rng.integers(0, levels, 90) / 7.0, rng.integers(levels // 4, levels + 2, 40) / 7.0
     labels, scores = np.repeat([0, 1], [90, 40]), np.concatenate([normal, odd])
@@ -124,7 +124,7 @@ def test_ranks_are_those_of_scikit_learn_ties_included(levels: int) -> None:
     assert average_precision(normal, odd) == pytest.approx(average_precision_score(labels, scores), rel=1e-12)
 
 
-def test_the_standard_error_of_auroc_is_the_spread_of_auroc() -> None:
+def test_the_standard_error_of_auroc_is_its_standard_deviation_over_samples() -> None:
     rng = np.random.default_rng(0)
     found = [auroc(rng.standard_normal(60), rng.standard_normal(40) + 1.0) for _ in range(2000)]
     areas, errors = np.array(found).T
@@ -132,11 +132,11 @@ def test_the_standard_error_of_auroc_is_the_spread_of_auroc() -> None:
     assert auroc(np.zeros(1), np.ones(3)) == (1.0, None)
 
 
-def test_the_spread_of_codes_is_merged_exactly() -> None:
+def test_the_variance_of_latents_is_merged_exactly() -> None:
     mu = np.random.default_rng(0).standard_normal((50, 2, 3)) + 100.0
-    spread = _Spread()
+    variance = _LatentVariance()
     for part in (mu[:1], mu[1:30], mu[30:]):
-        spread.add(part)
-    spread.add(None)
-    variance = spread._squares / spread._n
+        variance.add(part)
+    variance.add(None)
+    variance = variance._squares / variance._n
     np.testing.assert_allclose(variance, mu.var(axis=0), rtol=1e-12)

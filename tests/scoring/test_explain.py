@@ -1,4 +1,4 @@
-"""`vae explain` as a user runs it: a table, JSON, and a picture of one row."""
+"""`vae explain` on the command line: a table, JSON, and a figure of one row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def vae(*words: str | Path) -> Any:
 
 @pytest.fixture
 def wrong_csv(tmp_path, benign_rows, breast_cancer) -> Path:
-    """Benign rows; in row 5 the worst area is twice what it was."""
+    """Benign rows; the worst area of row 5 is doubled."""
     rows = benign_rows[:8].copy()
     rows[5, 23] *= 2
     path = tmp_path / "wrong.csv"
@@ -31,21 +31,21 @@ def wrong_csv(tmp_path, benign_rows, breast_cancer) -> Path:
     return path
 
 
-def test_a_wrong_cell_heads_the_table_and_what_stood_there_was_expected(wrong_csv, models_dir, benign_rows):
+def test_a_wrong_cell_is_listed_first_and_its_original_value_is_in_the_interval(wrong_csv, models_dir, benign_rows):
     done = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    first = told["cells"][0]
+    explained = json.loads(done.stdout)
+    first = explained["cells"][0]
     assert (first["feature"], first["value"]) == ("worst area", 2 * benign_rows[5, 23])
     assert first["low"] < benign_rows[5, 23] < first["high"]
-    assert first["relief"] > 10 * told["cells"][1]["relief"]
-    assert told["p_value"] < 0.05 < told["kl_p_value"]
+    assert first["relief"] > 10 * explained["cells"][1]["relief"]
+    assert explained["p_value"] < 0.05 < explained["kl_p_value"]
     shown = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--top", "2").stdout
     assert shown.index("worst area") < shown.index("worst radius")
     assert "worst perimeter" not in shown
 
 
-def test_the_cells_of_a_table_are_drawn(wrong_csv, models_dir, tmp_path):
+def test_the_figure_of_a_table_row_is_drawn(wrong_csv, models_dir, tmp_path):
     out = tmp_path / "cells.png"
     done = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--out", out)
     assert done.exit_code == 0, done.output
@@ -55,7 +55,7 @@ def test_the_cells_of_a_table_are_drawn(wrong_csv, models_dir, tmp_path):
         assert (np.abs(seen.astype(int) - colour).max(axis=1) < 8).sum() > 50
 
 
-def test_a_category_and_a_missing_cell_are_told_and_drawn(mixed, tmp_path):
+def test_a_row_with_a_category_and_a_missing_cell_is_listed_and_drawn(mixed, tmp_path):
     rows, out = mixed_rows(12, seed=3), tmp_path / "mixed.png"
     path = tmp_path / "rows.csv"
     path.write_text(
@@ -64,25 +64,25 @@ def test_a_category_and_a_missing_cell_are_told_and_drawn(mixed, tmp_path):
     row = next(i for i, cells in enumerate(rows) if sum(v is None for v in cells) == 1 and cells[4] is not None)
     done = vae(mixed.folder, path, "--row", str(row), "--json", "--out", out)
     assert done.exit_code == 0, done.output
-    told = {cell["feature"]: cell for cell in json.loads(done.stdout)["cells"]}
-    assert set(told) == {name for name, v in zip(NAMES, rows[row], strict=True) if v is not None}
-    assert told["colour"]["value"] == rows[row][4]
+    explained = {cell["feature"]: cell for cell in json.loads(done.stdout)["cells"]}
+    assert set(explained) == {name for name, v in zip(NAMES, rows[row], strict=True) if v is not None}
+    assert explained["colour"]["value"] == rows[row][4]
     assert out.read_bytes().startswith(b"\x89PNG")
     assert "%" in vae(mixed.folder, path, "--row", str(row)).stdout
 
 
-def test_a_pictures_heatmap_is_hot_where_it_was_painted_over(digits, digit_images, models_dir, tmp_path):
-    pictures, out = digit_images[:6].copy(), tmp_path / "heat.png"
-    pictures[4, :2, 6:] = 255
-    np.save(tmp_path / "pictures.npy", pictures)
-    done = vae("digits", tmp_path / "pictures.npy", "--row", "4", "--models", models_dir, "--out", out)
+def test_the_heatmap_of_an_image_is_highest_at_changed_pixels(digits, digit_images, models_dir, tmp_path):
+    images, out = digit_images[:6].copy(), tmp_path / "heat.png"
+    images[4, :2, 6:] = 255
+    np.save(tmp_path / "images.npy", images)
+    done = vae("digits", tmp_path / "images.npy", "--row", "4", "--models", models_dir, "--out", out)
     assert done.exit_code == 0, done.output
     with Image.open(out) as drawn:
         assert drawn.size == (960, 360)
-    heat = heatmap(digits, digits.explain(pictures, top=1))
+    heat = heatmap(digits, digits.explain(images, top=1))
     assert heat.shape == (6, 8, 8)
     assert np.unravel_index(heat[4].argmax(), (8, 8)) == (0, 7)
-    per_pixel = -digits.surprise(pictures).feature_log_likelihood[..., 0]
+    per_pixel = -digits.surprise(images).feature_log_likelihood[..., 0]
     middle = digits.surprises.features.middle.reshape(8, 8)
     np.testing.assert_allclose(heat, per_pixel - middle, rtol=1e-4, atol=1e-4)
 
@@ -92,7 +92,7 @@ def test_a_heatmap_of_a_table_is_refused(breast_cancer, benign_rows):
         heatmap(breast_cancer, breast_cancer.explain(benign_rows[:1], top=1))
 
 
-def test_a_row_that_is_not_there_is_refused(wrong_csv, models_dir):
+def test_a_row_number_beyond_the_end_is_refused(wrong_csv, models_dir):
     done = vae("breast-cancer", wrong_csv, "--row", "8", "--models", models_dir)
     assert isinstance(done.exception, InputError)
     assert "row 8: " in str(done.exception)

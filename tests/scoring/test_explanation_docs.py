@@ -19,7 +19,7 @@ NUMBER = re.compile(r"-?\d+\.?\d*")
 
 @pytest.fixture
 def folder(tmp_path: Path, models_dir: Path) -> Path:
-    """A folder like the clone, in which commands may write."""
+    """A copy of the examples and models, in which commands may write."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copytree(models_dir, tmp_path / "models")
     return tmp_path
@@ -33,12 +33,12 @@ def run(words: list[str], folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_page_works(command, folder):
+def test_every_command_of_the_tutorial_works(command, folder):
     run(["-c", "from vaekit.cli import main; main()", *shlex.split(command)[1:]], folder)
 
 
 @pytest.mark.slow
-def test_the_worked_example_prints_what_is_shown(folder):
+def test_the_worked_example_prints_the_output_in_the_tutorial(folder):
     ((snippet, shown),) = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", PAGE, re.DOTALL)
     printed = run(["-W", "error", "-c", snippet], folder)
     assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)

@@ -1,4 +1,4 @@
-"""Output as a folder of parts: whole, once each, and gone on with after whatever ended the run."""
+"""Output as a folder of parts: complete, without duplicates, and resumable after any interruption."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pyarrow import fs
 from tests.scoring.conftest import Squares
 from vaekit.errors import InputError
 from vaekit.scoring import Options, score_file, score_folder
-from vaekit.scoring.batch.invalid_rows import Budget
-from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
+from vaekit.scoring.files.paths import StoragePath, storage_path
 
 OPTIONS = Options(part_rows=20)
 
@@ -33,7 +33,7 @@ def rows(n: int, seed: int = 0) -> pa.Table:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Two files: row groups of 10, 50 and 33 rows."""
+    """Two files of 50 and 33 rows, in row groups of 10."""
     for day, n in ((1, 50), (2, 33)):
         (tmp_path / f"in/day={day}").mkdir(parents=True)
         pq.write_table(rows(n, day), tmp_path / f"in/day={day}/x.parquet", row_group_size=10)
@@ -46,13 +46,13 @@ def read(folder: Path) -> pa.Table:
 
 
 def whole(source: Path, **more: Any) -> pa.Table:
-    """What a single file holds."""
+    """The output of the same run as a single file."""
     output = source.parent / "whole.parquet"
     score_file(Squares(), source, output, options=Options(**more))
     return pq.read_table(output)
 
 
-def test_parts_are_runs_of_row_groups_and_hold_what_one_file_holds(scorer, source, tmp_path):
+def test_parts_are_consecutive_row_groups_with_the_rows_of_a_single_file(scorer, source, tmp_path):
     summary = score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
     parts = sorted(path.name for path in (tmp_path / "out").glob("part-*"))
     assert parts == [f"part-{number:05}.parquet" for number in range(5)]
@@ -63,12 +63,12 @@ def test_parts_are_runs_of_row_groups_and_hold_what_one_file_holds(scorer, sourc
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_other_readers_see_the_parts_and_nothing_else(scorer, source, tmp_path):
+def test_other_parquet_readers_read_only_the_parts(scorer, source, tmp_path):
     score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
     assert pq.read_table(tmp_path / "out").num_rows == 83
 
 
-def test_records_say_what_was_read_and_written(scorer, source, tmp_path):
+def test_records_describe_the_rows_read_and_written(scorer, source, tmp_path):
     score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
     record = json.loads((tmp_path / "out/_parts/00003.json").read_text())
     info = (source / "day=2/x.parquet").stat()
@@ -86,7 +86,7 @@ def test_records_say_what_was_read_and_written(scorer, source, tmp_path):
     assert (run["model"], run["part_rows"]) == ("squares@1", 20)
 
 
-def test_partitions_of_the_input_may_be_those_of_the_output(scorer, source, tmp_path):
+def test_the_output_can_have_the_partitions_of_the_input(scorer, source, tmp_path):
     score_folder(scorer, source, tmp_path / "out", options=Options(part_rows=20, partitions=True))
     assert len([*(tmp_path / "out/day=1").glob("part-*.parquet")]) == 3
     assert "day" not in read(tmp_path / "out").column_names
@@ -95,7 +95,7 @@ def test_partitions_of_the_input_may_be_those_of_the_output(scorer, source, tmp_
 
 
 @pytest.mark.parametrize("ending", ["csv", "npy"])
-def test_an_array_is_cut_into_parts_and_a_csv_is_one(scorer, tmp_path, ending):
+def test_an_array_is_split_into_parts_and_a_csv_is_one_part(scorer, tmp_path, ending):
     if ending == "npy":
         np.save(tmp_path / "x.npy", np.arange(150.0).reshape(50, 3) % 2)
     else:
@@ -105,9 +105,9 @@ def test_an_array_is_cut_into_parts_and_a_csv_is_one(scorer, tmp_path, ending):
     assert parts == ([20, 20, 10] if ending == "npy" else [50])
 
 
-def test_a_folder_elsewhere_is_written_and_gone_on_with(scorer, source, tmp_path):
+def test_a_run_on_another_file_system_is_written_and_resumed(scorer, source, tmp_path):
     (tmp_path / "far").mkdir()
-    far = Place(fs.SubTreeFileSystem(str(tmp_path / "far"), fs.LocalFileSystem()), "out", "sub://out")
+    far = StoragePath(fs.SubTreeFileSystem(str(tmp_path / "far"), fs.LocalFileSystem()), "out", "sub://out")
     score_folder(scorer, source, far, options=OPTIONS)
     (tmp_path / "far/out/_parts/00002.json").unlink()
     summary = score_folder(scorer, source, far, options=OPTIONS, resume=True)
@@ -122,7 +122,7 @@ def test_an_input_without_rows_gives_parts_without_rows(scorer, tmp_path):
 
 
 class Stops(Squares):
-    """Ends at a row of its choosing."""
+    """Raises KeyboardInterrupt once `after` rows are scored."""
 
     after: int = 35
 
@@ -132,7 +132,7 @@ class Stops(Squares):
         return super().score(x)
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(scorer, source, tmp_path):
+def test_a_stopped_run_resumes_with_its_missing_parts(scorer, source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         score_folder(Stops(), source, tmp_path / "out", options=OPTIONS)
     assert len([*(tmp_path / "out").glob("part-*")]) == 1
@@ -145,14 +145,14 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(scorer, source, tmp_path):
     assert summary.tally.to_json() == uninterrupted.tally.to_json()
 
 
-def test_a_run_that_has_ended_is_gone_on_with_by_doing_nothing(scorer, source, tmp_path):
+def test_resuming_a_complete_run_scores_nothing(scorer, source, tmp_path):
     score_folder(Squares(), source, tmp_path / "out", options=OPTIONS, resume=True)
     assert score_folder(scorer, source, tmp_path / "out", options=OPTIONS, resume=True).before == (5, 83)
     assert scorer.seen == []
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut short", "of other rows"])
-def test_a_part_that_is_not_what_its_record_says_is_written_anew(scorer, source, tmp_path, harm):
+def test_a_part_that_differs_from_its_record_is_written_again(scorer, source, tmp_path, harm):
     score_folder(Squares(), source, tmp_path / "out", options=OPTIONS)
     part = tmp_path / "out/part-00001.parquet"
     if harm == "gone":
@@ -167,13 +167,13 @@ def test_a_part_that_is_not_what_its_record_says_is_written_anew(scorer, source,
     assert read(tmp_path / "out").equals(whole(source))
 
 
-def test_a_run_is_not_written_over(scorer, source, tmp_path):
+def test_a_run_is_not_overwritten(scorer, source, tmp_path):
     score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
     with pytest.raises(InputError, match="the folder has a run already; continue it with --resume"):
         score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
 
 
-def test_a_folder_of_something_else_and_a_file_are_refused(scorer, source, tmp_path):
+def test_a_folder_with_other_files_and_a_file_are_refused_as_output(scorer, source, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
     with pytest.raises(InputError, match="the folder is not empty and has no run"):
@@ -184,25 +184,28 @@ def test_a_folder_of_something_else_and_a_file_are_refused(scorer, source, tmp_p
         score_folder(scorer, source, source / "out")
 
 
-def test_a_quarantine_that_would_be_read_as_a_part_is_refused(scorer, source, tmp_path):
+def test_a_quarantine_file_in_the_output_folder_is_refused(scorer, source, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="the quarantine file is the output or lies in it"):
-        score_folder(scorer, source, tmp_path / "out", options=Options(quarantine=place(tmp_path / "out/bad.parquet")))
+        score_folder(
+            scorer, source, tmp_path / "out", options=Options(quarantine=storage_path(tmp_path / "out/bad.parquet"))
+        )
 
 
-def test_a_budget_holds_for_all_parts_and_may_be_raised_for_the_rest(scorer, source, tmp_path):
+def test_the_limit_on_invalid_rows_covers_all_parts_and_can_be_raised_on_resume(scorer, source, tmp_path):
     table = rows(50)
     pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=1/x.parquet")
     pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=2/x.parquet")
     strict, lax = (
-        Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"), max_bad=Budget.of(text)) for text in "12"
+        Options(part_rows=20, quarantine=storage_path(tmp_path / "bad.parquet"), max_bad=InvalidRowLimit.of(text))
+        for text in "12"
     )
     with pytest.raises(InputError, match=r"2 of \d+ rows are invalid, but max_bad allows 1"):
         score_folder(scorer, source, tmp_path / "out", options=strict)
     assert score_folder(scorer, source, tmp_path / "out", options=lax, resume=True).quarantined == 2
 
 
-def test_another_model_other_options_and_a_changed_input_do_not_resume(scorer, source, tmp_path):
+def test_a_run_does_not_resume_with_another_model_other_options_or_a_changed_input(scorer, source, tmp_path):
     score_folder(scorer, source, tmp_path / "out", options=OPTIONS)
 
     def resumed(by: Any = scorer, options: Options = OPTIONS) -> str:
@@ -221,12 +224,12 @@ def test_another_model_other_options_and_a_changed_input_do_not_resume(scorer, s
     assert "is gone" in resumed() or "is new" in resumed()
 
 
-@pytest.mark.parametrize("limit", ["gone on with", "whole"])
-def test_bad_rows_of_all_parts_become_one_quarantine(scorer, source, tmp_path, limit):
+@pytest.mark.parametrize("limit", ["resumed", "whole"])
+def test_invalid_rows_of_all_parts_are_joined_in_one_quarantine_file(scorer, source, tmp_path, limit):
     table = rows(30)
     pq.write_table(table.set_column(1, "a", pa.array([None, *range(1, 30)], pa.float64())), source / "day=1/x.parquet")
-    options = Options(part_rows=20, quarantine=place(tmp_path / "bad.parquet"))
-    if limit == "gone on with":
+    options = Options(part_rows=20, quarantine=storage_path(tmp_path / "bad.parquet"))
+    if limit == "resumed":
         with pytest.raises(KeyboardInterrupt):
             score_folder(Stops(), source, tmp_path / "out", options=options)
         assert not (tmp_path / "bad.parquet").exists()
@@ -250,21 +253,21 @@ KILLED = """
 
     def counted(module, name):
         real = getattr(module, name)
-        def call(*args, **said):
+        def call(*args, **kwargs):
             calls[0] += 1
             if calls[0] == at:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **said)
+            return real(*args, **kwargs)
         setattr(module, name, call)
 
-    counted(writer, "sync")  # between every two steps on the disk
+    counted(writer, "sync")  # called after every write to the disk
     options = Options(part_rows=20, fdr=0.4)
     score_folder(Squares(), Path(sys.argv[1]), Path(sys.argv[2]), options=options, resume=True)
 """
 
 
 @pytest.mark.slow
-def test_kill_9_at_any_step_on_the_disk_loses_nothing_and_writes_nothing_twice(source, tmp_path):
+def test_a_run_killed_at_any_disk_sync_resumes_without_lost_or_duplicate_rows(source, tmp_path):
     want = whole(source, fdr=0.4)
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(source), str(tmp_path / "out")]
     killed = 0
@@ -280,7 +283,7 @@ def test_kill_9_at_any_step_on_the_disk_loses_nothing_and_writes_nothing_twice(s
     assert not [*tmp_path.glob("**/.*.writing-*")]
 
 
-def test_discoveries_are_those_of_the_whole_run_in_every_part(scorer, source, tmp_path):
+def test_discoveries_are_selected_over_all_parts(scorer, source, tmp_path):
     summary = score_folder(scorer, source, tmp_path / "out", options=Options(part_rows=20, fdr=0.05))
     table = read(tmp_path / "out")
     p = table["p_value"].to_numpy()

@@ -22,7 +22,7 @@ from vaekit.cli import app
 from vaekit.errors import InputError
 from vaekit.scoring import evaluate_file, explain_row, publish_calibration, score_file, score_folder
 from vaekit.scoring.batch.options import Options
-from vaekit.scoring.files.paths import place
+from vaekit.scoring.files.paths import storage_path
 from vaekit_training.data.sources import read
 
 SIDE = 8
@@ -194,7 +194,7 @@ def test_the_first_image_that_cannot_be_read_ends_the_run_by_name(
 def test_or_goes_into_the_quarantine(image_scorer: Any, wrong: Path, tmp_path: Path, to: Callable[..., Any]) -> None:
     image_scorer.spec = SPEC
     out = tmp_path / ("out.parquet" if to is score_file else "out")
-    done = to(image_scorer, wrong, out, options=Options(quarantine=place(tmp_path / "bad.csv"), part_rows=2))
+    done = to(image_scorer, wrong, out, options=Options(quarantine=storage_path(tmp_path / "bad.csv"), part_rows=2))
     assert (done.rows, done.quarantined) == (3, 2)
     table = pq.read_table(out, columns=["row", "file"]).to_pydict()
     assert table == {"row": [0, 3, 4], "file": ["0.png", "3.png", "4.png"]}

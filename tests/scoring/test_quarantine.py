@@ -1,4 +1,4 @@
-"""Rows that the model does not take: put aside with the reason, up to a number that is set."""
+"""Invalid rows are quarantined with the reason, up to a limit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vaekit.bundle import VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring import Options, Summary, score_file
-from vaekit.scoring.batch.invalid_rows import Budget
-from vaekit.scoring.files.paths import place
+from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
+from vaekit.scoring.files.paths import storage_path
 
 BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,,0,z\n4,5,2,\n5,nan,1,w\n6,7,1,v\n"
 SPELLINGS = ["1.5", "2e3", "0", "-1", "+1", "+.5", ".5", "5.", "-.5", "1E+5", "inf", "+inf", "nan", "Infinity", "-inf"]
@@ -36,14 +36,14 @@ def sifted(
 ) -> tuple[pa.Table, pa.Table, Summary]:
     """(output, quarantine, summary)."""
     folder = source.parent
-    options = Options(quarantine=place(folder / f"bad.{ending}"), max_bad=Budget.of(max_bad))
+    options = Options(quarantine=storage_path(folder / f"bad.{ending}"), max_bad=InvalidRowLimit.of(max_bad))
     summary = score_file(scorer, source, folder / f"out.{ending}", options=options)
     read = pq.read_table if ending == "parquet" else pyarrow.csv.read_csv
     return read(folder / f"out.{ending}"), read(folder / f"bad.{ending}"), summary
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_bad_rows_go_aside_with_their_number_column_reason_and_text(scorer, tmp_path, ending):
+def test_invalid_rows_are_quarantined_with_number_column_reason_and_text(scorer, tmp_path, ending):
     (tmp_path / "rows.csv").write_text(BAD_CSV)
     out, bad, summary = sifted(scorer, tmp_path / "rows.csv", ending)
     assert out["a"].to_pylist() == [1.0, 6.0]
@@ -58,7 +58,7 @@ def test_bad_rows_go_aside_with_their_number_column_reason_and_text(scorer, tmp_
     assert summary.tally.bad == Counter({"not a number": 1, "missing": 1, "not 0 or 1": 1, "not finite": 1})
 
 
-def test_a_corrected_quarantine_is_an_input(scorer, tmp_path):
+def test_a_corrected_quarantine_file_can_be_scored(scorer, tmp_path):
     (tmp_path / "rows.csv").write_text(BAD_CSV)
     sifted(scorer, tmp_path / "rows.csv", "csv")
     lines = (tmp_path / "bad.csv").read_text().splitlines()
@@ -67,7 +67,7 @@ def test_a_corrected_quarantine_is_an_input(scorer, tmp_path):
     assert pq.read_table(tmp_path / "again.parquet")["a"].to_pylist() == [9.0]
 
 
-def test_cells_of_every_type_are_put_aside_as_text(scorer, tmp_path):
+def test_cells_of_every_type_are_quarantined_as_text(scorer, tmp_path):
     table = {"a": [1.0, None], "b": [1, 2], "c": [0, 1], "tags": [["x"], ["y", "z"]], "raw": [b"a", b"\xff"]}
     pq.write_table(pa.table({**table, "key": pa.array(["u", "v"]).dictionary_encode()}), tmp_path / "rows.parquet")
     _, bad, _ = sifted(scorer, tmp_path / "rows.parquet")
@@ -87,7 +87,7 @@ def test_cells_of_every_type_are_put_aside_as_text(scorer, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_what_is_refused_one_by_one_is_what_is_put_aside(tmp_path, ending):
+def test_the_quarantined_rows_are_those_refused_without_quarantine(tmp_path, ending):
     rng = np.random.default_rng(0)
     cells = {
         "load": rng.choice(SPELLINGS, 300),
@@ -115,7 +115,7 @@ def write(table: pa.Table, path: Path) -> None:
     (pq.write_table if path.suffix == ".parquet" else pyarrow.csv.write_csv)(table, path)
 
 
-def test_a_row_that_misses_every_cell_is_put_aside_as_a_whole(tmp_path):
+def test_a_row_without_any_cell_is_quarantined_without_a_column(tmp_path):
     spec = VectorSpec(columns=tuple(Column(name=name, may_be_missing=True) for name in "ab"))
     np.save(tmp_path / "rows.npy", [[1.0, np.nan], [np.nan, np.nan]])
     out, bad, _ = sifted(Squares(spec), tmp_path / "rows.npy")
@@ -125,23 +125,23 @@ def test_a_row_that_misses_every_cell_is_put_aside_as_a_whole(tmp_path):
     ]
 
 
-def test_grey_pictures_are_put_aside(image_scorer, tmp_path):
-    pictures = np.zeros((5, 2, 2, 1), dtype=np.uint8)
-    pictures[3, 0, 1] = 7
-    np.save(tmp_path / "x.npy", pictures)
+def test_grey_images_are_quarantined_for_a_binary_model(image_scorer, tmp_path):
+    images = np.zeros((5, 2, 2, 1), dtype=np.uint8)
+    images[3, 0, 1] = 7
+    np.save(tmp_path / "x.npy", images)
     out, bad, _ = sifted(image_scorer, tmp_path / "x.npy")
     assert out["row"].to_pylist() == [0, 1, 2, 4]
     assert bad["bad_column"].to_pylist() == ["pixel (0, 1, 0)"]
 
 
-def test_an_input_of_bad_rows_alone_gives_an_output_without_rows(scorer, tmp_path):
+def test_an_input_of_only_invalid_rows_gives_an_empty_output(scorer, tmp_path):
     (tmp_path / "rows.csv").write_text("a,b,c\n,,\nx,1,1\n")
     out, bad, summary = sifted(scorer, tmp_path / "rows.csv")
     assert (out.num_rows, bad.num_rows, summary.rows, scorer.seen) == (0, 2, 0, [])
 
 
 @pytest.mark.parametrize(("text", "fine"), [("4", True), ("3", False), ("70%", True), ("50%", False), ("0", False)])
-def test_more_bad_rows_than_allowed_end_the_run_and_leave_nothing(scorer, tmp_path, text, fine):
+def test_more_invalid_rows_than_allowed_stop_the_run_and_leave_no_files(scorer, tmp_path, text, fine):
     (tmp_path / "rows.csv").write_text(BAD_CSV)
     if fine:
         assert sifted(scorer, tmp_path / "rows.csv", max_bad=text)[2].quarantined == 4
@@ -151,24 +151,24 @@ def test_more_bad_rows_than_allowed_end_the_run_and_leave_nothing(scorer, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
-def test_a_share_ends_a_long_run_early_and_a_short_one_at_its_end():
+def test_a_percentage_is_checked_early_in_a_long_run_and_at_the_end_of_a_short_one():
     few = Counter({"missing": 9})
-    Budget.of("1%").check(few, 100, ended=False)
+    InvalidRowLimit.of("1%").check(few, 100, ended=False)
     with pytest.raises(
         InputError, match=r"9 of 100 rows are invalid.*allows 0.01 of them; most frequent \(9\): missing"
     ):
-        Budget.of("1%").check(few, 100, ended=True)
+        InvalidRowLimit.of("1%").check(few, 100, ended=True)
     with pytest.raises(InputError, match="101 of 10,000"):
-        Budget.of("1%").check(Counter({"missing": 101}), 10_000, ended=False)
+        InvalidRowLimit.of("1%").check(Counter({"missing": 101}), 10_000, ended=False)
 
 
 @pytest.mark.parametrize("text", ["-1", "x", "101%", "-1%", "%", "1.5"])
-def test_a_budget_that_is_none_is_refused(text):
+def test_an_invalid_limit_is_refused(text):
     with pytest.raises(InputError, match="max_bad"):
-        Budget.of(text)
+        InvalidRowLimit.of(text)
 
 
-def test_columns_named_as_those_of_a_quarantine_are_refused(scorer, tmp_path):
+def test_an_input_with_column_names_of_the_quarantine_file_is_refused(scorer, tmp_path):
     (tmp_path / "rows.csv").write_text("a,b,c,bad_row\n1,1,1,1\n")
     with pytest.raises(InputError, match="'bad_row'; rename them"):
         sifted(scorer, tmp_path / "rows.csv")

@@ -1,4 +1,4 @@
-"""Items that are made in a thread ahead: all of them, in order, no more than asked for, and no thread left."""
+"""read_ahead returns all items in order, produces at most `depth` in advance, and leaves no thread."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def threads() -> int:
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 100])
-def test_items_come_all_and_in_order(n):
+def test_all_items_are_returned_in_order(n):
     assert list(read_ahead(iter(range(n)))) == [*range(n)]
     assert threads() == 0
 
 
-def test_none_is_an_item_like_others():
+def test_none_is_a_valid_item():
     assert list(read_ahead(iter([None, 1, None]))) == [None, 1, None]
 
 
-def test_what_making_an_item_raises_comes_after_the_items_before_it():
+def test_an_exception_is_raised_after_the_items_before_it():
     def items() -> Iterator[int]:
         yield 1
         raise KeyError("no more")
@@ -38,7 +38,7 @@ def test_what_making_an_item_raises_comes_after_the_items_before_it():
     assert threads() == 0
 
 
-def test_the_next_items_are_made_while_one_is_in_use_and_no_others():
+def test_only_the_next_items_are_produced_in_advance():
     made: list[int] = []
 
     def items() -> Iterator[int]:
@@ -49,14 +49,14 @@ def test_the_next_items_are_made_while_one_is_in_use_and_no_others():
     with closing(read_ahead(items(), depth=2)) as got:
         assert next(got) == 0
         until = time.monotonic() + 10
-        while len(made) < 4 and time.monotonic() < until:  # one in use, two ready, one in the hand
+        while len(made) < 4 and time.monotonic() < until:  # one in use, two in the queue, one waiting for the queue
             time.sleep(0.01)
         time.sleep(0.05)
         assert made == [0, 1, 2, 3]
     assert threads() == 0
 
 
-def test_an_iterator_that_is_closed_early_ends_its_thread():
+def test_closing_the_generator_ends_its_thread():
     with closing(read_ahead(iter(range(1000)))) as got:
         assert next(got) == 0
         assert threads() == 1

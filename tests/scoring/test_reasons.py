@@ -1,4 +1,4 @@
-"""`vae score --explain`: the oddest cells of every row as columns, by a model here and by one behind a service."""
+"""`vae score --explain`: the most anomalous cells of every row as columns, by a local model and by a service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mixed_csv(path, rows):
 
 
 def alike(here, there):
-    """The same table, numbers to 1e-5 of what a float32 graph says; what was expected of a number too."""
+    """Check that two tables are equal, with a tolerance for numbers and for expected values that are numbers."""
     assert here.schema == there.schema
     for name in here.column_names:
         mine, its = here[name].to_pylist(), there[name].to_pylist()
@@ -45,7 +45,7 @@ def _number(text):
         return text
 
 
-def test_every_row_has_the_cells_that_the_model_explains(mixed, tmp_path):
+def test_every_row_has_the_explanation_of_the_model(mixed, tmp_path):
     rows, path, out = mixed_rows(30, seed=3), tmp_path / "rows.csv", tmp_path / "out.parquet"
     mixed_csv(path, rows)
     done = vae(mixed.folder, path, out, "--explain", "3", "--batch-rows", "7")
@@ -53,8 +53,8 @@ def test_every_row_has_the_cells_that_the_model_explains(mixed, tmp_path):
     table = pq.read_table(out).to_pylist()
     with Model.load(mixed.folder, device="cpu") as model:
         found = model.explain(rows, top=3)
-        told, plain = named(found.explanation, model.spec), LocalScorer(model).score(encode(rows, model.spec))
-    for row, cells, kl in zip(table, told, found.kl_p_value, strict=True):
+        explained, plain = named(found.explanation, model.spec), LocalScorer(model).score(encode(rows, model.spec))
+    for row, cells, kl in zip(table, explained, found.kl_p_value, strict=True):
         assert row["kl_p_value"] == pytest.approx(kl)
         for i in range(3):
             cell = cells[i] if i < len(cells) else dict.fromkeys(("feature", "relief", "p_value"))
@@ -66,7 +66,7 @@ def test_every_row_has_the_cells_that_the_model_explains(mixed, tmp_path):
     np.testing.assert_allclose([row["score"] for row in table], plain.score, rtol=1e-5, atol=1e-5)
 
 
-def test_a_service_writes_the_file_and_the_summary_that_a_model_here_writes(cancer_csv, models_dir, url, tmp_path):
+def test_scoring_by_a_service_writes_the_same_file_and_summary(cancer_csv, models_dir, url, tmp_path):
     tables, summaries = [], []
     for name, where in (("here", ["--models", models_dir]), ("there", ["--url", url])):
         out, summary = tmp_path / f"{name}.parquet", tmp_path / f"{name}.json"
@@ -82,7 +82,7 @@ def test_a_service_writes_the_file_and_the_summary_that_a_model_here_writes(canc
     assert [odd["row"] for odd in summaries[0]["top"]] == [odd["row"] for odd in summaries[1]["top"]]
 
 
-def test_levels_and_missing_cells_of_a_service_are_named_as_here(mixed, tmp_path):
+def test_scoring_by_a_service_names_levels_and_missing_cells_the_same_way(mixed, tmp_path):
     mixed_csv(tmp_path / "rows.csv", mixed_rows(30, seed=3))
     with serving(mixed.root) as url:
         for name, where in (("here", ["--models", mixed.root]), ("there", ["--url", url])):
@@ -91,12 +91,10 @@ def test_levels_and_missing_cells_of_a_service_are_named_as_here(mixed, tmp_path
     here, there = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("here", "there"))
     alike(here, there)
     assert "colour" in here["odd_1"].to_pylist()
-    assert here["odd_5"].null_count > 0  # of rows that miss cells
+    assert here["odd_5"].null_count > 0  # rows with missing cells have fewer than five
 
 
-def test_explanations_that_are_too_much_work_for_a_service_are_asked_for_in_halves(
-    breast_cancer, benign_rows, models_dir
-):
+def test_an_explanation_request_that_is_too_large_for_the_service_is_halved(breast_cancer, benign_rows, models_dir):
     some, work = benign_rows[:40], 7 * 512 * 30  # seven rows of 3 explained cells
     with serving(models_dir, max_work=work) as small, Client(small) as client:
         got = RemoteScorer(client, "breast-cancer", explain=3).score(some)
@@ -108,7 +106,7 @@ def test_explanations_that_are_too_much_work_for_a_service_are_asked_for_in_halv
     np.testing.assert_allclose(got.kl_p_value, want.kl_p_value)
 
 
-def test_what_cannot_explain_is_refused_here_and_there(breast_cancer, benign_rows, url):
+def test_invalid_explanation_options_are_refused_by_the_model_and_by_the_service(breast_cancer, benign_rows, url):
     for asked, message in (
         ({"explain": 31}, "explain: 31 is not between 1 and 30"),
         ({"explain": 2, "num_samples": 8}, "explain: needs the 16 default draws"),

@@ -1,4 +1,4 @@
-"""A model here and the same model behind a service give one answer; a full service is asked again."""
+"""Local and remote scorers return the same scores; requests to a busy service are repeated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaekit.scoring import LocalScorer, RemoteScorer
 NAMES = ("elbo", "log_likelihood", "kl", "score", "p_value", "is_anomaly")
 
 
-def test_a_local_scorer_says_what_the_model_says(breast_cancer, benign_rows):
+def test_a_local_scorer_returns_the_scores_of_the_model(breast_cancer, benign_rows):
     scores = LocalScorer(breast_cancer).score(benign_rows)
     elbo = breast_cancer.elbo(benign_rows)
     calibration = breast_cancer.calibration()
@@ -26,7 +26,7 @@ def test_a_local_scorer_says_what_the_model_says(breast_cancer, benign_rows):
 
 
 @pytest.mark.parametrize("n", [1, 700, 1001])
-def test_rows_that_are_scored_several_pieces_at_once_are_scored_alike_and_in_order(breast_cancer, benign_rows, n):
+def test_parallel_calls_return_the_same_scores_in_the_same_order(breast_cancer, benign_rows, n):
     rows = np.tile(benign_rows, (1001 // len(benign_rows) + 1, 1))[:n] * np.linspace(0.9, 1.1, n)[:, None]
     one, several = (LocalScorer(breast_cancer, at_once=count).score(rows) for count in (1, 3))
     for name, values in one.arrays().items():
@@ -35,7 +35,7 @@ def test_rows_that_are_scored_several_pieces_at_once_are_scored_alike_and_in_ord
 
 
 @pytest.mark.parametrize("num_samples", [None, 4])
-def test_a_service_gives_the_scores_that_the_model_gives_here(breast_cancer, benign_rows, url, num_samples):
+def test_a_remote_scorer_returns_the_scores_of_a_local_scorer(breast_cancer, benign_rows, url, num_samples):
     here = LocalScorer(breast_cancer, num_samples=num_samples, alpha=0.1)
     with Client(url) as client:
         there = RemoteScorer(client, "breast-cancer", num_samples=num_samples, alpha=0.1)
@@ -49,7 +49,7 @@ def test_a_service_gives_the_scores_that_the_model_gives_here(breast_cancer, ben
     assert (here.reason is None) == (num_samples is None)
 
 
-def test_images_are_scored_by_a_service_too(digits, digit_images, url):
+def test_a_remote_scorer_scores_images(digits, digit_images, url):
     with Client(url) as client:
         remote = RemoteScorer(client, "digits").score(digit_images)
     local = LocalScorer(digits).score(digit_images)
@@ -58,7 +58,7 @@ def test_images_are_scored_by_a_service_too(digits, digit_images, url):
     np.testing.assert_allclose(remote.p_value_tail, local.p_value_tail, rtol=1e-4)
 
 
-def test_what_is_too_large_for_the_service_is_halved_until_it_fits(breast_cancer, benign_rows, models_dir):
+def test_a_request_that_is_too_large_for_the_service_is_halved_until_it_fits(breast_cancer, benign_rows, models_dir):
     with serving(models_dir, max_rows=50) as small, Client(small) as client:
         scorer = RemoteScorer(client, "breast-cancer")
         scores = scorer.score(benign_rows)
@@ -69,30 +69,30 @@ def test_what_is_too_large_for_the_service_is_halved_until_it_fits(breast_cancer
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0, float("nan")])
-def test_an_alpha_that_is_none_is_refused(breast_cancer, alpha):
+def test_an_alpha_outside_0_to_1_is_refused(breast_cancer, alpha):
     with pytest.raises(InputError, match="not between 0 and 1"):
         LocalScorer(breast_cancer, alpha=alpha)
 
 
-def test_an_alpha_that_the_calibration_cannot_tell_is_refused_here_and_there(breast_cancer, benign_rows, url):
+def test_an_alpha_below_the_smallest_p_value_is_refused_by_both_scorers(breast_cancer, benign_rows, url):
     with pytest.raises(NotResolvable, match="the smallest is"):
         LocalScorer(breast_cancer, alpha=1e-4)
     with Client(url) as client, pytest.raises(RequestRefused, match="the smallest is"):
         RemoteScorer(client, "breast-cancer", alpha=1e-4).score(benign_rows)
 
 
-def test_a_number_of_draws_out_of_range_is_refused_before_any_row(breast_cancer):
+def test_a_number_of_draws_out_of_range_is_refused_before_any_row_is_scored(breast_cancer):
     with pytest.raises(InputError, match="num_samples: 1 is not between 2 and 256"):
         LocalScorer(breast_cancer, num_samples=1)
 
 
-def test_a_model_that_the_service_has_not_is_an_error(url):
+def test_a_model_unknown_to_the_service_is_an_error(url):
     with Client(url) as client, pytest.raises(ModelNotFound, match="breast-cancer"):
         RemoteScorer(client, "nothing")
 
 
 class Watched(httpx.HTTPTransport):
-    """Keeps the options of requests for scores."""
+    """Records the options of score requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Watched(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def test_a_service_is_asked_for_what_scores_need_and_no_more(benign_rows, url):
+def test_a_remote_scorer_requests_only_what_scores_need(benign_rows, url):
     watched = Watched()
     with Client(url, transport=watched) as client:
         RemoteScorer(client, "breast-cancer", alpha=0.1).score(benign_rows)
@@ -112,7 +112,7 @@ def test_a_service_is_asked_for_what_scores_need_and_no_more(benign_rows, url):
 
 
 class Full(httpx.BaseTransport):
-    """Refuses the first `times` requests for scores, then passes on."""
+    """Refuses the first `times` score requests, then forwards them."""
 
     def __init__(self, times: int, retry_after: str | None, status: int = 429) -> None:
         self._inner, self._left, self._status = httpx.HTTPTransport(), times, status
@@ -131,7 +131,9 @@ class Full(httpx.BaseTransport):
 @pytest.mark.parametrize(
     ("retry_after", "waits"), [("7", [7.0, 7.0, 7.0]), (None, [0.5, 1.0, 2.0]), ("99", [30.0] * 3)]
 )
-def test_a_full_service_is_asked_again_after_the_pause_it_names(breast_cancer, benign_rows, url, retry_after, waits):
+def test_a_request_to_a_busy_service_is_repeated_after_the_pause_it_asks_for(
+    breast_cancer, benign_rows, url, retry_after, waits
+):
     waited: list[float] = []
     with Client(url, transport=Full(3, retry_after)) as client:
         scores = RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
@@ -139,7 +141,7 @@ def test_a_full_service_is_asked_again_after_the_pause_it_names(breast_cancer, b
     np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
 
 
-def test_a_service_that_will_be_back_is_asked_again(breast_cancer, benign_rows, url):
+def test_a_request_to_an_unavailable_service_with_retry_after_is_repeated(breast_cancer, benign_rows, url):
     waited: list[float] = []
     with Client(url, transport=Full(2, "1", status=503)) as client:
         scores = RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
@@ -147,14 +149,14 @@ def test_a_service_that_will_be_back_is_asked_again(breast_cancer, benign_rows, 
     np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
 
 
-def test_a_service_that_names_no_time_to_be_back_is_not_asked_again(benign_rows, url):
+def test_a_request_to_an_unavailable_service_without_retry_after_is_not_repeated(benign_rows, url):
     waited: list[Any] = []
     with Client(url, transport=Full(1, None, status=503)) as client, pytest.raises(ServiceUnavailable):
         RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
     assert waited == []
 
 
-def test_a_service_that_stays_full_is_an_error_in_the_end(benign_rows, url):
+def test_a_service_that_stays_busy_is_an_error_after_ten_attempts(benign_rows, url):
     waited: list[Any] = []
     with Client(url, transport=Full(1000, None)) as client, pytest.raises(TooBusy):
         RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)

@@ -25,7 +25,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", HOW_TO, re.DOTALL)
 
 @pytest.fixture
 def folder(tmp_path: Path, models_dir: Path, cancer_csv: Path) -> Path:
-    """A folder like the clone, in which commands may write, and rows with a label beside it."""
+    """A copy of the examples and models with a labelled CSV, in which commands may write."""
     shutil.copy(cancer_csv, tmp_path / "cancer.csv")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copytree(models_dir, tmp_path / "models")
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, models_dir: Path, cancer_csv: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_page_works(command, folder, url):
+def test_every_command_of_the_pages_works(command, folder, url):
     words = shlex.split(command.replace("http://127.0.0.1:8000", url))
     assert words[0] == "vae"
     python = [sys.executable, "-c", "from vaekit.cli import main; main()", *words[1:]]
@@ -43,19 +43,19 @@ def test_every_command_of_the_page_works(command, folder, url):
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_every_snippet_of_the_page_runs(snippet, folder):
+def test_every_snippet_of_the_how_to_runs(snippet, folder):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", snippet], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_the_page_lists_the_appended_columns_in_order():
+def test_the_reference_lists_the_appended_columns_in_order():
     table = REFERENCE.split("## Appended columns")[1].split("\n\n")[1]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == APPENDED.names
 
 
-def test_the_intervals_on_the_page_of_promises_are_those_of_the_committed_models(breast_cancer, digits):
+def test_the_intervals_on_the_calibration_page_match_the_committed_models(breast_cancer, digits):
     (table,) = re.findall(r"^\| held-out rows n .*?\n\n", CALIBRATION, re.MULTILINE | re.DOTALL)
     shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:] if line]
     entries = {e.n: e for model in (breast_cancer, digits) for e in model.manifest.calibration.entries}
@@ -63,5 +63,5 @@ def test_the_intervals_on_the_page_of_promises_are_those_of_the_committed_models
     for n, alpha, rank, interval in shown:
         (one,) = [one for one in entries[int(n)].thresholds if one.alpha == float(alpha)]
         assert one.rank == int(rank)
-        for said, rate in zip(interval.split(" .. "), (one.rate_low, one.rate_high), strict=True):
-            assert float(said) == float(f"{rate:.2g}")
+        for text, rate in zip(interval.split(" .. "), (one.rate_low, one.rate_high), strict=True):
+            assert float(text) == float(f"{rate:.2g}")

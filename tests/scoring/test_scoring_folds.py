@@ -1,4 +1,4 @@
-"""Scoring files by a model of folds: p-values and verdicts by the median, and no scores to compare a run's with."""
+"""Scoring files with a model calibrated by folds: p-values and verdicts by the median, and no drift."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def model(folded: Published) -> Any:
         yield loaded
 
 
-def test_vae_score_judges_by_the_folds(
+def test_vae_score_takes_p_values_and_verdicts_from_the_folds(
     folded: Published, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = folded_rows(300, seed=6)
@@ -43,12 +43,12 @@ def test_vae_score_judges_by_the_folds(
     np.testing.assert_array_equal(table["p_value"].to_numpy(), p_value)
     np.testing.assert_array_equal(table["is_anomaly"].to_numpy(zero_copy_only=False), p_value <= 0.1)
     assert "fold_elbo" not in table.column_names
-    told = json.loads((tmp_path / "s.json").read_text())
-    assert told["drift"] is None
-    assert told["anomalies"] == int((p_value <= 0.1).sum()) > 0
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["drift"] is None
+    assert summary["anomalies"] == int((p_value <= 0.1).sum()) > 0
 
 
-def test_a_service_gives_the_verdicts_of_the_folds_that_the_model_gives_here(folded: Published, model: Model) -> None:
+def test_a_remote_scorer_returns_the_fold_verdicts_of_a_local_scorer(folded: Published, model: Model) -> None:
     x = folded_rows(300, seed=7)
     x[::5, 1:] *= 9.0
     with serving(folded.root) as url, Client(url) as client:
@@ -59,12 +59,12 @@ def test_a_service_gives_the_verdicts_of_the_folds_that_the_model_gives_here(fol
     np.testing.assert_array_equal(there.is_anomaly, here.is_anomaly)
 
 
-def test_scores_of_folds_are_not_given_for_those_of_the_mixture(model: Model) -> None:
-    """Each is by another model than what a run is scored by, and medians are not uniform: neither shows drift."""
+def test_a_scorer_with_folds_has_no_held_out_scores(model: Model) -> None:
+    """The scores come from other models than the one that scores a run, so they cannot show drift."""
     assert LocalScorer(model).held_out is None
 
 
-def test_a_row_explained_has_the_p_value_of_the_folds(model: Model, tmp_path: Path) -> None:
+def test_an_explained_row_has_the_p_value_of_the_folds(model: Model, tmp_path: Path) -> None:
     x = folded_rows(3, seed=8)
     np.save(tmp_path / "rows.npy", x)
     calibration, scored = model.calibration(), model.elbo(x)

@@ -21,7 +21,7 @@ def rows(tmp_path: Any) -> Any:
 
 
 @pytest.mark.parametrize("loaded_at", ["float32", "float16"])
-def test_a_new_calibration_is_one_of_each_precision(half, rows, tmp_path, loaded_at):
+def test_a_new_calibration_has_entries_for_each_precision(half, rows, tmp_path, loaded_at):
     shutil.copytree(half.root, tmp_path / "models")
     with Model.load(tmp_path / "models" / "half", device="cpu", precision=loaded_at) as model:
         manifest = publish_calibration(model, rows, num_samples=[4, 8], batch_rows=20)
@@ -35,7 +35,7 @@ def test_a_new_calibration_is_one_of_each_precision(half, rows, tmp_path, loaded
             np.testing.assert_allclose(model.calibration(8).scores, scores, rtol=1e-6)
 
 
-def test_vae_score_takes_a_precision(half, rows, tmp_path, monkeypatch):
+def test_vae_score_uses_the_requested_precision(half, rows, tmp_path, monkeypatch):
     found = {}
     for precision in ("float32", "float16"):
         out = tmp_path / f"{precision}.parquet"

@@ -1,4 +1,4 @@
-"""What scoring reads, passes through and refuses, by a scorer whose arithmetic is plain."""
+"""The inputs that scoring reads, the columns it copies, and the inputs it refuses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parquet(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_columns_are_found_by_name_and_the_others_pass_through_in_order(scorer, csv):
+def test_model_columns_are_found_by_name_and_other_columns_are_copied_in_order(scorer, csv):
     table = scored(scorer, csv('id,c,a,b,note\n007,1, 1.5,2,"x, y"\n008,0,1e3,-1,"two\nlines"\n'))
     np.testing.assert_array_equal(scorer.rows, [[2.0, 1.5, 1.0], [-1.0, 1000.0, 0.0]])
     assert table.column_names == ["id", "c", "a", "b", "note", *APPENDED.names]
@@ -51,7 +51,7 @@ def test_columns_are_found_by_name_and_the_others_pass_through_in_order(scorer, 
     assert table["a"].to_pylist() == [1.5, 1000.0]
 
 
-def test_appended_columns_hold_the_scores(scorer, csv):
+def test_the_appended_columns_have_the_scores(scorer, csv):
     table = scored(scorer, csv("a,b,c\n1,2,0\n30,0,1\n"))
     assert table["log_likelihood"].to_pylist() == [-5.0, -901.0]
     assert table["kl"].to_pylist() == [1.0, 1.0]
@@ -74,7 +74,7 @@ def test_appended_columns_hold_the_scores(scorer, csv):
         ("1e999", "row 5, feature 'a': not finite: '1e999'"),
     ],
 )
-def test_a_bad_csv_cell_is_named_by_its_row_in_the_whole_file(refused, csv, cell, message):
+def test_an_invalid_csv_cell_is_named_with_its_row_number_in_the_file(refused, csv, cell, message):
     good = "1,2,0\n"
     assert refused(csv(f"a,b,c\n{good * 5}{cell},2,0\n{good}")) == message
 
@@ -91,11 +91,11 @@ def test_a_bad_csv_cell_is_named_by_its_row_in_the_whole_file(refused, csv, cell
         ([datetime.date(2024, 1, 1)] * 3, "feature 'a': the column has type date32[day], expected numbers"),
     ],
 )
-def test_a_bad_parquet_cell_or_column_is_named(refused, parquet, column, message):
+def test_an_invalid_parquet_cell_or_column_is_named(refused, parquet, column, message):
     assert refused(parquet(a=pa.array(column))) == message
 
 
-def test_a_binary_column_takes_nothing_but_0_and_1(refused, parquet):
+def test_a_binary_column_accepts_only_0_and_1(refused, parquet):
     assert refused(parquet(c=[0, 1, 2])) == "row 2, feature 'c': not 0 or 1: 2"
 
 
@@ -109,14 +109,14 @@ def test_a_binary_column_takes_nothing_but_0_and_1(refused, parquet):
     ],
     ids=lambda column: str(column.type),
 )
-def test_every_kind_of_number_is_scored_and_keeps_its_type(scorer, parquet, column):
+def test_every_numeric_type_is_scored_and_kept(scorer, parquet, column):
     table = scored(scorer, parquet(a=column))
     np.testing.assert_array_equal(scorer.rows[:, 1], [1.0, 2.0, 3.0])
     assert table.schema.field("a").type == column.type
     assert table["a"].combine_chunks().to_pylist() == column.to_pylist()
 
 
-def test_passed_through_columns_keep_types_nulls_and_nesting(scorer, parquet):
+def test_copied_columns_keep_types_nulls_and_nesting(scorer, parquet):
     extra = {
         "when": pa.array([datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC), None, None], pa.timestamp("us", "UTC")),
         "tags": pa.array([["x"], [], None]),
@@ -127,7 +127,7 @@ def test_passed_through_columns_keep_types_nulls_and_nesting(scorer, parquet):
     assert table.select(list(extra)).equals(pq.read_table(source).select(list(extra)))
 
 
-def test_an_odd_value_late_in_a_passed_through_csv_column_fails_nothing(scorer, csv):
+def test_a_copied_csv_column_may_have_text_after_many_numbers(scorer, csv):
     rows = "".join(f"{i},1,2,0\n" for i in range(300_000))
     table = scored(scorer.__class__(batch_rows=65536), csv(f"id,a,b,c\n{rows}late-one,1,2,0\n"))
     assert table["id"][-1].as_py() == "late-one"
@@ -138,7 +138,7 @@ def test_all_missing_columns_are_named(refused, csv):
     assert refused(csv("id,a\n1,2\n")) == "the input lacks 2 of the model's columns: 'b', 'c'"
 
 
-def test_two_columns_of_one_name_are_refused(refused, csv):
+def test_two_columns_with_the_same_name_are_refused(refused, csv):
     assert refused(csv("a,b,c,a\n1,2,0,1\n")) == "duplicate column name: 'a'"
 
 
@@ -158,7 +158,7 @@ def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
     ],
     ids=["empty", "ragged", "latin-1", "late latin-1", "a line past 1 MiB"],
 )
-def test_a_csv_that_is_none_is_refused_by_its_name(refused, csv, content, message):
+def test_an_invalid_csv_is_refused_and_named(refused, csv, content, message):
     text = refused(csv(content))
     assert "rows.csv: " in text
     assert message in text
@@ -180,18 +180,18 @@ ROW = "1,2,0,ok\n"
     ],
     ids=["row 3", "header", "last but one", "past a block", "closed by a later one", "after good ones", "last byte"],
 )
-def test_a_quote_that_is_not_closed_loses_no_row_in_silence(refused, csv, text, message):
+def test_an_unclosed_quote_is_refused_with_its_line(refused, csv, text, message):
     assert f"rows.csv: {message}" in refused(csv(text))
 
 
-def test_quotes_that_are_closed_are_read_as_they_are_meant(scorer, csv):
+def test_quoted_values_are_read_correctly(scorer, csv):
     notes = ['""', '"a ""b"""', '5" pipe', '"\n"', '"x,\r\n""\r\ny"', '""""', "", '"end"']
     table = scored(scorer, csv("\ufeffa,b,c,note\n" + "\n".join(f"1,2,0,{note}" for note in notes)))
     assert table["note"].to_pylist() == ["", 'a "b"', '5" pipe', "\n", 'x,\r\n"\r\ny', '"', "", "end"]
 
 
 @pytest.mark.parametrize("before", [0, 1, 2**19, 2**20 - 20])
-def test_a_row_of_one_mebibyte_is_read_wherever_it_lies(scorer, csv, before):
+def test_a_row_of_one_mebibyte_is_read_at_any_position(scorer, csv, before):
     long = "1,2,0," + "x" * (2**20 - 7) + "\n"
     first = "1,2,0," + "y" * before + "\n"
     table = scored(scorer, csv("a,b,c,note\n" + first + long * 3))
@@ -210,18 +210,18 @@ def test_a_row_of_one_mebibyte_is_read_wherever_it_lies(scorer, csv, before):
     ],
     ids=["byte order mark", "and a quote", "CRLF", "CR", "empty lines", "quoted header and no last newline"],
 )
-def test_csv_dialects_that_people_send_are_read(scorer, csv, content):
+def test_common_csv_dialects_are_read(scorer, csv, content):
     scored(scorer, csv(content))
     np.testing.assert_array_equal(scorer.rows, [[2.0, 1.0, 0.0]])
 
 
-def test_an_empty_line_of_a_file_of_one_column_is_a_missing_cell(scorer, refused, csv):
+def test_an_empty_line_in_a_csv_with_one_column_is_a_missing_cell(scorer, refused, csv):
     alone = type(scorer)(VectorSpec(columns=(Column(name="a"),)))
     assert refused(csv("a\n1\n\n3\n"), alone) == "row 1, feature 'a': missing"
 
 
 @pytest.mark.parametrize("content", ["a,b,c\n", "a,b,c", "a,b,c\n\n"])
-def test_a_csv_without_rows_gives_a_well_formed_empty_output(scorer, csv, content):
+def test_a_csv_without_rows_gives_an_empty_output_with_all_columns(scorer, csv, content):
     table = scored(scorer, csv(content))
     assert table.num_rows == 0
     assert table.schema.field("a").type == pa.float64()
@@ -235,20 +235,20 @@ def test_a_parquet_file_and_an_array_without_rows_give_empty_outputs(scorer, tmp
     assert scored(scorer, tmp_path / "none.npy").num_rows == 0
 
 
-def test_a_folder_is_read_in_the_order_of_its_paths_as_one_input(scorer, parquet, tmp_path):
+def test_the_files_of_a_folder_are_read_in_path_order_as_one_input(scorer, parquet, tmp_path):
     for name, value in (("b.parquet", 2.0), ("a.parquet", 1.0), ("deep/c.parquet", 3.0)):
         parquet(f"folder/{name}", a=pa.array([value] * 3))
     score_file(scorer, tmp_path / "folder", tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet")["a"].to_pylist() == [1.0] * 3 + [2.0] * 3 + [3.0] * 3
 
 
-def test_rows_of_a_folder_are_numbered_over_all_its_files(refused, parquet, tmp_path):
+def test_row_numbers_count_over_all_files_of_a_folder(refused, parquet, tmp_path):
     parquet("folder/1.parquet")
     parquet("folder/2.parquet", a=[1.0, float("nan"), 1.0])
     assert refused(tmp_path / "folder") == "row 4, feature 'a': not finite: nan"
 
 
-def test_folders_named_key_value_give_a_column(scorer, parquet, tmp_path):
+def test_key_value_folders_become_a_column(scorer, parquet, tmp_path):
     parquet("folder/day=1/x.parquet")
     parquet("folder/day=2/x.parquet")
     score_file(scorer, tmp_path / "folder", tmp_path / "out.parquet")
@@ -262,7 +262,7 @@ def test_a_folder_of_files_with_different_columns_is_refused(refused, parquet, t
 
 
 @pytest.mark.parametrize("where", ["folder", "."])
-def test_what_is_no_parquet_file_in_a_folder_is_left_out(scorer, parquet, tmp_path, monkeypatch, where):
+def test_only_parquet_files_of_a_folder_are_read(scorer, parquet, tmp_path, monkeypatch, where):
     parquet("key=0/folder/day=1/x.PARQUET")
     for odd in ("README.txt", "rows.csv", ".x.parquet.writing-1", "_part.parquet", ".half/x.parquet", "day=1/_SUCCESS"):
         path = tmp_path / "key=0" / "folder" / odd
@@ -275,13 +275,13 @@ def test_what_is_no_parquet_file_in_a_folder_is_left_out(scorer, parquet, tmp_pa
     assert table["day"].to_pylist() == [1, 1, 1]
 
 
-def test_a_folder_without_parquet_files_is_refused_by_its_name(refused, tmp_path):
+def test_a_folder_without_parquet_files_is_refused_and_named(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "rows.csv").write_text("a,b,c\n1,2,0\n")
     assert refused(tmp_path / "folder") == f"{tmp_path / 'folder'}: no .parquet files in this folder"
 
 
-def test_an_empty_folder_and_a_file_that_is_no_parquet_are_refused(refused, tmp_path):
+def test_an_empty_folder_and_a_broken_parquet_file_are_refused(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     assert refused(tmp_path / "folder").endswith("no .parquet files in this folder")
     (tmp_path / "x.parquet").write_bytes(b"PAR1 is how it starts, and no more")
@@ -294,6 +294,6 @@ def test_an_unknown_ending_and_a_missing_file_are_refused(refused, tmp_path):
     assert refused(tmp_path / "none.csv").endswith("none.csv: no such file or folder")
 
 
-def test_a_model_of_images_takes_no_table(refused, image_scorer, csv):
+def test_a_model_of_images_refuses_a_table(refused, image_scorer, csv):
     said = "a model of images reads a folder of images, one image (.png, .jpg) or a .npy file"
     assert said in refused(csv("a,b,c\n"), image_scorer)

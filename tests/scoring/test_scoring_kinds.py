@@ -1,4 +1,4 @@
-"""Columns of every kind, in every format: the same rows for the model, the same words where one is refused."""
+"""Columns of every kind in every format give the same model input and the same error messages."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ TYPES = {
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_columns_of_every_type_that_holds_them_are_the_same_rows(of_kinds, tmp_path, kind):
+def test_every_accepted_column_type_gives_the_same_model_input(of_kinds, tmp_path, kind):
     given = table(**TYPES[kind])
     pq.write_table(given, tmp_path / "rows.parquet")
     out = scored(of_kinds, tmp_path / "rows.parquet")
@@ -92,7 +92,7 @@ def test_columns_of_every_type_that_holds_them_are_the_same_rows(of_kinds, tmp_p
     ],
     ids=["integers", "floats", "booleans", "dates", "times"],
 )
-def test_a_category_may_be_numbers_truth_or_dates(tmp_path, known, cells):
+def test_a_category_column_may_have_numbers_booleans_or_dates(tmp_path, known, cells):
     scorer = Squares(VectorSpec(columns=(Column(name="a", kind="category", levels=known),)))
     pq.write_table(pa.table({"a": cells}), tmp_path / "rows.parquet")
     scored(scorer, tmp_path / "rows.parquet")
@@ -123,7 +123,7 @@ def test_a_category_may_be_numbers_truth_or_dates(tmp_path, known, cells):
     ],
     ids=lambda cells: str(cells.type),
 )
-def test_a_level_is_what_training_took_it_for(cells):
+def test_scoring_maps_cells_to_the_same_levels_as_training(cells):
     from vaekit_training.data.cells import Cells, indexed
     from vaekit_training.data.sources import from_arrow
 
@@ -137,7 +137,7 @@ def test_a_level_is_what_training_took_it_for(cells):
 CSV = "load,size,stops,on,colour,code\n1.5,2,3,true,red,1.0\n-4,NA,0,,,2.50\n0,7,2,False,blue,x y\n"
 
 
-def test_a_csv_means_what_it_means_to_training_and_its_text_stays(of_kinds, tmp_path):
+def test_a_csv_is_converted_for_the_model_and_categories_keep_their_text(of_kinds, tmp_path):
     (tmp_path / "rows.csv").write_text(CSV)
     out = scored(of_kinds, tmp_path / "rows.csv")
     np.testing.assert_array_equal(of_kinds.rows, X)
@@ -147,7 +147,7 @@ def test_a_csv_means_what_it_means_to_training_and_its_text_stays(of_kinds, tmp_
     assert out["on"].to_pylist() == [1.0, None, 0.0]
 
 
-def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path):
+def test_training_and_scoring_read_the_same_rows_from_a_csv(of_kinds, tmp_path):
     from vaekit_training.data.load import load
     from vaekit_training.sections import DataConfig, LikelihoodConfig
 
@@ -170,7 +170,7 @@ def test_a_csv_read_for_training_is_the_rows_that_are_scored(of_kinds, tmp_path)
     np.testing.assert_array_equal(again.rows, trained.x)
 
 
-def test_an_array_has_indices_and_nan(of_kinds, tmp_path):
+def test_an_array_has_level_indices_and_nan_for_missing_cells(of_kinds, tmp_path):
     np.save(tmp_path / "rows.npy", X)
     out = scored(of_kinds, tmp_path / "rows.npy")
     np.testing.assert_array_equal(of_kinds.rows, X)
@@ -197,7 +197,7 @@ def test_an_array_has_indices_and_nan(of_kinds, tmp_path):
         ),
     ],
 )
-def test_a_cell_that_its_column_does_not_take_is_refused(of_kinds, refused, tmp_path, name, cells, message):
+def test_a_cell_that_is_invalid_for_its_column_is_refused(of_kinds, refused, tmp_path, name, cells, message):
     pq.write_table(table(**{name: cells}), tmp_path / "rows.parquet")
     assert refused(tmp_path / "rows.parquet", of_kinds) == message
 
@@ -214,13 +214,13 @@ def test_a_cell_that_its_column_does_not_take_is_refused(of_kinds, refused, tmp_
         ("1,7,2,0,Red,1", "row 3, feature 'colour': not one of its 2 levels ('blue', 'red'): 'Red'"),
     ],
 )
-def test_a_cell_of_a_csv_is_refused_by_its_text(of_kinds, refused, tmp_path, row, message):
+def test_an_invalid_csv_cell_is_refused_with_its_text(of_kinds, refused, tmp_path, row, message):
     (tmp_path / "rows.csv").write_text(CSV + row + "\n")
     assert refused(tmp_path / "rows.csv", of_kinds) == message
 
 
 @pytest.mark.parametrize("ending", ["csv", "npy"])
-def test_a_row_that_misses_every_cell_is_refused(refused, tmp_path, ending):
+def test_a_row_without_any_cell_is_refused(refused, tmp_path, ending):
     if ending == "csv":
         (tmp_path / "rows.csv").write_text("a,b\n1,\n,\n")
     else:
@@ -229,7 +229,7 @@ def test_a_row_that_misses_every_cell_is_refused(refused, tmp_path, ending):
 
 
 class Some:
-    """Knows rows that have both columns alone: a row with one has no p-value."""
+    """Only rows with both columns have a p-value."""
 
     spec, model, alpha, reason, batch_rows = ANY, "some@1", 0.05, None, 2
     appended, held_out = appended_for(ANY), None
@@ -242,7 +242,7 @@ class Some:
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_rows_without_a_p_value_have_null_for_both_and_are_counted_apart(tmp_path, capsys, ending):
+def test_rows_without_a_p_value_have_null_verdicts_and_are_counted_separately(tmp_path, capsys, ending):
     (tmp_path / "rows.csv").write_text("a,b\n0.01,1\n0.5,\n,1\n0.5,1\n")
     summary = score_file(Some(), tmp_path / "rows.csv", tmp_path / f"out.{ending}")
     read = pq.read_table if ending == "parquet" else pyarrow.csv.read_csv
@@ -254,16 +254,16 @@ def test_rows_without_a_p_value_have_null_for_both_and_are_counted_apart(tmp_pat
     assert out["observed_count"].to_pylist() == [2, 1, 1, 2]
     assert (summary.rows, summary.anomalies, summary.unknown, summary.share) == (4, 1, 2, 0.5)
     _report(summary)
-    assert "2 rows have no p-value: no calibration row has as many observed columns" in capsys.readouterr().out
+    assert "2 rows have no p-value: no calibration row has exactly as many observed columns" in capsys.readouterr().out
 
 
-def test_a_column_of_the_input_named_as_the_count_is_refused(tmp_path):
+def test_an_input_column_named_observed_count_is_refused(tmp_path):
     (tmp_path / "rows.csv").write_text("a,b,observed_count\n1,2,3\n")
     with pytest.raises(InputError, match="scoring appends: 'observed_count'"):
         score_file(Some(), tmp_path / "rows.csv", tmp_path / "out.csv")
 
 
-def test_a_model_without_missing_cells_counts_none(breast_cancer, benign_rows, tmp_path: Path):
+def test_a_model_without_missing_cells_appends_no_observed_count(breast_cancer, benign_rows, tmp_path: Path):
     assert LocalScorer(breast_cancer).score(benign_rows[:2]).observed_count is None
     np.save(tmp_path / "rows.npy", benign_rows[:2])
     assert "observed_count" not in scored(LocalScorer(breast_cancer), tmp_path / "rows.npy").column_names
@@ -275,7 +275,7 @@ ONE = VectorSpec(columns=(Column(name="a", kind="category", levels=("1", "2.5", 
 @pytest.mark.parametrize(
     ("cell", "level"), [("1", 0), ("1.0", 0), ("001", 0), ("01", 2), ("2.50", 1), (" 2.5", 1), ("25e-1", 1)]
 )
-def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(cell, level):
+def test_other_spellings_of_a_number_map_to_its_level_in_requests_and_files(cell, level):
     assert encode([[cell]], ONE).tolist() == [[level]]
     assert encode([{"a": cell}, {"a": "x"}], ONE).tolist() == [[level], [3]]
     assert read_levels(pa.array([cell, "x"]), ONE.columns[0], RaiseFirstFault(0)).tolist() == [level, 3]
@@ -284,7 +284,7 @@ def test_another_spelling_of_a_number_is_its_level_in_a_request_and_in_a_file(ce
 @pytest.mark.parametrize(
     "text", ["2024-01-01 10:00:00", "2024-01-01T10:00:00", "2024-01-01 10:00", "2024-01-01 10:00:00.5"]
 )
-def test_a_csv_of_times_that_was_trained_on_is_scored(tmp_path, text):
+def test_times_in_a_csv_map_to_the_levels_of_training(tmp_path, text):
     from vaekit_training.data.load import load
     from vaekit_training.sections import DataConfig, LikelihoodConfig
 
@@ -299,7 +299,7 @@ def test_a_csv_of_times_that_was_trained_on_is_scored(tmp_path, text):
 
 
 @pytest.mark.parametrize("cell", ["2024-01-01 00:00:01", "2024-01-01 00:00:00 ?", "now", "2024", "1_0", "x "])
-def test_what_is_no_spelling_of_a_level_is_refused(cell):
+def test_text_that_is_not_a_spelling_of_a_level_is_refused(cell):
     column = Column(name="a", kind="category", levels=("2024-01-01T00:00:00", "2025-01-01", "10", "x"))
     with pytest.raises(InputError, match="not one of its 4 levels"):
         encode([[cell]], VectorSpec(columns=(column,)))

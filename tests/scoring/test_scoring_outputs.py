@@ -1,4 +1,4 @@
-"""What scoring leaves behind: the whole output, or nothing."""
+"""Scoring writes the complete output or nothing."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def test_the_summary_counts_rows_and_anomalies(scorer, source, tmp_path):
     assert summary.rows_per_second == pytest.approx(10 / summary.seconds)
 
 
-def test_rows_are_scored_in_batches_of_the_size_asked_for(scorer, source, tmp_path):
+def test_rows_are_scored_in_batches_of_the_requested_size(scorer, source, tmp_path):
     score_file(scorer, source, tmp_path / "out.csv", batch_rows=3)
     assert [len(x) for x in scorer.seen] == [3, 3, 3, 1]
 
 
 @pytest.mark.usefixtures("source")
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_progress_ends_at_the_whole_input(scorer, tmp_path, ending):
+def test_progress_ends_at_the_size_of_the_input(scorer, tmp_path, ending):
     pyarrow.csv.write_csv(ROWS, tmp_path / "rows.csv")
-    heard: list[tuple[int, int, str]] = []
+    reported: list[tuple[int, int, str]] = []
     read = tmp_path / f"rows.{ending}"
-    score_file(scorer, read, tmp_path / "out.csv", progress=lambda *told: heard.append(told))
-    assert heard[-1] == ((read.stat().st_size,) * 2 + ("bytes",) if ending == "csv" else (10, 10, "rows"))
-    assert [done for done, _, _ in heard] == sorted(done for done, _, _ in heard)
+    score_file(scorer, read, tmp_path / "out.csv", progress=lambda *args: reported.append(args))
+    assert reported[-1] == ((read.stat().st_size,) * 2 + ("bytes",) if ending == "csv" else (10, 10, "rows"))
+    assert [done for done, _, _ in reported] == sorted(done for done, _, _ in reported)
 
 
 def test_without_a_calibration_p_values_and_verdicts_are_null(scorer, source, tmp_path):
@@ -63,7 +63,7 @@ def test_without_a_calibration_p_values_and_verdicts_are_null(scorer, source, tm
     assert (summary.anomalies, summary.reason) == (None, "the model has no calibration")
 
 
-def test_csv_output_gives_every_float_back_exactly(scorer, tmp_path):
+def test_csv_output_keeps_every_float_exactly(scorer, tmp_path):
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.standard_normal(500) * 10.0 ** rng.integers(-300, 300, 500), [5e-324, -0.0, 1e22]])
     pq.write_table(
@@ -73,13 +73,13 @@ def test_csv_output_gives_every_float_back_exactly(scorer, tmp_path):
     np.testing.assert_array_equal(pyarrow.csv.read_csv(tmp_path / "out.csv")["v"].to_numpy(), values)
 
 
-def test_the_output_has_the_permissions_that_the_umask_gives(scorer, source, tmp_path):
+def test_the_output_has_the_permissions_of_the_umask(scorer, source, tmp_path):
     (tmp_path / "plain").touch()
     score_file(scorer, source, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_metadata_of_the_input_stays(scorer, tmp_path):
+def test_the_output_keeps_the_metadata_of_the_input(scorer, tmp_path):
     pq.write_table(ROWS.replace_schema_metadata({"origin": "plant 7"}), tmp_path / "x.parquet")
     score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet")
     assert pq.read_schema(tmp_path / "out.parquet").metadata[b"origin"] == b"plant 7"
@@ -101,7 +101,7 @@ class Stops:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("a bad row"), MemoryError()], ids=repr)
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_run_that_stops_leaves_the_old_output_and_nothing_else(scorer, source, tmp_path, error, ending):
+def test_a_run_that_stops_leaves_only_the_old_output(scorer, source, tmp_path, error, ending):
     output = tmp_path / f"out.{ending}"
     output.write_text("the old one")
     before = sorted(tmp_path.iterdir())
@@ -111,13 +111,13 @@ def test_a_run_that_stops_leaves_the_old_output_and_nothing_else(scorer, source,
     assert output.read_text() == "the old one"
 
 
-def test_an_old_output_is_replaced_by_the_whole_new_one(scorer, source, tmp_path):
+def test_an_existing_output_is_replaced(scorer, source, tmp_path):
     (tmp_path / "out.csv").write_text("the old one")
     score_file(scorer, source, tmp_path / "out.csv")
     assert pyarrow.csv.read_csv(tmp_path / "out.csv").num_rows == 10
 
 
-def test_an_output_that_is_a_link_is_replaced_where_it_points(scorer, source, tmp_path):
+def test_a_symbolic_link_as_output_keeps_pointing_to_the_new_file(scorer, source, tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "out.csv").symlink_to(tmp_path / "far" / "real.csv")
     score_file(scorer, source, tmp_path / "out.csv")
@@ -125,7 +125,7 @@ def test_an_output_that_is_a_link_is_replaced_where_it_points(scorer, source, tm
     assert pyarrow.csv.read_csv(tmp_path / "far" / "real.csv").num_rows == 10
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+def test_a_full_disk_is_a_one_sentence_error_and_leaves_no_files(tmp_path):
     def fill_the_disk() -> None:
         with replacing(tmp_path / "out.csv") as temp:
             temp.touch()
@@ -162,7 +162,7 @@ def test_an_output_inside_the_input_folder_is_refused(scorer, tmp_path):
         ("folder.csv", "an existing folder"),
     ],
 )
-def test_an_output_that_cannot_be_is_refused_before_anything_is_read(scorer, source, tmp_path, output, message):
+def test_an_invalid_output_path_is_refused_before_any_row_is_scored(scorer, source, tmp_path, output, message):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match=message):
         score_file(scorer, source, tmp_path / output)
@@ -180,20 +180,20 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(scorer, sou
     ],
     ids=lambda cells: str(cells.type),
 )
-def test_a_column_that_csv_cannot_hold_is_named_before_anything_is_scored(scorer, tmp_path, cells):
+def test_a_column_that_csv_cannot_store_is_refused_before_any_row_is_scored(scorer, tmp_path, cells):
     pq.write_table(ROWS.append_column("tags", cells), tmp_path / "x.parquet")
     with pytest.raises(InputError, match=r"column 'tags' of \w+.* cannot be written as CSV; use .parquet"):
         score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.csv")
     assert scorer.seen == []
 
 
-def test_bytes_that_csv_cannot_hold_pass_through_to_parquet(scorer, tmp_path):
+def test_bytes_that_csv_cannot_store_are_copied_to_parquet(scorer, tmp_path):
     pq.write_table(ROWS.append_column("tags", pa.array([b"\xff"] * 10)), tmp_path / "x.parquet")
     score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet")["tags"].to_pylist() == [b"\xff"] * 10
 
 
-def test_what_arrow_cannot_write_is_one_sentence_and_leaves_nothing(tmp_path):
+def test_an_arrow_write_error_is_one_sentence_and_leaves_no_files(tmp_path):
     def write() -> None:
         with replacing(tmp_path / "out.csv") as temp:
             pyarrow.csv.write_csv(pa.table({"x": [b"\xff"]}), temp)
@@ -257,9 +257,7 @@ def test_memory_does_not_grow_with_the_input(tmp_path, ending):
 
 
 @pytest.mark.parametrize("fails_at", [1, 2])  # a group in the middle, and the last one
-def test_a_group_that_cannot_be_written_is_an_error_and_leaves_the_old_file(
-    scorer, source, tmp_path, monkeypatch, fails_at
-):
+def test_a_failed_row_group_is_an_error_and_leaves_the_old_file(scorer, source, tmp_path, monkeypatch, fails_at):
     calls = []
 
     def full(*_args):
@@ -267,7 +265,7 @@ def test_a_group_that_cannot_be_written_is_an_error_and_leaves_the_old_file(
         if len(calls) > fails_at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(writer, "ROW_GROUP", 1)  # a group of each batch, of which there are three
+    monkeypatch.setattr(writer, "ROW_GROUP", 1)  # one group per batch; there are three batches
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     out = tmp_path / "out.parquet"
     out.write_text("old")
@@ -278,7 +276,7 @@ def test_a_group_that_cannot_be_written_is_an_error_and_leaves_the_old_file(
     assert out.read_text() == "old"
 
 
-def test_control_c_leaves_nothing_behind(tmp_path):
+def test_ctrl_c_leaves_no_files(tmp_path):
     pq.write_table(random_table(50_000), tmp_path / "x.parquet")
     done = in_a_process_of_its_own(tmp_path / "x.parquet", tmp_path / "out.csv", stop=True)
     assert done.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
@@ -289,7 +287,7 @@ def test_the_appended_columns_are_pinned():
     assert APPENDED.names == ["elbo", "log_likelihood", "kl", "score", "p_value", "p_value_tail", "is_anomaly"]
 
 
-def test_a_scorer_appends_what_it_says_in_its_order_and_whatever_has_no_value_is_null(scorer, source, tmp_path):
+def test_appended_columns_have_the_scorers_order_and_are_null_without_values(scorer, source, tmp_path):
     scorer.appended = pa.schema([("kl", pa.float32()), ("observed_count", pa.int64()), ("is_anomaly", pa.bool_())])
     score_file(scorer, source, tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")

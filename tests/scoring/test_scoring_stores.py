@@ -1,4 +1,4 @@
-"""Inputs and outputs in a store of objects, S3: whole or not there, each row once, and what is not there is named."""
+"""Inputs and outputs in an S3 object store: objects are complete or absent, and each row is written once."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.scoring.test_quarantine import BAD_CSV
 from tests.stores import Store, storing
 from vaekit.errors import InputError, VaeError
 from vaekit.scoring import Options, score_file, score_folder
-from vaekit.scoring.files.paths import names_a_folder, place
+from vaekit.scoring.files.paths import names_a_folder, storage_path
 
 OPTIONS = Options(part_rows=20, partitions=True, fdr=0.4)
-BEGINS = "?uploads"  # at the end of the request that begins to send an object
+BEGINS = "?uploads"  # end of the request that starts an upload
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """S3 that the environment points to."""
+    """An S3 server that the environment variables point to."""
     with storing(tmp_path / "store") as found:
         for name, value in found.environment.items():
             monkeypatch.setenv(name, value)
@@ -38,7 +38,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 @pytest.fixture
 def bucket(store: Store) -> Path:
-    """What s3://bucket holds: row groups of 10, 50 and 33 rows below in/."""
+    """The folder behind s3://bucket, with two files of 50 and 33 rows below in/, in row groups of 10."""
     home = store.folder / "bucket"
     for day, n in ((1, 50), (2, 33)):
         (home / f"in/day={day}").mkdir(parents=True)
@@ -47,7 +47,7 @@ def bucket(store: Store) -> Path:
 
 
 def whole(bucket: Path, tmp_path: Path) -> pa.Table:
-    """What a folder on the disk holds after a run on the disk."""
+    """The output of the same run on the local disk."""
     score_folder(Squares(), bucket / "in", tmp_path / "whole", options=OPTIONS)
     return read(tmp_path / "whole")
 
@@ -57,14 +57,14 @@ def names(store: Store, under: str = "out/") -> list[str]:
 
 
 def all_of_a_run() -> list[str]:
-    """The objects that five parts are, and no others."""
+    """The names of all objects of a complete run with five parts."""
     days = [1, 1, 1, 2, 2]
     parts = [f"day={day}/part-{number:05}.parquet" for number, day in enumerate(days)]
     return sorted([*parts, *(f"_parts/{number:05}.json" for number in range(5)), "_run.json", "_SUCCESS"])
 
 
 @pytest.mark.slow
-def test_a_file_of_a_store_is_scored_into_one_by_the_command(store, cancer_csv, models_dir, tmp_path):
+def test_vae_score_reads_and_writes_files_in_an_object_store(store, cancer_csv, models_dir, tmp_path):
     table = pyarrow.csv.read_csv(cancer_csv)
     pq.write_table(table, store.folder / "bucket/rows.parquet", row_group_size=100)
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=100)
@@ -79,7 +79,7 @@ def test_a_file_of_a_store_is_scored_into_one_by_the_command(store, cancer_csv, 
 
 
 @pytest.mark.parametrize("output", ["s3://bucket/out", "s3://bucket/out/"])
-def test_a_run_into_a_store_goes_on_where_it_was_stopped(store, bucket, scorer, tmp_path, output):
+def test_a_stopped_run_in_an_object_store_is_resumed(store, bucket, scorer, tmp_path, output):
     with pytest.raises(KeyboardInterrupt):
         score_folder(Stops(), "s3://bucket/in", output, options=OPTIONS)
     assert names(store) == ["_parts/00000.json", "_run.json", "day=1/part-00000.parquet"]
@@ -101,7 +101,7 @@ KILLED = """
 
 
 class Kills:
-    """Ends a process by SIGKILL as it says that all of its object number `at` is sent, which arrives or does not."""
+    """Kills a process when it completes upload number `at`. The server handles the request if `at` is even."""
 
     def __init__(self, process: subprocess.Popen[str], at: int) -> None:
         self._process, self._at, self._sent = process, at, 0
@@ -116,16 +116,16 @@ class Kills:
 
 
 @pytest.mark.slow
-def test_kill_9_while_an_object_is_sent_loses_nothing_and_leaves_nothing_else(store, bucket, tmp_path):
+def test_a_run_killed_during_any_upload_resumes_without_lost_rows_or_extra_objects(store, bucket, tmp_path):
     killed = 0
     for at in range(1, 40):
         command = [sys.executable, "-c", textwrap.dedent(KILLED)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             store.before = Kills(process, at)
-            said = process.stderr.read()
+            stderr = process.stderr.read()
         if process.returncode == 0:
             break
-        assert process.returncode == -signal.SIGKILL, said
+        assert process.returncode == -signal.SIGKILL, stderr
         killed += 1
     assert process.returncode == 0
     assert killed > 3
@@ -133,7 +133,7 @@ def test_kill_9_while_an_object_is_sent_loses_nothing_and_leaves_nothing_else(st
     assert read(bucket / "out").equals(whole(bucket, tmp_path))
 
 
-def test_an_object_whose_sending_is_interrupted_is_whole(store, bucket, scorer):
+def test_an_interrupted_upload_is_finished(store, bucket, scorer):
     def interrupt(request: str) -> bool:
         if request.startswith("POST /bucket/out.parquet") and request.endswith(BEGINS):
             os.kill(os.getpid(), signal.SIGINT)
@@ -146,7 +146,7 @@ def test_an_object_whose_sending_is_interrupted_is_whole(store, bucket, scorer):
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_an_object_that_a_store_does_not_take_to_its_end_is_the_old_one_or_not_there(store, bucket, scorer, there):
+def test_a_failed_upload_leaves_the_old_object_or_none(store, bucket, scorer, there):
     if there:
         (bucket / "out.parquet").write_bytes(b"old")
     before = store.objects()
@@ -158,9 +158,9 @@ def test_an_object_that_a_store_does_not_take_to_its_end_is_the_old_one_or_not_t
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_bad_rows_of_a_csv_in_a_store_go_aside_there(bucket, scorer, ending):
+def test_invalid_rows_of_a_csv_are_quarantined_in_an_object_store(bucket, scorer, ending):
     (bucket / "rows.csv").write_text(BAD_CSV)
-    options = Options(quarantine=place(f"s3://bucket/bad.{ending}"))
+    options = Options(quarantine=storage_path(f"s3://bucket/bad.{ending}"))
     summary = score_file(scorer, "s3://bucket/rows.csv", f"s3://bucket/out.{ending}", options=options)
     assert (summary.rows, summary.quarantined) == (2, 4)
     table = {"csv": pyarrow.csv.read_csv, "parquet": pq.read_table}[ending]
@@ -168,9 +168,9 @@ def test_bad_rows_of_a_csv_in_a_store_go_aside_there(bucket, scorer, ending):
     assert table(bucket / f"bad.{ending}")["bad_row"].to_pylist() == [1, 2, 3, 4]
 
 
-def test_bad_rows_of_all_parts_in_a_store_become_one_quarantine_there(store, bucket, scorer):
+def test_invalid_rows_of_all_parts_are_joined_in_one_quarantine_object(store, bucket, scorer):
     (bucket / "rows.csv").write_text(BAD_CSV)
-    options = Options(quarantine=place("s3://bucket/bad.csv"))
+    options = Options(quarantine=storage_path("s3://bucket/bad.csv"))
     assert score_folder(scorer, "s3://bucket/rows.csv", "s3://bucket/out", options=options).quarantined == 4
     assert names(store) == [
         "_SUCCESS",
@@ -184,7 +184,7 @@ def test_bad_rows_of_all_parts_in_a_store_become_one_quarantine_there(store, buc
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("output", ["s3://nobucket/out.parquet", "s3://nobucket/out", "s3://nobucket"])
-def test_an_output_in_a_bucket_that_is_not_there_is_refused_before_a_row_is_scored(scorer, output):
+def test_an_output_in_a_missing_bucket_is_refused_before_any_row_is_scored(scorer, output):
     run = score_folder if names_a_folder(output) else score_file
     with pytest.raises(InputError, match=f"{output}: bucket 'nobucket' does not exist"):
         run(scorer, "s3://bucket/in", output)
@@ -192,17 +192,17 @@ def test_an_output_in_a_bucket_that_is_not_there_is_refused_before_a_row_is_scor
 
 
 @pytest.mark.usefixtures("bucket")
-def test_an_input_or_a_quarantine_in_a_bucket_that_is_not_there_is_refused(scorer):
+def test_an_input_or_a_quarantine_file_in_a_missing_bucket_is_refused(scorer):
     with pytest.raises(InputError, match=r"s3://nobucket/x.parquet: no such file or folder"):
         score_file(scorer, "s3://nobucket/x.parquet", "s3://bucket/out.parquet")
-    options = Options(quarantine=place("s3://nobucket/bad.csv"))
+    options = Options(quarantine=storage_path("s3://nobucket/bad.csv"))
     with pytest.raises(InputError, match=r"s3://nobucket/bad.csv: bucket 'nobucket' does not exist"):
         score_file(scorer, "s3://bucket/in", "s3://bucket/out.parquet", options=options)
     assert scorer.seen == []
 
 
 @pytest.mark.usefixtures("bucket")
-def test_an_output_that_is_the_input_of_a_store_or_lies_in_it_is_refused(scorer):
+def test_an_output_that_is_the_input_or_lies_in_it_is_refused_in_an_object_store(scorer):
     with pytest.raises(InputError, match="input and output are the same file"):
         score_file(scorer, "s3://bucket/in/day=1/x.parquet", "s3://bucket/in/day=1/x.parquet")
     with pytest.raises(InputError, match="lies in the input"):
@@ -210,28 +210,28 @@ def test_an_output_that_is_the_input_of_a_store_or_lies_in_it_is_refused(scorer)
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_uri_may_say_itself_where_its_store_is(store, scorer, monkeypatch):
+def test_a_uri_can_name_the_endpoint_of_its_object_store(store, scorer, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     where = f"scheme=http&endpoint_override={store.host}"
     score_folder(scorer, f"s3://bucket/in?{where}", f"s3://bucket/out?{where}", options=OPTIONS)
     assert names(store) == all_of_a_run()
-    part = place(f"s3://bucket/out?{where}").below("part-00000.parquet")
-    assert (part.path, str(part)) == ("bucket/out/part-00000.parquet", f"s3://bucket/out/part-00000.parquet?{where}")
+    part = storage_path(f"s3://bucket/out?{where}").below("part-00000.parquet")
+    assert (part.fs_path, str(part)) == ("bucket/out/part-00000.parquet", f"s3://bucket/out/part-00000.parquet?{where}")
     assert names_a_folder(f"s3://bucket/out?{where}")
     assert not names_a_folder(f"s3://bucket/out.parquet?{where}")
 
 
 @pytest.mark.usefixtures("bucket")
-def test_keys_in_a_uri_open_its_store_and_are_shown_nowhere(store, scorer, monkeypatch):
+def test_credentials_in_a_uri_are_used_and_never_shown(store, scorer, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     done = score_folder(scorer, "s3://id:hunter2@bucket/in", "s3://id:hunter2@bucket/out", options=OPTIONS)
     assert names(store) == all_of_a_run()
-    done.write(place("s3://id:hunter2@bucket/told.json"))
+    done.write(storage_path("s3://id:hunter2@bucket/summary.json"))
     written = [(store.folder / "bucket" / key).read_bytes() for key in store.objects()]
     assert not any(b"hunter2" in one for one in written)
-    assert "hunter2" not in f"{done} {place('s3://id:hunter2@bucket/out').below('part')}"
-    assert str(place("s3://id:hunter2@bucket/out")) == "s3://bucket/out"
+    assert "hunter2" not in f"{done} {storage_path('s3://id:hunter2@bucket/out').below('part')}"
+    assert str(storage_path("s3://id:hunter2@bucket/out")) == "s3://bucket/out"
     with pytest.raises(InputError) as refused:
-        place("nowhere://id:hunter2@bucket/out")
+        storage_path("nowhere://id:hunter2@bucket/out")
     assert "hunter2" not in str(refused.value)

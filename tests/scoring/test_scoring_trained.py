@@ -1,4 +1,4 @@
-"""A trained table with categories and missing cells: one score from every format, and another calibration."""
+"""A trained model with categories and missing cells: equal scores from every format, and a new calibration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vaekit.tabular import encode
 
 
 def written(folder: Path, rows: Any, indices: Any) -> dict[str, Path]:
-    """The same rows as CSV, as Parquet and as an array."""
+    """Write the same rows as CSV, Parquet and .npy."""
     columns = {name: [row[d] for row in rows] for d, name in enumerate(NAMES)}
     paths = {ending: folder / f"rows.{ending}" for ending in ("csv", "parquet", "npy")}
     pyarrow.csv.write_csv(pa.table(columns), paths["csv"])
@@ -29,7 +29,7 @@ def written(folder: Path, rows: Any, indices: Any) -> dict[str, Path]:
     return paths
 
 
-def test_a_trained_table_has_one_score_from_every_format_here_and_behind_a_service(mixed, tmp_path):
+def test_every_file_format_and_the_service_give_the_same_scores(mixed, tmp_path):
     rows = [*mixed_rows(30, seed=5).tolist(), [0.5, None, 3, None, None]]
     appended = [*APPENDED.names, "observed_count"]
     with Model.load(mixed.folder, device="cpu") as model, serving(mixed.root) as url, Client(url) as client:
@@ -48,7 +48,7 @@ def test_a_trained_table_has_one_score_from_every_format_here_and_behind_a_servi
             assert out.select(appended)[name].to_pylist() == outs[0].select(appended)[name].to_pylist()
 
 
-def test_a_new_calibration_knows_the_counts_of_its_rows(mixed, tmp_path):
+def test_a_new_calibration_has_the_observed_counts_of_its_rows(mixed, tmp_path):
     shutil.copytree(mixed.root, tmp_path / "models")
     rows = [*mixed_rows(40, seed=6).tolist(), *[[0.1 * i, None, 3, None, None] for i in range(20)]]
     with Model.load(tmp_path / "models" / "mixed", device="cpu") as model:

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from vaekit.errors import InputError
 from vaekit.scoring import score_file
 from vaekit.scoring.batch.options import Options
-from vaekit.scoring.files.paths import names_a_folder, place
+from vaekit.scoring.files.paths import names_a_folder, storage_path
 
 ROWS = ROOT / "examples" / "rows.csv"
 
@@ -96,4 +96,4 @@ def test_a_notebook_has_no_bytes_on_standard_output(scorer, tmp_path: Path, monk
 def test_a_file_or_folder_of_that_name_can_still_be_written() -> None:
     assert not names_a_folder("-")
     assert names_a_folder("./-")
-    assert not place("./-").is_stdout
+    assert not storage_path("./-").is_stdout

@@ -1,4 +1,4 @@
-"""What a run says of itself, in JSON and as a picture, and what the command line takes for it."""
+"""The summary of a run as JSON and as a figure, and its command-line options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.scoring.conftest import Squares
 from tests.scoring.test_vae_score import vae
 from vaekit.scoring import LocalScorer, Options, Summary, score_file
 from vaekit.scoring.batch.summary_plot import draw
-from vaekit.scoring.files.paths import place
+from vaekit.scoring.files.paths import storage_path
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def summary(breast_cancer, benign_rows, tmp_path) -> Summary:
     return score_file(LocalScorer(breast_cancer), tmp_path / "x.npy", tmp_path / "out.parquet", options=options)
 
 
-def test_the_summary_is_what_the_output_says(summary, breast_cancer, tmp_path):
-    summary.write(place(tmp_path / "run.json"))
+def test_the_summary_matches_the_output(summary, breast_cancer, tmp_path):
+    summary.write(storage_path(tmp_path / "run.json"))
     found: dict[str, Any] = json.loads((tmp_path / "run.json").read_text())
     table = pq.read_table(tmp_path / "out.parquet")
     p, score = table["p_value"].to_numpy(), table["score"].to_numpy()
@@ -43,17 +43,17 @@ def test_the_summary_is_what_the_output_says(summary, breast_cancer, tmp_path):
     assert found["drift"]["reading"] == summary.drift.reading
 
 
-def test_the_picture_is_drawn_with_and_without_p_values(summary, tmp_path):
+def test_the_figure_is_drawn_with_and_without_p_values(summary, tmp_path):
     np.save(tmp_path / "y.npy", np.ones((5, 3)))
     bare = score_file(Squares(reason="none"), tmp_path / "y.npy", tmp_path / "y.parquet")
     np.save(tmp_path / "z.npy", np.ones((0, 3)))
     empty = score_file(Squares(), tmp_path / "z.npy", tmp_path / "z.parquet")
-    pictures = []
+    images = []
     for number, found in enumerate((summary, bare, empty)):
-        with Image.open(draw(found, tmp_path / f"{number}.png")) as picture:
-            assert picture.width > 1000
-            pictures.append(np.asarray(picture.convert("L")))
-    assert not any(np.array_equal(pictures[0], other) for other in pictures[1:])
+        with Image.open(draw(found, tmp_path / f"{number}.png")) as image:
+            assert image.width > 1000
+            images.append(np.asarray(image.convert("L")))
+    assert not any(np.array_equal(images[0], other) for other in images[1:])
     assert json.loads(json.dumps(empty.to_json()))["share"] is None
 
 
@@ -101,7 +101,7 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["out.csv", "--resume"], "--resume: needs a folder as output"),
         (["out.csv", "--part-rows", "5"], "--part-rows: needs a folder as output"),
@@ -114,15 +114,17 @@ def test_the_command_writes_a_folder_a_quarantine_and_a_summary(cancer_csv, mode
         (["out.csv", "--columns", "nothing"], "columns: the input has no column 'nothing'"),
     ],
 )
-def test_what_cannot_be_is_one_sentence_and_leaves_nothing(cancer_csv, models_dir, tmp_path, monkeypatch, words, said):
+def test_invalid_options_are_one_line_on_stderr_and_leave_no_files(
+    cancer_csv, models_dir, tmp_path, monkeypatch, words, message
+):
     monkeypatch.chdir(tmp_path)
     done = vae("score", "breast-cancer", cancer_csv, *words, "--models", models_dir)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_columns_that_are_kept_are_named_with_commas(cancer_csv, models_dir, tmp_path):
+def test_the_columns_to_keep_are_separated_by_commas(cancer_csv, models_dir, tmp_path):
     asked = ["--columns", "mean area,diagnosis", "--models", models_dir]
     assert vae("score", "breast-cancer", cancer_csv, tmp_path / "o.parquet", *asked).returncode == 0
     schema: pa.Schema = pq.read_schema(Path(tmp_path / "o.parquet"))

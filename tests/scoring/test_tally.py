@@ -1,4 +1,4 @@
-"""What a run counts: bounded, the same in any parts, and what follows from it about drift and discoveries."""
+"""The counts of a run, and the drift computed from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats
 from vaekit.bundle import Calibration
 from vaekit.scoring import Scores
 from vaekit.scoring.batch.drift import drift, histogram, rates
-from vaekit.scoring.batch.tally import Odd, Tally, edges_for
+from vaekit.scoring.batch.tally import Tally, TopRow, edges_for
 
 N = 199
 HELD_OUT = np.sort(np.random.default_rng(0).normal(size=N))
@@ -26,7 +26,7 @@ def scores(score: np.ndarray, unknown: int = 0) -> Scores:
 
 
 def counted(score: np.ndarray, parts: int, keep: int = 5) -> Tally:
-    """In so many parts, each through JSON."""
+    """The tally of the scores, merged from `parts` tallies that went through JSON."""
     whole = Tally(keep, edges_for(HELD_OUT))
     for numbers in np.array_split(np.arange(len(score)), parts):
         part = Tally(keep, edges_for(HELD_OUT))
@@ -36,7 +36,7 @@ def counted(score: np.ndarray, parts: int, keep: int = 5) -> Tally:
     return whole
 
 
-def test_counts_are_the_same_in_any_parts():
+def test_counts_do_not_depend_on_how_rows_are_split_into_parts():
     score = np.random.default_rng(1).normal(size=1000)
     one, many = counted(score, 1), counted(score, 7)
     assert {**one.to_json(), "bad": 0} == {**many.to_json(), "bad": 0}
@@ -44,7 +44,7 @@ def test_counts_are_the_same_in_any_parts():
     assert (one.rows, one.read, one.judged) == (1000, 1001, 1000)
 
 
-def test_counts_are_those_of_the_scores():
+def test_counts_match_the_scores():
     score = np.random.default_rng(1).normal(size=1000)
     found, p = counted(score, 3), CALIBRATION.p_value(score)
     assert found.anomalies == (p <= 0.05).sum()
@@ -54,16 +54,16 @@ def test_counts_are_those_of_the_scores():
     want = np.histogram(score, [-np.inf, *edges, np.inf])[0]
     np.testing.assert_array_equal(found.scores, want)
     order = np.argsort(-score)[:5]
-    assert found.top == [Odd(score[i], i, "x.parquet") for i in order]
+    assert found.top == [TopRow(score[i], i, "x.parquet") for i in order]
 
 
-def test_rows_without_a_p_value_are_counted_apart():
+def test_rows_without_a_p_value_are_counted_separately():
     found = Tally(2)
     found.add(scores(np.arange(5.0), unknown=2), np.arange(5), "x")
     assert (found.rows, found.unknown, found.judged, len(found.scores)) == (5, 2, 3, 0)
 
 
-def test_no_row_is_named_where_none_is_asked_for_and_ties_are_named_in_order():
+def test_top_rows_can_be_none_and_ties_are_in_row_order():
     none, some = Tally(0), Tally(3)
     for tally in (none, some):
         tally.add(scores(np.ones(5)), np.arange(5), "x")
@@ -72,7 +72,7 @@ def test_no_row_is_named_where_none_is_asked_for_and_ties_are_named_in_order():
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3, 3.0, -3.0])
-def test_the_distance_of_p_values_is_that_of_the_scores(shift):
+def test_the_ks_distance_of_p_values_equals_that_of_the_scores(shift):
     score = np.random.default_rng(2).normal(size=4000) + shift
     values, counts = np.unique(CALIBRATION.p_value(score), return_counts=True)
     found = drift(values, counts, N)
@@ -80,28 +80,28 @@ def test_the_distance_of_p_values_is_that_of_the_scores(shift):
     assert found.ks == pytest.approx(stats.ks_2samp(score, HELD_OUT).statistic, abs=1.01 / (N + 1))
 
 
-def test_the_distance_by_chance_is_exceeded_in_five_percent_of_runs():
+def test_the_ks_distance_by_chance_is_exceeded_in_five_percent_of_runs():
     rng, exceeded = np.random.default_rng(3), 0
     for _ in range(400):
         calibration = Calibration.of(rng.normal(size=N))
         values, counts = np.unique(calibration.p_value(rng.normal(size=500)), return_counts=True)
         found = drift(values, counts, N)
         exceeded += found.ks > found.ks_by_chance
-    assert 5 <= exceeded <= 40  # Binomial(400, 0.05): 20 expected, this is beyond 99.9 %
+    assert 5 <= exceeded <= 40  # Binomial(400, 0.05): within these limits in 99.9 % of cases
 
 
 @pytest.mark.parametrize(
-    ("shift", "rows", "said"),
+    ("shift", "rows", "reading"),
     [(0.0, 2000, "no drift"), (3.0, 2000, "large drift"), (0.0, 20, "too few"), (0.45, 100_000, "check recent rows")],
 )
-def test_drift_is_read_in_plain_words(shift, rows, said):
+def test_drift_has_a_reading_in_words(shift, rows, reading):
     score = np.random.default_rng(4).normal(size=rows) + shift
     found = drift(*np.unique(CALIBRATION.p_value(score), return_counts=True), N)
     assert found is not None
-    assert said in found.reading
+    assert reading in found.reading
 
 
-def test_the_stability_index_is_zero_for_the_calibrations_own_law():
+def test_the_stability_index_of_uniform_p_values_is_zero():
     grid = np.arange(1, N + 2) / (N + 1)
     found = drift(grid, np.full(N + 1, 10_000), N)
     assert found is not None
@@ -115,11 +115,11 @@ def test_without_p_values_there_is_no_drift_and_no_rate():
     assert rates(none, counts) == {}
 
 
-def test_a_p_value_on_an_edge_belongs_to_the_bin_below():
+def test_a_p_value_on_a_bin_edge_counts_in_the_lower_bin():
     values = np.array([0.05, 0.1, 0.1000001, 1.0])
     assert histogram(values, np.array([1, 2, 3, 4]), 10).tolist() == [3, 3, 0, 0, 0, 0, 0, 0, 0, 4]
 
 
-def test_rates_are_shares_of_the_rows_and_unknown_where_no_p_value_is_as_small():
+def test_rates_are_shares_of_rows_and_none_below_the_smallest_p_value():
     found = rates(np.array([0.01, 0.05, 0.5]), np.array([1, 1, 8]), smallest=0.01)
     assert found == {0.001: None, 0.005: None, 0.01: 0.1, 0.05: 0.2, 0.1: 0.2}

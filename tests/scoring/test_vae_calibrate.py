@@ -1,4 +1,4 @@
-"""What `vae calibrate` shows and leaves out, on the committed bundle."""
+"""The output of `vae calibrate` and the rows it leaves out, on a committed bundle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def vae(*words: str | Path) -> Any:
     return CliRunner().invoke(app, ["calibrate", *map(str, words)])
 
 
-def test_rows_marked_as_anomalies_are_left_out(copied, cancer_csv, benign_rows, breast_cancer) -> None:
+def test_rows_labelled_as_anomalies_are_left_out(copied, cancer_csv, benign_rows, breast_cancer) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED, "--batch-rows", "100")
     assert done.exit_code == 0, done.output
     assert "calibrated on 357 rows" in done.stdout
@@ -33,22 +33,22 @@ def test_rows_marked_as_anomalies_are_left_out(copied, cancer_csv, benign_rows, 
         assert new.calibration().tail is not None
 
 
-def test_the_table_has_thresholds_intervals_and_the_rows_an_alpha_takes(copied, cancer_csv) -> None:
+def test_the_table_has_thresholds_intervals_and_the_rows_that_each_alpha_needs(copied, cancer_csv) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED)
     with Model.load(copied / "breast-cancer", device="cpu") as new:
         (entry,) = new.manifest.calibration.entries
         alpha_5 = new.calibration().threshold(0.05)
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "│"]
-    told = {line[0]: line[1:] for line in lines}
-    assert told["0.001"] == ["not resolvable", "", "999"]
+    cells = {line[0]: line[1:] for line in lines}
+    assert cells["0.001"] == ["not resolvable", "", "999"]
     one = next(one for one in entry.thresholds if one.alpha == 0.05)
-    assert told["0.05"] == [f"{alpha_5:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}", "19"]
-    said = " ".join(done.stdout.split())
-    assert "p_value_tail: extrapolation without a guarantee beyond the highest held-out score" in said
-    assert f"fitted to the {entry.tail.exceedances} scores above {entry.tail.threshold:.6g}" in said
+    assert cells["0.05"] == [f"{alpha_5:.6g}", f"{one.rate_low:.2g} .. {one.rate_high:.2g}", "19"]
+    output = " ".join(done.stdout.split())
+    assert "p_value_tail: extrapolation without a guarantee beyond the highest held-out score" in output
+    assert f"fitted to the {entry.tail.exceedances} scores above {entry.tail.threshold:.6g}" in output
 
 
-def test_json_has_what_the_manifest_has_and_nothing_else_on_stdout(copied, cancer_csv) -> None:
+def test_json_on_stdout_has_the_calibrations_of_the_manifest(copied, cancer_csv) -> None:
     done = vae(
         "breast-cancer", cancer_csv, "--models", copied, *LABELLED, "--json", "--num-samples", "4", "--num-samples", "8"
     )
@@ -59,7 +59,7 @@ def test_json_has_what_the_manifest_has_and_nothing_else_on_stdout(copied, cance
     assert [entry["num_samples"] for entry in tree["calibrations"]] == [4, 8]
 
 
-def test_too_few_rows_for_a_tail_are_said_to_be(copied, cancer_csv, tmp_path) -> None:
+def test_too_few_rows_for_a_tail_are_reported(copied, cancer_csv, tmp_path) -> None:
     lines = cancer_csv.read_text().splitlines()
     (tmp_path / "few.csv").write_text("\n".join(lines[:60]))
     done = vae("breast-cancer", tmp_path / "few.csv", "--models", copied)
@@ -77,13 +77,13 @@ def test_too_few_rows_for_a_tail_are_said_to_be(copied, cancer_csv, tmp_path) ->
         ({"label": "sort"}, "label: no column 'sort'"),
     ],
 )
-def test_labels_that_leave_nothing_out_or_everything_publish_nothing(copied, cancer_csv, given, message) -> None:
+def test_labels_that_match_no_row_or_every_row_are_refused(copied, cancer_csv, given, message) -> None:
     with Model.load(copied / "breast-cancer", device="cpu") as model, pytest.raises(InputError, match=message):
         publish_calibration(model, cancer_csv, **given)
     assert [path.name for path in (copied / "breast-cancer").iterdir()] == ["1"]
 
 
-def test_values_of_a_label_that_is_not_named_are_refused(copied, cancer_csv) -> None:
+def test_anomaly_without_label_is_refused(copied, cancer_csv) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", copied, "--anomaly", "malignant")
     assert "--anomaly: needs --label, the column or .npy file with the labels" in str(done.exception)
 

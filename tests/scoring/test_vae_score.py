@@ -1,4 +1,4 @@
-"""`vae score` and `vae calibrate` as a user runs them, on the committed bundles."""
+"""`vae score` and `vae calibrate` on the command line, with the committed bundles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def vae(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_csv_is_scored_by_the_model_named(breast_cancer, cancer_csv, models_dir, tmp_path):
+def test_a_csv_is_scored_by_the_named_model(breast_cancer, cancer_csv, models_dir, tmp_path):
     done = vae("score", "breast-cancer@1", cancer_csv, tmp_path / "out.parquet", "--models", models_dir)
     assert done.returncode == 0, done.stderr
     table = pq.read_table(tmp_path / "out.parquet")
@@ -51,7 +51,7 @@ def test_scoring_through_a_service_writes_the_same_file(cancer_csv, models_dir, 
     assert there["is_anomaly"].equals(here["is_anomaly"])
 
 
-def test_pictures_are_scored_and_told_apart_by_row(digits, digit_images, models_dir, tmp_path):
+def test_the_scores_of_images_are_written_in_row_order(digits, digit_images, models_dir, tmp_path):
     np.save(tmp_path / "x.npy", digit_images)
     done = vae("score", models_dir / "digits" / "1", tmp_path / "x.npy", tmp_path / "out.csv", "--batch-rows", "500")
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,7 @@ def test_pictures_are_scored_and_told_apart_by_row(digits, digit_images, models_
     np.testing.assert_allclose(table["elbo"].to_numpy(), digits.elbo(digit_images).elbo, rtol=1e-5)
 
 
-def test_why_there_are_no_p_values_is_said_once(cancer_csv, models_dir, tmp_path):
+def test_the_reason_for_missing_p_values_is_printed_once(cancer_csv, models_dir, tmp_path):
     output = tmp_path / "out.csv"
     done = vae("score", "breast-cancer", cancer_csv, output, "--models", models_dir, "--num-samples", "8")
     reason = "num_samples 8 has no calibration; calibrated: 16"
@@ -68,7 +68,7 @@ def test_why_there_are_no_p_values_is_said_once(cancer_csv, models_dir, tmp_path
     assert pyarrow.csv.read_csv(output)["p_value"].null_count == 569
 
 
-def test_what_is_refused_is_one_sentence_on_stderr_and_leaves_nothing(models_dir, tmp_path):
+def test_an_invalid_input_is_one_line_on_stderr_and_leaves_no_files(models_dir, tmp_path):
     (tmp_path / "x.csv").write_text("mean radius\n1\n")
     done = vae("score", "breast-cancer", tmp_path / "x.csv", tmp_path / "out.csv", "--models", models_dir)
     assert done.returncode == 1
@@ -77,7 +77,7 @@ def test_what_is_refused_is_one_sentence_on_stderr_and_leaves_nothing(models_dir
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_run_that_is_stopped_by_a_signal_leaves_nothing(cancer_csv, models_dir, tmp_path, name):
+def test_a_run_stopped_by_a_signal_leaves_no_files(cancer_csv, models_dir, tmp_path, name):
     code = f"""
 import os, signal
 from vaekit.cli import main
@@ -92,7 +92,7 @@ main()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_service_that_is_not_there_is_one_sentence(cancer_csv, tmp_path):
+def test_a_service_that_cannot_be_reached_is_one_line_on_stderr(cancer_csv, tmp_path):
     done = vae("score", "breast-cancer", cancer_csv, tmp_path / "out.csv", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1
     assert done.stderr.startswith("error: http://127.0.0.1:9: ")
@@ -100,7 +100,7 @@ def test_a_service_that_is_not_there_is_one_sentence(cancer_csv, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["\u00e9-secret", "secret\n"])
-def test_a_key_that_cannot_be_sent_is_one_sentence_without_it(cancer_csv, tmp_path, monkeypatch, key):
+def test_an_invalid_key_is_one_line_on_stderr_that_does_not_show_it(cancer_csv, tmp_path, monkeypatch, key):
     monkeypatch.setenv("VAE_KEY", key)
     done = vae("score", "breast-cancer", cancer_csv, tmp_path / "out.csv", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1
@@ -111,17 +111,17 @@ def test_a_key_that_cannot_be_sent_is_one_sentence_without_it(cancer_csv, tmp_pa
     ("text", "meant"),
     [("digits", ("digits", None)), ("digits@12", ("digits", 12)), ("./a@b/digits", ("./a@b/digits", None))],
 )
-def test_a_reference_is_a_name_and_maybe_a_version(text, meant):
+def test_a_reference_is_a_name_with_an_optional_version(text, meant):
     assert split_reference(text) == meant
 
 
 @pytest.mark.parametrize("text", ["digits@0", "digits@latest", "digits@", "digits@1.0"])
-def test_a_version_that_is_no_number_is_refused(text):
+def test_a_version_that_is_not_a_positive_integer_is_refused(text):
     with pytest.raises(InputError, match="is not a positive integer"):
         split_reference(text)
 
 
-def test_a_bundle_is_found_by_name_by_version_and_by_path(models_dir, monkeypatch):
+def test_a_bundle_is_found_by_name_version_and_path(models_dir, monkeypatch):
     home = models_dir / "digits"
     assert locate("digits", models_dir) == locate("digits@1", models_dir) == home / "1"
     assert locate(str(home), "nowhere") == locate(f"{home}@1", "nowhere") == home / "1"
@@ -131,13 +131,13 @@ def test_a_bundle_is_found_by_name_by_version_and_by_path(models_dir, monkeypatc
 
 
 @pytest.mark.parametrize("text", ["nothing", "digits@7", "./nothing", "../digits", "Digits"])
-def test_a_bundle_that_is_not_there_is_an_error(models_dir, text):
+def test_a_missing_bundle_is_an_error(models_dir, text):
     with pytest.raises(UnknownModel):
         locate(text, models_dir)
 
 
 @pytest.mark.slow
-def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new_rows(
+def test_calibrating_publishes_a_new_version_with_p_values_relative_to_the_new_rows(
     copied, cancer_csv, benign_rows, breast_cancer
 ):
     done = vae("calibrate", "breast-cancer", cancer_csv, "--models", copied)
@@ -158,7 +158,7 @@ def test_calibrating_publishes_a_new_version_whose_p_values_compare_with_the_new
     assert "false_alarm_rate" not in manifest.metrics
 
 
-def test_all_other_files_stay_as_they_were(copied, cancer_csv):
+def test_calibrating_changes_only_the_manifest_and_the_calibration_files(copied, cancer_csv):
     before, after = copied / "breast-cancer" / "1", copied / "breast-cancer" / "2"
     vae("calibrate", "breast-cancer", cancer_csv, "--models", copied)
     old = {path.relative_to(before): path.read_bytes() for path in before.rglob("*") if path.is_file()}
@@ -171,7 +171,7 @@ def test_all_other_files_stay_as_they_were(copied, cancer_csv):
     }
 
 
-def test_several_numbers_of_draws_are_calibrated_at_once(copied, cancer_csv, benign_rows):
+def test_several_numbers_of_draws_are_calibrated_in_one_run(copied, cancer_csv, benign_rows):
     with Model.load(copied / "breast-cancer", device="cpu") as model:
         publish_calibration(model, cancer_csv, num_samples=[4, 32])
     with Model.load(copied / "breast-cancer", device="cpu") as new:
@@ -183,7 +183,7 @@ def test_several_numbers_of_draws_are_calibrated_at_once(copied, cancer_csv, ben
 @pytest.mark.parametrize(
     ("num_samples", "message"), [([1], "num_samples: 1 is not between"), ([], "calibration: no held-out scores")]
 )
-def test_a_calibration_that_cannot_be_publishes_nothing(copied, cancer_csv, tmp_path, num_samples, message):
+def test_an_invalid_calibration_publishes_nothing(copied, cancer_csv, tmp_path, num_samples, message):
     header = cancer_csv.read_text().split("\n")[0]
     (tmp_path / "none.csv").write_text(header + "\n")
     with Model.load(copied / "breast-cancer", device="cpu") as model, pytest.raises(InputError, match=message):
@@ -191,7 +191,7 @@ def test_a_calibration_that_cannot_be_publishes_nothing(copied, cancer_csv, tmp_
     assert [path.name for path in (copied / "breast-cancer").iterdir()] == ["1"]
 
 
-def test_a_bundle_outside_a_models_folder_is_not_calibrated(models_dir, cancer_csv, tmp_path):
+def test_a_bundle_outside_a_folder_of_models_is_refused(models_dir, cancer_csv, tmp_path):
     shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "mine")
     with (
         Model.load(tmp_path / "mine", device="cpu") as model,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.live import serving
-from vaekit.client.wire import ElboReply, OddCell, Reply
+from vaekit.client.wire import AnomalousCell, ElboReply, Reply
 from vaekit_service.http.problems import PROBLEM_KINDS
 from vaekit_service.settings import Settings
 
@@ -50,7 +50,7 @@ def test_the_wire_page_has_every_field_of_an_elbo_reply() -> None:
     answered, cells = (WIRE.split(f"## {title}\n")[1].split("\n## ")[0] for title in ("What /elbo answers", CELLS))
     assert fields == set(re.findall(r"^\| `(\w+)` \|", answered, re.MULTILINE))
     told = {name for line in re.findall(r"^\| (`.+?) \|", cells, re.MULTILINE) for name in re.findall(r"`(\w+)`", line)}
-    assert told == set(OddCell.model_fields)
+    assert told == set(AnomalousCell.model_fields)
 
 
 def test_the_wire_page_has_every_status_and_title() -> None:

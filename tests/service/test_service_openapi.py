@@ -31,6 +31,7 @@ RENAMED = {  # schemas of the manifest
     "File": "SignedFile",
     "Half": "Float16Graphs",
     "Likelihood": "LikelihoodSpec",
+    "OddCell": "AnomalousCell",
     "Prior": "PriorSpec",
 }
 OPERATIONS_BEFORE = [(path, method) for path, item in BEFORE["paths"].items() for method in item]

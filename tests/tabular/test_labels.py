@@ -12,7 +12,7 @@ import pytest
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.labels import open_labels
-from vaekit.scoring.files.paths import place
+from vaekit.scoring.files.paths import storage_path
 from vaekit.tabular.labels import AnomalyLabels, label_text
 from vaekit_training.data.load import load
 from vaekit_training.sections import DataConfig
@@ -55,7 +55,7 @@ def test_the_labels_of_a_csv_file_mean_the_same_in_training_and_evaluation(
     path = tmp_path / "rows.csv"
     path.write_text("a,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels)))
     config = DataConfig(source=str(path), label="label", anomalies=(wanted,))
-    source = CsvSource(place(path), 100)
+    source = CsvSource(storage_path(path), 100)
     read = open_labels("label", [str(wanted)], source.schema)
     if anomalies is None:
         with pytest.raises(InputError, match="row 1, feature 'label': missing value"):

@@ -23,7 +23,7 @@ from vaekit.bundle import VectorSpec
 from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
-from vaekit.scoring.files.paths import place
+from vaekit.scoring.files.paths import storage_path
 from vaekit.scoring.rows import rows_of
 from vaekit.tabular import encode
 from vaekit.tabular.arrow_columns import Columns
@@ -175,7 +175,7 @@ def written_to(folder: Path, cells: list[str]) -> Path:
 
 
 def scored(path: Path, column: Column) -> np.ndarray:
-    source = CsvSource(place(path), 100)
+    source = CsvSource(storage_path(path), 100)
     return rows_of(source, spec_of(column)).take(next(source.chunks()))[1][:, 0]
 
 

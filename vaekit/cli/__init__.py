@@ -1,4 +1,4 @@
-"""The `vae` command; a subcommand imports its packages when it is called."""
+"""The `vae` command. A subcommand imports its packages only when it is called."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def _check_arguments(arguments: list[str]) -> None:
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error[/]: {_plain(message)}")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error[/]: {_escape_markup(message)}")
     sys.exit(1)
 
 
-def _plain(message: str) -> str:
+def _escape_markup(message: str) -> str:
     return message.replace("[", r"\[")

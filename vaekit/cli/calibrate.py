@@ -1,4 +1,4 @@
-"""`vae calibrate`: publishes a new version of a model with a calibration on other rows."""
+"""`vae calibrate`: publishes a new version of a model that is calibrated on other held-out rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def calibrate(
     device: Device = "auto",
     batch_rows: BatchRows = None,
 ) -> None:
-    """Publish a new version of a model with a calibration on other rows."""
+    """Calibrate a model on other held-out rows and publish it as a new version."""
     from vaekit.cli.progress import bar
     from vaekit.errors import InputError
     from vaekit.runtime import Model
@@ -75,7 +75,7 @@ def calibrate(
 
 
 def _tree(manifest: Manifest) -> dict[str, object]:
-    """The calibration as in the manifest, without its file."""
+    """The calibration entries of the manifest as JSON."""
     assert manifest.calibration is not None
     return {
         "model": f"{manifest.name}@{manifest.version}",

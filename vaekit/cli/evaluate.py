@@ -11,7 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Device, LabelFolder, ModelName, Models, Rows, label_of, say
+from vaekit.cli.options import (
+    Anomaly,
+    AsJson,
+    BatchRows,
+    Device,
+    LabelFolder,
+    ModelName,
+    Models,
+    RowsPath,
+    label_of,
+    say,
+)
 from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
@@ -26,7 +37,7 @@ EXAMPLES = examples(
 
 def evaluate(
     model: ModelName,
-    data: Rows,
+    data: RowsPath,
     models: Models = Path("models"),
     num_samples: Annotated[
         list[int] | None,
@@ -69,7 +80,7 @@ def evaluate(
     if anomaly and label is None:
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     if out is not None:
-        _make(out)
+        _make_folder(out)
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
@@ -84,8 +95,8 @@ def evaluate(
         _write(out, text, found)
 
 
-def _make(folder: Path) -> None:
-    """Make the folder. Called first, so that a bad path fails before hours of work."""
+def _make_folder(folder: Path) -> None:
+    """Make the folder. Called first, so that an invalid path fails before the rows are scored."""
     from vaekit.errors import InputError
 
     try:
@@ -115,8 +126,8 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
 def _show(console: Console, found: Evaluation) -> None:
     for group, figures in {**found.figures, **found.detection}.items():
         ranks = group in found.detection
-        what = f"anomalies ranked by {group}" if ranks else f"{_count(found, group)}, mean over rows"
-        table = Table(title=f"{found.model} on {escape(found.data)}: {what}", title_justify="left")
+        heading = f"anomalies ranked by {group}" if ranks else f"{_row_count(found, group)}, mean over rows"
+        table = Table(title=f"{found.model} on {escape(found.data)}: {heading}", title_justify="left")
         for column in ("figure", "value", "standard error"):
             table.add_column(column, justify="left" if column == "figure" else "right", no_wrap=True)
         table.add_column("unit")
@@ -125,7 +136,7 @@ def _show(console: Console, found: Evaluation) -> None:
         console.print(table)
 
 
-def _count(found: Evaluation, group: str) -> str:
+def _row_count(found: Evaluation, group: str) -> str:
     return f"{len(found.groups[group]):,} {'normal rows' if group == 'normal' else group}"
 
 

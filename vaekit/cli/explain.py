@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import AsJson, Device, ModelName, Models, Rows, say
+from vaekit.cli.options import AsJson, Device, ModelName, Models, RowsPath, say
 from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
 
 if TYPE_CHECKING:
     from vaekit.scoring import RowExplained
 
-WIDE = 120  # characters per line of a table in a file or a pipe, which have no width of their own
+WIDE = 120  # characters per line of a table if stdout is a file or a pipe
 EXAMPLES = examples(
     "vae explain breast-cancer examples/rows.csv --row 0",
     "vae explain breast-cancer examples/rows.csv --row 0 --top 4 --out row-0.png",
@@ -26,7 +26,7 @@ EXAMPLES = examples(
 
 def explain(
     model: ModelName,
-    data: Rows,
+    data: RowsPath,
     row: Annotated[
         int, typer.Option(min=0, help="number of the row to explain, counted from 0", rich_help_panel=INPUT)
     ],
@@ -34,7 +34,7 @@ def explain(
     top: Annotated[
         int,
         typer.Option(
-            min=1, help="number of most anomalous cells to show, at most all of the row's", rich_help_panel=EXPLANATION
+            min=1, help="largest number of cells to show, the most anomalous first", rich_help_panel=EXPLANATION
         ),
     ] = 8,
     out: Annotated[

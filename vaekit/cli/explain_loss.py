@@ -26,7 +26,7 @@ EXAMPLES = examples(
     "vae explain-loss --error bce --kl-over mean --latent-dim 20 --json",
 )
 
-# The options by panel; None: not given.
+# The options, grouped by panel. None means that an option was not given.
 
 Name = Annotated[
     str | None,
@@ -153,7 +153,7 @@ def _list_known(warmed_up: float | None, as_json: bool) -> None:
     from vaekit.losses import CONVENTIONS
 
     if warmed_up is not None:
-        raise InputError("--warmed-up: needs a loss: give its name, or --error and --kl-weight")
+        raise InputError("--warmed-up: needs a loss; give its name, or --error and --kl-weight")
     _list(Console(highlight=False), CONVENTIONS, as_json)
 
 
@@ -174,16 +174,16 @@ def _explain(name: str | None, given: dict[str, Any], warmed_up: float, as_json:
         console.print(f"{title}: {escape(convention.remark)}.")
 
 
-def _given(**flags: Any) -> dict[str, Any]:
+def _given(**options: Any) -> dict[str, Any]:
     """The options that were given."""
-    return {name: value for name, value in flags.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _list(console: Console, conventions: Mapping[str, Convention], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({name: found.title for name, found in conventions.items()}, indent=2))
         return
-    table = Table("name", "loss of a row", "read in", title="known losses", title_justify="left")
+    table = Table("name", "loss of a row", "source", title="known losses", title_justify="left")
     for name, found in conventions.items():
         table.add_row(name, escape(found.title), escape(found.source))
     console.print(table)
@@ -195,11 +195,13 @@ def _show(console: Console, variant: str, found: Explanation) -> None:
         console.print(_table(found.equivalents))
     for equivalent in found.equivalents:
         only_if = f" (if {equivalent.only_if})" if equivalent.only_if else ""
-        _paste(
-            console, f"its gradient is {equivalent.factor:.6g} times that of this config{only_if}:", equivalent.config
+        _print_config(
+            console,
+            f"the loss has {equivalent.factor:.6g} times the gradient of this config{only_if}:",
+            equivalent.config,
         )
     if found.instead is not None:
-        _paste(console, "better: a likelihood of the data as they are:", found.instead)
+        _print_config(console, "recommended instead: a likelihood of the data:", found.instead)
     for note in found.notes:
         console.print(f"- {escape(note)}")
 
@@ -214,17 +216,21 @@ def _table(equivalents: tuple[Equivalent, ...]) -> Table:
     return table
 
 
-def _paste(console: Console, head: str, config: str) -> None:
+def _print_config(console: Console, head: str, config: str) -> None:
     console.print(f"[dim]# {escape(head)}[/]")
     console.print(escape(config), soft_wrap=True, end="\n\n")
 
 
 def _tree(name: str | None, convention: Convention | None, found: Mapping[str, Explanation]) -> dict[str, Any]:
-    said = {} if convention is None else {"source": convention.source, "remark": convention.remark}
-    return {"name": name, **said, "losses": {variant: _one(explanation) for variant, explanation in found.items()}}
+    origin = {} if convention is None else {"source": convention.source, "remark": convention.remark}
+    return {
+        "name": name,
+        **origin,
+        "losses": {variant: _losses_tree(explanation) for variant, explanation in found.items()},
+    }
 
 
-def _one(found: Explanation) -> dict[str, Any]:
+def _losses_tree(found: Explanation) -> dict[str, Any]:
     equivalents = [{**asdict(e), "config": e.config} for e in found.equivalents]
     for equivalent in equivalents:
         del equivalent["settings"]  # config has them

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
 FORMATS = ".csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"
-Rows = Annotated[Path, typer.Argument(help=f"rows: {FORMATS}")]
+RowsPath = Annotated[Path, typer.Argument(help=f"rows: {FORMATS}")]
 Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
 Device = Annotated[
     str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)

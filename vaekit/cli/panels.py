@@ -11,6 +11,6 @@ ERROR, KL, DATA = "Reconstruction error", "KL", "Data"
 
 
 def examples(*commands: str, note: str = "") -> str:
-    """The end of a command's help: a note, and commands to copy, one per line."""
+    """The text at the end of a command's help: an optional note, and example commands, one per line."""
     lines = [note] if note else []
     return "\n\n".join([*lines, "Examples:", *(f"$ {command}" for command in commands)])

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+def bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar on stderr, called with (done, total, unit). Silent if stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (
@@ -22,13 +22,13 @@ def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None, count="")
+        task = progress.add_task(description, total=None, count="")
 
-        def advance(done: int, of: int, unit: str) -> None:
-            progress.update(task, completed=done, total=of, count=_count(done, of, unit))
+        def advance(done: int, total: int, unit: str) -> None:
+            progress.update(task, completed=done, total=total, count=_count(done, total, unit))
 
         yield advance
 
 
-def _count(done: int, of: int, unit: str) -> str:
-    return f"{done / 1e6:.1f}/{of / 1e6:.1f} MB" if unit == "bytes" else f"{done:,}/{of:,} {unit}"
+def _count(done: int, total: int, unit: str) -> str:
+    return f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if unit == "bytes" else f"{done:,}/{total:,} {unit}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -69,15 +69,15 @@ def score(
         int | None,
         typer.Option(
             min=1,
-            help="rows per batch; default: 2^20 cells; with --url 2^18 cells and at most 10,000 rows, fewer with "
-            "--explain",
+            help="rows per batch; default: 2^20 cells; with --url 2^18 cells and at most 10,000 rows, 32 times fewer "
+            "rows with --explain",
             rich_help_panel=DEVICE,
         ),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
-            help="columns of the input to keep in the output, as a,b; none: only the row number; default: all",
+            help="input columns to keep in the output, separated by commas; none: only the row number; default: all",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -126,12 +126,12 @@ def score(
         typer.Option(min=1, help="approximate rows per part; default: 1,000,000", rich_help_panel=OUTPUT),
     ] = None,
     partitions: Annotated[
-        bool, typer.Option(help="parts in folders key=value, like the files of the input", rich_help_panel=OUTPUT)
+        bool, typer.Option(help="key=value folders for the parts, as in the input folder", rich_help_panel=OUTPUT)
     ] = False,
     resume: Annotated[
         bool,
         typer.Option(
-            help="continuation of the run in the output folder with its missing parts", rich_help_panel=OUTPUT
+            help="continuation of the run in the output folder: scores only its missing parts", rich_help_panel=OUTPUT
         ),
     ] = False,
     engine: Annotated[
@@ -154,23 +154,24 @@ def score(
 
     options = _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top)
     to_folder = names_a_folder(output)
-    _check(to_folder, {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine})
+    given = {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine}
+    _check_folder_options(to_folder, given)
     check_summary(summary)
-    signal.signal(signal.SIGTERM, _stop)  # like Ctrl-C: exits through the clean-up of half-written files
-    asked: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
+    signal.signal(signal.SIGTERM, _stop)  # as for Ctrl-C: SystemExit runs the clean-up of incomplete files
+    scoring: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
     with (
-        _scorer(model, models, url, key, device, precision, asked) as scorer,
-        _cluster(model, models, url, device, precision, actors, asked) if engine == "ray" else nullcontext() as by,
+        _scorer(model, models, url, key, device, precision, scoring) as scorer,
+        _cluster(model, models, url, device, precision, actors, scoring) if engine == "ray" else nullcontext() as ray,
         bar("scoring") as progress,
     ):
         run = partial(score_file, scorer, source, output)
         if to_folder:
-            run = partial(score_folder, scorer, source, output, resume=resume, engine=by)
-        done = run(batch_rows=batch_rows, options=options, progress=progress)
+            run = partial(score_folder, scorer, source, output, resume=resume, engine=ray)
+        scored = run(batch_rows=batch_rows, options=options, progress=progress)
     with redirect_stdout(sys.stderr) if output == STDOUT else nullcontext():
-        _report(done)
+        _report(scored)
         if summary is not None:
-            write_summary(done, summary)
+            write_summary(scored, summary)
 
 
 def _options(
@@ -184,9 +185,9 @@ def _options(
 ) -> Options:
     from vaekit.errors import InputError
     from vaekit.scoring import Options
-    from vaekit.scoring.batch.invalid_rows import Budget
+    from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
     from vaekit.scoring.batch.options import PART_ROWS
-    from vaekit.scoring.files.paths import place
+    from vaekit.scoring.files.paths import storage_path
 
     if max_bad is not None and quarantine is None:
         raise InputError("--max-bad: needs --quarantine FILE, the file for invalid rows")
@@ -195,18 +196,18 @@ def _options(
         columns=kept,
         part_rows=part_rows or PART_ROWS,
         partitions=partitions,
-        quarantine=None if quarantine is None else place(quarantine),
-        max_bad=Budget.of(max_bad),
+        quarantine=None if quarantine is None else storage_path(quarantine),
+        max_bad=InvalidRowLimit.of(max_bad),
         fdr=fdr,
         top=top,
     )
 
 
-def _check(to_folder: bool, asked: dict[str, object]) -> None:
-    """Refuse options of a folder of parts if the output is a file."""
+def _check_folder_options(to_folder: bool, given: Mapping[str, object]) -> None:
+    """Refuse options that need a folder as output, if the output is one file."""
     from vaekit.errors import InputError
 
-    for name, value in asked.items():
+    for name, value in given.items():
         if value not in (None, False, "local") and not to_folder:
             raise InputError(f"{name}: needs a folder as output (a name without an ending), but the output is one file")
 
@@ -223,7 +224,7 @@ def _scorer(
     key: str | None,
     device: str,
     precision: Precision,
-    asked: ScoringOptions,
+    scoring: ScoringOptions,
 ) -> Iterator[Scorer]:
     from vaekit.scoring import LocalScorer, RemoteScorer, locate, split_reference
 
@@ -232,12 +233,12 @@ def _scorer(
         from vaekit.runtime.cpu_count import cpu_count
 
         with Model.load(locate(model, models), device=device, threads=1, precision=precision) as loaded:
-            yield LocalScorer(loaded, **asked, at_once=cpu_count() if loaded.device == "cpu" else 1)
+            yield LocalScorer(loaded, **scoring, at_once=cpu_count() if loaded.device == "cpu" else 1)
         return
     from vaekit.client import Client
 
     with Client(url, key=key) as client:
-        yield RemoteScorer(client, *split_reference(model), **asked)
+        yield RemoteScorer(client, *split_reference(model), **scoring)
 
 
 def _cluster(
@@ -247,17 +248,17 @@ def _cluster(
     device: str,
     precision: Precision,
     actors: str | None,
-    asked: ScoringOptions,
+    scoring: ScoringOptions,
 ) -> AbstractContextManager[Engine]:
     from vaekit.errors import InputError
     from vaekit.scoring import locate
-    from vaekit.scoring.batch.ray_engine import Actors, Recipe, on_ray
+    from vaekit.scoring.batch.ray_engine import Actors, ScorerFactory, on_ray
 
     if url is not None:
         raise InputError("--engine ray: cannot be combined with --url, because Ray actors load the model themselves")
-    where = str(locate(model, models).absolute())
-    recipe = Recipe(where, asked, precision, "cuda" if device == "cuda" else "cpu")
-    return on_ray(recipe, Actors.of(actors))
+    bundle = str(locate(model, models).absolute())
+    factory = ScorerFactory(bundle, scoring, precision, "cuda" if device == "cuda" else "cpu")
+    return on_ray(factory, Actors.of(actors))
 
 
 def _report(summary: Summary) -> None:
@@ -269,13 +270,13 @@ def _report(summary: Summary) -> None:
     if summary.before.parts:
         typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
     if summary.quarantined:
-        typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_listed(summary)})")
+        typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_most_frequent(summary)})")
     if summary.reason is not None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:
         typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
     if summary.unknown:
-        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has as many observed columns")
+        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has exactly as many observed columns")
     if (found := summary.discoveries) is not None:
         typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
     if (drift := summary.drift) is not None:
@@ -284,5 +285,5 @@ def _report(summary: Summary) -> None:
     typer.echo(f"written to {summary.output}")
 
 
-def _listed(summary: Summary) -> str:
+def _most_frequent(summary: Summary) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in summary.tally.bad.most_common(5))

@@ -94,8 +94,8 @@ def serve(
         log_format=log_format,
         log_level=log_level,
     )
-    run(settings, _tell)
+    run(settings, _print_line)
 
 
-def _tell(line: str) -> None:
-    print(line, flush=True)  # not by rich, which would break and colour a line that users copy
+def _print_line(line: str) -> None:
+    print(line, flush=True)  # not printed with rich, which would wrap and colour lines that users copy

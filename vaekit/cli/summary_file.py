@@ -23,10 +23,10 @@ def check_summary(summary: Path | None) -> None:
         raise InputError(f"--summary: {summary}: folder {summary.parent} does not exist")
 
 
-def write_summary(done: Summary, where: Path) -> None:
+def write_summary(scored: Summary, where: Path) -> None:
     """Write the summary as JSON and as a figure of the same name."""
     from vaekit.scoring.batch.summary_plot import draw
-    from vaekit.scoring.files.paths import place
+    from vaekit.scoring.files.paths import storage_path
 
-    done.write(place(where))
-    typer.echo(f"summary: {where}, {draw(done, where.with_suffix('.png'))}")
+    scored.write(storage_path(where))
+    typer.echo(f"summary: {where}, {draw(scored, where.with_suffix('.png'))}")

@@ -17,7 +17,7 @@ from vaekit.cli.options import Anomaly, LabelFolder, image_settings, in_use
 from vaekit.cli.panels import CONFIG, DEVICE, INPUT, OUTPUT, examples
 from vaekit.errors import ConfigError, Interrupted
 
-SHOWN_EVERY = 20  # steps between two updates of the bar: an update costs as much as a small step
+SHOWN_EVERY = 20  # steps between two updates of the progress bar, because an update takes as long as a small step
 EXAMPLES = examples(
     "vae train examples/breast-cancer.toml",
     "vae train digits --set network.latent_dim=8 --run runs/digits",
@@ -86,7 +86,7 @@ def train(
 
     console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
     if resume is not None:
-        _refuse_beside_resume(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], run)
+        _refuse_with_resume(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], run)
         config, keep = resumed(resume), Keep(resume, resume=True)
     elif source is None:
         raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
@@ -107,8 +107,8 @@ def train(
         typer.echo(models / manifest.name / str(manifest.version))
 
 
-def _refuse_beside_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
-    for name, given in (("a source", source), ("--set", overrides), ("--run", run)):
+def _refuse_with_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
+    for name, given in (("CONFIG.toml or DATA", source), ("--set", overrides), ("--run", run)):
         if given:
             raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
@@ -126,7 +126,7 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
         console.print(f"[dim]{escape(remark)}[/]")
     return make_config(
         tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"]
-    )  # the tree has it already
+    )  # infer has applied data.exclude
 
 
 @contextmanager

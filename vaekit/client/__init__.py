@@ -1,6 +1,6 @@
-"""A typed HTTP client of the service, synchronous and asynchronous.
+"""A synchronous and an asynchronous HTTP client of the service, with typed results.
 
-Names are imported on first use, because the service uses only `wire` and does not need httpx.
+Names are imported on first use: the service uses only `wire` and must not need httpx.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
     "Unauthorized",
 ]
 
-_HOMES = {
+_MODULES = {
     "AsyncClient": "aio",
     "Client": "sync",
     "DecodeResult": "replies",
@@ -57,7 +57,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'vaekit.client' has no attribute {name!r}")
-    return getattr(import_module(f"vaekit.client.{_HOMES.get(name, 'errors')}"), name)
+    return getattr(import_module(f"vaekit.client.{_MODULES.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from vaekit.bundle import Manifest
 from vaekit.client import replies, requests
 from vaekit.client.environment import checked_environment, proxy_note
-from vaekit.client.errors import NOT_UP, translated
-from vaekit.client.refusals import check
+from vaekit.client.error_replies import check
+from vaekit.client.errors import NOT_READY, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
 from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
 from vaekit.client.wire import ModelList
@@ -41,9 +41,9 @@ class AsyncClient:
         self._note = proxy_note(url) if transport is None else ""
 
     async def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
-        """q(z|x) of each row: mu and sigma, (N, Z)."""
+        """q(z|x) of each row: mu and sigma, (N, Z), or (N, M, Z) for a model with M members."""
         call = requests.encode(inputs, model, version)
-        return replies.encode(await self._ask(call), call.rows)
+        return replies.encode(await self._send(call), call.rows)
 
     async def decode(
         self,
@@ -53,9 +53,13 @@ class AsyncClient:
         model: str | None = None,
         version: int | None = None,
     ) -> DecodeResult:
-        """Mean and scale of p(x|z), raw units, for latents z (N, Z); `members` selects the member that decodes them."""
+        """Mean and scale of p(x|z) in raw units, for latents z (N, Z).
+
+        `members` is the member that decodes them: one number, or one for each latent vector. It is required if the
+        model has members.
+        """
         call = requests.decode(latents, model, version, members=members)
-        return replies.decode(await self._ask(call), call.rows)
+        return replies.decode(await self._send(call), call.rows)
 
     async def sample(
         self,
@@ -69,7 +73,7 @@ class AsyncClient:
     ) -> SampleResult:
         """n draws of the model: E[x|z], or draws from p(x|z) if observe is true."""
         call = requests.sample(n, model, version, seed=seed, temperature=temperature, observe=observe)
-        return replies.sample(await self._ask(call), call.rows)
+        return replies.sample(await self._send(call), call.rows)
 
     async def elbo(
         self,
@@ -87,7 +91,7 @@ class AsyncClient:
     ) -> ElboResult:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        With log_evidence=False a model with an aggregate prior is much faster.
+        log_evidence=False makes a model with an aggregate prior much faster.
         """
         call = requests.elbo(
             inputs,
@@ -101,23 +105,23 @@ class AsyncClient:
             features=features,
             explain=explain,
         )
-        return replies.elbo(await self._ask(call), call.rows)
+        return replies.elbo(await self._send(call), call.rows)
 
     async def models(self) -> ModelList:
         """The models that the service has loaded."""
-        return replies.models(await self._ask(requests.models()))
+        return replies.models(await self._send(requests.models()))
 
     async def model(self, name: str, version: int | None = None) -> Manifest:
-        """The manifest of a model's version, by default of the version in use."""
-        return replies.manifest(await self._ask(requests.manifest(name, version)))
+        """The manifest of a version of a model; default: the version that the service uses."""
+        return replies.manifest(await self._send(requests.manifest(name, version)))
 
     async def health(self) -> bool:
-        """Whether the service is up; False, not an error, if nothing answers."""
-        return await self._says_yes(requests.health())
+        """Whether the service is running. Returns False, and raises nothing, if it does not answer."""
+        return await self._succeeds(requests.health())
 
     async def ready(self) -> bool:
-        """Whether the service is ready for requests; False, not an error, if nothing answers."""
-        return await self._says_yes(requests.ready())
+        """Whether the service is ready for requests. Returns False, and raises nothing, if it does not answer."""
+        return await self._succeeds(requests.ready())
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -130,16 +134,16 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _ask(self, call: HttpCall) -> httpx.Response:
+    async def _send(self, call: HttpCall) -> httpx.Response:
         with translated(self.url, self._note):
             response = await self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )
         return check(response)
 
-    async def _says_yes(self, call: HttpCall) -> bool:
+    async def _succeeds(self, call: HttpCall) -> bool:
         try:
-            await self._ask(call)
-        except NOT_UP:
+            await self._send(call)
+        except NOT_READY:
             return False
         return True

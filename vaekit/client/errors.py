@@ -38,7 +38,7 @@ class ProtocolError(ClientError):
     """A reply that does not follow the wire format. Most likely the address is not that of a vaekit service."""
 
 
-class _Answered(ClientError):
+class _ErrorReply(ClientError):
     """A reply with an error status.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Answered(ClientError):
         self.retry_after = retry_after
 
 
-class ServiceFailed(_Answered):
+class ServiceFailed(_ErrorReply):
     """5xx: an error in the service."""
 
 
@@ -64,7 +64,7 @@ class ServiceUnavailable(ServiceFailed):
     """503: no model is ready, or the service is stopping."""
 
 
-class RequestRefused(_Answered):
+class RequestRefused(_ErrorReply):
     """4xx: the request is refused; the message says what is wrong with it."""
 
 
@@ -80,7 +80,8 @@ class TooBusy(RequestRefused):
     """429: the service is full at the moment."""
 
 
-NOT_UP = (ConnectionFailed, DeadlineExceeded, ServiceUnavailable)  # the errors of a service that is not ready
+# Raised if the service is not running or not ready.
+NOT_READY = (ConnectionFailed, DeadlineExceeded, ServiceUnavailable)
 
 
 @contextmanager

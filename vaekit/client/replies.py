@@ -1,6 +1,7 @@
 """Parses JSON and npy replies into results of arrays.
 
-N rows, D data dimensions (or H, W, C), Z latent dimensions; all bounds in nats per row, all data in raw units.
+Shapes: N rows, D data dimensions (or H, W, C), Z latent dimensions, M members. Bounds are in nats per row, data in raw
+units.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from vaekit.bundle import Manifest
 from vaekit.client import errors, wire
-from vaekit.client.refusals import media_type
+from vaekit.client.error_replies import media_type
 
 Array = NDArray[np.float64]
 Document = TypeVar("Document", bound=BaseModel)
@@ -40,7 +41,7 @@ class _Result:
 
 @dataclass(frozen=True)
 class EncodeResult(_Result):
-    """q(z|x) = N(mu, diag(sigma^2)) of each row, one for each member of an ensemble."""
+    """q(z|x) = N(mu, diag(sigma^2)) of each row; for an ensemble, of each row and member."""
 
     mu: Array  # (N, Z) or (N, M, Z)
     sigma: Array  # as mu
@@ -49,7 +50,7 @@ class EncodeResult(_Result):
 
 @dataclass(frozen=True)
 class DecodeResult(_Result):
-    """Mean and scale of p(x|z) in raw units; a category's mean is the index of its most probable level."""
+    """Mean and scale of p(x|z) in raw units; the mean of a category is the index of its most probable level."""
 
     mean: Array  # (N, D) or (N, H, W, C)
     scale: Array | None  # as mean; None if the likelihood has no scale
@@ -69,11 +70,11 @@ class SampleResult(_Result):
 
 @dataclass(frozen=True)
 class ElboResult(_Result):
-    """elbo = log_likelihood - kl, and the verdict by the model's calibration, (N,) each.
+    """elbo = log_likelihood - kl, with p-values and verdicts from the model's calibration; (N,) each.
 
-    p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. A row
-    whose number of missing cells occurs in no calibration row has a p_value of NaN, and False for is_anomaly and
-    is_discovery.
+    p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. If no
+    calibration row has the same number of missing cells as a row, its p_value is NaN, and its is_anomaly and
+    is_discovery are False.
     """
 
     elbo: Array
@@ -91,19 +92,19 @@ class ElboResult(_Result):
     bits_per_dim: Array | None
     feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C); 0 where a cell is missing
     observed_count: NDArray[np.int64] | None  # number of observed columns; None if no column may be missing
-    explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no more cells; needs explain
-    kl_p_value: Array | None  # of the KL, only with explain; lower is more anomalous
+    explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no cell; None without explain
+    kl_p_value: Array | None  # p-value of kl; lower is more anomalous; None without explain
 
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
     got = _fields(response, wire.EncodeReply)
-    return EncodeResult(**_who(got), **_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights"))
+    return EncodeResult(**_model_fields(got), **_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights"))
 
 
 def decode(response: httpx.Response, rows: int | None) -> DecodeResult:
     got = _fields(response, wire.DecodeReply)
     return DecodeResult(
-        **_who(got),
+        **_model_fields(got),
         **_arrays(got, rows, "mean"),
         **_optional(got, rows, "scale", "df"),
         probabilities=_by_column(got, rows, "probabilities"),
@@ -113,8 +114,8 @@ def decode(response: httpx.Response, rows: int | None) -> DecodeResult:
 def sample(response: httpx.Response, rows: int | None) -> SampleResult:
     got = _fields(response, wire.SampleReply)
     return SampleResult(
-        **_who(got),
-        seed=_take(got, "seed"),
+        **_model_fields(got),
+        seed=_required(got, "seed"),
         **_arrays(got, rows, "latents", "samples"),
         **_optional(got, rows, "members", dtype=np.int64),
     )
@@ -123,7 +124,7 @@ def sample(response: httpx.Response, rows: int | None) -> SampleResult:
 def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
     got = _fields(response, wire.ElboReply)
     return ElboResult(
-        **_who(got),
+        **_model_fields(got),
         **_arrays(got, rows, "elbo", "log_likelihood", "kl", "score"),
         **_optional(got, rows, "log_evidence", "p_value", "p_value_tail", "bits_per_dim"),
         **_optional(got, rows, "feature_log_likelihood", "kl_p_value"),
@@ -132,7 +133,7 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
         **_optional(got, rows, "observed_count", dtype=np.int64),
         alpha=got.get("alpha"),
         p_value_reason=got.get("p_value_reason"),
-        num_samples=_take(got, "num_samples"),
+        num_samples=_required(got, "num_samples"),
     )
 
 
@@ -148,7 +149,7 @@ def _document(response: httpx.Response, kind: type[Document]) -> Document:
     try:
         return kind.model_validate_json(response.content)
     except ValidationError as exc:
-        raise errors.ProtocolError(f"{response.url}: not a {kind.__name__}: {_short(exc)}") from exc
+        raise errors.ProtocolError(f"{response.url}: invalid {kind.__name__}: {_short(exc)}") from exc
 
 
 def _fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def _fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str, Any]
         return _npy_fields(response)
     if kind == wire.JSON_TYPE:
         return _json_fields(response, reply)
-    raise errors.ProtocolError(f"{response.url}: a reply of content type {kind!r}")
+    raise errors.ProtocolError(f"{response.url}: content type {kind!r}, expected {wire.JSON_TYPE} or {wire.NPY_TYPE}")
 
 
 def _json_fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str, Any]:
@@ -168,11 +169,12 @@ def _json_fields(response: httpx.Response, reply: type[wire.Reply]) -> dict[str,
         raise errors.ProtocolError(f"{response.url}: not JSON: {exc}") from exc
     if not isinstance(body, dict):
         raise errors.ProtocolError(f"{response.url}: not a JSON object")
-    known = {name: value for name, value in body.items() if name in reply.model_fields}  # a newer service may add some
+    # Fields that a newer service adds are ignored.
+    known = {name: value for name, value in body.items() if name in reply.model_fields}
     try:
         return dict(reply.model_validate(known))
     except ValidationError as exc:
-        raise errors.ProtocolError(f"{response.url}: not a {reply.__name__}: {_short(exc)}") from exc
+        raise errors.ProtocolError(f"{response.url}: invalid {reply.__name__}: {_short(exc)}") from exc
 
 
 def _npy_fields(response: httpx.Response) -> dict[str, Any]:
@@ -188,7 +190,9 @@ def _npy_fields(response: httpx.Response) -> dict[str, Any]:
     except ValueError as exc:
         raise errors.ProtocolError(f"{response.url}: not an array reply: {exc}") from exc
     if records.ndim != 1 or records.dtype.names is None:
-        raise errors.ProtocolError(f"{response.url}: not a record per row: {records.dtype}, shape {records.shape}")
+        raise errors.ProtocolError(
+            f"{response.url}: expected one record per row, not an array of {records.dtype}, shape {records.shape}"
+        )
     return {**facts, **{name: records[name] for name in records.dtype.names}}
 
 
@@ -197,18 +201,18 @@ def _short(exc: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-def _take(got: Mapping[str, Any], name: str) -> Any:
+def _required(got: Mapping[str, Any], name: str) -> Any:
     if got.get(name) is None:
-        raise errors.ProtocolError(f"a reply without {name}")
+        raise errors.ProtocolError(f"the reply has no {name}")
     return got[name]
 
 
-def _who(got: Mapping[str, Any]) -> dict[str, Any]:
-    return {"model": _take(got, "model"), "version": _take(got, "version")}
+def _model_fields(got: Mapping[str, Any]) -> dict[str, Any]:
+    return {"model": _required(got, "model"), "version": _required(got, "version")}
 
 
 def _arrays(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, Any]:
-    return {name: _array(name, _take(got, name), rows, np.float64) for name in names}
+    return {name: _array(name, _required(got, name), rows, np.float64) for name in names}
 
 
 def _optional(got: Mapping[str, Any], rows: int | None, *names: str, dtype: Any = np.float64) -> dict[str, Any]:
@@ -227,7 +231,7 @@ def _array(name: str, values: Any, rows: int | None, dtype: Any) -> NDArray[Any]
     try:
         array = np.ascontiguousarray(values, dtype=dtype)
     except (TypeError, ValueError) as exc:
-        raise errors.ProtocolError(f"a reply whose {name} is not an array: {exc}") from exc
+        raise errors.ProtocolError(f"{name} in the reply is not an array: {exc}") from exc
     if rows is not None and len(array) != rows:
-        raise errors.ProtocolError(f"a reply with {len(array)} values of {name} to a request of {rows} rows")
+        raise errors.ProtocolError(f"the reply has {len(array)} values of {name}, but the request had {rows} rows")
     return array

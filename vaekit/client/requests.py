@@ -25,14 +25,14 @@ TIMEOUT = 30.0  # seconds; enough for a large scoring request on a busy CPU
 
 @dataclass(frozen=True)
 class HttpCall:
-    """One request, without the address and the key."""
+    """One HTTP request, without the address of the service and without the key."""
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
-    rows: int | None = None  # how many rows the reply must have
+    rows: int | None = None  # number of rows that the reply must have; None: any
 
 
 def check_url(url: str) -> str:
@@ -54,7 +54,7 @@ def key_header(key: str | None) -> dict[str, str]:
     """The header with the key as a bearer token.
 
     Raises:
-        InputError: a header cannot hold the key. The message does not show it, because it is a secret.
+        InputError: the key is invalid in a header. The message does not show the key, because it is secret.
     """
     if key is None:
         return {}
@@ -93,7 +93,8 @@ def elbo(
     call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
     if explain is None:
         return call
-    return replace(call, headers={**call.headers, "accept": NPY_TYPE})  # npy has features by index, for all inputs
+    # Explanations are parsed from npy, where features are indices.
+    return replace(call, headers={**call.headers, "accept": NPY_TYPE})
 
 
 def sample(
@@ -101,7 +102,7 @@ def sample(
 ) -> HttpCall:
     body = {"n": n, "seed": seed, "temperature": temperature, "observe": observe}
     content = _json({name: value for name, value in body.items() if value is not None})
-    return HttpCall("POST", _path("sample", model, version), _types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
+    return HttpCall("POST", _path("sample", model, version), _media_types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
 
 
 def models() -> HttpCall:
@@ -109,7 +110,7 @@ def models() -> HttpCall:
 
 
 def manifest(model: str, version: int | None) -> HttpCall:
-    return _get(_home(model, version))
+    return _get(_model_path(model, version))
 
 
 def health() -> HttpCall:
@@ -124,20 +125,20 @@ def _get(path: str) -> HttpCall:
     return HttpCall("GET", path, {"accept": JSON_TYPE})
 
 
-def _home(model: str, version: int | None) -> str:
-    home = f"/models/{check_name(model)}"
-    return home if version is None else f"{home}/versions/{int(version)}"
+def _model_path(model: str, version: int | None) -> str:
+    path = f"/models/{check_name(model)}"
+    return path if version is None else f"{path}/versions/{int(version)}"
 
 
 def _path(operation: str, model: str | None, version: int | None) -> str:
     if model is None:
         if version is not None:
-            raise InputError(f"version: {version} needs a model name, expected model=... as well")
+            raise InputError(f"version: {version} was given without a model; give model as well")
         return f"/{operation}"
-    return f"{_home(model, version)}/{operation}"
+    return f"{_model_path(model, version)}/{operation}"
 
 
-def _types(sent: str, wanted: str) -> dict[str, str]:
+def _media_types(sent: str, wanted: str) -> dict[str, str]:
     return {"content-type": sent, "accept": wanted}
 
 
@@ -148,29 +149,29 @@ def _rows_call(
     given = {key: value for key, value in options.items() if value is not None}
     if isinstance(rows, np.ndarray) and rows.dtype == object:
         rows = rows.tolist()
-    params = {key: _word(value) for key, value in given.items()}
+    params = {key: _query_value(value) for key, value in given.items()}
     if isinstance(rows, np.ndarray):
-        return HttpCall("POST", path, _types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
+        return HttpCall("POST", path, _media_types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
     if hasattr(rows, "__arrow_c_stream__"):
         content, count = _arrow(name, rows)
-        return HttpCall("POST", path, _types(ARROW_TYPE, NPY_TYPE), params, content, count)
-    listed = _listed(name, rows)
+        return HttpCall("POST", path, _media_types(ARROW_TYPE, NPY_TYPE), params, content, count)
+    listed = _as_list(name, rows)
     content = _json({name: listed, **given})
-    return HttpCall("POST", path, _types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
+    return HttpCall("POST", path, _media_types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
 
 
 def _npy(name: str, rows: NDArray[Any]) -> bytes:
     if rows.dtype.kind not in "iuf":
         raise InputError(f"{name}: dtype {rows.dtype} is not numeric; expected integers or floats")
     if rows.ndim == 0:
-        raise InputError(f"{name}: one number, expected rows")
+        raise InputError(f"{name}: a single number, expected an array of rows")
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, rows, allow_pickle=False)
     return buffer.getvalue()
 
 
 def _arrow(name: str, table: Any) -> tuple[bytes, int]:
-    """(the table as an Arrow stream, its number of rows), for any library with the Arrow stream interface."""
+    """(a table as an Arrow stream, its number of rows), for every library with the Arrow stream interface."""
     try:
         import pyarrow as pa
     except ModuleNotFoundError as exc:
@@ -185,11 +186,11 @@ def _arrow(name: str, table: Any) -> tuple[bytes, int]:
     return sink.getvalue().to_pybytes(), columns.num_rows
 
 
-def _word(value: Any) -> str:
+def _query_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _listed(name: str, rows: Any) -> Sequence[Any]:
+def _as_list(name: str, rows: Any) -> Sequence[Any]:
     if isinstance(rows, str | bytes | Mapping | PathLike) or not isinstance(rows, Iterable):
         raise InputError(f"{name}: expected rows, not {type(rows).__name__}")
     listed = list(rows)
@@ -220,7 +221,7 @@ def _json(body: Mapping[str, Any]) -> bytes:
         return _dumps(body)
     except (TypeError, ValueError) as exc:
         listed = next((value for value in body.values() if isinstance(value, list)), [])
-        raise InputError(_first_fault(listed, str(exc))) from exc
+        raise InputError(_first_invalid_row(listed, str(exc))) from exc
 
 
 def _without_nan(row: Any) -> Any:
@@ -237,19 +238,19 @@ def _is_nan(cell: Any) -> bool:
 
 
 def _dumps(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, default=_plain).encode()
+    return json.dumps(value, allow_nan=False, default=_json_default).encode()
 
 
-def _plain(value: Any) -> Any:
+def _json_default(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"not a number: {value!r:.40}")
 
 
-def _first_fault(rows: Sequence[Any], fault: str) -> str:
+def _first_invalid_row(rows: Sequence[Any], error: str) -> str:
     for i, row in enumerate(rows):
         try:
             _dumps(row)
         except (TypeError, ValueError) as exc:
             return f"row {i}: {exc}"
-    return fault
+    return error

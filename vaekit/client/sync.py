@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from vaekit.bundle import Manifest
 from vaekit.client import replies, requests
 from vaekit.client.environment import checked_environment, proxy_note
-from vaekit.client.errors import NOT_UP, translated
-from vaekit.client.refusals import check
+from vaekit.client.error_replies import check
+from vaekit.client.errors import NOT_READY, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
 from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
 from vaekit.client.wire import ModelList
@@ -26,12 +26,14 @@ class Client:
     array([False,  True])
 
     Arrays are sent as npy; tables of pyarrow, polars and pandas as Arrow; lists of numbers, objects by column name and
-    images (paths, or bytes of PNG or JPEG files) as JSON. The default is the service's default model, and the latest
-    version of a model. Calls from several threads are safe.
+    images (paths, or bytes of PNG or JPEG files) as JSON.
+
+    Without `model`, the service uses its default model; without `version`, the latest version. Several threads may
+    share a client.
 
     Args:
         url: address of the service, including a path prefix if there is one.
-        timeout: seconds to connect, and to wait for each chunk of bytes.
+        timeout: seconds to wait for a connection, and then for each chunk of bytes.
         key: API key, sent as a bearer token.
         transport: replaces the network in tests.
 
@@ -39,7 +41,7 @@ class Client:
     NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR). A variable that it refuses is a ConnectionFailed that names the variable.
 
     Every call raises:
-        InputError: rows that cannot be sent.
+        InputError: the rows or arguments are invalid, and nothing was sent.
         RequestRefused, ModelNotFound, TooBusy: the service refused the request; the message is the service's.
         ServiceFailed, ServiceUnavailable: the service failed, or is not ready.
         ConnectionFailed, DeadlineExceeded, ProtocolError: no reply, or an invalid one.
@@ -60,9 +62,9 @@ class Client:
         self._note = proxy_note(url) if transport is None else ""
 
     def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
-        """q(z|x) of each row: mu and sigma, (N, Z)."""
+        """q(z|x) of each row: mu and sigma, (N, Z), or (N, M, Z) for a model with M members."""
         call = requests.encode(inputs, model, version)
-        return replies.encode(self._ask(call), call.rows)
+        return replies.encode(self._send(call), call.rows)
 
     def decode(
         self,
@@ -72,9 +74,13 @@ class Client:
         model: str | None = None,
         version: int | None = None,
     ) -> DecodeResult:
-        """Mean and scale of p(x|z), raw units, for latents z (N, Z); `members` selects the member that decodes them."""
+        """Mean and scale of p(x|z) in raw units, for latents z (N, Z).
+
+        `members` is the member that decodes them: one number, or one for each latent vector. It is required if the
+        model has members.
+        """
         call = requests.decode(latents, model, version, members=members)
-        return replies.decode(self._ask(call), call.rows)
+        return replies.decode(self._send(call), call.rows)
 
     def sample(
         self,
@@ -88,7 +94,7 @@ class Client:
     ) -> SampleResult:
         """n draws of the model: E[x|z], or draws from p(x|z) if observe is true."""
         call = requests.sample(n, model, version, seed=seed, temperature=temperature, observe=observe)
-        return replies.sample(self._ask(call), call.rows)
+        return replies.sample(self._send(call), call.rows)
 
     def elbo(
         self,
@@ -106,7 +112,7 @@ class Client:
     ) -> ElboResult:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        With log_evidence=False a model with an aggregate prior is much faster.
+        log_evidence=False makes a model with an aggregate prior much faster.
         """
         call = requests.elbo(
             inputs,
@@ -120,23 +126,23 @@ class Client:
             features=features,
             explain=explain,
         )
-        return replies.elbo(self._ask(call), call.rows)
+        return replies.elbo(self._send(call), call.rows)
 
     def models(self) -> ModelList:
         """The models that the service has loaded."""
-        return replies.models(self._ask(requests.models()))
+        return replies.models(self._send(requests.models()))
 
     def model(self, name: str, version: int | None = None) -> Manifest:
-        """The manifest of a model's version, by default of the version in use."""
-        return replies.manifest(self._ask(requests.manifest(name, version)))
+        """The manifest of a version of a model; default: the version that the service uses."""
+        return replies.manifest(self._send(requests.manifest(name, version)))
 
     def health(self) -> bool:
-        """Whether the service is up; False, not an error, if nothing answers."""
-        return self._says_yes(requests.health())
+        """Whether the service is running. Returns False, and raises nothing, if it does not answer."""
+        return self._succeeds(requests.health())
 
     def ready(self) -> bool:
-        """Whether the service is ready for requests; False, not an error, if nothing answers."""
-        return self._says_yes(requests.ready())
+        """Whether the service is ready for requests. Returns False, and raises nothing, if it does not answer."""
+        return self._succeeds(requests.ready())
 
     def close(self) -> None:
         self._http.close()
@@ -147,16 +153,16 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, call: HttpCall) -> httpx.Response:
+    def _send(self, call: HttpCall) -> httpx.Response:
         with translated(self.url, self._note):
             response = self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )
         return check(response)
 
-    def _says_yes(self, call: HttpCall) -> bool:
+    def _succeeds(self, call: HttpCall) -> bool:
         try:
-            self._ask(call)
-        except NOT_UP:
+            self._send(call)
+        except NOT_READY:
             return False
         return True

@@ -21,16 +21,19 @@ def reason_fields(top: int) -> list[pa.Field]:
 
 
 def reason_columns(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> dict[str, pa.Array]:
-    """The columns of reason_fields except `kl_p_value`, by name, from cells (N, k). Null if a row has fewer cells."""
+    """The columns of reason_fields except `kl_p_value`, by name, from cells (N, k).
+
+    Null where a row has fewer than k cells.
+    """
     rows = named(cells, spec)  # N lists of at most k
     return {
-        f"odd_{i + 1}{name}": pa.array([_said(row[i], name) if i < len(row) else None for row in rows], kind)
+        f"odd_{i + 1}{name}": pa.array([_output_value(row[i], name) if i < len(row) else None for row in rows], kind)
         for i in range(cells.shape[1])
         for name, kind in FIELDS.items()
     }
 
 
-def _said(cell: Mapping[str, Any], name: str) -> Any:
+def _output_value(cell: Mapping[str, Any], name: str) -> Any:
     """One field of a cell. Expected values become text, because a level is not a number."""
     value = cell[name.removeprefix("_") or "feature"]
     return f"{value:.6g}" if name == "_expected" and isinstance(value, float) else value

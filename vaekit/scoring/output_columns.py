@@ -27,8 +27,9 @@ APPENDED = pa.schema(
     ]
 )
 OBSERVED = pa.field("observed_count", pa.int64())  # only for models in which a column may be missing
-DISCOVERY = pa.field("is_discovery", pa.bool_())  # only with a false-discovery rate; known once all rows are scored
-VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # null in a row without a verdict
+# Only if a false-discovery rate is requested; the values are known once all rows are scored.
+DISCOVERY = pa.field("is_discovery", pa.bool_())
+VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # null in rows without a p-value
 
 
 class Scored(Protocol):
@@ -36,7 +37,7 @@ class Scored(Protocol):
 
     @property
     def unknown(self) -> NDArray[np.bool_] | None:
-        """Rows without a verdict, (n,)."""
+        """Rows without a p-value, (n,)."""
 
     @property
     def explanation(self) -> NDArray[Any] | None:
@@ -58,7 +59,7 @@ def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpe
 
 
 def _column(scores: Scored, field: pa.Field) -> pa.Array:
-    """(n,): null if the scores do not have the field, and in rows without a verdict."""
+    """(n,): null if the scores do not have the field, and a verdict is null in rows without a p-value."""
     values: Any = getattr(scores, field.name)
     if values is None:
         return pa.nulls(len(scores), field.type)

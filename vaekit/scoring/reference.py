@@ -1,4 +1,4 @@
-"""Finds the bundle that `name`, `name@version` or a path refers to."""
+"""Finds the bundle for a reference: `name`, `name@version` or a path."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def locate(text: str, models: Path | str) -> Path:
     """The folder of the bundle that a reference names.
 
     Args:
-        text: the name of a model in the folder of models, or a path: text with a slash or a leading dot. A path names
-            the folder of a version or of a model. `@version` may follow a name or the folder of a model; without it
-            the latest version is meant.
+        text: the name of a model in the folder of models, or a path (text with a slash or a leading dot) to the folder
+            of a model or of a version. `@version` may follow the name or the folder of a model; the default is the
+            latest version.
         models: the folder of models.
 
     Raises:

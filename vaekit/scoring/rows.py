@@ -1,4 +1,4 @@
-"""Converts chunks of an input to model arrays; invalid rows are refused or separated."""
+"""Converts chunks of an input to model arrays. Invalid rows are refused or split off."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from vaekit.scoring.files.fragments import Chunk, RowSource
 from vaekit.tabular.arrow_columns import Columns
 from vaekit.tabular.invalid_rows import CollectFaults
 
-Taken = tuple[pa.RecordBatch, NDArray[Any]]
-ROW = pa.field("row", pa.int64())  # number of the row in the whole input; written if no input column is kept
+OutputAndInput = tuple[pa.RecordBatch, NDArray[Any]]
+ROW = pa.field("row", pa.int64())  # row number in the whole input; replaces the input columns if none is kept
 
 
 @dataclass(frozen=True)
-class BadRows:
+class InvalidRows:
     """The invalid rows of a chunk."""
 
-    numbers: NDArray[np.int64]  # (n,), in the whole input
+    numbers: NDArray[np.int64]  # (n,), numbers of the rows in the whole input
     columns: Sequence[str | None]  # (n,), column of the first invalid cell; None: the row as a whole
     reasons: Sequence[str]  # (n,)
     table: pa.RecordBatch  # as read
 
 
 @dataclass(frozen=True)
-class Sifted:
+class SplitChunk:
     """A chunk, split into valid and invalid rows."""
 
-    passed: pa.RecordBatch  # input columns of the valid rows that go into the output
-    x: NDArray[Any]  # valid rows as model input
-    numbers: NDArray[np.int64]  # (n,), of the valid rows, in the whole input
-    bad: BadRows | None
+    kept: pa.RecordBatch  # valid rows: the input columns that go into the output
+    x: NDArray[Any]  # (n, D) or (n, H, W, C), valid rows as model input
+    numbers: NDArray[np.int64]  # (n,), numbers of the valid rows in the whole input
+    invalid: InvalidRows | None
 
 
 class ImageRowReader:
-    """Images, unchanged; their table goes into the output."""
+    """Reads images without conversion. The output gets their row numbers."""
 
     def __init__(self, schema: pa.Schema, spec: ImageSpec) -> None:
         self.schema = schema
         self._two_valued = spec.two_valued
 
-    def take(self, chunk: Chunk) -> Taken:
+    def take(self, chunk: Chunk) -> OutputAndInput:
         """(columns for the output, pixels (n, H, W, C) uint8).
 
         Raises:
-            InputError: an image that cannot be read, or a grey pixel, if the model reads only 0 and 255.
+            InputError: an image cannot be read, or a pixel is neither 0 nor 255, and the model reads only these.
         """
         assert chunk.pixels is not None
         for i, fault in enumerate(chunk.faults):
@@ -64,7 +64,7 @@ class ImageRowReader:
             raise InputError(f"row {chunk.start + n}, pixel ({h}, {w}, {c}): not 0 or 255: {chunk.pixels[n, h, w, c]}")
         return chunk.table, chunk.pixels
 
-    def sift(self, chunk: Chunk) -> Sifted:
+    def split(self, chunk: Chunk) -> SplitChunk:
         """The chunk, split into valid and invalid images."""
         assert chunk.pixels is not None
         grey = self._grey(chunk)
@@ -75,10 +75,10 @@ class ImageRowReader:
             h, w, c = np.unravel_index(grey[i].argmax(), grey[i].shape)
             where.append(f"pixel ({h}, {w}, {c})" if faults[i] is None else None)
         reasons = [faults[i] or "not 0 or 255" for i in np.flatnonzero(bad)]
-        return _apart(chunk, chunk.table, chunk.pixels, bad, where, reasons)
+        return _split(chunk, chunk.table, chunk.pixels, bad, where, reasons)
 
     def _grey(self, chunk: Chunk) -> NDArray[np.bool_]:
-        """Invalid pixels, (n, H, W, C); (n, 1, 1, 1) if every value is valid."""
+        """Mask of invalid pixels, (n, H, W, C); (n, 1, 1, 1) if the model accepts every pixel value."""
         assert chunk.pixels is not None
         if not self._two_valued:
             return np.zeros((len(chunk.pixels), 1, 1, 1), dtype=bool)
@@ -87,9 +87,9 @@ class ImageRowReader:
 
 
 class VectorRowReader:
-    """Finds the model's columns by name; the kept columns go into the output in their order.
+    """Finds the model's columns by name. The columns to keep go into the output in their input order.
 
-    Numbers that were read as text leave as float64, all other columns with their own type.
+    Model columns of numbers that were read as text become float64 in the output. All other columns keep their type.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class VectorRowReader:
         Args:
             schema: schema of the input.
             spec: input of the model.
-            text: whether numbers are text.
-            indices: whether categories are indices of levels.
+            text: whether numbers were read as text.
+            indices: whether categories were read as indices of levels.
             keep: columns for the output; None: all; empty: the row numbers instead.
         """
         self._columns = Columns(schema, spec, text=text, indices=indices)
@@ -112,18 +112,18 @@ class VectorRowReader:
         kept = [schema.field(i) for i in self._kept] if self._kept else [ROW]
         self.schema = pa.schema(kept, metadata=schema.metadata)
 
-    def take(self, chunk: Chunk) -> Taken:
-        """(columns for the output, x (n, D) float64), as from Columns.take."""
+    def take(self, chunk: Chunk) -> OutputAndInput:
+        """(columns for the output, x (n, D) float64). Raises InputError at the first invalid row."""
         arrays, x = self._columns.take(chunk.table, chunk.start)
-        return self._passed(arrays, chunk), x
+        return self._output_columns(arrays, chunk), x
 
-    def sift(self, chunk: Chunk) -> Sifted:
+    def split(self, chunk: Chunk) -> SplitChunk:
         """The chunk, split into valid and invalid rows."""
         noted = CollectFaults(chunk.table.num_rows)
         arrays, x = self._columns.read(chunk.table, noted)
-        return _apart(chunk, self._passed(arrays, chunk), x, noted.bad, *noted.reasons())
+        return _split(chunk, self._output_columns(arrays, chunk), x, noted.bad, *noted.reasons())
 
-    def _passed(self, arrays: Sequence[pa.Array], chunk: Chunk) -> pa.RecordBatch:
+    def _output_columns(self, arrays: Sequence[pa.Array], chunk: Chunk) -> pa.RecordBatch:
         kept = [arrays[i] for i in self._kept] or [pa.array(_numbers(chunk))]
         return pa.RecordBatch.from_arrays(kept, schema=self.schema)
 
@@ -151,29 +151,29 @@ def rows_of(
     return VectorRowReader(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
 
 
-def whole(rows: VectorRowReader | ImageRowReader, chunk: Chunk) -> Sifted:
-    """A chunk that must have valid rows only.
+def require_valid(rows: VectorRowReader | ImageRowReader, chunk: Chunk) -> SplitChunk:
+    """The chunk, which must have valid rows only.
 
     Raises:
         InputError: a row is invalid.
     """
-    return Sifted(*rows.take(chunk), _numbers(chunk), None)
+    return SplitChunk(*rows.take(chunk), _numbers(chunk), None)
 
 
 def _numbers(chunk: Chunk) -> NDArray[np.int64]:
     return np.arange(chunk.start, chunk.start + chunk.table.num_rows)
 
 
-def _apart(
+def _split(
     chunk: Chunk,
-    passed: pa.RecordBatch,
+    kept: pa.RecordBatch,
     x: NDArray[Any],
     bad: NDArray[np.bool_],
     columns: Sequence[str | None],
     reasons: Sequence[str],
-) -> Sifted:
+) -> SplitChunk:
     if not bad.any():
-        return Sifted(passed, x, _numbers(chunk), None)
+        return SplitChunk(kept, x, _numbers(chunk), None)
     numbers, mask = _numbers(chunk), pa.array(bad)
-    refused = BadRows(numbers[bad], columns, reasons, chunk.table.filter(mask))
-    return Sifted(passed.filter(pa.array(~bad)), x[~bad], numbers[~bad], refused)
+    invalid = InvalidRows(numbers[bad], columns, reasons, chunk.table.filter(mask))
+    return SplitChunk(kept.filter(pa.array(~bad)), x[~bad], numbers[~bad], invalid)

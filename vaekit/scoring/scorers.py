@@ -28,7 +28,7 @@ LOCAL_CELLS = 2**20  # cells per batch: 8 MiB of float64; several batches are in
 FEWEST_ROWS = 256  # smallest number of rows that is worth a thread of its own
 REMOTE_CELLS = 2**18  # cells per request: 2 MiB, below the body limits of services and proxies
 REMOTE_ROWS = 10_000  # rows per request
-EXPLAINING = 32  # work of explaining a row relative to scoring it, about; requests have fewer rows by this factor
+EXPLAINING = 32  # approximate work of explaining a row relative to scoring it; divides the rows per request
 ATTEMPTS = 10  # attempts per request while the service is busy or restarting
 LONGEST_PAUSE = 30.0  # seconds
 TOO_LARGE = 413
@@ -38,7 +38,7 @@ TOO_LARGE = 413
 class Scores(RowArrays):
     """Scores of n rows, (n,) each, in nats. p_value, p_value_tail and is_anomaly are None without a calibration.
 
-    If no calibration row has as many missing cells as a row, its p_value is NaN and its is_anomaly is False.
+    A row has p_value NaN and is_anomaly False if no calibration row has the same number of missing cells.
     """
 
     elbo: Array
@@ -81,7 +81,7 @@ class Scorer(Protocol):
 
     @property
     def reason(self) -> str | None:
-        """Why there are no p-values; None if there are, or if no row has been scored yet."""
+        """Why rows have no p-values; None if they have, or if no row has been scored yet."""
 
     @property
     def batch_rows(self) -> int:
@@ -89,12 +89,12 @@ class Scorer(Protocol):
 
     @property
     def held_out(self) -> Array | None:
-        """Scores of the calibration rows, (n,), nats, ascending; None if they are unknown, or if the calibration is by
-        folds, whose scores come from different models."""
+        """Scores of the calibration rows, (n,), nats, ascending. None if they are unknown, or if the calibration is by
+        folds: their scores come from different models."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Everything but the rows that scores depend on, as JSON. A run resumes only if it is unchanged."""
+        """Everything that scores depend on, except the rows, as JSON. A run resumes only if this is unchanged."""
 
     def score(self, x: NDArray[Any]) -> Scores:
         """Scores of n >= 1 checked rows, as returned by `rows_of` or `vaekit.tabular.encode` for the spec."""
@@ -127,8 +127,8 @@ class LocalScorer:
             alpha: false-alarm rate of the verdict.
             explain: number of most anomalous cells to explain per row, at about 30 times the work of a score; None: no
                 explanation.
-            at_once: parallel calls of the graph, each for a share of the batch. With one thread per call, one call per
-                core is faster than one call on all cores, because no thread waits for another.
+            at_once: number of parallel calls of the graph, each for a share of the batch. With one thread per call, one
+                call per core is faster than one call on all cores, because no thread waits for another.
 
         Raises:
             InputError: K, alpha or explain is out of range, or the model has no held-out surprises to explain with.
@@ -139,7 +139,7 @@ class LocalScorer:
         if explain is not None:
             check_explained(model, explain, num_samples)
         found = model.calibration(num_samples)
-        asked: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
+        options: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
         self._model = model
         self._num_samples, self._explain, self._at_once = num_samples, explain, at_once
         self._calibration = None if isinstance(found, str) else found
@@ -150,7 +150,7 @@ class LocalScorer:
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
         self.held_out = self._calibration.scores if isinstance(self._calibration, Calibration) else None
-        self.facts = _facts(model.manifest, asked, precision=model.precision)
+        self.facts = _facts(model.manifest, options, precision=model.precision)
         if self._calibration is not None:
             self._calibration.check_alpha(alpha)
 
@@ -171,21 +171,21 @@ class LocalScorer:
         found = self._calibration.verdict(got, self.alpha)
         return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
 
-    def _in_parallel(self, ask: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
-        """Call the model on the rows, in parallel shares if each has at least `fewest` rows."""
+    def _in_parallel(self, call: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
+        """Call the model on the rows: in parallel if each call gets at least `fewest` rows, otherwise once."""
         size = -(-len(x) // self._at_once)
         if self._at_once == 1 or size < fewest:
-            return ask(x)
+            return call(x)
         with ThreadPoolExecutor(self._at_once) as pool:
-            found = list(pool.map(ask, (x[at : at + size] for at in range(0, len(x), size))))
+            found = list(pool.map(call, (x[at : at + size] for at in range(0, len(x), size))))
         return found[0].concatenate(found)
 
 
 class RemoteScorer:
     """Scores through a running service.
 
-    While the service is busy or announces that it will be back, the request is repeated after a pause. A request that
-    the service refuses as too large is halved.
+    If the service is busy, or is unavailable and sends Retry-After, the request is repeated after a pause. If the
+    service refuses a request as too large, its rows are sent in two requests.
     """
 
     def __init__(
@@ -203,11 +203,11 @@ class RemoteScorer:
         Args:
             client: the client; the caller closes it.
             name: a model of the service.
-            version: its version; None: the version that serves now, for the whole run.
+            version: its version; None: the service's current version, which is then used for the whole run.
             num_samples: K; None: the model's default.
             alpha: false-alarm rate of the verdict.
             explain: as for LocalScorer.
-            pause: waits a number of seconds.
+            pause: function that waits a number of seconds; tests replace it.
 
         Raises:
             ClientError: the service does not answer or has no such model.
@@ -232,36 +232,36 @@ class RemoteScorer:
         if len(x) > (most := self._most):
             return Scores.concatenate([self.score(x[at : at + most]) for at in range(0, len(x), most)])
         try:
-            return self._with_retries(x)
+            return self._request_with_retries(x)
         except RequestRefused as exc:
             if exc.status != TOO_LARGE or len(x) == 1:
                 raise
-        self._most = (len(x) + 1) // 2  # the service refused more
+        self._most = (len(x) + 1) // 2  # for all further requests too
         return self.score(x)
 
-    def _with_retries(self, x: NDArray[Any]) -> Scores:
+    def _request_with_retries(self, x: NDArray[Any]) -> Scores:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._ask(x)
+                return self._request(x)
             except (TooBusy, ServiceUnavailable) as exc:
-                lasting = isinstance(exc, ServiceUnavailable) and exc.retry_after is None  # a retry would fail too
+                lasting = isinstance(exc, ServiceUnavailable) and exc.retry_after is None  # a retry would fail as well
                 if lasting or attempt == ATTEMPTS:
                     raise
                 self._pause(min(LONGEST_PAUSE, exc.retry_after or 0.25 * 2**attempt))
         raise AssertionError("the last attempt returns or raises")
 
-    def _ask(self, x: NDArray[Any]) -> Scores:
+    def _request(self, x: NDArray[Any]) -> Scores:
         got = self._client.elbo(x, log_evidence=False, model=self._name, version=self._version, **self._options)
-        if got.is_anomaly is None:  # otherwise the reason is about single rows
+        if got.is_anomaly is None:  # otherwise the reason concerns single rows
             self.reason = got.p_value_reason
         return Scores(**{field.name: getattr(got, field.name) for field in fields(Scores)})
 
 
-def _facts(manifest: Manifest, asked: ScoringOptions, **more: Any) -> dict[str, Any]:
+def _facts(manifest: Manifest, options: ScoringOptions, **more: Any) -> dict[str, Any]:
     return {
         "model": f"{manifest.name}@{manifest.version}",
         "manifest_sha256": hashlib.sha256(manifest.model_dump_json().encode()).hexdigest(),
-        **asked,
-        "num_samples": asked["num_samples"] or manifest.draws.default,
+        **options,
+        "num_samples": options["num_samples"] or manifest.draws.default,
         **more,
     }

@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any
 
 
-def told() -> argparse.Namespace:
-    """The command line of every arm: a bundle, a folder of Parquet, K, threads, and an output path."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line that all arms share."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--source", type=Path, required=True)
@@ -23,10 +23,10 @@ def told() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Wall:
-    """Measures wall-clock seconds, because several threads work."""
+class Stopwatch:
+    """Measures wall-clock seconds of a block. CPU seconds would add up over threads."""
 
-    def __enter__(self) -> Wall:
+    def __enter__(self) -> Stopwatch:
         self._start = perf_counter()
         return self
 
@@ -34,6 +34,6 @@ class Wall:
         self.seconds = perf_counter() - self._start
 
 
-def answer(rows: int, seconds: float, **more: Any) -> None:
+def print_result(rows: int, seconds: float, **more: Any) -> None:
     """Print the result as the last line."""
     sys.stdout.write("\n" + json.dumps({"rows": rows, "seconds": seconds, **more}) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scoring.arms.common import answer, told
+from benchmarks.scoring.arms.common import parse_arguments, print_result
 from benchmarks.training.arms.stream import Sampler, resident
 from vaekit.runtime import Model
 from vaekit.scoring import LocalScorer, Options, score_folder
@@ -12,20 +12,20 @@ WARM_UP = 512  # rows, not counted
 
 def main() -> None:
     """Score, sample memory, print."""
-    asked = told()
-    with Model.load(asked.bundle, device="cpu", threads=1) as model:
-        scorer = LocalScorer(model, num_samples=asked.num_samples, at_once=asked.threads)
+    arguments = parse_arguments()
+    with Model.load(arguments.bundle, device="cpu", threads=1) as model:
+        scorer = LocalScorer(model, num_samples=arguments.num_samples, at_once=arguments.threads)
         _warm(scorer)
         start = resident()
         with Sampler() as sampler:
             done = score_folder(
                 scorer,
-                asked.source,
-                asked.out,
-                options=Options(columns=() if asked.bare else None),
+                arguments.source,
+                arguments.out,
+                options=Options(columns=() if arguments.bare else None),
                 progress=lambda parts, _, __: setattr(sampler, "step", parts),
             )
-    answer(done.rows, done.seconds, start_bytes=start, samples=sampler.samples)
+    print_result(done.rows, done.seconds, start_bytes=start, samples=sampler.samples)
 
 
 def _warm(scorer: LocalScorer) -> None:

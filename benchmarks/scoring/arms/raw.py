@@ -10,31 +10,31 @@ import onnxruntime
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from benchmarks.scoring.arms.common import Wall, answer, told
+from benchmarks.scoring.arms.common import Stopwatch, parse_arguments, print_result
 from vaekit.bundle import default_eps
 
-CHUNKS = (64, 128, 256, 512, 1024, 4096)  # rows of a call; the fastest is used
+CHUNKS = (64, 128, 256, 512, 1024, 4096)  # candidates for the rows of a call; the fastest is used
 TRIED_ON = 8_192  # rows
 
 
 def main() -> None:
     """Run, print."""
-    asked = told()
+    arguments = parse_arguments()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = asked.threads
-    graphs = [asked.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # the first that exists is used
+    options.intra_op_num_threads = arguments.threads
+    graphs = [arguments.bundle / name for name in ("bound.onnx", "elbo.onnx")]  # the first that exists is used
     graph = next(path for path in graphs if path.exists())
     session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
-    eps = default_eps(np.load(asked.bundle / "noise.npy"), asked.num_samples).astype(np.float32)  # (K, Z)
-    files = sorted(asked.source.glob("*.parquet"))
+    eps = default_eps(np.load(arguments.bundle / "noise.npy"), arguments.num_samples).astype(np.float32)  # (K, Z)
+    files = sorted(arguments.source.glob("*.parquet"))
     x = np.concatenate([np.column_stack([c.to_numpy() for c in parquet.read_table(f).columns]) for f in files])
     chunk = min(CHUNKS, key=lambda size: _seconds(session, x[:TRIED_ON], eps, size))
-    answer(len(x), _seconds(session, x, eps, chunk), chunk=chunk)
+    print_result(len(x), _seconds(session, x, eps, chunk), chunk=chunk)
 
 
 def _seconds(session: Any, x: NDArray[np.float64], eps: NDArray[np.float32], chunk: int) -> float:
     draws = np.ascontiguousarray(np.broadcast_to(eps, (chunk, *eps.shape)))  # (chunk, K, Z)
-    with Wall() as wall:
+    with Stopwatch() as wall:
         for part in _parts(x, chunk):
             session.run(["elbo", "log_likelihood", "kl"], {"x": part, "eps": draws[: len(part)]})
     return wall.seconds

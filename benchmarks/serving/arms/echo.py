@@ -1,4 +1,4 @@
-"""The lower bound for a Python server: a Starlette route that returns the bytes of the request.
+"""A lower bound for the latency of a Python server: a Starlette route that returns the bytes of the request.
 
 python -m benchmarks.serving.arms.echo PORT
 """
@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 
 async def echo(request: Request) -> Response:
-    """The body of the request."""
+    """Return the body of the request."""
     return Response(await request.body(), media_type="application/octet-stream")
 
 

@@ -1,4 +1,4 @@
-"""Runs the bundle's elbo graph as any server would: one thread, fixed draws."""
+"""Runs the elbo graph of a bundle with one thread and fixed draws. Every peer server uses it."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ class Graph:
 
 
 def agrees(got: Sequence[float], want: Sequence[float] | NDArray[np.float64]) -> bool:
-    """Whether an ELBO of rows agrees with the graph's, for any batching of the rows."""
+    """Whether ELBOs of rows agree with those of the graph, within a tolerance that allows any batching of rows."""
     return len(got) == len(want) and np.allclose(got, want, RELATIVE, ABSOLUTE)

@@ -19,14 +19,14 @@ class Elbo(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed 
 
     files: tuple[str, str]
 
-    def setup(self, device: str) -> None:  # noqa: ARG002  LitServe gives it
+    def setup(self, device: str) -> None:  # noqa: ARG002  LitServe passes it
         self.graph = Graph(*self.files)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe would read an annotation as a query parameter
         return np.asarray(request["inputs"], dtype=np.float64)
 
     def batch(self, inputs: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-        return inputs  # requests may have several rows; they are joined when they are run
+        return inputs  # requests may have several rows; predict joins them
 
     def predict(self, x: list[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
         return self.graph.each(x)

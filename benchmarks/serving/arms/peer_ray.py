@@ -21,10 +21,10 @@ from starlette.requests import Request
 from benchmarks.serving.arms.graph import Graph
 
 STORE = 100 * 2**20  # bytes of Ray's object store
-MOST = 256  # concurrent requests of a replica; the default of 5 could never fill a batch
+MAX_REQUESTS = 256  # concurrent requests of a replica; the default of 5 is less than a batch
 
 
-@serve.deployment(max_ongoing_requests=MOST)
+@serve.deployment(max_ongoing_requests=MAX_REQUESTS)
 class Elbo:
     """{"inputs": rows} -> lists by name."""
 
@@ -32,13 +32,13 @@ class Elbo:
         self.graph = Graph(path, eps)
 
     @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]  # Ray is not installed where types are checked
-    async def together(self, x: list[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
+    async def batched(self, x: list[NDArray[np.float64]]) -> list[dict[str, list[float]]]:
         return self.graph.each(x)
 
     async def __call__(self, request: Request) -> Any:
         if request.method == "GET":
-            return {}  # for readiness: Ray reports ready before the replica is
-        return await self.together(np.asarray((await request.json())["inputs"], dtype=np.float64))
+            return {}  # readiness check, because Ray reports ready before the replica is ready
+        return await self.batched(np.asarray((await request.json())["inputs"], dtype=np.float64))
 
 
 def main(path: str, eps: str, port: int) -> None:
@@ -46,10 +46,10 @@ def main(path: str, eps: str, port: int) -> None:
     ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, _temp_dir=str(Path(eps).parent / "ray"))
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(Elbo.bind(path, eps), route_prefix="/elbo")  # type: ignore[attr-defined]  # added by the decorator
-    over = threading.Event()
+    stopped = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: over.set())
-    over.wait()
+        signal.signal(one, lambda *_: stopped.set())
+    stopped.wait()
     serve.shutdown()
     ray.shutdown()
 

@@ -1,4 +1,4 @@
-"""A simple server with FastAPI and torch: a list of lists in, eager torch, no batching across requests.
+"""A simple server with FastAPI and torch. It takes lists of lists and does not batch rows of several requests.
 
 python -m benchmarks.serving.arms.plain WEIGHTS.npz PORT [DEVICE [compiled]]
 """
@@ -27,7 +27,7 @@ class Body(BaseModel):
 
 
 class Vae:
-    """The mathematics of the graph, in float32 except for standardisation; eager or with torch.compile."""
+    """The computation of the graph in torch, in float32 except for standardisation; eager or with torch.compile."""
 
     def __init__(self, path: str, device: str = "cpu", *, compiled: bool = False) -> None:
         self.device = device

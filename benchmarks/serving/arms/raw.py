@@ -1,4 +1,4 @@
-"""The graph alone: InferenceSession.run in a loop, one thread, no server.
+"""Measures the graph alone: InferenceSession.run in a loop, one thread, no server.
 
 python -m benchmarks.serving.arms.raw ELBO.onnx EPS.npy ROWS.npy SECONDS
 """

@@ -1,1 +1,1 @@
-"""The compared trainers; each is a program that prints one line of JSON."""
+"""The compared trainers. Each is a program that prints one line of JSON."""

@@ -33,6 +33,6 @@ def fit(job: Job, clock: Clock) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    asked, laps = job(), Clock()
-    fit(asked, laps)
-    report(laps, asked.steps_per_epoch * asked.batch, ("torch", "numpy"))
+    arguments, clock = job(), Clock()
+    fit(arguments, clock)
+    report(clock, arguments.steps_per_epoch * arguments.batch, ("torch", "numpy"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Job:
-    """One arm's work: D -> hidden -> Z -> hidden -> D on 0/1 rows, first epoch warm-up."""
+    """What an arm trains: a VAE D -> hidden -> Z -> hidden -> D on 0/1 rows. The first epoch is warm-up."""
 
     dims: int
     hidden: int
@@ -44,14 +44,15 @@ def job(arguments: list[str] | None = None) -> Job:
 
 
 def binary_rows(job: Job, rows: int | None = None) -> NDArray[np.float32]:
-    """0/1 rows (n, D) float32 with 13 % ones, as in binarised MNIST; every arm has a loss for binary data."""
+    """0/1 rows (n, D) float32 with 13 % ones, as in binarised MNIST; every trainer has a loss for such data."""
     return (np.random.default_rng(0).random((rows or job.rows, job.dims)) < 0.13).astype(np.float32)
 
 
 class Clock:
-    """Seconds of each epoch from `start` on: CPU seconds, which other programs do not affect, and wall-clock seconds.
+    """Measures each epoch from `start` on, in CPU seconds and in wall-clock seconds.
 
-    An arm has one thread, so on an idle machine the two are equal.
+    CPU seconds do not depend on the load of other programs. An arm has one thread, so that both are equal on an idle
+    machine.
     """
 
     def __init__(self) -> None:

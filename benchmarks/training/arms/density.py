@@ -33,14 +33,14 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def binarised(path: Path, seed: int) -> NDArray[np.uint8]:
-    """Images (N, H, W, 1) with pixels drawn once: 255 with the grey value as probability, else 0."""
+    """Images (N, H, W, 1) with pixels drawn once: 255 with probability grey value / 255, otherwise 0."""
     with np.load(path, allow_pickle=False) as archive:
         grey = next(archive[name] for name in archive.files if archive[name].ndim == 3)  # (N, H, W)
     ones = np.random.default_rng(seed).random(grey.shape) < grey / 255.0
     return np.where(ones, 255, 0).astype(np.uint8)[..., None]
 
 
-def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[str]) -> Config:
+def config(recipe: str, source: Path, steps: int, validations: int, overrides: list[str]) -> Config:
     """The recipe's config, with 5,000 of the 60,000 images for validation and 55,000 - 60 for training."""
     tree = {
         "name": "mnist",
@@ -53,8 +53,8 @@ def config(recipe: str, source: Path, steps: int, looks: int, overrides: list[st
         "training": {
             **RECIPES[recipe]["training"],
             "steps": steps,
-            "evaluate_every": max(1, steps // looks),
-            "patience": looks,
+            "evaluate_every": max(1, steps // validations),
+            "patience": validations,
             "threads": 1,
         },
     }
@@ -67,14 +67,14 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "train.npy"
         np.save(source, binarised(options.data / "mnist_train.npz", seed=0))
-        asked = config(options.recipe, source, options.steps, options.looks, options.set)
+        chosen = config(options.recipe, source, options.steps, options.validations, options.set)
         start, start_cpu = perf_counter(), process_time()
-        trained = run(asked, device="cpu", listener=_listener())
+        trained = run(chosen, device="cpu", listener=_listener())
         seconds, cpu = perf_counter() - start, process_time() - start_cpu
     test = binarised(options.data / "mnist_test.npz", seed=1)
-    chosen = np.random.default_rng(2).permutation(len(test))[: options.test_rows]
+    test_rows = np.random.default_rng(2).permutation(len(test))[: options.test_rows]
     start = perf_counter()
-    nll = minus_log_evidence(trained.one, torch.from_numpy(test[chosen]), options.draws)
+    nll = minus_log_evidence(trained.one, torch.from_numpy(test[test_rows]), options.draws)
     best = trained.history.best
     line = {
         "nll": float(nll.mean()),
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _listener() -> Listener:
-    """Prints validations to stderr, to show the progress of a long run."""
+    """Prints each validation to stderr, as progress of a long run."""
     return Listener(on_validation=lambda v: print(v.step, round(-v.elbo, 2), round(v.kl, 2), file=sys.stderr))
 
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipe", choices=RECIPES, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--looks", type=int, default=50)
+    parser.add_argument("--validations", type=int, default=50)
     parser.add_argument("--test-rows", type=int, required=True)
     parser.add_argument("--draws", type=int, required=True)
     parser.add_argument("--weights", type=Path, help="file for the trained weights")

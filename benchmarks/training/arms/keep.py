@@ -1,4 +1,4 @@
-"""Starts a run with checkpoints in a folder, or resumes the run in it, and saves its weights there."""
+"""Starts a training with checkpoints in a folder, or resumes it, and prints a hash of its weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vaekit_training.run import Listener, run
 ROWS, D = 3_000, 12
 SETTINGS: dict[str, dict[str, Any]] = {
     "elbo": {},
-    "iwae, ema, parts": {
+    "iwae, ema, accumulated": {
         "objective": {"name": "iwae", "num_samples": 3},
         "training": {"ema": 0.99, "accumulate": 2},
     },
@@ -74,8 +74,8 @@ def main(arguments: list[str]) -> None:
         sys.stdout.flush()
 
     keep = Keep(options.run, resume=options.resume)
-    asked = config(options.settings, options.steps)
-    trained = run(asked, device="cpu", rows=rows(), keep=keep, listener=Listener(on_step=on_step))
+    chosen = config(options.settings, options.steps)
+    trained = run(chosen, device="cpu", rows=rows(), keep=keep, listener=Listener(on_step=on_step))
     sha = hashlib.sha256()
     for name, values in sorted(trained.vae.state_dict().items()):
         sha.update(name.encode() + values.numpy().tobytes())

@@ -11,12 +11,12 @@ from benchmarks.training.arms.common import Clock, Job, binary_rows, job, report
 from vaekit_training.config import Config, make_config
 from vaekit_training.run import Listener, run
 
-SPARE = 0.99  # share of rows for training; the others are used once, at the end
+TRAIN_SHARE = 0.99  # of the rows; the others are used once, at the end
 
 
 def config(job: Job, source: Path) -> Config:
     """A config with one validation, at the last step, because the other arms have none."""
-    rest = (1 - SPARE) / 3
+    rest = (1 - TRAIN_SHARE) / 3
     steps = job.epochs * job.steps_per_epoch
     return make_config(
         {
@@ -24,7 +24,7 @@ def config(job: Job, source: Path) -> Config:
             "data": {
                 "source": str(source),
                 "kinds": {f"x{d}": "binary" for d in range(job.dims)},
-                "fractions": {"train": SPARE, "validation": rest, "calibration": rest, "test": rest},
+                "fractions": {"train": TRAIN_SHARE, "validation": rest, "calibration": rest, "test": rest},
             },
             "network": {
                 "hidden": [job.hidden],
@@ -39,9 +39,9 @@ def config(job: Job, source: Path) -> Config:
 
 
 def fit(job: Job, clock: Clock, folder: str) -> None:
-    """Train; an epoch has as many steps as the rows fill batches."""
+    """Train. An epoch is the number of steps in which the rows fill complete batches."""
     source = Path(folder) / "rows.npy"
-    np.save(source, binary_rows(job, round(job.rows / SPARE)))
+    np.save(source, binary_rows(job, round(job.rows / TRAIN_SHARE)))
 
     def on_step(step: int) -> None:
         if step == 1:
@@ -53,7 +53,7 @@ def fit(job: Job, clock: Clock, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    asked, laps = job(), Clock()
+    arguments, clock = job(), Clock()
     with tempfile.TemporaryDirectory() as folder:
-        fit(asked, laps, folder)
-    report(laps, asked.steps_per_epoch * asked.batch, ("torch", "numpy"))
+        fit(arguments, clock, folder)
+    report(clock, arguments.steps_per_epoch * arguments.batch, ("torch", "numpy"))

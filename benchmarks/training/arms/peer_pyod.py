@@ -1,4 +1,4 @@
-"""Trains PyOD's VAE with an active KL term and the networks of the other arms. Runs in its own virtual environment."""
+"""Trains PyOD's VAE with its KL term and the networks of the other arms. Runs in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pyod.models.vae import VAE
 
 from benchmarks.training.arms.common import Clock, Job, binary_rows, job, report
 
-ALIVE = 1e9  # `capacity`: PyOD cuts the KL at this value, and its default of 0 removes it
+CAPACITY = 1e9  # PyOD's loss clips the KL at this value; the default of 0 removes the KL
 
 
 class Timed(VAE):  # type: ignore[misc]  # PyOD is not installed where types are checked
-    """PyOD's VAE, which reports its epochs to a clock by PyOD's hooks."""
+    """PyOD's VAE, with hooks that report the end of each epoch to a clock."""
 
     clock: Clock
 
@@ -40,7 +40,7 @@ def fit(job: Job, clock: Clock) -> None:
         optimizer_params={},
         output_activation_name="sigmoid",
         beta=1.0,
-        capacity=ALIVE,
+        capacity=CAPACITY,
         verbose=0,
         device="cpu",
     )
@@ -50,6 +50,6 @@ def fit(job: Job, clock: Clock) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    asked, laps = job(), Clock()
-    fit(asked, laps)
-    report(laps, asked.steps_per_epoch * asked.batch, ("pyod", "torch", "numpy"))
+    arguments, clock = job(), Clock()
+    fit(arguments, clock)
+    report(clock, arguments.steps_per_epoch * arguments.batch, ("pyod", "torch", "numpy"))

@@ -1,4 +1,4 @@
-"""Trains pythae's VAE by its trainer, with the networks of the other arms. Runs in its own virtual environment."""
+"""Trains pythae's VAE with pythae's trainer and the networks of the other arms. Runs in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def fit(job: Job, clock: Clock, folder: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    asked, laps = job(), Clock()
+    arguments, clock = job(), Clock()
     with tempfile.TemporaryDirectory() as folder:
-        fit(asked, laps, folder)
-    report(laps, asked.rows, ("pythae", "torch", "numpy"))
+        fit(arguments, clock, folder)
+    report(clock, arguments.rows, ("pythae", "torch", "numpy"))

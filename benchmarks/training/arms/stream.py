@@ -28,7 +28,7 @@ class Sampler:
     def __init__(self) -> None:
         self.step = 0
         self.samples: list[tuple[float, int, int]] = []
-        self._start, self._over = perf_counter(), threading.Event()
+        self._start, self._ended = perf_counter(), threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Sampler:
@@ -36,16 +36,16 @@ class Sampler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
 
     def _sample(self) -> None:
-        while not self._over.wait(EVERY):
+        while not self._ended.wait(EVERY):
             self.samples.append((perf_counter() - self._start, self.step, resident()))
 
 
 def config(source: Path, steps: int, batch: int) -> Config:
-    """A config with most rows for training, because only a sample of the other rows is held in memory."""
+    """A config that uses most rows for training, because of the other rows only a sample is held in memory."""
     rest = 0.1 / 3
     return make_config(
         {

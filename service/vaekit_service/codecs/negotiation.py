@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, NPY_TYPE, PICTURE_TYPES
+from vaekit.client.wire import ARROW_TYPE, IMAGE_TYPES, JSON_TYPE, NPY_TYPE
 from vaekit_service.codecs import image_codec, json_codec, npy_codec
 from vaekit_service.codecs.arrow import codec as arrow_codec
 from vaekit_service.codecs.reply_headers import headers
@@ -50,7 +50,7 @@ READERS = (
     Reader(JSON_TYPE, json_codec.read),
     Reader(NPY_TYPE, npy_codec.read, _ARRAY, not_for=_NO_ROWS, large=4 * 2**20, decodes_images=False),
     Reader(ARROW_TYPE, arrow_codec.read, _TABLE, not_for=_NO_ROWS, large=0, missing=arrow_codec.missing),
-    *(Reader(kind, image_codec.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in PICTURE_TYPES),
+    *(Reader(kind, image_codec.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in IMAGE_TYPES),
 )
 WRITERS = (
     Writer(JSON_TYPE, json_codec.write),

@@ -33,11 +33,7 @@ class Source:
 
 
 def read(source: str, size: tuple[int, int] | None = None) -> Source:
-    """The contents of a file, folder or built-in dataset.
-
-    Args:
-        source: its path or name.
-        size: (width, height) to scale the images of a folder to.
+    """The contents of a file, folder or built-in dataset; images of a folder are scaled to `size`, (width, height).
 
     Raises:
         InputError: the source is unknown or unreadable, or a size is given and it is no folder of images.
@@ -197,9 +193,7 @@ def _where(path: Path, parsing: Any) -> str | None:
             path,
             read_options=csv.ReadOptions(use_threads=False),
             parse_options=csv.ParseOptions(
-                newlines_in_values=True,
-                ignore_empty_lines=parsing.ignore_empty_lines,
-                invalid_row_handler=on_invalid,
+                newlines_in_values=True, ignore_empty_lines=parsing.ignore_empty_lines, invalid_row_handler=on_invalid
             ),
         )
     return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}" if uneven else None

@@ -1,20 +1,20 @@
 """The wire format: requests and replies as pydantic models, shared by the service and its clients.
 
 An array reply (`Accept: application/x-npy`) is one structured array with a record per row, whose fields have the names
-used here. An Arrow reply is a table whose columns have these names. Values that are not per row are in the headers of
-`headers`.
+used here. An Arrow reply is a table whose columns have these names. Values that are not per row are in the headers that
+`headers` lists.
 """
 
 from vaekit.client.wire.headers import (
     ALPHA_HEADER,
     ARROW_TYPE,
+    IMAGE_TYPES,
     JSON_TYPE,
     KEY_HEADER,
     MODEL_HEADER,
     NPY_TYPE,
     NUM_SAMPLES_HEADER,
     P_VALUE_REASON_HEADER,
-    PICTURE_TYPES,
     PROBLEM_TYPE,
     REQUEST_ID_HEADER,
     SEED_HEADER,
@@ -22,7 +22,7 @@ from vaekit.client.wire.headers import (
     VERSION_HEADER,
 )
 from vaekit.client.wire.models import GraphInUse, ModelInUse, ModelList, ModelSummary
-from vaekit.client.wire.replies import DecodeReply, ElboReply, EncodeReply, OddCell, Problem, Reply, SampleReply
+from vaekit.client.wire.replies import AnomalousCell, DecodeReply, ElboReply, EncodeReply, Problem, Reply, SampleReply
 from vaekit.client.wire.requests import (
     MAX_EXPLAINED,
     MAX_SEED,
@@ -30,15 +30,15 @@ from vaekit.client.wire.requests import (
     Cells,
     DecodeOptions,
     ElboOptions,
-    Encoded,
+    EncodedImages,
     EncodeOptions,
     ImageFiles,
     ImagePixels,
+    Images,
     Latents,
     MixedObjects,
     MixedRows,
     Objects,
-    Pictures,
     Pixel,
     PixelRow,
     Request,
@@ -55,6 +55,7 @@ from vaekit.client.wire.requests import (
 __all__ = [
     "ALPHA_HEADER",
     "ARROW_TYPE",
+    "IMAGE_TYPES",
     "JSON_TYPE",
     "KEY_HEADER",
     "MAX_EXPLAINED",
@@ -62,13 +63,13 @@ __all__ = [
     "MODEL_HEADER",
     "NPY_TYPE",
     "NUM_SAMPLES_HEADER",
-    "PICTURE_TYPES",
     "PROBLEM_TYPE",
     "P_VALUE_REASON_HEADER",
     "REQUEST_ID_HEADER",
     "SEED_HEADER",
     "TIMEOUT_HEADER",
     "VERSION_HEADER",
+    "AnomalousCell",
     "Cell",
     "Cells",
     "DecodeOptions",
@@ -77,10 +78,11 @@ __all__ = [
     "ElboReply",
     "EncodeOptions",
     "EncodeReply",
-    "Encoded",
+    "EncodedImages",
     "GraphInUse",
     "ImageFiles",
     "ImagePixels",
+    "Images",
     "Latents",
     "MixedObjects",
     "MixedRows",
@@ -88,8 +90,6 @@ __all__ = [
     "ModelList",
     "ModelSummary",
     "Objects",
-    "OddCell",
-    "Pictures",
     "Pixel",
     "PixelRow",
     "Problem",

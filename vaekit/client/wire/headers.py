@@ -1,4 +1,4 @@
-"""The names of headers, and the media types of bodies."""
+"""Names of HTTP headers, and media types of bodies."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ KEY_HEADER = "authorization"  # Bearer <key>
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
-PICTURE_TYPES = ("image/png", "image/jpeg")
+IMAGE_TYPES = ("image/png", "image/jpeg")
 PROBLEM_TYPE = "application/problem+json"

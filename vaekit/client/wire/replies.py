@@ -42,8 +42,8 @@ class SampleReply(Reply):
     members: list[int] | None = Field(None, description="the member that drew each row, (n), for a model with members")
 
 
-class OddCell(BaseModel):
-    """An anomalous cell of a row: surprises in nats, values in raw units. Levels of categories are names."""
+class AnomalousCell(BaseModel):
+    """An anomalous cell of a row. Surprises are in nats, values in raw units, levels of categories are names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,8 +53,8 @@ class OddCell(BaseModel):
     excess: float = Field(description="the surprise minus the feature's held-out median")
     p_value: float = Field(description="among the feature's held-out surprises; lower is more anomalous")
     relief: float = Field(
-        description="by how much the row's score falls if this cell is only as surprising as usual and the posterior "
-        "need not fit it; cells are ordered by it"
+        description="fall of the row's score if the posterior ignores this cell and the cell has its usual surprise; "
+        "cells are sorted by relief, highest first"
     )
     expected: float | str = Field(description="given the rest of the row; for a category its most probable level")
     low: float | None = Field(
@@ -65,7 +65,7 @@ class OddCell(BaseModel):
 
 
 class ElboReply(Reply):
-    """Scores, verdicts and explanations. In nats per row, fully normalised, for data in raw units."""
+    """Scores, verdicts and explanations. Bounds are in nats per row, fully normalised, for data in raw units."""
 
     elbo: list[float]
     log_likelihood: list[float] = Field(description="E_q[log p(x|z)]")
@@ -99,7 +99,7 @@ class ElboReply(Reply):
     observed_count: list[int] | None = Field(
         None, description="number of observed columns of each row; only if any column may be missing"
     )
-    explanation: list[list[OddCell]] | None = Field(
+    explanation: list[list[AnomalousCell]] | None = Field(
         None, description="with explain: the most anomalous cells of each row, the most anomalous first"
     )
     kl_p_value: list[float] | None = Field(

@@ -16,14 +16,14 @@ Objects = Annotated[
     FailFast(),
     Field(min_length=1),
 ]
-Cell = FiniteFloat | str | None  # of a table with categories or missing cells
+Cell = FiniteFloat | str | None  # a cell of a table with categories or missing cells
 TableCells = Annotated[list[Cell], FailFast()]
 Table = Annotated[list[TableCells], FailFast(), Field(min_length=1)]
 TableObjects = Annotated[list[Annotated[dict[str, Cell], FailFast()]], FailFast(), Field(min_length=1)]
 Pixel = Annotated[int, Field(ge=0, le=255)]
 PixelRow = Annotated[list[Annotated[list[Pixel], FailFast()]], FailFast()]
-Pictures = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
-Encoded = Annotated[
+Images = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
+EncodedImages = Annotated[
     list[Annotated[str, Field(description="base64 of a PNG or JPEG of the model's size")]],
     FailFast(),
     Field(min_length=1),
@@ -41,7 +41,7 @@ class EncodeOptions(Request):
     """/encode takes no options."""
 
 
-def _one_or_each(members: Any) -> str:
+def _members_tag(members: Any) -> str:
     return "each" if isinstance(members, list) else "one"
 
 
@@ -51,7 +51,7 @@ class DecodeOptions(Request):
     members: (
         Annotated[
             Annotated[int, Tag("one")] | Annotated[list[int], Tag("each")],
-            Discriminator(_one_or_each),
+            Discriminator(_members_tag),
         ]
         | None
     ) = Field(
@@ -115,11 +115,11 @@ class MixedObjects(Request):
 
 
 class ImagePixels(Request):
-    inputs: Pictures = Field(description="H x W x C integers 0..255")
+    inputs: Images = Field(description="H x W x C integers 0..255")
 
 
 class ImageFiles(Request):
-    inputs: Encoded
+    inputs: EncodedImages
 
 
 class Latents(Request):

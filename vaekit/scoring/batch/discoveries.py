@@ -16,14 +16,14 @@ from vaekit.scoring.output_columns import DISCOVERY
 ROWS = 65_536  # rows per batch
 
 
-def judge(written: Any, target: Path | BinaryIO, ending: str, cut: float) -> None:
+def fill_discoveries(written: Any, target: Path | BinaryIO, ending: str, cut: float) -> None:
     """Copy the rows with is_discovery = p_value <= cut, null without a p-value.
 
     Args:
         written: Parquet file with the scored rows, open or as a path.
         target: the new file, as a path or open.
         ending: format of the new file, .parquet or .csv.
-        cut: largest p-value of a discovery, from vaekit.bundle.discoveries.discovery_cut.
+        cut: largest p-value of a discovery, as returned by vaekit.bundle.discoveries.discovery_cut.
     """
     with pq.ParquetFile(written, buffer_size=BUFFER, pre_buffer=False) as rows:
         schema = rows.schema_arrow

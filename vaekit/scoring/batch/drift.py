@@ -1,7 +1,8 @@
 """Measures drift from the p-values of a run.
 
-Rows exchangeable with the calibration rows have p-values uniform on 1/(n + 1), ..., 1. The distance of the p-values of
-a run from that distribution is the distance of its scores from the calibration scores.
+If the rows of a run are exchangeable with the n calibration rows, their p-values are uniform on 1/(n + 1), ..., 1. The
+distance between the p-values and this uniform distribution equals the distance between the scores of the run and the
+calibration scores.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1)
 BINS = 10  # of the population stability index; the usual number
 SMALL, LARGE = 0.1, 0.25  # PSI: below SMALL no change, from LARGE a large change (Siddiqi 2006)
 CHANCE = 1.358  # times sqrt(1/m + 1/n): the Kolmogorov-Smirnov distance exceeded by chance in 5 % of runs
-FEW = 50  # smallest number of rows for a reading
+MIN_ROWS = 50  # smallest number of rows for a reading
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ def drift(p_values: Floats, counts: Ints, n: int) -> Drift | None:
 
 
 def _distance(p_values: Floats, shares: Floats, step: float) -> float:
-    at = np.cumsum(shares)
-    before = np.concatenate([[0.0], at[:-1]])  # F just below each distinct p-value
-    return float(max(np.abs(at - p_values).max(), np.abs(before - (p_values - step)).max()))
+    cdf = np.cumsum(shares)  # F at each distinct p-value
+    before = np.concatenate([[0.0], cdf[:-1]])  # F just below each distinct p-value
+    return float(max(np.abs(cdf - p_values).max(), np.abs(before - (p_values - step)).max()))
 
 
 def _reading(m: int, ks: float, by_chance: float, psi: float) -> str:
-    if m < FEW:
+    if m < MIN_ROWS:
         return f"{m} rows are too few to tell drift from chance"
     if ks <= by_chance:
         return "no drift beyond chance for this number of rows"

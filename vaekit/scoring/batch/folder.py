@@ -1,6 +1,6 @@
 """Scores an input into a folder of parts.
 
-An engine scores the parts: this process one after the other, or actors on a cluster.
+An engine scores the parts: one after the other in this process, or in parallel on a cluster.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 
 from vaekit.bundle.discoveries import discovery_cut
 from vaekit.errors import StorageError
-from vaekit.scoring.batch.discoveries import judge
+from vaekit.scoring.batch.discoveries import fill_discoveries
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.parts import PartFolder, PartRecord
-from vaekit.scoring.batch.pipeline import Pass
-from vaekit.scoring.batch.summary import Before, Summary
+from vaekit.scoring.batch.pipeline import Pipeline
+from vaekit.scoring.batch.summary import EarlierRuns, Summary
 from vaekit.scoring.batch.tally import Tally
 from vaekit.scoring.files.fragments import Fragment, RowSource
-from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.files.paths import StoragePath, storage_path
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.files.writer import (
     TableWriter,
@@ -40,10 +40,10 @@ Numbered = tuple[int, Fragment]
 
 @dataclass(frozen=True)
 class PartJob:
-    """Everything a part needs to be scored, except the model; can be sent to other processes."""
+    """Everything needed to score a part, except the model. It can be sent to other processes."""
 
     source: RowSource
-    folder: Place
+    folder: StoragePath
     options: Options
 
     def score(self, scorer: Scorer, number: int, fragment: Fragment) -> PartRecord:
@@ -52,22 +52,22 @@ class PartJob:
         Raises:
             InputError: a row is invalid and there is no quarantine.
         """
-        parts, over = PartFolder(self.folder), Pass(scorer, self.source, self.options)
-        tally = over.tally()
+        parts, pipeline = PartFolder(self.folder), Pipeline(scorer, self.source, self.options)
+        tally = pipeline.tally()
         name = parts.name(number, fragment, partitions=self.options.partitions)
         part = self.folder.below(name)
         if "/" in name:
             make_folder(self.folder.below(name.rpartition("/")[0]))
-        with ExitStack() as held:
-            writer = held.enter_context(replacing_table(part, over.schema))
-            kept = None
-            for good, bad in over.batches(self.source.read(fragment), tally, fragment.file.name):
+        with ExitStack() as stack:
+            writer = stack.enter_context(replacing_table(part, pipeline.schema))
+            quarantine = None
+            for good, bad in pipeline.batches(self.source.read(fragment), tally, fragment.file.name):
                 if good is not None:
                     writer.write_batch(good)
                 if bad is not None:
-                    where = parts.quarantine(number)
-                    kept = kept or held.enter_context(replacing_table(where, over.quarantine))
-                    kept.write_batch(bad)
+                    path = parts.quarantine(number)
+                    quarantine = quarantine or stack.enter_context(replacing_table(path, pipeline.quarantine))
+                    quarantine.write_batch(bad)
         record = PartRecord(number, name, fragment, tally.rows, tally.bad.total(), int(part.info.size), tally)
         parts.write(record)
         return record
@@ -76,7 +76,7 @@ class PartJob:
 Engine = Callable[[PartJob, Sequence[Numbered]], Iterator[PartRecord]]
 
 
-def here(scorer: Scorer) -> Engine:
+def local_engine(scorer: Scorer) -> Engine:
     """The engine that scores in this process."""
 
     def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
@@ -87,8 +87,8 @@ def here(scorer: Scorer) -> Engine:
 
 def score_folder(
     scorer: Scorer,
-    source: Path | str | Place,
-    output: Path | str | Place,
+    source: Path | str | StoragePath,
+    output: Path | str | StoragePath,
     *,
     batch_rows: int | None = None,
     options: Options | None = None,
@@ -98,15 +98,15 @@ def score_folder(
 ) -> Summary:
     """Score every row of an input into a folder of Parquet files, one per fragment (a file or some of its row groups).
 
-    A run that stops early, for whatever reason, leaves complete parts; `resume` scores the others.
+    A run that stops early leaves only complete parts. `resume` scores the missing ones.
 
     Args:
         scorer: the model and its options.
-        source: as for score_file.
+        source: the input, as for score_file.
         output: path or URI of a folder, which is created.
-        batch_rows: as for score_file.
-        options: further options.
-        resume: continue the run in the folder, or start one if there is none.
+        batch_rows: rows per batch; None: the scorer's choice.
+        options: how to read, write and report; None: the defaults.
+        resume: continue the run in the folder, or start a run if the folder has none.
         engine: engine that scores the parts; None: this process.
         progress: called after each part with the number of parts done.
 
@@ -115,38 +115,38 @@ def score_folder(
         StorageError: the folder cannot be written.
     """
     began = time.perf_counter()
-    folder, asked = place(output), options or Options()
-    check_apart(folder, place(source))
-    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, asked.columns)
-    over = Pass(scorer, opened, asked)
-    check_schema(".parquet", over.schema)
-    if asked.quarantine is not None:
-        check_quarantine(asked.quarantine, opened.place, folder, over.quarantine)
-    fragments = opened.fragments(asked.part_rows)
-    parts, job = PartFolder(folder), PartJob(opened, folder, asked)
-    parts.begin({**scorer.facts, **asked.facts, "appended": scorer.appended.names}, fragments, resume=resume)
-    tally = over.tally()
-    done = {record.number: _merged(tally, record) for record in (parts.read(fragments) if resume else ())}
+    folder, chosen = storage_path(output), options or Options()
+    check_apart(folder, storage_path(source))
+    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, chosen.columns)
+    pipeline = Pipeline(scorer, opened, chosen)
+    check_schema(".parquet", pipeline.schema)
+    if chosen.quarantine is not None:
+        check_quarantine(chosen.quarantine, opened.path, folder, pipeline.quarantine)
+    fragments = opened.fragments(chosen.part_rows)
+    parts, job = PartFolder(folder), PartJob(opened, folder, chosen)
+    parts.begin({**scorer.facts, **chosen.facts, "appended": scorer.appended.names}, fragments, resume=resume)
+    tally = pipeline.tally()
+    done = {record.number: _merge(tally, record) for record in (parts.read(fragments) if resume else ())}
     todo = [(number, fragment) for number, fragment in enumerate(fragments) if number not in done]
-    before = Before(len(done), tally.rows)
+    earlier = EarlierRuns(len(done), tally.rows)
     with _resumable(folder):
-        for record in (engine or here(scorer))(job, todo):
-            done[record.number] = _merged(tally, record)
-            asked.max_bad.check(tally.bad, tally.read, ended=False)
+        for record in (engine or local_engine(scorer))(job, todo):
+            done[record.number] = _merge(tally, record)
+            chosen.max_bad.check(tally.bad, tally.read, ended=False)
             if progress is not None:
                 progress(len(done), len(fragments), "parts")
-    asked.max_bad.check(tally.bad, tally.read, ended=True)
-    if asked.fdr is not None:
-        _judge(parts, sorted(done), discovery_cut(tally.p_values, tally.p_counts, asked.fdr))
-    if asked.quarantine is not None:
-        with replacing_table(asked.quarantine, over.quarantine) as writer:
-            _gather(parts, [number for number in sorted(done) if done[number]], writer)
+    chosen.max_bad.check(tally.bad, tally.read, ended=True)
+    if chosen.fdr is not None:
+        _fill_discoveries(parts, sorted(done), discovery_cut(tally.p_values, tally.p_counts, chosen.fdr))
+    if chosen.quarantine is not None:
+        with replacing_table(chosen.quarantine, pipeline.quarantine) as writer:
+            _join_quarantine(parts, [number for number in sorted(done) if done[number]], writer)
     parts.succeed()
-    return Summary.of(scorer, folder, time.perf_counter() - began, tally, asked, before, opened.remarks)
+    return Summary.of(scorer, folder, time.perf_counter() - began, tally, chosen, earlier, opened.remarks)
 
 
 @contextmanager
-def _resumable(folder: Place) -> Iterator[None]:
+def _resumable(folder: StoragePath) -> Iterator[None]:
     """Say how a run goes on whose parts cannot be written any more."""
     try:
         yield
@@ -156,23 +156,23 @@ def _resumable(folder: Place) -> Iterator[None]:
         ) from exc
 
 
-def _merged(tally: Tally, record: PartRecord) -> int:
-    """Add a part to the tally; return its number of invalid rows (records are not kept, since there may be many)."""
+def _merge(tally: Tally, record: PartRecord) -> int:
+    """Add a part to the tally and return its number of invalid rows. The record itself is not kept, to save memory."""
     tally.merge(record.tally)
     return record.quarantined
 
 
-def _judge(parts: PartFolder, numbers: Sequence[int], cut: float) -> None:
-    """Rewrite parts with is_discovery. If a run stops between part and record, `resume` scores the part again."""
+def _fill_discoveries(parts: PartFolder, numbers: Sequence[int], cut: float) -> None:
+    """Rewrite the parts with is_discovery. If a run stops between a part and its record, `resume` scores that part."""
     for record in map(parts.record, numbers):
         if record.cut != cut:
             part = parts.folder.below(record.part)
             with part.open() as written, replacing(part) as temp:
-                judge(written, temp, ".parquet", cut)
+                fill_discoveries(written, temp, ".parquet", cut)
             parts.write(replace(record, bytes=int(part.info.size), cut=cut))
 
 
-def _gather(parts: PartFolder, numbers: Sequence[int], writer: TableWriter) -> None:
+def _join_quarantine(parts: PartFolder, numbers: Sequence[int], writer: TableWriter) -> None:
     """Join the quarantine files of all parts."""
     for number in numbers:
         with parts.quarantine(number).open() as file:

@@ -8,8 +8,8 @@ from typing import Any
 
 from vaekit.bundle.calibration import check_alpha
 from vaekit.errors import InputError
-from vaekit.scoring.batch.invalid_rows import Budget
-from vaekit.scoring.files.paths import Place
+from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
+from vaekit.scoring.files.paths import StoragePath
 
 PART_ROWS = 1_000_000  # about 300 MB in memory with 30 columns and the scores
 
@@ -21,9 +21,9 @@ class Options:
     columns: Sequence[str] | None = None  # input columns to keep; None: all; (): only the row number
     batch_rows: int | None = None  # rows per batch; None: the scorer's choice
     part_rows: int = PART_ROWS  # approximate rows per part of a folder
-    partitions: bool = False  # parts in folders key=value like the input files
-    quarantine: Place | None = None  # file for invalid rows; None: the first one stops the run
-    max_bad: Budget = field(default_factory=Budget)  # limit on invalid rows
+    partitions: bool = False  # parts in key=value folders, as the input files are
+    quarantine: StoragePath | None = None  # file for invalid rows; None: the first one stops the run
+    max_bad: InvalidRowLimit = field(default_factory=InvalidRowLimit)  # limit on invalid rows
     fdr: float | None = None  # false-discovery rate of is_discovery; None: no such column
     top: int = 10  # number of most anomalous rows in the summary
 

@@ -6,8 +6,8 @@
     FOLDER/_quarantine/00000.parquet   invalid rows of that fragment, if any
     FOLDER/_SUCCESS                    empty; the run is complete
 
-The record is written after its part. A part is valid if it has a record and its file agrees with the record. Every
-other part is written again under the same name, so that each row is in the output exactly once.
+A part is written first, then its record. A part is valid if it has a record and its file agrees with the record. On
+resume every other part is written again under the same name, so that each row is in the output exactly once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from vaekit.errors import InputError
 from vaekit.scoring.batch.tally import Tally
 from vaekit.scoring.files.fragments import Fragment, InputFile
-from vaekit.scoring.files.paths import Place
-from vaekit.scoring.files.writer import MARK, make_folder, replacing
+from vaekit.scoring.files.paths import StoragePath
+from vaekit.scoring.files.writer import INCOMPLETE, make_folder, replacing
 
 RUN, RECORDS, QUARANTINE, SUCCESS = "_run.json", "_parts", "_quarantine", "_SUCCESS"
 FORMAT = 1
@@ -33,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What is known of one valid part."""
+    """The record of a part, written after the part."""
 
     number: int
     part: str  # path below the folder
@@ -56,31 +56,31 @@ class PartRecord:
 class PartFolder:
     """The output folder of one run."""
 
-    def __init__(self, folder: Place) -> None:
+    def __init__(self, folder: StoragePath) -> None:
         self.folder = folder
 
     def begin(self, facts: Mapping[str, Any], fragments: Sequence[Fragment], *, resume: bool) -> None:
-        """Create the folder, or check that it has this run.
+        """Create the folder and describe the run in it, or check that the folder has this run.
 
         Args:
-            facts: everything that parts depend on except the input, as JSON.
+            facts: everything that the parts depend on, except the input files, as JSON.
             fragments: fragments of the input.
             resume: whether to continue a run in the folder.
 
         Raises:
-            InputError: the folder has another run, this run without `resume`, or other files.
+            InputError: the folder has another run, or this run but `resume` is false, or other files.
         """
         files = {fragment.file.name: [fragment.file.size, fragment.file.changed] for fragment in fragments}
-        run = json.loads(json.dumps({"format": FORMAT, **facts, "files": files}))  # as read back from a file
-        there = self._there()
-        if RUN in there:
+        run = json.loads(json.dumps({"format": FORMAT, **facts, "files": files}))  # as JSON reads it back
+        existing = self._existing_files()
+        if RUN in existing:
             if not resume:
                 raise InputError(
                     f"{self.folder}: the folder has a run already; continue it with --resume or choose another folder"
                 )
             self._check(json.loads(self.folder.below(RUN).read()), run)
-            return self._sweep()
-        if there:
+            return self._delete_incomplete()
+        if existing:
             raise InputError(f"{self.folder}: the folder is not empty and has no run; choose another folder")
         for name in ("", RECORDS, QUARANTINE):
             make_folder(self.folder.below(name) if name else self.folder)
@@ -90,23 +90,23 @@ class PartFolder:
     def name(self, number: int, fragment: Fragment, *, partitions: bool) -> str:
         """Path of a part below the folder."""
         keys = fragment.keys.items() if partitions else ()
-        return "/".join([*(f"{key}={_said(value)}" for key, value in keys), f"part-{number:05}.parquet"])
+        return "/".join([*(f"{key}={_hive_value(value)}" for key, value in keys), f"part-{number:05}.parquet"])
 
-    def quarantine(self, number: int) -> Place:
+    def quarantine(self, number: int) -> StoragePath:
         """Path of the invalid rows of a part."""
         return self.folder.below(f"{QUARANTINE}/{number:05}.parquet")
 
     def write(self, record: PartRecord) -> None:
-        """Write the record; the part is valid from now on."""
+        """Write the record. From now on the part is valid."""
         self._write(f"{RECORDS}/{record.number:05}.json", record.to_json())
 
     def read(self, fragments: Sequence[Fragment]) -> Iterator[PartRecord]:
         """The records of all valid parts, in order."""
-        there = {info.base_name for info in self.folder.below(RECORDS).files()}
+        records = {info.base_name for info in self.folder.below(RECORDS).files()}
         for number, fragment in enumerate(fragments):
-            if f"{number:05}.json" in there:
+            if f"{number:05}.json" in records:
                 record = self.record(number)
-                if record.fragment == fragment and self._holds(record):
+                if record.fragment == fragment and self._is_valid(record):
                     yield record
 
     def record(self, number: int) -> PartRecord:
@@ -118,22 +118,22 @@ class PartFolder:
         with replacing(self.folder.below(SUCCESS)) as temp:
             temp.touch()
 
-    def _there(self) -> list[str]:
-        """Names below the folder, without incomplete files."""
+    def _existing_files(self) -> list[str]:
+        """Paths of the files below the folder, without incomplete files."""
         if not self.folder.exists:
             return []
         if not self.folder.is_folder:
             raise InputError(f"{self.folder}: an existing file, expected a folder")
         names = [self.folder.name_of(info) for info in self.folder.files()]
-        return [name for name in names if MARK not in name]
+        return [name for name in names if INCOMPLETE not in name]
 
-    def _sweep(self) -> None:
+    def _delete_incomplete(self) -> None:
         """Delete the incomplete files of a run that was killed."""
         for info in self.folder.files():
-            if MARK in info.base_name:
+            if INCOMPLETE in info.base_name:
                 self.folder.filesystem.delete_file(info.path)
 
-    def _holds(self, record: PartRecord) -> bool:
+    def _is_valid(self, record: PartRecord) -> bool:
         """Whether the file of the part agrees with its record."""
         file = self.folder.below(record.part)
         if not file.exists or file.info.size != record.bytes:
@@ -161,6 +161,6 @@ class PartFolder:
             temp.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
-def _said(value: Any) -> str:
-    """The value of a key=value folder in the notation of Hive."""
+def _hive_value(value: Any) -> str:
+    """The value of a key=value folder, as Hive writes it."""
     return "__HIVE_DEFAULT_PARTITION__" if value is None else quote(str(value), safe="")

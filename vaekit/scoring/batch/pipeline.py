@@ -15,40 +15,40 @@ from vaekit.scoring.batch.tally import Tally, edges_for
 from vaekit.scoring.files.fragments import Chunk, RowSource
 from vaekit.scoring.files.read_ahead import read_ahead
 from vaekit.scoring.output_columns import DISCOVERY, appended_columns
-from vaekit.scoring.rows import Sifted, rows_of, whole
+from vaekit.scoring.rows import SplitChunk, require_valid, rows_of
 from vaekit.scoring.scorers import Scorer
 
 
 class OutputBatches(NamedTuple):
-    """The scored rows and the invalid rows of one chunk."""
+    """The scored rows and the quarantined rows of one chunk; None if there are none."""
 
     good: pa.RecordBatch | None
     bad: pa.RecordBatch | None
 
 
-class Pass:
-    """Applies a scorer to the chunks of an input.
+class Pipeline:
+    """Scores the chunks of an input, and separates invalid rows if they are quarantined.
 
-    While a chunk is scored, a thread reads the next ones and converts them to arrays.
+    While a chunk is scored, a thread reads the next chunks and converts them to arrays.
     """
 
     def __init__(self, scorer: Scorer, source: RowSource, options: Options) -> None:
-        """Raises InputError if the columns do not fit the model or have the name of an appended column."""
+        """Raises InputError if the columns do not fit the model, or if one has the name of an appended column."""
         self._scorer = scorer
-        self._keeps_bad = options.quarantine is not None
+        self._quarantines = options.quarantine is not None
         self._rows = rows_of(source, scorer.spec, options.columns)
         self._appended = list(scorer.appended)
-        self._judges = options.fdr is not None
-        more = [*self._appended, *([DISCOVERY] if self._judges else [])]
+        self._with_discoveries = options.fdr is not None
+        appended = [*self._appended, *([DISCOVERY] if self._with_discoveries else [])]
         kept = [field for field in self._rows.schema if not (options.partitions and field.name in source.keys)]
         self._kept = [field.name for field in kept]
-        self.schema = _extended(pa.schema(kept, metadata=self._rows.schema.metadata), more)
-        self.quarantine = quarantine_schema(source.schema) if self._keeps_bad else None
-        self._new = Tally(options.top, edges_for(scorer.held_out)).to_json()
+        self.schema = _extended(pa.schema(kept, metadata=self._rows.schema.metadata), appended)
+        self.quarantine = quarantine_schema(source.schema) if self._quarantines else None
+        self._empty_tally = Tally(options.top, edges_for(scorer.held_out)).to_json()
 
     def tally(self) -> Tally:
         """A new, empty tally."""
-        return Tally.from_json(self._new)
+        return Tally.from_json(self._empty_tally)
 
     def batches(self, chunks: Iterator[Chunk], tally: Tally, file: str) -> Iterator[OutputBatches]:
         """Score chunks and add them to the tally.
@@ -56,29 +56,29 @@ class Pass:
         Raises:
             InputError: a row is invalid and there is no quarantine.
         """
-        with closing(read_ahead(map(self._sift, chunks))) as made:
-            for sifted in made:
-                yield OutputBatches(self._scored(sifted, tally, file), self._refused(sifted, tally))
+        with closing(read_ahead(map(self._split, chunks))) as split_chunks:
+            for split in split_chunks:
+                yield OutputBatches(self._scored(split, tally, file), self._quarantined(split, tally))
 
-    def _sift(self, chunk: Chunk) -> Sifted:
-        return self._rows.sift(chunk) if self._keeps_bad else whole(self._rows, chunk)
+    def _split(self, chunk: Chunk) -> SplitChunk:
+        return self._rows.split(chunk) if self._quarantines else require_valid(self._rows, chunk)
 
-    def _scored(self, sifted: Sifted, tally: Tally, file: str) -> pa.RecordBatch | None:
-        if not len(sifted.x):
+    def _scored(self, split: SplitChunk, tally: Tally, file: str) -> pa.RecordBatch | None:
+        if not len(split.x):
             return None
-        scores = self._scorer.score(sifted.x)
-        tally.add(scores, sifted.numbers, file)
-        arrays = [sifted.passed.column(name) for name in self._kept]
+        scores = self._scorer.score(split.x)
+        tally.add(scores, split.numbers, file)
+        arrays = [split.kept.column(name) for name in self._kept]
         arrays += appended_columns(scores, self._appended, self._scorer.spec)
-        if self._judges:
+        if self._with_discoveries:
             arrays.append(pa.nulls(len(scores), DISCOVERY.type))  # known once all rows are scored
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _refused(self, sifted: Sifted, tally: Tally) -> pa.RecordBatch | None:
-        if sifted.bad is None:
+    def _quarantined(self, split: SplitChunk, tally: Tally) -> pa.RecordBatch | None:
+        if split.invalid is None:
             return None
-        tally.bad.update(sifted.bad.reasons)
-        return quarantined(sifted.bad, self.quarantine)
+        tally.bad.update(split.invalid.reasons)
+        return quarantined(split.invalid, self.quarantine)
 
 
 def _extended(schema: pa.Schema, appended: list[pa.Field]) -> pa.Schema:

@@ -1,7 +1,7 @@
 """Scores the parts of a folder on Ray Data.
 
 Ray Data distributes fragments, not rows. Each actor reads its fragment and writes its part with the same code as the
-local engine. Parts and records are therefore the same, and a run can resume with either engine.
+local engine. Both engines therefore write the same parts and records, and a run can be resumed with either.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How an actor makes its scorer. Every machine of the cluster must see the folder of the bundle."""
+class ScorerFactory:
+    """Makes the scorer of an actor. The folder of the bundle must be readable on every machine of the cluster."""
 
-    bundle: str
-    asked: ScoringOptions
+    bundle: str  # path
+    options: ScoringOptions
     precision: Precision = "float32"
     device: Literal["cpu", "cuda"] = "cpu"  # one core or one GPU per actor
 
     def make(self) -> LocalScorer:
         """Load the model, with one thread per call."""
         model = Model.load(self.bundle, device=self.device, threads=1, precision=self.precision)
-        return LocalScorer(model, **self.asked)
+        return LocalScorer(model, **self.options)
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Actors:
 
     @classmethod
     def of(cls, text: str | None) -> Actors:
-        """Parse `2:8`, or `4` for exactly four; None: the default.
+        """Parse `MIN:MAX` such as `2:8`, or one number such as `4` for exactly four actors; None: the default.
 
         Raises:
-            InputError: the text is neither.
+            InputError: the text is not a valid range or number.
         """
         if text is None:
             return cls()
@@ -63,21 +63,21 @@ class Actors:
         try:
             found = cls(int(least), int(most if colon else least))
         except ValueError:
-            raise InputError(f"actors: {text!r}, expected MIN:MAX, such as 1:8") from None
+            raise InputError(f"actors: {text!r}, expected a number or MIN:MAX, such as 4 or 1:8") from None
         if not 1 <= found.least <= (found.most or 0):
             raise InputError(f"actors: {text!r}, expected 1 <= MIN <= MAX")
         return found
 
 
 class Actor:
-    """One model, loaded once per actor."""
+    """A Ray actor with its own copy of the model."""
 
-    def __init__(self, recipe: Recipe, job: PartJob, todo: dict[int, Any]) -> None:
-        self._scorer = recipe.make()
+    def __init__(self, factory: ScorerFactory, job: PartJob, todo: dict[int, Any]) -> None:
+        self._scorer = factory.make()
         self._job, self._todo = job, todo
 
     def __call__(self, rows: Row) -> Row:
-        """Score fragments by number. Errors are returned as text, because Ray wraps exceptions."""
+        """Score the fragments with these numbers. Errors are returned as text, because Ray wraps exceptions."""
         records, errors = [], []
         for number in rows["number"].tolist():
             try:
@@ -91,11 +91,12 @@ class Actor:
 
 
 @contextmanager
-def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
-    """The engine that scores on Ray: on the cluster of this process or of the environment, else on a local one.
+def on_ray(factory: ScorerFactory, actors: Actors) -> Iterator[Engine]:
+    """The engine that scores on Ray.
 
-    Ray's logs are off, because errors are raised. A connection made here is closed here, so that Ray prints nothing
-    after the report.
+    It uses the cluster that this process is connected to, otherwise the cluster in RAY_ADDRESS, otherwise it starts a
+    local one. Ray's logs are off, because errors are raised as exceptions. A connection made here is also closed here,
+    so that Ray prints nothing after the summary of the run.
 
     Raises:
         ModuleNotFoundError: ray is not installed.
@@ -104,34 +105,34 @@ def on_ray(recipe: Recipe, actors: Actors) -> Iterator[Engine]:
     from ray.data import DataContext
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports from a cluster started here
-    ours = not ray.is_initialized()
-    if ours:
+    connected_here = not ray.is_initialized()
+    if connected_here:
         ray.init(logging_level=logging.ERROR, include_dashboard=False, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    DataContext.get_current().enable_progress_bars = False  # the caller counts the parts
+    DataContext.get_current().enable_progress_bars = False  # the caller shows the progress in parts
 
     def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
         if todo:
-            yield from _run(recipe, actors, job, dict(todo))
+            yield from _run(factory, actors, job, dict(todo))
 
     try:
         yield score
     finally:
-        if ours:
+        if connected_here:
             ray.shutdown()
 
 
-def _run(recipe: Recipe, actors: Actors, job: PartJob, todo: dict[int, Any]) -> Iterator[PartRecord]:
+def _run(factory: ScorerFactory, actors: Actors, job: PartJob, todo: dict[int, Any]) -> Iterator[PartRecord]:
     import ray
 
     resources: dict[str, float] = ray.cluster_resources()
-    on_gpu = recipe.device == "cuda"
-    there = int(resources.get("GPU" if on_gpu else "CPU", 1))
-    most = min(actors.most or max(1, there), len(todo))
+    on_gpu = factory.device == "cuda"
+    available = int(resources.get("GPU" if on_gpu else "CPU", 1))
+    most = min(actors.most or max(1, available), len(todo))
     fragments = ray.data.from_items([{"number": number} for number in todo], override_num_blocks=len(todo))
     scored = fragments.map_batches(
         Actor,
-        fn_constructor_args=(recipe, job, todo),
+        fn_constructor_args=(factory, job, todo),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=min(actors.least, most), max_size=most),
         num_cpus=0 if on_gpu else 1,

@@ -14,7 +14,7 @@ from vaekit.bundle.discoveries import discovery_cut
 from vaekit.scoring.batch.drift import BINS, Drift, drift, histogram, rates
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, binned
-from vaekit.scoring.files.paths import Place
+from vaekit.scoring.files.paths import StoragePath
 from vaekit.scoring.files.writer import replacing
 from vaekit.scoring.scorers import Scorer
 
@@ -30,21 +30,21 @@ class DiscoveryCount:
     count: int
 
 
-class Before(NamedTuple):
-    """What earlier runs had scored, if this run resumed."""
+class EarlierRuns(NamedTuple):
+    """The parts and rows that earlier runs had scored, if this run resumed."""
 
     parts: int
     rows: int
 
 
-NOTHING = Before(0, 0)
+NO_EARLIER_RUNS = EarlierRuns(0, 0)
 
 
 @dataclass(frozen=True)
 class Summary:
     """The result of one run."""
 
-    output: Place  # shown without credentials
+    output: StoragePath  # str() of it has no credentials
     model: str  # name@version
     seconds: float
     alpha: float
@@ -52,23 +52,33 @@ class Summary:
     tally: Tally
     held_out: NDArray[np.float64] | None  # scores of the calibration rows, (n,), nats; None if unknown
     fdr: float | None = None
-    before: Before = NOTHING  # included in rows, not in seconds
+    before: EarlierRuns = NO_EARLIER_RUNS  # counted in rows, not in seconds
     remarks: tuple[str, ...] = ()  # which files of the input were skipped
 
     @classmethod
     def of(
         cls,
         scorer: Scorer,
-        output: Place,
+        output: StoragePath,
         seconds: float,
         tally: Tally,
         options: Options,
-        before: Before | None = None,
+        before: EarlierRuns = NO_EARLIER_RUNS,
         remarks: Sequence[str] = (),
     ) -> Summary:
         """The summary of a finished run."""
-        asked, told, facts = options.fdr, before or NOTHING, (scorer.model, seconds, scorer.alpha, scorer.reason)
-        return cls(output, *facts, tally, scorer.held_out, asked, told, tuple(remarks))
+        return cls(
+            output,
+            scorer.model,
+            seconds,
+            scorer.alpha,
+            scorer.reason,
+            tally,
+            scorer.held_out,
+            options.fdr,
+            before,
+            tuple(remarks),
+        )
 
     @property
     def rows(self) -> int:
@@ -82,7 +92,7 @@ class Summary:
 
     @property
     def unknown(self) -> int:
-        """Rows without a p-value because no calibration row has as many missing cells."""
+        """Rows without a p-value, because no calibration row has the same number of missing cells."""
         return self.tally.unknown
 
     @property
@@ -97,8 +107,8 @@ class Summary:
     @property
     def share(self) -> float | None:
         """Share of anomalies among the rows with a p-value; None without p-values."""
-        judged = self.rows - self.unknown
-        return None if self.anomalies is None or not judged else self.anomalies / judged
+        with_p_value = self.rows - self.unknown
+        return None if self.anomalies is None or not with_p_value else self.anomalies / with_p_value
 
     @property
     def rates(self) -> dict[float, float | None]:
@@ -108,7 +118,7 @@ class Summary:
 
     @property
     def drift(self) -> Drift | None:
-        """Drift from the calibration scores; None if these are unknown or there are no p-values."""
+        """Drift from the calibration scores; None if they are unknown or if no row has a p-value."""
         if self.held_out is None:
             return None
         return drift(self.tally.p_values, self.tally.p_counts, len(self.held_out))
@@ -131,7 +141,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """The summary as JSON."""
-        tally, found, named = self.tally, self.drift, self.discoveries
+        tally, drift_found, discoveries = self.tally, self.drift, self.discoveries
         calibration = self.calibration_scores
         return {
             "model": self.model,
@@ -154,12 +164,12 @@ class Summary:
                 "rows": tally.scores.tolist(),
                 "calibration": None if calibration is None else calibration.tolist(),
             },
-            "drift": None if found is None else asdict(found),
-            "fdr": None if named is None else asdict(named),
+            "drift": None if drift_found is None else asdict(drift_found),
+            "fdr": None if discoveries is None else asdict(discoveries),
             "top": [row._asdict() for row in tally.top],
         }
 
-    def write(self, where: Place) -> None:
-        """Write the JSON, completely or not at all."""
+    def write(self, where: StoragePath) -> None:
+        """Write the summary as JSON. The file is replaced only when it is complete."""
         with replacing(where) as temp:
             temp.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")

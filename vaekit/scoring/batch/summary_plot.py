@@ -20,7 +20,7 @@ WIDTH = 4.6  # inches per panel
 
 
 def draw(found: Summary, where: Path) -> Path:
-    """Write the figure as PNG. A panel without data shows why.
+    """Write the figure as PNG. A panel without data shows the reason.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -42,7 +42,7 @@ def _p_values(ax: Axes, found: Summary) -> None:
         title=f"{found.model}: {found.rows:,} rows",
     )
     if not found.tally.judged:
-        return _nothing(ax, found.reason or "no rows with a p-value")
+        return _write_reason(ax, found.reason or "no rows with a p-value")
     share = histogram(found.tally.p_values, found.tally.p_counts, P_BINS) / found.tally.judged
     edges = np.linspace(0.0, 1.0, P_BINS + 1)
     ax.stairs(share, edges, fill=True, color=COLOURS[0], alpha=0.6, label="this run")
@@ -55,7 +55,7 @@ def _scores(ax: Axes, found: Summary) -> None:
     ax.set(xlabel="-ELBO, nats (higher is more anomalous)", ylabel="share of the rows")
     calibration = found.calibration_scores
     if calibration is None or not found.rows:
-        return _nothing(ax, "no calibration scores" if found.rows else "no rows")
+        return _write_reason(ax, "no calibration scores" if found.rows else "no rows")
     edges = np.array(found.tally.edges)
     counts = found.tally.scores
     for values, colour, label in (
@@ -72,7 +72,7 @@ def _rates(ax: Axes, found: Summary) -> None:
     ax.set(xlabel="alpha", ylabel="share of the rows with p <= alpha", title="anomalies by alpha")
     by_alpha = {alpha: rate for alpha, rate in found.rates.items() if rate is not None}
     if not by_alpha:
-        return _nothing(ax, "no rows with a p-value")
+        return _write_reason(ax, "no rows with a p-value")
     alphas, shares = np.array(list(by_alpha)), np.array(list(by_alpha.values()))
     ax.set_xscale("log")
     ax.plot(alphas, shares, color=COLOURS[1], marker="o", ms=4, label="this run")
@@ -81,5 +81,5 @@ def _rates(ax: Axes, found: Summary) -> None:
     return None
 
 
-def _nothing(ax: Axes, why: str) -> None:
+def _write_reason(ax: Axes, why: str) -> None:
     ax.text(0.5, 0.5, why, ha="center", va="center", wrap=True, transform=ax.transAxes)

@@ -1,6 +1,6 @@
-"""Counts over scored rows, of bounded size; they can be merged over parts and stored as JSON.
+"""Counts over scored rows. They can be merged over parts and stored as JSON.
 
-With n calibration rows a p-value has at most n + 1 values. All of them are kept, with their counts.
+Their size is bounded: with n calibration rows there are at most n + 1 distinct p-values, each kept with its count.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from vaekit.scoring.scorers import Scores
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 BINS = 40  # bins of the histogram of scores, plus an open one at each end
-BEYOND = 0.5  # extent of the histogram above the largest calibration score, in ranges of the scores
+MARGIN = 0.5  # the histogram extends beyond the highest calibration score by this share of the range of scores
 
 
-class Odd(NamedTuple):
-    """A row with a high score."""
+class TopRow(NamedTuple):
+    """One of the most anomalous rows."""
 
     score: float  # nats
     row: int  # number in the whole input, from 0
@@ -38,12 +38,12 @@ class Tally:
     edges: Sequence[float] = ()  # of the histogram of scores; empty: no histogram
     rows: int = 0  # scored rows
     anomalies: int = 0
-    unknown: int = 0  # rows without a p-value, while others have one
+    unknown: int = 0  # rows without a p-value, if others have one
     bad: Counter[str] = field(default_factory=Counter)  # invalid rows by reason
     p_values: Floats = field(default_factory=lambda: np.empty(0))  # distinct values, ascending
     p_counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows with each
     scores: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows per bin, including the open ones
-    top: list[Odd] = field(default_factory=list)  # the most anomalous first
+    top: list[TopRow] = field(default_factory=list)  # the most anomalous first
 
     def __post_init__(self) -> None:
         if not len(self.scores) and len(self.edges):
@@ -66,11 +66,11 @@ class Tally:
             known = ~np.isnan(scores.p_value)
             self.unknown += int((~known).sum())
             self.anomalies += int(scores.is_anomaly.sum())
-            self._count(*np.unique(scores.p_value[known], return_counts=True))
+            self._add_p_values(*np.unique(scores.p_value[known], return_counts=True))
         score = scores.score
         if len(self.edges):
             self.scores += binned(score, self.edges)
-        self._name(Odd(float(score[i]), int(numbers[i]), file) for i in _highest(score, self.keep))
+        self._add_top(TopRow(float(score[i]), int(numbers[i]), file) for i in _highest(score, self.keep))
 
     def merge(self, other: Tally) -> None:
         """Add another tally with the same edges."""
@@ -79,14 +79,14 @@ class Tally:
         self.unknown += other.unknown
         self.bad.update(other.bad)
         self.scores = self.scores + other.scores
-        self._count(other.p_values, other.p_counts)
-        self._name(other.top)
+        self._add_p_values(other.p_values, other.p_counts)
+        self._add_top(other.top)
 
     def to_json(self) -> dict[str, Any]:
         """The counts as JSON."""
-        plain = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        arrays = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         top = [list(row) for row in self.top]
-        return {**vars(self), **plain, "edges": list(self.edges), "bad": dict(self.bad), "top": top}
+        return {**vars(self), **arrays, "edges": list(self.edges), "bad": dict(self.bad), "top": top}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Tally:
@@ -98,17 +98,17 @@ class Tally:
                 "p_values": np.array(found["p_values"], dtype=np.float64),
                 "p_counts": np.array(found["p_counts"], dtype=np.int64),
                 "scores": np.array(found["scores"], dtype=np.int64),
-                "top": [Odd(*row) for row in found["top"]],
+                "top": [TopRow(*row) for row in found["top"]],
             }
         )
 
-    def _count(self, values: Floats, counts: Ints) -> None:
+    def _add_p_values(self, values: Floats, counts: Ints) -> None:
         both = np.concatenate([self.p_values, values])
         self.p_values, at = np.unique(both, return_inverse=True)
         found = np.bincount(at, np.concatenate([self.p_counts, counts]), minlength=len(self.p_values))
         self.p_counts = found.astype(np.int64)  # exact: counts below 2**53
 
-    def _name(self, more: Any) -> None:
+    def _add_top(self, more: Any) -> None:
         self.top = heapq.nsmallest(self.keep, [*self.top, *more], key=lambda found: (-found.score, found.row))
 
 
@@ -135,4 +135,4 @@ def edges_for(held_out: Floats | None) -> list[float]:
         return []
     low, high = float(held_out[0]), float(held_out[-1])
     width = max(high - low, 1e-9 * max(abs(low), 1.0))
-    return [float(edge) for edge in np.linspace(low, high + BEYOND * width, BINS + 1)]
+    return [float(edge) for edge in np.linspace(low, high + MARGIN * width, BINS + 1)]

@@ -29,7 +29,7 @@ from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 
-OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old p-values
+OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old calibration
 
 _EMPTY = np.empty(0)
 _NO_ROWS = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
@@ -48,8 +48,8 @@ def publish_calibration(
 ) -> Manifest:
     """Score held-out rows and publish their scores as the calibration of a new version.
 
-    The p-values of the new version are valid for rows that are exchangeable with these rows, provided that the model
-    was not trained on them. Each precision of the model gets its own calibration.
+    The p-values of the new version are valid for rows that are exchangeable with the held-out rows, if the model was
+    not trained on the held-out rows. Each precision of the model gets its own calibration.
 
     Args:
         model: loaded from models/<name>/<version>; the caller closes it.
@@ -71,23 +71,23 @@ def publish_calibration(
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     for k in wanted:
         model.draws(k)  # checks K before anything is read
-    with ExitStack() as held:
-        models = {precision: _at_precision(model, precision, held) for precision in model.manifest.precisions}
+    with ExitStack() as stack:
+        models = {precision: _at_precision(model, precision, stack) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
         for remark in source.remarks:
             say(remark)
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress)
-        held_out = {way: Calibration.of(scored.score, scored.observed_count) for way, scored in scores.items()}
-        surprise, of_cells = cells.file()
+        held_out = {key: Calibration.of(scored.score, scored.observed_count) for key, scored in scores.items()}
+        surprise, surprise_content = cells.file()
     n = next(iter(held_out.values())).n
     rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"
     calibration, content = calibration_file(
         held_out, assumption=f"scored rows are exchangeable with the {rows}, which the model was not trained on"
     )
     manifest = _manifest(model.manifest, calibration, surprise, n)
-    return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: of_cells})
+    return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: surprise_content})
 
 
 def _root(model: Model) -> Path:
@@ -99,11 +99,11 @@ def _root(model: Model) -> Path:
     return source.parent.parent
 
 
-def _at_precision(model: Model, precision: Precision, held: ExitStack) -> Model:
-    """The model at this precision, loaded again unless it has it."""
+def _at_precision(model: Model, precision: Precision, stack: ExitStack) -> Model:
+    """The model itself if it has this precision, otherwise its bundle loaded at this precision."""
     if precision == model.precision:
         return model
-    return held.enter_context(Model.load(model.bundle.source, device=model.device, precision=precision))
+    return stack.enter_context(Model.load(model.bundle.source, device=model.device, precision=precision))
 
 
 def _scores(
@@ -130,8 +130,8 @@ def _scores(
     if labels is not None:
         labels.close(read)
         if kept == read > 0:
-            raise labels.unlike("no row", "so none is left out")
-    return {way: Bound.concatenate(scores or [_NO_ROWS]) for way, scores in parts.items()}
+            raise labels.one_class_error("no row", "so none is left out")
+    return {key: Bound.concatenate(scores or [_NO_ROWS]) for key, scores in parts.items()}
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:
@@ -144,7 +144,7 @@ def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFil
 
 
 def _files(model: Model) -> dict[str, bytes]:
-    """The files of the old version except manifest and calibrations; listed files come from the verified copy."""
+    """The files of the old version except its manifest and calibrations. Listed files come from the verified copy."""
     source, manifest = model.bundle.source, model.manifest
     old = {part.file for part in (manifest.calibration, manifest.surprise) if part}
     files = {

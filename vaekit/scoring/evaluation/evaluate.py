@@ -1,4 +1,4 @@
-"""Measures a model on the rows of a file: means with standard errors, and how it ranks anomalies."""
+"""Measures a model on the rows of a file: means with standard errors, and the ranking of anomalies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Figures = dict[str, Metric]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measured values, in nats; draws are independent between rows."""
+    """The measured values, in nats, from draws that are independent between rows."""
 
     model: str  # name@version
     data: str
@@ -41,7 +41,7 @@ class Evaluation:
     detection: dict[str, Figures]  # by ranking quantity; empty without labels
 
     def tree(self) -> dict[str, Any]:
-        """The values as JSON, without those of single rows."""
+        """The means and standard errors as JSON, without the values of single rows."""
         return {
             "model": self.model,
             "data": self.data,
@@ -67,19 +67,19 @@ def evaluate_file(
 ) -> Evaluation:
     """Measure a model on the rows of a file.
 
-    The draws of a row follow from the seed and the row number. The values are therefore repeatable, draws are
-    independent between rows, and a standard error covers rows and draws. Memory: one chunk, plus 8 (3 + number of K)
-    bytes per row.
+    The draws of a row depend only on the seed and the row number. The values are therefore repeatable, draws are
+    independent between rows, and a standard error covers both rows and draws. Memory: one chunk, plus 8 (3 + number of
+    K) bytes per row.
 
     Args:
         model: the model; the caller closes it.
         data: rows, in any format that scoring reads.
-        num_samples: every K of log_evidence; the ELBO uses all draws of the largest.
+        num_samples: every K of log_evidence; the ELBO uses all draws of the largest K.
         seed: seed of the draws.
         label: column that marks anomalies, or .npy file with one label per row; None: no labels.
         anomalies: label values that mean anomaly.
         batch_rows: rows per batch; None: 2^20 cells.
-        progress: called after each batch with the progress.
+        progress: called with the progress of reading, several times per batch.
         say: called with a sentence about the files of a folder that were skipped.
 
     Raises:
@@ -92,33 +92,33 @@ def evaluate_file(
     for remark in source.remarks:
         say(remark)
     labels = None if label is None else open_labels(label, anomalies, source.schema)
-    seen = _score_rows(model, source, labels, counts, seed, progress)
-    if not len(seen.anomalous):
+    scored = _score_rows(model, source, labels, counts, seed, progress)
+    if not len(scored.anomalous):
         raise InputError(f"{data}: no rows, expected at least 1")
-    groups = _groups(seen, labels)
+    groups = _groups(scored, labels)
     figures = {name: _figures(model, bounds, counts) for name, bounds in groups.items()}
     main = next(iter(figures))
-    figures[main]["active_units"] = seen.spread.active(model)
-    detection = _detection(seen, groups, counts) if labels else {}
+    figures[main]["active_units"] = scored.variance.active(model)
+    detection = _detection(scored, groups, counts) if labels else {}
     reference = f"{model.manifest.name}@{model.manifest.version}"
     return Evaluation(reference, data.name, seed, counts, groups, figures, detection)
 
 
 @dataclass(frozen=True)
 class _ScoredRows:
-    """The values of every row, in order."""
+    """The measured values of all rows, in order."""
 
     bounds: Bounds
-    scores: Array  # (N,), with the published draws, as by `vae score`; (0,) without labels
+    scores: Array  # (N,), from the published draws as in `vae score`; (0,) without labels
     anomalous: NDArray[np.bool_]  # (N,)
-    spread: _Spread
+    variance: _LatentVariance
 
 
 def _score_rows(
     model: Model, source: RowSource, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
 ) -> _ScoredRows:
     rows = rows_of(source, model.spec)
-    spread, first = _Spread(), 0
+    variance, first = _LatentVariance(), 0
     bounds: list[Bounds] = []
     scores, anomalous = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
     before = source.done()
@@ -127,39 +127,39 @@ def _score_rows(
         if not len(x):
             continue
         marked = np.zeros(len(x), dtype=np.bool_) if labels is None else labels.take(chunk)
-        tell = _progress_within(progress, source, before, len(x))
-        bounds.append(estimate(model, x, counts, seed=seed, first=first, tell=tell))
+        on_rows = _progress_within(progress, source, before, len(x))
+        bounds.append(estimate(model, x, counts, seed=seed, first=first, on_rows=on_rows))
         if labels is not None:
             scores.append(model.bound_checked(x).score)
-        spread.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
+        variance.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
         anomalous.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:
         labels.close(first)
     joined = Bounds.concatenate(bounds) if bounds else Bounds(*(np.zeros(0),) * 3, np.zeros((0, len(counts))))
-    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(anomalous), spread)
+    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(anomalous), variance)
 
 
 def _progress_within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
-    """A callback that reports the rows done in a chunk as progress of the source."""
-    moved = source.done() - before
+    """A callback that turns the number of rows done in a chunk into progress over the whole source."""
+    chunk_size = source.done() - before
 
-    def tell(done: int) -> None:
+    def on_rows(done: int) -> None:
         if progress is not None:
-            progress(before + moved * done // n, source.size, source.unit)
+            progress(before + chunk_size * done // n, source.size, source.unit)
 
-    return tell
+    return on_rows
 
 
-def _groups(seen: _ScoredRows, labels: Labels | None) -> dict[str, Bounds]:
+def _groups(scored: _ScoredRows, labels: Labels | None) -> dict[str, Bounds]:
     if labels is None:
-        return {"rows": seen.bounds}
-    if seen.anomalous.all() or not seen.anomalous.any():
-        raise labels.unlike("every row" if seen.anomalous.all() else "no row", "so there is nothing to rank")
-    return {"normal": _some(seen.bounds, ~seen.anomalous), "anomalies": _some(seen.bounds, seen.anomalous)}
+        return {"rows": scored.bounds}
+    if scored.anomalous.all() or not scored.anomalous.any():
+        raise labels.one_class_error("every row" if scored.anomalous.all() else "no row", "so there is nothing to rank")
+    return {"normal": _subset(scored.bounds, ~scored.anomalous), "anomalies": _subset(scored.bounds, scored.anomalous)}
 
 
-def _some(bounds: Bounds, which: NDArray[np.bool_]) -> Bounds:
+def _subset(bounds: Bounds, which: NDArray[np.bool_]) -> Bounds:
     return Bounds(**{name: a[which] for name, a in bounds.arrays().items()})
 
 
@@ -176,12 +176,12 @@ def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
     return figures
 
 
-def _detection(seen: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
-    """How anomalies rank above normal rows by the score of `vae score` and by -log_evidence at the largest K."""
-    n = len(seen.anomalous)
+def _detection(scored: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
+    """AUROC and average precision of the score of `vae score`, and of -log_evidence at the largest K."""
+    n = len(scored.anomalous)
     by_evidence = {name: -bounds.log_evidence[:, -1] for name, bounds in groups.items()}
     ranked = {
-        "score": (seen.scores[~seen.anomalous], seen.scores[seen.anomalous]),
+        "score": (scored.scores[~scored.anomalous], scored.scores[scored.anomalous]),
         f"-log_evidence_{counts[-1]}": (by_evidence["normal"], by_evidence["anomalies"]),
     }
     found = {}
@@ -200,7 +200,7 @@ def mean(values: Array, unit: str) -> Metric:
     return Metric(value=float(values.mean()), standard_error=error, n=len(values), unit=unit)
 
 
-class _Spread:
+class _LatentVariance:
     """Var_x[mu], merged chunk by chunk (Chan et al. 1983)."""
 
     def __init__(self) -> None:
@@ -214,10 +214,10 @@ class _Spread:
             return
         new = mu.astype(np.float64)
         n, centre = len(new), new.mean(axis=0)
-        apart = centre - self._mean
+        delta = centre - self._mean
         total = self._n + n
-        self._squares = self._squares + np.square(new - centre).sum(axis=0) + apart**2 * self._n * n / total
-        self._mean = self._mean + apart * n / total
+        self._squares = self._squares + np.square(new - centre).sum(axis=0) + delta**2 * self._n * n / total
+        self._mean = self._mean + delta * n / total
         self._n = total
 
     def active(self, model: Model) -> Metric:

@@ -3,9 +3,9 @@
     elbo           = (1/K) sum_k log p(x|z_k) - KL(q(z|x) || p(z)),   z_k = mu + sigma eps_k
     log_evidence_K = log (1/K) sum_k w_k,   w_k = p(x|z_k) p(z_k) / q(z_k|x)          Burda et al. (2016)
 
-A call of the graph gives log (1/k) sum w over its k draws. Calls are combined by log sum exp of log_evidence + log k,
-minus log K, so that any K fits in memory. The draws of a row follow from the seed and the row number only. Those of
-K = 10 are the first ten of those of K = 100.
+One call of the graph returns log (1/k) sum w over its k draws. Several calls are combined by the log-sum-exp of
+log_evidence + log k, minus log K, so that any K fits in memory. The draws of a row depend only on the seed and the row
+number. The draws for K = 10 are the first ten draws for K = 100.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import RowArrays
 
 Array = NDArray[np.float64]
-USUAL_DRAWS = 64  # per call: enough to make the encoder, which runs once per call, cheap
+USUAL_DRAWS = 64  # per call; the encoder runs once per call, so that more draws make its share of the time small
 MOST_ROWS = 256  # per call
 
 
@@ -55,7 +55,7 @@ def estimate(
     *,
     seed: int,
     first: int = 0,
-    tell: Callable[[int], None] = lambda _: None,
+    on_rows: Callable[[int], None] = lambda _: None,
 ) -> Bounds:
     """Estimate the bounds of rows, with log_evidence at each K of `counts`.
 
@@ -64,19 +64,19 @@ def estimate(
         x: N >= 1 rows of model input.
         counts: K, ascending.
         seed: seed of the draws.
-        first: number of the first row in the data.
-        tell: called with the number of rows done.
+        first: row number of the first row in the whole data.
+        on_rows: called after each graph call with the number of rows done.
     """
     size, most = call_shape(model)
     parts = []
     for start in range(0, len(x), size):
         parts.append(_block(model, x[start : start + size], counts, most, seed, first + start))
-        tell(min(start + size, len(x)))
+        on_rows(min(start + size, len(x)))
     return Bounds.concatenate(parts)
 
 
 def call_shape(model: Model) -> tuple[int, int]:
-    """(rows, draws) per call, with N K (widest layer) <= MAX_ELEMENTS."""
+    """(rows N, draws K) per graph call, with N K (width of the widest layer) <= MAX_ELEMENTS."""
     widest = max(model.spec.dim, model.manifest.latent_dim, model.manifest.width, model.manifest.components)
     rows = min(MOST_ROWS, max(1, MAX_ELEMENTS // (USUAL_DRAWS * widest)))
     return rows, max(1, MAX_ELEMENTS // (rows * widest))

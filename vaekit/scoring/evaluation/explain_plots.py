@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaekit.scoring.evaluation.explain_row import Pictures, RowExplained
+from vaekit.scoring.evaluation.explain_row import ImageExplanation, RowExplained
 from vaekit.scoring.figures import COLOURS, save
 from vaekit.scoring.files.writer import replacing
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE = COLOURS
 TICKS = (1, 3, 10, 100, 1000, 10_000)
-NEAR = 3.0  # half-widths of the interval within which the scale is linear
+LINEAR = 3.0  # half-widths of the interval; up to this distance from 0 the axis is linear, beyond it logarithmic
 
 
 def draw(found: RowExplained, path: Path) -> None:
@@ -26,12 +26,12 @@ def draw(found: RowExplained, path: Path) -> None:
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
-    figure = cells(found) if found.pictures is None else pictures(found, found.pictures)
+    figure = cells_figure(found) if found.image is None else image_figure(found, found.image)
     with replacing(path) as temp:
         save(figure, temp)
 
 
-def cells(found: RowExplained) -> Figure:
+def cells_figure(found: RowExplained) -> Figure:
     """The relief of each cell, and its value relative to the interval expected from the rest of the row."""
     figure = _figure(9.6, 1.5 + 0.5 * len(found.cells))
     figure.suptitle(_title(found), fontsize=10)
@@ -46,7 +46,7 @@ def cells(found: RowExplained) -> Figure:
     return figure
 
 
-def pictures(found: RowExplained, shown: Pictures) -> Figure:
+def image_figure(found: RowExplained, shown: ImageExplanation) -> Figure:
     """The image, its reconstruction, and the heatmap: nats above the held-out median of each pixel."""
     figure = _figure(9.6, 3.6)
     figure.suptitle(_title(found), fontsize=10)
@@ -56,7 +56,7 @@ def pictures(found: RowExplained, shown: Pictures) -> Figure:
         ax.set_title(title, fontsize=9)
     most = max(float(np.abs(shown.heat).max()), 1.0)
     heat = axes[2].imshow(shown.heat, cmap="PuOr_r", vmin=-most, vmax=most)
-    axes[2].set_title("nats above the usual", fontsize=9)
+    axes[2].set_title("nats above the held-out median", fontsize=9)
     for ax in axes:
         ax.set_axis_off()
     figure.colorbar(heat, ax=axes[2], shrink=0.8)
@@ -66,15 +66,15 @@ def pictures(found: RowExplained, shown: Pictures) -> Figure:
 def _draw_values(ax: Axes, found: list[dict[str, Any]]) -> None:
     """Intervals as bands from -1 to 1, values as dots in half-widths from the expected value; categories as text."""
     ax.axvline(0.0, color="black", lw=0.8)
-    farthest = NEAR
+    farthest = LINEAR
     for y, cell in enumerate(found):
-        words = f"{_short(cell['value'])}, expected {_short(cell['expected'])} ({_interval(cell)})"
-        ax.annotate(words, (0.0, y), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
+        label = f"{_short(cell['value'])}, expected {_short(cell['expected'])} ({_interval(cell)})"
+        ax.annotate(label, (0.0, y), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
         if cell["low"] is not None:
             ax.barh(y, 2.0, left=-1.0, color=BLUE, alpha=0.25, height=0.3)
-            ax.plot(off := _off(cell), y, "o", color=ORANGE, ms=6)
-            farthest = max(farthest, abs(off))
-    ax.set_xscale("symlog", linthresh=NEAR)
+            ax.plot(offset := _offset(cell), y, "o", color=ORANGE, ms=6)
+            farthest = max(farthest, abs(offset))
+    ax.set_xscale("symlog", linthresh=LINEAR)
     ax.set_xlim(-1.4 * farthest, 1.4 * farthest)
     sides = [tick for tick in TICKS if tick < 1.4 * farthest]
     ticks = [*(-tick for tick in sides[::-1]), 0, *sides]
@@ -87,11 +87,11 @@ def _interval(cell: dict[str, Any]) -> str:
     return f"{cell['probability']:.0%}" if cell["low"] is None else f"{_short(cell['low'])} .. {_short(cell['high'])}"
 
 
-def _off(cell: dict[str, Any]) -> float:
+def _offset(cell: dict[str, Any]) -> float:
     """(value - expected) / half-width of the interval on that side."""
-    off = cell["value"] - cell["expected"]
-    half = cell["high"] - cell["expected"] if off > 0 else cell["expected"] - cell["low"]
-    return float(off / half) if half > 0 else float(np.sign(off) * NEAR)
+    offset = cell["value"] - cell["expected"]
+    half = cell["high"] - cell["expected"] if offset > 0 else cell["expected"] - cell["low"]
+    return float(offset / half) if half > 0 else float(np.sign(offset) * LINEAR)
 
 
 def _title(found: RowExplained) -> str:

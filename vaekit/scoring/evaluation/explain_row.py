@@ -31,16 +31,16 @@ class RowExplained:
     p_value: float | None  # None without a calibration for this number of observed columns
     kl: float
     kl_p_value: float
-    cells: list[dict[str, Any]]  # the most anomalous first, with the fields of OddCell (wire)
-    pictures: Pictures | None  # only for images
+    cells: list[dict[str, Any]]  # the most anomalous first, with the fields of AnomalousCell in the wire format
+    image: ImageExplanation | None  # only for images
 
     def tree(self) -> dict[str, Any]:
-        """The explanation as JSON, without images."""
-        return {name: value for name, value in vars(self).items() if name != "pictures"}
+        """The explanation as JSON, without the arrays of an image."""
+        return {name: value for name, value in vars(self).items() if name != "image"}
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageExplanation:
     """An image, its reconstruction and its heatmap."""
 
     given: NDArray[Any]  # (H, W, C)
@@ -49,10 +49,13 @@ class Pictures:
 
 
 def explain_row(model: Model, data: Path, row: int, *, top: int, say: Say = silent) -> RowExplained:
-    """Explain row number `row` of a file, counted from 0; `say` hears which files of a folder were skipped.
+    """Explain row number `row` of a file, counted from 0, with its `top` most anomalous cells.
+
+    `say` is called with a sentence about the files of a folder that were skipped.
 
     Raises:
-        InputError: the file or the row is invalid, there is no such row, or the model has no held-out surprises.
+        InputError: the file or the row is invalid, the file has no row of that number, or the model has no held-out
+            surprises.
     """
     x = _row(data, model.spec, row, say)
     found = model.explain_checked(x, top=min(top, model.spec.dim))
@@ -68,7 +71,7 @@ def explain_row(model: Model, data: Path, row: int, *, top: int, say: Say = sile
         kl=float(found.kl[0]),
         kl_p_value=float(found.kl_p_value[0]),
         cells=cells,
-        pictures=_pictures(model, x, found) if isinstance(model.spec, ImageSpec) else None,
+        image=_image(model, x, found) if isinstance(model.spec, ImageSpec) else None,
     )
 
 
@@ -94,7 +97,7 @@ def _p_value(model: Model, found: Explained) -> float | None:
     return None if np.isnan(p_value) else p_value
 
 
-def _pictures(model: Model, x: NDArray[Any], found: Explained) -> Pictures:
+def _image(model: Model, x: NDArray[Any], found: Explained) -> ImageExplanation:
     every = np.arange(model.spec.dim)[None]
     expected = predict(model, x, every, interval=False).expected
-    return Pictures(x[0], expected.reshape(x.shape[1:]), heatmap(model, found)[0])
+    return ImageExplanation(x[0], expected.reshape(x.shape[1:]), heatmap(model, found)[0])

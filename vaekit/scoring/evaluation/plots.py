@@ -1,4 +1,4 @@
-"""Draws an evaluation: log evidence by K, and the scores."""
+"""Draws an evaluation: log evidence against K, and the distribution of scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 50
-FAR = 8.0  # widths of the lower half of the first group; with scores beyond, the scale is logarithmic
+# The axis is logarithmic if a score exceeds the median of the first group by this many times (median - minimum).
+OUTLIER_FACTOR = 8.0
 
 
 def draw(found: Evaluation, folder: Path) -> list[Path]:
@@ -33,7 +34,7 @@ def draw(found: Evaluation, folder: Path) -> list[Path]:
 
 
 def evidence(found: Evaluation) -> Figure:
-    """log_evidence by K with bars of one standard error, and the ELBO; one panel per group."""
+    """log_evidence against K with bars of one standard error, and the ELBO. One panel per group."""
     figure = new_figure(5.2 * len(found.groups))
     for ax, (name, figures), colour in zip(
         figure.subplots(1, len(found.groups), squeeze=False)[0], found.figures.items(), COLOURS, strict=False
@@ -48,7 +49,7 @@ def evidence(found: Evaluation) -> Figure:
         error = elbo.standard_error or 0.0
         ax.axhspan(elbo.value - error, elbo.value + error, color="black", alpha=0.1, lw=0)
         ax.set_xscale("log")
-        ax.set(xlabel="K", ylabel="nats per row", title=f"{found.model}: {elbo.n:,} {_said(name)}")
+        ax.set(xlabel="K", ylabel="nats per row", title=f"{found.model}: {elbo.n:,} {_group_label(name)}")
         ax.legend(fontsize=8, loc="lower right")
     return figure
 
@@ -61,21 +62,23 @@ def scores(found: Evaluation) -> Figure:
     everything = np.concatenate(list(by_group.values()))
     low, high = float(everything.min()), max(float(everything.max()), float(everything.min()) + 1.0)
     middle = float(np.median(next(iter(by_group.values()))))
-    if high - middle > FAR * (middle - low + 1.0):
-        lift = 1.0 - low
-        edges = np.geomspace(1.0, high + lift, BINS + 1) - lift
-        ax.set_xscale("function", functions=(lambda s: np.log(np.maximum(s + lift, 1e-3)), lambda u: np.exp(u) - lift))
-        ax.set_xticks(sorted({float(f"{at:.2g}") for at in np.geomspace(1.0, high + lift, 7) - lift}))
+    if high - middle > OUTLIER_FACTOR * (middle - low + 1.0):
+        shift = 1.0 - low
+        edges = np.geomspace(1.0, high + shift, BINS + 1) - shift
+        ax.set_xscale(
+            "function", functions=(lambda s: np.log(np.maximum(s + shift, 1e-3)), lambda u: np.exp(u) - shift)
+        )
+        ax.set_xticks(sorted({float(f"{at:.2g}") for at in np.geomspace(1.0, high + shift, 7) - shift}))
         ax.set_xlim(edges[0], edges[-1])
     else:
         edges = np.linspace(low, high, BINS + 1)
     for (name, values), colour in zip(by_group.items(), COLOURS, strict=False):
-        label = f"{_said(name)} ({len(values):,})"
+        label = f"{_group_label(name)} ({len(values):,})"
         ax.hist(values, edges.tolist(), color=colour, alpha=0.6, label=label)
     ax.set(xlabel="-ELBO, nats (higher is more anomalous)", ylabel="rows", title=f"{found.model}: {found.data}")
     ax.legend(fontsize=8)
     return figure
 
 
-def _said(group: str) -> str:
+def _group_label(group: str) -> str:
     return "normal rows" if group == "normal" else group

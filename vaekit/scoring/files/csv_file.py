@@ -1,7 +1,7 @@
 """Reads CSV files as text, block by block. `vaekit.scoring.rows` interprets the cells.
 
-Every column is read as text. An unusual value late in a column that only passes through therefore cannot stop a run,
-and `007` and `1e3` stay as they are. `vaekit.tabular.csv_text` defines the dialect.
+Every column is read as text. Columns that are only copied to the output may therefore hold any values, and `007` and
+`1e3` stay as they are. `vaekit.tabular.csv_text` defines the dialect.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import pyarrow as pa
 import pyarrow.csv
 
 from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
-from vaekit.scoring.files.paths import Place
+from vaekit.scoring.files.paths import StoragePath
 from vaekit.tabular.csv_text import BLOCK, check_quotes, header, parse_options
 
 
 class CsvSource:
-    """One CSV file, which is one fragment. `columns` are the columns to read; None: all."""
+    """One CSV file, read as one fragment. `columns` are the columns to read; None: all."""
 
     text, indices = True, False
     unit: Literal["rows", "bytes"] = "bytes"
     keys: Sequence[str] = ()
     remarks: Sequence[str] = ()
 
-    def __init__(self, place: Place, batch_rows: int, columns: Sequence[str] | None = None) -> None:
-        self.place = place
-        self.size = int(place.info.size)
+    def __init__(self, path: StoragePath, batch_rows: int, columns: Sequence[str] | None = None) -> None:
+        self.path = path
+        self.size = int(path.info.size)
         self._batch_rows = batch_rows
         self._read = 0
-        check_quotes(place.open, place)
-        names, self._empty = header(place.open, place)
+        check_quotes(path.open, path)
+        names, self._empty = header(path.open, path)
         self._known = names
         self.schema = pa.schema([(name, pa.string()) for name in names if columns is None or name in set(columns)])
 
@@ -39,14 +39,14 @@ class CsvSource:
         return self._read
 
     def fragments(self, part_rows: int | None = None) -> list[Fragment]:  # noqa: ARG002  the number of rows is unknown
-        return [Fragment(file_of(self.place))]
+        return [Fragment(file_of(self.path))]
 
     def chunks(self) -> Iterator[Chunk]:
         return self.read(self.fragments()[0])
 
     def read(self, fragment: Fragment) -> Iterator[Chunk]:
         start = fragment.start
-        with translated(self.place):
+        with translated(self.path):
             for block in self._blocks():
                 for first in range(0, block.num_rows, self._batch_rows):
                     chunk = block.slice(first, self._batch_rows)
@@ -62,7 +62,7 @@ class CsvSource:
             include_columns=self.schema.names,
         )
         reading = pyarrow.csv.ReadOptions(block_size=BLOCK)  # pyarrow reads several blocks ahead
-        with self.place.open() as file:
+        with self.path.open() as file:
             for block in pyarrow.csv.open_csv(file, reading, parse_options(self._known), options):
                 self._read = int(file.tell())
                 yield block

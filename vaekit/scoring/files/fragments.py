@@ -12,12 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.paths import Place
+from vaekit.scoring.files.paths import StoragePath
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of an input, as it was when the input was opened."""
+    """A file of an input: its state when the input was opened."""
 
     name: str  # relative to the input's folder; its own name if the input is a file
     size: int  # bytes
@@ -47,10 +47,10 @@ class Chunk:
 
 
 class RowSource(Protocol):
-    """An open input; it can be sent to another process."""
+    """An open input. It can be pickled and sent to another process."""
 
     @property
-    def place(self) -> Place: ...
+    def path(self) -> StoragePath: ...
 
     @property
     def schema(self) -> pa.Schema:
@@ -58,11 +58,11 @@ class RowSource(Protocol):
 
     @property
     def text(self) -> bool:
-        """Whether numbers are text."""
+        """Whether numbers are read as text."""
 
     @property
     def indices(self) -> bool:
-        """Whether categories are indices of levels."""
+        """Whether categories are read as indices of levels."""
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -93,30 +93,30 @@ class RowSource(Protocol):
         """
 
     def chunks(self) -> Iterator[Chunk]:
-        """All rows in order; raises like `read`."""
+        """All rows in order. Raises the same errors as `read`."""
 
 
-def runs(rows: Sequence[int], part_rows: int | None) -> Iterator[tuple[int, int]]:
-    """(first, count) of consecutive row groups with at least part_rows rows together; the last may have fewer."""
-    first, held = 0, 0
+def row_group_ranges(rows: Sequence[int], part_rows: int | None) -> Iterator[tuple[int, int]]:
+    """Ranges (first, count) of consecutive row groups with at least part_rows rows each; the last may have fewer."""
+    first, total = 0, 0
     for i, n in enumerate(rows):
-        held += n
-        if part_rows is not None and held >= part_rows:
+        total += n
+        if part_rows is not None and total >= part_rows:
             yield first, i + 1 - first
-            first, held = i + 1, 0
+            first, total = i + 1, 0
     if first < len(rows) or not rows:
         yield first, len(rows) - first
 
 
-def file_of(place: Place, name: str | None = None) -> InputFile:
+def file_of(path: StoragePath, name: str | None = None) -> InputFile:
     """Describe a file of an input as it is now."""
-    info = place.info
+    info = path.info
     return InputFile(name or info.base_name, int(info.size or 0), int(info.mtime_ns or 0))
 
 
 @contextmanager
 def translated(where: object) -> Iterator[None]:
-    """Raise errors of pyarrow and the system while reading `where` as InputError."""
+    """Turn errors of pyarrow and of the system while reading `where` into InputError."""
     try:
         yield
     except (pa.ArrowException, OSError) as exc:

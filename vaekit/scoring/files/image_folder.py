@@ -11,7 +11,7 @@ import pyarrow as pa
 from vaekit.bundle import ImageSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, translated
-from vaekit.scoring.files.paths import Place
+from vaekit.scoring.files.paths import StoragePath
 from vaekit.tabular.image_files import SUFFIXES, class_of, read_pixels, select
 
 LABEL = "folder"  # column with the class of each image: the first subfolder in its path
@@ -27,12 +27,12 @@ class ImageFolderSource:
     unit: Literal["rows", "bytes"] = "rows"
     keys: Sequence[str] = ()
 
-    def __init__(self, place: Place, spec: ImageSpec, batch_rows: int) -> None:
+    def __init__(self, path: StoragePath, spec: ImageSpec, batch_rows: int) -> None:
         """Raises InputError if there is no image."""
-        self.place = place
-        self._is_folder = place.is_folder
+        self.path = path
+        self._is_folder = path.is_folder
         self._spec, self._batch_rows, self._done = spec, batch_rows, 0
-        self._files, self.remarks = _files(place) if self._is_folder else ([file_of(place)], ())
+        self._files, self.remarks = _files(path) if self._is_folder else ([file_of(path)], ())
         self.size = len(self._files)
         fields = [("row", pa.int64()), ("file", pa.string())]
         has_classes = any(class_of(file.name) for file in self._files)
@@ -61,12 +61,12 @@ class ImageFolderSource:
         pixels = np.zeros((len(files), *self._spec.row_shape), dtype=np.uint8)
         faults: list[str | None] = [None] * len(files)
         for i, file in enumerate(files):
-            place = self.place.below(file.name) if self._is_folder else self.place
+            path = self.path.below(file.name) if self._is_folder else self.path
             try:
-                with translated(place):
-                    pixels[i] = read_pixels(place.read(), str(place), self._spec)
+                with translated(path):
+                    pixels[i] = read_pixels(path.read(), str(path), self._spec)
             except InputError as exc:
-                faults[i] = str(exc).removeprefix(f"{place}: ")
+                faults[i] = str(exc).removeprefix(f"{path}: ")
             self._done += 1
         columns = [np.arange(start, start + len(files)), [file.name for file in files]]
         columns += [[class_of(file.name) for file in files]] if LABEL in self.schema.names else []
@@ -74,12 +74,12 @@ class ImageFolderSource:
         return Chunk(start, pa.RecordBatch.from_arrays(arrays, schema=self.schema), pixels, tuple(faults))
 
 
-def is_image_file(place: Place) -> bool:
+def is_image_file(path: StoragePath) -> bool:
     """Whether the path ends as an image does."""
-    return place.suffix in SUFFIXES
+    return path.suffix in SUFFIXES
 
 
-def _files(folder: Place) -> tuple[list[InputFile], tuple[str, ...]]:
+def _files(folder: StoragePath) -> tuple[list[InputFile], tuple[str, ...]]:
     """The images of a folder, and what is to be said of its other files."""
     found = {folder.name_of(info): info for info in folder.files()}
     names, remark = select(list(found))

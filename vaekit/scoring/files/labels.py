@@ -34,35 +34,35 @@ class Labels(ABC):
 
     @abstractmethod
     def close(self, rows: int) -> None:
-        """Check that the labels end with the input, which has `rows` rows.
+        """Check that there are as many labels as the input has rows.
 
         Raises:
             InputError: there are more labels than rows.
         """
 
-    def _marked(self, different: list[Any], at: NDArray[np.int64], start: int) -> NDArray[np.bool_]:
-        """Which rows are anomalies; `at` is the index of each row's label in `different`."""
-        anomalous, missing = self._marks.of(different)
+    def _marked(self, distinct: list[Any], at: NDArray[np.int64], start: int) -> NDArray[np.bool_]:
+        """Which rows are anomalies; `at` is the index of each row's label in `distinct`."""
+        anomalous, missing = self._marks.of(distinct)
         if missing[at].any():
             raise InputError(
                 f"row {start + int(missing[at].argmax())}, label {self._label!r}: missing, expected a label"
             )
         return anomalous[at]
 
-    def unlike(self, which: str, so: str) -> InputError:
-        """The error if no row or every row is an anomaly; it lists the labels that occur."""
+    def one_class_error(self, which: str, consequence: str) -> InputError:
+        """The error to raise if no row or every row is an anomaly. Its message lists the labels that occur."""
         known, wanted = sorted(self._marks.seen)[:10], " or ".join(map(repr, self._marks.anomalies))
         return InputError(
-            f"label {self._label!r}: {which} is {wanted}, {so}; the labels are {', '.join(map(repr, known))}"
+            f"label {self._label!r}: {which} is {wanted}, {consequence}; the labels are {', '.join(map(repr, known))}"
         )
 
 
 def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labels:
-    """Labels from the column of that name, or from that file if the name ends in .npy.
+    """Open the labels in the column `label`, or in the file `label` if the name ends in .npy.
 
     Args:
-        label: column or file.
-        anomalies: values that mean anomaly; `1`, `1.0` and `true` are one value for every type of column.
+        label: name of a column, or path of a .npy file.
+        anomalies: values that mean anomaly; `1`, `1.0` and `true` are the same value in every type of column.
         schema: schema of the input.
 
     Raises:
@@ -79,12 +79,12 @@ class _ColumnLabels(Labels):
     def take(self, chunk: Chunk) -> NDArray[np.bool_]:
         column = chunk.table.column(self._label)
         cells = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-        different = cells.unique()
-        at: NDArray[np.int64] = pc.index_in(cells, value_set=different).to_numpy(zero_copy_only=False)
-        return self._marked(different.to_pylist(), at, chunk.start)
+        distinct = cells.unique()
+        at: NDArray[np.int64] = pc.index_in(cells, value_set=distinct).to_numpy(zero_copy_only=False)
+        return self._marked(distinct.to_pylist(), at, chunk.start)
 
     def close(self, rows: int) -> None:
-        """A column ends with its table."""
+        """Nothing to check: a column has one label per row."""
 
 
 class _FileLabels(Labels):

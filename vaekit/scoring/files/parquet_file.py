@@ -10,15 +10,15 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, runs, translated
-from vaekit.scoring.files.paths import Place
+from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, row_group_ranges, translated
+from vaekit.scoring.files.paths import StoragePath
 from vaekit.tabular import parquet_files
 
 BUFFER = 2**20  # bytes read ahead per column; without it a whole row group is in memory
 
 
 @dataclass(frozen=True)
-class _Table:
+class _TableFile:
     """One file: the rows of each row group or record batch, and the values of its key=value folders."""
 
     file: InputFile
@@ -27,15 +27,15 @@ class _Table:
 
 
 class TableSource:
-    """Files of one schema with rows in groups. `columns` are the columns to read; None: all."""
+    """One or more files with the same schema and rows in groups. `columns` are the columns to read; None: all."""
 
     text, indices = False, False
     unit: Literal["rows", "bytes"] = "rows"
     remarks: Sequence[str] = ()
 
-    def __init__(self, place: Place, batch_rows: int, columns: Sequence[str] | None = None) -> None:
-        self.place = place
-        self._is_folder = place.is_folder
+    def __init__(self, path: StoragePath, batch_rows: int, columns: Sequence[str] | None = None) -> None:
+        self.path = path
+        self._is_folder = path.is_folder
         self._batch_rows = batch_rows
         self._done = 0
         self._tables, whole, keys = self._open()
@@ -52,7 +52,7 @@ class TableSource:
     def fragments(self, part_rows: int | None = None) -> list[Fragment]:
         found, start = [], 0
         for table in self._tables:
-            for first, count in runs(table.rows, part_rows):
+            for first, count in row_group_ranges(table.rows, part_rows):
                 rows = sum(table.rows[first : first + count])
                 found.append(Fragment(table.file, start, rows, first, count, table.keys))
                 start += rows
@@ -64,17 +64,17 @@ class TableSource:
 
     def read(self, fragment: Fragment) -> Iterator[Chunk]:
         start = fragment.start
-        file = self.place.below(fragment.file.name) if self._is_folder else self.place
+        file = self.path.below(fragment.file.name) if self._is_folder else self.path
         with translated(file):
             for batch in self._batches(file, fragment):
                 self._done += batch.num_rows
                 yield Chunk(start, self._with_keys(batch, fragment.keys))
                 start += batch.num_rows
 
-    def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
+    def _open(self) -> tuple[list[_TableFile], pa.Schema, list[pa.Field]]:
         raise NotImplementedError  # differs by format
 
-    def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+    def _batches(self, file: StoragePath, fragment: Fragment) -> Iterator[pa.RecordBatch]:
         raise NotImplementedError  # differs by format
 
     def _with_keys(self, batch: pa.RecordBatch, keys: dict[str, Any]) -> pa.RecordBatch:
@@ -88,45 +88,45 @@ class TableSource:
 
 
 class ParquetSource(TableSource):
-    """One file, or the .parquet files of a folder in path order, all of one schema.
+    """One file, or the .parquet files of a folder in path order, which must have the same schema.
 
     `vaekit.tabular.parquet_files` selects the files.
     """
 
-    def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
+    def _open(self) -> tuple[list[_TableFile], pa.Schema, list[pa.Field]]:
         """Raises InputError if there is no file, or if the columns of a file differ from those of the first."""
-        names = _parts(self.place) if self._is_folder else {self.place.path: file_of(self.place)}
-        base = self.place.path if self._is_folder else None
-        dataset = parquet_files.dataset(names, base, self.place.filesystem)
+        names = _input_files(self.path) if self._is_folder else {self.path.fs_path: file_of(self.path)}
+        base = self.path.fs_path if self._is_folder else None
+        dataset = parquet_files.dataset(names, base, self.path.filesystem)
         fragments = parquet_files.fragments(dataset)
         first = fragments[0].physical_schema
         for fragment in fragments:
-            _check_same(self.place, first, fragment)
+            _check_same(self.path, first, fragment)
         tables = [
-            _Table(names[file.path], parquet_files.group_rows(file.metadata), parquet_files.keys_of(file))
+            _TableFile(names[file.path], parquet_files.group_rows(file.metadata), parquet_files.keys_of(file))
             for file in fragments
         ]
         return tables, first, [field for field in dataset.schema if field.name not in first.names]
 
-    def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+    def _batches(self, file: StoragePath, fragment: Fragment) -> Iterator[pa.RecordBatch]:
         groups = range(fragment.first, fragment.first + (fragment.count or 0))
         yield from parquet_files.read_groups(
-            file.path, groups, self._names, self._batch_rows, buffer=BUFFER, filesystem=file.filesystem
+            file.fs_path, groups, self._names, self._batch_rows, buffer=BUFFER, filesystem=file.filesystem
         )
 
 
 class ArrowSource(TableSource):
     """One Arrow IPC file (.arrow, .feather of version 2)."""
 
-    def _open(self) -> tuple[list[_Table], pa.Schema, list[pa.Field]]:
-        with self.place.open() as file:
+    def _open(self) -> tuple[list[_TableFile], pa.Schema, list[pa.Field]]:
+        with self.path.open() as file:
             schema = pa.ipc.open_file(file).schema
-            few = pa.ipc.IpcReadOptions(included_fields=[0] if len(schema) else None)  # enough to count rows
-            batches = pa.ipc.open_file(file, options=few)
+            one_column = pa.ipc.IpcReadOptions(included_fields=[0] if len(schema) else None)  # enough to count the rows
+            batches = pa.ipc.open_file(file, options=one_column)
             rows = tuple(batches.get_batch(i).num_rows for i in range(batches.num_record_batches))
-        return [_Table(file_of(self.place), rows, {})], schema, []
+        return [_TableFile(file_of(self.path), rows, {})], schema, []
 
-    def _batches(self, file: Place, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+    def _batches(self, file: StoragePath, fragment: Fragment) -> Iterator[pa.RecordBatch]:
         with file.open() as opened:
             schema = pa.ipc.open_file(opened).schema
             wanted = [schema.get_field_index(name) for name in self._names]
@@ -137,8 +137,8 @@ class ArrowSource(TableSource):
                     yield batch.slice(at, self._batch_rows)
 
 
-def _parts(folder: Place) -> dict[str, InputFile]:
-    """The files of a folder that are read, by path."""
+def _input_files(folder: StoragePath) -> dict[str, InputFile]:
+    """The Parquet files of a folder by path."""
     found = {}
     for info in folder.files():
         name = folder.name_of(info)
@@ -149,7 +149,7 @@ def _parts(folder: Place) -> dict[str, InputFile]:
     return found
 
 
-def _check_same(folder: Place, first: pa.Schema, file: Any) -> None:
+def _check_same(folder: StoragePath, first: pa.Schema, file: Any) -> None:
     schema = file.physical_schema
     if schema.equals(first, check_metadata=False):
         return

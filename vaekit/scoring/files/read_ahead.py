@@ -1,4 +1,4 @@
-"""Produces the next items of an iterator in a thread."""
+"""Produces the next items of an iterator in a thread, while the caller uses the current one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ POLL_SECONDS = 0.1  # seconds between two checks whether the iterator was closed
 
 
 class _End(Exception):
-    """The end of the items."""
+    """Marks the end of the items in the queue."""
 
 
 def read_ahead(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, up to `depth` of them produced in advance.
 
-    An exception of `items` is raised at the item that caused it. Closing the generator ends the thread.
+    An exception of `items` is raised after the items before it. Closing the generator ends the thread.
     """
-    ready: Queue[T | BaseException] = Queue(depth)  # the last entry is an exception
+    ready: Queue[T | BaseException] = Queue(depth)  # the last entry is _End or the exception of `items`
     stop = threading.Event()
     thread = threading.Thread(target=_fill, args=(items, ready, stop), name="ahead", daemon=True)
     thread.start()

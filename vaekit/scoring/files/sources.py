@@ -12,13 +12,13 @@ from vaekit.scoring.files.fragments import RowSource, translated
 from vaekit.scoring.files.image_folder import ImageFolderSource, is_image_file
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
-from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.files.paths import StoragePath, storage_path
 
 ARROW = (".arrow", ".feather")
 
 
 def open_source(
-    where: Path | str | Place, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
+    where: Path | str | StoragePath, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
 ) -> RowSource:
     """The source for a .csv, .parquet, .arrow, .feather or .npy file, or for a folder of Parquet files or of images.
 
@@ -29,18 +29,18 @@ def open_source(
         columns: columns to read besides the model's; None: all.
 
     Raises:
-        InputError: no such input, an unknown ending, or a file that does not have the format of its ending.
+        InputError: the input does not exist, its ending is unknown, or its content does not match the ending.
     """
-    source = place(where)
+    source = storage_path(where)
     if not source.exists:
         raise InputError(f"{source}: no such file or folder")
     with translated(source):
         if isinstance(spec, ImageSpec):
-            return _of_images(source, spec, batch_rows)
-        return _of_table(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
+            return _image_source(source, spec, batch_rows)
+        return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
 
 
-def _of_images(source: Place, spec: ImageSpec, batch_rows: int) -> RowSource:
+def _image_source(source: StoragePath, spec: ImageSpec, batch_rows: int) -> RowSource:
     if source.is_folder or is_image_file(source):
         return ImageFolderSource(source, spec, batch_rows)
     if source.suffix != ".npy":
@@ -51,7 +51,7 @@ def _of_images(source: Place, spec: ImageSpec, batch_rows: int) -> RowSource:
     return ImageSource(source, spec, batch_rows)
 
 
-def _of_table(source: Place, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> RowSource:
+def _table_source(source: StoragePath, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> RowSource:
     if source.is_folder or source.suffix == ".parquet":
         return ParquetSource(source, batch_rows, columns)
     if source.suffix in ARROW:

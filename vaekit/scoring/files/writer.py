@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from vaekit.bundle.disk import temporary_folder, writing
 from vaekit.bundle.write import sync
 from vaekit.errors import InputError, StorageError
-from vaekit.scoring.files.paths import Place, place
+from vaekit.scoring.files.paths import StoragePath, storage_path
 
 ROW_GROUP = 32 * 2**20  # bytes in memory after which a row group is written
-MARK = ".writing-"  # in the name of a file that is not complete yet
+INCOMPLETE = ".writing-"  # in the name of a file that is not complete yet
 
 
 class TableWriter(Protocol):
@@ -32,28 +32,28 @@ class TableWriter(Protocol):
 
 
 @contextmanager
-def replacing(where: Path | str | Place) -> Iterator[Path]:
+def replacing(where: Path | str | StoragePath) -> Iterator[Path]:
     """A new file to write. It replaces `where` when the block ends, and is deleted if the block raises.
 
-    On a local disk the file has a hidden name in the same folder and is synced before it is renamed. For any other file
-    system it is written to a temporary folder and sent when it is complete. `where` is always the complete old file or
-    the complete new one.
+    On a local disk the new file has a hidden name in the same folder and is synced before it is renamed. For any other
+    file system it is written to a temporary folder and uploaded when it is complete. `where` is always the complete old
+    file or the complete new one.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    target = place(where)
+    target = storage_path(where)
     try:
-        with writing(target), _beside(target) if target.is_local else _sent(target) as temp:
+        with writing(target), _local_file(target) if target.is_local else _uploaded_file(target) as temp:
             yield temp
     except pa.ArrowException as exc:
         raise StorageError(f"{target}: cannot be written: {exc}") from exc
 
 
 @contextmanager
-def _beside(target: Place) -> Iterator[Path]:
-    real = Path(os.path.realpath(target.path))
-    temp = real.with_name(f".{real.name}{MARK}{secrets.token_hex(4)}")
+def _local_file(target: StoragePath) -> Iterator[Path]:
+    real = Path(os.path.realpath(target.fs_path))
+    temp = real.with_name(f".{real.name}{INCOMPLETE}{secrets.token_hex(4)}")
     try:
         yield temp
         sync(temp)
@@ -64,14 +64,14 @@ def _beside(target: Place) -> Iterator[Path]:
 
 
 @contextmanager
-def _sent(target: Place) -> Iterator[Path]:
+def _uploaded_file(target: StoragePath) -> Iterator[Path]:
     with temporary_folder() as folder:
         temp = folder / "complete"
         yield temp
-        target.receive(temp)
+        target.upload(temp)
 
 
-def make_folder(folder: Place) -> None:
+def make_folder(folder: StoragePath) -> None:
     """Make a folder and its parents. An object store needs no folders, but its bucket must exist.
 
     Raises:
@@ -79,16 +79,16 @@ def make_folder(folder: Place) -> None:
         StorageError: the folder cannot be created.
     """
     if folder.is_in_store:
-        folder.check_bucket()  # a folder there would be an empty object, one more for each parent
+        folder.check_bucket()  # create_dir would add an empty object for the folder and for each parent
         return
     try:
-        folder.filesystem.create_dir(folder.path, recursive=True)
+        folder.filesystem.create_dir(folder.fs_path, recursive=True)
     except (pa.ArrowException, OSError) as exc:
         raise StorageError(f"{folder}: the folder cannot be created: {exc}") from exc
 
 
 @contextmanager
-def output_file(target: Place) -> Iterator[Path | BinaryIO]:
+def output_file(target: StoragePath) -> Iterator[Path | BinaryIO]:
     """The file to write for an output: a new one that replaces it, or standard output as it is.
 
     Raises:
@@ -115,7 +115,7 @@ def table_writer(file: Path | BinaryIO, ending: str, schema: pa.Schema) -> Itera
         with pyarrow.csv.CSVWriter(str(file) if isinstance(file, Path) else file, schema) as lines:
             yield lines
         return
-    # No dictionaries for floats, which hardly repeat: they take six times as long to write, and more disk space.
+    # No dictionaries for floats, which rarely repeat: with them, writing takes six times as long and more disk space.
     repeats = [field.name for field in schema if not pa.types.is_floating(field.type)]
     with pq.ParquetWriter(file, schema, use_dictionary=repeats) as parquet, ThreadPoolExecutor(1) as thread:
         groups = _RowGroups(parquet, thread)
@@ -124,7 +124,7 @@ def table_writer(file: Path | BinaryIO, ending: str, schema: pa.Schema) -> Itera
 
 
 @contextmanager
-def replacing_table(where: Place, schema: pa.Schema) -> Iterator[TableWriter]:
+def replacing_table(where: StoragePath, schema: pa.Schema) -> Iterator[TableWriter]:
     """A table writer whose file replaces `where` as in `replacing`."""
     with replacing(where) as temp, table_writer(temp, where.suffix, schema) as writer:
         yield writer
@@ -162,7 +162,7 @@ class _RowGroups:
             self._written.result()
 
 
-def check_output(output: Place, source: Place) -> str:
+def check_output(output: StoragePath, source: StoragePath) -> str:
     """Check an output file and return its ending, .csv for standard output.
 
     Raises:
@@ -175,18 +175,18 @@ def check_output(output: Place, source: Place) -> str:
         raise InputError(f"{output}: expected an output that ends in .parquet or .csv, or a folder")
     if output.is_folder:
         raise InputError(f"{output}: an existing folder, expected a file")
-    if output.is_local and not (folder := Path(output.path).parent).is_dir():
+    if output.is_local and not (folder := Path(output.fs_path).parent).is_dir():
         raise InputError(f"{output}: folder {folder} does not exist")
     output.check_bucket()
     check_apart(output, source)
     return output.suffix
 
 
-def check_apart(output: Place, source: Place) -> None:
+def check_apart(output: StoragePath, source: StoragePath) -> None:
     """Refuse an output that is the input or lies in it.
 
     Raises:
-        InputError: it is or does.
+        InputError: the output is the input or lies in it.
     """
     if output.same_as(source):
         raise InputError(f"{output}: input and output are the same file")
@@ -196,11 +196,11 @@ def check_apart(output: Place, source: Place) -> None:
         )
 
 
-def check_quarantine(quarantine: Place, source: Place, output: Place, schema: pa.Schema) -> None:
+def check_quarantine(quarantine: StoragePath, source: StoragePath, output: StoragePath, schema: pa.Schema) -> None:
     """Check the file for invalid rows.
 
     Raises:
-        InputError: as check_output and check_schema, or the file is the output or lies in it.
+        InputError: as from check_output and check_schema, or the file is the output or lies in it.
     """
     if quarantine.is_stdout:
         raise InputError(f"{quarantine}: standard output is for scored rows, expected a .parquet or .csv file")
@@ -213,7 +213,7 @@ def check_schema(ending: str, schema: pa.Schema) -> None:
     """Refuse a column that the format cannot store, before anything is written.
 
     Raises:
-        InputError: names the column.
+        InputError: the format cannot store a column; the message names it.
     """
     for field in schema if ending == ".csv" else ():
         if not _fits_csv(field.type):
@@ -223,7 +223,7 @@ def check_schema(ending: str, schema: pa.Schema) -> None:
 def _fits_csv(kind: pa.DataType) -> bool:
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_binary(values) or pa.types.is_large_binary(values) or pa.types.is_fixed_size_binary(values):
-        return False  # pyarrow writes bytes that are valid UTF-8 and fails at the first others
+        return False  # pyarrow fails at the first bytes that are not valid UTF-8
     try:
         pyarrow.csv.write_csv(pa.table([pa.nulls(1, kind)], names=["x"]), io.BytesIO())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -1,4 +1,4 @@
-"""Inputs and outputs on file systems other than the local one, Arrow files, and columns that are left out."""
+"""Inputs and outputs on other file systems than the local one, Arrow files, and the choice of columns."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pyarrow import fs
 from tests.scoring.conftest import scored
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, Options, score_file
-from vaekit.scoring.files.paths import Place, names_a_folder, place
+from vaekit.scoring.files.paths import StoragePath, names_a_folder, storage_path
 
 ROWS = pa.table({"id": [f"r{i}" for i in range(6)], **{name: np.arange(6.0) % 2 for name in "abc"}, "z": range(6)})
 
 
 def write(path: Path) -> None:
-    """ROWS in the format that the name says."""
+    """Write ROWS in the format of the ending."""
     if path.suffix == ".csv":
         pyarrow.csv.write_csv(ROWS, path)
     elif path.suffix == ".npy":
@@ -36,22 +36,22 @@ def write(path: Path) -> None:
 
 
 def in_memory(tmp_path: Path) -> fs.FileSystem:
-    """A file system that lives in memory, with what the folder holds."""
+    """An in-memory file system with a copy of the folder."""
     store = fsspec.filesystem("memory")
     store.store.clear()
     store.put(f"{tmp_path}/", "/bucket/", recursive=True)
     return fs.PyFileSystem(fs.FSSpecHandler(store))
 
 
-FAR: dict[str, Callable[[Path], Place]] = {
-    "subtree": lambda path: Place(fs.SubTreeFileSystem(str(path), fs.LocalFileSystem()), "", "sub://"),
-    "memory": lambda path: Place(in_memory(path), "/bucket", "memory://bucket"),
+FAR: dict[str, Callable[[Path], StoragePath]] = {
+    "subtree": lambda path: StoragePath(fs.SubTreeFileSystem(str(path), fs.LocalFileSystem()), "", "sub://"),
+    "memory": lambda path: StoragePath(in_memory(path), "/bucket", "memory://bucket"),
 }
 
 
 @pytest.mark.parametrize("where", FAR)
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.npy", "x.arrow", "x.feather"])
-def test_rows_elsewhere_score_as_those_here_and_the_output_may_lie_there(scorer, tmp_path, name, where):
+def test_rows_on_other_file_systems_get_the_scores_of_local_rows(scorer, tmp_path, name, where):
     write(tmp_path / name)
     here = scored(scorer, tmp_path / name)
     (tmp_path / "scored.parquet").unlink()
@@ -63,7 +63,7 @@ def test_rows_elsewhere_score_as_those_here_and_the_output_may_lie_there(scorer,
 
 
 @pytest.mark.parametrize("where", FAR)
-def test_a_folder_elsewhere_is_read_as_one_here(scorer, tmp_path, where):
+def test_a_folder_on_another_file_system_is_read_like_a_local_one(scorer, tmp_path, where):
     for day in (1, 2):
         (tmp_path / f"day={day}").mkdir()
         write(tmp_path / f"day={day}" / "x.parquet")
@@ -75,7 +75,7 @@ def test_a_folder_elsewhere_is_read_as_one_here(scorer, tmp_path, where):
 
 
 @pytest.mark.parametrize("where", FAR)
-def test_an_output_elsewhere_that_fails_is_not_there(scorer, tmp_path, where):
+def test_a_failed_run_leaves_no_output_on_other_file_systems(scorer, tmp_path, where):
     write(tmp_path / "x.parquet")
     pq.write_table(ROWS.set_column(1, "a", pa.array([1.0] * 5 + [None])), tmp_path / "x.parquet")
     far = FAR[where](tmp_path)
@@ -85,7 +85,7 @@ def test_an_output_elsewhere_that_fails_is_not_there(scorer, tmp_path, where):
 
 
 @pytest.mark.parametrize("where", FAR)
-def test_an_output_elsewhere_that_is_the_input_or_lies_in_it_is_refused(scorer, tmp_path, where):
+def test_an_output_that_is_the_input_or_lies_in_it_is_refused_on_other_file_systems(scorer, tmp_path, where):
     write(tmp_path / "x.parquet")
     far = FAR[where](tmp_path)
     with pytest.raises(InputError, match="input and output are the same file"):
@@ -94,7 +94,7 @@ def test_an_output_elsewhere_that_is_the_input_or_lies_in_it_is_refused(scorer, 
         score_file(scorer, far, far.below("out.parquet"))
 
 
-def test_an_array_elsewhere_whose_columns_lie_together_is_refused_and_no_array_too(scorer, tmp_path):
+def test_a_fortran_order_array_and_a_broken_file_are_refused_on_other_file_systems(scorer, tmp_path):
     np.save(tmp_path / "x.npy", np.asfortranarray(np.ones((4, 3))))
     (tmp_path / "y.npy").write_bytes(b"no array at all")
     far = FAR["subtree"](tmp_path)
@@ -104,29 +104,29 @@ def test_an_array_elsewhere_whose_columns_lie_together_is_refused_and_no_array_t
         score_file(scorer, far.below("y.npy"), tmp_path / "out.parquet")
 
 
-def test_a_uri_of_a_file_is_that_file(scorer, tmp_path):
+def test_a_file_uri_names_a_local_file(scorer, tmp_path):
     write(tmp_path / "x.parquet")
     score_file(scorer, f"file://{tmp_path}/x.parquet", f"file://{tmp_path}/out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 6
 
 
 @pytest.mark.parametrize("text", ["nowhere://x/y.parquet", "file://x y/z"])
-def test_a_uri_that_names_nothing_is_one_sentence(text):
+def test_an_invalid_uri_is_refused_and_named(text):
     with pytest.raises(InputError, match=text):
-        place(text)
+        storage_path(text)
 
 
 @pytest.mark.parametrize(
     ("text", "folder"),
     [("out/", True), ("s3://bucket/out", True), ("out", True), ("out.parquet", False), ("a.b/out.csv", False)],
 )
-def test_an_output_is_a_folder_where_it_has_no_ending(text, folder):
+def test_an_output_without_an_ending_is_a_folder(text, folder):
     assert names_a_folder(text) is folder
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.arrow"])
 @pytest.mark.parametrize("columns", [("z", "id"), ("a",), ()], ids=str)
-def test_columns_that_are_not_asked_for_are_left_out(scorer, tmp_path, name, columns):
+def test_only_the_requested_input_columns_are_in_the_output(scorer, tmp_path, name, columns):
     write(tmp_path / name)
     score_file(scorer, tmp_path / name, tmp_path / "out.parquet", options=Options(columns=columns))
     table = pq.read_table(tmp_path / "out.parquet")
@@ -137,18 +137,18 @@ def test_columns_that_are_not_asked_for_are_left_out(scorer, tmp_path, name, col
         assert table["row"].to_pylist() == [*range(6)]
 
 
-def test_columns_that_nobody_needs_are_not_even_read(scorer, tmp_path, monkeypatch):
+def test_columns_that_are_not_needed_are_not_read(scorer, tmp_path, monkeypatch):
     write(tmp_path / "x.parquet")
     asked: list[Any] = []
     read = pq.ParquetFile.iter_batches
     monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, **said: asked.append(said["columns"]) or read(self, **said)
+        pq.ParquetFile, "iter_batches", lambda self, **kwargs: asked.append(kwargs["columns"]) or read(self, **kwargs)
     )
     score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet", options=Options(columns=["z"]))
     assert asked == [["a", "b", "c", "z"]]
 
 
-def test_a_column_that_is_not_there_is_refused_by_its_name(scorer, tmp_path):
+def test_a_column_missing_from_the_input_is_refused_and_named(scorer, tmp_path):
     write(tmp_path / "x.parquet")
     with pytest.raises(InputError, match="columns: the input has no column 'y'"):
         score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet", options=Options(columns=["y", "z"]))

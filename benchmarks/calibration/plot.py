@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.calibration.found import Found
 from benchmarks.calibration.laws import ALPHAS, LEVEL
+from benchmarks.calibration.set_result import SetResult
 
 LINEAR = 0.01  # the axis is linear below this rate, so that 0 can be shown
 
 
-def draw(path: Path, sets: Sequence[Found]) -> Path:
+def draw(path: Path, sets: Sequence[SetResult]) -> Path:
     """Draw one panel for each alpha, with a column for each set with enough rows; returns the path."""
     from matplotlib.figure import Figure as Canvas
 
@@ -27,16 +27,16 @@ def draw(path: Path, sets: Sequence[Found]) -> Path:
     return path
 
 
-def _panel(panel: Any, sets: Sequence[Found], alpha: float) -> None:
-    told = [i for i, one in enumerate(sets) if alpha in one.alarms]
-    low, high = zip(*(sets[i].interval(alpha) for i in told), strict=True) if told else ((), ())
-    drawn = [sets[i].rate(alpha) for i in told]
-    ordered = [sets[i].ordered[alpha] / sets[i].m for i in told]
-    panel.vlines(told, low, high, color="#bbbbbb", linewidth=6, label=f"{1 - LEVEL:.0%} law of one split")
-    panel.plot(told, drawn, "o", color="#4477aa", markersize=4, label="random resplits, mean")
-    panel.plot(told, ordered, "D", color="#cc3311", markersize=4, label="the file's order")
+def _panel(panel: Any, sets: Sequence[SetResult], alpha: float) -> None:
+    resolvable = [i for i, one in enumerate(sets) if alpha in one.alarms]
+    low, high = zip(*(sets[i].interval(alpha) for i in resolvable), strict=True) if resolvable else ((), ())
+    drawn = [sets[i].rate(alpha) for i in resolvable]
+    ordered = [sets[i].ordered[alpha] / sets[i].m for i in resolvable]
+    panel.vlines(resolvable, low, high, color="#bbbbbb", linewidth=6, label=f"{1 - LEVEL:.0%} interval of one split")
+    panel.plot(resolvable, drawn, "o", color="#4477aa", markersize=4, label="random resplits, mean")
+    panel.plot(resolvable, ordered, "D", color="#cc3311", markersize=4, label="the file's order")
     panel.axhline(alpha, color="#222222", linewidth=0.8, linestyle="--", label="alpha")
-    for i in set(range(len(sets))) - set(told):
+    for i in set(range(len(sets))) - set(resolvable):
         panel.text(i, LINEAR / 5, "not resolvable", rotation=90, ha="center", va="bottom", fontsize=7, color="#888888")
     panel.set_yscale("symlog", linthresh=LINEAR)
     panel.set_ylim(-LINEAR / 10, 1.3)
