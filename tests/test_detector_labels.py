@@ -161,7 +161,7 @@ def test_one_text_is_one_setting() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"training.stepz": 5}, "^config: training.stepz: no such key$"),
+        ({"training.stepz": 5}, "^config: training.stepz: no such key; the keys are steps, "),
         ({"training.steps": "many"}, "^config: training.steps: .*'many'$"),
         ({"training": 5}, "config: training"),
         ({"training.steps.more": 5}, "config: training.steps"),

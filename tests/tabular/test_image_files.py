@@ -128,7 +128,7 @@ def test_training_scoring_and_the_service_read_the_same_pixels(case: str, tmp_pa
     data, want = READ[case]
     want = want.reshape(H, W, -1)
     (tmp_path / "one.png").write_bytes(data)
-    trained = read(str(tmp_path)).pictures
+    trained = read(str(tmp_path)).images
     assert trained is not None
     np.testing.assert_array_equal(trained[0], want)
     spec = ImageSpec(height=H, width=W, channels=want.shape[-1])
