@@ -108,16 +108,20 @@ def test_columns_are_found_by_name_in_any_order(fitted: Detector, frame: Callabl
 def test_the_error_names_the_invalid_cell(fitted: Detector, frame: Callable[[dict[str, Any]], Any]) -> None:
     cells = columns(8)
     cells["colour"][2] = "pink"
+    assert fitted.predict(frame(cells))[2] == -1  # a level unseen in training
+    strict = Detector.of(fitted.model_, alpha=fitted.alpha).set_params(strict=True)
     with pytest.raises(InputError, match=r"^row 2, feature 'colour': not one of its 2 levels .*: 'pink'$"):
-        fitted.predict(frame(cells))
+        strict.predict(frame(cells))
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["load", "on", "colour", "halts"], "columns: missing: 'stops'; unknown: 'halts'"),
-        (["load", "on"], "columns: missing: 'colour', 'stops'"),
-        ([*NAMES, "y"], "columns: unknown: 'y'"),
+        (
+            ["load", "on", "colour", "Stop"],
+            "the input lacks 1 .*: 'stops'; 'Stop' resembles 'stops'",
+        ),
+        (["load", "on"], "the input lacks 2 of the model's columns: 'colour', 'stops'"),
     ],
 )
 @pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
@@ -129,20 +133,43 @@ def test_missing_and_unknown_columns_are_refused_by_name(
 
 
 def test_a_frame_with_a_name_twice_is_refused(fitted: Detector) -> None:
-    with pytest.raises(InputError, match=r"^columns: duplicate name 'on'$"):
+    with pytest.raises(InputError, match=r"^duplicate column name: 'on'$"):
         fitted.score_samples(pd.DataFrame(np.zeros((2, 5)), columns=[*NAMES, "on"]))
 
 
 @pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
-def test_dates_and_durations_are_refused_with_their_row_and_column(frame: Callable[[dict[str, Any]], Any]) -> None:
+def test_dates_are_left_out_and_durations_are_seconds(frame: Callable[[dict[str, Any]], Any]) -> None:
     day = date(2026, 3, 1)
-    for cell in (day, timedelta(days=3)):
-        with pytest.raises(InputError, match=r"^row 1, feature 'when': a date or duration: .*; give it as a number"):
-            Detector(settings=QUICK).fit(frame({"load": [0.5, 1.0], "when": [None, cell]}))
-    with pytest.raises(InputError, match=r"^row 0, feature 'when': a date or duration: 2026-03-01"):
-        table(pd.DataFrame({"when": pd.to_datetime([day])}))
+    load = np.random.default_rng(0).standard_normal(40)
+    cells = {
+        "load": load.tolist(),
+        "when": [None, *[day + timedelta(days=n) for n in range(39)]],
+        "took": [timedelta(seconds=abs(x)) for x in load],
+    }
+    with pytest.warns(UserWarning, match=r"^columns left out \(dates\): when; --set data\.kinds\.when=KIND keeps one"):
+        detector = Detector(alpha=0.5, settings=QUICK).fit(frame(cells))
+    assert detector.left_out_ == ("when",)
+    assert detector.feature_names_in_.tolist() == list(cells)
+    assert (detector.n_features_in_, detector.model_.spec.dim) == (3, 2)
+    rows = np.stack([load, [x.total_seconds() for x in cells["took"]]], axis=1)
+    want = detector.model_.elbo(rows).elbo
+    np.testing.assert_allclose(detector.score_samples(frame(cells)), want)
+    np.testing.assert_allclose(detector.score_samples(frame({name: cells[name] for name in ("took", "load")})), want)
     with pytest.raises(InputError, match="datetime64"):
         table(np.array([[day]], dtype="datetime64[D]"))
+
+
+@pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)
+def test_columns_that_fit_did_not_have_are_ignored_and_named(
+    fitted: Detector, frame: Callable[[dict[str, Any]], Any]
+) -> None:
+    want = fitted.score_samples(frame(columns(8)))
+    more = {"y": [1] * 8, **columns(8), "at": [date(2026, 3, 1)] * 8}
+    with pytest.warns(UserWarning, match=r"^columns that the model does not have are ignored: 'y', 'at'$"):
+        np.testing.assert_array_equal(fitted.score_samples(frame(more)), want)
+    strict = Detector.of(fitted.model_, alpha=0.1).set_params(strict=True)
+    with pytest.raises(InputError, match=r"^unknown feature 'y'; strict allows only the model's columns$"):
+        strict.score_samples(frame(more))
 
 
 @pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)

@@ -10,12 +10,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle import AnyCalibration, Calibration, ImageSpec, VectorSpec, benjamini_hochberg, find, publish
+from vaekit.bundle import AnyCalibration, Calibration, VectorSpec, benjamini_hochberg, find
+from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.disk import temporary_folder
-from vaekit.bundle.models_folder import check_name
-from vaekit.detector_training import config_of, known_anomalies, training_rows
-from vaekit.errors import BundleError, InputError, UnknownModel
-from vaekit.estimator import Estimator, not_fitted
+from vaekit.bundle.packed import publish_as
+from vaekit.detector_training import known_anomalies, prepare
+from vaekit.errors import BundleError, InputError
+from vaekit.estimator import Estimator, not_fitted, without_left_out
 from vaekit.runtime import Bound, Explained, Model
 from vaekit.tabular.frames import table
 
@@ -33,32 +34,38 @@ class Detector(Estimator):
     p_value and predict are split-conformal: for a row exchangeable with the held-out rows, the probability that predict
     gives -1 is at most alpha (below 2 alpha with folds).
 
-    A column with missing cells (NaN or None) in fit may have missing cells in later rows too. The ELBO is computed from
-    the observed cells. If no held-out row has as many missing cells as a row, that row has no verdict: its p_value and
-    decision_function are NaN, and predict returns 1 for it and warns.
+    The ELBO is over the observed cells of a row. A row with a level unseen in fit, a value outside its column's range,
+    or more missing cells than any training row is novel: it ranks above all rows that are not.
 
-    The columns of a data frame are found by name, in any order. The columns of arrays and lists must be in the model's
-    order, which is their order in fit.
+    Tables (frames of pandas and polars, tables of pyarrow, structured arrays, lists of dicts) have their columns found
+    by name, in any order. Columns that fit did not have are ignored, with a warning that names them. All other inputs
+    have the columns in the order of fit.
+
+    fit leaves out, with a warning, columns that say nothing about a row: dates, ids and indices, text that differs in
+    most rows, columns without a value. `settings=["data.kinds.NAME=real"]` keeps one.
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" chooses the default recipe (docs/decisions, "The default recipe") for columns of numbers,
-            "mixed" if there is text, which is read as categories, and "gaussian" for images. Or any likelihood of a
-            training config: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
+        likelihood: "auto" chooses as `vae train` does for data alone: the default recipe (docs/decisions, "The default
+            recipe") for columns of numbers, "bernoulli" for columns of 0 and 1, "mixed" if there are booleans or text,
+            which is read as categories; and "gaussian" for images. Or any likelihood of a training config: "gaussian",
+            "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as a dictionary, {"network.latent_dim": 4} or
             {"network": {"latent_dim": 4}}, or as texts like those of `vae train --set`, ["network.latent_dim=4"].
         random_state: seed of splits, training and draws.
         device: for training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
-        folds: F, an odd number, for few rows (docs/explanation/calibration.md). F models are trained, each without one
-            of F folds, so the rows of all folds are used for both training and calibration. Fitting takes F times as
-            long, and the probability of -1 is at most 2 F / (F + 1) alpha.
+        folds: F, an odd number, for few rows (docs/explanation/calibration.md): F models are trained, each without one
+            of F folds, so all these rows train and calibrate. Fitting takes F times as long, and the guarantee is
+            P(-1) <= 2 F / (F + 1) alpha.
+        strict: whether to refuse columns that fit did not have, instead of ignoring them.
 
     Attributes:
         model_: the runtime model, set by `fit` and `of`.
         offset_: decision_function = score_samples - offset_, nats, at the current alpha. With folds it is (F,), one
             offset for each fold model, and decision_function is the median over folds of ELBO - offset.
-        n_features_in_: D.
-        feature_names_in_: (D,), set if the frame or the model has text names for its columns.
+        n_features_in_: columns of X in fit, those that it left out included.
+        feature_names_in_: their names, set if the frame or the model has text names for its columns.
+        left_out_: names of the columns that fit left out; x0, x1, ... for an array.
 
     Pickling or copying a fitted detector includes the files of its bundle, which are verified when they are loaded.
     """
@@ -66,6 +73,7 @@ class Detector(Estimator):
     model_: Model
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
+    left_out_: tuple[str, ...]
 
     def __init__(
         self,
@@ -76,6 +84,7 @@ class Detector(Estimator):
         random_state: int = 0,
         device: str = "auto",
         folds: int | None = None,
+        strict: bool = False,
     ) -> None:
         self.alpha = alpha
         self.likelihood = likelihood
@@ -83,6 +92,7 @@ class Detector(Estimator):
         self.random_state = random_state
         self.device = device
         self.folds = folds
+        self.strict = strict
 
     @classmethod
     def of(cls, model: Model, *, alpha: float = 0.05) -> Self:
@@ -90,7 +100,7 @@ class Detector(Estimator):
 
         Raises:
             BundleError: the model has no calibration.
-            InputError, NotResolvable: alpha is not between 0 and 1, or is too small for the model's calibration.
+            InputError: alpha is not between 0 and 1.
         """
         names = model.spec.names if isinstance(model.spec, VectorSpec) else ()
         return cls(alpha=alpha)._set_model(model)._set_feature_names(names)
@@ -111,24 +121,39 @@ class Detector(Estimator):
         Raises:
             InputError: invalid rows or labels, or fewer than 20 normal rows.
             MissingExtra: the training extra is not installed.
-            NotResolvable: too few rows for this alpha.
+
+        Warns:
+            UserWarning: too few rows for this alpha, so that no row can be an anomaly.
         """
         from vaekit_training.data.split import split
-        from vaekit_training.run import train
+        from vaekit_training.run import Listener, train
 
         given = table(X)
-        values = np.asarray(given.values)
-        anomaly = None if y is None else known_anomalies(y, len(values) if values.ndim else 0)
-        normal = values[~anomaly] if anomaly is not None else values
-        config = config_of(
-            normal, likelihood=self.likelihood, settings=self.settings, seed=self.random_state, folds=self.folds
+        anomaly = None if y is None else known_anomalies(y, given.rows)
+        prepared = prepare(
+            given,
+            anomaly,
+            likelihood=self.likelihood,
+            settings=self.settings,
+            seed=self.random_state,
+            folds=self.folds,
         )
-        rows = training_rows(given, anomaly, config)
+        config, rows = prepared.config, prepared.rows(anomaly)
         held_out = split(rows, config.data, config.training.seed).rows_per_p_value
-        Calibration(np.zeros(held_out)).check_alpha(self.alpha)  # so that it fails before the training
-        with temporary_folder() as folder:
-            train(config, folder, device=self.device, rows=rows, draws_report=False)
-            self._set_model(Model.load(find(folder, "detector"), device=self.device))
+        said = list(prepared.warnings)
+        if reason := Calibration(np.zeros(held_out)).too_few(self.alpha):  # before the training, not after
+            said.append(reason)
+        listener = Listener(found=said.append)
+        try:
+            with temporary_folder() as folder:
+                train(config, folder, device=self.device, rows=rows, draws_report=False, listener=listener)
+                self._set_model(Model.load(find(folder, "detector"), device=self.device))
+        finally:
+            for text in said:  # also if they explain why training failed
+                warnings.warn(text, stacklevel=2)
+        if prepared.columns is not None:
+            self.n_features_in_ = len(prepared.columns)
+            self.left_out_ = tuple(name for name in prepared.columns if name not in rows.columns)
         return self._set_feature_names(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -136,13 +161,17 @@ class Detector(Estimator):
         return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha; NaN where p_value is NaN.
+        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha.
 
-        With folds, the median of that difference over the fold models.
+        With folds, the median of that difference over the fold models. For a novel row, a number below that of every
+        other row.
         """
-        elbo = self._elbo(X)
-        margin = self._margin(elbo, -self.offset_)
-        return np.where(np.isnan(self._calibration().verdict(elbo).p_value), np.nan, margin)
+        elbo, calibration = self._elbo(X), self._calibration()
+        margin = -calibration.excess(calibration.scores_to_compare(elbo), -self.offset_)
+        if elbo.novel is None or not elbo.novel.any():
+            return margin
+        is_anomaly = calibration.verdict(elbo).p_value <= self.alpha
+        return np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
 
     def predict(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803
         """-1 for an anomaly, 1 for a normal row, (N,).
@@ -156,22 +185,19 @@ class Detector(Estimator):
 
         Raises:
             InputError: invalid rows, alpha and fdr together, or one of them that is not between 0 and 1.
-            NotResolvable: alpha is too small for the number of held-out rows.
 
         Warns:
-            UserWarning: some rows have no verdict, because no held-out row has as many missing cells.
+            UserWarning: no row can be an anomaly at this alpha, because the held-out rows are too few.
         """
         if alpha is not None and fdr is not None:
             raise InputError("predict: alpha and fdr are two rules for one verdict; give one of them")
-        threshold = self._calibration().threshold(self.alpha if alpha is None else alpha)
-        elbo = self._elbo(X)
-        verdict = self._calibration().verdict(elbo)
-        if (unknown := np.isnan(verdict.p_value)).any():
-            message = f"{int(unknown.sum())} rows have no verdict, predict returns 1 for them"
-            warnings.warn(f"{message}: {verdict.reason}", stacklevel=2)
+        verdict = self._calibration().verdict(self._elbo(X), self.alpha if alpha is None else alpha)
         if fdr is not None:
             return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
-        return np.where(~unknown & (self._margin(elbo, threshold) < 0), -1, 1)
+        if verdict.reason:
+            warnings.warn(verdict.reason, stacklevel=2)
+        assert verdict.is_anomaly is not None  # alpha was given
+        return np.where(verdict.is_anomaly, -1, 1)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict on the same rows; their p-values have no guarantee, since the model was trained on them."""
@@ -182,16 +208,13 @@ class Detector(Estimator):
 
         The second column is the conformal rank #{held-out scores < score} / (1 + n): the share of held-out normal rows
         that are less anomalous. It is uniform on normal rows, for any model. It is not the posterior probability of
-        being an anomaly, which depends on how common anomalies are. NaN where p_value is NaN.
+        being an anomaly, which depends on how common anomalies are.
         """
         p_value = self.p_value(X)
         return np.stack([p_value, 1.0 - p_value], axis=1)
 
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """Split-conformal p-value of each row, (N,). Lower is more anomalous.
-
-        NaN for a row whose number of missing cells occurs in no held-out row.
-        """
+        """Split-conformal p-value of each row, (N,). Lower is more anomalous."""
         return self._calibration().verdict(self._elbo(X)).p_value
 
     def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -212,63 +235,46 @@ class Detector(Estimator):
 
     def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
         """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
-        return self._model().explain(self._model_input(X), top=top)
+        return self._model().explain(self._model_input(X), top=top, strict=self.strict)
 
     def publish(self, path: Path | str) -> Path:
-        """Publish the fitted model as a new version for `vae serve` and `vae score`.
+        """Publish the fitted model for `vae serve` and `vae score`; returns the folder of the new version.
 
-        Args:
-            path: models folder and name of the model, as in "models/pumps".
-
-        Returns:
-            The folder of the new version, which Model.load opens.
-
-        Raises:
-            InputError: the last part of the path is not a model name.
-            StorageError: the folder cannot be written.
+        The path has the models folder and the name of the model, as in "models/pumps". Errors: InputError for a path
+        without a model name, and StorageError for a folder that cannot be written.
         """
-        root, name = Path(path).parent, Path(path).name
-        try:
-            check_name(name)
-        except UnknownModel as exc:
-            raise InputError(f"publish: {str(path)!r}: expected models/NAME: {exc}") from exc
-        bundle = self._model().bundle
-        files = {part.file: bundle.path(part.file).read_bytes() for part in bundle.manifest.files}
-        manifest = publish(root, bundle.manifest.model_copy(update={"name": name}), files)
-        return root / name / str(manifest.version)
+        return publish_as(self._model().bundle, path)
 
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
-        return self._model().bound(self._model_input(X))
+        return self._model().bound(self._model_input(X), strict=self.strict)
 
     def _model_input(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
-        """X with its columns in the model's order, in a form that Model takes."""
+        """X as the model takes it; warns of columns that are ignored."""
         spec, given = self._model().spec, table(X)
-        values = given.ordered(spec) if isinstance(spec, VectorSpec) else given.values
-        if _has_categories(spec) and isinstance(values, np.ndarray):
-            values = values.astype(object)  # numbers in a float array would be level indices; here they name levels
+        if not isinstance(spec, VectorSpec):
+            return given.values
+        if given.names is not None:
+            at = [d for d, name in enumerate(given.names) if name not in self.left_out_]
+            known = given._replace(columns=tuple(given.columns[d] for d in at), names=tuple(given.names[d] for d in at))
+            values, other = known.ordered(spec, strict=self.strict)
+            other.warn(stacklevel=4)
+        else:
+            values = without_left_out(given.given, spec.dim, self.n_features_in_, self.left_out_)
+        if spec.has_categories and isinstance(values, np.ndarray):
+            values = values.astype(object)  # numbers are names of levels here, as in fit, not indices of levels
         return values
 
     @property
     def offset_(self) -> float | Floats:
-        """Minus the score above which a row is an anomaly at the current alpha, nats.
-
-        Raises:
-            AttributeError: the detector is not fitted.
-            InputError, NotResolvable: alpha is not between 0 and 1, or is too small for the number of held-out rows.
-        """
+        """Minus the score above which a row is an anomaly at the current alpha, nats; an attribute only once fitted."""
         if not hasattr(self, "model_"):
             raise AttributeError(f"this {type(self).__name__} has no offset_ before fit")
         return -self._calibration().threshold(self.alpha)
 
-    def _margin(self, elbo: Bound, threshold: float | Floats) -> Floats:
-        """decision_function of rows that have a p-value, for this threshold of the score, (N,)."""
-        calibration = self._calibration()
-        return -calibration.excess(calibration.scores_to_compare(elbo), threshold)
-
     def _set_model(self, model: Model) -> Self:
         self.model_ = model
-        self.n_features_in_ = model.spec.dim
-        self._calibration().threshold(self.alpha)  # refuses an alpha that this calibration cannot resolve
+        self.n_features_in_, self.left_out_ = model.spec.dim, ()
+        self._calibration().threshold(self.alpha)  # refuses an alpha that is not between 0 and 1
         return self
 
     def _set_feature_names(self, names: Sequence[Any]) -> Self:
@@ -289,7 +295,3 @@ class Detector(Estimator):
         if isinstance(found, str):
             raise BundleError(f"{self.model_.manifest.name}: {found}")
         return found
-
-
-def _has_categories(spec: VectorSpec | ImageSpec) -> bool:
-    return isinstance(spec, VectorSpec) and spec.has_categories

@@ -3,37 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.frames import Table, has_text, table
+from vaekit.tabular.frames import Table, column_of, table
 
 if TYPE_CHECKING:
     from vaekit_training.config import Config
     from vaekit_training.data.rows import Rows
 
 MIN_NORMAL_ROWS = 20  # normal rows; the same limit as in training
-TEST_SHARE = 0.02  # share of the rows; small, because a detector's test metrics are rarely read
+AUTO = "auto"  # the default recipe
+TEST_SHARE = 0.02  # of the rows; small, because a detector's test metrics are rarely read
 MIN_TEST_ROWS = 2  # rows; a standard error needs two
 EXPECTED = "expected booleans, 0 and 1 (1: an anomaly), or 1 and -1 (-1: an anomaly)"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What Detector.fit trains on."""
+
+    config: Config
+    columns: dict[str, NDArray[Any]] | None  # by name, (N,) each; None for images
+    images: NDArray[Any] | None
+    warnings: list[str]  # columns that were left out, and what looks wrong
+
+    def rows(self, anomaly: NDArray[np.bool_] | None) -> Rows:
+        """The rows as vaekit_training takes them, with known anomalies (N,) marked."""
+        from vaekit_training.data.load import of_array, of_columns
+
+        if self.columns is None:
+            assert self.images is not None
+            return of_array(self.images, None, anomaly, config=self.config.data, likelihood=self.config.likelihood)
+        n = len(next(iter(self.columns.values())))
+        anomaly = np.zeros(n, dtype=bool) if anomaly is None else anomaly
+        return of_columns(self.columns, anomaly, config=self.config.data, likelihood=self.config.likelihood)
 
 
 def config_of(
     X: Any,  # noqa: N803  scikit-learn's name
     *,
-    likelihood: str = "auto",
+    likelihood: str = AUTO,
     settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0,
     folds: int | None = None,
 ) -> Config:
     """The training config of a Detector for normal rows X."""
-    from vaekit_training.config import make_config
+    return prepare(table(X), None, likelihood=likelihood, settings=settings, seed=seed, folds=folds).config
 
-    values = np.asarray(table(X).values)
-    test = max(TEST_SHARE, MIN_TEST_ROWS / max(len(values) if values.ndim else 0, MIN_NORMAL_ROWS))
+
+def prepare(
+    given: Table,
+    anomaly: NDArray[np.bool_] | None,
+    *,
+    likelihood: str = AUTO,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    seed: int = 0,
+    folds: int | None = None,
+) -> Prepared:
+    """The columns and the training config of a Detector; the config follows from the normal rows alone.
+
+    The columns are inspected as `vae train` inspects those of a file, and get the same default recipe.
+    """
+    from vaekit_training.config import make_config, parse_overrides
+    from vaekit_training.data.labels import index_columns
+    from vaekit_training.data.preview import of_columns
+    from vaekit_training.infer import given_data, infer_columns, overrides_beside, section
+
+    columns, n = _columns(given)
+    normal = n if anomaly is None else int((~anomaly).sum())
+    test = max(TEST_SHARE, MIN_TEST_ROWS / max(normal, MIN_NORMAL_ROWS))
     tree: dict[str, Any] = {
         "name": "detector",
         "data": {
@@ -41,29 +84,45 @@ def config_of(
             "missing": "marginalise",
             "fractions": {"train": 0.7 - test, "validation": 0.1, "calibration": 0.2, "test": test},
         },
-        "likelihood": {"name": _default_likelihood(values) if likelihood == "auto" else likelihood},
+        "likelihood": {"name": likelihood},
         "training": {"seed": seed},
     }
     if folds is not None:
         tree["data"] |= {"folds": folds}
-    return make_config(tree, settings)
+    if columns is None:
+        tree["likelihood"]["name"] = "gaussian" if likelihood == AUTO else likelihood
+        return Prepared(make_config(tree, settings), None, np.asarray(given.given), [])
+    given_settings = parse_overrides(settings)
+    data = given_data("memory", given_settings)
+    asked = given_settings | {
+        "likelihood": {"name": likelihood, **section(given_settings, "likelihood")},
+        "data": {"missing": "marginalise", **section(given_settings, "data")},
+    }
+    seen = {name: cells if anomaly is None else cells[~anomaly] for name, cells in columns.items()}
+    index = index_columns(seen, data)
+    modelled = {name: cells for name, cells in seen.items() if name not in (*index, *data.exclude)}
+    inferred = infer_columns(of_columns(modelled, index), data, tree, asked)
+    return Prepared(make_config(tree, overrides_beside(asked, given_settings)), columns, None, inferred.warnings)
 
 
-def _default_likelihood(values: NDArray[Any]) -> str:
-    """The likelihood that "auto" stands for."""
+def _columns(given: Table) -> tuple[dict[str, NDArray[Any]] | None, int]:
+    """(columns by name, rows); None for images."""
+    from vaekit.tabular.columns import refuse_duplicate_names
+
+    if given.names is not None:
+        refuse_duplicate_names(given.names)
+        if not given.columns or not len(given.columns[0]):
+            raise InputError(f"X has {'no rows' if given.columns else 'no columns'}")
+        return dict(zip(given.names, given.columns, strict=True)), len(given.columns[0]) if given.columns else 0
+    values = np.asarray(given.given)
     if values.ndim > 2:
-        return "gaussian"
-    return "mixed" if has_text(values) else "auto"
-
-
-def training_rows(given: Table, anomaly: NDArray[np.bool_] | None, config: Config) -> Rows:
-    """The training rows (N, D) for the rows and known anomalies given to Detector.fit."""
-    from vaekit_training.data.load import of_array
-
-    values = np.asarray(given.values)
+        return None, len(values)
     if values.dtype.kind == "U":
-        values = np.asarray(given.values, dtype=object)  # numpy turns numbers beside text into text; this keeps them
-    return of_array(values, given.names, anomaly, config=config.data, likelihood=config.likelihood)
+        values = np.asarray(given.given, dtype=object)  # keeps numbers beside text, which numpy turned into text
+    if values.ndim != 2:
+        raise InputError(f"X has shape {values.shape}, expected (N, D)")
+    of = column_of if values.dtype == object else np.asarray
+    return {f"x{d}": of(values[:, d]) for d in range(values.shape[1])}, len(values)
 
 
 def known_anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:

@@ -7,7 +7,10 @@ is fast, and a detector with a loaded model works without scikit-learn.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from vaekit.errors import InputError
 
@@ -65,3 +68,27 @@ def not_fitted(text: str) -> InputError:
     both = type("NotFitted", (InputError, NotFittedError), {"__reduce__": lambda self: (not_fitted, self.args)})
     error: InputError = both(text)
     return error
+
+
+def without_left_out(values: Any, dim: int, features: int, left_out: Sequence[str]) -> Any:
+    """Rows without names, without the columns that fit left out.
+
+    Args:
+        values: an array (N, features), or lists.
+        dim: number of the model's columns.
+        features: number of columns in fit.
+        left_out: names of the columns that fit left out, x0, x1, ...
+
+    Raises:
+        InputError: another number of columns than in fit.
+    """
+    rows = values if isinstance(values, np.ndarray) else None
+    if features == dim:
+        if rows is not None and rows.ndim == 2 and rows.shape[1] != dim:
+            raise InputError(f"X has {rows.shape[1]} features, but Detector is expecting {dim} features as input")
+        return values
+    rows = np.array(values, dtype=object) if rows is None else rows
+    if rows.ndim != 2 or rows.shape[1] != features:
+        raise InputError(f"X has shape {rows.shape}, but Detector is expecting {features} features as input")
+    dropped = {int(name[1:]) for name in left_out}
+    return rows[:, [d for d in range(rows.shape[1]) if d not in dropped]]

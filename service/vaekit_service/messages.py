@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
 from vaekit.client.wire import Request
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
 
 Operation = Literal["encode", "decode", "sample", "elbo"]
 OPERATIONS: tuple[Operation, ...] = ("encode", "decode", "sample", "elbo")
 
 Body = bytes | bytearray
-Fact = str | int | float | None
+Fact = str | int | float | list[str] | None
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ParsedRequest:
 
     options: Request
     rows: NDArray[Any] | None  # (N, D), (N, H, W, C) or, for decode, (N, Z); None for sample
+    ignored: Ignored = NOTHING_IGNORED  # columns of the rows that the model does not have
 
 
 @dataclass(frozen=True)

@@ -70,11 +70,9 @@ def test_the_smallest_alpha_is_that_of_the_median_fold_and_is_reached() -> None:
     assert found.smallest_alpha == 1 / 31
     far = np.full((1, 3), 1e6)
     assert found.p_value(far) == found.smallest_alpha
-    assert found.is_anomaly(found.p_value(far), 1 / 31).all()
-    with pytest.raises(
-        NotResolvable, match=r"alpha: 0.03 is too small for 90 calibration rows in 3 folds; the smallest is 0.0322581"
-    ):
-        found.threshold(0.03)
+    with pytest.raises(NotResolvable, match=r"alpha 0.03 is below .*, 0.0323, of 90 calibration rows in 3 folds"):
+        found.check_alpha(0.03)
+    assert (found.excess(far, found.threshold(0.03)) < 0).all()
 
 
 def _rate(draw: object, folds: int, alpha: float, n: int = 199, sets: int = 4000) -> tuple[float, float]:
@@ -131,13 +129,10 @@ def test_no_smaller_guarantee_holds_for_all_fold_models(alpha: float) -> None:
     assert FoldCalibration.of([[0.0]] * 3).guarantee == 1.5
 
 
-def test_a_row_with_an_observed_count_of_no_held_out_row_has_no_p_value() -> None:
-    found = FoldCalibration.of([np.zeros(30)] * 3, [np.full(30, 3), np.full(30, 4), np.full(30, 3)])
-    assert found.observed_counts == (3, 4)
-    p_value = found.p_value(np.ones((3, 3)), [3, 4, 2])
-    assert np.isnan(p_value).tolist() == [False, False, True]
-    reason = "rows with 2 observed columns have no p-value: no calibration row has as many"
-    assert found.missing_p_value_reason([3, 2]) == reason
+def test_a_novel_row_ranks_above_the_rows_of_every_fold_that_are_not() -> None:
+    found = FoldCalibration.of([np.zeros(30)] * 3, [np.arange(30) < 1, None, None])
+    p_value = found.p_value(np.full((2, 3), -5.0), [False, True])
+    np.testing.assert_allclose(p_value, [1.0, 1 / 31])
 
 
 def test_p_value_tail_is_the_median_over_folds_if_all_folds_have_a_tail(tmp_path: Path) -> None:
@@ -163,12 +158,13 @@ def written_and_read(found: FoldCalibration, folder: Path) -> FoldCalibration:
     return back
 
 
-def test_a_calibration_by_folds_is_unchanged_after_writing_and_reading(tmp_path: Path) -> None:
-    found = FoldCalibration.of([np.arange(20.0) * f for f in (1, 2, 3)], [np.full(20, 3)] * 3)
+def test_a_calibration_by_folds_is_kept_and_read_back_whole(tmp_path: Path) -> None:
+    found = FoldCalibration.of([np.arange(20.0) * f for f in (1, 2, 3)], [np.arange(20) < 2, None, None])
     back = written_and_read(found, tmp_path)
-    assert back.observed_counts == (3,)
     for one, other in zip(found.folds, back.folds, strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)
+        np.testing.assert_array_equal(one.novel_scores, other.novel_scores)
+    assert [fold.novel_scores.size for fold in back.folds] == [2, 0, 0]
 
 
 def test_the_manifest_has_the_guarantee_and_no_single_threshold() -> None:

@@ -189,13 +189,14 @@ def test_a_refused_bundle_leaves_no_copy(published, tmp_path, monkeypatch):
     assert list((tmp_path / "copies").iterdir()) == []
 
 
-def test_the_observed_counts_of_held_out_rows_are_stored_with_their_scores(tiny, tmp_path):
-    held_out = Calibration.of([3.0, 1.0, 2.0], [2, 1, 2])
+def test_the_scores_of_novel_held_out_rows_are_kept_apart(tiny, tmp_path):
+    held_out = Calibration.of([3.0, 1.0, 2.0], [True, False, False])
     signed, content = calibration_file({(2, "float32"): held_out}, "none")
     manifest = tiny.manifest.model_copy(update={"calibration": signed})
     publish(tmp_path, manifest, {**tiny.files, signed.file: content})
     with open_bundle(tmp_path / "tiny" / "1") as bundle:
         (entry, read), *others = bundle.calibrations().items()
     assert not others
-    assert entry.observed_counts == read.observed_counts == (1, 2)
-    np.testing.assert_array_equal(read.scores, held_out.scores)
+    assert (entry.n, read.n) == (3, 3)
+    np.testing.assert_array_equal(read.scores, [1.0, 2.0])
+    np.testing.assert_array_equal(read.novel_scores, [3.0])

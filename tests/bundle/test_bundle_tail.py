@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import beta, expon, genpareto, lognorm, t
 
 from vaekit.bundle import Calibration, Manifest, open_bundle, publish
+from vaekit.bundle.comparison import tie_ceiling, tie_floor
 from vaekit.bundle.tail import MIN_EXCEEDANCES, Tail, fit_tail
 from vaekit.bundle.write import calibration_file
 from vaekit.errors import FormatError
@@ -48,7 +49,7 @@ def test_survival_is_that_of_the_generalised_pareto_distribution_for_any_thresho
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_equals_the_p_value_up_to_the_highest_score_and_then_falls_continuously(shape: float) -> None:
     calibration = calibration_of(drawn(shape, 500))
-    last = calibration.scores[-1]
+    last = tie_ceiling(calibration.scores[-1])
     within = np.r_[calibration.scores, last - np.linspace(0, 1, 50)]
     np.testing.assert_array_equal(calibration.p_value_tail(within), calibration.p_value(within))
     beyond = last + np.geomspace(1e-9, 1e300, 400)
@@ -69,10 +70,12 @@ def test_beyond_the_end_of_the_tail_it_is_the_floor_and_not_0() -> None:
     assert tail.floor == pytest.approx(95 / 1001 * np.exp(-np.sqrt(95)))
 
 
-def test_a_row_without_a_p_value_has_no_p_value_tail() -> None:
+def test_the_p_value_of_a_novel_row_is_not_extrapolated() -> None:
     tail = fit_tail(np.sort(drawn(0.1, 200)))
-    calibration = replace(Calibration.of(drawn(0.1, 200), np.full(200, 4)), tail=tail)
-    assert np.isnan(calibration.p_value_tail([1e3, 1e3], [4, 3])).tolist() == [False, True]
+    calibration = replace(Calibration.of(drawn(0.1, 200)), tail=tail)
+    far = calibration.p_value_tail([1e3, 1e3, 0.0, np.nan], [False, True, True, True])
+    assert far[0] < 1 / 201
+    np.testing.assert_allclose(far[1:], 1 / 201)
 
 
 @pytest.mark.parametrize("n", [1, 2, 72, 95])
@@ -107,11 +110,12 @@ def test_the_alarm_rate_is_exact_if_the_fitted_tail_is_the_true_one(shape: float
     n, sets, law = 100, 4000, genpareto(shape, scale=2.0)
     tail = Tail(shape=shape, scale=2.0, threshold=0.0, exceedances=50, floor=1e-12)
     highest = law.rvs((sets, n), random_state=np.random.default_rng(1)).max(axis=1)
+    highest = np.array([tie_ceiling(h) for h in highest])  # up to there the highest held-out score counts as a tie
     for a in (1 / (n + 1), 0.3 / (n + 1), 0.01 / (n + 1)):
         # p_value_tail <= a if P(S > s | S > last) <= a (n + 1); a row has such a score with P(S > last) a (n + 1)
         grid = law.isf(law.sf(highest) * a * (n + 1)) + 1e-9
         some = [
-            replace(Calibration.of([h] * n), tail=tail).p_value_tail([s])[0]
+            replace(Calibration.of([float(tie_floor(h))] * n), tail=tail).p_value_tail([s])[0]
             for h, s in zip(highest[:50], grid, strict=False)
         ]
         np.testing.assert_allclose(some, a, rtol=1e-5)

@@ -64,7 +64,7 @@ def test_excluded_columns_are_added_to_those_excluded_automatically(rows: Path) 
     console = Console(file=io.StringIO(), width=200)
     config = _config(str(rows), ["data.exclude=['temp', 'site']"], console)
     assert config.data.exclude == ("temp", "site", "when")
-    assert config.likelihood.name == "gaussian"
+    assert config.likelihood.name == "student_t"  # of the default recipe
     assert "mixed" not in console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
 
 

@@ -176,10 +176,22 @@ def test_replies_of_every_operation_are_parsed(client, transport):
     assert client.models().models == []
 
 
+def test_the_cells_that_make_a_row_novel_are_named_in_json_and_npy(client, transport):
+    transport.answer = httpx.Response(200, json={**ELBO, "novel": [[], ["load", "on"]]})
+    assert client.elbo(ROWS).novel == [[], ["load", "on"]]
+    transport.answer = npy(records(**PER_ROW, novel=["", '["load", "on"]']))
+    assert client.elbo(ROWS).novel == [[], ["load", "on"]]
+    transport.answer = npy(records(**PER_ROW))
+    assert client.elbo(ROWS).novel is None
+    transport.answer = npy(records(**PER_ROW, novel=["", "load"]))
+    with pytest.raises(ProtocolError, match="novel in the reply is not lists of names"):
+        client.elbo(ROWS)
+
+
 def test_fields_that_a_newer_service_adds_are_ignored(client, transport):
-    transport.answer = httpx.Response(200, json={**ELBO, "novel": [1, 2]})
+    transport.answer = httpx.Response(200, json={**ELBO, "newer": [1, 2]})
     assert client.elbo(ROWS).num_samples == 16
-    transport.answer = npy(records(**PER_ROW, novel=[1.0, 2.0]))
+    transport.answer = npy(records(**PER_ROW, newer=[1.0, 2.0]))
     assert client.elbo(ROWS).num_samples == 16
 
 

@@ -201,7 +201,6 @@ def test_request_paths_start_with_the_prefix_of_the_address(client, transport, c
         ({"a": 1.0}, "expected rows, not dict"),
         (7, "expected rows, not int"),
         (np.array([["1"]]), "dtype <U1 is not numeric"),
-        (np.array([[True]]), "dtype bool is not numeric"),
         (np.array([[object()]]), "row 0: not a number: <object"),
         (np.float64(3), "expected rows, not float64"),
         (np.array(3.0), "a single number, expected an array of rows"),

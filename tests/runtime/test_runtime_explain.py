@@ -12,13 +12,14 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from tests.kinds import NAMES, folded_rows, mixed_rows
+from vaekit.bundle.manifest import FORMAT
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.scoring import publish_calibration
 from vaekit.tabular import encode
+from vaekit.tabular.explained_cells import named
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -190,7 +191,7 @@ def test_a_bundle_of_format_1_0_scores_rows_but_cannot_explain_them(models_dir, 
         with pytest.raises(InputError, match=r"explain: breast-cancer has no surprises .* vae calibrate adds them"):
             model.explain(benign_rows[:2])
         np.save(tmp_path / "rows.npy", benign_rows)
-        assert publish_calibration(model, tmp_path / "rows.npy").format == "1.2"
+        assert publish_calibration(model, tmp_path / "rows.npy").format == FORMAT
     with Model.load(tmp_path / "breast-cancer", device="cpu") as new:
         assert new.explain(benign_rows[:2]).explanation.shape == (2, 3)
 

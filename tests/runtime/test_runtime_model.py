@@ -162,12 +162,19 @@ def test_rows_may_be_lists_or_mappings(breast_cancer, benign_rows):
         assert_same(breast_cancer.elbo(form), breast_cancer.elbo(rows))
 
 
-def test_the_error_for_nan_names_row_and_feature(breast_cancer, benign_rows):
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_with_an_infinity_is_refused_by_name_and_one_with_nan_if_strict(
+    breast_cancer, benign_rows, value, strict
+):
     rows = benign_rows[:3].copy()
-    rows[2, 1] = np.nan
+    rows[2, 1] = value
     for call in (breast_cancer.encode, breast_cancer.elbo):
-        with pytest.raises(InputError, match=r"row 2, feature 'mean texture': not finite: nan"):
-            call(rows)
+        if strict or value == np.inf:
+            with pytest.raises(InputError, match=rf"row 2, feature 'mean texture': not finite: {value}"):
+                call(rows, strict=strict)
+        else:
+            call(rows, strict=strict)
 
 
 def test_a_graph_output_with_nan_is_an_error(breast_cancer, benign_rows, monkeypatch):

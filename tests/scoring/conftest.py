@@ -21,6 +21,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, Scores, score_file
+from vaekit.scoring.batch.options import Options
 
 ABC = VectorSpec(columns=(Column(name="b"), Column(name="a"), Column(name="c", kind="binary")))
 
@@ -33,6 +34,7 @@ class Squares:
     model: str = "squares@1"
     alpha: float = 0.05
     reason: str | None = None
+    alpha_reason: str | None = None
     batch_rows: int = 4
     appended: pa.Schema = APPENDED
     held_out: NDArray[np.float64] | None = None
@@ -99,10 +101,10 @@ def scored(scorer: Any, source: Path) -> pa.Table:
 def refused(scorer, tmp_path) -> Callable[[Path], str]:
     """Scores an input that is refused, and returns the message. Checks that no file is left."""
 
-    def message(source: Path, by: Any = scorer) -> str:
+    def message(source: Path, by: Any = scorer, *, strict: bool = False) -> str:
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(InputError) as caught:
-            score_file(by, source, tmp_path / "out.parquet")
+            score_file(by, source, tmp_path / "out.parquet", options=Options(strict=strict))
         assert sorted(tmp_path.rglob("*")) == before
         return str(caught.value)
 

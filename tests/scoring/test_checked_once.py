@@ -20,13 +20,13 @@ from vaekit.scoring import LocalScorer, evaluate_file, explain_row, publish_cali
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Records the rows that the model checks."""
     seen: list[Any] = []
-    check = model.encode
+    check = model.encode_named
 
-    def counted(rows: Any, spec: Any) -> Any:
+    def counted(rows: Any, spec: Any, **options: Any) -> Any:
         seen.append(rows)
-        return check(rows, spec)
+        return check(rows, spec, **options)
 
-    monkeypatch.setattr(model, "encode", counted)
+    monkeypatch.setattr(model, "encode_named", counted)
     return seen
 
 
@@ -70,4 +70,4 @@ def test_rows_passed_to_a_model_are_checked_once(
     ask(benign_rows[:3])
     assert len(checks) == 1
     with pytest.raises(InputError, match="not finite"):
-        ask(np.full((1, breast_cancer.spec.dim), np.nan))
+        ask(np.full((1, breast_cancer.spec.dim), np.inf))

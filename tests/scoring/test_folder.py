@@ -194,8 +194,8 @@ def test_a_quarantine_file_in_the_output_folder_is_refused(scorer, source, tmp_p
 
 def test_the_limit_on_invalid_rows_covers_all_parts_and_can_be_raised_on_resume(scorer, source, tmp_path):
     table = rows(50)
-    pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=1/x.parquet")
-    pq.write_table(table.set_column(1, "a", pa.array([None, *range(49)], pa.float64())), source / "day=2/x.parquet")
+    pq.write_table(table.set_column(1, "a", pa.array([np.inf, *range(49)], pa.float64())), source / "day=1/x.parquet")
+    pq.write_table(table.set_column(1, "a", pa.array([np.inf, *range(49)], pa.float64())), source / "day=2/x.parquet")
     strict, lax = (
         Options(part_rows=20, quarantine=storage_path(tmp_path / "bad.parquet"), max_bad=InvalidRowLimit.of(text))
         for text in "12"
@@ -227,7 +227,9 @@ def test_a_run_does_not_resume_with_another_model_other_options_or_a_changed_inp
 @pytest.mark.parametrize("limit", ["resumed", "whole"])
 def test_invalid_rows_of_all_parts_are_joined_in_one_quarantine_file(scorer, source, tmp_path, limit):
     table = rows(30)
-    pq.write_table(table.set_column(1, "a", pa.array([None, *range(1, 30)], pa.float64())), source / "day=1/x.parquet")
+    pq.write_table(
+        table.set_column(1, "a", pa.array([np.inf, *range(1, 30)], pa.float64())), source / "day=1/x.parquet"
+    )
     options = Options(part_rows=20, quarantine=storage_path(tmp_path / "bad.parquet"))
     if limit == "resumed":
         with pytest.raises(KeyboardInterrupt):

@@ -19,7 +19,7 @@ from vaekit.scoring import Options, Summary, score_file
 from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
 from vaekit.scoring.files.paths import storage_path
 
-BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,,0,z\n4,5,2,\n5,nan,1,w\n6,7,1,v\n"
+BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,?,0,z\n4,5,1e999,\n5,inf,1,w\n6,7,1,v\n"
 SPELLINGS = ["1.5", "2e3", "0", "-1", "+1", "+.5", ".5", "5.", "-.5", "1E+5", "inf", "+inf", "nan", "Infinity", "-inf"]
 SPELLINGS += ["NaN", "nan(1)", "x", "0x10", "1_0", "1,5", "1e", "1e999", ".", "-", "+", "++1", "true", "info", "nano"]
 KINDS = VectorSpec(
@@ -32,11 +32,13 @@ KINDS = VectorSpec(
 
 
 def sifted(
-    scorer: Squares, source: Path, ending: str = "parquet", max_bad: str | None = None
+    scorer: Squares, source: Path, ending: str = "parquet", max_bad: str | None = None, strict: bool = False
 ) -> tuple[pa.Table, pa.Table, Summary]:
     """(output, quarantine, summary)."""
     folder = source.parent
-    options = Options(quarantine=storage_path(folder / f"bad.{ending}"), max_bad=InvalidRowLimit.of(max_bad))
+    options = Options(
+        quarantine=storage_path(folder / f"bad.{ending}"), max_bad=InvalidRowLimit.of(max_bad), strict=strict
+    )
     summary = score_file(scorer, source, folder / f"out.{ending}", options=options)
     read = pq.read_table if ending == "parquet" else pyarrow.csv.read_csv
     return read(folder / f"out.{ending}"), read(folder / f"bad.{ending}"), summary
@@ -49,13 +51,13 @@ def test_invalid_rows_are_quarantined_with_number_column_reason_and_text(scorer,
     assert out["a"].to_pylist() == [1.0, 6.0]
     assert bad["bad_row"].to_pylist() == [1, 2, 3, 4]
     assert bad["bad_column"].to_pylist() == ["a", "b", "c", "b"]
-    assert bad["bad_reason"].to_pylist() == ["not a number", "missing", "not 0 or 1", "not finite"]
+    assert bad["bad_reason"].to_pylist() == ["not a number", "not a number", "not finite", "not finite"]
     if ending == "parquet":
         assert bad.column_names[3:] == ["a", "b", "c", "note"]
         assert bad["a"].to_pylist() == ["n/a", "3", "4", "5"]
         assert bad["note"].to_pylist() == ["y", "z", "", "w"]
     assert (summary.rows, summary.quarantined) == (2, 4)
-    assert summary.tally.bad == Counter({"not a number": 1, "missing": 1, "not 0 or 1": 1, "not finite": 1})
+    assert summary.tally.bad == Counter({"not a number": 2, "not finite": 2})
 
 
 def test_a_corrected_quarantine_file_can_be_scored(scorer, tmp_path):
@@ -68,15 +70,15 @@ def test_a_corrected_quarantine_file_can_be_scored(scorer, tmp_path):
 
 
 def test_cells_of_every_type_are_quarantined_as_text(scorer, tmp_path):
-    table = {"a": [1.0, None], "b": [1, 2], "c": [0, 1], "tags": [["x"], ["y", "z"]], "raw": [b"a", b"\xff"]}
+    table = {"a": [1.0, np.inf], "b": [1, 2], "c": [0, 1], "tags": [["x"], ["y", "z"]], "raw": [b"a", b"\xff"]}
     pq.write_table(pa.table({**table, "key": pa.array(["u", "v"]).dictionary_encode()}), tmp_path / "rows.parquet")
     _, bad, _ = sifted(scorer, tmp_path / "rows.parquet")
     assert bad.to_pylist() == [
         {
             "bad_row": 1,
             "bad_column": "a",
-            "bad_reason": "missing",
-            "a": None,
+            "bad_reason": "not finite",
+            "a": "inf",
             "b": "2",
             "c": "1",
             "tags": "['y', 'z']",
@@ -86,8 +88,9 @@ def test_cells_of_every_type_are_quarantined_as_text(scorer, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_the_quarantined_rows_are_those_refused_without_quarantine(tmp_path, ending):
+def test_the_quarantined_rows_are_those_refused_without_quarantine(tmp_path, ending, strict):
     rng = np.random.default_rng(0)
     cells = {
         "load": rng.choice(SPELLINGS, 300),
@@ -102,11 +105,12 @@ def test_the_quarantined_rows_are_those_refused_without_quarantine(tmp_path, end
     for i in range(300):
         write(rows.slice(i, 1), tmp_path / f"one.{ending}")
         try:
-            score_file(Squares(KINDS), tmp_path / f"one.{ending}", tmp_path / "one-out.parquet")
+            options = Options(strict=strict)
+            score_file(Squares(KINDS), tmp_path / f"one.{ending}", tmp_path / "one-out.parquet", options=options)
         except InputError:
             refused.append(i)
     write(rows, tmp_path / f"rows.{ending}")
-    out, bad, _ = sifted(Squares(KINDS, batch_rows=64), tmp_path / f"rows.{ending}")
+    out, bad, _ = sifted(Squares(KINDS, batch_rows=64), tmp_path / f"rows.{ending}", strict=strict)
     assert bad["bad_row"].to_pylist() == refused
     assert out.num_rows == 300 - len(refused) > 5
 
@@ -115,10 +119,11 @@ def write(table: pa.Table, path: Path) -> None:
     (pq.write_table if path.suffix == ".parquet" else pyarrow.csv.write_csv)(table, path)
 
 
-def test_a_row_without_any_cell_is_quarantined_without_a_column(tmp_path):
+def test_a_row_without_any_cell_is_quarantined_without_a_column_if_strict(tmp_path):
     spec = VectorSpec(columns=tuple(Column(name=name, may_be_missing=True) for name in "ab"))
     np.save(tmp_path / "rows.npy", [[1.0, np.nan], [np.nan, np.nan]])
-    out, bad, _ = sifted(Squares(spec), tmp_path / "rows.npy")
+    assert sifted(Squares(spec), tmp_path / "rows.npy")[0].num_rows == 2
+    out, bad, _ = sifted(Squares(spec), tmp_path / "rows.npy", strict=True)
     assert out.num_rows == 1
     assert bad.select(["bad_row", "bad_column", "bad_reason"]).to_pylist() == [
         {"bad_row": 1, "bad_column": None, "bad_reason": "every cell is missing"}
@@ -135,7 +140,7 @@ def test_grey_images_are_quarantined_for_a_binary_model(image_scorer, tmp_path):
 
 
 def test_an_input_of_only_invalid_rows_gives_an_empty_output(scorer, tmp_path):
-    (tmp_path / "rows.csv").write_text("a,b,c\n,,\nx,1,1\n")
+    (tmp_path / "rows.csv").write_text("a,b,c\n,,?\nx,1,1\n")
     out, bad, summary = sifted(scorer, tmp_path / "rows.csv")
     assert (out.num_rows, bad.num_rows, summary.rows, scorer.seen) == (0, 2, 0, [])
 

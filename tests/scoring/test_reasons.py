@@ -15,9 +15,9 @@ from vaekit.cli import app
 from vaekit.client import Client, RequestRefused
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.runtime.explain.cells import named
 from vaekit.scoring import LocalScorer, RemoteScorer
 from vaekit.tabular import encode
+from vaekit.tabular.explained_cells import named
 
 
 def vae(*words):

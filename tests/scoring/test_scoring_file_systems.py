@@ -77,9 +77,9 @@ def test_a_folder_on_another_file_system_is_read_like_a_local_one(scorer, tmp_pa
 @pytest.mark.parametrize("where", FAR)
 def test_a_failed_run_leaves_no_output_on_other_file_systems(scorer, tmp_path, where):
     write(tmp_path / "x.parquet")
-    pq.write_table(ROWS.set_column(1, "a", pa.array([1.0] * 5 + [None])), tmp_path / "x.parquet")
+    pq.write_table(ROWS.set_column(1, "a", pa.array([1.0] * 5 + [float("inf")])), tmp_path / "x.parquet")
     far = FAR[where](tmp_path)
-    with pytest.raises(InputError, match="row 5, feature 'a': missing"):
+    with pytest.raises(InputError, match="row 5, feature 'a': not finite: inf"):
         score_file(scorer, far.below("x.parquet"), far.below("out.parquet"))
     assert not far.below("out.parquet").exists
 

@@ -67,7 +67,6 @@ def test_the_appended_columns_have_the_scores(scorer, csv):
         ("", "row 5, feature 'a': missing"),
         ("  ", "row 5, feature 'a': missing"),
         ("n/a", "row 5, feature 'a': not a number: 'n/a'"),
-        ("true", "row 5, feature 'a': not a number: 'true'"),
         ("1_0", "row 5, feature 'a': not a number: '1_0'"),
         ("nan", "row 5, feature 'a': not finite: 'nan'"),
         ("-inf", "row 5, feature 'a': not finite: '-inf'"),
@@ -76,7 +75,7 @@ def test_the_appended_columns_have_the_scores(scorer, csv):
 )
 def test_an_invalid_csv_cell_is_named_with_its_row_number_in_the_file(refused, csv, cell, message):
     good = "1,2,0\n"
-    assert refused(csv(f"a,b,c\n{good * 5}{cell},2,0\n{good}")) == message
+    assert refused(csv(f"a,b,c\n{good * 5}{cell},2,0\n{good}"), strict=True) == message
 
 
 @pytest.mark.parametrize(
@@ -86,17 +85,16 @@ def test_an_invalid_csv_cell_is_named_with_its_row_number_in_the_file(refused, c
         ([1.0, 2.0, float("nan")], "row 2, feature 'a': not finite: nan"),
         ([float("-inf"), 2.0, 3.0], "row 0, feature 'a': not finite: -inf"),
         ([None, None, None], "row 0, feature 'a': missing"),
-        ([True, False, True], "feature 'a': the column has type bool, expected numbers"),
         (["1", "2", "3"], "feature 'a': the column has type string, expected numbers"),
         ([datetime.date(2024, 1, 1)] * 3, "feature 'a': the column has type date32[day], expected numbers"),
     ],
 )
 def test_an_invalid_parquet_cell_or_column_is_named(refused, parquet, column, message):
-    assert refused(parquet(a=pa.array(column))) == message
+    assert refused(parquet(a=pa.array(column)), strict=True) == message
 
 
 def test_a_binary_column_accepts_only_0_and_1(refused, parquet):
-    assert refused(parquet(c=[0, 1, 2])) == "row 2, feature 'c': not 0 or 1: 2"
+    assert refused(parquet(c=[0, 1, 2]), strict=True) == "row 2, feature 'c': not 0 or 1: 2"
 
 
 @pytest.mark.parametrize(
@@ -140,11 +138,6 @@ def test_all_missing_columns_are_named(refused, csv):
 
 def test_two_columns_with_the_same_name_are_refused(refused, csv):
     assert refused(csv("a,b,c,a\n1,2,0,1\n")) == "duplicate column name: 'a'"
-
-
-def test_a_column_with_the_name_of_an_appended_one_is_refused(refused, csv):
-    message = refused(csv("a,b,c,score,kl\n1,2,0,1,1\n"))
-    assert message == "the input has columns with names that scoring appends: 'kl', 'score'; rename them"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +210,7 @@ def test_common_csv_dialects_are_read(scorer, csv, content):
 
 def test_an_empty_line_in_a_csv_with_one_column_is_a_missing_cell(scorer, refused, csv):
     alone = type(scorer)(VectorSpec(columns=(Column(name="a"),)))
-    assert refused(csv("a\n1\n\n3\n"), alone) == "row 1, feature 'a': missing"
+    assert refused(csv("a\n1\n\n3\n"), alone, strict=True) == "row 1, feature 'a': missing"
 
 
 @pytest.mark.parametrize("content", ["a,b,c\n", "a,b,c", "a,b,c\n\n"])
@@ -245,7 +238,7 @@ def test_the_files_of_a_folder_are_read_in_path_order_as_one_input(scorer, parqu
 def test_row_numbers_count_over_all_files_of_a_folder(refused, parquet, tmp_path):
     parquet("folder/1.parquet")
     parquet("folder/2.parquet", a=[1.0, float("nan"), 1.0])
-    assert refused(tmp_path / "folder") == "row 4, feature 'a': not finite: nan"
+    assert refused(tmp_path / "folder", strict=True) == "row 4, feature 'a': not finite: nan"
 
 
 def test_key_value_folders_become_a_column(scorer, parquet, tmp_path):

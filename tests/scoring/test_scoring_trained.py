@@ -42,25 +42,27 @@ def test_every_file_format_and_the_service_give_the_same_scores(mixed, tmp_path)
     for out in outs:
         np.testing.assert_allclose(out["elbo"].to_numpy(), elbo.elbo, rtol=1e-5)
         assert out["observed_count"].to_pylist() == (~np.isnan(x)).sum(axis=1).tolist()
+        assert out["novel"].to_pylist() == outs[0]["novel"].to_pylist()
         for name in ("p_value", "is_anomaly"):
-            assert out[name].null_count == 1
-            assert out[name].to_pylist()[-1] is None
+            assert out[name].null_count == 0
             assert out.select(appended)[name].to_pylist() == outs[0].select(appended)[name].to_pylist()
 
 
-def test_a_new_calibration_has_the_observed_counts_of_its_rows(mixed, tmp_path):
+def test_novel_rows_of_a_new_calibration_rank_above_its_other_rows(mixed, tmp_path):
     shutil.copytree(mixed.root, tmp_path / "models")
-    rows = [*mixed_rows(40, seed=6).tolist(), *[[0.1 * i, None, 3, None, None] for i in range(20)]]
+    gaps = [[0.1 * i, None, 3, None, None] for i in range(20)]  # more missing cells than any training row
+    rows = [*mixed_rows(40, seed=6).tolist(), *gaps]
     with Model.load(tmp_path / "models" / "mixed", device="cpu") as model:
         paths = written(tmp_path, rows, encode(rows, model.spec))
         manifest = publish_calibration(model, paths["csv"], num_samples=[4, 8], batch_rows=7)
-    want = tuple(sorted({sum(cell is not None for cell in row) for row in rows}))
-    assert 2 in want
     assert manifest.calibration is not None
-    assert [(entry.num_samples, entry.n, entry.observed_counts) for entry in manifest.calibration.entries] == [
-        (4, 60, want),
-        (8, 60, want),
-    ]
+    assert [(entry.num_samples, entry.n) for entry in manifest.calibration.entries] == [(4, 60), (8, 60)]
     with Model.load(tmp_path / "models" / "mixed", device="cpu") as model:
+        most = model.manifest.most_missing
+        novel = np.array([sum(cell is None for cell in row) > most for row in rows])
         scores = LocalScorer(model, alpha=0.1).score(encode(rows, model.spec))
-    assert np.isfinite(scores.p_value).all()
+        held_out = model.calibration()
+    assert novel.sum() >= 20
+    assert held_out.novel_scores.size == novel.sum()
+    assert (scores.p_value[novel] <= (1 + novel.sum()) / 61).all()
+    assert (scores.p_value[~novel] > novel.sum() / 61).all()

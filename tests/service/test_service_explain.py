@@ -13,9 +13,9 @@ from tests.service.test_service_arrow import ARROW, as_table, stream, table_of
 from tests.service.test_service_openapi import check
 from tests.service.test_service_wire import NPY, npy, records
 from vaekit.runtime import Model
-from vaekit.runtime.explain.cells import named
 from vaekit.runtime.explain.explanation import passes
 from vaekit.tabular import encode
+from vaekit.tabular.explained_cells import named
 
 pytestmark = pytest.mark.anyio
 

@@ -57,30 +57,42 @@ async def test_sampled_rows_can_be_scored(on_mixed: Any) -> None:
     assert reply.json()["observed_count"] == [5] * 50
 
 
-async def test_a_row_with_a_new_number_of_missing_cells_has_no_p_value(on_mixed: Any, mixed: Published) -> None:
-    rows = [ROW, [0.5, None, 3, None, None], [0.5, None, 3, 1, "blue"]]  # 5, 2 and 4 observed; no calibration row has 2
+async def test_a_row_with_more_missing_cells_than_any_training_row_is_novel(on_mixed: Any, mixed: Published) -> None:
+    rows = [ROW, [0.5, None, 3, None, None], [0.5, None, 3, 1, "blue"]]  # 5, 2 and 4 observed
     reply = (await on_mixed.post("/elbo", {"inputs": rows, "alpha": 0.1})).json()
     assert reply["observed_count"] == [5, 2, 4]
-    assert [p is None for p in reply["p_value"]] == [p is None for p in reply["is_anomaly"]] == [False, True, False]
-    assert reply["alpha"] == 0.1
-    assert reply["p_value_reason"] == ("rows with 2 observed columns have no p-value: no calibration row has as many")
+    assert reply["novel"] == [[], ["size", "on", "colour"], []]
+    assert reply["is_anomaly"][1]
+    assert (reply["alpha"], reply["p_value_reason"]) == (0.1, None)
     with Model.load(mixed.folder, device="cpu") as model:
         x = model.elbo(rows)
     array = np.array([[0.5, 2, 3, 1, 2], [0.5, np.nan, 3, np.nan, np.nan], [0.5, np.nan, 3, 1, 0]])
     by_npy = await on_mixed.http.post("/elbo?alpha=0.1", content=npy(array), headers=NPY)
     got = records(by_npy)
-    np.testing.assert_array_equal(got["p_value"], np.array(reply["p_value"], dtype=float))
-    np.testing.assert_array_equal(got["is_anomaly"], [bool(a) for a in reply["is_anomaly"]])
+    assert got["novel"].tolist() == ["", '["size","on","colour"]', ""]
+    np.testing.assert_array_equal(got["p_value"], reply["p_value"])
+    np.testing.assert_array_equal(got["is_anomaly"], reply["is_anomaly"])
     np.testing.assert_allclose(got["elbo"], x.elbo, rtol=1e-5)
-    assert by_npy.headers["vae-p-value-reason"] == reply["p_value_reason"]
 
 
-async def test_the_reason_names_both_a_small_calibration_and_missing_cells(mixed: Published, start: Any) -> None:
-    async with start(mixed.root, alpha=1e-6) as service:
-        reply = (await service.post("/elbo", {"inputs": [[0.5, None, 3, None, None]]})).json()
-    assert (reply["p_value"], reply["is_anomaly"]) == ([None], None)
-    assert reply["p_value_reason"].startswith("no verdict: alpha")
-    assert reply["p_value_reason"].endswith("no calibration row has as many")
+@pytest.mark.parametrize(
+    ("row", "novel"),
+    [
+        ([None, 2.0, 3, 1, "red"], []),  # other columns had missing cells in training, and one is not too many
+        ([0.5, -2.0, 3, 1, "red"], ["size"]),
+        ([0.5, 2.0, 3.5, 2, "pink"], ["stops", "on", "colour"]),
+        ([0.5, 2.0, 3, 1, 2], ["colour"]),
+    ],
+)
+async def test_a_cell_that_no_training_row_had_makes_its_row_novel(on_mixed: Any, row: list[Any], novel: Any) -> None:
+    reply = (await on_mixed.post("/elbo", {"inputs": [row, ROW], "alpha": 0.1, "explain": 2, "features": True})).json()
+    assert reply["novel"] == [novel, []]
+    assert None not in reply["elbo"]
+    assert reply["is_anomaly"][0] == bool(novel)
+    if novel:
+        assert {cell["feature"] for cell in reply["explanation"][0][: len(novel)]} <= set(novel)
+    strict = await on_mixed.post("/elbo", {"inputs": [row], "strict": True})
+    assert strict.status_code == 422
 
 
 async def test_a_missing_cell_changes_the_score_but_its_placeholder_does_not(on_mixed: Any) -> None:
@@ -101,11 +113,11 @@ async def test_a_missing_cell_changes_the_score_but_its_placeholder_does_not(on_
         ([0.5, 2.0, 3, 1, "pink"], "row 0, feature 'colour': not one of its 3 levels "),
         ([0.5, 2.0, 3, 1, 2], "row 0, feature 'colour': not one of its 3 levels "),
         ([0.5, "2", 3, 1, "red"], "row 0, feature 'size': not a number: '2'"),
-        ([0.5, 2.0, 3, True, "red"], "row 0, feature 'on': not a number: true"),
+        ([0.5, 2.0, 3, [1], "red"], "row 0, feature 'on': not a number: a list"),
     ],
 )
 async def test_a_cell_that_its_column_does_not_accept_is_a_422(on_mixed: Any, row: list[Any], detail: str) -> None:
-    reply: httpx.Response = await on_mixed.post("/elbo", {"inputs": [row]})
+    reply: httpx.Response = await on_mixed.post("/elbo", {"inputs": [row], "strict": True})
     assert reply.status_code == 422
     assert reply.json()["detail"].startswith(detail)
 

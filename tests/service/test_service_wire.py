@@ -165,20 +165,16 @@ async def test_other_draws_than_the_calibrations_give_a_reason_and_no_p_value(
     assert reason in by_npy.headers["vae-p-value-reason"]
 
 
-async def test_an_alpha_too_small_for_the_calibration_is_refused_with_the_smallest_one(service: Any) -> None:
-    reply = await service.post("/elbo", {"inputs": [[1.0] * 30], "alpha": 0.001})
-    assert (reply.status_code, reply.json()["title"]) == (422, "Alpha not resolvable")
-    assert "the smallest is 0.01369" in reply.json()["detail"]  # 1 / (72 + 1)
-
-
-async def test_a_default_alpha_too_small_for_the_calibration_leaves_out_only_the_verdict(
-    start: Any, models_dir: Any
+async def test_at_an_alpha_too_small_for_the_calibration_no_row_is_an_anomaly_and_the_reply_says_why(
+    service: Any, start: Any, models_dir: Any
 ) -> None:
-    async with start(models_dir, default_model="breast-cancer", alpha=0.001) as service:
-        reply = (await service.post("/elbo", {"inputs": [[1.0] * 30]})).json()
-    assert reply["p_value"] is not None
-    assert (reply["is_anomaly"], reply["alpha"]) == (None, None)
-    assert "the smallest is" in reply["p_value_reason"]
+    asked = (await service.post("/elbo", {"inputs": [[1.0] * 30], "alpha": 0.001})).json()
+    async with start(models_dir, default_model="breast-cancer", alpha=0.001) as other:
+        by_default = (await other.post("/elbo", {"inputs": [[1.0] * 30]})).json()
+    assert asked == by_default
+    assert asked["p_value"] == [pytest.approx(1 / 73)]  # 72 calibration rows
+    assert (asked["is_anomaly"], asked["alpha"]) == ([False], 0.001)
+    assert asked["p_value_reason"].startswith("alpha 0.001 is below the smallest possible p-value, 0.0137, of 72 ")
 
 
 async def test_the_seed_of_a_reply_reproduces_its_samples(service: Any) -> None:

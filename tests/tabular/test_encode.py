@@ -80,7 +80,6 @@ def test_one_column_may_be_given_by_name():
         ([[1, 2], [1]], "row 1: 1 values, expected 2"),
         ([[1, 2], [1, 2, 3]], "row 1: 3 values, expected 2"),
         ([[1, 2], [1, "1.5"]], "row 1, feature 'b': not a number: '1.5'"),
-        ([[1, 2], [True, 2]], "row 1, feature 'a': not a number: True"),
         ([[1, 2], [None, 2]], "row 1, feature 'a': missing"),
         ([[1, 2], [[1], 2]], "row 1, feature 'a': not a number: [1]"),
         ([[1, 2], [1, "x" * 99]], "row 1, feature 'b': not a number: '" + "x" * 36 + "..."),
@@ -90,12 +89,11 @@ def test_one_column_may_be_given_by_name():
         (np.array([[1.0, np.inf]]), "row 0, feature 'b': not finite: inf"),
         (np.ones((2, 3)), "inputs: shape (2, 3), expected (N, 2)"),
         (np.ones(2), "inputs: shape (2,), expected (N, 2)"),
-        (np.array([[True, False]]), "inputs: dtype bool is not numeric; expected integers or floats"),
         (np.array([["1", "2"]]), "inputs: dtype <U1 is not numeric; expected integers or floats"),
         (np.array([[1j, 2j]]), "inputs: dtype complex128 is not numeric; expected integers or floats"),
         ([{"a": 1, "b": 2}, {"a": 1}], "row 1, feature 'b': missing"),
-        ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1: unknown feature 'c'; known features: a, b"),
-        ([{"a": 1, "b": 2, "c": 3}], "row 0: unknown feature 'c'; known features: a, b"),
+        ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1, feature 'b': missing"),
+        ([{"a": 1, "B ": 2}], "row 0, feature 'b': missing; 'B ' resembles it"),
         ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object with column names as keys, like row 0, not [1, 2]"),
         ([{"a": 1, "b": "x"}], "row 0, feature 'b': not a number: 'x'"),
     ],
@@ -109,7 +107,7 @@ def test_the_error_for_an_invalid_row_names_row_feature_and_value(rows, message)
 def test_a_binary_column_accepts_only_0_and_1():
     np.testing.assert_array_equal(encode([[5, 0], [5, 1.0]], BINARY), [[5, 0], [5, 1]])
     with pytest.raises(InputError, match=r"^row 1, feature 'on': not 0 or 1: 0.5$"):
-        encode([[5, 0], [5, 0.5]], BINARY)
+        encode([[5, 0], [5, 0.5]], BINARY, strict=True)
 
 
 def test_mixed_columns_are_the_same_as_lists_mappings_and_arrays():
@@ -170,7 +168,7 @@ def test_a_cell_that_its_kind_does_not_allow_is_refused(at, cell, message):
     bad[MIXED.names.index(at)] = cell
     for form in ([ROW, bad], [dict(zip(MIXED.names, row, strict=True)) for row in (ROW, bad)]):
         with pytest.raises(InputError) as caught:
-            encode(form, MIXED)
+            encode(form, MIXED, strict=True)
         assert str(caught.value) == message
 
 
@@ -188,27 +186,28 @@ def test_a_cell_of_an_array_that_its_kind_does_not_allow_is_refused(at, cell, me
     x = encode([ROW, ROW], MIXED)
     x[1, MIXED.names.index(at)] = cell
     with pytest.raises(InputError) as caught:
-        encode(x, MIXED)
+        encode(x, MIXED, strict=True)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("rows", [[[1, 2], [None, float("nan")]], [{"a": 1}, {}], np.array([[1.0, 2], [np.nan] * 2])])
-def test_a_row_without_observed_cells_is_refused(rows):
+def test_a_row_that_misses_every_cell_is_refused_if_strict(rows):
     with pytest.raises(InputError, match=r"^row 1: every cell is missing$"):
-        encode(rows, GAPS)
+        encode(rows, GAPS, strict=True)
+    assert np.isnan(encode(rows, GAPS)[1]).all()
 
 
 def test_the_error_names_a_column_that_a_mapping_lacks():
     with pytest.raises(InputError, match=r"^row 0, feature 'stops': missing$"):
         encode([{"load": 1, "share": 0.5, "code": "x"}], MIXED)
-    with pytest.raises(InputError, match=r"^row 0: unknown feature 'lode'; known features: "):
+    with pytest.raises(InputError, match=r"^row 0, feature 'load': missing; 'lode' resembles it$"):
         encode([{**dict(zip(MIXED.names[1:], ROW[1:], strict=True)), "lode": 1}], MIXED)
 
 
 def test_an_error_lists_at_most_ten_levels():
     spec = VectorSpec(columns=(Column(name="a", kind="category", levels=tuple(f"l{i}" for i in range(99))),))
     with pytest.raises(InputError, match=r"not one of its 99 levels \('l0', .*'l9', \.\.\.\): 'z'$"):
-        encode([["z"]], spec)
+        encode([["z"]], spec, strict=True)
 
 
 @pytest.mark.parametrize("spec", [GREY, COLOUR])

@@ -44,7 +44,7 @@ class TorchModel(Model):
 
     def __init__(self, one: Case, manifest: Manifest) -> None:
         self._vae, self.manifest, self.spec = one.vae, manifest, manifest.input
-        self.device = "cpu"
+        self.device, self.precision, self._calibrations = "cpu", "float32", {}
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
         self._eps = EpsDraws(base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default)
@@ -65,7 +65,7 @@ def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, C
     draft = _manifest(run, one)
     model = TorchModel(one, draft)
     scored = model.elbo(one.rows.x[splits.calibration])
-    held_out = Calibration.of(scored.score, scored.observed_count)
+    held_out = Calibration.of(scored.score, scored.novel)
     signed, _ = calibration_file({(DRAWS, "float32"): held_out}, "Alike rows.")
     return run, model, draft.model_copy(update={"calibration": signed}), held_out
 

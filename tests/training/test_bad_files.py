@@ -73,7 +73,7 @@ def test_a_text_column_of_numbers_is_a_category(tmp_path: Path) -> None:
     [
         (
             ["a;b", *(f"{i};{i}" for i in range(N))],
-            "only one column, 'a;b': if ';' separates its cells, replace it by commas",
+            "only one column, 'a;b': if ';' separates its cells, use --set data.delimiter",
         ),
         (
             ["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))],

@@ -101,7 +101,6 @@ def test_built_in_datasets_have_the_documented_sizes() -> None:
         ("a,b\n1,2\n3,\n", "row 1, feature 'b': missing value"),
         ("a,b\n1,2\n3,inf\n", "row 1, feature 'b': not finite: inf"),
         ("a,b\n1,2\n3,n/a!\n", "bad.csv': row 1, feature 'b': not a number: 'n/a!'"),
-        ("a,b\n1,true\n3,false\n", "row 0, feature 'b': not a number: True"),
         ("a,b\n1,2\n3\n", "bad.csv': row 1: 1 cells, but the header has 2"),
     ],
 )
@@ -182,34 +181,35 @@ def test_inference_uses_mixed_for_text_and_binary_columns(tmp_path: Path) -> Non
 def test_inference_leaves_out_names_dates_and_empty_columns_with_a_remark(tmp_path: Path) -> None:
     lines = [f"pump {i},2020-01-{i + 1:02d},{i / 2},\n" for i in range(24)]
     tree, said = inferred(tmp_path, "who,when,load,note\n" + "".join(lines))
-    assert tree == {"data": {"exclude": ["who", "when", "note"]}}
+    assert tree == {"data": {"exclude": ["who", "when", "note"]}, "likelihood": {"name": "auto"}}
     for line in ("(dates): when", "(no values): note", "1000 levels): who"):
         assert line in said
 
 
 def test_inference_marginalises_missing_cells_with_a_remark(tmp_path: Path) -> None:
     tree, said = inferred(tmp_path, "a,b\n1,2\n,3\n")
-    assert tree == {"data": {"missing": "marginalise"}}
+    assert tree == {"data": {"missing": "marginalise"}, "likelihood": {"name": "auto"}}
     assert "missing cells are left out of the ELBO (data.missing = 'marginalise'): a" in said
 
 
 def test_inference_uses_bernoulli_if_all_columns_are_binary(tmp_path: Path) -> None:
     assert inferred(tmp_path, "a,b\n1,0\n0,1\n")[0]["likelihood"] == {"name": "bernoulli"}
-    assert inferred(tmp_path, "a,b\n1.5,7\n2,8\n")[0] == {"data": {}}
+    for bits in ("1.5,0\n2,1\n", "1.5,7\n2,8\n"):  # 0 and 1 beside other numbers may become 2 later
+        assert inferred(tmp_path, f"a,b\n{bits}")[0] == {"data": {}, "likelihood": {"name": "auto"}}
 
 
 def test_inference_ignores_label_split_and_excluded_columns(tmp_path: Path) -> None:
     text = "a,odd,who,note\n1.5,1,x,\n2.5,0,,1\n3.5,0,y,2\n"
     data = {"label": "odd", "split": "group:who", "exclude": ["note"]}
     tree, said = inferred(tmp_path, text, {"data": data})
-    assert tree == {"data": {"exclude": ["note"]}}
-    assert said == ""
+    assert tree == {"data": {"exclude": ["note"]}, "likelihood": {"name": "auto"}}
+    assert said == "the likelihood is student_t, with the settings of likelihood.name = 'auto'"
     assert "all rows are treated as normal" in inferred(tmp_path, text)[1]
 
 
 def test_inference_adds_its_own_exclusions_to_the_given_ones(tmp_path: Path) -> None:
     tree, said = inferred(tmp_path, "a,b,when\n1.5,x,2020-01-01\n2,y,2020-01-02\n", {"data": {"exclude": ["b"]}})
-    assert tree == {"data": {"exclude": ["b", "when"]}}
+    assert tree == {"data": {"exclude": ["b", "when"]}, "likelihood": {"name": "auto"}}
     assert "mixed" not in said
 
 
@@ -276,7 +276,6 @@ def test_an_unreadable_file_gives_a_one_line_message(tmp_path: Path) -> None:
     (tmp_path / "empty.npy").write_bytes(b"")
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
     (tmp_path / "header.csv").write_text("a,b\n")
-    (tmp_path / "blank.csv").write_text(",b\n1,2\n")
     (tmp_path / "twice.csv").write_text("a,a\n1,2\n")
     np.save(tmp_path / "none.npy", np.zeros((30, 0, 0), dtype=np.uint8))
     np.save(tmp_path / "two.npy", np.zeros((30, 2, 2, 2), dtype=np.uint8))
@@ -284,7 +283,6 @@ def test_an_unreadable_file_gives_a_one_line_message(tmp_path: Path) -> None:
         "empty.npy": "EOF|No data",
         "cut.npz": "zip",
         "header.csv": "no rows",
-        "blank.csv": "column 0 has no name",
         "twice.csv": "a",
         "none.npy": "images of shape",
         "two.npy": "1, 3 or 4 channels",

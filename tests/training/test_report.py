@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -20,7 +21,7 @@ from vaekit_training.report.facts import kl_by_latent, spread
 from vaekit_training.report.fit import MOST_SHOWN, bins, distance, fits
 from vaekit_training.report.fit import section as fit_section
 from vaekit_training.report.image_sheets import LARGEST, embedded, fitting, sheet
-from vaekit_training.report.page import card, html, sections
+from vaekit_training.report.page import card, html, markdown, sections
 from vaekit_training.report.parts import number
 from vaekit_training.report.rows import histograms, score_axis
 from vaekit_training.report.svg import Axis, Chart, labels
@@ -94,6 +95,29 @@ def test_names_that_look_like_html_are_text() -> None:
     assert line.replace("\\|", "").count("|") == 5  # four cells
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)>"),
+        ("</td><!-- a", "&lt;/td>&lt;!-- a"),
+        ("![a](http://127.0.0.1/x.png)", "!\\[a\\](http://127.0.0.1/x.png)"),
+        ("[a](javascript:alert(1))", "\\[a\\](javascript:alert(1))"),
+        ("`a` | *b* \\", "\\`a\\` \\| \\*b\\* \\\\"),
+        ("a\n# b", "a # b"),
+        ("R&D &amp; co", "R&amp;D &amp;amp; co"),
+        ("x < 3 & y", "x < 3 & y"),
+    ],
+)
+def test_a_text_in_the_model_card_is_shown_as_it_is(name: str, shown: str) -> None:
+    assert markdown(name) == shown
+    facts = facts_of("gaussian, one scale")
+    columns = (Column(name=name), *facts.manifest.input.columns[1:])  # type: ignore[union-attr]  # a vector model
+    manifest = facts.manifest.model_copy(update={"input": facts.manifest.input.model_copy(update={"columns": columns})})
+    written = card(replace(facts, manifest=manifest), manifest)
+    assert f"| {shown} |" in written
+    assert name == shown or name not in written
+
+
 def test_the_version_is_the_one_that_is_published() -> None:
     run, model, manifest, held_out = run_of("gaussian, one scale")
     written = render(run, model, manifest, held_out)(manifest.model_copy(update={"version": 41}))
@@ -116,7 +140,7 @@ def test_card_and_page_describe_the_model_and_its_warnings() -> None:
         "Minimised was for each of 2 members",
         WARNING,
     ):
-        assert said in written, said
+        assert said in unescape(written), said
         assert said in shown, said
     assert "The prior consists of posteriors of training rows" in shown
     assert "a sign of overfitting" not in shown

@@ -161,7 +161,7 @@ def _features(config: Config, rows: Rows, train: NDArray[np.intp], found: Statis
         d = int(bad.argmax())
         raise InputError(
             f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: float64 cannot standardise "
-            "values this large or small; convert the column to another unit"
+            "values this large or small; convert the column to another unit, or empty cells whose value means missing"
         )
     return features
 

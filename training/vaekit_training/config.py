@@ -183,11 +183,7 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, An
         ConfigError: a key or value is invalid; the message names it.
     """
     tree = copy.deepcopy(tree)
-    if isinstance(overrides, Mapping):
-        _update(tree, overrides)
-    else:
-        for override in [overrides] if isinstance(overrides, str) else overrides:
-            _set(tree, override)
+    _apply(tree, overrides)
     filled = recipe.fill(tree)
     try:
         config = Config.model_validate_json(
@@ -199,16 +195,23 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, An
     return config
 
 
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Nested tables of `a.b=value` overrides, not yet checked.
+def parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables of overrides as in `make_config`, not yet checked.
 
     Raises:
         ConfigError: an override has no section, key or value.
     """
     tree: dict[str, Any] = {}
-    for override in overrides:
-        _set(tree, override)
+    _apply(tree, overrides)
     return tree
+
+
+def _apply(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any]) -> None:
+    if isinstance(overrides, Mapping):
+        return _update(tree, overrides)
+    for override in [overrides] if isinstance(overrides, str) else overrides:
+        _set(tree, override)
+    return None
 
 
 def _explain(error: Any) -> str:

@@ -5,7 +5,6 @@ Scores come from the exported graphs with the default draws. Means over rows use
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
+from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
 from vaekit_training.features import observed_rows
@@ -142,19 +142,41 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     return units
 
 
-def held_out(model: Model, x: NDArray[Any]) -> Calibration:
-    """The calibration from the scores of held-out rows x (N, ...), with the default draws."""
-    scored = model.bound(x)
-    return Calibration.of(scored.score, scored.observed_count)
+def calibrated(model: Model, rows: Rows, splits: Splits) -> AnyCalibration:
+    """The calibration from the calibration split, or from each fold, scored by the model trained without it.
 
-
-def calibrated(model: Model, x: NDArray[Any], splits: Splits) -> AnyCalibration:
-    """The calibration from the calibration split, or from each fold, scored by the model trained without it."""
+    Like a new row, a held-out row is novel relative to the rows that its model was trained on.
+    """
     if not splits.folds:
-        return held_out(model, x[splits.calibration])
-    found = [model.bound(x[fold]) for fold in splits.folds]
-    own = [by_fold_model(scored, fold) for fold, scored in enumerate(found)]
-    return FoldCalibration.of(own, [scored.observed_count for scored in found])
+        scored = model.bound(_as_new(rows, splits.calibration, splits.train))
+        return Calibration.of(scored.score, scored.novel)
+    scores, novel = [], []
+    for fold in range(len(splits.folds)):
+        own = splits.without(fold)
+        scored = model.bound(_as_new(rows, own.calibration, own.train))
+        scores.append(by_fold_model(scored, fold))
+        novel.append(None if scored.novel is None else scored.novel | _misses_more(rows, own.calibration, own.train))
+    return FoldCalibration.of(scores, novel)
+
+
+def _as_new(rows: Rows, index: NDArray[np.intp], train: NDArray[np.intp]) -> NDArray[Any]:
+    """Rows (n, ...) as new rows for a model trained on `train`: levels that `train` does not have are unseen.
+
+    An unseen level has the index after the last. The training rows of a stream are a sample, so for a stream all
+    levels of the source count as seen.
+    """
+    x = np.array(rows.x[index])
+    for d, levels in enumerate(() if rows.streamed is not None else rows.levels):
+        if levels is not None:
+            seen = np.unique(rows.x[train][:, d])
+            x[~np.isin(x[:, d], seen) & ~np.isnan(x[:, d]), d] = len(levels)
+    return x
+
+
+def _misses_more(rows: Rows, index: NDArray[np.intp], train: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which rows (n,) have more missing cells than any row of `train`."""
+    most = np.isnan(rows.x[train]).sum(axis=1).max(initial=0)
+    return np.asarray(np.isnan(rows.x[index]).sum(axis=1) > most)
 
 
 def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
@@ -229,9 +251,9 @@ def _against_anomalies(
 
 
 def verdicts(calibration: AnyCalibration, scored: Bound) -> NDArray[np.float64]:
-    """1 for each row that is an anomaly at ALPHA, else 0, (N,); rows with any number of missing cells are decided."""
-    is_anomaly = calibration.verdict(replace(scored, observed_count=None), ALPHA).is_anomaly
-    assert is_anomaly is not None, "the caller must check that the calibration resolves ALPHA"
+    """1 for each row that is an anomaly at ALPHA, else 0, (N,)."""
+    is_anomaly = calibration.verdict(scored, ALPHA).is_anomaly
+    assert is_anomaly is not None  # alpha was given
     return is_anomaly.astype(float)
 
 

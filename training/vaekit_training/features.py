@@ -19,6 +19,7 @@ from vaekit_training.data.columns import Statistics
 LARGEST = 1e15  # |t| is clamped to it, so that float32 can square the residual of any finite row
 LARGEST_INPUT = 1e3  # |input| of the encoder is clamped to it, which changes q only; any q gives a bound
 LARGEST_LOG = 700.0  # exp of a larger number overflows float64
+BOUNDED = ("positive", "count", "fraction", "binary", "category")  # kinds with values outside their support
 NOT_STANDARDIZED = ("fraction", "binary", "category")  # kinds that are not standardised
 MASSES = ("count", "binary", "category")  # kinds whose likelihood is a probability, not a density
 
@@ -33,6 +34,28 @@ class Features(nn.Module):
     may_be_missing = False  # whether any column may have missing cells
     active: Tensor  # (D,) bool, false for constant columns
     density: Tensor  # (D,) bool, false where the likelihood is a probability mass, which has no Jacobian
+    log_inside: Tensor  # (D,) float64: log probability of the support of bounded columns, 0 for others; see reserve
+
+    def _reserve_nothing(self) -> None:
+        inside = torch.zeros(self.dim, dtype=torch.float64)
+        self.register_buffer("log_inside", inside, persistent=False)  # follows from the data: not in checkpoints
+
+    def reserve(self, kinds: Sequence[Kind], n: int) -> None:
+        """Reserve the probability 1 / (n + 1) for values outside each bounded column's support.
+
+        Values inside have n / (n + 1) together, so that the density stays normalised:
+
+            log p(x_d|z) = log n / (n + 1) + log p(x_d|z, x_d inside),  log 1 / (n + 1) for x_d outside
+
+        The graphs hold the first; `vaekit.runtime.row_feeds` adds the second.
+
+        Args:
+            kinds: of the columns, D.
+            n: number of training rows.
+        """
+        log_inside = math.log(n / (n + 1))
+        inside = [log_inside if kind in BOUNDED else 0.0 for kind in kinds]
+        self.log_inside = torch.tensor(inside, dtype=torch.float64, device=self.active.device)
 
     def stored(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """t (N, D) as kept for training; `draw` converts it to the t of a step."""
@@ -97,6 +120,7 @@ class Standardize(Features):
         self.width = len(self.numeric) + len(of) + len(flagged)
         self.may_be_missing = bool(flagged)
         self.all_active, self.has_logs = bool(active.all()), bool(self.log.any())
+        self._reserve_nothing()
 
     @classmethod
     def of(
@@ -143,8 +167,11 @@ class Standardize(Features):
         return torch.cat(parts, dim=1)  # (N, E)
 
     def log_jacobian(self, t: Tensor | None = None) -> Tensor:
-        """log |dt/dx| of each feature, float64: (D,), or (N, D) if there are positive columns; 0 for masses."""
-        constant = torch.where(self.density, -self.scale.log(), 0.0)
+        """log |dt/dx| of each feature, float64: (D,), or (N, D) if there are positive columns; 0 for masses.
+
+        With log_inside: what turns log p(t_d|z) into log p(x_d|z).
+        """
+        constant = torch.where(self.density, -self.scale.log(), 0.0) + self.log_inside
         if not self.has_logs:
             return constant
         assert t is not None
@@ -184,6 +211,7 @@ class Pixels(Features):
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32).repeat(sites))
         self.register_buffer("active", torch.ones(self.dim, dtype=torch.bool))
         self.register_buffer("density", torch.full((self.dim,), not mass))
+        self._reserve_nothing()
 
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:  # noqa: ARG002  pixels cannot be missing
         """t (N, D) for raw x (N, H, W, C) uint8."""
@@ -233,6 +261,7 @@ class Binarize(Features):
         self.register_buffer("threshold", drawn)
         self.register_buffer("active", torch.ones(self.dim, dtype=torch.bool))
         self.register_buffer("density", torch.zeros(self.dim, dtype=torch.bool))
+        self._reserve_nothing()
 
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """t (N, D) float32 for raw x, (N, D) float64 or (N, H, W, C) uint8; 0 for missing cells."""
@@ -251,8 +280,8 @@ class Binarize(Features):
         return (torch.rand(t.shape, generator=generator, device=t.device) < t).to(t.dtype)
 
     def log_jacobian(self, t: Tensor | None = None) -> Tensor:  # noqa: ARG002  the same for every row
-        """0 for each feature, (D,) float64."""
-        return torch.zeros(self.dim, dtype=torch.float64, device=self.active.device)
+        """log_inside for each feature, (D,) float64: the Jacobian is 1."""
+        return self.log_inside
 
     def to_raw(self, t: Tensor) -> Tensor:
         """high t, (..., *row_shape) float64, for t (..., D)."""

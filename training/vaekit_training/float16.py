@@ -21,6 +21,7 @@ from vaekit.bundle.write import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
 from vaekit.runtime import Elbo, Model
 from vaekit_training import evaluate
+from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
 from vaekit_training.evaluate import ALPHA, verdicts
 from vaekit_training.export import double, export_graphs, halved
@@ -55,7 +56,7 @@ class VerifiedGraphs:
 
 def add_graphs(
     vae: VAE,
-    x: NDArray[Any],
+    rows: Rows,
     splits: Splits,
     model: Model,
     manifest: Manifest,
@@ -66,7 +67,7 @@ def add_graphs(
 
     Args:
         vae: the torch model in float32.
-        x: all rows, (N, ...).
+        rows: all rows.
         splits: indices of the rows of each split.
         model: the float32 graphs, loaded.
         manifest: manifest of the bundle without float16 graphs.
@@ -74,13 +75,14 @@ def add_graphs(
         held_out: calibration from float32 scores.
     """
     try:
-        made = make_graphs(vae, model, x[splits.train[:3]])
+        made = make_graphs(vae, model, rows.x[splits.train[:3]])
         manifest, files = manifest.model_copy(update={"half": made.half}), {**files, **made.files}
         with temporary_folder() as draft:
             publish(draft, manifest, files)
             with Model.load(find(draft, manifest.name), device="cpu", precision="float16") as loaded:
-                own = evaluate.held_out(loaded, x[splits.calibration])
-        figures = measure(made.vae, model, x[splits.test], held_out, own)
+                own = evaluate.calibrated(loaded, rows, splits)
+        assert isinstance(own, Calibration)  # fold models have no float16 graphs
+        figures = measure(made.vae, model, rows.x[splits.test], held_out, own)
     except (NotFinite, GoldenMismatch) as exc:
         return f"no float16 graphs were written: {exc}"
     return Float16Bundle(manifest.model_copy(update={"metrics": {**manifest.metrics, **figures}}), files, own)

@@ -3,87 +3,191 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular.cells import is_missing as is_missing_cell
 from vaekit.tabular.cells import spells_missing
 from vaekit_training.config import make_config, slug
-from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
+from vaekit_training.data.cells import reads_as_number
+from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Content, content_of, formatted, left_out, toml_key
 from vaekit_training.data.preview import Preview, preview
+from vaekit_training.recipe import AUTO
 from vaekit_training.sections import DataConfig
 
-NUMBERS = 0.5  # if more than this share of a column's text cells are numbers, the other cells are errors
-FEW = 10  # a column with at most this many levels is a category, even if there are few rows
-GIVEN_KEYS = ("source", "read", "label", "split", "exclude", "resize")  # keys of [data] that inference reads
+GIVEN_KEYS = (  # keys of [data] that inference reads
+    "source",
+    "read",
+    "label",
+    "split",
+    "exclude",
+    "resize",
+    "kinds",
+    "delimiter",
+    "decimal",
+    "thousands",
+)
+MANY = 50  # a category with more levels than this gets a remark,
+ROWS_PER_LEVEL = 20  # if it has fewer rows per level than this
 
-Content = Literal["number", "binary", "category", "name", "date", "empty", "other"]
-LEFT_OUT: dict[Content, str] = {
-    "date": "dates",
-    "empty": "no values",
-    "name": f"text that differs in most rows, or has more than {MOST_LEVELS} levels",
-    "other": "cells that are not numbers, booleans, text or dates",
-}
+
+@dataclass(frozen=True)
+class Inferred:
+    """Remarks on the columns from which a config was inferred."""
+
+    remarks: list[str]  # choices that were made
+    warnings: list[str]  # columns that were left out (except a file's index, which loading reports), and oddities
 
 
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
-    """The config as nested tables, and remarks that explain the choices.
+    """The config as nested tables, and remarks that explain the choices and report suspicious columns.
 
-    Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Columns of
-    numbers get a gaussian likelihood, columns of 0 and 1 a bernoulli one, and columns of several kinds, including text,
-    a mixed one. Missing cells are marginalised.
+    Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Tables get the
+    default recipe, see `default_recipe`. Missing cells are marginalised.
 
     Args:
         source: a file, folder or built-in dataset.
-        asked: settings that are already given, as nested tables. A given likelihood.name or data.missing is not
-            inferred. The result's data.exclude contains the given one and the columns left out here. The given label
-            and split columns are not modelled.
+        asked: settings that are already given, as nested tables. A given data.missing, or likelihood.name other than
+            'auto', is not inferred. The result's data.exclude contains the given one and the columns left out here.
+            The given label and split columns are not modelled. Columns in the given data.kinds are not left out.
 
     Raises:
         InputError: the source is unknown or unreadable, or a few cells of a column of numbers are text.
         ConfigError: a value in asked.data is invalid.
     """
-    sections = {name: table for name, table in (asked or {}).items() if isinstance(table, Mapping)}
-    given, chosen = sections.get("data", {}), "name" in sections.get("likelihood", {})
-    table = {"source": source, **{key: given[key] for key in GIVEN_KEYS if key in given}}
-    data = make_config({"name": "given", "data": table}).data
+    data = given_data(source, asked)
     tree: dict[str, Any] = {"name": slug(Path(source).stem), "data": {"source": source}}
-    if data.exclude:
-        tree["data"]["exclude"] = list(data.exclude)
     found = preview(data)
     if found.images is not None:
-        return tree, _images(found.images, tree, chosen) + _classes(found, data)
-    kinds = given.get("kinds", {})
+        return tree, _images(found.images, tree, is_chosen(asked)) + _classes(found, data)
+    inferred = infer_columns(found, data, tree, asked)
+    remarks = inferred.remarks + inferred.warnings
+    if data.label is None:
+        remarks.append(
+            "all rows are treated as normal; if a column marks anomalies, use --set data.label=COLUMN: otherwise the "
+            "model is trained on the anomalies and on that column"
+        )
+    return tree, remarks
+
+
+def infer_columns(
+    found: Preview, data: DataConfig, tree: dict[str, Any], asked: Mapping[str, Any] | None = None
+) -> Inferred:
+    """Fill in data and likelihood for columns, unless they were given; `vae train` and Detector.fit both call it.
+
+    Args:
+        found: the columns.
+        data: settings given for them.
+        tree: the config to fill in; its data.exclude gets the columns that are left out.
+        asked: as in `infer`.
+
+    Raises:
+        InputError: a few cells of a column of numbers are text.
+    """
+    in_file = data.source != "memory"
+    is_csv = data.source.lower().endswith(".csv")
     for name, values in found.columns.items():
-        if kinds.get(name) != "category":
-            _refuse_stray_text(source, name, values)
-    return tree, _columns(found, data, tree, chosen=chosen, missing="missing" in given)
+        if data.kinds.get(name) != "category":
+            _refuse_stray_text(data.source, name, values, is_csv=is_csv)
+    contents: dict[str, Content] = dict.fromkeys(found.index, "index")
+    for name, values in found.columns.items():
+        contents[name] = content_of(name, values, has_values=name in found.with_values)
+    kept = {name: content for name, content in contents.items() if content not in LEFT_OUT or name in data.kinds}
+    if not kept:  # there must be something to model
+        kept = {name: content for name, content in contents.items() if content == "id"}
+    dropped = [name for name in contents if name not in kept]
+    if excluded := [*data.exclude, *(name for name in dropped if name not in found.index)]:
+        tree["data"]["exclude"] = excluded
+    remarks: list[str] = []
+    if found.rows_read < found.total_rows:
+        remarks.append(f"inferred from the first {found.rows_read} of {found.total_rows} rows")
+    if not is_chosen(asked):
+        remarks += _likelihood(kept, tree)
+    gaps = [name for name in kept if name in found.with_missing]
+    if gaps and "missing" not in section(asked, "data"):
+        tree["data"]["missing"] = "marginalise"
+        remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
+    by_content = {content: [name for name in dropped if contents[name] == content] for content in LEFT_OUT}
+    warnings = [
+        left_out(content, names)
+        for content, names in by_content.items()
+        if names and (content != "index" or not in_file)
+    ]
+    warnings += _suspicious(found, is_csv=is_csv, kept=kept, dropped=by_content["name"])
+    return Inferred(remarks, warnings)
 
 
-def _refuse_stray_text(source: str, name: str, values: NDArray[Any]) -> None:
+def default_recipe(contents: Mapping[str, Content]) -> tuple[str, str]:
+    """(the likelihood of a table whose columns have these contents, the remark on it).
+
+    Text and booleans get 'mixed', columns of 0 and 1 alone 'bernoulli', and all other numbers 'auto'.
+    """
+    kept = set(contents.values())
+    if kept <= {"binary", "boolean"}:
+        return "bernoulli", "all columns hold 0 and 1: the likelihood is bernoulli"
+    if kept & {"category", "name", "boolean"}:
+        return "mixed", f"the likelihood is mixed: {_listed(contents)}"
+    return AUTO, "the likelihood is student_t, with the settings of likelihood.name = 'auto'"
+
+
+def is_chosen(asked: Mapping[str, Any] | None) -> bool:
+    """Whether the likelihood was given."""
+    return section(asked, "likelihood").get("name", AUTO) != AUTO
+
+
+def given_data(source: str, asked: Mapping[str, Any] | None) -> DataConfig:
+    """The given settings of [data] that inference reads.
+
+    Raises:
+        ConfigError: one of them is invalid.
+    """
+    given = section(asked, "data")
+    table = {"source": source, **{key: given[key] for key in GIVEN_KEYS if key in given}}
+    return make_config({"name": "given", "data": table, "likelihood": {"name": "mixed"}}).data
+
+
+def overrides_beside(asked: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Given settings, as nested tables, without those whose values are already in the inferred tree."""
+    taken = {("data", "exclude")} | (set() if is_chosen(asked) else {("likelihood", "name")})
+    return {
+        name: {key: value for key, value in table.items() if (name, key) not in taken}
+        if isinstance(table, Mapping)
+        else table
+        for name, table in given.items()
+    }
+
+
+def section(asked: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    """A table of the given settings; empty if it was not given."""
+    found = (asked or {}).get(name, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: bool) -> None:
     """Refuse a column of numbers with a few cells of text; otherwise it would become a category or be left out.
 
     A column whose text cells are all numbers is allowed as a category, such as postcodes.
     """
     cells = values.tolist() if values.dtype.kind in "OU" else []
-    text = [(row, cell) for row, cell in enumerate(cells) if isinstance(cell, str) and cell.strip()]
-    bad = [(row, cell) for row, cell in text if not reads_as_number(cell) and not spells_missing(cell)]
-    if bad and len(bad) < NUMBERS * len(text):
+    there = [(row, cell) for row, cell in enumerate(cells) if not is_missing_cell(cell)]
+    bad = [(row, cell) for row, cell in there if isinstance(cell, str) and not reads_as_number(cell)]
+    if is_csv:
+        bad = [(row, cell) for row, cell in bad if not spells_missing(cell)]
+    if bad and len(bad) < NUMBERS * len(there):
         row, cell = bad[0]
+        numbers = sum(reads_as_number(cell) for _, cell in there)
+        where = "" if source == "memory" else f"data {source!r}: "
         raise InputError(
-            f"data {source!r}: row {row}, feature {name!r}: not a number: {cell!r}; {len(text) - len(bad)} of the "
-            f"column's {len(text)} text cells are numbers. Correct the cell, empty it if the value is missing, or use "
-            f'--set data.kinds.{_key(name)}=category or --set data.exclude="[{name!r}]"'
+            f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
+            f"column's {len(there)} cells are numbers. Correct the cell, empty it if the value is missing, or use "
+            f'--set data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
         )
-
-
-def _key(name: str) -> str:
-    """A key in TOML syntax, quoted if necessary."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"'{name}'"
 
 
 def _images(images: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
@@ -111,78 +215,40 @@ def _classes(found: Preview, data: DataConfig) -> list[str]:
     ]
 
 
-def _columns(found: Preview, data: DataConfig, tree: dict[str, Any], *, chosen: bool, missing: bool) -> list[str]:
-    """Fill in data and likelihood for columns, unless they were given; returns remarks.
-
-    Args:
-        found: the columns.
-        data: settings given for them.
-        tree: the config to fill in.
-        chosen: whether the likelihood was given.
-        missing: whether data.missing was given.
-    """
-    contents = {name: _content(values, name in found.with_values) for name, values in found.columns.items()}
-    remarks: list[str] = []
-    if found.rows_read < found.total_rows:
-        remarks.append(f"inferred from the first {found.rows_read} of {found.total_rows} rows")
-    left_out = [name for name in contents if contents[name] in LEFT_OUT]
-    if left_out:
-        tree["data"]["exclude"] = [*data.exclude, *left_out]
-    for content, what in LEFT_OUT.items():
-        names = [name for name in left_out if contents[name] == content]
-        if names:
-            remarks.append(f"columns left out ({what}): {', '.join(names)}")
-    only = next(iter(contents)) if len(contents) == 1 else ""
-    if other := re.search(r"[;\t|]", only):
-        remarks.append(f"only one column, {only!r}: if {other[0]!r} separates its cells, replace it by commas")
-    if not chosen:
-        remarks += _likelihood({name: content for name, content in contents.items() if content not in LEFT_OUT}, tree)
-    gaps = [name for name in contents if name in found.with_missing and name not in left_out]
-    if gaps and not missing:
-        tree["data"]["missing"] = "marginalise"
-        remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
-    if data.source.lower().endswith(".csv") and all(reads_as_number(name) for name in contents):
-        remarks.append(f"is the header missing? All column names are numbers: {', '.join(list(contents)[:5])}")
-    if data.label is None:
-        remarks.append(
-            "all rows are treated as normal; if a column marks anomalies, use --set data.label=COLUMN: otherwise the "
-            "model is trained on the anomalies and on that column"
-        )
-    return remarks
+def _suspicious(found: Preview, *, is_csv: bool, kept: Mapping[str, Content], dropped: Sequence[str]) -> list[str]:
+    """Warnings about suspicious columns."""
+    said = []
+    only = next(iter(found.columns)) if len(found.columns) == 1 else ""
+    if is_csv and (other := re.search(r"[;\t|]", only)):
+        option = f"--set data.delimiter={other[0]!r}"
+        said.append(f"only one column, {only!r}: if {other[0]!r} separates its cells, use {option}")
+    for name, values in found.columns.items():
+        if (values.dtype.kind == "O") and (how := formatted(values, in_file=is_csv)):
+            said.append(f"column {name!r} is text that looks like numbers: {how}")
+    for name in dropped if not is_csv else ():
+        if all(cell is None or reads_as_number(cell) for cell in found.columns[name].tolist()):
+            said.append(f"column {name!r} is text that is all numbers: convert it to model it as numbers")
+    for name, content in kept.items():
+        levels = len(set(found.columns[name].tolist())) if content == "category" else 0
+        if levels > MANY and levels * ROWS_PER_LEVEL > found.rows_read:
+            said.append(
+                f"column {name!r} has {levels} levels in {found.rows_read} rows, few rows for each: if it only names "
+                f'the rows, leave it out by --set data.exclude="[{name!r}]"'
+            )
+    if is_csv and found.columns and all(map(reads_as_number, found.columns)):
+        said.append(f"is the header missing? All column names are numbers: {', '.join(list(found.columns)[:5])}")
+    return said
 
 
 def _likelihood(contents: Mapping[str, Content], tree: dict[str, Any]) -> list[str]:
     """Fill in the likelihood for columns with these contents; returns remarks."""
-    kept = set(contents.values())
-    if kept == {"binary"}:
-        tree["likelihood"] = {"name": "bernoulli"}
-        return ["all columns hold 0 and 1: the likelihood is bernoulli"]
-    if kept - {"number"}:
-        tree["likelihood"] = {"name": "mixed"}
-        return [f"the likelihood is mixed: {_listed(contents)}"]
-    return []
+    name, remark = default_recipe(contents)
+    tree.setdefault("likelihood", {})["name"] = name
+    return [remark]
 
 
 def _listed(contents: Mapping[str, Content]) -> str:
     """The categories and binary columns, as text."""
-    kinds: tuple[Content, ...] = ("category", "binary")
-    named = {kind: ", ".join(name for name, content in contents.items() if content == kind) for kind in kinds}
+    kinds: dict[str, tuple[Content, ...]] = {"category": ("category", "name"), "binary": ("binary", "boolean")}
+    named = {kind: ", ".join(name for name, one in contents.items() if one in of) for kind, of in kinds.items()}
     return "; ".join(f"{kind}: {names}" for kind, names in named.items() if names)
-
-
-def _content(values: NDArray[Any], is_filled: bool) -> Content:
-    """The content of a column, inferred from its cells; is_filled: whether it may have values in any row."""
-    missing = is_missing(values)
-    there = values[~missing]
-    if not len(there):
-        return "empty" if not is_filled else "number" if values.dtype.kind == "f" else "category"
-    if values.dtype.kind in "iuf":
-        return "binary" if set(np.unique(there[:FEW])) <= {0, 1} and set(np.unique(there)) == {0, 1} else "number"
-    if values.dtype.kind in "Mm":
-        return "date"
-    if unknown(values, missing) is not None:
-        return "other"
-    levels = set(there.tolist())
-    if all(isinstance(level, bool) for level in levels):
-        return "binary"
-    return "name" if len(levels) > min(MOST_LEVELS, max(FEW, len(there) // 2)) else "category"

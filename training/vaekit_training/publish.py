@@ -73,12 +73,12 @@ def publish_run(
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            held_out = evaluate.calibrated(model, run.rows.x, run.splits)
+            held_out = evaluate.calibrated(model, run.rows, run.splits)
             ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): held_out}
             manifest = _measured(run, model, manifest, held_out)
             if run.config.export.half:
                 assert isinstance(held_out, Calibration)  # fold models have no float16 graphs
-                added = float16.add_graphs(run.one, run.rows.x, run.splits, model, manifest, files, held_out)
+                added = float16.add_graphs(run.one, run.rows, run.splits, model, manifest, files, held_out)
                 if isinstance(added, str):
                     warn(added)
                     run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
@@ -143,6 +143,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
             num_samples=GOLDEN_DRAWS,
             tolerance=evaluate.tolerances(off, LEAST),
         ),
+        novelty=specs.novelty(run.rows, run.splits),
         provenance=_provenance(run),
     )
     return manifest, files

@@ -24,7 +24,9 @@ from vaekit_training import build
 from vaekit_training.config import Config, unused
 from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
+from vaekit_training.data.findings import findings
 from vaekit_training.data.load import Rows, load
+from vaekit_training.data.looks import left_out
 from vaekit_training.data.split import Splits, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.loop.distributed import World, world
@@ -62,6 +64,7 @@ class Listener:
     on_trained: Callable[[History], None] = _ignore
     constants: Callable[[list[str]], None] = field(default=_ignore)  # names of constant columns
     warn: Callable[[str], None] = _ignore  # a warning
+    found: Callable[[str], None] = _ignore  # a suspicious property of the data
 
 
 def train(
@@ -147,10 +150,14 @@ def _run(
         rows = load(config.data, config.likelihood, config.training.seed)
         for remark in rows.remarks:
             listener.say(remark)
+        if rows.index:
+            listener.say(left_out("index", rows.index))
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     splits = split(rows, config.data, config.training.seed)
+    for text in findings(rows, splits):
+        listener.found(text)
     config = config.sized(splits.trained_on)
     if splits.folds and ranks.size > 1:
         raise ConfigError(
@@ -158,6 +165,9 @@ def _run(
         )
     runs = _runs(config, splits)
     vaes = [build.build(one.config, rows, one.splits.train) for one in runs]
+    if not rows.is_image:
+        for own in vaes:
+            own.features.reserve(rows.kinds, splits.trained_on)
     vae = FoldModels(vaes) if splits.folds else vaes[0]
     listener.constants(build.constants(vae, rows.columns))
     run_folder = RunFolder(keep, config, ranks)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from vaekit.bundle.input_spec import Column, Constant, ImageSpec, VectorSpec
-from vaekit.bundle.manifest import LikelihoodSpec, PriorSpec
+from vaekit.bundle.manifest import LikelihoodSpec, Novelty, PriorSpec
 from vaekit_training.build import family
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
+from vaekit_training.data.split import Splits
 from vaekit_training.features import Binarize, Standardize
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.likelihoods import Mixed
@@ -63,6 +64,13 @@ def likelihood_spec(rows: Rows, config: Config, vae: AnyVAE) -> LikelihoodSpec:
 
 def _scale(scale: str | float | tuple[str, ...]) -> str:
     return scale if isinstance(scale, str) else "by member" if isinstance(scale, tuple) else "fixed"
+
+
+def novelty(rows: Rows, splits: Splits) -> Novelty | None:
+    """How novel rows are scored; None for images."""
+    if rows.is_image:
+        return None
+    return Novelty(rows=splits.trained_on, most_missing=rows.statistics(splits.train).most_missing)
 
 
 def prior_spec(vae: AnyVAE) -> PriorSpec:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vaekit.bundle.comparison import tie_ceiling, tie_floor
 from vaekit.bundle.tail import Tail
 from vaekit.errors import InputError, NotResolvable
 
@@ -51,29 +52,23 @@ class ScoredRows(Protocol):
         """(N, F), nats, by each of F fold models; None without folds. Lower is more anomalous."""
 
     @property
-    def observed_count(self) -> NDArray[np.int64] | None:
-        """How many columns of each row are observed, (N,); None if no column may be missing."""
+    def novel(self) -> NDArray[np.bool_] | None:
+        """Which rows are novel, (N,): unlike any training row, see vaekit.tabular.novelty. None: no row is."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The p-values and verdicts of N scored rows.
-
-    A row has no p-value if no held-out row has as many observed columns. Its p-values are then NaN, and is_anomaly is
-    False.
-    """
+    """The p-values and verdicts of N scored rows. Every row has both."""
 
     p_value: NDArray[np.float64]  # (N,), between 0 and 1; lower is more anomalous
     p_value_tail: NDArray[np.float64] | None  # (N,), extrapolated beyond the held-out scores; None without a tail
     is_anomaly: NDArray[np.bool_] | None  # (N,), p_value <= alpha; None if alpha is None
-    alpha: float | None  # the false-alarm rate of is_anomaly; None if none was given or it is too small
-    reason: str | None  # why is_anomaly, or the p-value of some rows, is absent; None if nothing is absent
+    alpha: float | None  # the false-alarm rate of is_anomaly; None if none was given
+    reason: str | None  # why no row can be an anomaly at this alpha, and what to do; None if rows can
 
 
 class BaseCalibration:
     """The base class of Calibration (one held-out set) and FoldCalibration (one held-out set per fold)."""
-
-    observed_counts: tuple[int, ...] | None
 
     def verdict(self, scored: ScoredRows, alpha: float | None = None) -> Verdict:
         """The p-values of scored rows, and which rows are anomalies. All verdicts of the project are computed here.
@@ -82,33 +77,34 @@ class BaseCalibration:
 
         Args:
             scored: rows scored by the same model, graph, precision and draws as the held-out rows.
-            alpha: the false-alarm rate; None: p-values only. If it is too small for this many held-out rows,
-                is_anomaly is None and `reason` says why; call check_alpha first to get an error instead.
+            alpha: the false-alarm rate; None: p-values only. If it is too small for this many held-out rows, no row is
+                an anomaly, and `reason` says what to do.
 
         Raises:
             InputError: alpha is not between 0 and 1.
         """
-        count = scored.observed_count
-        scores = self.scores_to_compare(scored)
-        p_value = self.p_value(scores, count)
-        tail = self.p_value_tail(scores, count)
-        reason = self.missing_p_value_reason(count)
+        compared = self.scores_to_compare(scored)
+        p_value = self.p_value(compared, scored.novel)
+        tail = self.p_value_tail(compared, scored.novel)
         if alpha is None:
-            return Verdict(p_value, tail, None, None, reason)
-        try:
-            return Verdict(p_value, tail, self.is_anomaly(p_value, alpha), alpha, reason)
-        except NotResolvable as exc:
-            return Verdict(p_value, tail, None, None, f"no verdict: {exc}" + (f"; {reason}" if reason else ""))
+            return Verdict(p_value, tail, None, None, None)
+        check_alpha(alpha)
+        return Verdict(p_value, tail, p_value <= alpha, alpha, self.too_few(alpha))
 
     def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
         """The scores to compare with the held-out scores, (N,), or (N, F) with folds; nats, high is anomalous."""
         raise NotImplementedError
 
-    def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
-        """p-value of each row, (N,), from the result of scores_to_compare. Lower is more anomalous."""
+    def p_value(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64]:
+        """p-value of compared scores, (N,). Lower is more anomalous.
+
+        Args:
+            score: the result of `compared`; NaN for a novel row that the model cannot score.
+            novel: which rows are novel, (N,); None: no row is.
+        """
         raise NotImplementedError
 
-    def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
+    def p_value_tail(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64] | None:
         """p_value, extrapolated beyond the highest held-out score, (N,); lower is more anomalous. None without a tail.
 
         See Calibration.p_value_tail.
@@ -125,20 +121,16 @@ class BaseCalibration:
         """The number of held-out rows as text, for messages."""
         raise NotImplementedError
 
-    def comparable(self, observed_count: ArrayLike) -> NDArray[np.bool_]:
-        """Whether some held-out row has the same number of observed columns, (N,)."""
-        counts = np.asarray(observed_count, dtype=np.int64)
-        if self.observed_counts is None:
-            return np.ones(counts.shape, dtype=bool)
-        return np.isin(counts, self.observed_counts)
-
-    def missing_p_value_reason(self, observed_count: ArrayLike | None) -> str | None:
-        """Why some rows have no p-value, as text for the caller; None if all rows have one."""
-        if observed_count is None or self.comparable(observed_count).all():
+    def too_few(self, alpha: float) -> str | None:
+        """Why no p-value can be as small as alpha, and what to do about it; None if one can."""
+        if alpha >= self.smallest_alpha:
             return None
-        unseen = np.unique(np.asarray(observed_count)[~self.comparable(observed_count)])
-        some = ", ".join(map(str, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
-        return f"rows with {some} observed columns have no p-value: no calibration row has as many"
+        smallest = self.smallest_alpha
+        return (
+            f"alpha {alpha:g} is below the smallest possible p-value, {smallest:.3g}, of {self.row_count_text}, so no "
+            f"row can be an anomaly; use an alpha of at least {_rounded_up(smallest):g}, or train with at least "
+            f"{rows_to_resolve(alpha):,} calibration rows (data.folds = 5 calibrates on every training row)"
+        )
 
     def check_alpha(self, alpha: float) -> None:
         """Check that a p-value can be as small as alpha.
@@ -148,15 +140,8 @@ class BaseCalibration:
             NotResolvable: alpha is below the smallest p-value.
         """
         check_alpha(alpha)
-        if alpha < self.smallest_alpha:
-            raise NotResolvable(
-                f"alpha: {alpha} is too small for {self.row_count_text}; the smallest is {self.smallest_alpha:.6g}"
-            )
-
-    def is_anomaly(self, p_value: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-        """p_value <= alpha for each row, (N,); False where the p-value is NaN (no verdict)."""
-        self.check_alpha(alpha)
-        return np.asarray(p_value, dtype=np.float64) <= alpha
+        if reason := self.too_few(alpha):
+            raise NotResolvable(reason)
 
 
 @dataclass(frozen=True)
@@ -165,41 +150,47 @@ class Calibration(BaseCalibration):
 
         p_value(x) = (1 + #{held-out scores >= score(x)}) / (1 + n)
 
-    For rows exchangeable with the held-out rows, P(p_value <= alpha) <= alpha (Vovk, Gammerman and Shafer 2005;
-    Bates et al. 2023 for outliers). If cells may be missing, a row whose number of observed columns occurs in no
-    held-out row is not exchangeable with the held-out rows, and has no p-value.
+    Novel rows rank above all others, and among themselves by score; held-out rows rank by the same rule. For rows
+    exchangeable with the held-out ones P(p_value <= alpha) <= alpha (Vovk, Gammerman and Shafer 2005; Bates et al. 2023
+    for outliers). Scores are compared with a tolerance, see vaekit.bundle.comparison.
     """
 
-    scores: NDArray[np.float64]  # (n,), ascending
-    observed_counts: tuple[int, ...] | None = None  # all that occur, ascending; None: no column may be missing
-    tail: Tail | None = None  # fitted to the highest scores; None: too few scores, or not fitted
+    scores: NDArray[np.float64]  # of the held-out rows that are not novel, ascending
+    novel_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # of the novel ones, ascending
+    tail: Tail | None = None  # fitted to the highest of `scores`; None: too few scores, or not fitted
 
     def __post_init__(self) -> None:
         if self.tail is not None and not self.tail.scale_at(float(self.scores[-1])) > 0:
             raise InputError("calibration: the tail ends before the highest held-out score")
 
     @classmethod
-    def of(cls, scores: ArrayLike, observed_count: ArrayLike | None = None) -> Calibration:
-        """A calibration from held-out scores in any order.
+    def of(cls, scores: ArrayLike, novel: ArrayLike | None = None) -> Calibration:
+        """Calibration on these scores, any order.
 
         Args:
             scores: of the held-out rows, (n,), nats.
-            observed_count: how many columns of each row are observed, (n,); None if no column may be missing.
+            novel: which of them are novel, (n,); None: no row is.
 
         Raises:
             InputError: no scores, or a score that is not finite.
         """
-        held_out = np.sort(np.asarray(scores, dtype=np.float64).ravel())
+        held_out = np.asarray(scores, dtype=np.float64).ravel()
         if held_out.size == 0:
             raise InputError("calibration: no held-out scores")
         if not np.isfinite(held_out).all():
             raise InputError("calibration: a held-out score is not finite")
-        counts = None if observed_count is None else tuple(np.unique(np.asarray(observed_count, np.int64)).tolist())
-        return cls(held_out, counts)
+        is_novel = np.zeros(held_out.size, dtype=bool) if novel is None else np.asarray(novel, dtype=bool).ravel()
+        return cls(np.sort(held_out[~is_novel]), np.sort(held_out[is_novel]))
 
     @property
     def n(self) -> int:
-        return int(self.scores.size)
+        """The number of held-out rows, novel ones included."""
+        return int(self.scores.size + self.novel_scores.size)
+
+    @property
+    def held_out(self) -> NDArray[np.float64]:
+        """The scores of all held-out rows as they rank, (n,): ascending, those of novel rows last."""
+        return np.concatenate([self.scores, self.novel_scores])
 
     @property
     def row_count_text(self) -> str:
@@ -214,36 +205,43 @@ class Calibration(BaseCalibration):
         """The smallest possible p-value, 1 / (n + 1)."""
         return 1.0 / (self.n + 1)
 
-    def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
+    def p_value(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64]:
         """p-value of each score, (N,), between 1 / (n + 1) and 1. Lower is more anomalous.
 
         Args:
-            score: nats, (N,).
-            observed_count: how many columns of each row are observed, (N,). A count that no held-out row has gives NaN.
-                None: all rows are treated as comparable.
+            score: nats, (N,); NaN for a novel row that the model cannot score, which gets 1 / (n + 1).
+            novel: which rows are novel, (N,); None: no row is.
         """
-        below = np.searchsorted(self.scores, np.asarray(score, dtype=np.float64), side="left")
-        p_value = np.asarray((1.0 + (self.n - below)) / (1.0 + self.n), dtype=np.float64)
-        return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
+        floor = tie_floor(score)
+        at_least = self.n - np.searchsorted(self.scores, floor, side="left")  # all novel held-out rows rank higher
+        if novel is not None:
+            novel_at_least = self.novel_scores.size - np.searchsorted(self.novel_scores, floor, side="left")
+            at_least = np.where(np.asarray(novel, dtype=bool), novel_at_least, at_least)
+        return np.asarray((1.0 + at_least) / (1.0 + self.n), dtype=np.float64)
 
-    def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
+    def p_value_tail(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64] | None:
         """p_value, extrapolated by the tail beyond the highest held-out score, (N,); None without a tail.
 
-            p_value_tail(s) = max(floor, P(S > s | S > last) / (n + 1)) where s > last, else p_value(s)
+            p_value_tail(s) = max(floor, P(S > s | S > last) p_value(s)) where s > last, else p_value(s)
 
-        `last` is the highest held-out score. Lower is more anomalous. p_value_tail is never above p_value and never
-        rises with s. Beyond `last` it falls continuously from 1 / (n + 1). If the fitted tail were the true tail,
-        P(p_value_tail <= a) <= a would hold for every a. The fit is an extrapolation, so this is not guaranteed.
+        `last` is the score up to which the highest held-out score of a row that is not novel counts as at least s.
+        Lower is more anomalous. It is never above p_value, never rises with s, and is continuous beyond `last`. If the
+        fitted tail were the true one, P(p_value_tail <= a) <= a would hold for every a. It is an extrapolation, so this
+        is not guaranteed. For novel rows it is p_value.
 
         Args:
-            score, observed_count: as in p_value.
+            score, novel: as in p_value.
         """
         if self.tail is None:
             return None
-        p_value, last = self.p_value(score, observed_count), float(self.scores[-1])
-        if not (np.asarray(score) > last).any():  # the usual case
+        p_value, last = self.p_value(score, novel), tie_ceiling(float(self.scores[-1]))
+        beyond = np.asarray(score) > last
+        if novel is not None:
+            beyond &= ~np.asarray(novel, dtype=bool)
+        if not beyond.any():  # the usual case
             return p_value
-        return np.asarray(np.maximum(p_value * self.tail.survival(score, beyond=last), self.tail.floor))
+        extrapolated = np.maximum(p_value * self.tail.survival(score, beyond=last), self.tail.floor)
+        return np.where(beyond, np.minimum(extrapolated, p_value), p_value)
 
     def rank(self, alpha: float) -> int:
         """k = floor(alpha (n + 1)): how many of the p-values 1 / (n + 1), ..., 1 are at most alpha.
@@ -255,12 +253,22 @@ class Calibration(BaseCalibration):
     def threshold(self, alpha: float) -> float:
         """The score, nats, beyond which a row is an anomaly: score > threshold exactly where p_value <= alpha.
 
+        This is about rows that are not novel. It is infinite if no row can be an anomaly at this alpha, or if so many
+        held-out rows are novel that only novel rows can.
+
         Raises:
-            InputError, NotResolvable: see check_alpha.
+            InputError: alpha is not between 0 and 1.
         """
-        self.check_alpha(alpha)
-        return float(self.scores[self.n - self.rank(alpha)])
+        check_alpha(alpha)
+        above = self.rank(alpha) - self.novel_scores.size  # held-out scores that an anomaly may have above it, plus 1
+        return tie_ceiling(float(self.scores[-above])) if above > 0 else math.inf
 
     def excess(self, score: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """score - threshold, (N,), nats: with threshold(alpha), above 0 exactly where p_value <= alpha."""
         return np.asarray(score - threshold)
+
+
+def _rounded_up(alpha: float) -> float:
+    """alpha to two digits, rounded up."""
+    digits = 1 - math.floor(math.log10(alpha))
+    return math.ceil(alpha * 10.0**digits) / 10.0**digits

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.calibration import Calibration, array_name
@@ -15,6 +16,8 @@ from vaekit.bundle.tail import fit_tail
 from vaekit.bundle.thresholds import thresholds
 from vaekit.errors import InputError
 
+_NOVEL = "_novel"  # ends the name of an array with the scores of novel held-out rows
+
 
 def entry_of(k: int, precision: Precision, found: AnyCalibration) -> CalibrationEntry:
     """The manifest entry of a calibration of scores on K default draws."""
@@ -23,7 +26,6 @@ def entry_of(k: int, precision: Precision, found: AnyCalibration) -> Calibration
         precision=precision,
         num_samples=k,
         n=found.n,
-        observed_counts=found.observed_counts,
     )
     if isinstance(found, Calibration):
         return entry.model_copy(update={"thresholds": thresholds(found), "tail": fit_tail(found.scores)})
@@ -33,9 +35,13 @@ def entry_of(k: int, precision: Precision, found: AnyCalibration) -> Calibration
 
 def arrays_of(entry: CalibrationEntry, found: AnyCalibration) -> dict[str, NDArray[Any]]:
     """The held-out scores of an entry by array name, ascending."""
-    if isinstance(found, Calibration):
-        return {entry.array: found.scores}
-    return {_fold_array_name(entry, f): fold.scores for f, fold in enumerate(found.folds)}
+    folds = (
+        {entry.array: found}
+        if isinstance(found, Calibration)
+        else dict(zip(_of_folds(entry), found.folds, strict=True))
+    )
+    arrays = {name: fold.scores for name, fold in folds.items()}
+    return arrays | {name + _NOVEL: fold.novel_scores for name, fold in folds.items() if fold.novel_scores.size}
 
 
 def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) -> AnyCalibration:
@@ -46,11 +52,9 @@ def calibration_of(entry: CalibrationEntry, arrays: Mapping[str, NDArray[Any]]) 
         InputError: no scores, a score that is not finite, or an even number of folds.
     """
     if entry.folds is None:
-        own = Calibration.of(arrays[entry.array])
-        return replace(own, observed_counts=entry.observed_counts, tail=entry.tail)
-    scores = [Calibration.of(arrays[_fold_array_name(entry, f)]) for f in range(len(entry.folds))]
-    folds = tuple(replace(own, tail=fold.tail) for own, fold in zip(scores, entry.folds, strict=True))
-    return FoldCalibration(folds, entry.observed_counts)
+        return replace(_stored(arrays, entry.array), tail=entry.tail)
+    named = zip(_of_folds(entry), entry.folds, strict=True)
+    return FoldCalibration(tuple(replace(_stored(arrays, name), tail=fold.tail) for name, fold in named))
 
 
 def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) -> None:
@@ -67,6 +71,12 @@ def check_folds(entry: CalibrationEntry, operations: Mapping[Operation, Graph]) 
             raise InputError(f"{entry.array} has {len(entry.folds)} folds, but the graph of {name} outputs {there}")
 
 
-def _fold_array_name(entry: CalibrationEntry, fold: int) -> str:
-    """The name of one fold's array. Readers of format 1.1 and older do not look for this name."""
-    return f"{entry.array}_fold{fold}"
+def _of_folds(entry: CalibrationEntry) -> list[str]:
+    """The array of each fold. Readers of format 1.1 and older do not look for these names."""
+    return [f"{entry.array}_fold{fold}" for fold in range(len(entry.folds or ()))]
+
+
+def _stored(arrays: Mapping[str, NDArray[Any]], name: str) -> Calibration:
+    """The calibration of one array of scores, and of the scores of novel rows beside it if there are any."""
+    scores, novel = arrays[name], arrays.get(name + _NOVEL, np.empty(0))
+    return Calibration.of(np.concatenate([scores, novel]), np.arange(scores.size + novel.size) >= scores.size)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.calibration import BaseCalibration, Calibration, ScoredRows
-from vaekit.errors import InputError, NotResolvable
+from vaekit.errors import InputError
 
 
 def guarantee(folds: int) -> float:
@@ -35,29 +35,24 @@ class FoldCalibration(BaseCalibration):
     """
 
     folds: tuple[Calibration, ...]  # F
-    observed_counts: tuple[int, ...] | None = None  # all that occur in any fold; None: no column may be missing
 
     def __post_init__(self) -> None:
         if len(self.folds) % 2 == 0:
             raise InputError(f"calibration: {len(self.folds)} folds, expected an odd number")
 
     @classmethod
-    def of(
-        cls, scores: Sequence[ArrayLike], observed_count: Sequence[ArrayLike | None] | None = None
-    ) -> FoldCalibration:
-        """A calibration from the held-out scores of each fold, in any order.
+    def of(cls, scores: Sequence[ArrayLike], novel: Sequence[ArrayLike | None] | None = None) -> FoldCalibration:
+        """Calibration on the scores of each fold's rows by its own model, any order.
 
         Args:
-            scores: for each fold, its rows scored by the model that was trained without them, (n_f,), nats.
-            observed_count: for each fold, the number of observed columns of each row, (n_f,); None if no column may be
-                missing.
+            scores: of each fold, (n_f,), nats.
+            novel: which rows of each fold are novel to the model trained without it, (n_f,); None: no row is.
 
         Raises:
             InputError: an even number of folds, a fold without rows, or a score that is not finite.
         """
-        counts = [each for each in observed_count or () if each is not None]
-        seen = tuple(np.unique(np.concatenate([np.asarray(c, np.int64) for c in counts])).tolist()) if counts else None
-        return cls(tuple(Calibration.of(fold) for fold in scores), seen)
+        each = [None] * len(scores) if novel is None else novel
+        return cls(tuple(Calibration.of(own, which) for own, which in zip(scores, each, strict=True)))
 
     @property
     def n(self) -> int:
@@ -83,39 +78,33 @@ class FoldCalibration(BaseCalibration):
         assert scored.fold_elbo is not None, "the graphs of a model calibrated by folds output each fold's ELBO"
         return -scored.fold_elbo
 
-    def p_value(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64]:
+    def p_value(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64]:
         """p-value of each row, (N,). Lower is more anomalous.
 
         Args:
             score: by each fold model, nats, (N, F).
-            observed_count: how many columns of each row are observed, (N,). A count that no held-out row has gives NaN.
-                None: all rows are treated as comparable.
+            novel: which rows are novel, (N,); None: no row is.
         """
         by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
-        p_value = _median(np.stack([fold.p_value(own) for fold, own in by_fold], axis=-1))
-        return p_value if observed_count is None else np.where(self.comparable(observed_count), p_value, np.nan)
+        return _median(np.stack([fold.p_value(own, novel) for fold, own in by_fold], axis=-1))
 
-    def p_value_tail(self, score: ArrayLike, observed_count: ArrayLike | None = None) -> NDArray[np.float64] | None:
+    def p_value_tail(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64] | None:
         """The median over folds of p_value_tail, (N,); None if any fold has no tail. Lower is more anomalous.
 
         Args:
-            score, observed_count: as in p_value.
+            score, novel: as in p_value.
         """
         by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
-        tails = [tail for fold, own in by_fold if (tail := fold.p_value_tail(own)) is not None]
-        if len(tails) < len(self.folds):
-            return None
-        tail = _median(np.stack(tails, axis=-1))
-        return tail if observed_count is None else np.where(self.comparable(observed_count), tail, np.nan)
+        tails = [tail for fold, own in by_fold if (tail := fold.p_value_tail(own, novel)) is not None]
+        return _median(np.stack(tails, axis=-1)) if len(tails) == len(self.folds) else None
 
     def threshold(self, alpha: float) -> NDArray[np.float64]:
         """The threshold of each fold at alpha, (F,), nats; infinite for a fold with too few rows for this alpha.
 
         Raises:
-            InputError, NotResolvable: see check_alpha.
+            InputError: alpha is not between 0 and 1.
         """
-        self.check_alpha(alpha)
-        return np.array([_threshold(fold, alpha) for fold in self.folds])
+        return np.array([fold.threshold(alpha) for fold in self.folds])
 
     def excess(self, score: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """The median over folds of score - threshold, (N,), nats: above 0 exactly where p_value <= alpha.
@@ -133,10 +122,3 @@ AnyCalibration = Calibration | FoldCalibration
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The median of an odd number of values along the last axis: exactly one of the values, without rounding."""
     return np.asarray(np.sort(values, axis=-1)[..., values.shape[-1] // 2])
-
-
-def _threshold(fold: Calibration, alpha: float) -> float:
-    try:
-        return fold.threshold(alpha)
-    except NotResolvable:
-        return float("inf")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vaekit.bundle.comparison import tie_floor
 from vaekit.errors import FormatError
 
 # Q. The rank grows by a factor of n^(1 / 95) from one stored value to the next: 1.13 for 100,000 rows. 784 features
@@ -61,7 +62,7 @@ class HeldOut:
         """
         at, x = np.asarray(feature), np.asarray(value, dtype=np.float64)
         n = self.n[at]
-        above = (self.largest[at] >= x[..., None]).sum(axis=-1)  # (...), number of stored values
+        above = (self.largest[at] >= tie_floor(x)[..., None]).sum(axis=-1)  # (...), of the kept ones
         p_value = self._ranks[at, above] / (1.0 + n)
         return np.where(np.isnan(x) | (n == 0), np.nan, p_value)
 

@@ -34,6 +34,16 @@ class Column(ManifestPart):
     may_be_missing: bool = Field(False, description="an empty cell is left out of the ELBO")
     constant: Constant | None = None
 
+    @property
+    def takes_missing(self) -> bool:
+        """Whether a row may have an empty cell here."""
+        return self.may_be_missing
+
+    @property
+    def takes_novel(self) -> bool:
+        """Whether a row may have an unseen level here, or a number that the kind does not have."""
+        return False
+
     @model_validator(mode="after")
     def _has_levels(self) -> Column:
         if (self.kind == "category") != (self.levels is not None):
@@ -41,6 +51,18 @@ class Column(ManifestPart):
         if self.levels is not None and len(set(self.levels)) != len(self.levels):
             raise ValueError(f"column {self.name!r}: duplicate levels")
         return self
+
+
+class LenientColumn(Column):
+    """A column that also takes what no training row had: an empty cell, a new level, a number outside its kind."""
+
+    @property
+    def takes_missing(self) -> bool:
+        return True
+
+    @property
+    def takes_novel(self) -> bool:
+        return True
 
 
 class VectorSpec(ManifestPart):
@@ -82,6 +104,11 @@ class VectorSpec(ManifestPart):
         """(index, column) for each column whose kind does not allow every finite number."""
         return tuple((d, column) for d, column in enumerate(self.columns) if column.kind != "real")
 
+    @cached_property
+    def lenient(self) -> VectorSpec:
+        """The same columns, but for rows that may be novel: see LenientColumn."""
+        return VectorSpec(columns=tuple(LenientColumn(**dict(column)) for column in self.columns))
+
     @property
     def dim(self) -> int:
         """D."""
@@ -107,6 +134,11 @@ class ImageSpec(ManifestPart):
         description="files of images of another size are scaled to this size; absent: they are refused",
         exclude_if=lambda value: not value,
     )
+
+    @property
+    def lenient(self) -> ImageSpec:
+        """Itself: no image is novel by its form."""
+        return self
 
     @property
     def may_be_missing(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from vaekit.bundle.manifest_part import ManifestPart
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
 
-FORMAT = "1.2"
+FORMAT = "1.3"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"
@@ -129,7 +130,8 @@ class CalibrationEntry(ManifestPart):
         1.0, description="P(p_value <= alpha) <= guarantee alpha: 1 without folds, 2 F / (F + 1) with F folds"
     )
     observed_counts: tuple[PositiveInt, ...] | None = Field(
-        None, description="numbers of observed columns in the held-out rows; null if no column may be missing"
+        None,
+        description="up to format 1.2: numbers of observed columns in held-out rows; null if no column may be missing",
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),
@@ -209,6 +211,23 @@ class Provenance(ManifestPart):
     parent: str | None = Field(None, description="name@version that this version was derived from")
 
 
+class Novelty(ManifestPart):
+    """What the graphs promise about novel rows: those unlike any training row.
+
+    A cell with a level unseen in training, or outside the support of its column, is left out of the graphs and adds
+    log 1 / (n + 1) to log p(x|z). All other values of these columns together have the probability n / (n + 1), which is
+    inside the graphs, so that the density stays normalised.
+    """
+
+    rows: PositiveInt = Field(description="n: number of training rows; with folds, of the smallest fold model")
+    most_missing: Annotated[int, Field(ge=0)] = Field(description="largest number of missing cells in a training row")
+
+    @property
+    def log_outside(self) -> float:
+        """log 1 / (n + 1), nats."""
+        return -math.log1p(self.rows)
+
+
 class Manifest(ManifestPart):
     """manifest.json of format 1."""
 
@@ -228,6 +247,7 @@ class Manifest(ManifestPart):
     calibration: CalibrationFile | None = None
     surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises, for explanations of cells")
     golden: Golden
+    novelty: Novelty | None = Field(None, description="format 1.3: how novel rows are scored; null for images")
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
 
@@ -244,6 +264,15 @@ class Manifest(ManifestPart):
         columns = self.input.columns if isinstance(self.input, VectorSpec) else ()
         levels = sum(len(column.levels or ()) for column in columns)
         return max(self.input.dim, levels, self.members * self.latent_dim)
+
+    @cached_property
+    def most_missing(self) -> int:
+        """The most missing cells of a row that is not novel; before format 1.3 that of the calibration rows."""
+        if self.novelty is not None:
+            return self.novelty.most_missing
+        entries = self.calibration.entries if self.calibration else ()
+        counts = [min(entry.observed_counts) for entry in entries if entry.observed_counts]
+        return self.input.dim - min(counts, default=self.input.dim)
 
     @property
     def components(self) -> int:

@@ -36,7 +36,8 @@ class Tail(ManifestPart):
 
         This is also a generalised Pareto distribution, with the same shape and the scale scale_at(beyond).
         """
-        over = np.maximum(np.asarray(score, dtype=np.float64) - beyond, 0.0) / self.scale_at(beyond)  # (N,)
+        scale = max(self.scale_at(beyond), _TINY)  # beyond the end of the tail nothing survives
+        over = np.maximum(np.asarray(score, dtype=np.float64) - beyond, 0.0) / scale  # (N,)
         if self.shape == 0.0:
             return np.asarray(np.exp(-over))
         with np.errstate(divide="ignore", over="ignore"):  # beyond the end of the tail, and very far out
@@ -67,6 +68,8 @@ def fit_tail(scores: NDArray[np.float64]) -> Tail | None:
     log(M / (n p)) is small compared with sqrt(M) (de Haan and Ferreira 2006, theorem 4.3.1).
     """
     n = scores.size
+    if n < MIN_EXCEEDANCES:
+        return None
     most = math.ceil(min(n / 5, 3 * math.sqrt(n)))
     threshold = float(scores[n - 1 - most])
     beyond = scores[scores > threshold] - threshold  # (M,)

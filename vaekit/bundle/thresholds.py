@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
@@ -22,7 +23,7 @@ class Threshold(ManifestPart):
 
     alpha: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     rank: Annotated[int, Field(ge=0, description="k = floor(alpha (n + 1)); 0: alpha is not resolvable")]
-    score: FiniteFloat | None = Field(description="nats: scores above it have p_value <= alpha; null: not resolvable")
+    score: FiniteFloat | None = Field(description="nats: p_value <= alpha exactly beyond it; null: no score is")
     rate_low: Rate | None = Field(description="2.5 % quantile of the true false-alarm rate, Beta(k, n + 1 - k)")
     rate_high: Rate | None = Field(description="97.5 % quantile of the true false-alarm rate")
 
@@ -49,10 +50,10 @@ def thresholds(calibration: Calibration) -> tuple[Threshold, ...]:
     found = []
     for alpha in ALPHAS:
         k = calibration.rank(alpha)
-        if not k:
-            found.append(Threshold(alpha=alpha, rank=0, score=None, rate_low=None, rate_high=None))
+        score = calibration.threshold(alpha)
+        if not math.isfinite(score):
+            found.append(Threshold(alpha=alpha, rank=k, score=None, rate_low=None, rate_high=None))
             continue
         low, high = (float(rate) for rate in beta(k, calibration.n + 1 - k).interval(COVERAGE))
-        score = calibration.threshold(alpha)
         found.append(Threshold(alpha=alpha, rank=k, score=score, rate_low=low, rate_high=high))
     return tuple(found)

@@ -10,7 +10,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import FORMATS, Anomaly, AsJson, BatchRows, Device, LabelFolder, Models, in_use, label_of, say
+from vaekit.cli.options import (
+    FORMATS,
+    Anomaly,
+    AsJson,
+    BatchRows,
+    Decimal,
+    Delimiter,
+    Device,
+    LabelFolder,
+    Models,
+    Thousands,
+    dialect_of,
+    in_use,
+    label_of,
+    say,
+)
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
@@ -50,6 +65,9 @@ def calibrate(
     label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
     as_json: AsJson = False,
+    delimiter: Delimiter = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     device: Device = "auto",
     batch_rows: BatchRows = None,
 ) -> None:
@@ -65,7 +83,7 @@ def calibrate(
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
             loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress, say=say,
+            batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(_tree(manifest), indent=2))

@@ -15,11 +15,15 @@ from vaekit.cli.options import (
     Anomaly,
     AsJson,
     BatchRows,
+    Decimal,
+    Delimiter,
     Device,
     LabelFolder,
     ModelName,
     Models,
     RowsPath,
+    Thousands,
+    dialect_of,
     label_of,
     say,
 )
@@ -67,6 +71,9 @@ def evaluate(
         ),
     ] = None,
     as_json: AsJson = False,
+    delimiter: Delimiter = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
     device: Device = "auto",
     batch_rows: BatchRows = None,
 ) -> None:
@@ -84,7 +91,7 @@ def evaluate(
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress, say=say,
+            batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     text = json.dumps(found.tree(), indent=2)
     if as_json:

@@ -14,6 +14,9 @@ from vaekit.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
 
+if TYPE_CHECKING:
+    from vaekit.tabular.csv_text import CsvDialect
+
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
 FORMATS = ".csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"
 RowsPath = Annotated[Path, typer.Argument(help=f"rows: {FORMATS}")]
@@ -36,7 +39,26 @@ LabelFolder = Annotated[
         rich_help_panel=LABELS,
     ),
 ]
+Delimiter = Annotated[
+    str, typer.Option(help="character between the cells of a .csv file, such as ; or a tab", rich_help_panel=INPUT)
+]
+Decimal = Annotated[str, typer.Option(help="decimal separator in a .csv file: . or ,", rich_help_panel=INPUT)]
+Thousands = Annotated[
+    str,
+    typer.Option(help="separator of groups of three digits in a .csv file; default: none", rich_help_panel=INPUT),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text", rich_help_panel=OUTPUT)]
+
+
+def dialect_of(delimiter: str, decimal: str, thousands: str) -> CsvDialect:
+    """How a .csv file is written, by its options; \\t is a tab.
+
+    Raises:
+        InputError: an option is not one of its values.
+    """
+    from vaekit.tabular.csv_text import CsvDialect
+
+    return CsvDialect("\t" if delimiter == "\\t" else delimiter, decimal, thousands)
 
 
 def in_use(manifest: Manifest) -> str:

@@ -6,19 +6,20 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from vaekit.cli.options import Device, ModelName, Models
+from vaekit.cli.options import Decimal, Delimiter, Device, ModelName, Models, Thousands, dialect_of
 from vaekit.cli.panels import CLUSTER, DEVICE, EXPLANATION, INPUT, OUTPUT, SCORING, examples
-from vaekit.cli.summary_file import check_summary, write_summary
+from vaekit.cli.score_report import check_summary, report, write_summary
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
-    from vaekit.scoring import Options, Scorer, Summary
+    from vaekit.scoring import Options, Scorer
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
@@ -60,6 +61,15 @@ def score(
         int | None,
         typer.Option(help="number K of draws per row, at least 2; default: the model's", rich_help_panel=SCORING),
     ] = None,
+    delimiter: Delimiter = ",",
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="refusal of novel rows, and of columns that the model does not have", rich_help_panel=INPUT
+        ),
+    ] = False,
     device: Device = "auto",
     precision: Annotated[
         Literal["float32", "float16"],
@@ -152,7 +162,11 @@ def score(
     from vaekit.scoring import score_file, score_folder
     from vaekit.scoring.files.paths import STDOUT, names_a_folder
 
-    options = _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top)
+    options = replace(
+        _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top),
+        strict=strict,
+        csv=dialect_of(delimiter, decimal, thousands),
+    )
     to_folder = names_a_folder(output)
     given = {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine}
     _check_folder_options(to_folder, given)
@@ -169,7 +183,7 @@ def score(
             run = partial(score_folder, scorer, source, output, resume=resume, engine=ray)
         scored = run(batch_rows=batch_rows, options=options, progress=progress)
     with redirect_stdout(sys.stderr) if output == STDOUT else nullcontext():
-        _report(scored)
+        report(scored)
         if summary is not None:
             write_summary(scored, summary)
 
@@ -259,31 +273,3 @@ def _cluster(
     bundle = str(locate(model, models).absolute())
     factory = ScorerFactory(bundle, scoring, precision, "cuda" if device == "cuda" else "cpu")
     return on_ray(factory, Actors.of(actors))
-
-
-def _report(summary: Summary) -> None:
-    typer.echo(
-        f"{summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} rows/s) by {summary.model}"
-    )
-    for remark in summary.remarks:
-        typer.echo(remark)
-    if summary.before.parts:
-        typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
-    if summary.quarantined:
-        typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_most_frequent(summary)})")
-    if summary.reason is not None:
-        typer.echo(f"no p-values: {summary.reason}")
-    elif summary.share is not None:
-        typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
-    if summary.unknown:
-        typer.echo(f"{summary.unknown:,} rows have no p-value: no calibration row has exactly as many observed columns")
-    if (found := summary.discoveries) is not None:
-        typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
-    if (drift := summary.drift) is not None:
-        distances = f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; PSI {drift.psi:.3f}"
-        typer.echo(f"drift: {drift.reading} ({distances})")
-    typer.echo(f"written to {summary.output}")
-
-
-def _most_frequent(summary: Summary) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in summary.tally.bad.most_common(5))

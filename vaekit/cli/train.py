@@ -115,18 +115,17 @@ def _refuse_with_resume(source: str | None, overrides: list[str] | None, run: Pa
 
 def _config(source: str, overrides: list[str], console: Console) -> Config:
     from vaekit_training.config import load_config, make_config, parse_overrides
-    from vaekit_training.infer import infer
+    from vaekit_training.infer import infer, overrides_beside
 
     if source.endswith(".toml"):
         return load_config(source, overrides)
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: expected a config file that ends in .toml, or a data file or folder")
-    tree, remarks = infer(source, parse_overrides(overrides))
+    parsed = parse_overrides(overrides)
+    tree, remarks = infer(source, parsed)
     for remark in remarks:
-        console.print(f"[dim]{escape(remark)}[/]")
-    return make_config(
-        tree, [o for o in overrides if o.partition("=")[0].strip() != "data.exclude"]
-    )  # infer has applied data.exclude
+        console.print(f"[dim]{escape(remark)}[/]", soft_wrap=True)
+    return make_config(tree, overrides_beside(parsed, parsed))
 
 
 @contextmanager
@@ -171,7 +170,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
         def warn(text: str) -> None:
             console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
-        yield Listener(say, on_step, on_validation, on_trained, constants, warn)
+        yield Listener(say, on_step, on_validation, on_trained, constants, warn, found=warn)
 
 
 def _summary(console: Console, manifest: Manifest, models: Path) -> None:

@@ -9,6 +9,7 @@ import httpx
 from numpy.typing import ArrayLike
 
 from vaekit.bundle import Manifest
+from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import replies, requests
 from vaekit.client.environment import checked_environment, proxy_note
 from vaekit.client.error_replies import check
@@ -35,14 +36,17 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = check_url(url)
+        self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
         headers = key_header(key)
         with checked_environment():
             self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers, transport=transport)
         self._note = proxy_note(url) if transport is None else ""
 
-    async def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
+    async def encode(
+        self, inputs: Any, *, strict: bool = False, model: str | None = None, version: int | None = None
+    ) -> EncodeResult:
         """q(z|x) of each row: mu and sigma, (N, Z), or (N, M, Z) for a model with M members."""
-        call = requests.encode(inputs, model, version)
+        call = requests.encode(inputs, model, version, strict=strict)
         return replies.encode(await self._send(call), call.rows)
 
     async def decode(
@@ -86,6 +90,7 @@ class AsyncClient:
         log_evidence: bool = True,
         features: bool = False,
         explain: int | None = None,
+        strict: bool = False,
         model: str | None = None,
         version: int | None = None,
     ) -> ElboResult:
@@ -104,8 +109,10 @@ class AsyncClient:
             log_evidence=log_evidence,
             features=features,
             explain=explain,
+            strict=strict,
         )
-        return replies.elbo(await self._send(call), call.rows)
+        found = replies.elbo(await self._send(call), call.rows)
+        return found if found.explanation is None else replies.with_cells(found, await self._input(found))
 
     async def models(self) -> ModelList:
         """The models that the service has loaded."""
@@ -133,6 +140,13 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    async def _input(self, found: ElboResult) -> InputSpec:
+        """The input spec of the version that answered; asked for once."""
+        key = found.model, found.version
+        if key not in self._inputs:
+            self._inputs[key] = replies.manifest(await self._send(requests.manifest(*key))).input
+        return self._inputs[key]
 
     async def _send(self, call: HttpCall) -> httpx.Response:
         with translated(self.url, self._note):

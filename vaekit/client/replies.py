@@ -7,8 +7,9 @@ units.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -17,19 +18,23 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from vaekit.bundle import Manifest
+from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import errors, wire
 from vaekit.client.error_replies import media_type
+from vaekit.tabular.explained_cells import named
 
 Array = NDArray[np.float64]
 Document = TypeVar("Document", bound=BaseModel)
 _LONGEST_HEADER = 2**18  # characters of an npy header; numpy's limit of 10,000 is too low for many category names
-_HEADERS = {
+_HEADERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "model": (wire.MODEL_HEADER, str),
     "version": (wire.VERSION_HEADER, int),
     "seed": (wire.SEED_HEADER, int),
     "alpha": (wire.ALPHA_HEADER, float),
     "num_samples": (wire.NUM_SAMPLES_HEADER, int),
     "p_value_reason": (wire.P_VALUE_REASON_HEADER, str),
+    "ignored_columns": (wire.IGNORED_COLUMNS_HEADER, json.loads),
+    "warnings": (wire.WARNINGS_HEADER, json.loads),
 }
 
 
@@ -40,7 +45,13 @@ class _Result:
 
 
 @dataclass(frozen=True)
-class EncodeResult(_Result):
+class _OfRows(_Result):
+    ignored_columns: tuple[str, ...]  # columns of the rows that the model does not have
+    warnings: tuple[str, ...]  # one for each of them that resembles an absent column
+
+
+@dataclass(frozen=True)
+class EncodeResult(_OfRows):
     """q(z|x) = N(mu, diag(sigma^2)) of each row; for an ensemble, of each row and member."""
 
     mu: Array  # (N, Z) or (N, M, Z)
@@ -69,19 +80,19 @@ class SampleResult(_Result):
 
 
 @dataclass(frozen=True)
-class ElboResult(_Result):
+class ElboResult(_OfRows):
     """elbo = log_likelihood - kl, with p-values and verdicts from the model's calibration; (N,) each.
 
-    p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. If no
-    calibration row has the same number of missing cells as a row, its p_value is NaN, and its is_anomaly and
-    is_discovery are False.
+    p_value and is_anomaly are None if there is no calibration for the requested draws; p_value_reason says why. It also
+    says so if no row can be an anomaly at this alpha.
     """
 
-    elbo: Array
+    elbo: Array  # NaN for a novel row that a bundle before format 1.3 cannot score
     log_likelihood: Array
     kl: Array
     log_evidence: Array | None  # None if not requested
-    score: Array  # -elbo: higher is more anomalous
+    score: Array  # -elbo: higher is more anomalous; NaN as elbo
+    novel: list[list[str]] | None  # the columns that make each row novel, N lists; None for images
     p_value: Array | None  # lower is more anomalous
     p_value_tail: Array | None  # extrapolated beyond the highest held-out score, no guarantee; None without a tail
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
@@ -94,11 +105,13 @@ class ElboResult(_Result):
     observed_count: NDArray[np.int64] | None  # number of observed columns; None if no column may be missing
     explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no cell; None without explain
     kl_p_value: Array | None  # p-value of kl; lower is more anomalous; None without explain
+    cells: NDArray[np.object_] | None = None  # (N,) lists of dicts: explanation by the names of columns and levels
 
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
     got = _fields(response, wire.EncodeReply)
-    return EncodeResult(**_model_fields(got), **_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights"))
+    arrays = {**_arrays(got, rows, "mu", "sigma"), **_optional(got, rows, "weights")}
+    return EncodeResult(**_model_fields(got), **_ignored(got), **arrays)
 
 
 def decode(response: httpx.Response, rows: int | None) -> DecodeResult:
@@ -125,16 +138,28 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
     got = _fields(response, wire.ElboReply)
     return ElboResult(
         **_model_fields(got),
+        **_ignored(got),
         **_arrays(got, rows, "elbo", "log_likelihood", "kl", "score"),
         **_optional(got, rows, "log_evidence", "p_value", "p_value_tail", "bits_per_dim"),
         **_optional(got, rows, "feature_log_likelihood", "kl_p_value"),
         **_optional(got, rows, "explanation", dtype=None),
         **_optional(got, rows, "is_anomaly", "is_discovery", dtype=np.bool_),
         **_optional(got, rows, "observed_count", dtype=np.int64),
+        novel=_novel(got.get("novel"), rows),
         alpha=got.get("alpha"),
         p_value_reason=got.get("p_value_reason"),
         num_samples=_required(got, "num_samples"),
     )
+
+
+def with_cells(found: ElboResult, spec: InputSpec) -> ElboResult:
+    """The result with its explained cells by name."""
+    assert found.explanation is not None
+    if found.explanation.dtype.names is None:
+        return found
+    cells = np.empty(len(found.explanation), dtype=object)
+    cells[:] = named(found.explanation, spec)
+    return replace(found, cells=cells)
 
 
 def models(response: httpx.Response) -> wire.ModelList:
@@ -211,12 +236,29 @@ def _model_fields(got: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": _required(got, "model"), "version": _required(got, "version")}
 
 
+def _ignored(got: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(map(str, got.get(name) or ())) for name in ("ignored_columns", "warnings")}
+
+
 def _arrays(got: Mapping[str, Any], rows: int | None, *names: str) -> dict[str, Any]:
     return {name: _array(name, _required(got, name), rows, np.float64) for name in names}
 
 
 def _optional(got: Mapping[str, Any], rows: int | None, *names: str, dtype: Any = np.float64) -> dict[str, Any]:
     return {name: None if got.get(name) is None else _array(name, got[name], rows, dtype) for name in names}
+
+
+def _novel(found: Any, rows: int | None) -> list[list[str]] | None:
+    """Lists of names: in JSON as they are, in npy as JSON text."""
+    if found is None:
+        return None
+    try:
+        names = [json.loads(row) if row else [] for row in found.tolist()] if isinstance(found, np.ndarray) else found
+    except (TypeError, ValueError) as exc:
+        raise errors.ProtocolError(f"novel in the reply is not lists of names: {exc}") from exc
+    if rows is not None and len(names) != rows:
+        raise errors.ProtocolError(f"the reply has {len(names)} values of novel, but the request had {rows} rows")
+    return list(names)
 
 
 def _by_column(got: Mapping[str, Any], rows: int | None, name: str) -> dict[str, Array] | None:

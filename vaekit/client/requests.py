@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import date
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.models_folder import check_name
+from vaekit.client.tables import arrow_stream, settled
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
-from vaekit.errors import InputError, MissingExtra
+from vaekit.errors import InputError
+from vaekit.tabular.cells import plain
 
 TIMEOUT = 30.0  # seconds; enough for a large scoring request on a busy CPU
 
@@ -63,8 +66,8 @@ def key_header(key: str | None) -> dict[str, str]:
     return {KEY_HEADER: f"Bearer {key}"}
 
 
-def encode(inputs: Any, model: str | None, version: int | None) -> HttpCall:
-    return _rows_call("encode", "inputs", inputs, {}, model, version)
+def encode(inputs: Any, model: str | None, version: int | None, *, strict: bool = False) -> HttpCall:
+    return _rows_call("encode", "inputs", inputs, {"strict": strict or None}, model, version)
 
 
 def decode(latents: Any, model: str | None, version: int | None, *, members: int | ArrayLike | None = None) -> HttpCall:
@@ -87,9 +90,10 @@ def elbo(
     log_evidence: bool,
     features: bool,
     explain: int | None = None,
+    strict: bool = False,
 ) -> HttpCall:
     options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
-    flags = {"log_evidence": None if log_evidence else False, "features": features or None}
+    flags = {"log_evidence": None if log_evidence else False, "features": features or None, "strict": strict or None}
     call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
     if explain is None:
         return call
@@ -147,13 +151,12 @@ def _rows_call(
 ) -> HttpCall:
     path = _path(operation, model, version)
     given = {key: value for key, value in options.items() if value is not None}
-    if isinstance(rows, np.ndarray) and rows.dtype == object:
-        rows = rows.tolist()
+    rows = settled(rows)
     params = {key: _query_value(value) for key, value in given.items()}
     if isinstance(rows, np.ndarray):
         return HttpCall("POST", path, _media_types(NPY_TYPE, NPY_TYPE), params, _npy(name, rows), len(rows))
     if hasattr(rows, "__arrow_c_stream__"):
-        content, count = _arrow(name, rows)
+        content, count = arrow_stream(name, rows)
         return HttpCall("POST", path, _media_types(ARROW_TYPE, NPY_TYPE), params, content, count)
     listed = _as_list(name, rows)
     content = _json({name: listed, **given})
@@ -161,29 +164,13 @@ def _rows_call(
 
 
 def _npy(name: str, rows: NDArray[Any]) -> bytes:
-    if rows.dtype.kind not in "iuf":
+    if rows.dtype.kind not in ("iufb" if name == "inputs" else "iuf"):
         raise InputError(f"{name}: dtype {rows.dtype} is not numeric; expected integers or floats")
     if rows.ndim == 0:
         raise InputError(f"{name}: a single number, expected an array of rows")
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, rows, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _arrow(name: str, table: Any) -> tuple[bytes, int]:
-    """(a table as an Arrow stream, its number of rows), for every library with the Arrow stream interface."""
-    try:
-        import pyarrow as pa
-    except ModuleNotFoundError as exc:
-        raise MissingExtra(f"{name}: sending a table needs pyarrow: pip install 'vaekit[arrow]'") from exc
-    try:
-        columns = pa.table(table)
-    except (TypeError, ValueError, pa.ArrowException) as exc:
-        raise InputError(f"{name}: not a table: {exc}") from exc
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, columns.schema) as writer:
-        writer.write_table(columns)
-    return sink.getvalue().to_pybytes(), columns.num_rows
 
 
 def _query_value(value: Any) -> str:
@@ -229,7 +216,7 @@ def _without_nan(row: Any) -> Any:
     if isinstance(row, np.ndarray):
         row = row.tolist()
     if isinstance(row, Mapping):
-        return {name: None if _is_nan(cell) else cell for name, cell in row.items()}
+        return {str(name): None if _is_nan(cell) else cell for name, cell in row.items()}
     return [None if _is_nan(cell) else cell for cell in row] if isinstance(row, list | tuple) else row
 
 
@@ -242,8 +229,13 @@ def _dumps(value: Any) -> bytes:
 
 
 def _json_default(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
+    if isinstance(value, np.ndarray):
         return value.tolist()
+    cell = plain(value)
+    if cell is None or isinstance(cell, str | bool | int | float):
+        return cell
+    if isinstance(cell, date | np.datetime64):
+        return str(cell)
     raise TypeError(f"not a number: {value!r:.40}")
 
 

@@ -9,6 +9,7 @@ import httpx
 from numpy.typing import ArrayLike
 
 from vaekit.bundle import Manifest
+from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import replies, requests
 from vaekit.client.environment import checked_environment, proxy_note
 from vaekit.client.error_replies import check
@@ -25,8 +26,9 @@ class Client:
     ...     client.elbo(rows, alpha=0.05).is_anomaly
     array([False,  True])
 
-    Arrays are sent as npy; tables of pyarrow, polars and pandas as Arrow; lists of numbers, objects by column name and
-    images (paths, or bytes of PNG or JPEG files) as JSON.
+    Arrays are sent as npy; tables of pyarrow, polars and pandas as Arrow (without pyarrow as JSON); lists of numbers,
+    objects by column name and images (paths, or bytes of PNG or JPEG files) as JSON. Masked cells are missing. Columns
+    that the model does not have are ignored and named in the result; with strict=True they are refused.
 
     Without `model`, the service uses its default model; without `version`, the latest version. Several threads may
     share a client.
@@ -56,14 +58,17 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = check_url(url)
+        self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
         headers = key_header(key)
         with checked_environment():
             self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, transport=transport)
         self._note = proxy_note(url) if transport is None else ""
 
-    def encode(self, inputs: Any, *, model: str | None = None, version: int | None = None) -> EncodeResult:
+    def encode(
+        self, inputs: Any, *, strict: bool = False, model: str | None = None, version: int | None = None
+    ) -> EncodeResult:
         """q(z|x) of each row: mu and sigma, (N, Z), or (N, M, Z) for a model with M members."""
-        call = requests.encode(inputs, model, version)
+        call = requests.encode(inputs, model, version, strict=strict)
         return replies.encode(self._send(call), call.rows)
 
     def decode(
@@ -107,12 +112,14 @@ class Client:
         log_evidence: bool = True,
         features: bool = False,
         explain: int | None = None,
+        strict: bool = False,
         model: str | None = None,
         version: int | None = None,
     ) -> ElboResult:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        log_evidence=False makes a model with an aggregate prior much faster.
+        `cells` has the names of the columns and levels of an explanation. log_evidence=False makes a model with an
+        aggregate prior much faster.
         """
         call = requests.elbo(
             inputs,
@@ -125,8 +132,10 @@ class Client:
             log_evidence=log_evidence,
             features=features,
             explain=explain,
+            strict=strict,
         )
-        return replies.elbo(self._send(call), call.rows)
+        found = replies.elbo(self._send(call), call.rows)
+        return found if found.explanation is None else replies.with_cells(found, self._input(found))
 
     def models(self) -> ModelList:
         """The models that the service has loaded."""
@@ -152,6 +161,13 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    def _input(self, found: ElboResult) -> InputSpec:
+        """The input spec of the version that answered; asked for once."""
+        key = found.model, found.version
+        if key not in self._inputs:
+            self._inputs[key] = replies.manifest(self._send(requests.manifest(*key))).input
+        return self._inputs[key]
 
     def _send(self, call: HttpCall) -> httpx.Response:
         with translated(self.url, self._note):

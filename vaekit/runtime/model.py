@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,10 @@ from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
-from vaekit.tabular import encode
+from vaekit.tabular import encode_named
+from vaekit.tabular.explained_cells import named
+
+B = TypeVar("B", bound=Bound)
 
 
 class Model(Operations):
@@ -27,8 +31,11 @@ class Model(Operations):
     >>> model.encode(rows).mu.shape
     (2, 8)
 
-    Rows are in raw units, in any form that `vaekit.tabular.encode` takes. The result of a row does not depend on the
-    other rows of the call (to 1e-5 relative). Calls from several threads are safe.
+    Rows are in raw units, in any form that `vaekit.tabular.encode` takes: arrays, lists, dicts by column name, frames
+    of pandas and polars, tables of pyarrow. Columns that the model does not have are ignored, with a warning that names
+    them. Rows may be novel: with a level unseen in training, a number outside the support of its column, or more
+    missing cells than any training row. strict=True refuses both. The result of a row does not depend on the other rows
+    of the call (to 1e-5 relative). Calls from several threads are safe.
     """
 
     @classmethod
@@ -84,13 +91,13 @@ class Model(Operations):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def encode(self, x: Any) -> Posterior:
+    def encode(self, x: Any, *, strict: bool = False) -> Posterior:
         """q(z|x) = N(mu, sigma^2) of each row.
 
         Raises:
             InputError: invalid rows; see vaekit.tabular.encode.
         """
-        return self.encode_checked(encode(x, self.spec))
+        return self.encode_checked(self._rows(x, strict))
 
     def elbo(
         self,
@@ -100,8 +107,9 @@ class Model(Operations):
         seed: int | None = None,
         features: bool = False,
         eps: NDArray[np.floating] | None = None,
+        strict: bool = False,
     ) -> Elbo:
-        """ELBO of each row in nats, with its two terms and the importance-weighted bound.
+        """ELBO of each row in nats, with its two terms, the importance-weighted bound and the p-value.
 
             elbo         = E_q[log p(x|z)] - KL(q(z|x) || p(z))
             log_evidence = log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x),   z_k = mu + sigma eps_k
@@ -111,13 +119,18 @@ class Model(Operations):
             num_samples: K; None: the manifest's default.
             seed: seed of the draws, which are the same for all rows; None: the default draws.
             features: also return the log-likelihood of each feature.
-            eps: the draws, (K, Z) or (N, K, Z), instead of num_samples and seed.
+            eps: the draws themselves, (K, Z) or (N, K, Z), in place of num_samples and seed.
+            strict: whether to refuse novel rows, and columns that the model does not have.
+
+        Returns:
+            p_value is None for draws that have no calibration.
 
         Raises:
             InputError: invalid rows, K or eps.
         """
-        rows = encode(x, self.spec)
-        return self.elbo_checked(rows, num_samples=num_samples, seed=seed, features=features, eps=eps)
+        rows = self._rows(x, strict)
+        found = self.elbo_checked(rows, num_samples=num_samples, seed=seed, features=features, eps=eps)
+        return found if eps is not None else self._with_p_value(found, num_samples, seed)
 
     def bound(
         self,
@@ -126,22 +139,26 @@ class Model(Operations):
         num_samples: int | None = None,
         seed: int | None = None,
         eps: NDArray[np.floating] | None = None,
+        strict: bool = False,
     ) -> Bound:
-        """The ELBO and its two terms, without log_evidence; much faster with an aggregate prior.
+        """The ELBO, its two terms and the p-value, without log_evidence; much faster with an aggregate prior.
 
         Args:
-            x, num_samples, seed, eps: as in elbo.
+            x, num_samples, seed, eps, strict: as in elbo.
 
         Raises:
             InputError: invalid rows, K or eps.
         """
-        return self.bound_checked(encode(x, self.spec), num_samples=num_samples, seed=seed, eps=eps)
+        found = self.bound_checked(self._rows(x, strict), num_samples=num_samples, seed=seed, eps=eps)
+        return found if eps is not None else self._with_p_value(found, num_samples, seed)
 
-    def surprise(self, x: Any, *, num_samples: int | None = None, seed: int | None = None) -> Elbo:
-        """Model.elbo with the log-likelihood of each feature; a low value indicates an anomalous cell."""
-        return self.elbo(x, num_samples=num_samples, seed=seed, features=True)
+    def surprise(
+        self, x: Any, *, num_samples: int | None = None, seed: int | None = None, strict: bool = False
+    ) -> Elbo:
+        """elbo with the log-likelihood of each feature, which shows anomalous cells."""
+        return self.elbo(x, num_samples=num_samples, seed=seed, features=True, strict=strict)
 
-    def explain(self, x: Any, *, top: int = 3) -> Explained:
+    def explain(self, x: Any, *, top: int = 3, strict: bool = False) -> Explained:
         """elbo on the default draws, with the `top` most anomalous cells of each row and their expected values.
 
         A cell's surprise is compared with those of the same feature in held-out rows, because surprises of different
@@ -150,15 +167,33 @@ class Model(Operations):
         Args:
             x: rows.
             top: k, number of cells per row.
+            strict: as in elbo.
+
+        Returns:
+            `explanation` has the cells as numbers, `cells` by the names of columns and levels.
 
         Raises:
             InputError: invalid rows or k, or a model without surprises of held-out rows.
         """
-        return explain(self, encode(x, self.spec), top=top)
+        found = explain(self, self._rows(x, strict), top=top)
+        assert found.explanation is not None
+        cells = np.empty(len(found), dtype=object)
+        cells[:] = named(found.explanation, self.spec)
+        return replace(self._with_p_value(found), cells=cells)
 
     def explain_checked(self, rows: NDArray[Any], *, top: int = 3) -> Explained:
         """Model.explain for checked rows."""
         return explain(self, rows, top=top)
+
+    def _rows(self, x: Any, strict: bool) -> NDArray[Any]:
+        """Rows as the graphs take them; warns of columns that are ignored."""
+        rows, other = encode_named(x, self.spec, strict=strict)
+        other.warn(stacklevel=3)
+        return rows
+
+    def _with_p_value(self, found: B, num_samples: int | None = None, seed: int | None = None) -> B:
+        calibration = self.calibration(num_samples, seed)
+        return found if isinstance(calibration, str) else replace(found, p_value=calibration.verdict(found).p_value)
 
 
 def _of_files(kind: type[Model], files: Mapping[str, bytes], options: Mapping[str, Any]) -> Model:

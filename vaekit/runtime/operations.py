@@ -20,6 +20,7 @@ from vaekit.runtime.eps import EpsDraws
 from vaekit.runtime.golden import replay
 from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
 from vaekit.runtime.results import Bound, Decoded, Elbo, Posterior, Samples, in_chunks
+from vaekit.runtime.row_feeds import RowFeeds
 from vaekit.runtime.sampling import SampleDraws
 from vaekit.runtime.session import open_graph
 
@@ -66,7 +67,8 @@ class Operations:
         self._index = parse_device(device)[1]
         self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default)
         self._calibrations = bundle.calibrations()
-        self.surprises = bundle.surprises()  # held-out surprises and KLs; None before format 1.1
+        self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
+        self._row_feeds = RowFeeds(self.manifest, self.surprises)
         replay(self.run, bundle, self.providers, precision)
 
     @property
@@ -123,7 +125,7 @@ class Operations:
         chunk = self.rows_at_once("encode")
 
         def run_chunk(at: slice) -> dict[str, Any]:
-            feeds = self._feeds(rows[at])
+            feeds = self._row_feeds.feeds("encode", rows[at])
             if draws is not None:
                 feeds["eps"] = np.ascontiguousarray(np.broadcast_to(draws, (len(feeds["x"]), *draws.shape)))
             return self.run("encode", feeds)
@@ -148,13 +150,6 @@ class Operations:
             return self.run("decode", {"z": latents[at], **_at(which, at)})
 
         return in_chunks(Decoded, len(latents), self.rows_at_once("decode"), run_chunk)
-
-    def _feeds(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The graphs' inputs for checked rows: x, and observed if any column may be missing."""
-        if not self.spec.may_be_missing:
-            return {"x": rows}
-        observed = ~np.isnan(rows)
-        return {"x": np.where(observed, rows, 0.0), "observed": observed}
 
     def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
         """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) if observe is true.
@@ -223,14 +218,20 @@ class Operations:
             draws = np.ascontiguousarray(np.broadcast_to(draws, (min(chunk, len(rows)), *draws.shape)))
 
         def run_chunk(at: slice) -> dict[str, Any]:
-            feeds = self._feeds(rows[at])
-            observed = feeds.get("observed")
-            feeds["eps"] = draws[: at.stop - at.start] if shared else draws[at]
-            count = None if observed is None else observed.sum(axis=1)
-            found = self.run(operation, feeds)
-            return {**{name: a for name, a in found.items() if name in wanted}, "observed_count": count}
+            eps = draws[: at.stop - at.start] if shared else draws[at]
+            found = self._row_feeds.score(operation, rows[at], eps, self._in_calls)
+            return {name: a for name, a in found.items() if name in wanted}
 
         return in_chunks(kind, len(rows), chunk, run_chunk)
+
+    def _in_calls(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The outputs of a graph for any number of rows with draws, in as many calls as needed."""
+        n, k, _ = feeds["eps"].shape
+        most = self.rows_at_once(operation, k)
+        if n <= most:
+            return self.run(operation, feeds)
+        calls = [self.run(operation, _at(feeds, slice(start, start + most))) for start in range(0, n, most)]
+        return {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
 
     def draws(self, num_samples: int | None = None, seed: int | None = None) -> NDArray[np.float32]:
         """eps (K, Z): the default draws, or draws from a seed.

@@ -67,13 +67,15 @@ class Samples(RowArrays):
 
 @dataclass(frozen=True, kw_only=True)
 class Bound(RowArrays):
-    """elbo = log_likelihood - kl, (N,) each."""
+    """elbo = log_likelihood - kl, (N,) each; NaN for a novel row that a bundle before format 1.3 cannot score."""
 
     elbo: Array
     log_likelihood: Array
     kl: Array
-    observed_count: NDArray[np.int64] | None = None  # (N,), number of observed columns; None if none may be missing
-    fold_elbo: Array | None = None  # (N, F), ELBO by each fold model; elbo is their log-mean-exp; None without folds
+    observed_count: NDArray[np.int64] | None = None  # (N,), observed columns; None if no column may be missing
+    novel: NDArray[np.bool_] | None = None  # (N,), rows unlike any training row: see tabular.novelty; None for images
+    fold_elbo: Array | None = None  # (N, F), by each fold model, of which elbo is the log-mean-exp; None without folds
+    p_value: Array | None = None  # (N,), lower is more anomalous; of unchecked rows, with the draws of a calibration
 
     @property
     def score(self) -> Array:
@@ -113,6 +115,7 @@ class Explained(Elbo):
 
     explanation: NDArray[Any] | None = None  # (N, k) of CELL, the most anomalous first
     kl_p_value: Array | None = None  # (N,), among held-out KLs; lower is more anomalous
+    cells: NDArray[np.object_] | None = None  # (N,) lists of dicts: explanation by the names of columns and levels
 
 
 R = TypeVar("R", bound=RowArrays)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.runtime.explain.cells import named
+from vaekit.tabular.explained_cells import named
 
 FIELDS = {"": pa.string(), "_relief": pa.float64(), "_p_value": pa.float64(), "_expected": pa.string()}
 

@@ -26,6 +26,7 @@ APPENDED = pa.schema(
         ("is_anomaly", pa.bool_()),
     ]
 )
+NOVEL = pa.field("novel", pa.string())  # names of the cells that make the row novel; null if it is not; tables only
 OBSERVED = pa.field("observed_count", pa.int64())  # only for models in which a column may be missing
 # Only if a false-discovery rate is requested; the values are known once all rows are scored.
 DISCOVERY = pa.field("is_discovery", pa.bool_())
@@ -49,7 +50,8 @@ class Scored(Protocol):
 def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None) -> pa.Schema:
     """The columns that scoring appends for this input; `explain` is the number of cells to explain per row."""
     reasons = [] if explain is None else reason_fields(explain)
-    return pa.schema([*APPENDED, *([OBSERVED] if spec.may_be_missing else []), *reasons])
+    novel = [NOVEL] if isinstance(spec, VectorSpec) else []
+    return pa.schema([*APPENDED, *novel, *([OBSERVED] if spec.may_be_missing else []), *reasons])
 
 
 def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpec | ImageSpec) -> list[pa.Array]:

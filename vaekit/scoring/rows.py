@@ -14,6 +14,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, RowSource
 from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.invalid_rows import CollectFaults
 
 OutputAndInput = tuple[pa.RecordBatch, NDArray[Any]]
@@ -42,6 +43,8 @@ class SplitChunk:
 
 class ImageRowReader:
     """Reads images without conversion. The output gets their row numbers."""
+
+    ignored: tuple[str, ...] = ()
 
     def __init__(self, schema: pa.Schema, spec: ImageSpec) -> None:
         self.schema = schema
@@ -93,7 +96,15 @@ class VectorRowReader:
     """
 
     def __init__(
-        self, schema: pa.Schema, spec: VectorSpec, *, text: bool, indices: bool, keep: Sequence[str] | None = None
+        self,
+        schema: pa.Schema,
+        spec: VectorSpec,
+        *,
+        text: bool,
+        indices: bool,
+        keep: Sequence[str] | None = None,
+        strict: bool = False,
+        dialect: CsvDialect = PLAIN,
     ) -> None:
         """Raises InputError if the columns do not fit the model.
 
@@ -103,8 +114,11 @@ class VectorRowReader:
             text: whether numbers were read as text.
             indices: whether categories were read as indices of levels.
             keep: columns for the output; None: all; empty: the row numbers instead.
+            strict: whether to refuse novel rows, and columns that the model does not have.
+            dialect: how numbers are written as text.
         """
-        self._columns = Columns(schema, spec, text=text, indices=indices)
+        self._columns = Columns(schema, spec, text=text, indices=indices, strict=strict, dialect=dialect)
+        self.ignored = self._columns.ignored.columns
         for at, column in self._columns.at.items():
             if text and column.kind != "category":
                 schema = schema.set(at, pa.field(column.name, pa.float64()))
@@ -129,7 +143,7 @@ class VectorRowReader:
 
 
 def rows_of(
-    source: RowSource, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None
+    source: RowSource, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None, *, strict: bool = False
 ) -> VectorRowReader | ImageRowReader:
     """The reader that converts chunks of a source to model arrays.
 
@@ -137,6 +151,7 @@ def rows_of(
         source: the input.
         spec: input of the model.
         keep: columns of a table for the output; None: all.
+        strict: whether to refuse novel rows, and columns that the model does not have.
 
     Raises:
         InputError: the columns do not fit the model, or a column to keep does not exist.
@@ -148,7 +163,15 @@ def rows_of(
     unknown = [name for name in keep or () if name not in source.schema.names]
     if unknown:
         raise InputError(f"columns: the input has no column {', '.join(map(repr, unknown))}")
-    return VectorRowReader(source.schema, spec, text=source.text, indices=source.indices, keep=keep)
+    return VectorRowReader(
+        source.schema,
+        spec,
+        text=source.text,
+        indices=source.indices,
+        keep=keep,
+        strict=strict,
+        dialect=source.dialect,
+    )
 
 
 def require_valid(rows: VectorRowReader | ImageRowReader, chunk: Chunk) -> SplitChunk:

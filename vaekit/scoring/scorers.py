@@ -21,6 +21,7 @@ from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained
 from vaekit.runtime.results import RowArrays
 from vaekit.scoring.output_columns import appended_for
+from vaekit.tabular.novelty import joined_names, novel_names
 
 Array = NDArray[np.float64]
 R = TypeVar("R", bound=RowArrays)
@@ -38,7 +39,7 @@ TOO_LARGE = 413
 class Scores(RowArrays):
     """Scores of n rows, (n,) each, in nats. p_value, p_value_tail and is_anomaly are None without a calibration.
 
-    A row has p_value NaN and is_anomaly False if no calibration row has the same number of missing cells.
+    A novel row that the model cannot score (a bundle before format 1.3) has NaN for elbo, and the smallest p_value.
     """
 
     elbo: Array
@@ -48,6 +49,7 @@ class Scores(RowArrays):
     is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
     observed_count: NDArray[np.int64] | None = None  # observed cells; None if no column may be missing
     p_value_tail: Array | None = None  # extrapolated beyond the highest held-out score, without a guarantee
+    novel: NDArray[np.object_] | None = None  # names of the cells that make it novel, or None; None for images
     explanation: NDArray[Any] | None = None  # (n, k) of CELL, the most anomalous cell first; None if not requested
     kl_p_value: Array | None = None  # among held-out KLs, only with an explanation; lower is more anomalous
 
@@ -82,6 +84,10 @@ class Scorer(Protocol):
     @property
     def reason(self) -> str | None:
         """Why rows have no p-values; None if they have, or if no row has been scored yet."""
+
+    @property
+    def alpha_reason(self) -> str | None:
+        """Why no row can be an anomaly at alpha, and what to do; None if rows can, or if no row has been scored yet."""
 
     @property
     def batch_rows(self) -> int:
@@ -132,7 +138,6 @@ class LocalScorer:
 
         Raises:
             InputError: K, alpha or explain is out of range, or the model has no held-out surprises to explain with.
-            NotResolvable: the calibration has too few rows for alpha.
         """
         check_alpha(alpha)
         model.draws(num_samples)
@@ -144,20 +149,21 @@ class LocalScorer:
         self._num_samples, self._explain, self._at_once = num_samples, explain, at_once
         self._calibration = None if isinstance(found, str) else found
         self.reason = found if isinstance(found, str) else None
+        self.alpha_reason: str | None = None
         self.model = f"{model.manifest.name}@{model.manifest.version}"
         self.spec = model.spec
         self.appended = appended_for(model.spec, explain)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
-        self.held_out = self._calibration.scores if isinstance(self._calibration, Calibration) else None
+        own = self._calibration
+        self.held_out = np.sort(own.held_out) if isinstance(own, Calibration) else None
         self.facts = _facts(model.manifest, options, precision=model.precision)
         if self._calibration is not None:
-            self._calibration.check_alpha(alpha)
+            self.alpha_reason = self._calibration.too_few(alpha)
 
     def score(self, x: NDArray[Any]) -> Scores:
-        scores = self._with_verdict(
-            self._in_parallel(partial(self._model.bound_checked, num_samples=self._num_samples), x, FEWEST_ROWS)
-        )
+        bound = self._in_parallel(partial(self._model.bound_checked, num_samples=self._num_samples), x, FEWEST_ROWS)
+        scores = replace(self._with_verdict(bound), novel=self._novel(x, bound))
         if self._explain is None:
             return scores
         found = self._in_parallel(partial(self._model.explain_checked, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
@@ -170,6 +176,13 @@ class LocalScorer:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
         found = self._calibration.verdict(got, self.alpha)
         return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
+
+    def _novel(self, x: NDArray[Any], bound: Bound) -> NDArray[np.object_] | None:
+        if bound.novel is None:
+            return None
+        if not bound.novel.any():
+            return np.full(len(x), None, dtype=object)
+        return joined_names(novel_names(x, self._model.manifest))
 
     def _in_parallel(self, call: Callable[[NDArray[Any]], R], x: NDArray[Any], fewest: int) -> R:
         """Call the model on the rows: in parallel if each call gets at least `fewest` rows, otherwise once."""
@@ -219,6 +232,7 @@ class RemoteScorer:
         self._options: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
         self._pause = pause
         self.reason: str | None = None
+        self.alpha_reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
         self.appended = appended_for(self.spec, explain)
@@ -252,9 +266,12 @@ class RemoteScorer:
 
     def _request(self, x: NDArray[Any]) -> Scores:
         got = self._client.elbo(x, log_evidence=False, model=self._name, version=self._version, **self._options)
-        if got.is_anomaly is None:  # otherwise the reason concerns single rows
+        if got.is_anomaly is None:
             self.reason = got.p_value_reason
-        return Scores(**{field.name: getattr(got, field.name) for field in fields(Scores)})
+        else:
+            self.alpha_reason = got.p_value_reason
+        found = {field.name: getattr(got, field.name) for field in fields(Scores)}
+        return Scores(**{**found, "novel": None if got.novel is None else joined_names(got.novel)})
 
 
 def _facts(manifest: Manifest, options: ScoringOptions, **more: Any) -> dict[str, Any]:

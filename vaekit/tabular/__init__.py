@@ -5,6 +5,6 @@ columns and CSV text (`arrow_cells`, `arrow_columns`, `csv_text`) use it. Module
 here.
 """
 
-from vaekit.tabular.encode import check_columns, encode, encode_numbers
+from vaekit.tabular.encode import check_columns, encode, encode_named
 
-__all__ = ["check_columns", "encode", "encode_numbers"]
+__all__ = ["check_columns", "encode", "encode_named"]

@@ -5,6 +5,9 @@ Unambiguous cells of a column are read together. The others are read by `cells.r
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +20,7 @@ from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
 
 Floats = NDArray[np.float64]
+UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration in a second
 PLAIN_NUMBER = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
 
 
@@ -31,9 +35,10 @@ def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
     Raises:
         InputError: the type does not fit; the message names the column.
     """
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return
-    if column.kind in ("binary", "category") and pa.types.is_boolean(kind):
+    if pa.types.is_duration(kind) or pa.types.is_boolean(kind):
         return
     if column.kind == "category" and not indices:
         values = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -44,22 +49,34 @@ def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
 
 
 def numbers(cells: pa.Array) -> pa.Array:
-    """A column of numbers or booleans as float64; integers beyond 2**53 are rounded."""
+    """A column of numbers, booleans or durations as float64; integers beyond 2**53 are rounded.
+
+    A duration is its seconds, whatever the unit of its type.
+    """
+    cells = stored(cells)
+    if pa.types.is_duration(cells.type):
+        return pc.divide(pc.cast(pc.cast(cells, pa.int64()), pa.float64(), safe=False), UNITS[cells.type.unit])
     if pa.types.is_decimal(cells.type):
         cells = pc.cast(cells, pa.string())  # Arrow's cast of a decimal may not give the nearest float64
     return pc.cast(cells, pa.float64(), safe=False)
 
 
+def stored(cells: Any) -> Any:
+    """An array without its extension type (arrow.json is text, for example)."""
+    return cells.storage if isinstance(cells.type, pa.BaseExtensionType) else cells
+
+
 def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
     """A column of text as float64, null for a missing cell. Reports text that is not a number and not missing."""
     text = pc.utf8_trim_whitespace(cells)
-    try:
-        return pc.cast(text, pa.float64())  # all text that Arrow reads as a number is a number for `cells` too
-    except pa.ArrowInvalid:
-        clear = pc.fill_null(pc.match_substring_regex(text, PLAIN_NUMBER), True)
+    with suppress(pa.ArrowInvalid):
+        values = pc.cast(text, pa.float64())
+        if not pc.any(pc.is_nan(values)).as_py():  # Arrow reads nan(1) too; its other numbers are numbers for `cells`
+            return values
+    clear = pc.fill_null(pc.match_substring_regex(text, PLAIN_NUMBER), True)
     others = text.filter(pc.invert(clear)).unique()
     meant = [read_number(one.as_py(), column, written=True) for one in others]
-    read = [None if isinstance(one, str) or (one != one and column.may_be_missing) else one for one in meant]
+    read = [None if isinstance(one, str) or (one != one and column.takes_missing) else one for one in meant]
     values = pc.if_else(
         clear,
         pc.cast(pc.if_else(clear, text, pa.scalar(None, text.type)), pa.float64()),
@@ -72,8 +89,8 @@ def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
 
 
 def check_numbers(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
-    """Numbers as an array (n,), NaN where a cell is missing. Reports values that are invalid for the column."""
-    if found.null_count and not column.may_be_missing:
+    """Numbers as an array (n,), NaN where a cell is missing; values that are invalid for the column are faults."""
+    if found.null_count and not column.takes_missing:
         faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING)
     values: Floats = found.to_numpy(zero_copy_only=False)
     for bad, what in faults_of(values, column):
@@ -117,6 +134,7 @@ def _read_each(values: pa.Array, column: Column) -> tuple[NDArray[np.bool_], Flo
 
 def _as_level_cells(cells: pa.Array) -> pa.Array:
     """The cells as text, 64-bit numbers or booleans. Dates and times become text, as in the levels from training."""
+    cells = stored(cells)
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     kind = cells.type
@@ -124,9 +142,7 @@ def _as_level_cells(cells: pa.Array) -> pa.Array:
         cells = cells.cast(pa.timestamp(kind.unit))  # in UTC, so that unknown time zones do not matter
         written = cells.to_numpy(zero_copy_only=False).astype(str)
         return pa.array(np.where(written == "NaT", None, written), pa.string())
-    if pa.types.is_duration(kind):
-        return pc.cast(cells, pa.int64())
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_duration(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return numbers(cells)
     text = pa.types.is_temporal(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)
     return pc.cast(cells, pa.string()) if text else cells

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vaekit.bundle.input_spec import Column, VectorSpec
 from vaekit.tabular.arrow_cells import Floats, check_numbers, check_type, numbers, parse_numbers, read_levels
-from vaekit.tabular.columns import refuse_duplicate_names, refuse_missing_columns
+from vaekit.tabular.columns import model_order, refuse_duplicate_names
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, RaiseFirstFault
 
 
 class Columns:
     """Finds the model's columns by name in tables of one schema, and reads them. Other columns are ignored."""
 
-    def __init__(self, schema: pa.Schema, spec: VectorSpec, *, text: bool, indices: bool) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        spec: VectorSpec,
+        *,
+        text: bool,
+        indices: bool,
+        strict: bool = False,
+        most_ignored: int | None = None,
+        dialect: CsvDialect = PLAIN,
+    ) -> None:
         """
         Args:
             schema: the schema of the tables.
             spec: the model's input spec.
             text: whether numbers are given as text.
             indices: whether categories are given as indices of their levels.
+            strict: whether to refuse novel rows, and columns that the model does not have.
+            most_ignored: how many of these are ignored; None: any number.
+            dialect: how numbers are written as text.
 
         Raises:
-            InputError: columns are missing (the message lists them), a column name occurs twice, or the type of a
-                column cannot hold the values of the model's column.
+            InputError: missing columns (the message names all), two columns of one name, a column whose type cannot
+                hold the values of the model's column, or more columns that the model does not have than are ignored.
         """
         refuse_duplicate_names(schema.names)
-        refuse_missing_columns(schema.names, spec)
-        self._text, self._indices = text, indices
-        self.at = {schema.get_field_index(column.name): column for column in spec.columns}  # in the model's order
+        found, self.ignored = model_order(schema.names, spec, strict=strict, most=most_ignored)
+        self._text, self._indices, self._dialect = text, indices, dialect
+        self._takes_novel = not strict
+        self.at = dict(zip(found, (spec if strict else spec.lenient).columns, strict=True))  # in the model's order
         for at, column in self.at.items():
             if not text:
                 check_type(column, schema.field(at).type, indices=indices)
@@ -56,13 +72,20 @@ class Columns:
         for d, (at, column) in enumerate(self.at.items()):
             arrays[at], x[:, d] = self._read(arrays[at], column, faults)
         empty = np.asarray(np.isnan(x).all(axis=1))
-        if empty.any():
+        if empty.any() and not self._takes_novel:
             faults.rows(empty, EMPTY_ROW)
         return arrays, x
 
     def _read(self, cells: pa.Array, column: Column, faults: Faults) -> tuple[pa.Array, Floats]:
         """(the column as `take` returns it, its values in x (n,))."""
         if column.kind == "category" and not self._indices:
-            return cells, read_levels(cells, column, faults)
-        found = parse_numbers(cells, column, faults) if self._text else numbers(cells)
+            return cells, read_levels(self._levels(cells, column), column, faults)
+        found = parse_numbers(self._dialect.plain(cells), column, faults) if self._text else numbers(cells)
         return (found if self._text else cells), check_numbers(found, cells, column, faults)
+
+    def _levels(self, cells: pa.Array, column: Column) -> pa.Array:
+        """Cells of a category with their numbers in plain notation, as training reads a column of numbers."""
+        if not self._text or self._dialect.is_plain:
+            return cells
+        known = pc.is_in(cells, value_set=pa.array(column.levels, cells.type))
+        return pc.if_else(known, cells, self._dialect.plain(cells))

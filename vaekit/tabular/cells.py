@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import time, timedelta
 from decimal import Decimal
 from numbers import Real
 from types import NoneType
@@ -37,9 +38,10 @@ _LEVEL_TYPES = frozenset({str, int, float, NoneType})  # cells that name levels;
 def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | str:
     """The value of a cell: its number, NaN if it is missing, or the index of its level. If invalid, the reason as text.
 
-    None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. Booleans
-    are valid only in binary columns and categories. In a category, `level_index` finds the level; text like 'NA' that
-    is not a level is missing.
+    None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. In a
+    column of numbers, True is 1, False is 0, and a duration is its seconds. In a category, `level_index` finds the
+    level; text like 'NA' that is not a level is missing. If the column takes novel cells, any other level has the index
+    after the last, and numbers need not be of the column's kind.
 
     Args:
         cell: any object.
@@ -61,10 +63,8 @@ def read_number(cell: Any, column: Column, *, written: bool = False) -> float | 
     if isinstance(cell, str) and written:
         return _number_in_text(cell.strip(), column)
     if cell is None:
-        return np.nan if column.may_be_missing else MISSING
-    if isinstance(cell, bool):
-        return float(cell) if column.kind == "binary" else NOT_A_NUMBER
-    if not isinstance(cell, int | float):
+        return np.nan if column.takes_missing else MISSING
+    if not isinstance(cell, int | float):  # a boolean is an int
         return NOT_A_NUMBER
     try:
         return float(cell)
@@ -91,13 +91,21 @@ def read_column(cells: list[Any], column: Column, *, written: bool = False) -> t
 
 
 def plain(cell: Any) -> Any:
-    """The cell as a plain Python value: numpy and other real numbers as int, float or bool; NA and NaT as None."""
+    """The cell without its numpy or pandas wrapper.
+
+    NA and NaT are None, a duration is its seconds, an interval of `pandas.cut` and a time of day are text, other real
+    numbers are floats.
+    """
     if type(cell) in _LEVEL_TYPES:
         return cell
     if type(cell).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(cell, np.datetime64 | np.timedelta64):  # numpy counts a duration as an integer
-        return None if np.isnat(cell) else cell
+        return None if np.isnat(cell) else seconds(cell) if isinstance(cell, np.timedelta64) else cell
+    if isinstance(cell, timedelta):
+        return seconds(cell)
+    if isinstance(cell, time) or type(cell).__name__ == "Interval":
+        return str(cell)
     if isinstance(cell, np.generic):
         cell = cell.item()
     if isinstance(cell, bool | int | float) or not isinstance(cell, Real | Decimal):
@@ -108,6 +116,13 @@ def plain(cell: Any) -> Any:
         return np.nan
     except OverflowError:
         return np.inf
+
+
+def seconds(duration: timedelta | np.timedelta64) -> float:
+    """The number that a duration is in every form of input, whatever its unit."""
+    if isinstance(duration, np.timedelta64):
+        return float(duration / np.timedelta64(1, "s"))
+    return duration.total_seconds()
 
 
 def is_missing(cell: Any) -> bool:
@@ -140,16 +155,18 @@ def _level(cell: Any, column: Column) -> float | str:
     if index is not None:
         return float(index)
     if is_missing(cell):
-        return np.nan if column.may_be_missing else MISSING
+        return np.nan if column.takes_missing else MISSING
     if column.may_be_missing and isinstance(cell, str) and spells_missing(cell):
         return np.nan
+    if column.takes_novel and isinstance(cell, str | bool | int | float):
+        return float(len(column.levels or ()))
     return not_a_level(column)
 
 
 def _number_in_text(text: str, column: Column) -> float | str:
     if not text or (column.may_be_missing and spells_missing(text)):
-        return np.nan if column.may_be_missing else MISSING
-    if column.kind == "binary" and text in TRUE | FALSE:
+        return np.nan if column.takes_missing else MISSING
+    if text in TRUE | FALSE:
         return float(text in TRUE)
     number = number_in(text)
     return NOT_A_NUMBER if number is None else number
@@ -162,12 +179,12 @@ def _read_unambiguous(cells: list[Any], column: Column) -> Floats | None:
     """
     types = set(map(type, cells))
     if column.kind == "category":
-        gaps = {None: np.nan, "": np.nan} if column.may_be_missing and "" not in (column.levels or ()) else {}
+        gaps = {None: np.nan, "": np.nan} if column.takes_missing and "" not in (column.levels or ()) else {}
         known: dict[Any, float] = {**level_indices(column), **gaps}
         return np.array([known[cell] for cell in cells], dtype=np.float64) if types <= _LEVEL_TYPES else None
     doubtful = {t for t in types if t not in _NUMBERS and not _is_number_type(t)}
-    doubtful -= {NoneType} if column.may_be_missing else set()
-    doubtful -= {bool, np.bool_} if column.kind == "binary" else set()
+    doubtful -= {NoneType} if column.takes_missing else set()
+    doubtful -= {bool, np.bool_}
     return None if doubtful else np.array(cells, dtype=np.float64)  # None becomes NaN
 
 
@@ -175,19 +192,32 @@ def _is_number_type(t: type) -> bool:
     return issubclass(t, np.integer | np.floating) and not issubclass(t, np.timedelta64)
 
 
-def _is_level_index(v: Floats, column: Column) -> NDArray[np.bool_]:
-    good: NDArray[np.bool_] = (v >= 0) & (v < len(column.levels or ())) & (v == np.trunc(v))
+def _is_level(v: Floats, column: Column) -> NDArray[np.bool_]:
+    return _is_index(v, column) & (v < len(column.levels or ()))
+
+
+def _is_index(v: Floats, _: Column) -> NDArray[np.bool_]:
+    good: NDArray[np.bool_] = (v >= 0) & (v == np.trunc(v))
     return good
 
 
 # For each kind, the test of its values, and the message for a value that fails. NaN is handled separately.
 _RULES: dict[str, tuple[Callable[[Floats, Column], NDArray[np.bool_]], str]] = {
     "positive": (lambda v, _: v > 0, "not above 0"),
-    "count": (lambda v, _: (v >= 0) & (v == np.trunc(v)), "not a whole number of at least 0"),
+    "count": (_is_index, "not a whole number of at least 0"),
     "fraction": (lambda v, _: (v >= 0) & (v <= 1), "not between 0 and 1"),
     "binary": (lambda v, _: (v == 0) | (v == 1), "not 0 or 1"),
-    "category": (_is_level_index, "not the index of a level"),
+    "category": (_is_level, "not the index of a level"),
 }
+_UNSEEN_LEVEL = (_is_index, _RULES["category"][1])  # the rule of a category that takes levels unseen in training
+
+
+def outside(values: Floats, column: Column) -> NDArray[np.bool_]:
+    """Which values are outside the column's support: not of its kind, or no level of it, (N,). NaN never is."""
+    if column.kind == "real":
+        return np.zeros(values.shape, dtype=bool)
+    with np.errstate(invalid="ignore"):
+        return ~(_RULES[column.kind][0](values, column) | np.isnan(values))
 
 
 def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_], str]]:
@@ -198,16 +228,16 @@ def faults_of(values: Floats, column: Column) -> Iterator[tuple[NDArray[np.bool_
         column: the column of the values.
     """
     finite = np.isfinite(values)
-    fine = finite | (np.isnan(values) & column.may_be_missing)
+    fine = finite | (np.isnan(values) & column.takes_missing)
     if not fine.all():
         yield ~fine, NOT_FINITE
-    if column.kind == "real":
+    if column.kind == "real" or (column.takes_novel and column.kind != "category"):
         return
-    rule, message = _RULES[column.kind]
+    rule, said = _UNSEEN_LEVEL if column.takes_novel else _RULES[column.kind]
     with np.errstate(invalid="ignore"):
         good = rule(values, column) | ~finite
     if not good.all():
-        yield ~good, message
+        yield ~good, said
 
 
 def first_fault(values: Floats, column: Column) -> Fault | None:

@@ -2,14 +2,97 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from operator import itemgetter
 from typing import Any, NoReturn
 
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import show
+
+MOST_IGNORED = 1000  # names of columns that rows may have beside the model's
+_SHOWN = 100  # characters of an ignored name
+_COMPARED = 20  # absent columns that ignored names are compared with
+_INDEX = re.compile(r"|Unnamed: \d+(?:\.\d+)?|__index_level_\d+__")  # as pandas names a frame's index in a file
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """The columns of rows that the model does not have."""
+
+    columns: tuple[str, ...] = ()  # in the order of their first appearance
+    warnings: tuple[str, ...] = ()  # one for each that resembles a column of the model that is absent
+
+    def warn(self, stacklevel: int) -> None:
+        """Say in Python warnings what was ignored."""
+        if self.columns:
+            text = f"columns that the model does not have are ignored: {listed(self.columns)}"
+            warnings.warn("; ".join([text, *self.warnings]), stacklevel=stacklevel + 1)
+
+
+NOTHING_IGNORED = Ignored()
+
+
+def ignored(
+    names: Iterable[Any],
+    absent: Iterable[str],
+    *,
+    strict: bool = False,
+    most: int | None = MOST_IGNORED,
+    where: str = "",
+) -> Ignored:
+    """The rule for columns that the model does not have: they are ignored, and said once.
+
+    An index that pandas wrote into a file is no column; it is neither named nor refused.
+
+    Args:
+        names: the columns that the model does not have.
+        absent: the columns of the model that the rows lack.
+        strict: whether to refuse columns that the model does not have.
+        most: how many columns may be ignored; None: any number, of which 1,000 are named.
+        where: what the error message begins with.
+
+    Raises:
+        InputError: strict and there are such columns, or there are more of them than `most`.
+    """
+    extra = tuple(dict.fromkeys(str(name)[:_SHOWN] for name in names if not is_index_name(str(name)[:_SHOWN])))
+    if not extra:
+        return NOTHING_IGNORED
+    if strict:
+        raise InputError(f"{where}unknown feature {show(extra[0])}; strict allows only the model's columns")
+    if most is not None and len(extra) > most:
+        raise InputError(
+            f"{where}{len(extra)} columns that the model does not have, at most {most:,} are ignored; send the model's "
+            f"columns alone"
+        )
+    extra = extra[:MOST_IGNORED]
+    alike = resembling(extra, absent)
+    return Ignored(extra, tuple(f"column {one!r} is ignored; did you mean {meant!r}?" for one, meant in alike.items()))
+
+
+def resembling(names: Iterable[str], absent: Iterable[str]) -> dict[str, str]:
+    """For each name that resembles an absent column, that column."""
+    plain = {_plain(name): name for name in list(absent)[:_COMPARED] if len(name) <= _SHOWN}
+    found = {}
+    for name in names if plain else ():
+        if close := get_close_matches(_plain(name), plain, n=1, cutoff=0.75):
+            found[name] = plain[close[0]]
+    return found
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many there are if that is not all."""
+    return ", ".join(map(repr, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
+def is_index_name(name: str) -> bool:
+    """Whether a file's column is an unnamed index that pandas wrote: '', 'Unnamed: 0' or '__index_level_0__'."""
+    return _INDEX.fullmatch(name) is not None
 
 
 def duplicates(names: Sequence[str]) -> list[str]:
@@ -27,36 +110,31 @@ def refuse_duplicate_names(names: Sequence[str], where: str = "") -> None:
         raise InputError(f"{where}duplicate column name: {', '.join(map(repr, repeated))}")
 
 
-def refuse_missing_columns(names: Sequence[str], spec: VectorSpec) -> None:
-    """Check that a table has all columns of the model.
-
-    Raises:
-        InputError: the message lists all missing columns.
-    """
-    missing, _ = missing_and_unknown(names, spec)
-    if missing:
-        raise InputError(f"the input lacks {len(missing)} of the model's columns: {', '.join(map(repr, missing))}")
-
-
 def missing_and_unknown(names: Sequence[str], spec: VectorSpec) -> tuple[list[str], list[str]]:
-    """(names of the model's columns that the table lacks, names of the table's columns that the model lacks)."""
+    """(the model's columns that are not in the table, the table's columns that are not in the model)."""
     here, known = set(names), set(spec.names)
     return [name for name in spec.names if name not in here], [name for name in names if name not in known]
 
 
-def model_order(names: Sequence[str], spec: VectorSpec) -> list[int]:
-    """The indices (D,) that put the columns of a table into the model's order.
+def model_order(
+    names: Sequence[str], spec: VectorSpec, *, strict: bool = False, most: int | None = MOST_IGNORED
+) -> tuple[list[int], Ignored]:
+    """(the index in the table of each column of the model, (D,), in the model's order; the other columns).
 
     Raises:
-        InputError: columns are missing, unknown, or duplicate.
+        InputError: columns that are missing (the message names all, and what they may be called in the table) or
+            duplicated; see also `ignored`.
     """
     missing, unknown = missing_and_unknown(names, spec)
-    if missing or unknown:
-        found = (("missing", missing), ("unknown", unknown))
-        raise InputError("columns: " + "; ".join(f"{said}: {', '.join(map(repr, of))}" for said, of in found if of))
-    if repeated := duplicates(names):
-        raise InputError(f"columns: duplicate name {repeated[0]!r}")
-    return [names.index(name) for name in spec.names]
+    if missing:
+        meant = {column: name for name, column in resembling(unknown, missing).items()}
+        alike = "".join(f"; {name!r} resembles {column!r}" for column, name in meant.items())
+        said = ", ".join(map(repr, missing))
+        raise InputError(f"the input lacks {len(missing)} of the model's columns: {said}{alike}")
+    known = set(spec.names)
+    refuse_duplicate_names([name for name in names if name in known])
+    at = {name: d for d, name in enumerate(names)}
+    return [at[name] for name in spec.names], ignored(unknown, (), strict=strict, most=most)
 
 
 def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
@@ -75,39 +153,43 @@ def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
         raise InputError(f"row {row}: {len(rows[row])} values, expected {spec.dim}")
 
 
-def in_column_order(rows: Sequence[Any], spec: VectorSpec) -> list[Sequence[Any]]:
-    """Convert rows that map column names to cells into lists of cells in the model's column order.
+def in_column_order(
+    rows: Sequence[Any], spec: VectorSpec, *, strict: bool = False
+) -> tuple[list[Sequence[Any]], Ignored]:
+    """(mappings by column name as lists of cells in column order, the other keys).
 
-    A row may omit columns that may be missing; their cells are None.
+    A column without a key is None if it may be missing.
 
     Raises:
-        InputError: a row is not a mapping, has an unknown column, or lacks a column that may not be missing.
+        InputError: a row that is not a mapping, or a missing column that may not be missing; see also `ignored`.
     """
+    known = set(spec.names)
+    extra: dict[Any, None] = {}  # in order
+    absent: dict[str, None] = {}
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise InputError(f"row {i}: expected an object with column names as keys, like row 0, not {show(row)}")
-        if len(row) != spec.dim and not spec.may_be_missing:
-            _refuse_keys(i, row, spec)
-    if not spec.may_be_missing or all(len(row) == spec.dim for row in rows):
-        pick = itemgetter(*spec.names) if spec.dim > 1 else lambda row: (row[spec.names[0]],)
-        try:
-            return list(map(pick, rows))
-        except KeyError:
-            pass
-    return [_with_missing_cells(i, row, spec) for i, row in enumerate(rows)]
+        if row.keys() != known:
+            extra |= dict.fromkeys(key for key in row if key not in known)
+            absent |= dict.fromkeys(name for name in spec.names if name not in row)
+            if (strict and extra) or len(extra) > MOST_IGNORED:
+                ignored(extra, absent, strict=strict, where=f"row {i}: ")
+    other = ignored(extra, absent)
+    refused = absent.keys() - {column.name for column in spec.columns if column.may_be_missing}
+    if refused:
+        _refuse_absent(rows, refused, other)
+    if absent:
+        return [[row.get(name) for name in spec.names] for row in rows], other
+    pick = itemgetter(*spec.names) if spec.dim > 1 else lambda row: (row[spec.names[0]],)
+    return list(map(pick, rows)), other
 
 
-def _with_missing_cells(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> list[Any]:
-    absent = [column for column in spec.columns if column.name not in row]
-    if len(row) + len(absent) != spec.dim or not all(column.may_be_missing for column in absent):
-        _refuse_keys(i, row, spec)
-    return [row.get(name) for name in spec.names]
+def _refuse_absent(rows: Sequence[Mapping[Any, Any]], refused: Iterable[str], other: Ignored) -> NoReturn:
+    row, name = next((i, name) for i, row in enumerate(rows) for name in sorted(refused) if name not in row)
+    alike = next((f"; {one!r} resembles it" for one in resembling(other.columns, [name])), "")
+    raise InputError(f"row {row}, feature {name!r}: missing{alike}")
 
 
-def _refuse_keys(i: int, row: Mapping[Any, Any], spec: VectorSpec) -> NoReturn:
-    unknown = [key for key in row if key not in set(spec.names)]
-    if unknown:
-        known = ", ".join(spec.names)[:200]
-        raise InputError(f"row {i}: unknown feature {show(unknown[0])}; known features: {known}")
-    missing = next(column.name for column in spec.columns if column.name not in row and not column.may_be_missing)
-    raise InputError(f"row {i}, feature {missing!r}: missing")
+def _plain(name: str) -> str:
+    """A name without what is easily written in another way."""
+    return re.sub(r"[\W_]+", "", name.lower()) or name

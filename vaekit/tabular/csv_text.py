@@ -1,8 +1,8 @@
 """Checks CSV files, and infers the type of a column of text: numbers, booleans, dates, or levels.
 
-The format is UTF-8 with one header line, commas, and doubled quotes. Empty lines are skipped, except in a file of one
-column, where they are missing cells. pyarrow reads an unclosed quote as one long value and silently loses the rows in
-it, so the quotes of the whole file are checked before it is read.
+The format is UTF-8 with one header line, commas or another delimiter, and doubled quotes. Empty lines are skipped,
+except in a file of one column, where they are missing cells. pyarrow reads an unclosed quote as one long value and
+silently loses the rows in it, so the quotes of the whole file are checked before it is read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -23,24 +25,74 @@ from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
 BLOCK = 2**20  # bytes; the maximum size of a row
 Open = Callable[[], BinaryIO]
 
-_FIELD = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+)?+'  # quoted, plain or empty
-_FIELDS = re.compile(rf"(?:{_FIELD},)*+{_FIELD}[\r\n]*+")
+_NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _INTEGER = r"^[-+]?[0-9]+$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
+OTHERS = ";\t|,"  # delimiters that a header may show
 _TIME = r"^\d{4}-\d\d-\d\d(?:[ T]\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[-+]\d\d(?::?\d\d)?)?)?$"
 
 
-def parse_options(names: list[str]) -> pyarrow.csv.ParseOptions:
+@dataclass(frozen=True)
+class CsvDialect:
+    """How a CSV file separates cells and writes numbers."""
+
+    delimiter: str = ","
+    decimal: str = "."
+    thousands: str = ""  # between groups of three digits; '': none
+
+    def __post_init__(self) -> None:
+        """Raises InputError if the delimiter is not one character, or both separators are the same."""
+        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
+            raise InputError(f"delimiter: {self.delimiter!r}, expected one character, such as ; or a tab")
+        if self.decimal not in (".", ",") or self.thousands not in ("", ",", ".", " ", "'"):
+            raise InputError(
+                f"decimal {self.decimal!r}, thousands {self.thousands!r}: expected . or , and one of , . ' or a blank"
+            )
+        if self.decimal == self.thousands:
+            raise InputError(f"decimal and thousands are both {self.decimal!r}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether numbers are written as everywhere else."""
+        return self.decimal == "." and not self.thousands
+
+    def other(self, names: list[str]) -> str | None:
+        """The delimiter that a header of one column shows; None if it shows none."""
+        return next((one for one in OTHERS if one in names[0]), None) if len(names) == 1 else None
+
+    def plain(self, cells: pa.Array) -> pa.Array:
+        """A column of text with its numbers in plain notation; other cells are unchanged."""
+        if self.is_plain:
+            return cells
+        point, group = re.escape(self.decimal), re.escape(self.thousands)
+        digits = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)" if self.thousands else r"\d+"
+        number = rf"^\s*[-+]?(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?\s*$"
+        found = pc.replace_substring(cells, self.thousands, "") if self.thousands else cells
+        found = pc.replace_substring(found, self.decimal, ".")
+        written = pc.fill_null(pc.match_substring_regex(cells, number), False)
+        # what is plain elsewhere is another number, or none, in this dialect
+        foreign = pc.fill_null(pc.match_substring_regex(cells, r"^\s*[-+]?[\d.]+\s*$"), False)
+        mark = pa.scalar(f" (decimal separator {self.decimal!r})", cells.type)
+        said = pc.binary_join_element_wise(cells, mark, pa.scalar("", cells.type))
+        return pc.if_else(written, found, pc.if_else(foreign, said, cells))
+
+
+PLAIN = CsvDialect()
+
+
+def parse_options(names: list[str], dialect: CsvDialect = PLAIN) -> pyarrow.csv.ParseOptions:
     """pyarrow's options to parse a file with these columns."""
-    return pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1)
+    return pyarrow.csv.ParseOptions(
+        delimiter=dialect.delimiter, newlines_in_values=True, ignore_empty_lines=len(names) > 1
+    )
 
 
-def infer_type(cells: pa.Array) -> pa.Array:
+def infer_type(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
     """Convert a column of text to the type that fits all its cells: integers, floats, booleans, dates, times, or text.
 
     Cells that are empty or mean a missing value (NA, nan, null, ...) become null, except in a column of text.
     """
-    trimmed = pc.utf8_trim_whitespace(cells)
+    trimmed = pc.utf8_trim_whitespace(dialect.plain(cells))
     missing = pc.is_in(trimmed, value_set=pa.array(["", *sorted(MISSING_TEXTS)], cells.type))
     there = pc.if_else(missing, pa.scalar(None, cells.type), trimmed)
     if there.null_count == len(there):
@@ -54,15 +106,18 @@ def infer_type(cells: pa.Array) -> pa.Array:
     if pc.all(pc.or_(words, missing)).as_py():
         return pc.if_else(missing, pa.scalar(None, pa.bool_()), truth)
     times = _times(cells_there)
-    return cells if times is None else times
+    if times is not None:
+        return times
+    return cells if dialect.is_plain or not _mostly_numbers(there) else trimmed  # whose odd cells are then named
 
 
-def check_quotes(opened: Open, where: object) -> None:
+def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> None:
     """Check the quotes of a CSV file, line by line.
 
     Raises:
         InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB.
     """
+    fields = _fields(dialect.delimiter)
     open_line, length = 0, 0  # line where an open quote begins, 0 if none is open; bytes of the row so far
     with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # latin-1: one character per byte
         for number, line in enumerate(iter(lambda: file.readline(BLOCK + 1), ""), start=1):
@@ -71,19 +126,32 @@ def check_quotes(opened: Open, where: object) -> None:
                 what = "a quoted value" if open_line else "a row"
                 raise InputError(f"{where}: line {open_line or number}: {what} is longer than {BLOCK:,} bytes")
             if open_line or '"' in line:
-                open_line = _line_of_open_quote(where, number, line, open_line)
+                open_line = _line_of_open_quote(where, number, line, open_line, fields)
             if not open_line:
                 length = 0
     if open_line:
         raise InputError(f"{where}: line {open_line}: a quote is not closed")
 
 
-def header(opened: Open, where: object, *, errors: str = "strict") -> tuple[list[str], bool]:
+@lru_cache
+def _fields(delimiter: str) -> re.Pattern[str]:
+    """The fields of a line: quoted, plain or empty."""
+    no = re.escape(delimiter)
+    field = rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{no}\r\n][^{no}\r\n]*+)?+'
+    return re.compile(rf"(?:{field}{no})*+{field}[\r\n]*+")
+
+
+def header(
+    opened: Open, where: object, dialect: CsvDialect = PLAIN, *, errors: str = "strict"
+) -> tuple[list[str], bool]:
     """(column names, whether the file has no rows).
+
+    The second column without a name, and later ones, are called as pandas does: 'Unnamed: 1'.
 
     Args:
         opened: opens the file.
         where: the path, for messages.
+        dialect: its delimiter.
         errors: how to handle invalid UTF-8, as for `open`; it also applies to rows near the header.
 
     Raises:
@@ -91,16 +159,19 @@ def header(opened: Open, where: object, *, errors: str = "strict") -> tuple[list
     """
     try:
         with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors=errors, newline="") as file:
-            names = next(csv.reader(file, strict=True), [])
+            names = next(csv.reader(file, delimiter=dialect.delimiter, strict=True), [])
             empty = next(file, None) is None
     except (UnicodeDecodeError, csv.Error) as exc:
         raise InputError(f"{where}: {exc}") from exc
     if not names:
         raise InputError(f"{where}: no header line")
-    return names, empty
+    if names[0].lower().startswith("sep=") and not any(names[1:]):
+        raise InputError(f"{where}: line 1, {names[0]!r}, is for Excel alone: delete it; set the delimiter")
+    first = names.index("") if "" in names else -1
+    return [name or ("" if d == first else f"Unnamed: {d}") for d, name in enumerate(names)], empty
 
 
-def _line_of_open_quote(where: object, number: int, line: str, opened: int) -> int:
+def _line_of_open_quote(where: object, number: int, line: str, opened: int, fields_of: re.Pattern[str]) -> int:
     """The number of the line where the quote that is still open after this line begins; 0 if no quote is open.
 
     Args:
@@ -108,9 +179,10 @@ def _line_of_open_quote(where: object, number: int, line: str, opened: int) -> i
         number: the number of this line.
         line: this line.
         opened: the result for the line before.
+        fields_of: matches the fields of a line.
     """
     fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
-    found = _FIELDS.match(fields)
+    found = fields_of.match(fields)
     assert found is not None  # it matches the empty text
     at = found.end()
     if at == len(fields):
@@ -131,6 +203,12 @@ def _numbers(text: pa.Array) -> pa.Array | None:
         return pc.cast(text, pa.float64())
     except pa.ArrowInvalid:
         return None
+
+
+def _mostly_numbers(text: pa.Array) -> bool:
+    """Whether most cells are plain numbers."""
+    numbers = pc.sum(pc.match_substring_regex(text, _NUMBER)).as_py() or 0
+    return bool(2 * numbers > len(text) - text.null_count)
 
 
 def _times(text: pa.Array) -> pa.Array | None:

@@ -12,38 +12,57 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show
-from vaekit.tabular.columns import check_widths, in_column_order
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, check_widths, in_column_order
+from vaekit.tabular.frames import is_table, table, unmasked
 from vaekit.tabular.pixels import encode_images
 
 CHUNK = 2**15  # number of cells checked together, so that their masks stay in the cache
 _NUMBERS = frozenset({int, float})
 
 
-def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
+def encode(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) -> NDArray[Any]:
     """Check rows against the spec and convert them to an array.
 
-    If a column may be missing, None, NaN and an absent key mean a missing cell. The cell of a category is the text of
-    its level, or a number if this text is a number ('2' and 2 are the same level). In an array of numbers it is the
-    index of the level.
+    None, NaN, a masked cell, and the absent key of a column that may be missing are missing cells. A category is given
+    as the text of its level, or as the number that this text is. In an array of numbers it is the index of the level.
+    Columns that the model does not have are ignored; `encode_named` says which. Rows may be novel: a cell may be
+    missing in any column, hold a level unseen in training (the index after the last level), or a number that its
+    column's kind does not have.
 
     Args:
-        rows: for a vector model an array (N, D), a sequence of rows in column order, or a sequence of mappings by
-            column name; for an image model an array (N, H, W, C) or nested lists of integers 0..255. The channel axis
-            may be left out if C is 1.
+        rows: for a vector model an array (N, D), a sequence of rows in column order, a sequence of mappings by column
+            name, or a table (a frame of pandas or polars, a pyarrow table, a structured array), whose columns are found
+            by name; for an image model an array (N, H, W, C) or nested lists of integers 0..255, without the channel
+            axis if you like when C is 1.
         spec: the model's input spec.
+        strict: whether to refuse novel rows, and columns that the model does not have.
 
     Returns:
         (N, D) float64 for vectors, with NaN for a missing cell and the index of the level for a category;
         (N, H, W, C) uint8 for images. N >= 1.
 
     Raises:
-        InputError: no rows, the wrong number of cells, an unknown or missing column, an invalid cell, or a row without
-            any observed cell; the message names the row, the column and the value.
+        InputError: no rows, wrong width, a missing column, more than 1,000 columns that the model does not have, or an
+            invalid cell; with strict also one such column, a novel row, or a row without any observed cell. The message
+            names the row, the column and the value.
     """
+    return encode_named(rows, spec, strict=strict)[0]
+
+
+def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) -> tuple[NDArray[Any], Ignored]:
+    """As encode, with the columns that were ignored."""
+    if isinstance(rows, np.ma.MaskedArray):
+        rows = unmasked(rows)
     if isinstance(spec, ImageSpec):
-        return encode_images(rows, spec)
+        return encode_images(rows, spec), NOTHING_IGNORED
+    other = NOTHING_IGNORED
+    taken = spec if strict else spec.lenient
+    if is_table(rows) and not isinstance(rows, Sequence):
+        rows, other = table(rows).ordered(spec, strict=strict)
+        if rows.dtype != object and spec.has_categories:
+            rows = rows.astype(object)  # numbers in a table name levels
     if isinstance(rows, np.ndarray) and rows.dtype != object:
-        return check_columns(_vector_array(rows, spec), spec)
+        return check_columns(_vector_array(rows, spec), taken), other
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
@@ -51,28 +70,12 @@ def encode(rows: Any, spec: VectorSpec | ImageSpec) -> NDArray[Any]:
     if not rows:
         raise InputError("inputs: no rows, expected at least 1")
     if isinstance(rows[0], Mapping):
-        return check_columns(_from_lists(in_column_order(rows, spec), spec), spec)
-    return check_columns(_from_lists(rows, spec), spec)
-
-
-def encode_numbers(rows: Sequence[Sequence[float]], spec: VectorSpec) -> NDArray[np.float64]:
-    """Like encode, but faster: for lists of floats and a model without categories.
-
-    Raises:
-        InputError: see encode.
-    """
-    if not rows:
-        raise InputError("inputs: no rows, expected at least 1")
-    check_widths(rows, spec)
-    return check_columns(np.array(rows, dtype=np.float64), spec)
+        rows, other = in_column_order(rows, spec, strict=strict)
+    return check_columns(_from_lists(rows, taken), taken), other
 
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
-    """Check each cell of x (N, D), and that each row has an observed cell; returns x.
-
-    Raises:
-        InputError: the message names the row, the column and the value.
-    """
+    """Refuse invalid cells, and unless the spec is lenient rows without any observed cell; returns x, (N, D)."""
     if not _is_finite(x):
         _check_not_finite(x, np.isfinite(x), spec)
     for d, column in spec.restricted:
@@ -89,12 +92,12 @@ def _is_finite(x: NDArray[np.float64]) -> bool:
 
 
 def _check_not_finite(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:
-    missing = np.isnan(x) & [column.may_be_missing for column in spec.columns]
+    missing = np.isnan(x) & [column.takes_missing for column in spec.columns]
     bad = ~(finite | missing)
     if bad.any():
         row, d = np.argwhere(bad)[0]
         raise InputError(f"row {row}, feature {spec.names[d]!r}: {NOT_FINITE}: {x[row, d]}")
-    if (empty := missing.all(axis=1)).any():
+    if (empty := missing.all(axis=1)).any() and not spec.columns[0].takes_novel:
         raise InputError(f"row {int(empty.argmax())}: every cell is missing")
 
 
@@ -103,8 +106,7 @@ def _vector_array(rows: NDArray[Any], spec: VectorSpec) -> NDArray[np.float64]:
         raise InputError(f"inputs: shape {rows.shape}, expected (N, {spec.dim})")
     if len(rows) == 0:
         raise InputError("inputs: no rows, expected at least 1")
-    is_binary = rows.dtype.kind == "b" and all(column.kind == "binary" for column in spec.columns)
-    if rows.dtype.kind not in "iuf" and not is_binary:
+    if rows.dtype.kind not in "iufb":
         raise InputError(f"inputs: dtype {rows.dtype} is not numeric; expected integers or floats")
     return np.ascontiguousarray(rows, dtype=np.float64)
 

@@ -1,13 +1,13 @@
-"""Reads column names and cells of arrays, lists, and pandas or polars frames, without importing pandas or polars.
+"""Reads names and cells of arrays and of data frames and tables, without importing their libraries. N rows, D columns.
 
-N rows, D columns.
+Frames of pandas and polars, tables of pyarrow, structured arrays and lists of dicts have named columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,46 +18,73 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing, plain
-from vaekit.tabular.columns import model_order
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order
+from vaekit.tabular.levels import level_text
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
-DATE = (date, time, timedelta)  # datetime and pandas' Timestamp are subclasses of date
+EXACT = 2**53  # the largest whole number below which float64 holds all
 
 
 class Table(NamedTuple):
-    """The cells of a table, and the names of its columns if they have names."""
+    """Columns by name, or an array or lists without names."""
 
-    values: Any  # (N, D): float64 or objects from a frame, the array that was given, or the lists that were given
-    names: tuple[str, ...] | None = None  # (D,)
+    given: Any  # an array, or the lists that were given; None if there are columns
+    columns: tuple[NDArray[Any], ...] = ()  # D of (N,): numbers, booleans, dates, or objects, None for a missing cell
+    names: tuple[str, ...] | None = None  # D
 
-    def ordered(self, spec: VectorSpec) -> Any:
-        """The values with the columns in the model's order. Columns without names must already be in this order.
+    @property
+    def rows(self) -> int:
+        """N."""
+        if self.names is not None:
+            return len(self.columns[0]) if self.columns else 0
+        return len(self.given) if hasattr(self.given, "__len__") and np.ndim(self.given) else 0
+
+    @property
+    def values(self) -> Any:
+        """All cells: an array (N, D) of numbers or objects, an array of images, or the lists that were given."""
+        return self.given if self.names is None else together(self.columns)
+
+    def ordered(self, spec: VectorSpec, *, strict: bool = False) -> tuple[Any, Ignored]:
+        """(the cells of the model's columns in its order, as `encode` takes them; the other columns).
+
+        Without names the columns must already be in this order.
 
         Raises:
-            InputError: unknown or missing columns, or the wrong number of columns.
+            InputError: a column of the model is missing or there twice; see also `vaekit.tabular.columns.ignored`.
         """
-        if self.names is not None:
-            return self.values[:, model_order(self.names, spec)]
-        if isinstance(self.values, np.ndarray) and self.values.ndim == 2 and self.values.shape[1] != spec.dim:
-            width = self.values.shape[1]
-            raise InputError(f"X has {width} features, but Detector is expecting {spec.dim} features as input")
-        return self.values
+        if self.names is None:
+            return self.given, NOTHING_IGNORED
+        at, other = model_order(self.names, spec, strict=strict)
+        return together([self.columns[d] for d in at]), other
+
+
+def is_table(X: Any) -> bool:  # noqa: N803  scikit-learn's name
+    """Whether X has named columns: a frame, a pyarrow table, a structured array, or a list of dicts."""
+    if isinstance(X, np.ndarray):
+        return X.dtype.names is not None
+    if isinstance(X, Sequence) and not isinstance(X, str | bytes):
+        return bool(X) and all(isinstance(row, Mapping) for row in X)
+    return hasattr(X, "columns") and any(hasattr(X, name) for name in ("iter_columns", "items", "to_pydict"))
 
 
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     """The column names and cells of X.
 
-    A frame's missing cells (NaN, None, pandas' NA and NaT, polars' null) become NaN if all columns are numbers, else
-    None. Booleans, also in lists, become 0 and 1 if all other cells are numbers, and stay booleans if there is text.
+    A missing cell (NaN, None, pandas' NA and NaT, polars' null, a masked cell) is NaN in a column of numbers and None
+    among objects. A duration is its seconds. Cells of pandas' categories are text, also if they are numbers
+    or intervals. Whole numbers keep all their digits.
 
     Raises:
-        InputError: dates, complex numbers, a sparse matrix, or an array without columns.
+        InputError: complex numbers, a sparse matrix, an array of dates, or an array without columns.
     """
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, expected a dense array: X.toarray()")
-    if _is_frame(X):
-        return _of_frame(X)
-    values = np.asarray(X) if hasattr(X, "__array__") else X
+    if hasattr(X, "collect") and hasattr(X, "lazy"):
+        raise InputError("X is a lazy frame; collect it first: X.collect()")
+    if is_table(X):
+        pairs = list(_columns(X))
+        return Table(None, tuple(cells for _, cells in pairs), tuple(name for name, _ in pairs))
+    values = unmasked(X) if isinstance(X, np.ma.MaskedArray) else np.asarray(X) if hasattr(X, "__array__") else X
     if not isinstance(values, np.ndarray):
         return Table(_of_lists(values))
     if values.dtype.kind == "c":
@@ -71,50 +98,140 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     return Table(values.astype(np.float64) if values.dtype.kind == "b" else values)
 
 
-def has_text(values: NDArray[Any]) -> bool:
-    """Whether any cell is text."""
-    return values.dtype.kind in "US" or (
-        values.dtype.kind == "O" and any(isinstance(cell, str) for cell in values.flat)
-    )
+def unmasked(values: NDArray[Any]) -> NDArray[Any]:
+    """An array with NaN for its masked cells; None in an array of objects, text, or whole numbers beyond 2**53.
 
-
-def _is_frame(X: Any) -> bool:  # noqa: N803
-    return hasattr(X, "columns") and (hasattr(X, "iter_columns") or hasattr(X, "items"))
-
-
-def _of_frame(frame: Any) -> Table:
-    names = tuple(str(name) for name in frame.columns)
-    series = frame.iter_columns() if hasattr(frame, "iter_columns") else (column for _, column in frame.items())
-    columns = [_column(one, name) for one, name in zip(series, names, strict=True)]  # D of (N,)
-    if not columns:
-        return Table(np.empty((len(frame), 0)), names)
-    if all(_is_numbers(column) for column in columns):
-        with suppress(OverflowError):  # an int too large for a float is refused later, with its row
-            return Table(np.stack([_as_floats(column) for column in columns], axis=1), names)
-    cells = np.empty((len(columns[0]), len(columns)), dtype=object)
-    for d, column in enumerate(columns):
-        cells[:, d] = [_cell_beside_text(cell) for cell in column.tolist()]
-    return Table(cells, names)
-
-
-def _column(series: Any, name: str) -> NDArray[Any]:
-    """Cells of a series, (N,): numbers unchanged; otherwise objects, with None for a missing cell."""
-    values = np.asarray(series.to_numpy())
-    if values.dtype.kind in "iufb":
+    Raises:
+        InputError: a masked pixel: images have no missing pixels.
+    """
+    if not np.ma.isMaskedArray(values):
         return values
-    if values.dtype.kind in "Mm":
-        there = np.flatnonzero(~np.isnat(values))
-        raise _date_error(name, int(there[0]) if len(there) else 0, values)
-    cells = values.astype(object)
-    cells[np.asarray((series.isna() if hasattr(series, "isna") else series.is_null()).to_numpy(), dtype=bool)] = None
-    for row, cell in enumerate(cells.tolist()):
-        if isinstance(cell, DATE):
-            raise _date_error(name, row, cells)
+    mask, data = np.ma.getmaskarray(values), np.asarray(values.data)
+    if not mask.any():
+        return data
+    if data.ndim > 2:
+        raise InputError("masked pixels: images have no missing pixels; fill them, or leave these images out")
+    if data.dtype.kind == "f" or (data.dtype.kind in "iub" and not beyond_float(data[~mask])):
+        return np.where(mask, np.nan, data.astype(np.float64))
+    cells = data.astype(object)
+    cells[mask] = None
     return cells
 
 
+def beyond_float(values: NDArray[Any]) -> bool:
+    """Whether some whole numbers of a column have more digits than float64 holds."""
+    return values.dtype.kind in "iu" and bool(len(values)) and bool(max(int(values.max()), -int(values.min())) > EXACT)
+
+
+def column_of(cells: NDArray[Any]) -> NDArray[Any]:
+    """A column of objects (n,) as float64, dates or objects without their wrappers."""
+    return _of_objects(cells.tolist())
+
+
+def together(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Columns D of (N,) as float64 (N, D) if all are numbers, otherwise as objects."""
+    if columns and all(_is_numbers(column) for column in columns):
+        with suppress(OverflowError):  # an int too large for a float is refused later, with its row
+            return np.stack([_as_floats(column) for column in columns], axis=1)
+    cells = np.empty((len(columns[0]) if columns else 0, len(columns)), dtype=object)
+    for d, column in enumerate(columns):
+        cells[:, d] = [_cell_beside_text(cell) for cell in _listed(column)]
+    return cells
+
+
+def _columns(X: Any) -> Iterable[tuple[str, NDArray[Any]]]:  # noqa: N803
+    """(name, cells) of each column."""
+    if isinstance(X, np.ndarray):
+        return [(name, _of_array(np.asarray(X[name]))) for name in X.dtype.names or ()]
+    if isinstance(X, Sequence):
+        names = dict.fromkeys(chain.from_iterable(X))
+        return [(str(name), _of_objects([row.get(name) for row in X])) for name in names]
+    if hasattr(X, "iter_columns"):  # polars
+        return [(str(one.name), _of_polars(one)) for one in X.iter_columns()]
+    if hasattr(X, "items"):  # pandas
+        return [(str(name), _of_pandas(one)) for name, one in X.items()]
+    return [(str(name), _of_arrow(X.column(d))) for d, name in enumerate(X.schema.names)]
+
+
+def _of_pandas(series: Any) -> NDArray[Any]:
+    if type(series.dtype).__name__ == "CategoricalDtype":
+        texts = [_category(level) for level in series.cat.categories]
+        of_missing: list[Any] = [None]  # its code is -1
+        return np.asarray(np.array(texts + of_missing, dtype=object)[np.asarray(series.cat.codes)])
+    if getattr(series.dtype, "kind", "O") in "iu" and series.hasnans:
+        return _of_objects(series.tolist())  # as an array they would be float64
+    values = np.asarray(series.to_numpy())
+    if values.dtype.kind != "O":
+        return _of_array(values)
+    cells = values.copy()
+    cells[np.asarray(series.isna().to_numpy(), dtype=bool)] = None
+    return _of_objects(cells.tolist())
+
+
+def _of_polars(series: Any) -> NDArray[Any]:
+    kind = str(series.dtype)
+    exact = kind.startswith(("Int", "UInt")) and series.null_count()
+    if exact or kind.startswith(("Struct", "List", "Array", "Decimal")):
+        return _of_objects(series.to_list())
+    return _of_array(np.asarray(series.to_numpy()))
+
+
+def _of_arrow(column: Any) -> NDArray[Any]:
+    """A column of pyarrow: a dictionary is a category."""
+    kind, cells = str(column.type), column.to_pylist()
+    if kind.startswith("dictionary"):
+        cells = [None if cell is None else _category(cell) for cell in cells]
+    return _of_objects(cells)
+
+
+def _category(level: Any) -> str:
+    """The text of a category's level, whatever its type."""
+    cell = plain(level)
+    return level_text(cell) if isinstance(cell, str | bool | int | float) else str(cell)
+
+
+def _of_array(values: NDArray[Any]) -> NDArray[Any]:
+    """A column of a frame as numbers, booleans, dates or objects."""
+    if values.dtype.kind == "m":
+        return np.where(np.isnat(values), np.nan, values / np.timedelta64(1, "s"))
+    if values.dtype.kind in "iufbM":
+        return values
+    return _of_objects(values.tolist())
+
+
+def _of_objects(cells: list[Any]) -> NDArray[Any]:
+    """Objects as float64 if all are numbers that it holds, or as dates; otherwise without their wrappers."""
+    found = np.empty(len(cells), dtype=object)
+    found[:] = [_cell_beside_text(cell) for cell in cells]
+    there = [cell for cell in found.tolist() if cell is not None]
+    if there and all(isinstance(cell, date) for cell in there):  # a datetime is a date, as pandas' Timestamp is
+        return np.array([None if cell is None else _in_utc(cell) for cell in found.tolist()], dtype="datetime64[us]")
+    numbers = set(map(type, there)) <= {int, float}
+    return np.asarray(found, dtype=np.float64) if there and numbers and not any(map(_is_long, there)) else found
+
+
+def _in_utc(day: date) -> date:
+    zoned = isinstance(day, datetime) and day.tzinfo is not None
+    return day.astimezone(UTC).replace(tzinfo=None) if isinstance(day, datetime) and zoned else day
+
+
+def _listed(column: NDArray[Any]) -> list[Any]:
+    """The cells of a column; a date is its ISO text."""
+    cells = column.astype(object) if column.dtype.kind != "M" else column.astype(str).astype(object)
+    if column.dtype.kind == "M":
+        cells[np.isnat(column)] = None
+    found: list[Any] = cells.tolist()
+    return found
+
+
 def _is_numbers(column: NDArray[Any]) -> bool:
-    return column.dtype.kind != "O" or all(cell is None or isinstance(cell, NUMBER) for cell in column.tolist())
+    if column.dtype.kind != "O":
+        return column.dtype.kind in "iufb" and not beyond_float(column)
+    return all(cell is None or (isinstance(cell, NUMBER) and not _is_long(cell)) for cell in column.tolist())
+
+
+def _is_long(cell: Any) -> bool:
+    return isinstance(cell, int) and abs(cell) > EXACT
 
 
 def _as_floats(column: NDArray[Any]) -> NDArray[np.float64]:
@@ -136,9 +253,3 @@ def _of_lists(rows: Any) -> Any:
     if not types & {bool, np.bool_} or any(issubclass(t, str) for t in types):
         return rows
     return [[int(cell) if isinstance(cell, bool | np.bool_) else cell for cell in row] for row in rows]
-
-
-def _date_error(name: str, row: int, values: NDArray[Any]) -> InputError:
-    return InputError(
-        f"row {row}, feature {name!r}: a date or duration: {values[row]}; give it as a number, or leave the column out"
-    )

@@ -18,6 +18,8 @@ _BOOLEAN_SPELLINGS = {"true": ("true", "True", "TRUE"), "false": ("false", "Fals
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
+_DIGITS = re.compile(r"[-+]?\d+", re.ASCII)
+_TIME_OF_DAY = re.compile(r"(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?", re.ASCII)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE)
 
 
@@ -40,11 +42,18 @@ def finite_number_in(text: str) -> float | None:
     return number if number is not None and np.isfinite(number) else None
 
 
+def exact_number_in(text: str) -> int | float | None:
+    """As finite_number_in, with a text of digits alone as an int, which keeps those that float64 cannot hold."""
+    number = finite_number_in(text)
+    return int(text) if number is not None and _DIGITS.fullmatch(text.strip()) else number
+
+
 def level_index(cell: Any, column: Column) -> int | None:
     """The index of the level that a cell names; None if it names none.
 
     A cell names the level with exactly its text. If there is none, a number, or text that is a number, names the level
-    of equal value ('01', '1.0' and 1 name the level '1'), and a time names the level that is the same moment.
+    of equal value ('01', '1.0' and 1 name the level '1'), and a time names the level that is the same moment. Whole
+    numbers are compared exactly if some level has more digits than float64 holds.
 
     Args:
         cell: text, a boolean, or a Python number.
@@ -56,7 +65,10 @@ def level_index(cell: Any, column: Column) -> int | None:
     own = level_text(cell)
     if own in known or isinstance(cell, bool):
         return known.get(own)
-    same = (finite_number_in(cell), _moment(cell)) if isinstance(cell, str) else (float(cell), None)
+    number = exact_number_in(cell) if isinstance(cell, str) else cell
+    if number is not None and number not in known and not _has_long_levels(column):
+        number = float(number)  # training may have read the levels as float64
+    same = (number, _moment(cell) if isinstance(cell, str) else None)
     return next((known[spelling] for spelling in same if spelling is not None and spelling in known), None)
 
 
@@ -64,9 +76,9 @@ def level_index(cell: Any, column: Column) -> int | None:
 def level_indices(column: Column) -> dict[str | float, int]:
     """The index of each level by its text, and also by its number or moment if its text is a number or a time."""
     levels = column.levels or ()
-    known: dict[str | float, int] = {}
+    known: dict[str | float, int] = {}  # an int and a float of equal value are one key
     for i, level in enumerate(levels):
-        number = finite_number_in(level)
+        number = exact_number_in(level)
         if number is not None and (number not in known or level == level_text(number)):
             known[number] = i
         if ":" in level and (moment := _moment(level)):  # a date without a time is a day, not its midnight
@@ -74,6 +86,13 @@ def level_indices(column: Column) -> dict[str | float, int]:
         for spelling in _BOOLEAN_SPELLINGS.get(level.lower(), ()):
             known.setdefault(spelling, i)
     return {**known, **{level: i for i, level in enumerate(levels)}}
+
+
+@lru_cache(maxsize=1024)
+def _has_long_levels(column: Column) -> bool:
+    """Whether some level is a whole number that float64 does not hold."""
+    numbers = map(exact_number_in, column.levels or ())
+    return any(isinstance(number, int) and int(float(number)) != number for number in numbers)
 
 
 def level_names(indices: Sequence[float] | NDArray[np.float64], column: Column) -> list[str]:
@@ -109,10 +128,12 @@ def is_finite(number: float) -> bool:
 
 
 def _moment(text: str) -> str | None:
-    """A text that is a time, as a normalised ISO time in UTC; None if the text is not a time.
+    """The ISO time or time of day that the text is, in UTC and normalised; None if it is neither.
 
     Date and time are separated by a T or a blank. Omitted minutes and seconds are 0. A time without a zone is in UTC.
     """
+    if of_day := _TIME_OF_DAY.fullmatch(text.strip()):
+        return f"{of_day[1]}.{of_day[2] or '':0<9}"
     found = _MOMENT.fullmatch(text.strip())
     if found is None:
         return None

@@ -24,13 +24,11 @@ from vaekit.client.wire import (
     MixedRows,
     Request,
     SampleOptions,
-    VectorObjects,
-    VectorRows,
 )
 from vaekit.errors import InputError
-from vaekit.runtime.explain.cells import named
-from vaekit.tabular import encode, encode_numbers
+from vaekit.tabular import encode_named
 from vaekit.tabular.encode import check_columns
+from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
@@ -70,15 +68,13 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     if isinstance(request, Latents):
         _check_widths(request.latents, target.manifest.latent_dim)
         return ParsedRequest(request, np.array(request.latents, dtype=np.float64))
-    assert isinstance(request, VectorRows | VectorObjects | MixedRows | MixedObjects | ImagePixels | ImageFiles)
+    assert isinstance(request, MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     spec = target.manifest.input
-    if isinstance(request, VectorRows):
-        assert isinstance(spec, VectorSpec)
-        return ParsedRequest(request, encode_numbers(rows, spec))
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
-    return ParsedRequest(request, encode(rows, spec))
+    x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
+    return ParsedRequest(request, x, ignored)
 
 
 def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
@@ -112,7 +108,10 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     if lengths != {width} or flat.size != n * width or not _has_brackets(body, n + 1) or len(set(names)) != len(names):
         return None
     x = flat.reshape(n, width)
-    return ParsedRequest(options, x if operation == "decode" else check_columns(x, spec))
+    if operation == "decode":
+        return ParsedRequest(options, x)
+
+    return ParsedRequest(options, check_columns(x, spec if getattr(options, "strict", False) else spec.lenient))
 
 
 def _has_brackets(body: Body, n: int) -> bool:
@@ -179,6 +178,8 @@ def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
         return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
     if name == "explanation":
         return named(a, spec)
+    if name == "novel":
+        return a.tolist()
     if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():
         return [None if unknown else flag for unknown, flag in zip(np.isnan(p_value), a.tolist(), strict=True)]
     if name in ("mean", "samples") and level_slices(spec):

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -27,6 +28,7 @@ _LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the field with the header
 # The header is a Python dictionary as text. numpy evaluates it; its three fields can be matched with a pattern instead.
 _FIELD = re.compile(r"""['"](\w+)['"]\s*:\s*('[^']*'|"[^"]*"|\[.*\]|\([^()]*\)|True|False)\s*,?""")
 _NUMBERS = re.compile(r"[<>=|]?[iuf]\d{1,2}")
+_BOOLEANS = "|b1"  # 0 and 1 in rows
 
 
 def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
@@ -39,7 +41,9 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     if target.operation == "decode":
         return ParsedRequest(options, read_array(body, "latents"))
-    return ParsedRequest(options, encode(read_array(body, "inputs"), target.manifest.input))
+    return ParsedRequest(
+        options, encode(read_array(body, "inputs"), target.manifest.input, strict=getattr(options, "strict", False))
+    )
 
 
 def read_array(body: Body, field: str) -> NDArray[Any]:
@@ -91,7 +95,7 @@ def _meaning(text: str, field: str) -> tuple[np.dtype[Any], tuple[int, ...], Lit
 
 def _dtype(text: str, field: str) -> np.dtype[Any]:
     name = text[1:-1]
-    if _NUMBERS.fullmatch(name):
+    if _NUMBERS.fullmatch(name) or (name == _BOOLEANS and field == "inputs"):
         with suppress(TypeError):  # a size that numpy does not have on this machine
             return np.dtype(name)
     raise InputError(f"{field}: dtype {name[:40]} is not numeric; expected integers or floats")
@@ -110,9 +114,12 @@ def _shape(text: str) -> tuple[int, ...]:
 def write(answer: Answer) -> bytes:
     """An npy file with one record per row and one field per array of the JSON reply; null arrays are left out.
 
-    A category is the index of its level. `probabilities` is a nested record with one field per category column.
+    A category is the index of its level. `probabilities` is a nested record with one field per category column. `novel`
+    is text: a JSON array of names, and empty for a row that is not novel.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
+    if (novel := fields.get("novel")) is not None:
+        fields["novel"] = np.array([orjson.dumps(names).decode() if names else "" for names in novel], dtype=np.str_)
     given = {name: a for name, a in fields.items() if a is not None}
     return _npy(_records({name: (a, a.dtype, a.shape[1:]) for name, a in given.items()}, answer.n))
 

@@ -16,26 +16,16 @@ from vaekit.client.wire import (
     MixedRows,
     Request,
     SampleOptions,
-    VectorObjects,
-    VectorRows,
 )
 from vaekit_service.messages import Operation
 
 
-class EncodeRows(EncodeOptions, VectorRows):
+class EncodeMixedRows(EncodeOptions, MixedRows):
     """Rows of a vector model, in column order."""
 
 
-class EncodeObjects(EncodeOptions, VectorObjects):
-    """Rows of a vector model, by column name."""
-
-
-class EncodeMixedRows(EncodeOptions, MixedRows):
-    """Rows of a vector model with categories or missing cells, in column order."""
-
-
 class EncodeMixedObjects(EncodeOptions, MixedObjects):
-    """Rows of a vector model with categories or missing cells, by column name."""
+    """Rows of a vector model, by column name."""
 
 
 class EncodePixels(EncodeOptions, ImagePixels):
@@ -46,20 +36,12 @@ class EncodeFiles(EncodeOptions, ImageFiles):
     """Pictures of an image model, as files."""
 
 
-class ElboRows(ElboOptions, VectorRows):
+class ElboMixedRows(ElboOptions, MixedRows):
     """Rows of a vector model, in column order."""
 
 
-class ElboObjects(ElboOptions, VectorObjects):
-    """Rows of a vector model, by column name."""
-
-
-class ElboMixedRows(ElboOptions, MixedRows):
-    """Rows of a vector model with categories or missing cells, in column order."""
-
-
 class ElboMixedObjects(ElboOptions, MixedObjects):
-    """Rows of a vector model with categories or missing cells, by column name."""
+    """Rows of a vector model, by column name."""
 
 
 class ElboPixels(ElboOptions, ImagePixels):
@@ -90,18 +72,16 @@ def forms(operation: Operation, spec: VectorSpec | ImageSpec) -> Forms:
         return Forms(DecodeLatents)
     if isinstance(spec, ImageSpec):
         return Forms(EncodePixels, EncodeFiles) if operation == "encode" else Forms(ElboPixels, ElboFiles)
-    if spec.may_be_missing or spec.has_categories:
-        encode, elbo = Forms(EncodeMixedRows, EncodeMixedObjects), Forms(ElboMixedRows, ElboMixedObjects)
-    else:
-        encode, elbo = Forms(EncodeRows, EncodeObjects), Forms(ElboRows, ElboObjects)
-    return encode if operation == "encode" else elbo
+    if operation == "encode":
+        return Forms(EncodeMixedRows, EncodeMixedObjects)
+    return Forms(ElboMixedRows, ElboMixedObjects)
 
 
 BODIES: dict[Operation, list[type[Request]]] = {
-    "encode": [EncodeRows, EncodeObjects, EncodeMixedRows, EncodeMixedObjects, EncodePixels, EncodeFiles],
+    "encode": [EncodeMixedRows, EncodeMixedObjects, EncodePixels, EncodeFiles],
     "decode": [DecodeLatents],
     "sample": [SampleOptions],
-    "elbo": [ElboRows, ElboObjects, ElboMixedRows, ElboMixedObjects, ElboPixels, ElboFiles],
+    "elbo": [ElboMixedRows, ElboMixedObjects, ElboPixels, ElboFiles],
 }
 
 OPTIONS: dict[Operation, type[Request]] = {

@@ -15,12 +15,16 @@ from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
+from vaekit.tabular.novelty import novel_names
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
 
 # Fields that a reply has even if they are null; other arrays are left out if there are none.
 _ALWAYS_PRESENT = {"log_evidence", "scale", "p_value", "p_value_tail", "is_anomaly", "is_discovery"}
+
+
+_OF_VERDICTS = {"fold_elbo", "p_value", "novel"}  # fields of a bound that the verdict or another field replaces
 
 
 def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits, max_batch_rows: int) -> Job:
@@ -37,6 +41,7 @@ def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: 
     """
     job = _job(operation, model, parsed, limits)
     draws = passes(model, job.explain) if job.explain else job.num_samples
+    job.ignored = parsed.ignored
     job.max_batch_rows = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
 
@@ -87,9 +92,6 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
     limits.check_work(len(rows), passes(model, options.explain) if options.explain else k, model.manifest)
     if options.features and "surprise" not in model.manifest.operations:
         raise InputError("features: this model was published without the log-likelihood of each feature; leave it out")
-    calibration = model.calibration(k, options.seed)
-    if options.alpha is not None and not isinstance(calibration, str):
-        calibration.check_alpha(options.alpha)
     return Job(
         model,
         "elbo",
@@ -119,6 +121,8 @@ def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: fl
     if isinstance(result, Bound):
         assert isinstance(options, ElboOptions)
         rows, facts = _elbo(job, result, options, default_alpha)
+    named: dict[str, Fact] = {"ignored_columns": list(job.ignored.columns), "warnings": list(job.ignored.warnings)}
+    facts |= {name: value for name, value in named.items() if value}
     manifest = job.model.manifest
     return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
 
@@ -129,9 +133,19 @@ def _elbo(
     verdict, facts = _verdict(job, bound, options, default_alpha)
     hidden = {} if options.log_evidence else {"log_evidence": None}  # null even if the graph computed it
     bits = job.model.bits_per_dim(bound)
-    rows = {**bound.arrays(), **hidden, "score": bound.score, **verdict, "bits_per_dim": bits}
-    del rows["fold_elbo"]  # used only to compute the verdict
+    found = {name: a for name, a in bound.arrays().items() if name not in _OF_VERDICTS}
+    rows = {**found, **hidden, "score": bound.score, **verdict, "bits_per_dim": bits}
+    if bound.novel is not None:
+        rows["novel"] = _novel(job, bound.novel)
     return _reply_fields(rows), {**facts, "num_samples": job.num_samples}
+
+
+def _novel(job: Job, novel: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """The names of the cells that make each row novel, (N,) of lists."""
+    found = np.empty(len(novel), dtype=object)
+    assert job.rows is not None
+    found[:] = novel_names(job.rows, job.model.manifest) if novel.any() else [[] for _ in novel]
+    return found
 
 
 def _reply_fields(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any] | None]:
@@ -141,12 +155,7 @@ def _reply_fields(rows: dict[str, NDArray[Any] | None]) -> dict[str, NDArray[Any
 def _verdict(
     job: Job, bound: Bound, options: ElboOptions, default_alpha: float
 ) -> tuple[dict[str, NDArray[Any] | None], dict[str, Fact]]:
-    """p-values and the verdict of each row.
-
-    There are p-values if the request uses the draws of the calibration. There is a verdict if the calibration also has
-    enough rows for alpha. `make_job` has already refused an alpha of the request that is too small for the calibration.
-    If the default alpha of the service is too small, the request gets p-values without a verdict.
-    """
+    """p-values and verdicts if the request uses the draws of the calibration; otherwise the reason why it has none."""
     names = ("p_value", "p_value_tail", "is_anomaly", *(("is_discovery",) if options.fdr is not None else ()))
     rows: dict[str, NDArray[Any] | None] = dict.fromkeys(names)
     calibration = job.model.calibration(job.num_samples, job.seed)

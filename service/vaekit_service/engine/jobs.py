@@ -15,6 +15,7 @@ from vaekit.bundle.manifest import Operation as Graph
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import SampleDraws
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
 from vaekit_service.engine.batcher import JobSlice
 from vaekit_service.messages import Operation
 
@@ -35,6 +36,7 @@ class Job:
     temperature: float = 1.0  # sample
     observe: bool = False  # sample: whether to draw x from p(x|z)
     members: NDArray[np.int64] | None = None  # decode: (N,), for an ensemble
+    ignored: Ignored = field(default=NOTHING_IGNORED, kw_only=True)  # columns of the rows that the model does not have
     max_batch_rows: int = field(default=2**31, kw_only=True)  # rows of a full batch
     _draws: SampleDraws | None = field(default=None, init=False, repr=False)
 

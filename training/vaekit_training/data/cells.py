@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
-from vaekit.tabular.levels import finite_number_in, is_finite, level_text
+from vaekit.tabular.levels import exact_number_in, finite_number_in, is_finite, level_text
 from vaekit_training.data.kinds import hint, kinds_of
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
@@ -119,7 +119,8 @@ class Cells:
     def _check(self, x: NDArray[np.float64], missing: NDArray[np.bool_], start: int) -> None:
         for bad, what in _faults(x, self._kind or "real"):
             row = int(bad.argmax())
-            cells = f"{int(bad.sum())} such cells in this column{self._hint}"
+            hint = f"; empty them if the values are missing, or {EXCLUDE}" if what == rule.NOT_FINITE else self._hint
+            cells = f"{int(bad.sum())} such cells in this column{hint}"
             self._refuse(start + row, f"{what}: {x[row]:.17g} ({cells})")
         if self._only_two:
             self._seen |= np.array([(x == 0).any(), (x == 1).any()])
@@ -145,7 +146,7 @@ class Cells:
 
     def _order(self) -> Any:
         """The function to sort levels by."""
-        return float if all(reads_as_number(text) for text in self._texts) else str
+        return exact_number_in if all(reads_as_number(text) for text in self._texts) else str
 
     def _missing_text(self, count: int) -> str:
         return f"missing value ({count} such cells in this column; data.missing = 'marginalise' allows them)"

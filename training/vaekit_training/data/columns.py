@@ -6,7 +6,7 @@ n rows, D columns, C channels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Statistics:
     constant: Flags  # all values are equal up to float64 rounding
     value: Floats  # the first observed value, in raw units; NaN if there is none
     resolution: Floats  # smallest gap between two values (of log x where `log` is true); 0 for constant columns
+    most_missing: int = 0  # largest number of missing cells in a row
 
     @classmethod
     def of(cls, x: Floats, kinds: Sequence[Kind]) -> Statistics:
@@ -49,7 +50,8 @@ class Statistics:
             variance = np.square(np.where(observed, y - mean, 0.0)).sum(axis=0) / count
         constant = _is_constant(*_ends(x)) | (log & _is_constant(*_ends(y)))
         value = x[observed.argmax(axis=0), np.arange(x.shape[1])]
-        return _statistics(count, log, mean, variance, constant, value, resolution(y))
+        found = _statistics(count, log, mean, variance, constant, value, resolution(y))
+        return replace(found, most_missing=_most_missing(observed))
 
 
 class Moments:
@@ -64,12 +66,14 @@ class Moments:
         d = len(self._kinds)
         self.count = np.zeros(d, dtype=np.int64)
         self._mean, self._m2 = np.zeros(d), np.zeros(d)
+        self._most_missing = 0
         self._value, self._low, self._high = np.full(d, np.nan), np.full(d, np.nan), np.full(d, np.nan)
 
     def add(self, x: Floats) -> None:
         """Add more rows (n, D)."""
         y, _ = _on_the_log(x, self._kinds)  # (n, D)
         observed = ~np.isnan(x)  # (n, D)
+        self._most_missing = max(self._most_missing, _most_missing(observed))
         n_b = observed.sum(axis=0)  # (D,)
         n = np.maximum(self.count + n_b, 1)
         with np.errstate(all="ignore"):
@@ -92,7 +96,8 @@ class Moments:
             logs = _is_constant(np.log(self._low), np.log(self._high))
         constant = _is_constant(self._low, self._high) | (log & logs)
         mean = np.where(self.count > 0, self._mean, np.nan)
-        return _statistics(self.count, log, mean, variance, constant, self._value, resolution(y))
+        found = _statistics(self.count, log, mean, variance, constant, self._value, resolution(y))
+        return replace(found, most_missing=self._most_missing)
 
 
 def channels(chunks: Iterable[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
@@ -133,6 +138,11 @@ def _statistics(
         value=value,
         resolution=np.where(constant, 0.0, gap),
     )
+
+
+def _most_missing(observed: Flags) -> int:
+    """Largest number of missing cells in a row of observed (n, D)."""
+    return int((~observed).sum(axis=1).max(initial=0))
 
 
 def _on_the_log(x: Floats, kinds: Sequence[Kind]) -> tuple[Floats, Flags]:

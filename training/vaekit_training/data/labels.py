@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,31 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing
+from vaekit.tabular.columns import is_index_name
 from vaekit.tabular.labels import AnomalyLabels
 from vaekit_training.sections import DataConfig
 
 
-def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
-    """The columns to model: all except the label, the split column and excluded columns.
+def index_columns(names: Iterable[str], config: DataConfig, in_metadata: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns that hold the index of a pandas frame, which is not modelled unless data.kinds names it.
+
+    Args:
+        names: names of all columns.
+        config: its label, split column and excluded columns are not listed.
+        in_metadata: the index columns according to the file's metadata.
+    """
+    key = config.split.partition(":")[2] or None
+    named = {config.label, key, *config.exclude, *config.kinds}
+    return tuple(name for name in names if (name in in_metadata or is_index_name(name)) and name not in named)
+
+
+def columns_of(table: Mapping[str, Any], config: DataConfig, index: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns to model: all except the label, the split column, the index and excluded columns.
+
+    Args:
+        table: the columns by name.
+        config: names the label, the split column and excluded columns.
+        index: the index columns according to the file's metadata.
 
     Raises:
         InputError: a column named in the config does not exist, a column has no name, or two have the same name.
@@ -24,7 +43,8 @@ def columns_of(table: Mapping[str, Any], config: DataConfig) -> tuple[str, ...]:
     for name in (*special, *config.exclude):
         if name not in table:
             raise InputError(f"data {config.source!r}: no column {name!r}; there are: {', '.join(table) or 'none'}")
-    columns = tuple(name for name in table if name not in special and name not in config.exclude)
+    without = {*special, *config.exclude, *index_columns(table, config, index)}
+    columns = tuple(name for name in table if name not in without)
     check_names(columns)
     return columns
 

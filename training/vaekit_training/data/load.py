@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.image_folder import FOLDER
-from vaekit_training.data.labels import anomalies, check_names, columns_of, refuse_missing
+from vaekit_training.data.labels import anomalies, check_names, columns_of, index_columns, refuse_missing
 from vaekit_training.data.rows import CHUNK_CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
 from vaekit_training.data.stream import stream
@@ -39,13 +40,13 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     likelihood = likelihood or LikelihoodConfig()
     if config.read == "stream":
         return stream(config, likelihood, seed)
-    source = mapped(config.source) if config.read == "map" else read(config.source, config.resize)
+    source = mapped(config.source) if config.read == "map" else read(config.source, config)
     where, table = f"data {config.source!r}", source.columns
     if not len(next(iter(table.values()))) if table else source.images is None:
         raise InputError(f"{where}: no rows, expected at least 1")
     if source.images is not None and config.label == FOLDER and FOLDER not in table:
         raise InputError(f"{where}: data.label = {FOLDER!r} is the subfolder of an image, and there are no subfolders")
-    columns = columns_of(table, config)
+    columns = columns_of(table, config, source.index)
     key = config.split.partition(":")[2] or None
     split_key = table[key] if key else None
     if key is not None and split_key is not None:
@@ -59,7 +60,8 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         x: Any = _checked_in_place(source.stored, cells, where)
     else:
         x = _together([c.take(table[c.name]) for c in cells], cells, where)
-    return _rows(x, cells, anomalies(table, config, len(x)), split_key)
+    rows = _rows(x, cells, anomalies(table, config, len(x)), split_key)
+    return replace(rows, index=index_columns(table, config, source.index))
 
 
 def of_array(
@@ -74,9 +76,9 @@ def of_array(
 
     Args:
         x: numbers, or Python objects if some columns hold text.
-        names: names of the columns.
+        names: names of the columns; None: x0, x1, ...
         anomaly: which rows are anomalies, (N,) bool; None: no row is.
-        config: kinds of columns, and whether missing cells are allowed; its source is not read.
+        config: kinds of columns, columns to exclude, and whether missing cells are allowed; its source is not read.
         likelihood: as in load.
 
     Raises:
@@ -89,9 +91,21 @@ def of_array(
         return Rows(source.images, (), anomaly)
     columns = tuple(names or source.columns)
     check_names(columns)
-    cells = cells_of(columns, config, likelihood or LikelihoodConfig())
-    values = [_typed(column) for column in x.T]
-    return _rows(_together([c.take(v) for c, v in zip(cells, values, strict=True)], cells), cells, anomaly)
+    return of_columns(
+        dict(zip(columns, x.T, strict=True)), anomaly, config=config, likelihood=likelihood or LikelihoodConfig()
+    )
+
+
+def of_columns(
+    columns: dict[str, NDArray[Any]],
+    anomaly: NDArray[np.bool_],
+    *,
+    config: DataConfig,
+    likelihood: LikelihoodConfig,
+) -> Rows:
+    """Rows of columns by name, (N,) each; arguments and errors as in `of_array`."""
+    cells = cells_of(columns_of(columns, config), config, likelihood)
+    return _rows(_together([c.take(_typed(columns[c.name])) for c in cells], cells), cells, anomaly)
 
 
 def mapped(source: str) -> Source:

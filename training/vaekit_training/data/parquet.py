@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.sources import from_arrow, parquet_files, refuse_unlike
+from vaekit_training.data.arrow import categories_in, from_arrow, index_columns_in
+from vaekit_training.data.sources import parquet_files, refuse_unlike
 
 BUFFER = 2**17  # bytes read ahead per column; without a limit a whole row group would be held in memory
 
@@ -38,6 +39,8 @@ class Folder:
     groups: tuple[Group, ...]
     digest: str  # sha256 over names and sizes of the files, schema, and row groups with their statistics
     nulls: dict[str, int | None] = field(default_factory=dict)  # missing cells by column; None: footers lack it
+    index: tuple[str, ...] = ()  # columns that hold the index of a pandas frame
+    categories: frozenset[str] = frozenset()  # columns that were categories of a pandas frame
 
     @property
     def rows(self) -> int:
@@ -60,7 +63,10 @@ class Folder:
         start, path = group.start, str(self.files[group.file])
         try:
             for batch in read_groups(path, [group.group], columns, rows, buffer=BUFFER, threads=False):
-                yield start, {name: from_arrow(batch.column(name)) for name in columns}
+                yield (
+                    start,
+                    {name: from_arrow(batch.column(name), is_category=name in self.categories) for name in columns},
+                )
                 start += batch.num_rows
         except (OSError, ValueError, KeyError) as exc:  # pyarrow raises subclasses of these
             raise InputError(f"{self.where(group)}: {exc}") from exc
@@ -80,20 +86,24 @@ def folder(source: str) -> Folder:
         raise InputError(f"data {source!r}: data.read = 'stream' takes a .parquet file or a folder of them")
     names = tuple(str(file.relative_to(top)) if file != top else file.name for file in files)
     sha, groups, first = hashlib.sha256(), [], None
+    index: tuple[str, ...] = ()
+    categories: frozenset[str] = frozenset()
     nulls: dict[str, int | None] = {}
     for number, file in enumerate(files):
         try:
             with pq.ParquetFile(file) as opened:
-                schema, metadata = opened.schema_arrow.remove_metadata(), opened.metadata
+                whole, metadata = opened.schema_arrow, opened.metadata
         except (OSError, ValueError) as exc:
             raise InputError(f"data {source!r}, {names[number]}: {exc}") from exc
+        schema = whole.remove_metadata()
+        index, categories = (index_columns_in(whole), categories_in(whole)) if first is None else (index, categories)
         first = schema if first is None else first
         refuse_unlike(f"data {source!r}, {names[number]}", first, schema)
         groups += _groups(number, metadata)
         _count_nulls(nulls, metadata)
         sha.update(repr((names[number], file.stat().st_size, str(schema), _facts(metadata))).encode())
     assert first is not None
-    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls)
+    return Folder(source, files, names, tuple(first.names), tuple(groups), sha.hexdigest(), nulls, index, categories)
 
 
 def release() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit_training.data.cells import is_missing
 from vaekit_training.data.image_folder import FOLDER
+from vaekit_training.data.labels import index_columns
 from vaekit_training.data.load import mapped, read
-from vaekit_training.data.parquet import folder
+from vaekit_training.data.parquet import Folder, folder
 from vaekit_training.data.rows import CHUNK_CELLS
 from vaekit_training.sections import DataConfig
 
@@ -28,33 +29,41 @@ class Preview:
     with_values: frozenset[str] = frozenset()  # columns that may have values
     rows_read: int = 0  # number of rows in `columns`
     total_rows: int = 0  # number of rows of the source
+    index: tuple[str, ...] = ()  # columns that hold a file's index and are not modelled
     images: NDArray[np.uint8] | None = None  # (N, H, W, C)
     classes: tuple[str, ...] = ()  # the subfolders of images
 
 
 def preview(data: DataConfig) -> Preview:
-    """The columns without label, split column and excluded ones: all rows, or the first ones of data on disk.
+    """The columns without label, split column, index and excluded ones: all rows, or the first ones of data on disk.
 
     Raises:
         InputError: the source is unknown or unreadable.
     """
     if data.read == "stream":
         return _streamed(data)
-    source = mapped(data.source) if data.read == "map" else read(data.source, data.resize)
+    source = mapped(data.source) if data.read == "map" else read(data.source, data)
     if source.images is not None:
         names = {str(name) for name in source.columns.get(FOLDER, ()) if name is not None}
         return Preview({}, images=source.images, classes=tuple(sorted(names)))
-    columns = {name: source.columns[name] for name in _modelled(source.columns, data)}
-    rows = len(next(iter(columns.values()), ()))
+    index = index_columns(source.columns, data, source.index)
+    columns = {name: source.columns[name] for name in _modelled(source.columns, data, index)}
     if source.stored is not None:
         return _mapped(source.stored, columns)
+    return of_columns(columns, index)
+
+
+def of_columns(columns: dict[str, NDArray[Any]], index: tuple[str, ...] = ()) -> Preview:
+    """All rows of columns in memory."""
+    rows = len(next(iter(columns.values()), ()))
     missing = {name: is_missing(values) for name, values in columns.items()}
     with_missing = frozenset(name for name in columns if missing[name].any())
-    return Preview(columns, with_missing, frozenset(name for name in columns if not missing[name].all()), rows, rows)
+    with_values = frozenset(name for name in columns if not missing[name].all())
+    return Preview(columns, with_missing, with_values, rows, rows, index)
 
 
-def _modelled(names: Any, data: DataConfig) -> list[str]:
-    without = {data.label, data.split.partition(":")[2], *data.exclude}
+def _modelled(names: Any, data: DataConfig, index: tuple[str, ...]) -> list[str]:
+    without = {data.label, data.split.partition(":")[2], *data.exclude, *index}
     return [name for name in names if name not in without]
 
 
@@ -84,10 +93,24 @@ def _streamed(data: DataConfig) -> Preview:
     source = folder(data.source)
     if not source.rows:
         raise InputError(f"data {data.source!r}: no rows, expected at least 1")
-    names = _modelled(source.columns, data)
+    index = index_columns(source.columns, data, source.index)
+    names = _modelled(source.columns, data, index)
     _, columns = next(source.read(source.groups[0], names, max(64, MOST_CELLS // max(1, len(names)))))
     here = frozenset(name for name in names if is_missing(columns[name]).any())
     in_footers = frozenset(name for name in names if source.nulls.get(name))
-    with_values = frozenset(name for name in names if source.nulls.get(name) != source.rows)
+    unsure = [name for name in names if source.nulls.get(name) is None and is_missing(columns[name]).all()]
+    empty = {name for name in names if source.nulls.get(name) == source.rows} | _empty(source, unsure)
+    with_values = frozenset(names) - empty
     first = len(next(iter(columns.values()), ()))
-    return Preview(columns, here | in_footers, with_values, first, source.rows)
+    return Preview(columns, here | in_footers, with_values, first, source.rows, index)
+
+
+def _empty(source: Folder, names: list[str]) -> set[str]:
+    """The columns without a value in any row, of columns whose footers do not count missing cells."""
+    empty = set(names)
+    for group in source.groups if names else ():
+        for _, columns in source.read(group, sorted(empty), CHUNK_CELLS // len(names)):
+            empty = {name for name in empty if is_missing(columns[name]).all()}
+        if not empty:
+            break
+    return empty

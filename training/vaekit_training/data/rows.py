@@ -67,7 +67,8 @@ class Rows:
     levels: tuple[tuple[str, ...] | None, ...] = ()  # levels of D columns; None if not a category
     may_be_missing: tuple[bool, ...] = ()  # D flags
     streamed: Streamed | None = None
-    remarks: tuple[str, ...] = ()  # what was left out of the source, as sentences
+    index: tuple[str, ...] = ()  # columns of a file's index, which were left out
+    remarks: tuple[str, ...] = ()  # which files of a folder were skipped, as sentences
 
     def __post_init__(self) -> None:
         for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False)):

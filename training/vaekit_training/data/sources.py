@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,10 +14,13 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_duplicate_names
 from vaekit.tabular.folders import files_below
+from vaekit_training.data.arrow import categories_in, from_arrow, index_columns_in
+from vaekit_training.data.csv_source import read_csv
 from vaekit_training.data.image_folder import image_folder
+from vaekit_training.sections import DataConfig
 
-LONGEST_HEADER = 2**20  # bytes
-HOLD_COLUMNS = (".csv", ".parquet")
+CSV = ".csv"
+HOLD_COLUMNS = (CSV, ".parquet")
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,22 @@ class Source:
     columns: dict[str, NDArray[Any]]
     images: NDArray[np.uint8] | None = None
     stored: NDArray[Any] | None = None  # the memory-mapped array that the columns are views of, if any
+    index: tuple[str, ...] = ()  # columns that hold the index of a pandas frame, according to the file's metadata
     written: bool = False  # whether numbers may be text, as in a CSV file
     remarks: tuple[str, ...] = ()  # what was left out, as sentences
 
 
-def read(source: str, size: tuple[int, int] | None = None) -> Source:
-    """The contents of a file, folder or built-in dataset; images of a folder are scaled to `size`, (width, height).
+def read(source: str, config: DataConfig | None = None) -> Source:
+    """The contents of a file, folder or built-in dataset.
+
+    Args:
+        source: path, or name of a dataset.
+        config: how a CSV file is written, and to which size images are scaled.
 
     Raises:
         InputError: the source is unknown or unreadable, or a size is given and it is no folder of images.
     """
-    path = Path(source)
+    path, size = Path(source), config.resize if config is not None else None
     if source not in BUILT_IN and path.is_dir() and not parquet_files(path):
         found = image_folder(path, size)
         return Source(found.columns, found.pixels, remarks=found.remarks)
@@ -47,12 +54,12 @@ def read(source: str, size: tuple[int, int] | None = None) -> Source:
     if source in BUILT_IN:
         return BUILT_IN[source]()
     reader = _READERS.get(path.suffix.lower()) if path.is_file() else (_parquet if path.is_dir() else None)
-    if reader is None:
-        kinds = ", ".join(_READERS)
+    if reader is None and not (path.is_file() and path.suffix.lower() == CSV):
+        kinds = ", ".join((CSV, *_READERS))
         what = "no such file or folder" if not path.exists() else f"not a file of type {kinds}"
         raise InputError(f"data {source!r}: {what}, and not a built-in dataset ({', '.join(BUILT_IN)})")
     try:
-        return reader(path)
+        return reader(path) if reader is not None else Source(read_csv(path, config), written=True)
     except InputError as exc:
         if str(exc).startswith(("data ", str(path))):
             raise
@@ -117,93 +124,10 @@ def holds_columns(source: str) -> bool:
     )
 
 
-def from_arrow(column: Any) -> NDArray[Any]:
-    """The cells of an Arrow array, (n,): numbers, booleans, dates, or objects with None for missing cells."""
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)  # to_numpy would read a missing cell as a level
-    elif pa.types.is_decimal(kind):
-        column = column.cast(pa.string()).cast(pa.float64())  # a direct cast to floats rounds differently
-    elif pa.types.is_time(kind) or pa.types.is_duration(kind):
-        column = column.cast(pa.string() if pa.types.is_time(kind) else pa.int64())
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(whole.to_numpy(zero_copy_only=False))
-
-
 def _from_arrow(table: Any) -> Source:
-    return Source({name: from_arrow(table.column(name)) for name in table.column_names})
-
-
-def _csv(path: Path) -> Source:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    from vaekit.tabular.csv_text import check_quotes, header, parse_options
-
-    where = f"data {str(path)!r}"
-    with path.open("rb") as file:
-        if not _is_utf8(file.readline(LONGEST_HEADER)):
-            raise InputError(f"{where}: the header is not UTF-8 text: save the file as UTF-8")
-    check_quotes(lambda: path.open("rb"), where)
-    names, _ = header(lambda: path.open("rb"), where, errors="replace")
-    refuse_duplicate_names(names, f"{where}: ")
-    parsing = parse_options(names)
-    as_bytes = csv.ConvertOptions(column_types={name: pa.large_binary() for name in names})
-    try:
-        table = csv.read_csv(path, parse_options=parsing, convert_options=as_bytes)
-    except pa.ArrowInvalid as exc:
-        raise InputError(f"{where}: {_where(path, parsing) or exc}") from exc
-    return Source({name: from_arrow(_typed(table, name, where)) for name in table.column_names}, written=True)
-
-
-def _typed(table: Any, name: str, where: str) -> Any:
-    """A column of bytes, converted to numbers, booleans or dates if the text of all its cells allows it."""
-    import pyarrow as pa
-
-    from vaekit.tabular.csv_text import infer_type
-
-    cells = pa.concat_arrays(table.column(name).chunks) if table.num_rows else pa.array([], pa.large_binary())
-    try:
-        return infer_type(cells.cast(pa.large_string()))
-    except pa.ArrowInvalid as exc:
-        row = next((i for i, cell in enumerate(cells.to_pylist()) if not _is_utf8(cell)), None)
-        if row is None:
-            raise
-        said = f"row {row}, feature {name!r}: not UTF-8 text: save the file as UTF-8"
-        raise InputError(f"{where}: {said}") from exc
-
-
-def _where(path: Path, parsing: Any) -> str | None:
-    """Describes the first row with more or fewer cells than the header; None if there is none.
-
-    pyarrow counts the header as row 1, and reports row numbers only if it reads with one thread.
-    """
-    from pyarrow import csv
-
-    uneven: list[tuple[int, int, int]] = []
-
-    def on_invalid(row: Any) -> Literal["skip"]:
-        uneven.append((row.number - 2, row.actual_columns, row.expected_columns))
-        return "skip"
-
-    with suppress(ValueError):
-        csv.read_csv(
-            path,
-            read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(
-                newlines_in_values=True, ignore_empty_lines=parsing.ignore_empty_lines, invalid_row_handler=on_invalid
-            ),
-        )
-    return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}" if uneven else None
-
-
-def _is_utf8(cell: bytes | None) -> bool:
-    try:
-        return cell is None or cell.decode() is not None
-    except UnicodeDecodeError:
-        return False
+    categories = categories_in(table.schema)
+    columns = {name: from_arrow(table.column(name), is_category=name in categories) for name in table.column_names}
+    return Source(columns, index=index_columns_in(table.schema))
 
 
 def parquet_files(top: Path) -> tuple[Path, ...]:
@@ -292,7 +216,6 @@ def from_array(x: NDArray[Any]) -> Source:
 
 
 _READERS: dict[str, Callable[[Path], Source]] = {
-    ".csv": _csv,
     ".parquet": _parquet,
     ".npy": _npy,
     ".npz": _npz,

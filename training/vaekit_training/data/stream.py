@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.columns import Moments
-from vaekit_training.data.labels import TrainingLabels, columns_of
+from vaekit_training.data.labels import TrainingLabels, columns_of, index_columns
 from vaekit_training.data.parquet import Folder, Group, folder, release
 from vaekit_training.data.rows import Rows, Streamed
 from vaekit_training.data.split import FEWEST, SPLITS
@@ -36,7 +37,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
         ConfigError: the likelihood does not accept a kind.
     """
     source = folder(config.source)
-    columns = columns_of(dict.fromkeys(source.columns), config)
+    columns = columns_of(dict.fromkeys(source.columns), config, source.index)
     if not source.rows:
         raise InputError(f"data {config.source!r}: no rows, expected at least 1")
     cells = cells_of(columns, config, likelihood)
@@ -52,7 +53,7 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
     if config.label:
         reader.labels.check()
     release()
-    return _rows(source, reader, moments, samples)
+    return replace(_rows(source, reader, moments, samples), index=index_columns(source.columns, config, source.index))
 
 
 class StreamReader:

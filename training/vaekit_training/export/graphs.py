@@ -13,7 +13,7 @@ from vaekit.bundle.manifest import Operation
 from vaekit.bundle.manifest import Tensor as TensorSpec
 from vaekit_training.export.capture import FREE, capture
 from vaekit_training.export.lowering import lower
-from vaekit_training.export.reference import EXPORTED_WITH, exported_module, graph_inputs, output_names
+from vaekit_training.export.reference import exported_module, exported_with, graph_inputs, output_names
 from vaekit_training.folds import AnyVAE
 
 FILES: dict[Operation, str] = {
@@ -93,10 +93,9 @@ def export_graphs(
     """
     feeds = graph_inputs(vae, x[:3], num_samples=2, seed=0)
     wanted = [operation for operation in feeds if operation in operations]
-    whole = {each: _export(vae, each, feeds[each]) for each in dict.fromkeys(EXPORTED_WITH[each] for each in wanted)}
-    return {
-        each: _graph(whole[EXPORTED_WITH[each]], each, list(feeds[each]), output_names(vae, each)) for each in wanted
-    }
+    sources = {each: exported_with(vae, each) for each in wanted}
+    whole = {each: _export(vae, each, feeds[each]) for each in dict.fromkeys(sources.values())}
+    return {each: _graph(whole[sources[each]], each, list(feeds[each]), output_names(vae, each)) for each in wanted}
 
 
 def _export(vae: AnyVAE, operation: Operation, feeds: Mapping[str, Tensor]) -> Export:

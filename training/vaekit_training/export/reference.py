@@ -19,15 +19,6 @@ from vaekit_training.networks.float16 import LARGEST, Float16Network
 from vaekit_training.vae import VAE
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
-EXPORTED_WITH: dict[Operation, Operation] = {  # the operation captured for it, which has its inputs and outputs too
-    "encode": "surprise",
-    "bound": "surprise",
-    "elbo": "surprise",
-    "surprise": "surprise",
-    "prior": "prior",
-    "decode": "observe",
-    "observe": "observe",
-}
 V = TypeVar("V", bound=nn.Module)
 
 
@@ -109,8 +100,11 @@ def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Op
     z = torch.randn(n, z_dim, generator=generator)
     noise = torch.randn(n, vae.features.dim, 2, generator=generator)
     rows = {"x": x}
+    mask: dict[str, Tensor] = {}
+    if x.dtype == torch.float64:  # columns
+        rows["x"], mask["observed"] = observed_rows(x)
     if vae.features.may_be_missing:
-        rows["x"], rows["observed"] = observed_rows(x)
+        rows |= mask
     member: dict[str, Tensor] = {}
     if vae.members > 1:
         member["member"] = torch.randint(vae.members, (n,), generator=generator)
@@ -118,15 +112,16 @@ def graph_inputs(vae: AnyVAE, x: Tensor, num_samples: int, seed: int) -> dict[Op
     if "choice" in vae.prior.inputs:
         prior |= {"choice": torch.rand(n, generator=generator), **member}
     bound = {"x": rows.pop("x"), "eps": eps, **rows}
+    masked = {**bound, **mask}
     alone: dict[Operation, dict[str, Tensor]] = {} if vae.prior.is_standard else {"bound": bound}
     return {
-        "encode": {"x": bound["x"], **({"eps": eps} if member else {}), **rows},
+        "encode": {"x": bound["x"], **({"eps": eps} if member else {}), **mask},
         "prior": prior,
         "decode": {"z": z, **member},
         "observe": {"z": z, "noise": noise, **member},
         **alone,
         "elbo": bound,
-        "surprise": bound,
+        "surprise": masked,
     }
 
 
@@ -140,7 +135,7 @@ def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dic
     """
     wanted = output_names(vae, operation)
     module, names = exported_module(vae, operation)
-    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # has fewer inputs than EXPORTED_WITH
+    if operation == "decode" or (operation == "encode" and "eps" not in feeds):  # has fewer inputs than exported_with
         module, names = (_Decode if operation == "decode" else _Encode)(vae), wanted
     floats = {name: a.to(vae.dtype) if a.dtype == torch.float32 else a for name, a in feeds.items()}
     with torch.no_grad():
@@ -167,10 +162,23 @@ def output_names(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
     }[operation]
 
 
+def exported_with(vae: AnyVAE, operation: Operation) -> Operation:
+    """The operation that is captured for this one: it has at least its outputs and its inputs.
+
+    The graphs of encode and surprise can leave cells out, so that novel rows can be scored. Those of bound and elbo
+    leave cells out only if cells were missing in training: in all other models that would slow down ordinary rows.
+    """
+    if operation in ("bound", "elbo"):
+        return "surprise" if vae.features.may_be_missing else "elbo"
+    if operation in ("decode", "observe"):
+        return "observe"
+    return "prior" if operation == "prior" else "surprise"
+
+
 def exported_module(vae: AnyVAE, operation: Operation) -> tuple[nn.Module, tuple[str, ...]]:
     """The module to capture for an operation, and the names of its outputs, which include those of the operation."""
-    if EXPORTED_WITH[operation] == "surprise":
+    if operation in ("encode", "bound", "elbo", "surprise"):
         return _RowOperations(vae), (*output_names(vae, "encode"), *output_names(vae, "surprise"))
-    if EXPORTED_WITH[operation] == "observe":
+    if operation in ("decode", "observe"):
         return _LatentOperations(vae), (*output_names(vae, "decode"), *output_names(vae, "observe"))
     return _Prior(vae), output_names(vae, "prior")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 
@@ -88,7 +89,7 @@ def document(
 
 def card(facts: Facts, manifest: Manifest) -> str:
     """The model card of a published version, as Markdown."""
-    template = _environment(escape=False).get_template("model-card.md.j2")  # the output is Markdown, not HTML
+    template = _environment(escape=False).get_template("model-card.md.j2")  # the template escapes Markdown itself
     modules = {"words": words, "guarantees": guarantees, "summary": curves.summary}
     entry, loss = guarantees.entry_of(manifest), sentence_of(manifest)
     return template.render(facts=facts, manifest=manifest, entry=entry, loss=loss, **modules)
@@ -102,5 +103,12 @@ def _environment(*, escape: bool) -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=escape,
     )
-    environment.filters["cell"] = lambda text: text.replace("|", "\\|").replace("\n", " ")
+    environment.filters["md"] = markdown
     return environment
+
+
+def markdown(text: str) -> str:
+    """A text as Markdown that shows it: names of columns may hold HTML, links or the bars of a table."""
+    shown = re.sub(r"&(?=[A-Za-z#])", "&amp;", " ".join(text.splitlines()))
+    shown = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", shown)
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", shown)

@@ -176,19 +176,12 @@ def p_value(facts: Facts) -> str:
         f"With {plural(entry.rows_per_p_value, 'calibration row')}{of_fold} the smallest p-value is "
         f"{number(1 / (1 + entry.rows_per_p_value))}, and alpha must not be smaller."
     )
-    counts = calibration.entries[0].observed_counts
-    if counts is not None:
+    if facts.manifest.novelty is not None:
         said += (
-            f" The calibration rows have {_listed(counts)} observed columns. A row with another number of observed "
-            "columns does not get a p-value."
+            " A row with a level unseen in training, a value outside its column's range, or more missing cells than "
+            "any training row is novel: it ranks above all rows that are not."
         )
     return said
-
-
-def _listed(counts: tuple[int, ...]) -> str:
-    if len(counts) > 2 and counts[-1] - counts[0] == len(counts) - 1:
-        return f"{counts[0]} to {counts[-1]}"
-    return " or ".join(map(str, counts))
 
 
 def warnings(facts: Facts) -> list[str]:

@@ -54,6 +54,13 @@ class DataConfig(ConfigSection):
         description="'refuse': a missing cell is an error; 'marginalise': missing cells are allowed in columns that "
         "have them in the training data, and the ELBO of a row is over its observed columns",
     )
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
+        ",", description="the character between the cells of a .csv file, such as ';' or '\\t'"
+    )
+    decimal: Literal[".", ","] = Field(".", description="the decimal separator of numbers in a .csv file")
+    thousands: Literal["", ",", ".", " ", "'"] = Field(
+        "", description="the separator of groups of three digits in a .csv file; '': numbers have none"
+    )
     read: Literal["memory", "map", "stream"] = Field(
         "memory",
         description="'memory'; 'map': memory-map a .npy file; 'stream': read Parquet in chunks, for data larger than "
@@ -75,6 +82,12 @@ class DataConfig(ConfigSection):
         "models, and its p-value is the median of theirs (docs/explanation/calibration.md). None: one model and one "
         "calibration split",
     )
+
+    @model_validator(mode="after")
+    def _written(self) -> DataConfig:
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}: set thousands = '.', for example")
+        return self
 
     @model_validator(mode="after")
     def _streamed(self) -> DataConfig:

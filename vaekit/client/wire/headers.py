@@ -9,6 +9,9 @@ SEED_HEADER = "vae-seed"
 ALPHA_HEADER = "vae-alpha"
 NUM_SAMPLES_HEADER = "vae-num-samples"
 P_VALUE_REASON_HEADER = "vae-p-value-reason"
+IGNORED_COLUMNS_HEADER = "vae-ignored-columns"  # a JSON list in ASCII, cut before LONGEST_LIST bytes
+WARNINGS_HEADER = "vae-warnings"  # likewise
+LONGEST_LIST = 4096
 
 TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; the request is dropped afterwards
 REQUEST_ID_HEADER = "x-request-id"

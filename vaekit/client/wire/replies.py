@@ -16,7 +16,18 @@ class Reply(BaseModel):
     version: int
 
 
-class EncodeReply(Reply):
+class RowsReply(Reply):
+    """Base of replies to rows."""
+
+    ignored_columns: list[str] | None = Field(
+        None, description="columns of the rows that the model does not have, which were ignored; absent if none were"
+    )
+    warnings: list[str] | None = Field(
+        None, description="for each ignored column that resembles an absent one; absent if there are none"
+    )
+
+
+class EncodeReply(RowsReply):
     mu: list[Any] = Field(description="posterior mean, (N, Z), or (N, M, Z) for a model with M members")
     sigma: list[Any] = Field(description="posterior standard deviation, shape as mu")
     weights: list[list[float]] | None = Field(None, description="q(m|x), (N, M), for a model with M members")
@@ -48,7 +59,7 @@ class AnomalousCell(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     feature: str = Field(description="the column's name; for images 'pixel (h, w, c)'")
-    value: float | str
+    value: float | str | None = Field(description="null for a level unseen in training")
     surprise: float = Field(description="-E_q[log p(x_d|z)]; comparable only within the same feature")
     excess: float = Field(description="the surprise minus the feature's held-out median")
     p_value: float = Field(description="among the feature's held-out surprises; lower is more anomalous")
@@ -64,24 +75,32 @@ class AnomalousCell(BaseModel):
     probability: float | None = Field(description="of the expected level; null unless the column is a category")
 
 
-class ElboReply(Reply):
+class ElboReply(RowsReply):
     """Scores, verdicts and explanations. Bounds are in nats per row, fully normalised, for data in raw units."""
 
-    elbo: list[float]
-    log_likelihood: list[float] = Field(description="E_q[log p(x|z)]")
-    kl: list[float] = Field(description="KL(q(z|x) || p(z))")
-    log_evidence: list[float] | None = Field(
+    elbo: list[float | None] = Field(
+        description="null for a novel row that the model cannot score: one of a bundle before format 1.3"
+    )
+    log_likelihood: list[float | None] = Field(description="E_q[log p(x|z)]; null as elbo")
+    kl: list[float | None] = Field(description="KL(q(z|x) || p(z)); null as elbo")
+    log_evidence: list[float | None] | None = Field(
         description="the importance-weighted bound; null if log_evidence is false in the request"
     )
-    score: list[float] = Field(description="-elbo: higher is more anomalous")
+    score: list[float | None] = Field(description="-elbo: higher is more anomalous; novel rows rank above all others")
+    novel: list[list[str]] | None = Field(
+        None,
+        description="the columns that make each row novel: levels unseen in training, values outside the column's "
+        "range, or the missing cells of a row with more of them than any training row; empty for a row that is not "
+        "novel; null for images",
+    )
     p_value: list[float | None] | None = Field(
         description="split-conformal: P(p_value <= alpha) <= alpha, or with folds < 2 alpha (the manifest has the "
-        "guarantee); lower is more anomalous; null for a row without one, or for all; p_value_reason says why"
+        "guarantee); lower is more anomalous; null if the draws have no calibration: p_value_reason says so"
     )
     p_value_tail: list[float | None] | None = Field(
         None,
-        description="p_value, extrapolated beyond the highest held-out score, without a guarantee; null where p_value "
-        "is null, and if the calibration has no tail",
+        description="p_value, extrapolated beyond the highest held-out score, without a guarantee; null if there is no "
+        "p_value, and if the calibration has no tail",
     )
     is_anomaly: list[bool | None] | None = Field(description="p_value <= alpha; null where there is no verdict")
     is_discovery: list[bool | None] | None = Field(
@@ -90,7 +109,9 @@ class ElboReply(Reply):
         "there is no p_value",
     )
     alpha: float | None = Field(description="the false-alarm rate of is_anomaly")
-    p_value_reason: str | None = Field(description="why all or some rows have no p_value or no verdict")
+    p_value_reason: str | None = Field(
+        description="why there are no p-values, or why no row can be an anomaly at this alpha, and what to do"
+    )
     num_samples: int = Field(description="K")
     bits_per_dim: list[float] | None = Field(None, description="-elbo / (D ln 2), for likelihoods over pixels")
     feature_log_likelihood: list[Any] | None = Field(

@@ -9,17 +9,13 @@ from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Fini
 MAX_EXPLAINED = 64  # cells per row; for more, request the log-likelihoods of all features
 MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly in every language
 
-Cells = Annotated[list[FiniteFloat], FailFast()]
-Rows = Annotated[list[Cells], FailFast(), Field(min_length=1)]
-Objects = Annotated[
-    list[Annotated[dict[str, FiniteFloat], FailFast()]],
-    FailFast(),
-    Field(min_length=1),
-]
-Cell = FiniteFloat | str | None  # a cell of a table with categories or missing cells
+Numbers = Annotated[list[FiniteFloat], FailFast()]
+Cell = FiniteFloat | int | bool | str | None  # a cell of a table; an int keeps all its digits
 TableCells = Annotated[list[Cell], FailFast()]
 Table = Annotated[list[TableCells], FailFast(), Field(min_length=1)]
-TableObjects = Annotated[list[Annotated[dict[str, Cell], FailFast()]], FailFast(), Field(min_length=1)]
+Value = Cell | list[Any] | dict[str, Any]  # of a row by name; lists and objects are only for ignored columns
+Objects = Annotated[list[Annotated[dict[str, Value], FailFast()]], FailFast(), Field(min_length=1)]
+TableObjects = Objects
 Pixel = Annotated[int, Field(ge=0, le=255)]
 PixelRow = Annotated[list[Annotated[list[Pixel], FailFast()]], FailFast()]
 Images = Annotated[list[Annotated[list[PixelRow], FailFast()]], FailFast(), Field(min_length=1)]
@@ -37,8 +33,16 @@ class Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class EncodeOptions(Request):
-    """/encode takes no options."""
+class RowOptions(Request):
+    """Options of every operation that takes rows."""
+
+    strict: bool = Field(
+        False, description="refuse columns that the model does not have; by default they are ignored and named"
+    )
+
+
+class EncodeOptions(RowOptions):
+    """The options of /encode."""
 
 
 def _members_tag(members: Any) -> str:
@@ -72,7 +76,7 @@ class SampleOptions(Request):
     observe: bool = Field(False, description="draw from p(x|z) instead of returning its mean")
 
 
-class ElboOptions(Request):
+class ElboOptions(RowOptions):
     """The options of /elbo."""
 
     num_samples: Annotated[int, Field(ge=2)] | None = Field(
@@ -95,23 +99,17 @@ class ElboOptions(Request):
     )
 
 
-class VectorRows(Request):
-    inputs: Rows = Field(description="rows in column order")
-
-
-class VectorObjects(Request):
-    inputs: Objects = Field(description="rows by column name")
-
-
 class MixedRows(Request):
     inputs: Table = Field(
-        description="rows in column order, for a model with categories or columns that may be missing: a category as "
-        "the name of its level, null for a missing cell"
+        description="rows in column order: a category as the name of its level, null for a missing cell; in a column "
+        "of numbers, true is 1 and false is 0"
     )
 
 
 class MixedObjects(Request):
-    inputs: TableObjects = Field(description="the same rows by column name; a missing cell may be left out")
+    inputs: TableObjects = Field(
+        description="rows by column name; a missing cell may be left out, and up to 1,000 other names are ignored"
+    )
 
 
 class ImagePixels(Request):
@@ -123,4 +121,4 @@ class ImageFiles(Request):
 
 
 class Latents(Request):
-    latents: Rows = Field(description="latents z, (N, Z)")
+    latents: Annotated[list[Numbers], FailFast(), Field(min_length=1)] = Field(description="latents z, (N, Z)")

@@ -33,6 +33,7 @@ from vaekit.runtime.explain.predict import Predicted, points, predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
+from vaekit.tabular.novelty import cells_outside
 
 CANDIDATES = 8  # cells of a row, by excess, that are removed in turn; results with 5 or 16 are about as good
 WHOLE_NUMBERS = ("count", "binary", "category")  # kinds whose values are whole numbers
@@ -101,18 +102,26 @@ def _candidates(model: Operations, top: int) -> int:
 def _explain_rows(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
     """The k most anomalous cells of each row, (n, k) of CELL."""
     found = surprise(elbo, rows)  # (n, D)
-    excess = found - held_out.features.middle
-    which = _indices_of_largest(np.where(np.isnan(excess), -np.inf, excess), _candidates(model, top))  # (n, C)
+    outside = cells_outside(rows, model.spec) if isinstance(model.spec, VectorSpec) else None
+    ranked = found if outside is None else np.where(outside, np.inf, found)  # above every held-out surprise
+    over = found - held_out.features.middle
+    first_of = over if outside is None else np.where(outside, np.inf, over)
+    which = _indices_of_largest(np.where(np.isnan(over), -np.inf, first_of), _candidates(model, top))  # (n, C)
     out = _remove_cells(model, rows, which, held_out)
     relief = out.elbo - held_out.features.middle[which] - _relief_elbo(model, rows, elbo)[:, None]  # (n, C)
-    missing = np.isnan(_select(excess, which))  # (n, C)
-    first = _indices_of_largest(np.where(missing, -np.inf, relief), top)  # (n, k), among the candidates
+    order = np.where(np.isinf(_select(first_of, which)), np.inf, relief)  # cells that make the row novel come first
+    first = _indices_of_largest(
+        np.where(np.isnan(_select(over, which)), -np.inf, order), top
+    )  # (n, k), among the candidates
     which = _select(which, first)
     cells = np.empty(which.shape, dtype=CELL)
     cells["feature"], cells["value"] = which, _select(rows.reshape(found.shape), which)
-    cells["surprise"], cells["excess"] = _select(found, which), _select(excess, which)
-    cells["relief"] = _select(relief, first)
-    cells["p_value"] = held_out.features.p_value(cells["surprise"], which)
+    cells["surprise"], cells["excess"], cells["relief"] = (
+        _select(found, which),
+        _select(over, which),
+        _select(relief, first),
+    )
+    cells["p_value"] = held_out.features.p_value(_select(ranked, which), which)
     without = out.rows.reshape(*out.elbo.shape, *rows.shape[1:])[np.arange(len(rows))[:, None], first]
     expected = predict(model, without.reshape(-1, *rows.shape[1:]), which.reshape(-1, 1))
     for name, values in vars(widened(expected, which.reshape(-1, 1), model.spec, held_out.factor)).items():

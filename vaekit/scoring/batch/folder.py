@@ -6,7 +6,7 @@ An engine scores the parts: one after the other in this process, or in parallel 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +117,7 @@ def score_folder(
     began = time.perf_counter()
     folder, chosen = storage_path(output), options or Options()
     check_apart(folder, storage_path(source))
-    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, chosen.columns)
+    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, chosen.columns, chosen.csv)
     pipeline = Pipeline(scorer, opened, chosen)
     check_schema(".parquet", pipeline.schema)
     if chosen.quarantine is not None:
@@ -137,12 +137,13 @@ def score_folder(
                 progress(len(done), len(fragments), "parts")
     chosen.max_bad.check(tally.bad, tally.read, ended=True)
     if chosen.fdr is not None:
-        _fill_discoveries(parts, sorted(done), discovery_cut(tally.p_values, tally.p_counts, chosen.fdr))
+        cut = discovery_cut(tally.p_values, tally.p_counts, chosen.fdr)
+        _fill_discoveries(parts, sorted(done), cut, pipeline.renamed)
     if chosen.quarantine is not None:
         with replacing_table(chosen.quarantine, pipeline.quarantine) as writer:
             _join_quarantine(parts, [number for number in sorted(done) if done[number]], writer)
     parts.succeed()
-    return Summary.of(scorer, folder, time.perf_counter() - began, tally, chosen, earlier, opened.remarks)
+    return Summary.of(scorer, folder, time.perf_counter() - began, tally, chosen, pipeline, earlier)
 
 
 @contextmanager
@@ -162,13 +163,13 @@ def _merge(tally: Tally, record: PartRecord) -> int:
     return record.quarantined
 
 
-def _fill_discoveries(parts: PartFolder, numbers: Sequence[int], cut: float) -> None:
+def _fill_discoveries(parts: PartFolder, numbers: Sequence[int], cut: float, renamed: Mapping[str, str]) -> None:
     """Rewrite the parts with is_discovery. If a run stops between a part and its record, `resume` scores that part."""
     for record in map(parts.record, numbers):
         if record.cut != cut:
             part = parts.folder.below(record.part)
             with part.open() as written, replacing(part) as temp:
-                fill_discoveries(written, temp, ".parquet", cut)
+                fill_discoveries(written, temp, ".parquet", cut, renamed)
             parts.write(replace(record, bytes=int(part.info.size), cut=cut))
 
 

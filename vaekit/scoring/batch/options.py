@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vaekit.bundle.calibration import check_alpha
 from vaekit.errors import InputError
 from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
 from vaekit.scoring.files.paths import StoragePath
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 PART_ROWS = 1_000_000  # about 300 MB in memory with 30 columns and the scores
 
@@ -26,6 +27,8 @@ class Options:
     max_bad: InvalidRowLimit = field(default_factory=InvalidRowLimit)  # limit on invalid rows
     fdr: float | None = None  # false-discovery rate of is_discovery; None: no such column
     top: int = 10  # number of most anomalous rows in the summary
+    strict: bool = False  # whether to refuse novel rows, and columns that the model does not have
+    csv: CsvDialect = PLAIN  # how a .csv input is written
 
     def __post_init__(self) -> None:
         """Raises InputError if a value is out of range."""
@@ -46,4 +49,5 @@ class Options:
             "quarantine": self.quarantine is not None,
             "fdr": self.fdr,
             "top": self.top,
+            **({} if self.csv == PLAIN else {"csv": asdict(self.csv)}),
         }

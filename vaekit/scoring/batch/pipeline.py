@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from vaekit.errors import InputError
 from vaekit.scoring.batch.invalid_rows import quarantine_schema, quarantined
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, edges_for
@@ -33,16 +32,20 @@ class Pipeline:
     """
 
     def __init__(self, scorer: Scorer, source: RowSource, options: Options) -> None:
-        """Raises InputError if the columns do not fit the model, or if one has the name of an appended column."""
+        """Raises InputError if the columns do not fit the model."""
         self._scorer = scorer
         self._quarantines = options.quarantine is not None
-        self._rows = rows_of(source, scorer.spec, options.columns)
+        self._rows = rows_of(source, scorer.spec, options.columns, strict=options.strict)
+        self.ignored = self._rows.ignored
+        self.remarks = tuple(source.remarks)
         self._appended = list(scorer.appended)
         self._with_discoveries = options.fdr is not None
         appended = [*self._appended, *([DISCOVERY] if self._with_discoveries else [])]
         kept = [field for field in self._rows.schema if not (options.partitions and field.name in source.keys)]
         self._kept = [field.name for field in kept]
-        self.schema = _extended(pa.schema(kept, metadata=self._rows.schema.metadata), appended)
+        self.renamed = _free_names([field.name for field in appended], set(self._kept))
+        named = [field.with_name(self.renamed.get(field.name, field.name)) for field in appended]
+        self.schema = pa.schema([*kept, *named], metadata=self._rows.schema.metadata)
         self.quarantine = quarantine_schema(source.schema) if self._quarantines else None
         self._empty_tally = Tally(options.top, edges_for(scorer.held_out)).to_json()
 
@@ -81,10 +84,13 @@ class Pipeline:
         return quarantined(split.invalid, self.quarantine)
 
 
-def _extended(schema: pa.Schema, appended: list[pa.Field]) -> pa.Schema:
-    clash = [field.name for field in appended if field.name in set(schema.names)]
-    if clash:
-        raise InputError(
-            f"the input has columns with names that scoring appends: {', '.join(map(repr, clash))}; rename them"
-        )
-    return pa.schema([*schema, *appended], metadata=schema.metadata)
+def _free_names(appended: Sequence[str], taken: set[str]) -> dict[str, str]:
+    """New names for the appended columns whose names the input has."""
+    renamed = {}
+    for name in appended:
+        free = name
+        while free in taken or (free != name and free in appended):
+            free = f"vae_{free}"
+        if free != name:
+            renamed[name] = free
+    return renamed

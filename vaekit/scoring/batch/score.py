@@ -61,7 +61,7 @@ def score_file(
     began = time.perf_counter()
     target, chosen = storage_path(output), options or Options()
     ending = check_output(target, storage_path(source))
-    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, chosen.columns)
+    opened = open_source(source, scorer.spec, batch_rows or scorer.batch_rows, chosen.columns, chosen.csv)
     pipeline = Pipeline(scorer, opened, chosen)
     check_schema(ending, pipeline.schema)
     if chosen.quarantine is not None:
@@ -75,8 +75,9 @@ def score_file(
         with table_writer(first, ".parquet" if chosen.fdr is not None else ending, pipeline.schema) as writer:
             _write(pipeline, opened, tally, chosen, writer, quarantine, progress)
         if chosen.fdr is not None:
-            fill_discoveries(first, temp, ending, discovery_cut(tally.p_values, tally.p_counts, chosen.fdr))
-    return Summary.of(scorer, target, time.perf_counter() - began, tally, chosen, remarks=opened.remarks)
+            cut = discovery_cut(tally.p_values, tally.p_counts, chosen.fdr)
+            fill_discoveries(first, temp, ending, cut, pipeline.renamed)
+    return Summary.of(scorer, target, time.perf_counter() - began, tally, chosen, pipeline)
 
 
 def _write(

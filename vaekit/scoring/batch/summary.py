@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,14 @@ class EarlierRuns(NamedTuple):
 NO_EARLIER_RUNS = EarlierRuns(0, 0)
 
 
+class NamedColumns(Protocol):
+    """What a run says about columns and files."""
+
+    ignored: tuple[str, ...]
+    renamed: dict[str, str]
+    remarks: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Summary:
     """The result of one run."""
@@ -53,6 +61,9 @@ class Summary:
     held_out: NDArray[np.float64] | None  # scores of the calibration rows, (n,), nats; None if unknown
     fdr: float | None = None
     before: EarlierRuns = NO_EARLIER_RUNS  # counted in rows, not in seconds
+    alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
+    ignored: tuple[str, ...] = ()  # columns of the input that the model does not have, at most 1,000
+    renamed: Mapping[str, str] = field(default_factory=dict)  # new names of appended columns that the input has too
     remarks: tuple[str, ...] = ()  # which files of the input were skipped
 
     @classmethod
@@ -63,8 +74,8 @@ class Summary:
         seconds: float,
         tally: Tally,
         options: Options,
+        columns: NamedColumns,
         before: EarlierRuns = NO_EARLIER_RUNS,
-        remarks: Sequence[str] = (),
     ) -> Summary:
         """The summary of a finished run."""
         return cls(
@@ -77,7 +88,10 @@ class Summary:
             scorer.held_out,
             options.fdr,
             before,
-            tuple(remarks),
+            scorer.alpha_reason,
+            columns.ignored,
+            columns.renamed,
+            columns.remarks,
         )
 
     @property
@@ -92,8 +106,13 @@ class Summary:
 
     @property
     def unknown(self) -> int:
-        """Rows without a p-value, because no calibration row has the same number of missing cells."""
+        """Rows without a p-value, while others have one: from a service of an older version."""
         return self.tally.unknown
+
+    @property
+    def novel(self) -> int:
+        """Rows unlike any training row."""
+        return self.tally.novel
 
     @property
     def anomalies(self) -> int | None:
@@ -154,7 +173,9 @@ class Summary:
             "remarks": list(self.remarks),
             "alpha": self.alpha,
             "no_p_values": self.reason,
+            "no_anomalies": self.alpha_reason,
             "unknown": self.unknown,
+            "novel": self.novel,
             "anomalies": self.anomalies,
             "share": self.share,
             "rates": {f"{alpha:g}": rate for alpha, rate in self.rates.items()},
@@ -166,6 +187,8 @@ class Summary:
             },
             "drift": None if drift_found is None else asdict(drift_found),
             "fdr": None if discoveries is None else asdict(discoveries),
+            "ignored_columns": list(self.ignored),
+            "renamed_columns": dict(self.renamed),
             "top": [row._asdict() for row in tally.top],
         }
 

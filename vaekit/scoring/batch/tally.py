@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.bundle.comparison import rank_score
 from vaekit.scoring.scorers import Scores
 
 Floats = NDArray[np.float64]
@@ -25,7 +26,7 @@ MARGIN = 0.5  # the histogram extends beyond the highest calibration score by th
 class TopRow(NamedTuple):
     """One of the most anomalous rows."""
 
-    score: float  # nats
+    score: float  # nats; for a novel row its rank_score
     row: int  # number in the whole input, from 0
     file: str
 
@@ -39,6 +40,7 @@ class Tally:
     rows: int = 0  # scored rows
     anomalies: int = 0
     unknown: int = 0  # rows without a p-value, if others have one
+    novel: int = 0  # rows unlike any training row
     bad: Counter[str] = field(default_factory=Counter)  # invalid rows by reason
     p_values: Floats = field(default_factory=lambda: np.empty(0))  # distinct values, ascending
     p_counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows with each
@@ -67,7 +69,9 @@ class Tally:
             self.unknown += int((~known).sum())
             self.anomalies += int(scores.is_anomaly.sum())
             self._add_p_values(*np.unique(scores.p_value[known], return_counts=True))
-        score = scores.score
+        is_novel = None if scores.novel is None else np.array([names is not None for names in scores.novel])
+        self.novel += 0 if is_novel is None else int(is_novel.sum())
+        score = rank_score(scores.score, is_novel)
         if len(self.edges):
             self.scores += binned(score, self.edges)
         self._add_top(TopRow(float(score[i]), int(numbers[i]), file) for i in _highest(score, self.keep))
@@ -77,6 +81,7 @@ class Tally:
         self.rows += other.rows
         self.anomalies += other.anomalies
         self.unknown += other.unknown
+        self.novel += other.novel
         self.bad.update(other.bad)
         self.scores = self.scores + other.scores
         self._add_p_values(other.p_values, other.p_counts)

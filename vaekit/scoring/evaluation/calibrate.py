@@ -28,6 +28,7 @@ from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old calibration
 
@@ -45,6 +46,7 @@ def publish_calibration(
     batch_rows: int | None = None,
     progress: Progress | None = None,
     say: Say = silent,
+    csv: CsvDialect = PLAIN,
 ) -> Manifest:
     """Score held-out rows and publish their scores as the calibration of a new version.
 
@@ -60,6 +62,7 @@ def publish_calibration(
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called after each batch with the progress of reading.
         say: called with a sentence about the files of a folder that were skipped.
+        csv: how a .csv file is written.
 
     Returns:
         The manifest of the new version.
@@ -73,13 +76,13 @@ def publish_calibration(
         model.draws(k)  # checks K before anything is read
     with ExitStack() as stack:
         models = {precision: _at_precision(model, precision, stack) for precision in model.manifest.precisions}
-        source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
+        source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
         for remark in source.remarks:
             say(remark)
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress)
-        held_out = {key: Calibration.of(scored.score, scored.observed_count) for key, scored in scores.items()}
+        held_out = {key: Calibration.of(scored.score, scored.novel) for key, scored in scores.items()}
         surprise, surprise_content = cells.file()
     n = next(iter(held_out.values())).n
     rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"

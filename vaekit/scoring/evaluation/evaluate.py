@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.manifest import Metric
 from vaekit.errors import InputError
 from vaekit.runtime import Model
@@ -21,6 +22,7 @@ from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 COUNTS = (1, 10, 100, 1000, 5000)  # K of log_evidence
 ACTIVE = 1e-2  # a latent dimension is active if Var_x[mu_j] > ACTIVE (Burda et al. 2016)
@@ -64,6 +66,7 @@ def evaluate_file(
     batch_rows: int | None = None,
     progress: Progress | None = None,
     say: Say = silent,
+    csv: CsvDialect = PLAIN,
 ) -> Evaluation:
     """Measure a model on the rows of a file.
 
@@ -81,6 +84,7 @@ def evaluate_file(
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called with the progress of reading, several times per batch.
         say: called with a sentence about the files of a folder that were skipped.
+        csv: how a .csv file is written.
 
     Raises:
         InputError: rows, labels, K or the seed are invalid, or there are no rows.
@@ -88,7 +92,7 @@ def evaluate_file(
     counts = check_counts(num_samples)
     if seed < 0:
         raise InputError(f"seed: {seed}, expected 0 or more")
-    source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim))
+    source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
     for remark in source.remarks:
         say(remark)
     labels = None if label is None else open_labels(label, anomalies, source.schema)
@@ -109,7 +113,7 @@ class _ScoredRows:
     """The measured values of all rows, in order."""
 
     bounds: Bounds
-    scores: Array  # (N,), from the published draws as in `vae score`; (0,) without labels
+    scores: Array  # (N,), rank scores from the published draws as in `vae score`; (0,) without labels
     anomalous: NDArray[np.bool_]  # (N,)
     variance: _LatentVariance
 
@@ -130,7 +134,8 @@ def _score_rows(
         on_rows = _progress_within(progress, source, before, len(x))
         bounds.append(estimate(model, x, counts, seed=seed, first=first, on_rows=on_rows))
         if labels is not None:
-            scores.append(model.bound_checked(x).score)
+            scored = model.bound_checked(x)
+            scores.append(rank_score(scored.score, scored.novel))
         variance.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
         anomalous.append(marked)
         first, before = first + len(x), source.done()

@@ -14,7 +14,7 @@ import pyarrow.csv
 
 from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
 from vaekit.scoring.files.paths import StoragePath
-from vaekit.tabular.csv_text import BLOCK, check_quotes, header, parse_options
+from vaekit.tabular.csv_text import BLOCK, PLAIN, CsvDialect, check_quotes, header, parse_options
 
 
 class CsvSource:
@@ -25,14 +25,21 @@ class CsvSource:
     keys: Sequence[str] = ()
     remarks: Sequence[str] = ()
 
-    def __init__(self, path: StoragePath, batch_rows: int, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: StoragePath,
+        batch_rows: int,
+        columns: Sequence[str] | None = None,
+        dialect: CsvDialect = PLAIN,
+    ) -> None:
         self.path = path
         self.size = int(path.info.size)
         self._batch_rows = batch_rows
         self._read = 0
-        check_quotes(path.open, path)
-        names, self._empty = header(path.open, path)
-        self._known = names
+        self.dialect = dialect
+        check_quotes(path.open, path, dialect)
+        names, self._empty = header(path.open, path, dialect)
+        self.names = names
         self.schema = pa.schema([(name, pa.string()) for name in names if columns is None or name in set(columns)])
 
     def done(self) -> int:
@@ -57,13 +64,15 @@ class CsvSource:
         if self._empty:
             return
         options = pyarrow.csv.ConvertOptions(
-            column_types={name: pa.string() for name in self._known},
+            column_types={name: pa.string() for name in self.names},
             strings_can_be_null=False,
             include_columns=self.schema.names,
         )
-        reading = pyarrow.csv.ReadOptions(block_size=BLOCK)  # pyarrow reads several blocks ahead
+        reading = pyarrow.csv.ReadOptions(  # pyarrow reads several blocks ahead
+            block_size=BLOCK, column_names=self.names, skip_rows_after_names=1
+        )
         with self.path.open() as file:
-            for block in pyarrow.csv.open_csv(file, reading, parse_options(self._known), options):
+            for block in pyarrow.csv.open_csv(file, reading, parse_options(self.names, self.dialect), options):
                 self._read = int(file.tell())
                 yield block
         self._read = self.size

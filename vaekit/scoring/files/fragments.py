@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.scoring.files.paths import StoragePath
+from vaekit.tabular.csv_text import CsvDialect
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class RowSource(Protocol):
     @property
     def text(self) -> bool:
         """Whether numbers are read as text."""
+
+    @property
+    def dialect(self) -> CsvDialect:
+        """How numbers are written as text."""
 
     @property
     def indices(self) -> bool:

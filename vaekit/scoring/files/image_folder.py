@@ -12,6 +12,7 @@ from vaekit.bundle import ImageSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, translated
 from vaekit.scoring.files.paths import StoragePath
+from vaekit.tabular.csv_text import PLAIN
 from vaekit.tabular.image_files import SUFFIXES, class_of, read_pixels, select
 
 LABEL = "folder"  # column with the class of each image: the first subfolder in its path
@@ -23,7 +24,7 @@ class ImageFolderSource:
     The table has the number of each image, its path in the folder and, if there are subfolders, its class.
     """
 
-    text, indices = False, True
+    text, indices, dialect = False, True, PLAIN
     unit: Literal["rows", "bytes"] = "rows"
     keys: Sequence[str] = ()
 

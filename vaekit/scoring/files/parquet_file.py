@@ -13,6 +13,7 @@ from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, row_group_ranges, translated
 from vaekit.scoring.files.paths import StoragePath
 from vaekit.tabular import parquet_files
+from vaekit.tabular.csv_text import PLAIN
 
 BUFFER = 2**20  # bytes read ahead per column; without it a whole row group is in memory
 
@@ -29,7 +30,7 @@ class _TableFile:
 class TableSource:
     """One or more files with the same schema and rows in groups. `columns` are the columns to read; None: all."""
 
-    text, indices = False, False
+    text, indices, dialect = False, False, PLAIN
     unit: Literal["rows", "bytes"] = "rows"
     remarks: Sequence[str] = ()
 

@@ -13,12 +13,17 @@ from vaekit.scoring.files.image_folder import ImageFolderSource, is_image_file
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
 from vaekit.scoring.files.paths import StoragePath, storage_path
+from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 ARROW = (".arrow", ".feather")
 
 
 def open_source(
-    where: Path | str | StoragePath, spec: VectorSpec | ImageSpec, batch_rows: int, columns: Sequence[str] | None = None
+    where: Path | str | StoragePath,
+    spec: VectorSpec | ImageSpec,
+    batch_rows: int,
+    columns: Sequence[str] | None = None,
+    csv: CsvDialect = PLAIN,
 ) -> RowSource:
     """The source for a .csv, .parquet, .arrow, .feather or .npy file, or for a folder of Parquet files or of images.
 
@@ -27,6 +32,7 @@ def open_source(
         spec: input of the model; for images a folder of images, one image, or .npy.
         batch_rows: largest number of rows per chunk.
         columns: columns to read besides the model's; None: all.
+        csv: how a .csv file is written.
 
     Raises:
         InputError: the input does not exist, its ending is unknown, or its content does not match the ending.
@@ -37,7 +43,7 @@ def open_source(
     with translated(source):
         if isinstance(spec, ImageSpec):
             return _image_source(source, spec, batch_rows)
-        return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns])
+        return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns], csv)
 
 
 def _image_source(source: StoragePath, spec: ImageSpec, batch_rows: int) -> RowSource:
@@ -51,7 +57,9 @@ def _image_source(source: StoragePath, spec: ImageSpec, batch_rows: int) -> RowS
     return ImageSource(source, spec, batch_rows)
 
 
-def _table_source(source: StoragePath, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None) -> RowSource:
+def _table_source(
+    source: StoragePath, spec: VectorSpec, batch_rows: int, columns: Sequence[str] | None, csv: CsvDialect
+) -> RowSource:
     if source.is_folder or source.suffix == ".parquet":
         return ParquetSource(source, batch_rows, columns)
     if source.suffix in ARROW:
@@ -59,6 +67,9 @@ def _table_source(source: StoragePath, spec: VectorSpec, batch_rows: int, column
     if source.suffix == ".npy":
         return NpySource(source, spec, batch_rows)
     if source.suffix == ".csv":
-        return CsvSource(source, batch_rows, columns)
+        found = CsvSource(source, batch_rows, columns, csv)
+        if spec.dim > 1 and (other := csv.other(found.names)):
+            raise InputError(f"{source}: one column, {found.names[0]!r}; --delimiter {other!r} separates by {other!r}")
+        return found
     hint = "; save the rows of an .npz with numpy.save" if source.suffix == ".npz" else ""
     raise InputError(f"{source}: expected .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet files{hint}")

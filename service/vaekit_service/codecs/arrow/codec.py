@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
+from vaekit.client.wire import RowOptions
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
@@ -27,7 +28,8 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     from vaekit_service.codecs.arrow.reader import read_array
 
-    return ParsedRequest(options, read_array(body, target))
+    rows, ignored = read_array(body, target, strict=isinstance(options, RowOptions) and options.strict)
+    return ParsedRequest(options, rows, ignored)
 
 
 def write(answer: Answer) -> bytes:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError, VaeError
-from vaekit.tabular import encode
+from vaekit.tabular import encode_named
 from vaekit.tabular.arrow_cells import numbers
 from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.columns import MOST_IGNORED, NOTHING_IGNORED, Ignored
 from vaekit_service.codecs.arrow.stream_checks import check_stream
 from vaekit_service.codecs.arrow.texts import checked_batch
 from vaekit_service.errors import Unparsable
@@ -29,8 +30,8 @@ PIXELS, LATENTS = "pixels", "latents"
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 
-def read_array(body: Body, target: Target) -> NDArray[Any]:
-    """Rows x (N, D) float64, images (N, H, W, C) uint8, or latent vectors z (N, Z) float64.
+def read_array(body: Body, target: Target, *, strict: bool = False) -> tuple[NDArray[Any], Ignored]:
+    """(rows x (N, D) float64, images (N, H, W, C) uint8, or latent vectors z (N, Z) float64; columns ignored).
 
     Raises:
         Unparsable: not an Arrow stream, or a damaged one.
@@ -38,29 +39,27 @@ def read_array(body: Body, target: Target) -> NDArray[Any]:
         InputError: columns, types or cells that the model does not accept.
     """
     spec, z = target.manifest.input, target.manifest.latent_dim
-    check_stream(body, 2 * max(spec.dim, z) + 64, target.max_rows)
+    check_stream(body, max(spec.dim + MOST_IGNORED, 2 * z) + 64, target.max_rows)
     if target.operation == "decode":
         table = _read(body, lambda schema: _check_block(schema, LATENTS, (z,), "numbers", _is_number))
         latents: NDArray[np.float64] = numbers(_flat(table, LATENTS, z)).to_numpy().reshape(-1, z)
-        return latents
+        return latents, NOTHING_IGNORED
     if isinstance(spec, ImageSpec):
         table = _read(body, lambda schema: _check_block(schema, PIXELS, spec.row_shape, "uint8", pa.types.is_uint8))
-        return encode(_flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape), spec)
-    return _rows(body, spec, target.max_rows)
+        return encode_named(_flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape), spec)
+    return _rows(body, spec, target.max_rows, strict)
 
 
-def _rows(body: Body, spec: VectorSpec, max_rows: int) -> NDArray[np.float64]:
-    """Rows (N, D) of a table that has exactly the model's columns, in any order."""
-    table = _read(body, lambda schema: _columns(schema, spec), lambda batch: checked_batch(batch, spec, max_rows))
+def _rows(body: Body, spec: VectorSpec, max_rows: int, strict: bool) -> tuple[NDArray[np.float64], Ignored]:
+    """Rows (N, D) of a table with the model's columns, in any order; the bytes of other columns are not looked at."""
+    found = []
+
+    def check(schema: pa.Schema) -> None:
+        found.append(Columns(schema, spec, text=False, indices=False, strict=strict, most_ignored=MOST_IGNORED).ignored)
+
+    table = _read(body, check, lambda batch: checked_batch(batch.select(list(spec.names)), spec, max_rows))
     with _translated(InputError):
-        return _columns(table.schema, spec).take(table, 0)[1]
-
-
-def _columns(schema: pa.Schema, spec: VectorSpec) -> Columns:
-    known = set(spec.names)
-    if unknown := [name for name in schema.names if name not in known]:
-        raise InputError(f"unknown feature {unknown[0][:64]!r}; known features: {', '.join(spec.names)[:200]}")
-    return Columns(schema, spec, text=False, indices=False)
+        return Columns(table.schema, spec, text=False, indices=False, strict=strict).take(table, 0)[1], found[0]
 
 
 def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:

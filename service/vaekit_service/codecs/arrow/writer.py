@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
-from vaekit.runtime.explain.cells import feature_name
+from vaekit.tabular.explained_cells import feature_name
 from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.reply_headers import headers
 from vaekit_service.messages import Answer
@@ -48,6 +48,8 @@ def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
     spec, p_value = answer.spec, answer.rows.get("p_value")
     if a is None:
         return pa.nulls(answer.n, _NULLS.get(name, pa.null()))
+    if name == "novel":
+        return pa.array(a.tolist(), pa.list_(pa.string()))
     if name in _VERDICT and p_value is not None:
         return pa.array(a, mask=np.isnan(p_value))
     if name == "probabilities":

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import Column
 from vaekit.tabular.levels import level_names
 
 LEVELS = ("value", "expected")  # fields that are the index of a level if the column is a category
@@ -34,8 +35,13 @@ def _named(cell: np.void, spec: VectorSpec | ImageSpec) -> dict[str, Any]:
     feature = int(cell["feature"])
     found: dict[str, Any] = {name: _number(float(cell[name])) for name in cell.dtype.names[1:]}
     if isinstance(spec, VectorSpec) and spec.columns[feature].levels is not None:
-        found |= {name: level_names([found[name]], spec.columns[feature])[0] for name in LEVELS}
+        found |= {name: _level_name(found[name], spec.columns[feature]) for name in LEVELS}
     return {"feature": feature_name(feature, spec), **found}
+
+
+def _level_name(index: float, column: Column) -> str | None:
+    """The name of a level; None if it was unseen in training."""
+    return level_names([index], column)[0] if index < len(column.levels or ()) else None
 
 
 def _number(value: float) -> float | None:

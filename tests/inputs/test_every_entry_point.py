@@ -1,0 +1,262 @@
+"""Every input means the same at every entry point: vae train, Detector, Model, Client, the service and vae score."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.inputs import table as inputs
+from tests.live import serving
+from vaekit import Client, Detector, Model
+from vaekit.bundle import VectorSpec
+from vaekit.client import RequestRefused
+from vaekit.client.wire import ARROW_TYPE
+from vaekit.detector_training import prepare
+from vaekit.errors import InputError
+from vaekit.scoring import LocalScorer, Options, score_file
+from vaekit.tabular.frames import table
+from vaekit_training.config import make_config, parse_overrides
+from vaekit_training.data.load import load
+from vaekit_training.data.rows import Rows
+from vaekit_training.infer import infer, overrides_beside
+from vaekit_training.run import train
+
+CELLS = inputs.columns()
+NEW = {name: cells for name, cells in inputs.columns(24, seed=1).items() if name != "serial"}
+EXTRA = {**NEW, "note": [["x"]] * 24, "Load ": [1.0] * 24}
+
+
+def trained_from(path: Path, *more: str) -> tuple[Rows, list[str]]:
+    """The rows that `vae train PATH` reads, and what it says."""
+    settings = [*inputs.SETTINGS, *more]
+    asked = parse_overrides(settings)
+    tree, said = infer(str(path), asked)
+    config = make_config(tree, overrides_beside(asked, settings))
+    return load(config.data, config.likelihood), said
+
+
+def fitted_to(frame: Any, settings: Sequence[str] = inputs.SETTINGS) -> tuple[Rows, list[str]]:
+    """The rows that Detector.fit trains on, and what it says."""
+    prepared = prepare(table(frame), None, settings=settings)
+    return prepared.rows(None), prepared.warnings
+
+
+def told(rows: Rows) -> list[tuple[Any, ...]]:
+    return list(zip(rows.columns, rows.kinds, rows.levels, rows.may_be_missing, strict=True))
+
+
+@pytest.fixture(scope="module")
+def wanted() -> Rows:
+    """The rows as they should be read."""
+    return fitted_to(inputs.in_pandas(CELLS))[0]
+
+
+def test_columns_have_the_kinds_and_levels_that_they_look_like(wanted: Rows) -> None:
+    bands = tuple(sorted(set(CELLS["band"])))
+    assert told(wanted) == [
+        ("load", "real", None, True),
+        ("door_open", "binary", None, False),
+        ("shop", "category", tuple(str(inputs.FIRST + k) for k in range(4)), True),
+        ("took", "real", None, True),
+        ("zip", "category", ("10000", "11000", "12000", "13000"), True),
+        ("band", "category", bands, False),
+    ]
+    seconds = [np.nan if cell is None else cell.total_seconds() for cell in CELLS["took"]]
+    np.testing.assert_array_equal(wanted.x[:, 3], seconds)
+
+
+@pytest.mark.parametrize("form", inputs.FRAMES.values(), ids=inputs.FRAMES)
+def test_a_detector_is_fitted_to_the_same_rows_by_every_frame(wanted: Rows, form: Any) -> None:
+    rows, said = fitted_to(form(CELLS))
+    assert told(rows) == told(wanted)
+    np.testing.assert_array_equal(rows.x, wanted.x)
+    assert [line.partition(";")[0] for line in said] == [
+        "columns left out (whole numbers that all differ, and are in order, without gaps or named like an id): serial",
+        "columns left out (dates): when, day",
+    ]
+
+
+@pytest.mark.parametrize("read", ["memory", "stream"])
+def test_vae_train_reads_the_same_rows_from_parquet(wanted: Rows, tmp_path: Path, read: str) -> None:
+    rows, said = trained_from(inputs.parquet_file(CELLS, tmp_path / "rows.parquet"), f"data.read={read}")
+    assert told(rows) == told(wanted)
+    assert sorted(map(tuple, np.nan_to_num(rows.x))) == sorted(map(tuple, np.nan_to_num(wanted.x)))
+    assert rows.index == ("__index_level_0__",)
+    assert any(line.startswith("columns left out (dates): when, day") for line in said)
+
+
+def test_vae_train_reads_the_same_rows_from_csv(wanted: Rows, tmp_path: Path) -> None:
+    rows, said = trained_from(inputs.csv_file(CELLS, tmp_path / "rows.csv"))
+    assert [line[:2] for line in told(rows)] == [line[:2] for line in told(wanted)]
+    np.testing.assert_allclose(rows.x, wanted.x, rtol=1e-15)
+    assert rows.levels[2] == wanted.levels[2]
+    assert rows.index == ("",)
+    assert any(line.startswith("columns left out (dates): when, day") for line in said)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model trained from the Parquet file, a service of it, and the scores of NEW."""
+
+    models: Path
+    model: Model
+    url: str
+    elbo: Any
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("inputs")
+    path = inputs.parquet_file(CELLS, folder / "stock.parquet")
+    asked = parse_overrides(inputs.SETTINGS)
+    tree, _ = infer(str(path), asked)
+    with patch("vaekit_training.publish.report.render", lambda *_: lambda _: {}):
+        train(make_config(tree, overrides_beside(asked, inputs.SETTINGS)), folder / "models", device="cpu")
+    with Model.load(folder / "models" / "stock", device="cpu") as model, serving(folder / "models") as url:
+        rows = [list(row) for row in zip(*(NEW[name] for name in inputs.MODELLED), strict=True)]
+        yield Served(folder / "models", model, url, model.elbo(rows).elbo)
+
+
+@pytest.mark.parametrize("form", inputs.FRAMES.values(), ids=inputs.FRAMES)
+def test_every_frame_has_the_same_scores_in_process_and_over_http(served: Served, form: Any) -> None:
+    frame = form(NEW)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the dates are ignored
+        found = served.model.elbo(frame)
+        np.testing.assert_allclose(found.elbo, served.elbo, rtol=1e-5)
+        detector = Detector.of(served.model, alpha=0.1)
+        np.testing.assert_allclose(detector.score_samples(frame), served.elbo, rtol=1e-5)
+        np.testing.assert_array_equal(detector.p_value(frame), found.p_value)
+    with Client(served.url) as client:
+        answer = client.elbo(frame)
+    np.testing.assert_allclose(answer.elbo, served.elbo, rtol=1e-5)
+    np.testing.assert_array_equal(answer.p_value, found.p_value)
+    assert answer.ignored_columns == ("when", "day")
+
+
+@pytest.mark.parametrize(("ending", "write"), inputs.FILES.values(), ids=inputs.FILES)
+def test_vae_score_has_the_same_scores_for_files(served: Served, tmp_path: Path, ending: str, write: Any) -> None:
+    path, out = write(NEW, tmp_path / f"new{ending}"), tmp_path / "out.parquet"
+    done = score_file(LocalScorer(served.model, alpha=0.1), path, out)
+    np.testing.assert_allclose(pq.read_table(out)["elbo"].to_numpy(), served.elbo, rtol=1e-5)
+    assert done.to_json()["ignored_columns"] == ["when", "day"]
+    with pytest.raises(InputError, match="unknown feature 'when'"):
+        score_file(LocalScorer(served.model, alpha=0.1), path, out, options=Options(strict=True))
+
+
+def test_json_rows_have_the_same_scores(served: Served) -> None:
+    rows = inputs.as_records({name: NEW[name] for name in inputs.MODELLED})
+    for row in rows:
+        row["took"] = None if row["took"] is None else row["took"].total_seconds()
+    for body in (rows, [list(row.values()) for row in rows]):
+        reply = httpx.post(f"{served.url}/elbo", json={"inputs": body}).json()
+        np.testing.assert_allclose(reply["elbo"], served.elbo, rtol=1e-5)
+        assert "ignored_columns" not in reply
+
+
+def test_a_level_beyond_float64_is_not_its_neighbour(served: Served) -> None:
+    spec = served.model.spec
+    assert isinstance(spec, VectorSpec)
+    assert spec.columns[2].levels == tuple(str(inputs.FIRST + k) for k in range(4))
+    cells = {name: NEW[name][:1] for name in inputs.MODELLED}
+    scores = [served.model.elbo(inputs.as_records({**cells, "shop": [inputs.FIRST + k]})).elbo[0] for k in range(4)]
+    assert len(set(scores)) == 4
+    for form in (inputs.in_pandas, inputs.in_polars, inputs.in_arrow, inputs.as_records):
+        unseen = form({**cells, "shop": [inputs.FIRST + 5]})
+        with pytest.raises(InputError, match="row 0, feature 'shop': not one of its 4 levels"):
+            served.model.elbo(unseen, strict=True)
+        with Client(served.url) as client:
+            assert client.elbo(unseen).novel == [["shop"]]
+            with pytest.raises(RequestRefused, match="not one of its 4 levels"):
+                client.elbo(unseen, strict=True)
+
+
+STRICT = "unknown feature '(when|note|Load )'; strict allows only the model's columns"
+
+
+def test_extra_columns_are_ignored_and_named_and_strict_refuses_them(served: Served) -> None:
+    records = inputs.as_records(EXTRA)
+    for row in records:
+        del row["load"]  # it may be missing, so its misspelt twin is only warned of
+    with pytest.warns(UserWarning, match=r"are ignored: .*'note', 'Load '; column 'Load ' is ignored; did you mean 'l"):
+        lacking = served.model.elbo(records).elbo
+    with Client(served.url) as client:
+        answer = client.elbo(records)
+        np.testing.assert_allclose(answer.elbo, lacking, rtol=1e-5)
+        assert answer.ignored_columns == ("when", "day", "note", "Load ")
+        assert answer.warnings == ("column 'Load ' is ignored; did you mean 'load'?",)
+        assert client.encode(records).ignored_columns == answer.ignored_columns
+        for ask in (client.elbo, client.encode):
+            with pytest.raises(RequestRefused, match=STRICT):
+                ask(records, strict=True)
+            with pytest.raises(RequestRefused, match=STRICT):
+                ask(inputs.in_polars(NEW), strict=True)
+    for ask in (served.model.elbo, served.model.bound, served.model.encode, served.model.explain):
+        with pytest.raises(InputError, match=STRICT):
+            ask(records, strict=True)
+    with pytest.raises(InputError, match=STRICT):
+        Detector.of(served.model, alpha=0.1).set_params(strict=True).predict(inputs.in_pandas(NEW))
+
+
+def test_ignored_columns_of_an_arrow_body_stand_in_a_header_of_bounded_length(served: Served) -> None:
+    many = {f"größe {i} {'x' * 60}": [1.0] for i in range(900)}
+    body = inputs.in_arrow({**{name: NEW[name][:1] for name in inputs.MODELLED}, **many})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, body.schema) as writer:
+        writer.write_table(body)
+    headers = {"content-type": ARROW_TYPE, "accept": "application/x-npy"}
+    reply = httpx.post(f"{served.url}/elbo", content=sink.getvalue().to_pybytes(), headers=headers)
+    assert reply.status_code == 200
+    said = reply.headers["vae-ignored-columns"]
+    assert len(said) <= 4096
+    assert json.loads(said) == list(many)[: len(json.loads(said))]
+    as_json = httpx.post(
+        f"{served.url}/elbo", content=sink.getvalue().to_pybytes(), headers={"content-type": ARROW_TYPE}
+    )
+    assert as_json.json()["ignored_columns"] == list(many)
+
+
+def test_more_than_1000_extra_columns_are_refused(served: Served) -> None:
+    row = inputs.as_records({name: NEW[name][:1] for name in inputs.MODELLED})[0]
+    said = "1001 columns that the model does not have, at most 1,000 are ignored"
+    many = [{**row, **{f"c{i}": 1 for i in range(1001)}}]
+    with pytest.raises(InputError, match=said):
+        served.model.elbo(many)
+    with Client(served.url) as client, pytest.raises(RequestRefused, match=said):
+        client.elbo(many)
+
+
+def test_a_masked_cell_is_a_missing_cell(served: Served) -> None:
+    x = np.tile([0.5, 1.0, 2.0, 3.0, 1.0, 2.0], (2, 1))
+    masked = np.ma.array(x, mask=[[False] * 6, [True, *[False] * 5]])
+    want = served.model.elbo(masked.filled(np.nan)).elbo
+    assert want[0] != want[1]
+    np.testing.assert_array_equal(served.model.elbo(masked).elbo, want)
+    with Client(served.url) as client:
+        np.testing.assert_allclose(client.elbo(masked).elbo, want, rtol=1e-5)
+    far = np.ma.masked_greater(np.r_[np.random.default_rng(0).standard_normal((60, 2)), [[1e9, 0.0]]], 1e5)
+    rows, _ = fitted_to(far, ())
+    assert np.isnan(rows.x[60, 0])
+    assert rows.may_be_missing == (True, False)
+
+
+def test_an_explanation_in_python_has_names(served: Served) -> None:
+    frame = inputs.in_pandas({name: NEW[name] for name in inputs.MODELLED})
+    with Client(served.url) as client:
+        for found in (served.model.explain(frame, top=6), client.elbo(frame, explain=6)):
+            assert found.cells is not None
+            (shop,) = [cell for cell in found.cells[0] if cell["feature"] == "shop"]
+            assert shop["value"] == str(NEW["shop"][0])
+            assert shop["expected"] in {str(inputs.FIRST + k) for k in range(4)}
+            assert found.p_value is not None

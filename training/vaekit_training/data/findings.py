@@ -1,0 +1,124 @@
+"""Says what looks wrong in the rows of a run: values that blind a column, copies of rows, columns of nearly one value.
+
+N rows, D columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit_training.data.rows import Rows
+from vaekit_training.data.split import SPLITS, Splits
+
+CELLS = 2**22  # of each split, that are looked at
+FEW = 0.1  # share of a column's cells that may be far outside the others
+FAR = 20.0  # interquartile ranges from the median; of normal data, 27 standard deviations
+WIDER = 3.0  # by how much such cells widen the standard deviation, if they have one value
+MUCH_WIDER = 20.0  # and if they have many, as in a heavy tail
+NEARLY = 0.99  # share of one value in a column of nearly one value
+COPIES = 0.1  # share of the held-out rows with a copy among the training rows
+DISTINCT = 20  # values of a column that make copies of a row unlikely
+SHOWN = 3  # cells that a message names
+
+Floats = NDArray[np.float64]
+
+
+def findings(rows: Rows, splits: Splits) -> list[str]:
+    """One sentence for each thing that looks wrong, with what to do about it."""
+    return [*([] if rows.is_image else _columns(rows, splits)), *_copies(rows, splits)]
+
+
+def _columns(rows: Rows, splits: Splits) -> Iterator[str]:
+    at = _some(rows, splits.train)
+    x = np.asarray(rows.x[at], dtype=np.float64)  # (n, D)
+    numbers = at if rows.streamed is None else None
+    nearly = []
+    for d, (name, kind) in enumerate(zip(rows.columns, rows.kinds, strict=True)):
+        if kind not in ("real", "positive", "count"):
+            continue
+        there = ~np.isnan(x[:, d])
+        if said := _far(name, x[there, d], None if numbers is None else numbers[there]):
+            yield said
+        elif said := _nearly_constant(name, x[there, d]):
+            nearly.append(said)
+    if nearly:
+        yield (
+            f"columns of nearly one value: {', '.join(nearly)}; the few other cells decide their scale. Leave out by "
+            f"data.exclude those that say little"
+        )
+
+
+def _some(rows: Rows, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The first rows of a split, as many as are looked at."""
+    return numbers[: max(1, CELLS // int(np.prod(rows.x.shape[1:])))]
+
+
+def _far(name: str, values: Floats, numbers: NDArray[np.intp] | None) -> str | None:
+    """What to say of a few cells (n,) so far outside the others that they take over the column's scale."""
+    if len(values) < DISTINCT:
+        return None
+    with np.errstate(all="ignore"):  # differences of values near the largest float64 are infinite
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+        far = np.abs(values - middle) > FAR * (high - low)
+        if not far.any() or high == low or far.mean() > FEW:
+            return None
+        centred = np.clip(values - middle, -1e150, 1e150)
+        wider = centred.std() / centred[~far].std()
+        odd, count = np.unique(values[far], return_counts=True)
+        if not wider > (WIDER if count.max() == far.sum() and far.sum() > 1 else MUCH_WIDER):
+            return None
+    first = ", ".join(f"{value:g}" for value in odd[:SHOWN]) + (", ..." if len(odd) > SHOWN else "")
+    rows = [] if numbers is None else numbers[far].tolist()
+    where = f" (rows {', '.join(map(str, rows[:SHOWN]))}{', ...' if len(rows) > SHOWN else ''})" if rows else ""
+    inside = values[~far]
+    return (
+        f"column {name!r}: {far.sum()} cells of {first}{where} lie far outside the others ({inside.min():g} to "
+        f"{inside.max():g}) and make the column's scale so wide that the model hardly sees its other values: if they "
+        f'mean "missing", empty them; if not, correct them or leave the column out by data.exclude'
+    )
+
+
+def _nearly_constant(name: str, values: Floats) -> str | None:
+    """The column, if it has nearly one value."""
+    if len(values) < DISTINCT:
+        return None
+    found, count = np.unique(values, return_counts=True)
+    share = count.max() / len(values)
+    if len(found) == 1 or share < NEARLY:
+        return None
+    return f"{name!r} ({share:.1%} of its cells are {found[count.argmax()]:g})"
+
+
+def _copies(rows: Rows, splits: Splits) -> Iterator[str]:
+    """What to say if many held-out rows are copies of training rows."""
+    calibration = np.concatenate(splits.folds[:1]) if splits.folds else splits.calibration
+    train = np.setdiff1d(splits.train, calibration) if splits.folds else splits.train
+    known = rows.x[_some(rows, train)]
+    if not rows.is_image and not _is_fine(known):
+        return  # equal rows are to be expected
+    seen = {row.tobytes() for row in _comparable(known)}
+    held_out = _comparable(rows.x[_some(rows, calibration)])
+    copies = sum(row.tobytes() in seen for row in held_out)
+    share = copies / len(held_out)
+    if share >= COPIES and copies > 1:
+        others = "the other folds" if splits.folds else f"the {SPLITS[0]} split"
+        yield (
+            f"{share:.0%} of the calibration rows are copies of rows in {others}: if they are not independent "
+            f"observations, p-values do not hold. Remove the copies, or keep those of one object together by "
+            f"data.split = 'group:COLUMN'"
+        )
+
+
+def _is_fine(x: NDArray[np.float64]) -> bool:
+    """Whether equal rows (n, D) are unlikely: in two columns or more, most values differ from most others."""
+    distinct = np.array([len(np.unique(column)) for column in np.asarray(x).T])
+    return bool((distinct >= DISTINCT).sum() >= min(2, x.shape[1]))
+
+
+def _comparable(x: NDArray[Any]) -> NDArray[Any]:
+    """Rows whose bytes are equal if their values are."""
+    return np.ascontiguousarray(x + 0.0 if x.dtype.kind == "f" else x)  # -0.0 becomes 0.0; NaN is always the same one

@@ -1,0 +1,72 @@
+"""What `vae score` prints and writes about a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from vaekit.scoring import Summary
+
+
+def check_summary(summary: Path | None) -> None:
+    """Refuse a summary that cannot be written, before the rows are scored."""
+    from vaekit.errors import InputError
+
+    if summary is None:
+        return
+    if summary.suffix != ".json":
+        raise InputError(f"--summary: {summary}, expected a name that ends in .json")
+    if not summary.absolute().parent.is_dir():
+        raise InputError(f"--summary: {summary}: folder {summary.parent} does not exist")
+
+
+def write_summary(scored: Summary, path: Path) -> None:
+    """Write the summary as JSON and as a figure of the same name."""
+    from vaekit.scoring.batch.summary_plot import draw
+    from vaekit.scoring.files.paths import storage_path
+
+    scored.write(storage_path(path))
+    typer.echo(f"summary: {path}, {draw(scored, path.with_suffix('.png'))}")
+
+
+def report(summary: Summary) -> None:
+    from vaekit.tabular.columns import listed
+
+    typer.echo(
+        f"{summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} rows/s) by {summary.model}"
+    )
+    for remark in summary.remarks:
+        typer.echo(remark)
+    if summary.before.parts:
+        typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
+    if summary.quarantined:
+        typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_most_frequent(summary)})")
+    if summary.reason is not None:
+        typer.echo(f"no p-values: {summary.reason}")
+    elif summary.share is not None:
+        typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
+    if summary.novel:
+        typer.echo(
+            f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "
+            "`novel` names the cells"
+        )
+    if summary.alpha_reason is not None:
+        typer.echo(summary.alpha_reason)
+    if (found := summary.discoveries) is not None:
+        typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
+    if (drift := summary.drift) is not None:
+        distances = f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; PSI {drift.psi:.3f}"
+        typer.echo(f"drift: {drift.reading} ({distances})")
+    if summary.ignored:
+        typer.echo(f"columns that the model does not have, and that only pass through: {listed(summary.ignored)}")
+    if summary.renamed:
+        pairs = ", ".join(f"{name} as {written}" for name, written in summary.renamed.items())
+        typer.echo(f"the input has columns with names that scoring appends; appended: {pairs}")
+    typer.echo(f"written to {summary.output}")
+
+
+def _most_frequent(summary: Summary) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in summary.tally.bad.most_common(5))

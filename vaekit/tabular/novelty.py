@@ -1,0 +1,89 @@
+"""Finds novel rows: rows that are unlike any training row, whatever their score.
+
+A row is novel if it has a level unseen in training, a number outside the support of its column's kind, or more missing
+cells than any training row. N rows, D columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.manifest import Manifest
+from vaekit.tabular.cells import outside
+
+
+class NovelCells(NamedTuple):
+    """The cells that make rows novel."""
+
+    outside: NDArray[np.bool_] | None  # (N, D), unseen levels and numbers outside a support; None: there are none
+    missing: NDArray[np.bool_] | None  # (N, D), missing cells of the rows that have too many; None: there are none
+
+    @property
+    def rows(self) -> NDArray[np.bool_] | None:
+        """Which rows are novel, (N,); None: no row is."""
+        cells = self.all
+        return None if cells is None else np.asarray(cells.any(axis=1))
+
+    @property
+    def all(self) -> NDArray[np.bool_] | None:
+        """All these cells, (N, D); None: there are none."""
+        if self.outside is None or self.missing is None:
+            return self.missing if self.outside is None else self.outside
+        return self.outside | self.missing
+
+
+def cells_outside(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.bool_] | None:
+    """Which cells have an unseen level or a number outside their column's support, (N, D); None: no cell has.
+
+    Args:
+        x: checked rows, (N, D).
+        spec: the model's input spec.
+    """
+    found = None
+    for d, column in spec.restricted:
+        if (cells := outside(x[:, d], column)).any():
+            found = np.zeros(x.shape, dtype=bool) if found is None else found
+            found[:, d] = cells
+    return found
+
+
+def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:
+    """The cells that make rows novel to a model.
+
+    Args:
+        x: checked rows of a vector model, (N, D).
+        manifest: the model's.
+    """
+    assert isinstance(manifest.input, VectorSpec)
+    is_missing = np.isnan(x)
+    too_many = is_missing.sum(axis=1) > manifest.most_missing if is_missing.any() else np.zeros(len(x), dtype=bool)
+    missing = is_missing & too_many[:, None] if too_many.any() else None
+    return NovelCells(cells_outside(x, manifest.input), missing)
+
+
+def joined_names(names: Sequence[Sequence[str]]) -> NDArray[np.object_]:
+    """The names of each row's novel cells as one text, (N,); None for a row that is not novel."""
+    found = np.full(len(names), None, dtype=object)
+    for row, each in enumerate(names):
+        if each:
+            found[row] = ", ".join(each)
+    return found
+
+
+def novel_names(x: NDArray[np.float64], manifest: Manifest) -> list[list[str]]:
+    """The names of the columns that make each row novel, N lists; an empty list for a row that is not novel.
+
+    Args:
+        x: checked rows of a vector model, (N, D), or images, of which none is novel.
+        manifest: the model's.
+    """
+    if isinstance(manifest.input, ImageSpec):
+        return [[] for _ in x]
+    cells = novel_cells(x, manifest).all
+    names = manifest.input.names
+    return [[] for _ in x] if cells is None else [[names[d] for d in np.flatnonzero(row)] for row in cells]
