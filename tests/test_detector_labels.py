@@ -153,6 +153,10 @@ def test_a_column_of_a_dotted_name_keeps_its_name() -> None:
     assert config.data.kinds == {"v1.2": "count"}
 
 
+def test_an_empty_section_changes_nothing() -> None:
+    assert config_of(np.zeros((30, 2)), settings={"data": {}, "training": {}}) == config_of(np.zeros((30, 2)))
+
+
 def test_one_text_is_one_setting() -> None:
     assert config_of(np.zeros((30, 2)), settings="training.steps=7").training.steps == 7
 

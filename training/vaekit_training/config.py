@@ -268,7 +268,7 @@ def _update(tree: dict[str, Any], settings: Mapping[str, Any], above: tuple[str,
     for name, value in settings.items():
         given = str(name)  # below section.key, as in data.kinds, a key is the name of a column, dots included
         keys = (*above, *([given] if above[1:] else _keys(given) or given.split(".", 2)))
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and (value or not keys[1:]):  # an empty section changes nothing
             _update(tree, value, keys)
         else:
             _put(tree, keys, value.tolist() if hasattr(value, "tolist") else value, f"settings: {given}")
