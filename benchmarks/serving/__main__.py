@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Figure, Measured, measure_parts, publish
-from benchmarks.serving import baselines, disconnects, overload, peer_comparison, stream, sweep, torch_comparison
+from benchmarks.serving import (
+    baselines,
+    disconnects,
+    hostile,
+    overload,
+    peer_comparison,
+    stream,
+    sweep,
+    torch_comparison,
+)
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 
@@ -31,6 +40,8 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "stream": stream.measure,
     "disconnects": disconnects.measure,
     "idle": baselines.idle,
+    "protocols": hostile.protocols,
+    "hostile": hostile.measure,
 }
 PACKAGES = ["fastapi", "starlette", "uvicorn", "torch", "onnxruntime", "numpy"]
 

@@ -2,6 +2,12 @@
 
 VaeError
 └── ServiceError
+    ├── Malformed (ValueError)   the request is not valid HTTP/1.1, or its framing is ambiguous
+    ├── SlowHead                 the request line and headers did not arrive in time
+    ├── TargetTooLong            the path and query exceed the limit
+    ├── HeadTooLarge             the headers, trailers or chunk extensions exceed the limits
+    ├── UnknownCoding            the body has a transfer coding other than chunked
+    ├── TooManyConnections       no room for another connection at the moment; the caller may retry
     ├── Unparsable (ValueError)  the body is not valid data of its content type
     ├── SlowBody                 the body did not arrive in time
     ├── NotAcceptable            the service writes no reply type that the caller accepts
@@ -19,6 +25,30 @@ from vaekit.errors import VaeError
 
 class ServiceError(VaeError):
     """Base of the service's own errors."""
+
+
+class Malformed(ServiceError, ValueError):
+    """The request is not valid HTTP/1.1, or its framing is ambiguous."""
+
+
+class SlowHead(ServiceError):
+    """The request line and headers did not arrive in time."""
+
+
+class TargetTooLong(ServiceError):
+    """The path and query exceed the limit."""
+
+
+class HeadTooLarge(ServiceError):
+    """The headers, trailers or chunk extensions exceed the limits."""
+
+
+class UnknownCoding(ServiceError):
+    """The body has a transfer coding other than chunked."""
+
+
+class TooManyConnections(ServiceError):
+    """No room for another connection at the moment; the same request may succeed a moment later."""
 
 
 class Unparsable(ServiceError, ValueError):

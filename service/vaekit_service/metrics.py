@@ -37,7 +37,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self.refused = Counter(
+            "vae_http_refused",
+            "Requests and connections refused before they reached a route.",
+            ["status"],
+            registry=self._registry,
+        )
         self.in_flight = 0  # requests that are being answered
+        self.connections: Callable[[], int] = lambda: 0  # number of open connections; set by the server
         self.rows = Counter(
             "vae_rows",
             "Rows, latents or samples that ran on the device.",
@@ -128,7 +135,9 @@ class _Gauges(Collector):
             if served.state == "failed":
                 failed.add_metric([served.name, str(served.version)], 1)
         in_flight = self._metrics.in_flight
+        connections = self._metrics.connections()
         return [
+            GaugeMetricFamily("vae_http_connections", "Open connections.", value=connections),
             GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=in_flight),
             GaugeMetricFamily("vae_queue_depth", "Jobs waiting for the device.", value=self._engine.depth),
             GaugeMetricFamily("vae_queue_rows", "Rows waiting for the device.", value=self._engine.rows),

@@ -6,27 +6,36 @@ import asyncio
 import ctypes
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from time import monotonic
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
-from vaekit.errors import ConfigError
+from vaekit.bundle.models_folder import models
+from vaekit.errors import ConfigError, FormatError
 from vaekit.runtime.device import check_device, check_distribution
 from vaekit_service import example
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
-from vaekit_service.http.connection import connect
-from vaekit_service.logs import ForwardHandler, make_log
+from vaekit_service.http.head import ConnectionLimits
+from vaekit_service.http.protocol import LimitedProtocol
+from vaekit_service.http.refusals import Refusals
+from vaekit_service.logs import ForwardHandler, Log, make_log
 from vaekit_service.settings import Settings
 
 Tell = Callable[[str], None]
+
+RESERVED = 32  # file descriptors kept free for models, the log and the event loop
+MAX_SPARE = 64  # connections beyond the limit that may be open while they receive their 503
 
 
 def serve(settings: Settings, tell: Tell) -> None:
@@ -39,8 +48,9 @@ def serve(settings: Settings, tell: Tell) -> None:
     Raises:
         MissingExtra: no ONNX Runtime is installed, or both distributions are.
         DeviceError: the requested device is not available.
-        ConfigError: the service cannot listen on the address.
+        ConfigError: the models folder does not exist or cannot be read, or the service cannot listen on the address.
     """
+    check_models(settings.models)
     check_distribution()
     check_device(settings.device, settings.cuda)
     log = make_log(settings.log_format, settings.log_level)
@@ -50,9 +60,30 @@ def serve(settings: Settings, tell: Tell) -> None:
         logger.addHandler(handler)
         logger.propagate = False
         try:
-            Server(create_app(settings, log), settings, tell).run(sockets=[listener])
+            Server(create_app(settings, log), settings, tell, log).run(sockets=[listener])
         finally:
             logger.removeHandler(handler)
+
+
+def check_models(root: Path) -> None:
+    """Check that the models folder exists and can be read. It may be empty: then the service is not ready.
+
+    Raises:
+        ConfigError: it does not exist, is not a folder, or cannot be read.
+    """
+    try:
+        if not root.exists():
+            raise ConfigError(
+                f"models folder {str(root)!r}: no such folder; name an existing one with --models or VAE_MODELS, or "
+                f"make one with `vae train DATA --models {root}`"
+            )
+        if not root.is_dir():
+            raise ConfigError(f"models folder {str(root)!r}: this is a file; expected a folder of <name>/<version>/")
+        models(root)
+    except FormatError as exc:
+        raise ConfigError(f"models folder {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(f"models folder {str(root)!r}: {exc.strerror}") from exc
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -68,6 +99,48 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"cannot listen on {host}, port {port}: {exc.strerror or exc}; choose others with --host and --port"
         ) from exc
+
+
+def connection_limits(settings: Settings, log: Log) -> ConnectionLimits:
+    """The limits of connections. They leave file descriptors for the models, whatever the callers do."""
+    wanted = settings.max_connections + MAX_SPARE
+    room = max(2, free_descriptors(wanted + RESERVED) - RESERVED)
+    spare = min(MAX_SPARE, max(1, room // 4))
+    connections = min(settings.max_connections, max(1, room - spare))
+    if connections < settings.max_connections:
+        log.warning(
+            "fewer connections than configured, because of the limit of open files (ulimit -n)",
+            configured=settings.max_connections,
+            connections=connections,
+        )
+    return ConnectionLimits(
+        connections=connections,
+        spare=spare,
+        target_bytes=settings.max_head_bytes // 4,
+        head_bytes=settings.max_head_bytes,
+        head_seconds=settings.head_seconds,
+        unread_bytes=max(ConnectionLimits.unread_bytes, 2 * settings.max_body_bytes),
+    )
+
+
+def free_descriptors(wanted: int) -> int:
+    """The file descriptors that this process can still open. Raises its soft limit if that is too low and allowed."""
+    if sys.platform == "win32":
+        return wanted
+    import resource
+
+    used = os.dup(0)  # the lowest free number
+    os.close(used)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    needed = wanted + used
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return soft - used
 
 
 def release_freed_memory() -> None:
@@ -86,11 +159,14 @@ class Server(uvicorn.Server):
     send two.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings, tell: Tell) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, tell: Tell, log: Log) -> None:
+        self._components: Components = app.state.components
+        limits, refuse = connection_limits(settings, log), Refusals(log, self._components.metrics)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connect,  # type: ignore[arg-type]  # annotated as a class, but uvicorn only calls it
+                # annotated as a class, but uvicorn only calls it
+                http=partial(LimitedProtocol, limits=limits, refuse=refuse),  # type: ignore[arg-type]
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -101,7 +177,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.shutdown_seconds,
             )
         )
-        self._components: Components = app.state.components
+        self._components.metrics.connections = lambda: len(self.server_state.connections)
         self._drain = settings.drain_seconds
         self._tell = tell
         self._exit_at: float | None = None  # by the monotonic clock; None until the first signal
@@ -152,9 +228,10 @@ class Server(uvicorn.Server):
         gc.collect()
         release_freed_memory()
         gc.freeze()  # exclude the objects that exist now from later collections; traversing them takes about 30 ms
-        for served in registry.latest:
-            why = "" if served.reason is None else f": {served.reason}"
-            self._tell(f"{served.state}: {served.name}, version {served.version}{why}")
+        for served in registry.all:
+            if served in registry.latest or served.state == "failed":
+                why = "" if served.reason is None else f": {served.reason}"
+                self._tell(f"{served.state}: {served.name}, version {served.version}{why}")
         if reason := self._components.unready():
             self._tell(f"not ready: {reason}")
         ready = sorted((s for s in registry.latest if s.model), key=lambda s: s.name != registry.default)

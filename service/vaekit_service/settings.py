@@ -97,6 +97,19 @@ class Settings(BaseSettings):
         description="seconds that a request may wait until the device starts it; after that it is dropped with a 504",
     )
 
+    max_connections: Annotated[int, Field(ge=1)] = Field(
+        1_000,
+        description="connections open at the same time, at most as many as the limit of open files allows; further "
+        "ones get a 503",
+    )
+    max_head_bytes: Annotated[int, Field(ge=1024)] = Field(
+        32 * 1024,
+        description="largest size of the headers, and of the trailers, which may be 100 each; beyond it a 431; a "
+        "quarter of it for path and query, beyond it a 414",
+    )
+    head_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        10.0, description="seconds in which a caller must send the headers of a request; after that it gets a 408"
+    )
     body_seconds: Seconds = Field(30.0, description="seconds in which a caller must send its body")
     answer_seconds: Seconds = Field(60.0, description="seconds that a request may take; after that it gets a 504")
     reply_seconds: Seconds = Field(

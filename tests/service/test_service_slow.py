@@ -93,4 +93,4 @@ def test_unread_replies_are_limited_together_and_aborted(serve: Any, connections
     assert len(answered.json()["samples"]) == 10_000
     assert got < len(answered.content) / 2
     process.popen.terminate()
-    assert "the caller did not take its reply within 8 s" in process.popen.communicate(timeout=60)[1]
+    assert "the caller did not read its reply within 8 s" in process.popen.communicate(timeout=60)[1]

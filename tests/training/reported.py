@@ -26,6 +26,7 @@ from vaekit.bundle.manifest import (
 from vaekit.bundle.write import calibration_file
 from vaekit.runtime import Model
 from vaekit.runtime.eps import EpsDraws
+from vaekit.runtime.row_feeds import RowFeeds
 from vaekit_training import specs
 from vaekit_training.data.split import Splits
 from vaekit_training.export import evaluate, graph_inputs
@@ -47,6 +48,7 @@ class TorchModel(Model):
         self.device, self.precision, self._calibrations = "cpu", "float32", {}
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
+        self._row_feeds = RowFeeds(manifest, None)
         self._eps = EpsDraws(base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default)
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -18,10 +18,11 @@ def make(*overrides: str) -> Config:
     return make_config({"name": "m", "data": {"source": "digits"}}, overrides)
 
 
-def test_a_config_survives_its_own_toml(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])  # the second has a byte order mark, as from Notepad
+def test_a_config_survives_its_own_toml(tmp_path: Path, encoding: str) -> None:
     config = make("training.steps=7", 'likelihood.scale="feature"', "data.exclude=['a', 'b']", "draws.default=8")
     path = tmp_path / "config.toml"
-    path.write_text(config.to_toml())
+    path.write_text(config.to_toml(), encoding=encoding)
     assert load_config(path) == config
 
 

@@ -130,7 +130,10 @@ def test_statistics_are_those_of_all_training_rows(folder: Path, monkeypatch: py
     found, want = rows.statistics(np.arange(0)), Statistics.of(training_rows(rows), rows.kinds)
     numbers = [d for d, kind in enumerate(rows.kinds) if kind != "category"]  # not of level indices
     for field in dataclasses.fields(Statistics):
-        np.testing.assert_allclose(getattr(found, field.name)[numbers], getattr(want, field.name)[numbers], rtol=1e-10)
+        if field.name != "most_missing":
+            one, other = (getattr(statistics, field.name)[numbers] for statistics in (found, want))
+            np.testing.assert_allclose(one, other, rtol=1e-10)
+    assert found.most_missing == want.most_missing
 
 
 def test_the_samples_are_bounded_and_contain_the_smallest_hashes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

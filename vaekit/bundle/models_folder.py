@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from vaekit.bundle.manifest import MANIFEST_FILE, Name
-from vaekit.errors import UnknownModel
+from vaekit.errors import FormatError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _NAME = TypeAdapter(Name)
@@ -27,28 +27,70 @@ def check_name(name: str) -> str:
 
 
 def models(root: Path | str) -> list[str]:
-    """Names of models under root that have at least one complete version, sorted."""
+    """Names of models under root that have at least one complete version, or whose folder cannot be read; sorted.
+
+    Raises:
+        FormatError: root itself cannot be read.
+    """
     folder = Path(root)
     if not folder.is_dir():
         return []
-    names = (entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return sorted(name for name in names if versions(folder, name))
+    names = (entry.name for entry in _entries(folder) if not entry.name.startswith(".") and _is_folder(entry))
+    return sorted(name for name in names if _may_have_versions(folder, name))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no permission; reading it gives the error
+        return True
+
+
+def _may_have_versions(root: Path, name: str) -> bool:
+    try:
+        return bool(versions(root, name))
+    except FormatError:
+        return True
 
 
 def versions(root: Path | str, name: str) -> list[int]:
-    """Complete versions of a model, ascending; empty if there is no such model."""
+    """Complete versions of a model, ascending; empty if there is no such model.
+
+    A version whose folder cannot be read counts as complete; loading it gives the error.
+
+    Raises:
+        FormatError: the model's folder cannot be read.
+    """
     try:
         model_folder = Path(root) / check_name(name)
     except UnknownModel:
         return []
-    if not model_folder.is_dir():
+    if not _is_folder(model_folder):
         return []
-    return [number for number in taken_numbers(model_folder) if (model_folder / str(number) / MANIFEST_FILE).is_file()]
+    return [number for number in taken_numbers(model_folder) if _may_be_complete(model_folder / str(number))]
+
+
+def _may_be_complete(folder: Path) -> bool:
+    try:
+        return (folder / MANIFEST_FILE).is_file()
+    except OSError:  # no permission
+        return True
 
 
 def taken_numbers(model_folder: Path) -> list[int]:
-    """The version numbers in a model's folder, also of incomplete versions, ascending."""
-    return sorted(int(entry.name) for entry in model_folder.iterdir() if _VERSION.fullmatch(entry.name))
+    """The version numbers in a model's folder, also of incomplete versions, ascending.
+
+    Raises:
+        FormatError: the folder cannot be read.
+    """
+    return sorted(int(entry.name) for entry in _entries(model_folder) if _VERSION.fullmatch(entry.name))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as exc:
+        raise FormatError(f"{folder}: the folder cannot be read: {exc.strerror}") from exc
 
 
 def find(root: Path | str, name: str, version: int | None = None) -> Path:

@@ -42,8 +42,10 @@ def read_manifest(folder: Path | str) -> Manifest:
     path = Path(folder) / MANIFEST_FILE
     try:
         return Manifest.model_validate_json(path.read_bytes())
-    except OSError as exc:
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise FormatError(f"{folder}: no {MANIFEST_FILE}; expected the folder of one version of a model") from exc
+    except OSError as exc:
+        raise FormatError(f"{path}: cannot be read: {exc.strerror}") from exc
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))

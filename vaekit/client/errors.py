@@ -61,7 +61,7 @@ class ServiceFailed(_ErrorReply):
 
 
 class ServiceUnavailable(ServiceFailed):
-    """503: no model is ready, or the service is stopping."""
+    """503: no model is ready, the service is stopping, or it has no room for another connection."""
 
 
 class RequestRefused(_ErrorReply):

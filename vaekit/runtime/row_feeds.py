@@ -67,10 +67,17 @@ class RowFeeds:
         """
         if isinstance(self._spec, ImageSpec):
             return run(operation, {"x": rows, "eps": eps})
+        outside = cells_outside(rows, self._spec)
+        if outside is None and not np.isnan(rows).any():  # the usual case
+            terms = run(operation, {**self._whole(operation, rows), "eps": eps})
+            terms["novel"] = np.zeros(len(rows), dtype=bool)
+            if self._spec.may_be_missing:
+                terms["observed_count"] = np.full(len(rows), self._spec.dim)
+            return terms
         novel = novel_cells(rows, self._manifest)
-        observed = _observed(rows, novel.outside)
+        observed = _observed(rows, outside)
         left_out = np.asarray(~observed.all(axis=1))
-        if self._masks[operation] or not left_out.any():
+        if self._masks[operation]:
             terms = run(operation, {**self._feeds(operation, rows, observed), "eps": eps})
         else:
             terms = self._apart(operation, rows, observed, left_out, eps, run)
@@ -115,6 +122,10 @@ class RowFeeds:
             terms["fold_elbo"] = terms["fold_elbo"] + added[:, None]
         if "feature_log_likelihood" in terms:
             terms["feature_log_likelihood"] = np.where(outside, log_outside, terms["feature_log_likelihood"])
+
+    def _whole(self, operation: Operation, rows: NDArray[Any]) -> Feeds:
+        """The feeds of rows of which a graph can take every cell."""
+        return {"x": rows, "observed": np.ones(rows.shape, dtype=bool)} if self._masks[operation] else {"x": rows}
 
     def _feeds(self, operation: Operation, rows: NDArray[Any], observed: NDArray[np.bool_]) -> Feeds:
         if self._masks[operation]:

@@ -6,6 +6,7 @@ with errors, are validated by pydantic, which locates the error.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.validation_messages import first_errors, refusal
-from vaekit_service.errors import TooLarge
+from vaekit_service.errors import TooLarge, Unparsable
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 try:
@@ -54,6 +55,7 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         InputError: JSON of another form, or values that the model does not accept.
         TooLarge: more cells than a request may have; large bodies are counted before they are parsed.
     """
+    body = without_mark(body)
     if query:
         raise InputError(
             f"query parameter {next(iter(query))[:64]!r}: a JSON request has its options in the body, not in the query"
@@ -75,6 +77,17 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         rows = read_images(rows, spec)
     x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
     return ParsedRequest(request, x, ignored)
+
+
+def without_mark(body: Body) -> Body:
+    """The body without the byte order mark of UTF-8, which some editors write at the start of a file.
+
+    Raises:
+        Unparsable: the body begins with the mark of UTF-16 or UTF-32 (JSON is UTF-8: RFC 8259, section 8.1).
+    """
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise Unparsable("not JSON: begins with the byte order mark (BOM) of UTF-16 or UTF-32; send UTF-8")
+    return body[len(codecs.BOM_UTF8) :] if body.startswith(codecs.BOM_UTF8) else body
 
 
 def read_numbers(body: Body, target: Target) -> ParsedRequest | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,30 +60,72 @@ WRITERS = (
 )
 
 
-def reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
-    """The reader of a request body, chosen by the headers.
+UNSTATED = {"", "application/octet-stream", "application/x-www-form-urlencoded"}  # the last is curl's default
+FORM = "multipart/form-data"
+_FIRST_BYTES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x93NUMPY": NPY_TYPE,
+    b"\xff\xff\xff\xff": ARROW_TYPE,  # the first message of an Arrow stream
+}
+
+
+def reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader | None:
+    """The reader of a request body, chosen by the headers; None if they state no type, see `recognise`.
 
     Raises:
         MediaType: the operation does not accept this content type, its package is missing, or the body is compressed.
     """
     is_long = len(content_type) + len(content_encoding) > _LONG
     found = (_reader.__wrapped__ if is_long else _reader)(content_type, content_encoding, operation)
-    if needed := found.missing():
-        raise MediaType(f"content-type {found.media_type!r}: this service cannot read it; install {needed} first")
-    return found
+    return None if found is None else _installed(found)
+
+
+def recognise(body: Body, content_type: bytes, operation: Operation) -> Reader:
+    """The reader of a body without a stated type, chosen by its first bytes: a file sent by `curl -T`, for example.
+
+    Raises:
+        MediaType: the body does not begin like any of the known files, or the operation does not accept that type.
+    """
+    known = _known(operation)
+    for first, media_type in _FIRST_BYTES.items():
+        if body.startswith(first) and media_type in known:
+            return _installed(known[media_type])
+    is_json = body[:64].removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{"
+    hint = f"; this body looks like JSON: add the header content-type: {JSON_TYPE}" if is_json else ""
+    raise _not_accepted(content_type.decode("latin-1"), operation, hint)
+
+
+def _installed(reader: Reader) -> Reader:
+    if needed := reader.missing():
+        raise MediaType(f"content-type {reader.media_type!r}: this service cannot read it; install {needed} first")
+    return reader
 
 
 @lru_cache
-def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader:
-    known = {reader.media_type: reader for reader in READERS if operation not in reader.not_for}
+def _known(operation: Operation) -> dict[str, Reader]:
+    return {reader.media_type: reader for reader in READERS if operation not in reader.not_for}
+
+
+def _not_accepted(stated: str, operation: Operation, hint: str = "") -> MediaType:
+    known = ", ".join(_known(operation))
+    return MediaType(f"content-type {stated[:80]!r}: /{operation} accepts {known}, text in UTF-8{hint}")
+
+
+@lru_cache
+def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) -> Reader | None:
     coding = content_encoding.decode("latin-1").strip().lower()
     if coding != "identity":
         raise MediaType(f"content-encoding {coding[:40]!r}: compressed bodies are not supported; send identity")
     stated = content_type.decode("latin-1")
     media_type, _, parameters = stated.partition(";")
-    found = known.get(media_type.strip().lower())
+    named = media_type.strip().lower()
+    if named in UNSTATED:
+        return None
+    found = _known(operation).get(named)
     if found is None or not _is_utf8(parameters):
-        raise MediaType(f"content-type {stated[:80]!r}: /{operation} accepts {', '.join(known)}, text in UTF-8")
+        hint = "; send the file itself as the body, as curl --data-binary @FILE does" if named == FORM else ""
+        raise _not_accepted(stated, operation, hint)
     return found
 
 

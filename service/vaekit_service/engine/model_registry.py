@@ -10,14 +10,13 @@ from pathlib import Path
 from time import monotonic
 from types import TracebackType
 
-from vaekit.bundle.manifest import Manifest, Precision
-from vaekit.bundle.models_folder import models, versions
-from vaekit.bundle.read import read_manifest
+from vaekit.bundle.manifest import Precision
+from vaekit.bundle.models_folder import models
 from vaekit.client.wire import ModelList, ModelSummary
-from vaekit.errors import FormatError, UnknownModel, VaeError
+from vaekit.errors import UnknownModel, VaeError
 from vaekit.runtime import Model
 from vaekit.runtime.device import DEFAULTS, Cuda
-from vaekit_service.engine.model_version import ModelVersion
+from vaekit_service.engine.model_version import UNREADABLE, ModelVersion, find_versions, open_version
 from vaekit_service.errors import NotReady, Unservable
 from vaekit_service.logs import Log
 
@@ -45,28 +44,13 @@ class Lease:
         self._version.users -= 1
 
 
-def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
-    """Load one version, after checking that its manifest names the same model and version as its folder.
-
-    Raises:
-        FormatError: the manifest names another model or version.
-        BundleError, DeviceError, MissingExtra: see vaekit.runtime.Model.load.
-    """
-    manifest: Manifest = read_manifest(folder)
-    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
-        raise FormatError(
-            f"{folder}: manifest.json is for {manifest.name}/{manifest.version}; expected "
-            f"{folder.parent.name}/{folder.name}, as the folder is called"
-        )
-    return Model.load(folder, device=device, threads=threads, cuda=cuda, precision=precision)
-
-
 class ModelRegistry:
     """The models and versions that were in the models folder when the service started.
 
-    The latest version of each model is loaded at start-up, in the background, one after the other. An older version is
-    loaded at the first request for it; at most `max_old_versions` of them stay loaded. An older version that failed to
-    load is tried again at the first request that comes `retry_seconds` later.
+    The latest version of each model is loaded at start-up, in the background, one after the other. If it fails to load,
+    the next older version is loaded and answers in its place. Other older versions are loaded at the first request for
+    them; at most `max_old_versions` of them stay loaded. An older version that failed to load is tried again at the
+    first request that comes `retry_seconds` later.
     """
 
     def __init__(
@@ -89,12 +73,13 @@ class ModelRegistry:
         self._on_device, self._max_batch_rows = on_device, max_batch_rows  # models are warmed up to this batch size
         self._configured_default = default
         self._max_old = max_old_versions
-        self._served = {
-            name: {v: ModelVersion(name, v, root / name / str(v)) for v in versions(root, name)}
-            for name in models(root)
-        }
+        self._served = {name: find_versions(root, name) for name in models(root)}
+        self._latest = {name: known[max(known)] for name, known in self._served.items()}
         for served in self.latest:
-            served.state = "loading"
+            if served.version == UNREADABLE:
+                self._failed(served, served.reason or "")
+            else:
+                served.state = "loading"
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._opening = asyncio.Lock()  # one load at a time: nothing else may allocate while a CUDA graph is recorded
         self.ticks = count(1)  # numbers the leases, so that the least recently used version is unloaded first
@@ -103,8 +88,8 @@ class ModelRegistry:
 
     @property
     def latest(self) -> list[ModelVersion]:
-        """The latest version of each model, which answers requests that name no version."""
-        return [known[max(known)] for known in self._served.values()]
+        """The version of each model that answers requests without a version: the latest that could be loaded."""
+        return list(self._latest.values())
 
     @property
     def loaded(self) -> list[ModelVersion]:
@@ -140,9 +125,10 @@ class ModelRegistry:
             ModelSummary(
                 name=served.name,
                 version=served.version,
-                versions=list(self._served[served.name]),
+                versions=[v for v in self._served[served.name] if v != UNREADABLE],
                 state="loading" if served.state == "idle" else served.state,
                 reason=served.reason,
+                failed={v: s.reason or "" for v, s in self._served[served.name].items() if s.state == "failed"},
             )
             for served in self.latest
         ]
@@ -197,7 +183,7 @@ class ModelRegistry:
             raise UnknownModel(f"no model {name[:64]!r}; served models: {', '.join(self.names) or 'none'}")
         known = self._served[name]
         if version is None:
-            return known[max(known)]
+            return self._latest[name]
         for number, served in known.items():
             if str(number) == version:
                 return served
@@ -214,9 +200,22 @@ class ModelRegistry:
         return self.default
 
     async def _load_latest(self) -> None:
-        for served in self.latest:
-            await self._load(served)
+        for name, known in self._served.items():
+            await self._load_newest(name, [known[version] for version in sorted(known, reverse=True)])
         self.settled.set()
+
+    async def _load_newest(self, name: str, newest_first: list[ModelVersion]) -> None:
+        """Load the newest version that can be loaded. If there is none, the newest one is shown with its reason."""
+        for served in newest_first:
+            if served.version == UNREADABLE:
+                return
+            self._latest[name], served.state = served, "loading"
+            await self._load(served)
+            if served.model is not None:
+                if served is not newest_first[0]:
+                    self._log.warning("older version serves", model=name, version=served.version)
+                return
+        self._latest[name] = newest_first[0]
 
     async def load_again(self, served: ModelVersion) -> Model:
         """Load an old version that is not in memory; callers that ask for it together share one load."""

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vaekit.client.wire import REQUEST_ID_HEADER
 from vaekit.errors import VaeError
 from vaekit_service.engine.limits import MemoryBudget
+from vaekit_service.errors import Disconnected
 from vaekit_service.http import problems
 from vaekit_service.http.request_context import CONNECTION, CONTEXT, RequestContext, RequestTimer
 from vaekit_service.logs import Log
@@ -141,17 +142,19 @@ class _Exchange:
             self._context.timer.stop()
             self._context.timer.set_deadline(self._seconds, _ReplyNotRead)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
-            if self._unread and not self._discard_body():
+            if self._unread and not self._stays_open():
                 headers.append((b"connection", b"close"))
+        if self._context.connection is not None and self._context.connection.is_closing():
+            self._status, self._context.error = problems.HUNG_UP, Disconnected.__name__
         await self._send(message)
 
-    def _discard_body(self) -> bool:
-        """Let the server discard the rest of the body, so that the connection stays open; False if it is too long."""
-        if not 0 < self._unread <= MAX_DISCARDED_BYTES or self._status == HTTPStatus.REQUEST_TIMEOUT:
-            return False
-        if self._context.connection is not None:
-            self._context.connection.discard_body(self._scope, self._unread)
-        return True
+    def _stays_open(self) -> bool:
+        """Whether the server discards the rest of the body and keeps the connection, instead of closing it.
+
+        A caller that expects `100 Continue` may send its next request in place of the body.
+        """
+        is_short = 0 < self._unread <= MAX_DISCARDED_BYTES
+        return is_short and b"expect" not in self._context.headers and self._status != HTTPStatus.REQUEST_TIMEOUT
 
     def _record(self, seconds: float, metrics: Metrics) -> None:
         context, scope = self._context, self._scope

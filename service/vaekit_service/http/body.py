@@ -8,8 +8,6 @@ from vaekit_service.errors import Disconnected, Unparsable
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Body
 
-LARGE = 256 * 1024  # bytes; larger bodies bypass the server's HTTP parser, see connection.py
-
 
 async def read_body(scope: Scope, receive: Receive) -> Body:
     """Read the whole body.
@@ -27,13 +25,7 @@ async def read_body(scope: Scope, receive: Receive) -> Body:
     declared, memory = context.headers.get(b"content-length", b"0"), context.memory
     if not declared.isdigit():
         raise Unparsable(f"content-length: {declared[:40].decode('latin-1')!r} is not a number of bytes")
-    size = int(declared[:20])
-    memory.check_body(size)
-    if size > LARGE and context.connection is not None:
-        direct = await context.connection.read_body(scope, size, memory.hold_body)
-        if direct is not None:
-            await _next_bytes(receive)  # the message that ends the body
-            return direct
+    memory.check_body(int(declared[:20]))
     body, is_whole = await _next_bytes(receive)
     memory.hold_body(len(body))
     if is_whole:

@@ -49,14 +49,14 @@ class OperationHandler:
         headers, timer, memory = context.headers, context.timer, context.memory
         lease = components.registry.lend(path.get("name"), path.get("version"))
         components.engine.check_room()
-        reader = negotiation.reader(
-            headers.get(b"content-type", b""), headers.get(b"content-encoding", b"identity"), self._operation
-        )
+        content_type = headers.get(b"content-type", b"")
+        stated = negotiation.reader(content_type, headers.get(b"content-encoding", b"identity"), self._operation)
         writer = negotiation.writer(headers.get(b"accept", b"*/*"))
         seconds = effective_timeout(headers.get(_TIMEOUT), components.answer_seconds)
         body_seconds = components.body_seconds
         timer.set_deadline(body_seconds, lambda: SlowBody(f"the body did not arrive within {body_seconds:g} s"))
         body = await read_body(scope, receive)
+        reader = stated or negotiation.recognise(body, content_type, self._operation)
         timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
         timer.cancel_on_disconnect(receive)
         work = self._answer(lease, reader, body, query(scope), context)

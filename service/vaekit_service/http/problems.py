@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vaekit.client.wire import PROBLEM_TYPE, Problem
+from vaekit.client.wire import PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
 from vaekit.errors import (
     BundleError,
     ConfigError,
@@ -25,6 +25,7 @@ from vaekit.errors import (
     VaeError,
 )
 from vaekit_service import errors
+from vaekit_service.errors import ServiceError
 from vaekit_service.http.request_context import RequestContext
 
 
@@ -40,18 +41,24 @@ class ProblemKind(NamedTuple):
 _INTERNAL = ProblemKind(500, "Internal error", is_public=False)
 
 PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
+    errors.Malformed: ProblemKind(400, "Malformed request"),
     errors.Unparsable: ProblemKind(400, "Unparsable body"),
     UnknownModel: ProblemKind(404, "Unknown model"),
     errors.NotAcceptable: ProblemKind(406, "No acceptable reply type"),
     errors.SlowBody: ProblemKind(408, "Body not received in time"),
+    errors.SlowHead: ProblemKind(408, "Head not received in time"),
     errors.TooLarge: ProblemKind(413, "Too large"),
+    errors.TargetTooLong: ProblemKind(414, "Request target too long"),
     errors.MediaType: ProblemKind(415, "Unsupported media type"),
     InputError: ProblemKind(422, "Invalid input"),
     NotResolvable: ProblemKind(422, "Alpha not resolvable"),
     errors.Overloaded: ProblemKind(429, "Overloaded", retry_after="1"),
+    errors.HeadTooLarge: ProblemKind(431, "Head too large"),
     errors.Disconnected: ProblemKind(499, "Caller hung up"),  # for the log; the reply is not read
+    errors.UnknownCoding: ProblemKind(501, "Unknown transfer coding"),
     errors.NotReady: ProblemKind(503, "Not ready", retry_after="1"),
     errors.Unservable: ProblemKind(503, "Not ready"),
+    errors.TooManyConnections: ProblemKind(503, "Too many connections", retry_after="1"),
     errors.DeadlineExceeded: ProblemKind(504, "Deadline exceeded"),
     # A request should never cause these errors; if one does, that is a bug of the service.
     BundleError: _INTERNAL,
@@ -63,6 +70,7 @@ PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
     TrainingError: _INTERNAL,
 }
 
+HUNG_UP = PROBLEM_KINDS[errors.Disconnected].status
 _HIDDEN = "internal error of the service; its log has the details under the request id in `instance`"
 _TYPE = "urn:vaekit:problem:"
 
@@ -85,19 +93,48 @@ def respond(context: RequestContext, error: Exception) -> Response:
     return problem(context, kind.status, kind.title, detail, headers)
 
 
+def reply_bytes(error: ServiceError, request_id: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The whole reply to a request that is refused before the app gets it. The connection closes after it.
+
+    Args:
+        error: the reason.
+        request_id: the id of the request in the log.
+        headers: the headers that the server adds to every reply.
+    """
+    kind = kind_of(type(error))
+    content = _document(kind.status, kind.title, str(error), request_id)
+    head = [
+        f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}",
+        *(f"{name.decode()}: {value.decode('latin-1')}" for name, value in headers),
+        f"content-type: {PROBLEM_TYPE}",
+        f"content-length: {len(content)}",
+        f"{REQUEST_ID_HEADER}: {request_id}",
+        "cache-control: no-store",
+        "connection: close",
+        *([f"retry-after: {kind.retry_after}"] if kind.retry_after else []),
+    ]
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + content
+
+
 def problem(
     context: RequestContext, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem document of any status. Its type is about:blank if the title is the standard phrase of the status."""
+    """A problem document of any status."""
+    content = _document(status, title, detail, context.id)
+    return Response(content, status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
+
+
+def _document(status: int, title: str, detail: str, request_id: str) -> bytes:
+    """A problem document. Its type is about:blank if the title is the standard phrase of the status."""
     is_standard = title == HTTPStatus(status).phrase if status in set(HTTPStatus) else False
     document = Problem(
         type="about:blank" if is_standard else _TYPE + title.lower().replace(" ", "-"),
         title=title,
         status=status,
         detail=detail,
-        instance=context.id,
+        instance=request_id,
     )
-    return Response(document.model_dump_json(), status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
+    return document.model_dump_json().encode()
 
 
 async def on_http_error(request: Request, exc: Exception) -> Response:

@@ -13,22 +13,17 @@ from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
 
 LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a disconnect needs a task
-CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state, set by connection.py and access_log.py
-
-OnBytes = Callable[[int], None]  # called with the number of bytes that have arrived; may raise
+CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state, set by protocol.py and access_log.py
 
 
 class ServerConnection(Protocol):
-    """What our connections (connection.py) offer beyond ASGI. The scope identifies the request."""
+    """What our connections (protocol.py) offer beyond ASGI."""
 
     def abort(self) -> None:
         """Close the connection immediately and drop unsent bytes."""
 
-    async def read_body(self, scope: Scope, size: int, on_bytes: OnBytes) -> bytearray | None:
-        """Read a whole large body directly from the socket; None if that is not possible."""
-
-    def discard_body(self, scope: Scope, left: int) -> None:
-        """Discard the rest of a body as it arrives."""
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or about to be."""
 
 
 @dataclass(slots=True, eq=False)

@@ -32,6 +32,7 @@ REPLIES: dict[Operation, type[BaseModel]] = {
     "sample": wire.SampleReply,
     "elbo": wire.ElboReply,
 }
+METHODS = ("POST", "PUT")  # of the operations; PUT, which `curl -T` sends, is left out of the OpenAPI document
 _SUMMARIES: dict[Operation, str] = {
     "encode": "Mean and scale of the posterior q(z|x) = N(mu, sigma^2) of each row",
     "decode": "Mean and scale of p(x|z) of each latent vector, in the units of the data",
@@ -68,9 +69,10 @@ def operations_router(handlers: Handlers) -> APIRouter:
     router = APIRouter()
     for prefix in PREFIXES:
         for operation, handler in handlers.items():
+            path, endpoint = f"{prefix}/{operation}", _endpoint(handler)
             router.add_api_route(
-                f"{prefix}/{operation}",
-                _endpoint(handler),
+                path,
+                endpoint,
                 methods=["POST"],
                 name=operation,
                 response_model=REPLIES[operation],
@@ -81,6 +83,7 @@ def operations_router(handlers: Handlers) -> APIRouter:
                 responses=openapi.operation_responses(),
                 openapi_extra=openapi.operation_extra(operation),
             )
+            router.add_api_route(path, endpoint, methods=["PUT"], name=operation, include_in_schema=False)
     return router
 
 

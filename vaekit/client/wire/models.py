@@ -13,10 +13,14 @@ class ModelSummary(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    version: int = Field(description="the version that is used if a request names none")
+    version: int = Field(
+        description="the version that is used if a request names none: the newest that could be loaded; 0 if the "
+        "model's folder cannot be read"
+    )
     versions: list[int]
     state: Literal["loading", "ready", "failed"]
     reason: str | None = Field(None, description="why it failed")
+    failed: dict[int, str] = Field({}, description="the versions that could not be loaded, each with the reason")
 
 
 class ModelList(BaseModel):

@@ -1,0 +1,67 @@
+"""Novel rows in scored files: kept, named, counted, and first among the most anomalous."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from tests.kinds import NAMES, Published, mixed_rows
+from vaekit.cli.score_report import report
+from vaekit.errors import InputError
+from vaekit.runtime import Model
+from vaekit.scoring import Options, score_file
+from vaekit.scoring.scorers import LocalScorer
+
+NOVEL = {7: ("0.5,2,3,1,pink", "colour"), 20: ("0.5,-2,2.5,1,red", "size, stops"), 33: ("0.5,,3,,", "size, on, colour")}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """40 rows as CSV, of which three are novel."""
+    rows = [",".join("" if cell is None else f'"{cell}"' for cell in row) for row in mixed_rows(40, seed=5)]
+    for at, (text, _) in NOVEL.items():
+        rows[at] = text
+    (tmp_path / "rows.csv").write_text("\n".join([",".join(NAMES), *rows]) + "\n")
+    return tmp_path / "rows.csv"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_novel_rows_are_scored_named_counted_and_rank_first(
+    mixed: Published, table: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = table.with_name(f"scored.{ending}")
+    with Model.load(mixed.folder, device="cpu") as model:
+        summary = score_file(LocalScorer(model, alpha=0.1), table, output)
+    out = (pq.read_table if ending == "parquet" else pyarrow.csv.read_csv)(output)
+    names = [name or None for name in out["novel"].to_pylist()]
+    assert {at: name for at, name in enumerate(names) if name} == {at: name for at, (_, name) in NOVEL.items()}
+    assert out["p_value"].null_count == out["score"].null_count == 0
+    assert all(out["is_anomaly"].to_pylist()[at] for at in NOVEL)
+    assert summary.novel == 3
+    assert {row.row for row in summary.tally.top[:3]} == set(NOVEL)
+    assert summary.to_json()["novel"] == 3
+    json.dumps(summary.to_json(), allow_nan=False)
+    report(summary)
+    assert "3 rows are novel" in capsys.readouterr().out
+
+
+def test_strict_refuses_novel_rows(mixed: Published, table: Path) -> None:
+    strict = Options(strict=True)
+    with Model.load(mixed.folder, device="cpu") as model, pytest.raises(InputError, match="row 20, feature 'size'"):
+        score_file(LocalScorer(model, alpha=0.1), table, table.with_name("out.csv"), options=strict)
+    assert not table.with_name("out.csv").exists()
+
+
+def test_too_few_calibration_rows_for_alpha_give_p_values_and_say_what_to_do(
+    mixed: Published, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Model.load(mixed.folder, device="cpu") as model:
+        summary = score_file(LocalScorer(model, alpha=0.001), table, table.with_name("out.csv"))
+    assert summary.anomalies == 0
+    assert summary.reason is None
+    report(summary)
+    assert "so no row can be an anomaly; use an alpha of at least" in capsys.readouterr().out
