@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing as is_missing_cell
 from vaekit.tabular.cells import spells_missing
-from vaekit_training.config import make_config, slug
+from vaekit_training.config import make_config, parse_overrides, slug
 from vaekit_training.data.cells import reads_as_number
 from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Content, content_of, formatted, left_out, toml_key
 from vaekit_training.data.preview import Preview, preview
@@ -152,14 +152,14 @@ def given_data(source: str, asked: Mapping[str, Any] | None) -> DataConfig:
     return make_config({"name": "given", "data": table, "likelihood": {"name": "mixed"}}).data
 
 
-def overrides_beside(asked: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Given settings, as nested tables, without those whose values are already in the inferred tree."""
+def overrides_beside(asked: Mapping[str, Any], given: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Given settings as nested tables, without those whose values are already in the inferred tree."""
     taken = {("data", "exclude")} | (set() if is_chosen(asked) else {("likelihood", "name")})
     return {
         name: {key: value for key, value in table.items() if (name, key) not in taken}
         if isinstance(table, Mapping)
         else table
-        for name, table in given.items()
+        for name, table in parse_overrides(given).items()
     }
 
 
