@@ -38,6 +38,10 @@ class Estimator:
             setattr(self, name, value)
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle; parameters that the version which wrote it did not have get their defaults."""
+        self.__dict__.update({**self._defaults(), **state})
+
     def __repr__(self) -> str:
         changed = {n: getattr(self, n) for n, default in self._defaults().items() if getattr(self, n) != default}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"

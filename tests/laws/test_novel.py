@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.bundle.manifest import Novelty
+from vaekit.bundle.novelty import Novelty
 from vaekit.runtime import Model
 from vaekit_training.config import make_config
 from vaekit_training.data.load import of_array

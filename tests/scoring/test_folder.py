@@ -213,9 +213,10 @@ def test_a_run_does_not_resume_with_another_model_other_options_or_a_changed_inp
             score_folder(by, source, tmp_path / "out", options=options, resume=True)
         return str(caught.value).split("resumed: ")[1]
 
-    assert resumed(Squares(facts={"model": "squares@2"})) == "model was 'squares@1' and is now 'squares@2'"
-    assert resumed(options=Options(part_rows=21)) == "part_rows was 20 and is now 21"
-    assert resumed(options=Options(part_rows=20, columns=["a"])) == "columns was None and is now ['a']"
+    advice = "score into a new folder, or resume with the model, options and version of vaekit that began the run"
+    assert resumed(Squares(facts={"model": "squares@2"})) == f"model was 'squares@1' and is now 'squares@2'; {advice}"
+    assert resumed(options=Options(part_rows=21)) == f"part_rows was 20 and is now 21; {advice}"
+    assert resumed(options=Options(part_rows=20, columns=["a"])) == f"columns was None and is now ['a']; {advice}"
     os.utime(source / "day=2/x.parquet")
     assert resumed() == "day=2/x.parquet has changed since the run began"
     pq.write_table(rows(5), source / "day=1/y.parquet")

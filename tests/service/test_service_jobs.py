@@ -108,7 +108,7 @@ def test_each_sample_job_uses_its_own_seed(model: Model, observe: bool) -> None:
     def job(n: int, seed: int, temperature: float) -> Job:
         return Job(model, "sample", n, seed=seed, temperature=temperature, observe=observe)
 
-    asked = [job(3, 1, 1.0), job(9, 2, 0.5), job(4, 1, 1.0)]
+    asked = [job(3, 1, 1.0), job(9, 2, 1.5), job(4, 1, 1.0)]
     assert len({one.lane for one in asked}) == 1
     firsts = run([rows_of_job(one, 0, 3) for one in asked])
     (rest,) = run([rows_of_job(asked[1], 3, 9)])

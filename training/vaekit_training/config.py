@@ -27,6 +27,7 @@ from vaekit_training.sections import (
     NetworkConfig,
     ObjectiveConfig,
     PriorConfig,
+    PrivacyConfig,
     TrainingConfig,
 )
 
@@ -46,6 +47,7 @@ class Config(ConfigSection):
     training: TrainingConfig = TrainingConfig()
     draws: DrawsConfig = DrawsConfig()
     export: ExportConfig = ExportConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     _filled: recipe.Filled = PrivateAttr(default=frozenset())  # settings of 'auto' that depend on the number of rows
 
     @model_validator(mode="after")
@@ -135,6 +137,7 @@ def unused(config: Config) -> list[str]:
         ),
         "prior.components": (aggregate, "prior.name = 'aggregate'"),
         "prior.start": (aggregate, "prior.name = 'aggregate'"),
+        "privacy.allow_low_temperature": (aggregate, "prior.name = 'aggregate'"),
         "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
         "objective.warmup": (
             is_elbo and objective.schedule != "constant",

@@ -27,7 +27,7 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.write import calibration_file, created, digest, npz
 from vaekit.runtime import Model
-from vaekit_training import build, evaluate, float16, report, specs
+from vaekit_training import build, evaluate, float16, privacy, report, specs
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
 from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS
@@ -144,6 +144,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
             tolerance=evaluate.tolerances(off, LEAST),
         ),
         novelty=specs.novelty(run.rows, run.splits),
+        privacy=privacy.privacy(config, run.vae, run.splits),
         provenance=_provenance(run),
     )
     return manifest, files
@@ -170,6 +171,7 @@ def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalib
     of_folds = f", mean over {len(run.splits.folds)} fold models" if run.splits.folds else ""
     figures = {
         **evaluate.metrics(model, run.rows.x, run.splits, held_out, run.config.training.seed),
+        **privacy.metrics(model, run.vae, run.rows.x, run.splits, run.config.training.seed),
         "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
         "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept" + of_folds),
         "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),

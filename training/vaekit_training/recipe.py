@@ -46,6 +46,8 @@ def fill(tree: dict[str, Any]) -> Filled:
         likelihood["name"] = "mixed"
         likelihood.setdefault("real", "student_t")
     for section, settings in SETTINGS.items():
+        if section == "prior" and _table(tree, section).get("name", "aggregate") != "aggregate":
+            continue  # a prior without training rows has no components and no start
         for key, value in settings.items():
             _table(tree, section).setdefault(key, value)
     members = _table(tree, "network")["members"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vaekit.bundle.input_spec import Column, Constant, ImageSpec, VectorSpec
-from vaekit.bundle.manifest import LikelihoodSpec, Novelty, PriorSpec
+from vaekit.bundle.manifest import LikelihoodSpec, PriorSpec
+from vaekit.bundle.novelty import Novelty
 from vaekit_training.build import family
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -10,6 +9,8 @@ from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt
 
 from vaekit.bundle.input_spec import InputSpec, VectorSpec
 from vaekit.bundle.manifest_part import ManifestPart
+from vaekit.bundle.novelty import Novelty
+from vaekit.bundle.privacy import Privacy
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
 
@@ -211,23 +212,6 @@ class Provenance(ManifestPart):
     parent: str | None = Field(None, description="name@version that this version was derived from")
 
 
-class Novelty(ManifestPart):
-    """What the graphs promise about novel rows: those unlike any training row.
-
-    A cell with a level unseen in training, or outside the support of its column, is left out of the graphs and adds
-    log 1 / (n + 1) to log p(x|z). All other values of these columns together have the probability n / (n + 1), which is
-    inside the graphs, so that the density stays normalised.
-    """
-
-    rows: PositiveInt = Field(description="n: number of training rows; with folds, of the smallest fold model")
-    most_missing: Annotated[int, Field(ge=0)] = Field(description="largest number of missing cells in a training row")
-
-    @property
-    def log_outside(self) -> float:
-        """log 1 / (n + 1), nats."""
-        return -math.log1p(self.rows)
-
-
 class Manifest(ManifestPart):
     """manifest.json of format 1."""
 
@@ -248,6 +232,7 @@ class Manifest(ManifestPart):
     surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises, for explanations of cells")
     golden: Golden
     novelty: Novelty | None = Field(None, description="format 1.3: how novel rows are scored; null for images")
+    privacy: Privacy | None = Field(None, description="format 1.3: training rows in the bundle")
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
 
@@ -278,6 +263,12 @@ class Manifest(ManifestPart):
     def components(self) -> int:
         """Number of components in the aggregate priors of all members; 0 for N(0, I)."""
         return self.members * (self.prior.components or 0)
+
+    @property
+    def least_temperature(self) -> float:
+        """The lowest temperature of samples: 1 if they would be near copies of training rows below it, otherwise 0."""
+        allowed = self.prior.name == "normal" or (self.privacy is not None and self.privacy.allow_low_temperature)
+        return 0.0 if allowed else 1.0
 
     @property
     def graph_files(self) -> tuple[str, ...]:

@@ -157,7 +157,8 @@ class Operations:
         A larger n gives the same first rows. The temperature scales the noise that goes into the prior.
 
         Raises:
-            InputError: n < 1, or a temperature below 0 or not finite.
+            InputError: n < 1, or a temperature that is below 0, not finite, or below the manifest's least_temperature,
+                which is 1 for a prior made of training rows, unless the bundle allows less.
         """
         if n < 1:
             raise InputError(f"n: {n} is not at least 1")

@@ -30,10 +30,9 @@ class SampleDraws:
             observe: also draw the noise for x ~ p(x|z).
 
         Raises:
-            InputError: the temperature is below 0 or not finite.
+            InputError: as in check_temperature.
         """
-        if not 0.0 <= temperature < np.inf:
-            raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
+        check_temperature(manifest, temperature)
         self._manifest, self._seed = manifest, seed
         self._temperature, self._observe = temperature, observe
         self._reset()
@@ -70,3 +69,26 @@ class SampleDraws:
         if self._observe:
             found["normals"] = self._observation.standard_normal((n, self._manifest.input.dim, 2)).astype(np.float32)
         return found
+
+
+def check_temperature(manifest: Manifest, temperature: float) -> None:
+    """Refuse a temperature at which the model cannot sample, or would give training rows back.
+
+    An aggregate prior is made of training rows. At temperature 0 a sample is the reconstruction of one of them, and
+    between 0 and 1 it stays close.
+
+    Raises:
+        InputError: the temperature is below 0 or not finite, or below the manifest's least_temperature.
+    """
+    if not 0.0 <= temperature < np.inf:
+        raise InputError(f"temperature: {temperature} is not a finite number of at least 0")
+    if temperature >= manifest.least_temperature:
+        return
+    share = manifest.metrics.get("training_rows_reconstructed")
+    known = "" if share is None else f" (of {share.value:.0%} of them at temperature 0)"
+    raise InputError(
+        f"temperature: {temperature:g} is below 1, where samples of {manifest.name}@{manifest.version} can be near "
+        f"copies of training rows{known}, because its prior consists of them: use 1 or more, or train again, with "
+        "privacy.allow_low_temperature = true if everyone who may sample may see these rows, or with "
+        "prior.name = 'normal', which leaves training rows out of the bundle"
+    )

@@ -277,7 +277,7 @@ class RemoteScorer:
 def _facts(manifest: Manifest, options: ScoringOptions, **more: Any) -> dict[str, Any]:
     return {
         "model": f"{manifest.name}@{manifest.version}",
-        "manifest_sha256": hashlib.sha256(manifest.model_dump_json().encode()).hexdigest(),
+        "manifest_sha256": hashlib.sha256(manifest.model_dump_json(exclude_none=True).encode()).hexdigest(),
         **options,
         "num_samples": options["num_samples"] or manifest.draws.default,
         **more,

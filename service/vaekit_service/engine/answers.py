@@ -15,6 +15,7 @@ from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
+from vaekit.runtime.sampling import check_temperature
 from vaekit.tabular.novelty import novel_names
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
@@ -70,6 +71,7 @@ def _members(options: DecodeOptions, n: int, manifest: Manifest) -> NDArray[np.i
 
 def _sample_job(model: Model, options: SampleOptions, limits: Limits) -> Job:
     limits.check_samples(options.n, model.manifest)
+    check_temperature(model.manifest, options.temperature)
     if options.observe and "observe" not in model.manifest.operations:
         raise InputError("observe: this model cannot sample from p(x|z); send observe=false to get means")
     return Job(

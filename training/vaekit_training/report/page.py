@@ -48,6 +48,7 @@ def sections(facts: Facts) -> list[Section]:
 def _data(facts: Facts) -> Section:
     manifest = facts.manifest
     text = [words.inputs(manifest), words.binarised(manifest), words.constants(manifest), words.p_value(facts)]
+    text.append(words.privacy(manifest))
     if facts.is_image:
         text.append("This page shows images of the test split, so everyone who gets the page can see them.")
     entry = guarantees.entry_of(manifest)

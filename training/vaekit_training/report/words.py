@@ -63,10 +63,31 @@ def training_rows_in_bundle(manifest: Manifest) -> str | None:
     """A warning if the bundle contains latents of training rows, otherwise None."""
     if manifest.prior.name != "aggregate":
         return None
+    count = manifest.privacy.training_rows if manifest.privacy else manifest.prior.components or 0
     return (
         f"This bundle contains latents of training rows: its prior consists of mu and sigma of "
-        f"{plural(manifest.prior.components or 0, 'training row')}. Everyone who has the bundle can approximately "
-        "reconstruct these rows."
+        f"{plural(count, 'training row')}. Everyone who has the bundle can approximately reconstruct these rows, and "
+        "everyone who may call /sample or /elbo can learn about them: see Privacy."
+    )
+
+
+def privacy(manifest: Manifest) -> str:
+    """What the bundle reveals about training rows, with the measured figures."""
+    if manifest.prior.name == "aggregate":
+        low = "accepts" if manifest.least_temperature == 0 else "refuses"
+        said = f"The prior is made of training rows. /sample {low} temperatures below 1. "
+    else:
+        said = "The prior is N(0, I): no training rows are in the bundle. "
+    value = {name: metric.value for name, metric in manifest.metrics.items()}
+    if "membership_auc" not in value:
+        return said + "What samples and the KL reveal about training rows was not measured."
+    cold, others = value["training_rows_reconstructed"], value["held_out_rows_reconstructed"]
+    warm, others_warm = value["training_rows_reconstructed_at_1"], value["held_out_rows_reconstructed_at_1"]
+    return said + (
+        f"By kl alone, training rows are told from held-out rows with an AUC of {value['membership_auc']:.3f} (0.5: "
+        f"not at all). Samples at temperature 0 come near {cold:.0%} of the training rows and {others:.0%} of the "
+        f"held-out rows; samples at temperature 1 come near {warm:.0%} and {others_warm:.0%}. The table of figures "
+        "says what near means and how many samples there were."
     )
 
 

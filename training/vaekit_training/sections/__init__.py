@@ -2,7 +2,7 @@
 
 from vaekit_training.sections.base import ConfigSection
 from vaekit_training.sections.data import DataConfig, Fractions
-from vaekit_training.sections.model import LikelihoodConfig, NetworkConfig, PriorConfig
+from vaekit_training.sections.model import LikelihoodConfig, NetworkConfig, PriorConfig, PrivacyConfig
 from vaekit_training.sections.training import DrawsConfig, ExportConfig, ObjectiveConfig, TrainingConfig
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "NetworkConfig",
     "ObjectiveConfig",
     "PriorConfig",
+    "PrivacyConfig",
     "TrainingConfig",
 ]

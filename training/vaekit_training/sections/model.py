@@ -107,3 +107,13 @@ class PriorConfig(ConfigSection):
     start: Annotated[FiniteFloat, Field(ge=0, le=1)] = Field(
         0.5, description="aggregate: share of the steps after which training switches from N(0, I) to it; 1: never"
     )
+
+
+class PrivacyConfig(ConfigSection):
+    """[privacy]: what a bundle with training rows inside may be asked."""
+
+    allow_low_temperature: bool = Field(
+        False,
+        description="aggregate prior: whether /sample accepts temperatures below 1, where samples are near copies of "
+        "training rows; true if everyone who may sample may see these rows",
+    )

@@ -71,7 +71,9 @@ class SampleOptions(Request):
     n: Annotated[int, Field(ge=1, description="number of samples")]
     seed: Seed | None = Field(None, description="seed of the draws; null: a random seed, which is returned")
     temperature: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = Field(
-        1.0, description="scales the noise that goes into the prior"
+        1.0,
+        description="scales the noise that goes into the prior; below 1 refused if the prior consists of training rows "
+        "and the bundle does not allow it",
     )
     observe: bool = Field(False, description="draw from p(x|z) instead of returning its mean")
 

@@ -149,7 +149,10 @@ class PartFolder:
         for name in [*was, *now]:
             old, new = was.get(name), now.get(name)
             if name != "files" and old != new:
-                raise InputError(f"{self.folder}: cannot be resumed: {name} was {old!r} and is now {new!r}")
+                raise InputError(
+                    f"{self.folder}: cannot be resumed: {name} was {old!r} and is now {new!r}; score into a new "
+                    "folder, or resume with the model, options and version of vaekit that began the run"
+                )
         for name in [*was["files"], *now["files"]]:
             old, new = was["files"].get(name), now["files"].get(name)
             if old != new:

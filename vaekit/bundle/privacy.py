@@ -1,0 +1,20 @@
+"""The manifest's entry on the training rows in a bundle."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vaekit.bundle.manifest_part import ManifestPart
+
+
+class Privacy(ManifestPart):
+    """The training rows that the bundle contains; the figures are in metrics."""
+
+    training_rows: Annotated[int, Field(ge=0)] = Field(
+        description="number of training rows whose latents the graphs contain: the components of an aggregate prior"
+    )
+    allow_low_temperature: bool = Field(
+        False, description="whether samples may be drawn at temperatures below 1 from a prior made of training rows"
+    )
