@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit import Detector
-from vaekit_training.run import cpu_threads
 from vaekit_training.seeded import Seeded
+from vaekit_training.threads import cpu_threads
 
 TABLE = np.random.default_rng(0).normal(size=(120, 3)).cumsum(axis=1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)

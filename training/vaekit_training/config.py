@@ -178,9 +178,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 
 def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
-    """The config from nested tables with overrides: `a.b=value` texts, or {"a.b": value} or {"a": {"b": value}}.
-
-    The tables themselves are not changed.
+    """The config from a copy of nested tables and overrides: `a.b=value` texts, {"a.b": value} or {"a": {"b": value}}.
 
     Raises:
         ConfigError: a key or value is invalid; the message names it.
@@ -189,9 +187,8 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, An
     _apply(tree, overrides)
     filled = recipe.fill(tree)
     try:
-        config = Config.model_validate_json(
-            json.dumps(tree, default=str), strict=True
-        )  # strict JSON: a list becomes a tuple, and true is not 1
+        # strict JSON: a list becomes a tuple, and true is not 1
+        config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as exc:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
     config._filled = filled

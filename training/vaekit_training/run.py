@@ -5,11 +5,8 @@ from __future__ import annotations
 import copy
 import importlib
 import math
-import os
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,15 +36,12 @@ from vaekit_training.loop.tracking import History, Validation, of_folds
 from vaekit_training.memory import check_memory
 from vaekit_training.network_rows import LazyNetworkRows, network_rows
 from vaekit_training.publish import publish_run
+from vaekit_training.threads import cpu_threads, in_forked_child, threads_after_fork
 from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # floating-point operations per step above which several threads are faster than one
 NEEDED = ("onnx", "PIL", "jinja2", "sklearn")  # modules imported only after training
-_PROCESS = os.getpid()  # which imported torch
-_THREADS = threading.Lock()  # around changes of torch's number of threads
-_INSIDE = threading.local()  # `threads`: that number in the innermost block of this thread
-_BEFORE: list[int] = []  # that number before the first of the running blocks, once per block
 
 
 def _ignore(*_: object) -> None:
@@ -211,7 +205,7 @@ def _fitted(
     train = _training_rows(vae, rows, splits, config, device)
     validation = network_rows(vae, rows.x[splits.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
-    threads = threads if os.getpid() == _PROCESS else 1
+    threads = 1 if in_forked_child() else threads
     progress = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=splits.train)
     with cpu_threads(threads), run_folder.hooks(progress, rows.digest, one.fold) as hooks:
         history = fit(vae.to(device), train, validation, config, components=components, hooks=hooks, world=ranks)
@@ -250,32 +244,6 @@ def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
     """Number of CPU threads: 1 if a step is small, otherwise one per core of this process, divided by the ranks."""
     work = 6.0 * batch_size * sum(p.numel() for p in vae.parameters())  # floating-point operations, forward and back
     return max(1, cpu_count() // ranks) if work > SHARED_WORK else 1
-
-
-def threads_after_fork() -> AbstractContextManager[None]:
-    """One thread in a forked child: torch's threads stay with the parent, and a call that waits for them never ends."""
-    return nullcontext() if os.getpid() == _PROCESS else cpu_threads(1)
-
-
-@contextmanager
-def cpu_threads(threads: int) -> Iterator[None]:
-    """Context in which torch uses this number of threads.
-
-    The number is the process's default for new threads too. So blocks of several threads that overlap in time all
-    restore the number from before the first of them; a block inside another one restores the other's.
-    """
-    outer: int | None = getattr(_INSIDE, "threads", None)
-    with _THREADS:
-        _BEFORE.append(_BEFORE[0] if _BEFORE else torch.get_num_threads())
-        torch.set_num_threads(threads)
-    _INSIDE.threads = threads
-    try:
-        yield
-    finally:
-        _INSIDE.threads = outer
-        with _THREADS:
-            before = _BEFORE.pop()
-            torch.set_num_threads(before if outer is None else outer)
 
 
 def check_imports() -> None:
