@@ -111,11 +111,11 @@ def test_a_number_in_a_category_column_is_a_levels_name_and_not_its_index() -> N
 
 
 @pytest.mark.parametrize(
-    ("label", "shown"), [("1", "'1'"), (-1, "-1"), (np.nan, "nan"), (None, "None"), (2.0, r"2\.0")]
+    ("label", "shown"), [("1", "'1'"), (-2, "-2"), (np.nan, "nan"), (None, "None"), (2.0, r"2\.0")]
 )
 def test_a_label_that_is_not_0_or_1_is_refused(label: object, shown: str) -> None:
     y = np.array([*[0] * 29, label], dtype=object)
-    with pytest.raises(InputError, match=f"^y: row 29: {shown}, expected a boolean, 0 or 1$"):
+    with pytest.raises(InputError, match=f"^y: row 29: {shown}, expected booleans, 0 and 1 "):
         Detector(settings=QUICK).fit(np.zeros((30, 2)), y)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, VectorSpec, benjamini_hochberg, find
 from vaekit.bundle.comparison import rank_score
+from vaekit.bundle.disk import temporary_folder
+from vaekit.bundle.packed import publish_as
 from vaekit.detector_rows import FittedColumns, model_input
 from vaekit.detector_training import known_anomalies, prepare
 from vaekit.errors import BundleError, InputError
@@ -50,8 +51,8 @@ class Detector(Estimator):
             recipe") for columns of numbers, "bernoulli" for columns of 0 and 1, "mixed" if there are booleans or text,
             which is read as categories; and "gaussian" for images. Or any likelihood of a training config: "gaussian",
             "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
-        settings: any other settings of a training config, as for `vae train --set`: ["network.latent_dim=4"],
-            ["data.kinds.stops=count"], ["data.missing=refuse"].
+        settings: any other settings of a training config, as a dictionary, {"network.latent_dim": 4} or
+            {"network": {"latent_dim": 4}}, or as texts like those of `vae train --set`, ["network.latent_dim=4"].
         random_state: seed of splits, training and draws.
         device: for training and scoring: "auto", "cpu", "cuda" or "cuda:<index>".
         folds: F, an odd number, for few rows (docs/explanation/calibration.md): F models are trained, each without one
@@ -60,9 +61,9 @@ class Detector(Estimator):
         strict: whether to refuse columns that fit did not have, instead of ignoring them.
 
     Attributes:
-        model_: the runtime model, set by fit and of.
-        offset_: decision_function = score_samples - offset_, nats. With folds (F,), one for each fold model, and
-            decision_function is the median over folds of ELBO - offset.
+        model_: the runtime model, set by `fit` and `of`.
+        offset_: decision_function = score_samples - offset_, nats, at the current alpha. With folds it is (F,), one
+            offset for each fold model, and decision_function is the median over folds of ELBO - offset.
         n_features_in_: columns of X in fit, those that it left out included.
         feature_names_in_: their names, set if the frame or the model has text names for its columns.
         left_out_: names of the columns that fit left out; x0, x1, ... for an array.
@@ -71,7 +72,6 @@ class Detector(Estimator):
     """
 
     model_: Model
-    offset_: float | Floats
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     left_out_: tuple[str, ...]
@@ -81,7 +81,7 @@ class Detector(Estimator):
         *,
         alpha: float = 0.05,
         likelihood: str = "auto",
-        settings: Sequence[str] = (),
+        settings: Sequence[str] | Mapping[str, Any] = (),
         random_state: int = 0,
         device: str = "auto",
         folds: int | None = None,
@@ -115,8 +115,9 @@ class Detector(Estimator):
 
         Args:
             X: an array, or a pandas or polars frame, whose column names become the feature names.
-            y: (N,), booleans or numbers 0 and 1. 1 marks a known anomaly, which is not trained on. None: all rows are
-                treated as normal.
+            y: (N,), labels; known anomalies are not trained on. Booleans or 0 and 1: True or 1 marks an anomaly. If -1
+                occurs, -1 marks an anomaly and 1 a normal row, as predict returns them. None: all rows are treated as
+                normal.
 
         Raises:
             InputError: invalid rows or labels, or fewer than 20 normal rows.
@@ -145,9 +146,9 @@ class Detector(Estimator):
             said.append(reason)
         listener = Listener(found=said.append)
         try:
-            with tempfile.TemporaryDirectory(prefix="vaekit-detector-") as folder:
+            with temporary_folder() as folder:
                 train(config, folder, device=self.device, rows=rows, draws_report=False, listener=listener)
-                self._set_model(Model.load(find(Path(folder), "detector"), device=self.device))
+                self._set_model(Model.load(find(folder, "detector"), device=self.device))
         finally:
             for text in said:  # also if they explain why training failed
                 warnings.warn(text, stacklevel=2)
@@ -165,29 +166,32 @@ class Detector(Estimator):
         With folds, the median of that difference over the fold models. For a novel row, a number below that of every
         other row.
         """
-        elbo = self._elbo(X)
-        margin = self._margin(elbo)
+        elbo, calibration = self._elbo(X), self._calibration()
+        margin = -calibration.excess(calibration.scores_to_compare(elbo), -self.offset_)
         if elbo.novel is None or not elbo.novel.any():
             return margin
-        is_anomaly = self._calibration().verdict(elbo).p_value <= self.alpha
+        is_anomaly = calibration.verdict(elbo).p_value <= self.alpha
         return np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
 
-    def predict(self, X: Any, *, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
+    def predict(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803
         """-1 for an anomaly, 1 for a normal row, (N,).
 
         Args:
             X: rows.
+            alpha: false-alarm rate; None: the detector's own.
             fdr: false-discovery rate. None: each p-value is compared with alpha. Otherwise the anomalies are the rows
                 that the Benjamini-Hochberg procedure selects; on average at most the share fdr of them are false
                 discoveries (the guarantee is weaker with folds: docs/explanation/calibration.md).
 
         Raises:
-            InputError: invalid rows, or an fdr that is not between 0 and 1.
+            InputError: invalid rows, alpha and fdr together, or one of them that is not between 0 and 1.
 
         Warns:
             UserWarning: no row can be an anomaly at this alpha, because the held-out rows are too few.
         """
-        verdict = self._calibration().verdict(self._elbo(X), self.alpha)
+        if alpha is not None and fdr is not None:
+            raise InputError("predict: alpha and fdr are two rules for one verdict; give one of them")
+        verdict = self._calibration().verdict(self._elbo(X), self.alpha if alpha is None else alpha)
         if fdr is not None:
             return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
         if verdict.reason:
@@ -233,6 +237,14 @@ class Detector(Estimator):
         """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
         return self._model().explain(self._model_input(X), top=top, strict=self.strict)
 
+    def publish(self, path: Path | str) -> Path:
+        """Publish the fitted model for `vae serve` and `vae score`; returns the folder of the new version.
+
+        The path has the models folder and the name of the model, as in "models/pumps". Errors: InputError for a path
+        without a model name, and StorageError for a folder that cannot be written.
+        """
+        return publish_as(self._model().bundle, path)
+
     def _elbo(self, X: Any) -> Bound:  # noqa: N803  scikit-learn's name
         return self._model().bound(self._model_input(X), strict=self.strict)
 
@@ -240,15 +252,17 @@ class Detector(Estimator):
         """X with its columns in the model's order, in a form that Model takes; warns of columns that are ignored."""
         return model_input(X, self._model().spec, self._columns, strict=self.strict, stacklevel=4)
 
-    def _margin(self, elbo: Bound) -> Floats:
-        """decision_function of rows that are not novel, (N,)."""
-        calibration = self._calibration()
-        return -calibration.excess(calibration.scores_to_compare(elbo), -self.offset_)
+    @property
+    def offset_(self) -> float | Floats:
+        """Minus the score above which a row is an anomaly at the current alpha, nats; an attribute only once fitted."""
+        if not hasattr(self, "model_"):
+            raise AttributeError(f"this {type(self).__name__} has no offset_ before fit")
+        return -self._calibration().threshold(self.alpha)
 
     def _set_model(self, model: Model) -> Self:
         self.model_ = model
         self._set_columns(FittedColumns(model.spec.dim))
-        self.offset_ = -self._calibration().threshold(self.alpha)
+        self._calibration().threshold(self.alpha)  # refuses an alpha that is not between 0 and 1
         return self
 
     def _set_columns(self, columns: FittedColumns) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ MIN_NORMAL_ROWS = 20  # normal rows; the same limit as in training
 AUTO = "auto"  # the default recipe
 TEST_SHARE = 0.02  # of the rows; small, because a detector's test metrics are rarely read
 MIN_TEST_ROWS = 2  # rows; a standard error needs two
+EXPECTED = "expected booleans, 0 and 1 (1: an anomaly), or 1 and -1 (-1: an anomaly)"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def config_of(
     X: Any,  # noqa: N803  scikit-learn's name
     *,
     likelihood: str = AUTO,
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0,
     folds: int | None = None,
 ) -> Config:
@@ -60,7 +61,7 @@ def prepare(
     anomaly: NDArray[np.bool_] | None,
     *,
     likelihood: str = AUTO,
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0,
     folds: int | None = None,
 ) -> Prepared:
@@ -88,23 +89,23 @@ def prepare(
     }
     if folds is not None:
         tree["data"] |= {"folds": folds}
-    asked = parse_overrides(settings)
-    asked |= {
-        "likelihood": {"name": likelihood, **section(asked, "likelihood")},
-        "data": {"missing": "marginalise", **section(asked, "data")},
+    given_settings = parse_overrides(settings)
+    asked = given_settings | {
+        "likelihood": {"name": likelihood, **section(given_settings, "likelihood")},
+        "data": {"missing": "marginalise", **section(given_settings, "data")},
     }
     if columns is None:
         images = np.asarray(given.given)
         tree["likelihood"]["name"] = "gaussian" if likelihood == AUTO else likelihood
         if images.dtype == np.uint8 and images.ndim in (3, 4):  # other arrays are refused with the rows
             infer_images(images if images.ndim == 4 else images[..., None], tree, asked)
-        return Prepared(make_config(tree, overrides_beside(asked, settings)), None, images, [])
+        return Prepared(make_config(tree, overrides_beside(asked, given_settings)), None, images, [])
     data = given_data("memory", asked)
     seen = {name: cells if anomaly is None else cells[~anomaly] for name, cells in columns.items()}
     index = index_columns(seen, data)
     modelled = {name: cells for name, cells in seen.items() if name not in (*index, *data.exclude)}
     inferred = infer_columns(of_columns(modelled, index), data, tree, asked)
-    return Prepared(make_config(tree, overrides_beside(asked, settings)), columns, None, inferred.warnings)
+    return Prepared(make_config(tree, overrides_beside(asked, given_settings)), columns, None, inferred.warnings)
 
 
 def _columns(given: Table) -> tuple[dict[str, NDArray[Any]] | None, int]:
@@ -130,13 +131,29 @@ def _columns(given: Table) -> tuple[dict[str, NDArray[Any]] | None, int]:
 def known_anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:
     """Which rows are known anomalies, (N,).
 
+    There are two conventions. 0 and 1, or booleans: 1 is an anomaly. -1 and 1, as scikit-learn's outlier detectors
+    predict: -1 is an anomaly. -1 and 0 tell them apart.
+
     Raises:
-        InputError: the number of labels differs from the number of rows, or a label is not 0 or 1.
+        InputError: the number of labels differs from the number of rows, a label is of neither convention, or the
+            labels fit both, because all are 1.
     """
     labels = np.asarray(y)
+    if labels.shape == (rows, 1):
+        labels = labels[:, 0]  # a frame with one column
     if labels.shape != (rows,):
         raise InputError(f"y: shape {labels.shape}, expected ({rows},)")
-    for row, label in enumerate(labels.tolist()):
-        if not isinstance(label, bool | int | float | np.bool_ | np.number) or label not in (0, 1):
-            raise InputError(f"y: row {row}: {label!r}, expected a boolean, 0 or 1")
-    return labels.astype(bool)
+    found = labels.tolist()
+    for row, label in enumerate(found):
+        if not isinstance(label, bool | int | float | np.bool_ | np.number) or label not in (-1, 0, 1):
+            raise InputError(f"y: row {row}: {label!r}, {EXPECTED}")
+    if -1 in found:
+        if 0 in found:
+            raise InputError(f"y: both 0 (row {found.index(0)}) and -1 (row {found.index(-1)}), {EXPECTED}")
+        return np.array([label == -1 for label in found], dtype=bool)
+    if found and all(label == 1 and not isinstance(label, bool | np.bool_) for label in found):
+        raise InputError(
+            "y: all labels are 1, which marks an anomaly among 0 and 1, and a normal row among -1 and 1; if all rows "
+            "are normal, leave y out"
+        )
+    return np.array([bool(label) for label in found], dtype=bool)

@@ -11,6 +11,7 @@ VaeError
 │   └── GoldenMismatch           the graphs do not reproduce the golden outputs on this machine
 ├── NotFinite (ArithmeticError)  a graph gave NaN or an infinity: no result is returned
 ├── DeviceError (RuntimeError)   the requested device is not available
+├── StorageError (OSError)       a disk or folder that cannot be written: it names the path
 ├── MissingExtra (ImportError)   a package of an extra is not installed: the message says what to install
 ├── ConfigError (ValueError)     an invalid training configuration or setting
 ├── TrainingError (RuntimeError) a training run that must not be published
@@ -61,6 +62,10 @@ class NotFinite(VaeError, ArithmeticError):
 
 class DeviceError(VaeError, RuntimeError):
     """The requested device is not available."""
+
+
+class StorageError(VaeError, OSError):
+    """A disk or folder that cannot be written: full, read-only, or absent."""
 
 
 class MissingExtra(VaeError, ImportError):

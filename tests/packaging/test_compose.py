@@ -7,6 +7,7 @@ Apache-2.0).
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -133,6 +134,39 @@ def test_every_container_is_unprivileged_and_can_write_only_to_tmpfs(name: str) 
     assert service["tmpfs"]
     assert "privileged" not in service
     assert not str(service["user"]).startswith(("0", "root"))
+
+
+def documented(command: str) -> list[str]:
+    """The arguments of the trainer in a documented command."""
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    (found,) = re.findall(rf"docker compose run --rm trainer ({command} .+)$", page, re.MULTILINE)
+    assert f"docker compose run --rm trainer {found}" in (ROOT / "docker-compose.yml").read_text()
+    return str(found).split()
+
+
+CAN_MOUNT = shutil.which("unshare") and subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs a namespace of mounts")
+def test_the_documented_training_command_runs_on_a_read_only_disk_with_the_trainers_mounts(tmp_path: Path) -> None:
+    host, root = tmp_path / "host", tmp_path / "workspace"
+    root.mkdir()
+    commands = [f"mount --bind {root} {root}"]
+    for volume in SERVICES["trainer"]["volumes"]:
+        source, target = host / volume["source"], root / Path(volume["target"]).relative_to("/workspace")
+        shutil.copytree(ROOT / volume["source"], source) if volume.get("read_only") else source.mkdir(parents=True)
+        target.mkdir()
+        commands += [f"mount --bind {source} {target}"]
+        commands += [f"mount -o remount,bind,ro {target}"] if volume.get("read_only") else []
+    own = f"mount -o remount,bind,ro {root} && ! touch {root}/x 2> /dev/null"
+    vae = f"{sys.executable} -m vaekit {' '.join(documented('train'))} --set training.steps=10"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-ec", "\n".join([*commands, own, f"cd {root}", vae])],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (host / "models" / "breast-cancer" / "1" / "manifest.json").is_file()
+    assert (host / "runs" / "breast-cancer" / "1" / "checkpoint.pt").is_file()
 
 
 @pytest.mark.parametrize("name", SERVING)

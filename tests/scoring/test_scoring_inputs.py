@@ -288,4 +288,5 @@ def test_an_unknown_ending_and_a_missing_file_are_refused(refused, tmp_path):
 
 
 def test_a_model_of_images_refuses_a_table(refused, image_scorer, csv):
-    assert "a model of images reads .npy files" in refused(csv("a,b,c\n"), image_scorer)
+    said = "a model of images reads a folder of images, one image (.png, .jpg) or a .npy file"
+    assert said in refused(csv("a,b,c\n"), image_scorer)

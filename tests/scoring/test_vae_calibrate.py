@@ -86,3 +86,18 @@ def test_labels_that_match_no_row_or_every_row_are_refused(copied, cancer_csv, g
 def test_anomaly_without_label_is_refused(copied, cancer_csv) -> None:
     done = vae("breast-cancer", cancer_csv, "--models", copied, "--anomaly", "malignant")
     assert "--anomaly: needs --label, the column or .npy file with the labels" in str(done.exception)
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_it_says_that_the_new_version_is_in_use_and_how_to_keep_the_old_one(copied, cancer_csv, more) -> None:
+    done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED, *more)
+    said = done.stderr if more else done.stdout
+    assert said.endswith(
+        "breast-cancer now means breast-cancer@2, in every command and in a service that is started from now on; write "
+        "breast-cancer@1 to keep to the version before it (over HTTP /models/breast-cancer/versions/1)\n"
+    )
+    if more:
+        assert json.loads(done.stdout)["parent"] == "breast-cancer@1"
+    again = vae("breast-cancer@1", cancer_csv, "--models", copied, *LABELLED)
+    assert "breast-cancer now means breast-cancer@3" in again.stdout
+    assert "write breast-cancer@1 to keep" in again.stdout

@@ -49,18 +49,30 @@ def with_chunk(kind: bytes, content: bytes) -> str:
     return base64.b64encode(data[:33] + chunk + data[33:]).decode()
 
 
-UNPACKS = zlib.compress(bytes(2**20))
+UNPACKS = zlib.compress(bytes(2**20 + 1))
 GIF = base64.b64encode(b"GIF89a\x08\x00\x08\x00\x80\x00\x00").decode()
 PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
     "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "image of 8 x 9 pixels, expected 8 x 8"),
-    "colour for grey": (lambda: png(np.zeros((8, 8, 3), np.uint8)), "mode RGB; a model of 1 channel(s) accepts L, 1"),
+    "colour for grey": (
+        lambda: png(np.zeros((8, 8, 3), np.uint8)),
+        "mode RGB is in colour, but the model's images are grey",
+    ),
     "two frames": (two_frames, "image of 2 frames, expected one"),
     "a bomb": (huge_header, "not a readable PNG or JPEG file"),
     "another format": (lambda: GIF, "not a readable PNG or JPEG"),
     "half a file": (lambda: png(np.zeros((8, 8), np.uint8))[:60], "damaged image file"),
-    "compressed text": (lambda: with_chunk(b"zTXt", b"a\0\0" + UNPACKS), "PNG with compressed metadata (chunk zTXt)"),
-    "compressed Unicode": (lambda: with_chunk(b"iTXt", b"a\0\1\0\0\0" + UNPACKS), "compressed metadata (chunk iTXt)"),
-    "a compressed profile": (lambda: with_chunk(b"iCCP", b"a\0\0" + UNPACKS), "compressed metadata (chunk iCCP)"),
+    "compressed text": (
+        lambda: with_chunk(b"zTXt", b"a\0\0" + UNPACKS),
+        "metadata (zTXt) that unpack to more than 1,048,576 bytes",
+    ),
+    "compressed Unicode": (
+        lambda: with_chunk(b"iTXt", b"a\0\1\0\0\0" + UNPACKS),
+        "metadata (iTXt) that unpack to more than",
+    ),
+    "a compressed profile": (
+        lambda: with_chunk(b"iCCP", b"a\0\0" + UNPACKS),
+        "metadata (iCCP) that unpack to more than",
+    ),
     "much besides the pixels": (lambda: with_chunk(b"tEXt", b"a\0" + b"b" * 2**17), "image file of 131"),
     "no base64": (lambda: "not base64!", 'row 0: "not base64!" is not base64'),
     "a data URI": (lambda: "data:image/png;base64,AAAA", "is not base64"),
@@ -81,6 +93,13 @@ async def test_a_bad_image_gets_an_error_that_names_the_row(service: Any, case: 
 
 async def test_uncompressed_metadata_is_ignored(service: Any) -> None:
     body = {"inputs": [with_chunk(b"tEXt", b"Author\0nobody")]}
+    assert (await service.post("/models/digits/encode", body)).status_code == 200
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP", b"iTXt"])
+async def test_compressed_metadata_of_ordinary_size_are_ignored(service: Any, kind: bytes) -> None:
+    head = b"a\0\1\0\0\0" if kind == b"iTXt" else b"a\0\0"
+    body = {"inputs": [with_chunk(kind, head + zlib.compress(bytes(50_000)))]}
     assert (await service.post("/models/digits/encode", body)).status_code == 200
 
 

@@ -35,6 +35,7 @@ from vaekit_training.likelihoods import (
     StudentT,
 )
 from vaekit_training.prior import Aggregate, Normal, Prior
+from vaekit_training.seeded import Seeded
 from vaekit_training.vae import VAE
 
 ROUNDING = 12.0**-0.5  # standard deviation of the rounding error on a grid with gap 1
@@ -120,14 +121,13 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
     """
     z, members = dimension(config, rows), config.network.members
     found = None if rows.is_image else rows.statistics(train)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
+    with Seeded(config.training.seed) as draws:
         features = _features(config, rows, train, found)
         likelihood = _likelihood(config, rows, features, found)
         shape = tuple(rows.x.shape[1:]) if rows.is_image else None
         encoder = networks.encoder(config.network, shape or features.width, z)
         decoder = networks.decoder(config.network, z, shape or features.dim, likelihood.width)
-        prior = _prior(config, len(train), z)
+        prior = _prior(config, len(train), z, draws.generator)
     likelihood.initialize(decoder.head)
     vae = VAE(features, encoder, decoder, likelihood, latent_dim=z, members=members, prior=prior)
     return mirror.canonical(vae, rows.kinds, rows.x[train[: mirror.ROWS]])
@@ -138,19 +138,19 @@ def width(vae: AnyVAE) -> int:
     return max(cost.widest for cost in costs(vae))
 
 
-def _prior(config: Config, n: int, z: int) -> Prior:
+def _prior(config: Config, n: int, z: int, draws: torch.Generator) -> Prior:
     """The prior; the components of an aggregate prior are a random sample of the n training rows."""
     if config.prior.name == "normal":
         return Normal()
-    return Aggregate(torch.randperm(n)[: config.prior.components].sort().values, z, config.network.members)
+    some = torch.randperm(n, generator=draws)[: config.prior.components].sort().values
+    return Aggregate(some, z, config.network.members)
 
 
 def _features(config: Config, rows: Rows, train: NDArray[np.intp], found: Statistics | None) -> AnyFeatures:
     if config.likelihood.binarize != "none":
         high = float(LEVELS if rows.is_image else 1)
-        dither = (
-            torch.Generator().manual_seed(config.training.seed) if config.likelihood.binarize == "dynamic" else None
-        )
+        redraws, seed = config.likelihood.binarize == "dynamic", config.training.seed
+        dither = torch.Generator().manual_seed(seed) if redraws else None
         return Binarize(tuple(rows.x.shape[1:]), threshold=high / 2, high=high, dither=dither)
     if found is None:
         return _pixels(config, rows, train)

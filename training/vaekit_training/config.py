@@ -6,7 +6,7 @@ import copy
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,36 +177,41 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     return make_config(tree, overrides)
 
 
-def make_config(tree: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """The config from nested tables with `a.b=value` overrides. The tables themselves are not changed.
+def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
+    """The config from a copy of nested tables and overrides: `a.b=value` texts, {"a.b": value} or {"a": {"b": value}}.
 
     Raises:
         ConfigError: a key or value is invalid; the message names it.
     """
     tree = copy.deepcopy(tree)
-    for override in overrides:
-        _set(tree, override)
+    _apply(tree, overrides)
     filled = recipe.fill(tree)
     try:
-        config = Config.model_validate_json(
-            json.dumps(tree, default=str), strict=True
-        )  # strict JSON: a list becomes a tuple, and true is not 1
+        # strict JSON: a list becomes a tuple, and true is not 1
+        config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as exc:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
     config._filled = filled
     return config
 
 
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Nested tables of `a.b=value` overrides, not yet checked.
+def parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables of overrides as in `make_config`, not yet checked.
 
     Raises:
         ConfigError: an override has no section, key or value.
     """
     tree: dict[str, Any] = {}
-    for override in overrides:
-        _set(tree, override)
+    _apply(tree, overrides)
     return tree
+
+
+def _apply(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any]) -> None:
+    if isinstance(overrides, Mapping):
+        return _update(tree, overrides)
+    for override in [overrides] if isinstance(overrides, str) else overrides:
+        _set(tree, override)
+    return None
 
 
 def _explain(error: Any) -> str:
@@ -240,15 +245,33 @@ def _keys_beside(loc: Sequence[int | str]) -> list[str]:
 
 
 def _set(tree: dict[str, Any], override: str) -> None:
+    if not isinstance(override, str):
+        raise ConfigError(f"settings: {override!r}: expected a text section.key=value, or a dictionary of settings")
     path, equals, text = override.partition("=")
-    *sections, key = _keys(path) or [""]
-    if not equals or not key:
+    keys = _keys(path)
+    if not equals or not keys:
         raise ConfigError(f"--set {override}: expected section.key=value")
+    _put(tree, keys, _value(text.strip()), f"--set {override}")
+
+
+def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
+    *sections, key = keys
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: {section} is a value, not a section; expected section.key=value")
-    tree[key] = _value(text.strip())
+            raise ConfigError(f"{where}: {section} is a value, not a section; expected section.key=value")
+    tree[key] = value
+
+
+def _update(tree: dict[str, Any], settings: Mapping[str, Any], above: tuple[str, ...] = ()) -> None:
+    """Set values by dotted or nested keys."""
+    for name, value in settings.items():
+        given = str(name)  # below section.key, as in data.kinds, a key is the name of a column, dots included
+        keys = (*above, *([given] if above[1:] else _keys(given) or given.split(".", 2)))
+        if isinstance(value, Mapping) and (value or not keys[1:]):  # an empty section changes nothing
+            _update(tree, value, keys)
+        else:
+            _put(tree, keys, value.tolist() if hasattr(value, "tolist") else value, f"settings: {given}")
 
 
 def _keys(path: str) -> list[str]:

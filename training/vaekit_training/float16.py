@@ -6,7 +6,6 @@ the CPU computes float16 networks in float32, so its error would be too small.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, find, publish
+from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.manifest import Float16Graphs, Golden, Manifest, Metric, Operation, SignedFile
 from vaekit.bundle.write import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
@@ -77,7 +77,7 @@ def add_graphs(
     try:
         made = make_graphs(vae, model, rows.x[splits.train[:3]])
         manifest, files = manifest.model_copy(update={"half": made.half}), {**files, **made.files}
-        with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
+        with temporary_folder() as draft:
             publish(draft, manifest, files)
             with Model.load(find(draft, manifest.name), device="cpu", precision="float16") as loaded:
                 own = evaluate.calibrated(loaded, rows, splits)

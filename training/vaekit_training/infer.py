@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing as is_missing_cell
 from vaekit.tabular.cells import spells_missing
-from vaekit_training.config import make_config, slug
+from vaekit_training.config import make_config, parse_overrides, slug
 from vaekit_training.data.cells import reads_as_number
 from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Content, content_of, formatted, left_out, toml_key
 from vaekit_training.data.preview import Preview, preview
@@ -27,6 +27,7 @@ GIVEN_KEYS = (  # keys of [data] that inference reads
     "label",
     "split",
     "exclude",
+    "resize",
     "kinds",
     "delimiter",
     "decimal",
@@ -64,7 +65,7 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
     tree: dict[str, Any] = {"name": slug(Path(source).stem), "data": {"source": source}}
     found = preview(data)
     if found.images is not None:
-        return tree, infer_images(found.images, tree, asked)
+        return tree, infer_images(found.images, tree, asked) + _classes(found, data)
     inferred = infer_columns(found, data, tree, asked)
     remarks = inferred.remarks + inferred.warnings
     if data.label is None:
@@ -156,10 +157,15 @@ def given_data(source: str, asked: Mapping[str, Any] | None) -> DataConfig:
     return make_config({"name": "given", "data": table, "likelihood": {"name": "mixed"}}).data
 
 
-def overrides_beside(asked: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
-    """The overrides without those whose values are already in the inferred tree."""
-    taken = {"data.exclude"} | (set() if is_chosen(asked) else {"likelihood.name"})
-    return [one for one in overrides if one.partition("=")[0].strip() not in taken]
+def overrides_beside(asked: Mapping[str, Any], given: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Given settings as nested tables, without those whose values are already in the inferred tree."""
+    taken = {("data", "exclude")} | (set() if is_chosen(asked) else {("likelihood", "name")})
+    return {
+        name: {key: value for key, value in table.items() if (name, key) not in taken}
+        if isinstance(table, Mapping)
+        else table
+        for name, table in parse_overrides(given).items()
+    }
 
 
 def section(asked: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
@@ -190,7 +196,7 @@ def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: 
 
 
 def _images(images: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
-    """Fill in the likelihood for images; returns remarks."""
+    """Fill in the likelihood for images, unless it was given; returns remarks."""
     count, height, width, channels = images.shape
     two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in images)
     colours = "black and white" if two_valued else {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
@@ -201,6 +207,17 @@ def _images(images: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> li
     tree["likelihood"] = {"name": name}
     values = "0 and 255" if two_valued else "0 to 255"
     return [f"{what}: the likelihood is {name}, of pixel values {values}"]
+
+
+def _classes(found: Preview, data: DataConfig) -> list[str]:
+    """Remarks on images in subfolders, if no label is set."""
+    if not found.classes or data.label is not None:
+        return []
+    named = ", ".join(found.classes[:5]) + (", ..." if found.classes[5:] else "")
+    return [
+        f"images lie in the subfolders {named}, and all are taken as normal; if subfolders are classes, use "
+        "--label-folder --anomaly FOLDER, or --set data.label=folder"
+    ]
 
 
 def _suspicious(found: Preview, *, is_csv: bool, kept: Mapping[str, Content], dropped: Sequence[str]) -> list[str]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, Manifest, default_eps, find, publish
+from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.draws import NEWEST_RULE
 from vaekit.bundle.manifest import (
     DrawsFile,
@@ -27,7 +26,7 @@ from vaekit.bundle.manifest import (
     Precision,
     Provenance,
 )
-from vaekit.bundle.write import calibration_file, digest, npz
+from vaekit.bundle.write import calibration_file, created, digest, npz
 from vaekit.runtime import Model
 from vaekit_training import build, evaluate, float16, privacy, report, specs
 from vaekit_training.config import Config
@@ -72,7 +71,7 @@ def publish_run(
     say("exporting graphs")
     graphs = export_graphs(run.vae, torch.from_numpy(run.rows.x[run.splits.train[:3]]))
     manifest, files = _draft(run, graphs)
-    with tempfile.TemporaryDirectory(prefix="vaekit-draft-") as draft:
+    with temporary_folder() as draft:
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
@@ -132,7 +131,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
     manifest = Manifest(
         name=config.name,
         version=1,
-        created=datetime.now(UTC).replace(microsecond=0),
+        created=created(),
         input=specs.input_spec(run.rows, config, run.vae),
         likelihood=specs.likelihood_spec(run.rows, config, run.vae),
         prior=specs.prior_spec(run.vae),
@@ -269,10 +268,10 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The git commit of the current folder, or None outside a repository."""
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode().strip()
 
 
 def npy(array: NDArray[Any]) -> bytes:

@@ -6,15 +6,15 @@ import copy
 import importlib
 import math
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.manifest import Manifest
-from vaekit.errors import ConfigError, DeviceError, MissingExtra
+from vaekit.errors import ConfigError, DeviceError, MissingExtra, StorageError
 from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 from vaekit_training import build
@@ -36,6 +36,7 @@ from vaekit_training.loop.tracking import History, Validation, of_folds
 from vaekit_training.memory import check_memory
 from vaekit_training.network_rows import LazyNetworkRows, network_rows
 from vaekit_training.publish import publish_run
+from vaekit_training.threads import cpu_threads, in_forked_child, threads_after_fork
 from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
@@ -90,9 +91,12 @@ def train(
         ConfigError, InputError: config, rows or models folder are invalid, or differ from those of the resumed run.
         Interrupted: SIGTERM was received; the state is saved.
         TrainingError: a step was not finite after all rollbacks, or the graphs do not reproduce torch.
+        StorageError: a full disk, or no temporary folder; a run that is kept can be resumed.
     """
     _check_writable(Path(models))
-    with world(device) as (ranks, rank_device):
+    with temporary_folder():
+        pass  # the export needs one: better refused now than after the training
+    with threads_after_fork(), world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.is_first else Listener()
         trained = _run(config, torch_device(rank_device), listener, rows, keep, ranks)
         manifest = _publish(trained, Path(models), listener, draws_report) if ranks.is_first else None
@@ -100,7 +104,13 @@ def train(
 
 
 def _publish(trained: Trained, models: Path, listener: Listener, draws_report: bool) -> str:
-    manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
+    try:
+        manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
+    except StorageError as exc:
+        if trained.folder is None:
+            raise
+        then = f"the training is kept: free some space, then vae train --resume {trained.folder} publishes it"
+        raise StorageError(f"{exc}; {then}") from exc
     if trained.folder is not None:
         finish(trained.folder, models / manifest.name / str(manifest.version))
     return manifest.model_dump_json()
@@ -115,7 +125,7 @@ def run(
     keep: Keep | None = None,
 ) -> Trained:
     """Train without publishing; arguments and errors as in `train`."""
-    with world(device) as (ranks, rank_device):
+    with threads_after_fork(), world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.is_first else Listener()
         return _run(config, torch_device(rank_device), listener, rows, keep, ranks)
 
@@ -132,6 +142,8 @@ def _run(
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
+        for remark in rows.remarks:
+            listener.say(remark)
         if rows.index:
             listener.say(left_out("index", rows.index))
     build.check(rows, config)
@@ -193,6 +205,7 @@ def _fitted(
     train = _training_rows(vae, rows, splits, config, device)
     validation = network_rows(vae, rows.x[splits.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
+    threads = 1 if in_forked_child() else threads
     progress = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=splits.train)
     with cpu_threads(threads), run_folder.hooks(progress, rows.digest, one.fold) as hooks:
         history = fit(vae.to(device), train, validation, config, components=components, hooks=hooks, world=ranks)
@@ -231,17 +244,6 @@ def fitting_threads(vae: VAE, batch_size: int, ranks: int = 1) -> int:
     """Number of CPU threads: 1 if a step is small, otherwise one per core of this process, divided by the ranks."""
     work = 6.0 * batch_size * sum(p.numel() for p in vae.parameters())  # floating-point operations, forward and back
     return max(1, cpu_count() // ranks) if work > SHARED_WORK else 1
-
-
-@contextmanager
-def cpu_threads(threads: int) -> Iterator[None]:
-    """Context in which torch uses this number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_imports() -> None:

@@ -22,7 +22,8 @@ def input_spec(rows: Rows, config: Config, vae: AnyVAE) -> VectorSpec | ImageSpe
     if rows.is_image:
         height, width, channels = rows.x.shape[1:]
         two_valued = config.likelihood.name == "bernoulli" and config.likelihood.binarize == "none"
-        return ImageSpec(height=height, width=width, channels=channels, two_valued=two_valued)
+        resize = config.data.resize is not None
+        return ImageSpec(height=height, width=width, channels=channels, two_valued=two_valued, resize=resize)
     columns = [
         Column(name=name, kind=kind, levels=levels, may_be_missing=may, constant=_constant(vae, d))
         for d, (name, kind, levels, may) in enumerate(

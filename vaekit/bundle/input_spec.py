@@ -129,6 +129,11 @@ class ImageSpec(ManifestPart):
     channel_order: Literal["HWC"] = "HWC"
     dtype: Literal["uint8"] = "uint8"
     two_valued: bool = Field(False, description="pixels must be 0 or 255; other values are refused")
+    resize: bool = Field(
+        False,
+        description="files of images of another size are scaled to this size; absent: they are refused",
+        exclude_if=lambda value: not value,
+    )
 
     @property
     def lenient(self) -> ImageSpec:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-import tempfile
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from vaekit.bundle.arrays import read_archive, read_array
+from vaekit.bundle.disk import UNWRITABLE, full, new_temporary_folder
 from vaekit.bundle.entries import calibration_of, check_folds
 from vaekit.bundle.folds import AnyCalibration
 from vaekit.bundle.heldout import Surprises
@@ -53,14 +54,17 @@ def read_manifest(folder: Path | str) -> Manifest:
 
 @dataclass(eq=False)
 class Bundle:
-    """A verified private copy of one version. The copy is deleted on close, or when the object is garbage-collected."""
+    """A verified private copy of one version. The copy is deleted on close, or when the object is garbage-collected.
+
+    Only the process that made the copy deletes it: a forked child that ends or closes the bundle leaves it there.
+    """
 
     manifest: Manifest
     source: Path
     copy: Path = field(repr=False)
 
     def __post_init__(self) -> None:
-        self.close = weakref.finalize(self, shutil.rmtree, self.copy, ignore_errors=True)
+        self.close = weakref.finalize(self, _delete, self.copy, os.getpid())
 
     def path(self, file: str) -> Path:
         """The path of a verified file by its name in the manifest."""
@@ -161,10 +165,11 @@ def open_bundle(folder: Path | str) -> Bundle:
         FormatError: see read_manifest.
         IntegrityError: a file is missing, or its sha256 differs from the manifest's.
         ForbiddenGraph: a graph with external data or operators of an unknown domain.
+        StorageError: the temporary folder cannot be written.
     """
     source = Path(folder)
     manifest = read_manifest(source)
-    bundle = Bundle(manifest, source, Path(tempfile.mkdtemp(prefix="vaekit-")))
+    bundle = Bundle(manifest, source, new_temporary_folder())
     try:
         for part in manifest.files:
             _copy_verified(source / part.file, bundle.path(part.file), part.sha256)
@@ -176,10 +181,18 @@ def open_bundle(folder: Path | str) -> Bundle:
     return bundle
 
 
+def _delete(copy: Path, owner: int) -> None:
+    """Delete a private copy, if this is the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
 def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as exc:
+        if exc.errno in UNWRITABLE:
+            raise full(target.parent, exc) from exc
         raise IntegrityError(f"{source}: {exc.strerror}") from exc
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,18 +9,37 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.bundle.disk import writing
 from vaekit.bundle.entries import arrays_of, entry_of
 from vaekit.bundle.folds import AnyCalibration
 from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile, Manifest, Precision
 from vaekit.bundle.models_folder import taken_numbers
+from vaekit.errors import ConfigError
 
 _UNFINISHED = ".writing-"  # prefix of an unfinished version's folder; not listed, because versions are numbers
+
+
+def created() -> datetime:
+    """The time of creation for a manifest: now, or SOURCE_DATE_EPOCH if that is set, so that equal runs are equal.
+
+    Raises:
+        ConfigError: SOURCE_DATE_EPOCH is not a time in whole seconds since 1970.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if not given:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return datetime.fromtimestamp(int(given), UTC)
+    except (ValueError, OverflowError, OSError) as exc:
+        said = f"environment variable SOURCE_DATE_EPOCH={given}: expected whole seconds since 1970"
+        raise ConfigError(said) from exc
 
 
 def digest(data: bytes) -> str:
@@ -74,20 +93,24 @@ def publish(
 
     Returns:
         The manifest as written.
+
+    Raises:
+        StorageError: the models folder cannot be written; no version appears.
     """
     for part in manifest.files:
         assert digest(files[part.file]) == part.sha256, part.file
     model_folder = Path(root) / manifest.name
-    model_folder.mkdir(parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=model_folder))
-    try:
-        temp.chmod(0o755)
-        for name, data in files.items():
-            _write(temp / name, data)
-        return _publish_as_next(model_folder, temp, manifest, pages)
-    except BaseException:
-        shutil.rmtree(temp, ignore_errors=True)
-        raise
+    with writing(model_folder):
+        model_folder.mkdir(parents=True, exist_ok=True)
+        temp = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=model_folder))
+        try:
+            temp.chmod(0o755)
+            for name, data in files.items():
+                _write(temp / name, data)
+            return _publish_as_next(model_folder, temp, manifest, pages)
+        except BaseException:
+            shutil.rmtree(temp, ignore_errors=True)
+            raise
 
 
 def _publish_as_next(

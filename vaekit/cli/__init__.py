@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from io import TextIOWrapper
 
 import typer
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.console import Console
 from vaekit._version import __version__
 from vaekit.cli import calibrate, evaluate, explain, explain_loss, score, serve, train, upgrade
 from vaekit.cli.panels import GENERAL, examples
-from vaekit.errors import MissingExtra, VaeError
+from vaekit.errors import InputError, MissingExtra, VaeError
 
 app = typer.Typer(
     name="vae",
@@ -33,6 +35,7 @@ _EXTRAS = {
     "torch": "training",
     "onnx": "training",
     "matplotlib": "scoring",
+    "PIL": "scoring",
     "sklearn": "training",
     "scipy": "scoring",
     "fastapi": "service",
@@ -60,15 +63,40 @@ def _root(
 
 def main() -> None:
     """Run the command line. A VaeError becomes one line on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names of columns may have letters that the terminal cannot show
     try:
+        _check_arguments(sys.argv[1:])
+        if "SOURCE_DATE_EPOCH" in os.environ:  # numpy reads it too, and fails in words of its own
+            from vaekit.bundle.write import created
+
+            created()
         app()
     except VaeError as exc:
         _fail(str(exc))
+    except OSError as exc:
+        _fail(f"{exc.filename}: {exc.strerror}" if exc.filename is not None else str(exc))
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").split(".")[0]
         if missing not in _EXTRAS:
             raise
         _fail(str(MissingExtra(f"{missing} is not installed: pip install 'vaekit[{_EXTRAS[missing]}]'")))
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse what cannot be passed on as UTF-8, as file systems other than the local one and Arrow need it.
+
+    Raises:
+        InputError: letters that the locale does not have, or bytes that are no text.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            plain = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
+            why = "not UTF-8 text: rename the file" if plain else "letters that this locale lacks: set PYTHONUTF8=1"
+            raise InputError(f"argument {argument!a}: {why}") from None
 
 
 def _fail(message: str) -> None:

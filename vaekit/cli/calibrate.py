@@ -10,7 +10,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, BatchRows, Decimal, Delimiter, Device, Models, Thousands, dialect_of
+from vaekit.cli.options import (
+    FORMATS,
+    Anomaly,
+    AsJson,
+    BatchRows,
+    Decimal,
+    Delimiter,
+    Device,
+    LabelFolder,
+    Models,
+    Thousands,
+    dialect_of,
+    in_use,
+    label_of,
+    say,
+)
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
@@ -29,7 +44,7 @@ def calibrate(
     ],
     data: Annotated[
         Path,
-        typer.Argument(help="held-out rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet"),
+        typer.Argument(help=f"held-out rows: {FORMATS}"),
     ],
     models: Models = Path("models"),
     num_samples: Annotated[
@@ -47,6 +62,7 @@ def calibrate(
             rich_help_panel=LABELS,
         ),
     ] = None,
+    label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
     as_json: AsJson = False,
     delimiter: Delimiter = ",",
@@ -61,17 +77,19 @@ def calibrate(
     from vaekit.runtime import Model
     from vaekit.scoring import locate, publish_calibration
 
+    label = label_of(label, label_folder)
     if anomaly and label is None:
-        raise InputError("--anomaly: needs --label, the column or .npy file with the labels")
+        raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
             loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress, csv=dialect_of(delimiter, decimal, thousands),
+            batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(_tree(manifest), indent=2))
     else:
         _show(manifest)
+    typer.echo(in_use(manifest), err=as_json)
 
 
 def _tree(manifest: Manifest) -> dict[str, object]:
@@ -79,6 +97,7 @@ def _tree(manifest: Manifest) -> dict[str, object]:
     assert manifest.calibration is not None
     return {
         "model": f"{manifest.name}@{manifest.version}",
+        "parent": manifest.provenance.parent,
         "assumption": manifest.calibration.assumption,
         "calibrations": [entry.model_dump(mode="json") for entry in manifest.calibration.entries],
     }

@@ -18,11 +18,14 @@ from vaekit.cli.options import (
     Decimal,
     Delimiter,
     Device,
+    LabelFolder,
     ModelName,
     Models,
     RowsPath,
     Thousands,
     dialect_of,
+    label_of,
+    say,
 )
 from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
 
@@ -56,6 +59,7 @@ def evaluate(
             rich_help_panel=LABELS,
         ),
     ] = None,
+    label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
     seed: Annotated[
         int, typer.Option(min=0, help="seed of the draws, which are independent between rows", rich_help_panel=SCORING)
@@ -79,14 +83,15 @@ def evaluate(
     from vaekit.runtime import Model
     from vaekit.scoring import COUNTS, evaluate_file, locate
 
+    label = label_of(label, label_folder)
     if anomaly and label is None:
-        raise InputError("--anomaly: needs --label, the column or .npy file with the labels")
+        raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     if out is not None:
         _make_folder(out)
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress, csv=dialect_of(delimiter, decimal, thousands),
+            batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     text = json.dumps(found.tree(), indent=2)
     if as_json:
@@ -113,7 +118,7 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
 
     path = folder / "evaluation.json"
     with replacing(path) as temp:
-        temp.write_text(text + "\n")
+        temp.write_text(text + "\n", encoding="utf-8")
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         figures = draw(found, folder)

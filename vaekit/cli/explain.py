@@ -11,7 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import AsJson, Decimal, Delimiter, Device, ModelName, Models, RowsPath, Thousands, dialect_of
+from vaekit.cli.options import (
+    AsJson,
+    Decimal,
+    Delimiter,
+    Device,
+    ModelName,
+    Models,
+    RowsPath,
+    Thousands,
+    dialect_of,
+    say,
+)
 from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
 
 if TYPE_CHECKING:
@@ -56,7 +67,7 @@ def explain(
     from vaekit.scoring import explain_row, locate
 
     with Model.load(locate(model, models), device=device) as loaded:
-        found = explain_row(loaded, data, row, top=top, csv=dialect_of(delimiter, decimal, thousands))
+        found = explain_row(loaded, data, row, top=top, say=say, csv=dialect_of(delimiter, decimal, thousands))
     if as_json:
         typer.echo(json.dumps(found.tree(), indent=2))
     else:

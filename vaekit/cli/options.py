@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT
+from vaekit.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from vaekit.bundle.manifest import Manifest
 
 if TYPE_CHECKING:
     from vaekit.tabular.csv_text import CsvDialect
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
-RowsPath = Annotated[Path, typer.Argument(help="rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet")]
+FORMATS = ".csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"
+RowsPath = Annotated[Path, typer.Argument(help=f"rows: {FORMATS}")]
 Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
 Device = Annotated[
     str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
@@ -24,6 +30,14 @@ BatchRows = Annotated[
 Anomaly = Annotated[
     list[str] | None,
     typer.Option(help="label value that means anomaly; repeatable; default: 1", rich_help_panel=LABELS),
+]
+LabelFolder = Annotated[
+    bool,
+    typer.Option(
+        "--label-folder",
+        help="the label of an image is the first subfolder in its path; for a folder of images",
+        rich_help_panel=LABELS,
+    ),
 ]
 Delimiter = Annotated[
     str, typer.Option(help="character between the cells of a .csv file, such as ; or a tab", rich_help_panel=INPUT)
@@ -45,3 +59,47 @@ def dialect_of(delimiter: str, decimal: str, thousands: str) -> CsvDialect:
     from vaekit.tabular.csv_text import CsvDialect
 
     return CsvDialect("\t" if delimiter == "\\t" else delimiter, decimal, thousands)
+
+
+def in_use(manifest: Manifest) -> str:
+    """What a new version changes for later commands, and how to keep to the version before it."""
+    name, version = manifest.name, manifest.version
+    said = f"{name} now means {name}@{version}, in every command and in a service that is started from now on"
+    if version == 1:
+        return said
+    parent = manifest.provenance.parent or f"{name}@{version - 1}"
+    over_http = f"/models/{parent.replace('@', '/versions/')}"
+    return f"{said}; write {parent} to keep to the version before it (over HTTP {over_http})"
+
+
+def image_settings(label_folder: bool, anomaly: list[str] | None, resize: str | None) -> list[str]:
+    """The settings of a training config that the options for images stand for.
+
+    Raises:
+        ConfigError: a size that is neither a number nor WIDTHxHEIGHT.
+    """
+    found = ['data.label="folder"'] if label_folder else []
+    if anomaly:
+        found.append(f"data.anomalies={json.dumps(anomaly)}")
+    if resize is not None:
+        width, _, height = resize.lower().partition("x")
+        if not (width.isdecimal() and (height or width).isdecimal()):
+            raise ConfigError(f"--resize {resize}: expected WIDTHxHEIGHT in pixels, such as 64x48, or one number")
+        found.append(f"data.resize=[{int(width)}, {int(height or width)}]")
+    return found
+
+
+def label_of(label: str | None, label_folder: bool) -> str | None:
+    """The label that is asked for.
+
+    Raises:
+        InputError: both ways to name a label.
+    """
+    if label_folder and label is not None:
+        raise InputError("--label-folder: the label of an image is its subfolder; leave out --label")
+    return "folder" if label_folder else label
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on stderr."""
+    typer.echo(sentence, err=True)

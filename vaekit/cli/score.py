@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
-ROWS = "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet; a path or a URI (s3://, gs://)"
-TARGET = ".parquet or .csv file, replaced only when complete, or a folder of parts (a name without an ending)"
+ROWS = (
+    "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images; a path or a URI (s3://, gs://)"
+)
+TARGET = (
+    ".parquet or .csv file, replaced only when complete; a folder of parts (a name without an ending); or - for CSV on "
+    "standard output"
+)
 EXAMPLES = examples(
     "vae score breast-cancer examples/rows.csv scored.parquet",
     "vae score breast-cancer examples/rows.csv scored.csv --explain 3 --fdr 0.1",
@@ -155,7 +160,7 @@ def score(
     """Score every row of a file or folder: ELBO in nats, p-value and verdict."""
     from vaekit.cli.progress import bar
     from vaekit.scoring import score_file, score_folder
-    from vaekit.scoring.files.paths import names_a_folder
+    from vaekit.scoring.files.paths import STDOUT, names_a_folder
 
     options = replace(
         _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top),
@@ -177,9 +182,10 @@ def score(
         if to_folder:
             run = partial(score_folder, scorer, source, output, resume=resume, engine=ray)
         scored = run(batch_rows=batch_rows, options=options, progress=progress)
-    report(scored)
-    if summary is not None:
-        write_summary(scored, summary)
+    with redirect_stdout(sys.stderr) if output == STDOUT else nullcontext():
+        report(scored)
+        if summary is not None:
+            write_summary(scored, summary)
 
 
 def _options(

@@ -24,6 +24,7 @@ def check_summary(summary: Path | None) -> None:
 
 
 def write_summary(scored: Summary, path: Path) -> None:
+    """Write the summary as JSON and as a figure of the same name."""
     from vaekit.scoring.batch.summary_plot import draw
     from vaekit.scoring.files.paths import storage_path
 
@@ -37,6 +38,8 @@ def report(summary: Summary) -> None:
     typer.echo(
         f"{summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} rows/s) by {summary.model}"
     )
+    for remark in summary.remarks:
+        typer.echo(remark)
     if summary.before.parts:
         typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
     if summary.quarantined:

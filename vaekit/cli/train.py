@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vaekit.cli.options import Anomaly, LabelFolder, image_settings, in_use
 from vaekit.cli.panels import CONFIG, DEVICE, INPUT, OUTPUT, examples
 from vaekit.errors import ConfigError, Interrupted
 
@@ -49,6 +50,17 @@ def train(
             rich_help_panel=CONFIG,
         ),
     ] = None,
+    label_folder: LabelFolder = False,
+    anomaly: Anomaly = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="size in pixels to scale all images of a folder to, or one number for a square; default: the size of "
+            "the files",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     models: Annotated[
         Path, typer.Option(help="folder of models in which the bundle is published", rich_help_panel=OUTPUT)
     ] = Path("models"),
@@ -74,12 +86,12 @@ def train(
 
     console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
     if resume is not None:
-        _refuse_with_resume(source, overrides, run)
+        _refuse_with_resume(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], run)
         config, keep = resumed(resume), Keep(resume, resume=True)
     elif source is None:
         raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
     else:
-        config = _config(source, overrides or [], console)
+        config = _config(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], console)
         keep = Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
     try:
         with _listener(console, config) as listener:
@@ -113,7 +125,7 @@ def _config(source: str, overrides: list[str], console: Console) -> Config:
     tree, remarks = infer(source, parsed)
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]", soft_wrap=True)
-    return make_config(tree, overrides_beside(parsed, overrides))
+    return make_config(tree, overrides_beside(parsed, parsed))
 
 
 @contextmanager
@@ -180,4 +192,6 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
             f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}; until then rows get "
             "p-values but no verdict at this alpha[/]"
         )
+    if manifest.version > 1:
+        console.print(f"[dim]{escape(in_use(manifest))}[/]", soft_wrap=True)
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

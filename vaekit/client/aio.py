@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from vaekit.bundle import Manifest
 from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import replies, requests
+from vaekit.client.environment import checked_environment, proxy_note
 from vaekit.client.error_replies import check
 from vaekit.client.errors import NOT_READY, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
@@ -36,7 +37,10 @@ class AsyncClient:
     ) -> None:
         self.url = check_url(url)
         self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
+        headers = key_header(key)
+        with checked_environment():
+            self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers, transport=transport)
+        self._note = proxy_note(url) if transport is None else ""
 
     async def encode(
         self, inputs: Any, *, strict: bool = False, model: str | None = None, version: int | None = None
@@ -145,7 +149,7 @@ class AsyncClient:
         return self._inputs[key]
 
     async def _send(self, call: HttpCall) -> httpx.Response:
-        with translated(self.url):
+        with translated(self.url, self._note):
             response = await self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )

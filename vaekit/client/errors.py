@@ -85,15 +85,15 @@ NOT_READY = (ConnectionFailed, DeadlineExceeded, ServiceUnavailable)
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn httpx's errors into a ClientError that names the address."""
+def translated(url: str, note: str = "") -> Iterator[None]:
+    """Turn httpx's errors into a ClientError that names the address; `note` is added if there is no connection."""
     try:
         yield
     except httpx.TimeoutException as exc:
         raise DeadlineExceeded(
-            f"{url}: no reply in time ({type(exc).__name__}); raise the timeout or send fewer rows"
+            f"{url}: no reply in time ({type(exc).__name__}); raise the timeout or send fewer rows{note}"
         ) from exc
     except httpx.TransportError as exc:
-        raise ConnectionFailed(f"{url}: connection failed: {str(exc) or type(exc).__name__}") from exc
-    except httpx.HTTPError as exc:
+        raise ConnectionFailed(f"{url}: connection failed: {str(exc) or type(exc).__name__}{note}") from exc
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
         raise ProtocolError(f"{url}: {exc}") from exc

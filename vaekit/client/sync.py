@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from vaekit.bundle import Manifest
 from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import replies, requests
+from vaekit.client.environment import checked_environment, proxy_note
 from vaekit.client.error_replies import check
 from vaekit.client.errors import NOT_READY, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
@@ -38,6 +39,9 @@ class Client:
         key: API key, sent as a bearer token.
         transport: replaces the network in tests.
 
+    Proxies and certificates come from the environment, as httpx reads them (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
+    NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR). A variable that it refuses is a ConnectionFailed that names the variable.
+
     Every call raises:
         InputError: the rows or arguments are invalid, and nothing was sent.
         RequestRefused, ModelNotFound, TooBusy: the service refused the request; the message is the service's.
@@ -55,7 +59,10 @@ class Client:
     ) -> None:
         self.url = check_url(url)
         self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
-        self._http = httpx.Client(base_url=url, timeout=timeout, headers=key_header(key), transport=transport)
+        headers = key_header(key)
+        with checked_environment():
+            self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, transport=transport)
+        self._note = proxy_note(url) if transport is None else ""
 
     def encode(
         self, inputs: Any, *, strict: bool = False, model: str | None = None, version: int | None = None
@@ -163,7 +170,7 @@ class Client:
         return self._inputs[key]
 
     def _send(self, call: HttpCall) -> httpx.Response:
-        with translated(self.url):
+        with translated(self.url, self._note):
             response = self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )

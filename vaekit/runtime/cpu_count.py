@@ -25,7 +25,7 @@ def _quotas(groups: Path, membership: Path) -> Iterator[float]:
         base, files = (groups / "cpu", VERSION_1) if controllers else (groups, VERSION_2)
         for group in (path, *path.parents):
             try:
-                quota, period = " ".join((base / group / file).read_text() for file in files).split()
+                quota, period = " ".join((base / group / file).read_text(encoding="utf-8") for file in files).split()
                 if int(quota) > 0:  # version 1 has -1 for no quota
                     yield int(quota) / int(period)
             except (OSError, ValueError):  # the group is not visible here, or the quota is "max"
@@ -38,7 +38,7 @@ def _memberships(membership: Path) -> Iterator[tuple[str, Path]]:
     If there is no membership file, the root is the only group.
     """
     try:
-        lines = membership.read_text().splitlines()
+        lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     for line in lines or ["0::/", "0:cpu:/"]:

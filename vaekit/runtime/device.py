@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vaekit.bundle.disk import temporary_folder
 from vaekit.errors import DeviceError, MissingExtra
 from vaekit.runtime.cpu_count import cpu_count
 
@@ -86,8 +86,8 @@ def check_device(device: str, cuda: Cuda = DEFAULTS) -> None:
     """
     if parse_device(device)[0] != "cuda" and not cuda.graphs:
         return
-    with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
-        graph = Path(folder) / "probe.onnx"
+    with temporary_folder() as folder:
+        graph = folder / "probe.onnx"
         graph.write_bytes(_PROBE)
         open_session(graph, device, threads=1, cuda=cuda)
 

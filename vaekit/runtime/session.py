@@ -3,13 +3,19 @@
 On a CPU a call goes straight to ONNX Runtime. On CUDA the rows are copied into buffers that stay on the device. The
 buffers have a few sizes, and the graph is bound to them once per size. A call therefore allocates no memory and brings
 no new shape. If CUDA graphs are enabled, a call replays a recorded CUDA graph.
+
+A forked child has none of the threads of ONNX Runtime, so it opens its graphs again when it first uses them.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
+import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import Graph, Tensor
+from vaekit.errors import DeviceError
 from vaekit.runtime.buckets import ROWS, bucket, padded, shape_of, sizes
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, open_session, parse_device
 
 MAX_RECENT = 16  # for each graph, the number of sizes that were not warmed up and whose buffers are kept
 NOT_RECORDED = -1  # graph id of a call without CUDA graphs; the id of a recorded CUDA graph is its number of rows
 
+_LOAD_AGAIN = "load the model again with Model.load in this process"
+_OPEN: weakref.WeakSet[Session] = weakref.WeakSet()  # sessions of this process, to forget after a fork
 _ALLOCATION_LOCK = threading.Lock()  # the first call creates the allocator of a CUDA device, which is not thread-safe
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -38,17 +47,42 @@ def open_graph(path: Path, graph: Graph, device: str, threads: int | None = None
     """
     native = open_session(path, device, threads, cuda)
     if CUDA not in native.get_providers():
-        return Session(native, graph)
+        return Session(native, graph, partial(_reopened, path, device, threads, cuda))
     return BufferedSession(native, graph, "cuda", parse_device(device)[1], records=cuda.graphs)
 
 
 class Session:
     """A graph that is called directly. Calls from several threads may run at the same time."""
 
-    def __init__(self, native: Any, graph: Graph) -> None:
-        self.native, self.graph = native, graph  # native: the onnxruntime.InferenceSession
+    def __init__(self, native: Any, graph: Graph, reopen: Callable[[], Any] | None = None) -> None:
+        """
+        Args:
+            native: the onnxruntime.InferenceSession.
+            graph: its signature.
+            reopen: opens it again in a forked child; None: it cannot be used there.
+        """
+        self._native, self.graph, self._reopen = native, graph, reopen
+        _OPEN.add(self)
         self.outputs = [tensor.name for tensor in graph.outputs]
         self.takes_draws = any(tensor.name == "eps" for tensor in graph.inputs)
+
+    @property
+    def native(self) -> Any:
+        """The onnxruntime.InferenceSession of this process.
+
+        Raises:
+            DeviceError: it was opened before a fork, and cannot be opened again in this child.
+        """
+        if self._native is None:
+            if self._reopen is None:
+                raise DeviceError(f"CUDA does not work in a forked process: {_LOAD_AGAIN}")
+            self._native = self._reopen()
+        return self._native
+
+    def forget(self) -> None:
+        """Leave the session to the parent of this forked child; its destructor would wait for threads of the parent."""
+        _keep_for_ever(self._native)
+        self._native = None
 
     def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:  # noqa: ARG002  only BufferedSession pads
         """The outputs, in the order of the signature.
@@ -89,6 +123,13 @@ class BufferedSession(Session):
         self._lock = threading.Lock()  # around the buffers
         self._warmed: dict[Key, Buffers] = {}
         self._recent: OrderedDict[Key, Buffers] = OrderedDict()
+
+    def forget(self) -> None:
+        """As Session.forget, with the buffers; a thread of the parent may have held the lock."""
+        for buffers in (*self._warmed.values(), *self._recent.values()):
+            _keep_for_ever(buffers)
+        self._warmed, self._recent, self._lock = {}, OrderedDict(), threading.Lock()
+        super().forget()
 
     def run(self, feeds: Feeds, most: int) -> list[NDArray[Any]]:
         """Pad the rows to a bucket, and run the graph on its buffers.
@@ -170,6 +211,30 @@ class Buffers:
     def read(self, n: int) -> list[NDArray[Any]]:
         """The outputs: copies of their first n rows."""
         return [value.numpy()[:n].copy() for value in self._outputs]
+
+
+def _reopened(path: Path, device: str, threads: int | None, cuda: Cuda) -> Any:
+    """The session of a graph, opened again in a forked child.
+
+    Raises:
+        DeviceError: the parent has deleted its copy of the bundle.
+    """
+    if not path.is_file():
+        raise DeviceError(f"{path}: deleted by the process that loaded the model before this one forked: {_LOAD_AGAIN}")
+    return open_session(path, device, threads, cuda)
+
+
+def _keep_for_ever(thing: object) -> None:
+    """Never run the destructor of an object in this process."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _forget_all() -> None:
+    for session in list(_OPEN):
+        session.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def _zeros(tensor: Tensor, sizes: Sizes, device: tuple[str, int]) -> Any:

@@ -54,9 +54,13 @@ class ImageRowReader:
         """(columns for the output, pixels (n, H, W, C) uint8).
 
         Raises:
-            InputError: a pixel is neither 0 nor 255, and the model reads only these values.
+            InputError: an image cannot be read, or a pixel is neither 0 nor 255, and the model reads only these.
         """
         assert chunk.pixels is not None
+        for i, fault in enumerate(chunk.faults):
+            if fault is not None:
+                file = chunk.table.column("file")[i].as_py()
+                raise InputError(f"row {chunk.start + i}, file {file!r}: {fault}")
         grey = self._grey(chunk)
         if grey.any():
             n, h, w, c = np.argwhere(grey)[0]
@@ -67,10 +71,14 @@ class ImageRowReader:
         """The chunk, split into valid and invalid images."""
         assert chunk.pixels is not None
         grey = self._grey(chunk)
-        bad = np.asarray(grey.any(axis=(1, 2, 3)))
-        firsts = [np.unravel_index(one.argmax(), one.shape) for one in grey[bad]]
-        pixels = [f"pixel ({h}, {w}, {c})" for h, w, c in firsts]
-        return _split(chunk, chunk.table, chunk.pixels, bad, pixels, ["not 0 or 255"] * len(pixels))
+        faults = chunk.faults or (None,) * len(grey)
+        bad = np.asarray(grey.any(axis=(1, 2, 3))) | np.array([fault is not None for fault in faults], dtype=bool)
+        where: list[str | None] = []
+        for i in np.flatnonzero(bad):
+            h, w, c = np.unravel_index(grey[i].argmax(), grey[i].shape)
+            where.append(f"pixel ({h}, {w}, {c})" if faults[i] is None else None)
+        reasons = [faults[i] or "not 0 or 255" for i in np.flatnonzero(bad)]
+        return _split(chunk, chunk.table, chunk.pixels, bad, where, reasons)
 
     def _grey(self, chunk: Chunk) -> NDArray[np.bool_]:
         """Mask of invalid pixels, (n, H, W, C); (n, 1, 1, 1) if the model accepts every pixel value."""

@@ -15,10 +15,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from vaekit.tabular.folders import is_hidden
+
 
 def is_data_file(file: PurePath) -> bool:
     """Whether a file is read, by its path relative to the folder of the dataset."""
-    return file.suffix.lower() == ".parquet" and not any(part.startswith((".", "_")) for part in file.parts)
+    return file.suffix.lower() == ".parquet" and not is_hidden(file)
 
 
 def dataset(paths: Iterable[str], base: str | None, filesystem: fs.FileSystem | None = None) -> ds.Dataset:

@@ -22,4 +22,4 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     spec = target.manifest.input
     if not isinstance(spec, ImageSpec):
         raise MediaType(f"body: model {target.manifest.name!r} accepts rows of {spec.dim} columns, not images")
-    return ParsedRequest(read_options(query, target), encode(read_image(0, bytes(body), spec)[None], spec))
+    return ParsedRequest(read_options(query, target), encode(read_image(bytes(body), spec)[None], spec))

@@ -2,57 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
+from vaekit.tabular.folders import files_below
+from vaekit.tabular.image_files import SUFFIXES, class_of, read_pixels, select
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+FOLDER = "folder"  # name of the label: the subfolder in which an image lies
 
 
-def read_images(folder: Path) -> NDArray[np.uint8]:
-    """All images below the folder, (N, H, W, C) uint8, sorted by path; C is 1 if all are grey, otherwise 3 (RGB).
+@dataclass(frozen=True)
+class ImageFolder:
+    """The images of a folder, in the order of their paths."""
+
+    pixels: NDArray[np.uint8]  # (N, H, W, C): grey if all are, otherwise RGB
+    columns: dict[str, NDArray[np.object_]]  # FOLDER (N,), each image's subfolder or None; empty without subfolders
+    remarks: tuple[str, ...]  # which files were skipped
+
+
+def image_folder(folder: Path, size: tuple[int, int] | None = None) -> ImageFolder:
+    """All images below the folder, sorted by path.
+
+    Args:
+        folder: its path.
+        size: (width, height) to scale every image to; None: all have one size.
 
     Raises:
         InputError: there is no image, or an image cannot be read or has another size; the message names the file.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise InputError(f"data {str(folder)!r}: no {', '.join(SUFFIXES)} files below this folder")
-    found = []
-    for path in paths:
-        try:
-            with Image.open(path, formats=["PNG", "JPEG"]) as image:
-                found.append(np.asarray(image.convert(_mode(image, path))))
-        except (UnidentifiedImageError, OSError) as exc:
-            raise InputError(f"{path}: not an image: {exc}") from exc
+    names, remark = select(files_below(folder))
+    if not names:
+        also = f" ({remark})" if remark else ""
+        raise InputError(f"data {str(folder)!r}: no {', '.join(SUFFIXES)} files below this folder{also}")
+    found: list[NDArray[np.uint8]] = []
+    for name in names:
+        found.append(_read(folder / name, size))
         if found[-1].shape[:2] != found[0].shape[:2]:
-            a, b = found[-1].shape, found[0].shape
+            (h, w), (height, width) = found[-1].shape[:2], found[0].shape[:2]
             raise InputError(
-                f"{path}: {a[0]} x {a[1]} pixels, but {paths[0].name} has {b[0]} x {b[1]} (height x width); "
-                "all images must have one size"
+                f"{folder / name}: {w} x {h} pixels, but {names[0]} has {width} x {height} (width x height); scale all "
+                f"to one size with --resize {width}x{height} (data.resize)"
             )
-    colour = any(p.ndim == 3 for p in found)
-    stacked = [np.repeat(p[..., None], 3, axis=-1) if colour and p.ndim == 2 else p for p in found]
-    x = np.stack(stacked)
-    return x if colour else x[..., None]
+    channels = max(x.shape[-1] for x in found)
+    pixels = np.stack([np.broadcast_to(x, (*x.shape[:2], channels)) for x in found])
+    classes = np.array([class_of(name) for name in names], dtype=object)
+    return ImageFolder(pixels, {FOLDER: classes} if any(classes) else {}, (remark,) if remark else ())
 
 
-def _mode(image: Any, path: Path) -> Literal["L", "RGB"]:
-    """The mode that an image converts to without loss: grey or RGB.
-
-    Raises:
-        InputError: more than 8 bits per channel, or transparent pixels.
-    """
-    if image.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: more than 8 bits per channel (mode {image.mode}): save it with 8 bits")
-    if "transparency" in image.info or "A" in image.getbands():
-        alpha = image.convert("RGBA").getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            raise InputError(f"{path}: has transparent pixels (mode {image.mode}): save it without transparency")
-    return "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+def _read(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise InputError(f"{path}: {exc.strerror}") from exc
+    return read_pixels(data, str(path), size=size)

@@ -110,5 +110,6 @@ class TrainingLabels:
         if not self._found:
             seen = ", ".join(sorted(self._marks.seen)[:5])
             raise InputError(
-                f"label {self._name!r}: no row has a value of data.anomalies {self._marks.anomalies}; seen: {seen}"
+                f"label {self._name!r}: no row has a value of data.anomalies {self._marks.anomalies}; seen: {seen}; "
+                "name some with data.anomalies (vae train --anomaly)"
             )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
+from vaekit_training.data.image_folder import FOLDER
 from vaekit_training.data.labels import anomalies, check_names, columns_of, index_columns, refuse_missing
 from vaekit_training.data.rows import CHUNK_CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
@@ -43,6 +44,8 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     where, table = f"data {config.source!r}", source.columns
     if not len(next(iter(table.values()))) if table else source.images is None:
         raise InputError(f"{where}: no rows, expected at least 1")
+    if source.images is not None and config.label == FOLDER and FOLDER not in table:
+        raise InputError(f"{where}: data.label = {FOLDER!r} is the subfolder of an image, and there are no subfolders")
     columns = columns_of(table, config, source.index)
     key = config.split.partition(":")[2] or None
     split_key = table[key] if key else None
@@ -51,7 +54,7 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         if config.split.startswith("time:"):
             split_key = in_time(where, key, split_key)
     if source.images is not None:
-        return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key)
+        return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key, remarks=source.remarks)
     cells = cells_of(columns, config, likelihood, where, written=source.written)
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where)

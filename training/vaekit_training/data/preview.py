@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit_training.data.cells import is_missing
+from vaekit_training.data.image_folder import FOLDER
 from vaekit_training.data.labels import index_columns
 from vaekit_training.data.load import mapped, read
 from vaekit_training.data.parquet import Folder, folder
@@ -30,6 +31,7 @@ class Preview:
     total_rows: int = 0  # number of rows of the source
     index: tuple[str, ...] = ()  # columns that hold a file's index and are not modelled
     images: NDArray[np.uint8] | None = None  # (N, H, W, C)
+    classes: tuple[str, ...] = ()  # the subfolders of images
 
 
 def preview(data: DataConfig) -> Preview:
@@ -42,7 +44,8 @@ def preview(data: DataConfig) -> Preview:
         return _streamed(data)
     source = mapped(data.source) if data.read == "map" else read(data.source, data)
     if source.images is not None:
-        return Preview({}, images=source.images)
+        names = {str(name) for name in source.columns.get(FOLDER, ()) if name is not None}
+        return Preview({}, images=source.images, classes=tuple(sorted(names)))
     index = index_columns(source.columns, data, source.index)
     columns = {name: source.columns[name] for name in _modelled(source.columns, data, index)}
     if source.stored is not None:

@@ -68,6 +68,7 @@ class Rows:
     may_be_missing: tuple[bool, ...] = ()  # D flags
     streamed: Streamed | None = None
     index: tuple[str, ...] = ()  # columns of a file's index, which were left out
+    remarks: tuple[str, ...] = ()  # which files of a folder were skipped, as sentences
 
     def __post_init__(self) -> None:
         for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False)):

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_duplicate_names
+from vaekit.tabular.folders import files_below
 from vaekit_training.data.arrow import categories_in, from_arrow, index_columns_in
 from vaekit_training.data.csv_source import read_csv
-from vaekit_training.data.image_folder import read_images
+from vaekit_training.data.image_folder import image_folder
 from vaekit_training.sections import DataConfig
 
 CSV = ".csv"
@@ -31,6 +32,7 @@ class Source:
     stored: NDArray[Any] | None = None  # the memory-mapped array that the columns are views of, if any
     index: tuple[str, ...] = ()  # columns that hold the index of a pandas frame, according to the file's metadata
     written: bool = False  # whether numbers may be text, as in a CSV file
+    remarks: tuple[str, ...] = ()  # what was left out, as sentences
 
 
 def read(source: str, config: DataConfig | None = None) -> Source:
@@ -38,16 +40,19 @@ def read(source: str, config: DataConfig | None = None) -> Source:
 
     Args:
         source: path, or name of a dataset.
-        config: how a CSV file is written.
+        config: how a CSV file is written, and to which size images are scaled.
 
     Raises:
-        InputError: the source is unknown or unreadable.
+        InputError: the source is unknown or unreadable, or a size is given and it is no folder of images.
     """
+    path, size = Path(source), config.resize if config is not None else None
+    if source not in BUILT_IN and path.is_dir() and not parquet_files(path):
+        found = image_folder(path, size)
+        return Source(found.columns, found.pixels, remarks=found.remarks)
+    if size is not None:
+        raise InputError(f"data {source!r}: data.resize scales the images of a folder, and this is none")
     if source in BUILT_IN:
         return BUILT_IN[source]()
-    path = Path(source)
-    if path.is_dir() and not parquet_files(path):
-        return Source({}, read_images(path))
     reader = _READERS.get(path.suffix.lower()) if path.is_file() else (_parquet if path.is_dir() else None)
     if reader is None and not (path.is_file() and path.suffix.lower() == CSV):
         kinds = ", ".join((CSV, *_READERS))
@@ -131,8 +136,8 @@ def parquet_files(top: Path) -> tuple[Path, ...]:
         return (top,) if top.suffix.lower() == ".parquet" else ()
     from vaekit.tabular.parquet_files import is_data_file
 
-    found = (file.relative_to(top) for file in top.rglob("*") if file.is_file())
-    return tuple(top / file for file in sorted(filter(is_data_file, found), key=str))
+    found = filter(is_data_file, map(Path, files_below(top)))
+    return tuple(top / file for file in sorted(found, key=str))
 
 
 def _parquet(path: Path) -> Source:

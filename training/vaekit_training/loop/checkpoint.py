@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
+from vaekit.bundle.disk import writing
 from vaekit.bundle.write import sync
 from vaekit.errors import InputError
 
@@ -16,17 +17,34 @@ FORMAT = 1
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values to the file; after a crash the file is either the old or the new one."""
+    """Write tensors and plain values to the file; after a crash the file is either the old or the new one.
+
+    Raises:
+        StorageError: it cannot be written; the old file is still there.
+    """
     temp = path.with_name(f".{path.name}.{os.getpid()}")
+    then = f"free some space, then go on with vae train --resume {path.parent}" if path.exists() else ""
+    with writing(path, then):
+        try:
+            with temp.open("wb") as file:
+                _write(file, {"format": FORMAT, **state})
+                file.flush()
+                os.fsync(file.fileno())
+            temp.replace(path)
+        finally:
+            temp.unlink(missing_ok=True)
+        sync(path.parent)
+
+
+def _write(file: BinaryIO, state: Mapping[str, Any]) -> None:
+    """torch.save; torch reports some errors of the file as RuntimeError, with the OSError in their context."""
     try:
-        with temp.open("wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temp.replace(path)
-    finally:
-        temp.unlink(missing_ok=True)
-    sync(path.parent)
+        torch.save(state, file)
+    except RuntimeError as exc:
+        cause: BaseException | None = exc
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        raise exc if cause is None else cause from exc
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vaekit.bundle.disk import writing
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config, load_config
 from vaekit_training.data.sources import beside
@@ -37,9 +38,13 @@ class Keep:
             return self.path
         try:
             folder = _next(self.path) if self.numbered else _empty(self.path)
-            (folder / CONFIG).write_text(_with_absolute_source(config).to_toml())
         except OSError as exc:
             raise ConfigError(f"run folder {self.path} is not writable: {exc.strerror}") from exc
+        try:
+            (folder / CONFIG).write_text(_with_absolute_source(config).to_toml(), encoding="utf-8")
+        except OSError as exc:
+            (folder / CONFIG).unlink(missing_ok=True)  # half a config would look like a run
+            raise ConfigError(f"run folder {folder} is not writable: {exc.strerror}") from exc
         return folder
 
 
@@ -50,7 +55,7 @@ def resumed(folder: Path) -> Config:
         ConfigError: there is no run in the folder, or the run is finished.
     """
     if (folder / PUBLISHED).is_file():
-        bundle = (folder / PUBLISHED).read_text().strip()
+        bundle = (folder / PUBLISHED).read_text(encoding="utf-8").strip()
         raise ConfigError(
             f"--resume {folder}: the run is finished and was published as {bundle}; to publish it again, delete "
             f"{folder / PUBLISHED}"
@@ -68,7 +73,8 @@ def checkpoint(fold: int | None) -> str:
 
 def finish(folder: Path, bundle: Path) -> None:
     """Mark the run in a folder as finished, by writing the path of its bundle to it."""
-    (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n")
+    with writing(folder / PUBLISHED, f"the model is published as {bundle}"):
+        (folder / PUBLISHED).write_text(f"{bundle.resolve()}\n", encoding="utf-8")
 
 
 def _with_absolute_source(config: Config) -> Config:
@@ -105,10 +111,16 @@ class Events:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder))
+        self._folder = folder
+        with writing(folder):
+            self._writer = SummaryWriter(str(folder))
 
     def write(self, validation: Validation) -> None:
-        """Add a validation; each feature and latent dimension gets its own curve if there are at most BY_INDEX."""
+        """Add a validation; each feature and latent dimension gets its own curve if there are at most BY_INDEX.
+
+        Raises:
+            StorageError: the events cannot be written.
+        """
         curves = {
             "objective/train": validation.train_objective,
             "objective/validation": validation.objective,
@@ -122,10 +134,12 @@ class Events:
         for name, values in (("kl", validation.kl_by_latent), ("log_likelihood", validation.log_likelihood_by_feature)):
             if len(values) <= BY_INDEX:
                 curves |= {f"{name}_by_index/{i}": value for i, value in enumerate(values)}
-        for name, value in curves.items():
-            self._writer.add_scalar(name, value, validation.step)
-        self._writer.flush()
+        with writing(self._folder):
+            for name, value in curves.items():
+                self._writer.add_scalar(name, value, validation.step)
+            self._writer.flush()
 
     def close(self) -> None:
         """Write what is left and close the files."""
-        self._writer.close()
+        with writing(self._folder):
+            self._writer.close()

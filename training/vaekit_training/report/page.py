@@ -81,7 +81,7 @@ def document(
         sections: the sections of the page.
         warnings: shown as a list below the introduction.
     """
-    css = resources.files("vaekit_training").joinpath("templates", "report.css").read_text()
+    css = resources.files("vaekit_training").joinpath("templates", "report.css").read_text(encoding="utf-8")
     template = _environment(escape=True).get_template("report.html.j2")
     return template.render(
         css=Markup(css), heading=heading, subtitle=subtitle, intro=intro, sections=sections, warnings=warnings

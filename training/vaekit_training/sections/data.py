@@ -44,6 +44,11 @@ class DataConfig(ConfigSection):
         "(between 0 and 1), 'binary' or 'category'; a column without an entry has the likelihood's default kind; under "
         "'mixed' a column of text is a category, one of 0 and 1 is binary, and any other is real",
     )
+    resize: tuple[PositiveInt, PositiveInt] | None = Field(
+        None,
+        description="[width, height] in pixels to which every file of a folder of images is scaled, in training and "
+        "afterwards, whatever its proportions; None: all must have one size",
+    )
     missing: Literal["refuse", "marginalise"] = Field(
         "refuse",
         description="'refuse': a missing cell is an error; 'marginalise': missing cells are allowed in columns that "

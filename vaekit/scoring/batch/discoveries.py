@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,12 +17,14 @@ from vaekit.scoring.output_columns import DISCOVERY
 ROWS = 65_536  # rows per batch
 
 
-def fill_discoveries(written: Any, target: Path, ending: str, cut: float, renamed: Mapping[str, str]) -> None:
+def fill_discoveries(
+    written: Any, target: Path | BinaryIO, ending: str, cut: float, renamed: Mapping[str, str]
+) -> None:
     """Copy the rows with is_discovery = p_value <= cut, null without a p-value.
 
     Args:
         written: Parquet file with the scored rows, open or as a path.
-        target: path of the new file.
+        target: the new file, as a path or open.
         ending: format of the new file, .parquet or .csv.
         cut: largest p-value of a discovery, as returned by vaekit.bundle.discoveries.discovery_cut.
         renamed: new names of appended columns.

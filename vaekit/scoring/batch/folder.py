@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from vaekit.bundle.discoveries import discovery_cut
+from vaekit.errors import StorageError
 from vaekit.scoring.batch.discoveries import fill_discoveries
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.parts import PartFolder, PartRecord
@@ -111,6 +112,7 @@ def score_folder(
 
     Raises:
         InputError: the input or a row is invalid, or the folder has another run or other files.
+        StorageError: the folder cannot be written.
     """
     began = time.perf_counter()
     folder, chosen = storage_path(output), options or Options()
@@ -127,11 +129,12 @@ def score_folder(
     done = {record.number: _merge(tally, record) for record in (parts.read(fragments) if resume else ())}
     todo = [(number, fragment) for number, fragment in enumerate(fragments) if number not in done]
     earlier = EarlierRuns(len(done), tally.rows)
-    for record in (engine or local_engine(scorer))(job, todo):
-        done[record.number] = _merge(tally, record)
-        chosen.max_bad.check(tally.bad, tally.read, ended=False)
-        if progress is not None:
-            progress(len(done), len(fragments), "parts")
+    with _resumable(folder):
+        for record in (engine or local_engine(scorer))(job, todo):
+            done[record.number] = _merge(tally, record)
+            chosen.max_bad.check(tally.bad, tally.read, ended=False)
+            if progress is not None:
+                progress(len(done), len(fragments), "parts")
     chosen.max_bad.check(tally.bad, tally.read, ended=True)
     if chosen.fdr is not None:
         cut = discovery_cut(tally.p_values, tally.p_counts, chosen.fdr)
@@ -141,6 +144,17 @@ def score_folder(
             _join_quarantine(parts, [number for number in sorted(done) if done[number]], writer)
     parts.succeed()
     return Summary.of(scorer, folder, time.perf_counter() - began, tally, chosen, pipeline, earlier)
+
+
+@contextmanager
+def _resumable(folder: StoragePath) -> Iterator[None]:
+    """Say how a run goes on whose parts cannot be written any more."""
+    try:
+        yield
+    except StorageError as exc:
+        raise StorageError(
+            f"{exc}; complete parts are kept in {folder}: the same command with --resume goes on"
+        ) from exc
 
 
 def _merge(tally: Tally, record: PartRecord) -> int:

@@ -161,7 +161,7 @@ class PartFolder:
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         with replacing(self.folder.below(name)) as temp:
-            temp.write_text(json.dumps(content) + "\n")
+            temp.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _hive_value(value: Any) -> str:

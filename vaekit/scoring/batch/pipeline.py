@@ -37,6 +37,7 @@ class Pipeline:
         self._quarantines = options.quarantine is not None
         self._rows = rows_of(source, scorer.spec, options.columns, strict=options.strict)
         self.ignored = self._rows.ignored
+        self.remarks = tuple(source.remarks)
         self._appended = list(scorer.appended)
         self._with_discoveries = options.fdr is not None
         appended = [*self._appended, *([DISCOVERY] if self._with_discoveries else [])]

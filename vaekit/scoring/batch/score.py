@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from vaekit.bundle.discoveries import discovery_cut
+from vaekit.bundle.disk import temporary_folder
 from vaekit.scoring.batch.discoveries import fill_discoveries
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.pipeline import Pipeline
@@ -21,7 +23,7 @@ from vaekit.scoring.files.writer import (
     check_output,
     check_quarantine,
     check_schema,
-    replacing,
+    output_file,
     replacing_table,
     table_writer,
 )
@@ -48,7 +50,7 @@ def score_file(
     Args:
         scorer: the model and its options.
         source: .csv, .parquet, .arrow, .feather, .npy or a folder of Parquet files; a path or a URI.
-        output: .parquet or .csv; a path or a URI.
+        output: .parquet or .csv; a path or a URI; "-": CSV on standard output, as rows are scored.
         batch_rows: rows per batch; None: the scorer's choice.
         options: how to read, write and report; None: the defaults.
         progress: called after each batch with the progress of reading.
@@ -68,7 +70,7 @@ def score_file(
     with ExitStack() as stack:
         invalid = chosen.quarantine
         quarantine = None if invalid is None else stack.enter_context(replacing_table(invalid, pipeline.quarantine))
-        temp = stack.enter_context(replacing(target))
+        temp = stack.enter_context(output_file(target))
         first = stack.enter_context(_first_pass(temp)) if chosen.fdr is not None else temp
         with table_writer(first, ".parquet" if chosen.fdr is not None else ending, pipeline.schema) as writer:
             _write(pipeline, opened, tally, chosen, writer, quarantine, progress)
@@ -100,8 +102,12 @@ def _write(
 
 
 @contextmanager
-def _first_pass(temp: Path) -> Iterator[Path]:
-    """A temporary file beside the output, for the scored rows before is_discovery is known."""
+def _first_pass(temp: Path | BinaryIO) -> Iterator[Path]:
+    """A temporary file for the scored rows before is_discovery is known, beside the output if that is a file."""
+    if not isinstance(temp, Path):
+        with temporary_folder() as folder:
+            yield folder / "first"
+        return
     first = temp.with_name(f"{temp.name}.first")
     try:
         yield first

@@ -42,10 +42,11 @@ NO_EARLIER_RUNS = EarlierRuns(0, 0)
 
 
 class NamedColumns(Protocol):
-    """What a run says about columns."""
+    """What a run says about columns and files."""
 
     ignored: tuple[str, ...]
     renamed: dict[str, str]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Summary:
     alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
     ignored: tuple[str, ...] = ()  # columns of the input that the model does not have, at most 1,000
     renamed: Mapping[str, str] = field(default_factory=dict)  # new names of appended columns that the input has too
+    remarks: tuple[str, ...] = ()  # which files of the input were skipped
 
     @classmethod
     def of(
@@ -92,6 +94,7 @@ class Summary:
             scorer.alpha_reason,
             columns.ignored,
             columns.renamed,
+            columns.remarks,
         )
 
     @property
@@ -170,6 +173,7 @@ class Summary:
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second,
             "before": self.before._asdict(),
+            "remarks": list(self.remarks),
             "alpha": self.alpha,
             "no_p_values": self.reason,
             "no_anomalies": self.alpha_reason,
@@ -194,4 +198,4 @@ class Summary:
     def write(self, where: StoragePath) -> None:
         """Write the summary as JSON. The file is replaced only when it is complete."""
         with replacing(where) as temp:
-            temp.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+            temp.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 
 from vaekit.scoring.batch.drift import histogram
 from vaekit.scoring.batch.summary import P_BINS, Summary
-from vaekit.scoring.figures import COLOURS, new_figure
+from vaekit.scoring.figures import COLOURS, new_figure, save
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def draw(found: Summary, where: Path) -> Path:
     _scores(scores, found)
     _rates(alphas, found)
     with replacing(where) as temp:
-        figure.savefig(temp, format="png")
+        save(figure, temp)
     return where
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,14 @@ from vaekit.bundle.manifest import (
     Precision,
     SurpriseFile,
 )
-from vaekit.bundle.write import calibration_file
+from vaekit.bundle.write import calibration_file, created
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
 from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
-from vaekit.scoring.progress import Progress
+from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
@@ -46,6 +45,7 @@ def publish_calibration(
     anomalies: Sequence[str] = ("1",),
     batch_rows: int | None = None,
     progress: Progress | None = None,
+    say: Say = silent,
     csv: CsvDialect = PLAIN,
 ) -> Manifest:
     """Score held-out rows and publish their scores as the calibration of a new version.
@@ -61,6 +61,7 @@ def publish_calibration(
         anomalies: label values that mean anomaly; such rows are left out.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called after each batch with the progress of reading.
+        say: called with a sentence about the files of a folder that were skipped.
         csv: how a .csv file is written.
 
     Returns:
@@ -76,6 +77,8 @@ def publish_calibration(
     with ExitStack() as stack:
         models = {precision: _at_precision(model, precision, stack) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
+        for remark in source.remarks:
+            say(remark)
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress)
@@ -139,9 +142,8 @@ def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFil
         update={"parent": f"{old.name}@{old.version}", "rows": {**old.provenance.rows, "calibration": n}}
     )
     metrics = {name: metric for name, metric in old.metrics.items() if name not in OUTDATED}
-    created = datetime.now(UTC).replace(microsecond=0)
     changed = {"format": FORMAT, "calibration": calibration, "surprise": surprise, "provenance": provenance}
-    return old.model_copy(update={**changed, "created": created, "metrics": metrics})
+    return old.model_copy(update={**changed, "created": created(), "metrics": metrics})
 
 
 def _files(model: Model) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from vaekit.scoring.evaluation.ranking import auroc, average_precision
 from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
-from vaekit.scoring.progress import Progress
+from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
@@ -65,6 +65,7 @@ def evaluate_file(
     anomalies: Sequence[str] = ("1",),
     batch_rows: int | None = None,
     progress: Progress | None = None,
+    say: Say = silent,
     csv: CsvDialect = PLAIN,
 ) -> Evaluation:
     """Measure a model on the rows of a file.
@@ -82,6 +83,7 @@ def evaluate_file(
         anomalies: label values that mean anomaly.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called with the progress of reading, several times per batch.
+        say: called with a sentence about the files of a folder that were skipped.
         csv: how a .csv file is written.
 
     Raises:
@@ -91,6 +93,8 @@ def evaluate_file(
     if seed < 0:
         raise InputError(f"seed: {seed}, expected 0 or more")
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
+    for remark in source.remarks:
+        say(remark)
     labels = None if label is None else open_labels(label, anomalies, source.schema)
     scored = _score_rows(model, source, labels, counts, seed, progress)
     if not len(scored.anomalous):

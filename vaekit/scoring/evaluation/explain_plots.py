@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaekit.scoring.evaluation.explain_row import ImageExplanation, RowExplained
-from vaekit.scoring.figures import COLOURS
+from vaekit.scoring.figures import COLOURS, save
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw(found: RowExplained, path: Path) -> None:
     """
     figure = cells_figure(found) if found.image is None else image_figure(found, found.image)
     with replacing(path) as temp:
-        figure.savefig(temp, format="png")
+        save(figure, temp)
 
 
 def cells_figure(found: RowExplained) -> Figure:

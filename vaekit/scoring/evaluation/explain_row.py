@@ -14,6 +14,7 @@ from vaekit.errors import InputError
 from vaekit.runtime import Explained, Model, heatmap
 from vaekit.runtime.explain.predict import predict
 from vaekit.scoring.files.sources import open_source
+from vaekit.scoring.progress import Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
@@ -48,16 +49,18 @@ class ImageExplanation:
     heat: NDArray[np.float64]  # (H, W), nats above the held-out median of the pixel
 
 
-def explain_row(model: Model, data: Path, row: int, *, top: int, csv: CsvDialect = PLAIN) -> RowExplained:
+def explain_row(
+    model: Model, data: Path, row: int, *, top: int, say: Say = silent, csv: CsvDialect = PLAIN
+) -> RowExplained:
     """Explain row number `row` of a file, counted from 0, with its `top` most anomalous cells.
 
-    csv: how a .csv file is written.
+    `say` is called with a sentence about the files of a folder that were skipped; `csv`: how a .csv file is written.
 
     Raises:
         InputError: the file or the row is invalid, the file has no row of that number, or the model has no held-out
             surprises.
     """
-    x = _row(data, model.spec, row, csv)
+    x = _row(data, model.spec, row, say, csv)
     found = model.explain_checked(x, top=min(top, model.spec.dim))
     assert found.kl_p_value is not None
     assert found.explanation is not None
@@ -75,9 +78,11 @@ def explain_row(model: Model, data: Path, row: int, *, top: int, csv: CsvDialect
     )
 
 
-def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, csv: CsvDialect) -> NDArray[Any]:
+def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvDialect) -> NDArray[Any]:
     """The row as model input, (1, ...)."""
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim), csv=csv), 0
+    for remark in source.remarks:
+        say(remark)
     rows = rows_of(source, spec)
     for chunk in source.chunks():
         _, x = rows.take(chunk)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaekit.scoring.evaluation.evaluate import Evaluation
-from vaekit.scoring.figures import COLOURS, new_figure
+from vaekit.scoring.figures import COLOURS, new_figure, save
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw(found: Evaluation, folder: Path) -> list[Path]:
     paths = []
     for name, figure in (("evidence.png", evidence(found)), ("scores.png", scores(found))):
         with replacing(folder / name) as temp:
-            figure.savefig(temp, format="png")
+            save(figure, temp)
         paths.append(folder / name)
     return paths
 

@@ -23,6 +23,7 @@ class CsvSource:
     text, indices = True, False
     unit: Literal["rows", "bytes"] = "bytes"
     keys: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class Chunk:
     start: int  # number of the first row in the whole input, from 0
     table: pa.RecordBatch  # their columns
     pixels: NDArray[np.uint8] | None = None  # (n, H, W, C), if the input is images
+    faults: tuple[str | None, ...] = ()  # (n,), why an image cannot be read, None if it can; (): all can
 
 
 class RowSource(Protocol):
@@ -67,6 +68,10 @@ class RowSource(Protocol):
     @property
     def indices(self) -> bool:
         """Whether categories are read as indices of levels."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Which files of a folder were skipped, as sentences."""
 
     @property
     def keys(self) -> Sequence[str]:

@@ -24,6 +24,7 @@ class _ArraySource:
     text, indices, dialect = False, True, PLAIN
     unit: Literal["rows", "bytes"] = "rows"
     keys: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __init__(self, path: StoragePath, batch_rows: int) -> None:
         self.path = path

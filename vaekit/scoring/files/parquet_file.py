@@ -32,6 +32,7 @@ class TableSource:
 
     text, indices, dialect = False, False, PLAIN
     unit: Literal["rows", "bytes"] = "rows"
+    remarks: Sequence[str] = ()
 
     def __init__(self, path: StoragePath, batch_rows: int, columns: Sequence[str] | None = None) -> None:
         self.path = path

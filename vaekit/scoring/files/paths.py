@@ -17,8 +17,11 @@ import pyarrow as pa
 from pyarrow import fs
 
 from vaekit.errors import InputError
+from vaekit.tabular.folders import files_below
 
 STORES = ("s3", "gcs", "abfs")  # object stores: S3, Google Cloud Storage, Azure
+STDOUT = "-"  # as an output: standard output
+_FILES = (fs.FileType.File, fs.FileType.NotFound)  # and links to nowhere, which are refused by name when they are read
 SENT_AT_ONCE = 2**20  # bytes per write
 CREDENTIALS = re.compile(r"(?<=://)[^/?]*@")  # in a URI; messages, summaries and logs must not show them
 
@@ -42,6 +45,11 @@ class StoragePath:
     def is_in_store(self) -> bool:
         """Whether it is in an object store, which has no folders and shows an object only when complete."""
         return self.filesystem.type_name in STORES
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether it stands for standard output, if it is an output."""
+        return self.text == STDOUT
 
     @property
     def suffix(self) -> str:
@@ -113,9 +121,13 @@ class StoragePath:
             return bytes(file.read())
 
     def files(self) -> list[fs.FileInfo]:
-        """All files below this folder, sorted by path."""
-        selector = fs.FileSelector(self.fs_path, recursive=True, allow_not_found=True)
-        found = [info for info in self.filesystem.get_file_info(selector) if info.is_file]
+        """All files below this folder, sorted by path; links on the local disk are followed, as in training."""
+        if self.is_local:
+            paths = [_joined(self.fs_path, name) for name in files_below(Path(self.fs_path))]
+            found = [info for info in self.filesystem.get_file_info(paths) if info.type in _FILES]
+        else:
+            selector = fs.FileSelector(self.fs_path, recursive=True, allow_not_found=True)
+            found = [info for info in self.filesystem.get_file_info(selector) if info.is_file]
         return sorted(found, key=lambda info: str(info.path))
 
     def name_of(self, info: fs.FileInfo) -> str:
@@ -157,7 +169,9 @@ def storage_path(where: Path | str | StoragePath) -> StoragePath:
 
 
 def names_a_folder(where: Path | str | StoragePath) -> bool:
-    """Whether an output with this name is a folder: it ends with a slash or has no ending such as .csv."""
+    """Whether an output with this name is a folder: it ends with a slash or has no ending (.csv), and is not -."""
+    if str(where) == STDOUT:
+        return False
     text, _ = _split_query(str(where))
     return text.endswith("/") or not PurePosixPath(text).suffix
 

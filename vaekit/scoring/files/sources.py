@@ -9,6 +9,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.fragments import RowSource, translated
+from vaekit.scoring.files.image_folder import ImageFolderSource, is_image_file
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
 from vaekit.scoring.files.paths import StoragePath, storage_path
@@ -24,11 +25,11 @@ def open_source(
     columns: Sequence[str] | None = None,
     csv: CsvDialect = PLAIN,
 ) -> RowSource:
-    """The source for a .csv, .parquet, .arrow or .feather file, a folder of Parquet files, or a .npy file.
+    """The source for a .csv, .parquet, .arrow, .feather or .npy file, or for a folder of Parquet files or of images.
 
     Args:
         where: path or URI of the input.
-        spec: input of the model; images are read from .npy only.
+        spec: input of the model; for images a folder of images, one image, or .npy.
         batch_rows: largest number of rows per chunk.
         columns: columns to read besides the model's; None: all.
         csv: how a .csv file is written.
@@ -41,10 +42,19 @@ def open_source(
         raise InputError(f"{source}: no such file or folder")
     with translated(source):
         if isinstance(spec, ImageSpec):
-            if source.suffix != ".npy":
-                raise InputError(f"{source}: a model of images reads .npy files of shape (N, H, W, C) and dtype uint8")
-            return ImageSource(source, spec, batch_rows)
+            return _image_source(source, spec, batch_rows)
         return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns], csv)
+
+
+def _image_source(source: StoragePath, spec: ImageSpec, batch_rows: int) -> RowSource:
+    if source.is_folder or is_image_file(source):
+        return ImageFolderSource(source, spec, batch_rows)
+    if source.suffix != ".npy":
+        raise InputError(
+            f"{source}: a model of images reads a folder of images, one image (.png, .jpg) or a .npy file, "
+            "(N, H, W, C), uint8"
+        )
+    return ImageSource(source, spec, batch_rows)
 
 
 def _table_source(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import tempfile
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from vaekit.bundle.disk import temporary_folder, writing
 from vaekit.bundle.write import sync
-from vaekit.errors import InputError, VaeError
+from vaekit.errors import InputError, StorageError
 from vaekit.scoring.files.paths import StoragePath, storage_path
 
 ROW_GROUP = 32 * 2**20  # bytes in memory after which a row group is written
@@ -39,16 +40,14 @@ def replacing(where: Path | str | StoragePath) -> Iterator[Path]:
     file or the complete new one.
 
     Raises:
-        VaeError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
     target = storage_path(where)
     try:
-        with _local_file(target) if target.is_local else _uploaded_file(target) as temp:
+        with writing(target), _local_file(target) if target.is_local else _uploaded_file(target) as temp:
             yield temp
-    except OSError as exc:
-        raise VaeError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
     except pa.ArrowException as exc:
-        raise VaeError(f"{target}: cannot be written: {exc}") from exc
+        raise StorageError(f"{target}: cannot be written: {exc}") from exc
 
 
 @contextmanager
@@ -66,8 +65,8 @@ def _local_file(target: StoragePath) -> Iterator[Path]:
 
 @contextmanager
 def _uploaded_file(target: StoragePath) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
-        temp = Path(folder) / "complete"
+    with temporary_folder() as folder:
+        temp = folder / "complete"
         yield temp
         target.upload(temp)
 
@@ -77,7 +76,7 @@ def make_folder(folder: StoragePath) -> None:
 
     Raises:
         InputError: the bucket does not exist.
-        VaeError: the folder cannot be created.
+        StorageError: the folder cannot be created.
     """
     if folder.is_in_store:
         folder.check_bucket()  # create_dir would add an empty object for the folder and for each parent
@@ -85,14 +84,35 @@ def make_folder(folder: StoragePath) -> None:
     try:
         folder.filesystem.create_dir(folder.fs_path, recursive=True)
     except (pa.ArrowException, OSError) as exc:
-        raise VaeError(f"{folder}: the folder cannot be created: {exc}") from exc
+        raise StorageError(f"{folder}: the folder cannot be created: {exc}") from exc
 
 
 @contextmanager
-def table_writer(file: Path, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
-    """A writer for .parquet or .csv; the file is closed at the end of the block."""
+def output_file(target: StoragePath) -> Iterator[Path | BinaryIO]:
+    """The file to write for an output: a new one that replaces it, or standard output as it is.
+
+    Raises:
+        InputError: standard output takes no bytes, as in a notebook.
+        StorageError: the file cannot be written.
+    """
+    if not target.is_stdout:
+        with replacing(target) as temp:
+            yield temp
+        return
+    stream: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        raise InputError(f"{target}: standard output takes no bytes here, expected a .parquet or .csv file")
+    with writing("standard output"):
+        sys.stdout.flush()
+        yield stream
+        stream.flush()
+
+
+@contextmanager
+def table_writer(file: Path | BinaryIO, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
+    """A writer for .parquet or .csv; a file given by its path is closed at the end of the block."""
     if ending == ".csv":
-        with pyarrow.csv.CSVWriter(str(file), schema) as lines:
+        with pyarrow.csv.CSVWriter(str(file) if isinstance(file, Path) else file, schema) as lines:
             yield lines
         return
     # No dictionaries for floats, which rarely repeat: with them, writing takes six times as long and more disk space.
@@ -143,12 +163,14 @@ class _RowGroups:
 
 
 def check_output(output: StoragePath, source: StoragePath) -> str:
-    """Check an output file and return its ending.
+    """Check an output file and return its ending, .csv for standard output.
 
     Raises:
         InputError: the ending is not .parquet or .csv, the path is a folder, its folder or bucket does not exist, or
             the output is the input or lies in it.
     """
+    if output.is_stdout:
+        return ".csv"
     if output.suffix not in (".parquet", ".csv"):
         raise InputError(f"{output}: expected an output that ends in .parquet or .csv, or a folder")
     if output.is_folder:
@@ -180,6 +202,8 @@ def check_quarantine(quarantine: StoragePath, source: StoragePath, output: Stora
     Raises:
         InputError: as from check_output and check_schema, or the file is the output or lies in it.
     """
+    if quarantine.is_stdout:
+        raise InputError(f"{quarantine}: standard output is for scored rows, expected a .parquet or .csv file")
     check_schema(check_output(quarantine, source), schema)
     if quarantine.same_as(output) or quarantine.lies_in(output):
         raise InputError(f"{quarantine}: the quarantine file is the output or lies in it; choose another path")
