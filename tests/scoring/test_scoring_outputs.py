@@ -215,6 +215,7 @@ SCRIPT = r"""
         spec = VectorSpec(columns=tuple(Column(name=f"c{d}") for d in range(20)))
         model, alpha, reason, batch_rows, stop = "cheap@1", 0.05, None, 20_000, False
         appended, held_out, held_out_p_values = APPENDED, None, None
+        alpha_reason = None
 
         def score(self, x):
             if self.stop:
