@@ -265,6 +265,11 @@ class Detector(Estimator):
         self._calibration().threshold(self.alpha)  # refuses an alpha that is not between 0 and 1
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(self, "model_") and not hasattr(self, "_columns"):  # pickled before fit left columns out
+            self._set_columns(FittedColumns(self.model_.spec.dim))
+
     def _set_columns(self, columns: FittedColumns) -> None:
         self._columns = columns
         self.n_features_in_, self.left_out_ = columns.width, columns.left_out
