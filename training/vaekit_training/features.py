@@ -41,17 +41,10 @@ class Features(nn.Module):
         self.register_buffer("log_inside", inside, persistent=False)  # follows from the data: not in checkpoints
 
     def reserve(self, kinds: Sequence[Kind], n: int) -> None:
-        """Reserve the probability 1 / (n + 1) for values outside each bounded column's support.
+        """Reserve 1 / (n + 1) for values outside each bounded column's support; n is the number of training rows.
 
-        Values inside have n / (n + 1) together, so that the density stays normalised:
-
-            log p(x_d|z) = log n / (n + 1) + log p(x_d|z, x_d inside),  log 1 / (n + 1) for x_d outside
-
-        The graphs hold the first; `vaekit.runtime.row_feeds` adds the second.
-
-        Args:
-            kinds: of the columns, D.
-            n: number of training rows.
+        log p(x_d|z) = log n / (n + 1) + log p(x_d|z, x_d inside)     in the graphs: here, log_inside
+        log p(x_d|z) = log 1 / (n + 1)                                for x_d outside: vaekit.runtime.row_feeds
         """
         log_inside = math.log(n / (n + 1))
         inside = [log_inside if kind in BOUNDED else 0.0 for kind in kinds]
