@@ -50,6 +50,16 @@ def test_a_verdict_is_the_same_at_every_batch_size(fitted: tuple[Detector, np.nd
             np.testing.assert_array_equal(one, other, err_msg=f"batches of {size}")
 
 
+def test_a_verdict_of_an_image_is_the_same_at_every_batch_size(digits: Model, digit_images: np.ndarray) -> None:
+    calibration = digits.calibration()
+    assert not isinstance(calibration, str)
+    images = np.concatenate([digit_images[:150], digit_images[:150]])  # each twice
+    whole = verdicts(calibration, digits, images, len(images))
+    for size in (1, 3, 32, 100):
+        for one, other in zip(verdicts(calibration, digits, images, size), whole, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=f"batches of {size}")
+
+
 def test_a_verdict_is_the_same_in_several_threads(fitted: tuple[Detector, np.ndarray]) -> None:
     detector, rows = fitted
     want = detector.predict(rows)
