@@ -99,7 +99,7 @@ class BaseCalibration:
         """p-value of compared scores, (N,). Lower is more anomalous.
 
         Args:
-            score: the result of `compared`; NaN for a novel row that the model cannot score.
+            score: the result of `scores_to_compare`; NaN for a novel row that the model cannot score.
             novel: which rows are novel, (N,); None: no row is.
         """
         raise NotImplementedError
