@@ -44,7 +44,7 @@ def test_an_arm_returns_rows_and_seconds(bundle: Path, tmp_path: Path, module: s
     assert found["rows"] == 1_000
     assert 0 < found["seconds"] < found["process_seconds"]
     if module == "ours":
-        assert parquet.read_table(tmp_path / "out").num_columns == rows.D + len(APPENDED)
+        assert parquet.read_table(tmp_path / "out").num_columns == rows.D + len(APPENDED) + 1  # and `novel`
 
 
 def test_targets_are_met_by_a_fast_scorer_only() -> None:

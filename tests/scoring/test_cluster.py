@@ -67,12 +67,12 @@ def test_actors_write_the_same_explanations_as_one_process(source, models_dir, t
 def test_an_invalid_row_in_an_actor_is_one_line_on_stderr(source, models_dir, tmp_path):
     table = pq.read_table(source)
     at = table.column_names.index("mean radius")
-    bad = [None if i == 250 else value for i, value in enumerate(table["mean radius"].to_pylist())]
+    bad = [float("inf") if i == 250 else value for i, value in enumerate(table["mean radius"].to_pylist())]
     pq.write_table(table.set_column(at, "mean radius", [bad]), source, row_group_size=100)
     asked = ["--models", models_dir, "--part-rows", "100", "--engine", "ray", "--actors", "1"]
     done = vae("score", "breast-cancer", source, tmp_path / "out", *asked)
     assert done.returncode == 1
-    assert done.stderr.endswith("error: row 250, feature 'mean radius': missing\n")
+    assert done.stderr.endswith("error: row 250, feature 'mean radius': not finite: inf\n")
 
 
 POOL = """

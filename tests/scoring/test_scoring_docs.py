@@ -36,9 +36,9 @@ def folder(tmp_path: Path, models_dir: Path, cancer_csv: Path) -> Path:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_pages_works(command, folder, url):
     words = shlex.split(command.replace("http://127.0.0.1:8000", url))
-    assert words[0] == "vae"
-    python = [sys.executable, "-c", "from vaekit.cli import main; main()", *words[1:]]
-    done = subprocess.run(python, cwd=folder, capture_output=True, text=True, check=False)
+    assert words[0] in ("vae", "python")
+    vae = ["-c", "from vaekit.cli import main; main()"] if words[0] == "vae" else []
+    done = subprocess.run([sys.executable, *vae, *words[1:]], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
