@@ -76,6 +76,7 @@ def test_the_figures_are_those_of_a_caller_who_counts(aggregate: tuple[Path, Man
 
 def test_a_normal_prior_has_no_training_rows_and_samples_at_any_temperature(tmp_path: Path) -> None:
     manifest = published(tmp_path, "prior.name=normal")
+    assert "of the only sample at temperature 0" in (manifest.metrics["training_rows_reconstructed"].unit or "")
     assert manifest.privacy == Privacy(training_rows=0)
     assert abs(manifest.metrics["membership_auc"].value - 0.5) < 0.25
     assert manifest.metrics["training_rows_reconstructed"].value == 0.0

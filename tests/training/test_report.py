@@ -23,7 +23,7 @@ from vaekit_training.report.fit import section as fit_section
 from vaekit_training.report.image_sheets import LARGEST, embedded, fitting, sheet
 from vaekit_training.report.page import card, html, markdown, sections
 from vaekit_training.report.parts import number
-from vaekit_training.report.rows import histograms, score_axis
+from vaekit_training.report.rows import histograms, score_axis, scores
 from vaekit_training.report.svg import Axis, Chart, labels
 from vaekit_training.report.words import warnings
 
@@ -167,9 +167,9 @@ def test_the_report_has_the_scores_of_each_split() -> None:
     run, model, _, held_out = run_of("gaussian, scale from the network")
     facts = facts_of("gaussian, scale from the network")
     assert list(facts.scores) == ["train", "validation", "calibration", "test", "anomalies"]
-    for name, scores in facts.scores.items():
+    for name, found in facts.scores.items():
         x = run.rows.x[getattr(run.splits, name)]
-        np.testing.assert_allclose(np.sort(scores), np.sort(model.elbo(x).score))
+        np.testing.assert_allclose(np.sort(found), np.sort(model.elbo(x).score))
     assert facts.threshold is None  # 8 rows are too few for alpha = 0.05
     np.testing.assert_array_equal(facts.scores["calibration"], held_out.scores)
 
@@ -178,6 +178,20 @@ def test_the_threshold_is_drawn_if_there_is_one() -> None:
     parts = {"test": np.arange(50.0), "anomalies": np.arange(50.0, 60.0)}
     assert histograms(parts, 45.0).count("s6 dash") == 2
     assert histograms(parts, None).count("s6 dash") == 0
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        (("train", "calibration", "test"), ("overfitting. Calibration and test rows",)),
+        (("train", "test"), ("are a sign of overfitting.",)),
+        (("test", "anomalies"), ()),
+    ],
+)
+def test_the_scores_are_described_by_the_splits_that_are_shown(splits: tuple[str, ...], said: tuple[str, ...]) -> None:
+    section = scores({name: np.arange(20.0) for name in splits}, threshold=None)
+    assert len(section.text) == len(said)
+    assert all(part in text for part, text in zip(said, section.text, strict=True))
 
 
 def test_latent_statistics_are_computed_for_each_member() -> None:

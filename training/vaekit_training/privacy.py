@@ -97,8 +97,9 @@ def _copies(
         ("held_out_rows_reconstructed_at_1", held_out, warm, 1),
     ):
         share = float((space.nearest(rows, samples) <= NEAR).mean())
-        unit = f"share within {NEAR} standard deviations per column of one of {len(samples):,} samples at temperature"
-        found[name] = Metric(value=share, n=len(rows), unit=f"{unit} {temperature}")
+        of = "the only sample" if len(samples) == 1 else f"one of {len(samples):,} samples"
+        unit = f"share within {NEAR} standard deviations per column of {of} at temperature {temperature}"
+        found[name] = Metric(value=share, n=len(rows), unit=unit)
     return found
 
 

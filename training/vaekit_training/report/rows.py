@@ -21,6 +21,11 @@ MOST_COLUMNS = 40  # largest number of columns in a chart
 ACROSS = 8  # images per line, so that a line fits on the screen of a phone
 HISTOGRAM_HEIGHT = 62  # of one split
 COLOURS = {"train": "f5", "validation": "f3", "calibration": "f4", "test": "f1", "anomalies": "f2"}
+OF_TRAINING_ROWS = {
+    False: "Training rows with lower scores than the other normal rows are a sign of overfitting.",
+    True: "The prior consists of posteriors of training rows. Therefore training rows have a lower KL and a lower "
+    "score than other rows, also without overfitting.",
+}
 
 
 def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool = False) -> Section:
@@ -41,14 +46,10 @@ def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool
         "Share of rows by score = \u2212ELBO, nats; higher is more anomalous. Splits of many rows are sampled.",
         kind="broad",
     )
-    of_training = (
-        "The prior consists of posteriors of training rows. Therefore training rows have a lower KL and a lower score "
-        "than other rows, also without overfitting"
-        if aggregate
-        else "Training rows with lower scores than the other normal rows are a sign of overfitting"
-    )
-    text = f"{of_training}. Calibration and test rows should have similar scores."
-    return Section("scores", "Scores", (text,), (figure,))
+    text = ["Calibration and test rows should have similar scores."] if {"calibration", "test"} <= parts.keys() else []
+    if "train" in parts:
+        text.insert(0, OF_TRAINING_ROWS[aggregate])
+    return Section("scores", "Scores", (" ".join(text),) if text else (), (figure,))
 
 
 def histograms(parts: dict[str, Floats], threshold: float | None) -> Markup:
