@@ -18,6 +18,7 @@ from vaekit import Model
 from vaekit.bundle import find
 from vaekit.cli import app
 from vaekit.errors import InputError
+from vaekit.scoring import publish_calibration
 from vaekit_training.config import load_config
 from vaekit_training.loop.folder import Keep, resumed
 from vaekit_training.run import Listener, train
@@ -57,6 +58,25 @@ def test_a_novel_row_gets_the_smallest_p_value_of_an_old_bundle_and_no_elbo(old:
     np.testing.assert_allclose(p_value, [1 / (calibration.n + 1), SCORES["p_value"][2]])
     assert np.isnan(scored.elbo[0])
     np.testing.assert_allclose(scored.elbo[1], SCORES["elbo"][2], **CLOSE)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, None])
+def test_held_out_rows_without_a_score_of_an_old_bundle_are_named(tmp_path: Path, batch_rows: int | None) -> None:
+    shutil.copytree(HERE / "sensors", tmp_path / "sensors")
+    novel = [25.0, 3.5, "red"]
+    rows = [["broken", *novel], *(["ok", *row] for row in SCORES["rows"][:2]), ["ok", *novel], ["ok", *novel]]
+    data = tmp_path / "held_out.csv"
+    with Model.load(tmp_path / "sensors", device="cpu") as model:
+        header = ["state", "load", "stops", "colour"]
+        lines = [",".join("" if cell is None else str(cell) for cell in row) for row in [header, *rows]]
+        data.write_text("\n".join(lines))
+        message = (
+            "^row 3: novel, and a bundle of format 1.0 has no score for a novel row: "
+            "leave the (row|novel rows) out, or train the model again$"
+        )
+        with pytest.raises(InputError, match=message):
+            publish_calibration(model, data, label="state", anomalies=["broken"], batch_rows=batch_rows)
+    assert [path.name for path in (tmp_path / "sensors").iterdir()] == ["1"]
 
 
 def test_a_bundle_of_format_1_0_encodes_decodes_and_samples(old: Model) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, Manifest, publish
 from vaekit.bundle.manifest import (
@@ -122,10 +123,13 @@ def _scores(
     parts: dict[tuple[int, Precision], list[Bound]] = {(k, precision): [] for precision in models for k in wanted}
     for chunk in source.chunks():
         _, x = rows.take(chunk)
-        normal = x if labels is None else x[~labels.take(chunk)]
-        read, kept = read + len(x), kept + len(normal)
+        at = np.arange(len(x)) if labels is None else np.flatnonzero(~labels.take(chunk))
+        normal = x[at]
         for (k, precision), scored in parts.items() if len(normal) else ():
-            scored.append(models[precision].bound_checked(normal, num_samples=k))
+            bound = models[precision].bound_checked(normal, num_samples=k)
+            _check_scores(bound.score, read + at, models[precision].manifest)
+            scored.append(bound)
+        read, kept = read + len(x), kept + len(normal)
         if len(normal):
             cells.add(normal)
         if progress is not None:
@@ -135,6 +139,16 @@ def _scores(
         if kept == read > 0:
             raise labels.one_class_error("no row", "so none is left out")
     return {key: Bound.concatenate(scores or [_NO_ROWS]) for key, scores in parts.items()}
+
+
+def _check_scores(score: NDArray[np.float64], row: NDArray[np.int64], manifest: Manifest) -> None:
+    """Raise if a row, (n,), has no score: in bundles of before format 1.3, novel rows have a p-value only."""
+    without = row[~np.isfinite(score)]
+    if without.size:
+        raise InputError(
+            f"row {without[0]}: novel, and a bundle of format {manifest.format} has no score for a novel row: "
+            f"leave the {'row' if without.size == 1 else 'novel rows'} out, or train the model again"
+        )
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:
