@@ -220,7 +220,7 @@ class Calibration(BaseCalibration):
         """
         floor = tie_floor(score)
         at_least = self.n - np.searchsorted(self.scores, floor, side="left")  # all novel held-out rows rank higher
-        if novel is not None:
+        if novel is not None and np.any(novel):
             novel_at_least = self.novel_scores.size - np.searchsorted(self.novel_scores, floor, side="left")
             at_least = np.where(np.asarray(novel, dtype=bool), novel_at_least, at_least)
         return np.asarray((1.0 + at_least) / (1.0 + self.n), dtype=np.float64)
