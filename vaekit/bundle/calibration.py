@@ -84,8 +84,7 @@ class BaseCalibration:
             InputError: alpha is not between 0 and 1.
         """
         compared = self.scores_to_compare(scored)
-        p_value = self.p_value(compared, scored.novel)
-        tail = self.p_value_tail(compared, scored.novel)
+        p_value, tail = self.both_p_values(compared, scored.novel)
         if alpha is None:
             return Verdict(p_value, tail, None, None, None)
         check_alpha(alpha)
@@ -107,8 +106,14 @@ class BaseCalibration:
     def p_value_tail(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64] | None:
         """p_value, extrapolated beyond the highest held-out score, (N,); lower is more anomalous. None without a tail.
 
-        See Calibration.p_value_tail.
+        See Calibration.both_p_values.
         """
+        return self.both_p_values(score, novel)[1]
+
+    def both_p_values(
+        self, score: ArrayLike, novel: ArrayLike | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """p_value and p_value_tail. Arguments as in p_value."""
         raise NotImplementedError
 
     @property
@@ -225,8 +230,10 @@ class Calibration(BaseCalibration):
             at_least = np.where(np.asarray(novel, dtype=bool), novel_at_least, at_least)
         return np.asarray((1.0 + at_least) / (1.0 + self.n), dtype=np.float64)
 
-    def p_value_tail(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64] | None:
-        """p_value, extrapolated by the tail beyond the highest held-out score, (N,); None without a tail.
+    def both_p_values(
+        self, score: ArrayLike, novel: ArrayLike | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """p_value, and p_value extrapolated by the tail beyond the highest held-out score, (N,); None without a tail.
 
             p_value_tail(s) = max(floor, P(S > s | S > last) p_value(s)) where s > last, else p_value(s)
 
@@ -238,16 +245,17 @@ class Calibration(BaseCalibration):
         Args:
             score, novel: as in p_value.
         """
+        p_value = self.p_value(score, novel)
         if self.tail is None:
-            return None
-        p_value, last = self.p_value(score, novel), tie_ceiling(float(self.scores[-1]))
+            return p_value, None
+        last = tie_ceiling(float(self.scores[-1]))
         beyond = np.asarray(score) > last
         if novel is not None:
             beyond &= ~np.asarray(novel, dtype=bool)
         if not beyond.any():  # the usual case
-            return p_value
+            return p_value, p_value
         extrapolated = np.maximum(p_value * self.tail.survival(score, beyond=last), self.tail.floor)
-        return np.where(beyond, np.minimum(extrapolated, p_value), p_value)
+        return p_value, np.where(beyond, np.minimum(extrapolated, p_value), p_value)
 
     def rank(self, alpha: float) -> int:
         """k = floor(alpha (n + 1)): how many of the p-values 1 / (n + 1), ..., 1 are at most alpha.

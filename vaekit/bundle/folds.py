@@ -88,15 +88,21 @@ class FoldCalibration(BaseCalibration):
         by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
         return _median(np.stack([fold.p_value(own, novel) for fold, own in by_fold], axis=-1))
 
-    def p_value_tail(self, score: ArrayLike, novel: ArrayLike | None = None) -> NDArray[np.float64] | None:
-        """The median over folds of p_value_tail, (N,); None if any fold has no tail. Lower is more anomalous.
+    def both_p_values(
+        self, score: ArrayLike, novel: ArrayLike | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The medians over folds of p_value and of p_value_tail, (N,); the second is None if any fold has no tail.
 
         Args:
             score, novel: as in p_value.
         """
-        by_fold = zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
-        tails = [tail for fold, own in by_fold if (tail := fold.p_value_tail(own, novel)) is not None]
-        return _median(np.stack(tails, axis=-1)) if len(tails) == len(self.folds) else None
+        by_fold = [
+            fold.both_p_values(own, novel)
+            for fold, own in zip(self.folds, np.asarray(score, dtype=np.float64).T, strict=True)
+        ]
+        p_value = _median(np.stack([own for own, _ in by_fold], axis=-1))
+        tails = [tail for _, tail in by_fold if tail is not None]
+        return p_value, _median(np.stack(tails, axis=-1)) if len(tails) == len(self.folds) else None
 
     def threshold(self, alpha: float) -> NDArray[np.float64]:
         """The threshold of each fold at alpha, (F,), nats; infinite for a fold with too few rows for this alpha.
