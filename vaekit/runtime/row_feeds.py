@@ -15,7 +15,7 @@ from vaekit.bundle import Manifest
 from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Operation
-from vaekit.tabular.novelty import cells_outside, novel_cells
+from vaekit.tabular.novelty import NovelCells, cells_missing, cells_outside
 
 Feeds = dict[str, NDArray[Any]]
 Terms = dict[str, NDArray[Any]]
@@ -74,16 +74,16 @@ class RowFeeds:
             if self._spec.may_be_missing:
                 terms["observed_count"] = np.full(len(rows), self._spec.dim)
             return terms
-        novel = novel_cells(rows, self._manifest)
         observed = _observed(rows, outside)
         left_out = np.asarray(~observed.all(axis=1))
         if self._masks[operation]:
             terms = run(operation, {**self._feeds(operation, rows, observed), "eps": eps})
         else:
             terms = self._apart(operation, rows, observed, left_out, eps, run)
-        if novel.outside is not None:
-            self._count_outside(terms, novel.outside)
-        terms["novel"] = np.zeros(len(rows), dtype=bool) if novel.rows is None else novel.rows
+        if outside is not None:
+            self._count_outside(terms, outside)
+        novel = NovelCells(outside, cells_missing(rows, self._manifest)).rows
+        terms["novel"] = np.zeros(len(rows), dtype=bool) if novel is None else novel
         if self._spec.may_be_missing:
             terms["observed_count"] = (~np.isnan(rows)).sum(axis=1)
         return terms

@@ -52,6 +52,20 @@ def cells_outside(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.bool_]
     return found
 
 
+def cells_missing(x: NDArray[np.float64], manifest: Manifest) -> NDArray[np.bool_] | None:
+    """The missing cells of the rows with more of them than any training row, (N, D); None: there are none.
+
+    Args:
+        x: checked rows of a vector model, (N, D).
+        manifest: the model's.
+    """
+    is_missing = np.isnan(x)
+    if not is_missing.any():
+        return None
+    too_many = is_missing.sum(axis=1) > manifest.most_missing
+    return is_missing & too_many[:, None] if too_many.any() else None
+
+
 def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:
     """The cells that make rows novel to a model.
 
@@ -60,10 +74,7 @@ def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:
         manifest: the model's.
     """
     assert isinstance(manifest.input, VectorSpec)
-    is_missing = np.isnan(x)
-    too_many = is_missing.sum(axis=1) > manifest.most_missing if is_missing.any() else np.zeros(len(x), dtype=bool)
-    missing = is_missing & too_many[:, None] if too_many.any() else None
-    return NovelCells(cells_outside(x, manifest.input), missing)
+    return NovelCells(cells_outside(x, manifest.input), cells_missing(x, manifest))
 
 
 def joined_names(names: Sequence[Sequence[str]]) -> NDArray[np.object_]:
