@@ -83,8 +83,8 @@ class BaseCalibration:
         Raises:
             InputError: alpha is not between 0 and 1.
         """
-        compared = self.scores_to_compare(scored)
-        p_value, tail = self.both_p_values(compared, scored.novel)
+        novel = scored.novel if scored.novel is not None and scored.novel.any() else None
+        p_value, tail = self.both_p_values(self.scores_to_compare(scored), novel)
         if alpha is None:
             return Verdict(p_value, tail, None, None, None)
         check_alpha(alpha)

@@ -23,7 +23,8 @@ NOVEL = 1e30  # above the score of every row that is not novel: its residuals ar
 def tie_floor(score: ArrayLike) -> NDArray[np.float64]:
     """s - TOLERANCE max(1, |s|), (...): the lowest held-out score that counts as at least s. It never falls with s."""
     s = np.asarray(score, dtype=np.float64)
-    return np.where(s > 1.0, s * (1.0 - TOLERANCE), np.where(s < -1.0, s * (1.0 + TOLERANCE), s - TOLERANCE))
+    # the lowest of three lines, of which each is the formula in its own range; s - TOLERANCE |s| is NaN at infinity
+    return np.minimum(np.minimum(s * (1.0 - TOLERANCE), s * (1.0 + TOLERANCE)), s - TOLERANCE)
 
 
 @lru_cache(maxsize=1024)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
 
@@ -68,6 +67,8 @@ class Operations:
         self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default, self.manifest.draws.rule)
         self._calibrations = bundle.calibrations()
         self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
+        self._width = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)  # of the widest layer
+        self._components = self.manifest.components
         self._row_feeds = RowFeeds(self.manifest, self.surprises)
         replay(self.run, bundle, self.providers, precision)
 
@@ -212,7 +213,7 @@ class Operations:
 
     def _bound(self, kind: type[B], operation: Operation, rows: NDArray[Any], draws: NDArray[np.float32]) -> B:
         """A result of type `kind` for checked rows and draws (K, Z) or (N, K, Z), from the outputs of one graph."""
-        wanted = {field.name for field in fields(kind)}
+        wanted = kind.names()
         chunk = self.rows_at_once(operation, draws.shape[-2])
         shared = draws.ndim == 2
         if shared:
@@ -266,10 +267,10 @@ class Operations:
         """The maximum number of rows in one call of an operation's graph, with K draws per row if it takes draws."""
         if operation == "encode" and self.graphs["encode"].takes_draws:
             num_samples = self.manifest.draws.default
-        widest = num_samples * max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)
+        widest = num_samples * self._width
         densities = num_samples if operation in ("elbo", "surprise") else 1  # evaluations of the prior per row
         most = MAX_ELEMENTS_CUDA if self.device == "cuda" else MAX_ELEMENTS
-        return max(1, most // max(widest, densities * self.manifest.components))
+        return max(1, most // max(widest, densities * self._components))
 
 
 def _at(arrays: Mapping[str, NDArray[Any]], at: slice) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,8 @@ N rows, D data dimensions (or H, W, C), Z latent dimensions, M members, F folds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -25,6 +26,12 @@ class RowArrays:
 
     def __len__(self) -> int:
         return len(next(a for a in vars(self).values() if a is not None))
+
+    @classmethod
+    @cache
+    def names(cls) -> frozenset[str]:
+        """The names of the fields."""
+        return frozenset(field.name for field in fields(cls))
 
     def arrays(self) -> dict[str, Any]:
         return dict(vars(self))

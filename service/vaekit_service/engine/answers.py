@@ -145,8 +145,11 @@ def _elbo(
 def _novel(job: Job, novel: NDArray[np.bool_]) -> NDArray[np.object_]:
     """The names of the cells that make each row novel, (N,) of lists."""
     found = np.empty(len(novel), dtype=object)
-    assert job.rows is not None
-    found[:] = novel_names(job.rows, job.model.manifest) if novel.any() else [[] for _ in novel]
+    if novel.any():
+        assert job.rows is not None
+        found[:] = novel_names(job.rows, job.model.manifest)
+    else:
+        found.fill([])
     return found
 
 
