@@ -129,6 +129,8 @@ def some_validation(**changes: object) -> Validation:
             {"objective": 4.0},
             r"objective.beta = 0.5: training ended at an objective of 4 nats; rows are scored by the ELBO",
         ),
+        ({"beta": [1.0, 0.3162, 0.1]}, {"objective": 4.0}, None),  # of the default recipe
+        ({"beta": [2.0, 1.0, 1.0]}, {"objective": 4.0}, r"objective.beta = 2, 1, 1: training ended"),
         ({"free_bits": 0.5}, {"kl_by_latent": (1.9, 0.1)}, r"objective.free_bits = 0.5: training ended"),
         ({"free_bits": 0.5}, {}, None),
         ({"name": "iwae", "num_samples": 5}, {}, r"bound of 5 draws, which is -5 nats; rows are scored by the ELBO"),
@@ -138,7 +140,7 @@ def some_validation(**changes: object) -> Validation:
 def test_each_situation_gives_its_warning(
     objective: dict[str, object], validation: dict[str, object], said: str | None
 ) -> None:
-    config = settings(objective=objective)
+    config = settings(objective=objective, **({"network": {"members": 3}} if "beta" in objective else {}))
     found = warnings_of(some_validation(**validation), config.objective, aggregate=False)
     assert bool(found) == (said is not None)
     if said is not None:

@@ -106,8 +106,13 @@ class BestWeights:
 
 
 def warnings_of(validation: Validation, objective: ObjectiveConfig, *, aggregate: bool) -> list[str]:
-    """Warnings about the kept weights: another objective than the ELBO, posterior collapse."""
+    """Warnings about the kept weights: another objective than the ELBO, posterior collapse.
+
+    A list of betas up to 1, as in the default recipe, says how much detail the latents of each member carry; it is no
+    reason to warn, because training converts such members to beta = 1.
+    """
     found = []
+    by_member = isinstance(objective.beta, tuple) and max(objective.betas) <= 1
     free = objective.free_bits
     if objective.name == "iwae":
         found.append(
@@ -115,7 +120,7 @@ def warnings_of(validation: Validation, objective: ObjectiveConfig, *, aggregate
             f"{-validation.objective:.4g} nats; rows are scored by the ELBO, {validation.elbo:.4g} nats, for which the "
             "encoder was not trained"
         )
-    elif set(objective.betas) != {1.0} or any(kl < free for kl in validation.kl_by_latent):
+    elif (set(objective.betas) != {1.0} and not by_member) or any(kl < free for kl in validation.kl_by_latent):
         is_plain = set(objective.betas) == {1.0}
         what = f"objective.free_bits = {free:g}" if is_plain else f"objective.beta = {objective.shown_beta}"
         found.append(
