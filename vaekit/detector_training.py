@@ -104,7 +104,7 @@ def prepare(
     seen = {name: cells if anomaly is None else cells[~anomaly] for name, cells in columns.items()}
     index = index_columns(seen, data)
     modelled = {name: cells for name, cells in seen.items() if name not in (*index, *data.exclude)}
-    inferred = infer_columns(of_columns(modelled, index), data, tree, asked)
+    inferred = infer_columns(of_columns(modelled, index, data.missing_values), data, tree, asked)
     return Prepared(make_config(tree, overrides_beside(asked, given_settings)), columns, None, inferred.warnings)
 
 

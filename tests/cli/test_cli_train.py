@@ -31,7 +31,7 @@ def vae(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
     x = np.random.default_rng(0).standard_normal((80, 2))
-    lines = ["site,load,temp", *(f"north,{a},{b}" for a, b in x)]
+    lines = [",site,load,temp", *(f"{i},north,{a},{b}" for i, (a, b) in enumerate(x))]
     path = tmp_path / "Pump 7.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -45,6 +45,9 @@ def test_a_data_file_without_a_config_is_trained_on_and_its_config_is_saved(rows
     assert "warning: network.channels = [8] has no effect" in done.stderr
     assert "category: site" in done.stderr
     folder = tmp_path / "models" / "pump-7" / "1"
+    card = (folder / "report" / "model-card.md").read_text()
+    assert "- the likelihood is mixed: category: site\n" in card  # what was said before the run, and what while it ran
+    assert "- columns left out (a file's index): ''; --set data.kinds.''=KIND keeps one\n" in card
     config = load_config(folder / "config.toml")
     assert config.likelihood.name == "mixed"
     assert config.training.steps == 60
@@ -62,7 +65,7 @@ def test_excluded_columns_are_added_to_those_excluded_automatically(rows: Path) 
     dated = [f"{line},{'when' if i == 0 else f'2020-01-{i % 28 + 1:02d}'}" for i, line in enumerate(lines)]
     rows.write_text("\n".join(dated) + "\n")
     console = Console(file=io.StringIO(), width=200)
-    config = _config(str(rows), ["data.exclude=['temp', 'site']"], console)
+    config, _ = _config(str(rows), ["data.exclude=['temp', 'site']"], console)
     assert config.data.exclude == ("temp", "site", "when")
     assert config.likelihood.name == "student_t"  # of the default recipe
     assert "mixed" not in console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above

@@ -344,9 +344,29 @@ def test_a_sentinel_that_blinds_a_column_is_named(sentinel: float) -> None:
         warnings.simplefilter("error")
         (said,) = found_in(x)
     assert said.startswith(f"column 'x{column}': ")
-    assert f"cells of {sentinel:g} (rows 17, " in said
-    assert 'if they mean "missing", empty them' in said
+    shown = {9.9e9: "9900000000"}.get(sentinel, f"{sentinel:g}")
+    assert f"cells of {shown} (rows 17, " in said
+    assert f'if they mean "missing", set data.missing_values = [{shown}]; if not' in said
     assert "data.exclude" in said
+
+
+@pytest.mark.parametrize("sentinel", [-999, -99.0, 9999, 65535, np.float32(-999.9)])
+@pytest.mark.parametrize("share", [0.15, 0.4, 0.7])
+def test_a_sentinel_in_many_cells_is_named(sentinel: float, share: float) -> None:
+    many = np.where(RNG.random(800) < share, sentinel, RNG.standard_normal(800))
+    (said,) = found_in(np.c_[many, RNG.standard_normal(800)])
+    assert f"set data.missing_values = [{str(sentinel).removesuffix('.0')}]" in said
+
+
+def test_many_different_cells_far_outside_are_to_be_corrected_one_by_one() -> None:
+    x = RNG.standard_normal((800, 2))
+    x[:20, 0] = 1e6 * np.arange(1, 21)
+    x[:20, 1] = 1e6
+    both = found_in(x)
+    assert [('if they mean "missing", empty them' in said, "missing_values = [1e+06]" in said) for said in both] == [
+        (True, False),
+        (False, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -356,9 +376,12 @@ def test_a_sentinel_that_blinds_a_column_is_named(sentinel: float) -> None:
         np.exp(2 * RNG.standard_normal(800)),
         RNG.standard_cauchy(800).clip(-200, 200),
         RNG.poisson(0.5, 800),
+        RNG.integers(0, 100, 800),
+        np.where(RNG.random(800) < 0.3, 99.0, RNG.integers(60, 100, 800)),
+        np.where(RNG.random(800) < 0.3, 0.0, 1000 + RNG.standard_normal(800)),
         np.where(RNG.random(800) < 0.3, 0.0, RNG.exponential(size=800)),
     ],
-    ids=["normal", "lognormal", "heavy tails", "counts", "many zeros"],
+    ids=["normal", "lognormal", "heavy tails", "counts", "to 99", "many 99", "off and on", "many zeros"],
 )
 def test_ordinary_tails_are_not_sentinels(values: NDArray[np.float64]) -> None:
     assert found_in(np.c_[values, RNG.standard_normal(800)]) == []
@@ -369,7 +392,7 @@ def test_values_near_the_largest_float_leak_no_warning_of_numpy() -> None:
     x[:2, 0] = 1e300
     with warnings.catch_warnings(record=True) as leaked:
         warnings.simplefilter("always")
-        with pytest.raises(InputError, match="or empty cells whose value means missing"):
+        with pytest.raises(InputError, match=r"or name values that mean missing in data\.missing_values"):
             Detector(alpha=0.5, settings=QUICK).fit(x)
     assert [str(one.message)[:13] for one in leaked] == ["column 'x0': "]
     x[:2, 0] = 1e100

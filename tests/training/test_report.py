@@ -29,7 +29,19 @@ from vaekit_training.report.words import warnings
 
 EVERYTHING = "members, mixed, missing cells"
 EMPTY = {"meta", "img", "br"}  # elements without an end
-ANCHORS = ["figures", "scores", "training", "latent", "fit", "reconstructions", "samples", "data", "networks", "again"]
+ANCHORS = [
+    "figures",
+    "scores",
+    "training",
+    "latent",
+    "fit",
+    "reconstructions",
+    "samples",
+    "inspection",
+    "data",
+    "networks",
+    "again",
+]
 
 
 class Page(HTMLParser):
@@ -116,6 +128,19 @@ def test_a_text_in_the_model_card_is_shown_as_it_is(name: str, shown: str) -> No
     written = card(replace(facts, manifest=manifest), manifest)
     assert f"| {shown} |" in written
     assert name == shown or name not in written
+
+
+def test_page_and_card_repeat_what_was_seen_in_the_data() -> None:
+    facts = facts_of("gaussian, one scale")
+    seen = "column '<b>load</b>': 5 cells of -999 lie far outside"
+    for found, shown, written in (
+        ((), "Nothing looks wrong.", "Nothing looks wrong."),
+        ((seen,), seen, seen.replace("<", "&lt;")),
+    ):
+        with_found = replace(facts, run=replace(facts.run, inspection=found))
+        page = Page(html(with_found, sections(with_found), facts.manifest)).words
+        assert f"What was seen in the data\n{shown}" in re.sub(r"\n+", "\n", page)
+        assert f"- {written}\n" in card(with_found, facts.manifest)
 
 
 def test_the_version_is_the_one_that_is_published() -> None:

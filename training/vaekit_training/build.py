@@ -162,7 +162,8 @@ def _features(config: Config, rows: Rows, train: NDArray[np.intp], found: Statis
         d = int(bad.argmax())
         raise InputError(
             f"feature {rows.columns[d]!r}: mean {float(features.loc[d])}, scale {scale[d]}: float64 cannot standardise "
-            "values this large or small; convert the column to another unit, or empty cells whose value means missing"
+            "values this large or small; convert the column to another unit, or name values that mean missing in "
+            "data.missing_values"
         )
     return features
 

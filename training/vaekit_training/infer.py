@@ -29,6 +29,7 @@ GIVEN_KEYS = (  # keys of [data] that inference reads
     "exclude",
     "resize",
     "kinds",
+    "missing_values",
     "delimiter",
     "decimal",
     "thousands",
@@ -110,8 +111,9 @@ def infer_columns(
     if not is_chosen(asked):
         remarks += _likelihood(kept, tree)
     gaps = [name for name in kept if name in found.with_missing]
-    if gaps and "missing" not in section(asked, "data"):
+    if (gaps or data.missing_values) and "missing" not in section(asked, "data"):
         tree["data"]["missing"] = "marginalise"
+    if gaps and "missing" not in section(asked, "data"):
         remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
     by_content = {content: [name for name in dropped if contents[name] == content] for content in LEFT_OUT}
     warnings = [
@@ -190,7 +192,8 @@ def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: 
         where = "" if source == "memory" else f"data {source!r}: "
         raise InputError(
             f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
-            f"column's {len(there)} cells are numbers. Correct the cell, empty it if the value is missing, or use "
+            f"column's {len(there)} cells are numbers. Correct the cell, empty it or use --set "
+            f'data.missing_values="[{cell.strip()!r}]" if the value is missing, or use '
             f'--set data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
         )
 

@@ -6,8 +6,8 @@ import copy
 import importlib
 import math
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -70,6 +70,7 @@ def train(
     rows: Rows | None = None,
     keep: Keep | None = None,
     draws_report: bool = True,
+    inspected: Sequence[str] = (),
 ) -> Manifest:
     """Train, and publish a new version of config.name in the models folder.
 
@@ -84,6 +85,7 @@ def train(
         rows: rows to train on, instead of those of config.data.source.
         keep: where to keep config, checkpoints and events; None: nothing is kept, and the run cannot be resumed.
         draws_report: whether the bundle gets a report of the run and a model card.
+        inspected: what was said of the data before the run, for the report; see `vaekit_training.infer`.
 
     Raises:
         MissingExtra: a package needed for the export cannot be imported; raised before training.
@@ -99,6 +101,7 @@ def train(
     with threads_after_fork(), world(device) as (ranks, rank_device):
         listener = (listener or Listener()) if ranks.is_first else Listener()
         trained = _run(config, torch_device(rank_device), listener, rows, keep, ranks)
+        trained = replace(trained, inspection=(*inspected, *trained.inspection))
         manifest = _publish(trained, Path(models), listener, draws_report) if ranks.is_first else None
         return Manifest.model_validate_json(ranks.from_first(manifest))
 
@@ -139,18 +142,18 @@ def _run(
     check_memory(config, device)
     if config.training.cuda_graphs:
         check_graphs(device, ranks)
+    seen: list[str] = []
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
-        for remark in rows.remarks:
+        seen += [*rows.remarks, *([left_out("index", rows.index)] if rows.index else [])]
+        for remark in seen:
             listener.say(remark)
-        if rows.index:
-            listener.say(left_out("index", rows.index))
     build.check(rows, config)
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     splits = split(rows, config.data, config.training.seed)
-    for text in findings(rows, splits, config.data.kinds):
+    for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
     config = config.sized(splits.trained_on)
     if splits.folds and ranks.size > 1:
@@ -174,7 +177,7 @@ def _run(
         histories.append(_fitted(own, rows, one, device, listener, run_folder, ranks))
     history = of_folds(histories) if splits.folds else histories[0]
     listener.on_trained(history)
-    return Trained(config, rows, splits, vae.eval(), history, run_folder.folder)
+    return Trained(config, rows, splits, vae.eval(), history, run_folder.folder, (*seen, *wrong))
 
 
 @dataclass(frozen=True)

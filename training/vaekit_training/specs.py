@@ -25,7 +25,14 @@ def input_spec(rows: Rows, config: Config, vae: AnyVAE) -> VectorSpec | ImageSpe
         resize = config.data.resize is not None
         return ImageSpec(height=height, width=width, channels=channels, two_valued=two_valued, resize=resize)
     columns = [
-        Column(name=name, kind=kind, levels=levels, may_be_missing=may, constant=_constant(vae, d))
+        Column(
+            name=name,
+            kind=kind,
+            levels=levels,
+            may_be_missing=may,
+            constant=_constant(vae, d),
+            missing_values=config.data.missing_values,
+        )
         for d, (name, kind, levels, may) in enumerate(
             zip(rows.columns, rows.kinds, rows.levels, rows.may_be_missing, strict=True)
         )

@@ -23,6 +23,7 @@ class Trained:
     vae: AnyVAE  # on the CPU, in float32
     history: History
     folder: Path | None = None  # the run folder, if there is one
+    inspection: tuple[str, ...] = ()  # what was seen in the data, as sentences
 
     @property
     def one(self) -> VAE:

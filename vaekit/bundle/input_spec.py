@@ -33,6 +33,11 @@ class Column(ManifestPart):
     )
     may_be_missing: bool = Field(False, description="an empty cell is left out of the ELBO")
     constant: Constant | None = None
+    missing_values: tuple[FiniteFloat | str, ...] = Field(
+        (),
+        description="format 1.3: cells with one of these numbers or texts are empty cells; absent: there are none",
+        exclude_if=lambda value: not value,
+    )
 
     @property
     def takes_missing(self) -> bool:
@@ -98,6 +103,11 @@ class VectorSpec(ManifestPart):
     def has_categories(self) -> bool:
         """Whether any column is a category."""
         return any(column.kind == "category" for column in self.columns)
+
+    @cached_property
+    def has_missing_values(self) -> bool:
+        """Whether numbers or texts stand for an empty cell."""
+        return any(column.missing_values for column in self.columns)
 
     @cached_property
     def restricted(self) -> tuple[tuple[int, Column], ...]:

@@ -87,15 +87,15 @@ def train(
     console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
     if resume is not None:
         _refuse_with_resume(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], run)
-        config, keep = resumed(resume), Keep(resume, resume=True)
+        config, said, keep = resumed(resume), list[str](), Keep(resume, resume=True)
     elif source is None:
         raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
     else:
-        config = _config(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], console)
+        config, said = _config(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], console)
         keep = Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
     try:
         with _listener(console, config) as listener:
-            manifest = start(config, models, device=device, listener=listener, keep=keep)
+            manifest = start(config, models, device=device, listener=listener, keep=keep, inspected=said)
     except KeyboardInterrupt:
         console.print("[yellow]stopped; nothing was published[/]")
         raise typer.Exit(130) from None
@@ -113,19 +113,20 @@ def _refuse_with_resume(source: str | None, overrides: list[str] | None, run: Pa
             raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
 
-def _config(source: str, overrides: list[str], console: Console) -> Config:
+def _config(source: str, overrides: list[str], console: Console) -> tuple[Config, list[str]]:
+    """The config, and what was said of the data from which it was made."""
     from vaekit_training.config import load_config, make_config, parse_overrides
     from vaekit_training.infer import infer, overrides_beside
 
     if source.endswith(".toml"):
-        return load_config(source, overrides)
+        return load_config(source, overrides), []
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: expected a config file that ends in .toml, or a data file or folder")
     parsed = parse_overrides(overrides)
     tree, remarks = infer(source, parsed)
     for remark in remarks:
         console.print(f"[dim]{escape(remark)}[/]", soft_wrap=True)
-    return make_config(tree, overrides_beside(parsed, parsed))
+    return make_config(tree, overrides_beside(parsed, parsed)), remarks
 
 
 @contextmanager

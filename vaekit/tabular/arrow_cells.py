@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
-from vaekit.tabular.cells import MISSING, faults_of, read_cell, read_number
+from vaekit.tabular.cells import MISSING, faults_of, read_cell, read_number, stand_ins
 from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
 
@@ -90,6 +90,9 @@ def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:
 
 def check_numbers(found: pa.Array, cells: pa.Array, column: Column, faults: Faults) -> Floats:
     """Numbers as an array (n,), NaN where a cell is missing; values that are invalid for the column are faults."""
+    if column.missing_values:
+        is_missing = pc.is_in(found, value_set=pa.array(stand_ins(column), pa.float64()))
+        found = pc.if_else(is_missing, pa.scalar(None, pa.float64()), found)
     if found.null_count and not column.takes_missing:
         faults.cells(pc.is_null(found).to_numpy(zero_copy_only=False), cells, column, MISSING)
     values: Floats = found.to_numpy(zero_copy_only=False)

@@ -6,10 +6,11 @@ other code that reads cells calls it, except where the type of the cells allows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from numbers import Real
 from types import NoneType
 from typing import Any
@@ -40,8 +41,8 @@ def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | st
 
     None and NaN are missing. Blank text is missing in a category, and in a column of numbers written as text. In a
     column of numbers, True is 1, False is 0, and a duration is its seconds. In a category, `level_index` finds the
-    level; text like 'NA' that is not a level is missing. If the column takes novel cells, any other level has the index
-    after the last, and numbers need not be of the column's kind.
+    level; text like 'NA' that is not a level is missing. So are the column's `missing_values`. If the column takes
+    novel cells, any other level has the index after the last, and numbers need not be of the column's kind.
 
     Args:
         cell: any object.
@@ -60,10 +61,10 @@ def read_cell(cell: Any, column: Column, *, written: bool = False) -> float | st
 def read_number(cell: Any, column: Column, *, written: bool = False) -> float | str:
     """Like read_cell, for a column that is not a category. Does not check that the column's kind allows the number."""
     cell = plain(cell)
+    if cell is None or (column.missing_values and stands_for_missing(cell, column.missing_values)):
+        return np.nan if column.takes_missing else MISSING
     if isinstance(cell, str) and written:
         return _number_in_text(cell.strip(), column)
-    if cell is None:
-        return np.nan if column.takes_missing else MISSING
     if not isinstance(cell, int | float):  # a boolean is an int
         return NOT_A_NUMBER
     try:
@@ -136,6 +137,40 @@ def spells_missing(text: str) -> bool:
     return text.strip() in MISSING_TEXTS or text.strip().lower() in ("nan", "+nan", "-nan")
 
 
+def stands_for_missing(cell: Any, values: tuple[float | str, ...]) -> bool:
+    """Whether a cell is one of the numbers or texts that mean a missing value; text is compared without outer blanks.
+
+    Text that is a number is compared as a number too: -999 is meant by -999, -999.0 and '-999.0'.
+    """
+    if isinstance(cell, str):
+        return cell.strip() in values or number_in(cell) in missing_numbers(values)
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and cell in missing_numbers(values)
+
+
+@lru_cache
+def missing_numbers(values: tuple[float | str, ...]) -> tuple[float, ...]:
+    """The numbers among these values, also as float32 rounds them: a column of float32 holds -999.9 as -999.9000244."""
+    numbers = [value for value in values if not isinstance(value, str)]
+    with np.errstate(over="ignore"):
+        return (*numbers, *(float(np.float32(number)) for number in numbers if np.isfinite(np.float32(number))))
+
+
+def stand_ins(column: Column) -> tuple[float, ...]:
+    """The numbers that stand for a missing cell of a column; of a category those that are no index of a level."""
+    indices = () if column.levels is None else range(len(column.levels) + 1)  # the last is that of an unseen level
+    return tuple(number for number in missing_numbers(column.missing_values) if number not in indices)
+
+
+def without_missing_values(x: Floats, columns: Sequence[Column]) -> Floats:
+    """x (N, D), with categories as indices, with NaN for the numbers that stand for a missing cell, in a copy."""
+    found = x
+    for d, column in enumerate(columns):
+        if column.missing_values and (at := np.isin(x[:, d], stand_ins(column))).any():
+            found = x.copy() if found is x else found
+            found[at, d] = np.nan
+    return found
+
+
 def is_known(cell: Any) -> bool:
     """Whether a cell has a type that columns can take: a number, a boolean, text, or missing."""
     return isinstance(plain(cell), str | bool | int | float | NoneType)
@@ -154,7 +189,7 @@ def _level(cell: Any, column: Column) -> float | str:
     index = level_index(cell, column)
     if index is not None:
         return float(index)
-    if is_missing(cell):
+    if is_missing(cell) or (column.missing_values and stands_for_missing(cell, column.missing_values)):
         return np.nan if column.takes_missing else MISSING
     if column.may_be_missing and isinstance(cell, str) and spells_missing(cell):
         return np.nan

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
@@ -87,13 +87,14 @@ def parse_options(names: list[str], dialect: CsvDialect = PLAIN) -> pyarrow.csv.
     )
 
 
-def infer_type(cells: pa.Array, dialect: CsvDialect = PLAIN) -> pa.Array:
+def infer_type(cells: pa.Array, dialect: CsvDialect = PLAIN, missing_texts: Set[str] = frozenset()) -> pa.Array:
     """Convert a column of text to the type that fits all its cells: integers, floats, booleans, dates, times, or text.
 
-    Cells that are empty or mean a missing value (NA, nan, null, ...) become null, except in a column of text.
+    Cells that are empty or mean a missing value (NA, nan, null, ..., and missing_texts) become null, except in a column
+    of text.
     """
     trimmed = pc.utf8_trim_whitespace(dialect.plain(cells))
-    missing = pc.is_in(trimmed, value_set=pa.array(["", *sorted(MISSING_TEXTS)], cells.type))
+    missing = pc.is_in(trimmed, value_set=pa.array(["", *sorted(MISSING_TEXTS | missing_texts)], cells.type))
     there = pc.if_else(missing, pa.scalar(None, cells.type), trimmed)
     if there.null_count == len(there):
         return pa.nulls(len(there))

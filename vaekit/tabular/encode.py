@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show
+from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show, without_missing_values
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, check_widths, in_column_order
 from vaekit.tabular.frames import is_table, table, unmasked
 from vaekit.tabular.pixels import encode_images
@@ -75,7 +75,12 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
 
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:
-    """Refuse invalid cells, and unless the spec is lenient rows without any observed cell; returns x, (N, D)."""
+    """Refuse invalid cells, and unless the spec is lenient rows without any observed cell; returns x, (N, D).
+
+    Numbers that stand for a missing cell become NaN, in a copy.
+    """
+    if spec.has_missing_values:
+        x = without_missing_values(x, spec.columns)
     if not _is_finite(x):
         _check_not_finite(x, np.isfinite(x), spec)
     for d, column in spec.restricted:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
+from vaekit.tabular.frames import unmasked
 from vaekit.tabular.levels import exact_number_in, finite_number_in, is_finite, level_text
 from vaekit_training.data.kinds import hint, kinds_of
 from vaekit_training.sections import DataConfig, LikelihoodConfig
@@ -41,6 +42,7 @@ class Cells:
         hint: str = "",
         *,
         written: bool = False,
+        missing_values: tuple[float | str, ...] = (),
     ) -> None:
         """
         Args:
@@ -51,10 +53,12 @@ class Cells:
             source: where the column comes from, for error messages.
             hint: how to fix a cell that is not of this kind, for error messages.
             written: whether numbers may be written as text, as in a CSV file.
+            missing_values: numbers and texts that stand for a missing cell.
         """
         self.name, self.source, self._hint = name, source, f"; {hint}" if hint else ""
         self.may_be_missing, self.is_empty = False, True  # so far
         self._kind, self._missing, self._written = kind, missing, written
+        self._missing_values = missing_values
         self._known: dict[Any, int] = {}  # cell value -> index of its level in _texts
         self._texts: dict[str, int] = {}
         self._only_two, self._seen = kind is None, np.zeros(2, dtype=bool)  # only 0 and 1 so far, and which of them
@@ -81,7 +85,7 @@ class Cells:
         Raises:
             InputError: a cell is not of the column's kind; the message names source, row, feature and value.
         """
-        values = _plain(values)
+        values = emptied(_plain(values), self._missing_values)
         missing = is_missing(values)
         if (row := unknown(values, missing)) is not None:
             what = f"a cell of type {type(values[row]).__name__}: {values[row]!r}"
@@ -173,7 +177,15 @@ def cells_of(
     """
     kinds = kinds_of(columns, config, likelihood)
     return [
-        Cells(name, kind, config.missing, source, hint(name, config, likelihood), written=written)
+        Cells(
+            name,
+            kind,
+            config.missing,
+            source,
+            hint(name, config, likelihood),
+            written=written,
+            missing_values=config.missing_values,
+        )
         for name, kind in zip(columns, kinds, strict=True)
     ]
 
@@ -219,6 +231,18 @@ def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind not in "OU":
         return np.zeros(len(values), dtype=bool)
     return np.array([_is_missing(cell) for cell in values.tolist()], dtype=bool)
+
+
+def emptied(values: NDArray[Any], missing_values: tuple[float | str, ...]) -> NDArray[Any]:
+    """Cells (n,) with those that stand for a missing value as NaN or None; see data.missing_values."""
+    if not missing_values or values.dtype.kind not in "iufOU":
+        return values
+    if values.dtype.kind in "iuf":
+        at = np.isin(values, rule.missing_numbers(missing_values))
+    else:
+        cells = map(rule.plain, values.tolist())
+        at = np.array([rule.stands_for_missing(cell, missing_values) for cell in cells], dtype=bool)
+    return unmasked(np.ma.array(values.astype(object) if values.dtype.kind == "U" else values, mask=at))
 
 
 def unknown(values: NDArray[Any], missing: NDArray[np.bool_]) -> int | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_duplicate_names
+from vaekit.tabular.levels import level_text
 from vaekit_training.data.arrow import from_arrow
 from vaekit_training.sections import DataConfig
 
@@ -46,18 +47,19 @@ def read_csv(path: Path, config: DataConfig | None = None) -> dict[str, NDArray[
         table = csv.read_csv(path, read_options=reading, parse_options=parsing, convert_options=options)
     except pa.ArrowInvalid as exc:
         raise InputError(f"{where}: {_where(path, parsing, names, dialect) or exc}") from exc
-    return {name: from_arrow(_typed(table, name, where, dialect)) for name in table.column_names}
+    missing = () if config is None else config.missing_values
+    return {name: from_arrow(_typed(table, name, where, dialect, missing)) for name in table.column_names}
 
 
-def _typed(table: Any, name: str, where: str, dialect: Any) -> Any:
-    """A bytes column as text, typed by the text of its cells."""
+def _typed(table: Any, name: str, where: str, dialect: Any, missing: tuple[float | str, ...]) -> Any:
+    """A bytes column as text, typed by the text of its cells; `missing`: cells that stand for a missing value."""
     import pyarrow as pa
 
     from vaekit.tabular.csv_text import infer_type
 
     cells = pa.concat_arrays(table.column(name).chunks) if table.num_rows else pa.array([], pa.large_binary())
     try:
-        return infer_type(cells.cast(pa.large_string()), dialect)
+        return infer_type(cells.cast(pa.large_string()), dialect, {level_text(value) for value in missing})
     except pa.ArrowInvalid as exc:
         row = next((i for i, cell in enumerate(cells.to_pylist()) if not _is_utf8(cell)), None)
         if row is None:

@@ -5,6 +5,7 @@ N rows, D columns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from vaekit_training.data.split import SPLITS, Splits
 CELLS = 2**22  # of each split, that are looked at
 FEW = 0.1  # share of a column's cells that may be far outside the others
 FAR = 20.0  # interquartile ranges from the median; of normal data, 27 standard deviations
+SENTINEL = re.compile(r"-?9{2,}(?:\.0|\.9+)?|65535|32767|-32768|2147483647|-2147483648|-?1e\+?(?:20|30|300)")
 WIDER = 3.0  # by how much such cells widen the standard deviation, if they have one value
 MUCH_WIDER = 20.0  # and if they have many, as in a heavy tail
 NEARLY = 0.99  # share of one value in a column of nearly one value
@@ -70,24 +72,52 @@ def _far(name: str, values: Floats, numbers: NDArray[np.intp] | None) -> str | N
     if len(values) < DISTINCT:
         return None
     with np.errstate(all="ignore"):  # differences of values near the largest float64 are infinite
-        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
-        far = np.abs(values - middle) > FAR * (high - low)
-        if not far.any() or high == low or far.mean() > FEW:
-            return None
-        centred = np.clip(values - middle, -1e150, 1e150)
-        wider = centred.std() / centred[~far].std()
-        odd, count = np.unique(values[far], return_counts=True)
-        if not wider > (WIDER if count.max() == far.sum() and far.sum() > 1 else MUCH_WIDER):
-            return None
-    first = ", ".join(f"{value:g}" for value in odd[:SHOWN]) + (", ..." if len(odd) > SHOWN else "")
+        far = _few_far(values)
+        far = _sentinels(values) if far is None else far
+    if far is None:
+        return None
+    odd = np.unique(values[far])
+    first = ", ".join(map(shortest, odd[:SHOWN])) + (", ..." if len(odd) > SHOWN else "")
     rows = [] if numbers is None else numbers[far].tolist()
     where = f" (rows {', '.join(map(str, rows[:SHOWN]))}{', ...' if len(rows) > SHOWN else ''})" if rows else ""
     inside = values[~far]
+    empty = f"set data.missing_values = [{first}]" if len(odd) <= SHOWN else "empty them"
     return (
         f"column {name!r}: {far.sum()} cells of {first}{where} lie far outside the others ({inside.min():g} to "
         f"{inside.max():g}) and make the column's scale so wide that the model hardly sees its other values: if they "
-        f'mean "missing", empty them; if not, correct them or leave the column out by data.exclude'
+        f'mean "missing", {empty}; if not, correct them or leave the column out by data.exclude'
     )
+
+
+def _few_far(values: Floats) -> NDArray[np.bool_] | None:
+    """A few cells, (n,), so many interquartile ranges from the median that they widen the standard deviation."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    far = np.abs(values - middle) > FAR * (high - low)
+    if not far.any() or high == low or far.mean() > FEW:
+        return None
+    centred = np.clip(values - middle, -1e150, 1e150)
+    wider = centred.std() / centred[~far].std()
+    count = np.unique(values[far], return_counts=True)[1]
+    return far if wider > (WIDER if count.max() == far.sum() and far.sum() > 1 else MUCH_WIDER) else None
+
+
+def _sentinels(values: Floats) -> NDArray[np.bool_] | None:
+    """Any number of cells, (n,), with one value such as -999 that is farther from all others than these differ."""
+    for value in (values.min(), values.max()):
+        at = values == value
+        others = values[~at]
+        if at.sum() < 2 or not SENTINEL.fullmatch(shortest(value)) or len(np.unique(others)) < 3:
+            continue
+        if np.abs(others - value).min() > others.max() - others.min():
+            return at
+    return None
+
+
+def shortest(value: float) -> str:
+    """The shortest text of a number, as float32 if that holds it: '-999.9' of a column of float32."""
+    with np.errstate(over="ignore"):
+        narrow = np.float32(value)
+    return f"{narrow if float(narrow) == value else value!s}".removesuffix(".0")
 
 
 def _nearly_constant(name: str, values: Floats) -> str | None:

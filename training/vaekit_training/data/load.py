@@ -44,6 +44,8 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     where, table = f"data {config.source!r}", source.columns
     if not len(next(iter(table.values()))) if table else source.images is None:
         raise InputError(f"{where}: no rows, expected at least 1")
+    if source.images is not None and config.missing_values:
+        raise InputError(f"{where}: data.missing_values is for columns, but these are images: leave it out")
     if source.images is not None and config.label == FOLDER and FOLDER not in table:
         raise InputError(f"{where}: data.label = {FOLDER!r} is the subfolder of an image, and there are no subfolders")
     columns = columns_of(table, config, source.index)
@@ -57,7 +59,7 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key, remarks=source.remarks)
     cells = cells_of(columns, config, likelihood, where, written=source.written)
     if source.stored is not None:
-        x: Any = _checked_in_place(source.stored, cells, where)
+        x: Any = _checked_in_place(source.stored, cells, where, config.missing_values)
     else:
         x = _together([c.take(table[c.name]) for c in cells], cells, where)
     rows = _rows(x, cells, anomalies(table, config, len(x)), split_key)
@@ -146,9 +148,11 @@ def _together(taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], wher
     return indexed(x, cells)
 
 
-def _checked_in_place(stored: NDArray[Any], cells: Sequence[Cells], where: str) -> Mapped:
+def _checked_in_place(
+    stored: NDArray[Any], cells: Sequence[Cells], where: str, missing_values: tuple[float | str, ...]
+) -> Mapped:
     """The mapped array, after every cell has been checked."""
-    x = Mapped(stored, [int(c.name[1:]) for c in cells])
+    x = Mapped(stored, [int(c.name[1:]) for c in cells], rule.missing_numbers(missing_values))
     size = max(1, CHUNK_CELLS // x.shape[1])
     for start in range(0, len(x), size):
         chunk = x[start : start + size]

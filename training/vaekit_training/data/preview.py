@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.cells import is_missing
+from vaekit.tabular.cells import missing_numbers
+from vaekit_training.data.cells import emptied, is_missing
 from vaekit_training.data.image_folder import FOLDER
 from vaekit_training.data.labels import index_columns
 from vaekit_training.data.load import mapped, read
@@ -49,12 +50,15 @@ def preview(data: DataConfig) -> Preview:
     index = index_columns(source.columns, data, source.index)
     columns = {name: source.columns[name] for name in _modelled(source.columns, data, index)}
     if source.stored is not None:
-        return _mapped(source.stored, columns)
-    return of_columns(columns, index)
+        return _mapped(source.stored, columns, data.missing_values)
+    return of_columns(columns, index, data.missing_values)
 
 
-def of_columns(columns: dict[str, NDArray[Any]], index: tuple[str, ...] = ()) -> Preview:
-    """All rows of columns in memory."""
+def of_columns(
+    columns: dict[str, NDArray[Any]], index: tuple[str, ...] = (), missing_values: tuple[float | str, ...] = ()
+) -> Preview:
+    """All rows of columns in memory; missing_values: see data.missing_values."""
+    columns = {name: emptied(values, missing_values) for name, values in columns.items()}
     rows = len(next(iter(columns.values()), ()))
     missing = {name: is_missing(values) for name, values in columns.items()}
     with_missing = frozenset(name for name in columns if missing[name].any())
@@ -67,7 +71,7 @@ def _modelled(names: Any, data: DataConfig, index: tuple[str, ...]) -> list[str]
     return [name for name in names if name not in without]
 
 
-def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Preview:
+def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]], missing_values: tuple[float | str, ...]) -> Preview:
     """The first rows of an array; the remaining rows are only searched for missing cells."""
     rows, width = stored.shape
     index = {name: int(name[1:]) for name in columns}
@@ -76,11 +80,12 @@ def _mapped(stored: NDArray[Any], columns: dict[str, NDArray[Any]]) -> Preview:
     for start in range(0, rows, size):
         chunk = np.asarray(stored[start : start + size])
         missing = np.isnan(chunk) if chunk.dtype.kind == "f" else np.zeros(chunk.shape, dtype=bool)
+        missing |= np.isin(chunk, missing_numbers(missing_values))
         any_missing |= missing.any(axis=0)
         all_missing &= missing.all(axis=0)
     first = min(rows, max(1, MOST_CELLS // max(1, width)))
     return Preview(
-        {name: np.array(values[:first]) for name, values in columns.items()},
+        {name: emptied(np.array(values[:first]), missing_values) for name, values in columns.items()},
         frozenset(name for name in columns if any_missing[index[name]]),
         frozenset(name for name in columns if not all_missing[index[name]]),
         first,
@@ -96,6 +101,7 @@ def _streamed(data: DataConfig) -> Preview:
     index = index_columns(source.columns, data, source.index)
     names = _modelled(source.columns, data, index)
     _, columns = next(source.read(source.groups[0], names, max(64, MOST_CELLS // max(1, len(names)))))
+    columns = {name: emptied(values, data.missing_values) for name, values in columns.items()}
     here = frozenset(name for name in names if is_missing(columns[name]).any())
     in_footers = frozenset(name for name in names if source.nulls.get(name))
     unsure = [name for name in names if source.nulls.get(name) is None and is_missing(columns[name]).all()]

@@ -37,9 +37,9 @@ class Mapped:
     dtype = np.dtype(np.float64)
     ndim = 2
 
-    def __init__(self, stored: NDArray[Any], columns: Sequence[int]) -> None:
-        """columns: indices of the columns to take from the stored ones."""
-        self._stored = stored
+    def __init__(self, stored: NDArray[Any], columns: Sequence[int], missing: Sequence[float] = ()) -> None:
+        """columns: indices of the columns to take from the stored ones; missing: numbers that are read as NaN."""
+        self._stored, self._missing = stored, list(missing)
         self._columns = None if list(columns) == list(range(stored.shape[1])) else list(columns)
         self.shape = (len(stored), len(columns))
 
@@ -49,7 +49,8 @@ class Mapped:
     def __getitem__(self, index: Any) -> NDArray[np.float64]:
         rows, *rest = index if isinstance(index, tuple) else (index,)
         taken = self._stored[rows] if self._columns is None else self._stored[rows][..., self._columns]
-        return np.asarray(taken[(..., *rest)] if rest else taken, dtype=np.float64)
+        found = np.asarray(taken[(..., *rest)] if rest else taken, dtype=np.float64)
+        return np.where(np.isin(found, self._missing), np.nan, found) if self._missing else found
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def sections(facts: Facts) -> list[Section]:
         fit.section(facts),
         rows.reconstructions(facts),
         rows.samples(facts),
+        Section("inspection", words.INSPECTION, words.inspection(facts)),
         _data(facts),
         Section("networks", "Networks", tables=(words.networks(facts),)),
         Section(

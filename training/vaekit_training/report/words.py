@@ -19,6 +19,7 @@ USES = {
 TRAIN_WITH_FOLDS = (
     "training of weights and standardisation; each fold also for p-values, of the model trained without it"
 )
+INSPECTION = "What was seen in the data"
 MOST_LEVELS = 8  # largest number of listed levels of a category
 
 
@@ -203,6 +204,11 @@ def p_value(facts: Facts) -> str:
             "any training row is novel: it ranks above all rows that are not."
         )
     return said
+
+
+def inspection(facts: Facts) -> tuple[str, ...]:
+    """What was seen in the data, as paragraphs."""
+    return facts.run.inspection or ("Nothing looks wrong.",)
 
 
 def warnings(facts: Facts) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from vaekit.bundle.input_spec import Kind
 from vaekit_training.sections.base import ConfigSection, Fraction
@@ -53,6 +53,11 @@ class DataConfig(ConfigSection):
         "refuse",
         description="'refuse': a missing cell is an error; 'marginalise': missing cells are allowed in columns that "
         "have them in the training data, and the ELBO of a row is over its observed columns",
+    )
+    missing_values: tuple[str | int | FiniteFloat, ...] = Field(
+        (),
+        description="numbers and texts that stand for a missing cell in every column, such as [-999, '?'], in training "
+        "and afterwards",
     )
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
         ",", description="the character between the cells of a .csv file, such as ';' or '\\t'"
