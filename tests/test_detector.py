@@ -58,6 +58,12 @@ def test_at_an_alpha_too_small_for_the_calibration_rows_no_row_is_an_anomaly(
     np.testing.assert_allclose(detector.p_value(benign_rows[:1] * 9), 1 / 73)
 
 
+@pytest.mark.parametrize("alpha", ["0.1", None, 0, 1, True, np.nan, [0.1]])
+def test_a_wrong_alpha_is_refused_before_the_training(alpha: object) -> None:
+    with pytest.raises(InputError, match=r"^alpha: .* is not between 0 and 1"):
+        Detector(alpha=alpha).fit(np.zeros((0, 2)))
+
+
 def test_fit_warns_of_an_alpha_too_small_for_its_rows() -> None:
     x = np.random.default_rng(0).standard_normal((100, 2))
     with pytest.warns(UserWarning, match=r"0\.0476, of 20 calibration rows, .* use an alpha of at least 0\.048"):

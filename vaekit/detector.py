@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration, VectorSpec, benjamini_hochberg, find
+from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.packed import publish_as
@@ -129,6 +130,7 @@ class Detector(Estimator):
         from vaekit_training.data.split import split
         from vaekit_training.run import Listener, train
 
+        check_alpha(self.alpha)
         given = table(X)
         anomaly = None if y is None else known_anomalies(y, given.rows)
         prepared = prepare(

@@ -76,6 +76,8 @@ def prepare(
 
     columns, n = _columns(given)
     normal = n if anomaly is None else int((~anomaly).sum())
+    if not normal:
+        raise InputError(f"too few rows: 0 normal ones; at least {MIN_NORMAL_ROWS} are needed")
     test = max(TEST_SHARE, MIN_TEST_ROWS / max(normal, MIN_NORMAL_ROWS))
     tree: dict[str, Any] = {
         "name": "detector",
@@ -102,9 +104,11 @@ def prepare(
         return Prepared(make_config(tree, overrides_beside(asked, given_settings)), None, images, [])
     data = given_data("memory", asked)
     seen = {name: cells if anomaly is None else cells[~anomaly] for name, cells in columns.items()}
-    index = index_columns(seen, data)
+    index = index_columns(seen, data, given.index_columns)
     modelled = {name: cells for name, cells in seen.items() if name not in (*index, *data.exclude)}
     inferred = infer_columns(of_columns(modelled, index, data.missing_values), data, tree, asked)
+    if by_metadata := [name for name in given.index_columns if name in index]:
+        tree["data"]["exclude"] = [*tree["data"].get("exclude", data.exclude), *by_metadata]
     return Prepared(make_config(tree, overrides_beside(asked, given_settings)), columns, None, inferred.warnings)
 
 

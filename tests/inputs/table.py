@@ -113,6 +113,15 @@ def parquet_file(cells: dict[str, list[Any]], path: Path) -> Path:
     return path
 
 
+def interval_file(cells: dict[str, list[Any]], path: Path) -> Path:
+    """With pandas' intervals, which Parquet stores as pairs of their ends."""
+    frame = with_intervals(cells)
+    frame["band"] = pd.Series(pd.arrays.IntervalArray(frame["band"]), index=frame.index)
+    frame.index = pd.Index(np.arange(len(frame)) ** 2 % 1009)
+    frame.to_parquet(path)
+    return path
+
+
 def arrow_file(cells: dict[str, list[Any]], path: Path) -> Path:
     table = in_arrow(cells)
     with pa.ipc.new_file(path, table.schema) as writer:
@@ -122,6 +131,7 @@ def arrow_file(cells: dict[str, list[Any]], path: Path) -> Path:
 
 FILES: dict[str, tuple[str, Callable[[dict[str, list[Any]], Path], Path]]] = {
     "parquet": (".parquet", parquet_file),
+    "parquet of intervals": (".parquet", interval_file),
     "arrow": (".arrow", arrow_file),
     "csv": (".csv", csv_file),
     "csv with semicolons": (".csv", semicolon_file),

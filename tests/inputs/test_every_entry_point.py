@@ -88,9 +88,10 @@ def test_a_detector_is_fitted_to_the_same_rows_by_every_frame(wanted: Rows, form
     ]
 
 
+@pytest.mark.parametrize("write", [inputs.parquet_file, inputs.interval_file])
 @pytest.mark.parametrize("read", ["memory", "stream"])
-def test_vae_train_reads_the_same_rows_from_parquet(wanted: Rows, tmp_path: Path, read: str) -> None:
-    rows, said = trained_from(inputs.parquet_file(CELLS, tmp_path / "rows.parquet"), f"data.read={read}")
+def test_vae_train_reads_the_same_rows_from_parquet(wanted: Rows, tmp_path: Path, read: str, write: Any) -> None:
+    rows, said = trained_from(write(CELLS, tmp_path / "rows.parquet"), f"data.read={read}")
     assert told(rows) == told(wanted)
     assert sorted(map(tuple, np.nan_to_num(rows.x))) == sorted(map(tuple, np.nan_to_num(wanted.x)))
     assert rows.index == ("__index_level_0__",)
@@ -245,6 +246,13 @@ def test_more_than_1000_extra_columns_are_refused(served: Served) -> None:
         served.model.elbo(many)
     with Client(served.url) as client, pytest.raises(RequestRefused, match=said):
         client.elbo(many)
+
+
+def test_intervals_of_pandas_mean_the_same_in_an_arrow_table_and_an_arrow_body(served: Served, tmp_path: Path) -> None:
+    read = pq.read_table(inputs.interval_file(NEW, tmp_path / "new.parquet")).drop(["when", "day"])
+    np.testing.assert_allclose(served.model.elbo(read).elbo, served.elbo, rtol=1e-5)
+    with Client(served.url) as client:
+        np.testing.assert_allclose(client.elbo(read).elbo, served.elbo, rtol=1e-5)
 
 
 def test_a_masked_cell_is_a_missing_cell(served: Served) -> None:

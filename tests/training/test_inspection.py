@@ -139,6 +139,16 @@ def test_other_numbers_are_no_ids(name: str, values: NDArray[Any]) -> None:
     assert not is_id(name, values)
 
 
+def test_the_named_index_of_a_frame_is_left_out_of_an_arrow_table() -> None:
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1]}, index=pd.Index(RNG.integers(0, 9, N), name="line"))
+    rows = pa.Table.from_pandas(frame)
+    prepared = prepare(table(rows), None)
+    assert prepared.rows(None).columns == ("a", "b")
+    assert "columns left out (a file's index): line; --set data.kinds.line=KIND keeps one" in prepared.warnings
+    kept = prepare(table(rows), None, settings={"data.kinds.line": "real"})
+    assert kept.rows(None).columns == ("a", "b", "line")
+
+
 def test_a_table_of_ids_alone_is_kept() -> None:
     assert config_of(np.arange(40.0)[:, None]).data.exclude == ()
 
@@ -171,6 +181,9 @@ def test_a_detector_takes_later_arrays_with_the_columns_of_fit() -> None:
         (["1.234,5", "2.000,25", "13.000", "1.000.000", "9.999,1"], "--set data.decimal=',' --set data.thousands=."),
         (["1,234.56", "22,000", "1,000,000.5", "3,141.59", "2,718"], "--set data.thousands=',' reads '1,234.56'"),
         (["1 234", "22 000", "1 000 000.5", "3 141.59", "2 718"], "--set data.thousands=' ' reads '1 234'"),
+        (["1\u202f234", "22\u202f000", "1\u00a0000\u00a0000", "3 141"], "--set data.thousands=' ' reads '1\\u202f234'"),
+        (["1 234,5", "22 000,25", "3 141,59"], "--set data.decimal=',' --set data.thousands=' ' reads '1 234,5'"),
+        (["-$5.00", "$3.00", "+$4", "-$1,200"], "remove the '$' to model it as numbers"),
         (["$5.00", "$1,200", "$.75", "$3", "$41.1"], "remove the '$' to model it as numbers"),
         (["12.3%", "4%", "99.9%", "0.1 %", "55%"], "remove the '%' to model it as numbers"),
         (["3 kg", "4.5 kg", "12kg", "0.25 kg", "7 kg"], "remove the 'kg' to model it as numbers"),
@@ -229,8 +242,18 @@ def test_a_file_that_is_not_separated_by_commas_is_told_how_to_read_it(tmp_path:
     with pytest.raises(InputError) as refused:
         infer(str(with_commas))
     assert f"row 0: 3 cells, but the header has 1; --set data.delimiter={separator!r}" in str(refused.value)
-    _, said = inferred(csv(tmp_path / "points.csv", frame, sep=separator))
-    assert f"use --set data.delimiter={separator!r}" in said
+    with pytest.raises(InputError) as refused:
+        infer(str(csv(tmp_path / "points.csv", frame, sep=separator)))
+    assert "points.csv': no column is left to model; only one column" in str(refused.value)
+    assert f"use --set data.delimiter={separator!r}" in str(refused.value)
+
+
+def test_a_table_without_a_column_to_model_is_refused_with_the_reasons() -> None:
+    frame = pd.DataFrame({"when": pd.date_range("2026-01-01", periods=N), "note": [f"note {k}" for k in range(N)]})
+    with pytest.raises(InputError, match=r"^no column is left to model; .*\(dates\): when; .* in most .*: note; "):
+        Detector().fit(frame)
+    with pytest.raises(InputError, match=r"too few rows: 0 normal"):
+        Detector(settings=QUICK).fit(X, np.ones(N, dtype=bool))
 
 
 @pytest.mark.parametrize(
@@ -240,6 +263,8 @@ def test_a_file_that_is_not_separated_by_commas_is_told_how_to_read_it(tmp_path:
         (["data.decimal=','", "data.thousands=."], '"1.234,5"', 1234.5),
         (["data.thousands=','"], '"-1,234,567.25"', -1234567.25),
         (["data.thousands=' '"], "12 000", 12000.0),
+        (["data.thousands=' '"], "12\u202f000", 12000.0),
+        (["data.decimal=','", "data.thousands=' '"], '"12\u00a0000,5"', 12000.5),
         (["data.decimal=','"], '"-,5e2"', -50.0),
         (["data.decimal=','"], "7", 7.0),
     ],
@@ -318,6 +343,22 @@ def test_a_column_without_a_value_is_left_out_however_it_is_read(tmp_path: Path,
     assert set(config.data.exclude) == set(empty)
     assert "columns left out (no values): " in said
     assert load(config.data, config.likelihood).columns == ("a", "b0")
+
+
+@pytest.mark.parametrize("read", ["memory", "stream"])
+def test_a_dictionary_of_integers_in_parquet_is_a_category(tmp_path: Path, read: str) -> None:
+    rows = pa.table({"a": X[:, 0], "zip": pa.array(RNG.integers(0, 4, N) * 1000).dictionary_encode()})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    config, _ = inferred(tmp_path / "rows.parquet", f"data.read={read}")
+    assert load(config.data, config.likelihood).levels[1] == ("0", "1000", "2000", "3000")
+
+
+def test_columns_of_polars_that_are_no_cells_are_left_out() -> None:
+    frame = pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "s": [{"x": 1.0}] * N, "l": [[1, 2]] * N})
+    storage = pa.StructArray.from_arrays([pa.array(X[:, 0]), pa.array(X[:, 1])], ["left", "right"])
+    odd = pl.from_arrow(pa.table({"extended": storage}))
+    long = pl.Series("long", [2**70 + k % 3 for k in range(N)], dtype=pl.Int128)
+    assert prepare(table(frame.hstack(odd).with_columns(long)), None).config.data.exclude == ("s", "l", "extended")
 
 
 def test_a_category_of_few_rows_for_each_level_is_said(tmp_path: Path) -> None:

@@ -16,7 +16,16 @@ from vaekit.tabular.cells import is_missing as is_missing_cell
 from vaekit.tabular.cells import spells_missing
 from vaekit_training.config import make_config, parse_overrides, slug
 from vaekit_training.data.cells import reads_as_number
-from vaekit_training.data.looks import LEFT_OUT, NUMBERS, Content, content_of, formatted, left_out, toml_key
+from vaekit_training.data.looks import (
+    FEWEST_TEXTS,
+    LEFT_OUT,
+    NUMBERS,
+    Content,
+    content_of,
+    formatted,
+    left_out,
+    toml_key,
+)
 from vaekit_training.data.preview import Preview, preview
 from vaekit_training.recipe import AUTO
 from vaekit_training.sections import DataConfig
@@ -103,6 +112,8 @@ def infer_columns(
     if not kept:  # there must be something to model
         kept = {name: content for name, content in contents.items() if content == "id"}
     dropped = [name for name in contents if name not in kept]
+    if not kept and found.columns and found.rows_read:
+        raise InputError(_nothing_left(found, data, contents, is_csv=is_csv))
     if excluded := [*data.exclude, *(name for name in dropped if name not in found.index)]:
         tree["data"]["exclude"] = excluded
     remarks: list[str] = []
@@ -190,11 +201,12 @@ def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: 
         row, cell = bad[0]
         numbers = sum(reads_as_number(cell) for _, cell in there)
         where = "" if source == "memory" else f"data {source!r}: "
+        texts = list(dict.fromkeys(cell.strip() for _, cell in bad))
+        reading = f' or use --set data.missing_values="{texts}"' if len(texts) <= FEWEST_TEXTS else ""
         raise InputError(
             f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
-            f"column's {len(there)} cells are numbers. Correct the cell, empty it or use --set "
-            f'data.missing_values="[{cell.strip()!r}]" if the value is missing, or use '
-            f'--set data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
+            f"column's {len(there)} cells are numbers. Correct the cell, empty it{reading} if the value is missing, or "
+            f'use --set data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
         )
 
 
@@ -221,6 +233,15 @@ def _classes(found: Preview, data: DataConfig) -> list[str]:
         f"images lie in the subfolders {named}, and all are taken as normal; if subfolders are classes, use "
         "--label-folder --anomaly FOLDER, or --set data.label=folder"
     ]
+
+
+def _nothing_left(found: Preview, data: DataConfig, contents: Mapping[str, Content], *, is_csv: bool) -> str:
+    """What to say if there is no column to model, and what to do about it."""
+    where = "" if data.source == "memory" else f"data {data.source!r}: "
+    by_content = {one: [name for name, content in contents.items() if content == one] for one in LEFT_OUT}
+    why = [left_out(content, names) for content, names in by_content.items() if names]
+    hints = _suspicious(found, is_csv=is_csv, kept={}, dropped=by_content["name"])
+    return f"{where}no column is left to model; {'; '.join([*hints, *why])}"
 
 
 def _suspicious(found: Preview, *, is_csv: bool, kept: Mapping[str, Content], dropped: Sequence[str]) -> list[str]:

@@ -19,14 +19,14 @@ def array_name(num_samples: int, precision: str = "float32") -> str:
     return f"elbo_k{num_samples}_default" + ("" if precision == "float32" else f"_{precision}")
 
 
-def check_alpha(alpha: float, name: str = "alpha") -> None:
+def check_alpha(alpha: object, name: str = "alpha") -> None:
     """Check that a rate is between 0 and 1, both excluded. `name` is the parameter's name, for the message.
 
     Raises:
         InputError: the rate is out of range.
     """
-    if not 0.0 < alpha < 1.0:
-        raise InputError(f"{name}: {alpha} is not between 0 and 1")
+    if not isinstance(alpha, float | int | np.floating) or not 0.0 < alpha < 1.0:
+        raise InputError(f"{name}: {alpha!s} is not between 0 and 1")
 
 
 def rows_to_resolve(alpha: float) -> int:

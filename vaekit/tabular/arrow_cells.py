@@ -5,6 +5,7 @@ Unambiguous cells of a column are read together. The others are read by `cells.r
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -20,21 +21,23 @@ from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
 
 Floats = NDArray[np.float64]
+PANDAS_INTERVAL = "pandas.interval"  # its type in Arrow
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration in a second
 PLAIN_NUMBER = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
 
 
-def check_type(column: Column, kind: pa.DataType, *, indices: bool) -> None:
+def check_type(column: Column, field: pa.Field, *, indices: bool) -> None:
     """Check that the type of an input column can hold the values of the model's column.
 
     Args:
         column: the model's column.
-        kind: the type of the input column.
+        field: the input column.
         indices: whether categories are given as indices of levels.
 
     Raises:
         InputError: the type does not fit; the message names the column.
     """
+    kind = pa.string() if interval_end(field) else field.type
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return
@@ -64,6 +67,31 @@ def numbers(cells: pa.Array) -> pa.Array:
 def stored(cells: Any) -> Any:
     """An array without its extension type (arrow.json is text, for example)."""
     return cells.storage if isinstance(cells.type, pa.BaseExtensionType) else cells
+
+
+def interval_end(field: pa.Field) -> str | None:
+    """On which side pandas' intervals are closed (left, right, both or neither); None if a column has no intervals.
+
+    The type tells it if pandas is imported, otherwise the metadata.
+    """
+    if getattr(field.type, "extension_name", "") == PANDAS_INTERVAL:
+        return str(field.type.closed)
+    metadata = field.metadata or {}
+    if metadata.get(b"ARROW:extension:name") != PANDAS_INTERVAL.encode():
+        return None
+    return str(json.loads(metadata[b"ARROW:extension:metadata"])["closed"])
+
+
+def with_text(cells: pa.Array, field: pa.Field) -> pa.Array:
+    """A column with pandas' intervals as their text, such as '(0.5, 1.0]'; another column unchanged."""
+    closed = interval_end(field)
+    if closed is None:
+        return cells
+    start, end = "[" if closed in ("left", "both") else "(", "]" if closed in ("right", "both") else ")"
+    ends = cells.to_pylist()
+    return pa.array(
+        [None if one is None else f"{start}{one['left']}, {one['right']}{end}" for one in ends], pa.string()
+    )
 
 
 def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:

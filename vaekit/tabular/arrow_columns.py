@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaekit.bundle.input_spec import Column, VectorSpec
-from vaekit.tabular.arrow_cells import Floats, check_numbers, check_type, numbers, parse_numbers, read_levels
+from vaekit.tabular.arrow_cells import Floats, check_numbers, check_type, numbers, parse_numbers, read_levels, with_text
 from vaekit.tabular.columns import model_order, refuse_duplicate_names
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, RaiseFirstFault
@@ -48,7 +48,8 @@ class Columns:
         self.at = dict(zip(found, (spec if strict else spec.lenient).columns, strict=True))  # in the model's order
         for at, column in self.at.items():
             if not text:
-                check_type(column, schema.field(at).type, indices=indices)
+                check_type(column, schema.field(at), indices=indices)
+        self._fields = {at: schema.field(at) for at in self.at}
 
     def take(self, table: pa.RecordBatch, start: int) -> tuple[list[pa.Array], Floats]:
         """(the table's columns, x) of a table.
@@ -70,16 +71,16 @@ class Columns:
         arrays = list(table.columns)
         x = np.empty((table.num_rows, len(self.at)), dtype=np.float64)  # (n, D)
         for d, (at, column) in enumerate(self.at.items()):
-            arrays[at], x[:, d] = self._read(arrays[at], column, faults)
+            arrays[at], x[:, d] = self._read(arrays[at], self._fields[at], column, faults)
         empty = np.asarray(np.isnan(x).all(axis=1))
         if empty.any() and not self._takes_novel:
             faults.rows(empty, EMPTY_ROW)
         return arrays, x
 
-    def _read(self, cells: pa.Array, column: Column, faults: Faults) -> tuple[pa.Array, Floats]:
+    def _read(self, cells: pa.Array, field: pa.Field, column: Column, faults: Faults) -> tuple[pa.Array, Floats]:
         """(the column as `take` returns it, its values in x (n,))."""
         if column.kind == "category" and not self._indices:
-            return cells, read_levels(self._levels(cells, column), column, faults)
+            return cells, read_levels(self._levels(with_text(cells, field), column), column, faults)
         found = parse_numbers(self._dialect.plain(cells), column, faults) if self._text else numbers(cells)
         return (found if self._text else cells), check_numbers(found, cells, column, faults)
 

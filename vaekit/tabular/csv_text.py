@@ -29,6 +29,7 @@ _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _INTEGER = r"^[-+]?[0-9]+$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 OTHERS = ";\t|,"  # delimiters that a header may show
+_BLANKS = ("\u00a0", "\u202f")  # that do not break a line, as French spreadsheets write them between thousands
 _TIME = r"^\d{4}-\d\d-\d\d(?:[ T]\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[-+]\d\d(?::?\d\d)?)?)?$"
 
 
@@ -67,7 +68,10 @@ class CsvDialect:
         point, group = re.escape(self.decimal), re.escape(self.thousands)
         digits = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)" if self.thousands else r"\d+"
         number = rf"^\s*[-+]?(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?\s*$"
-        found = pc.replace_substring(cells, self.thousands, "") if self.thousands else cells
+        found = cells
+        for blank in _BLANKS if self.thousands == " " else ():
+            found = cells = pc.replace_substring(found, blank, " ")
+        found = pc.replace_substring(found, self.thousands, "") if self.thousands else found
         found = pc.replace_substring(found, self.decimal, ".")
         written = pc.fill_null(pc.match_substring_regex(cells, number), False)
         # what is plain elsewhere is another number, or none, in this dialect

@@ -22,6 +22,7 @@ from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order
 from vaekit.tabular.levels import level_text
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
+_POLARS_ARRAYS = ("Int", "UInt", "Float", "Bool", "String", "Cat", "Enum", "Date", "Duration", "Time", "Null")
 EXACT = 2**53  # the largest whole number below which float64 holds all
 
 
@@ -31,6 +32,7 @@ class Table(NamedTuple):
     given: Any  # an array, or the lists that were given; None if there are columns
     columns: tuple[NDArray[Any], ...] = ()  # D of (N,): numbers, booleans, dates, or objects, None for a missing cell
     names: tuple[str, ...] | None = None  # D
+    index_columns: tuple[str, ...] = ()  # those that hold the index of a pandas frame, according to an Arrow schema
 
     @property
     def rows(self) -> int:
@@ -83,7 +85,8 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
         raise InputError("X is a lazy frame; collect it first: X.collect()")
     if is_table(X):
         pairs = list(_columns(X))
-        return Table(None, tuple(cells for _, cells in pairs), tuple(name for name, _ in pairs))
+        index = index_columns_in(getattr(X, "schema", None))
+        return Table(None, tuple(cells for _, cells in pairs), tuple(name for name, _ in pairs), index)
     values = unmasked(X) if isinstance(X, np.ma.MaskedArray) else np.asarray(X) if hasattr(X, "__array__") else X
     if not isinstance(values, np.ndarray):
         return Table(_of_lists(values))
@@ -96,6 +99,21 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     if values.dtype.kind in "Mm":
         raise InputError(f"X is of type {values.dtype}: give dates and durations as numbers, or leave them out")
     return Table(values.astype(np.float64) if values.dtype.kind == "b" else values)
+
+
+def index_columns_in(schema: Any) -> tuple[str, ...]:
+    """The columns of an Arrow schema that hold the index of the pandas frame from which it was made."""
+    found = in_pandas_metadata(schema, "index_columns")
+    return tuple(name for name in found if isinstance(name, str) and name in schema.names)
+
+
+def in_pandas_metadata(schema: Any, key: str) -> list[Any]:
+    """A list in the metadata that pandas wrote into an Arrow schema; empty if there is none."""
+    try:
+        found = (schema.pandas_metadata or {}).get(key, [])
+    except (AttributeError, ValueError):  # metadata that pandas did not write
+        return []
+    return found if isinstance(found, list) else []
 
 
 def unmasked(values: NDArray[Any]) -> NDArray[Any]:
@@ -150,7 +168,7 @@ def _columns(X: Any) -> Iterable[tuple[str, NDArray[Any]]]:  # noqa: N803
         return [(str(one.name), _of_polars(one)) for one in X.iter_columns()]
     if hasattr(X, "items"):  # pandas
         return [(str(name), _of_pandas(one)) for name, one in X.items()]
-    return [(str(name), _of_arrow(X.column(d))) for d, name in enumerate(X.schema.names)]
+    return [(field.name, _of_arrow(X.column(d), field)) for d, field in enumerate(X.schema)]
 
 
 def _of_pandas(series: Any) -> NDArray[Any]:
@@ -169,17 +187,20 @@ def _of_pandas(series: Any) -> NDArray[Any]:
 
 
 def _of_polars(series: Any) -> NDArray[Any]:
+    """A column of polars: as an array if its type has one that keeps all digits and nulls."""
     kind = str(series.dtype)
-    exact = kind.startswith(("Int", "UInt")) and series.null_count()
-    if exact or kind.startswith(("Struct", "List", "Array", "Decimal")):
+    exact = kind.startswith(("Int", "UInt")) and (series.null_count() or "128" in kind)
+    if exact or not kind.startswith(_POLARS_ARRAYS):
         return _of_objects(series.to_list())
     return _of_array(np.asarray(series.to_numpy()))
 
 
-def _of_arrow(column: Any) -> NDArray[Any]:
-    """A column of pyarrow: a dictionary is a category."""
-    kind, cells = str(column.type), column.to_pylist()
-    if kind.startswith("dictionary"):
+def _of_arrow(column: Any, field: Any) -> NDArray[Any]:
+    """A column of pyarrow: a dictionary is a category, and pandas' intervals are text."""
+    from vaekit.tabular.arrow_cells import with_text
+
+    cells = with_text(column, field).to_pylist()
+    if str(column.type).startswith("dictionary"):
         cells = [None if cell is None else _category(cell) for cell in cells]
     return _of_objects(cells)
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.tabular.cells import plain
+from vaekit.tabular.frames import in_pandas_metadata
 
 
-def from_arrow(column: Any, *, is_category: bool = False) -> NDArray[Any]:
+def from_arrow(column: Any, field: Any = None, *, is_category: bool = False) -> NDArray[Any]:
     """The cells of an Arrow array: numbers, booleans, dates, or objects with None for missing cells.
 
-    A dictionary is a category, whose cells are text whatever their type; is_category: so is this column.
+    Args:
+        column: the array.
+        field: of the schema, which says whether a column has pandas' intervals; these become text.
+        is_category: whether cells are text whatever their type, as the cells of a dictionary are.
     """
     import pyarrow as pa
 
-    from vaekit.tabular.arrow_cells import numbers, stored
+    from vaekit.tabular.arrow_cells import numbers, stored, with_text
 
-    whole = stored(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = stored(whole if field is None else with_text(whole, field))
     kind = whole.type
     if is_category and not pa.types.is_dictionary(kind):
         whole = whole.dictionary_encode()
@@ -52,26 +58,26 @@ def _is_long(column: Any) -> bool:
     return ends["min"] is not None and max(-ends["min"], ends["max"]) > 2**53
 
 
-def index_columns_in(schema: Any) -> tuple[str, ...]:
-    """The columns of an Arrow schema that hold the index of the pandas frame it was written from."""
-    return tuple(
-        name for name in _in_metadata(schema, "index_columns") if isinstance(name, str) and name in schema.names
-    )
+def categories_in(schema: Any, of_file: Any = None) -> frozenset[str]:
+    """The columns of a Parquet file that were categories of pandas or dictionaries of Arrow when it was written.
 
+    Parquet itself stores a dictionary of integers as integers.
 
-def categories_in(schema: Any) -> frozenset[str]:
-    """The columns of an Arrow schema that were categories of the pandas frame it was written from.
-
-    In Parquet a category of integers is stored as integers.
+    Args:
+        schema: of the file.
+        of_file: metadata of the file, which pyarrow does not keep in the schema.
     """
-    columns = (column for column in _in_metadata(schema, "columns") if isinstance(column, dict))
-    return frozenset(str(column.get("name")) for column in columns if column.get("pandas_type") == "categorical")
+    columns = (column for column in in_pandas_metadata(schema, "columns") if isinstance(column, dict))
+    of_pandas = {str(column.get("name")) for column in columns if column.get("pandas_type") == "categorical"}
+    return frozenset(of_pandas | _dictionaries_in(of_file or {}))
 
 
-def _in_metadata(schema: Any, key: str) -> list[Any]:
-    """A list in the metadata that pandas wrote into the schema."""
+def _dictionaries_in(of_file: Any) -> set[str]:
+    """The columns that were dictionaries in the Arrow schema that a Parquet file's metadata may hold."""
+    import pyarrow as pa
+
     try:
-        found = (schema.pandas_metadata or {}).get(key, [])
-    except (AttributeError, ValueError):  # metadata that pandas did not write
-        return []
-    return found if isinstance(found, list) else []
+        written = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(of_file.get(b"ARROW:schema", b""))))
+    except (OSError, ValueError):  # none, or not written by Arrow; pyarrow raises subclasses of these
+        return set()
+    return {field.name for field in written if pa.types.is_dictionary(field.type)}

@@ -32,14 +32,15 @@ _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and th
     (r"[-+]?\d+,\d+", "data.decimal=','"),
     (r"[-+]?\d{1,3}(?:\.\d{3})+(?:,\d+)?", "data.decimal=',' --set data.thousands=."),
     (r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", "data.thousands=','"),
-    (r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?", "data.thousands=' '"),
+    (r"[-+]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:\.\d+)?", "data.thousands=' '"),
+    (r"[-+]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:,\d+)?", "data.decimal=',' --set data.thousands=' '"),
     (r"[-+]?\d{1,3}(?:'\d{3})+(?:\.\d+)?", 'data.thousands="\'"'),
 )
 _DATE = re.compile(  # of any country, with a year of four digits, and a time or none
     r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4})"
     r"(?:[ T]\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\S*(?: [AP]M)?)?"
 )
-_UNIT = re.compile(r"([^\w\s.,+-]{0,3})\s*([-+]?(?!0\d)\d[\d.,' ]*|[-+]?[.,]\d+)\s*([^\d\s]{0,6})")
+_UNIT = re.compile(r"[-+]?([^\w\s.,+()-]{0,3})\s*([-+]?(?!0\d)\d[\d.,' ]*|[-+]?[.,]\d+)\s*([^\d\s]{0,6})")
 
 
 def toml_key(name: str) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.arrow import categories_in, from_arrow, index_columns_in
+from vaekit.tabular.frames import index_columns_in
+from vaekit_training.data.arrow import categories_in, from_arrow
 from vaekit_training.data.sources import parquet_files, refuse_unlike
 
 BUFFER = 2**17  # bytes read ahead per column; without a limit a whole row group would be held in memory
@@ -65,7 +66,12 @@ class Folder:
             for batch in read_groups(path, [group.group], columns, rows, buffer=BUFFER, threads=False):
                 yield (
                     start,
-                    {name: from_arrow(batch.column(name), is_category=name in self.categories) for name in columns},
+                    {
+                        name: from_arrow(
+                            batch.column(name), batch.schema.field(name), is_category=name in self.categories
+                        )
+                        for name in columns
+                    },
                 )
                 start += batch.num_rows
         except (OSError, ValueError, KeyError) as exc:  # pyarrow raises subclasses of these
@@ -96,7 +102,8 @@ def folder(source: str) -> Folder:
         except (OSError, ValueError) as exc:
             raise InputError(f"data {source!r}, {names[number]}: {exc}") from exc
         schema = whole.remove_metadata()
-        index, categories = (index_columns_in(whole), categories_in(whole)) if first is None else (index, categories)
+        if first is None:
+            index, categories = index_columns_in(whole), categories_in(whole, metadata.metadata)
         first = schema if first is None else first
         refuse_unlike(f"data {source!r}, {names[number]}", first, schema)
         groups += _groups(number, metadata)

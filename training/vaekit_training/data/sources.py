@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular.columns import refuse_duplicate_names
 from vaekit.tabular.folders import files_below
-from vaekit_training.data.arrow import categories_in, from_arrow, index_columns_in
+from vaekit.tabular.frames import index_columns_in
+from vaekit_training.data.arrow import categories_in, from_arrow
 from vaekit_training.data.csv_source import read_csv
 from vaekit_training.data.image_folder import image_folder
 from vaekit_training.sections import DataConfig
@@ -124,9 +125,13 @@ def holds_columns(source: str) -> bool:
     )
 
 
-def _from_arrow(table: Any) -> Source:
-    categories = categories_in(table.schema)
-    columns = {name: from_arrow(table.column(name), is_category=name in categories) for name in table.column_names}
+def _from_arrow(table: Any, of_file: Any) -> Source:
+    """The columns of a table; of_file: metadata of the file that it was read from."""
+    categories = categories_in(table.schema, of_file)
+    columns = {
+        name: from_arrow(table.column(name), table.field(name), is_category=name in categories)
+        for name in table.column_names
+    }
     return Source(columns, index=index_columns_in(table.schema))
 
 
@@ -142,12 +147,14 @@ def parquet_files(top: Path) -> tuple[Path, ...]:
 
 def _parquet(path: Path) -> Source:
     """Columns of a Parquet file or folder; subfolders named key=value add a column `key`."""
+    from pyarrow.parquet import read_metadata
+
     from vaekit.tabular.parquet_files import dataset
 
     files = [str(file) for file in parquet_files(path)]
     base = path if path.is_dir() else path.parent
     try:
-        return _from_arrow(dataset(files, str(base)).to_table())
+        return _from_arrow(dataset(files, str(base)).to_table(), read_metadata(files[0]).metadata)
     except ValueError:
         _refuse_unlike(parquet_files(path), path)  # raises a clearer message than pyarrow does
         raise
