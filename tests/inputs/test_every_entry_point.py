@@ -255,6 +255,15 @@ def test_intervals_of_pandas_mean_the_same_in_an_arrow_table_and_an_arrow_body(s
         np.testing.assert_allclose(client.elbo(read).elbo, served.elbo, rtol=1e-5)
 
 
+@pytest.mark.parametrize("form", [inputs.in_polars, inputs.in_arrow])
+def test_a_column_of_lists_is_ignored_like_any_other(served: Served, form: Any) -> None:
+    rows = form({**{name: NEW[name] for name in inputs.MODELLED}, "readings": [[1.0, 2.0]] * 24})
+    with Client(served.url) as client:
+        answer = client.elbo(rows)
+    np.testing.assert_allclose(answer.elbo, served.elbo, rtol=1e-5)
+    assert answer.ignored_columns == ("readings",)
+
+
 def test_a_masked_cell_is_a_missing_cell(served: Served) -> None:
     x = np.tile([0.5, 1.0, 2.0, 3.0, 1.0, 2.0], (2, 1))
     masked = np.ma.array(x, mask=[[False] * 6, [True, *[False] * 5]])

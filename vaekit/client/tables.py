@@ -28,12 +28,13 @@ def _needs_records(frame: Any) -> bool:
     """Whether a frame is sent as dicts: pyarrow is not installed, or has no plain type for its columns."""
     if not hasattr(frame, "__arrow_c_stream__") or find_spec("pyarrow") is None:
         return True
-    if not hasattr(frame, "items"):  # of polars or pyarrow
-        return False
     import pyarrow as pa
 
     try:
-        schema = pa.Schema.from_pandas(frame, preserve_index=False)
+        if hasattr(frame, "items"):  # of pandas
+            schema = pa.Schema.from_pandas(frame, preserve_index=False)
+        else:
+            schema = pa.table(frame[:0]).schema
     except (TypeError, ValueError, pa.ArrowException):  # such as objects of several types
         return True
     kinds = (kind.value_type if pa.types.is_dictionary(kind) else kind for kind in schema.types)
