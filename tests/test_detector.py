@@ -152,6 +152,16 @@ def test_predict_with_fdr_flags_the_discoveries_among_the_rows(
         detector.predict(rows, fdr=1.5)
 
 
+def test_an_explanation_of_few_columns_names_them_all_by_default(breast_cancer: Model) -> None:
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    two = Detector(alpha=0.5, settings={"training.steps": 20, "network.members": 1}).fit(x).explain(x[:2])
+    assert two.cells is not None
+    assert [sorted(cell["feature"] for cell in cells) for cells in two.cells] == [["x0", "x1"]] * 2
+    thirty = Detector.of(breast_cancer).explain(np.full((1, 30), 1.0))
+    assert thirty.cells is not None
+    assert len(thirty.cells[0]) == 3
+
+
 def test_explain_returns_what_the_model_returns(breast_cancer: Model, benign_rows: NDArray[np.float64]) -> None:
     got, want = (of.explain(benign_rows[:3], top=2) for of in (Detector.of(breast_cancer), breast_cancer))
     assert got.explanation is not None

@@ -235,8 +235,8 @@ class Detector(Estimator):
             )
         return found
 
-    def explain(self, X: Any, *, top: int = 3) -> Explained:  # noqa: N803  scikit-learn's name
-        """The `top` most anomalous cells of each row, and the values expected there; see Model.explain."""
+    def explain(self, X: Any, *, top: int | None = None) -> Explained:  # noqa: N803  scikit-learn's name
+        """The `top` most anomalous cells of each row (default: 3), and the values expected there; see Model.explain."""
         return self._model().explain(self._model_input(X), top=top, strict=self.strict)
 
     def publish(self, path: Path | str) -> Path:

@@ -199,6 +199,9 @@ def test_arrays_and_bodies_of_numbers_follow_the_rule(tmp_path: Path) -> None:
     x = frame().drop(columns="site").to_numpy(dtype=np.float64)
     settings = {"data.missing_values": [-999, 1e20], "training.steps": 20, "network.members": 1}
     detector = Detector(alpha=0.1, settings=settings).fit(x)
+    complete = Detector(alpha=0.1, settings=settings).fit(frame(gaps=False).dropna()[["load", "heat"]])
+    with pytest.raises(InputError, match=r"^row 1, feature 'heat': missing: -999$"):
+        complete.model_.elbo([[1.0, 20.0], [1.0, -999.0]], strict=True)
     new, gaps = frame(40, 1).drop(columns="site").to_numpy(np.float64), frame(40, 1, gaps=False).drop(columns="site")
     want = detector.p_value(gaps.to_numpy(np.float64))
     kept = new.copy()

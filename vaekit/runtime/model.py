@@ -22,6 +22,7 @@ from vaekit.tabular import encode_named
 from vaekit.tabular.explained_cells import named
 
 B = TypeVar("B", bound=Bound)
+EXPLAINED = 3  # cells of a row that an explanation names by default
 
 
 class Model(Operations):
@@ -158,7 +159,7 @@ class Model(Operations):
         """elbo with the log-likelihood of each feature, which shows anomalous cells."""
         return self.elbo(x, num_samples=num_samples, seed=seed, features=True, strict=strict)
 
-    def explain(self, x: Any, *, top: int = 3, strict: bool = False) -> Explained:
+    def explain(self, x: Any, *, top: int | None = None, strict: bool = False) -> Explained:
         """elbo on the default draws, with the `top` most anomalous cells of each row and their expected values.
 
         A cell's surprise is compared with those of the same feature in held-out rows, because surprises of different
@@ -166,7 +167,7 @@ class Model(Operations):
 
         Args:
             x: rows.
-            top: k, number of cells per row.
+            top: k, number of cells per row; None: 3, or all of fewer columns.
             strict: as in elbo.
 
         Returns:
@@ -175,7 +176,7 @@ class Model(Operations):
         Raises:
             InputError: invalid rows or k, or a model without surprises of held-out rows.
         """
-        found = explain(self, self._rows(x, strict), top=top)
+        found = explain(self, self._rows(x, strict), top=min(EXPLAINED, self.spec.dim) if top is None else top)
         assert found.explanation is not None
         cells = np.empty(len(found), dtype=object)
         cells[:] = named(found.explanation, self.spec)

@@ -80,7 +80,8 @@ def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float6
     Numbers that stand for a missing cell become NaN, in a copy.
     """
     if spec.has_missing_values:
-        x = without_missing_values(x, spec.columns)
+        given, x = x, without_missing_values(x, spec.columns)
+        _check_still_allowed(given, x, spec)
     if not _is_finite(x):
         _check_not_finite(x, np.isfinite(x), spec)
     for d, column in spec.restricted:
@@ -88,6 +89,14 @@ def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float6
             row, what = fault
             raise InputError(f"row {row}, feature {column.name!r}: {what}: {x[row, d]}")
     return x
+
+
+def _check_still_allowed(given: NDArray[np.float64], x: NDArray[np.float64], spec: VectorSpec) -> None:
+    """Refuse a number that stands for a missing cell where none may be; x: the rows given, with NaN for them."""
+    refused = np.isnan(x) & ~np.isnan(given) & [not column.takes_missing for column in spec.columns]
+    if refused.any():
+        row, d = np.argwhere(refused)[0]
+        raise InputError(f"row {row}, feature {spec.names[d]!r}: {MISSING}: {given[row, d]:g}")
 
 
 def _is_finite(x: NDArray[np.float64]) -> bool:
