@@ -132,6 +132,21 @@ def test_missing_and_unknown_columns_are_refused_by_name(
         fitted.score_samples(frame({name: [0.0] for name in names}))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"a": [1.0, 2.0]}, r"X is of type dict, .*: pandas\.DataFrame\(X\) makes a table of a dict of columns$"),
+        ((row for row in [[1.0]]), "X is of type generator, expected an array, a frame or a list of rows$"),
+        ("[[1.0]]", "X is of type str, "),
+        (None, "X is of type NoneType, "),
+    ],
+)
+def test_what_is_no_table_is_refused_by_its_type(fitted: Detector, given: Any, said: str) -> None:
+    for ask in (Detector().fit, fitted.predict):
+        with pytest.raises(InputError, match=said):
+            ask(given)
+
+
 def test_a_frame_with_a_name_twice_is_refused(fitted: Detector) -> None:
     with pytest.raises(InputError, match=r"^duplicate column name: 'on'$"):
         fitted.score_samples(pd.DataFrame(np.zeros((2, 5)), columns=[*NAMES, "on"]))

@@ -77,7 +77,7 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     or intervals. Whole numbers keep all their digits.
 
     Raises:
-        InputError: complex numbers, a sparse matrix, an array of dates, or an array without columns.
+        InputError: X is no table; complex numbers, a sparse matrix, an array of dates, or an array without columns.
     """
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, expected a dense array: X.toarray()")
@@ -89,6 +89,11 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
         return Table(None, tuple(cells for _, cells in pairs), tuple(name for name, _ in pairs), index)
     values = unmasked(X) if isinstance(X, np.ma.MaskedArray) else np.asarray(X) if hasattr(X, "__array__") else X
     if not isinstance(values, np.ndarray):
+        if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+            hint = ": pandas.DataFrame(X) makes a table of a dict of columns" if isinstance(values, Mapping) else ""
+            raise InputError(
+                f"X is of type {type(values).__name__}, expected an array, a frame or a list of rows{hint}"
+            )
         return Table(_of_lists(values))
     if values.dtype.kind == "c":
         raise InputError(f"Complex data not supported: X is of type {values.dtype}")
