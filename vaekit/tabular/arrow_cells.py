@@ -5,7 +5,6 @@ Unambiguous cells of a column are read together. The others are read by `cells.r
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any
 
@@ -17,11 +16,11 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, faults_of, read_cell, read_number, stand_ins
+from vaekit.tabular.intervals import closed_end, texts
 from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
 
 Floats = NDArray[np.float64]
-PANDAS_INTERVAL = "pandas.interval"  # its type in Arrow
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration in a second
 PLAIN_NUMBER = r"^[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"  # unambiguous numbers
 
@@ -37,7 +36,7 @@ def check_type(column: Column, field: pa.Field, *, indices: bool) -> None:
     Raises:
         InputError: the type does not fit; the message names the column.
     """
-    kind = pa.string() if interval_end(field) else field.type
+    kind = pa.string() if closed_end(field) else field.type
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return
@@ -69,29 +68,10 @@ def stored(cells: Any) -> Any:
     return cells.storage if isinstance(cells.type, pa.BaseExtensionType) else cells
 
 
-def interval_end(field: pa.Field) -> str | None:
-    """On which side pandas' intervals are closed (left, right, both or neither); None if a column has no intervals.
-
-    The type tells it if pandas is imported, otherwise the metadata.
-    """
-    if getattr(field.type, "extension_name", "") == PANDAS_INTERVAL:
-        return str(field.type.closed)
-    metadata = field.metadata or {}
-    if metadata.get(b"ARROW:extension:name") != PANDAS_INTERVAL.encode():
-        return None
-    return str(json.loads(metadata[b"ARROW:extension:metadata"])["closed"])
-
-
 def with_text(cells: pa.Array, field: pa.Field) -> pa.Array:
     """A column with pandas' intervals as their text, such as '(0.5, 1.0]'; another column unchanged."""
-    closed = interval_end(field)
-    if closed is None:
-        return cells
-    start, end = "[" if closed in ("left", "both") else "(", "]" if closed in ("right", "both") else ")"
-    ends = cells.to_pylist()
-    return pa.array(
-        [None if one is None else f"{start}{one['left']}, {one['right']}{end}" for one in ends], pa.string()
-    )
+    closed = closed_end(field)
+    return cells if closed is None else pa.array(texts(cells.to_pylist(), closed), pa.string())
 
 
 def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:

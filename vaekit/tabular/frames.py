@@ -19,6 +19,7 @@ from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing, plain
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order
+from vaekit.tabular.intervals import closed_end, texts
 from vaekit.tabular.levels import level_text
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
@@ -202,9 +203,9 @@ def _of_polars(series: Any) -> NDArray[Any]:
 
 def _of_arrow(column: Any, field: Any) -> NDArray[Any]:
     """A column of pyarrow: a dictionary is a category, and pandas' intervals are text."""
-    from vaekit.tabular.arrow_cells import with_text
-
-    cells = with_text(column, field).to_pylist()
+    closed, cells = closed_end(field), column.to_pylist()
+    if closed is not None:
+        cells = texts(cells, closed)
     if str(column.type).startswith("dictionary"):
         cells = [None if cell is None else _category(cell) for cell in cells]
     return _of_objects(cells)
