@@ -48,6 +48,7 @@ class TorchModel(Model):
         self.device, self.precision, self._calibrations = "cpu", "float32", {}
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
+        self._width, self._components = max(self.spec.dim, manifest.latent_dim, manifest.width), manifest.components
         self._row_feeds = RowFeeds(manifest, None)
         self._eps = EpsDraws(
             base_draws(manifest.latent_dim, MOST_DRAWS, seed=0), manifest.draws.default, manifest.draws.rule
