@@ -187,6 +187,15 @@ def test_a_16_bit_colour_image_is_refused_although_pillow_cuts_it_to_8() -> None
         read_pixels(data, "one.png")
 
 
+def test_a_flipped_bit_in_the_pixels_of_a_png_is_found() -> None:
+    data = png(np.random.default_rng(0).integers(0, 8, (30, 30), dtype=np.uint8) * 32)
+    start = data.index(b"IDAT") + 4
+    for at in range(start, len(data) - 12):  # up to the end of the checksum
+        flipped = data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :]
+        with pytest.raises(InputError, match=r"^one\.png: damaged image file: the checksum of its pixels is wrong$"):
+            read_pixels(flipped, "one.png")
+
+
 @pytest.mark.parametrize("data", [png(COLOUR), palette(COLOUR), INK, png(np.dstack([COLOUR, OPAQUE]))])
 def test_colour_never_becomes_grey(data: bytes) -> None:
     with pytest.raises(InputError, match=r"^row 0: image of mode \w+ is in colour, but the model's images are grey$"):

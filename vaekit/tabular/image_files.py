@@ -78,7 +78,7 @@ def read_pixels(
     Raises:
         InputError: not a PNG or JPEG image, a damaged one, or one that the rule above or the spec refuses.
     """
-    _check_metadata(data, where)
+    _check_chunks(data, where)
     with _opened(data, where) as image:
         _check_header(image, data, where, spec)
         image.load()
@@ -113,24 +113,33 @@ def _opened(data: bytes, where: str) -> Iterator[Image]:
         raise InputError(f"{where}: damaged image file: {str(exc)[:100] or type(exc).__name__}") from exc
 
 
-def _check_metadata(data: bytes, where: str) -> None:
-    """Refuse what would cost more than its pixels, before Pillow unpacks it."""
+def _check_chunks(data: bytes, where: str) -> None:
+    """Refuse what would cost more than its pixels, before Pillow unpacks it, and pixels that are damaged."""
     left = MOST_METADATA
-    for kind, content in _chunks(data):
-        left -= _unpacked(kind, content, left + 1) if kind in _PACKED else 0
+    for kind, content, checksum in _chunks(data):
+        # Pillow does not look at this checksum; without it, a flipped bit may only give other pixels
+        if kind == b"IDAT" and len(checksum) == 4 and zlib.crc32(content, zlib.crc32(kind)) != _number(checksum):
+            raise InputError(f"{where}: damaged image file: the checksum of its pixels is wrong")
+        left -= _unpacked(kind, bytes(content), left + 1) if kind in _PACKED else 0
         if left < 0:
             raise InputError(
                 f"{where}: metadata ({kind.decode()}) that unpack to more than {MOST_METADATA:,} bytes: save it without"
             )
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and content of a PNG's chunks; each is a length, a type, the content and a checksum."""
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
+    """Type, content and checksum of a PNG's chunks; they come in this order after the content's length."""
+    view = memoryview(data)
     at = len(_PNG) if data.startswith(_PNG) else len(data)
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + 8 + length] if kind in _PACKED else b""
-        at += length + 12
+        end = at + 8 + length
+        yield kind, view[at + 8 : end], view[end : end + 4]
+        at = end + 4
+
+
+def _number(four_bytes: memoryview) -> int:
+    return int.from_bytes(four_bytes, "big")
 
 
 def _unpacked(kind: bytes, content: bytes, most: int) -> int:
