@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -100,6 +101,19 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
             ):
                 client.models()
             assert not client.health()
+
+
+def test_a_proxy_with_a_port_that_cannot_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:99999")
+
+    async def ask() -> None:
+        async with AsyncClient(URL) as client:
+            await client.models()
+
+    with pytest.raises(ConnectionFailed, match="through the proxy of HTTP_PROXY"):
+        asyncio.run(ask())
+    with Client(URL) as client, pytest.raises(ConnectionFailed, match="through the proxy of HTTP_PROXY"):
+        client.models()
 
 
 def test_a_direct_connection_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

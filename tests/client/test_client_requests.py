@@ -231,3 +231,9 @@ def test_an_invalid_address_is_refused_and_named(address):
     with pytest.raises(InputError, match="expected http://host") as caught:
         Client(address)
     assert repr(address) in str(caught.value)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536, 99_999])
+def test_a_port_that_cannot_exist_is_refused(port):
+    with pytest.raises(InputError, match=rf"port {port}, expected 1 to 65535"):
+        Client(f"http://127.0.0.1:{port}")

@@ -95,5 +95,12 @@ def translated(url: str, note: str = "") -> Iterator[None]:
         ) from exc
     except httpx.TransportError as exc:
         raise ConnectionFailed(f"{url}: connection failed: {str(exc) or type(exc).__name__}{note}") from exc
+    except (OverflowError, ExceptionGroup) as exc:  # of the socket, sync and async: a port beyond 65535, of a proxy too
+        raise ConnectionFailed(f"{url}: connection failed: {_first(exc)}{note}") from exc
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
         raise ProtocolError(f"{url}: {exc}") from exc
+
+
+def _first(exc: Exception) -> Exception:
+    """The first error in a group of errors, however deep; any other error itself."""
+    return _first(exc.exceptions[0]) if isinstance(exc, ExceptionGroup) else exc

@@ -50,6 +50,8 @@ def check_url(url: str) -> str:
         raise InputError(f"url: {url!r}: expected http://host or https://host: {exc}") from exc
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise InputError(f"url: {url!r}: expected http://host or https://host")
+    if parsed.port is not None and not 0 < parsed.port < 2**16:
+        raise InputError(f"url: {url!r}: port {parsed.port}, expected 1 to 65535")
     return url
 
 
