@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,3 +203,29 @@ def test_the_scores_of_novel_held_out_rows_are_kept_apart(tiny, tmp_path):
     assert (entry.n, read.n) == (3, 3)
     np.testing.assert_array_equal(read.scores, [1.0, 2.0])
     np.testing.assert_array_equal(read.novel_scores, [3.0])
+
+
+UNREADABLE: dict[str, Callable[[Path], None]] = {
+    "a link to nowhere": lambda path: path.symlink_to("nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a folder": Path.mkdir,
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_version_whose_manifest_is_no_file_is_listed_and_fails_to_open(case, published, tmp_path):
+    broken = published.parent / "2"
+    broken.mkdir()
+    UNREADABLE[case](broken / "manifest.json")
+    assert versions(tmp_path, "tiny") == [1, 2]
+    with pytest.raises(FormatError, match=r"2.*manifest\.json"):
+        open_bundle(find(tmp_path, "tiny"))
+
+
+def test_a_bundle_with_a_pipe_in_place_of_a_file_is_refused(published):
+    (published / "encoder.onnx").unlink()
+    os.mkfifo(published / "encoder.onnx")
+    with pytest.raises(IntegrityError, match=r"encoder\.onnx: not a file$"):
+        open_bundle(published)

@@ -14,7 +14,7 @@ import pytest
 
 from vaekit import Model
 from vaekit.bundle.write import digest
-from vaekit.errors import DeviceError, FormatError, GoldenMismatch, IntegrityError
+from vaekit.errors import BundleError, DeviceError, FormatError, GoldenMismatch, IntegrityError
 from vaekit.runtime.golden import replay
 
 OPERATIONS = ("encode", "prior", "decode", "observe", "elbo", "surprise")
@@ -133,6 +133,38 @@ def test_a_refused_bundle_leaves_no_copy(folder, tmp_path, monkeypatch):
     with pytest.raises(DeviceError):
         Model.load(folder, device="tpu")
     assert list((tmp_path / "copies").iterdir()) == []
+
+
+def replace(folder: Path, file: str, content: bytes) -> None:
+    """Replace a file, and its sha256 in the manifest."""
+    old, new = digest((folder / file).read_bytes()), digest(content)
+    (folder / file).write_bytes(content)
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_draws_that_are_not_finite_are_refused(folder, value):
+    draws = np.load(folder / "noise.npy")
+    draws[3, 1] = value
+    file = io.BytesIO()
+    np.save(file, draws)
+    replace(folder, "noise.npy", file.getvalue())
+    with pytest.raises(FormatError, match=r"noise\.npy: a draw is not finite"):
+        Model.load(folder, device="cpu")
+
+
+def test_a_graph_with_nothing_in_it_is_refused(folder):
+    replace(folder, "elbo.onnx", b"")
+    with pytest.raises(BundleError, match=r"^elbo\.onnx: ONNX Runtime cannot open the graph: ") as caught:
+        Model.load(folder, device="cpu")
+    assert "/elbo.onnx" not in str(caught.value)  # the private copy
+
+
+def test_a_graph_with_other_inputs_is_refused(folder):
+    replace(folder, "elbo.onnx", (folder / "decoder.onnx").read_bytes())
+    with pytest.raises(GoldenMismatch, match=r"elbo: the graph cannot run its golden rows: "):
+        Model.load(folder, device="cpu")
 
 
 def test_replay_runs_every_operation(breast_cancer):

@@ -16,7 +16,8 @@ import pytest
 
 from vaekit import Model
 from vaekit.bundle import versions
-from vaekit.errors import InputError, UnknownModel
+from vaekit.bundle.read import read_manifest
+from vaekit.errors import FormatError, InputError, UnknownModel
 from vaekit.scoring import locate, publish_calibration, split_reference
 
 
@@ -134,6 +135,14 @@ def test_a_bundle_is_found_by_name_version_and_path(models_dir, monkeypatch):
 def test_a_missing_bundle_is_an_error(models_dir, text):
     with pytest.raises(UnknownModel):
         locate(text, models_dir)
+
+
+def test_a_loop_of_links_is_no_bundle(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UnknownModel, match="no such folder"):
+        locate(f"{tmp_path}/loop@2", "nowhere")
+    with pytest.raises(FormatError, match=r"loop/manifest\.json: cannot be read: "):
+        read_manifest(locate(f"{tmp_path}/loop", "nowhere"))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from vaekit import Model
 from vaekit.bundle import find, models, versions
 from vaekit.errors import ConfigError, FormatError
 from vaekit_service.server import check_models
@@ -43,11 +44,17 @@ def misname(folder: Path) -> None:
     shutil.copy(folder.parent / "1/manifest.json", folder / "manifest.json")
 
 
+def unlink(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").symlink_to("nowhere")
+
+
 BROKEN: dict[str, Callable[[Path], None]] = {
     "a flipped bit": flip,
     "a missing file": lose,
     "half a manifest": cut,
     "an empty manifest": empty,
+    "a manifest that is a link to nowhere": unlink,
     "the manifest of another version": misname,
 }
 
@@ -124,7 +131,7 @@ async def test_a_model_of_which_no_version_loads_is_shown_at_its_newest(
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """unreadable(folder): as if it were another user's, of mode 0700; the superuser may read those."""
     locked: set[Path] = set()
-    for name in ("iterdir", "open", "stat", "is_file"):
+    for name in ("iterdir", "open", "stat", "lstat", "is_file"):
         real = getattr(Path, name)
 
         def checked(self: Path, *args: Any, _real: Any = real, _name: str = name, **given: Any) -> Any:
@@ -173,6 +180,8 @@ def test_other_readers_of_a_models_folder_say_what_they_cannot_read(
     for read in (versions, find):
         with pytest.raises(FormatError, match=r"breast-cancer: the folder cannot be read: Permission denied"):
             read(copied, NAME)
+    with pytest.raises(FormatError, match=r"breast-cancer/manifest\.json: cannot be read: Permission denied"):
+        Model.load(copied / NAME)
 
 
 def test_a_models_folder_must_exist_and_may_be_empty(tmp_path: Path, unreadable: Callable[[Path], None]) -> None:

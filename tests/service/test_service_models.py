@@ -92,6 +92,8 @@ async def test_a_half_written_bundle_is_not_listed(start: Any, copied: Path) -> 
     async with start(copied) as service:
         [model] = (await service.http.get("/models")).json()["models"]
         assert (model["versions"], model["state"]) == ([1], "ready")
+        [skipped] = [line for line in service.lines() if line["event"] == "skipped: no manifest.json"]
+        assert (skipped["model"], skipped["version"]) == ("breast-cancer", 2)
 
 
 async def test_without_any_bundle_the_service_is_alive_but_not_ready(start: Any, tmp_path: Path) -> None:

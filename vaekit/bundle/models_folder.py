@@ -56,7 +56,7 @@ def _may_have_versions(root: Path, name: str) -> bool:
 def versions(root: Path | str, name: str) -> list[int]:
     """Complete versions of a model, ascending; empty if there is no such model.
 
-    A version whose folder cannot be read counts as complete; loading it gives the error.
+    A version whose folder or manifest cannot be read counts as complete; loading it gives the error.
 
     Raises:
         FormatError: the model's folder cannot be read.
@@ -67,14 +67,21 @@ def versions(root: Path | str, name: str) -> list[int]:
         return []
     if not _is_folder(model_folder):
         return []
-    return [number for number in taken_numbers(model_folder) if _may_be_complete(model_folder / str(number))]
+    return [number for number in taken_numbers(model_folder) if has_manifest(model_folder / str(number))]
 
 
-def _may_be_complete(folder: Path) -> bool:
+def has_manifest(folder: Path) -> bool:
+    """Whether a folder has an entry for a manifest, or may have one but cannot be read.
+
+    The entry may be a link to nowhere or no file at all; reading it gives the error.
+    """
     try:
-        return (folder / MANIFEST_FILE).is_file()
-    except OSError:  # no permission
+        (folder / MANIFEST_FILE).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # no permission, or a loop of links
         return True
+    return True
 
 
 def taken_numbers(model_folder: Path) -> list[int]:

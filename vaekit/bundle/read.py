@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ def read_manifest(folder: Path | str) -> Manifest:
     """
     path = Path(folder) / MANIFEST_FILE
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            raise FormatError(f"{path}: not a file")
         return Manifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FormatError(f"{folder}: no {MANIFEST_FILE}; expected the folder of one version of a model") from exc
@@ -99,12 +102,14 @@ class Bundle:
         """The base draws, (K_max, Z).
 
         Raises:
-            FormatError: the file is not an array of numbers, or has another shape.
+            FormatError: the file is not an array of finite numbers, or has another shape.
         """
         base = read_array(self.path(self.manifest.draws.file))
         expected = (self.manifest.draws.maximum, self.manifest.latent_dim)
         if base.shape != expected:
             raise FormatError(f"{self.manifest.draws.file}: shape {base.shape}, expected {expected}")
+        if not np.isfinite(base).all():
+            raise FormatError(f"{self.manifest.draws.file}: a draw is not finite")
         return np.asarray(base, dtype=np.float64)
 
     def golden(self, signed: SignedFile | None = None) -> dict[str, NDArray[np.generic]]:
@@ -193,7 +198,7 @@ def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     except OSError as exc:
         if exc.errno in UNWRITABLE:
             raise full(target.parent, exc) from exc
-        raise IntegrityError(f"{source}: {exc.strerror}") from exc
+        raise IntegrityError(f"{source}: {exc.strerror or 'not a file'}") from exc
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.bundle.disk import temporary_folder
-from vaekit.errors import DeviceError, MissingExtra
+from vaekit.errors import BundleError, DeviceError, MissingExtra
 from vaekit.runtime.cpu_count import cpu_count
 
 # Since 1.29 ONNX Runtime sends telemetry about machine, process and graphs unless this is set before its import.
@@ -103,6 +103,7 @@ def open_session(path: Path, device: str, threads: int | None = None, cuda: Cuda
 
     Raises:
         DeviceError: CUDA or CUDA graphs were requested, and a session on CUDA cannot be opened.
+        BundleError: the graph cannot be opened on the CPU.
     """
     check_distribution()
     import onnxruntime
@@ -112,13 +113,13 @@ def open_session(path: Path, device: str, threads: int | None = None, cuda: Cuda
         raise DeviceError("device cpu: CUDA graphs need a CUDA device")
     required = kind == "cuda" or cuda.graphs
     if kind == "cpu" or not (required or CUDA in onnxruntime.get_available_providers()):
-        return _session(path, [CPU], threads)
+        return _cpu_session(path, threads)
     try:
         return _cuda_session(path, index, threads, cuda)
     except DeviceError:
         if required:
             raise
-        return _session(path, [CPU], threads)
+        return _cpu_session(path, threads)
 
 
 def cuda_options(index: int, cuda: Cuda) -> dict[str, str]:
@@ -135,6 +136,14 @@ def cuda_options(index: int, cuda: Cuda) -> dict[str, str]:
     if cuda.graphs:
         options["enable_cuda_graph"] = "1"
     return options
+
+
+def _cpu_session(path: Path, threads: int | None) -> Any:
+    try:
+        return _session(path, [CPU], threads)
+    except Exception as exc:  # the native layer raises many types
+        reason = str(exc).replace(str(path), path.name)
+        raise BundleError(f"{path.name}: ONNX Runtime cannot open the graph: {reason}") from exc
 
 
 def _cuda_session(path: Path, index: int, threads: int | None, cuda: Cuda) -> Any:

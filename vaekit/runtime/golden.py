@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import Bundle
 from vaekit.bundle.manifest import Golden, Operation, Precision, Tolerance
-from vaekit.errors import FormatError, GoldenMismatch
+from vaekit.errors import FormatError, GoldenMismatch, VaeError
 
 _ONE = np.ones(())
 Run = Callable[[Operation, Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
@@ -27,7 +27,7 @@ def replay(run: Run, bundle: Bundle, providers: tuple[str, ...], precision: Prec
     float16 graphs have their own golden file.
 
     Raises:
-        GoldenMismatch: an output differs by more than the tolerance of the provider in use.
+        GoldenMismatch: a graph cannot run, or an output differs by more than the tolerance of the provider in use.
         FormatError: an operation has no golden rows, or the provider no tolerance.
     """
     half = bundle.float16_graphs(precision)
@@ -52,13 +52,24 @@ def _replay(run: Run, bundle: Bundle, signed: Golden, operations: Iterable[Opera
         units = _with_prefix(golden, f"{operation}.unit.")
         if not feeds or not wanted:
             raise FormatError(f"{bundle.source}: {operation} has no golden rows")
-        got = run(operation, feeds)
+        got = _outputs(run, operation, feeds, bundle)
         if wanted.keys() != got.keys():
             raise FormatError(
                 f"{bundle.source}: {operation}: golden outputs {', '.join(wanted)}, but the graph has {', '.join(got)}"
             )
         for name, want in wanted.items():
             _compare(f"{bundle.source}: {operation}: {name}", got[name], want, tolerance, units.get(name, _ONE))
+
+
+def _outputs(
+    run: Run, operation: Operation, feeds: Mapping[str, NDArray[Any]], bundle: Bundle
+) -> Mapping[str, NDArray[Any]]:
+    try:
+        return run(operation, feeds)
+    except VaeError:
+        raise
+    except Exception as exc:  # ONNX Runtime raises many types for a graph with other inputs
+        raise GoldenMismatch(f"{bundle.source}: {operation}: the graph cannot run its golden rows: {exc}") from exc
 
 
 def _with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

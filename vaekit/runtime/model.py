@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import Bundle, open_bundle, versions
-from vaekit.bundle.manifest import MANIFEST_FILE, Precision
+from vaekit.bundle.manifest import Precision
+from vaekit.bundle.models_folder import has_manifest
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
@@ -65,7 +66,7 @@ class Model(Operations):
             MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
         """
         folder = Path(path)
-        if not (folder / MANIFEST_FILE).is_file() and (known := versions(folder.parent, folder.name)):
+        if not has_manifest(folder) and (known := versions(folder.parent, folder.name)):
             folder = folder / str(known[-1])
         return cls._opened(open_bundle(folder), device=device, threads=threads, precision=precision, cuda=cuda)
 

@@ -43,7 +43,7 @@ def open_graph(path: Path, graph: Graph, device: str, threads: int | None = None
     """Open a graph on a device.
 
     Raises:
-        DeviceError: see open_session.
+        DeviceError, BundleError: see open_session.
     """
     native = open_session(path, device, threads, cuda)
     if CUDA not in native.get_providers():

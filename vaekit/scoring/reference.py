@@ -6,8 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from vaekit.bundle.manifest import MANIFEST_FILE
-from vaekit.bundle.models_folder import find
+from vaekit.bundle.models_folder import find, has_manifest
 from vaekit.errors import InputError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -42,10 +41,10 @@ def locate(text: str, models: Path | str) -> Path:
     if not _is_path(text):
         return find(models, *split_reference(text))
     folder = Path(text)
-    if (folder / MANIFEST_FILE).is_file():
+    if has_manifest(folder):
         return folder
     name, version = split_reference(text)
-    home = Path(name).resolve()
+    home = Path(os.path.realpath(name))  # Path.resolve raises RuntimeError for a loop of links
     if not home.is_dir():
         raise UnknownModel(f"{name}: no such folder, expected the folder of a model or of one of its versions")
     return find(home.parent, home.name, version)

@@ -16,7 +16,7 @@ from vaekit.client.wire import ModelList, ModelSummary
 from vaekit.errors import UnknownModel, VaeError
 from vaekit.runtime import Model
 from vaekit.runtime.device import DEFAULTS, Cuda
-from vaekit_service.engine.model_version import UNREADABLE, ModelVersion, find_versions, open_version
+from vaekit_service.engine.model_version import UNREADABLE, ModelVersion, find_versions, open_version, without_manifest
 from vaekit_service.errors import NotReady, Unservable
 from vaekit_service.logs import Log
 
@@ -75,6 +75,9 @@ class ModelRegistry:
         self._max_old = max_old_versions
         self._served = {name: find_versions(root, name) for name in models(root)}
         self._latest = {name: known[max(known)] for name, known in self._served.items()}
+        for name, known in self._served.items():
+            for number in without_manifest(root, name, known):
+                log.warning("skipped: no manifest.json", model=name, version=number)
         for served in self.latest:
             if served.version == UNREADABLE:
                 self._failed(served, served.reason or "")

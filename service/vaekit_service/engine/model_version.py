@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vaekit.bundle.manifest import Manifest, Precision
-from vaekit.bundle.models_folder import versions
+from vaekit.bundle.models_folder import taken_numbers, versions
 from vaekit.bundle.read import read_manifest
 from vaekit.errors import FormatError
 from vaekit.runtime import Model
@@ -41,6 +42,16 @@ def find_versions(root: Path, name: str) -> dict[int, ModelVersion]:
         return {number: ModelVersion(name, number, home / str(number)) for number in versions(root, name)}
     except FormatError as exc:
         return {UNREADABLE: ModelVersion(name, UNREADABLE, home, "failed", str(exc))}
+
+
+def without_manifest(root: Path, name: str, known: Iterable[int]) -> list[int]:
+    """The numbers above all known versions of entries without a manifest: a copy that is unfinished, or was damaged.
+
+    Args:
+        known: the numbers of the versions that were found.
+    """
+    newest = max(known)
+    return [] if newest == UNREADABLE else [number for number in taken_numbers(root / name) if number > newest]
 
 
 def open_version(folder: Path, device: str, threads: int | None, cuda: Cuda, precision: Precision) -> Model:
