@@ -70,6 +70,8 @@ def operations_router(handlers: Handlers) -> APIRouter:
     for prefix in PREFIXES:
         for operation, handler in handlers.items():
             path, endpoint = f"{prefix}/{operation}", _endpoint(handler)
+            # first, since the first route of a path gives the methods that a 405 allows
+            router.add_api_route(path, endpoint, methods=[*METHODS], name=operation, include_in_schema=False)
             router.add_api_route(
                 path,
                 endpoint,
@@ -83,7 +85,6 @@ def operations_router(handlers: Handlers) -> APIRouter:
                 responses=openapi.operation_responses(),
                 openapi_extra=openapi.operation_extra(operation),
             )
-            router.add_api_route(path, endpoint, methods=["PUT"], name=operation, include_in_schema=False)
     return router
 
 
