@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path, PurePath
+
+from vaekit.errors import InputError
 
 
 def files_below(folder: Path) -> list[str]:
-    """The relative paths of all files below a local folder. Links are followed; a folder is visited once."""
+    """The relative paths of all files below a local folder. Links are followed; a folder is visited once.
+
+    Pipes, sockets and devices are left out: reading a pipe would wait for ever.
+
+    Raises:
+        InputError: a folder that is not hidden cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not is_hidden(Path(error.filename).relative_to(folder)):
+            raise InputError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
+
     found: list[str] = []
     visited: set[tuple[int, int]] = set()
-    for top, folders, names in os.walk(folder, followlinks=True):
+    for top, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         status = Path(top).stat()
         if (status.st_dev, status.st_ino) in visited:  # a link to a folder that was visited, or to one around it
             folders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))
-        found += [(Path(top) / name).relative_to(folder).as_posix() for name in names]
+        files = (Path(top) / name for name in names)
+        found += [file.relative_to(folder).as_posix() for file in files if not _is_special(file)]
     return found
+
+
+def _is_special(file: Path) -> bool:
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except OSError:  # a link to nowhere, for example; reading it gives the error
+        return False
 
 
 def is_hidden(file: PurePath) -> bool:
