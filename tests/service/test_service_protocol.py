@@ -16,8 +16,9 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.talk import SECONDS, App, head, logged, reply, say, serving, whole_reply
+from tests.talk import SECONDS, App, Served, head, logged, reply, say, serving, whole_reply
 from vaekit_service.errors import MediaType
+from vaekit_service.http import refusals
 from vaekit_service.http.head import ConnectionLimits
 from vaekit_service.http.protocol import MAX_PIPELINED, LimitedProtocol
 
@@ -248,6 +249,27 @@ async def test_connections_beyond_the_cap_are_answered_503_and_counted() -> None
         assert '"event": "connections refused"' in served.log.getvalue()
         kept[1][1].close()
         writer.close()
+
+
+async def test_all_refused_connections_of_a_burst_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "PAUSE", 0.05)
+    async with serving(App(), connections=1, spare=1) as served:
+        await served.open()
+        await served.settled(1)
+        for _ in range(7):
+            await served.said(b"", end=True)
+        async with asyncio.timeout(SECONDS):
+            while sum(counts := refused_connections(served)) < 7:
+                await asyncio.sleep(0.01)
+        assert counts[0] == 1  # the first one at once
+        await asyncio.sleep(0.1)
+        assert refused_connections(served) == counts
+
+
+def refused_connections(served: Served) -> list[int]:
+    """The numbers in the log's lines on refused connections."""
+    lines = map(json.loads, served.log.getvalue().splitlines())
+    return [line["count"] for line in lines if line["event"] == "connections refused"]
 
 
 async def test_a_connection_beyond_the_cap_is_cut_off_when_it_does_not_leave() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from secrets import token_hex
-from time import monotonic
 
 from vaekit_service.errors import ServiceError, TooManyConnections
 from vaekit_service.http.problems import kind_of, reply_bytes
@@ -22,7 +22,7 @@ class Refusals:
     def __init__(self, log: Log, metrics: Metrics) -> None:
         self._log, self._metrics = log, metrics
         self._connections = 0  # refused since the last line
-        self._next_line = 0.0
+        self._pause: asyncio.TimerHandle | None = None  # runs for PAUSE after a line
 
     def __call__(self, error: ServiceError, headers: Headers) -> bytes:
         """Log and count the refusal; return the reply, with the headers that the server adds to every reply."""
@@ -33,7 +33,14 @@ class Refusals:
             self._log.warning("refused", request_id=request_id, status=status, error=name)
         else:
             self._connections += 1
-            if (now := monotonic()) >= self._next_line:
-                self._log.warning("connections refused", status=status, error=name, count=self._connections)
-                self._connections, self._next_line = 0, now + PAUSE
+            if self._pause is None:
+                self._log_connections(status, name)
         return reply_bytes(error, request_id, headers)
+
+    def _log_connections(self, status: int, name: str) -> None:
+        """Log the refused connections, at once and then after each pause in which there were more."""
+        self._pause = None
+        if self._connections:
+            self._log.warning("connections refused", status=status, error=name, count=self._connections)
+            self._connections = 0
+            self._pause = asyncio.get_running_loop().call_later(PAUSE, self._log_connections, status, name)
