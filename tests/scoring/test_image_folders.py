@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,17 @@ def test_one_file_is_an_input(plant: Path, name: str, tmp_path: Path) -> None:
     out = tmp_path / "one.csv"
     assert vae("score", "images", plant / "images" / name, out, f"--models={plant / 'models'}").exit_code == 0
     assert pyarrow.csv.read_csv(out)["file"].to_pylist() == [Path(name).name]
+
+
+def test_damaged_exif_is_ignored_without_a_warning(plant: Path, tmp_path: Path) -> None:
+    damaged, out = tmp_path / "damaged.jpg", tmp_path / "one.csv"
+    image = Image.open(plant / "images" / "broken" / "3.jpg")
+    image.save(damaged, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05")
+    command = [sys.executable, "-c", "from vaekit.cli import main; main()", "score", "images", damaged, out]
+    done = subprocess.run([*command, f"--models={plant / 'models'}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert pyarrow.csv.read_csv(out).num_rows == 1
 
 
 def test_every_other_command_takes_the_folder(plant: Path, tmp_path: Path) -> None:

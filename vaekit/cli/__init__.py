@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from io import TextIOWrapper
 
 import typer
@@ -66,6 +67,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # names of columns may have letters that the terminal cannot show
+    if not sys.warnoptions:  # Pillow warns of damaged EXIF, which is ignored, and does not name the file
+        warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         _check_arguments(sys.argv[1:])
         if "SOURCE_DATE_EPOCH" in os.environ:  # numpy reads it too, and fails in words of its own
