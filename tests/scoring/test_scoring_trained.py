@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,19 @@ def test_novel_rows_of_a_new_calibration_rank_above_its_other_rows(mixed, tmp_pa
     assert held_out.novel_scores.size == novel.sum()
     assert (scores.p_value[novel] <= (1 + novel.sum()) / 61).all()
     assert (scores.p_value[~novel] > novel.sum() / 61).all()
+
+
+def test_a_new_calibration_of_a_bundle_before_format_1_3_keeps_the_number_of_cells_that_may_miss(mixed, tmp_path):
+    folder = tmp_path / "models" / "mixed" / "1"
+    shutil.copytree(mixed.folder / "1", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["calibration"]["entries"][0]["observed_counts"] = [3, 4, 5]
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": "1.2", "novelty": None}))
+    rows = [row for row in mixed_rows(60, seed=7).tolist() if sum(cell is None for cell in row) <= 2]
+    with Model.load(folder, device="cpu") as model:
+        publish_calibration(model, written(tmp_path, rows, encode(rows, model.spec))["csv"])
+    with Model.load(tmp_path / "models" / "mixed", device="cpu") as model:
+        assert model.manifest.version == 2
+        assert model.manifest.most_missing == 2
+        got = model.bound([*rows, [0.5, None, 3, None, None]])
+    assert got.novel.tolist() == [False] * len(rows) + [True]

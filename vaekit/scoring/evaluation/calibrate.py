@@ -15,6 +15,7 @@ from vaekit.bundle.manifest import (
     FORMAT,
     MANIFEST_FILE,
     SURPRISE_FILE,
+    CalibrationEntry,
     CalibrationFile,
     Precision,
     SurpriseFile,
@@ -152,12 +153,29 @@ def _check_scores(score: NDArray[np.float64], row: NDArray[np.int64], manifest: 
 
 
 def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:
+    if old.novelty is None:
+        calibration = _with_observed_counts(calibration, old)
     provenance = old.provenance.model_copy(
         update={"parent": f"{old.name}@{old.version}", "rows": {**old.provenance.rows, "calibration": n}}
     )
     metrics = {name: metric for name, metric in old.metrics.items() if name not in OUTDATED}
     changed = {"format": FORMAT, "calibration": calibration, "surprise": surprise, "provenance": provenance}
     return old.model_copy(update={**changed, "created": created(), "metrics": metrics})
+
+
+def _with_observed_counts(calibration: CalibrationFile, old: Manifest) -> CalibrationFile:
+    """The calibration with the old one's observed counts: before format 1.3 they alone say how many cells may miss."""
+    counts = {count for entry in _entries(old) for count in entry.observed_counts or ()}
+    if not counts:
+        return calibration
+    changed = {"observed_counts": tuple(sorted(counts))}
+    return calibration.model_copy(
+        update={"entries": tuple(entry.model_copy(update=changed) for entry in calibration.entries)}
+    )
+
+
+def _entries(manifest: Manifest) -> tuple[CalibrationEntry, ...]:
+    return manifest.calibration.entries if manifest.calibration else ()
 
 
 def _files(model: Model) -> dict[str, bytes]:
