@@ -19,9 +19,9 @@ from vaekit.runtime import Model
 from vaekit_training.config import Config, make_config
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import split
-from vaekit_training.evaluate import by_torch
 from vaekit_training.export import double
 from vaekit_training.folds import FoldModels
+from vaekit_training.held_out import by_torch
 from vaekit_training.loop.distributed import World
 from vaekit_training.loop.folder import Keep, resumed
 from vaekit_training.loop.tracking import History, of_folds

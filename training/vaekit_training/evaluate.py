@@ -12,17 +12,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
+from vaekit.bundle import AnyCalibration
 from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
-from vaekit.runtime.explain.held_out import HeldOutRows
-from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
-from vaekit_training.features import observed_rows
-from vaekit_training.folds import AnyVAE, FoldModels
-from vaekit_training.vae import VAE
+from vaekit_training.folds import AnyVAE
 
 LARGEST_PARITY = 1e-4  # largest error of graphs against torch in float64, nats per dimension; relative above 1 nat
 ALPHA = 0.05  # false-alarm rate used in metrics and reports
@@ -141,76 +137,6 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
     for operation in ("bound", "elbo", "surprise"):
         units += [(operation, name, nats) for name in elbo_names(vae)]
     return units
-
-
-def calibrated(model: Model, rows: Rows, splits: Splits) -> AnyCalibration:
-    """The calibration from the calibration split, or from each fold, scored by the model trained without it.
-
-    Like a new row, a held-out row is novel relative to the rows that its model was trained on.
-    """
-    if not splits.folds:
-        scored = model.bound(_as_new(rows, splits.calibration, splits.train))
-        return Calibration.of(scored.score, scored.novel)
-    scores, novel = [], []
-    for fold in range(len(splits.folds)):
-        own = splits.without(fold)
-        scored = model.bound(_as_new(rows, own.calibration, own.train))
-        scores.append(by_fold_model(scored, fold))
-        novel.append(None if scored.novel is None else scored.novel | _misses_more(rows, own.calibration, own.train))
-    return FoldCalibration.of(scores, novel)
-
-
-def _as_new(rows: Rows, index: NDArray[np.intp], train: NDArray[np.intp]) -> NDArray[Any]:
-    """Rows (n, ...) as new rows for a model trained on `train`: levels that `train` does not have are unseen.
-
-    An unseen level has the index after the last. The training rows of a stream are a sample, so for a stream all
-    levels of the source count as seen.
-    """
-    x = np.array(rows.x[index])
-    for d, levels in enumerate(() if rows.streamed is not None else rows.levels):
-        if levels is not None:
-            seen = np.unique(rows.x[train][:, d])
-            x[~np.isin(x[:, d], seen) & ~np.isnan(x[:, d]), d] = len(levels)
-    return x
-
-
-def _misses_more(rows: Rows, index: NDArray[np.intp], train: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which rows (n,) have more missing cells than any row of `train`."""
-    most = np.isnan(rows.x[train]).sum(axis=1).max(initial=0)
-    return np.asarray(np.isnan(rows.x[index]).sum(axis=1) > most)
-
-
-def by_fold_model(scored: Bound, fold: int) -> NDArray[np.float64]:
-    """Scores -ELBO under one fold model, (N,), nats; higher is more anomalous."""
-    assert scored.fold_elbo is not None
-    return -scored.fold_elbo[:, fold]
-
-
-def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], splits: Splits) -> HeldOutRows:
-    """Surprises of held-out cells, as a reference for the cells of new rows.
-
-    They come from the calibration split, or from each fold and the model that was trained without it.
-    """
-    if not isinstance(vae, FoldModels):
-        cells = HeldOutRows(model)
-        cells.add(x[splits.calibration])
-        return cells
-    cells = HeldOutRows(model, len(vae.each))
-    for f, (own, fold) in enumerate(zip(vae.each, splits.folds, strict=True)):
-        cells.add_scored(x[fold], Elbo(**by_torch(double(own), "surprise", model, x[fold])), f)
-    return cells
-
-
-def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Terms of the bound of raw rows x (N, ...), by name, computed in torch with the model's default draws."""
-    draws = torch.from_numpy(model.draws())  # (K, Z)
-    parts = []
-    for rows in torch.from_numpy(x).split(model.rows_at_once(operation, len(draws))):
-        x_and_observed = observed_rows(rows) if vae.features.may_be_missing else (rows,)
-        eps = draws.expand(len(rows), -1, -1)  # (n, K, Z)
-        feeds = dict(zip(("x", "eps", "observed"), (x_and_observed[0], eps, *x_and_observed[1:]), strict=False))
-        parts.append(evaluate(vae, operation, feeds))
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
 
 
 def independent(model: Model, x: NDArray[Any], seed: int) -> Elbo:

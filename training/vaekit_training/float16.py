@@ -25,7 +25,8 @@ from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
 from vaekit_training.evaluate import ALPHA, verdicts
 from vaekit_training.export import double, export_graphs, halved
-from vaekit_training.export import evaluate as by_torch
+from vaekit_training.export import evaluate as run_torch
+from vaekit_training.held_out import by_torch, calibrated
 from vaekit_training.vae import VAE
 
 # The most frequent operations, all with continuous outputs. In the other operations rounding could change the most
@@ -80,7 +81,7 @@ def add_graphs(
         with temporary_folder() as draft:
             publish(draft, manifest, files)
             with Model.load(find(draft, manifest.name), device="cpu", precision="float16") as loaded:
-                own = evaluate.calibrated(loaded, rows, splits)
+                own = calibrated(loaded, rows, splits)
         assert isinstance(own, Calibration)  # fold models have no float16 graphs
         figures = measure(made.vae, model, rows.x[splits.test], held_out, own)
     except (NotFinite, GoldenMismatch) as exc:
@@ -129,7 +130,7 @@ def _golden(
         inputs = {name: a for name, a in own.items() if name.startswith(f"{operation}.in.")}
         arrays |= inputs | {name: a for name, a in own.items() if name.startswith(f"{operation}.unit.")}
         feeds = {name.removeprefix(f"{operation}.in."): torch.from_numpy(a) for name, a in inputs.items()}
-        want, got = by_torch(reference, operation, feeds), by_torch(half_vae, operation, feeds)
+        want, got = run_torch(reference, operation, feeds), run_torch(half_vae, operation, feeds)
         for name, values in want.items():
             exact, rounded = values.numpy(), got[name].double().numpy()
             if not (np.isfinite(rounded).all() and np.isfinite(exact).all()):
@@ -155,7 +156,7 @@ def measure(
         NotFinite: the ELBO of a row is not finite in float16; the message names the row.
     """
     rows = x[:MOST_ROWS]
-    float16, float32 = Elbo(**evaluate.by_torch(half_vae, "elbo", model, rows)), model.elbo(rows)
+    float16, float32 = Elbo(**by_torch(half_vae, "elbo", model, rows)), model.elbo(rows)
     if not np.isfinite(float16.elbo).all():
         raise NotFinite(f"the ELBO of test row {int((~np.isfinite(float16.elbo)).argmax())} is not finite in float16")
     off, dim = np.abs(float16.elbo - float32.elbo), model.spec.dim

@@ -28,7 +28,7 @@ from vaekit.bundle.manifest import (
 )
 from vaekit.bundle.write import calibration_file, created, digest, npz
 from vaekit.runtime import Model
-from vaekit_training import build, evaluate, float16, privacy, report, specs
+from vaekit_training import build, evaluate, float16, held_out, privacy, report, specs
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
 from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS
@@ -75,12 +75,12 @@ def publish_run(
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            held_out = evaluate.calibrated(model, run.rows, run.splits)
-            ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): held_out}
-            manifest = _measured(run, model, manifest, held_out)
+            calibration = held_out.calibrated(model, run.rows, run.splits)
+            ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): calibration}
+            manifest = _measured(run, model, manifest, calibration)
             if run.config.export.half:
-                assert isinstance(held_out, Calibration)  # fold models have no float16 graphs
-                added = float16.add_graphs(run.one, run.rows, run.splits, model, manifest, files, held_out)
+                assert isinstance(calibration, Calibration)  # fold models have no float16 graphs
+                added = float16.add_graphs(run.one, run.rows, run.splits, model, manifest, files, calibration)
                 if isinstance(added, str):
                     warn(added)
                     run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))
@@ -92,7 +92,7 @@ def publish_run(
             if not draws_report:
                 return publish(models, manifest, files)
             say("drawing the report")
-            pages = report.render(run, model, manifest, held_out)
+            pages = report.render(run, model, manifest, calibration)
     return publish(models, manifest, files, pages)
 
 
@@ -169,17 +169,17 @@ def _calibrated(
     """The manifest with the calibrations of rows and of cells; adds their files to `files`."""
     assumption = BY_FOLDS if run.splits.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
     calibration, content = calibration_file(ways, assumption)
-    surprise, of_cells = evaluate.surprises(model, run.vae, run.rows.x, run.splits).file()
+    surprise, of_cells = held_out.surprises(model, run.vae, run.rows.x, run.splits).file()
     files |= {calibration.file: content, surprise.file: of_cells}
     return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})
 
 
-def _measured(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibration) -> Manifest:
+def _measured(run: Trained, model: Model, manifest: Manifest, calibration: AnyCalibration) -> Manifest:
     """The manifest with its metrics."""
     off = evaluate.parity(model, run.vae, run.rows.x[run.splits.validation])
     of_folds = f", mean over {len(run.splits.folds)} fold models" if run.splits.folds else ""
     figures = {
-        **evaluate.metrics(model, run.rows.x, run.splits, held_out, run.config.training.seed),
+        **evaluate.metrics(model, run.rows.x, run.splits, calibration, run.config.training.seed),
         **evaluate.quadrature(model, run.rows.x[run.splits.test], _other_draws(manifest, run.config.training.seed)),
         **privacy.metrics(model, run.vae, run.rows.x, run.splits, run.config.training.seed),
         "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),

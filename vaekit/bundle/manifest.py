@@ -136,8 +136,8 @@ class CalibrationEntry(ManifestPart):
     )
     observed_counts: tuple[PositiveInt, ...] | None = Field(
         None,
-        description="only without `novelty`: numbers of observed columns in rows that are not novel; null if no column may "
-        "be missing",
+        description="only without `novelty`: numbers of observed columns in rows that are not novel; null if no column "
+        "may be missing",
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),

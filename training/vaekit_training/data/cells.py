@@ -56,6 +56,7 @@ class Cells:
             missing_values: numbers and texts that stand for a missing cell.
         """
         self.name, self.source, self._hint = name, source, f"; {hint}" if hint else ""
+        self.is_inferred = kind is None
         self.may_be_missing, self.is_empty = False, True  # so far
         self._kind, self._missing, self._written = kind, missing, written
         self._missing_values = missing_values

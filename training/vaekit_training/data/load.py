@@ -137,6 +137,7 @@ def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key:
         kinds=tuple(c.kind for c in cells),
         levels=tuple(c.levels for c in cells),
         may_be_missing=tuple(c.may_be_missing for c in cells),
+        inferred=tuple(c.is_inferred for c in cells),
     )
 
 

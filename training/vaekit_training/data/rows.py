@@ -67,12 +67,13 @@ class Rows:
     kinds: tuple[Kind, ...] = ()  # D kinds; default: all real
     levels: tuple[tuple[str, ...] | None, ...] = ()  # levels of D columns; None if not a category
     may_be_missing: tuple[bool, ...] = ()  # D flags
+    inferred: tuple[bool, ...] = ()  # whether the kind follows from the cells of all rows, D flags
     streamed: Streamed | None = None
     index: tuple[str, ...] = ()  # columns of a file's index, which were left out
     remarks: tuple[str, ...] = ()  # which files of a folder were skipped, as sentences
 
     def __post_init__(self) -> None:
-        for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False)):
+        for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False), ("inferred", False)):
             object.__setattr__(self, name, getattr(self, name) or (default,) * len(self.columns))
 
     @property
