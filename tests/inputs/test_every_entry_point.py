@@ -25,6 +25,7 @@ from vaekit.client.wire import ARROW_TYPE
 from vaekit.detector_training import prepare
 from vaekit.errors import InputError
 from vaekit.scoring import LocalScorer, Options, RemoteScorer, score_file
+from vaekit.scoring.files.paths import storage_path
 from vaekit.tabular.csv_text import CsvDialect
 from vaekit.tabular.frames import table
 from vaekit_training.config import make_config, parse_overrides
@@ -218,6 +219,36 @@ def test_extra_columns_are_ignored_and_named_and_strict_refuses_them(served: Ser
             ask(records, strict=True)
     with pytest.raises(InputError, match=STRICT):
         Detector.of(served.model, alpha=0.1).set_params(strict=True).predict(inputs.in_pandas(NEW))
+
+
+@pytest.mark.parametrize("through", ["model", "service"])
+def test_strict_refuses_a_row_with_more_missing_cells_than_any_training_row(
+    served: Served, tmp_path: Path, through: str
+) -> None:
+    cells = {name: list(NEW[name][:6]) for name in inputs.MODELLED}
+    for name, column in cells.items():
+        if served.model.spec.columns[served.model.spec.names.index(name)].may_be_missing:
+            column[3] = None
+    assert sum(column[3] is None for column in cells.values()) > served.model.manifest.most_missing
+    frame, said = inputs.in_pandas(cells), r"row 3: more missing cells than any training row, which had at most \d"
+    path, out = inputs.parquet_file(cells, tmp_path / "new.parquet"), tmp_path / "out.parquet"
+    with Client(served.url) as client:
+        if through == "service":
+            for rows in (frame, inputs.in_polars(cells)):
+                with pytest.raises(RequestRefused, match=said):
+                    client.elbo(rows, strict=True)
+        else:
+            with pytest.raises(InputError, match=said):
+                Detector.of(served.model, alpha=0.1).set_params(strict=True).predict(frame)
+        by_service = RemoteScorer(client, "stock", alpha=0.1)
+        scorer = by_service if through == "service" else LocalScorer(served.model, alpha=0.1)
+        with pytest.raises(InputError, match=said):
+            score_file(scorer, path, out, options=Options(strict=True))
+        done = score_file(
+            scorer, path, out, options=Options(strict=True, quarantine=storage_path(tmp_path / "bad.parquet"))
+        )
+        assert (done.rows, done.quarantined) == (5, 1)
+        assert score_file(scorer, path, out).novel == 1
 
 
 def test_ignored_columns_of_an_arrow_body_stand_in_a_header_of_bounded_length(served: Served) -> None:

@@ -92,6 +92,10 @@ def test_a_row_with_more_missing_cells_than_any_training_row_is_novel(model: Mod
     assert got.novel is not None
     assert got.novel.tolist() == [False, False, True, True]
     assert np.isfinite(got.elbo).all()
+    for ask in (model.elbo, model.bound, model.encode, model.explain):
+        ask([ROW, few], strict=True)
+        with pytest.raises(InputError, match=r"row 1: more missing cells than any training row, which had at most 2"):
+            ask([ROW, many], strict=True)
 
 
 def test_a_model_without_missing_cells_in_training_scores_a_row_with_one_as_novel(breast_cancer: Model) -> None:

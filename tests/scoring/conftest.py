@@ -35,6 +35,7 @@ class Squares:
     alpha: float = 0.05
     reason: str | None = None
     alpha_reason: str | None = None
+    most_missing: int = 0
     batch_rows: int = 4
     appended: pa.Schema = APPENDED
     held_out: NDArray[np.float64] | None = None

@@ -21,6 +21,7 @@ from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
 from vaekit.tabular import encode_named
 from vaekit.tabular.explained_cells import named
+from vaekit.tabular.novelty import refuse_more_missing
 
 B = TypeVar("B", bound=Bound)
 EXPLAINED = 3  # cells of a row that an explanation names by default
@@ -191,6 +192,8 @@ class Model(Operations):
         """Rows as the graphs take them; warns of columns that are ignored."""
         rows, other = encode_named(x, self.spec, strict=strict)
         other.warn(stacklevel=3)
+        if strict:
+            refuse_more_missing(rows, self.manifest)
         return rows
 
     def _with_p_value(self, found: B, num_samples: int | None = None, seed: int | None = None) -> B:

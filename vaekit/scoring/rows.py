@@ -103,6 +103,7 @@ class VectorRowReader:
         text: bool,
         indices: bool,
         keep: Sequence[str] | None = None,
+        most_missing: int | None = None,
         strict: bool = False,
         dialect: CsvDialect = PLAIN,
     ) -> None:
@@ -114,10 +115,19 @@ class VectorRowReader:
             text: whether numbers were read as text.
             indices: whether categories were read as indices of levels.
             keep: columns for the output; None: all; empty: the row numbers instead.
+            most_missing: with strict, how many cells of a row may be missing.
             strict: whether to refuse novel rows, and columns that the model does not have.
             dialect: how numbers are written as text.
         """
-        self._columns = Columns(schema, spec, text=text, indices=indices, strict=strict, dialect=dialect)
+        self._columns = Columns(
+            schema,
+            spec,
+            text=text,
+            indices=indices,
+            strict=strict,
+            most_missing=most_missing if strict else None,
+            dialect=dialect,
+        )
         self.ignored = self._columns.ignored.columns
         for at, column in self._columns.at.items():
             if text and column.kind != "category":
@@ -143,7 +153,12 @@ class VectorRowReader:
 
 
 def rows_of(
-    source: RowSource, spec: VectorSpec | ImageSpec, keep: Sequence[str] | None = None, *, strict: bool = False
+    source: RowSource,
+    spec: VectorSpec | ImageSpec,
+    keep: Sequence[str] | None = None,
+    *,
+    strict: bool = False,
+    most_missing: int | None = None,
 ) -> VectorRowReader | ImageRowReader:
     """The reader that converts chunks of a source to model arrays.
 
@@ -152,6 +167,7 @@ def rows_of(
         spec: input of the model.
         keep: columns of a table for the output; None: all.
         strict: whether to refuse novel rows, and columns that the model does not have.
+        most_missing: with strict, how many cells of a row may be missing: the manifest's most_missing.
 
     Raises:
         InputError: the columns do not fit the model, or a column to keep does not exist.
@@ -169,6 +185,7 @@ def rows_of(
         text=source.text,
         indices=source.indices,
         keep=keep,
+        most_missing=most_missing,
         strict=strict,
         dialect=source.dialect,
     )

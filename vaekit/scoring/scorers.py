@@ -75,6 +75,10 @@ class Scorer(Protocol):
     def spec(self) -> VectorSpec | ImageSpec: ...
 
     @property
+    def most_missing(self) -> int:
+        """The most missing cells of a row that is not novel."""
+
+    @property
     def appended(self) -> pa.Schema:
         """The appended columns in output order; their names are attributes of Scores."""
 
@@ -155,7 +159,7 @@ class LocalScorer:
         self.reason = found if isinstance(found, str) else None
         self.alpha_reason: str | None = None
         self.model = f"{model.manifest.name}@{model.manifest.version}"
-        self.spec = model.spec
+        self.spec, self.most_missing = model.spec, model.manifest.most_missing
         self.appended = appended_for(model.spec, explain)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
@@ -240,6 +244,7 @@ class RemoteScorer:
         self.alpha_reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
+        self.most_missing = manifest.most_missing
         self.appended = appended_for(self.spec, explain)
         self.alpha = alpha
         self.held_out: Array | None = None

@@ -11,6 +11,7 @@ from vaekit.tabular.arrow_cells import Floats, check_numbers, check_type, number
 from vaekit.tabular.columns import model_order, refuse_duplicate_names
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.invalid_rows import EMPTY_ROW, Faults, RaiseFirstFault
+from vaekit.tabular.novelty import has_more_missing, more_missing
 
 
 class Columns:
@@ -24,6 +25,7 @@ class Columns:
         text: bool,
         indices: bool,
         strict: bool = False,
+        most_missing: int | None = None,
         most_ignored: int | None = None,
         dialect: CsvDialect = PLAIN,
     ) -> None:
@@ -34,7 +36,8 @@ class Columns:
             text: whether numbers are given as text.
             indices: whether categories are given as indices of their levels.
             strict: whether to refuse novel rows, and columns that the model does not have.
-            most_ignored: how many of these are ignored; None: any number.
+            most_missing: how many cells of a row may be missing; None: any number.
+            most_ignored: how many columns that the model does not have are ignored; None: any number.
             dialect: how numbers are written as text.
 
         Raises:
@@ -44,7 +47,7 @@ class Columns:
         refuse_duplicate_names(schema.names)
         found, self.ignored = model_order(schema.names, spec, strict=strict, most=most_ignored)
         self._text, self._indices, self._dialect = text, indices, dialect
-        self._takes_novel = not strict
+        self._takes_novel, self._most_missing = not strict, most_missing
         self.at = dict(zip(found, (spec if strict else spec.lenient).columns, strict=True))  # in the model's order
         for at, column in self.at.items():
             if not text:
@@ -75,6 +78,8 @@ class Columns:
         empty = np.asarray(np.isnan(x).all(axis=1))
         if empty.any() and not self._takes_novel:
             faults.rows(empty, EMPTY_ROW)
+        if self._most_missing is not None and (too_many := has_more_missing(x, self._most_missing)).any():
+            faults.rows(too_many, more_missing(self._most_missing))
         return arrays, x
 
     def _read(self, cells: pa.Array, field: pa.Field, column: Column, faults: Faults) -> tuple[pa.Array, Floats]:

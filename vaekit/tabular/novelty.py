@@ -7,13 +7,14 @@ cells than any training row. N rows, D columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
+from vaekit.errors import InputError
 from vaekit.tabular.cells import outside
 
 
@@ -62,8 +63,35 @@ def cells_missing(x: NDArray[np.float64], manifest: Manifest) -> NDArray[np.bool
     is_missing = np.isnan(x)
     if not is_missing.any():
         return None
-    too_many = is_missing.sum(axis=1) > manifest.most_missing
+    too_many = has_more_missing(x, manifest.most_missing)
     return is_missing & too_many[:, None] if too_many.any() else None
+
+
+def has_more_missing(x: NDArray[np.float64], most: int) -> NDArray[np.bool_]:
+    """Which rows of x (N, D) have more than `most` missing cells, (N,)."""
+    return np.asarray(np.isnan(x).sum(axis=1) > most)
+
+
+def more_missing(most: int) -> str:
+    """What is wrong with a row of `has_more_missing`, for messages."""
+    return f"more missing cells than any training row, which had at most {most}"
+
+
+def refuse_more_missing(x: NDArray[Any], manifest: Manifest) -> None:
+    """Refuse rows with more missing cells than any training row, as strict does; cells are checked by `encode`.
+
+    Args:
+        x: checked rows of a vector model, (N, D), or images, of which no pixel is missing.
+        manifest: the model's.
+
+    Raises:
+        InputError: the message names the first such row.
+    """
+    if isinstance(manifest.input, ImageSpec):
+        return
+    too_many = has_more_missing(x, manifest.most_missing)
+    if too_many.any():
+        raise InputError(f"row {int(too_many.argmax())}: {more_missing(manifest.most_missing)}")
 
 
 def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import Manifest, benjamini_hochberg
-from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, SampleOptions
+from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, RowOptions, SampleOptions
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import check_temperature
-from vaekit.tabular.novelty import novel_names
+from vaekit.tabular.novelty import novel_names, refuse_more_missing
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
@@ -54,6 +54,8 @@ def _job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limi
     assert parsed.rows is not None
     n = len(parsed.rows)
     limits.check_rows(n, model.manifest)
+    if isinstance(options, RowOptions) and options.strict:
+        refuse_more_missing(parsed.rows, model.manifest)
     if isinstance(options, ElboOptions):
         return _elbo_job(model, parsed.rows, options, limits)
     if isinstance(options, DecodeOptions):

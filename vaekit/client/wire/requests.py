@@ -37,7 +37,8 @@ class RowOptions(Request):
     """Options of every operation that takes rows."""
 
     strict: bool = Field(
-        False, description="refuse columns that the model does not have; by default they are ignored and named"
+        False,
+        description="refuse novel rows and columns that the model does not have; by default both are taken and named",
     )
 
 

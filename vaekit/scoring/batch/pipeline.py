@@ -35,7 +35,9 @@ class Pipeline:
         """Raises InputError if the columns do not fit the model."""
         self._scorer = scorer
         self._quarantines = options.quarantine is not None
-        self._rows = rows_of(source, scorer.spec, options.columns, strict=options.strict)
+        self._rows = rows_of(
+            source, scorer.spec, options.columns, strict=options.strict, most_missing=scorer.most_missing
+        )
         self.ignored = self._rows.ignored
         self.remarks = tuple(source.remarks)
         self._appended = list(scorer.appended)
