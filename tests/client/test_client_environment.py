@@ -69,12 +69,20 @@ def test_a_good_variable_beside_a_bad_one_is_not_blamed(monkeypatch: pytest.Monk
         Client(URL)
 
 
-def test_the_password_of_a_proxy_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://user:geheim@127.0.0.1:1080")
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("socks5://user:geheim@127.0.0.1:1080", "socks5://127.0.0.1:1080"),
+        ("socks5://user:geh@eim@127.0.0.1:1080", "socks5://127.0.0.1:1080"),
+        ("user:geheim@127.0.0.1:port", "127.0.0.1:port"),
+    ],
+)
+def test_the_password_of_a_proxy_is_not_shown(proxy: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(ConnectionFailed) as caught:
         Client(URL)
-    assert "geheim" not in str(caught.value)
-    assert "ALL_PROXY=socks5://127.0.0.1:1080" in str(caught.value)
+    assert "eim" not in str(caught.value)
+    assert f"ALL_PROXY={shown}: " in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import httpx
 from vaekit.client.errors import ConnectionFailed
 
 PROXIES = ("http", "https", "all")
-_SECRET = re.compile(r"(?<=://)[^/@]*@")  # user and password in the address of a proxy
+_SECRET = re.compile(r"(?:(?<=://)|^(?!\w+://)).*@")  # user and password in the address of a proxy
 
 
 @contextmanager
