@@ -113,6 +113,36 @@ async def test_while_an_older_version_loads_in_place_of_a_broken_one_the_model_i
         assert (await service.post("/elbo", {"inputs": [ROW]})).status_code == 200
 
 
+async def test_an_older_version_that_a_request_is_loading_is_not_loaded_twice(
+    start: Any, copied: Path, more_versions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vaekit_service.engine import model_registry
+
+    flip(more_versions(copied, 2))
+    leave, load = asyncio.Event(), model_registry.open_version
+    loop, opened = asyncio.get_running_loop(), []
+
+    def held(folder: Path, *args: Any) -> Any:
+        opened.append(folder.name)
+        if folder.name == "2":
+            asyncio.run_coroutine_threadsafe(leave.wait(), loop).result(30)
+        return load(folder, *args)
+
+    monkeypatch.setattr(model_registry, "open_version", held)
+    async with start(copied, wait=False) as service:
+        registry = service.components.registry
+        while opened != ["2"]:
+            await asyncio.sleep(0.01)
+        first = asyncio.create_task(service.post(f"/models/{NAME}/versions/1/elbo", {"inputs": [ROW]}))
+        while registry.find(NAME, "1").loading is None:
+            await asyncio.sleep(0.01)
+        leave.set()
+        assert (await first).status_code == 200
+        await registry.settled.wait()
+        assert (await service.post("/elbo", {"inputs": [ROW]})).json()["version"] == 1
+    assert opened == ["2", "1"]
+
+
 async def test_a_model_of_which_no_version_loads_is_shown_at_its_newest(
     start: Any, copied: Path, models_dir: Path, more_versions: Any
 ) -> None:

@@ -265,7 +265,8 @@ class ModelRegistry:
     async def _load(self, served: ModelVersion) -> None:
         try:
             async with self._opening:
-                served.model = await self._opened(served.folder)
+                if served.model is None:  # else a request has loaded it while this call waited
+                    served.model = await self._opened(served.folder)
         except VaeError as exc:
             self._failed(served, str(exc))
         except Exception as exc:  # noqa: BLE001 - native code may raise any error; the other models must still load
