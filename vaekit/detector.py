@@ -165,8 +165,8 @@ class Detector(Estimator):
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha.
 
-        With folds, the median of that difference over the fold models. For a novel row, a number below that of every
-        other row.
+        With folds, the median of that difference over the fold models. For a novel row, a number that no other row's is
+        below: a large negative one, or 0 if so many held-out rows are novel that no row is an anomaly.
         """
         elbo, calibration = self._elbo(X), self._calibration()
         margin = -calibration.excess(calibration.scores_to_compare(elbo), -self.offset_)

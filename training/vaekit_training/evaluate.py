@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from vaekit.bundle import AnyCalibration
+from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
@@ -186,7 +187,8 @@ def _against_anomalies(
 ) -> dict[str, Metric]:
     scored = model.bound(anomalies)
     labels = np.r_[np.zeros(len(normal)), np.ones(len(scored))]
-    area = float(roc_auc_score(labels, np.r_[normal.score, scored.score]))
+    ranks = [rank_score(each.score, each.novel) for each in (normal, scored)]  # novel rows above all others
+    area = float(roc_auc_score(labels, np.concatenate(ranks)))
     found = {"auroc": Metric(value=area, n=len(labels), unit="anomalies against normal test rows")}
     if calibration.smallest_alpha <= ALPHA:
         found["detection_rate"] = _mean(verdicts(calibration, scored), f"share of anomalies at alpha = {ALPHA}")
