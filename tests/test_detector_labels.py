@@ -143,7 +143,7 @@ def test_an_unfitted_detector_has_no_offset() -> None:
     ],
 )
 def test_settings_are_dictionaries_or_texts(settings: object) -> None:
-    config = config_of(np.zeros((30, 2)), likelihood="mixed", settings=settings)  # type: ignore[arg-type]
+    config = config_of(np.zeros((30, 2)), likelihood="mixed", settings=settings)  # type: ignore[arg-type]  # of several types
     assert (config.training.steps, config.network.hidden) == (200, (8, 4))
     assert config.data.kinds == {"a b": "count", "c": "real"}
 
@@ -174,7 +174,7 @@ def test_one_text_is_one_setting() -> None:
 )
 def test_wrong_settings_are_named(settings: object, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        config_of(np.zeros((30, 2)), settings=settings)  # type: ignore[arg-type]
+        config_of(np.zeros((30, 2)), settings=settings)  # type: ignore[arg-type]  # wrong types too
 
 
 def test_a_fitted_detector_publishes_itself(fitted: Detector, tmp_path: Path) -> None:

@@ -96,5 +96,5 @@ def test_the_sign_of_a_column_follows_its_mirror_image_also_if_it_is_symmetric()
     found = []
     for one in (rows, other):
         vae = build(config, one, np.arange(4))
-        found.append(signs(vae.features, one.kinds, torch.from_numpy(one.x)).tolist())  # type: ignore[arg-type]
+        found.append(signs(vae.features, one.kinds, torch.from_numpy(one.x)).tolist())  # type: ignore[arg-type]  # Standardize
     assert found == [[1.0, 1.0, 1.0, 1.0], [-1.0, -1.0, 1.0, -1.0]]  # the third column never changes

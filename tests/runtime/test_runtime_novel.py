@@ -42,7 +42,7 @@ def row(cells: dict[str, Any]) -> list[Any]:
 def test_a_novel_cell_is_left_out_and_adds_the_reserved_probability(model: Model, case: str) -> None:
     cells, names = NOVEL[case]
     assert model.manifest.novelty is not None
-    x = np.array([[0.5, 2.0, 3.0, 1.0, model.spec.columns[4].levels.index("red")]])  # type: ignore[union-attr]
+    x = np.array([[0.5, 2.0, 3.0, 1.0, model.spec.columns[4].levels.index("red")]])  # type: ignore[union-attr]  # a category
     x[0, [NAMES.index(name) for name in names]] = np.nan  # the graphs leave these cells out
     eps = model.draws()
     without = model.elbo_checked(x, eps=eps, features=True)

@@ -98,7 +98,7 @@ def test_a_network_for_images_is_refused_for_columns_before_they_are_read(source
     tree = {"name": "m", "data": {"source": found, "read": "memory"}, "network": {"name": "conv"}}
     if source == "digits":
         make_config(tree)
-        tree["data"]["read"] = "stream"  # type: ignore[index]
+        tree["data"]["read"] = "stream"  # type: ignore[index]  # a dict
     with pytest.raises(ConfigError, match=r"network\.name = 'conv' is for images"):
         make_config(tree)
 

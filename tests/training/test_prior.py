@@ -75,7 +75,7 @@ def test_a_very_narrow_posterior_becomes_a_component_with_an_exact_density() -> 
     assert isinstance(prior, Aggregate)
     with torch.no_grad():
         one.vae.encoder[-1].bias[one.latent_dim :] = -50.0  # type: ignore[index]  # a Sequential; sigma at its floor
-        one.vae.encoder[-1].weight[one.latent_dim :] = 0.0  # type: ignore[index]
+        one.vae.encoder[-1].weight[one.latent_dim :] = 0.0  # type: ignore[index]  # as above
     refresh_prior(one.vae, network_rows(one.vae, one.rows.x))
     torch.testing.assert_close(prior.sigma, torch.full_like(prior.sigma, NARROWEST), rtol=1e-6, atol=0)
     eps = torch.randn(len(prior.mu), 4, one.latent_dim, dtype=torch.float64)  # (C, 4, Z)

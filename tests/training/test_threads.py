@@ -45,10 +45,10 @@ def test_fits_at_once_are_those_of_one_after_another() -> None:
 def test_a_fit_does_not_touch_the_global_generators() -> None:
     torch.manual_seed(5)
     np.random.seed(5)
-    before = torch.random.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    before = torch.random.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]  # a tuple
     scores("one member", 3)
     assert torch.equal(torch.random.get_rng_state(), before[0])
-    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index]
+    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index]  # a tuple
 
 
 @pytest.mark.parametrize("layer", [lambda: torch.nn.Linear(3, 4), lambda: torch.nn.Conv2d(2, 3, 3)])

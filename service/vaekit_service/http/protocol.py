@@ -50,7 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # Called by asyncio
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # never a datagram one
         super().connection_made(transport)
         self.app_state = {**self.app_state, CONNECTION: Connection(transport)}
         self._closing = ClosingTransport(transport, self._close)
