@@ -19,7 +19,7 @@ from vaekit.cli.score_report import check_summary, report, write_summary
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Precision
-    from vaekit.scoring import Options, Scorer
+    from vaekit.scoring import Options, Scorer, Summary
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
@@ -158,30 +158,50 @@ def score(
     ] = None,
 ) -> None:
     """Score every row of a file or folder: ELBO in nats, p-value and verdict."""
-    from vaekit.cli.progress import bar
-    from vaekit.scoring import score_file, score_folder
-    from vaekit.scoring.files.paths import STDOUT, names_a_folder
-
     options = replace(
         _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top),
         strict=strict,
         csv=dialect_of(delimiter, decimal, thousands),
     )
-    to_folder = names_a_folder(output)
-    given = {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine}
-    _check_folder_options(to_folder, given)
+    for_folders = {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine}
+    _check_folder_options(output, for_folders)
     check_summary(summary)
     signal.signal(signal.SIGTERM, _stop)  # as for Ctrl-C: SystemExit runs the clean-up of incomplete files
     scoring: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
     with (
         _scorer(model, models, url, key, device, precision, scoring) as scorer,
         _cluster(model, models, url, device, precision, actors, scoring) if engine == "ray" else nullcontext() as ray,
-        bar("scoring") as progress,
     ):
-        run = partial(score_file, scorer, source, output)
-        if to_folder:
-            run = partial(score_folder, scorer, source, output, resume=resume, engine=ray)
-        scored = run(batch_rows=batch_rows, options=options, progress=progress)
+        scored = _scored(scorer, source, output, options, batch_rows, resume=resume, ray=ray)
+    _report(scored, output, summary)
+
+
+def _scored(
+    scorer: Scorer,
+    source: str,
+    output: str,
+    options: Options,
+    batch_rows: int | None,
+    *,
+    resume: bool,
+    ray: Engine | None,
+) -> Summary:
+    """Score into a file or a folder, with a bar of progress."""
+    from vaekit.cli.progress import bar
+    from vaekit.scoring import score_file, score_folder
+    from vaekit.scoring.files.paths import names_a_folder
+
+    run = partial(score_file, scorer, source, output)
+    if names_a_folder(output):
+        run = partial(score_folder, scorer, source, output, resume=resume, engine=ray)
+    with bar("scoring") as progress:
+        return run(batch_rows=batch_rows, options=options, progress=progress)
+
+
+def _report(scored: Summary, output: str, summary: Path | None) -> None:
+    """Print the report, on stderr if the rows go to stdout, and write the summary if it has a file."""
+    from vaekit.scoring.files.paths import STDOUT
+
     with redirect_stdout(sys.stderr) if output == STDOUT else nullcontext():
         report(scored)
         if summary is not None:
@@ -217,10 +237,12 @@ def _options(
     )
 
 
-def _check_folder_options(to_folder: bool, given: Mapping[str, object]) -> None:
+def _check_folder_options(output: str, given: Mapping[str, object]) -> None:
     """Refuse options that need a folder as output, if the output is one file."""
     from vaekit.errors import InputError
+    from vaekit.scoring.files.paths import names_a_folder
 
+    to_folder = names_a_folder(output)
     for name, value in given.items():
         if value not in (None, False, "local") and not to_folder:
             raise InputError(f"{name}: needs a folder as output (a name without an ending), but the output is one file")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from vaekit.bundle.manifest import Manifest
     from vaekit_training.config import Config
+    from vaekit_training.loop.folder import Keep
     from vaekit_training.loop.tracking import History, Validation
     from vaekit_training.run import Listener
 
@@ -81,40 +82,58 @@ def train(
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
     from vaekit_training.loop.distributed import is_first_rank
+
+    settings = [*(overrides or []), *image_settings(label_folder, anomaly, resize)]
+    console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
+    config, remarks, keep = _run_of(source, settings, run, resume, console)
+    manifest = _trained(config, remarks, keep, models, device, console)
+    _summary(console, manifest, models)
+    if is_first_rank():
+        typer.echo(models / manifest.name / str(manifest.version))
+
+
+def _run_of(
+    source: str | None, settings: list[str], run: Path | None, resume: Path | None, console: Console
+) -> tuple[Config, list[str], Keep]:
+    """(config, remarks on the data that it was inferred from, where the run is kept), for a new or a resumed run.
+
+    Raises:
+        ConfigError: nothing to train, a setting beside --resume, or an invalid config.
+    """
     from vaekit_training.loop.folder import Keep, resumed
+
+    if resume is not None:
+        _refuse_with_resume(source, settings, run)
+        return resumed(resume), [], Keep(resume, resume=True)
+    if source is None:
+        raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
+    config, remarks = _config(source, settings, console)
+    return config, remarks, Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
+
+
+def _trained(config: Config, remarks: list[str], keep: Keep, models: Path, device: str, console: Console) -> Manifest:
+    """Train and publish; a signal ends the command with its exit code."""
     from vaekit_training.run import train as start
 
-    console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
-    if resume is not None:
-        _refuse_with_resume(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], run)
-        config, said, keep = resumed(resume), list[str](), Keep(resume, resume=True)
-    elif source is None:
-        raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
-    else:
-        config, said = _config(source, [*(overrides or []), *image_settings(label_folder, anomaly, resize)], console)
-        keep = Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
     try:
         with _listener(console, config) as listener:
-            manifest = start(config, models, device=device, listener=listener, keep=keep, inspected=said)
+            return start(config, models, device=device, listener=listener, keep=keep, inspected=remarks)
     except KeyboardInterrupt:
         console.print("[yellow]stopped; nothing was published[/]")
         raise typer.Exit(130) from None
     except Interrupted as exc:
         console.print(f"[yellow]{escape(str(exc))}; nothing was published[/]", soft_wrap=True)
         raise typer.Exit(128 + signal.SIGTERM) from None
-    _summary(console, manifest, models)
-    if is_first_rank():
-        typer.echo(models / manifest.name / str(manifest.version))
 
 
-def _refuse_with_resume(source: str | None, overrides: list[str] | None, run: Path | None) -> None:
-    for name, given in (("CONFIG.toml or DATA", source), ("--set", overrides), ("--run", run)):
+def _refuse_with_resume(source: str | None, settings: list[str], run: Path | None) -> None:
+    for name, given in (("CONFIG.toml or DATA", source), ("--set", settings), ("--run", run)):
         if given:
             raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
 
 def _config(source: str, overrides: list[str], console: Console) -> tuple[Config, list[str]]:
-    """The config, and what was said of the data from which it was made."""
+    """(the config, remarks on the data that it was inferred from)."""
     from vaekit_training.config import load_config, make_config, parse_overrides
     from vaekit_training.infer import infer, overrides_beside
 
@@ -190,8 +209,8 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
     n, where = (entry.rows_per_p_value, " in a fold" if entry.folds else "") if entry else (0, "")
     if n < (needed := rows_to_resolve(0.05)):
         console.print(
-            f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}; until then rows get "
-            "p-values but no verdict at this alpha[/]"
+            f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}; until then "
+            "is_anomaly is false for every row at this alpha[/]"
         )
     if manifest.version > 1:
         console.print(f"[dim]{escape(in_use(manifest))}[/]", soft_wrap=True)
