@@ -30,7 +30,7 @@ class Prepared:
     config: Config
     columns: dict[str, NDArray[Any]] | None  # by name, (N,) each; None for images
     images: NDArray[Any] | None
-    warnings: list[str]  # columns that were left out, and what looks wrong
+    warnings: list[str]  # columns that were left out, and suspicious data
 
     def rows(self, anomaly: NDArray[np.bool_] | None) -> Rows:
         """The rows as vaekit_training takes them, with known anomalies (N,) marked."""

@@ -15,7 +15,7 @@ VaeError
 ├── MissingExtra (ImportError)   a package of an extra is not installed: the message says what to install
 ├── ConfigError (ValueError)     an invalid training configuration or setting
 ├── TrainingError (RuntimeError) a training run that must not be published
-│   └── Interrupted              a run that was told to stop, and can be resumed
+│   └── Interrupted              a run that a signal has stopped; it can be resumed
 └── ClientError                  see vaekit/client/errors.py
 """
 
@@ -81,4 +81,4 @@ class TrainingError(VaeError, RuntimeError):
 
 
 class Interrupted(TrainingError):
-    """A training run that was told to stop before its end."""
+    """A signal has stopped a training run before its end."""

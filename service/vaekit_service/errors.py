@@ -88,4 +88,4 @@ class DeadlineExceeded(ServiceError):
 
 
 class Disconnected(ServiceError):
-    """The caller closed the connection before its answer; nobody reads the reply."""
+    """The caller closed the connection before its answer; the reply is not read."""

@@ -105,7 +105,7 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{held.getsockname()[1]}")
         with Client("http://vaekit.invalid:8000") as client:
             with pytest.raises(
-                ConnectionFailed, match=r"through the proxy of HTTP_PROXY; NO_PROXY=vaekit\.invalid goes"
+                ConnectionFailed, match=r"through the proxy of HTTP_PROXY; NO_PROXY=vaekit\.invalid bypasses"
             ):
                 client.models()
             assert not client.health()

@@ -117,7 +117,7 @@ def test_an_invalid_cell_is_named(tmp_path: Path, text: str, said: str) -> None:
         ({"exclude": ("zz",)}, "no column 'zz'"),
         ({"split": "time:zz"}, "no column 'zz'"),
         ({"label": "odd", "anomalies": ("yes",)}, "no row has a value of data.anomalies"),
-        ({"exclude": ("a", "b", "c", "odd")}, "no columns left"),
+        ({"exclude": ("a", "b", "c", "odd")}, "no columns to model"),
     ],
 )
 def test_unknown_columns_are_named(tmp_path: Path, config: dict[str, object], said: str) -> None:

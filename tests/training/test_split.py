@@ -66,5 +66,5 @@ def test_too_few_groups_are_refused() -> None:
 
 def test_an_empty_split_is_refused() -> None:
     tiny = Fractions(train=0.97, validation=0.01, calibration=0.01, test=0.01)
-    with pytest.raises(InputError, match="none is left for the calibration split"):
+    with pytest.raises(InputError, match="the calibration split would be empty"):
         split(rows(20), DataConfig(source="-", fractions=tiny), 0)

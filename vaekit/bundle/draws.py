@@ -42,7 +42,7 @@ def default_eps(base: NDArray[np.floating], num_samples: int, rule: DrawsRule) -
     eps = np.asarray(base[:num_samples], dtype=np.float64)  # (K, Z)
     if rule == "first-k-whitened" and num_samples > eps.shape[1]:
         eps = _whitened(eps)
-    return _centred_unit_moment(eps)  # after whitening too: it removes what rounding has left
+    return _centred_unit_moment(eps)  # after whitening too: it removes rounding errors
 
 
 def _whitened(e: Floats) -> Floats:

@@ -38,8 +38,7 @@ def created() -> datetime:
     try:
         return datetime.fromtimestamp(int(given), UTC)
     except (ValueError, OverflowError, OSError) as exc:
-        said = f"environment variable SOURCE_DATE_EPOCH={given}: expected whole seconds since 1970"
-        raise ConfigError(said) from exc
+        raise ConfigError(f"environment variable SOURCE_DATE_EPOCH={given}: expected whole seconds since 1970") from exc
 
 
 def digest(data: bytes) -> str:

@@ -13,8 +13,6 @@ from vaekit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
-
-if TYPE_CHECKING:
     from vaekit.tabular.csv_text import CsvDialect
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
@@ -90,7 +88,7 @@ def image_settings(label_folder: bool, anomaly: list[str] | None, resize: str | 
 
 
 def label_of(label: str | None, label_folder: bool) -> str | None:
-    """The label that is asked for.
+    """The label that the options name; None: no labels.
 
     Raises:
         InputError: both ways to name a label.

@@ -1,4 +1,4 @@
-"""What the environment says about proxies and certificates, and which variable is at fault."""
+"""Checks the proxies and certificates of the environment, and finds the variable that httpx refuses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def proxy_note(url: str) -> str:
     for scheme in (address.scheme, "all"):
         if scheme in set_here and not proxy_bypass(address.netloc.decode("ascii")):
             name = _spelled(f"{scheme}_proxy")
-            return f" (through the proxy of {name or 'the system'}; NO_PROXY={address.host} goes around it)"
+            return f" (through the proxy of {name or 'the system'}; NO_PROXY={address.host} bypasses it)"
     return ""
 
 

@@ -29,7 +29,7 @@ class Ignored:
     warnings: tuple[str, ...] = ()  # one for each that resembles a column of the model that is absent
 
     def warn(self, stacklevel: int) -> None:
-        """Say in Python warnings what was ignored."""
+        """Warn of the ignored columns, in one Python warning."""
         if self.columns:
             text = f"columns that the model does not have are ignored: {listed(self.columns)}"
             warnings.warn("; ".join([text, *self.warnings]), stacklevel=stacklevel + 1)
@@ -46,7 +46,7 @@ def ignored(
     most: int | None = MOST_IGNORED,
     where: str = "",
 ) -> Ignored:
-    """The rule for columns that the model does not have: they are ignored, and said once.
+    """The rule for columns that the model does not have: they are ignored, and named once.
 
     An index that pandas wrote into a file is no column; it is neither named nor refused.
 

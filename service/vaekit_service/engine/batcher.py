@@ -1,6 +1,6 @@
-"""Joins waiting jobs into batches of rows. This file knows no arrays, models or threads.
+"""Joins waiting jobs into batches of rows. No arrays, models or threads here.
 
-No job waits for a batch to fill. When the device is free, its thread asks for the next batch and gets the jobs that
+No job waits for a batch to fill. When the device is free, its thread takes the next batch: the jobs that
 have arrived in the meantime.
 """
 
@@ -18,7 +18,7 @@ TURNS = 4  # successive interactive batches while bulk jobs wait
 
 
 class Batchable(Protocol):
-    """What the batcher needs to know about a job; jobs.Job is one."""
+    """What the batcher needs of a job; jobs.Job is one."""
 
     @property
     def lane(self) -> Hashable:
@@ -128,7 +128,7 @@ class Batcher(Generic[J, R]):
         return ticket
 
     def withdraw(self, ticket: Ticket[J, R]) -> None:
-        """Drop a job whose caller has left. Its waiting rows leave the queue and never run."""
+        """Drop a job whose caller has disconnected. Its waiting rows leave the queue and never run."""
         if not ticket.is_over:
             ticket.is_over = True
             self._dequeue(ticket)

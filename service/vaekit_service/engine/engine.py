@@ -1,6 +1,6 @@
 """Runs batches on the device, one at a time, in its own thread.
 
-The thread asks for the next batch as soon as it is free. If the queue was empty, the thread first waits until the event
+The thread takes the next batch as soon as it is free. If the queue was empty, the thread first waits until the event
 loop has handled the requests that arrived together, so that they share a batch. A small job that is alone in the queue
 runs in the event loop itself if that takes less time than waking the thread.
 """

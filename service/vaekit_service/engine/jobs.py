@@ -30,8 +30,8 @@ class Job:
     rows: NDArray[Any] | None = None  # encode, elbo: checked x (N, ...); decode: z (N, Z); sample: None
     num_samples: int = 1  # elbo: K
     seed: int | None = None  # sample: always set; elbo: set if the request chose its own draws
-    log_evidence: bool = True  # elbo: whether the caller wants it
-    features: bool = False  # elbo: whether the caller wants the log-likelihood of each feature
+    log_evidence: bool = True  # elbo: whether it is requested
+    features: bool = False  # elbo: whether the log-likelihood of each feature is requested
     explain: int = 0  # elbo: number of cells to explain per row
     temperature: float = 1.0  # sample
     observe: bool = False  # sample: whether to draw x from p(x|z)
@@ -42,7 +42,7 @@ class Job:
 
     @property
     def graph(self) -> Graph:
-        """The cheapest graph that computes everything the request asks for."""
+        """The cheapest graph that computes everything that the request needs."""
         if self.operation == "sample":
             return "prior"
         if self.operation != "elbo":

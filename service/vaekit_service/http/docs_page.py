@@ -26,7 +26,7 @@ def docs_router() -> APIRouter:
     """The routes /openapi.json and /docs.
 
     They replace FastAPI's openapi_url and docs_url: FastAPI's page loads scripts from another host, and the access log
-    knows the path of a route only if it is declared on a router. FastAPI runs these endpoints in threads.
+    finds the path of a route only if it is declared on a router. FastAPI runs these endpoints in threads.
     """
     router = APIRouter()
     for path, endpoint in (("/openapi.json", _document), ("/docs", _page)):

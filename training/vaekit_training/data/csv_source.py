@@ -71,7 +71,7 @@ def _typed(table: Any, name: str, where: str, dialect: Any, missing: tuple[float
 def _where(path: Path, parsing: Any, names: list[str], dialect: Any) -> str | None:
     """Describes the first row whose number of cells differs from the header's; None if there is none.
 
-    pyarrow counts the header as row 1, and knows row numbers only when it reads with one thread.
+    pyarrow counts the header as row 1, and counts rows only when it reads with one thread.
     """
     from pyarrow import csv
 

@@ -1,4 +1,4 @@
-"""Says what looks wrong in the rows of a run: values that blind a column, copies of rows, columns of nearly one value.
+"""Finds suspicious data: values that dominate a column's scale, copies of rows, columns of nearly one value.
 
 N rows, D columns.
 """
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 
 def findings(rows: Rows, splits: Splits, kept: Container[str] = ()) -> list[str]:
-    """One sentence for each thing that looks wrong, with what to do about it; kept: columns that may be ids."""
+    """One sentence for each suspicious property, with what to do about it; kept: columns that may be ids."""
     return [*([] if rows.is_image else _columns(rows, splits, kept)), *_copies(rows, splits)]
 
 
@@ -68,7 +68,7 @@ def _some(rows: Rows, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _far(name: str, values: Floats, numbers: NDArray[np.intp] | None) -> str | None:
-    """What to say of a few cells (n,) so far outside the others that they take over the column's scale."""
+    """A sentence about a few cells (n,) so far outside the others that they take over the column's scale."""
     if len(values) < DISTINCT:
         return None
     with np.errstate(all="ignore"):  # differences of values near the largest float64 are infinite
@@ -84,8 +84,8 @@ def _far(name: str, values: Floats, numbers: NDArray[np.intp] | None) -> str | N
     empty = f"set data.missing_values = [{first}]" if len(odd) <= SHOWN else "empty them"
     return (
         f"column {name!r}: {far.sum()} cells of {first}{where} lie far outside the others ({inside.min():g} to "
-        f"{inside.max():g}) and make the column's scale so wide that the model hardly sees its other values: if they "
-        f'mean "missing", {empty}; if not, correct them or leave the column out by data.exclude'
+        f"{inside.max():g}) and make the column's scale so wide that its other values hardly differ for the model: if "
+        f'they mean "missing", {empty}; if not, correct them or leave the column out by data.exclude'
     )
 
 
@@ -132,7 +132,7 @@ def _nearly_constant(name: str, values: Floats) -> str | None:
 
 
 def _copies(rows: Rows, splits: Splits) -> Iterator[str]:
-    """What to say if many held-out rows are copies of training rows."""
+    """A sentence if many held-out rows are copies of training rows."""
     calibration = np.concatenate(splits.folds[:1]) if splits.folds else splits.calibration
     train = np.setdiff1d(splits.train, calibration) if splits.folds else splits.train
     known = rows.x[_some(rows, train)]

@@ -47,7 +47,7 @@ def kinds_of(columns: Sequence[str], config: DataConfig, likelihood: LikelihoodC
         ConfigError: the likelihood does not accept a kind.
     """
     if not columns:
-        raise InputError(f"data {config.source!r}: no columns left to model; name fewer in data.exclude and data.label")
+        raise InputError(f"data {config.source!r}: no columns to model; name fewer in data.exclude and data.label")
     unknown = [name for name in config.kinds if name not in columns]
     if unknown:
         raise InputError(f"data.kinds: column {unknown[0]!r} is not modelled; modelled columns: {', '.join(columns)}")

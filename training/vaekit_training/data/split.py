@@ -92,7 +92,7 @@ def split(rows: Rows, config: DataConfig, seed: int) -> Splits:
     for name, part in zip(SPLITS, ordered, strict=True):
         if len(part) == 0:
             few = "groups" if kind == "group" else "rows"
-            raise InputError(f"too few {few}: none is left for the {name} split; raise data.fractions.{name}")
+            raise InputError(f"too few {few}: the {name} split would be empty; raise data.fractions.{name}")
     train, validation, calibration, test = (np.sort(part) for part in ordered)
     splits = Splits(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly))
     return splits if config.folds is None else _with_folds(splits, config.folds, seed)

@@ -148,7 +148,7 @@ def _rows(source: Folder, reader: StreamReader, moments: Moments, samples: Seque
         raise InputError(f"too few rows: {normal} normal ones; at least {FEWEST} are needed")
     for name in SPLITS:
         if not counts[name]:
-            raise InputError(f"too few rows: none is left for the {name} split; raise data.fractions.{name}")
+            raise InputError(f"too few rows: the {name} split would be empty; raise data.fractions.{name}")
     sampled = [indexed(sample.rows(), cells) for sample in samples]
     edges = np.cumsum([0, *map(len, sampled)])
     indices = [np.arange(a, b) for a, b in pairwise(edges)]

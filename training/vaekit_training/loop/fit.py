@@ -203,7 +203,7 @@ class _Run:
         refresh_prior(self._vae, self._components)
 
     def _roll_back(self, bad: BadStep) -> None:
-        """Return to the last good state and halve the learning rate; raise if no rollbacks are left."""
+        """Return to the last good state and halve the learning rate; raise after the last rollback."""
         since, left = self._last_good["at"], self._rollbacks < self._config.training.rollbacks
         what = f"step {bad.step}: {bad.reason}; {self._worst_rows(bad.step)}"
         if not left:

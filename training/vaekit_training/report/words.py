@@ -85,7 +85,7 @@ def privacy(manifest: Manifest) -> str:
     cold, others = value["training_rows_reconstructed"], value["held_out_rows_reconstructed"]
     warm, others_warm = value["training_rows_reconstructed_at_1"], value["held_out_rows_reconstructed_at_1"]
     return said + (
-        f"By kl alone, training rows are told from held-out rows with an AUC of {value['membership_auc']:.3f} (0.5: "
+        f"kl alone separates training rows from held-out rows with an AUC of {value['membership_auc']:.3f} (0.5: "
         f"not at all). Samples at temperature 0 come near {cold:.0%} of the training rows and {others:.0%} of the "
         f"held-out rows; samples at temperature 1 come near {warm:.0%} and {others_warm:.0%}. The table of figures "
         "says what near means and how many samples there were."

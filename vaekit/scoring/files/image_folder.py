@@ -81,7 +81,7 @@ def is_image_file(path: StoragePath) -> bool:
 
 
 def _files(folder: StoragePath) -> tuple[list[InputFile], tuple[str, ...]]:
-    """The images of a folder, and what is to be said of its other files."""
+    """The images of a folder, and a sentence about its other files."""
     found = {folder.name_of(info): info for info in folder.files()}
     names, remark = select(list(found))
     if not names:

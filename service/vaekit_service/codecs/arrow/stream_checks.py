@@ -80,7 +80,7 @@ def _messages(body: memoryview, max_columns: int) -> Iterator[tuple[int, FlatTab
 def _message(metadata: memoryview, length: int) -> tuple[int, FlatTable, int]:
     """(kind, header, body size in bytes) of one message."""
     if length <= 0 or length % 8 or length > len(metadata):
-        raise Unparsable(f"body: damaged Arrow stream: message header of {length} bytes, but {len(metadata)} are left")
+        raise Unparsable(f"body: damaged Arrow stream: message header of {length} bytes, but {len(metadata)} remain")
     message = FlatTable.root(metadata)
     kind, header, size = message.number(1, U8), message.table(2), message.number(3, I64)
     if kind not in (_SCHEMA, _DICTIONARY, _BATCH) or header is None or size < 0 or size % 8:
