@@ -11,7 +11,7 @@ from scipy import stats
 
 from vaekit.bundle import Calibration
 from vaekit.scoring import Scores
-from vaekit.scoring.batch.drift import Drift, drift, histogram, rates
+from vaekit.scoring.batch.drift import Drift, _Cells, drift, histogram, rates
 from vaekit.scoring.batch.tally import Tally, TopRow, edges_for
 
 N = 199
@@ -186,3 +186,13 @@ def test_a_p_value_on_a_bin_edge_counts_in_the_lower_bin():
 def test_rates_are_shares_of_rows_and_none_below_the_smallest_p_value():
     found = rates(np.array([0.01, 0.05, 0.5]), np.array([1, 1, 8]), smallest=0.01)
     assert found == {0.001: None, 0.005: None, 0.01: 0.1, 0.05: 0.2, 0.1: 0.2}
+
+
+@pytest.mark.parametrize("tied", [0, 5])
+def test_a_run_without_drift_has_scores_above_all_held_out_ones_as_often_as_exchangeable_rows(tied: int) -> None:
+    """With n held-out scores a new row is above all of them with probability 1 / (n + 1), on average."""
+    n, m = 19, 1000
+    p_values = (np.maximum(np.arange(n), tied) + 2.0) / (n + 1)
+    runs = _Cells.of(p_values).simulated(m)
+    np.testing.assert_allclose(runs[:, 0].mean() / m, 1 / (n + 1), rtol=0.15)
+    np.testing.assert_allclose(runs[:, 1].mean() / m, (1 + tied) / (n + 1), rtol=0.15)
