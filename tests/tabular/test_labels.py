@@ -58,7 +58,7 @@ def test_the_labels_of_a_csv_file_mean_the_same_in_training_and_evaluation(
     source = CsvSource(storage_path(path), 100)
     read = open_labels("label", [str(wanted)], source.schema)
     if anomalies is None:
-        with pytest.raises(InputError, match="row 1, feature 'label': missing value"):
+        with pytest.raises(InputError, match="row 1, feature 'label': missing value in the column of labels"):
             load(config)
         with pytest.raises(InputError, match="row 1, label 'label': missing"):
             read.take(next(source.chunks()))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from vaekit.bundle import draws
+from vaekit.bundle.draws import NEWEST_RULE
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.bundle.manifest import FORMAT, Manifest
 
@@ -52,12 +52,11 @@ def _changes(manifest: Manifest) -> Iterator[Change]:
         )
     if manifest.surprise is None:
         yield Change("explanations", "no explanations", "explanations of cells (vae explain)", "vae calibrate")
-    newest = getattr(draws, "NEWEST_RULE", manifest.draws.rule)
-    if manifest.draws.rule != newest:
+    if manifest.draws.rule != NEWEST_RULE:
         yield Change(
             "draws",
             f"default draws by the rule {manifest.draws.rule}",
-            f"default draws by the rule {newest}, with a smaller error of the ELBO where K > Z",
+            f"default draws by the rule {NEWEST_RULE}, with a smaller error of the ELBO where K > Z",
             "vae train",
         )
     if manifest.privacy is None:

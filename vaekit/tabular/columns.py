@@ -16,6 +16,7 @@ from vaekit.errors import InputError
 from vaekit.tabular.cells import show
 
 MOST_IGNORED = 1000  # names of columns that rows may have beside the model's
+_LISTED = 10  # names that a message lists
 _SHOWN = 100  # characters of an ignored name
 _COMPARED = 20  # absent columns that ignored names are compared with
 _INDEX = re.compile(r"|Unnamed: \d+(?:\.\d+)?|__index_level_\d+__")  # as pandas names a frame's index in a file
@@ -85,9 +86,9 @@ def resembling(names: Iterable[str], absent: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
+def listed(names: Sequence[str]) -> str:
     """The first names, and how many there are if that is not all."""
-    return ", ".join(map(repr, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+    return ", ".join(map(repr, names[:_LISTED])) + (f", ... ({len(names)} in all)" if len(names) > _LISTED else "")
 
 
 def is_index_name(name: str) -> bool:

@@ -58,15 +58,15 @@ def check_names(columns: tuple[str, ...]) -> None:
             raise InputError(f"two columns of one name: {name!r}")
 
 
-def refuse_missing(where: str, name: str, values: NDArray[Any], start: int = 0) -> None:
-    """Refuse a missing cell in a label or split column; where: the source; start: row number of the first value."""
-    _refuse(where, name, np.array([is_missing(cell) for cell in values.tolist()], dtype=bool), start)
+def refuse_missing(where: str, name: str, values: NDArray[Any]) -> None:
+    """Refuse a missing cell in the column that splits the rows; where: the source."""
+    _refuse(where, name, np.array([is_missing(cell) for cell in values.tolist()], dtype=bool), "that splits the rows")
 
 
-def _refuse(where: str, name: str, bad: NDArray[np.bool_], start: int) -> None:
+def _refuse(where: str, name: str, bad: NDArray[np.bool_], which: str, start: int = 0) -> None:
     if bad.any():
         row = start + int(bad.argmax())
-        raise InputError(f"{where}: row {row}, feature {name!r}: missing value in the column that splits the rows")
+        raise InputError(f"{where}: row {row}, feature {name!r}: missing value in the column {which}")
 
 
 def anomalies(table: Mapping[str, NDArray[Any]], config: DataConfig, n: int) -> NDArray[np.bool_]:
@@ -101,7 +101,7 @@ class TrainingLabels:
         different = {cell: i for i, cell in enumerate(dict.fromkeys(cells))}
         at = np.array([different[cell] for cell in cells], dtype=np.intp)
         marked, missing = self._marks.of(list(different))
-        _refuse(where or self._where, self._name, missing[at], start)
+        _refuse(where or self._where, self._name, missing[at], "of labels", start)
         self._found = self._found or bool(marked[at].any())
         return marked[at]
 

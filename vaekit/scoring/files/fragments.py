@@ -113,10 +113,10 @@ def row_group_ranges(rows: Sequence[int], part_rows: int | None) -> Iterator[tup
         yield first, len(rows) - first
 
 
-def file_of(path: StoragePath, name: str | None = None) -> InputFile:
+def file_of(path: StoragePath) -> InputFile:
     """Describe a file of an input as it is now."""
     info = path.info
-    return InputFile(name or info.base_name, int(info.size or 0), int(info.mtime_ns or 0))
+    return InputFile(info.base_name, int(info.size or 0), int(info.mtime_ns or 0))
 
 
 @contextmanager
