@@ -10,7 +10,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from vaekit.runtime import Model
+from vaekit.bundle import Manifest
+from vaekit.runtime import Bound, Model
 from vaekit.runtime.results import RowArrays
 from vaekit_service.engine.batcher import Batch
 from vaekit_service.engine.engine import Engine
@@ -49,6 +50,12 @@ class Metrics:
             "vae_rows",
             "Rows, latents or samples that ran on the device.",
             ["operation", "model", "version"],
+            registry=self._registry,
+        )
+        self.novel_rows = Counter(
+            "vae_novel_rows",
+            "Scored rows that are unlike any training row.",
+            ["model", "version"],
             registry=self._registry,
         )
         self.batch_seconds = Histogram(
@@ -100,6 +107,11 @@ class Metrics:
         known[0].inc(batch.n)
         known[1].observe(batch.n)
         known[2].observe(seconds)
+
+    def scored(self, manifest: Manifest, result: RowArrays) -> None:
+        """Count the novel rows of an answer. Called in the event loop."""
+        if isinstance(result, Bound) and result.novel is not None and (novel := int(result.novel.sum())):
+            self.novel_rows.labels(manifest.name, str(manifest.version)).inc(novel)
 
     def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  callers get the error
         """Record a batch that failed. Called in the thread that ran the batch."""

@@ -71,8 +71,8 @@ def test_held_out_rows_without_a_score_of_an_old_bundle_are_named(tmp_path: Path
         lines = [",".join("" if cell is None else str(cell) for cell in row) for row in [header, *rows]]
         data.write_text("\n".join(lines))
         message = (
-            "^row 3: novel, and a bundle of format 1.0 has no score for a novel row: "
-            "leave the (row|novel rows) out, or train the model again$"
+            "^row 3: a bundle of format 1.0 has no score for a novel row; train the model again to score it, "
+            "or leave the (row|novel rows) out$"
         )
         with pytest.raises(InputError, match=message):
             publish_calibration(model, data, label="state", anomalies=["broken"], batch_rows=batch_rows)

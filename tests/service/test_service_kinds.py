@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.kinds import NAMES, Published, as_json, mixed_rows
 from tests.service.test_service_openapi import check
 from tests.service.test_service_wire import NPY, npy, records
@@ -16,6 +19,7 @@ from vaekit_service.example import curl
 
 pytestmark = pytest.mark.anyio
 ROW = [0.5, 2.0, 3, 1, "red"]
+OLD = ROOT / "tests" / "old" / "sensors"  # a bundle of format 1.0
 
 
 async def test_every_reply_for_a_mixed_table_matches_the_openapi_document(on_mixed: Any) -> None:
@@ -85,8 +89,10 @@ async def test_a_row_with_more_missing_cells_than_any_training_row_is_novel(on_m
     ],
 )
 async def test_a_cell_that_no_training_row_had_makes_its_row_novel(on_mixed: Any, row: list[Any], novel: Any) -> None:
+    before = await novel_rows(on_mixed)
     reply = (await on_mixed.post("/elbo", {"inputs": [row, ROW], "alpha": 0.1, "explain": 2, "features": True})).json()
     assert reply["novel"] == [novel, []]
+    assert await novel_rows(on_mixed) - before == bool(novel)
     assert None not in reply["elbo"]
     assert reply["is_anomaly"][0] == bool(novel)
     if novel:
@@ -167,3 +173,22 @@ async def test_rows_score_the_same_together_and_alone(on_mixed: Any, mixed: Publ
 def _spec(published: Published) -> Any:
     with Model.load(published.folder, device="cpu") as model:
         return model.spec
+
+
+async def novel_rows(service: Any) -> float:
+    """The value of the metric."""
+    text = (await service.http.get("/metrics")).text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("vae_novel_rows_total{"))
+
+
+async def test_a_novel_row_of_an_old_bundle_has_no_elbo_and_the_reply_says_why(start: Any, tmp_path: Path) -> None:
+    shutil.copytree(OLD, tmp_path / "sensors")
+    async with start(tmp_path) as service:
+        reply = (await service.post("/elbo", {"inputs": [[25.0, 3, "blue"], [25.0, 3, "violet"]]})).json()
+    assert reply["novel"] == [[], ["colour"]]
+    assert reply["elbo"][1] is None
+    assert reply["is_anomaly"] is not None
+    assert reply["warnings"] == [
+        "no elbo for 1 of 2 rows, row 1 is the first: a bundle of format 1.0 has no score for a novel row; train "
+        "the model again to score it"
+    ]

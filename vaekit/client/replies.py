@@ -47,7 +47,7 @@ class _Result:
 @dataclass(frozen=True)
 class _OfRows(_Result):
     ignored_columns: tuple[str, ...]  # columns of the rows that the model does not have
-    warnings: tuple[str, ...]  # one for each of them that resembles an absent column
+    warnings: tuple[str, ...]  # one for each that resembles an absent column, and why novel rows have no elbo
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,11 @@ def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:
     return NovelCells(cells_outside(x, manifest.input), cells_missing(x, manifest))
 
 
+def no_score(manifest: Manifest) -> str:
+    """Why a novel row has no ELBO, and what to do, for messages."""
+    return f"a bundle of format {manifest.format} has no score for a novel row; train the model again to score it"
+
+
 def joined_names(names: Sequence[Sequence[str]]) -> NDArray[np.object_]:
     """The names of each row's novel cells as one text, (N,); None for a row that is not novel."""
     found = np.full(len(names), None, dtype=object)

@@ -16,7 +16,7 @@ from vaekit.runtime.explain.explanation import check_explained, passes
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import check_temperature
-from vaekit.tabular.novelty import novel_names, refuse_more_missing
+from vaekit.tabular.novelty import no_score, novel_names, refuse_more_missing
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
@@ -125,7 +125,8 @@ def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: fl
     if isinstance(result, Bound):
         assert isinstance(options, ElboOptions)
         rows, facts = _elbo(job, result, options, default_alpha)
-    named: dict[str, Fact] = {"ignored_columns": list(job.ignored.columns), "warnings": list(job.ignored.warnings)}
+    warnings = [*job.ignored.warnings, *_without_score(job, result)]
+    named: dict[str, Fact] = {"ignored_columns": list(job.ignored.columns), "warnings": warnings}
     facts |= {name: value for name, value in named.items() if value}
     manifest = job.model.manifest
     return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
@@ -142,6 +143,14 @@ def _elbo(
     if bound.novel is not None:
         rows["novel"] = _novel(job, bound.novel)
     return _reply_fields(rows), {**facts, "num_samples": job.num_samples}
+
+
+def _without_score(job: Job, result: RowArrays) -> list[str]:
+    """Why rows have no ELBO, as one warning; empty if all have one."""
+    if not isinstance(result, Bound) or not np.isnan(result.elbo).any():
+        return []
+    rows = np.flatnonzero(np.isnan(result.elbo))
+    return [f"no elbo for {len(rows)} of {job.n} rows, row {rows[0]} is the first: {no_score(job.model.manifest)}"]
 
 
 def _novel(job: Job, novel: NDArray[np.bool_]) -> NDArray[np.object_]:

@@ -80,6 +80,7 @@ class OperationHandler:
             job = make_job(self._operation, model, parsed, components.limits, components.max_batch_rows)
             context.rows = job.n
             result = await components.engine.submit(job, monotonic() + components.queue_timeout)
+            components.metrics.scored(manifest, result)
             return make_answer(job, result, parsed.options, components.alpha)
 
     def _target(self, model: Model) -> Target:

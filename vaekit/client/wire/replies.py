@@ -23,7 +23,9 @@ class RowsReply(Reply):
         None, description="columns of the rows that the model does not have, which were ignored; absent if none were"
     )
     warnings: list[str] | None = Field(
-        None, description="for each ignored column that resembles an absent one; absent if there are none"
+        None,
+        description="for each ignored column that resembles an absent one, and why novel rows have no elbo; absent if "
+        "there are none",
     )
 
 

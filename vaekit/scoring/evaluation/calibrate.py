@@ -31,6 +31,7 @@ from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
+from vaekit.tabular.novelty import no_score
 
 OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old calibration
 
@@ -147,8 +148,7 @@ def _check_scores(score: NDArray[np.float64], row: NDArray[np.int64], manifest: 
     without = row[~np.isfinite(score)]
     if without.size:
         raise InputError(
-            f"row {without[0]}: novel, and a bundle of format {manifest.format} has no score for a novel row: "
-            f"leave the {'row' if without.size == 1 else 'novel rows'} out, or train the model again"
+            f"row {without[0]}: {no_score(manifest)}, or leave the {'row' if without.size == 1 else 'novel rows'} out"
         )
 
 
