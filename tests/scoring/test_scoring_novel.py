@@ -9,6 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import ROOT
 from tests.kinds import NAMES, Published, mixed_rows
 from vaekit.cli.score_report import report
 from vaekit.errors import InputError
@@ -65,3 +66,18 @@ def test_too_few_calibration_rows_for_alpha_give_p_values_and_say_what_to_do(
     assert summary.reason is None
     report(summary)
     assert "so no row can be an anomaly; use an alpha of at least" in capsys.readouterr().out
+
+
+def test_novel_rows_that_an_old_bundle_cannot_score_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("load,stops,colour\n25,3,blue\n25,3,violet\n25,-1,red\n")
+    with Model.load(ROOT / "tests" / "old" / "sensors", device="cpu") as model:
+        summary = score_file(LocalScorer(model, alpha=0.1), rows, tmp_path / "out.parquet")
+    assert (summary.novel, summary.to_json()["unscored"]) == (2, 2)
+    assert pq.read_table(tmp_path / "out.parquet")["p_value"].null_count == 0
+    json.dumps(summary.to_json(), allow_nan=False)
+    report(summary)
+    said = capsys.readouterr().out
+    assert "2 of them have no ELBO, because the model was published before format 1.3: train it again to score" in said

@@ -53,6 +53,11 @@ def report(summary: Summary) -> None:
             f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "
             "`novel` names the cells"
         )
+    if summary.tally.unscored:
+        typer.echo(
+            f"{summary.tally.unscored:,} of them have no ELBO, because the model was published before format 1.3: "
+            "train it again to score them"
+        )
     if summary.alpha_reason is not None:
         typer.echo(summary.alpha_reason)
     if (found := summary.discoveries) is not None:

@@ -179,6 +179,7 @@ class Summary:
             "no_anomalies": self.alpha_reason,
             "unknown": self.unknown,
             "novel": self.novel,
+            "unscored": self.tally.unscored,
             "anomalies": self.anomalies,
             "share": self.share,
             "rates": {f"{alpha:g}": rate for alpha, rate in self.rates.items()},

@@ -41,6 +41,7 @@ class Tally:
     anomalies: int = 0
     unknown: int = 0  # rows without a p-value, if others have one
     novel: int = 0  # rows unlike any training row
+    unscored: int = 0  # those of them that the model cannot score: a bundle before format 1.3
     bad: Counter[str] = field(default_factory=Counter)  # invalid rows by reason
     p_values: Floats = field(default_factory=lambda: np.empty(0))  # distinct values, ascending
     p_counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows with each
@@ -71,6 +72,7 @@ class Tally:
             self._add_p_values(*np.unique(scores.p_value[known], return_counts=True))
         is_novel = None if scores.novel is None else np.array([names is not None for names in scores.novel])
         self.novel += 0 if is_novel is None else int(is_novel.sum())
+        self.unscored += int(np.isnan(scores.elbo).sum())
         score = rank_score(scores.score, is_novel)
         if len(self.edges):
             self.scores += binned(score, self.edges)
@@ -82,6 +84,7 @@ class Tally:
         self.anomalies += other.anomalies
         self.unknown += other.unknown
         self.novel += other.novel
+        self.unscored += other.unscored
         self.bad.update(other.bad)
         self.scores = self.scores + other.scores
         self._add_p_values(other.p_values, other.p_counts)
