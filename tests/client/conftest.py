@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.live import serving
+from vaekit import Client
 
 
 class Recorder(httpx.MockTransport):
@@ -30,6 +31,12 @@ class Recorder(httpx.MockTransport):
 @pytest.fixture
 def transport() -> Recorder:
     return Recorder()
+
+
+@pytest.fixture
+def client(transport: Recorder) -> Iterator[Client]:
+    with Client("http://host", transport=transport) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
