@@ -8,13 +8,15 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from vaekit.errors import InputError
-from vaekit.scoring.batch.ray_engine import Actors
+from vaekit.errors import DeviceError, InputError, StorageError, VaeError
+from vaekit.scoring.batch.ray_engine import Actor, Actors, check
 
 NO_RAY = importlib.util.find_spec("ray") is None
 pytestmark = pytest.mark.timeout(300)
@@ -129,3 +131,19 @@ def test_an_invalid_range_of_actors_is_refused(text):
 def test_the_ray_engine_is_refused_if_the_output_is_one_file(source, models_dir, tmp_path):
     done = vae("score", "breast-cancer", source, tmp_path / "out.csv", "--models", models_dir, "--engine", "ray")
     assert "--engine: needs a folder as output" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "raised"), [(StorageError, StorageError), (InputError, InputError), (DeviceError, InputError)]
+)
+def test_a_full_disk_in_an_actor_stays_an_error_of_storage(given: type[VaeError], raised: type[VaeError]) -> None:
+    class Job:
+        def score(self, *_: Any) -> Any:
+            raise given("it failed")
+
+    class Factory:
+        def make(self) -> None: ...
+
+    found = Actor(cast(Any, Factory()), cast(Any, Job()), {0: None})({"number": np.array([0])})
+    with pytest.raises(raised, match=r"^it failed$"):
+        check({name: values[0] for name, values in found.items()})

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vaekit.errors import InputError, VaeError
+from vaekit.errors import InputError, StorageError, VaeError
 from vaekit.runtime import Model
 from vaekit.scoring.batch.folder import Engine, Numbered, PartJob
 from vaekit.scoring.batch.parts import PartRecord
@@ -77,17 +77,31 @@ class Actor:
         self._job, self._todo = job, todo
 
     def __call__(self, rows: Row) -> Row:
-        """Score the fragments with these numbers. Errors are returned as text, because Ray wraps exceptions."""
-        records, errors = [], []
+        """Score the fragments with these numbers. Errors are returned as texts, because Ray wraps exceptions."""
+        records, errors, kinds = [], [], []
         for number in rows["number"].tolist():
             try:
                 record = self._job.score(self._scorer, number, self._todo[number])
                 records.append(json.dumps(record.to_json()))
                 errors.append("")
+                kinds.append("")
             except VaeError as exc:
                 records.append("")
                 errors.append(str(exc))
-        return {"record": np.array(records, dtype=object), "error": np.array(errors, dtype=object)}
+                kinds.append(type(exc).__name__)
+        texts = {"record": records, "error": errors, "kind": kinds}
+        return {name: np.array(values, dtype=object) for name, values in texts.items()}
+
+
+def check(row: Row) -> None:
+    """Raise the error that an actor returned in a row, if there is one.
+
+    Raises:
+        StorageError: a part could not be written.
+        InputError: any other error.
+    """
+    if row["error"]:
+        raise (StorageError if row["kind"] == StorageError.__name__ else InputError)(row["error"])
 
 
 @contextmanager
@@ -139,6 +153,5 @@ def _run(factory: ScorerFactory, actors: Actors, job: PartJob, todo: dict[int, A
         num_gpus=1 if on_gpu else 0,
     )
     for row in scored.iter_rows():
-        if row["error"]:
-            raise InputError(row["error"])
+        check(row)
         yield PartRecord.from_json(json.loads(row["record"]))
