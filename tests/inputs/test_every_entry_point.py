@@ -29,7 +29,6 @@ from vaekit.scoring.files.paths import storage_path
 from vaekit.tabular.csv_text import CsvDialect
 from vaekit.tabular.frames import table
 from vaekit_training.config import make_config, parse_overrides
-from vaekit_training.data.load import load
 from vaekit_training.data.rows import Rows
 from vaekit_training.infer import infer, overrides_beside
 from vaekit_training.run import train
@@ -39,75 +38,10 @@ NEW = {name: cells for name, cells in inputs.columns(24, seed=1).items() if name
 EXTRA = {**NEW, "note": [["x"]] * 24, "Load ": [1.0] * 24}
 
 
-def trained_from(path: Path, *more: str) -> tuple[Rows, list[str]]:
-    """The rows that `vae train PATH` reads, and what it says."""
-    settings = [*inputs.SETTINGS, *more]
-    asked = parse_overrides(settings)
-    tree, said = infer(str(path), asked)
-    config = make_config(tree, overrides_beside(asked, settings))
-    return load(config.data, config.likelihood), said
-
-
 def fitted_to(frame: Any, settings: Sequence[str] = inputs.SETTINGS) -> tuple[Rows, list[str]]:
     """The rows that Detector.fit trains on, and what it says."""
     prepared = prepare(table(frame), None, settings=settings)
     return prepared.rows(None), prepared.warnings
-
-
-def told(rows: Rows) -> list[tuple[Any, ...]]:
-    return list(zip(rows.columns, rows.kinds, rows.levels, rows.may_be_missing, strict=True))
-
-
-@pytest.fixture(scope="module")
-def wanted() -> Rows:
-    """The rows as they should be read."""
-    return fitted_to(inputs.in_pandas(CELLS))[0]
-
-
-def test_columns_have_the_kinds_and_levels_that_they_look_like(wanted: Rows) -> None:
-    bands = tuple(sorted(set(CELLS["band"])))
-    assert told(wanted) == [
-        ("load", "real", None, True),
-        ("door_open", "binary", None, False),
-        ("shop", "category", tuple(str(inputs.FIRST + k) for k in range(4)), True),
-        ("took", "real", None, True),
-        ("zip", "category", ("10000", "11000", "12000", "13000"), True),
-        ("band", "category", bands, False),
-    ]
-    seconds = [np.nan if cell is None else cell.total_seconds() for cell in CELLS["took"]]
-    np.testing.assert_array_equal(wanted.x[:, 3], seconds)
-
-
-@pytest.mark.parametrize("form", inputs.FRAMES.values(), ids=inputs.FRAMES)
-def test_a_detector_is_fitted_to_the_same_rows_by_every_frame(wanted: Rows, form: Any) -> None:
-    rows, said = fitted_to(form(CELLS))
-    assert told(rows) == told(wanted)
-    np.testing.assert_array_equal(rows.x, wanted.x)
-    assert [line.partition(";")[0] for line in said] == [
-        "columns left out (whole numbers that all differ, and are in order, without gaps or named like an id): serial",
-        "columns left out (dates): when, day",
-    ]
-
-
-@pytest.mark.parametrize("write", [inputs.parquet_file, inputs.interval_file])
-@pytest.mark.parametrize("read", ["memory", "stream"])
-def test_vae_train_reads_the_same_rows_from_parquet(wanted: Rows, tmp_path: Path, read: str, write: Any) -> None:
-    rows, said = trained_from(write(CELLS, tmp_path / "rows.parquet"), f"data.read={read}")
-    assert told(rows) == told(wanted)
-    assert sorted(map(tuple, np.nan_to_num(rows.x))) == sorted(map(tuple, np.nan_to_num(wanted.x)))
-    assert rows.index == ("__index_level_0__",)
-    assert any(line.startswith("columns left out (dates): when, day") for line in said)
-
-
-@pytest.mark.parametrize("semicolons", [False, True])
-def test_vae_train_reads_the_same_rows_from_csv(wanted: Rows, tmp_path: Path, semicolons: bool) -> None:
-    settings = ["data.kinds.zip=category", *(["data.delimiter=;", "data.decimal=','"] if semicolons else [])]
-    path = (inputs.semicolon_file if semicolons else inputs.csv_file)(CELLS, tmp_path / "rows.csv")
-    rows, said = trained_from(path, *settings)
-    assert told(rows) == told(wanted)
-    np.testing.assert_allclose(rows.x, wanted.x, rtol=1e-15)
-    assert rows.index == ("",)
-    assert any(line.startswith("columns left out (dates): when, day") for line in said)
 
 
 @dataclass(frozen=True)
