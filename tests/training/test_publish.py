@@ -10,25 +10,22 @@ import torch
 
 from tests.training.models import case
 from tests.training.models import table as table_rows
-from vaekit.bundle import find, models, versions
+from vaekit.bundle import find, versions
 from vaekit.bundle.heldout import HeldOut
-from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import VectorSpec
 from vaekit.bundle.manifest import Manifest
-from vaekit.errors import ConfigError, DeviceError, GoldenMismatch, InputError, MissingExtra, TrainingError
-from vaekit.runtime import Bound, Model
+from vaekit.errors import InputError, TrainingError
+from vaekit.runtime import Model
 from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.explain.surprises import surprise
 from vaekit_training import build, evaluate, run
 from vaekit_training.config import Config, load_config, make_config
 from vaekit_training.data.load import Rows, load
 from vaekit_training.data.split import split
-from vaekit_training.features import Standardize
 from vaekit_training.likelihoods import Gaussian
-from vaekit_training.loop.tracking import Validation
 from vaekit_training.publish import _golden_rows, base_draws, publish_run
 from vaekit_training.report.parts import number
-from vaekit_training.run import Listener, train
-from vaekit_training.vae import VAE
+from vaekit_training.run import train
 
 QUICK = ["training.steps=60", "network.hidden=[8]", "network.latent_dim=3", "draws.default=4"]
 
@@ -187,20 +184,6 @@ def bits(tmp_path: Path) -> Path:
     return tmp_path / "bits.npy"
 
 
-def test_a_model_of_colour_images_is_published_and_loads(tmp_path: Path) -> None:
-    np.save(tmp_path / "p.npy", np.random.default_rng(0).integers(0, 256, (40, 4, 3, 3), dtype=np.uint8))
-    tree = {"name": "colour", "data": {"source": str(tmp_path / "p.npy")}}
-    config = make_config(tree, [*QUICK, "likelihood.name=bernoulli", "likelihood.binarize=threshold"])
-    manifest = train(config, tmp_path)
-    assert manifest.input == ImageSpec(height=4, width=3, channels=3)
-    assert manifest.likelihood.threshold == 127.5
-    assert manifest.metrics["bits_per_dim"].value > 0
-    with Model.load(tmp_path / "colour", device="cpu") as model:
-        assert model.sample(2, seed=1).samples.shape == (2, 4, 3, 3)
-        same = model.elbo(np.full((1, 4, 3, 3), 128, dtype=np.uint8)).elbo
-        assert model.elbo(np.full((1, 4, 3, 3), 255, dtype=np.uint8)).elbo == same  # both binarise to ones
-
-
 @pytest.mark.parametrize("kind", ["gaussian, scale from the network", "bernoulli, colour"])
 def test_golden_inputs_are_not_training_rows(kind: str) -> None:
     one = case(kind)
@@ -208,23 +191,6 @@ def test_golden_inputs_are_not_training_rows(kind: str) -> None:
     known = {row.tobytes() for row in one.rows.x}
     assert not any(row.tobytes() in known for row in golden)
     assert golden.dtype == one.rows.x.dtype
-
-
-def test_graphs_that_differ_from_torch_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the graphs differ by 0.001 nats per dimension from torch in float64, nothing is published."""
-    real = evaluate.double
-
-    def shifted(vae: VAE) -> VAE:
-        vae = real(vae)
-        assert isinstance(vae.features, Standardize)
-        vae.features.loc += 1e-3 * vae.features.scale
-        return vae
-
-    monkeypatch.setattr(evaluate, "double", shifted)
-    config = table_config(tmp_path)
-    with pytest.raises((TrainingError, GoldenMismatch)):
-        train(config, tmp_path / "models")
-    assert models(tmp_path / "models") == []
 
 
 def test_parity_is_measured_against_float64_and_names_the_worst_row(
@@ -243,126 +209,9 @@ def test_parity_is_measured_against_float64_and_names_the_worst_row(
             evaluate.parity(model, trained.vae, x)
 
 
-def test_a_very_anomalous_validation_row_does_not_prevent_publishing(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = np.column_stack([rng.standard_normal((80, 2)), np.zeros(80)])
-    tree = {"name": "flag", "data": {"source": str(tmp_path / "x.npy")}}
-    np.save(tmp_path / "x.npy", x)
-    config = make_config(tree, QUICK)
-    odd = split(load(config.data), config.data, config.training.seed).validation[0]
-    x[odd, 2] = 1.0  # a value that no training row has
-    x[odd, 0] = 300.0
-    np.save(tmp_path / "x.npy", x)
-    assert train(config, tmp_path / "models").metrics["parity"].value < 1e-4
-
-
-def test_stopping_by_ctrl_c_publishes_nothing(tmp_path: Path) -> None:
-    def stop(_: Validation) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_validation=stop))
-    assert list((tmp_path / "models").iterdir()) == []
-
-
-def test_a_missing_package_is_reported_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[int] = []
-    monkeypatch.setattr(run, "NEEDED", ("onnx", "no_such_package"))
-    with pytest.raises(MissingExtra, match=r"no_such_package cannot be imported.*vaekit\[training\]"):
-        train(table_config(tmp_path), tmp_path / "models", listener=Listener(on_step=steps.append))
-    assert steps == []
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no CUDA")
-def test_missing_cuda_is_an_error_and_does_not_fall_back_to_the_cpu(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="torch finds no CUDA devices"):
-        train(table_config(tmp_path), tmp_path / "models", device="cuda")
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_on_cuda_publishes(tmp_path: Path) -> None:
     assert train(table_config(tmp_path), tmp_path / "models", device="cuda").version == 1
-
-
-@pytest.mark.parametrize("name", ["mixed", "categorical"])
-def test_a_likelihood_for_columns_is_refused_for_images(name: str, tmp_path: Path) -> None:
-    config = make_config({"name": "m", "data": {"source": "digits"}, "likelihood": {"name": name}}, QUICK)
-    with pytest.raises(ConfigError, match=f"'{name}' is for columns"):
-        train(config, tmp_path)
-
-
-def test_a_network_for_images_is_refused_for_columns_before_they_are_read() -> None:
-    with pytest.raises(ConfigError, match=r"network.name = 'conv' is for images, but nowhere.csv holds columns"):
-        make_config({"name": "m", "data": {"source": "nowhere.csv"}, "network": {"name": "conv"}}, [])
-
-
-def test_a_convolutional_model_of_pixels_has_bits_per_dim_among_its_metrics(tmp_path: Path) -> None:
-    overrides = ["training.steps=20", "network.latent_dim=2", "network.channels=[4]", "draws.default=2"]
-    tree = {
-        "name": "pixels",
-        "data": {"source": "digits"},
-        "network": {"name": "conv"},
-        "likelihood": {"name": "discretized_logistic", "components": 2},
-    }
-    manifest = train(make_config(tree, overrides), tmp_path)
-    assert (manifest.likelihood.mass, manifest.likelihood.bits_per_dim_of) == (True, "pixels")
-    elbo, bits = manifest.metrics["elbo"].value, manifest.metrics["bits_per_dim"].value
-    assert bits == pytest.approx(-elbo / (64 * np.log(2)))
-    with Model.load(find(tmp_path, "pixels"), device="cpu") as model:
-        drawn = model.sample(3, seed=0, observe=True).samples
-        assert np.array_equal(drawn, np.rint(drawn))
-        assert np.isfinite(model.elbo(drawn).elbo).all()
-
-
-def test_a_bundle_with_an_aggregate_prior_warns_about_the_rows_it_contains(tmp_path: Path) -> None:
-    config = table_config(tmp_path, "prior.name=aggregate", "prior.components=10", "network.members=2")
-    manifest = train(config, tmp_path / "models")
-    assert (manifest.prior.name, manifest.prior.components, manifest.members) == ("aggregate", 10, 2)
-    folder = tmp_path / "models" / "table" / "1"
-    assert "contains latents of training rows" in (folder / "report" / "model-card.md").read_text()
-    with Model.load(folder, device="cpu") as model:
-        drawn = model.sample(200, seed=0)
-        assert drawn.members is not None
-        assert set(drawn.members.tolist()) == {0, 1}
-        again = model.sample(50, seed=0)
-        np.testing.assert_array_equal(again.latents, drawn.latents[:50])
-        latents = model.encode(drawn.samples)
-        assert latents.weights is not None
-        np.testing.assert_allclose(latents.weights.sum(axis=1), 1.0, rtol=1e-6)
-        with pytest.raises(InputError, match=r"members: not given, expected one of 0\.\.1 for each row"):
-            model.decode(drawn.latents)
-
-
-def test_with_an_aggregate_prior_the_bound_has_a_graph_of_its_own(tmp_path: Path) -> None:
-    config = table_config(tmp_path, "prior.name=aggregate", "prior.components=10", "network.members=2")
-    train(config, tmp_path / "models")
-    with Model.load(find(tmp_path / "models", "table"), device="cpu") as model:
-        rows = model.sample(300, seed=0).samples
-        whole, alone = model.elbo(rows, num_samples=3), model.bound(rows, num_samples=3)
-        assert [tensor.name for tensor in model.manifest.operations["bound"].outputs] == [
-            "elbo",
-            "log_likelihood",
-            "kl",
-        ]
-        assert type(alone) is Bound
-        for name in ("elbo", "log_likelihood", "kl"):
-            np.testing.assert_allclose(getattr(alone, name), getattr(whole, name), rtol=1e-6, atol=1e-6)
-        model.graphs.pop("bound")
-        other = model.bound(rows, num_samples=3)
-        assert type(other) is Bound  # for every graph, so that results can be joined
-        np.testing.assert_array_equal(other.elbo, whole.elbo)
-
-
-def test_grey_pixels_without_a_threshold_are_refused(tmp_path: Path) -> None:
-    config = make_config({"name": "m", "data": {"source": "digits"}, "likelihood": {"name": "bernoulli"}}, QUICK)
-    with pytest.raises(InputError, match=r"row 0, pixel \(0, 2, 0\): 80 is neither 0 nor 255.*binarize = 'threshold'"):
-        train(config, tmp_path)
-
-
-def test_grey_columns_without_a_threshold_are_refused(tmp_path: Path) -> None:
-    config = table_config(tmp_path, "likelihood.name=bernoulli")
-    with pytest.raises(InputError, match=r"row 0, feature 'x0': not 0 or 1: .*'gaussian'.*binarize = 'threshold'"):
-        train(config, tmp_path)
 
 
 def test_base_draws_are_quasi_random_normals() -> None:
@@ -381,34 +230,6 @@ def test_small_steps_run_on_one_thread_and_the_thread_count_is_restored() -> Non
     with run.cpu_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize("value", [1e200, 1e-200, 5e-324])
-def test_columns_that_float64_cannot_standardise_are_named(tmp_path: Path, value: float) -> None:
-    x = np.random.default_rng(0).standard_normal((40, 2))
-    x[:, 1] = value * np.round(x[:, 1] * 10)
-    np.save(tmp_path / "x.npy", x)
-    config = make_config({"name": "m", "data": {"source": str(tmp_path / "x.npy")}}, QUICK)
-    with pytest.raises(InputError, match=r"feature 'x1': .* convert the column to another unit"):
-        train(config, tmp_path / "models")
-
-
-def test_a_binarised_table_outside_its_range_is_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-20, 150, (40, 2)))
-    config = make_config(
-        {"name": "m", "data": {"source": str(tmp_path / "x.npy")}},
-        [*QUICK, "likelihood.name=bernoulli", "likelihood.binarize=threshold"],
-    )
-    with pytest.raises(InputError, match=r"row 0, feature 'x\d': not between 0 and 1: "):
-        train(config, tmp_path / "models")
-
-
-def test_a_models_folder_that_is_not_writable_is_reported_before_training(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    steps: list[int] = []
-    with pytest.raises(ConfigError, match=r"models folder .*file/models is not writable: Not a directory"):
-        train(table_config(tmp_path), tmp_path / "file" / "models", listener=Listener(on_step=steps.append))
-    assert steps == []
 
 
 def test_an_outlier_does_not_raise_the_scale_floor_of_a_rounded_column() -> None:
