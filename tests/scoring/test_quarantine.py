@@ -106,11 +106,11 @@ def test_the_quarantined_rows_are_those_refused_without_quarantine(tmp_path, end
         write(rows.slice(i, 1), tmp_path / f"one.{ending}")
         try:
             options = Options(strict=strict)
-            score_file(Squares(KINDS), tmp_path / f"one.{ending}", tmp_path / "one-out.parquet", options=options)
+            score_file(Squares(KINDS, most_missing=2), tmp_path / f"one.{ending}", tmp_path / "one-out.parquet", options=options)
         except InputError:
             refused.append(i)
     write(rows, tmp_path / f"rows.{ending}")
-    out, bad, _ = sifted(Squares(KINDS, batch_rows=64), tmp_path / f"rows.{ending}", strict=strict)
+    out, bad, _ = sifted(Squares(KINDS, batch_rows=64, most_missing=2), tmp_path / f"rows.{ending}", strict=strict)
     assert bad["bad_row"].to_pylist() == refused
     assert out.num_rows == 300 - len(refused) > 5
 
@@ -123,7 +123,7 @@ def test_a_row_without_any_cell_is_quarantined_without_a_column_if_strict(tmp_pa
     spec = VectorSpec(columns=tuple(Column(name=name, may_be_missing=True) for name in "ab"))
     np.save(tmp_path / "rows.npy", [[1.0, np.nan], [np.nan, np.nan]])
     assert sifted(Squares(spec), tmp_path / "rows.npy")[0].num_rows == 2
-    out, bad, _ = sifted(Squares(spec), tmp_path / "rows.npy", strict=True)
+    out, bad, _ = sifted(Squares(spec, most_missing=1), tmp_path / "rows.npy", strict=True)
     assert out.num_rows == 1
     assert bad.select(["bad_row", "bad_column", "bad_reason"]).to_pylist() == [
         {"bad_row": 1, "bad_column": None, "bad_reason": "every cell is missing"}
