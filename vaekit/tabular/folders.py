@@ -12,14 +12,15 @@ from vaekit.errors import InputError
 def files_below(folder: Path) -> list[str]:
     """The relative paths of all files below a local folder. Links are followed; a folder is visited once.
 
-    Pipes, sockets and devices are left out: reading a pipe would wait for ever.
+    Pipes, sockets and devices are left out: reading a pipe would wait for ever. A path that is no folder has no files.
 
     Raises:
         InputError: a folder that is not hidden cannot be read.
     """
 
     def refuse(error: OSError) -> None:
-        if not is_hidden(Path(error.filename).relative_to(folder)):
+        is_folder = not isinstance(error, FileNotFoundError | NotADirectoryError)
+        if is_folder and not is_hidden(Path(error.filename).relative_to(folder)):
             raise InputError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
 
     found: list[str] = []
