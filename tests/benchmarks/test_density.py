@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.density import runs, sets, simple, summary
+from benchmarks.density import exemplars, runs, sets, simple, summary
 from benchmarks.processes import ROOT
 
 
@@ -27,10 +27,10 @@ def made(n: int = 400, seed: int = 0) -> sets.DensitySplit:
     return sets.DensitySplit(train, train[60:], train[:60], train[:5], sets.floors(train), sets.repeats(train))
 
 
-@pytest.mark.parametrize("name", simple.SIMPLE)
-def test_a_simple_density_integrates_to_one(name: str) -> None:
+@pytest.mark.parametrize("name", [*simple.SIMPLE, "exemplar kernels"])
+def test_a_density_integrates_to_one(name: str) -> None:
     points, area = grid(2)
-    log_p = simple.SIMPLE[name](made(), 0)(points)
+    log_p = runs.CONTENDERS[name](made(), 0)(points)
     assert np.exp(log_p).sum() * area == pytest.approx(1.0, abs=0.03)  # heavy tails reach beyond the grid
 
 
@@ -42,6 +42,19 @@ def test_the_mixture_and_the_kernels_are_better_than_a_gaussian_on_two_clusters(
         assert values[name] > values["full Gaussian"] + 0.1
 
 
+def test_exemplar_kernels_beat_all_simple_densities_on_a_curved_surface() -> None:
+    def surface(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        u, v = rng.uniform(-np.pi, np.pi, (2, 500))
+        waves = np.column_stack([np.sin(u), np.cos(u), np.sin(2 * v), np.cos(v), np.sin(u + v), v, np.cos(2 * u)])
+        return waves + rng.normal(scale=0.1, size=waves.shape)
+
+    x, test = surface(0), surface(1)
+    split = sets.DensitySplit(x, x[75:], x[:75], test, sets.floors(x), sets.repeats(x))
+    values = {name: fit(split, 0)(test).mean() for name, fit in simple.SIMPLE.items()}
+    assert exemplars.exemplar_kernels(split, 0)(test).mean() > max(values.values()), values
+
+
 def test_no_density_is_narrower_than_the_floor() -> None:
     split = made()
     repeated = np.round(split.train)
@@ -50,8 +63,8 @@ def test_no_density_is_narrower_than_the_floor() -> None:
     )
     highest = 2 * np.log(1.0 / (np.sqrt(2.0 * np.pi) * 0.5))  # of a normal density with the floor as scale
     assert wide.floor.tolist() == [0.5, 0.5]
-    for fit in simple.SIMPLE.values():
-        assert fit(wide, 0)(repeated).max() <= highest + 1e-9
+    for fit in (*simple.SIMPLE.values(), exemplars.exemplar_kernels):
+        assert fit(wide, 0)(repeated).max() <= highest + 1e-5
 
 
 def test_floors_and_repeats_follow_from_the_distinct_values() -> None:
