@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 BOOTSTRAP = 1000  # protocol file-order: smaller sets are sampled with replacement up to this number of rows
+HALVES = ("tuning", "checking")
 PROTOCOLS = ("clean", "file-order")
 
 
@@ -40,6 +43,24 @@ def names(folder: Path) -> list[str]:
     if not found:
         raise SystemExit(f"{folder}: no .npz file with X and y")
     return sorted(found, key=lambda name: found[name])
+
+
+def half(sets: Sequence[str], which: str) -> list[str]:
+    """The sets whose labels may be used to choose settings, or those on which the choice is checked.
+
+    The sets are sorted by a hash of their name without its number; the first half, rounded down, is for tuning.
+
+    Args:
+        sets: names of all sets.
+        which: one of HALVES.
+    """
+
+    def key(name: str) -> str:
+        head, _, rest = name.partition("_")
+        return hashlib.sha256((rest if head.isdigit() else name).encode()).hexdigest()
+
+    tuning = set(sorted(sets, key=key)[: len(sets) // 2])
+    return [name for name in sets if (name in tuning) == (which == HALVES[0])]
 
 
 def _cells(path: Path) -> int:
