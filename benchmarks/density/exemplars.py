@@ -39,18 +39,42 @@ LOG_2PI = math.log(2.0 * math.pi)
 
 @dataclass(frozen=True)
 class Clusters:
-    """A Gaussian mixture."""
+    """A Gaussian mixture; covariances are matrices, (K, D, D), or if they are diagonal the variances, (K, D)."""
 
     log_weight: Tensor  # (K,)
     mean: Tensor  # (K, D)
-    covariance: Tensor  # (K, D, D)
+    covariance: Tensor
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log pi_k N(x; m_k, S_k), (N, K)."""
-        inverse = torch.linalg.inv(torch.linalg.cholesky(self.covariance))  # (K, D, D)
-        log_scale = torch.diagonal(inverse, dim1=1, dim2=2).log().sum(1) - 0.5 * x.shape[1] * LOG_2PI  # (K,)
-        parts = [((x - m) @ inverse[k].T).square().sum(1) for k, m in enumerate(self.mean)]  # K of (N,)
-        return self.log_weight + log_scale - 0.5 * torch.stack(parts, dim=1)
+        parts = []
+        for mean, covariance in zip(self.mean, self.covariance, strict=True):
+            whiten = Whitening.of(covariance)
+            parts.append(whiten.log_scale - 0.5 * (whiten(x - mean).square().sum(1) + x.shape[1] * LOG_2PI))
+        return self.log_weight + torch.stack(parts, dim=1)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """y = L^-1 x for a covariance L L^T."""
+
+    inverse: Tensor  # L^-1, (D, D), or its diagonal, (D,)
+
+    @classmethod
+    def of(cls, covariance: Tensor) -> Whitening:
+        """covariance: (D, D), or the variances, (D,)."""
+        if covariance.ndim == 1:
+            return cls(covariance.rsqrt())
+        return cls(torch.linalg.inv(torch.linalg.cholesky(covariance)))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """y for x, (N, D) each."""
+        return x * self.inverse if self.inverse.ndim == 1 else x @ self.inverse.T
+
+    @property
+    def log_scale(self) -> Tensor:
+        """log det L^-1, ()."""
+        return (self.inverse if self.inverse.ndim == 1 else torch.diagonal(self.inverse)).log().sum()
 
 
 def exemplar_kernels(split: DensitySplit, seed: int) -> LogDensity:
@@ -118,9 +142,9 @@ def _mixture(x: Tensor, clusters: int, least: Tensor, shape: str, generator: tor
     for _ in range(EM_STEPS):
         size = share.sum(0)  # (K,)
         mean = share.T @ x / size.clamp_min(1e-6)[:, None]
-        scatter = torch.stack([_scatter(x - m, share[:, k], shape) for k, m in enumerate(mean)])  # (K, D, D)
+        scatter = torch.stack([_scatter(x - m, share[:, k], shape) for k, m in enumerate(mean)])
         within = _shrunk(scatter.sum(0), n)
-        covariance = (scatter + pull * within) / (size + pull)[:, None, None] + torch.diag(least)
+        covariance = (scatter + pull * within) / (size + pull).view(-1, *[1] * within.ndim) + _floor(least, shape)
         found = Clusters(((size + 1.0) / (n + clusters)).log(), mean, covariance)
         joint = found.log_joint(x)
         log_p = joint.logsumexp(1)  # (N,)
@@ -131,17 +155,23 @@ def _mixture(x: Tensor, clusters: int, least: Tensor, shape: str, generator: tor
     return found
 
 
+def _floor(least: Tensor, shape: str) -> Tensor:
+    """F, as a covariance of this shape."""
+    return torch.diag(least) if shape == "full" else least
+
+
 def _shrunk(scatter: Tensor, n: int) -> Tensor:
-    """The mean covariance W of the clusters, (D, D), as if some more rows had its variances and no correlations."""
+    """The mean covariance W of the clusters, as if some more rows had its variances and no correlations."""
+    if scatter.ndim == 1:
+        return scatter / n
     more = SHRINK * (len(scatter) + 2)
-    diagonal = torch.diag(torch.diagonal(scatter)) / n
-    return (scatter + more * diagonal) / (n + more)
+    return (scatter + more * torch.diag(torch.diagonal(scatter)) / n) / (n + more)
 
 
 def _scatter(centred: Tensor, share: Tensor, shape: str) -> Tensor:
-    """sum_n share_n y_n y_n^T, (D, D), or its diagonal."""
+    """sum_n share_n y_n y_n^T, (D, D), or its diagonal, (D,)."""
     weighted = centred * share[:, None]
-    return weighted.T @ centred if shape == "full" else torch.diag((weighted * centred).sum(0))
+    return weighted.T @ centred if shape == "full" else (weighted * centred).sum(0)
 
 
 def _k_means(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
@@ -160,33 +190,30 @@ def _k_means(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Kernels:
-    """Kernels by cluster: the inverse Cholesky factor of h^2 S_k + F, and the exemplars in its coordinates."""
+    """Kernels by cluster: the whitening of h^2 S_k + F, and the exemplars in its coordinates."""
 
-    inverse: list[Tensor]  # (D, D) each
+    whitenings: list[Whitening]
     exemplars: list[Tensor]  # (M_k, D) each
     count: int  # M
 
     def log_p(self, x: Tensor, degrees: Sequence[float]) -> dict[float, Tensor]:
         """log p (N,) for each nu."""
         parts: dict[float, list[Tensor]] = {nu: [] for nu in degrees}
-        dim = x.shape[1]
-        for inverse, exemplars in zip(self.inverse, self.exemplars, strict=True):
-            squares = torch.cdist(x @ inverse.T, exemplars).square()  # (N, M_k)
-            log_scale = torch.diagonal(inverse).log().sum()
+        for whiten, exemplars in zip(self.whitenings, self.exemplars, strict=True):
+            squares = torch.cdist(whiten(x), exemplars).square()  # (N, M_k)
             for nu, logs in parts.items():
-                logs.append(_log_t(squares, dim, nu).logsumexp(1) + log_scale)
+                logs.append(_log_t(squares, x.shape[1], nu).logsumexp(1) + whiten.log_scale)
         return {nu: torch.stack(logs, 1).logsumexp(1) - math.log(self.count) for nu, logs in parts.items()}
 
 
 def _kernels(x: Tensor, clusters: Clusters, h: float, least: Tensor) -> Kernels:
     x = x[:MOST_EXEMPLARS]
     own = clusters.log_joint(x).argmax(1)  # (M,)
+    floor = _floor(least, "full" if clusters.covariance.ndim == 3 else "diagonal")
     used = sorted(set(own.tolist()))
-    inverse = [
-        torch.linalg.inv(torch.linalg.cholesky(h * h * clusters.covariance[k] + torch.diag(least))) for k in used
-    ]
+    whitenings = [Whitening.of(h * h * clusters.covariance[k] + floor) for k in used]
     shrunk = [clusters.mean[k] + math.sqrt(1.0 - h * h) * (x[own == k] - clusters.mean[k]) for k in used]
-    return Kernels(inverse, [rows @ each.T for rows, each in zip(shrunk, inverse, strict=True)], len(x))
+    return Kernels(whitenings, [whiten(rows) for rows, whiten in zip(shrunk, whitenings, strict=True)], len(x))
 
 
 def _log_t(squares: Tensor, dim: int, nu: float) -> Tensor:
