@@ -24,7 +24,6 @@ from benchmarks.density import sets, summary
 from benchmarks.density.runs import CONTENDERS, FLOW, Job, run_all
 from benchmarks.report import publish, show
 
-OURS = "vaekit"
 SEEDS, QUICK_SETS = 3, ("iris", "wine")
 MOST_ROWS = 10_000  # normal rows of a set
 PACKAGES = ["torch", "scikit-learn", "numpy", "scipy"]
@@ -43,11 +42,10 @@ def main(arguments: Sequence[str]) -> None:
     table = summary.tabulate(results, contenders)
     if not table.sets:
         raise SystemExit("no set was finished by every contender")
-    ours = OURS if OURS in contenders else contenders[0]
     publish(
         options.out,
         f"Held-out log p, {len(table.sets)} sets of which {int(table.counted.sum())} count, {seeds} seeds",
-        summary.figures(table, ours),
+        summary.figures(table),
         PACKAGES,
         sets=table.sets,
         left_out=table.left_out,

@@ -106,7 +106,7 @@ def test_the_summary_counts_sets_on_which_the_contender_is_best_or_near() -> Non
     table = summary.tabulate(results, ["full Gaussian", "vaekit"])
     assert table.counted.tolist() == [True, True, False]
     np.testing.assert_allclose(table.lead("vaekit"), [4.0, -0.4, -6.0])
-    figures = {figure.name: figure for figure in summary.figures(table, "vaekit")}
+    figures = {figure.name: figure for figure in summary.figures(table)}
     assert figures["vaekit: best"].value == 0.5
     assert figures["vaekit: near the best"].value == 1.0
 
