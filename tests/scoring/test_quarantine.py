@@ -105,8 +105,8 @@ def test_the_quarantined_rows_are_those_refused_without_quarantine(tmp_path, end
     for i in range(300):
         write(rows.slice(i, 1), tmp_path / f"one.{ending}")
         try:
-            options = Options(strict=strict)
-            score_file(Squares(KINDS, most_missing=2), tmp_path / f"one.{ending}", tmp_path / "one-out.parquet", options=options)
+            scorer, options = Squares(KINDS, most_missing=2), Options(strict=strict)
+            score_file(scorer, tmp_path / f"one.{ending}", tmp_path / "one-out.parquet", options=options)
         except InputError:
             refused.append(i)
     write(rows, tmp_path / f"rows.{ending}")
