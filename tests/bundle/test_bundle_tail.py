@@ -154,14 +154,22 @@ def test_a_tail_is_stored_with_its_scores_and_older_manifests_have_none(tiny, tm
     assert (entry.tail, entry.thresholds) == (None, ())
 
 
-def test_a_tail_that_ends_before_the_highest_held_out_score_is_refused(tiny, tmp_path) -> None:
-    signed, content = calibration_file({(2, "float32"): Calibration.of(drawn(0.2, 300))}, "none")
+@pytest.mark.parametrize(
+    ("novel", "said"),
+    [
+        (0, "the tail ends before the highest held-out score"),
+        (300, "calibration: a tail, but no held-out score of a row that is not novel"),
+    ],
+)
+def test_a_tail_that_does_not_begin_at_the_highest_held_out_score_is_refused(tiny, tmp_path, novel, said) -> None:
+    held_out = Calibration.of(drawn(0.2, 300), np.arange(300) < novel)
+    signed, content = calibration_file({(2, "float32"): held_out}, "none")
     wrong = Tail(shape=-1.0, scale=1.0, threshold=0.0, exceedances=30, floor=1e-3)
     entries = tuple(entry.model_copy(update={"tail": wrong}) for entry in signed.entries)
     signed = signed.model_copy(update={"entries": entries})
     publish(tmp_path, tiny.manifest.model_copy(update={"calibration": signed}), {**tiny.files, signed.file: content})
     with (
         open_bundle(tmp_path / "tiny" / "1") as bundle,
-        pytest.raises(FormatError, match="the tail ends before the highest held-out score"),
+        pytest.raises(FormatError, match=said),
     ):
         bundle.calibrations()

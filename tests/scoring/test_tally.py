@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.kinds import Published
 from vaekit.bundle import Calibration
+from vaekit.bundle.comparison import rank_score
+from vaekit.runtime import Model
 from vaekit.scoring import Scores
 from vaekit.scoring.batch.drift import Drift, _Cells, drift, histogram, rates
-from vaekit.scoring.batch.tally import Tally, TopRow, edges_for
+from vaekit.scoring.batch.tally import Tally, TopRow, binned, edges_for
+from vaekit.scoring.scorers import LocalScorer
 
 N = 199
 HELD_OUT = np.sort(np.random.default_rng(0).normal(size=N))
@@ -66,6 +72,20 @@ def test_rows_without_a_p_value_are_counted_separately():
     found = Tally(2)
     found.add(scores(np.arange(5.0), unknown=2), np.arange(5), "x")
     assert (found.rows, found.unknown, found.judged, len(found.scores)) == (5, 2, 3, 0)
+
+
+def test_novel_calibration_rows_are_in_the_bin_of_novel_rows(mixed: Published) -> None:
+    novel = np.arange(N) < 9
+    with Model.load(mixed.folder, device="cpu") as model:
+        with patch.object(model, "calibration", return_value=Calibration.of(HELD_OUT, novel)):
+            scorer = LocalScorer(model, alpha=0.1)
+    edges = edges_for(scorer.held_out)
+    assert (edges[0], edges[-1] < 1e3) == (HELD_OUT[9], True)
+    assert binned(scorer.held_out, edges)[-1] == 9
+    run = Tally(0, edges)
+    run.add(replace(scores(HELD_OUT), novel=[["load"] if flag else None for flag in novel]), np.arange(N), "x")
+    np.testing.assert_array_equal(run.scores, binned(scorer.held_out, edges))
+    assert edges_for(rank_score(HELD_OUT, np.ones(N, dtype=bool))) == []
 
 
 def test_top_rows_can_be_none_and_ties_are_in_row_order():

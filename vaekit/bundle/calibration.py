@@ -165,7 +165,11 @@ class Calibration(BaseCalibration):
     tail: Tail | None = None  # fitted to the highest of `scores`; None: too few scores, or not fitted
 
     def __post_init__(self) -> None:
-        if self.tail is not None and not self.tail.scale_at(float(self.scores[-1])) > 0:
+        if self.tail is None:
+            return
+        if not self.scores.size:
+            raise InputError("calibration: a tail, but no held-out score of a row that is not novel")
+        if not self.tail.scale_at(float(self.scores[-1])) > 0:
             raise InputError("calibration: the tail ends before the highest held-out score")
 
     @classmethod

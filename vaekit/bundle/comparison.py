@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 TOLERANCE = 1e-5  # relative to scores above 1 nat, absolute below
 NOVEL = 1e30  # above the score of every row that is not novel: its residuals are cut at 1e9 scales
+LEAST_NOVEL = 0.5 * NOVEL  # below the rank_score of every novel row, and above that of every other row
 
 
 def tie_floor(score: ArrayLike) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
+from vaekit.bundle.comparison import rank_score
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained
@@ -99,8 +100,8 @@ class Scorer(Protocol):
 
     @property
     def held_out(self) -> Array | None:
-        """Scores of the calibration rows, (n,), nats, ascending. None if they are unknown, or if the calibration is by
-        folds: their scores come from different models."""
+        """Scores of the calibration rows as they rank (rank_score), (n,), ascending. None if they are unknown, or if
+        the calibration is by folds: their scores come from different models."""
 
     @property
     def held_out_p_values(self) -> Array | None:
@@ -164,7 +165,7 @@ class LocalScorer:
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
         own = self._calibration
-        self.held_out = np.sort(own.held_out) if isinstance(own, Calibration) else None
+        self.held_out = _ranked(own) if isinstance(own, Calibration) else None
         self.held_out_p_values = own.held_out_p_values if isinstance(own, Calibration) else None
         self.facts = _facts(model.manifest, options, precision=model.precision)
         if self._calibration is not None:
@@ -293,3 +294,8 @@ def _facts(manifest: Manifest, options: ScoringOptions, **more: Any) -> dict[str
         "num_samples": options["num_samples"] or manifest.draws.default,
         **more,
     }
+
+
+def _ranked(own: Calibration) -> Array:
+    """The rank scores of the held-out rows, (n,), ascending."""
+    return rank_score(own.held_out, np.arange(own.n) >= own.scores.size)

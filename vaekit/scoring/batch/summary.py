@@ -59,7 +59,7 @@ class Summary:
     alpha: float
     reason: str | None  # why there are no p-values; None if there are
     tally: Tally
-    held_out: NDArray[np.float64] | None  # scores of the calibration rows, (n,), nats; None if unknown
+    held_out: NDArray[np.float64] | None  # rank scores of the calibration rows, (n,); None if unknown
     held_out_p_values: NDArray[np.float64] | None  # among themselves, (n,); None where held_out is
     fdr: float | None = None
     before: EarlierRuns = NO_EARLIER_RUNS  # counted in rows, not in seconds

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle.comparison import rank_score
+from vaekit.bundle.comparison import LEAST_NOVEL, rank_score
 from vaekit.scoring.scorers import Scores
 
 Floats = NDArray[np.float64]
@@ -138,9 +138,16 @@ def binned(scores: Floats, edges: Sequence[float]) -> Ints:
 
 
 def edges_for(held_out: Floats | None) -> list[float]:
-    """Edges of equal bins from the lowest calibration score to beyond the highest; empty without calibration scores."""
-    if held_out is None:
+    """Edges of equal bins from the lowest calibration score to beyond the highest; empty without calibration scores.
+
+    Novel rows, whatever their score, are in the open bin above the edges.
+
+    Args:
+        held_out: rank scores of the calibration rows, (n,), ascending; None if they are unknown.
+    """
+    known = [] if held_out is None else held_out[held_out < LEAST_NOVEL]
+    if not len(known):
         return []
-    low, high = float(held_out[0]), float(held_out[-1])
+    low, high = float(known[0]), float(known[-1])
     width = max(high - low, 1e-9 * max(abs(low), 1.0))
     return [float(edge) for edge in np.linspace(low, high + MARGIN * width, BINS + 1)]
