@@ -11,7 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
+from tests.kinds import Published, mixed_rows
 from vaekit import Detector, Model, metrics
 from vaekit.detector_training import config_of, known_anomalies
 from vaekit.errors import ConfigError, InputError, VaeError
@@ -89,6 +92,19 @@ def test_our_scorers_are_right_for_both_conventions(fitted: Detector, signs: tup
     assert metrics.roc_auc(fitted, x, ~anomaly) < 0.01
     with pytest.raises(InputError, match="0 of 160 rows are anomalies, expected some of each kind; StratifiedKFold"):
         metrics.roc_auc(fitted, x[~anomaly], np.zeros(160))
+
+
+def test_our_scorers_rank_novel_rows_above_all_others_as_p_values_do(mixed: Published) -> None:
+    rows = mixed_rows(40, seed=8)
+    rows[:5] = [0.0, 1.0, 3, 1, "unseen"]  # a usual row but for its level
+    rows[5:9, 0] = 9.0  # far out, and not novel
+    novel = np.arange(40) < 5
+    with Model.load(mixed.folder, device="cpu") as model:
+        detector = Detector.of(model)
+        assert detector.score_samples(rows)[novel].min() > detector.score_samples(rows)[5:9].max()
+        for one in (detector, make_pipeline(FunctionTransformer(), detector)):
+            assert metrics.roc_auc(one, rows, novel) == 1.0
+            assert metrics.average_precision(one, rows, novel) == 1.0
 
 
 def test_a_grid_search_by_our_scorer_finds_the_better_setting() -> None:

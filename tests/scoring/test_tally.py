@@ -76,9 +76,12 @@ def test_rows_without_a_p_value_are_counted_separately():
 
 def test_novel_calibration_rows_are_in_the_bin_of_novel_rows(mixed: Published) -> None:
     novel = np.arange(N) < 9
-    with Model.load(mixed.folder, device="cpu") as model:
-        with patch.object(model, "calibration", return_value=Calibration.of(HELD_OUT, novel)):
-            scorer = LocalScorer(model, alpha=0.1)
+    held_out = Calibration.of(HELD_OUT, novel)
+    with (
+        Model.load(mixed.folder, device="cpu") as model,
+        patch.object(model, "calibration", return_value=held_out),
+    ):
+        scorer = LocalScorer(model, alpha=0.1)
     edges = edges_for(scorer.held_out)
     assert (edges[0], edges[-1] < 1e3) == (HELD_OUT[9], True)
     assert binned(scorer.held_out, edges)[-1] == 9

@@ -145,8 +145,8 @@ def edges_for(held_out: Floats | None) -> list[float]:
     Args:
         held_out: rank scores of the calibration rows, (n,), ascending; None if they are unknown.
     """
-    known = [] if held_out is None else held_out[held_out < LEAST_NOVEL]
-    if not len(known):
+    known = np.empty(0) if held_out is None else held_out[held_out < LEAST_NOVEL]
+    if not known.size:
         return []
     low, high = float(known[0]), float(known[-1])
     width = max(high - low, 1e-9 * max(abs(low), 1.0))
