@@ -118,10 +118,11 @@ def test_the_error_names_the_invalid_cell(fitted: Detector, frame: Callable[[dic
     ("names", "message"),
     [
         (
-            ["load", "on", "colour", "Stop"],
-            "the input lacks 1 .*: 'stops'; 'Stop' resembles 'stops'",
+            ["Load", "on", "colour", "stops"],
+            "the input lacks 1 .*: 'load'; 'Load' resembles 'load'",
         ),
-        (["load", "on"], "the input lacks 2 of the model's columns: 'colour', 'stops'"),
+        (["on"], "the input lacks 1 of the model's columns: 'load'"),
+        (["day"], "the input lacks 4 of the model's columns: 'load', 'on', 'colour', 'stops'"),
     ],
 )
 @pytest.mark.parametrize("frame", LIBRARIES.values(), ids=LIBRARIES)

@@ -10,7 +10,8 @@ import numpy as np
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.tabular.frames import Table, table
+from vaekit.tabular.columns import in_column_order
+from vaekit.tabular.frames import Table, is_table, table
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ def model_input(
     Raises:
         InputError: another number of columns, or columns that are missing, duplicate, or refused because of strict.
     """
+    if isinstance(spec, VectorSpec) and isinstance(X, Sequence) and is_table(X):
+        rows = [{name: cell for name, cell in row.items() if name not in columns.left_out} for row in X]
+        listed, other = in_column_order(rows, spec, strict=strict)
+        other.warn(stacklevel + 1)
+        return listed
     given = table(X)
     if not isinstance(spec, VectorSpec):
         return given.values

@@ -155,6 +155,54 @@ def test_extra_columns_are_ignored_and_named_and_strict_refuses_them(served: Ser
         Detector.of(served.model, alpha=0.1).set_params(strict=True).predict(inputs.in_pandas(NEW))
 
 
+@pytest.mark.parametrize("form", inputs.FRAMES.values(), ids=inputs.FRAMES)
+def test_a_column_that_may_be_missing_may_be_absent_in_every_form(served: Served, form: Any) -> None:
+    lacking = {name: NEW[name] for name in inputs.MODELLED if name != "took"}
+    want = served.model.elbo(inputs.as_records({**lacking, "took": [None] * 24})).elbo
+    assert np.abs(want - served.elbo).max() > 0.01
+    said = "column 'took' is absent: its cells are missing"
+    rows, detector = form(lacking | {"Took ": [1] * 24}), Detector.of(served.model, alpha=0.1)
+    with Client(served.url) as client, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for ask in (served.model.elbo, served.model.bound, client.elbo):
+            np.testing.assert_allclose(ask(rows).elbo, want, rtol=1e-5)
+        np.testing.assert_allclose(detector.score_samples(rows), want, rtol=1e-5)
+        told = [*[str(one.message) for one in warned], "; ".join(client.elbo(rows).warnings)]
+    assert [text.count("column 'Took ' is ignored; did you mean 'took'?") for text in told] == [1] * 4
+    in_process = form is not inputs.as_records  # a row by name may leave out its missing cells
+    over_http = in_process and form is not inputs.with_intervals  # which are sent as rows by name
+    assert [text.count(said) for text in told] == [in_process, in_process, in_process, over_http]
+
+
+@pytest.mark.parametrize("through", ["model", "service"])
+def test_a_column_that_may_be_missing_may_be_absent_in_files(served: Served, tmp_path: Path, through: str) -> None:
+    lacking = {name: NEW[name] for name in inputs.MODELLED if name != "load"}
+    want = served.model.elbo(inputs.as_records({**lacking, "load": [None] * 24})).elbo
+    frame, out = pa.table(lacking), tmp_path / "out.parquet"
+    pq.write_table(frame, tmp_path / "new.parquet")
+    with Client(served.url) as client:
+        by_service = RemoteScorer(client, "stock", alpha=0.1)
+        scorer = by_service if through == "service" else LocalScorer(served.model, alpha=0.1)
+        done = score_file(scorer, tmp_path / "new.parquet", out)
+        np.testing.assert_allclose(pq.read_table(out)["elbo"].to_numpy(), want, rtol=1e-5)
+        assert done.remarks == ("column 'load' is absent: its cells are missing",)
+        for lost in ("band", "door_open"):  # no training row lacks them
+            pq.write_table(frame.drop([lost]), tmp_path / "new.parquet")
+            with pytest.raises(InputError, match=f"the input lacks 1 of the model's columns: '{lost}'$"):
+                score_file(scorer, tmp_path / "new.parquet", out)
+
+
+def test_a_row_by_name_that_lacks_a_cell_that_no_training_row_lacks_is_refused_everywhere(served: Served) -> None:
+    rows = inputs.as_records({name: NEW[name] for name in inputs.MODELLED})
+    del rows[3]["band"]
+    said = "row 3, feature 'band': missing"
+    for ask in (served.model.elbo, Detector.of(served.model, alpha=0.1).predict):
+        with pytest.raises(InputError, match=said):
+            ask(rows)
+    with Client(served.url) as client, pytest.raises(RequestRefused, match=said):
+        client.elbo(rows)
+
+
 @pytest.mark.parametrize("through", ["model", "service"])
 def test_strict_refuses_a_row_with_more_missing_cells_than_any_training_row(
     served: Served, tmp_path: Path, through: str

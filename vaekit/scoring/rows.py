@@ -45,6 +45,7 @@ class ImageRowReader:
     """Reads images without conversion. The output gets their row numbers."""
 
     ignored: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, schema: pa.Schema, spec: ImageSpec) -> None:
         self.schema = schema
@@ -128,7 +129,7 @@ class VectorRowReader:
             most_missing=most_missing if strict else None,
             dialect=dialect,
         )
-        self.ignored = self._columns.ignored.columns
+        self.ignored, self.remarks = self._columns.ignored.columns, self._columns.ignored.warnings
         for at, column in self._columns.at.items():
             if text and column.kind != "category":
                 schema = schema.set(at, pa.field(column.name, pa.float64()))

@@ -41,14 +41,18 @@ class Columns:
             dialect: how numbers are written as text.
 
         Raises:
-            InputError: missing columns (the message names all), two columns of one name, a column whose type cannot
-                hold the values of the model's column, or more columns that the model does not have than are ignored.
+            InputError: absent columns that may not be missing (the message names all), two columns of one name, a
+                column whose type cannot hold the values of the model's column, or more columns that the model does not
+                have than are ignored.
         """
         refuse_duplicate_names(schema.names)
         found, self.ignored = model_order(schema.names, spec, strict=strict, most=most_ignored)
         self._text, self._indices, self._dialect = text, indices, dialect
         self._takes_novel, self._most_missing = not strict, most_missing
-        self.at = dict(zip(found, (spec if strict else spec.lenient).columns, strict=True))  # in the model's order
+        each = zip(found, (spec if strict else spec.lenient).columns, strict=True)
+        self.at = {at: column for at, column in each if at is not None}  # in the model's order
+        self._places = {at: d for d, at in enumerate(found) if at is not None}
+        self._dim = spec.dim
         for at, column in self.at.items():
             if not text:
                 check_type(column, schema.field(at), indices=indices)
@@ -72,9 +76,9 @@ class Columns:
     def read(self, table: pa.RecordBatch, faults: Faults) -> tuple[list[pa.Array], Floats]:
         """Like take, but invalid cells are reported to `faults`. Their values in x are undefined."""
         arrays = list(table.columns)
-        x = np.empty((table.num_rows, len(self.at)), dtype=np.float64)  # (n, D)
-        for d, (at, column) in enumerate(self.at.items()):
-            arrays[at], x[:, d] = self._read(arrays[at], self._fields[at], column, faults)
+        x = np.full((table.num_rows, self._dim), np.nan)  # (n, D); an absent column stays missing
+        for at, column in self.at.items():
+            arrays[at], x[:, self._places[at]] = self._read(arrays[at], self._fields[at], column, faults)
         empty = np.asarray(np.isnan(x).all(axis=1))
         if empty.any() and not self._takes_novel:
             faults.rows(empty, EMPTY_ROW)

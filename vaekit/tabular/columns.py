@@ -6,7 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -27,13 +27,13 @@ class Ignored:
     """The columns of rows that the model does not have."""
 
     columns: tuple[str, ...] = ()  # in the order of their first appearance
-    warnings: tuple[str, ...] = ()  # one for each that resembles a column of the model that is absent
+    warnings: tuple[str, ...] = ()  # of columns of the model that are absent, and of names that resemble them
 
     def warn(self, stacklevel: int) -> None:
-        """Warn of the ignored columns, in one Python warning."""
-        if self.columns:
-            text = f"columns that the model does not have are ignored: {listed(self.columns)}"
-            warnings.warn("; ".join([text, *self.warnings]), stacklevel=stacklevel + 1)
+        """Warn of the ignored and the absent columns, in one Python warning."""
+        text = [f"columns that the model does not have are ignored: {listed(self.columns)}"] if self.columns else []
+        if said := [*text, *self.warnings]:
+            warnings.warn("; ".join(said), stacklevel=stacklevel + 1)
 
 
 NOTHING_IGNORED = Ignored()
@@ -111,31 +111,40 @@ def refuse_duplicate_names(names: Sequence[str], where: str = "") -> None:
         raise InputError(f"{where}duplicate column name: {', '.join(map(repr, repeated))}")
 
 
-def missing_and_unknown(names: Sequence[str], spec: VectorSpec) -> tuple[list[str], list[str]]:
-    """(the model's columns that are not in the table, the table's columns that are not in the model)."""
-    here, known = set(names), set(spec.names)
-    return [name for name in spec.names if name not in here], [name for name in names if name not in known]
-
-
 def model_order(
     names: Sequence[str], spec: VectorSpec, *, strict: bool = False, most: int | None = MOST_IGNORED
-) -> tuple[list[int], Ignored]:
+) -> tuple[list[int | None], Ignored]:
     """(the index in the table of each column of the model, (D,), in the model's order; the other columns).
 
+    As in rows by name, see `in_column_order`, a column may be absent if its cells may be missing: its index is None.
+    Tables are warned of it, because all of their rows lack it.
+
     Raises:
-        InputError: columns that are missing (the message names all, and what they may be called in the table) or
-            duplicated; see also `ignored`.
+        InputError: columns that are absent and may not be, or the model's columns are all absent (the message names
+            them, and what they may be called in the table), or duplicated; see also `ignored`.
     """
-    missing, unknown = missing_and_unknown(names, spec)
-    if missing:
-        meant = {column: name for name, column in resembling(unknown, missing).items()}
-        alike = "".join(f"; {name!r} resembles {column!r}" for column, name in meant.items())
-        said = ", ".join(map(repr, missing))
-        raise InputError(f"the input lacks {len(missing)} of the model's columns: {said}{alike}")
-    known = set(spec.names)
+    known, at = set(spec.names), {name: d for d, name in enumerate(names)}
+    unknown = [name for name in names if name not in known]
+    absent = [name for name in spec.names if name not in at]
+    if lacking := absent if len(absent) == spec.dim else _required(absent, spec):
+        _refuse_lacking(lacking, unknown)
     refuse_duplicate_names([name for name in names if name in known])
-    at = {name: d for d, name in enumerate(names)}
-    return [at[name] for name in spec.names], ignored(unknown, (), strict=strict, most=most)
+    other = ignored(unknown, absent, strict=strict, most=most)
+    said = tuple(f"column {name!r} is absent: its cells are missing" for name in absent)
+    return [at.get(name) for name in spec.names], replace(other, warnings=(*said, *other.warnings))
+
+
+def _required(absent: Iterable[str], spec: VectorSpec) -> list[str]:
+    """Those of the absent columns whose cells may not be missing."""
+    may_be_missing = {column.name for column in spec.columns if column.may_be_missing}
+    return [name for name in absent if name not in may_be_missing]
+
+
+def _refuse_lacking(lacking: Sequence[str], unknown: Sequence[str]) -> NoReturn:
+    meant = {column: name for name, column in resembling(unknown, lacking).items()}
+    alike = "".join(f"; {name!r} resembles {column!r}" for column, name in meant.items())
+    said = ", ".join(map(repr, lacking))
+    raise InputError(f"the input lacks {len(lacking)} of the model's columns: {said}{alike}")
 
 
 def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
@@ -176,8 +185,7 @@ def in_column_order(
             if (strict and extra) or len(extra) > MOST_IGNORED:
                 ignored(extra, absent, strict=strict, where=f"row {i}: ")
     other = ignored(extra, absent)
-    refused = absent.keys() - {column.name for column in spec.columns if column.may_be_missing}
-    if refused:
+    if refused := _required(absent, spec):
         _refuse_absent(rows, refused, other)
     if absent:
         return [[row.get(name) for name in spec.names] for row in rows], other

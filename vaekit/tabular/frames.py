@@ -53,12 +53,12 @@ class Table(NamedTuple):
         Without names the columns must already be in this order.
 
         Raises:
-            InputError: a column of the model is missing or there twice; see also `vaekit.tabular.columns.ignored`.
+            InputError: a column of the model is absent and may not be, or there twice; see also `model_order`.
         """
         if self.names is None:
             return self.given, NOTHING_IGNORED
         at, other = model_order(self.names, spec, strict=strict)
-        return together([self.columns[d] for d in at]), other
+        return together([np.full(self.rows, np.nan) if d is None else self.columns[d] for d in at]), other
 
 
 def is_table(X: Any) -> bool:  # noqa: N803  scikit-learn's name

@@ -39,7 +39,7 @@ class Pipeline:
             source, scorer.spec, options.columns, strict=options.strict, most_missing=scorer.most_missing
         )
         self.ignored = self._rows.ignored
-        self.remarks = tuple(source.remarks)
+        self.remarks = (*source.remarks, *self._rows.remarks)
         self._appended = list(scorer.appended)
         self._with_discoveries = options.fdr is not None
         appended = [*self._appended, *([DISCOVERY] if self._with_discoveries else [])]

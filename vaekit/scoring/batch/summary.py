@@ -66,7 +66,7 @@ class Summary:
     alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
     ignored: tuple[str, ...] = ()  # columns of the input that the model does not have, at most 1,000
     renamed: Mapping[str, str] = field(default_factory=dict)  # new names of appended columns that the input has too
-    remarks: tuple[str, ...] = ()  # which files of the input were skipped
+    remarks: tuple[str, ...] = ()  # which files of the input were skipped, and which columns are absent
 
     @classmethod
     def of(

@@ -80,7 +80,7 @@ def publish_calibration(
     with ExitStack() as stack:
         models = {precision: _at_precision(model, precision, stack) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
-        for remark in source.remarks:
+        for remark in (*source.remarks, *rows_of(source, model.spec).remarks):
             say(remark)
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])

@@ -93,7 +93,7 @@ def evaluate_file(
     if seed < 0:
         raise InputError(f"seed: {seed}, expected 0 or more")
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
-    for remark in source.remarks:
+    for remark in (*source.remarks, *rows_of(source, model.spec).remarks):
         say(remark)
     labels = None if label is None else open_labels(label, anomalies, source.schema)
     scored = _score_rows(model, source, labels, counts, seed, progress)

@@ -81,9 +81,9 @@ def explain_row(
 def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvDialect) -> NDArray[Any]:
     """The row as model input, (1, ...)."""
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim), csv=csv), 0
-    for remark in source.remarks:
-        say(remark)
     rows = rows_of(source, spec)
+    for remark in (*source.remarks, *rows.remarks):
+        say(remark)
     for chunk in source.chunks():
         _, x = rows.take(chunk)
         if row < seen + len(x):

@@ -57,9 +57,15 @@ def _rows(body: Body, spec: VectorSpec, max_rows: int, strict: bool) -> tuple[ND
     def check(schema: pa.Schema) -> None:
         found.append(Columns(schema, spec, text=False, indices=False, strict=strict, most_ignored=MOST_IGNORED).ignored)
 
-    table = _read(body, check, lambda batch: checked_batch(batch.select(list(spec.names)), spec, max_rows))
+    table = _read(body, check, lambda batch: checked_batch(_of_model(batch, spec), spec, max_rows))
     with _translated(InputError):
         return Columns(table.schema, spec, text=False, indices=False, strict=strict).take(table, 0)[1], found[0]
+
+
+def _of_model(batch: pa.RecordBatch, spec: VectorSpec) -> pa.RecordBatch:
+    """The batch with the model's columns alone."""
+    here = set(batch.schema.names)
+    return batch.select([name for name in spec.names if name in here])
 
 
 def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:

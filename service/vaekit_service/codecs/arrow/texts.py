@@ -20,7 +20,8 @@ def checked_batch(batch: pa.RecordBatch, spec: VectorSpec, max_rows: int) -> pa.
     """Check all values of a batch, and replace string views by strings.
 
     Args:
-        batch: a batch with the model's columns and accepted types, whose buffer sizes are already checked.
+        batch: a batch with the model's columns, of accepted types, whose buffer sizes are already checked; those that
+            may be missing may be absent.
         spec: the columns of the model.
         max_rows: largest number of rows of one request.
 
@@ -28,8 +29,9 @@ def checked_batch(batch: pa.RecordBatch, spec: VectorSpec, max_rows: int) -> pa.
         InputError: the strings of a column are too long, each or together.
         ArrowInvalid: values that are invalid for their type.
     """
+    here = set(batch.schema.names)
     for column in spec.columns:
-        if column.levels is not None:
+        if column.levels is not None and column.name in here:
             most = _MAX_EXTRA + max(len(level.encode()) for level in column.levels)
             longest, total = _sizes(_texts(batch.column(column.name)))
             if longest > most or total > most * max_rows:
