@@ -11,7 +11,7 @@ import numpy as np
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.columns import in_column_order
-from vaekit.tabular.frames import Table, is_table, table
+from vaekit.tabular.frames import Table, is_table, table, without_series
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def model_input(
     Raises:
         InputError: another number of columns, or columns that are missing, duplicate, or refused because of strict.
     """
+    X = without_series(X)  # noqa: N806
     if isinstance(spec, VectorSpec) and isinstance(X, Sequence) and is_table(X):
         rows = [{name: cell for name, cell in row.items() if name not in columns.left_out} for row in X]
         listed, other = in_column_order(rows, spec, strict=strict)

@@ -82,12 +82,19 @@ def as_records(cells: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
 
 
+def as_series(cells: dict[str, list[Any]]) -> list[pd.Series]:
+    """As `frame.iterrows()` gives them."""
+    frame = pd.DataFrame(as_records(cells), dtype=object)
+    return [row for _, row in frame.iterrows()]
+
+
 FRAMES: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
     "pandas": in_pandas,
     "pandas with intervals": with_intervals,
     "polars": in_polars,
     "pyarrow": in_arrow,
     "records": as_records,
+    "series": as_series,
 }
 
 

@@ -101,6 +101,16 @@ def test_vae_score_has_the_same_scores_for_files(
             score_file(scorer, path, out, options=replace(options, strict=True))
 
 
+def test_series_have_their_cells_by_name_if_they_have_names(served: Served) -> None:
+    rows = inputs.as_series({name: NEW[name] for name in inputs.MODELLED})
+    with Client(served.url) as client:
+        for given in ([row[::-1] for row in rows], [row.reset_index(drop=True) for row in rows]):
+            for ask in (served.model.elbo, client.elbo):
+                np.testing.assert_allclose(ask(given).elbo, served.elbo, rtol=1e-5)
+            scores = Detector.of(served.model, alpha=0.1).score_samples(given)
+            np.testing.assert_allclose(scores, served.elbo, rtol=1e-5)
+
+
 def test_json_rows_have_the_same_scores(served: Served) -> None:
     rows = inputs.as_records({name: NEW[name] for name in inputs.MODELLED})
     for row in rows:
@@ -169,7 +179,7 @@ def test_a_column_that_may_be_missing_may_be_absent_in_every_form(served: Served
         np.testing.assert_allclose(detector.score_samples(rows), want, rtol=1e-5)
         told = [*[str(one.message) for one in warned], "; ".join(client.elbo(rows).warnings)]
     assert [text.count("column 'Took ' is ignored; did you mean 'took'?") for text in told] == [1] * 4
-    in_process = form is not inputs.as_records  # a row by name may leave out its missing cells
+    in_process = form not in (inputs.as_records, inputs.as_series)  # a row by name may leave out its missing cells
     over_http = in_process and form is not inputs.with_intervals  # which are sent as rows by name
     assert [text.count(said) for text in told] == [in_process, in_process, in_process, over_http]
 

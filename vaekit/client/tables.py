@@ -10,7 +10,7 @@ import numpy as np
 
 from vaekit.errors import InputError, MissingExtra
 from vaekit.tabular.cells import plain
-from vaekit.tabular.frames import is_table, table, unmasked
+from vaekit.tabular.frames import is_table, table, unmasked, without_series
 
 
 def settled(rows: Any) -> Any:
@@ -21,7 +21,7 @@ def settled(rows: Any) -> Any:
         return rows.tolist() if rows.dtype == object else rows
     if is_table(rows) and not isinstance(rows, Sequence):
         return _records(rows) if isinstance(rows, np.ndarray) or _needs_records(rows) else rows
-    return rows
+    return without_series(rows)
 
 
 def _needs_records(frame: Any) -> bool:

@@ -13,7 +13,7 @@ from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show, without_missing_values
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, check_widths, in_column_order
-from vaekit.tabular.frames import is_table, table, unmasked
+from vaekit.tabular.frames import is_table, table, unmasked, without_series
 from vaekit.tabular.pixels import encode_images
 
 CHUNK = 2**15  # number of cells checked together, so that their masks stay in the cache
@@ -53,6 +53,7 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
     """As encode, with the columns that were ignored."""
     if isinstance(rows, np.ma.MaskedArray):
         rows = unmasked(rows)
+    rows = without_series(rows)
     if isinstance(spec, ImageSpec):
         return encode_images(rows, spec), NOTHING_IGNORED
     other = NOTHING_IGNORED

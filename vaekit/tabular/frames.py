@@ -70,6 +70,19 @@ def is_table(X: Any) -> bool:  # noqa: N803  scikit-learn's name
     return hasattr(X, "columns") and any(hasattr(X, name) for name in ("iter_columns", "items", "to_pydict"))
 
 
+def without_series(X: Any) -> Any:  # noqa: N803  scikit-learn's name
+    """A list of pandas Series, such as rows of a frame, as dicts by name, or as lists if they have no names."""
+    if not isinstance(X, list | tuple) or not X or not all(_is_series(row) for row in X):
+        return X
+    if all(isinstance(name, str) for row in X for name in row.index):
+        return [dict(row.items()) for row in X]
+    return [row.tolist() for row in X]
+
+
+def _is_series(row: Any) -> bool:
+    return all(hasattr(row, name) for name in ("index", "items", "tolist")) and not isinstance(row, Mapping)
+
+
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
     """The column names and cells of X.
 
@@ -84,6 +97,7 @@ def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
         raise InputError("X is a sparse matrix, expected a dense array: X.toarray()")
     if hasattr(X, "collect") and hasattr(X, "lazy"):
         raise InputError("X is a lazy frame; collect it first: X.collect()")
+    X = without_series(X)  # noqa: N806
     if is_table(X):
         pairs = list(_columns(X))
         index = index_columns_in(getattr(X, "schema", None))
