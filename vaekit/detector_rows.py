@@ -10,8 +10,8 @@ import numpy as np
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
-from vaekit.tabular.columns import in_column_order
-from vaekit.tabular.frames import Table, is_table, table, without_series
+from vaekit.tabular.columns import in_column_order, without_series
+from vaekit.tabular.frames import Table, is_table, table
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from vaekit.errors import InputError, MissingExtra
 from vaekit.tabular.cells import plain
-from vaekit.tabular.frames import is_table, table, unmasked, without_series
+from vaekit.tabular.columns import without_series
+from vaekit.tabular.frames import is_table, python_cells, table, unmasked
 
 
 def settled(rows: Any) -> Any:
@@ -45,7 +46,7 @@ def _records(rows: Any) -> list[dict[str, Any]]:
     """A table as dicts by column name, with None for a missing cell; a cell of an unknown type is its text."""
     found = table(rows)
     assert found.names is not None
-    columns = [[_cell(cell) for cell in column.tolist()] for column in found.columns]
+    columns = [[_cell(cell) for cell in python_cells(column)] for column in found.columns]
     return [dict(zip(found.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

@@ -19,6 +19,7 @@ from vaekit.tabular.cells import MISSING, faults_of, read_cell, read_number, sta
 from vaekit.tabular.intervals import closed_end, texts
 from vaekit.tabular.invalid_rows import Faults
 from vaekit.tabular.levels import level_indices, not_a_level
+from vaekit.tabular.periods import dates, frequency
 
 Floats = NDArray[np.float64]
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration in a second
@@ -36,7 +37,7 @@ def check_type(column: Column, field: pa.Field, *, indices: bool) -> None:
     Raises:
         InputError: the type does not fit; the message names the column.
     """
-    kind = pa.string() if closed_end(field) else field.type
+    kind = pa.string() if closed_end(field) or frequency(field) else field.type
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return
@@ -69,9 +70,18 @@ def stored(cells: Any) -> Any:
 
 
 def with_text(cells: pa.Array, field: pa.Field) -> pa.Array:
-    """A column with pandas' intervals as their text, such as '(0.5, 1.0]'; another column unchanged."""
+    """A column with pandas' intervals and periods as text, such as '(0.5, 1.0]' and '2026-01'; another unchanged."""
+    if frequency(field):
+        written = period_dates(cells, field).astype(str)
+        return pa.array(written, pa.string(), mask=cells.is_null().to_numpy(zero_copy_only=False))
     closed = closed_end(field)
     return cells if closed is None else pa.array(texts(cells.to_pylist(), closed), pa.string())
+
+
+def period_dates(cells: pa.Array, field: pa.Field) -> NDArray[Any]:
+    """A column of pandas' periods as dates, see vaekit.tabular.periods."""
+    found = stored(cells).fill_null(0).to_numpy(zero_copy_only=False)
+    return dates(found, cells.is_null().to_numpy(zero_copy_only=False), frequency(field) or "")
 
 
 def parse_numbers(cells: pa.Array, column: Column, faults: Faults) -> pa.Array:

@@ -163,6 +163,19 @@ def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:
         raise InputError(f"row {row}: {len(rows[row])} values, expected {spec.dim}")
 
 
+def without_series(X: Any) -> Any:  # noqa: N803  scikit-learn's name
+    """A list of pandas Series, such as rows of a frame, as dicts by name, or as lists if they have no names."""
+    if not isinstance(X, list | tuple) or not X or not all(_is_series(row) for row in X):
+        return X
+    if all(isinstance(name, str) for row in X for name in row.index):
+        return [dict(row.items()) for row in X]
+    return [row.tolist() for row in X]
+
+
+def _is_series(row: Any) -> bool:
+    return all(hasattr(row, name) for name in ("index", "items", "tolist")) and not isinstance(row, Mapping)
+
+
 def in_column_order(
     rows: Sequence[Any], spec: VectorSpec, *, strict: bool = False
 ) -> tuple[list[Sequence[Any]], Ignored]:

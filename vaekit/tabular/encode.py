@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show, without_missing_values
-from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, check_widths, in_column_order
-from vaekit.tabular.frames import is_table, table, unmasked, without_series
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, check_widths, in_column_order, without_series
+from vaekit.tabular.frames import is_table, table, unmasked
 from vaekit.tabular.pixels import encode_images
 
 CHUNK = 2**15  # number of cells checked together, so that their masks stay in the cache

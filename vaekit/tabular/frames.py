@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing, plain
-from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order, without_series
 from vaekit.tabular.intervals import closed_end, texts
 from vaekit.tabular.levels import level_text
+from vaekit.tabular.periods import dates, frequency
 
 NUMBER = (int, float, Decimal, np.number, np.bool_)  # a boolean is an int
 _POLARS_ARRAYS = ("Int", "UInt", "Float", "Bool", "String", "Cat", "Enum", "Date", "Duration", "Time", "Null")
@@ -68,19 +69,6 @@ def is_table(X: Any) -> bool:  # noqa: N803  scikit-learn's name
     if isinstance(X, Sequence) and not isinstance(X, str | bytes):
         return bool(X) and all(isinstance(row, Mapping) for row in X)
     return hasattr(X, "columns") and any(hasattr(X, name) for name in ("iter_columns", "items", "to_pydict"))
-
-
-def without_series(X: Any) -> Any:  # noqa: N803  scikit-learn's name
-    """A list of pandas Series, such as rows of a frame, as dicts by name, or as lists if they have no names."""
-    if not isinstance(X, list | tuple) or not X or not all(_is_series(row) for row in X):
-        return X
-    if all(isinstance(name, str) for row in X for name in row.index):
-        return [dict(row.items()) for row in X]
-    return [row.tolist() for row in X]
-
-
-def _is_series(row: Any) -> bool:
-    return all(hasattr(row, name) for name in ("index", "items", "tolist")) and not isinstance(row, Mapping)
 
 
 def table(X: Any) -> Table:  # noqa: N803  scikit-learn's name
@@ -173,7 +161,7 @@ def together(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
             return np.stack([_as_floats(column) for column in columns], axis=1)
     cells = np.empty((len(columns[0]) if columns else 0, len(columns)), dtype=object)
     for d, column in enumerate(columns):
-        cells[:, d] = [_cell_beside_text(cell) for cell in _listed(column)]
+        cells[:, d] = [_cell_beside_text(cell) for cell in python_cells(column)]
     return cells
 
 
@@ -196,6 +184,8 @@ def _of_pandas(series: Any) -> NDArray[Any]:
         texts = [_category(level) for level in series.cat.categories]
         of_missing: list[Any] = [None]  # its code is -1
         return np.asarray(np.array(texts + of_missing, dtype=object)[np.asarray(series.cat.codes)])
+    if type(series.dtype).__name__ == "PeriodDtype":
+        return dates(series.array.asi8, np.asarray(series.isna()), str(series.dtype)[len("period[") : -1])
     if getattr(series.dtype, "kind", "O") in "iu" and series.hasnans:
         return _of_objects(series.tolist())  # as an array they would be float64
     values = np.asarray(series.to_numpy())
@@ -217,6 +207,9 @@ def _of_polars(series: Any) -> NDArray[Any]:
 
 def _of_arrow(column: Any, field: Any) -> NDArray[Any]:
     """A column of pyarrow: a dictionary is a category, and pandas' intervals are text."""
+    if freq := frequency(field):
+        whole = column.combine_chunks()
+        return dates(np.array(getattr(whole, "storage", whole).fill_null(0)), np.array(whole.is_null()), freq)
     closed, cells = closed_end(field), column.to_pylist()
     if closed is not None:
         cells = texts(cells, closed)
@@ -256,7 +249,7 @@ def _in_utc(day: date) -> date:
     return day.astimezone(UTC).replace(tzinfo=None) if isinstance(day, datetime) and zoned else day
 
 
-def _listed(column: NDArray[Any]) -> list[Any]:
+def python_cells(column: NDArray[Any]) -> list[Any]:
     """The cells of a column; a date is its ISO text."""
     cells = column.astype(object) if column.dtype.kind != "M" else column.astype(str).astype(object)
     if column.dtype.kind == "M":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.tabular.cells import plain
 from vaekit.tabular.frames import in_pandas_metadata
+from vaekit.tabular.periods import frequency
 
 
 def from_arrow(column: Any, field: Any = None, *, is_category: bool = False) -> NDArray[Any]:
@@ -17,14 +18,16 @@ def from_arrow(column: Any, field: Any = None, *, is_category: bool = False) -> 
 
     Args:
         column: the array.
-        field: of the schema, which says whether a column has pandas' intervals; these become text.
+        field: of the schema, which says whether a column has pandas' intervals, which become text, or periods.
         is_category: whether cells are text whatever their type, as the cells of a dictionary are.
     """
     import pyarrow as pa
 
-    from vaekit.tabular.arrow_cells import numbers, stored, with_text
+    from vaekit.tabular.arrow_cells import numbers, period_dates, stored, with_text
 
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if field is not None and frequency(field):
+        return period_dates(whole, field)
     whole = stored(whole if field is None else with_text(whole, field))
     kind = whole.type
     if is_category and not pa.types.is_dictionary(kind):
