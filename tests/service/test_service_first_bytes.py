@@ -17,7 +17,10 @@ from vaekit_service.http.fast_path import METHODS
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
 PIXELS = np.arange(64, dtype=np.uint8).reshape(8, 8)
-UNSTATED = [None, "", "application/octet-stream", "application/x-www-form-urlencoded", "Application/Octet-Stream; x=y"]
+UNSTATED = [
+    *(None, "", "application/octet-stream", "Application/Octet-Stream; x=y"),
+    *("binary/octet-stream", "application/x-www-form-urlencoded"),
+]
 
 
 def image(kind: str) -> bytes:
@@ -63,6 +66,12 @@ async def test_a_file_of_no_stated_type_is_known_by_its_first_bytes(
     want = await service.http.post(url, content=body, headers=headers(kind))
     got = await service.http.request(method, url, content=body, headers=headers(stated))
     assert (got.status_code, got.json()) == (want.status_code, want.json())
+    assert got.status_code == 200, got.text
+
+
+@pytest.mark.parametrize(("stated", "file"), [("image/jpg", "jpeg"), ("Image/PJPEG", "jpeg"), ("image/x-png", "png")])
+async def test_other_names_of_image_types_mean_the_same(service: Any, stated: str, file: str) -> None:
+    got = await service.http.post("/models/digits/elbo", content=FILES[file][2], headers=headers(stated))
     assert got.status_code == 200, got.text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 from vaekit.bundle import ImageSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.sources import open_source
-from vaekit.tabular.image_files import class_of, read_pixels, select
+from vaekit.tabular.image_files import _ADAM7, class_of, read_pixels, select
 from vaekit_service.codecs.images import read_image
 from vaekit_training.data.sources import read
 
@@ -258,3 +259,35 @@ def test_hidden_and_other_files_are_skipped_and_counted() -> None:
 @pytest.mark.parametrize(("name", "label"), [("a.png", None), ("good/a.png", "good"), ("good/1/a.png", "good")])
 def test_a_class_is_the_first_folder_of_a_path(name: str, label: str | None) -> None:
     assert class_of(name) == label
+
+
+def written(pixels: NDArray[Any], rows: int, *, interlaced: bool = False) -> bytes:
+    """A PNG whose complete zlib stream has the bytes of only the first rows; Pillow cannot write interlaced ones."""
+    height, width, channels = pixels.shape
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    parts = [pixels[y::dy, x::dx] for x, y, dx, dy in passes]
+    lines = [b"\0" + row.tobytes() for part in parts if part.size for row in part]
+    header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, int(interlaced))
+    lines = lines[: rows if not interlaced else len(lines) - (height - rows)]
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"".join(lines))), (b"IEND", b"")]
+    framed = [struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(c, zlib.crc32(k))) for k, c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("pixels", [GREY[..., None], COLOUR, GREY[:2, :1, None], np.zeros((400, 300, 3), np.uint8)])
+def test_a_png_that_ends_before_its_last_row_is_refused(pixels: NDArray[Any], interlaced: bool) -> None:
+    h, w, c = pixels.shape
+    whole = written(pixels, h, interlaced=interlaced)
+    np.testing.assert_array_equal(read_pixels(whole, "one.png"), pixels)
+    spec = ImageSpec(height=h, width=w, channels=c)
+    for reader in (lambda data: read_pixels(data, "row 0"), lambda data: read_image(data, spec)):
+        with pytest.raises(InputError, match=r"^row 0: damaged image file: it ends before its last row of pixels$"):
+            reader(written(pixels, h - 1, interlaced=interlaced))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 31])
+def test_a_whole_png_of_any_mode_and_width_is_read(mode: str, width: int) -> None:
+    image = Image.new("RGBA", (width, 5), (9, 9, 9, 255)).convert(mode)
+    assert read_pixels(saved(image), "one.png").shape[:2] == (5, width)

@@ -31,7 +31,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 MOST_METADATA = 2**20  # bytes, unpacked: 50 kB of a compressed chunk may become 40 MB
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PACKED = (b"zTXt", b"iTXt", b"iCCP")  # chunks of a PNG that may be compressed
-_DEPTH_AT = 24  # position of the bits per channel in a PNG
+_SIZE_AT, _DEPTH_AT = 16, 24  # positions of width and height, and of the bits per channel, in a PNG
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+PIECE = 2**16  # bytes of pixels that are unpacked at once to count them
 _ORIENTATION = 0x0112  # EXIF tag
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _PALETTES = ("P", "PA")
@@ -82,6 +84,8 @@ def read_pixels(
     with _opened(data, where) as image:
         _check_header(image, data, where, spec)
         image.load()
+        if data.startswith(_PNG) and _lacks_rows(data):
+            raise InputError(f"{where}: damaged image file: it ends before its last row of pixels")
         upright = _in_mode(_upright(image), where, spec)
         x = np.asarray(_sized(upright, where, spec, size), dtype=np.uint8)
         return x if x.ndim == 3 else x[..., None]
@@ -136,6 +140,24 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
         end = at + 8 + length
         yield kind, view[at + 8 : end], view[end : end + 4]
         at = end + 4
+
+
+def _lacks_rows(png: bytes) -> bool:
+    """Whether a PNG holds fewer bytes than its pixels need; Pillow leaves the other rows black."""
+    missing, inflate = _filtered_size(*struct.unpack_from(">IIBBxxB", png, _SIZE_AT)), zlib.decompressobj()
+    for kind, content, _ in _chunks(png):
+        packed: bytes = bytes(content) if kind == b"IDAT" else b""
+        while packed and missing > 0 and not inflate.eof:
+            missing -= len(inflate.decompress(packed, PIECE))
+            packed = inflate.unconsumed_tail
+    return missing > 0
+
+
+def _filtered_size(width: int, height: int, depth: int, colour: int, interlaced: int) -> int:
+    """Bytes of a PNG's pixels before compression: rows of one byte for the filter, and the pixels."""
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in _ADAM7]
+    return sum(h * (1 + -(-w * bits // 8)) for w, h in (sizes if interlaced else [(width, height)]) if w > 0 < h)
 
 
 def _number(four_bytes: memoryview) -> int:

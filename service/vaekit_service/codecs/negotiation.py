@@ -60,7 +60,13 @@ WRITERS = (
 )
 
 
-UNSTATED = {"", "application/octet-stream", "application/x-www-form-urlencoded"}  # the last is curl's default
+UNSTATED = {  # types that say nothing about a body
+    "",
+    "application/octet-stream",
+    "binary/octet-stream",  # of S3
+    "application/x-www-form-urlencoded",  # curl's default
+}
+_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}  # in common use
 FORM = "multipart/form-data"
 _FIRST_BYTES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -122,7 +128,7 @@ def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) 
     named = media_type.strip().lower()
     if named in UNSTATED:
         return None
-    found = _known(operation).get(named)
+    found = _known(operation).get(_ALIASES.get(named, named))
     if found is None or not _is_utf8(parameters):
         hint = "; send the file itself as the body, as curl --data-binary @FILE does" if named == FORM else ""
         raise _not_accepted(stated, operation, hint)
