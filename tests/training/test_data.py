@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +12,15 @@ import pytest
 from PIL import Image
 from pyarrow import csv, parquet
 
+from vaekit import Detector, Model
 from vaekit.errors import InputError
+from vaekit_training.config import make_config
 from vaekit_training.data import sources
-from vaekit_training.data.load import Rows, load, of_array
+from vaekit_training.data.load import Rows, load, of_array, of_columns
 from vaekit_training.infer import infer
-from vaekit_training.sections import DataConfig
+from vaekit_training.publish import publish_run
+from vaekit_training.run import run
+from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 LABEL = np.arange(12) % 4 == 0
@@ -211,3 +216,33 @@ def test_a_cell_of_an_unknown_type_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"row 0, feature 'l': a cell of type ndarray"):
         load(DataConfig(source=str(tmp_path / "l.parquet")))
     assert infer(str(tmp_path / "l.parquet"))[0]["data"]["exclude"] == ["l"]
+
+
+@pytest.mark.parametrize("read", ["memory", "stream"])
+def test_a_level_of_labelled_anomalies_alone_is_unseen(tmp_path: Path, read: Literal["memory", "stream"]) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "rows.parquet"
+    odd = np.arange(300) % 10 == 0
+    mode = np.where(odd, rng.choice(["fast", "burnt", "askew"], 300), rng.choice(["fast", "off"], 300))
+    mode[1] = "slow"  # of one normal row
+    parquet.write_table(pa.table({"load": rng.standard_normal(300), "mode": mode, "odd": odd}), path)
+    data = DataConfig(source=str(path), label="odd", read=read)
+    rows = load(data, LikelihoodConfig(name="mixed"))
+    assert rows.levels[1] == ("fast", "off", "slow")
+    (anomalies,) = [rows.x[rows.anomaly, 1].tolist()]
+    assert sorted(anomalies) == sorted({"fast": 0.0}.get(one, 3.0) for one in mode[odd])
+    assert set(rows.x[~rows.anomaly, 1]) == {0.0, 1.0, 2.0}
+    trained = run(
+        make_config(
+            {"name": "modes", "data": data.model_dump(), "likelihood": {"name": "mixed"}},
+            ["training.steps=20", "network.hidden=[4]", "network.latent_dim=1"],
+        ),
+        device="cpu",
+    )
+    publish_run(trained, tmp_path / "models")
+    with Model.load(tmp_path / "models" / "modes", device="cpu") as model:
+        assert model.spec.columns[1].levels == ("fast", "off", "slow")
+        assert model.manifest.metrics["auroc"].value > 0.75
+        assert Detector.of(model, alpha=0.1).predict([[0.0, "burnt"]]).tolist() == [-1]
+    given = {"load": parquet.read_table(path)["load"].to_numpy(), "mode": mode.astype(object)}
+    in_python = of_columns(given, odd, config=DataConfig(source="memory"), likelihood=LikelihoodConfig(name="mixed"))
+    assert in_python.levels == rows.levels

@@ -279,8 +279,10 @@ def test_files_with_other_columns_are_refused(tmp_path: Path) -> None:
 
 def test_other_sources_cannot_be_streamed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n")
-    for source in (tmp_path, tmp_path / "a.csv", tmp_path / "none.parquet"):
-        with pytest.raises(InputError, match=r"data\.read = 'stream' takes a \.parquet file or a folder of them"):
+    absent = (tmp_path / "none.parquet", "no such file or folder; ")
+    for source, what in ((tmp_path, ""), (tmp_path / "a.csv", ""), absent):
+        said = f"^data '{source}': {what}data.read = 'stream' takes a .parquet file or a folder of them$"
+        with pytest.raises(InputError, match=said):
             load(DataConfig(source=str(source), read="stream"))
 
 

@@ -62,6 +62,7 @@ class Cells:
         self._missing_values = missing_values
         self._known: dict[Any, int] = {}  # cell value -> index of its level in _texts
         self._texts: dict[str, int] = {}
+        self._normal: set[int] | None = None  # indices of the levels that normal rows have; None: no rows are labelled
         self._only_two, self._seen = kind is None, np.zeros(2, dtype=bool)  # only 0 and 1 so far, and which of them
 
     @property
@@ -72,13 +73,26 @@ class Cells:
     @property
     def levels(self) -> tuple[str, ...] | None:
         """Sorted levels of a category, by value if all are numbers; None for other kinds."""
-        return tuple(sorted(self._texts, key=self._order())) if self.kind == "category" else None
+        if self.kind != "category":
+            return None
+        known = [text for text, code in self._texts.items() if not self._normal or code in self._normal]
+        order: Any = exact_number_in if all(map(reads_as_number, known)) else str
+        return tuple(sorted(known, key=order))
 
     @property
     def ranks(self) -> NDArray[np.float64]:
-        """Index in `levels` of each level, (number of levels,), in the order of first appearance."""
-        places = {text: float(rank) for rank, text in enumerate(self.levels or ())}
-        return np.array([places[text] for text in self._texts], dtype=np.float64)
+        """Index in `levels` of each level, (number of levels,), in the order of first appearance.
+
+        For a level that only labelled anomalies have it is the index after the last, as for any unseen level.
+        """
+        levels = self.levels or ()
+        places = {text: float(rank) for rank, text in enumerate(levels)}
+        return np.array([places.get(text, float(len(levels))) for text in self._texts], dtype=np.float64)
+
+    def note_normal(self, x: NDArray[np.float64]) -> None:
+        """Note the levels of normal rows, (n,) as `take` returned them; levels of anomalies alone are then unseen."""
+        if self.kind == "category":
+            self._normal = (self._normal or set()) | set(x[~np.isnan(x)].astype(int).tolist())
 
     def take(self, values: NDArray[Any], start: int = 0) -> NDArray[np.float64]:
         """Convert n more cells to numbers, (n,) float64, NaN for missing ones; start: the row number of the first cell.
@@ -148,10 +162,6 @@ class Cells:
         if len(self._texts) > MOST_LEVELS:
             self._refuse(row, f"more than {MOST_LEVELS} levels; this cell, {cell!r}, adds one more ({EXCLUDE})")
         return code
-
-    def _order(self) -> Any:
-        """The function to sort levels by."""
-        return exact_number_in if all(reads_as_number(text) for text in self._texts) else str
 
     def _missing_text(self, count: int) -> str:
         return f"missing value ({count} such cells in this column; data.missing = 'marginalise' allows them)"

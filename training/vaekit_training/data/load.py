@@ -58,11 +58,12 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     if source.images is not None:
         return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key, remarks=source.remarks)
     cells = cells_of(columns, config, likelihood, where, written=source.written)
+    anomaly = anomalies(table, config, len(next(iter(table.values()))))
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where, config.missing_values)
     else:
-        x = _together([c.take(table[c.name]) for c in cells], cells, where)
-    rows = _rows(x, cells, anomalies(table, config, len(x)), split_key)
+        x = _together([c.take(table[c.name]) for c in cells], cells, anomaly, where)
+    rows = _rows(x, cells, anomaly, split_key)
     return replace(rows, index=index_columns(table, config, source.index))
 
 
@@ -107,7 +108,7 @@ def of_columns(
 ) -> Rows:
     """Rows of columns by name, (N,) each; arguments and errors as in `of_array`."""
     cells = cells_of(columns_of(columns, config), config, likelihood)
-    return _rows(_together([c.take(_typed(columns[c.name])) for c in cells], cells), cells, anomaly)
+    return _rows(_together([c.take(_typed(columns[c.name])) for c in cells], cells, anomaly), cells, anomaly)
 
 
 def mapped(source: str) -> Source:
@@ -122,7 +123,7 @@ def mapped(source: str) -> Source:
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as exc:
-        raise InputError(f"data {source!r}: {exc}") from exc
+        raise InputError(f"data {source!r}: {getattr(exc, 'strerror', None) or exc}") from exc
     found = from_array(stored)
     return found if found.images is not None else Source(found.columns, stored=stored)
 
@@ -141,11 +142,16 @@ def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key:
     )
 
 
-def _together(taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], where: str = "") -> NDArray[np.float64]:
+def _together(
+    taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], anomaly: NDArray[np.bool_], where: str = ""
+) -> NDArray[np.float64]:
     """The columns as x (N, D), with categories as indices of their levels."""
     refuse_empty_columns(cells, where)
     x = np.stack(taken, axis=1)
     refuse_empty_rows(x, where)
+    if anomaly.any():
+        for d, c in enumerate(cells):
+            c.note_normal(x[~anomaly, d])
     return indexed(x, cells)
 
 

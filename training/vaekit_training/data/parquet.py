@@ -89,7 +89,8 @@ def folder(source: str) -> Folder:
     top = Path(source)
     files = _files(top)
     if not files:
-        raise InputError(f"data {source!r}: data.read = 'stream' takes a .parquet file or a folder of them")
+        what = "" if top.exists() else "no such file or folder; "
+        raise InputError(f"data {source!r}: {what}data.read = 'stream' takes a .parquet file or a folder of them")
     names = tuple(str(file.relative_to(top)) if file != top else file.name for file in files)
     sha, groups, first = hashlib.sha256(), [], None
     index: tuple[str, ...] = ()
@@ -121,7 +122,7 @@ def release() -> None:
 
 
 def _files(top: Path) -> tuple[Path, ...]:
-    files = parquet_files(top)
+    files = parquet_files(top) if top.exists() else ()
     below = (file.relative_to(top) for file in files if file != top)
     keyed = next((file for file in below if any("=" in part for part in file.parts[:-1])), None)
     if keyed is not None:

@@ -48,6 +48,9 @@ def stream(config: DataConfig, likelihood: LikelihoodConfig, seed: int) -> Rows:
         for x, index, hashes in reader.chunks(group):
             refuse_empty_rows(x, source.where(group))
             moments.add(x[index == 0])
+            if config.label:
+                for d, c in enumerate(cells):
+                    c.note_normal(x[index < len(SPLITS), d])
             for s, sample in enumerate(samples):
                 sample.add(x[index == s], hashes[index == s])
     if config.label:
