@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from tests.live import serving
 from vaekit import Client, Detector
 from vaekit.bundle import AnyCalibration
 from vaekit.runtime import Model
+from vaekit.scoring import LocalScorer, Options, RemoteScorer, score_file
 from vaekit_training.config import make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.publish import publish_run
@@ -99,3 +103,35 @@ def test_a_verdict_is_the_same_over_http_alone_together_and_at_once(published: t
             at_once = list(pool.map(lambda i: ask(rows[i : i + 1 + i % 5]), range(295)))
     for i, found in enumerate(at_once):
         assert found == whole[i : i + 1 + i % 5]
+
+
+def test_a_verdict_is_the_same_on_every_route_and_in_every_format(
+    published: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    root, rows = published
+    by_name = [dict(zip("abcd", row, strict=True)) for row in rows.tolist()]
+    forms = {"npy": rows, "json": rows.tolist(), "objects": by_name, "arrow": pa.Table.from_pylist(by_name)}
+    files = {"csv": pyarrow.csv.write_csv, "parquet": pq.write_table}
+    with Model.load(root / "bits", device="cpu") as model, serving(root) as url, Client(url) as client:
+        calibration = model.calibration()
+        assert not isinstance(calibration, str)
+        want = calibration.verdict(model.bound(rows), 0.05)
+        p_values = {f"Model.{ask.__name__}": ask(rows).p_value for ask in (model.elbo, model.bound, model.explain)}
+        p_values |= {f"Model.elbo, {form}": model.elbo(given).p_value for form, given in forms.items()}
+        p_values["Detector"] = Detector.of(model).p_value(rows)
+        for form, given in forms.items():
+            for options in ({}, {"log_evidence": False}, {"features": True}, {"explain": 2}):
+                answer = client.elbo(given, alpha=0.05, **options)
+                p_values[f"/elbo, {form}, {options}"] = answer.p_value
+                np.testing.assert_array_equal(answer.is_anomaly, want.is_anomaly, err_msg=f"{form}, {options}")
+        for ending, write in files.items():
+            write(forms["arrow"], tmp_path / f"rows.{ending}")
+            for scorer in (LocalScorer(model), RemoteScorer(client, "bits")):
+                for batch in (7, 300):
+                    out = tmp_path / "out.parquet"
+                    score_file(scorer, tmp_path / f"rows.{ending}", out, options=Options(batch_rows=batch))
+                    scored = pq.read_table(out)
+                    p_values[f"{type(scorer).__name__}, {ending}, {batch}"] = scored["p_value"].to_numpy()
+                    assert scored["is_anomaly"].to_pylist() == want.is_anomaly.tolist()
+    for route, found in p_values.items():
+        np.testing.assert_array_equal(found, want.p_value, err_msg=route)
