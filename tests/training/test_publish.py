@@ -23,7 +23,7 @@ from vaekit_training.config import Config, load_config, make_config
 from vaekit_training.data.load import Rows, load
 from vaekit_training.data.split import split
 from vaekit_training.likelihoods import Gaussian
-from vaekit_training.publish import _golden_rows, base_draws, publish_run
+from vaekit_training.publish import _golden_rows, _other_draws, base_draws, publish_run
 from vaekit_training.report.parts import number
 from vaekit_training.run import train
 
@@ -146,10 +146,14 @@ def test_new_bundles_have_whitened_draws_and_their_measured_error(table: tuple[P
         np.testing.assert_allclose(eps.T @ eps / 4, np.eye(3), atol=1e-6)
         many = np.mean([model.elbo(x, num_samples=256, seed=seed).elbo for seed in range(20)], axis=0)
         off = model.elbo(x).elbo - many
+        others = _other_draws(manifest, config.training.seed)
+        measured = model.bound(x).elbo - model.bound(x, eps=others).elbo
     bias, error = manifest.metrics["quadrature_bias"], manifest.metrics["quadrature_error"]
     assert bias.n == error.n == len(x)
     assert bias.value == pytest.approx(off.mean(), abs=0.05)
     assert error.value == pytest.approx(np.sqrt(np.square(off).mean()), abs=0.05)
+    assert (bias.value, error.value) == pytest.approx((measured.mean(), np.sqrt(np.square(measured).mean())), rel=1e-3)
+    assert error.value > 1e-3
     assert "4 default draws minus ELBO of 64 others" in (bias.unit or "")
 
 
