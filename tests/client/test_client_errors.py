@@ -91,6 +91,12 @@ def test_httpx_errors_become_client_errors_that_name_the_address(client, transpo
     assert caught.value.__cause__ is error
 
 
+def test_a_refused_connection_asks_whether_a_service_runs_there() -> None:
+    said = r"^http://127.0.0.1:9/?: connection failed: .*refused; does vae serve run there\?$"
+    with Client("http://127.0.0.1:9") as client, pytest.raises(ConnectionFailed, match=said):
+        client.models()
+
+
 @pytest.mark.parametrize("answer", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), problem(503)])
 def test_health_and_ready_are_false_if_the_service_is_not_available(client, transport, answer):
     transport.answer = answer

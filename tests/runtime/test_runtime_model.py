@@ -210,7 +210,10 @@ def test_calls_from_many_threads_give_the_same_results_as_one_thread(loaded, row
 def test_the_reason_is_given_if_there_is_no_calibration(loaded):
     k = loaded.manifest.draws.default
     assert loaded.calibration().n == loaded.calibration(k).n > 50
-    assert loaded.calibration(k + 1) == f"num_samples {k + 1} has no calibration; calibrated: {k}"
+    assert str(loaded.calibration(k + 1)).startswith(
+        f"num_samples {k + 1} has no calibration; calibrated: {k}; vae cal"
+    )
+    assert str(loaded.calibration(seed=3)).endswith("p-values need the default draws; leave the seed out")
     assert "sets a seed" in loaded.calibration(None, seed=1)
 
 

@@ -51,6 +51,11 @@ def read_manifest(folder: Path | str) -> Manifest:
         raise FormatError(f"{path}: cannot be read: {exc.strerror}") from exc
     except ValidationError as exc:
         first = exc.errors()[0]
+        if first["loc"] == ("format",):
+            raise FormatError(
+                f"{path}: format: {first['input']!r}; this version reads formats 1.0 to 1.x: upgrade vaekit, or train "
+                "the model again"
+            ) from exc
         where = ".".join(map(str, first["loc"]))
         raise FormatError(f"{path}: {where}: {first['msg']}") from exc
 
@@ -204,5 +209,5 @@ def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     if found != sha256:
         raise IntegrityError(
             f"{source}: sha256 is {found[:12]}..., the manifest has {sha256[:12]}...; the file has changed since "
-            "it was published"
+            "it was published: restore it, or publish the model again"
         )

@@ -93,6 +93,9 @@ def translated(url: str, note: str = "") -> Iterator[None]:
         raise DeadlineExceeded(
             f"{url}: no reply in time ({type(exc).__name__}); raise the timeout or send fewer rows{note}"
         ) from exc
+    except httpx.ConnectError as exc:
+        what = f"{url}: connection failed: {str(exc) or type(exc).__name__}"
+        raise ConnectionFailed(f"{what}{note or '; does vae serve run there?'}") from exc
     except httpx.TransportError as exc:
         raise ConnectionFailed(f"{url}: connection failed: {str(exc) or type(exc).__name__}{note}") from exc
     except (OverflowError, ExceptionGroup) as exc:  # of the socket, sync and async: a port beyond 65535, of a proxy too

@@ -246,16 +246,20 @@ class Operations:
     def calibration(self, num_samples: int | None = None, seed: int | None = None) -> AnyCalibration | str:
         """The calibration for scores on these draws. If there is none, the reason as text."""
         if not self._calibrations:
-            return "the model has no calibration"
+            return f"the model has no calibration; {self._calibrate('')} makes one"
         if seed is not None:
-            return "the request sets a seed, but p-values need the default draws"
+            return "the request sets a seed, but p-values need the default draws; leave the seed out"
         k = self.manifest.draws.default if num_samples is None else num_samples
         own = {e.num_samples: c for e, c in self._calibrations.items() if e.precision == self.precision}
         if k in own:
             return own[k]
         if not own:
-            return f"the {self.precision} graphs have no calibration"
-        return f"num_samples {k} has no calibration; calibrated: {', '.join(map(str, own))}"
+            return f"the {self.precision} graphs have no calibration; {self._calibrate('')} makes one"
+        more = self._calibrate("".join(f" --num-samples {each}" for each in (*own, k)))
+        return f"num_samples {k} has no calibration; calibrated: {', '.join(map(str, own))}; {more} has it too"
+
+    def _calibrate(self, options: str) -> str:
+        return f"vae calibrate {self.manifest.name} HELD_OUT_ROWS{options}"
 
     def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
         """-elbo / (D ln 2), (N,), if the likelihood is over pixels, else None."""
