@@ -135,7 +135,7 @@ def test_vae_upgrade_says_what_a_bundle_of_format_1_0_lacks() -> None:
     found = json.loads(done.stdout)
     assert (found["model"], found["format"], found["command"]) == ("sensors@1", "1.0", None)
     by = {change["topic"]: change["by"] for change in found["changes"]}
-    assert {"format", "novelty", "thresholds", "explanations", "privacy"} <= by.keys()
+    assert by.keys() == {"format", "novelty", "thresholds", "explanations", "draws", "privacy"}
     assert by["explanations"] == by["thresholds"] == "vae calibrate"
     assert by["privacy"] == by["format"] == by["novelty"] == "vae train"
     now = {change["topic"]: change["now"] for change in found["changes"]}
