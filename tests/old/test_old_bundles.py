@@ -18,7 +18,8 @@ from vaekit import Model
 from vaekit.bundle import find
 from vaekit.cli import app
 from vaekit.errors import InputError
-from vaekit.scoring import publish_calibration
+from vaekit.scoring import evaluate_file, publish_calibration
+from vaekit.scoring.evaluation.plots import draw
 from vaekit_training.config import load_config
 from vaekit_training.loop.folder import Keep, resumed
 from vaekit_training.run import Listener, train
@@ -77,6 +78,33 @@ def test_held_out_rows_without_a_score_of_an_old_bundle_are_named(tmp_path: Path
         with pytest.raises(InputError, match=message):
             publish_calibration(model, data, label="state", anomalies=["broken"], batch_rows=batch_rows)
     assert [path.name for path in (tmp_path / "sensors").iterdir()] == ["1"]
+
+
+def test_an_old_bundle_is_evaluated_on_the_rows_that_it_can_score(old: Model, tmp_path: Path) -> None:
+    rows = [[f"{cell}" if cell is not None else "" for cell in row] for row in SCORES["rows"]]
+    usual = [",".join([*row, "ok"]) for row in rows]
+    novel = ["25.0,3.5,red,broken", "25.0,-1,blue,broken", "25,3,violet,ok"]
+    odd = ["90.0,30,red,broken"]
+    said: list[str] = []
+    found = []
+    for lines in ([*usual, *odd], [*usual, *novel, *odd]):
+        (tmp_path / "rows.csv").write_text("\n".join(["load,stops,colour,state", *lines]))
+        options: dict[str, Any] = {"num_samples": [2, 4], "label": "state", "anomalies": ["broken"]}
+        found.append(evaluate_file(old, tmp_path / "rows.csv", say=said.append, **options))
+    assert found[0].figures["normal"]["elbo"].n == found[1].figures["normal"]["elbo"].n == len(usual)
+    assert found[1].figures["normal"]["log_evidence_4"].value == pytest.approx(
+        found[0].figures["normal"]["log_evidence_4"].value
+    )
+    assert said == [
+        "3 novel rows have no ELBO and are in no mean: a bundle of format 1.0 has no score for a novel row; train the "
+        "model again to score it"
+    ]
+    for of_score in found[1].detection.values():
+        assert of_score["auroc"].n == len(usual) + 4
+    assert draw(found[1], tmp_path)
+    (tmp_path / "rows.csv").write_text("load,stops,colour\n25.0,3.5,red\n")
+    with pytest.raises(InputError, match=r"no row of a group has an ELBO: a bundle of format 1.0 .*; train the model"):
+        evaluate_file(old, tmp_path / "rows.csv", num_samples=[2])
 
 
 def test_a_bundle_of_format_1_0_encodes_decodes_and_samples(old: Model) -> None:

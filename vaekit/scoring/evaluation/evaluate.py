@@ -23,6 +23,7 @@ from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
+from vaekit.tabular.novelty import no_score
 
 COUNTS = (1, 10, 100, 1000, 5000)  # K of log_evidence
 ACTIVE = 1e-2  # a latent dimension is active if Var_x[mu_j] > ACTIVE (Burda et al. 2016)
@@ -100,12 +101,15 @@ def evaluate_file(
     if not len(scored.anomalous):
         raise InputError(f"{data}: no rows, expected at least 1")
     groups = _groups(scored, labels)
-    figures = {name: _figures(model, bounds, counts) for name, bounds in groups.items()}
+    if left_out := _without_elbo(model, scored.bounds):
+        say(left_out)
+    known = {name: _with_elbo(model, bounds) for name, bounds in groups.items()}
+    figures = {name: _figures(model, bounds, counts) for name, bounds in known.items()}
     main = next(iter(figures))
     figures[main]["active_units"] = scored.variance.active(model)
     detection = _detection(scored, groups, counts) if labels else {}
     reference = f"{model.manifest.name}@{model.manifest.version}"
-    return Evaluation(reference, data.name, seed, counts, groups, figures, detection)
+    return Evaluation(reference, data.name, seed, counts, known, figures, detection)
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,27 @@ def _subset(bounds: Bounds, which: NDArray[np.bool_]) -> Bounds:
     return Bounds(**{name: a[which] for name, a in bounds.arrays().items()})
 
 
+def _without_elbo(model: Model, bounds: Bounds) -> str | None:
+    """A sentence about novel rows without an ELBO; None if there are none."""
+    count = int(np.isnan(bounds.elbo).sum())
+    those = (
+        f"{count} novel row{'s have' if count > 1 else ' has'} no ELBO and {'are' if count > 1 else 'is'} in no mean"
+    )
+    return f"{those}: {no_score(model.manifest)}" if count else None
+
+
+def _with_elbo(model: Model, bounds: Bounds) -> Bounds:
+    """The rows that have an ELBO; only novel rows of bundles before format 1.3 have none.
+
+    Raises:
+        InputError: no row has one.
+    """
+    found = _subset(bounds, ~np.isnan(bounds.elbo))
+    if not len(found.elbo):
+        raise InputError(f"no row of a group has an ELBO: {no_score(model.manifest)}")
+    return found
+
+
 def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
     """Means over rows and their standard errors."""
     figures = {name: mean(getattr(bounds, name), "nats") for name in ("elbo", "log_likelihood", "kl")}
@@ -184,7 +209,7 @@ def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
 def _detection(scored: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
     """AUROC and average precision of the score of `vae score`, and of -log_evidence at the largest K."""
     n = len(scored.anomalous)
-    by_evidence = {name: -bounds.log_evidence[:, -1] for name, bounds in groups.items()}
+    by_evidence = {name: _ranked(-bounds.log_evidence[:, -1]) for name, bounds in groups.items()}
     ranked = {
         "score": (scored.scores[~scored.anomalous], scored.scores[scored.anomalous]),
         f"-log_evidence_{counts[-1]}": (by_evidence["normal"], by_evidence["anomalies"]),
@@ -197,6 +222,11 @@ def _detection(scored: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[
         )
         found[name] = {"auroc": Metric(value=area, standard_error=error, n=n), "average_precision": precision}
     return found
+
+
+def _ranked(score: Array) -> Array:
+    """Scores (N,), with those that the model cannot compute above all others."""
+    return rank_score(score, np.isnan(score))
 
 
 def mean(values: Array, unit: str) -> Metric:

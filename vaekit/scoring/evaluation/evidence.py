@@ -94,7 +94,8 @@ def _block(model: Model, x: NDArray[Any], counts: Sequence[int], most: int, seed
             eps = np.stack([row.standard_normal(shape, dtype=np.float32) for row in draws])  # (N, k, Z)
             got = model.elbo_checked(x, eps=eps)
             terms += size * np.stack([got.elbo, got.log_likelihood, got.kl])
-            log_sum = np.logaddexp(log_sum, got.log_evidence + np.log(size))
+            with np.errstate(invalid="ignore"):  # NaN: a novel row that an old bundle cannot score
+                log_sum = np.logaddexp(log_sum, got.log_evidence + np.log(size))
             done += size
         evidence.append(log_sum - np.log(done))
     elbo, log_likelihood, kl = terms / done
